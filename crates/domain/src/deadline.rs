@@ -1,0 +1,67 @@
+//! Deadlines: nothing waits for ever. Every admitted target has two, and the scheduler enforces both.
+
+use chrono::TimeDelta;
+
+use crate::{Timestamp, outcome::Outcome};
+
+/// When an admitted target must have been handed out, and when its result must be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Not handed to its agent by then: UNDELIVERED. An agent starts nothing later.
+    pub deliver_by: Timestamp,
+    /// No result by then: UNKNOWN.
+    pub finish_by: Timestamp,
+}
+
+/// The limits a task was accepted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long one script may run.
+    pub execution: TimeDelta,
+    /// How long a target waits for its desktop.
+    pub delivery: TimeDelta,
+    /// How long a result may take to travel after the last moment at which the last script can end.
+    pub grace: TimeDelta,
+}
+
+/// Deadlines of a target admitted at `now` that runs `scripts` scripts, one after the other.
+pub fn of_target(now: Timestamp, timeouts: &Timeouts, scripts: u32) -> Deadlines {
+    let deliver_by = now + timeouts.delivery;
+    let running = timeouts.execution * i32::try_from(scripts).unwrap_or(i32::MAX);
+    Deadlines { deliver_by, finish_by: deliver_by + running + timeouts.grace }
+}
+
+/// What a target without a result has come to at `now`, if anything: UNDELIVERED only where it was certainly
+/// never handed to its agent.
+pub fn expired(now: Timestamp, deadlines: &Deadlines, maybe_handed: bool) -> Option<Outcome> {
+    if maybe_handed {
+        (now >= deadlines.finish_by).then_some(Outcome::Unknown)
+    } else {
+        (now >= deadlines.deliver_by).then_some(Outcome::Undelivered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_never_handed_out_is_undelivered_and_one_that_may_have_been_is_unknown() {
+        let now = Timestamp::UNIX_EPOCH;
+        let timeouts = Timeouts {
+            execution: TimeDelta::minutes(5),
+            delivery: TimeDelta::minutes(10),
+            grace: TimeDelta::seconds(30),
+        };
+        let deadlines = of_target(now, &timeouts, 2);
+        assert_eq!(deadlines.deliver_by, now + TimeDelta::minutes(10));
+        assert_eq!(deadlines.finish_by, now + TimeDelta::minutes(20) + TimeDelta::seconds(30));
+
+        let just_before = TimeDelta::milliseconds(1);
+        assert_eq!(expired(deadlines.deliver_by - just_before, &deadlines, false), None);
+        assert_eq!(expired(deadlines.deliver_by, &deadlines, false), Some(Outcome::Undelivered));
+        assert_eq!(expired(deadlines.deliver_by, &deadlines, true), None);
+        assert_eq!(expired(deadlines.finish_by - just_before, &deadlines, true), None);
+        assert_eq!(expired(deadlines.finish_by, &deadlines, true), Some(Outcome::Unknown));
+    }
+}

@@ -1,0 +1,151 @@
+//! Typed ids. Ids of our own are UUIDv7, written as 32 hex digits in the public API (the form of its examples).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, limits};
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.simple().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Uuid::try_parse(text).map(Self).map_err(|_| {
+                    Error::invalid(format!(concat!(stringify!($name), " {:?} is not an id: 32 hex digits are expected"), shorten(text)))
+                })
+            }
+        }
+    };
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The id as owned text.
+            pub fn into_string(self) -> String {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            /// 1 to 128 characters, none of them a control character.
+            fn try_from(text: String) -> Result<Self, Error> {
+                check_text_id($field, &text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::try_from(text.to_owned())
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// A task. UUIDv7, so a range of ids is a range of time.
+    TaskId
+}
+uuid_id! {
+    /// A script.
+    ScriptId
+}
+uuid_id! {
+    /// A batch of a task.
+    BatchId
+}
+text_id! {
+    /// The tenant.
+    ProjectId, "project_id"
+}
+text_id! {
+    /// A desktop, unique within its project.
+    DesktopId, "desktop id"
+}
+text_id! {
+    /// One run of a worker process.
+    WorkerId, "worker id"
+}
+
+fn check_text_id(field: &str, text: &str) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(Error::invalid(format!("{field} is empty")));
+    }
+    if text.chars().count() > limits::MAX_ID_CHARS {
+        return Err(Error::invalid(format!("{field} is longer than {} characters", limits::MAX_ID_CHARS)));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("{field} holds a control character")));
+    }
+    Ok(())
+}
+
+/// Cuts a client's text before it is quoted back.
+pub(crate) fn shorten(text: &str) -> String {
+    const SHOWN: usize = 64;
+    if text.chars().count() <= SHOWN {
+        return text.to_owned();
+    }
+    text.chars().take(SHOWN).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_is_written_as_32_hex_digits_and_read_back() {
+        let id = TaskId(Uuid::from_u128(0x5907_1dbc_0159_1661_d399_0019));
+        assert_eq!(id.to_string(), "0000000059071dbc01591661d3990019");
+        assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
+    }
+
+    #[test]
+    fn a_bad_id_is_quoted_but_shortened() {
+        let message = "x".repeat(500).parse::<TaskId>().unwrap_err().message;
+        assert!(message.len() < 160, "{message}");
+    }
+
+    #[test]
+    fn text_ids_have_bounds() {
+        assert!("".parse::<DesktopId>().is_err());
+        assert!("d".repeat(128).parse::<DesktopId>().is_ok());
+        assert!("d".repeat(129).parse::<DesktopId>().is_err());
+        assert!("a\u{0}b".parse::<DesktopId>().is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! The rules of Graywave, pure: functions from values to values.
+//!
+//! No runtime, no database, no network; time, ids and randomness come in as values, so that every decision can
+//! be replayed. The words are those of `ARCHITECTURE.md`.
+
+pub mod cut;
+pub mod deadline;
+pub mod desktop;
+pub mod error;
+pub mod gate;
+pub mod ids;
+pub mod limits;
+pub mod outcome;
+pub mod page;
+pub mod plan;
+pub mod record;
+pub mod script;
+pub mod submission;
+pub mod tally;
+pub mod task;
+pub mod wave;
+
+pub use error::{Error, ErrorKind};
+
+/// A moment in UTC.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

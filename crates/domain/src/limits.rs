@@ -1,0 +1,61 @@
+//! Every size and count that is bounded, in one place.
+
+/// Characters of a project's, desktop's or script's id.
+pub const MAX_ID_CHARS: usize = 128;
+/// Characters of a script's name. The API gives no limit; this one keeps lists readable.
+pub const MAX_SCRIPT_NAME_CHARS: usize = 256;
+/// Characters of a script's content (CreateScript: 1..100000), and of a command.
+pub const MAX_SCRIPT_CONTENT_CHARS: usize = 100_000;
+/// Characters of a script's description (CreateScript: 0..256).
+pub const MAX_SCRIPT_DESCRIPTION_CHARS: usize = 256;
+/// Characters of a script's free-text version (CreateScript: 0..128).
+pub const MAX_SCRIPT_VERSION_CHARS: usize = 128;
+/// Scripts of one task.
+pub const MAX_SCRIPTS_PER_TASK: usize = 20;
+/// Desktops of one task.
+pub const MAX_TARGETS_PER_TASK: usize = 1_000_000;
+/// `execution_timeout` of the API, minutes (0..600; 0 means the default).
+pub const MAX_EXECUTION_TIMEOUT_MINUTES: i64 = 600;
+
+/// Targets in one batch: the unit a worker pulls, and the array in one row.
+pub const MAX_TARGETS_PER_BATCH: usize = 500;
+/// Targets cut in one transaction.
+pub const MAX_TARGETS_PER_CUT: u32 = 10_000;
+/// Results (or returned targets) in one report.
+pub const MAX_RESULTS_PER_REPORT: usize = 500;
+/// Bytes of one report's results at which it is sent although it could hold more.
+pub const SOFT_REPORT_BYTES: usize = 4 << 20;
+/// Desktops in one presence update.
+pub const MAX_DESKTOPS_PER_PRESENCE_UPDATE: usize = 1_000;
+/// Leases in one renewal.
+pub const MAX_LEASES_PER_RENEWAL: usize = 1_000;
+/// Targets that one worker may hold at once.
+pub const MAX_WORKER_CAPACITY: u32 = 100_000;
+
+/// Bytes of captured output kept from the start of a script's output.
+pub const OUTPUT_HEAD_BYTES: usize = 32 * 1024;
+/// Bytes of captured output kept from the end.
+pub const OUTPUT_TAIL_BYTES: usize = 32 * 1024;
+/// Bytes of one stored output: head, tail, and the line that marks the cut. Bytes that are no UTF-8 grow
+/// threefold when they are replaced.
+pub const MAX_OUTPUT_BYTES: usize = 3 * (OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES) + 256;
+/// Bytes of a record's reason.
+pub const MAX_REASON_BYTES: usize = 1_024;
+
+/// Bytes of one gRPC message, on every listener and client of ours.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// Bytes of the body of an execution request: 1,000,000 ids of a UUID's length fit.
+pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
+/// Bytes of any other request body: a script of 100,000 characters, each escaped as `\uXXXX` twice, fits.
+pub const MAX_BODY_BYTES: usize = 2 << 20;
+
+/// Orders that one agent keeps waiting before it refuses more.
+pub const MAX_ORDERS_PER_AGENT: usize = 256;
+
+// A task's scripts, at four bytes a character, fit into one message with a full batch of ids.
+const _: () = assert!(
+    MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4 + MAX_TARGETS_PER_BATCH * (MAX_ID_CHARS * 4 + 32)
+        < MAX_MESSAGE_BYTES
+);
+// The result that fills a report, and one target of many scripts after it, still fit into a message.
+const _: () = assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);

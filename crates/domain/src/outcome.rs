@@ -1,0 +1,144 @@
+//! Outcomes: how a script ended on a desktop, what counts as a failure, and the words the API has for it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The one final outcome of a script on a target, and of a target as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// Exit code 0.
+    Success,
+    /// Exit code not 0, or killed by a signal.
+    Failed,
+    /// Still running at execution_timeout; the process tree was killed.
+    Timeout,
+    /// Not reached before its delivery deadline, and certainly never handed to its agent.
+    Undelivered,
+    /// The agent refused: wrong platform, bad signature, policy.
+    Rejected,
+    /// It started, or may have, and its end was never learnt.
+    Unknown,
+    /// A person or a halt ended it.
+    Stopped,
+    /// Never admitted: the task halted, was stopped or expired; or an earlier script of the target failed.
+    Skipped,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 8] = [
+        Self::Success,
+        Self::Failed,
+        Self::Timeout,
+        Self::Undelivered,
+        Self::Rejected,
+        Self::Unknown,
+        Self::Stopped,
+        Self::Skipped,
+    ];
+
+    /// Whether a target with this outcome counts against the failure budget, unless its task says otherwise.
+    pub const fn counts_as_failure(self) -> bool {
+        match self {
+            Self::Failed | Self::Timeout | Self::Undelivered | Self::Rejected | Self::Unknown => true,
+            Self::Success | Self::Stopped | Self::Skipped => false,
+        }
+    }
+
+    /// The word in SQL, proto and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "SUCCESS",
+            Self::Failed => "FAILED",
+            Self::Timeout => "TIMEOUT",
+            Self::Undelivered => "UNDELIVERED",
+            Self::Rejected => "REJECTED",
+            Self::Unknown => "UNKNOWN",
+            Self::Stopped => "STOPPED",
+            Self::Skipped => "SKIPPED",
+        }
+    }
+
+    /// `status` and `result_code` of a record in the API; a result code only where it failed.
+    pub const fn status_and_result_code(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Success => ("SUCCESS", None),
+            Self::Failed => ("FAILED", Some("EXIT_CODE")),
+            Self::Timeout => ("FAILED", Some("TIMEOUT")),
+            Self::Undelivered => ("FAILED", Some("UNDELIVERED")),
+            Self::Rejected => ("FAILED", Some("REJECTED")),
+            Self::Unknown => ("FAILED", Some("UNKNOWN")),
+            Self::Stopped => ("STOPPED", None),
+            Self::Skipped => ("SKIPPED", None),
+        }
+    }
+
+    /// The outcome of a target from those of its scripts, in their order: the first that is not a success
+    /// decides; a target without scripts does not exist, and would be UNKNOWN.
+    pub fn of_target(scripts: impl IntoIterator<Item = Self>) -> Self {
+        let mut seen = None;
+        for outcome in scripts {
+            if outcome != Self::Success {
+                return outcome;
+            }
+            seen = Some(outcome);
+        }
+        seen.unwrap_or(Self::Unknown)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or_else(|| Error::invalid(format!("{:?} is not an outcome", crate::ids::shorten(text))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Section 3 of the design, row by row.
+    #[test]
+    fn what_counts_and_what_the_api_says() {
+        let table = [
+            (Outcome::Success, false, "SUCCESS", None),
+            (Outcome::Failed, true, "FAILED", Some("EXIT_CODE")),
+            (Outcome::Timeout, true, "FAILED", Some("TIMEOUT")),
+            (Outcome::Undelivered, true, "FAILED", Some("UNDELIVERED")),
+            (Outcome::Rejected, true, "FAILED", Some("REJECTED")),
+            (Outcome::Unknown, true, "FAILED", Some("UNKNOWN")),
+            (Outcome::Stopped, false, "STOPPED", None),
+            (Outcome::Skipped, false, "SKIPPED", None),
+        ];
+        assert_eq!(table.map(|row| row.0), Outcome::ALL);
+        for (outcome, counts, status, code) in table {
+            assert_eq!(outcome.counts_as_failure(), counts, "{outcome}");
+            assert_eq!(outcome.status_and_result_code(), (status, code), "{outcome}");
+            assert_eq!(outcome.as_str().parse::<Outcome>().unwrap(), outcome);
+        }
+    }
+
+    #[test]
+    fn the_first_script_that_is_no_success_decides_over_the_target() {
+        use Outcome::{Failed, Skipped, Success, Timeout, Unknown};
+        assert_eq!(Outcome::of_target([Success, Success]), Success);
+        assert_eq!(Outcome::of_target([Success, Timeout, Skipped]), Timeout);
+        assert_eq!(Outcome::of_target([Failed, Skipped]), Failed);
+        assert_eq!(Outcome::of_target([]), Unknown, "nothing known is no success");
+    }
+}

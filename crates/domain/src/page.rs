@@ -1,0 +1,60 @@
+//! Offset paging as the API has it.
+
+use crate::Error;
+
+/// One page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Rows left out at the start.
+    pub offset: i64,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// The range and the default that a list has for `limit`.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRule {
+    /// Smallest limit.
+    pub min: i64,
+    /// Largest limit.
+    pub max: i64,
+    /// When none is given.
+    pub default: i64,
+}
+
+/// Lists of the script chapter: 1 to 100, default 10.
+pub const SCRIPT_LISTS: PageRule = PageRule { min: 1, max: 100, default: 10 };
+/// List of desktops: 0 to 1000, default 1000.
+pub const DESKTOP_LIST: PageRule = PageRule { min: 0, max: 1_000, default: 1_000 };
+const MAX_OFFSET: i64 = 2_147_483_646;
+
+impl Page {
+    /// Checks a client's paging parameters.
+    pub fn new(rule: PageRule, offset: Option<i64>, limit: Option<i64>) -> Result<Self, Error> {
+        let offset = offset.unwrap_or(0);
+        let limit = limit.unwrap_or(rule.default);
+        if !(0..=MAX_OFFSET).contains(&offset) {
+            return Err(Error::invalid(format!("offset {offset} is out of range: 0 to {MAX_OFFSET}")));
+        }
+        if !(rule.min..=rule.max).contains(&limit) {
+            return Err(Error::invalid(format!("limit {limit} is out of range: {} to {}", rule.min, rule.max)));
+        }
+        Ok(Self { offset, limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_ranges() {
+        assert_eq!(Page::new(SCRIPT_LISTS, None, None).unwrap(), Page { offset: 0, limit: 10 });
+        assert_eq!(Page::new(DESKTOP_LIST, None, None).unwrap(), Page { offset: 0, limit: 1_000 });
+        for (offset, limit) in [(-1, 10), (0, 0), (0, 101), (MAX_OFFSET + 1, 10)] {
+            assert!(Page::new(SCRIPT_LISTS, Some(offset), Some(limit)).is_err(), "{offset} {limit}");
+        }
+        assert!(Page::new(DESKTOP_LIST, None, Some(0)).is_ok());
+        assert!(Page::new(SCRIPT_LISTS, Some(MAX_OFFSET), Some(100)).is_ok());
+    }
+}

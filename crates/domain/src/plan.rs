@@ -1,0 +1,214 @@
+//! The plan: which desktop belongs to which wave, in which order. Decided once, stored, hashed, never changed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rand::{SeedableRng as _, seq::index};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, desktop::Stratum, ids::DesktopId};
+
+/// What was asked for about the gray wave, checked by [`crate::submission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gray {
+    /// Targets of the gray wave; wins over the number of ids.
+    pub count: u32,
+    /// Named members, first in the wave.
+    pub ids: Vec<DesktopId>,
+    /// Failures at which nothing of a later wave may start.
+    pub fail_threshold: u32,
+}
+
+/// A desktop that takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id.
+    pub desktop_id: DesktopId,
+    /// What the sample is stratified over.
+    pub stratum: Stratum,
+}
+
+/// A wave of the plan: a run of ordinals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWave {
+    /// From 1.
+    pub wave: u16,
+    /// Ordinal of its first target.
+    pub first_ordinal: u32,
+    /// Number of its targets, at least 1.
+    pub size: u32,
+    /// Failures at which it halts the rollout.
+    pub fail_threshold: Option<u32>,
+}
+
+/// Why a desktop is in the gray wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pick {
+    /// Its place in the plan.
+    pub ordinal: u32,
+    /// In words.
+    pub reason: String,
+}
+
+/// The whole plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Desktops by ordinal.
+    pub order: Vec<DesktopId>,
+    /// Waves by number, together covering every ordinal once.
+    pub waves: Vec<PlannedWave>,
+    /// One for each target of the gray wave.
+    pub picks: Vec<Pick>,
+    /// Whether wave 1 is a gray wave.
+    pub gray: bool,
+    /// What the sample was drawn with.
+    pub seed: u64,
+    /// SHA-256 over waves and order.
+    pub hash: [u8; 32],
+}
+
+/// The position of a wave in the API: 0 without a gray rule, 1 for the gray wave, 2 for what follows.
+pub const fn execute_order(gray: bool, wave: u16) -> u8 {
+    match (gray, wave) {
+        (false, _) => 0,
+        (true, 1) => 1,
+        (true, _) => 2,
+    }
+}
+
+/// Plans waves. `candidates` are distinct; without a gray rule they keep their order in one wave. With one, the
+/// named ids come first, a stratified sample fills the gray wave up, and the rest keeps its order.
+///
+/// Equal input gives an equal plan. Fails when a named id is no candidate or the gray wave is larger than the
+/// fleet: both are the client's mistakes.
+pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
+    let total = u32::try_from(candidates.len()).map_err(|_| Error::invalid("too many desktops"))?;
+    let Some(gray) = gray else {
+        let order = candidates.into_iter().map(|candidate| candidate.desktop_id).collect();
+        let wave = PlannedWave { wave: 1, first_ordinal: 0, size: total, fail_threshold: None };
+        return Ok(seal(order, vec![wave], Vec::new(), false, seed));
+    };
+    if gray.count > total {
+        return Err(Error::invalid(format!("gray_count {} is larger than the number of desktops, {total}", gray.count)));
+    }
+    let chosen = choose_gray(&candidates, gray, seed)?;
+    let picks = (0..).zip(&chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
+    let mut is_chosen = vec![false; candidates.len()];
+    for (position, _) in &chosen {
+        is_chosen[*position] = true;
+    }
+    let mut order: Vec<DesktopId> =
+        chosen.iter().map(|(position, _)| candidates[*position].desktop_id.clone()).collect();
+    let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
+    order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
+
+    let mut waves =
+        vec![PlannedWave { wave: 1, first_ordinal: 0, size: gray.count, fail_threshold: Some(gray.fail_threshold) }];
+    if gray.count < total {
+        let size = total - gray.count;
+        waves.push(PlannedWave { wave: 2, first_ordinal: gray.count, size, fail_threshold: None });
+    }
+    Ok(seal(order, waves, picks, true, seed))
+}
+
+/// Positions of the gray wave's members among the candidates, in order, each with its reason.
+fn choose_gray(candidates: &[Candidate], gray: &Gray, seed: u64) -> Result<Vec<(usize, String)>, Error> {
+    let count = gray.count as usize;
+    let mut chosen = Vec::with_capacity(count);
+    let mut taken = vec![false; candidates.len()];
+    if !gray.ids.is_empty() {
+        let positions: HashMap<&DesktopId, usize> =
+            candidates.iter().enumerate().map(|(position, candidate)| (&candidate.desktop_id, position)).collect();
+        for id in &gray.ids {
+            let position = *positions.get(id).ok_or_else(|| {
+                Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids"))
+            })?;
+            if chosen.len() < count && !taken[position] {
+                taken[position] = true;
+                chosen.push((position, "named in gray_resource_ids".to_owned()));
+            }
+        }
+    }
+    let missing = count - chosen.len();
+    chosen.extend(sample(candidates, &taken, missing, seed));
+    Ok(chosen)
+}
+
+/// A sample of `missing` candidates that are not taken: every stratum has one while the number allows (the
+/// largest first), what is left goes by share.
+fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -> Vec<(usize, String)> {
+    if missing == 0 {
+        return Vec::new();
+    }
+    let mut strata: BTreeMap<&Stratum, Vec<usize>> = BTreeMap::new();
+    for (position, candidate) in candidates.iter().enumerate() {
+        if !taken[position] {
+            strata.entry(&candidate.stratum).or_default().push(position);
+        }
+    }
+    let sizes: Vec<usize> = strata.values().map(Vec::len).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut picked = Vec::with_capacity(missing);
+    for ((stratum, members), quota) in strata.iter().zip(quotas(&sizes, missing)) {
+        let mut drawn: Vec<usize> = index::sample(&mut rng, members.len(), quota).into_iter().collect();
+        drawn.sort_unstable();
+        let reason = format!(
+            "sampled: one of {quota} for os {:?}, pool {:?}, zone {:?} ({} desktops)",
+            stratum.os_type,
+            stratum.pool_id,
+            stratum.availability_zone,
+            members.len()
+        );
+        picked.extend(drawn.into_iter().map(|place| (members[place], reason.clone())));
+    }
+    picked
+}
+
+/// How many to draw from each stratum: the sum is `wanted`, none more than it has.
+fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
+    let mut by_size: Vec<usize> = (0..sizes.len()).collect();
+    by_size.sort_by_key(|&stratum| (std::cmp::Reverse(sizes[stratum]), stratum));
+    let mut quotas = vec![0; sizes.len()];
+    for &stratum in by_size.iter().take(wanted) {
+        quotas[stratum] = 1;
+    }
+    let left = wanted.saturating_sub(sizes.len());
+    if left == 0 {
+        return quotas;
+    }
+    // By share of what remains in each, rounded down; then one more for the largest remainders.
+    let remaining: Vec<usize> = sizes.iter().map(|size| size - 1).collect();
+    let pool: usize = remaining.iter().sum();
+    let mut remainders = Vec::with_capacity(sizes.len());
+    let mut given = 0;
+    for (stratum, &size) in remaining.iter().enumerate() {
+        quotas[stratum] += left * size / pool;
+        given += left * size / pool;
+        remainders.push((std::cmp::Reverse(left * size % pool), stratum));
+    }
+    remainders.sort_unstable();
+    for (_, stratum) in remainders.into_iter().take(left - given) {
+        quotas[stratum] += 1;
+    }
+    quotas
+}
+
+fn seal(order: Vec<DesktopId>, waves: Vec<PlannedWave>, picks: Vec<Pick>, gray: bool, seed: u64) -> Plan {
+    let mut hasher = Sha256::new();
+    for wave in &waves {
+        hasher.update(wave.wave.to_be_bytes());
+        hasher.update(wave.first_ordinal.to_be_bytes());
+        hasher.update(wave.size.to_be_bytes());
+        // 0 is no legal threshold, so it can stand for none.
+        hasher.update(wave.fail_threshold.unwrap_or(0).to_be_bytes());
+    }
+    for desktop_id in &order {
+        hasher.update(desktop_id.as_str());
+        hasher.update([0]);
+    }
+    Plan { order, waves, picks, gray, seed, hash: hasher.finalize().into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(number: usize) -> DesktopId {
+    format!("desktop-{number}").parse().unwrap()
+}
+
+fn candidate(number: usize, pool: &str) -> Candidate {
+    let stratum =
+        Stratum { os_type: "Linux".into(), pool_id: pool.into(), availability_zone: String::new() };
+    Candidate { desktop_id: id(number), stratum }
+}
+
+fn fleet(size: usize) -> Vec<Candidate> {
+    (0..size).map(|number| candidate(number, "p")).collect()
+}
+
+fn gray(count: u32, ids: &[usize]) -> Gray {
+    Gray { count, ids: ids.iter().map(|&number| id(number)).collect(), fail_threshold: 1 }
+}
+
+fn wave_of(plan: &Plan, wave: u16) -> Vec<DesktopId> {
+    let wave = plan.waves.iter().find(|candidate| candidate.wave == wave).unwrap();
+    let first = wave.first_ordinal as usize;
+    plan.order[first..first + wave.size as usize].to_vec()
+}
+
+#[test]
+fn without_gray_there_is_one_wave_in_the_order_given() {
+    let plan = plan(fleet(3), None, 7).unwrap();
+    assert_eq!(plan.order, [id(0), id(1), id(2)]);
+    assert_eq!(plan.waves, [PlannedWave { wave: 1, first_ordinal: 0, size: 3, fail_threshold: None }]);
+    assert_eq!(execute_order(plan.gray, 1), 0);
+}
+
+#[test]
+fn named_ids_come_first_and_the_sample_fills_up() {
+    let plan = plan(fleet(10), Some(&gray(4, &[8, 3])), 7).unwrap();
+    let first = wave_of(&plan, 1);
+    assert_eq!(first[..2], [id(8), id(3)]);
+    assert_eq!(first.len(), 4);
+    assert_eq!(plan.picks.len(), 4);
+    assert_eq!(plan.picks[0].reason, "named in gray_resource_ids");
+    assert!(plan.picks[2].reason.starts_with("sampled"), "{}", plan.picks[2].reason);
+    assert_eq!((execute_order(plan.gray, 1), execute_order(plan.gray, 2)), (1, 2));
+}
+
+#[test]
+fn more_ids_than_gray_count_take_the_first_of_them() {
+    let plan = plan(fleet(10), Some(&gray(2, &[8, 3, 5])), 7).unwrap();
+    assert_eq!(wave_of(&plan, 1), [id(8), id(3)]);
+}
+
+#[test]
+fn a_gray_id_outside_the_fleet_is_refused_even_beyond_gray_count() {
+    let error = plan(fleet(10), Some(&gray(1, &[8, 99])), 7).unwrap_err();
+    assert!(error.message.contains("desktop-99"), "{}", error.message);
+}
+
+#[test]
+fn a_gray_wave_of_everything_leaves_no_second_wave() {
+    assert_eq!(plan(fleet(4), Some(&gray(4, &[])), 7).unwrap().waves.len(), 1);
+    assert!(plan(fleet(4), Some(&gray(5, &[])), 7).is_err());
+}
+
+#[test]
+fn every_stratum_has_a_canary_while_the_number_allows() {
+    let pools = ["a", "b", "b", "b", "b", "b", "b", "b", "c", "c"];
+    let fleet: Vec<_> = pools.iter().enumerate().map(|(number, pool)| candidate(number, pool)).collect();
+    let pools_of = |count| {
+        let plan = plan(fleet.clone(), Some(&gray(count, &[])), 7).unwrap();
+        let mut seen: Vec<_> = wave_of(&plan, 1)
+            .iter()
+            .map(|id| fleet.iter().find(|candidate| candidate.desktop_id == *id).unwrap().stratum.pool_id.clone())
+            .collect();
+        seen.sort();
+        seen.concat()
+    };
+    assert_eq!(pools_of(1), "b", "the largest first");
+    assert_eq!(pools_of(2), "bc");
+    assert_eq!(pools_of(3), "abc");
+    assert_eq!(pools_of(6), "abbbbc", "then by share");
+}
+
+#[test]
+fn another_seed_draws_others_and_the_hash_tells() {
+    let one = plan(fleet(1000), Some(&gray(10, &[])), 1).unwrap();
+    let two = plan(fleet(1000), Some(&gray(10, &[])), 2).unwrap();
+    assert_ne!(wave_of(&one, 1), wave_of(&two, 1));
+    assert_ne!(one.hash, two.hash);
+}
+
+proptest! {
+    #[test]
+    fn each_target_is_in_exactly_one_wave(
+        pools in prop::collection::vec(0usize..5, 1..200),
+        share in 0.0f64..=1.0,
+        named in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        seed in any::<u64>(),
+    ) {
+        let size = pools.len();
+        let fleet: Vec<_> = pools.iter().enumerate().map(|(number, pool)| candidate(number, &pool.to_string())).collect();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 200")]
+        let count = ((size as f64 * share) as u32).max(1);
+        let names: Vec<usize> = named.iter().map(|index| index.index(size)).collect();
+        let rule = gray(count, &names);
+        let made = plan(fleet.clone(), Some(&rule), seed).unwrap();
+
+        prop_assert_eq!(made.order.iter().collect::<HashSet<_>>().len(), size);
+        let mut next = 0;
+        for (wave, number) in made.waves.iter().zip(1u16..) {
+            prop_assert_eq!((wave.wave, wave.first_ordinal), (number, next));
+            prop_assert!(wave.size > 0);
+            next += wave.size;
+        }
+        prop_assert_eq!(next as usize, size);
+        prop_assert_eq!(made.waves[0].size, count);
+        prop_assert_eq!(made.picks.len(), count as usize);
+
+        // The rest keeps the order in which it was given.
+        let place = |id: &DesktopId| fleet.iter().position(|candidate| candidate.desktop_id == *id).unwrap();
+        let rest: Vec<usize> = made.order[count as usize..].iter().map(place).collect();
+        prop_assert!(rest.is_sorted());
+        prop_assert_eq!(plan(fleet.clone(), Some(&rule), seed).unwrap(), made, "the same again");
+    }
+
+    #[test]
+    fn quotas_add_up_and_fit(sizes in prop::collection::vec(1usize..50, 1..20), share in 0.0f64..=1.0) {
+        let total: usize = sizes.iter().sum();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000")]
+        let wanted = (total as f64 * share) as usize;
+        let quotas = quotas(&sizes, wanted);
+        prop_assert_eq!(quotas.iter().sum::<usize>(), wanted);
+        for (quota, size) in quotas.iter().zip(&sizes) {
+            prop_assert!(quota <= size);
+        }
+        if wanted >= sizes.len() {
+            prop_assert!(quotas.iter().all(|&quota| quota > 0));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Records: their ids, and the status of one that is not stored (yet, or ever).
+//!
+//! A record's row is written once, when its target ends. Until then, and for targets that are never admitted,
+//! the record is derived from where its target is; so a halt over a million desktops writes nothing for them.
+
+use std::{fmt, str::FromStr};
+
+use crate::{Error, ids::TaskId, ids::shorten, outcome::Outcome, task::TaskStatus};
+
+/// One script on one target, one attempt. Its text is the record's id in the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecordId {
+    /// The task.
+    pub task_id: TaskId,
+    /// The target's place in the plan.
+    pub ordinal: u32,
+    /// The script's place in the task.
+    pub script: u16,
+    /// From 1.
+    pub attempt: u16,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}-{}", self.task_id, self.ordinal, self.script, self.attempt)
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = || Error::not_found(format!("record {:?} does not exist", shorten(text)));
+        let parts: Vec<&str> = text.split('-').collect();
+        let &[task_id, ordinal, script, attempt] = parts.as_slice() else { return Err(bad()) };
+        Ok(Self {
+            task_id: task_id.parse().map_err(|_| bad())?,
+            ordinal: ordinal.parse().map_err(|_| bad())?,
+            script: script.parse().map_err(|_| bad())?,
+            attempt: attempt.parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+/// Where a target is that has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In no batch and no straggler.
+    Nowhere,
+    /// In a batch that no worker has pulled, or a straggler.
+    Queued,
+    /// In a batch that a worker holds.
+    Leased,
+}
+
+/// A record's status in the API and the outcome behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordStatus {
+    /// Not begun.
+    Waiting,
+    /// With a worker.
+    Running,
+    /// Ended.
+    Ended(Outcome),
+}
+
+impl RecordStatus {
+    /// The status of a record from what is stored of it, where its target is, and its task.
+    pub fn of(stored: Option<Outcome>, place: Place, task: TaskStatus) -> Self {
+        match (stored, place) {
+            (Some(outcome), _) => Self::Ended(outcome),
+            (None, Place::Leased) if !task.is_ended() => Self::Running,
+            (None, Place::Queued) if !task.is_ended() => Self::Waiting,
+            (None, _) if task.admits_no_more() => Self::Ended(Outcome::Skipped),
+            (None, _) => Self::Waiting,
+        }
+    }
+
+    /// `status` and `result_code` in the API.
+    pub const fn status_and_result_code(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Waiting => ("WAITING", None),
+            Self::Running => ("RUNNING", None),
+            Self::Ended(outcome) => outcome.status_and_result_code(),
+        }
+    }
+}
+
+/// What a record that was never stored says of itself.
+pub const SKIPPED_REASON: &str = "never started: the task was halted before its turn";
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_record_id_is_read_back_and_nonsense_is_not_found() {
+        let id = RecordId { task_id: TaskId(Uuid::from_u128(7)), ordinal: 19, script: 1, attempt: 2 };
+        assert_eq!(id.to_string().parse::<RecordId>().unwrap(), id);
+        for text in ["", "x", "1-2-3-4", "00000000000000000000000000000007-1-1", "00000000000000000000000000000007-99999999999-0-1"] {
+            assert_eq!(text.parse::<RecordId>().unwrap_err().kind, crate::ErrorKind::NotFound, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_stored_is_derived() {
+        use TaskStatus::{Halted, Halting, Running, Waiting};
+        let skipped = RecordStatus::Ended(Outcome::Skipped);
+        let table = [
+            (None, Place::Nowhere, Waiting, RecordStatus::Waiting),
+            (None, Place::Nowhere, Running, RecordStatus::Waiting),
+            (None, Place::Queued, Running, RecordStatus::Waiting),
+            (None, Place::Leased, Running, RecordStatus::Running),
+            (None, Place::Leased, Halting, RecordStatus::Running),
+            (None, Place::Nowhere, Halting, skipped),
+            (None, Place::Nowhere, Halted, skipped),
+            // A batch row that outlives its task says nothing any more.
+            (None, Place::Leased, Halted, skipped),
+            (Some(Outcome::Unknown), Place::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),
+        ];
+        for (stored, place, task, expected) in table {
+            assert_eq!(RecordStatus::of(stored, place, task), expected, "{stored:?} {place:?} {task}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Scripts: their types, what a client may save, and the hash that names a revision.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, ids::shorten, limits};
+
+/// What runs the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ScriptType {
+    /// PowerShell.
+    Powershell,
+    /// The Windows command interpreter.
+    Bat,
+    /// A POSIX shell, or what the script's first line names.
+    Shell,
+}
+
+impl ScriptType {
+    /// Every type.
+    pub const ALL: [Self; 3] = [Self::Powershell, Self::Bat, Self::Shell];
+
+    /// The word in SQL, proto and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Powershell => "POWERSHELL",
+            Self::Bat => "BAT",
+            Self::Shell => "SHELL",
+        }
+    }
+}
+
+impl fmt::Display for ScriptType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ScriptType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            Error::invalid(format!("type {:?} is not one of POWERSHELL, BAT, SHELL", shorten(text)))
+        })
+    }
+}
+
+/// What each save of a script replaces: everything but its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptBody {
+    /// Shown in lists; need not be unique.
+    pub name: String,
+    /// What runs, 1 to 100,000 characters.
+    pub content: String,
+    /// Free text, up to 256 characters.
+    pub description: String,
+    /// Free text given by the caller, up to 128 characters.
+    pub version: String,
+}
+
+impl ScriptBody {
+    /// Checks a client's fields. A field left out of an update is cleared: a PUT replaces the whole.
+    pub fn new(
+        name: Option<String>,
+        content: Option<String>,
+        description: Option<String>,
+        version: Option<String>,
+    ) -> Result<Self, Error> {
+        let name = name.ok_or_else(|| Error::invalid("name is required"))?;
+        let content = content.ok_or_else(|| Error::invalid("content is required"))?;
+        if name.trim().is_empty() {
+            return Err(Error::invalid("name is empty"));
+        }
+        check_content("content", &content)?;
+        let body = Self {
+            name,
+            content,
+            description: description.unwrap_or_default(),
+            version: version.unwrap_or_default(),
+        };
+        check_text("name", &body.name, limits::MAX_SCRIPT_NAME_CHARS)?;
+        check_text("description", &body.description, limits::MAX_SCRIPT_DESCRIPTION_CHARS)?;
+        check_text("version", &body.version, limits::MAX_SCRIPT_VERSION_CHARS)?;
+        Ok(body)
+    }
+
+    /// The revision's name: SHA-256 over type and content, so equal work has an equal name.
+    pub fn sha256(&self, script_type: ScriptType) -> [u8; 32] {
+        Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(&self.content).finalize().into()
+    }
+}
+
+/// Content of a script, or a command: 1 to 100,000 characters, without NUL, which no interpreter and no
+/// database text takes.
+pub fn check_content(field: &str, content: &str) -> Result<(), Error> {
+    if content.is_empty() {
+        return Err(Error::invalid(format!("{field} is empty: 1 to {} characters", limits::MAX_SCRIPT_CONTENT_CHARS)));
+    }
+    check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)
+}
+
+fn check_text(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::invalid(format!("{field} holds a NUL character")));
+    }
+    let chars = text.chars().count();
+    if chars > max_chars {
+        return Err(Error::invalid(format!("{field} has {chars} characters: at most {max_chars} are allowed")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(content: &str) -> Result<ScriptBody, Error> {
+        ScriptBody::new(Some("s".into()), Some(content.into()), None, None)
+    }
+
+    #[test]
+    fn content_is_counted_in_characters_not_bytes() {
+        assert!(body(&"\u{4e2d}".repeat(100_000)).is_ok());
+        assert!(body(&"x".repeat(100_001)).is_err());
+        assert!(body("").is_err());
+        assert!(body("a\0b").is_err());
+    }
+
+    #[test]
+    fn other_fields_have_bounds() {
+        let long = |chars| Some("x".repeat(chars));
+        assert!(ScriptBody::new(None, Some("true".into()), None, None).is_err());
+        assert!(ScriptBody::new(Some("  ".into()), Some("true".into()), None, None).is_err());
+        assert!(ScriptBody::new(Some("s".into()), None, None, None).is_err());
+        assert!(ScriptBody::new(long(257), Some("true".into()), None, None).is_err());
+        assert!(ScriptBody::new(long(1), Some("true".into()), long(256), long(128)).is_ok());
+        assert!(ScriptBody::new(long(1), Some("true".into()), long(257), None).is_err());
+        assert!(ScriptBody::new(long(1), Some("true".into()), None, long(129)).is_err());
+    }
+
+    #[test]
+    fn the_hash_names_type_and_content_only() {
+        let one = body("true").unwrap();
+        let two = ScriptBody { name: "other".into(), ..one.clone() };
+        assert_eq!(one.sha256(ScriptType::Shell), two.sha256(ScriptType::Shell));
+        assert_ne!(one.sha256(ScriptType::Shell), one.sha256(ScriptType::Bat));
+        assert_ne!(one.sha256(ScriptType::Shell), body("false").unwrap().sha256(ScriptType::Shell));
+    }
+
+    #[test]
+    fn types_are_spelled_as_the_api_spells_them() {
+        assert_eq!("SHELL".parse::<ScriptType>().unwrap(), ScriptType::Shell);
+        assert!("shell".parse::<ScriptType>().is_err());
+        assert!("PYTHON".parse::<ScriptType>().unwrap_err().message.contains("POWERSHELL, BAT, SHELL"));
+    }
+}

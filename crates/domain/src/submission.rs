@@ -1,0 +1,204 @@
+//! What a client asks to execute, checked. Every rule about the seven published fields and `command` is here.
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+
+use crate::{
+    Error,
+    ids::{DesktopId, ScriptId},
+    limits,
+    plan::Gray,
+    script::{ScriptType, check_content},
+};
+
+/// The body of an execution request as it came, every field optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecutionRequest {
+    /// `DESKTOP` is the only type there is.
+    pub resource_type: Option<String>,
+    /// All target desktops.
+    pub resource_ids: Option<Vec<String>>,
+    /// Scripts to run, in this order.
+    pub script_ids: Option<Vec<String>>,
+    /// A command instead of scripts.
+    pub command: Option<String>,
+    /// What runs the command.
+    pub command_type: Option<String>,
+    /// Size of the gray wave.
+    pub gray_count: Option<i64>,
+    /// Members of the gray wave.
+    pub gray_resource_ids: Option<Vec<String>>,
+    /// Failures of the gray wave at which the next one is not started.
+    pub gray_fail_threshold: Option<i64>,
+    /// Minutes.
+    pub execution_timeout: Option<i64>,
+}
+
+/// What runs on each target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Stored scripts, one after the other.
+    Scripts(Vec<ScriptId>),
+    /// One command line.
+    Command {
+        /// What runs it.
+        command_type: ScriptType,
+        /// The line.
+        content: String,
+    },
+}
+
+/// A request that keeps the rules. Whether its desktops and scripts exist is asked later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Distinct desktops, in the order given.
+    pub desktop_ids: Vec<DesktopId>,
+    /// What runs.
+    pub work: Work,
+    /// The gray rule, if any.
+    pub gray: Option<Gray>,
+    /// How long one script may run; `None` leaves it to the configured default.
+    pub execution_timeout: Option<TimeDelta>,
+}
+
+impl ExecutionRequest {
+    /// Checks the request by itself. An id given twice counts once.
+    pub fn check(self) -> Result<Submission, Error> {
+        if let Some(kind) = self.resource_type.as_deref()
+            && kind != "DESKTOP"
+        {
+            return Err(Error::invalid("resource_type must be DESKTOP"));
+        }
+        let work = check_work(self.script_ids, self.command, self.command_type)?;
+        let desktop_ids: Vec<DesktopId> = distinct("resource_ids", self.resource_ids.unwrap_or_default())?;
+        if desktop_ids.is_empty() {
+            return Err(Error::invalid("resource_ids is required: name at least one desktop"));
+        }
+        if desktop_ids.len() > limits::MAX_TARGETS_PER_TASK {
+            return Err(Error::invalid(format!(
+                "resource_ids names {} desktops: at most {} are allowed",
+                desktop_ids.len(),
+                limits::MAX_TARGETS_PER_TASK
+            )));
+        }
+        let gray_ids: Vec<DesktopId> = distinct("gray_resource_ids", self.gray_resource_ids.unwrap_or_default())?;
+        let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold)?;
+        if let Some(gray) = &gray {
+            check_gray_fits(gray, &desktop_ids)?;
+        }
+        Ok(Submission { desktop_ids, work, gray, execution_timeout: check_timeout(self.execution_timeout)? })
+    }
+}
+
+fn check_work(
+    script_ids: Option<Vec<String>>,
+    command: Option<String>,
+    command_type: Option<String>,
+) -> Result<Work, Error> {
+    let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())?;
+    match (script_ids.is_empty(), command) {
+        (true, None) => Err(Error::invalid("one of script_ids and command is required")),
+        (false, Some(_)) => Err(Error::invalid("script_ids and command exclude each other: give one of them")),
+        (false, None) if command_type.is_some() => {
+            Err(Error::invalid("command_type goes with command: a script has its own type"))
+        }
+        (false, None) if script_ids.len() > limits::MAX_SCRIPTS_PER_TASK => Err(Error::invalid(format!(
+            "script_ids names {} scripts: at most {} are allowed",
+            script_ids.len(),
+            limits::MAX_SCRIPTS_PER_TASK
+        ))),
+        (false, None) => Ok(Work::Scripts(script_ids)),
+        (true, Some(content)) => {
+            check_content("command", &content)?;
+            let command_type = command_type
+                .ok_or_else(|| Error::invalid("command_type is required with command: POWERSHELL, BAT or SHELL"))?
+                .parse()?;
+            Ok(Work::Command { command_type, content })
+        }
+    }
+}
+
+/// The gray rule. `gray_count` wins over the ids; with ids only, it is their number. A count of 0 without ids
+/// and threshold means that there is no gray rule (the sister calls document 0 as a legal count).
+fn check_gray(count: Option<i64>, ids: Vec<DesktopId>, threshold: Option<i64>) -> Result<Option<Gray>, Error> {
+    let count = match count {
+        None if ids.is_empty() => None,
+        None => Some(ids.len() as i64),
+        Some(0) if ids.is_empty() => None,
+        Some(count) if count < 1 => {
+            return Err(Error::invalid(format!("gray_count {count} is too small: it must be at least 1")));
+        }
+        Some(count) => Some(count),
+    };
+    let Some(count) = count else {
+        return match threshold {
+            None => Ok(None),
+            Some(_) => Err(Error::invalid("gray_fail_threshold needs gray_count or gray_resource_ids")),
+        };
+    };
+    let threshold = match threshold {
+        // The first failure halts.
+        None => 1,
+        Some(threshold) if (1..count).contains(&threshold) => threshold,
+        Some(threshold) => {
+            return Err(Error::invalid(format!(
+                "gray_fail_threshold {threshold} is out of range: it must be at least 1 and less than gray_count, {count}"
+            )));
+        }
+    };
+    let too_large = |_| Error::invalid(format!("gray_count {count} is too large"));
+    Ok(Some(Gray {
+        count: u32::try_from(count).map_err(too_large)?,
+        ids,
+        fail_threshold: u32::try_from(threshold).map_err(too_large)?,
+    }))
+}
+
+/// Named gray desktops are part of the fleet, and the gray wave is no larger than it.
+fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> {
+    if gray.count as usize > desktop_ids.len() {
+        return Err(Error::invalid(format!(
+            "gray_count {} is larger than the number of desktops in resource_ids, {}",
+            gray.count,
+            desktop_ids.len()
+        )));
+    }
+    let fleet: HashSet<&DesktopId> = if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
+    match gray.ids.iter().find(|id| !fleet.contains(id)) {
+        Some(id) => Err(Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids"))),
+        None => Ok(()),
+    }
+}
+
+fn check_timeout(minutes: Option<i64>) -> Result<Option<TimeDelta>, Error> {
+    match minutes {
+        None | Some(0) => Ok(None),
+        Some(minutes) if (0..=limits::MAX_EXECUTION_TIMEOUT_MINUTES).contains(&minutes) => {
+            Ok(Some(TimeDelta::minutes(minutes)))
+        }
+        Some(minutes) => Err(Error::invalid(format!(
+            "execution_timeout {minutes} is out of range: 0 to {} minutes",
+            limits::MAX_EXECUTION_TIMEOUT_MINUTES
+        ))),
+    }
+}
+
+/// Parses ids and drops repetitions, keeping the first of each.
+fn distinct<T>(field: &str, texts: Vec<String>) -> Result<Vec<T>, Error>
+where
+    T: std::str::FromStr<Err = Error> + Clone + Eq + std::hash::Hash,
+{
+    let mut seen = HashSet::with_capacity(texts.len());
+    let mut ids = Vec::with_capacity(texts.len());
+    for text in texts {
+        let id: T = text.parse().map_err(|error: Error| Error { message: format!("{field}: {}", error.message), ..error })?;
+        if seen.insert(id.clone()) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests;

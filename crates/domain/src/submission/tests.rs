@@ -1,0 +1,142 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::ErrorKind;
+
+fn ids(names: &[&str]) -> Option<Vec<String>> {
+    Some(names.iter().map(|&name| name.to_owned()).collect())
+}
+
+/// Ten desktops, a command, nothing else.
+fn request() -> ExecutionRequest {
+    ExecutionRequest {
+        resource_ids: ids(&["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9"]),
+        command: Some("true".into()),
+        command_type: Some("SHELL".into()),
+        ..ExecutionRequest::default()
+    }
+}
+
+fn refusal(request: ExecutionRequest) -> String {
+    let error = request.check().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    error.message
+}
+
+/// `Ok((count, ids, threshold))` or the word that the refusal must hold.
+type GrayCase = (Option<i64>, &'static [&'static str], Option<i64>, Result<Option<(u32, usize, u32)>, &'static str>);
+
+#[test]
+fn the_gray_table() {
+    let table: &[GrayCase] = &[
+        (None, &[], None, Ok(None)),
+        // gray_count only, ids only, both.
+        (Some(4), &[], Some(2), Ok(Some((4, 0, 2)))),
+        (Some(4), &[], Some(3), Ok(Some((4, 0, 3)))),
+        (None, &["d1", "d2"], Some(1), Ok(Some((2, 2, 1)))),
+        (Some(4), &["d1", "d2"], Some(2), Ok(Some((4, 2, 2)))),
+        (Some(2), &["d1", "d2", "d3"], Some(1), Ok(Some((2, 3, 1)))),
+        // No threshold: the first failure halts, even with a single gray desktop.
+        (Some(4), &[], None, Ok(Some((4, 0, 1)))),
+        (Some(1), &[], None, Ok(Some((1, 0, 1)))),
+        (None, &["d1"], None, Ok(Some((1, 1, 1)))),
+        (Some(10), &[], Some(9), Ok(Some((10, 0, 9)))),
+        // The threshold is less than gray_count, and at least 1.
+        (Some(4), &[], Some(4), Err("less than gray_count, 4")),
+        (Some(4), &[], Some(5), Err("less than gray_count, 4")),
+        (Some(1), &[], Some(1), Err("less than gray_count, 1")),
+        (None, &["d1", "d2"], Some(2), Err("less than gray_count, 2")),
+        (Some(4), &[], Some(0), Err("at least 1")),
+        (Some(4), &[], Some(-1), Err("at least 1")),
+        (None, &[], Some(1), Err("needs gray_count")),
+        // Zero and negative counts.
+        (Some(0), &[], None, Ok(None)),
+        (Some(0), &[], Some(1), Err("needs gray_count")),
+        (Some(0), &["d1"], None, Err("at least 1")),
+        (Some(-1), &[], None, Err("at least 1")),
+        (Some(i64::MIN), &[], None, Err("at least 1")),
+        // More than there are.
+        (Some(11), &[], None, Err("larger than the number")),
+        (Some(i64::MAX), &[], None, Err("too large")),
+        // Outside of resource_ids, repeated.
+        (None, &["d1", "x"], None, Err("names x, which is not in resource_ids")),
+        (Some(1), &["d1", "x"], None, Err("names x, which is not in resource_ids")),
+        (None, &["d1", "d1", "d2"], Some(1), Ok(Some((2, 2, 1)))),
+    ];
+    for (count, names, threshold, expected) in table {
+        let asked = ExecutionRequest {
+            gray_count: *count,
+            gray_resource_ids: ids(names),
+            gray_fail_threshold: *threshold,
+            ..request()
+        };
+        let case = format!("{count:?} {names:?} {threshold:?}");
+        match (asked.check(), expected) {
+            (Ok(submission), Ok(expected)) => {
+                let gray = submission.gray.map(|gray| (gray.count, gray.ids.len(), gray.fail_threshold));
+                assert_eq!(gray, *expected, "{case}");
+            }
+            (Err(error), Err(word)) => assert!(error.message.contains(word), "{case}: {}", error.message),
+            (result, _) => panic!("{case}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_empty_request_says_what_is_missing() {
+    assert!(refusal(ExecutionRequest::default()).contains("script_ids and command"));
+    assert!(refusal(ExecutionRequest { resource_ids: None, ..request() }).contains("resource_ids is required"));
+    assert!(refusal(ExecutionRequest { resource_ids: Some(vec![]), ..request() }).contains("resource_ids is required"));
+}
+
+#[test]
+fn script_and_command_exclude_each_other() {
+    let script = Uuid::from_u128(1).simple().to_string();
+    let scripts = |ids: Vec<String>| ExecutionRequest {
+        script_ids: Some(ids),
+        command: None,
+        command_type: None,
+        ..request()
+    };
+    assert!(refusal(ExecutionRequest { script_ids: Some(vec![script.clone()]), ..request() }).contains("exclude"));
+    assert!(refusal(ExecutionRequest { command_type: None, ..request() }).contains("command_type is required"));
+    assert!(refusal(ExecutionRequest { command_type: Some("SH".into()), ..request() }).contains("POWERSHELL"));
+    assert!(
+        refusal(ExecutionRequest { command_type: Some("SHELL".into()), ..scripts(vec![script.clone()]) })
+            .contains("goes with command")
+    );
+    assert!(refusal(scripts(vec![])).contains("required"));
+    let twice = scripts(vec![script.clone(), script]).check().unwrap();
+    assert!(matches!(twice.work, Work::Scripts(ids) if ids.len() == 1), "one start for each script");
+    let many = (0..21).map(|number| Uuid::from_u128(number).simple().to_string()).collect();
+    assert!(refusal(scripts(many)).contains("at most 20"));
+}
+
+#[test]
+fn a_desktop_given_twice_counts_once() {
+    let submission = ExecutionRequest { resource_ids: ids(&["b", "a", "b"]), ..request() }.check().unwrap();
+    assert_eq!(submission.desktop_ids.iter().map(DesktopId::as_str).collect::<Vec<_>>(), ["b", "a"]);
+}
+
+#[test]
+fn execution_timeout_is_in_minutes_from_0_to_600() {
+    let timeout = |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check();
+    assert_eq!(timeout(0).unwrap().execution_timeout, None, "0 leaves it to the default");
+    assert_eq!(timeout(600).unwrap().execution_timeout, Some(TimeDelta::hours(10)));
+    assert!(timeout(601).is_err());
+    assert!(timeout(-1).is_err());
+}
+
+#[test]
+fn commands_are_bounded_as_scripts_are() {
+    let command = |content: String| ExecutionRequest { command: Some(content), ..request() };
+    assert!(command("x".repeat(100_000)).check().is_ok());
+    assert!(refusal(command("x".repeat(100_001))).contains("at most 100000"));
+    assert!(refusal(command(String::new())).contains("command is empty"));
+}
+
+#[test]
+fn only_desktops_are_resources() {
+    assert!(ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }.check().is_ok());
+    assert!(refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP"));
+}

@@ -1,0 +1,71 @@
+//! A wave's tally: how many of its targets ended with each outcome, and how many of its records.
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Outcome;
+
+/// Counts by outcome. Counts targets, as thresholds do; records are counted by a second tally.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    counts: [u32; Outcome::ALL.len()],
+}
+
+impl Tally {
+    /// Adds one.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.add_many(outcome, 1);
+    }
+
+    /// Adds several.
+    pub fn add_many(&mut self, outcome: Outcome, count: u32) {
+        let slot = &mut self.counts[outcome as usize];
+        *slot = slot.saturating_add(count);
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &Self) {
+        for outcome in Outcome::ALL {
+            self.add_many(outcome, other.get(outcome));
+        }
+    }
+
+    /// How many ended so.
+    pub const fn get(&self, outcome: Outcome) -> u32 {
+        self.counts[outcome as usize]
+    }
+
+    /// All that ended, however.
+    pub fn finished(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+
+    /// All that count against the failure budget.
+    pub fn failed(&self) -> u32 {
+        Outcome::ALL.into_iter().filter(|outcome| outcome.counts_as_failure()).map(|outcome| self.get(outcome)).sum()
+    }
+}
+
+impl FromIterator<Outcome> for Tally {
+    fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
+        let mut tally = Self::default();
+        for outcome in outcomes {
+            tally.add(outcome);
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_is_counted_once_and_failures_are_the_five_that_count() {
+        let tally: Tally = Outcome::ALL.into_iter().collect();
+        assert_eq!(tally.finished(), 8);
+        assert_eq!(tally.failed(), 5);
+        for outcome in Outcome::ALL {
+            assert_eq!(tally.get(outcome), 1);
+        }
+    }
+}

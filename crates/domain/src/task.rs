@@ -1,0 +1,136 @@
+//! The life of a task.
+
+use std::{fmt, str::FromStr};
+
+use crate::{Error, outcome::Outcome, tally::Tally};
+
+/// Where a task is in its life. The API knows fewer words: see [`TaskStatus::api_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskStatus {
+    /// Accepted: plan and targets are stored.
+    Waiting,
+    /// Its first wave is open.
+    Running,
+    /// The gate halted it; what had been handed out still ends.
+    Halting,
+    /// Ended: every record is a success.
+    Success,
+    /// Ended: every wave ran, some records are no success.
+    Failed,
+    /// Ended: the gate halted it.
+    Halted,
+}
+
+impl TaskStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Running, Self::Halting, Self::Success, Self::Failed, Self::Halted];
+
+    /// The word in SQL, proto and the native API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Running => "RUNNING",
+            Self::Halting => "HALTING",
+            Self::Success => "SUCCESS",
+            Self::Failed => "FAILED",
+            Self::Halted => "HALTED",
+        }
+    }
+
+    /// The word in the compatible API, which knows WAITING, RUNNING, SUCCESS and FAILED.
+    pub const fn api_status(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Running | Self::Halting => "RUNNING",
+            Self::Success => "SUCCESS",
+            Self::Failed | Self::Halted => "FAILED",
+        }
+    }
+
+    /// Whether nothing of it will change any more.
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Success | Self::Failed | Self::Halted)
+    }
+
+    /// Whether a target that was not admitted never will be.
+    pub const fn admits_no_more(self) -> bool {
+        self.is_ended() || matches!(self, Self::Halting)
+    }
+
+    /// How a task ended whose waves all ran, from the targets of all waves.
+    pub fn of_finished(all_waves: &Tally) -> Self {
+        if all_waves.get(Outcome::Success) == all_waves.finished() { Self::Success } else { Self::Failed }
+    }
+}
+
+impl fmt::Display for TaskStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TaskStatus {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| Error::invalid(format!("{:?} is not a task status", crate::ids::shorten(text))))
+    }
+}
+
+/// What a task's list entry counts, over records (script x desktop), as the API has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// SUCCESS.
+    pub success_num: u64,
+    /// Everything else that ended and is not SKIPPED; STOPPED counts here.
+    pub failed_num: u64,
+    /// SKIPPED, and what a task that admits no more will never reach.
+    pub skip_num: u64,
+}
+
+impl RecordCounts {
+    /// From the stored records' tally; `withdrawn_targets` are those that a task which admits no more left out.
+    pub fn new(stored: &Tally, withdrawn_targets: u64, scripts: u64) -> Self {
+        let success_num = u64::from(stored.get(Outcome::Success));
+        let skipped = u64::from(stored.get(Outcome::Skipped));
+        Self {
+            success_num,
+            failed_num: u64::from(stored.finished()) - success_num - skipped,
+            skip_num: skipped + withdrawn_targets * scripts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_a_success_only_when_everything_is() {
+        let tally = |outcomes: &[Outcome]| outcomes.iter().copied().collect::<Tally>();
+        assert_eq!(TaskStatus::of_finished(&tally(&[Outcome::Success; 3])), TaskStatus::Success);
+        for outcome in Outcome::ALL.into_iter().skip(1) {
+            assert_eq!(TaskStatus::of_finished(&tally(&[Outcome::Success, outcome])), TaskStatus::Failed, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn counts_are_over_records_and_stopped_counts_as_failed() {
+        let stored: Tally = Outcome::ALL.into_iter().collect();
+        let counts = RecordCounts::new(&stored, 16, 2);
+        assert_eq!(counts, RecordCounts { success_num: 1, failed_num: 6, skip_num: 33 });
+    }
+
+    #[test]
+    fn every_status_has_its_word_and_one_of_the_four_of_the_api() {
+        for status in TaskStatus::ALL {
+            assert_eq!(status.as_str().parse::<TaskStatus>().unwrap(), status);
+            assert!(["WAITING", "RUNNING", "SUCCESS", "FAILED"].contains(&status.api_status()));
+            assert_eq!(status.is_ended(), !["WAITING", "RUNNING"].contains(&status.api_status()));
+        }
+    }
+}

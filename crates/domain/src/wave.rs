@@ -1,0 +1,160 @@
+//! The life of a wave, and what follows from its results.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    Error,
+    gate::{self, GateInput, Verdict},
+    limits,
+    tally::Tally,
+};
+
+/// Where a wave is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WaveStatus {
+    /// Waits for the wave before it.
+    Pending,
+    /// Its targets are admitted.
+    Open,
+    /// All its targets ended and the gate let the rollout go on.
+    Closed,
+    /// The gate halted the rollout here.
+    Halted,
+}
+
+impl WaveStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Open, Self::Closed, Self::Halted];
+
+    /// The word in SQL, proto and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Open => "OPEN",
+            Self::Closed => "CLOSED",
+            Self::Halted => "HALTED",
+        }
+    }
+}
+
+impl fmt::Display for WaveStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for WaveStatus {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| Error::invalid(format!("{:?} is not a wave status", crate::ids::shorten(text))))
+    }
+}
+
+/// A wave as its row says, under the row's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaveState {
+    /// Where it is.
+    pub status: WaveStatus,
+    /// Number of its targets.
+    pub size: u32,
+    /// Targets that have been admitted and not withdrawn: each of them ends in an outcome.
+    pub admitted: u32,
+    /// Its targets by outcome.
+    pub tally: Tally,
+    /// Failures at which it halts the rollout.
+    pub fail_threshold: Option<u32>,
+    /// Whether no wave follows.
+    pub is_last: bool,
+}
+
+impl WaveState {
+    /// Admitted targets without an outcome.
+    pub fn in_flight(&self) -> u32 {
+        self.admitted.saturating_sub(self.tally.finished())
+    }
+
+    /// How many more targets may be admitted in one cut now.
+    pub fn admission(&self) -> u32 {
+        match self.status {
+            WaveStatus::Open => (self.size - self.admitted).min(limits::MAX_TARGETS_PER_CUT),
+            WaveStatus::Pending | WaveStatus::Closed | WaveStatus::Halted => 0,
+        }
+    }
+}
+
+/// What must be done, in the transaction that stored the results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: results are missing.
+    Hold,
+    /// Withdraw what is not yet handed out, admit nothing more; ask again afterwards whether the task ends.
+    Halt(String),
+    /// Close the wave and open the next one.
+    OpenNext(String),
+    /// Close the wave, which was the last: the task ends.
+    Finish(String),
+    /// The halted wave's last running target is in: the task ends.
+    FinishHalted,
+}
+
+/// What follows from the wave's state.
+pub fn next_step(wave: &WaveState) -> Step {
+    match wave.status {
+        WaveStatus::Halted if wave.in_flight() == 0 => Step::FinishHalted,
+        WaveStatus::Halted | WaveStatus::Pending | WaveStatus::Closed => Step::Hold,
+        WaveStatus::Open => {
+            let input = GateInput { size: wave.size, tally: wave.tally, fail_threshold: wave.fail_threshold };
+            match gate::decide(&input) {
+                Verdict::Halt(reason) => Step::Halt(reason),
+                Verdict::Hold => Step::Hold,
+                Verdict::Proceed(reason) if wave.is_last => Step::Finish(reason),
+                Verdict::Proceed(reason) => Step::OpenNext(reason),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+
+    fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
+        let mut tally = Tally::default();
+        tally.add_many(Outcome::Success, success);
+        tally.add_many(Outcome::Failed, failed);
+        WaveState { status: WaveStatus::Open, size: 4, admitted, tally, fail_threshold: Some(2), is_last: false }
+    }
+
+    #[test]
+    fn a_wave_opens_the_next_only_when_all_ended_below_the_threshold() {
+        assert_eq!(next_step(&open(2, 1, 4)), Step::Hold);
+        assert!(matches!(next_step(&open(3, 1, 4)), Step::OpenNext(_)));
+        assert!(matches!(next_step(&WaveState { is_last: true, ..open(3, 1, 4) }), Step::Finish(_)));
+        assert!(matches!(next_step(&open(2, 2, 4)), Step::Halt(_)));
+        assert!(matches!(next_step(&WaveState { is_last: true, ..open(0, 2, 4) }), Step::Halt(_)));
+    }
+
+    #[test]
+    fn a_halted_wave_ends_the_task_when_what_ran_is_in() {
+        let halted = WaveState { status: WaveStatus::Halted, ..open(0, 2, 3) };
+        assert_eq!(next_step(&halted), Step::Hold);
+        assert_eq!(next_step(&WaveState { admitted: 2, ..halted }), Step::FinishHalted);
+    }
+
+    #[test]
+    fn only_an_open_wave_does_anything() {
+        for status in [WaveStatus::Pending, WaveStatus::Closed] {
+            let wave = WaveState { status, ..open(0, 4, 4) };
+            assert_eq!(next_step(&wave), Step::Hold);
+            assert_eq!(wave.admission(), 0);
+        }
+        assert_eq!(WaveState { status: WaveStatus::Halted, ..open(0, 2, 2) }.admission(), 0);
+        assert_eq!(open(0, 0, 1).admission(), 3);
+        assert_eq!(WaveState { size: 1_000_000, ..open(0, 0, 0) }.admission(), limits::MAX_TARGETS_PER_CUT);
+    }
+}
