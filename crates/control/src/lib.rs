@@ -1,1 +1,64 @@
-//! x
+//! The use cases: each asks domain, writes through store, and knows no transport.
+
+mod clock;
+mod desktops;
+mod executions;
+mod listings;
+mod scripts;
+mod workers;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+pub use clock::{Clock, SystemClock};
+pub use listings::{TaskEntry, TaskProgress};
+use store::Store;
+pub use store::{
+    desktop::{DesktopFilter, DesktopRow},
+    record::{RecordFilter, RecordRow},
+    script::{ScriptFilter, ScriptRow},
+    task::{PinnedScript, TaskFilter, TaskRow},
+    wave::WaveRow,
+    worker::WorkerRow,
+};
+
+/// The limits that a task is accepted with where it does not say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// How long one script may run.
+    pub execution_timeout: TimeDelta,
+    /// How long a target waits for its desktop.
+    pub delivery_timeout: TimeDelta,
+    /// How long a result may travel before its target counts as UNKNOWN.
+    pub result_grace: TimeDelta,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            execution_timeout: TimeDelta::minutes(10),
+            delivery_timeout: TimeDelta::minutes(10),
+            result_grace: TimeDelta::seconds(30),
+        }
+    }
+}
+
+/// All use cases, over one database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    store: Store,
+    defaults: Defaults,
+    clock: Arc<dyn Clock>,
+}
+
+impl Control {
+    /// The use cases over a database.
+    pub fn new(store: Store, defaults: Defaults, clock: Arc<dyn Clock>) -> Self {
+        Self { store, defaults, clock }
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> Result<(), domain::Error> {
+        Ok(self.store.ping().await?)
+    }
+}

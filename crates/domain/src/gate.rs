@@ -69,10 +69,13 @@ mod tests {
         }
     }
 
+    /// Size, outcomes so far, threshold, the verdict's word.
+    type GateCase = (u32, &'static [(Outcome, u32)], Option<u32>, &'static str);
+
     #[test]
     fn the_table() {
         use Outcome::{Failed, Rejected, Skipped, Stopped, Success, Timeout, Undelivered, Unknown};
-        let table: &[(u32, &[(Outcome, u32)], Option<u32>, &str)] = &[
+        let table: &[GateCase] = &[
             (4, &[], Some(2), "hold"),
             (4, &[(Success, 4)], Some(2), "proceed"),
             (4, &[(Success, 3), (Failed, 1)], Some(2), "proceed"),

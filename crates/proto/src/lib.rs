@@ -3,29 +3,44 @@
 mod convert;
 
 pub use convert::{BadMessage, ScriptOutcome, unix_ms, unix_ms_opt};
+pub use domain::limits;
+pub use generated::{
+    admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types,
+};
 
-/// What more than one service speaks of.
-pub mod types {
-    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
-    tonic::include_proto!("graywave.types.v1");
-}
+/// The packages nest as in the files, because the generated code refers to its siblings by path.
+mod generated {
+    #![allow(
+        missing_docs,
+        missing_debug_implementations,
+        unreachable_pub,
+        unused_qualifications,
+        clippy::all,
+        clippy::or_fun_call,
+        clippy::too_many_lines,
+        reason = "generated code"
+    )]
 
-/// What workers ask of schedulers.
-pub mod scheduler {
-    #![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::all, reason = "generated code")]
-    tonic::include_proto!("graywave.scheduler.v1");
-}
-
-/// What an agent and its worker say to each other.
-pub mod agent {
-    #![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::all, reason = "generated code")]
-    tonic::include_proto!("graywave.agent.v1");
-}
-
-/// What operators ask of the control plane.
-pub mod admin {
-    #![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::all, reason = "generated code")]
-    tonic::include_proto!("graywave.admin.v1");
+    pub mod types {
+        pub mod v1 {
+            tonic::include_proto!("graywave.types.v1");
+        }
+    }
+    pub mod scheduler {
+        pub mod v1 {
+            tonic::include_proto!("graywave.scheduler.v1");
+        }
+    }
+    pub mod agent {
+        pub mod v1 {
+            tonic::include_proto!("graywave.agent.v1");
+        }
+    }
+    pub mod admin {
+        pub mod v1 {
+            tonic::include_proto!("graywave.admin.v1");
+        }
+    }
 }
 
 /// The descriptors of all services, for gRPC reflection.

@@ -1,1 +1,24 @@
-//! x
+//! All SQL of Graywave: a file for each kind of row, each statement a named function, time a parameter.
+//!
+//! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
+//! order everywhere, which is what keeps transactions from waiting for each other in a circle:
+//! wave (ascending), record, batch and straggler, task.
+
+pub mod batch;
+pub mod desktop;
+mod error;
+pub mod notify;
+pub mod partition;
+mod pool;
+pub mod record;
+pub mod script;
+pub mod straggler;
+pub mod target;
+pub mod task;
+mod values;
+pub mod wave;
+pub mod worker;
+
+pub use error::Error;
+pub use pool::{PoolOptions, Store, Tx};
+pub use sqlx::PgConnection as Connection;

@@ -1,0 +1,168 @@
+//! The cluster itself: initdb once, start, stop.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    net::TcpListener,
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    Error,
+    binaries::{User, find_binaries, ordinary_user},
+};
+
+/// What a crash of the machine may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing that was committed. The server's defaults.
+    Full,
+    /// Everything: for tests that throw the cluster away. Commits behave as always while the machine stands.
+    None,
+}
+
+/// How to make and run a cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Holds the cluster; made when missing. Its parents must let an ordinary user through.
+    pub directory: PathBuf,
+    /// What a crash of the machine may cost.
+    pub durability: Durability,
+    /// Connections that the server accepts.
+    pub max_connections: u16,
+}
+
+/// A running server, reachable on loopback. Stopped when dropped, or by [`Cluster::stop`] with an answer.
+#[derive(Debug)]
+pub struct Cluster {
+    binaries: PathBuf,
+    data: PathBuf,
+    port: u16,
+    user: Option<User>,
+    running: bool,
+}
+
+const SUPERUSER: &str = "graywave";
+
+impl Cluster {
+    /// Makes the cluster if the directory holds none, and starts it on a free port. A server that an earlier
+    /// process left running on the directory is stopped first, so that two never share it.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let binaries = find_binaries()?;
+        let user = ordinary_user()?;
+        prepare_directory(&options.directory, user)?;
+        let data = options.directory.join("data");
+        let mut cluster = Self { binaries, data, port: 0, user, running: false };
+        if !cluster.data.join("PG_VERSION").exists() {
+            cluster.initdb()?;
+        }
+        if cluster.data.join("postmaster.pid").exists() {
+            // Fails when the server is gone already, which is as good.
+            if let Err(error) = cluster.pg_ctl(&["stop", "-m", "fast", "-w"]) {
+                tracing::debug!(%error, "no server was left running");
+            }
+        }
+        cluster.port = free_port()?;
+        cluster.launch(options)?;
+        cluster.running = true;
+        Ok(cluster)
+    }
+
+    /// Where a database of this cluster is reached.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Stops the server and waits for it.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.running = false;
+        self.pg_ctl(&["stop", "-m", "fast", "-w"])
+    }
+
+    /// Kills the server at once, as a crash would, and starts it again on the same port.
+    pub fn crash_and_restart(&self, options: &Options) -> Result<(), Error> {
+        self.pg_ctl(&["stop", "-m", "immediate", "-w"])?;
+        self.launch(options)
+    }
+
+    fn initdb(&self) -> Result<(), Error> {
+        let data = self.data.to_string_lossy().into_owned();
+        let arguments = ["-D", &data, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+        self.run("initdb", &arguments)
+    }
+
+    fn launch(&self, options: &Options) -> Result<(), Error> {
+        let sockets = options.directory.to_string_lossy().into_owned();
+        let mut settings = format!(
+            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{sockets}' -c max_connections={} \
+             -c shared_buffers=256MB -c max_wal_size=2GB -c log_min_messages=warning",
+            self.port, options.max_connections
+        );
+        if options.durability == Durability::None {
+            settings.push_str(" -c fsync=off -c synchronous_commit=off -c full_page_writes=off");
+        }
+        let log = options.directory.join("postgres.log").to_string_lossy().into_owned();
+        self.pg_ctl(&["start", "-w", "-t", "60", "-l", &log, "-o", &settings])
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) -> Result<(), Error> {
+        let data = self.data.to_string_lossy().into_owned();
+        let mut all = vec!["-D", &data];
+        all.extend_from_slice(arguments);
+        self.run("pg_ctl", &all)
+    }
+
+    /// Output goes to a file: the server inherits it, and a pipe would stay open as long as the server lives.
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<(), Error> {
+        let directory = self.data.parent().unwrap_or(&self.data);
+        let log_path = directory.join(format!("{program}.log"));
+        let log = fs::File::create(&log_path).map_err(Error::io(&log_path))?;
+        let log_too = log.try_clone().map_err(Error::io(&log_path))?;
+        let path = self.binaries.join(program);
+        let mut command = Command::new(&path);
+        command.args(arguments).current_dir(directory).stdin(std::process::Stdio::null()).stdout(log).stderr(log_too);
+        // A group of its own: Ctrl-C at the terminal stops our process, which then stops the server in order.
+        command.process_group(0);
+        if let Some(user) = self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let status = command.status().map_err(Error::io(&path))?;
+        if status.success() {
+            return Ok(());
+        }
+        let mut output = fs::read_to_string(&log_path).unwrap_or_default();
+        if let Ok(server_log) = fs::read_to_string(directory.join("postgres.log")) {
+            output.extend(server_log.lines().rev().take(5).flat_map(|line| ["\n", line]));
+        }
+        Err(Error::Program { program: program.to_owned(), output })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.running
+            && let Err(error) = self.pg_ctl(&["stop", "-m", "fast", "-w"])
+        {
+            tracing::warn!(%error, "the private Postgres could not be stopped");
+        }
+    }
+}
+
+fn prepare_directory(directory: &Path, user: Option<User>) -> Result<(), Error> {
+    match fs::create_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Error::io(directory)(error)),
+        _ => {}
+    }
+    if let Some(user) = user {
+        chown(directory, Some(user.uid), Some(user.gid)).map_err(Error::io(directory))?;
+    }
+    Ok(())
+}
+
+/// A port that is free now. Another process may take it before the server does; then the start fails and says so.
+fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(Error::io("127.0.0.1:0"))?;
+    Ok(listener.local_addr().map_err(Error::io("127.0.0.1:0"))?.port())
+}

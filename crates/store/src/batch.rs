@@ -1,0 +1,489 @@
+//! Batches: one row for hundreds of targets; leased to a worker, fenced by an epoch, deleted when done.
+
+use domain::{
+    Timestamp,
+    cut::Member,
+    deadline::Deadlines,
+    ids::{BatchId, DesktopId, TaskId, WorkerId},
+};
+use uuid::Uuid;
+
+use crate::{
+    Connection, Error,
+    values::{count, int2, int4, text_id},
+};
+
+/// A batch about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewBatch {
+    /// Its id.
+    pub batch_id: BatchId,
+    /// Who is to reach its targets.
+    pub worker_id: WorkerId,
+    /// Its targets.
+    pub members: Vec<Member>,
+}
+
+/// What the batches of one cut share.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchTerms {
+    /// Their task.
+    pub task_id: TaskId,
+    /// Their wave.
+    pub wave: u16,
+    /// Their targets' deadlines.
+    pub deadlines: Deadlines,
+    /// Whether an earlier lease may have handed their targets out.
+    pub maybe_handed: bool,
+}
+
+/// A batch in a worker's hands.
+#[derive(Debug, Clone)]
+pub struct BatchRow {
+    /// Its id.
+    pub batch_id: BatchId,
+    /// What it shares with its cut.
+    pub terms: BatchTerms,
+    /// Grows with each lease.
+    pub epoch: u32,
+    /// Its targets.
+    pub members: Vec<Member>,
+}
+
+/// A lease as its holder names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    /// Task of the batch.
+    pub task_id: TaskId,
+    /// The batch.
+    pub batch_id: BatchId,
+    /// The epoch it was leased with.
+    pub epoch: u32,
+}
+
+/// Stores the batches of one cut in one statement.
+pub async fn insert(
+    connection: &mut Connection,
+    terms: &BatchTerms,
+    batches: &[NewBatch],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut batch_ids = Vec::new();
+    let mut worker_ids = Vec::new();
+    let mut ordinals = Vec::new();
+    let mut desktop_ids = Vec::new();
+    for batch in batches {
+        for member in &batch.members {
+            batch_ids.push(batch.batch_id.0);
+            worker_ids.push(batch.worker_id.as_str().to_owned());
+            ordinals.push(int4(member.ordinal));
+            desktop_ids.push(member.desktop_id.as_str().to_owned());
+        }
+    }
+    sqlx::query!(
+        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
+                            deliver_by, finish_by, created_at)
+         SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
+                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $4, $5, $6
+         FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
+         GROUP BY batch_id, worker_id ORDER BY min(ordinal)",
+        terms.task_id.0,
+        int2(terms.wave),
+        terms.maybe_handed,
+        terms.deadlines.deliver_by,
+        terms.deadlines.finish_by,
+        now,
+        &batch_ids,
+        &worker_ids,
+        &ordinals,
+        &desktop_ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct Raw {
+    task_id: Uuid,
+    batch_id: Uuid,
+    wave: i16,
+    epoch: i32,
+    ordinals: Vec<i32>,
+    desktop_ids: Vec<String>,
+    maybe_handed: bool,
+    deliver_by: Timestamp,
+    finish_by: Timestamp,
+}
+
+impl TryFrom<Raw> for BatchRow {
+    type Error = Error;
+
+    fn try_from(raw: Raw) -> Result<Self, Error> {
+        Ok(Self {
+            batch_id: BatchId(raw.batch_id),
+            terms: BatchTerms {
+                task_id: TaskId(raw.task_id),
+                wave: count("batch", raw.wave)?,
+                deadlines: Deadlines { deliver_by: raw.deliver_by, finish_by: raw.finish_by },
+                maybe_handed: raw.maybe_handed,
+            },
+            epoch: count("batch", raw.epoch)?,
+            members: members(raw.ordinals, raw.desktop_ids)?,
+        })
+    }
+}
+
+fn members(ordinals: Vec<i32>, desktop_ids: Vec<String>) -> Result<Vec<Member>, Error> {
+    ordinals
+        .into_iter()
+        .zip(desktop_ids)
+        .map(|(ordinal, desktop_id)| {
+            Ok(Member { ordinal: count("batch", ordinal)?, desktop_id: text_id("batch", desktop_id)? })
+        })
+        .collect()
+}
+
+/// Locks a worker's oldest ready batches that no other lease is about to take, with the number of their targets.
+pub async fn lock_ready(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    limit: u32,
+) -> Result<Vec<(TaskId, BatchId, u32)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!" FROM batch
+           WHERE worker_id = $1 AND status = 'READY' ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED"#,
+        worker_id.as_str(),
+        i64::from(limit),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((TaskId(row.task_id), BatchId(row.batch_id), count("batch", row.size)?)))
+        .collect()
+}
+
+/// Splits a locked ready batch: it keeps its first `keep` targets, the rest becomes a ready batch of its own.
+pub async fn split(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    keep: u32,
+    rest_id: BatchId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
+                            deliver_by, finish_by, created_at)
+         SELECT task_id, $4, wave, worker_id, ordinals[$3 + 1:], desktop_ids[$3 + 1:], status, epoch, maybe_handed,
+                deliver_by, finish_by, created_at
+         FROM batch WHERE task_id = $1 AND batch_id = $2",
+        task_id.0,
+        batch_id.0,
+        int4(keep),
+        rest_id.0,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "UPDATE batch SET ordinals = ordinals[:$3], desktop_ids = desktop_ids[:$3] WHERE task_id = $1 AND batch_id = $2",
+        task_id.0,
+        batch_id.0,
+        int4(keep),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Leases locked batches: epoch + 1.
+pub async fn lease(
+    connection: &mut Connection,
+    batches: &[(TaskId, BatchId)],
+    lease_until: Timestamp,
+) -> Result<Vec<BatchRow>, Error> {
+    let (task_ids, batch_ids) = keys(batches);
+    let raw = sqlx::query_as!(
+        Raw,
+        "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3
+         FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
+         WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.deliver_by,
+                   b.finish_by",
+        &task_ids,
+        &batch_ids,
+        lease_until,
+    )
+    .fetch_all(connection)
+    .await?;
+    raw.into_iter().map(BatchRow::try_from).collect()
+}
+
+fn keys(batches: &[(TaskId, BatchId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    batches.iter().map(|(task_id, batch_id)| (task_id.0, batch_id.0)).unzip()
+}
+
+/// Extends leases that the worker still holds with the right epoch, and returns those.
+pub async fn renew(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    leases: &[LeaseKey],
+    lease_until: Timestamp,
+) -> Result<Vec<LeaseKey>, Error> {
+    let (task_ids, batch_ids) =
+        keys(&leases.iter().map(|lease| (lease.task_id, lease.batch_id)).collect::<Vec<_>>());
+    let epochs: Vec<i32> = leases.iter().map(|lease| int4(lease.epoch)).collect();
+    let rows = sqlx::query!(
+        "UPDATE batch b SET lease_until = $5
+         FROM (SELECT b.task_id, b.batch_id FROM batch b
+               JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
+                   ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch
+               WHERE b.worker_id = $1 AND b.status = 'LEASED'
+               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS held
+         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id
+         RETURNING b.task_id, b.batch_id, b.epoch",
+        worker_id.as_str(),
+        &task_ids,
+        &batch_ids,
+        &epochs,
+        lease_until,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(LeaseKey {
+                task_id: TaskId(row.task_id),
+                batch_id: BatchId(row.batch_id),
+                epoch: count("batch", row.epoch)?,
+            })
+        })
+        .collect()
+}
+
+/// Batches whose lease ran out, or whose worker is no longer known, whoever reaps them.
+pub async fn orphaned(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TaskId, BatchId, Vec<u32>)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT task_id, batch_id, ordinals FROM batch WHERE status = 'LEASED' AND lease_until <= $1
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
+            AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
+         LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .filter_map(|row| Some((TaskId(row.task_id?), BatchId(row.batch_id?), row.ordinals?)))
+        .map(|(task_id, batch_id, ordinals)| Ok((task_id, batch_id, counts(&ordinals)?)))
+        .collect()
+}
+
+fn counts(ordinals: &[i32]) -> Result<Vec<u32>, Error> {
+    ordinals.iter().map(|&ordinal| count("batch", ordinal)).collect()
+}
+
+/// What a reclaimed batch leaves to be done.
+#[derive(Debug, Clone)]
+pub struct Reclaimed {
+    /// What its cut said; `maybe_handed` now also when it was ever leased.
+    pub terms: BatchTerms,
+    /// Its targets without a result.
+    pub members: Vec<Member>,
+}
+
+/// Takes an orphaned batch away, under the wave's lock: deletes it and says what it leaves. `None` when it is no
+/// longer orphaned.
+pub async fn reclaim(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    now: Timestamp,
+) -> Result<Option<Reclaimed>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = $2
+           AND (status = 'LEASED' AND lease_until <= $3
+                OR status = 'READY' AND NOT EXISTS (
+                    SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
+        task_id.0,
+        batch_id.0,
+        now,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = raw.map(BatchRow::try_from).transpose()? else { return Ok(None) };
+    let ordinals: Vec<u32> = row.members.iter().map(|member| member.ordinal).collect();
+    let ended = crate::record::ended(connection, task_id, &ordinals).await?;
+    let members = row.members.into_iter().filter(|member| !ended.contains(&member.ordinal)).collect();
+    let terms = BatchTerms { maybe_handed: row.terms.maybe_handed || row.epoch > 0, ..row.terms };
+    Ok(Some(Reclaimed { terms, members }))
+}
+
+/// Ends every lease of a worker now, so that the reaper takes them back without waiting.
+pub async fn expire_leases_of(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "UPDATE batch SET lease_until = $2 WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2",
+        worker_id.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Counts results that name a batch, and deletes the batches that are done: all their targets have a record.
+pub async fn note_results(
+    connection: &mut Connection,
+    task_id: TaskId,
+    results: &[(BatchId, u32)],
+) -> Result<(), Error> {
+    let batch_ids: Vec<Uuid> = results.iter().map(|(batch_id, _)| batch_id.0).collect();
+    let numbers: Vec<i32> = results.iter().map(|(_, number)| int4(*number)).collect();
+    let full = sqlx::query_scalar!(
+        "UPDATE batch b SET reported = reported + k.number
+         FROM unnest($2::uuid[], $3::int4[]) AS k (batch_id, number)
+         WHERE b.task_id = $1 AND b.batch_id = k.batch_id
+         RETURNING CASE WHEN b.reported >= cardinality(b.ordinals) THEN b.batch_id END",
+        task_id.0,
+        &batch_ids,
+        &numbers,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let full: Vec<Uuid> = full.into_iter().flatten().collect();
+    if full.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) AND NOT EXISTS (
+             SELECT FROM unnest(b.ordinals) AS o
+             WHERE NOT EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = o))",
+        task_id.0,
+        &full,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes targets out of a batch that its worker gave back; returns its terms and the members that were really
+/// in it. Deletes the batch when nothing is left.
+pub async fn take_out(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    worker_id: &WorkerId,
+    ordinals: &[u32],
+) -> Result<Option<(BatchTerms, Vec<Member>)>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by
+         FROM batch WHERE task_id = $1 AND batch_id = $2 AND worker_id = $3 AND status = 'LEASED' FOR UPDATE",
+        task_id.0,
+        batch_id.0,
+        worker_id.as_str(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = raw.map(BatchRow::try_from).transpose()? else { return Ok(None) };
+    let wanted: std::collections::HashSet<u32> = ordinals.iter().copied().collect();
+    let (taken, left): (Vec<Member>, Vec<Member>) =
+        row.members.into_iter().partition(|member| wanted.contains(&member.ordinal));
+    if left.is_empty() {
+        sqlx::query!("DELETE FROM batch WHERE task_id = $1 AND batch_id = $2", task_id.0, batch_id.0)
+            .execute(connection)
+            .await?;
+    } else {
+        let ordinals: Vec<i32> = left.iter().map(|member| int4(member.ordinal)).collect();
+        let desktop_ids: Vec<String> = left.into_iter().map(|member| DesktopId::into_string(member.desktop_id)).collect();
+        sqlx::query!(
+            "UPDATE batch SET ordinals = $3, desktop_ids = $4 WHERE task_id = $1 AND batch_id = $2",
+            task_id.0,
+            batch_id.0,
+            &ordinals,
+            &desktop_ids,
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(Some((row.terms, taken)))
+}
+
+/// Withdraws a wave's batches that no worker has pulled; returns how many of their targets were certainly never
+/// handed out. Those that an earlier lease may have handed out stay: their outcome must still be learnt.
+pub async fn withdraw_ready(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<u32, Error> {
+    let sizes = sqlx::query_scalar!(
+        r#"DELETE FROM batch WHERE task_id = $1 AND wave = $2 AND status = 'READY' AND NOT maybe_handed
+           RETURNING cardinality(ordinals) AS "size!""#,
+        task_id.0,
+        int2(wave),
+    )
+    .fetch_all(connection)
+    .await?;
+    sizes.into_iter().map(|size| count::<u32>("batch", size)).sum()
+}
+
+/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`.
+pub async fn overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TaskId, BatchId, Vec<u32>)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT task_id, batch_id, ordinals FROM batch WHERE finish_by <= $1
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch
+         WHERE status = 'READY' AND NOT maybe_handed AND deliver_by <= $1 AND finish_by > $1
+         LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .filter_map(|row| Some((TaskId(row.task_id?), BatchId(row.batch_id?), row.ordinals?)))
+        .map(|(task_id, batch_id, ordinals)| Ok((task_id, batch_id, counts(&ordinals)?)))
+        .collect()
+}
+
+/// Takes an overdue batch away, under the wave's lock. `None` when it is no longer overdue.
+pub async fn take_overdue(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    now: Timestamp,
+) -> Result<Option<Reclaimed>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
+           AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
+        task_id.0,
+        batch_id.0,
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    raw.map(BatchRow::try_from)
+        .transpose()?
+        .map(|row| {
+            let terms = BatchTerms { maybe_handed: row.terms.maybe_handed || row.epoch > 0, ..row.terms };
+            Ok(Reclaimed { terms, members: row.members })
+        })
+        .transpose()
+}
+
+/// Deletes what is left of a task that ended.
+pub async fn delete_of_task(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM batch WHERE task_id = $1", task_id.0).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Desktops and their presence. Presence is written in bulk, on change.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Timestamp,
+    desktop::{DesktopFacts, Stratum},
+    ids::{DesktopId, ProjectId, WorkerId},
+    page::Page,
+    plan::Candidate,
+};
+use sqlx::{Postgres, QueryBuilder, types::Json};
+
+use crate::{
+    Connection, Error,
+    values::text_id,
+};
+
+/// A desktop as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesktopRow {
+    /// What its agent said of it.
+    pub facts: DesktopFacts,
+    /// The worker that holds its connection.
+    pub worker_id: Option<WorkerId>,
+    /// First seen.
+    pub created_at: Timestamp,
+}
+
+/// Filters of the list; all exact.
+#[derive(Debug, Clone, Default)]
+pub struct DesktopFilter {
+    /// Only these.
+    pub desktop_ids: Vec<String>,
+    /// Only of this name.
+    pub computer_name: Option<String>,
+    /// Only with this address.
+    pub ip_address: Option<String>,
+    /// Only of one of these pools.
+    pub pool_ids: Vec<String>,
+    /// Only with all of these tags.
+    pub tags: BTreeMap<String, String>,
+    /// Only those that are connected, or not.
+    pub connected: Option<bool>,
+}
+
+/// What the plan needs of the desktops that exist, in no order.
+pub async fn candidates(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_ids: &[DesktopId],
+) -> Result<Vec<Candidate>, Error> {
+    let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
+        "SELECT desktop_id, os_type, pool_id, availability_zone FROM desktop
+         WHERE project_id = $1 AND desktop_id = ANY($2)",
+        project_id.as_str(),
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Candidate {
+                desktop_id: text_id("desktop", row.desktop_id)?,
+                stratum: Stratum {
+                    os_type: row.os_type,
+                    pool_id: row.pool_id,
+                    availability_zone: row.availability_zone,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Desktops that a worker now holds: made known when they are new, described anew when they are not.
+pub async fn connected(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    desktops: &[DesktopFacts],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let column = |field: fn(&DesktopFacts) -> &str| -> Vec<String> {
+        desktops.iter().map(|desktop| field(desktop).to_owned()).collect()
+    };
+    let tags: Vec<serde_json::Value> = desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
+    sqlx::query!(
+        "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
+                              availability_zone, agent_version, tags, worker_id, created_at, presence_at)
+         SELECT *, $11, $12, $12
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::text[], $10::jsonb[]) AS new (project_id, desktop_id)
+         ORDER BY new.project_id, new.desktop_id
+         ON CONFLICT (project_id, desktop_id) DO UPDATE SET
+             computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
+             os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
+             availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
+             tags = excluded.tags, worker_id = excluded.worker_id, presence_at = excluded.presence_at",
+        &column(|desktop| desktop.project_id.as_str()),
+        &column(|desktop| desktop.desktop_id.as_str()),
+        &column(|desktop| &desktop.computer_name),
+        &column(|desktop| &desktop.os_host_name),
+        &column(|desktop| &desktop.os_type),
+        &column(|desktop| &desktop.ip_address),
+        &column(|desktop| &desktop.pool_id),
+        &column(|desktop| &desktop.availability_zone),
+        &column(|desktop| &desktop.agent_version),
+        &tags,
+        worker_id.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Desktops that a worker lost. One that another worker holds by now keeps that presence.
+pub async fn disconnected(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    desktops: &[(ProjectId, DesktopId)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let project_ids: Vec<String> = desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
+    let desktop_ids: Vec<String> = desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
+    sqlx::query!(
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $4
+         FROM (SELECT d.project_id, d.desktop_id
+               FROM desktop d JOIN unnest($2::text[], $3::text[]) AS gone (project_id, desktop_id)
+                   USING (project_id, desktop_id)
+               WHERE d.worker_id = $1 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        worker_id.as_str(),
+        &project_ids,
+        &desktop_ids,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Clears the presence that a worker held.
+pub async fn worker_gone(connection: &mut Connection, worker_id: &WorkerId, now: Timestamp) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $2
+         FROM (SELECT project_id, desktop_id FROM desktop WHERE worker_id = $1
+               ORDER BY project_id, desktop_id FOR UPDATE) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        worker_id.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// One page of desktops by id, and how many there are in all.
+pub async fn list(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &DesktopFilter,
+    page: Page,
+) -> Result<(i64, Vec<DesktopRow>), Error> {
+    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM desktop WHERE project_id = ");
+    push_filter(&mut counting, project_id, filter);
+    let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
+
+    let mut listing = QueryBuilder::<Postgres>::new(
+        "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
+                agent_version, tags, worker_id, created_at FROM desktop WHERE project_id = ",
+    );
+    push_filter(&mut listing, project_id, filter);
+    listing.push(" ORDER BY desktop_id OFFSET ").push_bind(page.offset).push(" LIMIT ").push_bind(page.limit);
+    let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
+    Ok((count, rows.into_iter().map(DesktopRow::try_from).collect::<Result<_, _>>()?))
+}
+
+fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &DesktopFilter) {
+    query.push_bind(project_id.as_str().to_owned());
+    if !filter.desktop_ids.is_empty() {
+        query.push(" AND desktop_id = ANY(").push_bind(filter.desktop_ids.clone()).push(")");
+    }
+    if let Some(name) = &filter.computer_name {
+        query.push(" AND computer_name = ").push_bind(name.clone());
+    }
+    if let Some(address) = &filter.ip_address {
+        query.push(" AND ip_address = ").push_bind(address.clone());
+    }
+    if !filter.pool_ids.is_empty() {
+        query.push(" AND pool_id = ANY(").push_bind(filter.pool_ids.clone()).push(")");
+    }
+    if !filter.tags.is_empty() {
+        query.push(" AND tags @> ").push_bind(Json(filter.tags.clone()));
+    }
+    if let Some(connected) = filter.connected {
+        query.push(if connected { " AND worker_id IS NOT NULL" } else { " AND worker_id IS NULL" });
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Listed {
+    project_id: String,
+    desktop_id: String,
+    computer_name: String,
+    os_host_name: String,
+    os_type: String,
+    ip_address: String,
+    pool_id: String,
+    availability_zone: String,
+    agent_version: String,
+    tags: Json<BTreeMap<String, String>>,
+    worker_id: Option<String>,
+    created_at: Timestamp,
+}
+
+impl TryFrom<Listed> for DesktopRow {
+    type Error = Error;
+
+    fn try_from(row: Listed) -> Result<Self, Error> {
+        Ok(Self {
+            facts: DesktopFacts {
+                project_id: text_id("desktop", row.project_id)?,
+                desktop_id: text_id("desktop", row.desktop_id)?,
+                computer_name: row.computer_name,
+                os_host_name: row.os_host_name,
+                os_type: row.os_type,
+                ip_address: row.ip_address,
+                pool_id: row.pool_id,
+                availability_zone: row.availability_zone,
+                agent_version: row.agent_version,
+                tags: row.tags.0,
+            },
+            worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
+            created_at: row.created_at,
+        })
+    }
+}

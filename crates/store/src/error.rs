@@ -1,0 +1,64 @@
+//! What can go wrong with the database, and whether waiting helps.
+
+use domain::ErrorKind;
+
+/// A statement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database itself refused or did not answer.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the migration failed")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// A row holds a value that the rules do not know: written by a newer version, or by hand.
+    #[error("a row of {table} holds something unexpected: {what}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What.
+        what: String,
+    },
+}
+
+impl Error {
+    /// Whether the database is away or overloaded, so that the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        match error {
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::Protocol(_) => true,
+            // 08 connection, 53 resources, 57 operator intervention, 40 rolled back.
+            sqlx::Error::Database(error) => error
+                .code()
+                .is_some_and(|code| ["08", "53", "57", "40", "25006"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn corrupt(table: &'static str, what: impl ToString) -> Self {
+        Self::Corrupt { table, what: what.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Error> for domain::Error {
+    fn from(error: Error) -> Self {
+        if error.is_unavailable() {
+            Self::new(ErrorKind::Unavailable, "the database does not answer; try again later").because(error)
+        } else {
+            Self::new(ErrorKind::Internal, "the operation failed inside; the log holds the cause under the request id")
+                .because(error)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Wake-ups between processes: one NOTIFY for a state change, never for a row. A lost one costs a period only,
+//! because every loop also runs by the clock.
+
+use sqlx::postgres::PgListener;
+
+use crate::{Connection, Error, Store};
+
+const CHANNEL: &str = "graywave";
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A wave may have targets to cut.
+    Cut,
+    /// Batches are ready to be pulled.
+    Ready,
+    /// Desktops came or went.
+    Presence,
+    /// Anything: the listener was cut off for a while.
+    Everything,
+}
+
+impl Wake {
+    const fn payload(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Ready => "ready",
+            Self::Presence => "presence",
+            Self::Everything => "everything",
+        }
+    }
+}
+
+/// Sends a wake-up with the caller's commit.
+pub async fn send(connection: &mut Connection, wake: Wake) -> Result<(), Error> {
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, wake.payload()).execute(connection).await?;
+    Ok(())
+}
+
+/// Listens on a connection of its own.
+#[derive(Debug)]
+pub struct Listener {
+    inner: PgListener,
+}
+
+impl Listener {
+    /// Connects and listens.
+    pub async fn connect(store: &Store) -> Result<Self, Error> {
+        let mut inner = PgListener::connect_with(store.pool()).await?;
+        inner.listen(CHANNEL).await?;
+        Ok(Self { inner })
+    }
+
+    /// The next wake-up. [`Wake::Everything`] after the connection was lost and made again.
+    pub async fn next(&mut self) -> Result<Wake, Error> {
+        let Some(notification) = self.inner.try_recv().await? else { return Ok(Wake::Everything) };
+        Ok([Wake::Cut, Wake::Ready, Wake::Presence]
+            .into_iter()
+            .find(|wake| wake.payload() == notification.payload())
+            .unwrap_or(Wake::Everything))
+    }
+}

@@ -1,0 +1,117 @@
+//! The connection pool, with every wait bounded.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{
+    PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::Error;
+
+/// An open transaction. Rolls back unless committed.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// `postgres://user@host:port/database`.
+    pub url: String,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long a caller waits for a connection before it is told that the database does not answer.
+    pub acquire_timeout: Duration,
+    /// How long one statement may run.
+    pub statement_timeout: Duration,
+}
+
+impl PoolOptions {
+    /// The defaults for a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A handle on the database, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Connects lazily: the first statement finds out whether the database answers.
+    pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
+        let statement_timeout = options.statement_timeout.as_millis().to_string();
+        let connect = PgConnectOptions::from_str(&options.url)?
+            .application_name("graywave")
+            .options([
+                ("statement_timeout", statement_timeout.as_str()),
+                ("idle_in_transaction_session_timeout", "60000"),
+                // A page of a million-row task is found by index; compiling its plan costs more than running it.
+                ("jit", "off"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            // A ping for each acquire costs a round trip; only a connection that idled for long may be dead.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > Duration::from_secs(30) {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(connect);
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        sqlx::migrate!("../../migrations").run(&self.pool).await.map_err(Error::Migrate)
+    }
+
+    /// Opens a transaction.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// A connection for single statements.
+    pub async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Whether the database answers now.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut connection = self.acquire().await?;
+        sqlx::Connection::ping(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// Closes every connection and waits for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// Commits, in this crate's error.
+pub(crate) async fn commit(tx: Tx) -> Result<(), Error> {
+    Ok(tx.commit().await?)
+}
+
+impl Store {
+    /// Commits a transaction.
+    pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
+        commit(tx).await
+    }
+}

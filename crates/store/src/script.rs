@@ -1,0 +1,263 @@
+//! Scripts and their revisions.
+
+use domain::{
+    Timestamp,
+    ids::{ProjectId, ScriptId},
+    page::Page,
+    script::{ScriptBody, ScriptType},
+};
+
+use crate::{Connection, Error, values::word};
+
+/// A script with its current revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptRow {
+    /// Its id.
+    pub script_id: ScriptId,
+    /// What runs it; never changes.
+    pub script_type: ScriptType,
+    /// From 1, one more with each save.
+    pub revision: i32,
+    /// What the save holds; the content is empty in lists.
+    pub body: ScriptBody,
+    /// First save.
+    pub create_time: Timestamp,
+    /// Last save.
+    pub update_time: Timestamp,
+}
+
+/// Filters of the list; all exact.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptFilter {
+    /// Only this script.
+    pub script_id: Option<ScriptId>,
+    /// Only scripts of this name.
+    pub name: Option<String>,
+    /// Only scripts of this type.
+    pub script_type: Option<ScriptType>,
+}
+
+/// Stores a new script with its first revision.
+pub async fn insert(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    script_type: ScriptType,
+    body: &ScriptBody,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO script (project_id, script_id, script_type, revision, create_time, update_time)
+         VALUES ($1, $2, $3, 1, $4, $4)",
+        project_id.as_str(),
+        script_id.0,
+        script_type.as_str(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    insert_revision(connection, project_id, script_id, 1, script_type, body, now).await
+}
+
+/// Saves a new revision; false when there is no such script.
+pub async fn update(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    body: &ScriptBody,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let updated = sqlx::query!(
+        "UPDATE script SET revision = revision + 1, update_time = $3
+         WHERE project_id = $1 AND script_id = $2 AND delete_time IS NULL
+         RETURNING revision, script_type",
+        project_id.as_str(),
+        script_id.0,
+        now,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = updated else { return Ok(false) };
+    let script_type = word("script", &row.script_type)?;
+    insert_revision(connection, project_id, script_id, row.revision, script_type, body, now).await?;
+    Ok(true)
+}
+
+async fn insert_revision(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    revision: i32,
+    script_type: ScriptType,
+    body: &ScriptBody,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO script_revision
+             (project_id, script_id, revision, sha256, name, description, version, content, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        project_id.as_str(),
+        script_id.0,
+        revision,
+        &body.sha256(script_type)[..],
+        body.name,
+        body.description,
+        body.version,
+        body.content,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Marks a script as deleted; false when there is none. Its revisions stay for the tasks that pinned them.
+pub async fn delete(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE script SET delete_time = $3 WHERE project_id = $1 AND script_id = $2 AND delete_time IS NULL",
+        project_id.as_str(),
+        script_id.0,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// One script with its content, at its current revision, or at the one that a task pinned (then also when it
+/// was deleted since).
+pub async fn fetch(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    pinned_by: Option<domain::ids::TaskId>,
+) -> Result<Option<ScriptRow>, Error> {
+    let row = sqlx::query!(
+        "SELECT s.script_type, r.revision, r.name, r.description, r.version, r.content, s.create_time,
+                r.create_time AS update_time
+         FROM script s
+         LEFT JOIN task_script ts ON ts.task_id = $3 AND ts.script_id = s.script_id
+         JOIN script_revision r ON r.project_id = s.project_id AND r.script_id = s.script_id
+              AND r.revision = CASE WHEN $3::uuid IS NULL THEN s.revision ELSE ts.revision END
+         WHERE s.project_id = $1 AND s.script_id = $2 AND (s.delete_time IS NULL OR $3::uuid IS NOT NULL)",
+        project_id.as_str(),
+        script_id.0,
+        pinned_by.map(|task_id| task_id.0),
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(ScriptRow {
+            script_id,
+            script_type: word("script", &row.script_type)?,
+            revision: row.revision,
+            body: ScriptBody {
+                name: row.name,
+                content: row.content,
+                description: row.description,
+                version: row.version,
+            },
+            create_time: row.create_time,
+            update_time: row.update_time,
+        })
+    })
+    .transpose()
+}
+
+/// The current revisions of several scripts, in no order; those that do not exist are missing.
+pub async fn current(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_ids: &[ScriptId],
+) -> Result<Vec<ScriptRow>, Error> {
+    let ids: Vec<uuid::Uuid> = script_ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        "SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, s.create_time, s.update_time
+         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
+         WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL",
+        project_id.as_str(),
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ScriptRow {
+                script_id: ScriptId(row.script_id),
+                script_type: word("script", &row.script_type)?,
+                revision: row.revision,
+                body: ScriptBody {
+                    name: row.name,
+                    content: String::new(),
+                    description: row.description,
+                    version: row.version,
+                },
+                create_time: row.create_time,
+                update_time: row.update_time,
+            })
+        })
+        .collect()
+}
+
+/// One page of scripts, newest first, without content, and how many there are in all.
+pub async fn list(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &ScriptFilter,
+    page: Page,
+) -> Result<(i64, Vec<ScriptRow>), Error> {
+    let script_id = filter.script_id.map(|id| id.0);
+    let script_type = filter.script_type.map(ScriptType::as_str);
+    let name = filter.name.as_deref();
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
+         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
+           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)"#,
+        project_id.as_str(),
+        script_id,
+        name,
+        script_type,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let rows = sqlx::query!(
+        "SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, s.create_time, s.update_time
+         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
+         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
+           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
+         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6",
+        project_id.as_str(),
+        script_id,
+        name,
+        script_type,
+        page.offset,
+        page.limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let scripts = rows
+        .into_iter()
+        .map(|row| {
+            Ok(ScriptRow {
+                script_id: ScriptId(row.script_id),
+                script_type: word("script", &row.script_type)?,
+                revision: row.revision,
+                body: ScriptBody {
+                    name: row.name,
+                    content: String::new(),
+                    description: row.description,
+                    version: row.version,
+                },
+                create_time: row.create_time,
+                update_time: row.update_time,
+            })
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok((count, scripts))
+}

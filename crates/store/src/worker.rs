@@ -1,0 +1,107 @@
+//! Workers: known by their heartbeats.
+
+use domain::{Timestamp, ids::WorkerId};
+
+use crate::{
+    Connection, Error,
+    values::{count, int4, text_id},
+};
+
+/// A worker as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// One run of a worker process.
+    pub worker_id: WorkerId,
+    /// Where agents reach it.
+    pub address: String,
+    /// Targets it is willing to hold.
+    pub capacity: u32,
+    /// It takes no more work.
+    pub draining: bool,
+    /// Last heartbeat.
+    pub heard_at: Timestamp,
+    /// Desktops whose connection it holds.
+    pub desktops: u32,
+}
+
+/// Stores a heartbeat. True when the worker was not known (any more): it must tell its presence again.
+pub async fn heard(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    address: &str,
+    capacity: u32,
+    draining: bool,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let row = sqlx::query!(
+        r#"INSERT INTO worker (worker_id, address, capacity, draining, created_at, heard_at)
+           VALUES ($1, $2, $3, $4, $5, $5)
+           ON CONFLICT (worker_id) DO UPDATE SET
+               address = excluded.address, capacity = excluded.capacity, draining = excluded.draining,
+               heard_at = excluded.heard_at
+           RETURNING (xmax = 0) AS "is_new!""#,
+        worker_id.as_str(),
+        address,
+        int4(capacity),
+        draining,
+        now,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row.is_new)
+}
+
+/// Workers that were last heard of before a moment.
+pub async fn silent_since(connection: &mut Connection, moment: Timestamp) -> Result<Vec<WorkerId>, Error> {
+    let ids = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE heard_at < $1", moment)
+        .fetch_all(connection)
+        .await?;
+    ids.into_iter().map(|id| text_id("worker", id)).collect()
+}
+
+/// Forgets a worker, if it was last heard of before a moment (`None`: in any case). True when it did.
+pub async fn delete(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    heard_before: Option<Timestamp>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM worker WHERE worker_id = $1 AND ($2::timestamptz IS NULL OR heard_at < $2)",
+        worker_id.as_str(),
+        heard_before,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// All workers by id.
+pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.heard_at,
+                  (SELECT count(*) FROM desktop d WHERE d.worker_id = w.worker_id) AS "desktops!"
+           FROM worker w ORDER BY w.worker_id"#
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(WorkerRow {
+                worker_id: text_id("worker", row.worker_id)?,
+                address: row.address,
+                capacity: count("worker", row.capacity)?,
+                draining: row.draining,
+                heard_at: row.heard_at,
+                desktops: count("worker", row.desktops)?,
+            })
+        })
+        .collect()
+}
+
+/// Whether a worker is known; keeps it so until the transaction ends.
+pub async fn lock_known(connection: &mut Connection, worker_id: &WorkerId) -> Result<bool, Error> {
+    let row = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE worker_id = $1 FOR SHARE", worker_id.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}

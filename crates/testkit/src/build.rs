@@ -1,0 +1,105 @@
+//! Short ways to say common things.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    deadline::Timeouts,
+    desktop::{DesktopFacts, Stratum},
+    ids::{DesktopId, ProjectId, TaskId},
+    plan::{Candidate, Gray, plan},
+    script::ScriptType,
+};
+use store::{
+    Store,
+    task::{NewTask, PinnedScript},
+};
+use uuid::Uuid;
+
+/// The project that tests work in.
+#[expect(clippy::expect_used, reason = "a constant that is a valid id")]
+pub fn project() -> ProjectId {
+    "project-1".parse().expect("a valid id")
+}
+
+/// The id of a numbered desktop.
+#[expect(clippy::expect_used, reason = "a constant that is a valid id")]
+pub fn desktop_id(number: u32) -> DesktopId {
+    format!("desktop-{number}").parse().expect("a valid id")
+}
+
+/// A numbered desktop.
+pub fn desktop(number: u32) -> DesktopFacts {
+    DesktopFacts {
+        project_id: project(),
+        desktop_id: desktop_id(number),
+        computer_name: format!("computer-{number}"),
+        os_host_name: format!("host-{number}"),
+        os_type: "Linux".into(),
+        ip_address: "127.0.0.1".into(),
+        pool_id: String::new(),
+        availability_zone: String::new(),
+        agent_version: "test".into(),
+        tags: BTreeMap::new(),
+    }
+}
+
+/// A task over desktops 0 to `targets` - 1 that runs one command.
+#[derive(Debug, Clone, Copy)]
+pub struct Submit {
+    /// Desktops.
+    pub targets: u32,
+    /// Size of the gray wave and its threshold.
+    pub gray: Option<(u32, u32)>,
+    /// How long one script may run.
+    pub execution: TimeDelta,
+    /// How long a target waits for its desktop.
+    pub delivery: TimeDelta,
+    /// How long a result may travel.
+    pub grace: TimeDelta,
+}
+
+impl Default for Submit {
+    fn default() -> Self {
+        Self {
+            targets: 1,
+            gray: None,
+            execution: TimeDelta::minutes(10),
+            delivery: TimeDelta::minutes(10),
+            grace: TimeDelta::seconds(30),
+        }
+    }
+}
+
+/// Stores such a task and commits it.
+pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Result<TaskId> {
+    let candidates = (0..submit.targets)
+        .map(|number| Candidate {
+            desktop_id: desktop_id(number),
+            stratum: Stratum {
+                os_type: "Linux".into(),
+                pool_id: String::new(),
+                availability_zone: String::new(),
+            },
+        })
+        .collect();
+    let gray = submit.gray.map(|(count, fail_threshold)| Gray { count, ids: Vec::new(), fail_threshold });
+    let task_id = TaskId(Uuid::now_v7());
+    let mut tx = store.begin().await?;
+    store::task::insert(
+        &mut tx,
+        &NewTask {
+            task_id,
+            project_id: &project(),
+            scripts: &[PinnedScript { script: None, name: String::new() }],
+            command: Some((ScriptType::Shell, "true")),
+            timeouts: Timeouts { execution: submit.execution, delivery: submit.delivery, grace: submit.grace },
+            plan: &plan(candidates, gray.as_ref(), 1)?,
+            now,
+        },
+    )
+    .await?;
+    store.commit(tx).await?;
+    Ok(task_id)
+}

@@ -1,0 +1,107 @@
+//! The private Postgres of tests, and the descriptions of checked queries.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use pgcluster::{Cluster, Durability, Options};
+
+use crate::{process, root};
+
+/// A throw-away cluster; memory-backed where the machine has such a place. The directory goes with it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    cluster: Option<Cluster>,
+    directory: Option<tempfile::TempDir>,
+}
+
+impl Scratch {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let place = ["/dev/shm", "/tmp"].into_iter().map(Path::new).find(|path| path.is_dir());
+        let directory = tempfile::Builder::new()
+            .prefix("graywave-xtask-")
+            // The server's user must be able to pass through.
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir_in(place.unwrap_or_else(|| Path::new(".")))?;
+        let cluster = Cluster::start(&Options {
+            directory: directory.path().join("postgres"),
+            durability: Durability::None,
+            max_connections: 400,
+        })?;
+        Ok(Self { cluster: Some(cluster), directory: Some(directory) })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.cluster.as_ref().map(|cluster| cluster.url("postgres")).unwrap_or_default()
+    }
+}
+
+impl Drop for Scratch {
+    /// The server first, then its files.
+    fn drop(&mut self) {
+        drop(self.cluster.take());
+        drop(self.directory.take());
+    }
+}
+
+/// Writes `.sqlx` from the migrations and the queries in the code, or checks that it says the same.
+pub(crate) fn prepare(check: bool) -> anyhow::Result<()> {
+    let scratch = Scratch::start()?;
+    let url = scratch.url();
+    process::run(
+        process::cargo(&["run", "--quiet", "--package", "graywave", "--", "migrate"])
+            .env("DATABASE_URL", &url)
+            .env("RUST_LOG", "warn"),
+    )?;
+    describe(&url, check)
+}
+
+/// Compiles the store against a migrated database, which describes every query.
+pub(crate) fn describe(url: &str, check: bool) -> anyhow::Result<()> {
+    let committed = root().join(".sqlx");
+    let fresh = tempfile::tempdir_in(root().join("target").metadata().map_or_else(|_| root(), |_| root().join("target")))?;
+    let made = fresh.path().join("sqlx");
+    fs::create_dir_all(&made)?;
+    // The macros run when the crate is compiled, so it must be compiled anew.
+    let library = root().join("crates/store/src/lib.rs");
+    fs::File::options().append(true).open(&library)?.set_modified(std::time::SystemTime::now())?;
+    process::run(
+        process::cargo(&["check", "--quiet", "--package", "store"])
+            .env("DATABASE_URL", url)
+            .env("SQLX_OFFLINE", "false")
+            .env("SQLX_OFFLINE_DIR", &made)
+            .env("SQLX_TMP", fresh.path()),
+    )
+    .context("the queries do not fit the migrations")?;
+    let (old, new) = (descriptions(&committed)?, descriptions(&made)?);
+    if new.is_empty() {
+        bail!("no query was described: was the crate `store` compiled?");
+    }
+    if old == new {
+        return Ok(());
+    }
+    if check {
+        bail!(".sqlx is not current: run `cargo xtask sqlx-prepare` and commit what it changes");
+    }
+    fs::create_dir_all(&committed)?;
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        fs::remove_file(committed.join(name))?;
+    }
+    for (name, text) in &new {
+        fs::write(committed.join(name), text)?;
+    }
+    Ok(())
+}
+
+fn descriptions(directory: &PathBuf) -> anyhow::Result<BTreeMap<String, String>> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(BTreeMap::new()) };
+    entries
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?))
+        })
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! The direction of imports: which of our crates may import which. ARCHITECTURE.md explains it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use serde::Deserialize;
+
+use crate::process;
+
+/// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
+const ALLOWED: [(&str, &[&str]); 15] = [
+    ("domain", &[]),
+    ("pgcluster", &[]),
+    ("telemetry", &[]),
+    ("proto", &["domain"]),
+    ("store", &["domain"]),
+    ("control", &["domain", "store", "telemetry"]),
+    ("api", &["control", "domain", "telemetry"]),
+    ("admin", &["control", "domain", "proto", "telemetry"]),
+    ("scheduler", &["domain", "store", "proto", "telemetry"]),
+    ("worker", &["domain", "proto", "telemetry"]),
+    ("agent", &["proto", "telemetry"]),
+    ("cli", &["domain", "proto", "telemetry"]),
+    (
+        "graywave",
+        &[
+            "admin", "agent", "api", "cli", "control", "domain", "pgcluster", "proto", "scheduler", "store",
+            "telemetry", "worker",
+        ],
+    ),
+    ("testkit", &["domain", "pgcluster", "store"]),
+    ("sim", &["agent", "domain", "pgcluster", "proto", "store"]),
+];
+
+/// Crates that only tests and tools may import.
+const DEV_ONLY: [&str; 2] = ["testkit", "sim"];
+
+/// What `domain` must never import: it would make the rules depend on a runtime, a database or a transport.
+const NEVER_IN_DOMAIN: [&str; 6] = ["tokio", "sqlx", "tonic", "axum", "reqwest", "tracing"];
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+/// Reads `cargo metadata` and fails with every import that is not allowed.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let text = process::output(&mut process::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Metadata = serde_json::from_str(&text)?;
+    let faults = faults(&metadata);
+    if !faults.is_empty() {
+        bail!("imports against the direction of the layers:\n  {}", faults.join("\n  "));
+    }
+    Ok(())
+}
+
+fn faults(metadata: &Metadata) -> Vec<String> {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ALLOWED.iter().map(|(name, imports)| (*name, imports.iter().copied().collect())).collect();
+    let mut faults = Vec::new();
+    for package in metadata.packages.iter().filter(|package| package.name != "xtask") {
+        let Some(imports) = allowed.get(package.name.as_str()) else {
+            faults.push(format!("{} has no place in the table of xtask/src/layers.rs", package.name));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            let is_dev = dependency.kind.as_deref() == Some("dev");
+            if dependency.path.is_some() && !imports.contains(name) && !is_dev {
+                faults.push(format!("{} must not import {name}", package.name));
+            }
+            if DEV_ONLY.contains(&name) && !is_dev && package.name != name {
+                faults.push(format!("{} imports {name}, which is for tests only", package.name));
+            }
+            if package.name == "domain" && NEVER_IN_DOMAIN.contains(&name) {
+                faults.push(format!("domain must stay pure: it imports {name}"));
+            }
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, dependencies: &[(&str, Option<&str>, bool)]) -> Package {
+        let dependencies = dependencies
+            .iter()
+            .map(|(name, kind, ours)| Dependency {
+                name: (*name).into(),
+                kind: kind.map(Into::into),
+                path: ours.then(|| "somewhere".into()),
+            })
+            .collect();
+        Package { name: name.into(), dependencies }
+    }
+
+    #[test]
+    fn an_import_against_the_direction_is_named() {
+        let packages = vec![
+            package("store", &[("domain", None, true), ("control", None, true), ("testkit", Some("dev"), true)]),
+            package("domain", &[("sqlx", None, false)]),
+            package("worker", &[("testkit", None, true)]),
+            package("stranger", &[]),
+        ];
+        let faults = faults(&Metadata { packages });
+        assert_eq!(
+            faults,
+            [
+                "store must not import control",
+                "domain must stay pure: it imports sqlx",
+                "worker must not import testkit",
+                "worker imports testkit, which is for tests only",
+                "stranger has no place in the table of xtask/src/layers.rs",
+            ]
+        );
+    }
+}
