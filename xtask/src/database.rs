@@ -62,7 +62,9 @@ pub(crate) fn prepare(check: bool) -> anyhow::Result<()> {
 /// Compiles the store against a migrated database, which describes every query.
 pub(crate) fn describe(url: &str, check: bool) -> anyhow::Result<()> {
     let committed = root().join(".sqlx");
-    let fresh = tempfile::tempdir_in(root().join("target").metadata().map_or_else(|_| root(), |_| root().join("target")))?;
+    let fresh = tempfile::tempdir_in(
+        root().join("target").metadata().map_or_else(|_| root(), |_| root().join("target")),
+    )?;
     let made = fresh.path().join("sqlx");
     fs::create_dir_all(&made)?;
     // The macros run when the crate is compiled, so it must be compiled anew.

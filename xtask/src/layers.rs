@@ -24,8 +24,18 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     (
         "graywave",
         &[
-            "admin", "agent", "api", "cli", "control", "domain", "pgcluster", "proto", "scheduler", "store",
-            "telemetry", "worker",
+            "admin",
+            "agent",
+            "api",
+            "cli",
+            "control",
+            "domain",
+            "pgcluster",
+            "proto",
+            "scheduler",
+            "store",
+            "telemetry",
+            "worker",
         ],
     ),
     ("testkit", &["domain", "pgcluster", "store"]),
@@ -112,7 +122,10 @@ mod tests {
     #[test]
     fn an_import_against_the_direction_is_named() {
         let packages = vec![
-            package("store", &[("domain", None, true), ("control", None, true), ("testkit", Some("dev"), true)]),
+            package(
+                "store",
+                &[("domain", None, true), ("control", None, true), ("testkit", Some("dev"), true)],
+            ),
             package("domain", &[("sqlx", None, false)]),
             package("worker", &[("testkit", None, true)]),
             package("stranger", &[]),

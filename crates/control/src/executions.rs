@@ -30,9 +30,10 @@ impl Control {
         let mut tx = self.store.begin().await?;
         let (scripts, command) = match &submission.work {
             Work::Scripts(ids) => (pin(&mut tx, project_id, ids).await?, None),
-            Work::Command { command_type, content } => {
-                (vec![PinnedScript { script: None, name: String::new() }], Some((*command_type, content.as_str())))
-            }
+            Work::Command { command_type, content } => (
+                vec![PinnedScript { script: None, name: String::new() }],
+                Some((*command_type, content.as_str())),
+            ),
         };
         let candidates = candidates(&mut tx, project_id, &submission.desktop_ids).await?;
         let plan = plan(candidates, submission.gray.as_ref(), self.clock.seed())?;
@@ -90,6 +91,7 @@ async fn candidates(
         return Ok(found);
     }
     let named = unknown.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more = if unknown.len() > NAMED { format!(" and {} more", unknown.len() - NAMED) } else { String::new() };
+    let more =
+        if unknown.len() > NAMED { format!(" and {} more", unknown.len() - NAMED) } else { String::new() };
     Err(Error::not_found(format!("resource_ids names desktops that do not exist: {named}{more}")))
 }

@@ -41,7 +41,9 @@ pub fn decide(input: &GateInput) -> Verdict {
         return Verdict::Hold;
     }
     Verdict::Proceed(match input.fail_threshold {
-        Some(threshold) => format!("{failed} of {} targets failed, below the fail threshold {threshold}", input.size),
+        Some(threshold) => {
+            format!("{failed} of {} targets failed, below the fail threshold {threshold}", input.size)
+        }
         None => format!("{failed} of {} targets failed, no fail threshold is set", input.size),
     })
 }
@@ -102,7 +104,11 @@ mod tests {
         ];
         for (size, outcomes, threshold, expected) in table {
             let verdict = decide(&input(*size, outcomes, *threshold));
-            assert_eq!(word(&verdict), *expected, "size {size}, {outcomes:?}, threshold {threshold:?}: {verdict:?}");
+            assert_eq!(
+                word(&verdict),
+                *expected,
+                "size {size}, {outcomes:?}, threshold {threshold:?}: {verdict:?}"
+            );
         }
     }
 

@@ -58,4 +58,5 @@ const _: () = assert!(
         < MAX_MESSAGE_BYTES
 );
 // The result that fills a report, and one target of many scripts after it, still fit into a message.
-const _: () = assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);
+const _: () =
+    assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);

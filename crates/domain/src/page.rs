@@ -37,7 +37,10 @@ impl Page {
             return Err(Error::invalid(format!("offset {offset} is out of range: 0 to {MAX_OFFSET}")));
         }
         if !(rule.min..=rule.max).contains(&limit) {
-            return Err(Error::invalid(format!("limit {limit} is out of range: {} to {}", rule.min, rule.max)));
+            return Err(Error::invalid(format!(
+                "limit {limit} is out of range: {} to {}",
+                rule.min, rule.max
+            )));
         }
         Ok(Self { offset, limit })
     }

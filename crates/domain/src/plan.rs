@@ -90,10 +90,14 @@ pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Resul
         return Ok(seal(order, vec![wave], Vec::new(), false, seed));
     };
     if gray.count > total {
-        return Err(Error::invalid(format!("gray_count {} is larger than the number of desktops, {total}", gray.count)));
+        return Err(Error::invalid(format!(
+            "gray_count {} is larger than the number of desktops, {total}",
+            gray.count
+        )));
     }
     let chosen = choose_gray(&candidates, gray, seed)?;
-    let picks = (0..).zip(&chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
+    let picks =
+        (0..).zip(&chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
     let mut is_chosen = vec![false; candidates.len()];
     for (position, _) in &chosen {
         is_chosen[*position] = true;
@@ -103,8 +107,12 @@ pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Resul
     let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
     order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
 
-    let mut waves =
-        vec![PlannedWave { wave: 1, first_ordinal: 0, size: gray.count, fail_threshold: Some(gray.fail_threshold) }];
+    let mut waves = vec![PlannedWave {
+        wave: 1,
+        first_ordinal: 0,
+        size: gray.count,
+        fail_threshold: Some(gray.fail_threshold),
+    }];
     if gray.count < total {
         let size = total - gray.count;
         waves.push(PlannedWave { wave: 2, first_ordinal: gray.count, size, fail_threshold: None });
@@ -118,8 +126,11 @@ fn choose_gray(candidates: &[Candidate], gray: &Gray, seed: u64) -> Result<Vec<(
     let mut chosen = Vec::with_capacity(count);
     let mut taken = vec![false; candidates.len()];
     if !gray.ids.is_empty() {
-        let positions: HashMap<&DesktopId, usize> =
-            candidates.iter().enumerate().map(|(position, candidate)| (&candidate.desktop_id, position)).collect();
+        let positions: HashMap<&DesktopId, usize> = candidates
+            .iter()
+            .enumerate()
+            .map(|(position, candidate)| (&candidate.desktop_id, position))
+            .collect();
         for id in &gray.ids {
             let position = *positions.get(id).ok_or_else(|| {
                 Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids"))

@@ -99,7 +99,13 @@ mod tests {
     fn a_record_id_is_read_back_and_nonsense_is_not_found() {
         let id = RecordId { task_id: TaskId(Uuid::from_u128(7)), ordinal: 19, script: 1, attempt: 2 };
         assert_eq!(id.to_string().parse::<RecordId>().unwrap(), id);
-        for text in ["", "x", "1-2-3-4", "00000000000000000000000000000007-1-1", "00000000000000000000000000000007-99999999999-0-1"] {
+        for text in [
+            "",
+            "x",
+            "1-2-3-4",
+            "00000000000000000000000000000007-1-1",
+            "00000000000000000000000000000007-99999999999-0-1",
+        ] {
             assert_eq!(text.parse::<RecordId>().unwrap_err().kind, crate::ErrorKind::NotFound, "{text}");
         }
     }

@@ -90,7 +90,12 @@ impl ScriptBody {
 
     /// The revision's name: SHA-256 over type and content, so equal work has an equal name.
     pub fn sha256(&self, script_type: ScriptType) -> [u8; 32] {
-        Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(&self.content).finalize().into()
+        Sha256::new()
+            .chain_update(script_type.as_str())
+            .chain_update([0])
+            .chain_update(&self.content)
+            .finalize()
+            .into()
     }
 }
 
@@ -98,7 +103,10 @@ impl ScriptBody {
 /// database text takes.
 pub fn check_content(field: &str, content: &str) -> Result<(), Error> {
     if content.is_empty() {
-        return Err(Error::invalid(format!("{field} is empty: 1 to {} characters", limits::MAX_SCRIPT_CONTENT_CHARS)));
+        return Err(Error::invalid(format!(
+            "{field} is empty: 1 to {} characters",
+            limits::MAX_SCRIPT_CONTENT_CHARS
+        )));
     }
     check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)
 }
@@ -109,7 +117,9 @@ fn check_text(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {
     }
     let chars = text.chars().count();
     if chars > max_chars {
-        return Err(Error::invalid(format!("{field} has {chars} characters: at most {max_chars} are allowed")));
+        return Err(Error::invalid(format!(
+            "{field} has {chars} characters: at most {max_chars} are allowed"
+        )));
     }
     Ok(())
 }

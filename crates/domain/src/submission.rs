@@ -82,7 +82,8 @@ impl ExecutionRequest {
                 limits::MAX_TARGETS_PER_TASK
             )));
         }
-        let gray_ids: Vec<DesktopId> = distinct("gray_resource_ids", self.gray_resource_ids.unwrap_or_default())?;
+        let gray_ids: Vec<DesktopId> =
+            distinct("gray_resource_ids", self.gray_resource_ids.unwrap_or_default())?;
         let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold)?;
         if let Some(gray) = &gray {
             check_gray_fits(gray, &desktop_ids)?;
@@ -99,7 +100,9 @@ fn check_work(
     let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())?;
     match (script_ids.is_empty(), command) {
         (true, None) => Err(Error::invalid("one of script_ids and command is required")),
-        (false, Some(_)) => Err(Error::invalid("script_ids and command exclude each other: give one of them")),
+        (false, Some(_)) => {
+            Err(Error::invalid("script_ids and command exclude each other: give one of them"))
+        }
         (false, None) if command_type.is_some() => {
             Err(Error::invalid("command_type goes with command: a script has its own type"))
         }
@@ -112,7 +115,9 @@ fn check_work(
         (true, Some(content)) => {
             check_content("command", &content)?;
             let command_type = command_type
-                .ok_or_else(|| Error::invalid("command_type is required with command: POWERSHELL, BAT or SHELL"))?
+                .ok_or_else(|| {
+                    Error::invalid("command_type is required with command: POWERSHELL, BAT or SHELL")
+                })?
                 .parse()?;
             Ok(Work::Command { command_type, content })
         }
@@ -121,7 +126,11 @@ fn check_work(
 
 /// The gray rule. `gray_count` wins over the ids; with ids only, it is their number. A count of 0 without ids
 /// and threshold means that there is no gray rule (the sister calls document 0 as a legal count).
-fn check_gray(count: Option<i64>, ids: Vec<DesktopId>, threshold: Option<i64>) -> Result<Option<Gray>, Error> {
+fn check_gray(
+    count: Option<i64>,
+    ids: Vec<DesktopId>,
+    threshold: Option<i64>,
+) -> Result<Option<Gray>, Error> {
     let count = match count {
         None if ids.is_empty() => None,
         None => Some(ids.len() as i64),
@@ -164,9 +173,12 @@ fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> 
             desktop_ids.len()
         )));
     }
-    let fleet: HashSet<&DesktopId> = if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
+    let fleet: HashSet<&DesktopId> =
+        if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
     match gray.ids.iter().find(|id| !fleet.contains(id)) {
-        Some(id) => Err(Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids"))),
+        Some(id) => {
+            Err(Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids")))
+        }
         None => Ok(()),
     }
 }
@@ -192,7 +204,9 @@ where
     let mut seen = HashSet::with_capacity(texts.len());
     let mut ids = Vec::with_capacity(texts.len());
     for text in texts {
-        let id: T = text.parse().map_err(|error: Error| Error { message: format!("{field}: {}", error.message), ..error })?;
+        let id: T = text
+            .parse()
+            .map_err(|error: Error| Error { message: format!("{field}: {}", error.message), ..error })?;
         if seen.insert(id.clone()) {
             ids.push(id);
         }

@@ -41,7 +41,11 @@ impl Tally {
 
     /// All that count against the failure budget.
     pub fn failed(&self) -> u32 {
-        Outcome::ALL.into_iter().filter(|outcome| outcome.counts_as_failure()).map(|outcome| self.get(outcome)).sum()
+        Outcome::ALL
+            .into_iter()
+            .filter(|outcome| outcome.counts_as_failure())
+            .map(|outcome| self.get(outcome))
+            .sum()
     }
 }
 

@@ -114,7 +114,11 @@ mod tests {
         let tally = |outcomes: &[Outcome]| outcomes.iter().copied().collect::<Tally>();
         assert_eq!(TaskStatus::of_finished(&tally(&[Outcome::Success; 3])), TaskStatus::Success);
         for outcome in Outcome::ALL.into_iter().skip(1) {
-            assert_eq!(TaskStatus::of_finished(&tally(&[Outcome::Success, outcome])), TaskStatus::Failed, "{outcome}");
+            assert_eq!(
+                TaskStatus::of_finished(&tally(&[Outcome::Success, outcome])),
+                TaskStatus::Failed,
+                "{outcome}"
+            );
         }
     }
 

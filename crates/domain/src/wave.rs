@@ -127,7 +127,14 @@ mod tests {
         let mut tally = Tally::default();
         tally.add_many(Outcome::Success, success);
         tally.add_many(Outcome::Failed, failed);
-        WaveState { status: WaveStatus::Open, size: 4, admitted, tally, fail_threshold: Some(2), is_last: false }
+        WaveState {
+            status: WaveStatus::Open,
+            size: 4,
+            admitted,
+            tally,
+            fail_threshold: Some(2),
+            is_last: false,
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::{
 use crate::Error;
 
 /// Places where distributions put the server's binaries, each with the version as one path component.
-const PATTERNS: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")];
+const PATTERNS: [(&str, &str); 3] =
+    [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")];
 
 /// The directory that holds initdb, pg_ctl and postgres: the newest of the distributions' places, else PATH.
 pub fn find_binaries() -> Result<PathBuf, Error> {
@@ -17,15 +18,23 @@ pub fn find_binaries() -> Result<PathBuf, Error> {
         let Ok(entries) = fs::read_dir(root) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let version = name.strip_prefix("pgsql-").or_else(|| name.strip_prefix("postgresql@")).unwrap_or(&name);
+            let version =
+                name.strip_prefix("pgsql-").or_else(|| name.strip_prefix("postgresql@")).unwrap_or(&name);
             if let Ok(version) = version.parse::<u32>() {
                 found.push((version, entry.path().join(bin)));
             }
         }
     }
     found.sort();
-    let on_path = env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    found.into_iter().rev().map(|(_, directory)| directory).chain(on_path).find(|directory| is_complete(directory)).ok_or(Error::NotInstalled)
+    let on_path =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    found
+        .into_iter()
+        .rev()
+        .map(|(_, directory)| directory)
+        .chain(on_path)
+        .find(|directory| is_complete(directory))
+        .ok_or(Error::NotInstalled)
 }
 
 fn is_complete(directory: &Path) -> bool {
@@ -45,7 +54,11 @@ pub(crate) fn ordinary_user() -> Result<Option<User>, Error> {
         return Ok(None);
     }
     let passwd = fs::read_to_string("/etc/passwd").map_err(Error::io("/etc/passwd"))?;
-    ["postgres", "nobody"].into_iter().find_map(|name| user_in(&passwd, name)).map(Some).ok_or(Error::NoOrdinaryUser)
+    ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|name| user_in(&passwd, name))
+        .map(Some)
+        .ok_or(Error::NoOrdinaryUser)
 }
 
 fn user_in(passwd: &str, name: &str) -> Option<User> {
@@ -66,7 +79,8 @@ mod tests {
 
     #[test]
     fn reads_a_user_by_name() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:103:,,,:/var/lib/postgresql:/bin/bash\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:103:,,,:/var/lib/postgresql:/bin/bash\n";
         assert_eq!(user_in(passwd, "postgres"), Some(User { uid: 101, gid: 103 }));
         assert_eq!(user_in(passwd, "postgre"), None);
     }

@@ -89,7 +89,8 @@ impl Cluster {
 
     fn initdb(&self) -> Result<(), Error> {
         let data = self.data.to_string_lossy().into_owned();
-        let arguments = ["-D", &data, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+        let arguments =
+            ["-D", &data, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
         self.run("initdb", &arguments)
     }
 
@@ -122,7 +123,12 @@ impl Cluster {
         let log_too = log.try_clone().map_err(Error::io(&log_path))?;
         let path = self.binaries.join(program);
         let mut command = Command::new(&path);
-        command.args(arguments).current_dir(directory).stdin(std::process::Stdio::null()).stdout(log).stderr(log_too);
+        command
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(std::process::Stdio::null())
+            .stdout(log)
+            .stderr(log_too);
         // A group of its own: Ctrl-C at the terminal stops our process, which then stops the server in order.
         command.process_group(0);
         if let Some(user) = self.user {

@@ -4,9 +4,7 @@ mod convert;
 
 pub use convert::{BadMessage, ScriptOutcome, unix_ms, unix_ms_opt};
 pub use domain::limits;
-pub use generated::{
-    admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types,
-};
+pub use generated::{admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types};
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.
 mod generated {
@@ -16,6 +14,7 @@ mod generated {
         unreachable_pub,
         unused_qualifications,
         clippy::all,
+        clippy::allow_attributes_without_reason,
         clippy::or_fun_call,
         clippy::too_many_lines,
         reason = "generated code"

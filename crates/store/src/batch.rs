@@ -331,7 +331,11 @@ pub async fn expire_leases_of(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "UPDATE batch SET lease_until = $2 WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2",
+        "UPDATE batch b SET lease_until = $2
+         FROM (SELECT task_id, batch_id FROM batch
+               WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
+               ORDER BY task_id, batch_id FOR UPDATE) AS held
+         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
         worker_id.as_str(),
         now,
     )
@@ -350,7 +354,9 @@ pub async fn note_results(
     let numbers: Vec<i32> = results.iter().map(|(_, number)| int4(*number)).collect();
     let full = sqlx::query_scalar!(
         "UPDATE batch b SET reported = reported + k.number
-         FROM unnest($2::uuid[], $3::int4[]) AS k (batch_id, number)
+         FROM (SELECT b.batch_id, n.number
+               FROM batch b JOIN unnest($2::uuid[], $3::int4[]) AS n (batch_id, number) USING (batch_id)
+               WHERE b.task_id = $1 ORDER BY b.batch_id FOR UPDATE OF b) AS k
          WHERE b.task_id = $1 AND b.batch_id = k.batch_id
          RETURNING CASE WHEN b.reported >= cardinality(b.ordinals) THEN b.batch_id END",
         task_id.0,
@@ -404,7 +410,8 @@ pub async fn take_out(
             .await?;
     } else {
         let ordinals: Vec<i32> = left.iter().map(|member| int4(member.ordinal)).collect();
-        let desktop_ids: Vec<String> = left.into_iter().map(|member| DesktopId::into_string(member.desktop_id)).collect();
+        let desktop_ids: Vec<String> =
+            left.into_iter().map(|member| DesktopId::into_string(member.desktop_id)).collect();
         sqlx::query!(
             "UPDATE batch SET ordinals = $3, desktop_ids = $4 WHERE task_id = $1 AND batch_id = $2",
             task_id.0,

@@ -11,10 +11,7 @@ use domain::{
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
-use crate::{
-    Connection, Error,
-    values::text_id,
-};
+use crate::{Connection, Error, values::text_id};
 
 /// A desktop as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +80,8 @@ pub async fn connected(
     let column = |field: fn(&DesktopFacts) -> &str| -> Vec<String> {
         desktops.iter().map(|desktop| field(desktop).to_owned()).collect()
     };
-    let tags: Vec<serde_json::Value> = desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
+    let tags: Vec<serde_json::Value> =
+        desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
     sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
                               availability_zone, agent_version, tags, worker_id, created_at, presence_at)
@@ -121,8 +119,10 @@ pub async fn disconnected(
     desktops: &[(ProjectId, DesktopId)],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let project_ids: Vec<String> = desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
-    let desktop_ids: Vec<String> = desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
+    let project_ids: Vec<String> =
+        desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
+    let desktop_ids: Vec<String> =
+        desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
     sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $4
          FROM (SELECT d.project_id, d.desktop_id
@@ -141,7 +141,11 @@ pub async fn disconnected(
 }
 
 /// Clears the presence that a worker held.
-pub async fn worker_gone(connection: &mut Connection, worker_id: &WorkerId, now: Timestamp) -> Result<u64, Error> {
+pub async fn worker_gone(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    now: Timestamp,
+) -> Result<u64, Error> {
     let done = sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $2
          FROM (SELECT project_id, desktop_id FROM desktop WHERE worker_id = $1

@@ -34,9 +34,9 @@ impl Error {
             | sqlx::Error::BeginFailed
             | sqlx::Error::Protocol(_) => true,
             // 08 connection, 53 resources, 57 operator intervention, 40 rolled back.
-            sqlx::Error::Database(error) => error
-                .code()
-                .is_some_and(|code| ["08", "53", "57", "40", "25006"].iter().any(|class| code.starts_with(class))),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57", "40", "25006"].iter().any(|class| code.starts_with(class))
+            }),
             _ => false,
         }
     }
@@ -57,8 +57,11 @@ impl From<Error> for domain::Error {
         if error.is_unavailable() {
             Self::new(ErrorKind::Unavailable, "the database does not answer; try again later").because(error)
         } else {
-            Self::new(ErrorKind::Internal, "the operation failed inside; the log holds the cause under the request id")
-                .because(error)
+            Self::new(
+                ErrorKind::Internal,
+                "the operation failed inside; the log holds the cause under the request id",
+            )
+            .because(error)
         }
     }
 }

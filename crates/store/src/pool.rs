@@ -47,14 +47,12 @@ impl Store {
     /// Connects lazily: the first statement finds out whether the database answers.
     pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
         let statement_timeout = options.statement_timeout.as_millis().to_string();
-        let connect = PgConnectOptions::from_str(&options.url)?
-            .application_name("graywave")
-            .options([
-                ("statement_timeout", statement_timeout.as_str()),
-                ("idle_in_transaction_session_timeout", "60000"),
-                // A page of a million-row task is found by index; compiling its plan costs more than running it.
-                ("jit", "off"),
-            ]);
+        let connect = PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
+            ("statement_timeout", statement_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "60000"),
+            // A page of a million-row task is found by index; compiling its plan costs more than running it.
+            ("jit", "off"),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -82,6 +80,11 @@ impl Store {
         Ok(self.pool.begin().await?)
     }
 
+    /// Commits a transaction.
+    pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
+        Ok(tx.commit().await?)
+    }
+
     /// A connection for single statements.
     pub async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
         Ok(self.pool.acquire().await?)
@@ -101,17 +104,5 @@ impl Store {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
-    }
-}
-
-/// Commits, in this crate's error.
-pub(crate) async fn commit(tx: Tx) -> Result<(), Error> {
-    Ok(tx.commit().await?)
-}
-
-impl Store {
-    /// Commits a transaction.
-    pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        commit(tx).await
     }
 }

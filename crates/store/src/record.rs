@@ -51,7 +51,8 @@ pub async fn insert(
     records: &[NewRecord],
 ) -> Result<Vec<(u32, u16, Outcome)>, Error> {
     let ordinals: Vec<i32> = records.iter().map(|record| int4(record.ordinal)).collect();
-    let desktop_ids: Vec<String> = records.iter().map(|record| record.desktop_id.as_str().to_owned()).collect();
+    let desktop_ids: Vec<String> =
+        records.iter().map(|record| record.desktop_id.as_str().to_owned()).collect();
     let scripts: Vec<i16> = records.iter().map(|record| int2(record.script)).collect();
     let outcomes: Vec<String> = records.iter().map(|record| record.outcome.as_str().to_owned()).collect();
     let exit_codes: Vec<Option<i32>> = records.iter().map(|record| record.exit_code).collect();
@@ -84,7 +85,9 @@ pub async fn insert(
     .fetch_all(connection)
     .await?;
     rows.into_iter()
-        .map(|row| Ok((count("record", row.ordinal)?, count("record", row.script)?, word("record", &row.outcome)?)))
+        .map(|row| {
+            Ok((count("record", row.ordinal)?, count("record", row.script)?, word("record", &row.outcome)?))
+        })
         .collect()
 }
 
@@ -249,7 +252,11 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
         query.push_bind(combinations(status)).push(")");
     }
     if let Some(is_first_order) = filter.is_first_order {
-        query.push(if is_first_order { " AND k.gray AND t.wave = 1" } else { " AND NOT (k.gray AND t.wave = 1)" });
+        query.push(if is_first_order {
+            " AND k.gray AND t.wave = 1"
+        } else {
+            " AND NOT (k.gray AND t.wave = 1)"
+        });
     }
     if let Some(runs_command) = filter.runs_command {
         query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });

@@ -22,7 +22,8 @@ pub async fn insert(
     members: &[Member],
 ) -> Result<(), Error> {
     let ordinals: Vec<i32> = members.iter().map(|member| int4(member.ordinal)).collect();
-    let desktop_ids: Vec<String> = members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
+    let desktop_ids: Vec<String> =
+        members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
     sqlx::query!(
         "INSERT INTO straggler (task_id, ordinal, project_id, desktop_id, wave, maybe_handed, deliver_by, finish_by)
          SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6
@@ -60,7 +61,8 @@ pub async fn reachable(connection: &mut Connection, limit: i64) -> Result<Vec<(T
 
 fn by_task(rows: impl Iterator<Item = (Uuid, Vec<i32>)>) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
     rows.map(|(task_id, ordinals)| {
-        let ordinals = ordinals.iter().map(|&ordinal| count("straggler", ordinal)).collect::<Result<_, _>>()?;
+        let ordinals =
+            ordinals.iter().map(|&ordinal| count("straggler", ordinal)).collect::<Result<_, _>>()?;
         Ok((TaskId(task_id), ordinals))
     })
     .collect()

@@ -279,7 +279,11 @@ pub async fn list(
     let mut listing = QueryBuilder::<Postgres>::new(SELECT_TASK);
     listing.push(" WHERE k.project_id = ");
     push_filter(&mut listing, project_id, filter);
-    listing.push(" ORDER BY k.task_id DESC OFFSET ").push_bind(page.offset).push(" LIMIT ").push_bind(page.limit);
+    listing
+        .push(" ORDER BY k.task_id DESC OFFSET ")
+        .push_bind(page.offset)
+        .push(" LIMIT ")
+        .push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
 }
@@ -299,7 +303,8 @@ pub async fn fetch(
     row.map(TaskRow::try_from).transpose()
 }
 
-const SELECT_TASK: &str = "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
+const SELECT_TASK: &str =
+    "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
     k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at FROM task k";
 
 fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &TaskFilter) {

@@ -67,7 +67,11 @@ impl TryFrom<Raw> for WaveRow {
 }
 
 /// Stores the waves of a new plan, all pending.
-pub async fn insert(connection: &mut Connection, task_id: TaskId, waves: &[PlannedWave]) -> Result<(), Error> {
+pub async fn insert(
+    connection: &mut Connection,
+    task_id: TaskId,
+    waves: &[PlannedWave],
+) -> Result<(), Error> {
     for wave in waves {
         sqlx::query!(
             "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold)
@@ -85,7 +89,7 @@ pub async fn insert(connection: &mut Connection, task_id: TaskId, waves: &[Plann
     Ok(())
 }
 
-/// Locks a task's first wave that is not closed, unless another transaction holds it: that one does the work.
+/// Locks a task's first wave that is not closed.
 pub async fn lock_current(connection: &mut Connection, task_id: TaskId) -> Result<Option<WaveRow>, Error> {
     let raw = sqlx::query_as!(
         Raw,
@@ -93,7 +97,7 @@ pub async fn lock_current(connection: &mut Connection, task_id: TaskId) -> Resul
                   w.target_tally, w.record_tally, w.verdict_reason, k.target_count
            FROM wave w JOIN task k USING (task_id)
            WHERE w.task_id = $1 AND w.status <> 'CLOSED' ORDER BY w.wave LIMIT 1
-           FOR UPDATE OF w SKIP LOCKED"#,
+           FOR UPDATE OF w"#,
         task_id.0
     )
     .fetch_optional(connection)
@@ -156,7 +160,12 @@ pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Ve
 }
 
 /// Opens a pending wave; false when it was not pending.
-pub async fn open(connection: &mut Connection, task_id: TaskId, wave: u16, now: Timestamp) -> Result<bool, Error> {
+pub async fn open(
+    connection: &mut Connection,
+    task_id: TaskId,
+    wave: u16,
+    now: Timestamp,
+) -> Result<bool, Error> {
     let done = sqlx::query!(
         "UPDATE wave SET status = 'OPEN', opened_at = $3 WHERE task_id = $1 AND wave = $2 AND status = 'PENDING'",
         task_id.0,
@@ -169,7 +178,12 @@ pub async fn open(connection: &mut Connection, task_id: TaskId, wave: u16, now: 
 }
 
 /// Moves the cursor past targets that were admitted.
-pub async fn admit(connection: &mut Connection, task_id: TaskId, wave: u16, number: u32) -> Result<(), Error> {
+pub async fn admit(
+    connection: &mut Connection,
+    task_id: TaskId,
+    wave: u16,
+    number: u32,
+) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE wave SET cursor = cursor + $3, admitted = admitted + $3 WHERE task_id = $1 AND wave = $2",
         task_id.0,
@@ -215,6 +229,24 @@ pub async fn end(
         reason,
         int4(withdrawn),
         now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes targets back that were admitted to a halted wave and certainly never handed out.
+pub async fn withdraw(
+    connection: &mut Connection,
+    task_id: TaskId,
+    wave: u16,
+    number: u32,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE wave SET admitted = admitted - $3 WHERE task_id = $1 AND wave = $2",
+        task_id.0,
+        int2(wave),
+        int4(number),
     )
     .execute(connection)
     .await?;

@@ -100,8 +100,11 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> 
 
 /// Whether a worker is known; keeps it so until the transaction ends.
 pub async fn lock_known(connection: &mut Connection, worker_id: &WorkerId) -> Result<bool, Error> {
-    let row = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE worker_id = $1 FOR SHARE", worker_id.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query_scalar!(
+        "SELECT worker_id FROM worker WHERE worker_id = $1 FOR SHARE",
+        worker_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
     Ok(row.is_some())
 }

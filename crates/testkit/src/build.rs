@@ -94,7 +94,11 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
             project_id: &project(),
             scripts: &[PinnedScript { script: None, name: String::new() }],
             command: Some((ScriptType::Shell, "true")),
-            timeouts: Timeouts { execution: submit.execution, delivery: submit.delivery, grace: submit.grace },
+            timeouts: Timeouts {
+                execution: submit.execution,
+                delivery: submit.delivery,
+                grace: submit.grace,
+            },
             plan: &plan(candidates, gray.as_ref(), 1)?,
             now,
         },

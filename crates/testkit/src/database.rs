@@ -35,7 +35,9 @@ impl TestDatabase {
 /// A fresh, migrated database on the server that `cargo xtask test` started.
 pub async fn database() -> anyhow::Result<TestDatabase> {
     let Ok(server) = std::env::var(VARIABLE) else {
-        bail!("{VARIABLE} is not set: run the tests with `cargo xtask test`, which starts a Postgres for them");
+        bail!(
+            "{VARIABLE} is not set: run the tests with `cargo xtask test`, which starts a Postgres for them"
+        );
     };
     let mut admin = PgConnection::connect(&server).await.with_context(|| format!("cannot reach {server}"))?;
     ensure_template(&mut admin, &server).await?;

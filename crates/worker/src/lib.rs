@@ -1,1 +1,21 @@
-//! x
+//! The worker: pulls batches over gRPC with a capacity, holds agents' streams, dispatches, reports, renews leases.
+//!
+//! It never touches the database and takes no decision: it holds leases and connections, and what it loses by
+//! dying, a scheduler gives to another.
+
+mod config;
+mod dispatch;
+mod gateway;
+mod heartbeat;
+mod ledger;
+mod presence;
+mod pull;
+mod registry;
+mod renew;
+mod report;
+mod retry;
+mod run;
+mod scheduler;
+
+pub use config::Config;
+pub use run::{Error, run};

@@ -9,8 +9,7 @@ fn id(number: usize) -> DesktopId {
 }
 
 fn candidate(number: usize, pool: &str) -> Candidate {
-    let stratum =
-        Stratum { os_type: "Linux".into(), pool_id: pool.into(), availability_zone: String::new() };
+    let stratum = Stratum { os_type: "Linux".into(), pool_id: pool.into(), availability_zone: String::new() };
     Candidate { desktop_id: id(number), stratum }
 }
 
@@ -74,7 +73,9 @@ fn every_stratum_has_a_canary_while_the_number_allows() {
         let plan = plan(fleet.clone(), Some(&gray(count, &[])), 7).unwrap();
         let mut seen: Vec<_> = wave_of(&plan, 1)
             .iter()
-            .map(|id| fleet.iter().find(|candidate| candidate.desktop_id == *id).unwrap().stratum.pool_id.clone())
+            .map(|id| {
+                fleet.iter().find(|candidate| candidate.desktop_id == *id).unwrap().stratum.pool_id.clone()
+            })
             .collect();
         seen.sort();
         seen.concat()

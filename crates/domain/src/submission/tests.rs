@@ -24,7 +24,8 @@ fn refusal(request: ExecutionRequest) -> String {
 }
 
 /// `Ok((count, ids, threshold))` or the word that the refusal must hold.
-type GrayCase = (Option<i64>, &'static [&'static str], Option<i64>, Result<Option<(u32, usize, u32)>, &'static str>);
+type GrayCase =
+    (Option<i64>, &'static [&'static str], Option<i64>, Result<Option<(u32, usize, u32)>, &'static str>);
 
 #[test]
 fn the_gray_table() {
@@ -85,8 +86,13 @@ fn the_gray_table() {
 #[test]
 fn an_empty_request_says_what_is_missing() {
     assert!(refusal(ExecutionRequest::default()).contains("script_ids and command"));
-    assert!(refusal(ExecutionRequest { resource_ids: None, ..request() }).contains("resource_ids is required"));
-    assert!(refusal(ExecutionRequest { resource_ids: Some(vec![]), ..request() }).contains("resource_ids is required"));
+    assert!(
+        refusal(ExecutionRequest { resource_ids: None, ..request() }).contains("resource_ids is required")
+    );
+    assert!(
+        refusal(ExecutionRequest { resource_ids: Some(vec![]), ..request() })
+            .contains("resource_ids is required")
+    );
 }
 
 #[test]
@@ -98,9 +104,15 @@ fn script_and_command_exclude_each_other() {
         command_type: None,
         ..request()
     };
-    assert!(refusal(ExecutionRequest { script_ids: Some(vec![script.clone()]), ..request() }).contains("exclude"));
-    assert!(refusal(ExecutionRequest { command_type: None, ..request() }).contains("command_type is required"));
-    assert!(refusal(ExecutionRequest { command_type: Some("SH".into()), ..request() }).contains("POWERSHELL"));
+    assert!(
+        refusal(ExecutionRequest { script_ids: Some(vec![script.clone()]), ..request() }).contains("exclude")
+    );
+    assert!(
+        refusal(ExecutionRequest { command_type: None, ..request() }).contains("command_type is required")
+    );
+    assert!(
+        refusal(ExecutionRequest { command_type: Some("SH".into()), ..request() }).contains("POWERSHELL")
+    );
     assert!(
         refusal(ExecutionRequest { command_type: Some("SHELL".into()), ..scripts(vec![script.clone()]) })
             .contains("goes with command")
@@ -138,5 +150,7 @@ fn commands_are_bounded_as_scripts_are() {
 #[test]
 fn only_desktops_are_resources() {
     assert!(ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }.check().is_ok());
-    assert!(refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP"));
+    assert!(
+        refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP")
+    );
 }

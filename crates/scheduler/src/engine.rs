@@ -1,0 +1,46 @@
+//! What a scheduler does, each in one transaction, with the time as a parameter. Several engines may work on one
+//! database at once: the row locks decide.
+
+mod cut;
+mod lease;
+mod presence;
+mod reap;
+mod report;
+mod settle;
+mod specs;
+
+pub use lease::Leased;
+pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};
+pub use specs::Spec;
+use store::Store;
+use uuid::Uuid;
+
+use crate::Config;
+
+/// The scheduler's work over one database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    store: Store,
+    config: Config,
+    specs: specs::Specs,
+}
+
+impl Engine {
+    /// An engine over a database.
+    pub fn new(store: Store, config: Config) -> Self {
+        Self { store, config, specs: specs::Specs::default() }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+fn fresh_batch_id() -> domain::ids::BatchId {
+    domain::ids::BatchId(Uuid::now_v7())
+}

@@ -1,0 +1,185 @@
+//! What time does: silent workers lose their desktops, lost leases go back, deadlines pass, stragglers come online.
+//!
+//! Each tick takes no input, reads the world anew and does a bounded amount of work; what one scheduler does,
+//! another finds done.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    cut::Placed,
+    deadline,
+    ids::{BatchId, TaskId},
+    outcome::Outcome,
+};
+use store::{
+    Error,
+    batch::{self, BatchTerms},
+    record::NewRecord,
+    straggler::{self, Taken},
+    target, task, wave, worker,
+};
+
+use super::{Engine, cut::hand_to_workers, report::requeue, settle::store_outcomes};
+
+/// Rows of each kind that one tick looks at.
+const PER_TICK: i64 = 1_000;
+
+impl Engine {
+    /// One tick of everything that depends on the clock.
+    pub async fn reap(&self, now: Timestamp) -> Result<(), Error> {
+        self.reap_workers(now).await?;
+        self.reap_orphans(now).await?;
+        self.reap_overdue(now).await?;
+        self.cut_stragglers(now).await
+    }
+
+    async fn reap_workers(&self, now: Timestamp) -> Result<(), Error> {
+        let silent_since = now - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+        let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
+        for worker_id in silent {
+            self.forget_worker(&worker_id, Some(silent_since), now).await?;
+        }
+        Ok(())
+    }
+
+    /// Batches without a living holder are cut again by presence, with a higher epoch at the next lease.
+    async fn reap_orphans(&self, now: Timestamp) -> Result<(), Error> {
+        let orphans = batch::orphaned(&mut *self.store.acquire().await?, now, PER_TICK).await?;
+        for (task_id, batch_id, ordinals) in orphans {
+            self.reclaim(task_id, batch_id, &ordinals, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn reclaim(
+        &self,
+        task_id: TaskId,
+        batch_id: BatchId,
+        ordinals: &[u32],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        let mut waves = wave::lock_of_ordinals(&mut tx, task_id, ordinals).await?;
+        let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
+        let Some(left) = batch::reclaim(&mut tx, task_id, batch_id, now).await? else { return Ok(()) };
+        tracing::info!(%task_id, %batch_id, targets = left.members.len(), "a batch without a holder is cut again");
+        if facts.status.admits_no_more() && !left.terms.maybe_handed {
+            requeue(&mut tx, &facts, &mut waves, &left.terms, left.members, now).await?;
+        } else if !facts.status.is_ended() {
+            let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
+                left.members.into_iter().map(|member| (member.ordinal, member.desktop_id)).unzip();
+            let placed = target::place_again(&mut tx, &facts.project_id, &ordinals, &desktop_ids).await?;
+            hand_to_workers(&mut tx, &facts.project_id, &left.terms, placed, now).await?;
+        }
+        self.store.commit(tx).await
+    }
+
+    /// Targets past their deadline end as UNDELIVERED or UNKNOWN.
+    async fn reap_overdue(&self, now: Timestamp) -> Result<(), Error> {
+        let (batches, stragglers) = {
+            let mut connection = self.store.acquire().await?;
+            (
+                batch::overdue(&mut connection, now, PER_TICK).await?,
+                straggler::overdue(&mut connection, now, PER_TICK).await?,
+            )
+        };
+        for (task_id, batch_id, ordinals) in batches {
+            self.expire(task_id, Some(batch_id), &ordinals, now).await?;
+        }
+        for (task_id, ordinals) in stragglers {
+            self.expire(task_id, None, &ordinals, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire(
+        &self,
+        task_id: TaskId,
+        batch_id: Option<BatchId>,
+        ordinals: &[u32],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        let mut waves = wave::lock_of_ordinals(&mut tx, task_id, ordinals).await?;
+        let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
+        let taken: Vec<Taken> = match batch_id {
+            Some(batch_id) => batch::take_overdue(&mut tx, task_id, batch_id, now)
+                .await?
+                .into_iter()
+                .flat_map(|left| {
+                    left.members.into_iter().map(move |member| Taken {
+                        terms: left.terms,
+                        placed: Placed {
+                            ordinal: member.ordinal,
+                            desktop_id: member.desktop_id,
+                            worker_id: None,
+                        },
+                    })
+                })
+                .collect(),
+            None => straggler::take_overdue(&mut tx, task_id, ordinals, now).await?,
+        };
+        let records: Vec<NewRecord> = taken
+            .into_iter()
+            .filter_map(|Taken { terms, placed }| {
+                let outcome = deadline::expired(now, &terms.deadlines, terms.maybe_handed)?;
+                Some((outcome, placed))
+            })
+            .flat_map(|(outcome, placed)| {
+                (0..facts.script_count).map(move |script| overdue(outcome, &placed, script, now))
+            })
+            .collect();
+        if !records.is_empty() && !facts.status.is_ended() {
+            tracing::info!(%task_id, records = records.len(), "targets passed their deadline");
+            store_outcomes(&mut tx, task_id, &facts, &mut waves, &records, now).await?;
+        }
+        self.store.commit(tx).await
+    }
+
+    /// Stragglers whose desktop came online get their batch.
+    async fn cut_stragglers(&self, now: Timestamp) -> Result<(), Error> {
+        let reachable = straggler::reachable(&mut *self.store.acquire().await?, PER_TICK).await?;
+        for (task_id, ordinals) in reachable {
+            let mut tx = self.store.begin().await?;
+            wave::lock_of_ordinals(&mut tx, task_id, &ordinals).await?;
+            let Some(facts) = task::facts(&mut tx, task_id).await? else { continue };
+            let taken = straggler::take_reachable(&mut tx, task_id, &ordinals).await?;
+            for (terms, placed) in by_terms(taken) {
+                tracing::debug!(%task_id, targets = placed.len(), "stragglers came online");
+                hand_to_workers(&mut tx, &facts.project_id, &terms, placed, now).await?;
+            }
+            self.store.commit(tx).await?;
+        }
+        Ok(())
+    }
+}
+
+fn overdue(outcome: Outcome, placed: &Placed, script: u16, now: Timestamp) -> NewRecord {
+    let reason = match outcome {
+        Outcome::Undelivered => "the desktop was not reached before its delivery deadline",
+        _ => "handed to the desktop's agent, and no result came before its deadline",
+    };
+    NewRecord {
+        ordinal: placed.ordinal,
+        desktop_id: placed.desktop_id.clone(),
+        script,
+        outcome,
+        exit_code: None,
+        started_at: None,
+        ended_at: now,
+        output: String::new(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Groups stragglers that may share a batch.
+fn by_terms(taken: Vec<Taken>) -> Vec<(BatchTerms, Vec<Placed>)> {
+    let mut groups: BTreeMap<(u16, bool, Timestamp, Timestamp), (BatchTerms, Vec<Placed>)> = BTreeMap::new();
+    for Taken { terms, placed } in taken {
+        let key = (terms.wave, terms.maybe_handed, terms.deadlines.deliver_by, terms.deadlines.finish_by);
+        groups.entry(key).or_insert_with(|| (terms, Vec::new())).1.push(placed);
+    }
+    groups.into_values().collect()
+}

@@ -1,0 +1,281 @@
+//! Stores what workers report: one transaction for each task of a report, acknowledged after its commit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use domain::{
+    Timestamp,
+    ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
+    outcome::Outcome,
+    wave::WaveStatus,
+};
+use store::{
+    Connection, Error, batch,
+    batch::BatchTerms,
+    record::{self, NewRecord},
+    straggler,
+    task::{self, TaskFacts},
+    wave::{self, WaveRow},
+};
+
+use super::{
+    Engine,
+    settle::{settle, store_outcomes},
+};
+
+/// How one script of a target ended.
+#[derive(Debug, Clone)]
+pub struct ScriptReport {
+    /// How.
+    pub outcome: Outcome,
+    /// Where it ended by itself.
+    pub exit_code: Option<i32>,
+    /// Where it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; the scheduler's time where the agent did not say.
+    pub ended_at: Option<Timestamp>,
+    /// What it printed.
+    pub output: String,
+    /// Why it ended so.
+    pub reason: String,
+}
+
+/// How all scripts of a target ended.
+#[derive(Debug, Clone)]
+pub struct TargetReport {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its place in the plan.
+    pub ordinal: u32,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The batch it was handed out in, where the worker knows.
+    pub batch_id: Option<BatchId>,
+    /// Whose desktop it comes from.
+    pub project_id: ProjectId,
+    /// Which desktop it comes from.
+    pub desktop_id: DesktopId,
+    /// One for each script of the task, in order.
+    pub scripts: Vec<ScriptReport>,
+}
+
+/// A target that a worker gives back.
+#[derive(Debug, Clone)]
+pub struct ReturnedTarget {
+    /// Its task.
+    pub task_id: TaskId,
+    /// The batch it was handed out in.
+    pub batch_id: BatchId,
+    /// Its place in the plan.
+    pub ordinal: u32,
+    /// False only when it was certainly never handed to its agent.
+    pub handed: bool,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Default)]
+pub struct ReportAnswer {
+    /// Targets that ended by it; all others were known already.
+    pub stored: u32,
+    /// Results that fit no target of ours, with the reason.
+    pub refused: Vec<(TaskId, u32, String)>,
+}
+
+impl Engine {
+    /// Stores results and takes returned targets back. Sending the same again changes nothing.
+    pub async fn report(
+        &self,
+        worker_id: &WorkerId,
+        results: Vec<TargetReport>,
+        returned: Vec<ReturnedTarget>,
+        now: Timestamp,
+    ) -> Result<ReportAnswer, Error> {
+        let mut by_task: BTreeMap<TaskId, (Vec<TargetReport>, Vec<ReturnedTarget>)> = BTreeMap::new();
+        for result in results {
+            by_task.entry(result.task_id).or_default().0.push(result);
+        }
+        for target in returned {
+            by_task.entry(target.task_id).or_default().1.push(target);
+        }
+        let mut answer = ReportAnswer::default();
+        for (task_id, (results, returned)) in by_task {
+            let mut tx = self.store.begin().await?;
+            report_task(&mut tx, task_id, worker_id, results, returned, now, &mut answer).await?;
+            self.store.commit(tx).await?;
+        }
+        Ok(answer)
+    }
+}
+
+async fn report_task(
+    connection: &mut Connection,
+    task_id: TaskId,
+    worker_id: &WorkerId,
+    results: Vec<TargetReport>,
+    returned: Vec<ReturnedTarget>,
+    now: Timestamp,
+    answer: &mut ReportAnswer,
+) -> Result<(), Error> {
+    let Some(facts) = task::facts(connection, task_id).await? else {
+        answer
+            .refused
+            .extend(results.iter().map(|result| (task_id, result.ordinal, "no such task".to_owned())));
+        return Ok(());
+    };
+    let ordinals: Vec<u32> = results
+        .iter()
+        .map(|result| result.ordinal)
+        .chain(returned.iter().map(|target| target.ordinal))
+        .collect();
+    let mut waves = wave::lock_of_ordinals(connection, task_id, &ordinals).await?;
+    let mut seen = HashSet::new();
+    let mut fitting = Vec::new();
+    for result in results {
+        match misfit(&result, &facts, &waves) {
+            Some(reason) => answer.refused.push((task_id, result.ordinal, reason)),
+            None if seen.insert(result.ordinal) => fitting.push(result),
+            None => {}
+        }
+    }
+    if !fitting.is_empty() {
+        store_results(connection, task_id, &facts, &mut waves, fitting, now, answer).await?;
+    }
+    if !returned.is_empty() {
+        take_back(connection, task_id, &facts, &mut waves, worker_id, returned, now).await?;
+    }
+    Ok(())
+}
+
+/// Why a result cannot belong to a target of the task, if so.
+fn misfit(result: &TargetReport, facts: &TaskFacts, waves: &[WaveRow]) -> Option<String> {
+    if result.project_id != facts.project_id {
+        // Says nothing of what exists in another project.
+        return Some("no such task".to_owned());
+    }
+    if result.attempt != u32::from(facts.attempt) {
+        return Some(format!("attempt {} is not the task's, {}", result.attempt, facts.attempt));
+    }
+    if result.scripts.len() != usize::from(facts.script_count) {
+        return Some(format!("{} script results for {} scripts", result.scripts.len(), facts.script_count));
+    }
+    let admitted = waves.iter().any(|row| {
+        row.state.status != WaveStatus::Pending
+            && (row.first_ordinal..row.first_ordinal + row.cursor).contains(&result.ordinal)
+    });
+    if !admitted {
+        return Some(format!("target {} was never admitted", result.ordinal));
+    }
+    None
+}
+
+async fn store_results(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    waves: &mut [WaveRow],
+    results: Vec<TargetReport>,
+    now: Timestamp,
+    answer: &mut ReportAnswer,
+) -> Result<(), Error> {
+    let mut per_batch: HashMap<BatchId, u32> = HashMap::new();
+    let mut ordinals = Vec::with_capacity(results.len());
+    let mut records = Vec::with_capacity(results.len());
+    for result in results {
+        ordinals.push(result.ordinal);
+        if let Some(batch_id) = result.batch_id {
+            *per_batch.entry(batch_id).or_default() += 1;
+        }
+        records.extend(result.scripts.into_iter().zip(0u16..).map(|(script, place)| NewRecord {
+            ordinal: result.ordinal,
+            desktop_id: result.desktop_id.clone(),
+            script: place,
+            outcome: script.outcome,
+            exit_code: script.exit_code,
+            started_at: script.started_at,
+            ended_at: script.ended_at.unwrap_or(now),
+            output: script.output,
+            reason: script.reason,
+        }));
+    }
+    // Every target of an ended task that was handed out has its record: what comes now was counted before.
+    if !facts.status.is_ended() {
+        let stored = store_outcomes(connection, task_id, facts, waves, &records, now).await?;
+        answer.stored += u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        if stored.len() < ordinals.len() {
+            let known = record::ended(connection, task_id, &ordinals).await?;
+            let foreign = ordinals.iter().filter(|ordinal| !known.contains(ordinal));
+            let reason = "the target belongs to another desktop";
+            answer.refused.extend(foreign.map(|&ordinal| (task_id, ordinal, reason.to_owned())));
+            // Targets given back before their result came another way.
+            straggler::delete(connection, task_id, &ordinals).await?;
+        } else if per_batch.is_empty() {
+            // From a journal: the target may be waiting as a straggler.
+            straggler::delete(connection, task_id, &ordinals).await?;
+        }
+    }
+    if !per_batch.is_empty() {
+        let mut per_batch: Vec<(BatchId, u32)> = per_batch.into_iter().collect();
+        per_batch.sort_unstable();
+        batch::note_results(connection, task_id, &per_batch).await?;
+    }
+    Ok(())
+}
+
+/// Returned targets become stragglers, unless they ended or their wave was halted before they were handed out.
+async fn take_back(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    waves: &mut [WaveRow],
+    worker_id: &WorkerId,
+    returned: Vec<ReturnedTarget>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut by_batch: BTreeMap<BatchId, Vec<ReturnedTarget>> = BTreeMap::new();
+    for target in returned {
+        by_batch.entry(target.batch_id).or_default().push(target);
+    }
+    for (batch_id, targets) in by_batch {
+        let ordinals: Vec<u32> = targets.iter().map(|target| target.ordinal).collect();
+        let Some((terms, members)) =
+            batch::take_out(connection, task_id, batch_id, worker_id, &ordinals).await?
+        else {
+            continue;
+        };
+        let ended = record::ended(connection, task_id, &ordinals).await?;
+        let handed: HashSet<u32> =
+            targets.iter().filter(|target| target.handed).map(|target| target.ordinal).collect();
+        for maybe_handed in [false, true] {
+            let part = members
+                .iter()
+                .filter(|member| !ended.contains(&member.ordinal))
+                .filter(|member| (terms.maybe_handed || handed.contains(&member.ordinal)) == maybe_handed)
+                .cloned()
+                .collect();
+            requeue(connection, facts, waves, &BatchTerms { maybe_handed, ..terms }, part, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts targets of a lost batch among the stragglers; withdraws them where the wave was halted before anybody can
+/// have started them.
+pub(super) async fn requeue(
+    connection: &mut Connection,
+    facts: &TaskFacts,
+    waves: &mut [WaveRow],
+    terms: &BatchTerms,
+    members: Vec<domain::cut::Member>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if members.is_empty() || facts.status.is_ended() {
+        return Ok(());
+    }
+    let Some(row) = waves.iter_mut().find(|row| row.wave == terms.wave) else { return Ok(()) };
+    if row.state.status == WaveStatus::Halted && !terms.maybe_handed {
+        let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        wave::withdraw(connection, terms.task_id, terms.wave, number).await?;
+        row.state.admitted -= number;
+        return settle(connection, terms.task_id, row, now).await;
+    }
+    straggler::insert(connection, &facts.project_id, terms, &members).await
+}

@@ -1,0 +1,295 @@
+//! The gRPC adapter: messages in, engine, messages out.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use domain::{
+    desktop::DesktopFacts,
+    ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
+    limits,
+};
+use proto::{
+    scheduler::{
+        Batch, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, Lease,
+        PullRequest, PullResponse, Refused, RenewRequest, RenewResponse, ReportRequest, ReportResponse,
+        Target, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse,
+        scheduler_service_server::{SchedulerService, SchedulerServiceServer},
+    },
+    unix_ms, unix_ms_opt,
+};
+use store::batch::LeaseKey;
+use tonic::{Code, Request, Response, Status};
+
+use crate::{
+    Engine, Wakes,
+    engine::{Leased, ReturnedTarget, ScriptReport, TargetReport},
+};
+
+/// The longest that a pull waits.
+const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
+/// A waiting pull looks again this often, in case a notification was lost.
+const PULL_LOOKS_AGAIN: Duration = Duration::from_secs(1);
+
+/// The service over an engine.
+pub fn service(engine: Engine, wakes: Wakes) -> SchedulerServiceServer<impl SchedulerService> {
+    SchedulerServiceServer::new(Service { engine, wakes })
+        .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
+}
+
+#[derive(Debug)]
+struct Service {
+    engine: Engine,
+    wakes: Wakes,
+}
+
+/// The one place that turns a failure of the database into a status; the cause goes to the log.
+fn failed(error: store::Error) -> Status {
+    let code = if error.is_unavailable() { Code::Unavailable } else { Code::Internal };
+    tracing::warn!(error = &error as &dyn std::error::Error, "a worker's call failed");
+    Status::new(code, error.to_string())
+}
+
+fn invalid(error: domain::Error) -> Status {
+    Status::invalid_argument(error.message)
+}
+
+fn too_many(what: &str, limit: usize) -> Status {
+    Status::invalid_argument(format!("more than {limit} {what} in one call"))
+}
+
+#[tonic::async_trait]
+impl SchedulerService for Service {
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        let HeartbeatRequest { worker_id, address, capacity, draining } = request.into_inner();
+        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
+            return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
+        }
+        let resync = self
+            .engine
+            .heartbeat(&worker_id, &address, capacity, draining, Utc::now())
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(HeartbeatResponse { interval_ms: self.engine.config().heartbeat_ms, resync }))
+    }
+
+    async fn update_presence(
+        &self,
+        request: Request<UpdatePresenceRequest>,
+    ) -> Result<Response<UpdatePresenceResponse>, Status> {
+        let UpdatePresenceRequest { worker_id, connected, disconnected } = request.into_inner();
+        if connected.len() + disconnected.len() > limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE {
+            return Err(too_many("desktops", limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE));
+        }
+        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let connected = connected.into_iter().map(facts).collect::<Result<Vec<_>, _>>()?;
+        let disconnected = disconnected
+            .into_iter()
+            .map(|key| {
+                Ok((
+                    key.project_id.parse::<ProjectId>().map_err(invalid)?,
+                    key.desktop_id.parse::<DesktopId>().map_err(invalid)?,
+                ))
+            })
+            .collect::<Result<Vec<_>, Status>>()?;
+        let known =
+            self.engine.presence(&worker_id, &connected, &disconnected, Utc::now()).await.map_err(failed)?;
+        if !known {
+            return Err(Status::failed_precondition("this worker is not known: send a heartbeat first"));
+        }
+        Ok(Response::new(UpdatePresenceResponse {}))
+    }
+
+    async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
+        let PullRequest { worker_id, capacity, wait_ms } = request.into_inner();
+        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut bell = self.wakes.ready.subscribe();
+        loop {
+            bell.mark_unchanged();
+            let leased = self.engine.lease(&worker_id, capacity, Utc::now()).await.map_err(failed)?;
+            if !leased.is_empty() || tokio::time::Instant::now() >= deadline {
+                let lease_ms = self.engine.config().lease_ms;
+                let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
+                return Ok(Response::new(PullResponse { batches }));
+            }
+            let look_again = deadline.min(tokio::time::Instant::now() + PULL_LOOKS_AGAIN);
+            // Woken, timed out, or the scheduler goes away: in each case, look again.
+            drop(tokio::time::timeout_at(look_again, bell.changed()).await);
+        }
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let ReportRequest { worker_id, results, returned } = request.into_inner();
+        if results.len() + returned.len() > limits::MAX_RESULTS_PER_REPORT {
+            return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
+        }
+        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let mut refused = Vec::new();
+        let mut reports = Vec::with_capacity(results.len());
+        for result in results {
+            let (task_id, ordinal) = (result.task_id.clone(), result.ordinal);
+            // One bad result must not keep the others from being stored.
+            match target_report(result) {
+                Ok(report) => reports.push(report),
+                Err(status) => {
+                    refused.push(Refused { task_id, ordinal, reason: status.message().to_owned() })
+                }
+            }
+        }
+        let returned = returned
+            .into_iter()
+            .map(|target| {
+                Ok(ReturnedTarget {
+                    task_id: target.task_id.parse().map_err(invalid)?,
+                    batch_id: target.batch_id.parse().map_err(invalid)?,
+                    ordinal: target.ordinal,
+                    handed: target.handed,
+                })
+            })
+            .collect::<Result<Vec<_>, Status>>()?;
+        let answer = self.engine.report(&worker_id, reports, returned, Utc::now()).await.map_err(failed)?;
+        refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
+            task_id: task_id.to_string(),
+            ordinal,
+            reason,
+        }));
+        for refused in &refused {
+            tracing::warn!(%worker_id, task_id = refused.task_id, ordinal = refused.ordinal, reason = refused.reason, "result refused");
+        }
+        Ok(Response::new(ReportResponse { stored: answer.stored, refused }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let RenewRequest { worker_id, leases } = request.into_inner();
+        if leases.len() > limits::MAX_LEASES_PER_RENEWAL {
+            return Err(too_many("leases", limits::MAX_LEASES_PER_RENEWAL));
+        }
+        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let leases = leases
+            .into_iter()
+            .map(|lease| {
+                Ok(LeaseKey {
+                    task_id: lease.task_id.parse().map_err(invalid)?,
+                    batch_id: lease.batch_id.parse().map_err(invalid)?,
+                    epoch: lease.epoch,
+                })
+            })
+            .collect::<Result<Vec<_>, Status>>()?;
+        let lost = self.engine.renew(&worker_id, &leases, Utc::now()).await.map_err(failed)?;
+        let lost = lost
+            .into_iter()
+            .map(|lease| Lease {
+                task_id: lease.task_id.to_string(),
+                batch_id: lease.batch_id.to_string(),
+                epoch: lease.epoch,
+            })
+            .collect();
+        Ok(Response::new(RenewResponse { lost, lease_ms: self.engine.config().lease_ms }))
+    }
+
+    async fn deregister(
+        &self,
+        request: Request<DeregisterRequest>,
+    ) -> Result<Response<DeregisterResponse>, Status> {
+        let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
+        self.engine.forget_worker(&worker_id, None, Utc::now()).await.map_err(failed)?;
+        Ok(Response::new(DeregisterResponse {}))
+    }
+}
+
+fn batch(leased: &Leased, lease_ms: u32) -> Batch {
+    let Leased { batch, spec } = leased;
+    Batch {
+        task_id: batch.terms.task_id.to_string(),
+        batch_id: batch.batch_id.to_string(),
+        epoch: batch.epoch,
+        wave: u32::from(batch.terms.wave),
+        targets: batch
+            .members
+            .iter()
+            .map(|member| Target {
+                ordinal: member.ordinal,
+                desktop_id: member.desktop_id.as_str().to_owned(),
+            })
+            .collect(),
+        spec: Some(TaskSpec {
+            project_id: spec.facts.project_id.as_str().to_owned(),
+            scripts: spec
+                .scripts
+                .iter()
+                .map(|script| proto::types::Script {
+                    script_id: script.script_id.map(|id| id.to_string()).unwrap_or_default(),
+                    script_type: script.script_type.as_str().to_owned(),
+                    content: script.content.clone(),
+                })
+                .collect(),
+            execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
+            attempt: u32::from(spec.facts.attempt),
+        }),
+        lease_ms,
+        deliver_by_unix_ms: unix_ms(Some(batch.terms.deadlines.deliver_by)),
+    }
+}
+
+fn facts(desktop: proto::types::Desktop) -> Result<DesktopFacts, Status> {
+    // Postgres text holds no NUL; nothing else of what an agent says of itself is refused.
+    let clean = |text: String| text.replace('\0', "");
+    Ok(DesktopFacts {
+        project_id: desktop.project_id.parse().map_err(invalid)?,
+        desktop_id: desktop.desktop_id.parse().map_err(invalid)?,
+        computer_name: clean(desktop.computer_name),
+        os_host_name: clean(desktop.os_host_name),
+        os_type: clean(desktop.os_type),
+        ip_address: clean(desktop.ip_address),
+        pool_id: clean(desktop.pool_id),
+        availability_zone: clean(desktop.availability_zone),
+        agent_version: clean(desktop.agent_version),
+        tags: desktop.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
+    })
+}
+
+fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, Status> {
+    let batch_id = match result.batch_id.as_str() {
+        "" => None,
+        text => Some(text.parse::<BatchId>().map_err(invalid)?),
+    };
+    Ok(TargetReport {
+        task_id: result.task_id.parse::<TaskId>().map_err(invalid)?,
+        ordinal: result.ordinal,
+        attempt: result.attempt,
+        batch_id,
+        project_id: result.project_id.parse().map_err(invalid)?,
+        desktop_id: result.desktop_id.parse().map_err(invalid)?,
+        scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
+    })
+}
+
+fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptReport, Status> {
+    if script.script != place {
+        return Err(Status::invalid_argument(format!("result {place} is of script {}", script.script)));
+    }
+    Ok(ScriptReport {
+        outcome: script.outcome.parse().map_err(invalid)?,
+        exit_code: script.exit_code,
+        started_at: unix_ms_opt(script.started_at_unix_ms),
+        ended_at: unix_ms_opt(script.ended_at_unix_ms),
+        output: storable(script.output, limits::MAX_OUTPUT_BYTES),
+        reason: storable(script.reason, limits::MAX_REASON_BYTES),
+    })
+}
+
+/// Text that fits its column, whatever an agent sent.
+fn storable(text: String, max_bytes: usize) -> String {
+    let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    if text.len() > max_bytes {
+        let end = (0..=max_bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,60 @@
+//! Hands a batch's targets to their agents.
+
+use proto::{
+    agent::{AttachResponse, Order, attach_response::Message},
+    scheduler::{Batch, Lease, ReturnedTarget, TaskSpec},
+};
+
+use crate::{
+    ledger::{Held, Key},
+    registry::DesktopKey,
+    report::Item,
+    run::Worker,
+};
+
+/// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
+pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
+    let Batch { task_id, batch_id, epoch, wave, targets, spec, deliver_by_unix_ms, .. } = batch;
+    let spec = spec.unwrap_or_default();
+    worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
+    for target in targets {
+        let key = Key { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
+        let order = order(&key, wave, &spec, deliver_by_unix_ms);
+        let desktop =
+            DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
+        if !hand_out(worker, key, desktop, &batch_id, order) {
+            let returned = ReturnedTarget {
+                task_id: task_id.clone(),
+                batch_id: batch_id.clone(),
+                ordinal: target.ordinal,
+                desktop_id: target.desktop_id,
+                handed: false,
+            };
+            worker.reports.send(Item::Returned(returned)).await;
+        }
+    }
+    worker.ledger.close_if_empty(&batch_id);
+}
+
+/// False when the order certainly did not leave.
+fn hand_out(worker: &Worker, key: Key, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
+    let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
+    // A permit first: what is noted as in hand must be certain to leave.
+    let Ok(permit) = to_agent.try_reserve() else { return false };
+    if !worker.ledger.hold(key, Held { batch_id: batch_id.to_owned(), desktop, session }) {
+        // In hand from an earlier batch: its result settles this one too.
+        return true;
+    }
+    permit.send(Ok(AttachResponse { message: Some(Message::Order(order)) }));
+    true
+}
+
+fn order(key: &Key, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Order {
+    Order {
+        key: Some(key.clone().into()),
+        wave,
+        scripts: spec.scripts.clone(),
+        execution_timeout_ms: spec.execution_timeout_ms,
+        deliver_by_unix_ms,
+    }
+}

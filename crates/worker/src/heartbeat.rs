@@ -1,0 +1,42 @@
+//! Keeps the worker known.
+
+use std::time::Duration;
+
+use proto::scheduler::HeartbeatRequest;
+
+use crate::{
+    run::Worker,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+};
+
+/// Pause after a heartbeat that failed.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Sends a heartbeat at the interval that the schedulers ask for, and at once when something changed.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    loop {
+        let request = HeartbeatRequest {
+            worker_id: worker.worker_id.clone(),
+            address: worker.address.clone(),
+            capacity: worker.config.capacity,
+            draining: worker.is_draining(),
+        };
+        let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                if answer.resync {
+                    worker.presence.tell_all(&worker.registry);
+                }
+                Duration::from_millis(u64::from(answer.interval_ms))
+            }
+            Err(status) => {
+                tracing::debug!(%status, "heartbeat failed");
+                AGAIN
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = worker.heartbeat_now.notified() => {}
+        }
+    }
+}

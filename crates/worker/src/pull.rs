@@ -1,0 +1,44 @@
+//! Pulls batches while there is room.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use proto::scheduler::PullRequest;
+
+use crate::{
+    dispatch,
+    retry::Backoff,
+    run::Worker,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+};
+
+/// How long a pull waits for work at the scheduler.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Pulls until the worker drains.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    let mut backoff = Backoff::default();
+    loop {
+        let changed = worker.ledger.changed.notified();
+        let held = u32::try_from(worker.ledger.len()).unwrap_or(u32::MAX);
+        let room = worker.config.capacity.saturating_sub(held);
+        if room == 0 {
+            changed.await;
+            continue;
+        }
+        let wait_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
+        let request = PullRequest { worker_id: worker.worker_id.clone(), capacity: room, wait_ms };
+        match client.pull(with_deadline(request, WAIT + CALL_TIMEOUT)).await {
+            Ok(answer) => {
+                backoff.succeeded();
+                for batch in answer.into_inner().batches {
+                    worker.lease_ms.store(batch.lease_ms.max(1), Ordering::Relaxed);
+                    dispatch::dispatch(worker, batch).await;
+                }
+            }
+            Err(status) => {
+                tracing::debug!(%status, "pull failed");
+                tokio::time::sleep(backoff.failed()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Renews leases well before they end.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use domain::limits;
+use proto::scheduler::RenewRequest;
+
+use crate::{
+    run::Worker,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+};
+
+/// Renews three times within a lease.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    loop {
+        let lease_ms = worker.lease_ms.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(u64::from(lease_ms) / 3)).await;
+        for leases in worker.ledger.leases().chunks(limits::MAX_LEASES_PER_RENEWAL) {
+            let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
+            match client.renew(with_deadline(request, CALL_TIMEOUT)).await {
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    worker.lease_ms.store(answer.lease_ms.max(1), Ordering::Relaxed);
+                    if !answer.lost.is_empty() {
+                        tracing::warn!(
+                            leases = answer.lost.len(),
+                            "leases lost: others take over what is not done"
+                        );
+                        worker.ledger.lose(&answer.lost);
+                    }
+                }
+                // The next round comes well before the leases end.
+                Err(status) => tracing::debug!(%status, "leases could not be renewed"),
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Reports results and returned targets in groups: what comes while a report is on its way makes the next one.
+
+use std::time::Duration;
+
+use domain::limits;
+use proto::{
+    agent::{AttachResponse, ResultAck, attach_response::Message},
+    scheduler::{ReportRequest, ReturnedTarget, TargetResult},
+};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::{
+    ledger::Key,
+    registry::DesktopKey,
+    retry::Backoff,
+    run::Worker,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+};
+
+/// Items that wait to be reported. When the schedulers are away it fills, and agents' streams are no longer read:
+/// their results wait in their journals.
+const QUEUE: usize = 10_000;
+
+/// What is reported.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Result { key: Key, desktop: DesktopKey, result: TargetResult },
+    Returned(ReturnedTarget),
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Result { result, .. } => {
+                result.scripts.iter().map(|script| script.output.len() + script.reason.len() + 64).sum()
+            }
+            Self::Returned(_) => 64,
+        }
+    }
+}
+
+/// The queue of reports.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    sender: mpsc::Sender<Item>,
+    receiver: Mutex<mpsc::Receiver<Item>>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Self { sender, receiver: Mutex::new(receiver) }
+    }
+}
+
+impl Reports {
+    /// Waits while the queue is full.
+    pub(crate) async fn send(&self, item: Item) {
+        if self.sender.send(item).await.is_err() {
+            // The receiver lives as long as the queue itself.
+            tracing::error!("the queue of reports is closed");
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sender.capacity() == self.sender.max_capacity()
+    }
+
+    /// The next group: at least one item, as many as a report holds, and no more bytes than a message takes.
+    async fn next_group(&self) -> Vec<Item> {
+        let mut receiver = self.receiver.lock().await;
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        let Some(first) = receiver.recv().await else { return group };
+        bytes += first.bytes();
+        group.push(first);
+        while group.len() < limits::MAX_RESULTS_PER_REPORT && bytes < limits::SOFT_REPORT_BYTES {
+            let Ok(item) = receiver.try_recv() else { break };
+            bytes += item.bytes();
+            group.push(item);
+        }
+        group
+    }
+}
+
+/// Reports group after group for as long as the worker runs.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    loop {
+        let group = worker.reports.next_group().await;
+        if group.is_empty() {
+            return;
+        }
+        let in_flight = worker.report_in_flight();
+        report(worker, &mut client, group).await;
+        drop(in_flight);
+    }
+}
+
+async fn report(worker: &Worker, client: &mut Client, group: Vec<Item>) {
+    let mut request = ReportRequest { worker_id: worker.worker_id.clone(), ..Default::default() };
+    let mut acks = Vec::with_capacity(group.len());
+    for item in group {
+        match item {
+            Item::Result { key, desktop, result } => {
+                acks.push((key, desktop));
+                request.results.push(result);
+            }
+            Item::Returned(target) => request.returned.push(target),
+        }
+    }
+    let mut backoff = Backoff::default();
+    loop {
+        match client.report(with_deadline(request.clone(), CALL_TIMEOUT)).await {
+            Ok(answer) => {
+                for refused in answer.into_inner().refused {
+                    tracing::warn!(
+                        task_id = refused.task_id,
+                        ordinal = refused.ordinal,
+                        reason = refused.reason,
+                        "result refused"
+                    );
+                }
+                break;
+            }
+            Err(status) if is_hopeless(status.code()) => {
+                tracing::error!(%status, "a report is refused as a whole: it is dropped, its agents keep the results");
+                worker.ledger.release(acks.iter().map(|(key, _)| key));
+                return;
+            }
+            Err(status) => {
+                tracing::debug!(%status, "report failed");
+                tokio::time::sleep(backoff.failed()).await;
+            }
+        }
+    }
+    worker.ledger.release(acks.iter().map(|(key, _)| key));
+    for (key, desktop) in acks {
+        acknowledge(worker, key, &desktop).await;
+    }
+}
+
+/// Codes that the same message gets again for ever.
+fn is_hopeless(code: tonic::Code) -> bool {
+    matches!(code, tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::OutOfRange)
+}
+
+/// Tells the agent, on whatever connection it has here now. An acknowledgement that is lost costs one more report.
+async fn acknowledge(worker: &Worker, key: Key, desktop: &DesktopKey) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let Some((_, to_agent)) = worker.registry.find(desktop) else { return };
+    let ack = AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key.into()) })) };
+    if to_agent.send_timeout(Ok(ack), PATIENCE).await.is_err() {
+        tracing::debug!(desktop_id = desktop.desktop_id, "an acknowledgement was not taken");
+    }
+}

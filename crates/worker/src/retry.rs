@@ -1,0 +1,39 @@
+//! How long to wait before a call is made again.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(100);
+const LAST: Duration = Duration::from_secs(5);
+
+/// Doubles from 0.1 to 5 seconds; starts over after a success.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The next pause.
+    pub(crate) fn failed(&mut self) -> Duration {
+        let pause = FIRST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        pause.min(LAST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_up_to_five_seconds_and_starts_over() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u128> = (0..8).map(|_| backoff.failed().as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        backoff.succeeded();
+        assert_eq!(backoff.failed(), FIRST);
+    }
+}
