@@ -1,1 +1,11 @@
-//! x
+//! The REST adapter: requests in, use cases, answers out. It decides nothing.
+
+mod auth;
+mod body;
+mod error;
+mod query;
+mod router;
+mod v2;
+
+pub use auth::{Token, Tokens};
+pub use router::{Options, router};

@@ -176,7 +176,7 @@ fn overdue(outcome: Outcome, placed: &Placed, script: u16, now: Timestamp) -> Ne
 
 /// Groups stragglers that may share a batch.
 fn by_terms(taken: Vec<Taken>) -> Vec<(BatchTerms, Vec<Placed>)> {
-    let mut groups: BTreeMap<(u16, bool, Timestamp, Timestamp), (BatchTerms, Vec<Placed>)> = BTreeMap::new();
+    let mut groups: BTreeMap<_, (BatchTerms, Vec<Placed>)> = BTreeMap::new();
     for Taken { terms, placed } in taken {
         let key = (terms.wave, terms.maybe_handed, terms.deadlines.deliver_by, terms.deadlines.finish_by);
         groups.entry(key).or_insert_with(|| (terms, Vec::new())).1.push(placed);

@@ -20,9 +20,12 @@ pub struct Spec {
     pub scripts: Vec<RunnableScript>,
 }
 
+/// Newest last.
+type Recent = VecDeque<(TaskId, Arc<Spec>)>;
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Specs {
-    recent: Arc<Mutex<VecDeque<(TaskId, Arc<Spec>)>>>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl Specs {

@@ -1,0 +1,49 @@
+//! JSON bodies, with errors that name the field.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::StatusCode,
+};
+use domain::{Error, limits};
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+
+/// A JSON body. Whatever Content-Type says, it is read as JSON, as the API's clients mean it.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn unreadable(rejection: &BytesRejection) -> ApiError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::body_too_large(limits::MAX_BODY_BYTES);
+    }
+    Error::invalid("the body could not be read").into()
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.is_empty() {
+        return Err(Error::invalid("the body is empty: a JSON object is expected").into());
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if path == "." {
+            Error::invalid(format!("the body is not valid: {cause}"))
+        } else {
+            Error::invalid(format!("{path}: {cause}"))
+        }
+    })?;
+    deserializer.end().map_err(|error| Error::invalid(format!("the body is not valid: {error}")))?;
+    Ok(value)
+}
