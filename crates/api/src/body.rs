@@ -38,7 +38,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        if path == "." {
+        if matches!(path.as_str(), "." | "?") {
             Error::invalid(format!("the body is not valid: {cause}"))
         } else {
             Error::invalid(format!("{path}: {cause}"))

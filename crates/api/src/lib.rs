@@ -7,5 +7,4 @@ mod query;
 mod router;
 mod v2;
 
-pub use auth::{Token, Tokens};
 pub use router::{Options, router};

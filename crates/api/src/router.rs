@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use control::Control;
+use control::{Control, Tokens};
 use domain::{Error, ErrorKind, limits};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -19,7 +19,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{Tokens, auth, error::ApiError, v2};
+use crate::{auth, error::ApiError, v2};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

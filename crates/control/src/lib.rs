@@ -1,5 +1,6 @@
 //! The use cases: each asks domain, writes through store, and knows no transport.
 
+mod access;
 mod clock;
 mod desktops;
 mod executions;
@@ -9,6 +10,7 @@ mod workers;
 
 use std::sync::Arc;
 
+pub use access::{TOKEN_HEADER, Token, Tokens};
 use chrono::TimeDelta;
 pub use clock::{Clock, SystemClock};
 pub use listings::{TaskEntry, TaskProgress};

@@ -61,10 +61,14 @@ impl Control {
         Ok((count, entries(&mut connection, tasks).await?))
     }
 
-    /// One task with its waves, of any project: for operators.
-    pub async fn task_progress(&self, task_id: TaskId) -> Result<TaskProgress, Error> {
+    /// One task with its waves.
+    pub async fn task_progress(
+        &self,
+        project_id: &ProjectId,
+        task_id: TaskId,
+    ) -> Result<TaskProgress, Error> {
         let mut connection = self.store.acquire().await?;
-        let task = task::fetch(&mut connection, None, task_id)
+        let task = task::fetch(&mut connection, project_id, task_id)
             .await?
             .ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))?;
         let waves = wave::list(&mut connection, &[task_id]).await?;

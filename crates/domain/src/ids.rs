@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{Error, limits};
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $noun:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -25,7 +25,7 @@ macro_rules! uuid_id {
 
             fn from_str(text: &str) -> Result<Self, Error> {
                 Uuid::try_parse(text).map(Self).map_err(|_| {
-                    Error::invalid(format!(concat!(stringify!($name), " {:?} is not an id: 32 hex digits are expected"), shorten(text)))
+                    Error::invalid(format!(concat!("{:?} is not the id of a ", $noun, ": 32 hex digits are expected"), shorten(text)))
                 })
             }
         }
@@ -79,15 +79,15 @@ macro_rules! text_id {
 
 uuid_id! {
     /// A task. UUIDv7, so a range of ids is a range of time.
-    TaskId
+    TaskId, "task"
 }
 uuid_id! {
     /// A script.
-    ScriptId
+    ScriptId, "script"
 }
 uuid_id! {
     /// A batch of a task.
-    BatchId
+    BatchId, "batch"
 }
 text_id! {
     /// The tenant.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::TimeDelta;
 
 use crate::{
-    Error,
+    Error, ErrorKind,
     ids::{DesktopId, ScriptId},
     limits,
     plan::Gray,
@@ -97,7 +97,9 @@ fn check_work(
     command: Option<String>,
     command_type: Option<String>,
 ) -> Result<Work, Error> {
-    let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())?;
+    // An id that cannot be ours is one that does not exist.
+    let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())
+        .map_err(|error| Error { kind: ErrorKind::NotFound, ..error })?;
     match (script_ids.is_empty(), command) {
         (true, None) => Err(Error::invalid("one of script_ids and command is required")),
         (false, Some(_)) => {

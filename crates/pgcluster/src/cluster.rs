@@ -4,7 +4,10 @@ use std::{
     fs,
     io::ErrorKind,
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -162,7 +165,19 @@ fn prepare_directory(directory: &Path, user: Option<User>) -> Result<(), Error> 
         _ => {}
     }
     if let Some(user) = user {
+        check_passage(directory)?;
         chown(directory, Some(user.uid), Some(user.gid)).map_err(Error::io(directory))?;
+    }
+    Ok(())
+}
+
+/// The ordinary user must be able to come to the directory: every parent lets others through.
+fn check_passage(directory: &Path) -> Result<(), Error> {
+    for parent in directory.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+        let mode = fs::metadata(parent).map_err(Error::io(parent))?.permissions().mode();
+        if mode & 0o001 == 0 {
+            return Err(Error::NoPassage { path: parent.to_owned() });
+        }
     }
     Ok(())
 }

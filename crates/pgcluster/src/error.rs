@@ -14,6 +14,15 @@ pub enum Error {
     /// The caller is root and there is nobody else to run the server as.
     #[error("Postgres does not run as root, and neither user `postgres` nor `nobody` exists on this machine")]
     NoOrdinaryUser,
+    /// A directory above the cluster's keeps the ordinary user out.
+    #[error(
+        "Postgres does not run as root, and the user it runs as cannot pass through {path}: choose a directory that \
+         every user can come to, for example below /var/lib or /tmp"
+    )]
+    NoPassage {
+        /// Which one.
+        path: PathBuf,
+    },
     /// A program failed.
     #[error("{program} failed: {output}")]
     Program {

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 
 /// `[scheduler]` of the configuration. All times in milliseconds.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Address on which workers and gRPC admin clients are waited for.
+    pub listen: String,
     /// How long a worker may hold a batch without renewing its lease.
     pub lease_ms: u32,
     /// How often workers are asked to send a heartbeat.
@@ -18,7 +20,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lease_ms: 30_000, heartbeat_ms: 3_000, worker_timeout_ms: 15_000, period_ms: 1_000 }
+        Self {
+            listen: "0.0.0.0:9090".into(),
+            lease_ms: 30_000,
+            heartbeat_ms: 3_000,
+            worker_timeout_ms: 15_000,
+            period_ms: 1_000,
+        }
     }
 }
 

@@ -288,17 +288,15 @@ pub async fn list(
     Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// One task by its id alone, or of one project.
+/// One task.
 pub async fn fetch(
     connection: &mut Connection,
-    project_id: Option<&ProjectId>,
+    project_id: &ProjectId,
     task_id: TaskId,
 ) -> Result<Option<TaskRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
     query.push(" WHERE k.task_id = ").push_bind(task_id.0);
-    if let Some(project_id) = project_id {
-        query.push(" AND k.project_id = ").push_bind(project_id.as_str().to_owned());
-    }
+    query.push(" AND k.project_id = ").push_bind(project_id.as_str().to_owned());
     let row: Option<Listed> = query.build_query_as().fetch_optional(connection).await?;
     row.map(TaskRow::try_from).transpose()
 }

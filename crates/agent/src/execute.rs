@@ -1,0 +1,186 @@
+//! One script: from its text to how it ended.
+
+use std::{
+    fs::{File, Permissions},
+    future::pending,
+    io::{self, Write as _},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{OpenOptionsExt as _, PermissionsExt as _},
+            process::ExitStatusExt as _,
+        },
+    },
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use proto::{ScriptOutcome, types::Script};
+use tempfile::TempDir;
+use tokio::{
+    net::unix::pipe::Receiver,
+    process::{Child, Command},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    interpreter::{self, Interpreter},
+    journal::blocking,
+    output::Output,
+    process_tree,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How long to go on reading, or to wait for a killed process, once the script is over.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A script that can be started: its interpreter is there and its file is written.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    interpreter: Interpreter,
+    file: PathBuf,
+    /// Removes the file when the script is over.
+    _dir: TempDir,
+}
+
+/// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
+/// its rejection. Blocks.
+pub(crate) fn prepare(script: &Script, scripts_dir: &Path) -> Result<Prepared, String> {
+    let interpreter = interpreter::of(script)?;
+    let write = || -> io::Result<(TempDir, PathBuf)> {
+        let dir = tempfile::Builder::new()
+            .prefix("run-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(scripts_dir)?;
+        let path = dir.path().join(interpreter.file_name);
+        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(script.content.as_bytes())?;
+        Ok((dir, path))
+    };
+    let (dir, file) = write().map_err(|error| format!("the script's file cannot be written: {error}"))?;
+    Ok(Prepared { interpreter, file, _dir: dir })
+}
+
+/// What a script is told, and what binds it.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// What all its processes carry in their environment.
+    pub(crate) mark: String,
+    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) timeout: Duration,
+}
+
+/// How a script ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) outcome: ScriptOutcome,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) output: String,
+    pub(crate) reason: String,
+}
+
+enum End {
+    Exited(io::Result<ExitStatus>),
+    TimedOut,
+    Stopped,
+}
+
+/// Runs a script to its end, its timeout or `stop`; the error says why it could not be started.
+///
+/// When the future is dropped the script goes on: nobody is left to say how it ended.
+pub(crate) async fn execute(
+    prepared: Prepared,
+    terms: Terms,
+    stop: &CancellationToken,
+) -> Result<Ended, String> {
+    let (mut child, mut pipe) =
+        spawn(&prepared, &terms).map_err(|error| format!("the script cannot be started: {error}"))?;
+    let mut output = Output::default();
+    let mut until_closed = Box::pin(async {
+        read(&mut pipe, &mut output).await;
+        // The script may close its output and run on.
+        pending::<()>().await;
+    });
+    let end = tokio::select! {
+        status = child.wait() => End::Exited(status),
+        () = tokio::time::sleep(terms.timeout) => End::TimedOut,
+        () = stop.cancelled() => End::Stopped,
+        () = &mut until_closed => End::Stopped,
+    };
+    drop(until_closed);
+    let all_killed = if let End::Exited(_) = end {
+        true
+    } else {
+        // The child is not reaped yet, so its number, which is its group's, is still its own.
+        let (group, mark) = (child.id(), terms.mark);
+        let killed = blocking(move || process_tree::kill(group, &mark)).await;
+        killed && timeout(GRACE, child.wait()).await.is_ok()
+    };
+    // What the script left running may hold the pipe for ever.
+    if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
+        tracing::debug!("the script is over and its output still open");
+    }
+    Ok(judge(end, all_killed, terms.timeout, output.into_text()))
+}
+
+fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
+    // One pipe for both, so that the output is in the order in which it was written.
+    let (reader, writer) = io::pipe()?;
+    let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let child = Command::new(&prepared.interpreter.program)
+        .args(&prepared.interpreter.args)
+        .arg(&prepared.file)
+        .envs(terms.env.iter().map(|(name, value)| (name, value)))
+        .env(process_tree::MARK, &terms.mark)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()?;
+    Ok((child, pipe))
+}
+
+/// Reads until the pipe is closed at its other end. Loses nothing when it is dropped.
+async fn read(pipe: &mut Receiver, output: &mut Output) {
+    let mut buffer = [0; 8192];
+    loop {
+        let result = match pipe.readable().await {
+            Ok(()) => pipe.try_read(&mut buffer),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(0) => return,
+            Ok(count) => output.push(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::warn!(%error, "the script's output cannot be read");
+                return;
+            }
+        }
+    }
+}
+
+fn judge(end: End, all_killed: bool, timeout: Duration, output: String) -> Ended {
+    let (outcome, exit_code, mut reason) = match end {
+        End::Exited(Ok(status)) => match (status.code(), status.signal()) {
+            (Some(0), _) => (ScriptOutcome::Success, Some(0), String::new()),
+            (Some(code), _) => (ScriptOutcome::Failed, Some(code), format!("exit code {code}")),
+            (None, Some(signal)) => (ScriptOutcome::Failed, None, format!("killed by signal {signal}")),
+            (None, None) => (ScriptOutcome::Failed, None, format!("ended as {status}")),
+        },
+        End::Exited(Err(error)) => (ScriptOutcome::Unknown, None, format!("its end cannot be learnt: {error}")),
+        End::TimedOut => {
+            let reason = format!("still running after {} ms", timeout.as_millis());
+            (ScriptOutcome::Timeout, None, reason)
+        }
+        End::Stopped => (ScriptOutcome::Stopped, None, "the agent was stopped".to_owned()),
+    };
+    if !all_killed {
+        reason.push_str("; some of its processes could not be killed");
+    }
+    Ended { outcome, exit_code, output, reason }
+}

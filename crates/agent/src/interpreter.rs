@@ -1,0 +1,61 @@
+//! What runs a script, or why nothing can.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use proto::types::Script;
+
+#[cfg(test)]
+mod tests;
+
+/// The program, its arguments before the script's file, and the name that file must have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Interpreter {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) file_name: &'static str,
+}
+
+/// Finds what runs the script; the error is the reason for its rejection.
+pub(crate) fn of(script: &Script) -> Result<Interpreter, String> {
+    match script.script_type.as_str() {
+        "SHELL" => shell(&script.content),
+        "POWERSHELL" => powershell(env::var_os("PATH").as_deref()),
+        "BAT" => Err("a BAT script runs on Windows only".to_owned()),
+        other => Err(format!("this agent knows no script type {other:?}")),
+    }
+}
+
+/// What the first line names, as the kernel would read it, or `/bin/sh`. The file itself is never executed:
+/// its file system may be mounted noexec, and a file that was just written may still be "busy".
+fn shell(content: &str) -> Result<Interpreter, String> {
+    let named = content.lines().next().and_then(|line| line.strip_prefix("#!")).map_or("", str::trim);
+    let (program, argument) = named.split_once([' ', '\t']).unwrap_or((named, ""));
+    let program = if program.is_empty() { "/bin/sh" } else { program };
+    if !is_executable(Path::new(program)) {
+        return Err(format!("the interpreter {program:?} is not on this machine"));
+    }
+    let argument = argument.trim_start();
+    let args = if argument.is_empty() { Vec::new() } else { vec![argument.to_owned()] };
+    Ok(Interpreter { program: program.into(), args, file_name: "script.sh" })
+}
+
+fn powershell(path: Option<&OsStr>) -> Result<Interpreter, String> {
+    let path = path.map(OsString::from).unwrap_or_default();
+    let program = ["pwsh", "powershell"]
+        .iter()
+        .flat_map(|name| env::split_paths(&path).map(move |dir| dir.join(name)))
+        .find(|program| is_executable(program))
+        .ok_or("PowerShell is not on this machine")?;
+    let args = ["-NoProfile", "-NonInteractive", "-File"].map(str::to_owned).to_vec();
+    Ok(Interpreter { program, args, file_name: "script.ps1" })
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}

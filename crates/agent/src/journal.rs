@@ -1,0 +1,223 @@
+//! The journal's file: one line per event, `crc32 json`, appended, and rewritten when it has grown.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::Utc;
+
+use crate::{
+    Error,
+    book::Book,
+    event::{Event, Key},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Above this size the file is rewritten without what is no longer needed.
+const COMPACT_BYTES: u64 = 8 << 20;
+
+/// Where scripts lie while they run.
+pub(crate) fn scripts_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("scripts")
+}
+
+/// Runs file work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down and drops this future at its next await.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Creates what is missing, locks the directory against a second agent, and opens the journal.
+pub(crate) fn open_data_dir(dir: &Path) -> Result<(File, Journal), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::DataDir { path, source }
+    };
+    create_private_dir(dir).map_err(failed(dir))?;
+    let path = dir.join("lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
+    }
+    // What an agent that was killed left there.
+    let scripts = scripts_dir(dir);
+    match fs::remove_dir_all(&scripts) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&scripts)(error)),
+        _ => {}
+    }
+    create_private_dir(&scripts).map_err(failed(&scripts))?;
+    let journal = Journal::open(dir).map_err(failed(&dir.join("journal.log")))?;
+    Ok((lock, journal))
+}
+
+fn create_private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The journal, and what it says.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    file: File,
+    len: u64,
+    compact_at: u64,
+    book: Book,
+    /// The file lacks something the book has, or has half a line: it must be rewritten before it is added to.
+    behind: bool,
+}
+
+impl Journal {
+    /// Reads the journal, ends what an earlier agent left running, and rewrites the file without what is no
+    /// longer needed. Call it under the lock of the directory.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let mut book = Book::default();
+        for event in read(dir)? {
+            book.apply(event);
+        }
+        for event in book.all_interrupted(Utc::now().timestamp_millis()) {
+            book.apply(event);
+        }
+        let (file, len) = rewrite(dir, &book)?;
+        let compact_at = COMPACT_BYTES.max(len.saturating_mul(2));
+        let inner = Inner { dir: dir.to_owned(), file, len, compact_at, book, behind: false };
+        Ok(Self { inner: Mutex::new(inner) })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts on disk that a script is about to start. On an error nothing may start.
+    pub(crate) fn start(&self, key: Key, script: u32, script_count: u32, at: i64) -> io::Result<()> {
+        let mut inner = self.inner();
+        let event = Event::Started { key, script, script_count, at };
+        inner.append(&event, true)?;
+        inner.book.apply(event);
+        Ok(())
+    }
+
+    /// Writes down what has happened; a finish is synced. When that fails the book has it all the same: the worker
+    /// still learns the result, and the file gets it with the next line that can be written. Meanwhile the
+    /// `started` on disk keeps the script from starting twice.
+    pub(crate) fn record(&self, event: Event) {
+        let mut inner = self.inner();
+        let sync = matches!(event, Event::Finished { .. });
+        if let Err(error) = inner.append(&event, sync) {
+            tracing::error!(%error, "the journal cannot be written; the line is kept in memory");
+        }
+        inner.book.apply(event);
+    }
+
+    /// Ends an order that was running and no longer is.
+    pub(crate) fn end_interrupted(&self, key: &Key) {
+        let event = self.book(|book| book.interrupted(key, Utc::now().timestamp_millis()));
+        if let Some(event) = event {
+            self.record(event);
+        }
+    }
+
+    /// Asks the book.
+    pub(crate) fn book<T>(&self, ask: impl FnOnce(&Book) -> T) -> T {
+        ask(&self.inner().book)
+    }
+
+    /// Lets the next write fail as on a full disk.
+    #[cfg(test)]
+    pub(crate) fn fill_disk(&self) {
+        self.inner().file = File::options().write(true).open("/dev/full").unwrap();
+    }
+}
+
+impl Inner {
+    fn append(&mut self, event: &Event, sync: bool) -> io::Result<()> {
+        if self.behind || self.len > self.compact_at {
+            self.compact()?;
+        }
+        let line = encode(event)?;
+        let written = self.file.write_all(&line).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        match &written {
+            Ok(()) => self.len += line.len() as u64,
+            // After a failed write or sync nobody knows what the file holds.
+            Err(_) => self.behind = true,
+        }
+        written
+    }
+
+    fn compact(&mut self) -> io::Result<()> {
+        self.behind = true;
+        (self.file, self.len) = rewrite(&self.dir, &self.book)?;
+        self.compact_at = COMPACT_BYTES.max(self.len.saturating_mul(2));
+        self.behind = false;
+        Ok(())
+    }
+}
+
+/// Writes the book to a new file and puts it in the place of the journal; whole or not at all.
+fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
+    let new = dir.join("journal.new");
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    let mut bytes = Vec::new();
+    for event in book.events() {
+        bytes.append(&mut encode(&event)?);
+    }
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, dir.join("journal.log"))?;
+    File::open(dir)?.sync_all()?;
+    Ok((file, bytes.len() as u64))
+}
+
+/// The events of the file up to the first line that cannot be read.
+fn read(dir: &Path) -> io::Result<Vec<Event>> {
+    let path = dir.join("journal.log");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let events: Vec<Event> = lines.by_ref().map_while(decode).collect();
+    // `map_while` has eaten the first bad line. One that nothing readable follows was being written when the
+    // machine stopped, and nobody acted on it.
+    if lines.any(|line| decode(line).is_some()) {
+        let damaged = dir.join("journal.damaged");
+        fs::copy(&path, &damaged)?;
+        File::open(&damaged)?.sync_all()?;
+        tracing::error!(
+            copy = %damaged.display(), readable = events.len(),
+            "the journal is damaged in its middle; what follows the damage is not used"
+        );
+    }
+    Ok(events)
+}
+
+fn encode(event: &Event) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(event)?;
+    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
+}
+
+fn decode(line: &[u8]) -> Option<Event> {
+    let line = str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    let (crc, json) = line.split_once(' ')?;
+    let crc = u32::from_str_radix(crc, 16).ok()?;
+    if crc32fast::hash(json.as_bytes()) == crc { serde_json::from_str(json).ok() } else { None }
+}

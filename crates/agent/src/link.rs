@@ -1,0 +1,191 @@
+//! The connection to a worker: made, kept, and made anew.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use proto::{
+    agent::{
+        AttachRequest, AttachResponse, Hello, agent_service_client::AgentServiceClient, attach_request,
+        attach_response,
+    },
+    limits::MAX_MESSAGE_BYTES,
+    types::Desktop,
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming, transport::Endpoint};
+
+use crate::{Config, Error, backoff::Backoff, event::Key, orders::Orders};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages that wait for the connection to take them; results beyond wait in the journal.
+const OUTBOX: usize = 4;
+
+/// The workers' addresses, ready to be dialled.
+pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
+    let endpoint = |url: &String| -> Result<Endpoint, Error> {
+        let endpoint = Endpoint::from_shared(url.clone())
+            .map_err(|error| Error::Config(format!("worker URL {url:?}: {error}")))?;
+        if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
+            return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
+        }
+        Ok(endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true))
+    };
+    config.worker_urls.iter().map(endpoint).collect()
+}
+
+/// The connection to a worker.
+#[derive(Debug)]
+pub(crate) struct Link {
+    endpoints: Vec<Endpoint>,
+    desktop: Desktop,
+    orders: Orders,
+    backoff: Backoff,
+}
+
+/// A connection that a worker has welcomed.
+struct Session {
+    outbox: mpsc::Sender<AttachRequest>,
+    inbox: Streaming<AttachResponse>,
+}
+
+impl Link {
+    pub(crate) fn new(config: &Config, endpoints: Vec<Endpoint>, orders: Orders) -> Self {
+        let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
+        Self { endpoints, desktop: config.desktop.clone(), orders, backoff }
+    }
+
+    /// Keeps a connection until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        if stop.run_until_cancelled(Box::pin(self.keep())).await.is_none() {
+            tracing::info!("stopped");
+        }
+    }
+
+    async fn keep(&mut self) {
+        let endpoints = self.endpoints.clone();
+        // Without an end: there is at least one.
+        for endpoint in endpoints.iter().cycle() {
+            let Err(status) = self.connect_and_serve(endpoint).await;
+            let pause = self.backoff.pause(&mut rand::rng());
+            tracing::warn!(
+                worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
+                "no connection; trying again"
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Infallible, Status> {
+        let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
+            .await
+            .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
+        self.backoff.reset();
+        self.serve(session).await
+    }
+
+    /// Dials, says hello and waits for the welcome.
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
+        let channel =
+            endpoint.connect().await.map_err(|error| Status::unavailable(whole_chain(&error)))?;
+        let mut client = AgentServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (outbox, requests) = mpsc::channel(OUTBOX);
+        // Before the call: the worker may answer it only when it has read this.
+        let hello = attach_request::Message::Hello(Hello { desktop: Some(self.desktop.clone()) });
+        send(&outbox, hello).await?;
+        let welcomed = async {
+            let mut inbox = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+            match inbox.message().await?.and_then(|response| response.message) {
+                Some(attach_response::Message::Welcome(welcome)) => Ok((inbox, welcome.worker_id)),
+                _ => Err(Status::failed_precondition("the worker's first message is no welcome")),
+            }
+        };
+        let (inbox, worker_id) = timeout(WELCOME_TIMEOUT, welcomed)
+            .await
+            .map_err(|_| Status::deadline_exceeded("no welcome in time"))??;
+        tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
+        Ok(Session { outbox, inbox })
+    }
+
+    /// Sends every result that is not acknowledged, then each as it comes; takes orders and acknowledgements.
+    async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
+        let mut last = 0;
+        let mut waiting: VecDeque<Key> = VecDeque::new();
+        self.collect(&mut last, &mut waiting).await;
+        loop {
+            // Reading never waits for writing: a worker that reads only when its own messages are taken must
+            // not be kept waiting.
+            tokio::select! {
+                permit = session.outbox.reserve(), if !waiting.is_empty() => {
+                    let permit = permit.map_err(|_| closed())?;
+                    if let Some(key) = waiting.pop_front()
+                        && let Some(result) = self.orders.result(key).await
+                    {
+                        permit.send(AttachRequest { message: Some(attach_request::Message::Result(result)) });
+                    }
+                }
+                response = session.inbox.message() => {
+                    let response = response?.ok_or_else(closed)?;
+                    if let Some(again) = self.take(response).await && !waiting.contains(&again) {
+                        waiting.push_back(again);
+                    }
+                }
+                () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
+            }
+        }
+    }
+
+    async fn collect(&self, last: &mut u64, waiting: &mut VecDeque<Key>) {
+        for (number, key) in self.orders.unacked_after(*last).await {
+            *last = number;
+            if !waiting.contains(&key) {
+                waiting.push_back(key);
+            }
+        }
+    }
+
+    /// Returns the key of a result to send again.
+    async fn take(&self, response: AttachResponse) -> Option<Key> {
+        match response.message {
+            Some(attach_response::Message::Order(order)) => return self.orders.accept(order).await,
+            Some(attach_response::Message::Ack(ack)) => match ack.key {
+                Some(key) => self.orders.acked(key.into()).await,
+                None => tracing::error!("an acknowledgement without a key is ignored"),
+            },
+            Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
+            // A worker of a later version; the results of what it meant are its own to miss.
+            None => tracing::warn!("a message that this agent does not know is ignored"),
+        }
+        None
+    }
+}
+
+async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {
+    outbox.send(AttachRequest { message: Some(message) }).await.map_err(|_| closed())
+}
+
+fn closed() -> Status {
+    Status::unavailable("the worker closed the connection")
+}
+
+/// tonic says only "transport error"; the cause is in the chain.
+fn whole_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

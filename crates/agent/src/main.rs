@@ -1,0 +1,130 @@
+//! The program `graywave-agent`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Runs on a desktop: dials out to a worker, executes the scripts it is ordered to, each at most once, and
+/// reports how they ended.
+#[derive(Debug, Parser)]
+#[command(name = "graywave-agent", version)]
+struct Args {
+    /// A worker to dial, as http://host:port; give it again for each further one (in the variable: with commas)
+    #[arg(
+        long = "worker",
+        value_name = "URL",
+        env = "GRAYWAVE_AGENT_WORKER",
+        required = true,
+        value_delimiter = ','
+    )]
+    workers: Vec<String>,
+    /// The project the desktop belongs to
+    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_PROJECT")]
+    project: String,
+    /// The desktop's id
+    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_DESKTOP_ID")]
+    desktop_id: String,
+    /// The desktop's name for people; its id when not given
+    #[arg(long, value_name = "NAME", env = "GRAYWAVE_AGENT_COMPUTER_NAME")]
+    computer_name: Option<String>,
+    /// The pool the desktop is in
+    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_POOL", default_value = "")]
+    pool: String,
+    /// The availability zone the desktop is in
+    #[arg(long, value_name = "NAME", env = "GRAYWAVE_AGENT_ZONE", default_value = "")]
+    zone: String,
+    /// A tag of the desktop; give it again for each further one (in the variable: with commas)
+    #[arg(
+        long = "tag",
+        value_name = "KEY=VALUE",
+        env = "GRAYWAVE_AGENT_TAG",
+        value_parser = tag,
+        value_delimiter = ','
+    )]
+    tags: Vec<(String, String)>,
+    /// Holds the journal and the scripts while they run; one agent at a time
+    #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Orders that run at once
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "GRAYWAVE_AGENT_MAX_PARALLEL",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    max_parallel: u16,
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("not like KEY=VALUE".to_owned()),
+    }
+}
+
+impl Args {
+    fn into_config(self) -> agent::Config {
+        let mut desktop = agent::this_machine(self.project, self.desktop_id);
+        if let Some(name) = self.computer_name {
+            desktop.computer_name = name;
+        }
+        desktop.pool_id = self.pool;
+        desktop.availability_zone = self.zone;
+        desktop.tags = self.tags.into_iter().collect();
+        let mut config = agent::Config::new(self.workers, desktop, self.data_dir);
+        config.max_parallel = usize::from(self.max_parallel);
+        config
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let on_signal = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        on_signal.cancel();
+    });
+    agent::run(args.into_config(), stop).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_become_a_configuration() {
+        let args = "graywave-agent --worker http://a:1 --worker http://b:2 --project p --desktop-id d --pool q \
+                    --zone z --tag a=1 --tag b=x=y --data-dir /tmp/none --max-parallel 2";
+        let config = Args::parse_from(args.split_whitespace()).into_config();
+        assert_eq!(config.worker_urls, ["http://a:1", "http://b:2"]);
+        assert_eq!(config.max_parallel, 2);
+        let desktop = config.desktop;
+        assert_eq!((desktop.computer_name.as_str(), desktop.pool_id.as_str()), ("d", "q"));
+        assert_eq!(desktop.tags.get("b").map(String::as_str), Some("x=y"));
+        assert!(!desktop.os_host_name.is_empty());
+        assert!(tag("=x").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! What every call has in common: who may, what is refused, and how it is said.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use serde_json::json;
+
+use crate::harness::{Harness, TOKEN, ids, request_with};
+
+#[tokio::test]
+async fn nobody_is_let_in_without_a_token_and_nobody_into_another_project() {
+    let harness = Harness::new().await;
+    for (token, project, status, code) in [
+        (None, "project-1", 401, "WKS.00211302"),
+        (Some("a-token-that-is-not-known"), "project-1", 401, "WKS.00211302"),
+        (Some(TOKEN), "project-2", 403, "WKS.00081102"),
+        (Some(TOKEN), "project-3", 403, "WKS.00081102"),
+    ] {
+        for path in ["scripts", "script-execution-tasks", "script-execution-records", "desktops"] {
+            let answer = harness.send(request_with(&format!("/v2/{project}/{path}"), token)).await;
+            assert_eq!(answer.status.as_u16(), status, "{path}");
+            assert_eq!(answer.body["error_code"], code, "{path}");
+            assert!(answer.headers.contains_key("x-request-id"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_of_one_project_are_not_there_for_another() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let script = harness.create_script("s", "true").await;
+    let task = harness.execute(&json!({"resource_ids": ids(1), "script_ids": [script]})).await;
+    let other = |path: String| request_with(&format!("/v2/project-2{path}"), Some("a-token-of-project-2"));
+    for path in [
+        format!("/scripts/{script}"),
+        format!("/scripts/{script}?script_task_id={task}"),
+        format!("/script-execution-records/{task}-0-0-1"),
+    ] {
+        assert_eq!(harness.send(other(path)).await.status, StatusCode::NOT_FOUND);
+    }
+    for (path, counter) in [
+        ("/scripts", "count"),
+        ("/script-execution-tasks", "count"),
+        ("/script-execution-records", "count"),
+        ("/desktops", "total_count"),
+    ] {
+        assert_eq!(harness.send(other(path.into())).await.body[counter], 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_answered_in_the_same_form() {
+    let harness = Harness::new().await;
+    let nowhere = harness.send(request_with("/v3/nothing", None)).await;
+    assert_eq!(
+        (nowhere.status, &nowhere.body["error_code"]),
+        (StatusCode::NOT_FOUND, &json!("WKS.00211902"))
+    );
+    assert!(nowhere.headers.contains_key("x-request-id"));
+    let (status, message) = harness.refusal(Method::GET, "/nothing", None).await;
+    assert_eq!(status, 404, "{message}");
+    let answer = harness.call(Method::PATCH, "/scripts", None).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.body["error_code"], "WKS.00000405");
+}
+
+#[tokio::test]
+async fn a_request_id_that_is_given_comes_back() {
+    let harness = Harness::new().await;
+    let mut request = request_with("/v2/project-1/scripts", Some(TOKEN));
+    request.headers_mut().insert("x-request-id", "mine".parse().unwrap());
+    assert_eq!(harness.send(request).await.headers["x-request-id"], "mine");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_are_refused_in_words() {
+    let harness = Harness::new().await;
+    let request =
+        |body: Body| Request::post("/v2/project-1/scripts").header("X-Auth-Token", TOKEN).body(body).unwrap();
+    for (body, word) in
+        [("", "the body is empty"), ("{", "not valid"), ("{} {}", "not valid"), ("\u{feff}", "not valid")]
+    {
+        let answer = harness.send(request(Body::from(body))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}");
+        assert!(answer.body["error_msg"].as_str().unwrap().contains(word), "{body:?}: {}", answer.body);
+    }
+    let answer = harness.send(request(Body::from(vec![b' '; 3 << 20]))).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(answer.body["error_code"], "WKS.00211102");
+    assert!(answer.headers.contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_503_that_says_when_to_try_again() {
+    let harness = Harness::new().await;
+    harness.database.store.close().await;
+    let answer = harness.call(Method::GET, "/scripts", None).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.body["error_code"], "WKS.00050902");
+    assert!(answer.headers.contains_key("retry-after"));
+}

@@ -1,0 +1,158 @@
+//! The API over a database of its own, with a clock that stands still and ids that count up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use chrono::DateTime;
+use control::{Clock, Control, Defaults, Token};
+use domain::{Timestamp, ids::WorkerId};
+use scheduler::{Config, Engine};
+use serde_json::{Value, json};
+use testkit::TestDatabase;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+pub(crate) const TOKEN: &str = "a-token-of-project-1";
+const OTHER_TOKEN: &str = "a-token-of-project-2";
+
+#[derive(Debug, Default)]
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn id(&self) -> Uuid {
+        Uuid::from_u128(
+            0x019a_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.0.fetch_add(1, Ordering::SeqCst)),
+        )
+    }
+
+    fn seed(&self) -> u64 {
+        7
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+pub(crate) struct Harness {
+    pub(crate) database: TestDatabase,
+    pub(crate) engine: Engine,
+    router: Router,
+}
+
+impl Harness {
+    pub(crate) async fn new() -> Self {
+        let database = testkit::database().await.unwrap();
+        let control =
+            Control::new(database.store.clone(), Defaults::default(), Arc::new(TestClock::default()));
+        let tokens = [
+            Token::new("project-1".parse().unwrap(), TOKEN).unwrap(),
+            Token::new("project-2".parse().unwrap(), OTHER_TOKEN).unwrap(),
+        ];
+        let options =
+            api::Options { tokens: tokens.into_iter().collect(), request_timeout: Duration::from_secs(20) };
+        let engine = Engine::new(database.store.clone(), Config::default());
+        Self { router: api::router(control, &options), engine, database }
+    }
+
+    pub(crate) fn worker() -> WorkerId {
+        "worker-1".parse().unwrap()
+    }
+
+    pub(crate) fn now() -> Timestamp {
+        TestClock::default().now()
+    }
+
+    /// Desktops `desktop-0` and so on, held by a worker.
+    pub(crate) async fn desktops(&self, number: u32) {
+        let now = Self::now();
+        self.engine.heartbeat(&Self::worker(), "here", 10_000, false, now).await.unwrap();
+        let facts: Vec<_> = (0..number).map(testkit::desktop).collect();
+        assert!(self.engine.presence(&Self::worker(), &facts, &[], now).await.unwrap());
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/v2/project-1{path}"))
+            .header("X-Auth-Token", TOKEN)
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
+            .unwrap();
+        let answer = self.send(request).await;
+        assert!(answer.headers.contains_key("x-request-id"), "every answer has one");
+        answer
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.call(Method::GET, path, None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn create_script(&self, name: &str, content: &str) -> String {
+        let answer = self.post("/scripts", &json!({"name": name, "type": "SHELL", "content": content})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body["script_id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn execute(&self, body: &Value) -> String {
+        let answer = self.post("/script-executions", body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body["task_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The error that a request is refused with, as status and message.
+    pub(crate) async fn refusal(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, String) {
+        let answer = self.call(method, path, body).await;
+        let error_code = answer.body["error_code"].as_str().unwrap_or_default();
+        assert!(error_code.starts_with("WKS.") && error_code.len() == 12, "{}", answer.body);
+        (answer.status.as_u16(), answer.body["error_msg"].as_str().unwrap().to_owned())
+    }
+
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        let mut connection = self.database.connection().await.unwrap();
+        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+    }
+}
+
+/// `desktop-0` to `desktop-(number - 1)`.
+pub(crate) fn ids(number: u32) -> Vec<String> {
+    (0..number).map(|number| format!("desktop-{number}")).collect()
+}
+
+/// A request as another project, or as nobody.
+pub(crate) fn request_with(path: &str, token: Option<&str>) -> Request<Body> {
+    let mut request = Request::builder().uri(path);
+    if let Some(token) = token {
+        request = request.header("X-Auth-Token", token);
+    }
+    request.body(Body::empty()).unwrap()
+}

@@ -1,0 +1,128 @@
+//! `graywave show` and `graywave workers`.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use proto::admin::{GetTaskRequest, ListWorkersRequest, Task, Worker};
+
+use crate::{Connection, explain};
+
+/// Show a task with its waves and what the gate said of each
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// Id of the task
+    task_id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// List the workers that are known
+#[derive(Debug, Args)]
+pub struct WorkersArguments {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// The task, as text.
+pub async fn show(arguments: ShowArguments) -> anyhow::Result<String> {
+    let request = arguments.connection.request(GetTaskRequest { task_id: arguments.task_id })?;
+    let answer = arguments.connection.client().await?.get_task(request).await.map_err(explain)?;
+    Ok(task_text(&answer.into_inner().task.unwrap_or_default()))
+}
+
+/// The workers, as text.
+pub async fn workers(arguments: WorkersArguments) -> anyhow::Result<String> {
+    let request = arguments.connection.request(ListWorkersRequest {})?;
+    let answer = arguments.connection.client().await?.list_workers(request).await.map_err(explain)?;
+    Ok(workers_text(&answer.into_inner().workers))
+}
+
+fn task_text(task: &Task) -> String {
+    let mut text = format!("task {}  {}  {} desktops\n", task.task_id, task.status, task.target_count);
+    text.push_str("wave  status   size  admitted  succeeded  failed  threshold  gate\n");
+    for wave in &task.waves {
+        let threshold = wave.fail_threshold.map_or_else(|| "-".to_owned(), |threshold| threshold.to_string());
+        line(
+            &mut text,
+            format_args!(
+                "{:>4}  {:<7}  {:>4}  {:>8}  {:>9}  {:>6}  {threshold:>9}  {}",
+                wave.wave,
+                wave.status,
+                wave.size,
+                wave.admitted,
+                wave.success,
+                wave.failed,
+                wave.verdict_reason
+            ),
+        );
+    }
+    if !task.halt_reason.is_empty() {
+        line(&mut text, format_args!("halted: {}", task.halt_reason));
+    }
+    text
+}
+
+fn workers_text(workers: &[Worker]) -> String {
+    let mut text = String::from(
+        "worker                                    address               desktops  capacity  state\n",
+    );
+    for worker in workers {
+        let state = if worker.draining { "draining" } else { "serving" };
+        line(
+            &mut text,
+            format_args!(
+                "{:<40}  {:<20}  {:>8}  {:>8}  {state}",
+                worker.worker_id, worker.address, worker.desktops, worker.capacity
+            ),
+        );
+    }
+    text
+}
+
+/// Adds a line without spaces at its end.
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let mut added = String::new();
+    // Writing to a String never fails.
+    if added.write_fmt(arguments).is_ok() {
+        text.push_str(added.trim_end());
+        text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::Wave;
+
+    use super::*;
+
+    #[test]
+    fn a_halted_task_says_why() {
+        let wave = |wave, status: &str, reason: &str, fail_threshold| Wave {
+            wave,
+            status: status.into(),
+            size: 4,
+            admitted: 4,
+            success: 2,
+            failed: 2,
+            fail_threshold,
+            verdict_reason: reason.into(),
+        };
+        let task = Task {
+            task_id: "0".repeat(32),
+            project_id: "p".into(),
+            status: "HALTED".into(),
+            target_count: 20,
+            waves: vec![wave(1, "HALTED", "2 of 4 targets failed", Some(2)), wave(2, "PENDING", "", None)],
+            halt_reason: "2 of 4 targets failed".into(),
+            plan_hash: String::new(),
+        };
+        assert_eq!(
+            task_text(&task),
+            "task 00000000000000000000000000000000  HALTED  20 desktops\n\
+             wave  status   size  admitted  succeeded  failed  threshold  gate\n\
+             \x20  1  HALTED      4         4          2       2          2  2 of 4 targets failed\n\
+             \x20  2  PENDING     4         4          2       2          -\n\
+             halted: 2 of 4 targets failed\n"
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! `graywave dev`: all roles in one process, on a private Postgres, with local desktops.
+
+mod credentials;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use chrono::Utc;
+use clap::Args;
+use control::{DesktopFilter, Token, Tokens};
+use credentials::Credentials;
+use domain::page::{DESKTOP_LIST, Page};
+use pgcluster::{Cluster, Durability};
+use scheduler::Engine;
+use serde::Serialize;
+use store::{PoolOptions, Store};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{commands, config::Settings, roles};
+
+/// How long the local desktops may take to connect.
+const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
+/// Scripts that run at a stop are not waited for longer than this.
+const DRAIN_MS: u64 = 1_000;
+
+/// Run all roles and local desktops in one process, on a private Postgres.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+When everything serves, one line of JSON is printed on standard output: addresses, project and token. \
+Ctrl-C stops all of it; the next start on the same directory finds everything again.")]
+pub(crate) struct DevArguments {
+    /// Directory that holds the database, the credentials and the desktops' journals
+    #[arg(long, default_value = "graywave-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Number of local desktops
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
+    desktops: u16,
+    /// Address of the REST API; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    http: String,
+    /// Address of the scheduler's and the admin gRPC; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    grpc: String,
+    /// Address on which agents are waited for; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9443", value_name = "HOST:PORT")]
+    agents: String,
+}
+
+/// The line that says that it serves.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    http: String,
+    grpc: String,
+    agents: String,
+    #[serde(flatten)]
+    credentials: &'a Credentials,
+}
+
+/// The three addresses, bound before anything starts, so that a port in use is told at once.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    agents: TcpListener,
+}
+
+/// Runs until `stop`.
+pub(crate) async fn run(
+    arguments: DevArguments,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let data_dir = prepare(&arguments.data_dir)?;
+    let listeners = Listeners {
+        http: roles::bind(&arguments.http, "the REST API").await?,
+        grpc: roles::bind(&arguments.grpc, "gRPC").await?,
+        agents: roles::bind(&arguments.agents, "agents").await?,
+    };
+    let credentials = Credentials::load_or_make(&data_dir.join("credentials.json"))?;
+    let cluster = start_postgres(data_dir.join("postgres")).await?;
+    let store = Store::connect(&PoolOptions {
+        max_connections: settings.database.max_connections,
+        ..PoolOptions::new(cluster.url("postgres"))
+    })?;
+    let outcome = serve(&arguments, settings, listeners, &data_dir, &credentials, &store, &stop).await;
+    store.close().await;
+    let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
+    outcome?;
+    stopped.context("the private Postgres did not stop")
+}
+
+fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
+}
+
+async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {
+    let options = pgcluster::Options { directory, durability: Durability::Full, max_connections: 100 };
+    Ok(tokio::task::spawn_blocking(move || Cluster::start(&options)).await??)
+}
+
+async fn serve(
+    arguments: &DevArguments,
+    settings: &Settings,
+    listeners: Listeners,
+    data_dir: &Path,
+    credentials: &Credentials,
+    store: &Store,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    roles::migrate_store(store).await?;
+    let engine = Engine::new(store.clone(), settings.scheduler.clone());
+    forget_earlier_workers(&engine, store).await?;
+    let project_id = credentials.project_id.parse()?;
+    let tokens: Tokens = [Token::new(project_id, &credentials.token)?].into_iter().collect();
+    let control = roles::control(settings, store.clone());
+    let ready = Ready {
+        event: "ready",
+        http: format!("http://{}", listeners.http.local_addr()?),
+        grpc: listeners.grpc.local_addr()?.to_string(),
+        agents: listeners.agents.local_addr()?.to_string(),
+        credentials,
+    };
+
+    let mut worker_settings = settings.worker.clone();
+    worker_settings.scheduler_urls = vec![format!("http://{}", loopback(listeners.grpc.local_addr()?))];
+    worker_settings.drain_timeout_ms = DRAIN_MS;
+    let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
+
+    // Stopped one after the other, so that each can still talk to what it needs.
+    let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
+    let mut core = JoinSet::new();
+    core.spawn(roles::serve_scheduler(
+        engine,
+        control.clone(),
+        tokens.clone(),
+        listeners.grpc,
+        stop_core.clone(),
+    ));
+    let mut edge = JoinSet::new();
+    let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
+    edge.spawn(async move {
+        roles::serve_api(&api_settings, api_control, tokens, listeners.http, api_stop).await
+    });
+    edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
+    let mut agents = JoinSet::new();
+    let stop_agents = CancellationToken::new();
+    for number in 1..=arguments.desktops {
+        let config = agent_config(data_dir, &credentials.project_id, &worker_url, number);
+        agents.spawn(agent::run(config, stop_agents.clone()));
+    }
+
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = core.join_next() => unexpected(ended),
+        ended = edge.join_next() => unexpected(ended),
+        failed = say_ready(&control, &ready, arguments.desktops) => failed,
+    };
+    stop_agents.cancel();
+    while agents.join_next().await.is_some() {}
+    stop_edge.cancel();
+    while edge.join_next().await.is_some() {}
+    stop_core.cancel();
+    while core.join_next().await.is_some() {}
+    outcome
+}
+
+async fn run_worker(
+    config: worker::Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    Ok(worker::run(config, listener, stop).await?)
+}
+
+fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(error)) => Err(error.into()),
+        Some(Ok(Ok(()))) | None => bail!("a role ended before it was told to"),
+    }
+}
+
+/// Prints the ready line once every local desktop is connected; then waits for ever. Returns only when it failed.
+async fn say_ready(control: &control::Control, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let project_id = ready.credentials.project_id.parse()?;
+    let connected = async {
+        let filter = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
+        let page = Page::new(DESKTOP_LIST, None, Some(0))?;
+        while control.list_desktops(&project_id, &filter, page).await?.0 < i64::from(desktops) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(DESKTOPS_WITHIN, connected)
+        .await
+        .context("the local desktops did not connect")??;
+    commands::print(&format!("{}\n", serde_json::to_string(ready)?))?;
+    tracing::info!(desktops, http = ready.http, "ready");
+    std::future::pending().await
+}
+
+/// On this database there is no worker but ours: what an earlier run left behind is gone.
+async fn forget_earlier_workers(engine: &Engine, store: &Store) -> anyhow::Result<()> {
+    let workers = store::worker::list(&mut *store.acquire().await?).await?;
+    for worker in workers {
+        engine.forget_worker(&worker.worker_id, None, Utc::now()).await?;
+    }
+    Ok(())
+}
+
+fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16) -> agent::Config {
+    let desktop_id = format!("desktop-{number:04}");
+    let directory = data_dir.join("desktops").join(&desktop_id);
+    let mut desktop = agent::this_machine(project_id.to_owned(), desktop_id);
+    desktop.ip_address = "127.0.0.1".into();
+    agent::Config::new(vec![worker_url.to_owned()], desktop, directory)
+}
+
+/// Where this process reaches itself when it listens on every address.
+fn loopback(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

@@ -1,0 +1,120 @@
+//! The roles, each as its own process: composed here and nowhere else.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use chrono::Utc;
+use control::{Control, SystemClock, Tokens};
+use scheduler::{Engine, Wakes};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::config::Settings;
+
+/// How long clients that are being answered are waited for at a stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Binds an address, with an error that names it.
+pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for {what}"))
+}
+
+/// The use cases over a database.
+pub(crate) fn control(settings: &Settings, store: Store) -> Control {
+    Control::new(store, settings.defaults(), Arc::new(SystemClock))
+}
+
+/// Brings the schema up to date.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    migrate_store(&settings.store()?).await?;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
+    store.migrate().await?;
+    Ok(store::partition::ensure(&mut *store.acquire().await?, Utc::now()).await?)
+}
+
+/// Serves the REST API until `stop`.
+pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let tokens = settings.tokens()?;
+    if settings.api.tokens.is_empty() {
+        tracing::warn!("api.tokens is empty: every call will be refused");
+    }
+    let listener = bind(&settings.api.listen, "the REST API").await?;
+    let control = control(settings, settings.store()?);
+    serve_api(settings, control, tokens, listener, stop).await
+}
+
+pub(crate) async fn serve_api(
+    settings: &Settings,
+    control: Control,
+    tokens: Tokens,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let request_timeout = Duration::from_millis(settings.api.request_timeout_ms);
+    let router = api::router(control, &api::Options { tokens, request_timeout });
+    tracing::info!(address = %listener.local_addr()?, "the REST API serves");
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    bounded(serving.into_future(), &stop).await.context("the REST API failed")
+}
+
+/// Runs the scheduler and its gRPC server, with the admin service beside it, until `stop`.
+pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&settings.scheduler.listen, "gRPC").await?;
+    let store = settings.store()?;
+    let engine = Engine::new(store.clone(), settings.scheduler.clone());
+    serve_scheduler(engine, control(settings, store), settings.tokens()?, listener, stop).await
+}
+
+pub(crate) async fn serve_scheduler(
+    engine: Engine,
+    control: Control,
+    tokens: Tokens,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let wakes = Wakes::default();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
+    let serving = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(admin::service(control, tokens))
+        .add_service(scheduler::service(engine.clone(), wakes.clone()))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+    let loops = scheduler::run(engine, wakes, stop.clone());
+    let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
+    served.context("the scheduler's gRPC server failed")
+}
+
+/// Runs the worker until `stop`.
+pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&settings.worker.listen, "agents").await?;
+    Ok(worker::run(settings.worker.clone(), listener, stop).await?)
+}
+
+/// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never
+/// lets go must not keep the process.
+async fn bounded<E>(serving: impl Future<Output = Result<(), E>>, stop: &CancellationToken) -> Result<(), E> {
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_late => Ok(()),
+    }
+}

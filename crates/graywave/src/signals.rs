@@ -1,0 +1,26 @@
+//! Ctrl-C and SIGTERM stop the process in order.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Cancelled by the first of the signals. A second one ends the process at once.
+pub(crate) fn stop() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        for attempt in 1.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if attempt > 1 {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping; once more to stop at once");
+            cancel.cancel();
+        }
+    });
+    Ok(stop)
+}

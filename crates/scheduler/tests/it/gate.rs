@@ -1,0 +1,126 @@
+//! Promise 1: no next wave after a halt.
+
+use domain::{outcome::Outcome, task::TaskStatus, wave::WaveStatus};
+use testkit::Submit;
+
+use crate::harness::{Harness, after, ordinals, results, start, worker};
+
+const GRAY: Submit = Submit {
+    targets: 20,
+    gray: Some((4, 2)),
+    execution: chrono::TimeDelta::minutes(10),
+    delivery: chrono::TimeDelta::minutes(10),
+    grace: chrono::TimeDelta::seconds(30),
+};
+
+#[tokio::test]
+async fn a_good_gray_wave_opens_the_rest_and_the_task_succeeds() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..20, start()).await;
+    let task_id = harness.submit_and_cut(GRAY).await;
+    let gray = harness.lease(&w, 100, start()).await;
+    assert_eq!(ordinals(&gray), [0, 1, 2, 3], "nothing but the gray wave");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
+
+    harness.report(&w, &gray[0], Outcome::Success, after(1)).await;
+    assert!(!harness.engine.cut_all(after(1)).await.unwrap());
+    let rest = harness.lease(&w, 100, after(1)).await;
+    assert_eq!(ordinals(&rest), (4..20).collect::<Vec<_>>());
+    harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
+
+    let task = harness.task(task_id).await;
+    assert_eq!((task.status, task.ended_at), (TaskStatus::Success, Some(after(2))));
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0, "nothing is left behind");
+}
+
+#[tokio::test]
+async fn one_below_the_threshold_goes_on_and_the_task_still_failed() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..20, start()).await;
+    let task_id = harness.submit_and_cut(GRAY).await;
+    let gray = harness.lease(&w, 100, start()).await;
+    let mut reports = results(&gray[0], Outcome::Success);
+    reports[1].scripts[0].outcome = Outcome::Failed;
+    harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
+    assert_eq!(harness.waves(task_id).await[1].state.status, WaveStatus::Open);
+
+    harness.engine.cut_all(after(1)).await.unwrap();
+    let rest = harness.lease(&w, 100, after(1)).await;
+    harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+}
+
+#[tokio::test]
+async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed_out() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..20, start()).await;
+    let task_id = harness.submit_and_cut(GRAY).await;
+    let gray = harness.lease(&w, 100, start()).await;
+    let mut reports = results(&gray[0], Outcome::Failed);
+    let late = reports.split_off(2);
+    harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
+
+    // Halted by the report that crossed the line, although two of the wave still run.
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Halting);
+    assert_eq!(task.halt_reason.as_deref(), Some("2 of 4 targets failed: the fail threshold 2 is reached"));
+    harness.engine.cut_all(after(1)).await.unwrap();
+    harness.engine.reap(after(1)).await.unwrap();
+    assert!(harness.lease(&w, 100, after(1)).await.is_empty());
+
+    harness.engine.report(&w, late, Vec::new(), after(2)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+    harness.engine.cut_all(after(3)).await.unwrap();
+    assert!(harness.lease(&w, 100, after(3)).await.is_empty());
+    let waves = harness.waves(task_id).await;
+    assert_eq!((waves[1].state.status, waves[1].state.admitted), (WaveStatus::Pending, 0));
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE ordinal >= 4").await, 0);
+}
+
+#[tokio::test]
+async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..18, start()).await;
+    harness.offline(18..20, start()).await;
+    let task_id = harness.submit_and_cut(Submit { gray: Some((20, 2)), ..GRAY }).await;
+    // Two targets are pulled, sixteen wait in a batch, two are stragglers.
+    let pulled = harness.lease(&w, 2, start()).await;
+    assert_eq!(ordinals(&pulled).len(), 2);
+    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 2);
+    harness.report(&w, &pulled[0], Outcome::Failed, after(1)).await;
+
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+    assert!(harness.lease(&w, 100, after(1)).await.is_empty());
+    assert_eq!(harness.waves(task_id).await[0].state.admitted, 2);
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2, "no row for what never ran");
+}
+
+#[tokio::test]
+async fn every_outcome_that_counts_halts() {
+    for outcome in Outcome::ALL {
+        let harness = Harness::new().await;
+        let w = worker("w");
+        harness.online(&w, 0..4, start()).await;
+        let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..GRAY }).await;
+        let gray = harness.lease(&w, 100, start()).await;
+        harness.report(&w, &gray[0], outcome, after(1)).await;
+        let halted = harness.task(task_id).await.status == TaskStatus::Halted;
+        assert_eq!(halted, outcome.counts_as_failure(), "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_gray_rule_everything_runs_whatever_fails() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..20, start()).await;
+    let task_id = harness.submit_and_cut(Submit { gray: None, ..GRAY }).await;
+    let all = harness.lease(&w, 100, start()).await;
+    assert_eq!(ordinals(&all).len(), 20);
+    harness.report(&w, &all[0], Outcome::Failed, after(1)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+}

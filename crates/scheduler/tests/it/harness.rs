@@ -1,0 +1,147 @@
+//! A database, an engine on it, and workers that hold desktops.
+
+use chrono::{DateTime, TimeDelta};
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId, WorkerId},
+    outcome::Outcome,
+};
+use scheduler::{
+    Config, Engine,
+    engine::{Leased, ScriptReport, TargetReport},
+};
+use store::{Store, task::TaskRow, wave::WaveRow};
+use testkit::{Submit, TestDatabase, desktop, desktop_id, project};
+
+pub(crate) struct Harness {
+    pub(crate) database: TestDatabase,
+    pub(crate) engine: Engine,
+}
+
+/// Where all tests begin.
+pub(crate) fn start() -> Timestamp {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+pub(crate) fn after(seconds: i64) -> Timestamp {
+    start() + TimeDelta::seconds(seconds)
+}
+
+pub(crate) fn worker(name: &str) -> WorkerId {
+    name.parse().unwrap()
+}
+
+impl Harness {
+    pub(crate) async fn new() -> Self {
+        let database = testkit::database().await.unwrap();
+        let engine = Engine::new(database.store.clone(), Config::default());
+        Self { database, engine }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.database.store
+    }
+
+    /// A worker that holds these desktops.
+    pub(crate) async fn online(&self, worker_id: &WorkerId, desktops: std::ops::Range<u32>, now: Timestamp) {
+        self.engine.heartbeat(worker_id, "here", 10_000, false, now).await.unwrap();
+        let facts: Vec<_> = desktops.map(desktop).collect();
+        assert!(self.engine.presence(worker_id, &facts, &[], now).await.unwrap());
+    }
+
+    /// Desktops that exist and are held by nobody.
+    pub(crate) async fn offline(&self, desktops: std::ops::Range<u32>, now: Timestamp) {
+        let nobody = worker("gone");
+        self.online(&nobody, desktops, now).await;
+        assert!(self.engine.forget_worker(&nobody, None, now).await.unwrap());
+    }
+
+    pub(crate) async fn submit(&self, submit: Submit) -> TaskId {
+        testkit::submit(self.store(), submit, start()).await.unwrap()
+    }
+
+    /// Submits and cuts what can be cut at once.
+    pub(crate) async fn submit_and_cut(&self, submit: Submit) -> TaskId {
+        let task_id = self.submit(submit).await;
+        while self.engine.cut(task_id, start()).await.unwrap() {}
+        task_id
+    }
+
+    pub(crate) async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Vec<Leased> {
+        self.engine.lease(worker_id, room, now).await.unwrap()
+    }
+
+    /// Reports one outcome for each of the batch's targets.
+    pub(crate) async fn report(
+        &self,
+        worker_id: &WorkerId,
+        leased: &Leased,
+        outcome: Outcome,
+        now: Timestamp,
+    ) {
+        let results = results(leased, outcome);
+        let answer = self.engine.report(worker_id, results, Vec::new(), now).await.unwrap();
+        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    }
+
+    pub(crate) async fn task(&self, task_id: TaskId) -> TaskRow {
+        let mut connection = self.store().acquire().await.unwrap();
+        store::task::fetch(&mut connection, &project(), task_id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn waves(&self, task_id: TaskId) -> Vec<WaveRow> {
+        let mut connection = self.store().acquire().await.unwrap();
+        let waves = store::wave::list(&mut connection, &[task_id]).await.unwrap();
+        waves.into_iter().map(|(_, wave)| wave).collect()
+    }
+
+    /// One number from the database.
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        let mut connection = self.database.connection().await.unwrap();
+        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+    }
+}
+
+/// Targets of leased batches.
+pub(crate) fn ordinals(leased: &[Leased]) -> Vec<u32> {
+    leased.iter().flat_map(|leased| leased.batch.members.iter().map(|member| member.ordinal)).collect()
+}
+
+pub(crate) fn results(leased: &Leased, outcome: Outcome) -> Vec<TargetReport> {
+    let task_id = leased.batch.terms.task_id;
+    let batch_id = Some(leased.batch.batch_id);
+    leased
+        .batch
+        .members
+        .iter()
+        .map(|member| TargetReport {
+            desktop_id: member.desktop_id.clone(),
+            ..result(task_id, batch_id, member.ordinal, outcome)
+        })
+        .collect()
+}
+
+/// A result of desktop `ordinal`: right for plans without a gray wave, where the order is that of the ids.
+pub(crate) fn result(
+    task_id: TaskId,
+    batch_id: Option<BatchId>,
+    ordinal: u32,
+    outcome: Outcome,
+) -> TargetReport {
+    TargetReport {
+        task_id,
+        ordinal,
+        attempt: 1,
+        batch_id,
+        project_id: project(),
+        desktop_id: desktop_id(ordinal),
+        scripts: vec![ScriptReport {
+            outcome,
+            exit_code: (outcome == Outcome::Success).then_some(0),
+            started_at: Some(start()),
+            ended_at: Some(start()),
+            output: String::new(),
+            reason: String::new(),
+        }],
+    }
+}

@@ -1,0 +1,146 @@
+//! A result counts once, whoever brings it, however often; and only for its own target.
+
+use domain::{outcome::Outcome, task::TaskStatus};
+use scheduler::engine::{ReturnedTarget, TargetReport};
+use testkit::{Submit, desktop_id};
+
+use crate::harness::{Harness, after, ordinals, result, results, start, worker};
+
+#[tokio::test]
+async fn the_same_report_again_changes_no_count() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let two: Vec<TargetReport> = results(&leased[0], Outcome::Success).into_iter().take(2).collect();
+    let first = harness.engine.report(&w, two.clone(), Vec::new(), after(1)).await.unwrap();
+    // Again, from another worker, and with another outcome: the first word counts.
+    let mut other = two.clone();
+    other[0].scripts[0].outcome = Outcome::Failed;
+    let again = harness.engine.report(&worker("v"), other, Vec::new(), after(2)).await.unwrap();
+    assert_eq!((first.stored, again.stored), (2, 0));
+    assert!(again.refused.is_empty(), "known already is no fault");
+    let tally = harness.waves(task_id).await[0].state.tally;
+    assert_eq!((tally.get(Outcome::Success), tally.finished()), (2, 2));
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the third is still missing");
+}
+
+#[tokio::test]
+async fn one_report_that_names_a_target_twice_counts_it_once() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let one = results(&leased[0], Outcome::Success).remove(0);
+    let answer = harness.engine.report(&w, vec![one.clone(), one], Vec::new(), after(1)).await.unwrap();
+    assert_eq!(answer.stored, 1);
+    assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 1);
+}
+
+#[tokio::test]
+async fn a_late_report_after_the_lease_was_reaped_is_still_a_result_and_counts_once() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..1, start()).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let old = harness.lease(&w, 100, start()).await;
+    // The lease runs out; the desktop is with another worker by now.
+    harness.online(&v, 0..1, after(31)).await;
+    harness.engine.reap(after(31)).await.unwrap();
+    let new = harness.lease(&v, 100, after(31)).await;
+    assert_eq!(ordinals(&new), [0]);
+    assert!(new[0].batch.terms.maybe_handed, "it may have been handed out before");
+
+    harness.report(&w, &old[0], Outcome::Success, after(32)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+    // The agent answers the order that was delivered again from its journal.
+    harness.report(&v, &new[0], Outcome::Success, after(33)).await;
+    assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 1);
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
+}
+
+#[tokio::test]
+async fn what_fits_no_target_is_refused_and_keeps_nothing_else_from_being_stored() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..8, start()).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 8, gray: Some((4, 1)), ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let good = results(&leased[0], Outcome::Success);
+    let bad = |change: fn(&mut TargetReport)| {
+        let mut report = good[0].clone();
+        change(&mut report);
+        report
+    };
+    let foreign = bad(|report| report.project_id = "another".parse().unwrap());
+    let stranger = bad(|report| report.desktop_id = "desktop-99".parse().unwrap());
+    let attempt = bad(|report| report.attempt = 2);
+    let scripts = bad(|report| report.scripts.clear());
+    let unadmitted = TargetReport { ordinal: 5, ..good[0].clone() };
+    let outside = TargetReport { ordinal: 1_000, ..good[0].clone() };
+    for (report, word) in [
+        (foreign, "no such task"),
+        (stranger, "another desktop"),
+        (attempt, "attempt 2"),
+        (scripts, "0 script results for 1"),
+        (unadmitted, "never admitted"),
+        (outside, "never admitted"),
+    ] {
+        let reports = vec![report, good[1].clone()];
+        let answer = harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
+        assert_eq!(answer.refused.len(), 1, "{word}");
+        assert!(answer.refused[0].2.contains(word), "{word}: {}", answer.refused[0].2);
+    }
+    let tally = harness.waves(task_id).await[0].state.tally;
+    assert_eq!(tally.finished(), 1, "the good one that came with each of them");
+
+    let unknown = result(domain::ids::TaskId(uuid::Uuid::nil()), None, 0, Outcome::Success);
+    let answer = harness.engine.report(&w, vec![unknown], Vec::new(), after(1)).await.unwrap();
+    assert_eq!(answer.refused[0].2, "no such task");
+}
+
+#[tokio::test]
+async fn a_returned_target_is_delivered_again_when_its_desktop_is_back() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let batch_id = leased[0].batch.batch_id;
+    let gone = [(testkit::project(), desktop_id(0))];
+    assert!(harness.engine.presence(&w, &[], &gone, after(1)).await.unwrap());
+    let returned = ReturnedTarget { task_id, batch_id, ordinal: 0, handed: false };
+    harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
+    harness.engine.reap(after(2)).await.unwrap();
+    assert!(harness.lease(&w, 100, after(2)).await.is_empty(), "nobody holds it");
+
+    harness.online(&w, 0..1, after(3)).await;
+    harness.engine.reap(after(3)).await.unwrap();
+    let again = harness.lease(&w, 100, after(3)).await;
+    assert_eq!(ordinals(&again), [0]);
+    assert!(!again[0].batch.terms.maybe_handed, "it was certainly never handed out");
+    harness.report(&w, &again[0], Outcome::Success, after(4)).await;
+    let rest = result(task_id, Some(batch_id), 1, Outcome::Success);
+    harness.engine.report(&w, vec![rest], Vec::new(), after(4)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+}
+
+#[tokio::test]
+async fn a_result_from_a_journal_settles_a_straggler() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let returned = ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 0, handed: true };
+    harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM straggler WHERE maybe_handed").await, 1);
+    let journal = result(task_id, None, 0, Outcome::Success);
+    harness.engine.report(&worker("v"), vec![journal], Vec::new(), after(2)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+}
