@@ -49,18 +49,13 @@ impl Drop for Scratch {
 
 /// Writes `.sqlx` from the migrations and the queries in the code, or checks that it says the same.
 pub(crate) fn prepare(check: bool) -> anyhow::Result<()> {
-    let scratch = Scratch::start()?;
-    let url = scratch.url();
-    process::run(
-        process::cargo(&["run", "--quiet", "--package", "graywave", "--", "migrate"])
-            .env("DATABASE_URL", &url)
-            .env("RUST_LOG", "warn"),
-    )?;
-    describe(&url, check)
+    describe(&Scratch::start()?, check)
 }
 
 /// Compiles the store against a migrated database, which describes every query.
-pub(crate) fn describe(url: &str, check: bool) -> anyhow::Result<()> {
+pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
+    let url = scratch.url();
+    migrate(&url)?;
     let committed = root().join(".sqlx");
     let fresh = tempfile::tempdir_in(
         root().join("target").metadata().map_or_else(|_| root(), |_| root().join("target")),
@@ -72,7 +67,7 @@ pub(crate) fn describe(url: &str, check: bool) -> anyhow::Result<()> {
     fs::File::options().append(true).open(&library)?.set_modified(std::time::SystemTime::now())?;
     process::run(
         process::cargo(&["check", "--quiet", "--package", "store"])
-            .env("DATABASE_URL", url)
+            .env("DATABASE_URL", &url)
             .env("SQLX_OFFLINE", "false")
             .env("SQLX_OFFLINE_DIR", &made)
             .env("SQLX_TMP", fresh.path()),
@@ -94,6 +89,31 @@ pub(crate) fn describe(url: &str, check: bool) -> anyhow::Result<()> {
     }
     for (name, text) in &new {
         fs::write(committed.join(name), text)?;
+    }
+    Ok(())
+}
+
+/// Applies the migrations as they stand in their files.
+fn migrate(url: &str) -> anyhow::Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(root().join("migrations"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.sort();
+    for file in files {
+        let psql = pgcluster::find_binaries()?.join("psql");
+        process::run(
+            std::process::Command::new(psql)
+                .args([
+                    "--quiet",
+                    "--no-psqlrc",
+                    "--set",
+                    "ON_ERROR_STOP=1",
+                    "--single-transaction",
+                    "--file",
+                ])
+                .arg(&file)
+                .arg(url),
+        )?;
     }
     Ok(())
 }

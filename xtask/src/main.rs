@@ -1,8 +1,12 @@
 //! The project's own commands: `cargo xtask <command>`.
 
+mod bench;
+mod cluster;
 mod database;
+mod demo;
 mod layers;
 mod process;
+mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Everything that CI runs: format, lints, layers, queries, all tests, the demo
+    Test,
+    /// Start a dev cluster of 20 desktops, run a good rollout and one that the gray gate halts
+    Demo {
+        /// Leave the cluster up afterwards, until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Measure the whole system against the raw database in the same run; writes target/bench/report.json
+    Bench {
+        /// Desktops, each a simulated agent on the real protocol
+        #[arg(long, default_value_t = 20_000)]
+        desktops: u32,
+        /// Tries of POST to first start
+        #[arg(long, default_value_t = 200)]
+        tries: u32,
+    },
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -30,6 +51,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Test => test::run(),
+        Command::Demo { keep } => demo::run(keep),
+        Command::Bench { desktops, tries } => bench::run(desktops, tries),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }
@@ -38,4 +62,10 @@ fn main() -> anyhow::Result<()> {
 /// The workspace's top directory.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Tells the person at the terminal what happens.
+#[expect(clippy::print_stderr, reason = "a command's progress")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }

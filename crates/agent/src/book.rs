@@ -27,7 +27,10 @@ pub(crate) struct Book {
 enum Order {
     Running(Running),
     /// `number` is its place in `unacked`, and `None` once it is acknowledged.
-    Finished { results: Vec<Record>, number: Option<u64> },
+    Finished {
+        results: Vec<Record>,
+        number: Option<u64>,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! One script: from its text to how it ended.
 
 use std::{
+    convert::Infallible,
     fs::{File, Permissions},
     future::pending,
     io::{self, Write as _},
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use tokio::{
     net::unix::pipe::Receiver,
     process::{Child, Command},
+    task::coop::consume_budget,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -43,8 +45,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Prepared {
     interpreter: Interpreter,
     file: PathBuf,
-    /// Removes the file when the script is over.
-    _dir: TempDir,
+    /// The script's working directory; removed with all that is in it when the script is over.
+    dir: TempDir,
 }
 
 /// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
@@ -62,7 +64,7 @@ pub(crate) fn prepare(script: &Script, scripts_dir: &Path) -> Result<Prepared, S
         Ok((dir, path))
     };
     let (dir, file) = write().map_err(|error| format!("the script's file cannot be written: {error}"))?;
-    Ok(Prepared { interpreter, file, _dir: dir })
+    Ok(Prepared { interpreter, file, dir })
 }
 
 /// What a script is told, and what binds it.
@@ -103,13 +105,13 @@ pub(crate) async fn execute(
     let mut until_closed = Box::pin(async {
         read(&mut pipe, &mut output).await;
         // The script may close its output and run on.
-        pending::<()>().await;
+        pending::<Infallible>().await
     });
     let end = tokio::select! {
         status = child.wait() => End::Exited(status),
         () = tokio::time::sleep(terms.timeout) => End::TimedOut,
         () = stop.cancelled() => End::Stopped,
-        () = &mut until_closed => End::Stopped,
+        never = &mut until_closed => match never {},
     };
     drop(until_closed);
     let all_killed = if let End::Exited(_) = end {
@@ -139,6 +141,7 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
+        .current_dir(prepared.dir.path())
         .process_group(0)
         .spawn()?;
     Ok((child, pipe))
@@ -148,6 +151,8 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
 async fn read(pipe: &mut Receiver, output: &mut Output) {
     let mut buffer = [0; 8192];
     loop {
+        // A script that writes without a pause keeps the pipe full; the timeout must get its turn all the same.
+        consume_budget().await;
         let result = match pipe.readable().await {
             Ok(()) => pipe.try_read(&mut buffer),
             Err(error) => Err(error),
@@ -172,12 +177,16 @@ fn judge(end: End, all_killed: bool, timeout: Duration, output: String) -> Ended
             (None, Some(signal)) => (ScriptOutcome::Failed, None, format!("killed by signal {signal}")),
             (None, None) => (ScriptOutcome::Failed, None, format!("ended as {status}")),
         },
-        End::Exited(Err(error)) => (ScriptOutcome::Unknown, None, format!("its end cannot be learnt: {error}")),
+        End::Exited(Err(error)) => {
+            (ScriptOutcome::Unknown, None, format!("its end cannot be learnt: {error}"))
+        }
         End::TimedOut => {
             let reason = format!("still running after {} ms", timeout.as_millis());
             (ScriptOutcome::Timeout, None, reason)
         }
-        End::Stopped => (ScriptOutcome::Stopped, None, "the agent was stopped".to_owned()),
+        // Not STOPPED, which no budget counts: nobody asked for this, and a canary that takes its desktop down is no
+        // success.
+        End::Stopped => (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned()),
     };
     if !all_killed {
         reason.push_str("; some of its processes could not be killed");

@@ -37,6 +37,9 @@ fn shell(content: &str) -> Result<Interpreter, String> {
     let named = content.lines().next().and_then(|line| line.strip_prefix("#!")).map_or("", str::trim);
     let (program, argument) = named.split_once([' ', '\t']).unwrap_or((named, ""));
     let program = if program.is_empty() { "/bin/sh" } else { program };
+    if !program.starts_with('/') {
+        return Err(format!("the interpreter {program:?} is not an absolute path"));
+    }
     if !is_executable(Path::new(program)) {
         return Err(format!("the interpreter {program:?} is not on this machine"));
     }

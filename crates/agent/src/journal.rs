@@ -153,7 +153,8 @@ impl Inner {
             self.compact()?;
         }
         let line = encode(event)?;
-        let written = self.file.write_all(&line).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let written =
+            self.file.write_all(&line).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
         match &written {
             Ok(()) => self.len += line.len() as u64,
             // After a failed write or sync nobody knows what the file holds.

@@ -94,8 +94,7 @@ impl Link {
 
     /// Dials, says hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
-        let channel =
-            endpoint.connect().await.map_err(|error| Status::unavailable(whole_chain(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| Status::unavailable(whole_chain(&error)))?;
         let mut client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -76,6 +76,25 @@ impl Active {
     }
 }
 
+impl Active {
+    /// Ends the order. It is no longer active when the connection hears of it, so that a duplicate that crosses
+    /// the result is answered from the journal.
+    async fn finish(self, results: Vec<Record>) {
+        let shared = Arc::clone(&self.shared);
+        shared.record(Event::Finished { key: self.key.clone(), results }).await;
+        drop(self);
+        shared.finished.notify_one();
+    }
+
+    /// Ends an order of which nothing starts.
+    async fn reject(self, script_count: usize, reason: &str) {
+        let now = now_ms();
+        let mut results = vec![Record::bare(0, ScriptOutcome::Rejected, reason, now)];
+        results.extend((1..).take(script_count.saturating_sub(1)).map(|script| Record::skipped(script, now)));
+        self.finish(results).await;
+    }
+}
+
 impl Drop for Active {
     fn drop(&mut self) {
         self.shared.active().remove(&self.key);
@@ -112,10 +131,10 @@ impl Orders {
             return Some(key);
         }
         if order.scripts.is_empty() {
-            self.shared.reject(&key, 1, "the order has no scripts").await;
+            active.reject(1, "the order has no scripts").await;
         } else if let Err(refused) = self.queue.try_send((active, order)) {
-            let count = refused.into_inner().1.scripts.len();
-            self.shared.reject(&key, count, "too many orders wait on this desktop").await;
+            let (active, order) = refused.into_inner();
+            active.reject(order.scripts.len(), "too many orders wait on this desktop").await;
         }
         None
     }
@@ -177,12 +196,12 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 
 /// An order whose turn has come, to its end.
 async fn run_order(active: Active, order: Order) {
-    let (shared, key) = (&active.shared, &active.key);
     let now = now_ms();
     if order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < now {
         let reason = "the delivery deadline passed before it could start";
-        return shared.reject(key, order.scripts.len(), reason).await;
+        return active.reject(order.scripts.len(), reason).await;
     }
+    let (shared, key) = (&active.shared, &active.key);
     let mut results: Vec<Record> = Vec::new();
     for (number, script) in (0..).zip(&order.scripts) {
         if results.last().is_some_and(|last| !last.succeeded()) {
@@ -195,7 +214,7 @@ async fn run_order(active: Active, order: Order) {
         }
         results.push(shared.run_script(key, &order, number, script).await);
     }
-    shared.finish(key, results).await;
+    active.finish(results).await;
 }
 
 impl Shared {
@@ -206,11 +225,6 @@ impl Shared {
     async fn record(&self, event: Event) {
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.record(event)).await;
-    }
-
-    async fn finish(&self, key: &Key, results: Vec<Record>) {
-        self.record(Event::Finished { key: key.clone(), results }).await;
-        self.finished.notify_one();
     }
 
     /// Whether the order, which neither waits nor runs, was finished before.
@@ -224,18 +238,10 @@ impl Shared {
         .await
     }
 
-    /// Finishes an order of which nothing starts.
-    async fn reject(&self, key: &Key, script_count: usize, reason: &str) {
-        let now = now_ms();
-        let mut results = vec![Record::bare(0, ScriptOutcome::Rejected, reason, now)];
-        results.extend((1..).take(script_count.saturating_sub(1)).map(|script| Record::skipped(script, now)));
-        self.finish(key, results).await;
-    }
-
     async fn run_script(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Record {
         let rejected = |reason: &str| Record::bare(number, ScriptOutcome::Rejected, reason, now_ms());
         if self.stop.is_cancelled() {
-            return Record::bare(number, ScriptOutcome::Stopped, "the agent was stopped", now_ms());
+            return rejected("the agent was stopped before it started");
         }
         let (copy, dir) = (script.clone(), self.scripts_dir.clone());
         let prepared = match blocking(move || execute::prepare(&copy, &dir)).await {

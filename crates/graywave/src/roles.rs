@@ -95,7 +95,7 @@ pub(crate) async fn serve_scheduler(
         .add_service(admin::service(control, tokens))
         .add_service(scheduler::service(engine.clone(), wakes.clone()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
-    let loops = scheduler::run(engine, wakes, stop.clone());
+    let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));
     let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
     served.context("the scheduler's gRPC server failed")
 }

@@ -1,0 +1,156 @@
+use std::time::Instant;
+
+use rustix::process::Pid;
+
+use super::*;
+
+fn shell(content: &str) -> Script {
+    Script { script_type: "SHELL".into(), content: content.into(), ..Script::default() }
+}
+
+fn terms(timeout: Duration) -> Terms {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let mark = format!("execute-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
+    Terms { mark, env: vec![("GRAYWAVE_TASK_ID", "t-1".into())], timeout }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn run_for(content: &str, timeout: Duration) -> Ended {
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = prepare(&shell(content), dir.path()).unwrap();
+    let ended = execute(prepared, terms(timeout), &CancellationToken::new()).await.unwrap();
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "the script's directory is removed");
+    ended
+}
+
+async fn run(content: &str) -> Ended {
+    run_for(content, LONG).await
+}
+
+fn ended(outcome: ScriptOutcome, exit_code: Option<i32>, output: &str, reason: &str) -> Ended {
+    Ended { outcome, exit_code, output: output.into(), reason: reason.into() }
+}
+
+#[tokio::test]
+async fn exit_code_0_is_success_and_output_keeps_its_order() {
+    let content = "echo 1; echo 2 >&2; echo 3; echo 4 >&2";
+    assert_eq!(run(content).await, ended(ScriptOutcome::Success, Some(0), "1\n2\n3\n4\n", ""));
+}
+
+#[tokio::test]
+async fn another_exit_code_or_a_signal_is_a_failure() {
+    assert_eq!(run("echo no; exit 3").await, ended(ScriptOutcome::Failed, Some(3), "no\n", "exit code 3"));
+    assert_eq!(run("kill -9 $$").await, ended(ScriptOutcome::Failed, None, "", "killed by signal 9"));
+}
+
+#[tokio::test]
+async fn a_script_has_its_environment_no_input_and_a_directory_of_its_own() {
+    let content = "echo $GRAYWAVE_TASK_ID ${GRAYWAVE_EXECUTION%%-*} ${PATH:+path}; cat; ls; stat -c %a . $0";
+    assert_eq!(run(content).await.output, "t-1 execute path\nscript.sh\n700\n600\n");
+    assert_eq!(
+        run("#!/bin/cat -n\nx").await.output.split_whitespace().collect::<Vec<_>>(),
+        ["1", "#!/bin/cat", "-n", "2", "x"]
+    );
+}
+
+#[tokio::test]
+async fn what_holds_the_output_open_is_not_waited_for() {
+    let started = Instant::now();
+    let content = "sleep 300 & echo $!";
+    let result = run(content).await;
+    assert_eq!(result.outcome, ScriptOutcome::Success);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    kill_all_of(&result.output);
+}
+
+/// Ends what a test's script left behind.
+fn kill_all_of(pids: &str) {
+    for pid in pids.split_whitespace() {
+        let id = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process_group(
+            rustix::process::getpgid(Some(id)).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
+    let content = "echo before\n\
+                   setsid sleep 300 &\n\
+                   (setsid sh -c 'sh -c \"sleep 300; :\" & echo $!; sleep 300') &\n\
+                   trap '' TERM INT HUP\n\
+                   wait";
+    let terms = terms(Duration::from_millis(1500));
+    let mark = terms.mark.clone();
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = prepare(&shell(content), dir.path()).unwrap();
+    let result = execute(prepared, terms, &CancellationToken::new()).await.unwrap();
+    assert_eq!((result.outcome, result.exit_code), (ScriptOutcome::Timeout, None));
+    assert_eq!(result.reason, "still running after 1500 ms");
+    let (before, deep) = result.output.trim_end().split_once('\n').unwrap();
+    assert_eq!(before, "before");
+    assert!(deep.parse::<u32>().is_ok(), "{deep:?}");
+    assert_eq!(carriers(&mark), 0);
+}
+
+/// Living processes that carry the mark.
+fn carriers(mark: &str) -> usize {
+    let wanted = format!("{}={mark}", process_tree::MARK);
+    let carries = |entry: &std::fs::DirEntry| {
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    Path::new("/proc").read_dir().unwrap().flatten().filter(carries).count()
+}
+
+/// On this runtime of one thread a reader that never yields would starve the timeout.
+#[tokio::test]
+async fn a_script_that_never_ceases_to_write_is_timed_out_and_its_output_cut() {
+    let ended = timeout(LONG, run_for("yes", Duration::from_millis(300))).await.unwrap();
+    assert_eq!(ended.outcome, ScriptOutcome::Timeout);
+    assert!(ended.output.contains(" bytes cut ...]\n"));
+    assert!(ended.output.len() <= proto::limits::MAX_OUTPUT_BYTES);
+}
+
+#[tokio::test]
+async fn a_script_that_closes_its_output_is_still_waited_for() {
+    assert_eq!(run("exec >&- 2>&-; sleep 0.2; exit 7").await.exit_code, Some(7));
+}
+
+#[tokio::test]
+async fn a_stop_kills_the_tree() {
+    let terms = terms(LONG);
+    let mark = terms.mark.clone();
+    let dir = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    let up = dir.path().join("up");
+    let prepared =
+        prepare(&shell(&format!("setsid sleep 300 &\n: > {}; wait", up.display())), dir.path()).unwrap();
+    let until_up = async {
+        while !up.exists() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (ended_so, ()) = tokio::join!(execute(prepared, terms, &stop), until_up);
+    assert_eq!(
+        ended_so.unwrap(),
+        ended(ScriptOutcome::Unknown, None, "", "the agent was stopped while it ran")
+    );
+    assert_eq!(carriers(&mark), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_start_is_a_reason() {
+    let reason = prepare(&shell(""), Path::new("/no/such")).unwrap_err();
+    assert!(reason.starts_with("the script's file cannot be written: "), "{reason}");
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = prepare(&shell(""), dir.path()).unwrap();
+    let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
+    let reason = execute(prepared, terms, &CancellationToken::new()).await.unwrap_err();
+    assert!(reason.starts_with("the script cannot be started: "), "{reason}");
+}

@@ -1,0 +1,57 @@
+use super::*;
+
+fn script(script_type: &str, content: &str) -> Script {
+    Script { script_type: script_type.into(), content: content.into(), ..Script::default() }
+}
+
+#[track_caller]
+fn check_shell(content: &str, program: &str, args: &[&str]) {
+    let found = of(&script("SHELL", content)).unwrap();
+    assert_eq!(
+        (found.program.as_path(), found.args),
+        (Path::new(program), args.iter().map(|&arg| arg.to_owned()).collect())
+    );
+}
+
+#[test]
+fn the_first_line_names_the_interpreter_and_at_most_one_argument() {
+    check_shell("", "/bin/sh", &[]);
+    check_shell("echo 1", "/bin/sh", &[]);
+    check_shell("\n#!/bin/cat", "/bin/sh", &[]);
+    check_shell("#!\necho 1", "/bin/sh", &[]);
+    check_shell("#!/bin/cat", "/bin/cat", &[]);
+    check_shell("#! /bin/sh\t-e  \r\necho 1", "/bin/sh", &["-e"]);
+    check_shell("#!/usr/bin/env -S sh -e\n", "/usr/bin/env", &["-S sh -e"]);
+}
+
+#[test]
+fn an_interpreter_that_cannot_run_is_a_reason() {
+    let reason = |content: &str| of(&script("SHELL", content)).unwrap_err();
+    assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not on this machine");
+    assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not on this machine");
+    assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not on this machine");
+    assert_eq!(reason("#!sh"), "the interpreter \"sh\" is not an absolute path");
+}
+
+#[test]
+fn other_types_are_refused() {
+    assert_eq!(of(&script("BAT", "dir")).unwrap_err(), "a BAT script runs on Windows only");
+    assert_eq!(of(&script("PERL", "")).unwrap_err(), "this agent knows no script type \"PERL\"");
+}
+
+#[test]
+fn powershell_is_looked_for_on_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = env::join_paths([Path::new("/no/such"), dir.path()]).unwrap();
+    assert_eq!(powershell(Some(&path)).unwrap_err(), "PowerShell is not on this machine");
+    assert_eq!(powershell(None).unwrap_err(), "PowerShell is not on this machine");
+    for name in ["powershell", "pwsh"] {
+        let program = dir.path().join(name);
+        fs::write(&program, "").unwrap();
+        assert_ne!(powershell(Some(&path)).map(|found| found.program), Ok(program.clone()), "not executable");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let found = powershell(Some(&path)).unwrap();
+        assert_eq!((found.program, found.file_name), (program, "script.ps1"));
+        assert_eq!(found.args.last().map(String::as_str), Some("-File"));
+    }
+}

@@ -1,0 +1,184 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use proto::ScriptOutcome;
+use tempfile::TempDir;
+
+use super::*;
+use crate::event::Record;
+
+fn key(task: &str) -> Key {
+    Key { task: task.into(), ordinal: 0, attempt: 1 }
+}
+
+fn finished(task: &str, output: &str) -> Event {
+    let result = Record { output: output.into(), ..Record::bare(0, ScriptOutcome::Failed, "exit code 1", 2) };
+    Event::Finished { key: key(task), results: vec![result] }
+}
+
+fn open(dir: &TempDir) -> Journal {
+    Journal::open(dir.path()).unwrap()
+}
+
+fn log(dir: &TempDir) -> PathBuf {
+    dir.path().join("journal.log")
+}
+
+fn append(dir: &TempDir, bytes: &[u8]) {
+    File::options().append(true).open(log(dir)).unwrap().write_all(bytes).unwrap();
+}
+
+/// Outcome and output of a finished order's first script.
+fn result(journal: &Journal, task: &str) -> Option<(String, String)> {
+    let result = journal.book(|book| book.result(&key(task)))?;
+    result.scripts.into_iter().next().map(|script| (script.outcome, script.output))
+}
+
+#[test]
+fn what_was_written_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.start(key("a"), 0, 1, 1).unwrap();
+    journal.record(finished("a", "line 1\nline 2 \"grün\""));
+    drop(journal);
+    let journal = open(&dir);
+    assert_eq!(result(&journal, "a"), Some(("FAILED".into(), "line 1\nline 2 \"grün\"".into())));
+    assert_eq!(journal.book(|book| book.unacked_after(0)).len(), 1);
+}
+
+#[test]
+fn a_start_is_on_disk_when_the_call_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.start(key("a"), 0, 1, 1).unwrap();
+    let text = fs::read_to_string(log(&dir)).unwrap();
+    let (crc, json) = text.trim_end().split_once(' ').unwrap();
+    assert_eq!(crc, format!("{:08x}", crc32fast::hash(json.as_bytes())));
+    assert!(json.starts_with(r#"{"event":"started","key":{"task":"a""#), "{json}");
+}
+
+#[test]
+fn a_start_without_an_end_is_unknown_after_a_restart_and_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).start(key("a"), 0, 2, 1).unwrap();
+    for _ in 0..2 {
+        let journal = open(&dir);
+        let scripts = journal.book(|book| book.result(&key("a"))).unwrap().scripts;
+        let outcomes: Vec<_> = scripts.iter().map(|script| script.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);
+        assert_eq!(scripts[0].reason, "the agent stopped while it ran");
+    }
+    assert!(fs::read_to_string(log(&dir)).unwrap().contains(r#""event":"finished""#));
+}
+
+#[test]
+fn a_torn_or_corrupt_tail_is_cut_off() {
+    let whole = encode(&finished("b", "")).unwrap();
+    let mut wrong = whole.clone();
+    wrong[20] ^= 1;
+    for tail in [&whole[..1], &whole[..whole.len() - 1], &wrong, b"\n", b"\0\0\0", b"\xff\n"] {
+        let dir = tempfile::tempdir().unwrap();
+        open(&dir).record(finished("a", ""));
+        append(&dir, tail);
+        let journal = open(&dir);
+        assert!(result(&journal, "a").is_some() && result(&journal, "b").is_none(), "{tail:?}");
+        journal.record(finished("c", ""));
+        drop(journal);
+        assert!(result(&open(&dir), "c").is_some(), "what follows a cut tail is readable");
+        assert!(!dir.path().join("journal.damaged").exists());
+    }
+}
+
+#[test]
+fn damage_in_the_middle_keeps_what_precedes_it_and_the_file_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).record(finished("a", ""));
+    append(&dir, b"00000000 {}\n");
+    append(&dir, &encode(&finished("b", "")).unwrap());
+    let damaged = fs::read(log(&dir)).unwrap();
+    let journal = open(&dir);
+    assert!(result(&journal, "a").is_some() && result(&journal, "b").is_none());
+    assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), damaged);
+}
+
+#[test]
+fn when_the_disk_is_full_nothing_starts_and_later_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.fill_disk();
+    let error = journal.start(key("a"), 0, 1, 1).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    journal.start(key("b"), 0, 1, 1).unwrap();
+    drop(journal);
+    let journal = open(&dir);
+    assert!(result(&journal, "a").is_none());
+    assert_eq!(result(&journal, "b").unwrap().0, "UNKNOWN");
+}
+
+#[test]
+fn a_finish_that_the_disk_refuses_is_known_and_written_with_the_next_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.start(key("a"), 0, 1, 1).unwrap();
+    journal.fill_disk();
+    journal.record(finished("a", "kept"));
+    assert!(result(&journal, "a").is_some());
+    journal.start(key("b"), 0, 1, 1).unwrap();
+    drop(journal);
+    assert_eq!(result(&open(&dir), "a"), Some(("FAILED".into(), "kept".into())));
+}
+
+#[test]
+fn opening_drops_the_output_of_what_is_acknowledged_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    journal.record(finished("a", "output of a"));
+    journal.record(finished("b", "output of b"));
+    journal.record(Event::Acked { key: key("a") });
+    drop(journal);
+    let journal = open(&dir);
+    assert_eq!(result(&journal, "a"), Some(("FAILED".into(), String::new())));
+    assert_eq!(result(&journal, "b"), Some(("FAILED".into(), "output of b".into())));
+    let text = fs::read_to_string(log(&dir)).unwrap();
+    assert!(!text.contains("output of a") && text.contains("output of b"));
+}
+
+#[test]
+fn a_grown_file_is_rewritten_while_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    let output = "x".repeat(1 << 20);
+    let mut largest = 0;
+    for number in 0..20 {
+        let task = number.to_string();
+        journal.record(finished(&task, &output));
+        journal.record(Event::Acked { key: key(&task) });
+        largest = largest.max(fs::metadata(log(&dir)).unwrap().len());
+    }
+    journal.record(finished("last", "kept"));
+    assert!(largest < COMPACT_BYTES + (2 << 20), "{largest}");
+    drop(journal);
+    let journal = open(&dir);
+    assert!((0..20).all(|number| result(&journal, &number.to_string()).is_some()));
+    assert_eq!(result(&journal, "last").unwrap().1, "kept");
+}
+
+#[test]
+fn a_data_directory_is_private_and_for_one_agent() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("new/data");
+    let (lock, _journal) = open_data_dir(&dir).unwrap();
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(dir.join("journal.log")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(open_data_dir(&dir), Err(Error::Locked(locked)) if locked == dir));
+    let left = scripts_dir(&dir).join("run-x");
+    fs::create_dir(&left).unwrap();
+    drop(lock);
+    open_data_dir(&dir).unwrap();
+    assert!(!left.exists(), "what a killed agent left is removed");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
+    let error = open_data_dir(Path::new("/proc/no/such")).unwrap_err();
+    assert!(error.to_string().starts_with("data directory /proc/no/such: "), "{error}");
+}

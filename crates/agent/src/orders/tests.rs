@@ -1,0 +1,196 @@
+use std::{fs, path::Path, process};
+
+use proto::{agent::ExecutionKey, types::Desktop};
+use tempfile::TempDir;
+use tokio::{net::unix::pipe, task::JoinHandle};
+
+use super::*;
+use crate::journal::open_data_dir;
+
+const SOON: Duration = Duration::from_secs(30);
+
+struct Rig {
+    dir: TempDir,
+    orders: Orders,
+    journal: Arc<Journal>,
+    stop: CancellationToken,
+    dispatcher: JoinHandle<()>,
+}
+
+fn rig(max_parallel: usize) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let (_lock, journal) = open_data_dir(dir.path()).unwrap();
+    let journal = Arc::new(journal);
+    let desktop = Desktop { desktop_id: "d1".to_owned(), ..Desktop::default() };
+    let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned());
+    config.max_parallel = max_parallel;
+    let stop = CancellationToken::new();
+    let (orders, dispatcher) = new(&config, Arc::clone(&journal), stop.clone());
+    let dispatcher = tokio::spawn(dispatcher.run());
+    Rig { dir, orders, journal, stop, dispatcher }
+}
+
+fn key(ordinal: u32) -> Key {
+    // The mark of an execution must be its own on this machine.
+    Key { task: format!("orders-{}", process::id()), ordinal, attempt: 1 }
+}
+
+fn order(ordinal: u32, scripts: &[&str]) -> Order {
+    let script = |content: &&str| Script {
+        script_id: "s1".to_owned(),
+        script_type: "SHELL".to_owned(),
+        content: (*content).to_owned(),
+    };
+    Order {
+        key: Some(ExecutionKey::from(key(ordinal))),
+        wave: 2,
+        scripts: scripts.iter().map(script).collect(),
+        execution_timeout_ms: 30_000,
+        deliver_by_unix_ms: 0,
+    }
+}
+
+impl Rig {
+    async fn result(&self, ordinal: u32) -> Vec<(String, String, String)> {
+        let finished = async {
+            loop {
+                if let Some(result) = self.orders.result(key(ordinal)).await {
+                    return result;
+                }
+                self.orders.finished().await;
+            }
+        };
+        let result = timeout(SOON, finished).await.unwrap();
+        result.scripts.into_iter().map(|script| (script.outcome, script.reason, script.output)).collect()
+    }
+
+    async fn run(&self, order: Order) -> Vec<(String, String, String)> {
+        let ordinal = order.key.as_ref().unwrap().ordinal;
+        assert_eq!(self.orders.accept(order).await, None);
+        self.result(ordinal).await
+    }
+
+    fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        assert!(process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+}
+
+fn row(outcome: &str, reason: &str, output: &str) -> (String, String, String) {
+    (outcome.to_owned(), reason.to_owned(), output.to_owned())
+}
+
+/// Returns when something has been written into the fifo.
+async fn written(fifo: &Path) {
+    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(fifo).unwrap();
+    timeout(SOON, receiver.readable()).await.unwrap().unwrap();
+}
+
+const SKIPPED: &str = "an earlier script did not succeed";
+
+#[tokio::test]
+async fn scripts_run_in_order_up_to_the_first_that_does_not_succeed() {
+    let rig = rig(4);
+    let results = rig.run(order(1, &["echo one", "exit 2", "echo three"])).await;
+    let wanted = [row("SUCCESS", "", "one\n"), row("FAILED", "exit code 2", ""), row("SKIPPED", SKIPPED, "")];
+    assert_eq!(results, wanted);
+}
+
+#[tokio::test]
+async fn a_script_is_told_what_it_runs_for() {
+    let rig = rig(4);
+    let content = "echo $GRAYWAVE_TASK_ID $GRAYWAVE_DESKTOP_ID $GRAYWAVE_SCRIPT_ID $GRAYWAVE_WAVE \
+                   $GRAYWAVE_ATTEMPT $GRAYWAVE_EXECUTION";
+    let task = key(1).task;
+    let wanted = format!("{task} d1 s1 2 1 {task}-1-0-1\n");
+    assert_eq!(rig.run(order(1, &[content])).await, [row("SUCCESS", "", &wanted)]);
+}
+
+#[tokio::test]
+async fn after_its_deadline_an_order_does_not_start() {
+    let rig = rig(4);
+    let mut late = order(1, &["echo no", "echo no"]);
+    late.deliver_by_unix_ms = now_ms() - 1;
+    let reason = "the delivery deadline passed before it could start";
+    assert_eq!(rig.run(late).await, [row("REJECTED", reason, ""), row("SKIPPED", SKIPPED, "")]);
+    let mut early = order(2, &["echo yes"]);
+    early.deliver_by_unix_ms = now_ms() + 60_000;
+    assert_eq!(rig.run(early).await, [row("SUCCESS", "", "yes\n")]);
+}
+
+#[tokio::test]
+async fn a_finished_order_is_sent_again_and_not_run_again() {
+    let rig = rig(4);
+    let starts = rig.dir.path().join("starts");
+    let content = format!("echo x >> {}", starts.display());
+    rig.run(order(1, &[&content])).await;
+    assert_eq!(rig.orders.accept(order(1, &[&content])).await, Some(key(1)));
+    rig.orders.acked(key(1)).await;
+    assert!(rig.orders.unacked_after(0).await.is_empty());
+    assert_eq!(rig.orders.accept(order(1, &[&content])).await, Some(key(1)));
+    assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn without_a_journal_nothing_starts() {
+    let rig = rig(4);
+    let mark = rig.dir.path().join("mark");
+    let content = format!("echo x > {}", mark.display());
+    rig.journal.fill_disk();
+    let results = rig.run(order(1, &[&content])).await;
+    let (outcome, reason, _) = results.first().unwrap();
+    assert_eq!(outcome, "REJECTED");
+    assert!(reason.starts_with("the journal cannot be written: "), "{reason}");
+    assert!(!mark.exists());
+    assert_eq!(rig.run(order(2, &["echo room"])).await, [row("SUCCESS", "", "room\n")]);
+}
+
+#[tokio::test]
+async fn what_cannot_run_here_is_rejected_before_it_is_journaled_as_started() {
+    let rig = rig(4);
+    let mut bat = order(1, &["dir"]);
+    bat.scripts.first_mut().unwrap().script_type = "BAT".to_owned();
+    assert_eq!(rig.run(bat).await, [row("REJECTED", "a BAT script runs on Windows only", "")]);
+    let log = fs::read_to_string(rig.dir.path().join("journal.log")).unwrap();
+    assert!(!log.contains("started\""), "{log}");
+    assert_eq!(rig.run(order(2, &[])).await, [row("REJECTED", "the order has no scripts", "")]);
+}
+
+#[tokio::test]
+async fn beyond_the_queue_orders_are_refused_and_a_running_or_waiting_one_is_not_taken_twice() {
+    let rig = rig(1);
+    let (up, go) = (rig.fifo("up"), rig.fifo("go"));
+    let content = format!("echo > {}; cat {}", up.display(), go.display());
+    assert_eq!(rig.orders.accept(order(0, &[&content])).await, None);
+    written(&up).await;
+    let waiting = u32::try_from(MAX_ORDERS_PER_AGENT).unwrap();
+    for ordinal in 1..=waiting {
+        assert_eq!(rig.orders.accept(order(ordinal, &["true"])).await, None);
+    }
+    for duplicate in [0, 1] {
+        assert_eq!(rig.orders.accept(order(duplicate, &["true"])).await, None);
+        assert_eq!(rig.orders.result(key(duplicate)).await, None);
+    }
+    let refused = rig.run(order(waiting + 1, &["true"])).await;
+    assert_eq!(refused, [row("REJECTED", "too many orders wait on this desktop", "")]);
+    blocking(move || fs::write(go, "go").unwrap()).await;
+    assert_eq!(rig.result(0).await, [row("SUCCESS", "", "go")]);
+    assert_eq!(rig.result(waiting).await, [row("SUCCESS", "", "")]);
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_runs_and_journals_it() {
+    let rig = rig(4);
+    let up = rig.fifo("up");
+    let content = format!("echo > {}; sleep 300", up.display());
+    assert_eq!(rig.orders.accept(order(1, &[&content, "true"])).await, None);
+    written(&up).await;
+    rig.stop.cancel();
+    timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
+    let journal = Journal::open(rig.dir.path()).unwrap();
+    let result = journal.book(|book| book.result(&key(1))).unwrap();
+    let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);
+    assert_eq!(result.scripts.first().unwrap().reason, "the agent was stopped while it ran");
+}

@@ -1,0 +1,63 @@
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+
+/// A `cat` that carries the mark; `before` is put before it on its command line. It is up when this returns.
+fn cat(mark: &str, before: &[&str]) -> Child {
+    let words = [before, &["cat"]].concat();
+    let mut cat = Command::new(words[0])
+        .args(&words[1..])
+        .env(MARK, mark)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(echoes(&mut cat));
+    cat
+}
+
+fn echoes(cat: &mut Child) -> bool {
+    let mut answer = String::new();
+    let asked = cat.stdin.as_mut().unwrap().write_all(b"x\n");
+    asked.is_ok()
+        && BufReader::new(cat.stdout.as_mut().unwrap()).read_line(&mut answer).is_ok()
+        && answer == "x\n"
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
+#[test]
+fn kills_by_the_exact_mark_whoever_left_the_group() {
+    let mark = unique("marked");
+    // A group leader cannot leave its group: setsid forks, and waits for the one that left.
+    let mut gone = cat(&mark, &["setsid", "--wait"]);
+    let mut spared = cat(&format!("{mark}0"), &[]);
+    assert!(kill(None, &mark));
+    assert_eq!(gone.wait().unwrap().signal(), Some(9));
+    // The output ends only when nobody holds it any more: the one that left is gone too.
+    assert_eq!(std::io::read_to_string(gone.stdout.take().unwrap()).unwrap(), "");
+    assert!(echoes(&mut spared));
+    spared.kill().unwrap();
+    spared.wait().unwrap();
+}
+
+#[test]
+fn kills_the_group_even_where_the_mark_was_cleared() {
+    let mark = unique("group");
+    let mut gone = cat(&mark, &["env", "-i"]);
+    assert!(kill(Some(gone.id()), &mark));
+    assert_eq!(gone.wait().unwrap().signal(), Some(9));
+}
+
+#[test]
+fn nothing_to_kill_is_done_at_once() {
+    assert!(kill(None, &unique("nobody")));
+    assert!(kill(Some(u32::MAX), &unique("nobody")));
+}

@@ -1,5 +1,7 @@
 //! The scheduler against a real Postgres, with the time as a parameter: no test waits for a clock.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 mod concurrency;
 mod deadlines;
 mod gate;

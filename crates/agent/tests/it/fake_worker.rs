@@ -1,0 +1,95 @@
+//! The worker's end of the stream, in the hands of a test.
+
+use std::time::Duration;
+
+use proto::{
+    agent::{
+        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, Welcome,
+        agent_service_server::{AgentService, AgentServiceServer},
+        attach_request, attach_response,
+    },
+    types::Desktop,
+};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming, transport::Server};
+
+/// Fails a test that would wait for ever.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), future).await.expect("it should have happened by now")
+}
+
+pub(crate) struct FakeWorker {
+    pub(crate) url: String,
+    sessions: mpsc::Receiver<Session>,
+}
+
+/// One attached agent; dropping it ends the stream.
+pub(crate) struct Session {
+    pub(crate) desktop: Desktop,
+    responses: mpsc::Sender<Result<AttachResponse, Status>>,
+    requests: Streaming<AttachRequest>,
+}
+
+struct Service {
+    sessions: mpsc::Sender<Session>,
+}
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut requests = request.into_inner();
+        let Some(attach_request::Message::Hello(hello)) = requests.message().await?.and_then(|it| it.message)
+        else {
+            return Err(Status::invalid_argument("no hello"));
+        };
+        let (responses, stream) = mpsc::channel(16);
+        let session = Session { desktop: hello.desktop.unwrap_or_default(), responses, requests };
+        session.send(attach_response::Message::Welcome(Welcome { worker_id: "w1".to_owned() })).await;
+        self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl FakeWorker {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, sessions) = mpsc::channel(16);
+        let server = Server::builder().add_service(AgentServiceServer::new(Service { sessions: sender }));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { url, sessions }
+    }
+
+    /// The next agent that attaches.
+    pub(crate) async fn session(&mut self) -> Session {
+        soon(self.sessions.recv()).await.unwrap()
+    }
+}
+
+impl Session {
+    async fn send(&self, message: attach_response::Message) {
+        self.responses.send(Ok(AttachResponse { message: Some(message) })).await.unwrap();
+    }
+
+    pub(crate) async fn order(&self, order: Order) {
+        self.send(attach_response::Message::Order(order)).await;
+    }
+
+    pub(crate) async fn ack(&self, key: ExecutionKey) {
+        self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
+    }
+
+    /// The agent's next result.
+    pub(crate) async fn result(&mut self) -> OrderResult {
+        match soon(self.requests.message()).await.unwrap().unwrap().message {
+            Some(attach_request::Message::Result(result)) => result,
+            other => panic!("not a result: {other:?}"),
+        }
+    }
+}

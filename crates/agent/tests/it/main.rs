@@ -1,0 +1,201 @@
+//! A whole agent against a worker in the same process.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+mod fake_worker;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use agent::Config;
+use fake_worker::{FakeWorker, soon};
+use proto::{
+    agent::{ExecutionKey, Order},
+    types::Script,
+};
+use tempfile::TempDir;
+use tokio::{net::unix::pipe, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+struct Agent {
+    running: JoinHandle<Result<(), agent::Error>>,
+    stop: CancellationToken,
+}
+
+fn start(worker: &FakeWorker, data_dir: &Path) -> Agent {
+    let desktop = agent::this_machine("p1".to_owned(), "d1".to_owned());
+    // The first is nobody: the agent goes on to the next.
+    let urls = vec!["http://127.0.0.1:1".to_owned(), worker.url.clone()];
+    let mut config = Config::new(urls, desktop, data_dir.to_owned());
+    config.reconnect_min = Duration::from_millis(1);
+    config.reconnect_max = Duration::from_millis(5);
+    let stop = CancellationToken::new();
+    Agent { running: tokio::spawn(agent::run(config, stop.clone())), stop }
+}
+
+impl Agent {
+    async fn stop(self) {
+        self.stop.cancel();
+        soon(self.running).await.unwrap().unwrap();
+    }
+}
+
+fn key(name: &str) -> ExecutionKey {
+    // The mark of an execution must be its own on this machine.
+    ExecutionKey { task_id: format!("{name}-{}", std::process::id()), ordinal: 4, attempt: 1 }
+}
+
+fn order(name: &str, scripts: &[&str]) -> Order {
+    let script = |content: &&str| Script {
+        script_id: String::new(),
+        script_type: "SHELL".to_owned(),
+        content: (*content).to_owned(),
+    };
+    Order {
+        key: Some(key(name)),
+        wave: 1,
+        scripts: scripts.iter().map(script).collect(),
+        execution_timeout_ms: 30_000,
+        deliver_by_unix_ms: 0,
+    }
+}
+
+fn fifo(dir: &TempDir, name: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+/// Returns when something has been written into the fifo.
+async fn written(fifo: &Path) {
+    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(fifo).unwrap();
+    soon(receiver.readable()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let agent = start(&worker, dir.path());
+    let mut session = worker.session().await;
+    assert_eq!((session.desktop.project_id.as_str(), session.desktop.desktop_id.as_str()), ("p1", "d1"));
+    assert_eq!(session.desktop.os_type, "Linux");
+    session.order(order("a", &["echo hello"])).await;
+    let result = session.result().await;
+    assert_eq!(result.key, Some(key("a")));
+    let script = result.scripts.first().unwrap();
+    assert_eq!((script.outcome.as_str(), script.output.as_str()), ("SUCCESS", "hello\n"));
+    assert!(0 < script.started_at_unix_ms && script.started_at_unix_ms <= script.ended_at_unix_ms);
+    session.ack(key("a")).await;
+    session.order(order("a2", &["true"])).await;
+    assert_eq!(session.result().await.key, Some(key("a2")));
+    drop(session);
+    // Only the order without an ack is sent again; the next to come is new.
+    let mut session = worker.session().await;
+    assert_eq!(session.result().await.key, Some(key("a2")));
+    session.order(order("a3", &["true"])).await;
+    assert_eq!(session.result().await.key, Some(key("a3")));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_duplicate_is_answered_from_the_journal() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let starts = dir.path().join("starts");
+    let content = format!("echo x >> {}; echo out", starts.display());
+    let agent = start(&worker, &dir.path().join("data"));
+    let mut session = worker.session().await;
+    session.order(order("b", &[&content])).await;
+    let first = session.result().await;
+    session.order(order("b", &[&content])).await;
+    assert_eq!(session.result().await, first);
+    session.ack(key("b")).await;
+    session.order(order("b", &[&content])).await;
+    let after_ack = session.result().await;
+    assert_eq!(after_ack.scripts.first().unwrap().outcome, "SUCCESS");
+    agent.stop().await;
+    // Another life of the agent knows it too.
+    let agent = start(&worker, &dir.path().join("data"));
+    let mut session = worker.session().await;
+    session.order(order("b", &[&content])).await;
+    assert_eq!(session.result().await, after_ack);
+    assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_script_runs_on_without_a_connection_and_its_result_is_sent_until_acked() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let (up, go) = (fifo(&dir, "up"), fifo(&dir, "go"));
+    let agent = start(&worker, &dir.path().join("data"));
+    let session = worker.session().await;
+    let content = format!("echo > {}; cat {}", up.display(), go.display());
+    session.order(order("c", &[&content])).await;
+    written(&up).await;
+    drop(session);
+    soon(tokio::task::spawn_blocking(move || fs::write(go, "gone on"))).await.unwrap().unwrap();
+    for _ in 0..3 {
+        let result = worker.session().await.result().await;
+        assert_eq!(result.scripts.first().unwrap().output, "gone on");
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_died_in_mid_run_reports_unknown_and_starts_nothing_twice() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let (up, go, starts) = (fifo(&dir, "up"), fifo(&dir, "go"), dir.path().join("starts"));
+    let content = format!("echo x >> {}; echo > {}; cat {}", starts.display(), up.display(), go.display());
+    let scripts = ["true", content.as_str(), "true"];
+    let first = start(&worker, &dir.path().join("data"));
+    let session = worker.session().await;
+    session.order(order("d", &scripts)).await;
+    written(&up).await;
+    first.running.abort();
+    assert!(soon(first.running).await.unwrap_err().is_cancelled());
+    drop(session);
+    let second = start(&worker, &dir.path().join("data"));
+    let mut session = worker.session().await;
+    let result = session.result().await;
+    let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["SUCCESS", "UNKNOWN", "SKIPPED"]);
+    assert_eq!(result.scripts.get(1).unwrap().reason, "the agent stopped while it ran");
+    session.order(order("d", &scripts)).await;
+    assert_eq!(session.result().await, result);
+    assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
+    second.stop().await;
+    // Lets the script of the first agent end.
+    soon(tokio::task::spawn_blocking(move || fs::write(go, ""))).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn after_a_failure_the_rest_is_skipped() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let agent = start(&worker, dir.path());
+    let mut session = worker.session().await;
+    session.order(order("e", &["exit 3", "echo no"])).await;
+    let result = session.result().await;
+    let rows: Vec<_> = result
+        .scripts
+        .iter()
+        .map(|script| {
+            (script.script, script.outcome.as_str(), script.exit_code, script.started_at_unix_ms > 0)
+        })
+        .collect();
+    assert_eq!(rows, [(0, "FAILED", Some(3), true), (1, "SKIPPED", None, false)]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let desktop = agent::this_machine("p1".to_owned(), "d1".to_owned());
+    for urls in [vec![], vec!["not a url".to_owned()], vec!["host".to_owned()]] {
+        let config = Config::new(urls, desktop.clone(), dir.path().to_owned());
+        let error = agent::run(config, CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(error, agent::Error::Config(_)), "{error}");
+    }
+}

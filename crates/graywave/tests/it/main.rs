@@ -1,0 +1,8 @@
+//! The whole system with real processes: the binary as users start it, real agents, real scripts.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+mod dev;
+mod harness;
+mod processes;
+mod usage;

@@ -1,0 +1,218 @@
+//! The roles as separate processes on a database: two schedulers, two workers, agents; and what happens when they
+//! die.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use serde_json::json;
+use testkit::TestDatabase;
+
+use crate::harness::{Api, Process, agent_binary, directory, graywave, wait_for};
+
+const PROJECT: &str = "project-1";
+const TOKEN: &str = "a-token-of-project-1";
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+struct Cluster {
+    database: TestDatabase,
+    directory: tempfile::TempDir,
+    schedulers: Vec<(String, Process)>,
+    workers: Vec<(String, Process)>,
+    agents: Vec<Process>,
+    api: Api,
+    _api_process: Process,
+}
+
+impl Cluster {
+    /// One API, two schedulers, two workers.
+    fn start() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let database = runtime.block_on(testkit::database()).unwrap();
+        let directory = directory();
+        let http = free_address();
+        let log = directory.path().join("api.log");
+        let mut command = graywave();
+        command.arg("api").env("DATABASE_URL", &database.url);
+        command
+            .env("GRAYWAVE__API__LISTEN", &http)
+            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
+        let api_process = Process::spawn(&mut command, &log);
+        let mut cluster = Self {
+            database,
+            directory,
+            schedulers: Vec::new(),
+            workers: Vec::new(),
+            agents: Vec::new(),
+            api: Api::new(&format!("http://{http}"), PROJECT, TOKEN),
+            _api_process: api_process,
+        };
+        for _ in 0..2 {
+            cluster.add_scheduler();
+        }
+        for _ in 0..2 {
+            cluster.add_worker();
+        }
+        cluster
+    }
+
+    fn log(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(format!("{name}.log"))
+    }
+
+    fn add_scheduler(&mut self) {
+        let address = free_address();
+        let process = self.scheduler(&address);
+        self.schedulers.push((address, process));
+    }
+
+    fn scheduler(&self, address: &str) -> Process {
+        let mut command = graywave();
+        command
+            .arg("scheduler")
+            .env("DATABASE_URL", &self.database.url)
+            .env("GRAYWAVE__SCHEDULER__LISTEN", address)
+            .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
+            .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
+            .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
+            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+        Process::spawn(&mut command, &self.log("scheduler"))
+    }
+
+    fn add_worker(&mut self) {
+        let address = free_address();
+        let schedulers: Vec<String> =
+            self.schedulers.iter().map(|(address, _)| format!("http://{address}")).collect();
+        let mut command = graywave();
+        command
+            .arg("worker")
+            .env("GRAYWAVE__WORKER__LISTEN", &address)
+            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+        let process = Process::spawn(&mut command, &self.log("worker"));
+        self.workers.push((address, process));
+    }
+
+    /// An agent that knows all workers, beginning with one.
+    fn agent(&self, number: usize) -> Process {
+        let mut command = std::process::Command::new(agent_binary());
+        command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
+        command.arg(self.directory.path().join(desktop(number)));
+        for turn in 0..self.workers.len() {
+            let (address, _) = &self.workers[(number + turn) % self.workers.len()];
+            command.args(["--worker", &format!("http://{address}")]);
+        }
+        Process::spawn(&mut command, &self.log("agents"))
+    }
+
+    fn add_agents(&mut self, number: usize) -> Vec<String> {
+        for _ in 0..number {
+            let agent = self.agent(self.agents.len());
+            self.agents.push(agent);
+        }
+        self.api.connected(self.agents.len() as u64)
+    }
+}
+
+fn desktop(number: usize) -> String {
+    format!("desktop-{number:02}")
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn separate_processes_run_a_gray_rollout_and_lose_nothing_to_a_killed_scheduler() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(8);
+    let marks = cluster.directory.path().join("marks");
+    let command = format!("echo $GRAYWAVE_DESKTOP_ID >> {}", marks.display());
+    let task = cluster.api.run(&command, &desktops, json!({"gray_count": 2}));
+    assert_eq!(cluster.api.ended(&task)["success_num"], 8);
+    assert_eq!(lines(&marks), 8);
+
+    // The gray wave waits for a file; meanwhile one scheduler is killed, later the other one, and both come back.
+    let gate = cluster.directory.path().join("gate");
+    let command = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
+    let task = cluster.api.run(&command, &desktops, json!({"gray_count": 2}));
+    wait_for("the gray wave", || {
+        let records = cluster.api.records(&task);
+        (records.iter().filter(|record| record["status"] == "RUNNING").count() == 2).then_some(())
+    });
+    cluster.schedulers[0].1.kill();
+    fs::write(&gate, "").unwrap();
+    assert_eq!(cluster.api.ended(&task)["success_num"], 8, "the other scheduler goes on");
+    cluster.schedulers[1].1.kill();
+    let waiting = cluster.api.run("true", &desktops, json!({}));
+    let address = cluster.schedulers[0].0.clone();
+    cluster.schedulers[0].1 = cluster.scheduler(&address);
+    assert_eq!(cluster.api.ended(&waiting)["success_num"], 8, "what was accepted meanwhile is done");
+}
+
+#[test]
+fn a_killed_worker_costs_no_start_and_no_result() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(6);
+    let marks = cluster.directory.path().join("marks");
+    let gate = cluster.directory.path().join("gate");
+    let command = format!(
+        "echo $GRAYWAVE_DESKTOP_ID >> {}; until [ -e {} ]; do sleep 0.05; done",
+        marks.display(),
+        gate.display()
+    );
+    let task = cluster.api.run(&command, &desktops, json!({}));
+    wait_for("all starts", || (lines(&marks) == 6).then_some(()));
+    cluster.workers[0].1.kill();
+    fs::write(&gate, "").unwrap();
+    let ended = cluster.api.ended(&task);
+    assert_eq!((&ended["status"], &ended["success_num"]), (&json!("SUCCESS"), &json!(6)));
+    assert_eq!(lines(&marks), 6, "nothing started twice");
+    assert_eq!(cluster.api.connected(6).len(), 6, "its agents went to the other worker");
+}
+
+#[test]
+fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(4);
+    let marks = cluster.directory.path().join("marks");
+    let gate = cluster.directory.path().join("gate");
+    let command = format!(
+        "echo $GRAYWAVE_DESKTOP_ID >> {}; until [ -e {} ]; do sleep 0.05; done",
+        marks.display(),
+        gate.display()
+    );
+    let task = cluster.api.run(&command, &desktops, json!({}));
+    wait_for("all starts", || (lines(&marks) == 4).then_some(()));
+    let stopping = std::thread::spawn({
+        let mut process = cluster.workers.remove(0).1;
+        move || process.stop()
+    });
+    fs::write(&gate, "").unwrap();
+    assert!(stopping.join().unwrap().success(), "SIGTERM ends it in order");
+    assert_eq!(cluster.api.ended(&task)["success_num"], 4);
+    assert_eq!(cluster.api.connected(4).len(), 4);
+    assert_eq!(lines(&marks), 4);
+}
+
+#[test]
+fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it_is_back() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(2);
+    let marks = cluster.directory.path().join("marks");
+    let command = format!("echo $GRAYWAVE_DESKTOP_ID >> {}; sleep 30", marks.display());
+    let task = cluster.api.run(&command, &desktops[..1], json!({}));
+    wait_for("the start", || (lines(&marks) == 1).then_some(()));
+    cluster.agents[0].kill();
+    cluster.api.connected(1);
+    // Another task for the desktop that is away: a straggler.
+    let later = format!("echo later >> {}", marks.display());
+    let straggling = cluster.api.run(&later, &desktops[..1], json!({}));
+    assert_eq!(cluster.api.task(&straggling)["end_time"], json!(null));
+    cluster.agents[0] = cluster.agent(0);
+    let ended = cluster.api.ended(&task);
+    assert_eq!(ended["status"], "FAILED");
+    assert_eq!(cluster.api.records(&task)[0]["result_code"], "UNKNOWN");
+    assert_eq!(cluster.api.ended(&straggling)["status"], "SUCCESS");
+    assert_eq!(lines(&marks), 2, "one start of each");
+}

@@ -1,0 +1,52 @@
+//! What a person sees who gets it wrong.
+
+use std::{fs, net::TcpListener};
+
+use crate::harness::{directory, graywave};
+
+fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = graywave()
+        .args(arguments)
+        .env_remove("DATABASE_URL")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "errors go to standard error");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn roles_without_a_database_say_how_to_name_one() {
+    for role in ["api", "scheduler", "migrate"] {
+        let text = refused(
+            &[role],
+            &[("GRAYWAVE__API__LISTEN", "127.0.0.1:0"), ("GRAYWAVE__SCHEDULER__LISTEN", "127.0.0.1:0")],
+        );
+        assert!(text.contains("set DATABASE_URL"), "{role}: {text}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let directory = directory();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = directory.path().join("data");
+    let text = refused(&["dev", "--http", &address, "--data-dir", data.to_str().unwrap()], &[]);
+    assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
+}
+
+#[test]
+fn check_config_names_what_is_wrong_and_says_when_it_is_good() {
+    let directory = directory();
+    let path = directory.path().join("graywave.toml");
+    fs::write(&path, "[worker]\ncapacty = 5\n").unwrap();
+    let text = refused(&["--config", path.to_str().unwrap(), "check-config"], &[]);
+    assert!(text.contains("capacty"), "{text}");
+    fs::write(&path, "[worker]\ncapacity = 5\n").unwrap();
+    let output = graywave().args(["--config", path.to_str().unwrap(), "check-config"]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is good\n");
+    assert!(refused(&["--config", "nowhere.toml", "check-config"], &[]).contains("nowhere.toml"));
+}

@@ -1,0 +1,113 @@
+//! A dev cluster as a child process, and its REST API.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What `graywave dev` prints when it serves.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) http: String,
+    pub(crate) project_id: String,
+    pub(crate) token: String,
+}
+
+/// A running dev cluster; stopped when dropped.
+#[derive(Debug)]
+pub(crate) struct DevCluster {
+    child: Child,
+    agent: ureq::Agent,
+    pub(crate) ready: Ready,
+}
+
+impl DevCluster {
+    /// Starts one on free ports and waits until it serves. Its log goes to a file.
+    pub(crate) fn start(binary: &Path, data_dir: &Path, desktops: u32) -> anyhow::Result<Self> {
+        let log = data_dir.with_extension("log");
+        let mut child = Command::new(binary)
+            .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(["--desktops", &desktops.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("no standard output")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            let status = child.wait()?;
+            bail!("graywave dev ended: {status}\n{}", std::fs::read_to_string(&log)?);
+        }
+        let ready = serde_json::from_str(&line).with_context(|| format!("not the ready line: {line:?}"))?;
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        Ok(Self { child, agent, ready })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/v2/{}{path}", self.ready.http, self.ready.project_id)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let response = self.agent.get(self.url(path)).header("X-Auth-Token", &self.ready.token).call()?;
+        answer(path, response)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.post(self.url(path)).header("X-Auth-Token", &self.ready.token);
+        answer(path, request.send_json(body)?)
+    }
+
+    /// Waits until it ends by itself: a person's Ctrl-C reaches it too.
+    pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Stops it as a person would and waits for it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.terminate()?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("graywave dev did not stop cleanly: {status}");
+        }
+        Ok(())
+    }
+
+    fn terminate(&self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) && self.terminate().is_ok() {
+            // Its Postgres goes with it, in order.
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn answer(path: &str, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
+    let status = response.status();
+    let body: Value = response.body_mut().read_json()?;
+    if !status.is_success() {
+        bail!("{path}: {status}: {body}");
+    }
+    Ok(body)
+}

@@ -1,0 +1,65 @@
+//! Everything that CI runs, in the order in which a fault is found soonest.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use crate::{database, demo, layers, process, say};
+
+/// Runs all of it; the tests' own summary comes last.
+pub(crate) fn run() -> anyhow::Result<()> {
+    install_postgres()?;
+    step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
+    step("layers", layers::check)?;
+    let scratch = database::Scratch::start()?;
+    step("queries", || database::describe(&scratch, true))?;
+    step("lints", || {
+        let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        process::run(&mut process::cargo(&lints))
+    })?;
+    step("build", || {
+        process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins", "--locked"]))
+    })?;
+    step("demo", || demo::run(false))?;
+    step("tests", || tests(&scratch))
+}
+
+/// Says what runs and how long it took.
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    say(&format!("== {name}"));
+    let begun = Instant::now();
+    work().with_context(|| format!("step {name:?} of cargo xtask test failed"))?;
+    say(&format!("== {name}: good, {:.1} s", begun.elapsed().as_secs_f32()));
+    Ok(())
+}
+
+/// With nextest where it is there: it says which test runs and for how long. Without it, cargo's own runner.
+fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
+    let has_nextest = process::output(&mut process::cargo(&["nextest", "--version"])).is_ok();
+    let arguments: &[&str] = if has_nextest {
+        &["nextest", "run", "--workspace", "--locked"]
+    } else {
+        &["test", "--workspace", "--locked", "--", "--test-threads", "4"]
+    };
+    process::run(
+        process::cargo(arguments).env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no"),
+    )
+}
+
+/// A machine with only Rust and Debian gets its Postgres here.
+fn install_postgres() -> anyhow::Result<()> {
+    if pgcluster::find_binaries().is_ok() {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!("Postgres is not installed: run `apt-get install postgresql` as root, then this again");
+    }
+    say("== installing Postgres");
+    let apt = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::process::Stdio::null());
+        process::run(&mut command)
+    };
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends", "postgresql"])
+}
