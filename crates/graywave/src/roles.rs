@@ -93,7 +93,7 @@ pub(crate) async fn serve_scheduler(
         .add_service(health_service)
         .add_service(reflection)
         .add_service(admin::service(control, tokens))
-        .add_service(scheduler::service(engine.clone(), wakes.clone()))
+        .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));
     let (served, ()) = tokio::join!(bounded(serving, &stop), loops);

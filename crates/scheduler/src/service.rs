@@ -18,6 +18,7 @@ use proto::{
     unix_ms, unix_ms_opt,
 };
 use store::batch::LeaseKey;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
@@ -30,9 +31,13 @@ const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
 /// A waiting pull looks again this often, in case a notification was lost.
 const PULL_LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
-/// The service over an engine.
-pub fn service(engine: Engine, wakes: Wakes) -> SchedulerServiceServer<impl SchedulerService> {
-    SchedulerServiceServer::new(Service { engine, wakes })
+/// The service over an engine. At `stop`, waiting pulls are answered, so that the server can end.
+pub fn service(
+    engine: Engine,
+    wakes: Wakes,
+    stop: CancellationToken,
+) -> SchedulerServiceServer<impl SchedulerService> {
+    SchedulerServiceServer::new(Service { engine, wakes, stop })
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
@@ -41,6 +46,7 @@ pub fn service(engine: Engine, wakes: Wakes) -> SchedulerServiceServer<impl Sche
 struct Service {
     engine: Engine,
     wakes: Wakes,
+    stop: CancellationToken,
 }
 
 /// The one place that turns a failure of the database into a status; the cause goes to the log.
@@ -113,14 +119,18 @@ impl SchedulerService for Service {
         loop {
             bell.mark_unchanged();
             let leased = self.engine.lease(&worker_id, capacity, Utc::now()).await.map_err(failed)?;
-            if !leased.is_empty() || tokio::time::Instant::now() >= deadline {
+            let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
+            if !leased.is_empty() || is_over {
                 let lease_ms = self.engine.config().lease_ms;
                 let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
                 return Ok(Response::new(PullResponse { batches }));
             }
             let look_again = deadline.min(tokio::time::Instant::now() + PULL_LOOKS_AGAIN);
-            // Woken, timed out, or the scheduler goes away: in each case, look again.
-            drop(tokio::time::timeout_at(look_again, bell.changed()).await);
+            // Whatever ends the wait: look again.
+            tokio::select! {
+                _ = tokio::time::timeout_at(look_again, bell.changed()) => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
 

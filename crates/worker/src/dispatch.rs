@@ -41,9 +41,15 @@ fn hand_out(worker: &Worker, key: Key, desktop: DesktopKey, batch_id: &str, orde
     let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
     // A permit first: what is noted as in hand must be certain to leave.
     let Ok(permit) = to_agent.try_reserve() else { return false };
-    if !worker.ledger.hold(key, Held { batch_id: batch_id.to_owned(), desktop, session }) {
+    let held = Held { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
+    if !worker.ledger.hold(key.clone(), held) {
         // In hand from an earlier batch: its result settles this one too.
         return true;
+    }
+    // A connection that ended before we noted the target would never give it back; one that ends from now on will.
+    if worker.registry.find(&desktop).is_none_or(|(current, _)| current != session) {
+        worker.ledger.release([&key]);
+        return false;
     }
     permit.send(Ok(AttachResponse { message: Some(Message::Order(order)) }));
     true

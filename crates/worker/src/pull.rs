@@ -1,6 +1,6 @@
 //! Pulls batches while there is room.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use proto::scheduler::PullRequest;
 
@@ -31,7 +31,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             Ok(answer) => {
                 backoff.succeeded();
                 for batch in answer.into_inner().batches {
-                    worker.lease_ms.store(batch.lease_ms.max(1), Ordering::Relaxed);
+                    worker.set_lease_ms(batch.lease_ms);
                     dispatch::dispatch(worker, batch).await;
                 }
             }

@@ -1,7 +1,5 @@
 //! Renews leases well before they end.
 
-use std::{sync::atomic::Ordering, time::Duration};
-
 use domain::limits;
 use proto::scheduler::RenewRequest;
 
@@ -13,14 +11,17 @@ use crate::{
 /// Renews three times within a lease.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     loop {
-        let lease_ms = worker.lease_ms.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(u64::from(lease_ms) / 3)).await;
+        tokio::select! {
+            () = tokio::time::sleep(worker.lease() / 3) => {}
+            // The first pull may say that leases are shorter than we thought.
+            () = worker.lease_changed.notified() => continue,
+        }
         for leases in worker.ledger.leases().chunks(limits::MAX_LEASES_PER_RENEWAL) {
             let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
             match client.renew(with_deadline(request, CALL_TIMEOUT)).await {
                 Ok(answer) => {
                     let answer = answer.into_inner();
-                    worker.lease_ms.store(answer.lease_ms.max(1), Ordering::Relaxed);
+                    worker.set_lease_ms(answer.lease_ms);
                     if !answer.lost.is_empty() {
                         tracing::warn!(
                             leases = answer.lost.len(),

@@ -52,7 +52,8 @@ pub(crate) struct Worker {
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
     pub(crate) heartbeat_now: Notify,
-    pub(crate) lease_ms: AtomicU32,
+    lease_ms: AtomicU32,
+    pub(crate) lease_changed: Notify,
     draining: AtomicBool,
     reports_in_flight: Arc<AtomicUsize>,
 }
@@ -80,8 +81,20 @@ impl Worker {
             reports: Reports::default(),
             heartbeat_now: Notify::new(),
             lease_ms: AtomicU32::new(30_000),
+            lease_changed: Notify::new(),
             draining: AtomicBool::new(false),
             reports_in_flight: Arc::default(),
+        }
+    }
+
+    /// How long leases last, as the schedulers said last.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(u64::from(self.lease_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_lease_ms(&self, lease_ms: u32) {
+        if self.lease_ms.swap(lease_ms.max(1), Ordering::Relaxed) != lease_ms {
+            self.lease_changed.notify_one();
         }
     }
 
