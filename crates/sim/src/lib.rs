@@ -1,1 +1,5 @@
-//! x
+//! Tools for tests and measurements: a seeded simulator of the rules, and a fleet of simulated agents that speak the
+//! real protocol.
+
+pub mod fleet;
+pub mod rollout;

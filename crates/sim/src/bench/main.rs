@@ -1,0 +1,30 @@
+//! The benchmark: the whole system with simulated agents, against the raw database in the same run.
+
+mod measure;
+mod raw;
+mod report;
+mod system;
+
+use clap::Parser;
+
+/// Measures executions per second through the whole system and milliseconds from POST to first start.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Desktops, each a simulated agent on the real protocol
+    #[arg(long, default_value_t = 20_000)]
+    desktops: u32,
+    /// Tries of POST to first start
+    #[arg(long, default_value_t = 200)]
+    tries: u32,
+    /// Rounds over all desktops, each followed by its yardstick
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut system = system::System::start(arguments.desktops).await?;
+    let report = measure::all(&mut system, arguments.desktops, arguments.rounds, arguments.tries).await?;
+    report::publish(&report)
+}

@@ -1,0 +1,99 @@
+//! The measurements, each round interleaved with its yardstick.
+
+use anyhow::Context as _;
+use serde::Serialize;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{raw, system::System};
+
+/// Everything measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) desktops: u32,
+    pub(crate) rounds: Vec<Round>,
+    /// Of the rounds' ratios, the middle one.
+    pub(crate) ratio_to_raw: f64,
+    pub(crate) post_to_first_start_ms: Latency,
+}
+
+/// One round over all desktops, and its yardstick.
+#[derive(Debug, Serialize)]
+pub(crate) struct Round {
+    pub(crate) executions_per_second: f64,
+    pub(crate) raw_executions_per_second: f64,
+    pub(crate) ratio_to_raw: f64,
+    pub(crate) first_start_ms: f64,
+    pub(crate) commits_per_execution: f64,
+    pub(crate) wal_bytes_per_execution: f64,
+}
+
+/// A distribution.
+#[derive(Debug, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) tries: u32,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+pub(crate) async fn all(
+    system: &mut System,
+    desktops: u32,
+    rounds: u32,
+    tries: u32,
+) -> anyhow::Result<Report> {
+    let mut connection = PgConnection::connect(&system.database_url()).await?;
+    raw::prepare(&mut connection).await?;
+    // Warms caches and connections on both sides.
+    system.execute(desktops.min(1_000)).await?;
+    raw::write(&mut connection, desktops.min(1_000)).await?;
+    let mut measured = Vec::new();
+    for _ in 0..rounds {
+        measured.push(round(system, &mut connection, desktops).await?);
+    }
+    let mut ratios: Vec<f64> = measured.iter().map(|round| round.ratio_to_raw).collect();
+    ratios.sort_by(f64::total_cmp);
+    let ratio_to_raw = *ratios.get(ratios.len() / 2).context("no round was asked for")?;
+    let post_to_first_start_ms = latency(system, tries).await?;
+    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms })
+}
+
+async fn round(system: &mut System, connection: &mut PgConnection, desktops: u32) -> anyhow::Result<Round> {
+    let number = f64::from(desktops);
+    let (commits, wal) = counters(connection).await?;
+    let (posted, first, ended) = system.execute(desktops).await?;
+    let (commits_after, wal_after) = counters(connection).await?;
+    let executions_per_second = number / (ended - posted).as_secs_f64();
+    let raw_executions_per_second = number / raw::write(connection, desktops).await?;
+    Ok(Round {
+        executions_per_second,
+        raw_executions_per_second,
+        ratio_to_raw: executions_per_second / raw_executions_per_second,
+        first_start_ms: (first - posted).as_secs_f64() * 1_000.0,
+        commits_per_execution: (commits_after - commits) / number,
+        wal_bytes_per_execution: (wal_after - wal) / number,
+    })
+}
+
+/// Commits and WAL bytes since the cluster began, as Postgres counts them.
+async fn counters(connection: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
+    sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *connection).await?;
+    Ok(sqlx::query_as(
+        "SELECT sum(xact_commit)::float8, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8
+         FROM pg_stat_database",
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+async fn latency(system: &mut System, tries: u32) -> anyhow::Result<Latency> {
+    let mut ms = Vec::new();
+    for _ in 0..tries.max(1) {
+        let (posted, first, _) = system.execute(1).await?;
+        ms.push((first - posted).as_secs_f64() * 1_000.0);
+    }
+    ms.sort_by(f64::total_cmp);
+    let at =
+        |percent: usize| ms.get((ms.len() * percent / 100).min(ms.len() - 1)).copied().unwrap_or_default();
+    Ok(Latency { tries, p50: at(50), p99: at(99), max: at(100) })
+}

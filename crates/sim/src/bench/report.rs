@@ -1,0 +1,40 @@
+//! The table for people and the file for machines.
+
+use std::{fs, path::PathBuf};
+
+use crate::measure::Report;
+
+/// Prints the table and writes `target/bench/report.json`.
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+pub(crate) fn publish(report: &Report) -> anyhow::Result<()> {
+    println!(
+        "{} desktops, simulated agents on the real protocol, Postgres on memory-backed storage",
+        report.desktops
+    );
+    println!(
+        "\nround  executions/s  raw writes/s  ratio  first start ms  commits/execution  WAL bytes/execution"
+    );
+    for (number, round) in (1..).zip(&report.rounds) {
+        println!(
+            "{number:>5}  {:>12.0}  {:>12.0}  {:>5.2}  {:>14.1}  {:>17.4}  {:>19.0}",
+            round.executions_per_second,
+            round.raw_executions_per_second,
+            round.ratio_to_raw,
+            round.first_start_ms,
+            round.commits_per_execution,
+            round.wal_bytes_per_execution
+        );
+    }
+    let latency = &report.post_to_first_start_ms;
+    println!("\nratio to the raw writes, middle round: {:.2}", report.ratio_to_raw);
+    println!(
+        "POST to first start, one desktop, {} tries: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        latency.tries, latency.p50, latency.p99, latency.max
+    );
+    let directory = PathBuf::from("target/bench");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join("report.json");
+    fs::write(&path, serde_json::to_vec_pretty(report)?)?;
+    println!("\nwritten to {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The system under measurement: Postgres on memory-backed storage, one process for each role, simulated agents.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use pgcluster::{Cluster, Durability, Options};
+use serde_json::{Value, json};
+use sim::fleet::{Arrival, Fleet, desktop_id};
+use tokio::sync::mpsc;
+
+const PROJECT: &str = "bench";
+const TOKEN: &str = "a-token-for-the-benchmark";
+/// A step that takes longer has gone wrong.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// All of it. The parts end in the order of the fields: agents, roles, database, files.
+pub(crate) struct System {
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    fleet: Fleet,
+    client: Client,
+    _roles: Vec<Role>,
+    cluster: Cluster,
+    _directory: tempfile::TempDir,
+}
+
+/// A process that is killed with the benchmark.
+struct Role(Child);
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The REST API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl System {
+    pub(crate) async fn start(desktops: u32) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("graywave-bench-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir_in("/dev/shm")?;
+        let cluster = Cluster::start(&Options {
+            directory: directory.path().join("postgres"),
+            durability: Durability::Full,
+            max_connections: 100,
+        })?;
+        let url = cluster.url("postgres");
+        let [http, grpc, agents] = [free_address()?, free_address()?, free_address()?];
+        let migrated = graywave("migrate", &url)?.status()?;
+        if !migrated.success() {
+            bail!("graywave migrate failed: {migrated}");
+        }
+        let token = format!("{PROJECT}:{TOKEN}");
+        let roles = vec![
+            role("api", &url, &[("API__LISTEN", &http), ("API__TOKENS", &token)])?,
+            role("scheduler", &url, &[("SCHEDULER__LISTEN", &grpc)])?,
+            role(
+                "worker",
+                &url,
+                &[
+                    ("WORKER__LISTEN", &agents),
+                    ("WORKER__SCHEDULER_URLS", &format!("http://{grpc}")),
+                    ("WORKER__MAX_AGENTS", "1000000"),
+                ],
+            )?,
+        ];
+        let client = Client::new(&http);
+        wait_until(|| client.get("/scripts").is_ok()).await.context("the API does not answer")?;
+        wait_until(|| std::net::TcpStream::connect(&agents).is_ok())
+            .await
+            .context("the worker does not listen")?;
+        let (sender, arrivals) = mpsc::channel(10_000);
+        let fleet = Fleet::connect(&format!("http://{agents}"), PROJECT, desktops, Some(sender)).await?;
+        let connected = || {
+            let answer = client.get("/desktops?limit=0&status=ACTIVE");
+            answer.is_ok_and(|answer| answer["total_count"] == desktops)
+        };
+        wait_until(connected).await.context("the agents did not connect")?;
+        Ok(Self { arrivals, fleet, client, _roles: roles, cluster, _directory: directory })
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        self.cluster.url("postgres")
+    }
+
+    /// Runs a command on the first desktops to its end; returns the moments of POST, of the first start and of the
+    /// end.
+    pub(crate) async fn execute(&mut self, desktops: u32) -> anyhow::Result<(Instant, Instant, Instant)> {
+        let ids: Vec<String> = (0..desktops).map(desktop_id).collect();
+        let body = json!({"resource_ids": ids, "command": "true", "command_type": "SHELL"});
+        let client = self.client.clone();
+        let posted = Instant::now();
+        let posting = tokio::task::spawn_blocking(move || client.post("/script-executions", &body));
+        let mut first = None;
+        let mut arrived = 0;
+        while arrived < desktops {
+            let arrival = tokio::select! {
+                arrival = tokio::time::timeout(PATIENCE, self.arrivals.recv()) => arrival?,
+                error = self.fleet.broken() => return Err(error),
+            };
+            let arrival = arrival.context("the agents are gone")?;
+            first.get_or_insert(arrival.at);
+            arrived += 1;
+        }
+        let answer = posting.await??;
+        let task_id = answer["task_id"].as_str().context("no task_id")?.to_owned();
+        let client = self.client.clone();
+        let path = format!("/script-execution-tasks?task_id={task_id}");
+        wait_until(|| client.get(&path).is_ok_and(|answer| !answer["script_tasks"][0]["end_time"].is_null()))
+            .await?;
+        let ended = Instant::now();
+        let task = self.client.get(&path)?;
+        if task["script_tasks"][0]["success_num"] != desktops {
+            bail!("not every desktop succeeded: {}", task["script_tasks"][0]["success_num"]);
+        }
+        Ok((posted, first.unwrap_or(ended), ended))
+    }
+}
+
+impl Client {
+    fn new(http: &str) -> Self {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
+        Self { base: format!("http://{http}/v2/{PROJECT}"), agent }
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let mut response =
+            self.agent.get(format!("{}{path}", self.base)).header("X-Auth-Token", TOKEN).call()?;
+        Ok(response.body_mut().read_json()?)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", TOKEN);
+        Ok(request.send_json(body)?.body_mut().read_json()?)
+    }
+}
+
+/// Looks every few milliseconds.
+async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while !is_so() {
+        if begun.elapsed() > PATIENCE {
+            bail!("waited in vain for {PATIENCE:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+fn free_address() -> anyhow::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+fn graywave(subcommand: &str, url: &str) -> anyhow::Result<Command> {
+    let binary: PathBuf = std::env::current_exe()?.with_file_name("graywave");
+    let mut command = Command::new(binary);
+    command.arg(subcommand).env("DATABASE_URL", url).env("RUST_LOG", "warn").stdin(Stdio::null());
+    Ok(command)
+}
+
+fn role(name: &str, url: &str, settings: &[(&str, &str)]) -> anyhow::Result<Role> {
+    let mut command = graywave(name, url)?;
+    command.envs(settings.iter().map(|(key, value)| (format!("GRAYWAVE__{key}"), *value)));
+    Ok(Role(command.spawn().with_context(|| format!("cannot start graywave {name}"))?))
+}
