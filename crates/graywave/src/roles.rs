@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use chrono::Utc;
 use control::{Control, SystemClock, Tokens};
 use scheduler::{Engine, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::config::Settings;
 
@@ -60,6 +60,11 @@ pub(crate) async fn serve_api(
     let request_timeout = Duration::from_millis(settings.api.request_timeout_ms);
     let router = api::router(control, &api::Options { tokens, request_timeout });
     tracing::info!(address = %listener.local_addr()?, "the REST API serves");
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     bounded(serving.into_future(), &stop).await.context("the REST API failed")
 }
@@ -87,14 +92,16 @@ pub(crate) async fn serve_scheduler(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
+    // Answers are small and written in pieces: with Nagle's algorithm each would wait for the peer's delayed
+    // acknowledgement, 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(admin::service(control, tokens))
         .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));
     let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
     served.context("the scheduler's gRPC server failed")

@@ -10,8 +10,8 @@ use std::{
 
 use proto::scheduler::DeregisterRequest;
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::{
@@ -174,11 +174,13 @@ fn both(worker: &Arc<Worker>, client: &Client) -> (Arc<Worker>, Client) {
 
 async fn serve(worker: Arc<Worker>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
     tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(gateway::service(worker))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled_owned(),
+        )
         .await
         .map_err(Error::Gateway)
 }

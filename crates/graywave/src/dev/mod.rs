@@ -3,6 +3,7 @@
 mod credentials;
 
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -76,6 +77,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let data_dir = prepare(&arguments.data_dir)?;
+    let _lock = lock(&data_dir)?;
     let listeners = Listeners {
         http: roles::bind(&arguments.http, "the REST API").await?,
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
@@ -97,6 +99,14 @@ pub(crate) async fn run(
 fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
     data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
+}
+
+/// Two clusters on one directory would stop each other's database. Held for as long as the process lives.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another graywave dev runs on {}", data_dir.display()))?;
+    Ok(file)
 }
 
 async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {

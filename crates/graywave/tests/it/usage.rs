@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use crate::harness::{directory, graywave};
+use crate::harness::{Dev, directory, graywave};
 
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let output = graywave()
@@ -35,6 +35,17 @@ fn a_port_in_use_is_named() {
     let data = directory.path().join("data");
     let text = refused(&["dev", "--http", &address, "--data-dir", data.to_str().unwrap()], &[]);
     assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
+}
+
+#[test]
+fn a_second_cluster_on_the_same_directory_is_refused_and_harms_nothing() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    let dev = Dev::start(&data, 1, &[]);
+    let free = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--agents", "127.0.0.1:0"];
+    let arguments = [&["dev", "--data-dir", data.to_str().unwrap()][..], &free].concat();
+    assert!(refused(&arguments, &[]).contains("another graywave dev runs on"));
+    assert_eq!(dev.api.connected(1).len(), 1);
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! Statements whose meaning shows only in a real Postgres.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Timestamp, ids::WorkerId};
+use sqlx::PgConnection;
+use store::{PoolOptions, Store, desktop, partition, worker};
+use testkit::{Submit, desktop, desktop_id, project, submit};
+
+fn now() -> Timestamp {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn worker_id(name: &str) -> WorkerId {
+    name.parse().unwrap()
+}
+
+async fn text(connection: &mut PgConnection, statement: &'static str) -> String {
+    sqlx::query_scalar(statement).fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn migrations_may_run_again_and_together() {
+    let database = testkit::database().await.unwrap();
+    let other = database.another_store().unwrap();
+    let (one, two) = tokio::join!(database.store.migrate(), other.migrate());
+    one.unwrap();
+    two.unwrap();
+}
+
+#[tokio::test]
+async fn targets_land_in_their_months_partition_and_making_partitions_again_changes_nothing() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    for _ in 0..2 {
+        partition::ensure(&mut connection, Utc::now()).await.unwrap();
+    }
+    // Its id is made now, whatever time it says.
+    submit(&database.store, Submit { targets: 3, ..Submit::default() }, now()).await.unwrap();
+    let month = Utc::now().format("target_%Y_%m").to_string();
+    assert_eq!(text(&mut connection, "SELECT DISTINCT tableoid::regclass::text FROM target").await, month);
+}
+
+#[tokio::test]
+async fn presence_is_taken_over_and_a_late_goodbye_of_the_old_worker_changes_nothing() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    let (old, new) = (worker_id("old"), worker_id("new"));
+    desktop::connected(&mut connection, &old, &[desktop(1), desktop(2)], now()).await.unwrap();
+    desktop::connected(&mut connection, &new, &[desktop(1)], now()).await.unwrap();
+    let gone = [(project(), desktop_id(1)), (project(), desktop_id(2))];
+    desktop::disconnected(&mut connection, &old, &gone, now()).await.unwrap();
+    let holders = "SELECT string_agg(desktop_id || '=' || coalesce(worker_id, '-'), ' ' ORDER BY desktop_id) FROM desktop";
+    assert_eq!(text(&mut connection, holders).await, "desktop-1=new desktop-2=-");
+    desktop::worker_gone(&mut connection, &new, now()).await.unwrap();
+    assert_eq!(text(&mut connection, holders).await, "desktop-1=- desktop-2=-");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_heard_again_is_not_forgotten_as_silent() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    let w = worker_id("w");
+    assert!(worker::heard(&mut connection, &w, "here", 1, false, now()).await.unwrap(), "new");
+    let later = now() + TimeDelta::seconds(10);
+    assert_eq!(worker::silent_since(&mut connection, later).await.unwrap(), std::slice::from_ref(&w));
+    // It is heard between the look and the deletion.
+    assert!(!worker::heard(&mut connection, &w, "here", 1, false, later).await.unwrap());
+    assert!(!worker::delete(&mut connection, &w, Some(later)).await.unwrap());
+    assert!(worker::delete(&mut connection, &w, None).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_unavailable_within_the_time_allowed() {
+    let options = PoolOptions {
+        acquire_timeout: Duration::from_millis(200),
+        ..PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing")
+    };
+    let error = Store::connect(&options).unwrap().ping().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert_eq!(domain::Error::from(error).kind, domain::ErrorKind::Unavailable);
+}
