@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(
             statement,
             "CREATE TABLE IF NOT EXISTS target_2026_12 PARTITION OF target FOR VALUES FROM \
-             ('019ad6da-0400-0000-0000-000000000000') TO ('019b767f-f400-0000-0000-000000000000')"
+             ('01a22ee6-b000-0000-0000-000000000000') TO ('01a2ce8b-d400-0000-0000-000000000000')"
         );
         assert!(create_statement("target", day, 2).unwrap().contains("target_2027_01"));
     }
