@@ -45,5 +45,8 @@ impl Connection {
 
 /// A failed call in words.
 fn explain(status: tonic::Status) -> anyhow::Error {
-    anyhow::anyhow!("{} ({})", status.message(), status.code())
+    match status.message() {
+        "" => anyhow::anyhow!("the call failed: {}", status.code()),
+        message => anyhow::anyhow!("{message}"),
+    }
 }

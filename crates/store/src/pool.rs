@@ -49,6 +49,8 @@ impl Store {
         let statement_timeout = options.statement_timeout.as_millis().to_string();
         let connect = PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
             ("statement_timeout", statement_timeout.as_str()),
+            // IF NOT EXISTS says on every start that it did nothing.
+            ("client_min_messages", "warning"),
             ("idle_in_transaction_session_timeout", "60000"),
             // A page of a million-row task is found by index; compiling its plan costs more than running it.
             ("jit", "off"),

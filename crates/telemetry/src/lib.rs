@@ -1,7 +1,7 @@
 //! Logs and traces: one line of text or JSON for each event on standard error, and spans to an OpenTelemetry
 //! collector where one is configured.
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
@@ -55,7 +55,10 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
     };
     let filter =
         EnvFilter::try_new(&filter).with_context(|| format!("telemetry.log {filter:?} is no filter"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let lines = match config.format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().boxed(),

@@ -19,7 +19,7 @@ use crate::{
 
 /// Items that wait to be reported. When the schedulers are away it fills, and agents' streams are no longer read:
 /// their results wait in their journals.
-const QUEUE: usize = 10_000;
+const QUEUE: usize = 2_000;
 
 /// What is reported.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ async fn report(worker: &Worker, client: &mut Client, group: Vec<Item>) {
                 return;
             }
             Err(status) => {
-                tracing::debug!(%status, "report failed");
+                tracing::warn!(%status, "report failed, it is sent again");
                 tokio::time::sleep(backoff.failed()).await;
             }
         }

@@ -204,7 +204,12 @@ async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
         }
     };
     if tokio::time::timeout(patience, emptied).await.is_err() {
-        tracing::warn!(targets = worker.ledger.len(), "stopping although scripts run: others take them over");
+        let reported = worker.has_reported();
+        tracing::warn!(
+            targets = worker.ledger.len(),
+            reported,
+            "stopping although something is in hand: others take it over"
+        );
     }
 }
 

@@ -115,18 +115,19 @@ async fn report_task(
     now: Timestamp,
     answer: &mut ReportAnswer,
 ) -> Result<(), Error> {
-    let Some(facts) = task::facts(connection, task_id).await? else {
-        answer
-            .refused
-            .extend(results.iter().map(|result| (task_id, result.ordinal, "no such task".to_owned())));
-        return Ok(());
-    };
     let ordinals: Vec<u32> = results
         .iter()
         .map(|result| result.ordinal)
         .chain(returned.iter().map(|target| target.ordinal))
         .collect();
     let mut waves = wave::lock_of_ordinals(connection, task_id, &ordinals).await?;
+    // After the lock: the task may just have ended.
+    let Some(facts) = task::facts(connection, task_id).await? else {
+        answer
+            .refused
+            .extend(results.iter().map(|result| (task_id, result.ordinal, "no such task".to_owned())));
+        return Ok(());
+    };
     let mut seen = HashSet::new();
     let mut fitting = Vec::new();
     for result in results {
