@@ -19,6 +19,7 @@ pub mod submission;
 pub mod tally;
 pub mod task;
 pub mod wave;
+mod words;
 
 pub use error::{Error, ErrorKind};
 

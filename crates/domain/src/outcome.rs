@@ -1,10 +1,8 @@
 //! Outcomes: how a script ended on a desktop, what counts as a failure, and the words the API has for it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::words::words;
 
 /// The one final outcome of a script on a target, and of a target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,22 +89,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
-            .ok_or_else(|| Error::invalid(format!("{:?} is not an outcome", crate::ids::shorten(text))))
-    }
-}
+words!(Outcome, "outcome");
 
 #[cfg(test)]
 mod tests {

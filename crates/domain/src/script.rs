@@ -1,11 +1,9 @@
 //! Scripts: their types, what a client may save, and the hash that names a revision.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, ids::shorten, limits};
+use crate::{Error, limits, words::words};
 
 /// What runs the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,21 +31,7 @@ impl ScriptType {
     }
 }
 
-impl fmt::Display for ScriptType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ScriptType {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            Error::invalid(format!("type {:?} is not one of POWERSHELL, BAT, SHELL", shorten(text)))
-        })
-    }
-}
+words!(ScriptType, "type");
 
 /// What each save of a script replaces: everything but its type.
 #[derive(Debug, Clone, PartialEq, Eq)]

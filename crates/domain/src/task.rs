@@ -1,8 +1,6 @@
 //! The life of a task.
 
-use std::{fmt, str::FromStr};
-
-use crate::{Error, outcome::Outcome, tally::Tally};
+use crate::{outcome::Outcome, tally::Tally, words::words};
 
 /// Where a task is in its life. The API knows fewer words: see [`TaskStatus::api_status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,22 +62,7 @@ impl TaskStatus {
     }
 }
 
-impl fmt::Display for TaskStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for TaskStatus {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| Error::invalid(format!("{:?} is not a task status", crate::ids::shorten(text))))
-    }
-}
+words!(TaskStatus, "status");
 
 /// What a task's list entry counts, over records (script x desktop), as the API has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

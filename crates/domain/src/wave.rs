@@ -1,12 +1,10 @@
 //! The life of a wave, and what follows from its results.
 
-use std::{fmt, str::FromStr};
-
 use crate::{
-    Error,
     gate::{self, GateInput, Verdict},
     limits,
     tally::Tally,
+    words::words,
 };
 
 /// Where a wave is in its life.
@@ -37,22 +35,7 @@ impl WaveStatus {
     }
 }
 
-impl fmt::Display for WaveStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for WaveStatus {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| Error::invalid(format!("{:?} is not a wave status", crate::ids::shorten(text))))
-    }
-}
+words!(WaveStatus, "status");
 
 /// A wave as its row says, under the row's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! Batches: one row for hundreds of targets; leased to a worker, fenced by an epoch, deleted when done.
 
+mod lost;
+
 use domain::{
     Timestamp,
     cut::Member,
     deadline::Deadlines,
     ids::{BatchId, DesktopId, TaskId, WorkerId},
 };
+pub use lost::{Lost, Reclaimed, expire_leases_of, orphaned, overdue, reclaim, take_overdue};
 use uuid::Uuid;
 
 use crate::{
@@ -259,91 +262,6 @@ pub async fn renew(
         .collect()
 }
 
-/// Batches whose lease ran out, or whose worker is no longer known, whoever reaps them.
-pub async fn orphaned(
-    connection: &mut Connection,
-    now: Timestamp,
-    limit: i64,
-) -> Result<Vec<(TaskId, BatchId, Vec<u32>)>, Error> {
-    let rows = sqlx::query!(
-        "SELECT task_id, batch_id, ordinals FROM batch WHERE status = 'LEASED' AND lease_until <= $1
-         UNION ALL
-         SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
-            AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
-         LIMIT $2",
-        now,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .filter_map(|row| Some((TaskId(row.task_id?), BatchId(row.batch_id?), row.ordinals?)))
-        .map(|(task_id, batch_id, ordinals)| Ok((task_id, batch_id, counts(&ordinals)?)))
-        .collect()
-}
-
-fn counts(ordinals: &[i32]) -> Result<Vec<u32>, Error> {
-    ordinals.iter().map(|&ordinal| count("batch", ordinal)).collect()
-}
-
-/// What a reclaimed batch leaves to be done.
-#[derive(Debug, Clone)]
-pub struct Reclaimed {
-    /// What its cut said; `maybe_handed` now also when it was ever leased.
-    pub terms: BatchTerms,
-    /// Its targets without a result.
-    pub members: Vec<Member>,
-}
-
-/// Takes an orphaned batch away, under the wave's lock: deletes it and says what it leaves. `None` when it is no
-/// longer orphaned.
-pub async fn reclaim(
-    connection: &mut Connection,
-    task_id: TaskId,
-    batch_id: BatchId,
-    now: Timestamp,
-) -> Result<Option<Reclaimed>, Error> {
-    let raw = sqlx::query_as!(
-        Raw,
-        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = $2
-           AND (status = 'LEASED' AND lease_until <= $3
-                OR status = 'READY' AND NOT EXISTS (
-                    SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
-        task_id.0,
-        batch_id.0,
-        now,
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = raw.map(BatchRow::try_from).transpose()? else { return Ok(None) };
-    let ordinals: Vec<u32> = row.members.iter().map(|member| member.ordinal).collect();
-    let ended = crate::record::ended(connection, task_id, &ordinals).await?;
-    let members = row.members.into_iter().filter(|member| !ended.contains(&member.ordinal)).collect();
-    let terms = BatchTerms { maybe_handed: row.terms.maybe_handed || row.epoch > 0, ..row.terms };
-    Ok(Some(Reclaimed { terms, members }))
-}
-
-/// Ends every lease of a worker now, so that the reaper takes them back without waiting.
-pub async fn expire_leases_of(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    now: Timestamp,
-) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        "UPDATE batch b SET lease_until = $2
-         FROM (SELECT task_id, batch_id FROM batch
-               WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
-               ORDER BY task_id, batch_id FOR UPDATE) AS held
-         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
-        worker_id.as_str(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}
-
 /// Counts results that name a batch, and deletes the batches that are done: all their targets have a record.
 pub async fn note_results(
     connection: &mut Connection,
@@ -437,56 +355,6 @@ pub async fn withdraw_ready(connection: &mut Connection, task_id: TaskId, wave: 
     .fetch_all(connection)
     .await?;
     sizes.into_iter().map(|size| count::<u32>("batch", size)).sum()
-}
-
-/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`.
-pub async fn overdue(
-    connection: &mut Connection,
-    now: Timestamp,
-    limit: i64,
-) -> Result<Vec<(TaskId, BatchId, Vec<u32>)>, Error> {
-    let rows = sqlx::query!(
-        "SELECT task_id, batch_id, ordinals FROM batch WHERE finish_by <= $1
-         UNION ALL
-         SELECT task_id, batch_id, ordinals FROM batch
-         WHERE status = 'READY' AND NOT maybe_handed AND deliver_by <= $1 AND finish_by > $1
-         LIMIT $2",
-        now,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .filter_map(|row| Some((TaskId(row.task_id?), BatchId(row.batch_id?), row.ordinals?)))
-        .map(|(task_id, batch_id, ordinals)| Ok((task_id, batch_id, counts(&ordinals)?)))
-        .collect()
-}
-
-/// Takes an overdue batch away, under the wave's lock. `None` when it is no longer overdue.
-pub async fn take_overdue(
-    connection: &mut Connection,
-    task_id: TaskId,
-    batch_id: BatchId,
-    now: Timestamp,
-) -> Result<Option<Reclaimed>, Error> {
-    let raw = sqlx::query_as!(
-        Raw,
-        "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
-           AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
-        task_id.0,
-        batch_id.0,
-        now,
-    )
-    .fetch_optional(connection)
-    .await?;
-    raw.map(BatchRow::try_from)
-        .transpose()?
-        .map(|row| {
-            let terms = BatchTerms { maybe_handed: row.terms.maybe_handed || row.epoch > 0, ..row.terms };
-            Ok(Reclaimed { terms, members: row.members })
-        })
-        .transpose()
 }
 
 /// Deletes what is left of a task that ended.

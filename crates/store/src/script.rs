@@ -26,6 +26,38 @@ pub struct ScriptRow {
     pub update_time: Timestamp,
 }
 
+struct Raw {
+    script_id: uuid::Uuid,
+    script_type: String,
+    revision: i32,
+    name: String,
+    description: String,
+    version: String,
+    content: String,
+    create_time: Timestamp,
+    update_time: Timestamp,
+}
+
+impl TryFrom<Raw> for ScriptRow {
+    type Error = Error;
+
+    fn try_from(raw: Raw) -> Result<Self, Error> {
+        Ok(Self {
+            script_id: ScriptId(raw.script_id),
+            script_type: word("script", &raw.script_type)?,
+            revision: raw.revision,
+            body: ScriptBody {
+                name: raw.name,
+                content: raw.content,
+                description: raw.description,
+                version: raw.version,
+            },
+            create_time: raw.create_time,
+            update_time: raw.update_time,
+        })
+    }
+}
+
 /// Filters of the list; all exact.
 #[derive(Debug, Clone, Default)]
 pub struct ScriptFilter {
@@ -137,8 +169,9 @@ pub async fn fetch(
     script_id: ScriptId,
     pinned_by: Option<domain::ids::TaskId>,
 ) -> Result<Option<ScriptRow>, Error> {
-    let row = sqlx::query!(
-        "SELECT s.script_type, r.revision, r.name, r.description, r.version, r.content, s.create_time,
+    let row = sqlx::query_as!(
+        Raw,
+        "SELECT s.script_id, s.script_type, r.revision, r.name, r.description, r.version, r.content, s.create_time,
                 r.create_time AS update_time
          FROM script s
          LEFT JOIN task_script ts ON ts.task_id = $3 AND ts.script_id = s.script_id
@@ -151,22 +184,7 @@ pub async fn fetch(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(ScriptRow {
-            script_id,
-            script_type: word("script", &row.script_type)?,
-            revision: row.revision,
-            body: ScriptBody {
-                name: row.name,
-                content: row.content,
-                description: row.description,
-                version: row.version,
-            },
-            create_time: row.create_time,
-            update_time: row.update_time,
-        })
-    })
-    .transpose()
+    row.map(ScriptRow::try_from).transpose()
 }
 
 /// The current revisions of several scripts, in no order; those that do not exist are missing.
@@ -176,32 +194,18 @@ pub async fn current(
     script_ids: &[ScriptId],
 ) -> Result<Vec<ScriptRow>, Error> {
     let ids: Vec<uuid::Uuid> = script_ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        "SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, s.create_time, s.update_time
+    let rows = sqlx::query_as!(
+        Raw,
+        r#"SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, '' AS "content!",
+                s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
-         WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL",
+         WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL"#,
         project_id.as_str(),
         &ids,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(ScriptRow {
-                script_id: ScriptId(row.script_id),
-                script_type: word("script", &row.script_type)?,
-                revision: row.revision,
-                body: ScriptBody {
-                    name: row.name,
-                    content: String::new(),
-                    description: row.description,
-                    version: row.version,
-                },
-                create_time: row.create_time,
-                update_time: row.update_time,
-            })
-        })
-        .collect()
+    rows.into_iter().map(ScriptRow::try_from).collect()
 }
 
 /// One page of scripts, newest first, without content, and how many there are in all.
@@ -226,12 +230,14 @@ pub async fn list(
     )
     .fetch_one(&mut *connection)
     .await?;
-    let rows = sqlx::query!(
-        "SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, s.create_time, s.update_time
+    let rows = sqlx::query_as!(
+        Raw,
+        r#"SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, '' AS "content!",
+                s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
            AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
-         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6",
+         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6"#,
         project_id.as_str(),
         script_id,
         name,
@@ -241,23 +247,6 @@ pub async fn list(
     )
     .fetch_all(connection)
     .await?;
-    let scripts = rows
-        .into_iter()
-        .map(|row| {
-            Ok(ScriptRow {
-                script_id: ScriptId(row.script_id),
-                script_type: word("script", &row.script_type)?,
-                revision: row.revision,
-                body: ScriptBody {
-                    name: row.name,
-                    content: String::new(),
-                    description: row.description,
-                    version: row.version,
-                },
-                create_time: row.create_time,
-                update_time: row.update_time,
-            })
-        })
-        .collect::<Result<_, Error>>()?;
+    let scripts = rows.into_iter().map(ScriptRow::try_from).collect::<Result<_, Error>>()?;
     Ok((count, scripts))
 }

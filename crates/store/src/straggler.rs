@@ -77,6 +77,34 @@ pub struct Taken {
     pub placed: Placed,
 }
 
+struct Raw {
+    ordinal: i32,
+    desktop_id: String,
+    wave: i16,
+    maybe_handed: bool,
+    deliver_by: Timestamp,
+    finish_by: Timestamp,
+    worker_id: Option<String>,
+}
+
+impl Raw {
+    fn taken(self, task_id: TaskId) -> Result<Taken, Error> {
+        Ok(Taken {
+            terms: BatchTerms {
+                task_id,
+                wave: count("straggler", self.wave)?,
+                deadlines: Deadlines { deliver_by: self.deliver_by, finish_by: self.finish_by },
+                maybe_handed: self.maybe_handed,
+            },
+            placed: Placed {
+                ordinal: count("straggler", self.ordinal)?,
+                desktop_id: text_id("straggler", self.desktop_id)?,
+                worker_id: self.worker_id.map(|id| text_id("worker", id)).transpose()?,
+            },
+        })
+    }
+}
+
 /// Takes those of the given stragglers out whose desktop is connected, under the waves' locks.
 pub async fn take_reachable(
     connection: &mut Connection,
@@ -84,34 +112,20 @@ pub async fn take_reachable(
     ordinals: &[u32],
 ) -> Result<Vec<Taken>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let rows = sqlx::query!(
-        "DELETE FROM straggler s USING desktop d, worker w
+    let rows = sqlx::query_as!(
+        Raw,
+        r#"DELETE FROM straggler s USING desktop d, worker w
          WHERE s.task_id = $1 AND s.ordinal = ANY($2)
            AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
            AND w.worker_id = d.worker_id AND NOT w.draining
-         RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.deliver_by, s.finish_by, w.worker_id",
+         RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.deliver_by, s.finish_by,
+                   w.worker_id AS "worker_id?""#,
         task_id.0,
         &ordinals,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Taken {
-                terms: BatchTerms {
-                    task_id,
-                    wave: count("straggler", row.wave)?,
-                    deadlines: Deadlines { deliver_by: row.deliver_by, finish_by: row.finish_by },
-                    maybe_handed: row.maybe_handed,
-                },
-                placed: Placed {
-                    ordinal: count("straggler", row.ordinal)?,
-                    desktop_id: text_id("straggler", row.desktop_id)?,
-                    worker_id: Some(text_id("worker", row.worker_id)?),
-                },
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| row.taken(task_id)).collect()
 }
 
 /// Tasks with stragglers past their deadline, each with those ordinals; at most `limit` stragglers.
@@ -141,33 +155,18 @@ pub async fn take_overdue(
     now: Timestamp,
 ) -> Result<Vec<Taken>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Raw,
         "DELETE FROM straggler
          WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND (NOT maybe_handed OR finish_by <= $3)
-         RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by",
+         RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by, NULL::text AS worker_id",
         task_id.0,
         &ordinals,
         now,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Taken {
-                terms: BatchTerms {
-                    task_id,
-                    wave: count("straggler", row.wave)?,
-                    deadlines: Deadlines { deliver_by: row.deliver_by, finish_by: row.finish_by },
-                    maybe_handed: row.maybe_handed,
-                },
-                placed: Placed {
-                    ordinal: count("straggler", row.ordinal)?,
-                    desktop_id: text_id("straggler", row.desktop_id)?,
-                    worker_id: None,
-                },
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| row.taken(task_id)).collect()
 }
 
 /// Takes stragglers out that have a result by now.

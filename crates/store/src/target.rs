@@ -40,6 +40,24 @@ pub async fn insert(
     Ok(())
 }
 
+struct Raw {
+    ordinal: i32,
+    desktop_id: String,
+    worker_id: Option<String>,
+}
+
+impl TryFrom<Raw> for Placed {
+    type Error = Error;
+
+    fn try_from(raw: Raw) -> Result<Self, Error> {
+        Ok(Self {
+            ordinal: count("target", raw.ordinal)?,
+            desktop_id: text_id("target", raw.desktop_id)?,
+            worker_id: raw.worker_id.map(|id| text_id("desktop", id)).transpose()?,
+        })
+    }
+}
+
 /// The next targets from an ordinal on, with the worker that holds each one's desktop. Draining workers get
 /// nothing new while they wait for what runs.
 pub async fn place(
@@ -49,7 +67,8 @@ pub async fn place(
     first_ordinal: u32,
     number: u32,
 ) -> Result<Vec<Placed>, Error> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Raw,
         r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?"
            FROM target t
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
@@ -63,15 +82,7 @@ pub async fn place(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Placed {
-                ordinal: count("target", row.ordinal)?,
-                desktop_id: text_id("target", row.desktop_id)?,
-                worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Placed::try_from).collect()
 }
 
 /// Targets that are known by id, with the worker that holds each one's desktop now.
@@ -83,7 +94,8 @@ pub async fn place_again(
 ) -> Result<Vec<Placed>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Raw,
         r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?"
            FROM unnest($2::int4[], $3::text[]) AS t (ordinal, desktop_id)
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
@@ -95,15 +107,7 @@ pub async fn place_again(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Placed {
-                ordinal: count("target", row.ordinal)?,
-                desktop_id: text_id("target", row.desktop_id)?,
-                worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Placed::try_from).collect()
 }
 
 /// The first desktops of several tasks in the order of their plans, `limit` of each; of the gray wave only, or

@@ -15,7 +15,7 @@ use domain::{
 };
 use store::{
     Error,
-    batch::{self, BatchTerms},
+    batch::{self, BatchTerms, Lost},
     record::NewRecord,
     straggler::{self, Taken},
     target, task, wave, worker,
@@ -47,19 +47,15 @@ impl Engine {
     /// Batches without a living holder are cut again by presence, with a higher epoch at the next lease.
     async fn reap_orphans(&self, now: Timestamp) -> Result<(), Error> {
         let orphans = batch::orphaned(&mut *self.store.acquire().await?, now, PER_TICK).await?;
-        for (task_id, batch_id, ordinals) in orphans {
-            self.reclaim(task_id, batch_id, &ordinals, now).await?;
+        for lost in orphans {
+            self.reclaim(&lost, now).await?;
         }
         Ok(())
     }
 
-    async fn reclaim(
-        &self,
-        task_id: TaskId,
-        batch_id: BatchId,
-        ordinals: &[u32],
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    async fn reclaim(&self, lost: &Lost, now: Timestamp) -> Result<(), Error> {
+        let Lost { task_id, batch_id, ordinals } = lost;
+        let (task_id, batch_id) = (*task_id, *batch_id);
         let mut tx = self.store.begin().await?;
         let mut waves = wave::lock_of_ordinals(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
@@ -85,8 +81,8 @@ impl Engine {
                 straggler::overdue(&mut connection, now, PER_TICK).await?,
             )
         };
-        for (task_id, batch_id, ordinals) in batches {
-            self.expire(task_id, Some(batch_id), &ordinals, now).await?;
+        for lost in batches {
+            self.expire(lost.task_id, Some(lost.batch_id), &lost.ordinals, now).await?;
         }
         for (task_id, ordinals) in stragglers {
             self.expire(task_id, None, &ordinals, now).await?;

@@ -1,0 +1,160 @@
+//! Batches that are lost: without a holder, or past a deadline.
+
+use domain::{
+    Timestamp,
+    cut::Member,
+    ids::{BatchId, TaskId, WorkerId},
+};
+use uuid::Uuid;
+
+use super::{BatchRow, BatchTerms, Raw};
+use crate::{Connection, Error, values::count};
+
+/// A lost batch, with the ordinals that tell which wave to lock.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its id.
+    pub batch_id: BatchId,
+    /// Its targets.
+    pub ordinals: Vec<u32>,
+}
+
+struct Key {
+    task_id: Uuid,
+    batch_id: Uuid,
+    ordinals: Vec<i32>,
+}
+
+impl Key {
+    fn lost(self) -> Result<Lost, Error> {
+        let ordinals =
+            self.ordinals.iter().map(|&ordinal| count("batch", ordinal)).collect::<Result<_, _>>()?;
+        Ok(Lost { task_id: TaskId(self.task_id), batch_id: BatchId(self.batch_id), ordinals })
+    }
+}
+
+/// Batches whose lease ran out, or whose worker is no longer known, whoever reaps them.
+pub async fn orphaned(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
+    let rows = sqlx::query_as!(
+        Key,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+         FROM batch WHERE status = 'LEASED' AND lease_until <= $1
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
+            AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
+         LIMIT $2"#,
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Key::lost).collect()
+}
+
+/// What a reclaimed batch leaves to be done.
+#[derive(Debug, Clone)]
+pub struct Reclaimed {
+    /// What its cut said; `maybe_handed` now also when it was ever leased.
+    pub terms: BatchTerms,
+    /// Its targets; when it was orphaned, those without a result.
+    pub members: Vec<Member>,
+}
+
+impl TryFrom<Raw> for Reclaimed {
+    type Error = Error;
+
+    fn try_from(raw: Raw) -> Result<Self, Error> {
+        let row = BatchRow::try_from(raw)?;
+        let terms = BatchTerms { maybe_handed: row.terms.maybe_handed || row.epoch > 0, ..row.terms };
+        Ok(Self { terms, members: row.members })
+    }
+}
+
+/// Takes an orphaned batch away, under the wave's lock: deletes it and says what it leaves. `None` when it is no
+/// longer orphaned.
+pub async fn reclaim(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    now: Timestamp,
+) -> Result<Option<Reclaimed>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "DELETE FROM batch b WHERE task_id = $1 AND batch_id = $2
+           AND (status = 'LEASED' AND lease_until <= $3
+                OR status = 'READY' AND NOT EXISTS (
+                    SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
+        task_id.0,
+        batch_id.0,
+        now,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(mut left) = raw.map(Reclaimed::try_from).transpose()? else { return Ok(None) };
+    let ordinals: Vec<u32> = left.members.iter().map(|member| member.ordinal).collect();
+    let ended = crate::record::ended(connection, task_id, &ordinals).await?;
+    left.members.retain(|member| !ended.contains(&member.ordinal));
+    Ok(Some(left))
+}
+
+/// Ends every lease of a worker now, so that the reaper takes them back without waiting.
+pub async fn expire_leases_of(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "UPDATE batch b SET lease_until = $2
+         FROM (SELECT task_id, batch_id FROM batch
+               WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
+               ORDER BY task_id, batch_id FOR UPDATE) AS held
+         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
+        worker_id.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`.
+pub async fn overdue(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
+    let rows = sqlx::query_as!(
+        Key,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+         FROM batch WHERE finish_by <= $1
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch
+         WHERE status = 'READY' AND NOT maybe_handed AND deliver_by <= $1 AND finish_by > $1
+         LIMIT $2"#,
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Key::lost).collect()
+}
+
+/// Takes an overdue batch away, under the wave's lock. `None` when it is no longer overdue.
+pub async fn take_overdue(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    now: Timestamp,
+) -> Result<Option<Reclaimed>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
+           AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by",
+        task_id.0,
+        batch_id.0,
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    raw.map(Reclaimed::try_from).transpose()
+}
