@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::{config::Settings, dev, roles, signals};
+use crate::{config::Settings, dev, output::print, roles, signals};
 
 /// Runs a script or a command on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, the
 /// next wave only while failures stay under gray_fail_threshold.
@@ -68,11 +67,4 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     telemetry.shutdown().await;
     outcome
-}
-
-/// Standard output is for what was asked for; everything else goes to standard error.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output is closed")
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod dev;
+mod output;
 mod roles;
 mod signals;
 

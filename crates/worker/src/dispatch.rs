@@ -8,8 +8,8 @@ use proto::{
 use crate::{
     ledger::{Held, Key},
     registry::DesktopKey,
-    report::Item,
-    run::Worker,
+    reports::Item,
+    shared::Worker,
 };
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.

@@ -23,8 +23,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     ledger::Key,
     registry::{DesktopKey, SessionId},
-    report::Item,
-    run::Worker,
+    reports::Item,
+    shared::Worker,
 };
 
 /// A connection that does not say who it is within this time is closed.

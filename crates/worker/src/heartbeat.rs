@@ -5,8 +5,8 @@ use std::time::Duration;
 use proto::scheduler::HeartbeatRequest;
 
 use crate::{
-    run::Worker,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    shared::Worker,
 };
 
 /// Pause after a heartbeat that failed.

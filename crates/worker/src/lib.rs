@@ -13,9 +13,12 @@ mod pull;
 mod registry;
 mod renew;
 mod report;
+mod reports;
 mod retry;
 mod run;
 mod scheduler;
+mod shared;
+mod tell;
 
 pub use config::Config;
 pub use run::{Error, run};

@@ -7,8 +7,8 @@ use proto::scheduler::PullRequest;
 use crate::{
     dispatch,
     retry::Backoff,
-    run::Worker,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    shared::Worker,
 };
 
 /// How long a pull waits for work at the scheduler.

@@ -4,8 +4,8 @@ use domain::limits;
 use proto::scheduler::RenewRequest;
 
 use crate::{
-    run::Worker,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    shared::Worker,
 };
 
 /// Renews three times within a lease.

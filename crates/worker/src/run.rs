@@ -1,28 +1,17 @@
 //! The worker as a whole: its parts, its start and its orderly end.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use proto::scheduler::DeregisterRequest;
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
-use uuid::Uuid;
 
 use crate::{
-    Config, gateway, heartbeat,
-    ledger::Ledger,
-    presence::{self, Presence},
-    pull,
-    registry::Registry,
-    renew,
-    report::{self, Reports},
+    Config, gateway, heartbeat, pull, renew, report,
     scheduler::{self, Client, with_deadline},
+    shared::Worker,
+    tell,
 };
 
 /// Reports on their way at once. The wave's lock takes them one by one; a second one is prepared meanwhile.
@@ -41,77 +30,6 @@ pub enum Error {
     Gateway(#[source] tonic::transport::Error),
 }
 
-/// Everything that the parts share.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) worker_id: String,
-    pub(crate) address: String,
-    pub(crate) config: Config,
-    pub(crate) registry: Registry,
-    pub(crate) ledger: Ledger,
-    pub(crate) presence: Presence,
-    pub(crate) reports: Reports,
-    pub(crate) heartbeat_now: Notify,
-    lease_ms: AtomicU32,
-    pub(crate) lease_changed: Notify,
-    draining: AtomicBool,
-    reports_in_flight: Arc<AtomicUsize>,
-}
-
-/// Counts a report for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct ReportInFlight(Arc<AtomicUsize>);
-
-impl Drop for ReportInFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Worker {
-    fn new(config: Config, address: String) -> Self {
-        Self {
-            // One id for each run: what an earlier run held is not ours.
-            worker_id: format!("worker-{}", Uuid::now_v7().simple()),
-            address,
-            config,
-            registry: Registry::default(),
-            ledger: Ledger::default(),
-            presence: Presence::default(),
-            reports: Reports::default(),
-            heartbeat_now: Notify::new(),
-            lease_ms: AtomicU32::new(30_000),
-            lease_changed: Notify::new(),
-            draining: AtomicBool::new(false),
-            reports_in_flight: Arc::default(),
-        }
-    }
-
-    /// How long leases last, as the schedulers said last.
-    pub(crate) fn lease(&self) -> Duration {
-        Duration::from_millis(u64::from(self.lease_ms.load(Ordering::Relaxed)))
-    }
-
-    pub(crate) fn set_lease_ms(&self, lease_ms: u32) {
-        if self.lease_ms.swap(lease_ms.max(1), Ordering::Relaxed) != lease_ms {
-            self.lease_changed.notify_one();
-        }
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn report_in_flight(&self) -> ReportInFlight {
-        self.reports_in_flight.fetch_add(1, Ordering::SeqCst);
-        ReportInFlight(Arc::clone(&self.reports_in_flight))
-    }
-
-    fn has_reported(&self) -> bool {
-        self.reports.is_empty() && self.reports_in_flight.load(Ordering::SeqCst) == 0
-    }
-}
-
 /// Serves agents on the listener and works for the schedulers until `stop`; then lets running scripts end for as
 /// long as the configuration says, reports, and says goodbye.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
@@ -127,7 +45,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);
-        async move { presence::run(&worker, client).await }
+        async move { tell::run(&worker, client).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);
@@ -187,8 +105,7 @@ async fn serve(worker: Arc<Worker>, listener: TcpListener, stop: CancellationTok
 
 /// Takes nothing new, sends idle agents elsewhere, and waits for what runs.
 async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
-    worker.draining.store(true, Ordering::SeqCst);
-    worker.heartbeat_now.notify_one();
+    worker.start_draining();
     pulling.shutdown().await;
     let patience = Duration::from_millis(worker.config.drain_timeout_ms);
     let emptied = async {

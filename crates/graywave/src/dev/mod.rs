@@ -22,7 +22,7 @@ use store::{PoolOptions, Store};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{commands, config::Settings, roles};
+use crate::{config::Settings, output::print, roles};
 
 /// How long the local desktops may take to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
@@ -211,7 +211,7 @@ async fn say_ready(control: &control::Control, ready: &Ready<'_>, desktops: u16)
     tokio::time::timeout(DESKTOPS_WITHIN, connected)
         .await
         .context("the local desktops did not connect")??;
-    commands::print(&format!("{}\n", serde_json::to_string(ready)?))?;
+    print(&format!("{}\n", serde_json::to_string(ready)?))?;
     tracing::info!(desktops, http = ready.http, "ready");
     std::future::pending().await
 }

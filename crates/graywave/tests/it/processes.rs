@@ -118,6 +118,12 @@ fn desktop(number: usize) -> String {
     format!("desktop-{number:02}")
 }
 
+/// Leaves a mark at its start and ends when the gate is there.
+fn gated(marks: &Path, gate: &Path) -> String {
+    let (marks, gate) = (marks.display(), gate.display());
+    format!("echo $GRAYWAVE_DESKTOP_ID >> {marks}; until [ -e {gate} ]; do sleep 0.05; done")
+}
+
 fn lines(path: &Path) -> usize {
     fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
@@ -156,11 +162,7 @@ fn a_killed_worker_costs_no_start_and_no_result() {
     let desktops = cluster.add_agents(6);
     let marks = cluster.directory.path().join("marks");
     let gate = cluster.directory.path().join("gate");
-    let command = format!(
-        "echo $GRAYWAVE_DESKTOP_ID >> {}; until [ -e {} ]; do sleep 0.05; done",
-        marks.display(),
-        gate.display()
-    );
+    let command = gated(&marks, &gate);
     let task = cluster.api.run(&command, &desktops, json!({}));
     wait_for("all starts", || (lines(&marks) == 6).then_some(()));
     cluster.workers[0].1.kill();
@@ -177,11 +179,7 @@ fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
     let desktops = cluster.add_agents(4);
     let marks = cluster.directory.path().join("marks");
     let gate = cluster.directory.path().join("gate");
-    let command = format!(
-        "echo $GRAYWAVE_DESKTOP_ID >> {}; until [ -e {} ]; do sleep 0.05; done",
-        marks.display(),
-        gate.display()
-    );
+    let command = gated(&marks, &gate);
     let task = cluster.api.run(&command, &desktops, json!({}));
     wait_for("all starts", || (lines(&marks) == 4).then_some(()));
     let stopping = std::thread::spawn({

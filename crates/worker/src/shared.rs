@@ -1,0 +1,92 @@
+//! What the worker's parts share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{Config, ledger::Ledger, presence::Presence, registry::Registry, reports::Reports};
+
+/// Everything that the parts share.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) worker_id: String,
+    pub(crate) address: String,
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) ledger: Ledger,
+    pub(crate) presence: Presence,
+    pub(crate) reports: Reports,
+    pub(crate) heartbeat_now: Notify,
+    lease_ms: AtomicU32,
+    pub(crate) lease_changed: Notify,
+    draining: AtomicBool,
+    reports_in_flight: Arc<AtomicUsize>,
+}
+
+/// Counts a report for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct ReportInFlight(Arc<AtomicUsize>);
+
+impl Drop for ReportInFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config, address: String) -> Self {
+        Self {
+            // One id for each run: what an earlier run held is not ours.
+            worker_id: format!("worker-{}", Uuid::now_v7().simple()),
+            address,
+            config,
+            registry: Registry::default(),
+            ledger: Ledger::default(),
+            presence: Presence::default(),
+            reports: Reports::default(),
+            heartbeat_now: Notify::new(),
+            lease_ms: AtomicU32::new(30_000),
+            lease_changed: Notify::new(),
+            draining: AtomicBool::new(false),
+            reports_in_flight: Arc::default(),
+        }
+    }
+
+    /// How long leases last, as the schedulers said last.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(u64::from(self.lease_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_lease_ms(&self, lease_ms: u32) {
+        if self.lease_ms.swap(lease_ms.max(1), Ordering::Relaxed) != lease_ms {
+            self.lease_changed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Takes nothing new from now on, and says so at once.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.heartbeat_now.notify_one();
+    }
+
+    pub(crate) fn report_in_flight(&self) -> ReportInFlight {
+        self.reports_in_flight.fetch_add(1, Ordering::SeqCst);
+        ReportInFlight(Arc::clone(&self.reports_in_flight))
+    }
+
+    /// Whether everything is with the schedulers.
+    pub(crate) fn has_reported(&self) -> bool {
+        self.reports.is_empty() && self.reports_in_flight.load(Ordering::SeqCst) == 0
+    }
+}

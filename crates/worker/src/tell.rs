@@ -1,0 +1,53 @@
+//! Tells the schedulers in bulk which desktops came and went.
+
+use std::time::Duration;
+
+use proto::scheduler::{DesktopKey, UpdatePresenceRequest};
+
+use crate::{
+    presence::Change,
+    retry::Backoff,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    shared::Worker,
+};
+
+/// After a change, others are waited for this long, so that a thousand agents that come at once are few calls.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Tells changes for as long as the worker runs.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    let mut backoff = Backoff::default();
+    loop {
+        let changes = worker.presence.take();
+        if changes.is_empty() {
+            worker.presence.changed().await;
+            tokio::time::sleep(GATHER).await;
+            continue;
+        }
+        let request = update(&worker.worker_id, &changes);
+        match client.update_presence(with_deadline(request, CALL_TIMEOUT)).await {
+            Ok(_) => backoff.succeeded(),
+            Err(status) => {
+                worker.presence.put_back(changes);
+                tracing::debug!(%status, "presence could not be told");
+                if status.code() == tonic::Code::FailedPrecondition {
+                    worker.heartbeat_now.notify_one();
+                }
+                tokio::time::sleep(backoff.failed()).await;
+            }
+        }
+    }
+}
+
+fn update(worker_id: &str, changes: &[Change]) -> UpdatePresenceRequest {
+    let mut request = UpdatePresenceRequest { worker_id: worker_id.to_owned(), ..Default::default() };
+    for (key, change) in changes {
+        match change {
+            Some(desktop) => request.connected.push(desktop.clone()),
+            None => request
+                .disconnected
+                .push(DesktopKey { project_id: key.project_id.clone(), desktop_id: key.desktop_id.clone() }),
+        }
+    }
+    request
+}
