@@ -1,7 +1,8 @@
 //! The service.
 
-use control::{Control, TOKEN_HEADER, TaskProgress, Tokens, WaveRow};
+use control::{Control, Credentials, TOKEN_HEADER, TaskProgress, WaveRow};
 use domain::{
+    Error, ErrorKind,
     ids::{ProjectId, TaskId},
     outcome::Outcome,
 };
@@ -17,20 +18,23 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use crate::status::failed;
 
 /// The service over the use cases, for callers with one of the tokens.
-pub fn service(control: Control, tokens: Tokens) -> AdminServiceServer<impl AdminService> {
-    AdminServiceServer::new(Service { control, tokens })
+pub fn service(control: Control, credentials: Credentials) -> AdminServiceServer<impl AdminService> {
+    AdminServiceServer::new(Service { control, credentials })
 }
 
 #[derive(Debug)]
 struct Service {
     control: Control,
-    tokens: Tokens,
+    credentials: Credentials,
 }
 
 impl Service {
     fn authenticate(&self, metadata: &MetadataMap) -> Result<ProjectId, Status> {
-        let given = metadata.get(TOKEN_HEADER).map(|value| value.as_bytes());
-        self.tokens.authenticate(given).map_err(failed)
+        let given = metadata
+            .get(TOKEN_HEADER)
+            .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "x-auth-token is missing in the metadata"))
+            .map_err(failed)?;
+        self.credentials.check_token(given.as_bytes()).map_err(failed)
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use control::{Control, Tokens};
+use control::{Control, Credentials};
 use domain::{Error, ErrorKind, limits};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -27,13 +27,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Who may call.
-    pub tokens: Tokens,
+    pub credentials: Credentials,
     /// How long one request may take.
     pub request_timeout: Duration,
 }
 
 /// The whole API.
 pub fn router(control: Control, options: &Options) -> Router {
+    let gatekeeper = auth::Gatekeeper { credentials: options.credentials.clone(), control: control.clone() };
     let project = Router::new()
         .route("/scripts", post(v2::scripts::create).get(v2::scripts::list))
         .route(
@@ -48,7 +49,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .route("/script-execution-records", get(v2::records::list))
         .route("/script-execution-records/{record_id}", get(v2::records::show))
         .route("/desktops", get(v2::desktops::list))
-        .route_layer(middleware::from_fn_with_state(options.tokens.clone(), auth::check))
+        .route_layer(middleware::from_fn_with_state(gatekeeper, auth::check))
         .layer(DefaultBodyLimit::max(limits::MAX_BODY_BYTES));
     // From the outside in: an id for the request, a span with it, panics and slowness turned into answers.
     let around = ServiceBuilder::new()

@@ -1,8 +1,13 @@
-//! Who calls: bearer tokens from the configuration, each bound to one project. The same for every adapter.
+//! Who calls: bearer tokens and access keys from the configuration, each bound to one project. The same for every
+//! adapter.
 
-use std::{str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
-use domain::{Error, ErrorKind, ids::ProjectId};
+use domain::{
+    Error, ErrorKind, Timestamp,
+    ids::ProjectId,
+    signature::{Authorization, SignedRequest},
+};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -39,36 +44,102 @@ impl FromStr for Token {
     }
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token of {}", self.project_id)
+    }
+}
+
+/// An access key with its secret key, with which the SDKs sign.
+#[derive(Clone)]
+pub struct AccessKey {
+    project_id: ProjectId,
+    access_key: String,
+    secret_key: String,
+}
+
+impl AccessKey {
+    /// A key pair of a project; the secret key has at least 16 characters.
+    pub fn new(project_id: ProjectId, access_key: &str, secret_key: &str) -> Result<Self, Error> {
+        if access_key.is_empty() || secret_key.chars().count() < MIN_TOKEN_CHARS {
+            return Err(Error::invalid(format!(
+                "an access key must not be empty, and its secret key must have at least {MIN_TOKEN_CHARS} characters"
+            )));
+        }
+        Ok(Self { project_id, access_key: access_key.to_owned(), secret_key: secret_key.to_owned() })
+    }
+}
+
+impl FromStr for AccessKey {
+    type Err = Error;
+
+    /// `project_id:access_key:secret_key`, as in the configuration.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut parts = text.splitn(3, ':');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(project_id), Some(access_key), Some(secret_key)) => {
+                Self::new(project_id.parse()?, access_key, secret_key)
+            }
+            _ => Err(Error::invalid("a key is written as project_id:access_key:secret_key")),
+        }
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKey {} of {}", self.access_key, self.project_id)
     }
 }
 
 /// All credentials. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Tokens(Arc<Vec<Token>>);
+pub struct Credentials(Arc<Known>);
 
-impl FromIterator<Token> for Tokens {
-    fn from_iter<I: IntoIterator<Item = Token>>(tokens: I) -> Self {
-        Self(Arc::new(tokens.into_iter().collect()))
-    }
+#[derive(Debug, Default)]
+struct Known {
+    tokens: Vec<Token>,
+    keys: HashMap<String, AccessKey>,
 }
 
-impl Tokens {
-    /// The project that a call's credential belongs to. Looks at every token, so that the time taken tells nothing
-    /// of which one came close.
-    pub fn authenticate(&self, given: Option<&[u8]>) -> Result<ProjectId, Error> {
-        let unauthenticated = |message: &str| Error::new(ErrorKind::Unauthenticated, message);
-        let given = given.ok_or_else(|| unauthenticated("X-Auth-Token is missing"))?;
+impl Credentials {
+    /// Those tokens and keys.
+    pub fn new(tokens: Vec<Token>, keys: Vec<AccessKey>) -> Self {
+        let keys = keys.into_iter().map(|key| (key.access_key.clone(), key)).collect();
+        Self(Arc::new(Known { tokens, keys }))
+    }
+
+    /// Whether nobody may call.
+    pub fn is_empty(&self) -> bool {
+        self.0.tokens.is_empty() && self.0.keys.is_empty()
+    }
+
+    /// The project that a token belongs to. Looks at every token, so that the time taken tells nothing of which one
+    /// came close.
+    pub fn check_token(&self, given: &[u8]) -> Result<ProjectId, Error> {
         let hash: [u8; 32] = Sha256::digest(given).into();
         let mut found = None;
-        for token in self.0.iter() {
+        for token in &self.0.tokens {
             if bool::from(token.sha256.ct_eq(&hash)) {
                 found = Some(token.project_id.clone());
             }
         }
-        found.ok_or_else(|| unauthenticated("the token in X-Auth-Token is not known"))
+        found.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the token in X-Auth-Token is not known"))
+    }
+
+    /// The project whose key signed the request.
+    pub fn check_signature(
+        &self,
+        authorization: &Authorization,
+        request: &SignedRequest<'_>,
+        now: Timestamp,
+    ) -> Result<ProjectId, Error> {
+        let key = self
+            .0
+            .keys
+            .get(&authorization.access_key)
+            .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the access key is not known"))?;
+        authorization.verify(request, &key.secret_key, now)?;
+        Ok(key.project_id.clone())
     }
 }
 
@@ -80,10 +151,9 @@ mod tests {
     fn a_token_is_known_by_its_hash_and_never_shown() {
         let token: Token = "project-1:0123456789abcdef:with-a-colon".parse().unwrap();
         assert_eq!(format!("{token:?}"), "Token of project-1");
-        let tokens: Tokens = [token].into_iter().collect();
-        assert!(tokens.authenticate(Some(b"0123456789abcdef:with-a-colon")).is_ok());
-        assert!(tokens.authenticate(Some(b"0123456789abcdef")).is_err());
-        assert!(tokens.authenticate(None).is_err());
+        let credentials = Credentials::new(vec![token], Vec::new());
+        assert!(credentials.check_token(b"0123456789abcdef:with-a-colon").is_ok());
+        assert!(credentials.check_token(b"0123456789abcdef").is_err());
     }
 
     #[test]
@@ -91,5 +161,14 @@ mod tests {
         assert!("project-1:short".parse::<Token>().is_err());
         assert!("0123456789abcdef".parse::<Token>().is_err());
         assert!(":0123456789abcdef".parse::<Token>().is_err());
+    }
+
+    #[test]
+    fn a_key_is_never_shown_and_a_shapeless_one_refused() {
+        let key: AccessKey = "project-1:AK:0123456789abcdef:with-a-colon".parse().unwrap();
+        assert_eq!(format!("{key:?}"), "AccessKey AK of project-1");
+        assert_eq!(key.secret_key, "0123456789abcdef:with-a-colon");
+        assert!("project-1:AK:short".parse::<AccessKey>().is_err());
+        assert!("project-1:0123456789abcdef".parse::<AccessKey>().is_err());
     }
 }

@@ -10,7 +10,7 @@ mod workers;
 
 use std::sync::Arc;
 
-pub use access::{TOKEN_HEADER, Token, Tokens};
+pub use access::{AccessKey, Credentials, TOKEN_HEADER, Token};
 use chrono::TimeDelta;
 pub use clock::{Clock, SystemClock};
 pub use listings::{TaskEntry, TaskProgress};
@@ -57,6 +57,11 @@ impl Control {
     /// The use cases over a database.
     pub fn new(store: Store, defaults: Defaults, clock: Arc<dyn Clock>) -> Self {
         Self { store, defaults, clock }
+    }
+
+    /// Now, as the use cases see it.
+    pub fn now(&self) -> domain::Timestamp {
+        self.clock.now()
     }
 
     /// Whether the database answers.

@@ -15,6 +15,7 @@ pub mod page;
 pub mod plan;
 pub mod record;
 pub mod script;
+pub mod signature;
 pub mod submission;
 pub mod tally;
 pub mod task;

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
-use control::{Defaults, Token, Tokens};
+use control::{AccessKey, Credentials, Defaults, Token};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
@@ -41,6 +41,8 @@ pub(crate) struct Api {
     pub(crate) listen: String,
     /// Who may call, each `project_id:token`; the token has at least 16 characters.
     pub(crate) tokens: Vec<String>,
+    /// Who may sign, each `project_id:access_key:secret_key`; the secret key has at least 16 characters.
+    pub(crate) keys: Vec<String>,
     /// How long one request may take.
     pub(crate) request_timeout_ms: u64,
 }
@@ -65,7 +67,12 @@ impl Default for Database {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: "0.0.0.0:8080".into(), tokens: Vec::new(), request_timeout_ms: 60_000 }
+        Self {
+            listen: "0.0.0.0:8080".into(),
+            tokens: Vec::new(),
+            keys: Vec::new(),
+            request_timeout_ms: 60_000,
+        }
     }
 }
 
@@ -101,6 +108,7 @@ impl Settings {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("api.tokens")
+            .with_list_parse_key("api.keys")
             .with_list_parse_key("worker.scheduler_urls");
         let mut settings: Self = builder
             .add_source(environment)
@@ -115,7 +123,7 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.tokens()?;
+        self.credentials()?;
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
         if self.database.max_connections < 2 {
@@ -142,9 +150,13 @@ impl Settings {
     }
 
     /// Who may call.
-    pub(crate) fn tokens(&self) -> anyhow::Result<Tokens> {
+    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
         let tokens = self.api.tokens.iter().map(|text| text.parse::<Token>());
-        tokens.collect::<Result<Tokens, _>>().context("api.tokens")
+        let keys = self.api.keys.iter().map(|text| text.parse::<AccessKey>());
+        Ok(Credentials::new(
+            tokens.collect::<Result<_, _>>().context("api.tokens")?,
+            keys.collect::<Result<_, _>>().context("api.keys")?,
+        ))
     }
 
     /// The limits that a task is accepted with.
@@ -202,6 +214,7 @@ mod tests {
         let wrong = |toml: &str| format!("{:#}", load(toml, &[], None).unwrap_err());
         assert!(wrong("[api]\nlisten_on = \"x\"").contains("listen_on"));
         assert!(wrong("[api]\ntokens = [\"p:short\"]").contains("16 characters"));
+        assert!(wrong("[api]\nkeys = [\"p:ak\"]").contains("project_id:access_key:secret_key"));
         assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use chrono::Utc;
-use control::{Control, SystemClock, Tokens};
+use control::{Control, Credentials, SystemClock};
 use scheduler::{Engine, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
@@ -41,24 +41,24 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
 
 /// Serves the REST API until `stop`.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let tokens = settings.tokens()?;
-    if settings.api.tokens.is_empty() {
-        tracing::warn!("api.tokens is empty: every call will be refused");
+    let credentials = settings.credentials()?;
+    if credentials.is_empty() {
+        tracing::warn!("api.tokens and api.keys are empty: every call will be refused");
     }
     let listener = bind(&settings.api.listen, "the REST API").await?;
     let control = control(settings, settings.store()?);
-    serve_api(settings, control, tokens, listener, stop).await
+    serve_api(settings, control, credentials, listener, stop).await
 }
 
 pub(crate) async fn serve_api(
     settings: &Settings,
     control: Control,
-    tokens: Tokens,
+    credentials: Credentials,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let request_timeout = Duration::from_millis(settings.api.request_timeout_ms);
-    let router = api::router(control, &api::Options { tokens, request_timeout });
+    let router = api::router(control, &api::Options { credentials, request_timeout });
     tracing::info!(address = %listener.local_addr()?, "the REST API serves");
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -74,13 +74,13 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
-    serve_scheduler(engine, control(settings, store), settings.tokens()?, listener, stop).await
+    serve_scheduler(engine, control(settings, store), settings.credentials()?, listener, stop).await
 }
 
 pub(crate) async fn serve_scheduler(
     engine: Engine,
     control: Control,
-    tokens: Tokens,
+    credentials: Credentials,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -99,7 +99,7 @@ pub(crate) async fn serve_scheduler(
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(admin::service(control, tokens))
+        .add_service(admin::service(control, credentials))
         .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use chrono::DateTime;
-use control::{Clock, Control, Defaults, Token};
+use control::{AccessKey, Clock, Control, Credentials, Defaults, Token};
 use domain::{Timestamp, ids::WorkerId};
 use scheduler::{Config, Engine};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
+pub(crate) const ACCESS_KEY: &str = "AK0123456789";
+pub(crate) const SECRET_KEY: &str = "a-secret-key-of-project-1";
 const OTHER_TOKEN: &str = "a-token-of-project-2";
 
 #[derive(Debug, Default)]
@@ -61,12 +63,13 @@ impl Harness {
         let database = testkit::database().await.unwrap();
         let control =
             Control::new(database.store.clone(), Defaults::default(), Arc::new(TestClock::default()));
-        let tokens = [
+        let tokens = vec![
             Token::new("project-1".parse().unwrap(), TOKEN).unwrap(),
             Token::new("project-2".parse().unwrap(), OTHER_TOKEN).unwrap(),
         ];
-        let options =
-            api::Options { tokens: tokens.into_iter().collect(), request_timeout: Duration::from_secs(20) };
+        let keys = vec![AccessKey::new("project-1".parse().unwrap(), ACCESS_KEY, SECRET_KEY).unwrap()];
+        let credentials = Credentials::new(tokens, keys);
+        let options = api::Options { credentials, request_timeout: Duration::from_secs(20) };
         let engine = Engine::new(database.store.clone(), Config::default());
         Self { router: api::router(control, &options), engine, database }
     }

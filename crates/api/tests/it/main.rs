@@ -8,3 +8,4 @@ mod executions;
 mod harness;
 mod records;
 mod scripts;
+mod signatures;

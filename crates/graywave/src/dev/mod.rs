@@ -12,8 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use clap::Args;
-use control::{DesktopFilter, Token, Tokens};
-use credentials::Credentials;
+use control::{AccessKey, DesktopFilter, Token};
 use domain::page::{DESKTOP_LIST, Page};
 use pgcluster::{Cluster, Durability};
 use scheduler::Engine;
@@ -60,7 +59,7 @@ struct Ready<'a> {
     grpc: String,
     agents: String,
     #[serde(flatten)]
-    credentials: &'a Credentials,
+    credentials: &'a credentials::Credentials,
 }
 
 /// The three addresses, bound before anything starts, so that a port in use is told at once.
@@ -83,7 +82,7 @@ pub(crate) async fn run(
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
         agents: roles::bind(&arguments.agents, "agents").await?,
     };
-    let credentials = Credentials::load_or_make(&data_dir.join("credentials.json"))?;
+    let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
     let cluster = start_postgres(data_dir.join("postgres")).await?;
     let store = Store::connect(&PoolOptions {
         max_connections: settings.database.max_connections,
@@ -119,15 +118,14 @@ async fn serve(
     settings: &Settings,
     listeners: Listeners,
     data_dir: &Path,
-    credentials: &Credentials,
+    credentials: &credentials::Credentials,
     store: &Store,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     roles::migrate_store(store).await?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
-    let project_id = credentials.project_id.parse()?;
-    let tokens: Tokens = [Token::new(project_id, &credentials.token)?].into_iter().collect();
+    let known = known_credentials(credentials)?;
     let control = roles::control(settings, store.clone());
     let ready = Ready {
         event: "ready",
@@ -148,15 +146,15 @@ async fn serve(
     core.spawn(roles::serve_scheduler(
         engine,
         control.clone(),
-        tokens.clone(),
+        known.clone(),
         listeners.grpc,
         stop_core.clone(),
     ));
     let mut edge = JoinSet::new();
     let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
-    edge.spawn(async move {
-        roles::serve_api(&api_settings, api_control, tokens, listeners.http, api_stop).await
-    });
+    edge.spawn(
+        async move { roles::serve_api(&api_settings, api_control, known, listeners.http, api_stop).await },
+    );
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
     let stop_agents = CancellationToken::new();
@@ -178,6 +176,12 @@ async fn serve(
     stop_core.cancel();
     while core.join_next().await.is_some() {}
     outcome
+}
+
+fn known_credentials(made: &credentials::Credentials) -> anyhow::Result<control::Credentials> {
+    let token = Token::new(made.project_id.parse()?, &made.token)?;
+    let key = AccessKey::new(made.project_id.parse()?, &made.access_key, &made.secret_key)?;
+    Ok(control::Credentials::new(vec![token], vec![key]))
 }
 
 async fn run_worker(
