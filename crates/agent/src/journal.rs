@@ -187,7 +187,8 @@ fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
     Ok((file, bytes.len() as u64))
 }
 
-/// The events of the file up to the first line that cannot be read.
+/// The events of every line that can be read. Each line stands for itself: one that follows damage is as true as one
+/// that precedes it, and to forget a start would let its script start again.
 fn read(dir: &Path) -> io::Result<Vec<Event>> {
     let path = dir.join("journal.log");
     let bytes = match fs::read(&path) {
@@ -195,20 +196,17 @@ fn read(dir: &Path) -> io::Result<Vec<Event>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let events: Vec<Event> = lines.by_ref().map_while(decode).collect();
-    // `map_while` has eaten the first bad line. One that nothing readable follows was being written when the
-    // machine stopped, and nobody acted on it.
-    if lines.any(|line| decode(line).is_some()) {
+    let lines: Vec<Option<Event>> = bytes.split_inclusive(|byte| *byte == b'\n').map(decode).collect();
+    // What only the end lacks was being written when the machine stopped, and nobody acted on it.
+    let readable_end = lines.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let damaged_lines = lines.iter().take(readable_end).filter(|line| line.is_none()).count();
+    if damaged_lines > 0 {
         let damaged = dir.join("journal.damaged");
         fs::copy(&path, &damaged)?;
         File::open(&damaged)?.sync_all()?;
-        tracing::error!(
-            copy = %damaged.display(), readable = events.len(),
-            "the journal is damaged in its middle; what follows the damage is not used"
-        );
+        tracing::error!(copy = %damaged.display(), damaged_lines, "the journal is damaged; the rest of it is used");
     }
-    Ok(events)
+    Ok(lines.into_iter().flatten().collect())
 }
 
 fn encode(event: &Event) -> io::Result<Vec<u8>> {

@@ -89,14 +89,15 @@ fn a_torn_or_corrupt_tail_is_cut_off() {
 }
 
 #[test]
-fn damage_in_the_middle_keeps_what_precedes_it_and_the_file_aside() {
+fn damage_in_the_middle_loses_its_own_line_alone_and_the_file_is_kept_aside() {
     let dir = tempfile::tempdir().unwrap();
     open(&dir).record(finished("a", ""));
     append(&dir, b"00000000 {}\n");
     append(&dir, &encode(&finished("b", "")).unwrap());
     let damaged = fs::read(log(&dir)).unwrap();
     let journal = open(&dir);
-    assert!(result(&journal, "a").is_some() && result(&journal, "b").is_none());
+    // To forget a start that can be read would let the script start again.
+    assert!(result(&journal, "a").is_some() && result(&journal, "b").is_some());
     assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), damaged);
 }
 

@@ -93,6 +93,18 @@ async fn bodies_that_are_no_json_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn an_execution_of_a_large_fleet_fits_into_its_body() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    // As many bytes as 100,000 UUIDs take; all but one desktop are unknown.
+    let ids: Vec<String> = (0..100_000).map(|number| format!("desktop-{number:029}")).collect();
+    let body = json!({"resource_ids": ids, "command": "true", "command_type": "SHELL"});
+    let (status, message) = harness.refusal(Method::POST, "/script-executions", Some(&body)).await;
+    assert_eq!(status, 404);
+    assert!(message.contains("and 99990 more"), "{message}");
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_a_503_that_says_when_to_try_again() {
     let harness = Harness::new().await;
     harness.database.store.close().await;
