@@ -171,12 +171,15 @@ CREATE TABLE batch (
     lease_until  timestamptz,
     -- An earlier lease ran out: its targets may have been handed to their agents.
     maybe_handed bool        NOT NULL,
+    -- The task was halted: agents tell what they know of these targets and start nothing.
+    answer_only  bool        NOT NULL,
     -- Results and returns named for it so far; a hint for when to look whether it is done.
     reported     int4        NOT NULL DEFAULT 0,
     deliver_by   timestamptz NOT NULL,
     finish_by    timestamptz NOT NULL,
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (task_id, batch_id),
+    CHECK (maybe_handed OR NOT answer_only),
     CHECK (cardinality(ordinals) = cardinality(desktop_ids) AND cardinality(ordinals) > 0),
     CHECK ((lease_until IS NOT NULL) = (status = 'LEASED'))
 );

@@ -86,6 +86,13 @@ impl Active {
         shared.finished.notify_one();
     }
 
+    /// Ends an order that must not start any more.
+    async fn skip(self, script_count: usize) {
+        let reason = "the task was halted before it started";
+        let skipped = |script| Record::bare(script, ScriptOutcome::Skipped, reason, now_ms());
+        self.finish((0..).take(script_count).map(skipped).collect()).await;
+    }
+
     /// Ends an order of which nothing starts.
     async fn reject(self, script_count: usize, reason: &str) {
         let now = now_ms();
@@ -130,7 +137,9 @@ impl Orders {
         if self.shared.known(&key).await {
             return Some(key);
         }
-        if order.scripts.is_empty() {
+        if order.answer_only {
+            active.skip(order.scripts.len().max(1)).await;
+        } else if order.scripts.is_empty() {
             active.reject(1, "the order has no scripts").await;
         } else if let Err(refused) = self.queue.try_send((active, order)) {
             let (active, order) = refused.into_inner();

@@ -244,6 +244,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(batch.terms.deadlines.deliver_by)),
+        answer_only: batch.answer_only,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct BatchRow {
     pub terms: BatchTerms,
     /// Grows with each lease.
     pub epoch: u32,
+    /// The task was halted: agents tell what they know and start nothing.
+    pub answer_only: bool,
     /// Its targets.
     pub members: Vec<Member>,
 }
@@ -69,6 +71,7 @@ pub async fn insert(
     connection: &mut Connection,
     terms: &BatchTerms,
     batches: &[NewBatch],
+    answer_only: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut batch_ids = Vec::new();
@@ -85,9 +88,9 @@ pub async fn insert(
     }
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
-                            deliver_by, finish_by, created_at)
+                            answer_only, deliver_by, finish_by, created_at)
          SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
-                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $4, $5, $6
+                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11, $4, $5, $6
          FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
          GROUP BY batch_id, worker_id ORDER BY min(ordinal)",
         terms.task_id.0,
@@ -100,6 +103,7 @@ pub async fn insert(
         &worker_ids,
         &ordinals,
         &desktop_ids,
+        answer_only,
     )
     .execute(connection)
     .await?;
@@ -114,6 +118,7 @@ struct Raw {
     ordinals: Vec<i32>,
     desktop_ids: Vec<String>,
     maybe_handed: bool,
+    answer_only: bool,
     deliver_by: Timestamp,
     finish_by: Timestamp,
 }
@@ -131,6 +136,7 @@ impl TryFrom<Raw> for BatchRow {
                 maybe_handed: raw.maybe_handed,
             },
             epoch: count("batch", raw.epoch)?,
+            answer_only: raw.answer_only,
             members: members(raw.ordinals, raw.desktop_ids)?,
         })
     }
@@ -175,9 +181,9 @@ pub async fn split(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
-                            deliver_by, finish_by, created_at)
+                            answer_only, deliver_by, finish_by, created_at)
          SELECT task_id, $4, wave, worker_id, ordinals[$3 + 1:], desktop_ids[$3 + 1:], status, epoch, maybe_handed,
-                deliver_by, finish_by, created_at
+                answer_only, deliver_by, finish_by, created_at
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -209,7 +215,7 @@ pub async fn lease(
         "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3
          FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
          WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
-         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.deliver_by,
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.deliver_by,
                    b.finish_by",
         &task_ids,
         &batch_ids,
@@ -310,7 +316,7 @@ pub async fn take_out(
 ) -> Result<Option<(BatchTerms, Vec<Member>)>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, deliver_by, finish_by
+        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, deliver_by, finish_by
          FROM batch WHERE task_id = $1 AND batch_id = $2 AND worker_id = $3 AND status = 'LEASED' FOR UPDATE",
         task_id.0,
         batch_id.0,
@@ -344,8 +350,16 @@ pub async fn take_out(
 }
 
 /// Withdraws a wave's batches that no worker has pulled; returns how many of their targets were certainly never
-/// handed out. Those that an earlier lease may have handed out stay: their outcome must still be learnt.
+/// handed out. Those that an earlier lease may have handed out stay, since their outcome must still be learnt; but
+/// nothing of them may start any more.
 pub async fn withdraw_ready(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<u32, Error> {
+    sqlx::query!(
+        "UPDATE batch SET answer_only = true WHERE task_id = $1 AND wave = $2 AND status = 'READY' AND maybe_handed",
+        task_id.0,
+        int2(wave),
+    )
+    .execute(&mut *connection)
+    .await?;
     let sizes = sqlx::query_scalar!(
         r#"DELETE FROM batch WHERE task_id = $1 AND wave = $2 AND status = 'READY' AND NOT maybe_handed
            RETURNING cardinality(ordinals) AS "size!""#,

@@ -14,12 +14,12 @@ use crate::{
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
-    let Batch { task_id, batch_id, epoch, wave, targets, spec, deliver_by_unix_ms, .. } = batch;
+    let Batch { task_id, batch_id, epoch, wave, targets, spec, deliver_by_unix_ms, answer_only, .. } = batch;
     let spec = spec.unwrap_or_default();
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for target in targets {
         let key = Key { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
-        let order = order(&key, wave, &spec, deliver_by_unix_ms);
+        let order = Order { answer_only, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         if !hand_out(worker, key, desktop, &batch_id, order) {
@@ -62,5 +62,6 @@ fn order(key: &Key, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Orde
         scripts: spec.scripts.clone(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms,
+        answer_only: false,
     }
 }

@@ -47,6 +47,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         scripts: scripts.iter().map(script).collect(),
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
+        answer_only: false,
     }
 }
 
@@ -130,6 +131,26 @@ async fn a_finished_order_is_sent_again_and_not_run_again() {
     assert!(rig.orders.unacked_after(0).await.is_empty());
     assert_eq!(rig.orders.accept(order(1, &[&content])).await, Some(key(1)));
     assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn an_order_that_only_asks_starts_nothing_now_or_later() {
+    let rig = rig(4);
+    let mark = rig.dir.path().join("mark");
+    let content = format!("echo x > {}", mark.display());
+    let asks = || Order { answer_only: true, ..order(1, &[&content, "true"]) };
+    let reason = "the task was halted before it started";
+    assert_eq!(rig.run(asks()).await, [row("SKIPPED", reason, ""), row("SKIPPED", reason, "")]);
+    // The order itself, if it comes late, is answered the same.
+    assert_eq!(rig.orders.accept(order(1, &[&content, "true"])).await, Some(key(1)));
+    assert!(!mark.exists());
+    // What had run is told.
+    rig.run(order(2, &["echo done"])).await;
+    assert_eq!(
+        rig.orders.accept(Order { answer_only: true, ..order(2, &["echo done"]) }).await,
+        Some(key(2))
+    );
+    assert_eq!(rig.orders.result(key(2)).await.unwrap().scripts.first().unwrap().outcome, "SUCCESS");
 }
 
 #[tokio::test]

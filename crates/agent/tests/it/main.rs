@@ -61,6 +61,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         scripts: scripts.iter().map(script).collect(),
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
+        answer_only: false,
     }
 }
 

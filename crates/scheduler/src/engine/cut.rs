@@ -4,7 +4,7 @@ use domain::{
     Timestamp,
     cut::{self, Placed},
     deadline,
-    ids::{ProjectId, TaskId},
+    ids::TaskId,
     task::TaskStatus,
     wave::WaveStatus,
 };
@@ -12,7 +12,9 @@ use store::{
     Connection, Error,
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
-    straggler, target, task, wave,
+    straggler, target, task,
+    task::TaskFacts,
+    wave,
 };
 
 use super::{Engine, fresh_batch_id};
@@ -42,7 +44,7 @@ impl Engine {
             deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
             maybe_handed: false,
         };
-        hand_to_workers(&mut tx, &facts.project_id, &terms, placed, now).await?;
+        hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
         wave::admit(&mut tx, task_id, row.wave, number).await?;
         self.store.commit(tx).await?;
         tracing::debug!(%task_id, wave = row.wave, first, number, "targets admitted");
@@ -62,16 +64,17 @@ impl Engine {
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, and wakes who waits for them.
+/// Of a task that admits no more, only what is known is asked for.
 pub(super) async fn hand_to_workers(
     connection: &mut Connection,
-    project_id: &ProjectId,
+    facts: &TaskFacts,
     terms: &BatchTerms,
     placed: Vec<Placed>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let cut = cut::cut(placed);
     if !cut.stragglers.is_empty() {
-        straggler::insert(connection, project_id, terms, &cut.stragglers).await?;
+        straggler::insert(connection, &facts.project_id, terms, &cut.stragglers).await?;
     }
     if cut.batches.is_empty() {
         return Ok(());
@@ -81,6 +84,6 @@ pub(super) async fn hand_to_workers(
         .into_iter()
         .map(|(worker_id, members)| NewBatch { batch_id: fresh_batch_id(), worker_id, members })
         .collect();
-    batch::insert(connection, terms, &batches, now).await?;
+    batch::insert(connection, terms, &batches, facts.status.admits_no_more(), now).await?;
     notify::send(connection, Wake::Ready).await
 }

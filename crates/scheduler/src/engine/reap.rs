@@ -67,7 +67,7 @@ impl Engine {
             let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
                 left.members.into_iter().map(|member| (member.ordinal, member.desktop_id)).unzip();
             let placed = target::place_again(&mut tx, &facts.project_id, &ordinals, &desktop_ids).await?;
-            hand_to_workers(&mut tx, &facts.project_id, &left.terms, placed, now).await?;
+            hand_to_workers(&mut tx, &facts, &left.terms, placed, now).await?;
         }
         self.store.commit(tx).await
     }
@@ -144,7 +144,7 @@ impl Engine {
             let taken = straggler::take_reachable(&mut tx, task_id, &ordinals).await?;
             for (terms, placed) in by_terms(taken) {
                 tracing::debug!(%task_id, targets = placed.len(), "stragglers came online");
-                hand_to_workers(&mut tx, &facts.project_id, &terms, placed, now).await?;
+                hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
             }
             self.store.commit(tx).await?;
         }

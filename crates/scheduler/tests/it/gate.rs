@@ -100,6 +100,48 @@ async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
 }
 
 #[tokio::test]
+async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..2, start()).await;
+    harness.online(&v, 2..4, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..GRAY }).await;
+    let lost = harness.lease(&w, 100, start()).await;
+    assert!(!lost[0].batch.answer_only);
+    let failing = harness.lease(&v, 100, start()).await;
+    harness.report(&v, &failing[0], Outcome::Failed, after(1)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
+
+    // The first worker is gone; its desktops come to another one.
+    harness.online(&v, 0..4, after(31)).await;
+    harness.engine.reap(after(31)).await.unwrap();
+    let again = harness.lease(&v, 100, after(31)).await;
+    assert_eq!(ordinals(&again).len(), 2);
+    assert!(again.iter().all(|leased| leased.batch.answer_only));
+    for leased in &again {
+        harness.report(&v, leased, Outcome::Skipped, after(32)).await;
+    }
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..2, start()).await;
+    harness.online(&v, 2..4, start()).await;
+    harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..GRAY }).await;
+    assert_eq!(harness.lease(&w, 100, start()).await.len(), 1);
+    let failing = harness.lease(&v, 100, start()).await;
+    harness.online(&v, 0..4, after(31)).await;
+    harness.engine.reap(after(31)).await.unwrap();
+    // Cut again for the other worker, not pulled yet; then the failures come.
+    harness.report(&v, &failing[0], Outcome::Failed, after(32)).await;
+    let again = harness.lease(&v, 100, after(32)).await;
+    assert!(!again.is_empty() && again.iter().all(|leased| leased.batch.answer_only));
+}
+
+#[tokio::test]
 async fn every_outcome_that_counts_halts() {
     for outcome in Outcome::ALL {
         let harness = Harness::new().await;
