@@ -1,16 +1,11 @@
 //! Hands a batch's targets to their agents.
 
 use proto::{
-    agent::{AttachResponse, Order, attach_response::Message},
-    scheduler::{Batch, Lease, ReturnedTarget, TaskSpec},
+    agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
+    scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
-use crate::{
-    ledger::{Held, Key},
-    registry::DesktopKey,
-    reports::Item,
-    shared::Worker,
-};
+use crate::{ledger::Held, reports::Item, shared::Worker};
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
@@ -18,7 +13,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
     let spec = spec.unwrap_or_default();
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for target in targets {
-        let key = Key { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
+        let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let order = Order { answer_only, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
@@ -37,7 +32,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
 }
 
 /// False when the order certainly did not leave.
-fn hand_out(worker: &Worker, key: Key, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
+fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
     let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
     // A permit first: what is noted as in hand must be certain to leave.
     let Ok(permit) = to_agent.try_reserve() else { return false };
@@ -55,9 +50,9 @@ fn hand_out(worker: &Worker, key: Key, desktop: DesktopKey, batch_id: &str, orde
     true
 }
 
-fn order(key: &Key, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Order {
+fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Order {
     Order {
-        key: Some(key.clone().into()),
+        key: Some(key.clone()),
         wave,
         scripts: spec.scripts.clone(),
         execution_timeout_ms: spec.execution_timeout_ms,

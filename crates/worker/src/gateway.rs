@@ -13,19 +13,14 @@ use proto::{
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
-    scheduler::TargetResult,
+    scheduler::{DesktopKey, TargetResult},
     types::Desktop,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{
-    ledger::Key,
-    registry::{DesktopKey, SessionId},
-    reports::Item,
-    shared::Worker,
-};
+use crate::{registry::SessionId, reports::Item, shared::Worker};
 
 /// A connection that does not say who it is within this time is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -138,11 +133,10 @@ async fn give_back(worker: &Worker, session: SessionId) {
 }
 
 async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult) {
-    let Some(execution) = result.key else {
+    let Some(key) = result.key else {
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;
     };
-    let key = Key::from(execution);
     let result = TargetResult {
         task_id: key.task_id.clone(),
         ordinal: key.ordinal,

@@ -7,31 +7,11 @@ use std::{
 
 use proto::{
     agent::ExecutionKey,
-    scheduler::{Lease, ReturnedTarget},
+    scheduler::{DesktopKey, Lease, ReturnedTarget},
 };
 use tokio::sync::Notify;
 
-use crate::registry::{DesktopKey, SessionId};
-
-/// A target as its agent knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) task_id: String,
-    pub(crate) ordinal: u32,
-    pub(crate) attempt: u32,
-}
-
-impl From<ExecutionKey> for Key {
-    fn from(key: ExecutionKey) -> Self {
-        Self { task_id: key.task_id, ordinal: key.ordinal, attempt: key.attempt }
-    }
-}
-
-impl From<Key> for ExecutionKey {
-    fn from(key: Key) -> Self {
-        Self { task_id: key.task_id, ordinal: key.ordinal, attempt: key.attempt }
-    }
-}
+use crate::registry::SessionId;
 
 /// A target in the worker's hands.
 #[derive(Debug, Clone)]
@@ -51,7 +31,7 @@ struct Batch {
 
 #[derive(Debug, Default)]
 struct Inner {
-    targets: HashMap<Key, Held>,
+    targets: HashMap<ExecutionKey, Held>,
     batches: HashMap<String, Batch>,
 }
 
@@ -81,7 +61,7 @@ impl Ledger {
 
     /// Notes that a target is about to be handed out. False when it is in hand already: handed out twice it would
     /// be answered twice.
-    pub(crate) fn hold(&self, key: Key, held: Held) -> bool {
+    pub(crate) fn hold(&self, key: ExecutionKey, held: Held) -> bool {
         let mut inner = self.lock();
         if inner.targets.contains_key(&key) {
             return false;
@@ -94,12 +74,12 @@ impl Ledger {
     }
 
     /// The batch that a target was handed out in, if it is in hand.
-    pub(crate) fn batch_of(&self, key: &Key) -> Option<String> {
+    pub(crate) fn batch_of(&self, key: &ExecutionKey) -> Option<String> {
         self.lock().targets.get(key).map(|held| held.batch_id.clone())
     }
 
     /// Lets targets go.
-    pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+    pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
         let mut inner = self.lock();
         for key in keys {
             if let Some(held) = inner.targets.remove(key) {
@@ -122,7 +102,7 @@ impl Ledger {
     /// begun it, and nobody will hear from them here.
     pub(crate) fn release_session(&self, session: SessionId) -> Vec<ReturnedTarget> {
         let mut inner = self.lock();
-        let keys: Vec<Key> = inner
+        let keys: Vec<ExecutionKey> = inner
             .targets
             .iter()
             .filter(|(_, held)| held.session == session)
@@ -192,8 +172,8 @@ impl Inner {
 mod tests {
     use super::*;
 
-    fn key(ordinal: u32) -> Key {
-        Key { task_id: "t".into(), ordinal, attempt: 1 }
+    fn key(ordinal: u32) -> ExecutionKey {
+        ExecutionKey { task_id: "t".into(), ordinal, attempt: 1 }
     }
 
     fn held(session: u64) -> Held {

@@ -6,10 +6,10 @@ use std::{
 };
 
 use domain::limits;
-use proto::types::Desktop;
+use proto::{scheduler::DesktopKey, types::Desktop};
 use tokio::sync::Notify;
 
-use crate::registry::{DesktopKey, Registry};
+use crate::registry::Registry;
 
 /// A desktop that came, as it is, or went.
 pub(crate) type Change = (DesktopKey, Option<Desktop>);

@@ -8,16 +8,9 @@ use std::{
     },
 };
 
-use proto::{agent::AttachResponse, types::Desktop};
+use proto::{agent::AttachResponse, scheduler::DesktopKey, types::Desktop};
 use tokio::sync::mpsc;
 use tonic::Status;
-
-/// A desktop: unique across projects only with its project.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct DesktopKey {
-    pub(crate) project_id: String,
-    pub(crate) desktop_id: String,
-}
 
 /// One connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use proto::{
-    agent::{AttachResponse, ResultAck, attach_response::Message},
-    scheduler::ReportRequest,
+    agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
+    scheduler::{DesktopKey, ReportRequest},
 };
 
 use crate::{
-    ledger::Key,
-    registry::DesktopKey,
     reports::Item,
     retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
@@ -78,10 +76,10 @@ fn is_hopeless(code: tonic::Code) -> bool {
 }
 
 /// Tells the agent, on whatever connection it has here now. An acknowledgement that is lost costs one more report.
-async fn acknowledge(worker: &Worker, key: Key, desktop: &DesktopKey) {
+async fn acknowledge(worker: &Worker, key: ExecutionKey, desktop: &DesktopKey) {
     const PATIENCE: Duration = Duration::from_millis(100);
     let Some((_, to_agent)) = worker.registry.find(desktop) else { return };
-    let ack = AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key.into()) })) };
+    let ack = AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) };
     if to_agent.send_timeout(Ok(ack), PATIENCE).await.is_err() {
         tracing::debug!(desktop_id = desktop.desktop_id, "an acknowledgement was not taken");
     }

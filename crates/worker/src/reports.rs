@@ -1,10 +1,11 @@
 //! The queue of reports.
 
 use domain::limits;
-use proto::scheduler::{ReturnedTarget, TargetResult};
+use proto::{
+    agent::ExecutionKey,
+    scheduler::{DesktopKey, ReturnedTarget, TargetResult},
+};
 use tokio::sync::{Mutex, mpsc};
-
-use crate::{ledger::Key, registry::DesktopKey};
 
 /// Items that wait to be reported. When the schedulers are away it fills, and agents' streams are no longer read:
 /// their results wait in their journals.
@@ -13,7 +14,7 @@ const QUEUE: usize = 2_000;
 /// What is reported.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Result { key: Key, desktop: DesktopKey, result: TargetResult },
+    Result { key: ExecutionKey, desktop: DesktopKey, result: TargetResult },
     Returned(ReturnedTarget),
 }
 

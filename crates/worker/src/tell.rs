@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::scheduler::{DesktopKey, UpdatePresenceRequest};
+use proto::scheduler::UpdatePresenceRequest;
 
 use crate::{
     presence::Change,
@@ -44,9 +44,7 @@ fn update(worker_id: &str, changes: &[Change]) -> UpdatePresenceRequest {
     for (key, change) in changes {
         match change {
             Some(desktop) => request.connected.push(desktop.clone()),
-            None => request
-                .disconnected
-                .push(DesktopKey { project_id: key.project_id.clone(), desktop_id: key.desktop_id.clone() }),
+            None => request.disconnected.push(key.clone()),
         }
     }
     request
