@@ -39,8 +39,22 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
+/// The lock of a data directory, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // To close it is not enough: a child between its fork and its exec has a copy of the descriptor, and with it
+        // the lock.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the data directory cannot be unlocked");
+        }
+    }
+}
+
 /// Creates what is missing, locks the directory against a second agent, and opens the journal.
-pub(crate) fn open_data_dir(dir: &Path) -> Result<(File, Journal), Error> {
+pub(crate) fn open_data_dir(dir: &Path) -> Result<(DirLock, Journal), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::DataDir { path, source }
@@ -48,11 +62,11 @@ pub(crate) fn open_data_dir(dir: &Path) -> Result<(File, Journal), Error> {
     create_private_dir(dir).map_err(failed(dir))?;
     let path = dir.join("lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
-    match lock.try_lock() {
-        Ok(()) => {}
+    let lock = match lock.try_lock() {
+        Ok(()) => DirLock(lock),
         Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
-    }
+    };
     // What an agent that was killed left there.
     let scripts = scripts_dir(dir);
     match fs::remove_dir_all(&scripts) {

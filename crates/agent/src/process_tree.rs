@@ -2,7 +2,10 @@
 
 use std::{fs, thread, time::Duration};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal},
+};
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +14,9 @@ mod tests;
 pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";
 
 const ROUNDS: usize = 100;
+/// Rounds in a row that must find nothing. One is not enough: while a process executes another program its
+/// environment reads as empty, and a script may do so over and over.
+const CLEAN_ROUNDS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kills a process group that is not yet reaped, then everything that carries the mark, until none is left; false
@@ -26,8 +32,10 @@ pub(crate) fn kill(group: Option<u32>, mark: &str) -> bool {
         tracing::debug!(%error, mark, "the process group could not be killed");
     }
     let wanted = format!("{MARK}={mark}");
+    let mut clean = 0;
     for _ in 0..ROUNDS {
-        if kill_marked(wanted.as_bytes()) == 0 {
+        clean = if kill_marked(wanted.as_bytes()) == 0 { clean + 1 } else { 0 };
+        if clean == CLEAN_ROUNDS {
             return true;
         }
         // The killed need a moment to go, and may just have forked.
@@ -47,12 +55,20 @@ fn kill_marked(wanted: &[u8]) -> usize {
             continue;
         }
         // A number may pass to another process between the look and the kill; a descriptor does not.
-        let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { continue };
+        let process = match pidfd_open(id, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => continue,
+            opened => opened,
+        };
         if !carries(id, wanted) {
             continue;
         }
         found += 1;
-        if let Err(error) = pidfd_send_signal(&process, Signal::KILL) {
+        // Where the kernel has no such descriptors, or this process no more of them, there is only the number.
+        let killed = match process {
+            Ok(process) => pidfd_send_signal(&process, Signal::KILL),
+            Err(_) => kill_process(id, Signal::KILL),
+        };
+        if let Err(error) = killed {
             tracing::debug!(%error, "a process could not be killed");
         }
     }

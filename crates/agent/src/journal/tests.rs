@@ -179,6 +179,15 @@ fn a_data_directory_is_private_and_for_one_agent() {
 }
 
 #[test]
+fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lock, _journal) = open_data_dir(dir.path()).unwrap();
+    let _of_a_child = lock.0.try_clone().unwrap();
+    drop(lock);
+    open_data_dir(dir.path()).unwrap();
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
     let error = open_data_dir(Path::new("/proc/no/such")).unwrap_err();
     assert!(error.to_string().starts_with("data directory /proc/no/such: "), "{error}");

@@ -56,6 +56,34 @@ fn kills_the_group_even_where_the_mark_was_cleared() {
     assert_eq!(gone.wait().unwrap().signal(), Some(9));
 }
 
+/// Each process is gone, or is another program, before one can look at it twice.
+#[test]
+fn kills_what_forks_and_executes_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("script.sh");
+    for (name, content) in [("exec", "exec setsid sh \"$0\""), ("fork", "setsid sh \"$0\" &")] {
+        fs::write(&file, format!("echo; {content}")).unwrap();
+        for round in 0..5 {
+            let mark = unique(&format!("{name}-{round}"));
+            let mut script = Command::new("sh")
+                .arg(&file)
+                .env(MARK, &mark)
+                .process_group(0)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut output = BufReader::new(script.stdout.take().unwrap());
+            output.read_line(&mut String::new()).unwrap();
+            assert!(kill(None, &mark));
+            // The output ends when nobody holds it any more.
+            let (closed, ended) = std::sync::mpsc::channel();
+            thread::spawn(move || closed.send(std::io::read_to_string(output).is_ok()));
+            assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true), "{mark} lives on");
+            script.wait().unwrap();
+        }
+    }
+}
+
 #[test]
 fn nothing_to_kill_is_done_at_once() {
     assert!(kill(None, &unique("nobody")));
