@@ -63,9 +63,4 @@ impl Control {
     pub fn now(&self) -> domain::Timestamp {
         self.clock.now()
     }
-
-    /// Whether the database answers.
-    pub async fn ready(&self) -> Result<(), domain::Error> {
-        Ok(self.store.ping().await?)
-    }
 }

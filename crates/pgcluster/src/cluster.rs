@@ -84,12 +84,6 @@ impl Cluster {
         self.pg_ctl(&["stop", "-m", "fast", "-w"])
     }
 
-    /// Kills the server at once, as a crash would, and starts it again on the same port.
-    pub fn crash_and_restart(&self, options: &Options) -> Result<(), Error> {
-        self.pg_ctl(&["stop", "-m", "immediate", "-w"])?;
-        self.launch(options)
-    }
-
     fn initdb(&self) -> Result<(), Error> {
         let data = self.data.to_string_lossy().into_owned();
         let arguments =

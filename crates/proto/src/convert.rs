@@ -1,24 +1,8 @@
-//! Conversions between messages and domain values. What does not fit is a [`BadMessage`], never a panic.
+//! Conversions between messages and domain values.
 
 use chrono::{DateTime, TimeZone as _, Utc};
 
 pub use domain::outcome::Outcome as ScriptOutcome;
-
-/// A message that breaks the contract of its service.
-#[derive(Debug)]
-pub struct BadMessage(pub String);
-
-impl From<BadMessage> for tonic::Status {
-    fn from(bad: BadMessage) -> Self {
-        Self::invalid_argument(bad.0)
-    }
-}
-
-impl From<domain::Error> for BadMessage {
-    fn from(error: domain::Error) -> Self {
-        Self(error.message)
-    }
-}
 
 /// A moment as Unix milliseconds; 0 stands for none.
 pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {
