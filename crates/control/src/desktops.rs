@@ -1,18 +1,22 @@
 //! Desktops as they are read.
 
-use domain::{Error, ids::ProjectId, page::Page};
-use store::desktop::{self, DesktopFilter, DesktopRow};
+use domain::{Error, access::Action, page::Page};
+use store::desktop::{self, DesktopFilter, DesktopOrder, DesktopRow};
 
-use crate::Control;
+use crate::{Caller, Control};
 
 impl Control {
-    /// One page of desktops.
+    /// One page of desktops, and how many there are in all. `action` is that of the list that is asked for.
     pub async fn list_desktops(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
+        action: Action,
         filter: &DesktopFilter,
+        order: DesktopOrder,
         page: Page,
     ) -> Result<(i64, Vec<DesktopRow>), Error> {
-        Ok(desktop::list(&mut *self.store.acquire().await?, project_id, filter, page).await?)
+        caller.check_any(action)?;
+        let mut connection = self.store.acquire().await?;
+        Ok(desktop::list(&mut connection, caller.project_id(), filter, order, page).await?)
     }
 }

@@ -1,33 +1,98 @@
 //! Submit: a returned task id means that the task, its plan and its targets are committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Error, Timestamp,
+    Error,
+    access::{Action, Resource},
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
+    limits,
     plan::{Candidate, plan},
-    submission::{ExecutionRequest, Work},
+    submission::{EXECUTION_FIELDS, ExecutionRequest, FieldNames, GROUP_FIELDS, GroupRequest, Work},
 };
 use store::{
-    Connection, desktop,
+    Connection, Tx, desktop,
+    desktop::DesktopFilter,
     notify::{self, Wake},
     script,
-    task::{self, NewTask, PinnedScript},
+    task::{self, NewTask, PinnedScript, Selection},
 };
 
-use crate::Control;
+use crate::{Caller, Control};
+
+/// Ids that an error names before it only counts.
+const NAMED: usize = 10;
+
+/// What desktops are chosen by.
+#[derive(Debug, Clone)]
+pub enum Group {
+    /// A pool, by its id.
+    Pool(String),
+    /// A tag as it was written, and what it says: all of these tags.
+    Tag(String, BTreeMap<String, String>),
+}
+
+/// What a submission goes by once its desktops are chosen.
+struct Chosen {
+    request: ExecutionRequest,
+    names: FieldNames,
+    action: Action,
+    selection: Option<Selection>,
+}
 
 impl Control {
-    /// Checks, plans and stores an execution, and wakes the schedulers with the commit.
-    pub async fn submit(&self, project_id: &ProjectId, request: ExecutionRequest) -> Result<TaskId, Error> {
-        let submission = request.check()?;
+    /// Checks, plans and stores an execution over desktops that are named, and wakes the schedulers with the commit.
+    pub async fn submit(&self, caller: &Caller, request: ExecutionRequest) -> Result<TaskId, Error> {
+        caller.check_any(Action::Execute)?;
+        let chosen =
+            Chosen { request, names: EXECUTION_FIELDS, action: Action::Execute, selection: None };
+        let mut tx = self.store.begin().await?;
+        match self.answered_before(&mut tx, caller).await? {
+            Some(answer) => answer.parse(),
+            None => self.accept(tx, caller, chosen).await,
+        }
+    }
+
+    /// As [`Self::submit`], over the desktops that a pool or a tag has at this moment.
+    pub async fn submit_to_group(
+        &self,
+        caller: &Caller,
+        group: Group,
+        mut request: GroupRequest,
+    ) -> Result<TaskId, Error> {
+        let action = match &group {
+            Group::Pool(pool_id) => {
+                caller.check(Action::ExecuteOnPool, [Resource::Pool(pool_id)])?;
+                Action::ExecuteOnPool
+            }
+            Group::Tag(..) => {
+                caller.check_any(Action::ExecuteByDesktopTag)?;
+                Action::ExecuteByDesktopTag
+            }
+        };
+        let mut tx = self.store.begin().await?;
+        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
+            return answer.parse();
+        }
+        let only = request.desktop_ids.take();
+        let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
+        let selection = Some(match group {
+            Group::Pool(pool_id) => Selection::Pool(pool_id),
+            Group::Tag(text, _) => Selection::Tag(text),
+        });
+        let chosen = Chosen { request: request.over(desktop_ids)?, names: GROUP_FIELDS, action, selection };
+        self.accept(tx, caller, chosen).await
+    }
+
+    async fn accept(&self, mut tx: Tx, caller: &Caller, chosen: Chosen) -> Result<TaskId, Error> {
+        let project_id = caller.project_id();
+        let submission = chosen.request.check(chosen.names)?;
         let timeouts = Timeouts {
             execution: submission.execution_timeout.unwrap_or(self.defaults.execution_timeout),
             delivery: self.defaults.delivery_timeout,
             grace: self.defaults.result_grace,
         };
-        let mut tx = self.store.begin().await?;
         let (scripts, command) = match &submission.work {
             Work::Scripts(ids) => (pin(&mut tx, project_id, ids).await?, None),
             Work::Command { command_type, content } => (
@@ -35,19 +100,89 @@ impl Control {
                 Some((*command_type, content.as_str())),
             ),
         };
+        check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
         let candidates = candidates(&mut tx, project_id, &submission.desktop_ids).await?;
         let plan = plan(candidates, submission.gray.as_ref(), self.clock.seed())?;
         let task_id = TaskId(self.clock.id());
-        let now: Timestamp = self.clock.now();
-        let task = NewTask { task_id, project_id, scripts: &scripts, command, timeouts, plan: &plan, now };
+        let task = NewTask {
+            task_id,
+            project_id,
+            scripts: &scripts,
+            command,
+            timeouts,
+            plan: &plan,
+            first_scripts: None,
+            attempt: 1,
+            retry_of: None,
+            selection: chosen.selection.as_ref(),
+            created_by: &caller.identity.principal,
+            now: self.clock.now(),
+        };
         task::insert(&mut tx, &task).await?;
         notify::send(&mut tx, Wake::Cut).await?;
-        self.store.commit(tx).await?;
+        self.done(tx, caller, chosen.action, &format!("task:{task_id}"), &task_id.to_string()).await?;
         tracing::info!(
             %task_id, %project_id, targets = plan.order.len(), waves = plan.waves.len(), "task accepted"
         );
         Ok(task_id)
     }
+}
+
+/// Whether the caller may run these scripts on these desktops. Holds for every call that runs something, however it
+/// chooses its desktops, so that what a policy denies on a desktop cannot be reached another way.
+pub(crate) fn check_execute(
+    caller: &Caller,
+    scripts: &[PinnedScript],
+    desktop_ids: &[&DesktopId],
+) -> Result<(), Error> {
+    for pinned in scripts {
+        match pinned.script {
+            Some((script_id, _)) => {
+                caller.check(Action::Execute, [Resource::Script(&script_id.to_string())])?;
+            }
+            None => caller.check(Action::Execute, [Resource::Command])?,
+        }
+    }
+    caller.check(Action::Execute, desktop_ids.iter().map(|id| Resource::Desktop(id.as_str())))
+}
+
+/// The desktops of a group, by id; of a pool only those that are named, if some are.
+async fn members(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    group: &Group,
+    only: Option<Vec<String>>,
+) -> Result<Vec<String>, Error> {
+    let (filter, what) = match group {
+        Group::Pool(pool_id) => (
+            DesktopFilter { pool_ids: vec![pool_id.clone()], ..DesktopFilter::default() },
+            format!("desktop pool {pool_id:?} does not exist or has no desktops"),
+        ),
+        Group::Tag(text, tags) => (
+            DesktopFilter { tags: tags.clone(), ..DesktopFilter::default() },
+            format!("no desktop has the tag {text:?}"),
+        ),
+    };
+    let limit = i64::try_from(limits::MAX_TARGETS_PER_TASK).unwrap_or(i64::MAX) + 1;
+    let found = desktop::find(connection, project_id, &filter, limit).await?;
+    if found.is_empty() {
+        return Err(Error::not_found(what));
+    }
+    let all = found.into_iter().map(|candidate| candidate.desktop_id.into_string());
+    let Some(only) = only.filter(|only| !only.is_empty()) else { return Ok(all.collect()) };
+    let all: std::collections::HashSet<String> = all.collect();
+    let strangers: Vec<&str> =
+        only.iter().filter(|id| !all.contains(*id)).map(String::as_str).collect();
+    if strangers.is_empty() {
+        return Ok(only);
+    }
+    Err(Error::invalid(format!("desktop_ids names desktops that are not in the pool: {}", first(&strangers))))
+}
+
+/// The first of a list of ids, and how many more there are.
+fn first(ids: &[&str]) -> String {
+    let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > NAMED { format!("{named} and {} more", ids.len() - NAMED) } else { named }
 }
 
 /// The current revision of each script, in the order asked for.
@@ -75,7 +210,6 @@ async fn candidates(
     project_id: &ProjectId,
     desktop_ids: &[DesktopId],
 ) -> Result<Vec<Candidate>, Error> {
-    const NAMED: usize = 10;
     let known = desktop::candidates(connection, project_id, desktop_ids).await?;
     let mut by_id: HashMap<DesktopId, Candidate> =
         known.into_iter().map(|candidate| (candidate.desktop_id.clone(), candidate)).collect();
@@ -90,8 +224,6 @@ async fn candidates(
     if unknown.is_empty() {
         return Ok(found);
     }
-    let named = unknown.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more =
-        if unknown.len() > NAMED { format!(" and {} more", unknown.len() - NAMED) } else { String::new() };
-    Err(Error::not_found(format!("resource_ids names desktops that do not exist: {named}{more}")))
+    let message = format!("resource_ids names desktops that do not exist: {}", first(&unknown));
+    Err(Error::not_found(message))
 }

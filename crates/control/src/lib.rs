@@ -1,25 +1,38 @@
-//! The use cases: each asks domain, writes through store, and knows no transport.
+//! The use cases: each checks who may, asks domain, writes through store, and knows no transport.
 
 mod access;
+mod audit;
 mod clock;
 mod desktops;
 mod executions;
 mod listings;
+mod once;
+mod retry;
 mod scripts;
+mod stop;
+mod upkeep;
 mod workers;
 
 use std::sync::Arc;
 
-pub use access::{AccessKey, Credentials, TOKEN_HEADER, Token};
+pub use access::{
+    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken, TOKEN_HEADER, Token,
+};
 use chrono::TimeDelta;
 pub use clock::{Clock, SystemClock};
+pub use executions::Group;
 pub use listings::{TaskEntry, TaskProgress};
+pub use stop::StopMode;
 use store::Store;
 pub use store::{
-    desktop::{DesktopFilter, DesktopRow},
+    audit::{AuditFilter, EntryRow},
+    credential::CredentialRow,
+    desktop::{DesktopFilter, DesktopOrder, DesktopRow},
+    project::{PrincipalRow, ProjectRow},
     record::{RecordFilter, RecordRow},
     script::{ScriptFilter, ScriptRow},
-    task::{PinnedScript, TaskFilter, TaskRow},
+    target::ListedTarget,
+    task::{PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
     wave::WaveRow,
     worker::WorkerRow,
 };
@@ -51,12 +64,13 @@ pub struct Control {
     store: Store,
     defaults: Defaults,
     clock: Arc<dyn Clock>,
+    access: Access,
 }
 
 impl Control {
     /// The use cases over a database.
-    pub fn new(store: Store, defaults: Defaults, clock: Arc<dyn Clock>) -> Self {
-        Self { store, defaults, clock }
+    pub fn new(store: Store, defaults: Defaults, clock: Arc<dyn Clock>, access: Access) -> Self {
+        Self { store, defaults, clock, access }
     }
 
     /// Now, as the use cases see it.

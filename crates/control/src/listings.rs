@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use domain::{
     Error,
-    ids::{ProjectId, TaskId},
+    access::{Action, Resource},
+    ids::TaskId,
     page::Page,
     record::RecordId,
     tally::Tally,
@@ -13,13 +14,15 @@ use domain::{
 use store::{
     Connection, record,
     record::{RecordFilter, RecordRow},
-    target, task,
+    target,
+    target::ListedTarget,
+    task,
     task::{PinnedScript, TaskFilter, TaskRow},
     wave,
     wave::WaveRow,
 };
 
-use crate::Control;
+use crate::{Caller, Control};
 
 /// Ids shown of one task in a list, which stays small that way.
 const SHOWN_IDS: i64 = 1_000;
@@ -44,53 +47,144 @@ pub struct TaskEntry {
 pub struct TaskProgress {
     /// The task.
     pub task: TaskRow,
+    /// What it runs.
+    pub scripts: Vec<PinnedScript>,
     /// All of its waves.
     pub waves: Vec<WaveRow>,
+    /// Over records.
+    pub counts: RecordCounts,
 }
 
 impl Control {
-    /// One page of tasks.
+    /// One page of tasks, and how many there are in all.
     pub async fn list_tasks(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         filter: &TaskFilter,
         page: Page,
     ) -> Result<(i64, Vec<TaskEntry>), Error> {
+        caller.check_any(Action::ListTasks)?;
         let mut connection = self.store.acquire().await?;
-        let (count, tasks) = task::list(&mut connection, project_id, filter, page).await?;
+        let (count, tasks) = task::list(&mut connection, caller.project_id(), filter, page).await?;
         Ok((count, entries(&mut connection, tasks).await?))
     }
 
-    /// One task with its waves.
-    pub async fn task_progress(
+    /// One page of the tasks that were given a pool, and how many there are in all.
+    pub async fn list_pool_tasks(
         &self,
-        project_id: &ProjectId,
-        task_id: TaskId,
-    ) -> Result<TaskProgress, Error> {
+        caller: &Caller,
+        filter: TaskFilter,
+        page: Page,
+    ) -> Result<(i64, Vec<TaskEntry>), Error> {
+        caller.check_any(Action::ListPoolTasks)?;
+        let filter = TaskFilter { has_pool: Some(true), ..filter };
         let mut connection = self.store.acquire().await?;
-        let task = task::fetch(&mut connection, project_id, task_id)
-            .await?
-            .ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))?;
-        let waves = wave::list(&mut connection, &[task_id]).await?;
-        Ok(TaskProgress { task, waves: waves.into_iter().map(|(_, wave)| wave).collect() })
+        let (count, tasks) = task::list(&mut connection, caller.project_id(), &filter, page).await?;
+        Ok((count, entries(&mut connection, tasks).await?))
     }
 
-    /// One page of records.
+    /// One task with its waves and what it runs.
+    pub async fn show_task(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
+        check_task(caller, task_id)?;
+        let mut connection = self.store.acquire().await?;
+        let task = task::fetch(&mut connection, caller.project_id(), task_id)
+            .await?
+            .ok_or_else(|| missing(task_id))?;
+        let mut found = progress(&mut connection, vec![task]).await?;
+        found.pop().ok_or_else(|| missing(task_id))
+    }
+
+    /// Tasks with their waves, newest first, from behind `filter.before` on.
+    pub async fn page_tasks(
+        &self,
+        caller: &Caller,
+        filter: &TaskFilter,
+        limit: i64,
+    ) -> Result<Vec<TaskProgress>, Error> {
+        caller.check_any(Action::ListTasks)?;
+        let mut connection = self.store.acquire().await?;
+        let tasks = task::page(&mut connection, caller.project_id(), filter, limit).await?;
+        progress(&mut connection, tasks).await
+    }
+
+    /// Targets of a task in the order of its plan, from behind an ordinal on.
+    pub async fn page_targets(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        after: Option<u32>,
+        limit: i64,
+    ) -> Result<Vec<ListedTarget>, Error> {
+        check_task(caller, task_id)?;
+        let mut connection = self.store.acquire().await?;
+        if task::fetch(&mut connection, caller.project_id(), task_id).await?.is_none() {
+            return Err(missing(task_id));
+        }
+        Ok(target::page(&mut connection, task_id, after, limit).await?)
+    }
+
+    /// One page of records, and how many there are in all.
     pub async fn list_records(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         filter: &RecordFilter,
         page: Page,
     ) -> Result<(i64, Vec<RecordRow>), Error> {
-        Ok(record::list(&mut *self.store.acquire().await?, project_id, filter, page).await?)
+        caller.check_any(Action::ListRecords)?;
+        Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
+    }
+
+    /// Records of one task in the order of its plan, from behind `filter.after` on.
+    pub async fn page_records(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<RecordRow>, Error> {
+        caller.check_any(Action::ListRecords)?;
+        let mut connection = self.store.acquire().await?;
+        if task::fetch(&mut connection, caller.project_id(), task_id).await?.is_none() {
+            return Err(missing(task_id));
+        }
+        let filter = RecordFilter { task_id: Some(task_id), ..filter };
+        Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
     }
 
     /// One record with its output.
-    pub async fn show_record(&self, project_id: &ProjectId, record_id: RecordId) -> Result<RecordRow, Error> {
-        record::fetch(&mut *self.store.acquire().await?, project_id, record_id)
+    pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
+        caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
+        record::fetch(&mut *self.store.acquire().await?, caller.project_id(), record_id)
             .await?
             .ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))
     }
+}
+
+fn missing(task_id: TaskId) -> Error {
+    Error::not_found(format!("task {task_id} does not exist"))
+}
+
+fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {
+    caller.check(Action::GetTask, [Resource::Task(&task_id.to_string())])
+}
+
+/// Adds waves and scripts to tasks, with a bounded number of statements.
+async fn progress(connection: &mut Connection, tasks: Vec<TaskRow>) -> Result<Vec<TaskProgress>, Error> {
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.task_id).collect();
+    let mut scripts = task::pinned_scripts(connection, &ids).await?;
+    let mut waves = by_task(wave::list(connection, &ids).await?);
+    Ok(tasks
+        .into_iter()
+        .map(|task| {
+            let waves = waves.remove(&task.task_id).unwrap_or_default();
+            TaskProgress {
+                scripts: scripts.remove(&task.task_id).unwrap_or_default(),
+                counts: counts(&task, &waves),
+                waves,
+                task,
+            }
+        })
+        .collect())
 }
 
 /// Fills a page of tasks with a bounded number of statements, however many tasks it has.

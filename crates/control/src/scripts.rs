@@ -2,52 +2,69 @@
 
 use domain::{
     Error,
-    ids::{ProjectId, ScriptId, TaskId},
+    access::{Action, Resource},
+    ids::{ScriptId, TaskId},
     page::Page,
     script::{ScriptBody, ScriptType},
 };
 use store::script::{self, ScriptFilter, ScriptRow};
 
-use crate::Control;
+use crate::{Caller, Control};
 
 fn missing(script_id: ScriptId) -> Error {
     Error::not_found(format!("script {script_id} does not exist"))
+}
+
+fn check(caller: &Caller, action: Action, script_id: ScriptId) -> Result<(), Error> {
+    caller.check(action, [Resource::Script(&script_id.to_string())])
+}
+
+fn name(script_id: ScriptId) -> String {
+    format!("script:{script_id}")
 }
 
 impl Control {
     /// Saves a new script.
     pub async fn create_script(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         script_type: ScriptType,
         body: &ScriptBody,
     ) -> Result<ScriptId, Error> {
-        let script_id = ScriptId(self.clock.id());
+        caller.check_any(Action::CreateScript)?;
         let mut tx = self.store.begin().await?;
-        script::insert(&mut tx, project_id, script_id, script_type, body, self.clock.now()).await?;
-        self.store.commit(tx).await?;
+        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
+            return answer.parse();
+        }
+        let script_id = ScriptId(self.clock.id());
+        let now = self.clock.now();
+        script::insert(&mut tx, caller.project_id(), script_id, script_type, body, now).await?;
+        self.done(tx, caller, Action::CreateScript, &name(script_id), &script_id.to_string()).await?;
         Ok(script_id)
     }
 
-    /// One page of scripts.
+    /// One page of scripts, and how many there are in all.
     pub async fn list_scripts(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         filter: &ScriptFilter,
         page: Page,
     ) -> Result<(i64, Vec<ScriptRow>), Error> {
-        Ok(script::list(&mut *self.store.acquire().await?, project_id, filter, page).await?)
+        caller.check_any(Action::ListScripts)?;
+        Ok(script::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
     /// One script with its content; as a task ran it, when one is named.
     pub async fn show_script(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         script_id: ScriptId,
         task_id: Option<TaskId>,
     ) -> Result<ScriptRow, Error> {
+        check(caller, Action::GetScript, script_id)?;
         let mut connection = self.store.acquire().await?;
-        script::fetch(&mut connection, project_id, script_id, task_id).await?.ok_or_else(|| match task_id {
+        let found = script::fetch(&mut connection, caller.project_id(), script_id, task_id).await?;
+        found.ok_or_else(|| match task_id {
             Some(task_id) => Error::not_found(format!("task {task_id} did not run a script {script_id}")),
             None => missing(script_id),
         })
@@ -56,24 +73,25 @@ impl Control {
     /// Saves a new revision; the type stays.
     pub async fn update_script(
         &self,
-        project_id: &ProjectId,
+        caller: &Caller,
         script_id: ScriptId,
         body: &ScriptBody,
     ) -> Result<(), Error> {
+        check(caller, Action::PutScript, script_id)?;
         let mut tx = self.store.begin().await?;
-        if !script::update(&mut tx, project_id, script_id, body, self.clock.now()).await? {
+        if !script::update(&mut tx, caller.project_id(), script_id, body, self.clock.now()).await? {
             return Err(missing(script_id));
         }
-        Ok(self.store.commit(tx).await?)
+        self.done(tx, caller, Action::PutScript, &name(script_id), "").await
     }
 
     /// Deletes a script. Tasks that pinned it keep its revisions.
-    pub async fn delete_script(&self, project_id: &ProjectId, script_id: ScriptId) -> Result<(), Error> {
-        let now = self.clock.now();
-        if script::delete(&mut *self.store.acquire().await?, project_id, script_id, now).await? {
-            Ok(())
-        } else {
-            Err(missing(script_id))
+    pub async fn delete_script(&self, caller: &Caller, script_id: ScriptId) -> Result<(), Error> {
+        check(caller, Action::DeleteScript, script_id)?;
+        let mut tx = self.store.begin().await?;
+        if !script::delete(&mut tx, caller.project_id(), script_id, self.clock.now()).await? {
+            return Err(missing(script_id));
         }
+        self.done(tx, caller, Action::DeleteScript, &name(script_id), "").await
     }
 }

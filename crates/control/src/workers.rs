@@ -1,13 +1,14 @@
 //! Workers as they are read.
 
-use domain::Error;
+use domain::{Error, access::Action};
 use store::worker::{self, WorkerRow};
 
-use crate::Control;
+use crate::{Caller, Control};
 
 impl Control {
-    /// All workers.
-    pub async fn list_workers(&self) -> Result<Vec<WorkerRow>, Error> {
+    /// All workers: they serve every project.
+    pub async fn list_workers(&self, caller: &Caller) -> Result<Vec<WorkerRow>, Error> {
+        caller.check_any(Action::ListWorkers)?;
         Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 }

@@ -16,6 +16,10 @@ pub enum ErrorKind {
     NotFound,
     /// It contradicts the present state.
     Conflict,
+    /// Its idempotency key was used for another request.
+    KeyReused,
+    /// The caller asks too often; repeating it later helps.
+    TooMany,
     /// Something that we need does not answer; repeating it later helps.
     Unavailable,
     /// A fault of ours.
@@ -24,12 +28,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tests that compare the adapters' tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Invalid,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::Conflict,
+        Self::KeyReused,
+        Self::TooMany,
         Self::Unavailable,
         Self::Internal,
     ];

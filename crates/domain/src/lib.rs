@@ -3,6 +3,7 @@
 //! No runtime, no database, no network; time, ids and randomness come in as values, so that every decision can
 //! be replayed. The words are those of `ARCHITECTURE.md`.
 
+pub mod access;
 pub mod cut;
 pub mod deadline;
 pub mod desktop;
@@ -14,6 +15,7 @@ pub mod outcome;
 pub mod page;
 pub mod plan;
 pub mod record;
+pub mod retry;
 pub mod script;
 pub mod signature;
 pub mod submission;

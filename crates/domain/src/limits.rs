@@ -17,6 +17,17 @@ pub const MAX_TARGETS_PER_TASK: usize = 1_000_000;
 /// `execution_timeout` of the API, minutes (0..600; 0 means the default).
 pub const MAX_EXECUTION_TIMEOUT_MINUTES: i64 = 600;
 
+/// `gray_count`, ids and threshold of the calls by tag and pool (0..1000 and 1..1000).
+pub const MAX_GROUP_GRAY: i64 = 1_000;
+/// `execution_timeout` of the calls by tag and pool when it is left out, minutes.
+pub const GROUP_TIMEOUT_MINUTES: i64 = 1;
+/// Bytes of a policy's document (the published limit is 6,144 characters without blanks; this one is for all of it).
+pub const MAX_POLICY_BYTES: usize = 16 << 10;
+/// Policies bound to one principal.
+pub const MAX_POLICIES_PER_PRINCIPAL: usize = 20;
+/// Characters of an `Idempotency-Key`.
+pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
+
 /// Targets in one batch: the unit a worker pulls, and the array in one row.
 pub const MAX_TARGETS_PER_BATCH: usize = 500;
 /// Targets cut in one transaction.
@@ -29,6 +40,8 @@ pub const SOFT_REPORT_BYTES: usize = 4 << 20;
 pub const MAX_DESKTOPS_PER_PRESENCE_UPDATE: usize = 1_000;
 /// Leases in one renewal.
 pub const MAX_LEASES_PER_RENEWAL: usize = 1_000;
+/// Targets in one message about what is to be stopped; the rest follows when these have ended.
+pub const MAX_STOPS_PER_MESSAGE: u32 = 10_000;
 /// Targets that one worker may hold at once.
 pub const MAX_WORKER_CAPACITY: u32 = 100_000;
 

@@ -51,6 +51,10 @@ pub enum Place {
     Queued,
     /// In a batch that a worker holds.
     Leased,
+    /// In no batch yet, and this script of it is to be stopped when its turn comes.
+    Stopped,
+    /// In no batch yet, and a script before this one is to be stopped.
+    BehindStopped,
 }
 
 /// A record's status in the API and the outcome behind it.
@@ -71,6 +75,8 @@ impl RecordStatus {
             (Some(outcome), _) => Self::Ended(outcome),
             (None, Place::Leased) if !task.is_ended() => Self::Running,
             (None, Place::Queued) if !task.is_ended() => Self::Waiting,
+            (None, Place::Stopped) if !task.admits_no_more() => Self::Ended(Outcome::Stopped),
+            (None, Place::BehindStopped) if !task.admits_no_more() => Self::Ended(Outcome::Skipped),
             (None, _) if task.admits_no_more() => Self::Ended(Outcome::Skipped),
             (None, _) => Self::Waiting,
         }
@@ -86,8 +92,12 @@ impl RecordStatus {
     }
 }
 
+/// What a record says of itself whose script succeeded in the task that this one is a retry of.
+pub const DONE_EARLIER_REASON: &str = "succeeded in the task that this one retries; not run again";
+/// What a record says of itself that a person stopped before anything of its target started.
+pub const NOT_STARTED_REASON: &str = "never started: it was stopped before its turn";
 /// What a record that was never stored says of itself.
-pub const SKIPPED_REASON: &str = "never started: the task was halted before its turn";
+pub const SKIPPED_REASON: &str = "never started: the task was halted or stopped before its turn";
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_not_stored_is_derived() {
-        use TaskStatus::{Halted, Halting, Running, Waiting};
+        use TaskStatus::{Halted, Halting, Running, Stopped, Stopping, Waiting};
         let skipped = RecordStatus::Ended(Outcome::Skipped);
         let table = [
             (None, Place::Nowhere, Waiting, RecordStatus::Waiting),
@@ -124,6 +134,12 @@ mod tests {
             (None, Place::Nowhere, Halted, skipped),
             // A batch row that outlives its task says nothing any more.
             (None, Place::Leased, Halted, skipped),
+            (None, Place::Leased, Stopping, RecordStatus::Running),
+            (None, Place::Nowhere, Stopped, skipped),
+            // Stopped one by one before its turn came, unless its turn will never come.
+            (None, Place::Stopped, Running, RecordStatus::Ended(Outcome::Stopped)),
+            (None, Place::BehindStopped, Running, skipped),
+            (None, Place::Stopped, Halted, skipped),
             (Some(Outcome::Unknown), Place::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),
         ];
         for (stored, place, task, expected) in table {

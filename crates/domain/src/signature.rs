@@ -53,6 +53,11 @@ fn unauthenticated(message: impl Into<String>) -> Error {
 }
 
 impl Authorization {
+    /// The signature as it was sent.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// Reads `SDK-HMAC-SHA256 Access=.., SignedHeaders=a;b, Signature=hex`.
     pub fn parse(header: &str) -> Result<Self, Error> {
         let bad = || {

@@ -6,11 +6,27 @@ use chrono::TimeDelta;
 
 use crate::{
     Error, ErrorKind,
-    ids::{DesktopId, ScriptId},
+    ids::{DesktopId, ScriptId, TaskId},
     limits,
     plan::Gray,
+    record::RecordId,
     script::{ScriptType, check_content},
 };
+
+/// What a call names the fields whose names differ between the calls, for errors that the client understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldNames {
+    desktops: &'static str,
+    gray_ids: &'static str,
+    command: &'static str,
+}
+
+/// The names of ExecuteScriptOrCommand.
+pub const EXECUTION_FIELDS: FieldNames =
+    FieldNames { desktops: "resource_ids", gray_ids: "gray_resource_ids", command: "command" };
+/// The names of the calls that choose desktops by tag or pool.
+pub const GROUP_FIELDS: FieldNames =
+    FieldNames { desktops: "desktop_ids", gray_ids: "gray_desktop_ids", command: "command_content" };
 
 /// The body of an execution request as it came, every field optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,29 +80,30 @@ pub struct Submission {
 
 impl ExecutionRequest {
     /// Checks the request by itself. An id given twice counts once.
-    pub fn check(self) -> Result<Submission, Error> {
+    pub fn check(self, names: FieldNames) -> Result<Submission, Error> {
         if let Some(kind) = self.resource_type.as_deref()
             && kind != "DESKTOP"
         {
             return Err(Error::invalid("resource_type must be DESKTOP"));
         }
-        let work = check_work(self.script_ids, self.command, self.command_type)?;
-        let desktop_ids: Vec<DesktopId> = distinct("resource_ids", self.resource_ids.unwrap_or_default())?;
+        let work = check_work(self.script_ids, self.command, self.command_type, names.command)?;
+        let desktop_ids: Vec<DesktopId> = distinct(names.desktops, self.resource_ids.unwrap_or_default())?;
         if desktop_ids.is_empty() {
-            return Err(Error::invalid("resource_ids is required: name at least one desktop"));
+            return Err(Error::invalid(format!("{} is required: name at least one desktop", names.desktops)));
         }
         if desktop_ids.len() > limits::MAX_TARGETS_PER_TASK {
             return Err(Error::invalid(format!(
-                "resource_ids names {} desktops: at most {} are allowed",
+                "{} names {} desktops: at most {} are allowed",
+                names.desktops,
                 desktop_ids.len(),
                 limits::MAX_TARGETS_PER_TASK
             )));
         }
         let gray_ids: Vec<DesktopId> =
-            distinct("gray_resource_ids", self.gray_resource_ids.unwrap_or_default())?;
-        let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold)?;
+            distinct(names.gray_ids, self.gray_resource_ids.unwrap_or_default())?;
+        let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold, names)?;
         if let Some(gray) = &gray {
-            check_gray_fits(gray, &desktop_ids)?;
+            check_gray_fits(gray, &desktop_ids, names)?;
         }
         Ok(Submission { desktop_ids, work, gray, execution_timeout: check_timeout(self.execution_timeout)? })
     }
@@ -96,17 +113,18 @@ fn check_work(
     script_ids: Option<Vec<String>>,
     command: Option<String>,
     command_type: Option<String>,
+    command_name: &str,
 ) -> Result<Work, Error> {
     // An id that cannot be ours is one that does not exist.
     let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())
         .map_err(|error| Error { kind: ErrorKind::NotFound, ..error })?;
     match (script_ids.is_empty(), command) {
-        (true, None) => Err(Error::invalid("one of script_ids and command is required")),
+        (true, None) => Err(Error::invalid(format!("one of script_ids and {command_name} is required"))),
         (false, Some(_)) => {
-            Err(Error::invalid("script_ids and command exclude each other: give one of them"))
+            Err(Error::invalid(format!("script_ids and {command_name} exclude each other: give one of them")))
         }
         (false, None) if command_type.is_some() => {
-            Err(Error::invalid("command_type goes with command: a script has its own type"))
+            Err(Error::invalid(format!("command_type goes with {command_name}: a script has its own type")))
         }
         (false, None) if script_ids.len() > limits::MAX_SCRIPTS_PER_TASK => Err(Error::invalid(format!(
             "script_ids names {} scripts: at most {} are allowed",
@@ -115,10 +133,12 @@ fn check_work(
         ))),
         (false, None) => Ok(Work::Scripts(script_ids)),
         (true, Some(content)) => {
-            check_content("command", &content)?;
+            check_content(command_name, &content)?;
             let command_type = command_type
                 .ok_or_else(|| {
-                    Error::invalid("command_type is required with command: POWERSHELL, BAT or SHELL")
+                    Error::invalid(format!(
+                        "command_type is required with {command_name}: POWERSHELL, BAT or SHELL"
+                    ))
                 })?
                 .parse()?;
             Ok(Work::Command { command_type, content })
@@ -132,6 +152,7 @@ fn check_gray(
     count: Option<i64>,
     ids: Vec<DesktopId>,
     threshold: Option<i64>,
+    names: FieldNames,
 ) -> Result<Option<Gray>, Error> {
     let count = match count {
         None if ids.is_empty() => None,
@@ -145,7 +166,10 @@ fn check_gray(
     let Some(count) = count else {
         return match threshold {
             None => Ok(None),
-            Some(_) => Err(Error::invalid("gray_fail_threshold needs gray_count or gray_resource_ids")),
+            Some(_) => Err(Error::invalid(format!(
+                "gray_fail_threshold needs gray_count or {}",
+                names.gray_ids
+            ))),
         };
     };
     let threshold = match threshold {
@@ -167,10 +191,10 @@ fn check_gray(
 }
 
 /// Named gray desktops are part of the fleet, and the gray wave is no larger than it.
-fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> {
+fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId], names: FieldNames) -> Result<(), Error> {
     if gray.count as usize > desktop_ids.len() {
         return Err(Error::invalid(format!(
-            "gray_count {} is larger than the number of desktops in resource_ids, {}",
+            "gray_count {} is larger than the number of desktops, {}",
             gray.count,
             desktop_ids.len()
         )));
@@ -179,7 +203,8 @@ fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> 
         if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
     match gray.ids.iter().find(|id| !fleet.contains(id)) {
         Some(id) => {
-            Err(Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids")))
+            let chosen = if names == EXECUTION_FIELDS { "in resource_ids" } else { "among the desktops chosen" };
+            Err(Error::invalid(format!("{} names {id}, which is not {chosen}", names.gray_ids)))
         }
         None => Ok(()),
     }
@@ -214,6 +239,95 @@ where
         }
     }
     Ok(ids)
+}
+
+/// The body of a call that chooses desktops by tag or pool, as it came, every field optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupRequest {
+    /// Of a pool: only these of its desktops.
+    pub desktop_ids: Option<Vec<String>>,
+    /// Scripts to run, in this order.
+    pub script_ids: Option<Vec<String>>,
+    /// A command instead of scripts.
+    pub command_content: Option<String>,
+    /// What runs the command.
+    pub command_type: Option<String>,
+    /// Size of the gray wave, 0 to 1,000.
+    pub gray_count: Option<i64>,
+    /// Members of the gray wave, at most 1,000.
+    pub gray_desktop_ids: Option<Vec<String>>,
+    /// Failures of the gray wave at which the next one is not started, 1 to 1,000.
+    pub gray_fail_threshold: Option<i64>,
+    /// Minutes, 1 to 600; 1 when it is left out.
+    pub execution_timeout: Option<i64>,
+}
+
+impl GroupRequest {
+    /// Checks the published ranges, which are narrower than those of the sister call, and makes its request over the
+    /// desktops that the group has.
+    pub fn over(self, desktop_ids: Vec<String>) -> Result<ExecutionRequest, Error> {
+        let in_range = |name: &str, value: Option<i64>, low: i64, high: i64| match value {
+            Some(value) if !(low..=high).contains(&value) => {
+                Err(Error::invalid(format!("{name} {value} is out of range: {low} to {high}")))
+            }
+            _ => Ok(()),
+        };
+        in_range("gray_count", self.gray_count, 0, limits::MAX_GROUP_GRAY)?;
+        in_range("gray_fail_threshold", self.gray_fail_threshold, 1, limits::MAX_GROUP_GRAY)?;
+        in_range("execution_timeout", self.execution_timeout, 1, limits::MAX_EXECUTION_TIMEOUT_MINUTES)?;
+        let gray_ids = self.gray_desktop_ids.as_ref().map_or(0, Vec::len);
+        if i64::try_from(gray_ids).unwrap_or(i64::MAX) > limits::MAX_GROUP_GRAY {
+            return Err(Error::invalid(format!(
+                "gray_desktop_ids names {gray_ids} desktops: at most {} are allowed",
+                limits::MAX_GROUP_GRAY
+            )));
+        }
+        Ok(ExecutionRequest {
+            resource_type: None,
+            resource_ids: Some(desktop_ids),
+            script_ids: self.script_ids,
+            command: self.command_content,
+            command_type: self.command_type,
+            gray_count: self.gray_count,
+            gray_resource_ids: self.gray_desktop_ids,
+            gray_fail_threshold: self.gray_fail_threshold,
+            execution_timeout: Some(self.execution_timeout.unwrap_or(limits::GROUP_TIMEOUT_MINUTES)),
+        })
+    }
+}
+
+/// The record or the task that a retry or a stop is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// All of a task.
+    Task(TaskId),
+    /// One record.
+    Record(RecordId),
+}
+
+impl Aim {
+    /// Exactly one of the two is named. An id that cannot be ours is one that does not exist.
+    pub fn new(task_id: Option<&str>, record_id: Option<&str>) -> Result<Self, Error> {
+        match (task_id, record_id) {
+            (Some(text), None) => {
+                let task_id = text.parse().map_err(|_: Error| Error::not_found("the task does not exist"))?;
+                Ok(Self::Task(task_id))
+            }
+            (None, Some(text)) => Ok(Self::Record(text.parse()?)),
+            (None, None) => Err(Error::invalid("one of task_id and record_id is required")),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("task_id and record_id exclude each other: give one of them"))
+            }
+        }
+    }
+
+    /// The task that it belongs to.
+    pub const fn task_id(&self) -> TaskId {
+        match self {
+            Self::Task(task_id) => *task_id,
+            Self::Record(record_id) => record_id.task_id,
+        }
+    }
 }
 
 #[cfg(test)]

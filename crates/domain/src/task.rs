@@ -11,18 +11,30 @@ pub enum TaskStatus {
     Running,
     /// The gate halted it; what had been handed out still ends.
     Halting,
+    /// A person stopped it; what had been handed out still ends, or is ended.
+    Stopping,
     /// Ended: every record is a success.
     Success,
     /// Ended: every wave ran, some records are no success.
     Failed,
     /// Ended: the gate halted it.
     Halted,
+    /// Ended: a person stopped it.
+    Stopped,
 }
 
 impl TaskStatus {
     /// Every status.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Running, Self::Halting, Self::Success, Self::Failed, Self::Halted];
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Running,
+        Self::Halting,
+        Self::Stopping,
+        Self::Success,
+        Self::Failed,
+        Self::Halted,
+        Self::Stopped,
+    ];
 
     /// The word in SQL, proto and the native API.
     pub const fn as_str(self) -> &'static str {
@@ -30,9 +42,11 @@ impl TaskStatus {
             Self::Waiting => "WAITING",
             Self::Running => "RUNNING",
             Self::Halting => "HALTING",
+            Self::Stopping => "STOPPING",
             Self::Success => "SUCCESS",
             Self::Failed => "FAILED",
             Self::Halted => "HALTED",
+            Self::Stopped => "STOPPED",
         }
     }
 
@@ -40,20 +54,31 @@ impl TaskStatus {
     pub const fn api_status(self) -> &'static str {
         match self {
             Self::Waiting => "WAITING",
-            Self::Running | Self::Halting => "RUNNING",
+            Self::Running | Self::Halting | Self::Stopping => "RUNNING",
             Self::Success => "SUCCESS",
-            Self::Failed | Self::Halted => "FAILED",
+            Self::Failed | Self::Halted | Self::Stopped => "FAILED",
+        }
+    }
+
+    /// The word in the compatible API's list of pool tasks, which has others than all the rest: INIT, RUNNING, FINISH
+    /// and FAILED.
+    pub const fn pool_status(self) -> &'static str {
+        match self {
+            Self::Waiting => "INIT",
+            Self::Running | Self::Halting | Self::Stopping => "RUNNING",
+            Self::Success => "FINISH",
+            Self::Failed | Self::Halted | Self::Stopped => "FAILED",
         }
     }
 
     /// Whether nothing of it will change any more.
     pub const fn is_ended(self) -> bool {
-        matches!(self, Self::Success | Self::Failed | Self::Halted)
+        matches!(self, Self::Success | Self::Failed | Self::Halted | Self::Stopped)
     }
 
     /// Whether a target that was not admitted never will be.
     pub const fn admits_no_more(self) -> bool {
-        self.is_ended() || matches!(self, Self::Halting)
+        self.is_ended() || matches!(self, Self::Halting | Self::Stopping)
     }
 
     /// How a task ended whose waves all ran, from the targets of all waves.
@@ -118,6 +143,7 @@ mod tests {
             assert_eq!(status.as_str().parse::<TaskStatus>().unwrap(), status);
             assert!(["WAITING", "RUNNING", "SUCCESS", "FAILED"].contains(&status.api_status()));
             assert_eq!(status.is_ended(), !["WAITING", "RUNNING"].contains(&status.api_status()));
+            assert_eq!(status.is_ended(), !["INIT", "RUNNING"].contains(&status.pool_status()));
         }
     }
 }

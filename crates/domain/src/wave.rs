@@ -4,6 +4,7 @@ use crate::{
     gate::{self, GateInput, Verdict},
     limits,
     tally::Tally,
+    task::TaskStatus,
     words::words,
 };
 
@@ -18,11 +19,13 @@ pub enum WaveStatus {
     Closed,
     /// The gate halted the rollout here.
     Halted,
+    /// A person stopped the task here.
+    Stopped,
 }
 
 impl WaveStatus {
     /// Every status.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Open, Self::Closed, Self::Halted];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Open, Self::Closed, Self::Halted, Self::Stopped];
 
     /// The word in SQL, proto and JSON.
     pub const fn as_str(self) -> &'static str {
@@ -31,7 +34,13 @@ impl WaveStatus {
             Self::Open => "OPEN",
             Self::Closed => "CLOSED",
             Self::Halted => "HALTED",
+            Self::Stopped => "STOPPED",
         }
+    }
+
+    /// Whether it ended before all its targets were admitted, and admits no more.
+    pub const fn is_cut_short(self) -> bool {
+        matches!(self, Self::Halted | Self::Stopped)
     }
 }
 
@@ -64,7 +73,7 @@ impl WaveState {
     pub fn admission(&self) -> u32 {
         match self.status {
             WaveStatus::Open => (self.size - self.admitted).min(limits::MAX_TARGETS_PER_CUT),
-            WaveStatus::Pending | WaveStatus::Closed | WaveStatus::Halted => 0,
+            WaveStatus::Pending | WaveStatus::Closed | WaveStatus::Halted | WaveStatus::Stopped => 0,
         }
     }
 }
@@ -80,15 +89,16 @@ pub enum Step {
     OpenNext(String),
     /// Close the wave, which was the last: the task ends.
     Finish(String),
-    /// The halted wave's last running target is in: the task ends.
-    FinishHalted,
+    /// The last running target of a wave that was halted or stopped is in: the task ends so.
+    FinishCutShort(TaskStatus),
 }
 
 /// What follows from the wave's state.
 pub fn next_step(wave: &WaveState) -> Step {
     match wave.status {
-        WaveStatus::Halted if wave.in_flight() == 0 => Step::FinishHalted,
-        WaveStatus::Halted | WaveStatus::Pending | WaveStatus::Closed => Step::Hold,
+        WaveStatus::Halted if wave.in_flight() == 0 => Step::FinishCutShort(TaskStatus::Halted),
+        WaveStatus::Stopped if wave.in_flight() == 0 => Step::FinishCutShort(TaskStatus::Stopped),
+        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Pending | WaveStatus::Closed => Step::Hold,
         WaveStatus::Open => {
             let input = GateInput { size: wave.size, tally: wave.tally, fail_threshold: wave.fail_threshold };
             match gate::decide(&input) {
@@ -130,10 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn a_halted_wave_ends_the_task_when_what_ran_is_in() {
-        let halted = WaveState { status: WaveStatus::Halted, ..open(0, 2, 3) };
-        assert_eq!(next_step(&halted), Step::Hold);
-        assert_eq!(next_step(&WaveState { admitted: 2, ..halted }), Step::FinishHalted);
+    fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
+        for (status, ended) in
+            [(WaveStatus::Halted, TaskStatus::Halted), (WaveStatus::Stopped, TaskStatus::Stopped)]
+        {
+            let short = WaveState { status, ..open(0, 2, 3) };
+            assert!(status.is_cut_short());
+            assert_eq!(next_step(&short), Step::Hold);
+            assert_eq!(next_step(&WaveState { admitted: 2, ..short }), Step::FinishCutShort(ended));
+            assert_eq!(WaveState { admitted: 2, ..short }.admission(), 0);
+        }
     }
 
     #[test]
@@ -143,7 +159,6 @@ mod tests {
             assert_eq!(next_step(&wave), Step::Hold);
             assert_eq!(wave.admission(), 0);
         }
-        assert_eq!(WaveState { status: WaveStatus::Halted, ..open(0, 2, 2) }.admission(), 0);
         assert_eq!(open(0, 0, 1).admission(), 3);
         assert_eq!(WaveState { size: 1_000_000, ..open(0, 0, 0) }.admission(), limits::MAX_TARGETS_PER_CUT);
     }

@@ -6,8 +6,8 @@ mod lease;
 mod presence;
 mod reap;
 mod report;
-mod settle;
 mod specs;
+mod stops;
 
 pub use lease::Leased;
 pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};

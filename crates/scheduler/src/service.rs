@@ -1,6 +1,6 @@
 //! The gRPC adapter: messages in, engine, messages out.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use chrono::Utc;
 use domain::{
@@ -8,16 +8,19 @@ use domain::{
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     limits,
 };
+use futures::{Stream, stream};
 use proto::{
     scheduler::{
         Batch, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, Lease,
         PullRequest, PullResponse, Refused, RenewRequest, RenewResponse, ReportRequest, ReportResponse,
-        Target, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse,
+        Target, TargetStop, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest,
+        WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
     unix_ms, unix_ms_opt,
 };
-use store::batch::LeaseKey;
+use store::{batch::LeaseKey, target_stop::Stop};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
@@ -28,8 +31,8 @@ use crate::{
 
 /// The longest that a pull waits.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
-/// A waiting pull looks again this often, in case a notification was lost.
-const PULL_LOOKS_AGAIN: Duration = Duration::from_secs(1);
+/// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
+const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
 /// The service over an engine. At `stop`, waiting pulls are answered, so that the server can end.
 pub fn service(
@@ -66,6 +69,8 @@ fn too_many(what: &str, limit: usize) -> Status {
 
 #[tonic::async_trait]
 impl SchedulerService for Service {
+    type WatchStopsStream = Pin<Box<dyn Stream<Item = Result<WatchStopsResponse, Status>> + Send>>;
+
     async fn heartbeat(
         &self,
         request: Request<HeartbeatRequest>,
@@ -125,7 +130,7 @@ impl SchedulerService for Service {
                 let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
                 return Ok(Response::new(PullResponse { batches }));
             }
-            let look_again = deadline.min(tokio::time::Instant::now() + PULL_LOOKS_AGAIN);
+            let look_again = deadline.min(tokio::time::Instant::now() + LOOKS_AGAIN);
             // Whatever ends the wait: look again.
             tokio::select! {
                 _ = tokio::time::timeout_at(look_again, bell.changed()) => {}
@@ -203,6 +208,20 @@ impl SchedulerService for Service {
         Ok(Response::new(RenewResponse { lost, lease_ms: self.engine.config().lease_ms }))
     }
 
+    async fn watch_stops(
+        &self,
+        request: Request<WatchStopsRequest>,
+    ) -> Result<Response<Self::WatchStopsStream>, Status> {
+        let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
+        let watch = Watch {
+            engine: self.engine.clone(),
+            worker_id,
+            bell: self.wakes.stop.subscribe(),
+            stop: self.stop.clone(),
+        };
+        Ok(Response::new(Box::pin(stream::unfold(Some(watch), next_stops))))
+    }
+
     async fn deregister(
         &self,
         request: Request<DeregisterRequest>,
@@ -213,8 +232,49 @@ impl SchedulerService for Service {
     }
 }
 
+/// A worker's stream of stops.
+struct Watch {
+    engine: Engine,
+    worker_id: WorkerId,
+    bell: watch::Receiver<()>,
+    stop: CancellationToken,
+}
+
+/// The next message of a stream of stops: what is to be stopped now. The same is told again every second, so that
+/// nothing depends on one message; nothing is said while there is nothing.
+async fn next_stops(
+    watch: Option<Watch>,
+) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
+    let mut watch = watch?;
+    loop {
+        // Whatever ends the wait: look.
+        tokio::select! {
+            _ = tokio::time::timeout(LOOKS_AGAIN, watch.bell.changed()) => {}
+            () = watch.stop.cancelled() => return None,
+        }
+        match watch.engine.stops(&watch.worker_id).await {
+            Ok(stops) if stops.is_empty() => {}
+            Ok(stops) => {
+                let stops = stops.iter().map(target_stop).collect();
+                return Some((Ok(WatchStopsResponse { stops }), Some(watch)));
+            }
+            // The worker asks again, maybe another scheduler.
+            Err(error) => return Some((Err(failed(error)), None)),
+        }
+    }
+}
+
+fn target_stop(stop: &Stop) -> TargetStop {
+    TargetStop {
+        task_id: stop.task_id.to_string(),
+        ordinal: stop.ordinal,
+        attempt: u32::from(stop.attempt),
+        script: u32::from(stop.script),
+    }
+}
+
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec } = leased;
+    let Leased { batch, spec, first_scripts, stopped } = leased;
     Batch {
         task_id: batch.terms.task_id.to_string(),
         batch_id: batch.batch_id.to_string(),
@@ -226,6 +286,8 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
             .map(|member| Target {
                 ordinal: member.ordinal,
                 desktop_id: member.desktop_id.as_str().to_owned(),
+                first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
+                answer_only: stopped.contains(&member.ordinal),
             })
             .collect(),
         spec: Some(TaskSpec {

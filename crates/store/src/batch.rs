@@ -51,6 +51,8 @@ pub struct BatchRow {
     pub epoch: u32,
     /// The task was halted: agents tell what they know and start nothing.
     pub answer_only: bool,
+    /// Something in it is to be stopped.
+    pub stop: bool,
     /// Its targets.
     pub members: Vec<Member>,
 }
@@ -66,12 +68,14 @@ pub struct LeaseKey {
     pub epoch: u32,
 }
 
-/// Stores the batches of one cut in one statement.
+/// Stores the batches of one cut in one statement. Those of a task that is being killed, or with a target that a
+/// person stopped, are marked for it.
 pub async fn insert(
     connection: &mut Connection,
     terms: &BatchTerms,
     batches: &[NewBatch],
     answer_only: bool,
+    killing: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut batch_ids = Vec::new();
@@ -88,9 +92,11 @@ pub async fn insert(
     }
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
-                            answer_only, deliver_by, finish_by, created_at)
+                            answer_only, stop, deliver_by, finish_by, created_at)
          SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
-                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11, $4, $5, $6
+                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11,
+                $12 OR EXISTS (SELECT FROM target_stop x WHERE x.task_id = $1 AND x.ordinal = ANY(array_agg(m.ordinal))),
+                $4, $5, $6
          FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
          GROUP BY batch_id, worker_id ORDER BY min(ordinal)",
         terms.task_id.0,
@@ -104,6 +110,7 @@ pub async fn insert(
         &ordinals,
         &desktop_ids,
         answer_only,
+        killing,
     )
     .execute(connection)
     .await?;
@@ -119,6 +126,7 @@ struct Raw {
     desktop_ids: Vec<String>,
     maybe_handed: bool,
     answer_only: bool,
+    stop: bool,
     deliver_by: Timestamp,
     finish_by: Timestamp,
 }
@@ -137,6 +145,7 @@ impl TryFrom<Raw> for BatchRow {
             },
             epoch: count("batch", raw.epoch)?,
             answer_only: raw.answer_only,
+            stop: raw.stop,
             members: members(raw.ordinals, raw.desktop_ids)?,
         })
     }
@@ -181,9 +190,9 @@ pub async fn split(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
-                            answer_only, deliver_by, finish_by, created_at)
+                            answer_only, stop, deliver_by, finish_by, created_at)
          SELECT task_id, $4, wave, worker_id, ordinals[$3 + 1:], desktop_ids[$3 + 1:], status, epoch, maybe_handed,
-                answer_only, deliver_by, finish_by, created_at
+                answer_only, stop, deliver_by, finish_by, created_at
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -215,8 +224,8 @@ pub async fn lease(
         "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3
          FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
          WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
-         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.deliver_by,
-                   b.finish_by",
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
+                   b.deliver_by, b.finish_by",
         &task_ids,
         &batch_ids,
         lease_until,
@@ -316,7 +325,8 @@ pub async fn take_out(
 ) -> Result<Option<(BatchTerms, Vec<Member>)>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, deliver_by, finish_by
+        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop, deliver_by,
+                finish_by
          FROM batch WHERE task_id = $1 AND batch_id = $2 AND worker_id = $3 AND status = 'LEASED' FOR UPDATE",
         task_id.0,
         batch_id.0,
@@ -347,6 +357,34 @@ pub async fn take_out(
         .await?;
     }
     Ok(Some((row.terms, taken)))
+}
+
+/// Takes one target out of a batch that no worker has pulled and that was certainly never handed out; true when it
+/// was in one.
+pub async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u32) -> Result<bool, Error> {
+    let batch_id = sqlx::query_scalar!(
+        "UPDATE batch SET desktop_ids = desktop_ids[:array_position(ordinals, $2) - 1]
+                                        || desktop_ids[array_position(ordinals, $2) + 1:],
+                          ordinals = array_remove(ordinals, $2)
+         WHERE task_id = $1 AND $2 = ANY(ordinals) AND status = 'READY' AND NOT maybe_handed
+           AND cardinality(ordinals) > 1
+         RETURNING batch_id",
+        task_id.0,
+        int4(ordinal),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if batch_id.is_some() {
+        return Ok(true);
+    }
+    let done = sqlx::query!(
+        "DELETE FROM batch WHERE task_id = $1 AND ordinals = ARRAY[$2::int4] AND status = 'READY' AND NOT maybe_handed",
+        task_id.0,
+        int4(ordinal),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Withdraws a wave's batches that no worker has pulled; returns how many of their targets were certainly never

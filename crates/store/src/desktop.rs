@@ -29,16 +29,52 @@ pub struct DesktopRow {
 pub struct DesktopFilter {
     /// Only these.
     pub desktop_ids: Vec<String>,
-    /// Only of this name.
-    pub computer_name: Option<String>,
+    /// Only with one of these names.
+    pub computer_names: Vec<String>,
     /// Only with this address.
     pub ip_address: Option<String>,
     /// Only of one of these pools.
     pub pool_ids: Vec<String>,
+    /// Only in this zone.
+    pub availability_zone: Option<String>,
+    /// Only with an agent of this version.
+    pub agent_version: Option<String>,
     /// Only with all of these tags.
     pub tags: BTreeMap<String, String>,
+    /// Only those without a tag.
+    pub without_any_tag: bool,
     /// Only those that are connected, or not.
     pub connected: Option<bool>,
+    /// Only those behind this id in the order of ids.
+    pub after: Option<String>,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DesktopOrder {
+    /// By id.
+    #[default]
+    Id,
+    /// By name.
+    Name,
+    /// By name, last first.
+    NameDescending,
+    /// First seen first.
+    Created,
+    /// First seen last.
+    CreatedDescending,
+}
+
+impl DesktopOrder {
+    const fn clause(self) -> &'static str {
+        match self {
+            Self::Id => " ORDER BY desktop_id",
+            Self::Name => " ORDER BY computer_name, desktop_id",
+            Self::NameDescending => " ORDER BY computer_name DESC, desktop_id DESC",
+            Self::Created => " ORDER BY created_at, desktop_id",
+            Self::CreatedDescending => " ORDER BY created_at DESC, desktop_id DESC",
+        }
+    }
 }
 
 /// What the plan needs of the desktops that exist, in no order.
@@ -66,6 +102,27 @@ pub async fn candidates(
                     availability_zone: row.availability_zone,
                 },
             })
+        })
+        .collect()
+}
+
+/// What the plan needs of the desktops that a filter finds, by id; at most `limit` of them.
+pub async fn find(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &DesktopFilter,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT desktop_id, os_type, pool_id, availability_zone FROM desktop WHERE project_id = ",
+    );
+    push_filter(&mut query, project_id, filter);
+    query.push(" ORDER BY desktop_id LIMIT ").push_bind(limit);
+    let rows: Vec<(String, String, String, String)> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter()
+        .map(|(desktop_id, os_type, pool_id, availability_zone)| {
+            let desktop_id = text_id("desktop", desktop_id)?;
+            Ok(Candidate { desktop_id, stratum: Stratum { os_type, pool_id, availability_zone } })
         })
         .collect()
 }
@@ -159,11 +216,12 @@ pub async fn worker_gone(
     Ok(done.rows_affected())
 }
 
-/// One page of desktops by id, and how many there are in all.
+/// One page of desktops, and how many there are in all.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
     filter: &DesktopFilter,
+    order: DesktopOrder,
     page: Page,
 ) -> Result<(i64, Vec<DesktopRow>), Error> {
     let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM desktop WHERE project_id = ");
@@ -175,7 +233,7 @@ pub async fn list(
                 agent_version, tags, worker_id, created_at FROM desktop WHERE project_id = ",
     );
     push_filter(&mut listing, project_id, filter);
-    listing.push(" ORDER BY desktop_id OFFSET ").push_bind(page.offset).push(" LIMIT ").push_bind(page.limit);
+    listing.push(order.clause()).push(" OFFSET ").push_bind(page.offset).push(" LIMIT ").push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(DesktopRow::try_from).collect::<Result<_, _>>()?))
 }
@@ -185,8 +243,8 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     if !filter.desktop_ids.is_empty() {
         query.push(" AND desktop_id = ANY(").push_bind(filter.desktop_ids.clone()).push(")");
     }
-    if let Some(name) = &filter.computer_name {
-        query.push(" AND computer_name = ").push_bind(name.clone());
+    if !filter.computer_names.is_empty() {
+        query.push(" AND computer_name = ANY(").push_bind(filter.computer_names.clone()).push(")");
     }
     if let Some(address) = &filter.ip_address {
         query.push(" AND ip_address = ").push_bind(address.clone());
@@ -196,6 +254,18 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
     if !filter.tags.is_empty() {
         query.push(" AND tags @> ").push_bind(Json(filter.tags.clone()));
+    }
+    if let Some(zone) = &filter.availability_zone {
+        query.push(" AND availability_zone = ").push_bind(zone.clone());
+    }
+    if let Some(version) = &filter.agent_version {
+        query.push(" AND agent_version = ").push_bind(version.clone());
+    }
+    if filter.without_any_tag {
+        query.push(" AND tags = '{}'::jsonb");
+    }
+    if let Some(after) = &filter.after {
+        query.push(" AND desktop_id > ").push_bind(after.clone());
     }
     if let Some(connected) = filter.connected {
         query.push(if connected { " AND worker_id IS NOT NULL" } else { " AND worker_id IS NULL" });

@@ -2,18 +2,25 @@
 //!
 //! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
 //! order everywhere, which is what keeps transactions from waiting for each other in a circle:
-//! wave (ascending), record, batch and straggler, task.
+//! wave (ascending), record, batch and straggler, target_stop, task.
 
+pub mod audit;
 pub mod batch;
+pub mod credential;
 pub mod desktop;
 mod error;
+pub mod idempotency;
 pub mod notify;
 pub mod partition;
 mod pool;
+pub mod project;
 pub mod record;
 pub mod script;
+pub mod settle;
+pub mod stop;
 pub mod straggler;
 pub mod target;
+pub mod target_stop;
 pub mod task;
 mod values;
 pub mod wave;

@@ -16,6 +16,8 @@ pub enum Wake {
     Ready,
     /// Desktops came or went.
     Presence,
+    /// Something in a worker's hands is to be stopped.
+    Stop,
     /// Anything: the listener was cut off for a while.
     Everything,
 }
@@ -26,6 +28,7 @@ impl Wake {
             Self::Cut => "cut",
             Self::Ready => "ready",
             Self::Presence => "presence",
+            Self::Stop => "stop",
             Self::Everything => "everything",
         }
     }
@@ -54,7 +57,7 @@ impl Listener {
     /// The next wake-up. [`Wake::Everything`] after the connection was lost and made again.
     pub async fn next(&mut self) -> Result<Wake, Error> {
         let Some(notification) = self.inner.try_recv().await? else { return Ok(Wake::Everything) };
-        Ok([Wake::Cut, Wake::Ready, Wake::Presence]
+        Ok([Wake::Cut, Wake::Ready, Wake::Presence, Wake::Stop]
             .into_iter()
             .find(|wake| wake.payload() == notification.payload())
             .unwrap_or(Wake::Everything))

@@ -7,7 +7,7 @@ use domain::{
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
     page::Page,
-    record::{Place, RecordId, RecordStatus},
+    record::{DONE_EARLIER_REASON, Place, RecordId, RecordStatus},
     script::ScriptType,
     task::TaskStatus,
 };
@@ -43,7 +43,8 @@ pub struct NewRecord {
 }
 
 /// Stores records of one task in one statement and returns (ordinal, script, outcome) of those that are new.
-/// A record that is there already stays as it is, and one whose desktop is not its target's is left out.
+/// A record that is there already stays as it is, and one whose desktop is not its target's is left out. A script
+/// that an earlier task has done counts as the success that it was there, whatever became of this target.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -62,7 +63,9 @@ pub async fn insert(
     let reasons: Vec<String> = records.iter().map(|record| record.reason.clone()).collect();
     let rows = sqlx::query!(
         r#"INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason)
-           SELECT $1, n.ordinal, n.script, $2, n.outcome::outcome, n.exit_code, n.started_at, n.ended_at, n.output, n.reason
+           SELECT $1, n.ordinal, n.script, $2,
+                  CASE WHEN n.script < t.first_script THEN 'SUCCESS' ELSE n.outcome::outcome END, n.exit_code, n.started_at,
+                  n.ended_at, n.output, CASE WHEN n.script < t.first_script THEN $12 ELSE n.reason END
            FROM unnest($3::int4[], $4::text[], $5::int2[], $6::text[], $7::int4[], $8::timestamptz[], $9::timestamptz[],
                        $10::text[], $11::text[])
                 AS n (ordinal, desktop_id, script, outcome, exit_code, started_at, ended_at, output, reason)
@@ -81,6 +84,7 @@ pub async fn insert(
         &ended,
         &outputs,
         &reasons,
+        DONE_EARLIER_REASON,
     )
     .fetch_all(connection)
     .await?;
@@ -154,6 +158,8 @@ pub struct RecordFilter {
     pub script_names: Vec<String>,
     /// Only with this status word of the API.
     pub status: Option<String>,
+    /// Only of tasks over desktops of one of these pools.
+    pub pool_ids: Vec<String>,
     /// Only of the gray wave, or only of what is not in it.
     pub is_first_order: Option<bool>,
     /// Only of tasks that run a command, or only of those that run scripts.
@@ -164,6 +170,10 @@ pub struct RecordFilter {
     pub until: Option<Timestamp>,
     /// Only the newest record of each script on each desktop.
     pub latest_only: bool,
+    /// Only of this wave.
+    pub wave: Option<u16>,
+    /// Only what comes behind this ordinal and script in the order of the plan.
+    pub after: Option<(u32, u16)>,
 }
 
 /// One page of records, newest task first, in the order of the plan, and how many there are in all.
@@ -179,13 +189,29 @@ pub async fn list(
     let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
 
     let mut listing = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    listing.push(", '' AS output");
+    listing.push(format!(", {PLACE} AS place, '' AS output"));
     push_from(&mut listing);
     push_filter(&mut listing, project_id, filter);
     listing.push(" ORDER BY k.task_id DESC, t.ordinal, ts.script OFFSET ").push_bind(page.offset);
     listing.push(" LIMIT ").push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(RecordRow::try_from).collect::<Result<_, _>>()?))
+}
+
+/// Records in the order of their task's plan, from behind `filter.after` on.
+pub async fn page(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &RecordFilter,
+    limit: i64,
+) -> Result<Vec<RecordRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
+    query.push(format!(", {PLACE} AS place, '' AS output"));
+    push_from(&mut query);
+    push_filter(&mut query, project_id, filter);
+    query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);
+    let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(RecordRow::try_from).collect()
 }
 
 /// One record with its output.
@@ -195,7 +221,7 @@ pub async fn fetch(
     record_id: RecordId,
 ) -> Result<Option<RecordRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    query.push(", coalesce(r.output, '') AS output");
+    query.push(format!(", {PLACE} AS place, coalesce(r.output, '') AS output"));
     push_from(&mut query);
     query.push(" WHERE k.project_id = ").push_bind(project_id.as_str().to_owned());
     query.push(" AND k.task_id = ").push_bind(record_id.task_id.0);
@@ -208,13 +234,12 @@ pub async fn fetch(
 
 /// Where a target without a record is; the words are those of [`place_word`].
 const PLACE: &str = "CASE WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
-                     THEN 'queued' ELSE 'nowhere' END";
+                     THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
+                     THEN 'behind_stopped' ELSE 'nowhere' END";
 
-const SELECT_RECORD: &str =
-    "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
+const SELECT_RECORD: &str = "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
-    r.outcome::text AS outcome, b.status AS batch_status, s.task_id IS NOT NULL AS is_straggler, r.exit_code,
-    r.started_at, r.ended_at, coalesce(r.reason, '') AS reason";
+    r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason";
 
 /// A page looks at few rows, so where a target is may be looked up for each of them; nothing is looked up for one
 /// that has ended.
@@ -225,6 +250,7 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
                AND r.attempt = k.attempt
           LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
           LEFT JOIN straggler s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
+          LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal
           LEFT JOIN LATERAL (
               SELECT b.status FROM batch b
               WHERE r.outcome IS NULL AND k.ended_at IS NULL AND b.task_id = k.task_id AND t.ordinal = ANY(b.ordinals)
@@ -248,8 +274,11 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
         query.push(" AND ts.name = ANY(").push_bind(filter.script_names.clone()).push(")");
     }
     if let Some(status) = &filter.status {
-        query.push(format!(" AND coalesce(r.outcome::text, '') || '/' || {PLACE} || '/' || k.status = ANY("));
+        query.push(format!(" AND coalesce(r.outcome::text, {PLACE} || '/' || k.status) = ANY("));
         query.push_bind(combinations(status)).push(")");
+    }
+    if !filter.pool_ids.is_empty() {
+        query.push(" AND k.resource_group_id = ANY(").push_bind(filter.pool_ids.clone()).push(")");
     }
     if let Some(is_first_order) = filter.is_first_order {
         query.push(if is_first_order {
@@ -260,6 +289,13 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
     if let Some(runs_command) = filter.runs_command {
         query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });
+    }
+    if let Some(wave) = filter.wave {
+        query.push(" AND t.wave = ").push_bind(int2(wave));
+    }
+    if let Some((ordinal, script)) = filter.after {
+        query.push(" AND (t.ordinal, ts.script) > (").push_bind(int4(ordinal)).push(", ");
+        query.push_bind(int2(script)).push(")");
     }
     if let Some(from) = filter.from {
         query.push(" AND coalesce(r.started_at, k.created_at) >= ").push_bind(from);
@@ -277,28 +313,29 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
 }
 
-const PLACES: [Place; 3] = [Place::Nowhere, Place::Queued, Place::Leased];
+const PLACES: [Place; 5] =
+    [Place::Nowhere, Place::Queued, Place::Leased, Place::Stopped, Place::BehindStopped];
 
 const fn place_word(place: Place) -> &'static str {
     match place {
         Place::Nowhere => "nowhere",
         Place::Queued => "queued",
         Place::Leased => "leased",
+        Place::Stopped => "stopped",
+        Place::BehindStopped => "behind_stopped",
     }
 }
 
-/// Every combination of outcome, place and task status that the rule gives this status word: so that the rule
-/// stays in one place although the filter runs in the database.
+/// Every outcome, and where there is none every combination of place and task status, that the rule gives this
+/// status word: so that the rule stays in one place although the filter runs in the database.
 fn combinations(status: &str) -> Vec<String> {
-    let outcomes = std::iter::once(None).chain(Outcome::ALL.into_iter().map(Some));
-    let mut found = Vec::new();
-    for outcome in outcomes {
-        for place in PLACES {
-            for task in TaskStatus::ALL {
-                if RecordStatus::of(outcome, place, task).status_and_result_code().0 == status {
-                    let outcome = outcome.map_or("", Outcome::as_str);
-                    found.push(format!("{outcome}/{}/{task}", place_word(place)));
-                }
+    let is_meant = |found: RecordStatus| found.status_and_result_code().0 == status;
+    let stored = Outcome::ALL.into_iter().filter(|&outcome| is_meant(RecordStatus::Ended(outcome)));
+    let mut found: Vec<String> = stored.map(|outcome| outcome.to_string()).collect();
+    for place in PLACES {
+        for task in TaskStatus::ALL {
+            if is_meant(RecordStatus::of(None, place, task)) {
+                found.push(format!("{}/{task}", place_word(place)));
             }
         }
     }
@@ -321,8 +358,7 @@ struct Listed {
     gray: bool,
     task_status: String,
     outcome: Option<String>,
-    batch_status: Option<String>,
-    is_straggler: bool,
+    place: String,
     exit_code: Option<i32>,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
@@ -335,12 +371,10 @@ impl TryFrom<Listed> for RecordRow {
 
     fn try_from(row: Listed) -> Result<Self, Error> {
         let outcome = row.outcome.map(|text| word("record", &text)).transpose()?;
-        let place = match row.batch_status.as_deref() {
-            Some("LEASED") => Place::Leased,
-            Some(_) => Place::Queued,
-            None if row.is_straggler => Place::Queued,
-            None => Place::Nowhere,
-        };
+        let place = PLACES
+            .into_iter()
+            .find(|&place| place_word(place) == row.place)
+            .ok_or_else(|| Error::corrupt("record", &row.place))?;
         let command_type = row.command_type.map(|text| word("task", &text)).transpose()?;
         Ok(Self {
             record_id: RecordId {

@@ -178,7 +178,19 @@ pub async fn delete(connection: &mut Connection, task_id: TaskId, ordinals: &[u3
     Ok(())
 }
 
-/// Withdraws a halted wave's stragglers that were certainly never handed out; returns how many.
+/// Takes one straggler out that was certainly never handed out; true when there was one.
+pub async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u32) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM straggler WHERE task_id = $1 AND ordinal = $2 AND NOT maybe_handed",
+        task_id.0,
+        int4(ordinal)
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Withdraws the stragglers of a wave that is cut short that were certainly never handed out; returns how many.
 pub async fn withdraw(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<u32, Error> {
     let done = sqlx::query!(
         "DELETE FROM straggler WHERE task_id = $1 AND wave = $2 AND NOT maybe_handed",

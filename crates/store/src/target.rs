@@ -1,8 +1,11 @@
 //! Targets: written once with the plan, read by the cut.
 
+use std::collections::HashMap;
+
 use domain::{
     cut::Placed,
     ids::{DesktopId, ProjectId, TaskId},
+    retry::Remainder,
 };
 
 use crate::{
@@ -13,31 +16,155 @@ use crate::{
 /// Targets in one statement: large enough to amortise it, small enough to keep its memory flat.
 const CHUNK: usize = 10_000;
 
-/// Stores a wave's targets, in the order of the primary key.
+/// Stores a wave's targets, in the order of the primary key. `first_scripts`, where a task has them, are those of
+/// the wave's targets.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
     wave: u16,
     first_ordinal: u32,
     desktop_ids: &[DesktopId],
+    first_scripts: Option<&[u16]>,
 ) -> Result<(), Error> {
     let mut ordinal = int4(first_ordinal);
-    for chunk in desktop_ids.chunks(CHUNK) {
+    for (number, chunk) in desktop_ids.chunks(CHUNK).enumerate() {
+        let first_scripts: Vec<i16> = match first_scripts {
+            Some(all) => all.iter().skip(number * CHUNK).take(chunk.len()).map(|&script| int2(script)).collect(),
+            None => Vec::new(),
+        };
         let ids: Vec<String> = chunk.iter().map(|id| id.as_str().to_owned()).collect();
         sqlx::query!(
-            "INSERT INTO target (task_id, ordinal, desktop_id, wave)
-             SELECT $1, $2 + (n - 1)::int4, desktop_id, $4
-             FROM unnest($3::text[]) WITH ORDINALITY AS new (desktop_id, n)",
+            "INSERT INTO target (task_id, ordinal, desktop_id, wave, first_script)
+             SELECT $1, $2 + (n - 1)::int4, desktop_id, $4, coalesce(first_script, 0)
+             FROM unnest($3::text[], $5::int2[]) WITH ORDINALITY AS new (desktop_id, first_script, n)",
             task_id.0,
             ordinal,
             &ids,
             int2(wave),
+            &first_scripts,
         )
         .execute(&mut *connection)
         .await?;
         ordinal += int4(chunk.len());
     }
     Ok(())
+}
+
+/// A target as its plan says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetRow {
+    /// Its desktop.
+    pub desktop_id: DesktopId,
+    /// Scripts before this place succeeded in an earlier task.
+    pub first_script: u16,
+}
+
+/// One target.
+pub async fn fetch(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinal: u32,
+) -> Result<Option<TargetRow>, Error> {
+    let row = sqlx::query!(
+        "SELECT desktop_id, first_script FROM target WHERE task_id = $1 AND ordinal = $2",
+        task_id.0,
+        int4(ordinal)
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(TargetRow {
+            desktop_id: text_id("target", row.desktop_id)?,
+            first_script: count("target", row.first_script)?,
+        })
+    })
+    .transpose()
+}
+
+/// The first script to run of those targets that do not begin with the first one.
+pub async fn first_scripts(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinals: &[u32],
+) -> Result<HashMap<u32, u16>, Error> {
+    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
+    let rows = sqlx::query!(
+        "SELECT ordinal, first_script FROM target WHERE task_id = $1 AND ordinal = ANY($2) AND first_script > 0",
+        task_id.0,
+        &ordinals,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((count("target", row.ordinal)?, count("target", row.first_script)?)))
+        .collect()
+}
+
+/// What of an ended task did not succeed and was not retried by itself, in the order of its plan. Scripts run in
+/// order and stop at the first that does not succeed, so the number of successes is the place to go on from.
+pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Remainder>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT t.desktop_id, greatest(t.first_script, coalesce(done.successes, 0)) AS "first_script!"
+           FROM target t
+           JOIN task k USING (task_id)
+           LEFT JOIN (SELECT ordinal, count(*)::int2 AS successes FROM record
+                      WHERE task_id = $1 AND outcome = 'SUCCESS' GROUP BY ordinal) AS done USING (ordinal)
+           WHERE t.task_id = $1 AND coalesce(done.successes, 0) < k.script_count
+             AND NOT EXISTS (SELECT FROM task later WHERE later.retry_of = $1 AND later.retry_of_ordinal = t.ordinal)
+           ORDER BY t.ordinal"#,
+        task_id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Remainder {
+                desktop_id: text_id("target", row.desktop_id)?,
+                first_script: count("target", row.first_script)?,
+            })
+        })
+        .collect()
+}
+
+/// A target as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTarget {
+    /// Its place in the plan.
+    pub ordinal: u32,
+    /// Its desktop.
+    pub desktop_id: String,
+    /// Its wave.
+    pub wave: u16,
+    /// Scripts before this place succeeded in an earlier task.
+    pub first_script: u16,
+}
+
+/// Targets of a task in the order of its plan, from behind an ordinal on.
+pub async fn page(
+    connection: &mut Connection,
+    task_id: TaskId,
+    after: Option<u32>,
+    limit: i64,
+) -> Result<Vec<ListedTarget>, Error> {
+    let rows = sqlx::query!(
+        "SELECT ordinal, desktop_id, wave, first_script FROM target
+         WHERE task_id = $1 AND ($2::int4 IS NULL OR ordinal > $2) ORDER BY ordinal LIMIT $3",
+        task_id.0,
+        after.map(int4),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ListedTarget {
+                ordinal: count("target", row.ordinal)?,
+                desktop_id: row.desktop_id,
+                wave: count("target", row.wave)?,
+                first_script: count("target", row.first_script)?,
+            })
+        })
+        .collect()
 }
 
 struct Raw {

@@ -1,5 +1,7 @@
 //! Tasks, their pinned scripts, and the project's list of them.
 
+mod list;
+
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
@@ -7,12 +9,11 @@ use domain::{
     Timestamp,
     deadline::Timeouts,
     ids::{ProjectId, ScriptId, TaskId},
-    page::Page,
     plan::Plan,
     script::ScriptType,
     task::TaskStatus,
 };
-use sqlx::{Postgres, QueryBuilder};
+pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +31,27 @@ pub struct PinnedScript {
     pub name: String,
 }
 
+/// Which task another one retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryOf {
+    /// The old task.
+    pub task_id: TaskId,
+    /// Its one record that is retried, as ordinal and script; `None` for all that did not succeed.
+    pub record: Option<(u32, u16)>,
+}
+
+/// What the desktops of a task were chosen by, where they were not named one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All, or some, of a desktop pool.
+    Pool(String),
+    /// All with a tag, as it was written.
+    Tag(String),
+}
+
+/// What the API calls the group that a pool is.
+pub const POOL_GROUP: &str = "DESKTOP_POOL";
+
 /// A task about to be stored.
 #[derive(Debug, Clone)]
 pub struct NewTask<'a> {
@@ -45,18 +67,35 @@ pub struct NewTask<'a> {
     pub timeouts: Timeouts,
     /// Who runs when.
     pub plan: &'a Plan,
+    /// By ordinal, the first script to run, where a target does not begin with the first one.
+    pub first_scripts: Option<&'a [u16]>,
+    /// From 1; one more than that of the task it retries.
+    pub attempt: u16,
+    /// The task it retries.
+    pub retry_of: Option<RetryOf>,
+    /// What its desktops were chosen by.
+    pub selection: Option<&'a Selection>,
+    /// The principal that asks for it.
+    pub created_by: &'a str,
     /// When it was accepted.
     pub now: Timestamp,
 }
 
 /// Stores a task with its scripts, waves and targets. Nothing of it is there before the caller commits.
 pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
+    let (pool, tag) = match task.selection {
+        Some(Selection::Pool(pool_id)) => (Some(pool_id.as_str()), None),
+        Some(Selection::Tag(tag)) => (None, Some(tag.as_str())),
+        None => (None, None),
+    };
     let picks = serde_json::to_value(&task.plan.picks).map_err(|error| Error::corrupt("task", error))?;
     sqlx::query!(
         "INSERT INTO task (task_id, project_id, status, resource_type, command_type, command, attempt, target_count,
                            script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
-                           plan_hash, plan_picks, created_at)
-         VALUES ($1, $2, $3, 'DESKTOP', $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                           plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
+                           resource_group_type, resource_group_id, desktop_tag, created_by)
+         VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
+                 $21, $22, $23)",
         task.task_id.0,
         task.project_id.as_str(),
         TaskStatus::Waiting.as_str(),
@@ -72,15 +111,24 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         &task.plan.hash[..],
         picks,
         task.now,
+        int2(task.attempt),
+        task.retry_of.map(|old| old.task_id.0),
+        task.retry_of.and_then(|old| old.record).map(|(ordinal, _)| int4(ordinal)),
+        task.retry_of.and_then(|old| old.record).map(|(_, script)| int2(script)),
+        pool.map(|_| POOL_GROUP),
+        pool,
+        tag,
+        task.created_by,
     )
     .execute(&mut *connection)
     .await?;
     insert_scripts(connection, task).await?;
     wave::insert(connection, task.task_id, &task.plan.waves).await?;
     for wave in &task.plan.waves {
-        let first = wave.first_ordinal as usize;
-        let members = &task.plan.order[first..first + wave.size as usize];
-        target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members).await?;
+        let range = wave.first_ordinal as usize..(wave.first_ordinal + wave.size) as usize;
+        let members = &task.plan.order[range.clone()];
+        let first_scripts = task.first_scripts.map(|all| &all[range]);
+        target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts).await?;
     }
     Ok(())
 }
@@ -101,15 +149,19 @@ async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Resu
     Ok(())
 }
 
-/// What the scheduler needs to know of a task; all but the status never changes.
+/// What the scheduler needs to know of a task; all but `status` and `killing` never changes.
 #[derive(Debug, Clone)]
 pub struct TaskFacts {
     /// Whose it is.
     pub project_id: ProjectId,
     /// Where it is.
     pub status: TaskStatus,
+    /// What runs is to be ended.
+    pub killing: bool,
     /// Scripts that run on each target.
     pub script_count: u16,
+    /// Whether some targets may begin with a later script than the first.
+    pub resumes: bool,
     /// Of all its records.
     pub attempt: u16,
     /// The limits it was accepted with.
@@ -119,8 +171,9 @@ pub struct TaskFacts {
 /// A task's facts, by its id alone: for schedulers, who work for all projects.
 pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Option<TaskFacts>, Error> {
     let row = sqlx::query!(
-        "SELECT project_id, status, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms
-         FROM task WHERE task_id = $1",
+        r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
+                  retry_of IS NOT NULL AND script_count > 1 AS "resumes!"
+         FROM task WHERE task_id = $1"#,
         task_id.0
     )
     .fetch_optional(connection)
@@ -129,7 +182,9 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
         Ok(TaskFacts {
             project_id: text_id("task", row.project_id)?,
             status: word("task", &row.status)?,
+            killing: row.killing,
             script_count: count("task", row.script_count)?,
+            resumes: row.resumes,
             attempt: count("task", row.attempt)?,
             timeouts: Timeouts {
                 execution: TimeDelta::milliseconds(row.execution_timeout_ms),
@@ -182,7 +237,7 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
 pub async fn to_cut(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         r#"SELECT k.task_id FROM task k
-           WHERE k.status IN ('WAITING', 'RUNNING', 'HALTING')
+           WHERE k.status IN ('WAITING', 'RUNNING')
              AND (k.status = 'WAITING' OR EXISTS (
                  SELECT FROM wave w WHERE w.task_id = k.task_id AND w.status = 'OPEN' AND w.cursor < w.size))
            ORDER BY k.task_id LIMIT $1"#,
@@ -217,160 +272,49 @@ pub async fn set_status(
     Ok(done.rows_affected() == 1)
 }
 
-/// A task as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskRow {
-    /// Its id.
-    pub task_id: TaskId,
-    /// Whose it is.
-    pub project_id: ProjectId,
-    /// Where it is.
-    pub status: TaskStatus,
-    /// The command and what runs it, instead of scripts.
-    pub command: Option<(ScriptType, String)>,
-    /// Desktops.
-    pub target_count: u32,
-    /// Scripts that run on each.
-    pub script_count: u32,
-    /// Whether wave 1 is a gray wave.
-    pub gray: bool,
-    /// SHA-256 of the plan.
-    pub plan_hash: Vec<u8>,
-    /// Why the gate halted it.
-    pub halt_reason: Option<String>,
-    /// Accepted.
-    pub created_at: Timestamp,
-    /// First wave opened.
-    pub started_at: Option<Timestamp>,
-    /// Ended.
-    pub ended_at: Option<Timestamp>,
+/// Notes that what runs of a task is to be ended.
+pub async fn set_killing(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    sqlx::query!("UPDATE task SET killing = true WHERE task_id = $1 AND ended_at IS NULL", task_id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
-/// Filters of the list; all exact.
-#[derive(Debug, Clone, Default)]
-pub struct TaskFilter {
-    /// Only these; an id that is none matches nothing.
-    pub task_ids: Option<Vec<TaskId>>,
-    /// Only tasks that run this script.
-    pub script_id: Option<ScriptId>,
-    /// Only tasks that run a script of this name.
-    pub script_name: Option<String>,
-    /// Only tasks in one of these states.
-    pub statuses: Option<Vec<TaskStatus>>,
-    /// Only tasks that run a command, or only those that run scripts.
-    pub runs_command: Option<bool>,
-    /// Accepted at this moment or later.
-    pub from: Option<Timestamp>,
-    /// Accepted at this moment or earlier.
-    pub until: Option<Timestamp>,
-}
-
-/// One page of tasks, newest first, and how many there are in all.
-pub async fn list(
+/// Locks a task, so that nobody else retries it meanwhile; returns the gray wave's size and threshold, if it has one.
+pub async fn lock_for_retry(
     connection: &mut Connection,
-    project_id: &ProjectId,
-    filter: &TaskFilter,
-    page: Page,
-) -> Result<(i64, Vec<TaskRow>), Error> {
-    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM task k WHERE k.project_id = ");
-    push_filter(&mut counting, project_id, filter);
-    let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
-
-    let mut listing = QueryBuilder::<Postgres>::new(SELECT_TASK);
-    listing.push(" WHERE k.project_id = ");
-    push_filter(&mut listing, project_id, filter);
-    listing
-        .push(" ORDER BY k.task_id DESC OFFSET ")
-        .push_bind(page.offset)
-        .push(" LIMIT ")
-        .push_bind(page.limit);
-    let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
-    Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
-}
-
-/// One task.
-pub async fn fetch(
-    connection: &mut Connection,
-    project_id: &ProjectId,
     task_id: TaskId,
-) -> Result<Option<TaskRow>, Error> {
-    let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
-    query.push(" WHERE k.task_id = ").push_bind(task_id.0);
-    query.push(" AND k.project_id = ").push_bind(project_id.as_str().to_owned());
-    let row: Option<Listed> = query.build_query_as().fetch_optional(connection).await?;
-    row.map(TaskRow::try_from).transpose()
+) -> Result<Option<(u32, u32)>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT w.size AS "size?", w.fail_threshold
+           FROM (SELECT task_id, gray FROM task WHERE task_id = $1 FOR UPDATE) AS k
+           LEFT JOIN wave w ON w.task_id = k.task_id AND w.wave = 1 AND k.gray"#,
+        task_id.0
+    )
+    .fetch_one(connection)
+    .await?;
+    row.size
+        .zip(row.fail_threshold)
+        .map(|(size, threshold)| Ok((count("wave", size)?, count("wave", threshold)?)))
+        .transpose()
 }
 
-const SELECT_TASK: &str =
-    "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
-    k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at FROM task k";
-
-fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &TaskFilter) {
-    query.push_bind(project_id.as_str().to_owned());
-    if let Some(task_ids) = &filter.task_ids {
-        let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
-        query.push(" AND k.task_id = ANY(").push_bind(ids).push(")");
-    }
-    if let Some(script_id) = filter.script_id {
-        query.push(" AND EXISTS (SELECT FROM task_script s WHERE s.task_id = k.task_id AND s.script_id = ");
-        query.push_bind(script_id.0).push(")");
-    }
-    if let Some(name) = &filter.script_name {
-        query.push(" AND EXISTS (SELECT FROM task_script s WHERE s.task_id = k.task_id AND s.name = ");
-        query.push_bind(name.clone()).push(")");
-    }
-    if let Some(statuses) = &filter.statuses {
-        let words: Vec<String> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
-        query.push(" AND k.status = ANY(").push_bind(words).push(")");
-    }
-    if let Some(runs_command) = filter.runs_command {
-        query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND k.created_at >= ").push_bind(from);
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND k.created_at <= ").push_bind(until);
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct Listed {
-    task_id: Uuid,
-    project_id: String,
-    status: String,
-    command_type: Option<String>,
-    command: Option<String>,
-    target_count: i32,
-    script_count: i16,
-    gray: bool,
-    plan_hash: Vec<u8>,
-    halt_reason: Option<String>,
-    created_at: Timestamp,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-}
-
-impl TryFrom<Listed> for TaskRow {
-    type Error = Error;
-
-    fn try_from(row: Listed) -> Result<Self, Error> {
-        let command_type = row.command_type.map(|text| word("task", &text)).transpose()?;
-        Ok(Self {
-            task_id: TaskId(row.task_id),
-            project_id: text_id("task", row.project_id)?,
-            status: word("task", &row.status)?,
-            command: command_type.zip(row.command),
-            target_count: count("task", row.target_count)?,
-            script_count: count("task", row.script_count)?,
-            gray: row.gray,
-            plan_hash: row.plan_hash,
-            halt_reason: row.halt_reason,
-            created_at: row.created_at,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
-        })
-    }
+/// The task that retries this one, or this one's record (ordinal, script) if one is named: alone or with all others.
+pub async fn successor(
+    connection: &mut Connection,
+    task_id: TaskId,
+    record: Option<(u32, u16)>,
+) -> Result<Option<TaskId>, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT task_id FROM task
+         WHERE retry_of = $1 AND (retry_of_ordinal IS NULL OR retry_of_ordinal = $2 AND retry_of_script = $3) LIMIT 1",
+        task_id.0,
+        record.map(|(ordinal, _)| int4(ordinal)),
+        record.map(|(_, script)| int2(script)),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(TaskId))
 }
 
 /// The scripts that tasks pin, by task, in order.

@@ -26,7 +26,7 @@ pub struct WaveRow {
     pub state: WaveState,
     /// Its records by outcome.
     pub record_tally: Tally,
-    /// What the gate said last, in words.
+    /// What the gate, or the person who stopped it, said last, in words.
     pub verdict_reason: Option<String>,
 }
 
@@ -209,7 +209,7 @@ pub async fn store_tallies(connection: &mut Connection, task_id: TaskId, row: &W
     Ok(())
 }
 
-/// Ends an open wave as closed or halted, with the gate's reason; `withdrawn` targets were admitted and never
+/// Ends an open wave as closed, halted or stopped, with the reason; `withdrawn` targets were admitted and never
 /// handed out.
 pub async fn end(
     connection: &mut Connection,
@@ -235,7 +235,7 @@ pub async fn end(
     Ok(())
 }
 
-/// Takes targets back that were admitted to a halted wave and certainly never handed out.
+/// Takes targets back that were admitted to a wave that is cut short and certainly never handed out.
 pub async fn withdraw(
     connection: &mut Connection,
     task_id: TaskId,

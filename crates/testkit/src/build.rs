@@ -100,6 +100,11 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 grace: submit.grace,
             },
             plan: &plan(candidates, gray.as_ref(), 1)?,
+            first_scripts: None,
+            attempt: 1,
+            retry_of: None,
+            selection: None,
+            created_by: "a-test",
             now,
         },
     )

@@ -18,7 +18,7 @@ fn request() -> ExecutionRequest {
 }
 
 fn refusal(request: ExecutionRequest) -> String {
-    let error = request.check().unwrap_err();
+    let error = request.check(EXECUTION_FIELDS).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
     error.message
 }
@@ -72,7 +72,7 @@ fn the_gray_table() {
             ..request()
         };
         let case = format!("{count:?} {names:?} {threshold:?}");
-        match (asked.check(), expected) {
+        match (asked.check(EXECUTION_FIELDS), expected) {
             (Ok(submission), Ok(expected)) => {
                 let gray = submission.gray.map(|gray| (gray.count, gray.ids.len(), gray.fail_threshold));
                 assert_eq!(gray, *expected, "{case}");
@@ -118,7 +118,7 @@ fn script_and_command_exclude_each_other() {
             .contains("goes with command")
     );
     assert!(refusal(scripts(vec![])).contains("required"));
-    let twice = scripts(vec![script.clone(), script]).check().unwrap();
+    let twice = scripts(vec![script.clone(), script]).check(EXECUTION_FIELDS).unwrap();
     assert!(matches!(twice.work, Work::Scripts(ids) if ids.len() == 1), "one start for each script");
     let many = (0..21).map(|number| Uuid::from_u128(number).simple().to_string()).collect();
     assert!(refusal(scripts(many)).contains("at most 20"));
@@ -126,13 +126,13 @@ fn script_and_command_exclude_each_other() {
 
 #[test]
 fn a_desktop_given_twice_counts_once() {
-    let submission = ExecutionRequest { resource_ids: ids(&["b", "a", "b"]), ..request() }.check().unwrap();
+    let submission = ExecutionRequest { resource_ids: ids(&["b", "a", "b"]), ..request() }.check(EXECUTION_FIELDS).unwrap();
     assert_eq!(submission.desktop_ids.iter().map(DesktopId::as_str).collect::<Vec<_>>(), ["b", "a"]);
 }
 
 #[test]
 fn execution_timeout_is_in_minutes_from_0_to_600() {
-    let timeout = |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check();
+    let timeout = |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check(EXECUTION_FIELDS);
     assert_eq!(timeout(0).unwrap().execution_timeout, None, "0 leaves it to the default");
     assert_eq!(timeout(600).unwrap().execution_timeout, Some(TimeDelta::hours(10)));
     assert!(timeout(601).is_err());
@@ -142,14 +142,14 @@ fn execution_timeout_is_in_minutes_from_0_to_600() {
 #[test]
 fn commands_are_bounded_as_scripts_are() {
     let command = |content: String| ExecutionRequest { command: Some(content), ..request() };
-    assert!(command("x".repeat(100_000)).check().is_ok());
+    assert!(command("x".repeat(100_000)).check(EXECUTION_FIELDS).is_ok());
     assert!(refusal(command("x".repeat(100_001))).contains("at most 100000"));
     assert!(refusal(command(String::new())).contains("command is empty"));
 }
 
 #[test]
 fn only_desktops_are_resources() {
-    assert!(ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }.check().is_ok());
+    assert!(ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }.check(EXECUTION_FIELDS).is_ok());
     assert!(
         refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP")
     );

@@ -1,5 +1,7 @@
 //! Opens a task's first wave and cuts the next targets of its open wave.
 
+use std::collections::HashMap;
+
 use domain::{
     Timestamp,
     cut::{self, Placed},
@@ -12,7 +14,10 @@ use store::{
     Connection, Error,
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
-    straggler, target, task,
+    record::NewRecord,
+    settle::store_outcomes,
+    stop::stopped_records,
+    straggler, target, target_stop, task,
     task::TaskFacts,
     wave,
 };
@@ -25,13 +30,13 @@ impl Engine {
         let mut tx = self.store.begin().await?;
         let Some(mut row) = wave::lock_current(&mut tx, task_id).await? else { return Ok(false) };
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(false) };
-        if row.state.status == WaveStatus::Pending && row.wave == 1 {
+        if row.state.status == WaveStatus::Pending && row.wave == 1 && !facts.status.admits_no_more() {
             // Later waves are opened by the gate alone.
             wave::open(&mut tx, task_id, row.wave, now).await?;
             task::set_status(&mut tx, task_id, TaskStatus::Running, None, now).await?;
             row.state.status = WaveStatus::Open;
         }
-        let number = row.state.admission();
+        let number = if facts.status.admits_no_more() { 0 } else { row.state.admission() };
         if number == 0 {
             self.store.commit(tx).await?;
             return Ok(false);
@@ -44,11 +49,18 @@ impl Engine {
             deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
             maybe_handed: false,
         };
+        let stops = target_stop::of_range(&mut tx, task_id, first, number).await?;
+        let (stopped, placed) = apart(&mut tx, task_id, &facts, &stops, placed, now).await?;
         hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
         wave::admit(&mut tx, task_id, row.wave, number).await?;
+        row.state.admitted += number;
+        let more = row.state.admission() > 0;
+        if !stopped.is_empty() {
+            store_outcomes(&mut tx, task_id, &facts, std::slice::from_mut(&mut row), &stopped, now).await?;
+        }
         self.store.commit(tx).await?;
         tracing::debug!(%task_id, wave = row.wave, first, number, "targets admitted");
-        Ok(number < row.state.size - row.state.admitted)
+        Ok(more)
     }
 
     /// Cuts whatever there is to cut, a bounded amount; true when there may be more.
@@ -61,6 +73,31 @@ impl Engine {
         }
         Ok(more)
     }
+}
+
+/// Takes those targets out that a person stopped before their turn, with the records that they end with.
+async fn apart(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    stops: &HashMap<u32, u16>,
+    placed: Vec<Placed>,
+    now: Timestamp,
+) -> Result<(Vec<NewRecord>, Vec<Placed>), Error> {
+    if stops.is_empty() {
+        return Ok((Vec::new(), placed));
+    }
+    let ordinals: Vec<u32> = stops.keys().copied().collect();
+    let first_scripts = target::first_scripts(connection, task_id, &ordinals).await?;
+    let (stopped, placed): (Vec<Placed>, Vec<Placed>) = placed.into_iter().partition(|target| {
+        let first = first_scripts.get(&target.ordinal).copied().unwrap_or_default();
+        stops.get(&target.ordinal).is_some_and(|&script| script <= first)
+    });
+    let records = stopped.iter().flat_map(|target| {
+        let script = stops.get(&target.ordinal).copied().unwrap_or_default();
+        stopped_records(target.ordinal, &target.desktop_id, script, facts.script_count, now)
+    });
+    Ok((records.collect(), placed))
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, and wakes who waits for them.
@@ -84,6 +121,7 @@ pub(super) async fn hand_to_workers(
         .into_iter()
         .map(|(worker_id, members)| NewBatch { batch_id: fresh_batch_id(), worker_id, members })
         .collect();
-    batch::insert(connection, terms, &batches, facts.status.admits_no_more(), now).await?;
+    let answer_only = facts.status.admits_no_more();
+    batch::insert(connection, terms, &batches, answer_only, facts.killing, now).await?;
     notify::send(connection, Wake::Ready).await
 }

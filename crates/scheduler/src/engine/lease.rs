@@ -1,6 +1,9 @@
 //! Leases ready batches to the worker that asks, never more targets than it has room for.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use domain::{
@@ -8,8 +11,9 @@ use domain::{
     ids::{TaskId, WorkerId},
 };
 use store::{
-    Error, Tx,
+    Connection, Error, Tx,
     batch::{self, BatchRow, LeaseKey},
+    target, target_stop,
 };
 
 use super::{Engine, Spec, fresh_batch_id};
@@ -24,6 +28,26 @@ pub struct Leased {
     pub batch: BatchRow,
     /// What each of its targets runs.
     pub spec: Arc<Spec>,
+    /// Where a target does not begin with the first script, which one it begins with.
+    pub first_scripts: HashMap<u32, u16>,
+    /// Targets of which nothing may start any more: they are only asked what they know.
+    pub stopped: HashSet<u32>,
+}
+
+/// The targets of a batch that a person stopped before their first script.
+async fn stopped(
+    connection: &mut Connection,
+    batch: &BatchRow,
+    first_scripts: &HashMap<u32, u16>,
+) -> Result<HashSet<u32>, Error> {
+    let Some((first, last)) = batch.members.first().zip(batch.members.last()) else { return Ok(HashSet::new()) };
+    let (first, number) = (first.ordinal, last.ordinal - first.ordinal + 1);
+    let stops = target_stop::of_range(connection, batch.terms.task_id, first, number).await?;
+    Ok(stops
+        .into_iter()
+        .filter(|(ordinal, script)| *script <= first_scripts.get(ordinal).copied().unwrap_or_default())
+        .map(|(ordinal, _)| ordinal)
+        .collect())
 }
 
 impl Engine {
@@ -59,7 +83,14 @@ impl Engine {
             let spec = self.specs.get(tx, task_id).await?;
             let spec =
                 spec.ok_or_else(|| Error::Corrupt { table: "batch", what: format!("no task {task_id}") })?;
-            leased.push(Leased { batch, spec });
+            let ordinals: Vec<u32> = batch.members.iter().map(|member| member.ordinal).collect();
+            let first_scripts = if spec.facts.resumes {
+                target::first_scripts(tx, task_id, &ordinals).await?
+            } else {
+                HashMap::new()
+            };
+            let stopped = if batch.stop { stopped(tx, &batch, &first_scripts).await? } else { HashSet::new() };
+            leased.push(Leased { batch, spec, first_scripts, stopped });
         }
         Ok(leased)
     }

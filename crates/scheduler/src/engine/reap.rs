@@ -17,11 +17,12 @@ use store::{
     Error,
     batch::{self, BatchTerms, Lost},
     record::NewRecord,
+    settle::store_outcomes,
     straggler::{self, Taken},
     target, task, wave, worker,
 };
 
-use super::{Engine, cut::hand_to_workers, report::requeue, settle::store_outcomes};
+use super::{Engine, cut::hand_to_workers, report::requeue};
 
 /// Rows of each kind that one tick looks at.
 const PER_TICK: i64 = 1_000;

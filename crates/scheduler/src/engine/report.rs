@@ -12,15 +12,13 @@ use store::{
     Connection, Error, batch,
     batch::BatchTerms,
     record::{self, NewRecord},
+    settle::{settle, store_outcomes},
     straggler,
     task::{self, TaskFacts},
     wave::{self, WaveRow},
 };
 
-use super::{
-    Engine,
-    settle::{settle, store_outcomes},
-};
+use super::Engine;
 
 /// How one script of a target ended.
 #[derive(Debug, Clone)]
@@ -221,7 +219,7 @@ async fn store_results(
     Ok(())
 }
 
-/// Returned targets become stragglers, unless they ended or their wave was halted before they were handed out.
+/// Returned targets become stragglers, unless they ended or their wave was cut short before they were handed out.
 async fn take_back(
     connection: &mut Connection,
     task_id: TaskId,
@@ -258,7 +256,7 @@ async fn take_back(
     Ok(())
 }
 
-/// Puts targets of a lost batch among the stragglers; withdraws them where the wave was halted before anybody can
+/// Puts targets of a lost batch among the stragglers; withdraws them where the wave was cut short before anybody can
 /// have started them.
 pub(super) async fn requeue(
     connection: &mut Connection,
@@ -272,7 +270,7 @@ pub(super) async fn requeue(
         return Ok(());
     }
     let Some(row) = waves.iter_mut().find(|row| row.wave == terms.wave) else { return Ok(()) };
-    if row.state.status == WaveStatus::Halted && !terms.maybe_handed {
+    if row.state.status.is_cut_short() && !terms.maybe_handed {
         let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
         wave::withdraw(connection, terms.task_id, terms.wave, number).await?;
         row.state.admitted -= number;

@@ -86,7 +86,8 @@ pub async fn reclaim(
            AND (status = 'LEASED' AND lease_until <= $3
                 OR status = 'READY' AND NOT EXISTS (
                     SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, deliver_by, finish_by",
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
+                   deliver_by, finish_by",
         task_id.0,
         batch_id.0,
         now,
@@ -149,7 +150,8 @@ pub async fn take_overdue(
         Raw,
         "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
            AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, deliver_by, finish_by",
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
+                   deliver_by, finish_by",
         task_id.0,
         batch_id.0,
         now,

@@ -1,0 +1,93 @@
+//! From a credential to an identity.
+
+use std::sync::Arc;
+
+use domain::{
+    Error, ErrorKind, Timestamp,
+    access::{Policy, Rights, ready_policy},
+    ids::ProjectId,
+    signature::{Authorization, CLOCK_TOLERANCE, SignedRequest},
+};
+use sha2::{Digest as _, Sha256};
+use store::credential::{self, Holder};
+
+use super::Identity;
+use crate::Control;
+
+fn unauthenticated(message: &str) -> Error {
+    Error::new(ErrorKind::Unauthenticated, message)
+}
+
+impl Control {
+    /// Who a token stands for.
+    pub async fn authenticate_token(&self, given: &[u8]) -> Result<Arc<Identity>, Error> {
+        if let Some(project_id) = self.access.fixed.project_of_token(given) {
+            return Ok(configured(project_id, "token:configuration".to_owned()));
+        }
+        let hash: [u8; 32] = Sha256::digest(given).into();
+        let mut connection = self.store.acquire().await?;
+        let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.clock.now())
+            .await?
+            .ok_or_else(|| unauthenticated("the token in X-Auth-Token is not known, or not good any more"))?;
+        Ok(identity(holder, format!("token:{}", token_id.simple())))
+    }
+
+    /// Who signed the request. A signature on a request that `changes` something is good once: sent again while its
+    /// time is still near enough, it is refused.
+    pub async fn authenticate_signature(
+        &self,
+        authorization: &Authorization,
+        request: &SignedRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Identity>, Error> {
+        let access_key = &authorization.access_key;
+        let name = format!("key:{access_key}");
+        if let Some((project_id, secret_key)) = self.access.fixed.key(access_key) {
+            authorization.verify(request, secret_key, now)?;
+            return Ok(configured(project_id, name));
+        }
+        let mut connection = self.store.acquire().await?;
+        let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
+            .await?
+            .ok_or_else(|| unauthenticated("the access key is not known, or not good any more"))?;
+        drop(connection);
+        let secret_key = self.access.master_keys.open(access_key, &sealed)?;
+        authorization.verify(request, &secret_key, now)?;
+        Ok(identity(holder, name))
+    }
+
+    /// Uses a checked signature up, so that the same request cannot be sent again.
+    pub async fn use_signature(&self, authorization: &Authorization, now: Timestamp) -> Result<(), Error> {
+        // From the earliest to the latest clock that lets it through.
+        let expires_at = now + CLOCK_TOLERANCE * 2;
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(&authorization.access_key)
+            .chain_update([0])
+            .chain_update(authorization.signature())
+            .finalize()
+            .into();
+        if credential::use_signature(&mut *self.store.acquire().await?, &hash, expires_at).await? {
+            return Ok(());
+        }
+        Err(unauthenticated(
+            "this signed request was sent before: sign it anew, at least a second later, to have it done again",
+        ))
+    }
+}
+
+/// Who uses a credential of the configuration.
+fn configured(project_id: &ProjectId, credential: String) -> Arc<Identity> {
+    let rights = Rights::new(&ready_policy("admin"));
+    Arc::new(Identity {
+        project_id: project_id.clone(),
+        principal: "configuration".to_owned(),
+        credential,
+        rights,
+    })
+}
+
+fn identity(holder: Holder, credential: String) -> Arc<Identity> {
+    let ready: Vec<Policy> = holder.policies.iter().filter_map(|name| ready_policy(name)).collect();
+    let rights = Rights::new(ready.iter().chain(&holder.documents));
+    Arc::new(Identity { project_id: holder.project_id, principal: holder.principal, credential, rights })
+}

@@ -1,0 +1,24 @@
+//! Who calls, and what they may: credentials become an identity, an identity has rights. The same for every adapter.
+
+mod authenticate;
+mod caller;
+mod fixed;
+mod manage;
+mod seal;
+
+pub use caller::{Caller, Idempotency, Identity};
+pub use fixed::{AccessKey, Credentials, Token};
+pub use manage::{NewKey, NewToken};
+pub use seal::MasterKeys;
+
+/// The header, or the metadata of a gRPC call, that carries a token.
+pub const TOKEN_HEADER: &str = "x-auth-token";
+
+/// What the use cases know of credentials beside what the database holds.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Those of the configuration.
+    pub fixed: Credentials,
+    /// What secret keys are sealed with in the database.
+    pub master_keys: MasterKeys,
+}

@@ -1,0 +1,50 @@
+//! Stop: the answer comes when the decision is stored, so that nothing more is admitted from then on.
+
+use domain::{
+    Error,
+    access::{Action, Resource},
+    submission::Aim,
+};
+use store::{record, stop, task};
+
+use crate::{Caller, Control};
+
+/// What becomes of what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// It runs to its end.
+    Drain,
+    /// It is ended.
+    Kill,
+}
+
+impl Control {
+    /// Stops a task, or one record of it. What has ended stays as it is: to stop it again changes nothing.
+    pub async fn stop(&self, caller: &Caller, aim: Aim, mode: StopMode) -> Result<(), Error> {
+        let task_id = aim.task_id();
+        caller.check(Action::Stop, [Resource::Task(&task_id.to_string())])?;
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        if self.answered_before(&mut tx, caller).await?.is_some() {
+            return Ok(());
+        }
+        let resource = match aim {
+            Aim::Task(task_id) => {
+                if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
+                    return Err(Error::not_found(format!("task {task_id} does not exist")));
+                }
+                let reason = format!("stopped by {}", caller.identity.principal);
+                stop::stop_task(&mut tx, task_id, mode == StopMode::Kill, &reason, now).await?;
+                format!("task:{task_id}")
+            }
+            Aim::Record(record_id) => {
+                if record::fetch(&mut tx, caller.project_id(), record_id).await?.is_none() {
+                    return Err(Error::not_found(format!("record {record_id} does not exist")));
+                }
+                stop::stop_target(&mut tx, task_id, record_id.ordinal, record_id.script, now).await?;
+                format!("record:{record_id}")
+            }
+        };
+        self.done(tx, caller, Action::Stop, &resource, "stopped").await
+    }
+}

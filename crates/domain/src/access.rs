@@ -1,0 +1,300 @@
+//! Who may do what: actions, policies, and the decision. The same for every adapter.
+//!
+//! The form of a policy is that of the published API's identity policies. What no statement allows is refused, and a
+//! statement that denies wins over all that allow.
+
+use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
+
+use crate::{Error, ErrorKind, limits};
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// What a call does, as policies name it. Those that begin with `workspace:` are the published API's.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word in policies and in the audit.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Save a new script.
+    CreateScript = "workspace:scripts:create",
+    /// List scripts.
+    ListScripts = "workspace:scripts:list",
+    /// Read a script with its content.
+    GetScript = "workspace:scripts:get",
+    /// Save a new revision of a script.
+    PutScript = "workspace:scripts:put",
+    /// Delete a script.
+    DeleteScript = "workspace:scripts:delete",
+    /// Run scripts, or a command, on desktops.
+    Execute = "workspace:scripts:execute",
+    /// Choose the desktops by a tag.
+    ExecuteByDesktopTag = "workspace:scripts:executeByDesktopTag",
+    /// Run again what did not succeed.
+    Retry = "workspace:scripts:retry",
+    /// Stop a task or one record.
+    Stop = "workspace:scripts:stop",
+    /// List tasks.
+    ListTasks = "workspace:scripts:listTasks",
+    /// List records.
+    ListRecords = "workspace:scripts:listRecords",
+    /// Read a record with its output.
+    GetRecordDetail = "workspace:scripts:getRecordDetail",
+    /// Choose the desktops by a pool.
+    ExecuteOnPool = "workspace:desktopPools:executeScripts",
+    /// List the tasks of pools.
+    ListPoolTasks = "workspace:desktopPools:listScriptTasks",
+    /// List desktops.
+    ListDesktops = "workspace:desktops:list",
+    /// List desktops with all that is known of them.
+    ListDesktopsDetail = "workspace:desktops:listDetail",
+    /// Read a task with its waves and targets.
+    GetTask = "graywave:tasks:get",
+    /// List workers.
+    ListWorkers = "graywave:workers:list",
+    /// Read the audit.
+    ListAudit = "graywave:audit:list",
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an action is done to, as policies name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// `script:ID`
+    Script(&'a str),
+    /// `command`: any text that the caller gives
+    Command,
+    /// `desktop:ID`
+    Desktop(&'a str),
+    /// `desktopPool:ID`
+    Pool(&'a str),
+    /// `task:ID`
+    Task(&'a str),
+}
+
+impl std::fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Script(id) => write!(f, "script:{id}"),
+            Self::Command => f.write_str("command"),
+            Self::Desktop(id) => write!(f, "desktop:{id}"),
+            Self::Pool(id) => write!(f, "desktopPool:{id}"),
+            Self::Task(id) => write!(f, "task:{id}"),
+        }
+    }
+}
+
+/// Whether a statement allows or denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// It allows.
+    Allow,
+    /// It denies, whatever else allows.
+    Deny,
+}
+
+/// One rule of a policy. `*` stands for any text and `?` for one character.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Statement {
+    /// Allow or Deny.
+    pub effect: Effect,
+    /// Patterns of [`Action`] words.
+    pub action: Vec<String>,
+    /// Patterns of [`Resource`] names; all resources where it is left out.
+    #[serde(default = "every")]
+    pub resource: Vec<String>,
+}
+
+fn every() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+/// A policy as it is written: `{"Version": "5.0", "Statement": [...]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Policy {
+    /// The form's version, as the published API has it.
+    pub version: String,
+    /// Its rules.
+    pub statement: Vec<Statement>,
+}
+
+impl Policy {
+    /// Reads and checks a document.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        if text.len() > limits::MAX_POLICY_BYTES {
+            return Err(Error::invalid(format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES)));
+        }
+        let policy: Self = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("the policy is not valid: {error}")))?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.version != "5.0" {
+            return Err(Error::invalid("Version must be \"5.0\""));
+        }
+        if self.statement.is_empty() {
+            return Err(Error::invalid("Statement is empty: a policy has at least one"));
+        }
+        for statement in &self.statement {
+            if statement.action.is_empty() || statement.resource.is_empty() {
+                return Err(Error::invalid("Action and Resource must not be empty lists: \"*\" means all"));
+            }
+            // A misspelt word in a Deny would allow.
+            for pattern in &statement.action {
+                let matcher = WildMatch::new(pattern);
+                if !Action::ALL.iter().any(|action| matcher.matches(action.as_str())) {
+                    return Err(Error::invalid(format!("Action {pattern:?} fits no action there is")));
+                }
+            }
+            for pattern in &statement.resource {
+                let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:"];
+                if !known.iter().any(|start| short_form(pattern).starts_with(start)) {
+                    return Err(Error::invalid(format!(
+                        "Resource {pattern:?} is none of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn allow(actions: &[&str]) -> Self {
+        let action = actions.iter().map(|&action| action.to_owned()).collect();
+        let statement = vec![Statement { effect: Effect::Allow, action, resource: every() }];
+        Self { version: "5.0".to_owned(), statement }
+    }
+}
+
+/// A resource pattern without the part of the published form, `workspace:region:account:`, that has no meaning here.
+fn short_form(pattern: &str) -> &str {
+    let mut parts = pattern.splitn(4, ':');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("workspace"), Some(_), Some(_), Some(rest)) => rest,
+        _ => pattern,
+    }
+}
+
+/// The policies that are always there.
+pub const READY_POLICIES: [&str; 3] = ["reader", "operator", "admin"];
+
+/// A ready policy: `reader` reads all but the audit, `operator` also saves scripts, runs, retries and stops, `admin`
+/// may do everything.
+pub fn ready_policy(name: &str) -> Option<Policy> {
+    match name {
+        "reader" => Some(Policy::allow(&[
+            "workspace:*:list*",
+            "workspace:*:get*",
+            "graywave:tasks:get",
+            "graywave:workers:list",
+        ])),
+        "operator" => Some(Policy::allow(&["workspace:*", "graywave:tasks:*", "graywave:workers:list"])),
+        "admin" => Some(Policy::allow(&["*"])),
+        _ => None,
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    effect: Effect,
+    actions: Vec<WildMatch>,
+    resources: Vec<WildMatch>,
+}
+
+/// All policies of a principal, ready for decisions.
+#[derive(Debug, Clone, Default)]
+pub struct Rights {
+    rules: Vec<Rule>,
+}
+
+impl Rights {
+    /// The rights that policies give together.
+    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
+        let statements = policies.into_iter().flat_map(|policy| &policy.statement);
+        let rules = statements
+            .map(|statement| Rule {
+                effect: statement.effect,
+                actions: statement.action.iter().map(|pattern| WildMatch::new(pattern)).collect(),
+                resources: statement
+                    .resource
+                    .iter()
+                    .map(|pattern| WildMatch::new(short_form(pattern)))
+                    .collect(),
+            })
+            .collect();
+        Self { rules }
+    }
+
+    fn rules_on(&self, action: Action) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.actions.iter().any(|it| it.matches(action.as_str())))
+    }
+
+    /// Whether the action may be done to all of these resources.
+    pub fn check<'a>(
+        &self,
+        action: Action,
+        resources: impl IntoIterator<Item = Resource<'a>>,
+    ) -> Result<(), Error> {
+        let rules: Vec<&Rule> = self.rules_on(action).collect();
+        for resource in resources {
+            let name = resource.to_string();
+            let mut allowed = false;
+            for rule in rules.iter().filter(|rule| rule.resources.iter().any(|it| it.matches(&name))) {
+                if rule.effect == Effect::Deny {
+                    return Err(forbidden(&format!("a policy denies {action} on {name}")));
+                }
+                allowed = true;
+            }
+            if !allowed {
+                return Err(forbidden(&format!("no policy allows {action} on {name}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the action may be done to anything at all: the rule for calls that name no resource, such as lists, and
+    /// the first look at all others. Only what is denied on everything is denied here.
+    pub fn check_any(&self, action: Action) -> Result<(), Error> {
+        let mut allowed = false;
+        for rule in self.rules_on(action) {
+            match rule.effect {
+                Effect::Deny if rule.resources.iter().any(|it| it.pattern() == "*") => {
+                    return Err(forbidden(&format!("a policy denies {action}")));
+                }
+                Effect::Deny => {}
+                Effect::Allow => allowed = true,
+            }
+        }
+        if allowed { Ok(()) } else { Err(forbidden(&format!("no policy allows {action}"))) }
+    }
+}
+
+fn forbidden(message: &str) -> Error {
+    Error::new(ErrorKind::Forbidden, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+
+fn rights(documents: &[&str]) -> Rights {
+    let policies: Vec<Policy> = documents.iter().map(|text| Policy::parse(text).unwrap()).collect();
+    Rights::new(&policies)
+}
+
+const EXECUTE_ON_TEST: &str = r#"{"Version": "5.0", "Statement": [
+    {"Effect": "Allow", "Action": ["workspace:scripts:execute"], "Resource": ["script:*", "desktop:test-*"]}]}"#;
+const DENY_BOSS: &str = r#"{"Version": "5.0", "Statement": [
+    {"Effect": "Deny", "Action": ["workspace:scripts:*"], "Resource": ["workspace:*:*:desktop:boss-?"]}]}"#;
+const ALL: &str = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]}"#;
+
+#[test]
+fn what_nothing_allows_is_refused() {
+    for &action in Action::ALL {
+        assert_eq!(Rights::default().check_any(action).unwrap_err().kind, ErrorKind::Forbidden);
+        assert!(Rights::default().check(action, [Resource::Task("t")]).is_err());
+    }
+}
+
+#[test]
+fn every_resource_of_a_call_must_be_allowed() {
+    let rights = rights(&[EXECUTE_ON_TEST]);
+    let check = |resources: &[Resource<'_>]| rights.check(Action::Execute, resources.iter().cloned());
+    assert!(check(&[Resource::Script("s"), Resource::Desktop("test-1")]).is_ok());
+    let refused = check(&[Resource::Script("s"), Resource::Desktop("test-1"), Resource::Desktop("other")]);
+    assert_eq!(refused.unwrap_err().message, "no policy allows workspace:scripts:execute on desktop:other");
+    assert!(check(&[Resource::Command]).is_err(), "a command is no script");
+    assert!(rights.check(Action::Stop, [Resource::Task("t")]).is_err());
+}
+
+#[test]
+fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
+    let rights = rights(&[ALL, DENY_BOSS]);
+    assert!(rights.check(Action::Execute, [Resource::Desktop("boss")]).is_ok());
+    let refused = rights.check(Action::Execute, [Resource::Desktop("test-1"), Resource::Desktop("boss-1")]);
+    assert_eq!(refused.unwrap_err().message, "a policy denies workspace:scripts:execute on desktop:boss-1");
+    // Denied on some desktops is not denied at all.
+    assert!(rights.check_any(Action::Execute).is_ok());
+}
+
+#[test]
+fn a_deny_on_everything_is_seen_before_any_resource_is_named() {
+    let deny = r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:scripts:list*"]}]}"#;
+    let rights = rights(&[ALL, deny]);
+    assert!(rights.check_any(Action::ListTasks).is_err());
+    assert!(rights.check_any(Action::Execute).is_ok());
+}
+
+#[test]
+fn a_policy_that_means_nothing_is_refused_when_it_is_written() {
+    let statement = |text: &str| format!(r#"{{"Version": "5.0", "Statement": [{text}]}}"#);
+    for text in [
+        "not json".to_owned(),
+        r#"{"Version": "1.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]}"#.to_owned(),
+        statement(""),
+        statement(r#"{"Effect": "Allow", "Action": []}"#),
+        statement(r#"{"Effect": "Allow", "Action": ["*"], "Resource": []}"#),
+        statement(r#"{"Effect": "Maybe", "Action": ["*"]}"#),
+        statement(r#"{"Effect": "Deny", "Action": ["workspace:scripts:exceute"]}"#),
+        statement(r#"{"Effect": "Deny", "Action": ["*"], "Resource": ["desktops:x"]}"#),
+        statement(r#"{"Effect": "Allow", "Action": ["*"], "Condition": {}}"#),
+    ] {
+        assert_eq!(Policy::parse(&text).unwrap_err().kind, ErrorKind::Invalid, "{text}");
+    }
+}
+
+/// Which ready policy allows what: the whole table.
+#[test]
+fn the_ready_policies() {
+    let may = |name: &str, action: Action| Rights::new(&ready_policy(name)).check_any(action).is_ok();
+    for &action in Action::ALL {
+        let reads = action.as_str().split(':').next_back().is_some_and(|verb| {
+            verb.starts_with("list") || verb.starts_with("get")
+        });
+        let is_audit = action == Action::ListAudit;
+        assert_eq!(may("reader", action), reads && !is_audit, "{action}");
+        assert_eq!(may("operator", action), !is_audit, "{action}");
+        assert!(may("admin", action), "{action}");
+    }
+    for name in READY_POLICIES {
+        assert!(ready_policy(name).unwrap().check().is_ok());
+    }
+    assert!(ready_policy("boss").is_none());
+}

@@ -1,0 +1,283 @@
+//! Credentials: hashed tokens, sealed keys, and the signatures that were used.
+
+use domain::{Timestamp, access::Policy, ids::ProjectId};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{Connection, Error, values::text_id};
+
+/// Who a credential belongs to, with the policies that bind it.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// Whose.
+    pub project_id: ProjectId,
+    /// Who.
+    pub principal: String,
+    /// Names of its policies.
+    pub policies: Vec<String>,
+    /// The documents of those that are the project's own.
+    pub documents: Vec<Policy>,
+}
+
+struct RawHolder {
+    project_id: String,
+    principal: String,
+    policies: Vec<String>,
+    documents: Option<Vec<Json<Policy>>>,
+}
+
+impl TryFrom<RawHolder> for Holder {
+    type Error = Error;
+
+    fn try_from(raw: RawHolder) -> Result<Self, Error> {
+        Ok(Self {
+            project_id: text_id("principal", raw.project_id)?,
+            principal: raw.principal,
+            policies: raw.policies,
+            documents: raw.documents.unwrap_or_default().into_iter().map(|document| document.0).collect(),
+        })
+    }
+}
+
+/// Who a token belongs to, by its hash, if it is good at this moment; with the token's id.
+pub async fn token_holder(
+    connection: &mut Connection,
+    sha256: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<(Uuid, Holder)>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT t.token_id, t.project_id, t.principal, p.policies,
+                  ARRAY(SELECT document FROM policy o WHERE o.project_id = t.project_id AND o.policy = ANY(p.policies))
+                      AS "documents: Vec<Json<Policy>>"
+           FROM token t
+           JOIN principal p USING (project_id, principal)
+           JOIN project j USING (project_id)
+           WHERE t.sha256 = $1 AND t.revoked_at IS NULL AND j.revoked_at IS NULL
+             AND (t.expires_at IS NULL OR t.expires_at > $2)"#,
+        &sha256[..],
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let raw = RawHolder {
+            project_id: row.project_id,
+            principal: row.principal,
+            policies: row.policies,
+            documents: row.documents,
+        };
+        Ok((row.token_id, raw.try_into()?))
+    })
+    .transpose()
+}
+
+/// A secret key as it is kept.
+#[derive(Debug, Clone)]
+pub struct SealedSecret {
+    /// Nonce, ciphertext and tag.
+    pub bytes: Vec<u8>,
+    /// Under which master key.
+    pub master_key_id: String,
+}
+
+/// Who an access key belongs to, if it is good at this moment; with its sealed secret.
+pub async fn key_holder(
+    connection: &mut Connection,
+    access_key: &str,
+    now: Timestamp,
+) -> Result<Option<(SealedSecret, Holder)>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT k.sealed_secret, k.master_key_id, k.project_id, k.principal, p.policies,
+                  ARRAY(SELECT document FROM policy o WHERE o.project_id = k.project_id AND o.policy = ANY(p.policies))
+                      AS "documents: Vec<Json<Policy>>"
+           FROM access_key k
+           JOIN principal p USING (project_id, principal)
+           JOIN project j USING (project_id)
+           WHERE k.access_key = $1 AND k.revoked_at IS NULL AND j.revoked_at IS NULL
+             AND (k.expires_at IS NULL OR k.expires_at > $2)"#,
+        access_key,
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let raw = RawHolder {
+            project_id: row.project_id,
+            principal: row.principal,
+            policies: row.policies,
+            documents: row.documents,
+        };
+        let sealed = SealedSecret { bytes: row.sealed_secret, master_key_id: row.master_key_id };
+        Ok((sealed, raw.try_into()?))
+    })
+    .transpose()
+}
+
+/// A credential as it is listed, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialRow {
+    /// A token's id, or an access key.
+    pub id: String,
+    /// Who.
+    pub principal: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is not.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What a new credential is bound to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Whose.
+    pub project_id: &'a ProjectId,
+    /// Who.
+    pub principal: &'a str,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// When it is made.
+    pub now: Timestamp,
+}
+
+/// Stores a token; one that is there already stays as it is.
+pub async fn insert_token(
+    connection: &mut Connection,
+    token_id: Uuid,
+    sha256: &[u8; 32],
+    terms: Terms<'_>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO token (token_id, project_id, principal, sha256, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sha256) DO NOTHING",
+        token_id,
+        terms.project_id.as_str(),
+        terms.principal,
+        &sha256[..],
+        terms.now,
+        terms.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores an access key; one that is there already stays as it is.
+pub async fn insert_key(
+    connection: &mut Connection,
+    access_key: &str,
+    sealed: &SealedSecret,
+    terms: Terms<'_>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO access_key (access_key, project_id, principal, sealed_secret, master_key_id, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (access_key) DO NOTHING",
+        access_key,
+        terms.project_id.as_str(),
+        terms.principal,
+        sealed.bytes,
+        sealed.master_key_id,
+        terms.now,
+        terms.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A project's tokens, oldest first.
+pub async fn list_tokens(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<CredentialRow>, Error> {
+    Ok(sqlx::query_as!(
+        CredentialRow,
+        r#"SELECT replace(token_id::text, '-', '') AS "id!", principal, created_at, expires_at, revoked_at
+           FROM token WHERE project_id = $1 ORDER BY token_id"#,
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// A project's access keys.
+pub async fn list_keys(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<CredentialRow>, Error> {
+    Ok(sqlx::query_as!(
+        CredentialRow,
+        "SELECT access_key AS id, principal, created_at, expires_at, revoked_at
+         FROM access_key WHERE project_id = $1 ORDER BY created_at, access_key",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Revokes a token for good; false when there is no such token that is good.
+pub async fn revoke_token(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    token_id: Uuid,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE token SET revoked_at = $3 WHERE project_id = $1 AND token_id = $2 AND revoked_at IS NULL",
+        project_id.as_str(),
+        token_id,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Revokes an access key for good; false when there is no such key that is good.
+pub async fn revoke_key(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    access_key: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE access_key SET revoked_at = $3 WHERE project_id = $1 AND access_key = $2 AND revoked_at IS NULL",
+        project_id.as_str(),
+        access_key,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that a signature was used; false when it was used before.
+pub async fn use_signature(
+    connection: &mut Connection,
+    sha256: &[u8; 32],
+    expires_at: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "INSERT INTO used_signature (sha256, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        &sha256[..],
+        expires_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets a bounded number of signatures that no clock lets through any more; true when there may be more.
+pub async fn forget_signatures(connection: &mut Connection, now: Timestamp) -> Result<bool, Error> {
+    const AT_ONCE: i64 = 10_000;
+    let done = sqlx::query!(
+        "DELETE FROM used_signature WHERE sha256 IN (
+             SELECT sha256 FROM used_signature WHERE expires_at < $1 LIMIT $2)",
+        now,
+        AT_ONCE,
+    )
+    .execute(connection)
+    .await?;
+    Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX) >= AT_ONCE)
+}

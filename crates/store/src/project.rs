@@ -1,0 +1,181 @@
+//! Projects, their principals and their policies.
+
+use domain::{Timestamp, access::Policy, ids::ProjectId};
+use sqlx::types::Json;
+
+use crate::{Connection, Error, values::text_id};
+
+/// A project as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectRow {
+    /// Its id.
+    pub project_id: ProjectId,
+    /// For people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when its credentials are refused.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A principal as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrincipalRow {
+    /// Its name.
+    pub principal: String,
+    /// Names of its policies.
+    pub policies: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Stores a project; false when there is one of this id.
+pub async fn insert(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    name: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "INSERT INTO project (project_id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        project_id.as_str(),
+        name,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// All projects, oldest first.
+pub async fn list(connection: &mut Connection) -> Result<Vec<ProjectRow>, Error> {
+    let rows =
+        sqlx::query!("SELECT project_id, name, created_at, revoked_at FROM project ORDER BY created_at, project_id")
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ProjectRow {
+                project_id: text_id("project", row.project_id)?,
+                name: row.name,
+                created_at: row.created_at,
+                revoked_at: row.revoked_at,
+            })
+        })
+        .collect()
+}
+
+/// Whether there is such a project that is not revoked.
+pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NULL",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Revokes a project: its credentials are refused from now on. False when there is none that is good.
+pub async fn revoke(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE project SET revoked_at = $2 WHERE project_id = $1 AND revoked_at IS NULL",
+        project_id.as_str(),
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Stores a principal with its policies, replacing those that it had.
+pub async fn put_principal(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    principal: &str,
+    policies: &[String],
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO principal (project_id, principal, policies, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (project_id, principal) DO UPDATE SET policies = excluded.policies",
+        project_id.as_str(),
+        principal,
+        policies,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A project's principals by name.
+pub async fn list_principals(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<PrincipalRow>, Error> {
+    Ok(sqlx::query_as!(
+        PrincipalRow,
+        "SELECT principal, policies, created_at FROM principal WHERE project_id = $1 ORDER BY principal",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Stores a policy of a project's own, replacing one of the same name.
+pub async fn put_policy(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    name: &str,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let document = serde_json::to_value(policy).map_err(|error| Error::corrupt("policy", error))?;
+    sqlx::query!(
+        "INSERT INTO policy (project_id, policy, document, updated_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (project_id, policy) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at",
+        project_id.as_str(),
+        name,
+        document,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A project's own policies by name, each as its document.
+pub async fn list_policies(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<(String, Policy)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT policy, document AS "document: Json<Policy>" FROM policy WHERE project_id = $1 ORDER BY policy"#,
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.policy, row.document.0)).collect())
+}
+
+/// Deletes a policy of a project's own, unless a principal has it; false when there is none, or it is in use.
+pub async fn delete_policy(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    name: &str,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM policy WHERE project_id = $1 AND policy = $2 AND NOT EXISTS (
+             SELECT FROM principal p WHERE p.project_id = $1 AND $2 = ANY(p.policies))",
+        project_id.as_str(),
+        name,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

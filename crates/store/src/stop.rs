@@ -1,0 +1,110 @@
+//! Stops what a person wants stopped, in the caller's transaction: when it commits, nothing more is admitted, and the
+//! workers that hold what runs are told until it has ended.
+
+use domain::{
+    Timestamp,
+    ids::{DesktopId, TaskId},
+    outcome::Outcome,
+    record::NOT_STARTED_REASON,
+    task::TaskStatus,
+    wave::WaveStatus,
+};
+
+use crate::{
+    Connection, Error, batch,
+    notify::{self, Wake},
+    record::{self, NewRecord},
+    settle::{cut_short, end_task, settle, store_outcomes},
+    straggler, target, target_stop, task, wave,
+};
+
+/// Stops a task: nothing more of it is admitted; with `kill`, what runs is ended too. A task that has ended stays as
+/// it is; one that the gate halted stays halted.
+pub async fn stop_task(
+    connection: &mut Connection,
+    task_id: TaskId,
+    kill: bool,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(mut row) = wave::lock_current(connection, task_id).await? else { return Ok(()) };
+    let Some(facts) = task::facts(connection, task_id).await? else { return Ok(()) };
+    if facts.status.is_ended() {
+        return Ok(());
+    }
+    match row.state.status {
+        // The first wave has not been opened: nothing was admitted.
+        WaveStatus::Pending => {
+            task::set_status(connection, task_id, TaskStatus::Stopping, Some(reason), now).await?;
+            return end_task(connection, task_id, TaskStatus::Stopped, now).await;
+        }
+        WaveStatus::Open => {
+            cut_short(connection, task_id, &mut row, WaveStatus::Stopped, reason, now).await?;
+            task::set_status(connection, task_id, TaskStatus::Stopping, Some(reason), now).await?;
+        }
+        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => {}
+    }
+    if kill {
+        task::set_killing(connection, task_id).await?;
+        target_stop::mark_task(connection, task_id).await?;
+        notify::send(connection, Wake::Stop).await?;
+    }
+    tracing::info!(%task_id, kill, reason, "task stopped");
+    settle(connection, task_id, &mut row, now).await
+}
+
+/// Stops one target from a script on. What has certainly not begun ends at once; what a worker or an agent may have
+/// is told. A target that has ended stays as it is.
+pub async fn stop_target(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinal: u32,
+    script: u16,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut waves = wave::lock_of_ordinals(connection, task_id, &[ordinal]).await?;
+    let Some(facts) = task::facts(connection, task_id).await? else { return Ok(()) };
+    let Some(aim) = target::fetch(connection, task_id, ordinal).await? else { return Ok(()) };
+    let has_ended = !record::ended(connection, task_id, &[ordinal]).await?.is_empty();
+    // A script that an earlier task has done cannot be stopped any more.
+    if facts.status.is_ended() || has_ended || script < aim.first_script {
+        return Ok(());
+    }
+    let is_first = script == aim.first_script;
+    if is_first && take_unhanded(connection, task_id, ordinal).await? {
+        let records = stopped_records(ordinal, &aim.desktop_id, script, facts.script_count, now);
+        store_outcomes(connection, task_id, &facts, &mut waves, &records, now).await?;
+        return Ok(());
+    }
+    target_stop::insert(connection, task_id, ordinal, script, now).await?;
+    notify::send(connection, Wake::Stop).await
+}
+
+/// Takes a target out of where it waits, if it was certainly never handed out; true when it was there.
+async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u32) -> Result<bool, Error> {
+    Ok(batch::take_unhanded(connection, task_id, ordinal).await?
+        || straggler::take_unhanded(connection, task_id, ordinal).await?)
+}
+
+/// The records of a target that was stopped at a script before it started.
+pub fn stopped_records(
+    ordinal: u32,
+    desktop_id: &DesktopId,
+    stopped: u16,
+    script_count: u16,
+    now: Timestamp,
+) -> Vec<NewRecord> {
+    (0..script_count)
+        .map(|script| NewRecord {
+            ordinal,
+            desktop_id: desktop_id.clone(),
+            script,
+            outcome: if script == stopped { Outcome::Stopped } else { Outcome::Skipped },
+            exit_code: None,
+            started_at: None,
+            ended_at: now,
+            output: String::new(),
+            reason: NOT_STARTED_REASON.to_owned(),
+        })
+        .collect()
+}

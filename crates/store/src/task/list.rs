@@ -1,0 +1,258 @@
+//! Tasks as they are read.
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    deadline::Timeouts,
+    ids::{ProjectId, ScriptId, TaskId},
+    page::Page,
+    script::ScriptType,
+    task::TaskStatus,
+};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{RetryOf, Selection};
+use crate::{
+    Connection, Error,
+    values::{count, text_id, word},
+};
+
+/// A task as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Whose it is.
+    pub project_id: ProjectId,
+    /// Where it is.
+    pub status: TaskStatus,
+    /// The command and what runs it, instead of scripts.
+    pub command: Option<(ScriptType, String)>,
+    /// Desktops.
+    pub target_count: u32,
+    /// Scripts that run on each.
+    pub script_count: u32,
+    /// Whether wave 1 is a gray wave.
+    pub gray: bool,
+    /// SHA-256 of the plan.
+    pub plan_hash: Vec<u8>,
+    /// Why it was halted or stopped.
+    pub halt_reason: Option<String>,
+    /// From 1; one more than that of the task it retries.
+    pub attempt: u16,
+    /// The task it retries.
+    pub retry_of: Option<RetryOf>,
+    /// The tasks that retry it or single records of it.
+    pub retried_by: Vec<TaskId>,
+    /// What its desktops were chosen by.
+    pub selection: Option<Selection>,
+    /// The principal that asked for it.
+    pub created_by: String,
+    /// The limits it was accepted with.
+    pub timeouts: Timeouts,
+    /// Accepted.
+    pub created_at: Timestamp,
+    /// First wave opened.
+    pub started_at: Option<Timestamp>,
+    /// Ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Filters of the list; all exact.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// Only these; an id that is none matches nothing.
+    pub task_ids: Option<Vec<TaskId>>,
+    /// Only tasks that run this script.
+    pub script_id: Option<ScriptId>,
+    /// Only tasks that run a script of this name.
+    pub script_name: Option<String>,
+    /// Only tasks in one of these states.
+    pub statuses: Option<Vec<TaskStatus>>,
+    /// Only tasks that run a command, or only those that run scripts.
+    pub runs_command: Option<bool>,
+    /// Only tasks over desktops of one of these pools.
+    pub pool_ids: Option<Vec<String>>,
+    /// Only tasks that were given a pool, or only those that were not.
+    pub has_pool: Option<bool>,
+    /// Only tasks older than this one.
+    pub before: Option<TaskId>,
+    /// Accepted at this moment or later.
+    pub from: Option<Timestamp>,
+    /// Accepted at this moment or earlier.
+    pub until: Option<Timestamp>,
+}
+
+/// One page of tasks, newest first, and how many there are in all.
+pub async fn list(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &TaskFilter,
+    page: Page,
+) -> Result<(i64, Vec<TaskRow>), Error> {
+    let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM task k WHERE k.project_id = ");
+    push_filter(&mut counting, project_id, filter);
+    let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
+
+    let mut listing = QueryBuilder::<Postgres>::new(SELECT_TASK);
+    listing.push(" WHERE k.project_id = ");
+    push_filter(&mut listing, project_id, filter);
+    listing
+        .push(" ORDER BY k.task_id DESC OFFSET ")
+        .push_bind(page.offset)
+        .push(" LIMIT ")
+        .push_bind(page.limit);
+    let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
+    Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
+}
+
+/// Tasks, newest first, from behind `filter.before` on.
+pub async fn page(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &TaskFilter,
+    limit: i64,
+) -> Result<Vec<TaskRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
+    query.push(" WHERE k.project_id = ");
+    push_filter(&mut query, project_id, filter);
+    query.push(" ORDER BY k.task_id DESC LIMIT ").push_bind(limit);
+    let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(TaskRow::try_from).collect()
+}
+
+/// One task.
+pub async fn fetch(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    task_id: TaskId,
+) -> Result<Option<TaskRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT_TASK);
+    query.push(" WHERE k.task_id = ").push_bind(task_id.0);
+    query.push(" AND k.project_id = ").push_bind(project_id.as_str().to_owned());
+    let row: Option<Listed> = query.build_query_as().fetch_optional(connection).await?;
+    row.map(TaskRow::try_from).transpose()
+}
+
+const SELECT_TASK: &str =
+    "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
+    k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at, k.attempt, k.retry_of,
+    k.retry_of_ordinal, k.retry_of_script, k.resource_group_id, k.desktop_tag, k.created_by, k.execution_timeout_ms,
+    k.delivery_timeout_ms, k.grace_ms,
+    ARRAY(SELECT later.task_id FROM task later WHERE later.retry_of = k.task_id ORDER BY 1) AS retried_by FROM task k";
+
+fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &TaskFilter) {
+    query.push_bind(project_id.as_str().to_owned());
+    if let Some(task_ids) = &filter.task_ids {
+        let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
+        query.push(" AND k.task_id = ANY(").push_bind(ids).push(")");
+    }
+    if let Some(script_id) = filter.script_id {
+        query.push(" AND EXISTS (SELECT FROM task_script s WHERE s.task_id = k.task_id AND s.script_id = ");
+        query.push_bind(script_id.0).push(")");
+    }
+    if let Some(name) = &filter.script_name {
+        query.push(" AND EXISTS (SELECT FROM task_script s WHERE s.task_id = k.task_id AND s.name = ");
+        query.push_bind(name.clone()).push(")");
+    }
+    if let Some(statuses) = &filter.statuses {
+        let words: Vec<String> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
+        query.push(" AND k.status = ANY(").push_bind(words).push(")");
+    }
+    if let Some(runs_command) = filter.runs_command {
+        query.push(if runs_command { " AND k.command IS NOT NULL" } else { " AND k.command IS NULL" });
+    }
+    if let Some(pool_ids) = &filter.pool_ids {
+        query.push(" AND k.resource_group_id = ANY(").push_bind(pool_ids.clone()).push(")");
+    }
+    if let Some(has_pool) = filter.has_pool {
+        query.push(if has_pool {
+            " AND k.resource_group_id IS NOT NULL"
+        } else {
+            " AND k.resource_group_id IS NULL"
+        });
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND k.task_id < ").push_bind(before.0);
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND k.created_at >= ").push_bind(from);
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND k.created_at <= ").push_bind(until);
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Listed {
+    task_id: Uuid,
+    project_id: String,
+    status: String,
+    command_type: Option<String>,
+    command: Option<String>,
+    target_count: i32,
+    script_count: i16,
+    gray: bool,
+    plan_hash: Vec<u8>,
+    halt_reason: Option<String>,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    attempt: i16,
+    retry_of: Option<Uuid>,
+    retry_of_ordinal: Option<i32>,
+    retry_of_script: Option<i16>,
+    resource_group_id: Option<String>,
+    desktop_tag: Option<String>,
+    created_by: String,
+    execution_timeout_ms: i64,
+    delivery_timeout_ms: i64,
+    grace_ms: i64,
+    retried_by: Vec<Uuid>,
+}
+
+impl Listed {
+    fn retry_of(&self) -> Result<Option<RetryOf>, Error> {
+        let Some(task_id) = self.retry_of else { return Ok(None) };
+        let record = match self.retry_of_ordinal.zip(self.retry_of_script) {
+            Some((ordinal, script)) => Some((count("task", ordinal)?, count("task", script)?)),
+            None => None,
+        };
+        Ok(Some(RetryOf { task_id: TaskId(task_id), record }))
+    }
+}
+
+impl TryFrom<Listed> for TaskRow {
+    type Error = Error;
+
+    fn try_from(row: Listed) -> Result<Self, Error> {
+        let retry_of = row.retry_of()?;
+        let command_type = row.command_type.map(|text| word("task", &text)).transpose()?;
+        let pool = row.resource_group_id.map(Selection::Pool);
+        Ok(Self {
+            attempt: count("task", row.attempt)?,
+            retry_of,
+            retried_by: row.retried_by.into_iter().map(TaskId).collect(),
+            selection: pool.or_else(|| row.desktop_tag.map(Selection::Tag)),
+            created_by: row.created_by,
+            timeouts: Timeouts {
+                execution: TimeDelta::milliseconds(row.execution_timeout_ms),
+                delivery: TimeDelta::milliseconds(row.delivery_timeout_ms),
+                grace: TimeDelta::milliseconds(row.grace_ms),
+            },
+            task_id: TaskId(row.task_id),
+            project_id: text_id("task", row.project_id)?,
+            status: word("task", &row.status)?,
+            command: command_type.zip(row.command),
+            target_count: count("task", row.target_count)?,
+            script_count: count("task", row.script_count)?,
+            gray: row.gray,
+            plan_hash: row.plan_hash,
+            halt_reason: row.halt_reason,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        })
+    }
+}
