@@ -22,6 +22,8 @@ pub struct Scenario {
     pub gray: Option<(u32, u32)>,
     /// Of a hundred scripts, how many fail in some way.
     pub failures_in_100: u32,
+    /// The step at which a person stops it, if it lasts so long.
+    pub stop_at: Option<u32>,
 }
 
 /// How a simulated rollout ended.
@@ -42,6 +44,8 @@ struct Simulation {
     outcomes: Vec<Option<Outcome>>,
     in_flight: Vec<u32>,
     halted: bool,
+    /// Targets that had been admitted when it was stopped.
+    admitted_at_stop: Option<u32>,
 }
 
 /// Runs a scenario to its end, or says which promise was broken at which step.
@@ -50,7 +54,9 @@ pub fn run(scenario: Scenario) -> Result<Ended, String> {
     // Every target is admitted once and ends once; duplicates are bounded by the dice.
     let most_steps = scenario.targets.saturating_mul(40).saturating_add(1_000);
     for step in 0..most_steps {
-        if let Some(status) = simulation.step() {
+        let ended =
+            if scenario.stop_at == Some(step) { simulation.stop() } else { simulation.step() };
+        if let Some(status) = ended {
             simulation.check().map_err(|broken| format!("{scenario:?}, at the end: {broken}"))?;
             return Ok(Ended { status, outcomes: simulation.outcomes, steps: step });
         }
@@ -81,6 +87,7 @@ impl Simulation {
             outcomes: vec![None; scenario.targets as usize],
             in_flight: Vec::new(),
             halted: false,
+            admitted_at_stop: None,
         }
     }
 
@@ -92,6 +99,18 @@ impl Simulation {
             _ => return self.result(),
         }
         None
+    }
+
+    /// A person stops it: what is in flight still ends, nothing more is admitted.
+    fn stop(&mut self) -> Option<TaskStatus> {
+        let (_, state) = self.waves.iter_mut().find(|(_, state)| state.status == WaveStatus::Open)?;
+        state.status = WaveStatus::Stopped;
+        self.admitted_at_stop = Some(self.admitted());
+        self.settle()
+    }
+
+    fn admitted(&self) -> u32 {
+        self.waves.iter().map(|(_, state)| state.admitted).sum()
     }
 
     /// A cut of a random size.
@@ -170,7 +189,7 @@ impl Simulation {
                     self.waves.iter().for_each(|(_, state)| all.merge(&state.tally));
                     return Some(TaskStatus::of_finished(&all));
                 }
-                Step::FinishHalted => return Some(TaskStatus::Halted),
+                Step::FinishCutShort(status) => return Some(status),
             }
         }
         None
@@ -178,6 +197,11 @@ impl Simulation {
 
     /// The promises, as far as the rules alone can keep them.
     fn check(&self) -> Result<(), String> {
+        if let Some(then) = self.admitted_at_stop
+            && self.admitted() != then
+        {
+            return Err("something was admitted after the stop".to_owned());
+        }
         let mut earlier_open = false;
         for (plan, state) in &self.waves {
             let members = plan.first_ordinal as usize..(plan.first_ordinal + plan.size) as usize;
@@ -215,16 +239,19 @@ mod tests {
             targets in 1u32..300,
             gray in prop::option::of((2u32..40, 1u32..10)),
             failures_in_100 in 0u32..=100,
+            stop_at in prop::option::of(0u32..400),
         ) {
             let gray = gray.map(|(count, threshold)| (count, threshold.min(count - 1)));
-            let ended = run(Scenario { seed, targets, gray, failures_in_100 }).map_err(TestCaseError::fail)?;
+            let scenario = Scenario { seed, targets, gray, failures_in_100, stop_at };
+            let ended = run(scenario).map_err(TestCaseError::fail)?;
             let started = ended.outcomes.iter().flatten().count();
             match ended.status {
                 TaskStatus::Halted => prop_assert!(started <= gray.unwrap_or_default().0 as usize),
                 TaskStatus::Success => prop_assert!(ended.outcomes.iter().all(|outcome| *outcome == Some(Outcome::Success))),
+                TaskStatus::Stopped => prop_assert!(stop_at.is_some()),
                 _ => prop_assert_eq!(started, targets as usize),
             }
-            prop_assert_eq!(run(Scenario { seed, targets, gray, failures_in_100 }).unwrap(), ended, "a seed is a story");
+            prop_assert_eq!(run(scenario).unwrap(), ended, "a seed is a story");
         }
     }
 }

@@ -8,3 +8,4 @@ mod gate;
 mod harness;
 mod leases;
 mod reports;
+mod stops;

@@ -1,0 +1,225 @@
+//! Stop, of a task and of one target: nothing more is admitted, what runs is told, everything ends once.
+
+use chrono::TimeDelta;
+use domain::{ids::TaskId, outcome::Outcome, task::TaskStatus, wave::WaveStatus};
+use scheduler::engine::Leased;
+use store::stop;
+use testkit::Submit;
+
+use crate::harness::{Harness, after, ordinals, result, start, worker};
+
+async fn stop_task(harness: &Harness, task_id: TaskId, kill: bool, seconds: i64) {
+    let mut tx = harness.store().begin().await.unwrap();
+    stop::stop_task(&mut tx, task_id, kill, "stopped by a test", after(seconds)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+}
+
+async fn stop_target(harness: &Harness, task_id: TaskId, ordinal: u32, seconds: i64) {
+    let mut tx = harness.store().begin().await.unwrap();
+    stop::stop_target(&mut tx, task_id, ordinal, 0, after(seconds)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+}
+
+/// What the worker is told to stop, as ordinals.
+async fn told(harness: &Harness, name: &str) -> Vec<u32> {
+    let mut told: Vec<u32> =
+        harness.engine.stops(&worker(name)).await.unwrap().iter().map(|stop| stop.ordinal).collect();
+    told.sort_unstable();
+    told
+}
+
+async fn outcomes(harness: &Harness) -> Vec<(i32, String)> {
+    let mut connection = harness.database.connection().await.unwrap();
+    sqlx::query_as("SELECT ordinal, outcome::text FROM record ORDER BY ordinal")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_cut_yet_is_over_at_once() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..2, start()).await;
+    let task_id = harness.submit(Submit { targets: 2, ..Submit::default() }).await;
+    stop_task(&harness, task_id, true, 1).await;
+    let task = harness.task(task_id).await;
+    assert_eq!((task.status, task.ended_at), (TaskStatus::Stopped, Some(after(1))));
+    assert_eq!(task.halt_reason.as_deref(), Some("stopped by a test"));
+    assert!(!harness.engine.cut(task_id, after(2)).await.unwrap());
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
+    // Again, and the other way: nothing changes.
+    stop_task(&harness, task_id, false, 3).await;
+    assert_eq!(harness.task(task_id).await, task);
+}
+
+#[tokio::test]
+async fn what_runs_is_told_until_it_has_ended_and_the_rest_never_starts() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..4, start()).await;
+    harness.offline(4..6, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 6, gray: Some((5, 4)), ..Submit::default() }).await;
+    let leased: Vec<Leased> = harness.lease(&w, 2, start()).await;
+    assert_eq!(leased.len(), 1);
+    let running = ordinals(&leased);
+    assert!(told(&harness, "w").await.is_empty());
+
+    stop_task(&harness, task_id, true, 1).await;
+    assert_eq!(told(&harness, "w").await, running);
+    assert_eq!(told(&harness, "w").await, running, "again and again");
+    assert!(harness.lease(&w, 10, after(1)).await.is_empty(), "what was ready is withdrawn");
+    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopping);
+    assert_eq!(harness.waves(task_id).await[0].state.status, WaveStatus::Stopped);
+
+    harness.report(&w, &leased[0], Outcome::Stopped, after(2)).await;
+    assert!(told(&harness, "w").await.is_empty());
+    let task = harness.task(task_id).await;
+    assert_eq!((task.status, task.ended_at), (TaskStatus::Stopped, Some(after(2))));
+    assert_eq!(harness.waves(task_id).await[1].state.admitted, 0, "the second wave never opened");
+    assert_eq!(outcomes(&harness).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_drained_task_lets_what_runs_end_by_itself() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 1, start()).await;
+    stop_task(&harness, task_id, false, 1).await;
+    assert!(told(&harness, "w").await.is_empty());
+    // The person changes their mind.
+    stop_task(&harness, task_id, true, 2).await;
+    assert_eq!(told(&harness, "w").await, ordinals(&leased));
+    harness.report(&w, &leased[0], Outcome::Success, after(3)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
+}
+
+#[tokio::test]
+async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..1, start()).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    assert_eq!(harness.lease(&w, 10, start()).await.len(), 1);
+    stop_task(&harness, task_id, true, 1).await;
+    harness.engine.forget_worker(&w, None, after(2)).await.unwrap();
+    harness.online(&v, 0..1, after(2)).await;
+    harness.engine.reap(after(3)).await.unwrap();
+    let again = harness.lease(&v, 10, after(3)).await;
+    assert!(again[0].batch.answer_only, "it starts nothing");
+    assert_eq!(told(&harness, "v").await, [0], "and what runs there is ended");
+    harness.report(&v, &again[0], Outcome::Stopped, after(4)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
+}
+
+#[tokio::test]
+async fn a_halted_task_that_is_stopped_stays_halted_and_what_runs_is_ended() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..4, start()).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..Submit::default() }).await;
+    let leased = harness.lease(&w, 2, start()).await;
+    let member = &leased[0].batch.members[0];
+    let failed = scheduler::engine::TargetReport {
+        desktop_id: member.desktop_id.clone(),
+        ..result(task_id, Some(leased[0].batch.batch_id), member.ordinal, Outcome::Failed)
+    };
+    harness.engine.report(&w, vec![failed], Vec::new(), after(1)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
+    assert!(told(&harness, "w").await.is_empty());
+    stop_task(&harness, task_id, true, 2).await;
+    assert_eq!(told(&harness, "w").await, [1]);
+    harness.report(&w, &leased[0], Outcome::Stopped, after(3)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+}
+
+#[tokio::test]
+async fn one_target_is_stopped_wherever_it_is() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..4, start()).await;
+    harness.offline(4..5, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 5, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 2, start()).await;
+    assert_eq!(ordinals(&leased), [0, 1]);
+    // In a worker's hands, in a ready batch, among the stragglers; and twice.
+    for ordinal in [1, 3, 4, 1, 3] {
+        stop_target(&harness, task_id, ordinal, 1).await;
+    }
+    let stopped = |ordinal| (ordinal, "STOPPED".to_owned());
+    assert_eq!(outcomes(&harness).await, [stopped(3), stopped(4)], "what had not begun ended at once");
+    assert_eq!(told(&harness, "w").await, [1]);
+    let rest = harness.lease(&w, 10, after(1)).await;
+    assert_eq!(ordinals(&rest), [2]);
+    harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
+    let results = [(0, Outcome::Success), (1, Outcome::Stopped)]
+        .map(|(ordinal, outcome)| result(task_id, Some(leased[0].batch.batch_id), ordinal, outcome));
+    harness.engine.report(&w, results.to_vec(), Vec::new(), after(3)).await.unwrap();
+    let task = harness.task(task_id).await;
+    assert_eq!((task.status, task.ended_at), (TaskStatus::Failed, Some(after(3))));
+    for table in ["SELECT count(*) FROM batch", "SELECT count(*) FROM target_stop"] {
+        assert_eq!(harness.count(table).await, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_stopped_before_its_wave_opens_never_starts() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..4, start()).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..Submit::default() }).await;
+    stop_target(&harness, task_id, 3, 1).await;
+    let canaries = harness.lease(&w, 10, start()).await;
+    harness.report(&w, &canaries[0], Outcome::Success, after(2)).await;
+    while harness.engine.cut(task_id, after(3)).await.unwrap() {}
+    assert_eq!(outcomes(&harness).await.last().unwrap(), &(3, "STOPPED".to_owned()));
+    let rest = harness.lease(&w, 10, after(3)).await;
+    assert_eq!(ordinals(&rest), [2]);
+    harness.report(&w, &rest[0], Outcome::Success, after(4)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+    assert_eq!(harness.waves(task_id).await[1].state.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_stopped_target_that_was_lost_is_only_asked_for() {
+    let harness = Harness::new().await;
+    let (w, v) = (worker("w"), worker("v"));
+    harness.online(&w, 0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    harness.lease(&w, 10, start()).await;
+    harness.engine.forget_worker(&w, None, after(1)).await.unwrap();
+    harness.online(&v, 0..2, after(1)).await;
+    harness.engine.reap(after(1)).await.unwrap();
+    stop_target(&harness, task_id, 1, 2).await;
+    let again = harness.lease(&v, 10, after(3)).await;
+    assert!(!again[0].batch.answer_only);
+    assert_eq!(again[0].stopped.iter().copied().collect::<Vec<u32>>(), [1]);
+    assert_eq!(told(&harness, "v").await, [1]);
+}
+
+#[tokio::test]
+async fn stops_and_cuts_at_once_leave_nothing_behind() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..300, start()).await;
+    for round in 0..10 {
+        let task_id = harness.submit(Submit { targets: 300, ..Submit::default() }).await;
+        let cutting = async {
+            while harness.engine.cut(task_id, after(round)).await.unwrap() {}
+            harness.lease(&w, 100, after(round)).await
+        };
+        let (leased, ()) = tokio::join!(cutting, stop_task(&harness, task_id, true, round));
+        for leased in &leased {
+            harness.report(&w, leased, Outcome::Stopped, after(round)).await;
+        }
+        let late = after(round) + TimeDelta::hours(1);
+        harness.engine.reap(late).await.unwrap();
+        assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped, "round {round}");
+        assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
+        harness.online(&w, 0..300, after(round)).await;
+    }
+}
