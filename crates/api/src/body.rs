@@ -2,15 +2,15 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
-    http::StatusCode,
+    extract::{FromRequest, Request},
 };
-use domain::{Error, limits};
+use domain::Error;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 
-/// A JSON body. Whatever Content-Type says, it is read as JSON, as the API's clients mean it.
+/// A JSON body. Whatever Content-Type says, it is read as JSON, as the API's clients mean it. Its size was checked at
+/// the gate.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -18,16 +18,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Error::invalid("the body could not be read"))?;
         parse(&bytes).map(Self)
     }
-}
-
-fn unreadable(rejection: &BytesRejection) -> ApiError {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::body_too_large(limits::MAX_BODY_BYTES);
-    }
-    Error::invalid("the body could not be read").into()
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

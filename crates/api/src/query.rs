@@ -1,91 +1,118 @@
-//! Query parameters: repeated where a list is meant, as the official clients send them.
+//! Query parameters, read into the type that also documents them: repeated where a list is meant, as the official
+//! clients send them.
 
-use axum::{
-    extract::{FromRequestParts, Query},
-    http::request::Parts,
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::DateTime;
 use domain::{
     Error, Timestamp,
     page::{Page, PageRule},
 };
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
-/// All parameters of a request. An empty value counts as none; unknown names are ignored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+/// The parameters of a request. Unknown names are ignored.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters<T>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Error::invalid("the query string is not valid"))?;
-        if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
-            return Err(Error::invalid(format!("{name} holds a NUL character")).into());
-        }
-        Ok(Self(pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(parse(parts.uri.query().unwrap_or_default())?))
     }
 }
 
-impl Parameters {
-    /// The value of a parameter that is given once.
-    pub(crate) fn one(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
+    if let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid(format!("{name} holds a NUL character")));
     }
-
-    /// All values of a parameter that may be repeated.
-    pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.clone()).collect()
-    }
-
-    /// An id; one that cannot be ours gives an empty list, so that it matches nothing.
-    pub(crate) fn id<T: std::str::FromStr>(&self, name: &str) -> Option<Vec<T>> {
-        let values = self.all(name);
-        (!values.is_empty()).then(|| values.iter().filter_map(|value| value.parse().ok()).collect())
-    }
-
-    /// A truth value.
-    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, Error> {
-        match self.one(name) {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(_) => Err(Error::invalid(format!("{name} must be true or false"))),
+    let pairs = serde_html_form::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let name = error.path().to_string();
+        let cause = error.into_inner().to_string();
+        match (name.as_str(), cause.as_str()) {
+            ("." | "?", _) => Error::invalid(format!("the query string is not valid: {cause}")),
+            (_, "unsupported value") => Error::invalid(format!("{name} is given more than once")),
+            _ => Error::invalid(format!("{name}: {cause}")),
         }
+    })
+}
+
+/// A text filter: an empty one asks for nothing.
+pub(crate) fn text(value: Option<String>) -> Option<String> {
+    value.filter(|text| !text.is_empty())
+}
+
+/// A repeated text filter: empty ones ask for nothing.
+pub(crate) fn texts(values: Vec<String>) -> Vec<String> {
+    values.into_iter().filter(|text| !text.is_empty()).collect()
+}
+
+/// A repeated id. `None` asks for nothing; an id that cannot be ours is left out, so that it matches nothing.
+pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
+    let values = texts(values);
+    (!values.is_empty()).then(|| values.iter().filter_map(|value| value.parse().ok()).collect())
+}
+
+/// A moment.
+pub(crate) fn time(name: &str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
+    text(value)
+        .map(|text| {
+            DateTime::parse_from_rfc3339(&text)
+                .map(|moment| moment.to_utc())
+                .map_err(|_| Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z")))
+        })
+        .transpose()
+}
+
+/// offset and limit, within the list's range.
+pub(crate) fn page(rule: PageRule, offset: Option<i64>, limit: Option<i64>) -> Result<Page, Error> {
+    Page::new(rule, offset, limit)
+}
+
+/// Whether tasks run a command or scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum TaskType {
+    /// Scripts that are stored.
+    Script,
+    /// A command line.
+    Command,
+}
+
+impl TaskType {
+    pub(crate) const fn runs_command(self) -> bool {
+        matches!(self, Self::Command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Some_ {
+        limit: Option<i64>,
+        ids: Vec<String>,
+        task_type: Option<TaskType>,
     }
 
-    /// A moment.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Error> {
-        self.one(name)
-            .map(|text| {
-                DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc()).map_err(|_| {
-                    Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z"))
-                })
-            })
-            .transpose()
-    }
-
-    fn integer(&self, name: &str) -> Result<Option<i64>, Error> {
-        self.one(name)
-            .map(|text| text.parse().map_err(|_| Error::invalid(format!("{name} must be an integer"))))
-            .transpose()
-    }
-
-    /// offset and limit.
-    pub(crate) fn page(&self, rule: PageRule) -> Result<Page, Error> {
-        Page::new(rule, self.integer("offset")?, self.integer("limit")?)
-    }
-
-    /// Whether only commands, or only scripts, are meant.
-    pub(crate) fn runs_command(&self) -> Result<Option<bool>, Error> {
-        match self.one("task_type") {
-            None => Ok(None),
-            Some("COMMAND") => Ok(Some(true)),
-            Some("SCRIPT") => Ok(Some(false)),
-            Some(_) => Err(Error::invalid("task_type must be SCRIPT or COMMAND")),
+    #[test]
+    fn lists_are_repeated_and_what_is_wrong_is_named() {
+        let found: Some_ = parse("limit=5&ids=a&ids=b%20c&other=1&task_type=COMMAND").unwrap();
+        assert_eq!((found.limit, found.ids), (Some(5), vec!["a".to_owned(), "b c".to_owned()]));
+        assert_eq!(found.task_type, Some(TaskType::Command));
+        for (query, expected) in [
+            ("limit=x", "limit: "),
+            ("limit=1&limit=2", "limit is given more than once"),
+            ("task_type=ALL", "expected `SCRIPT` or `COMMAND`"),
+            ("ids=%00", "ids holds a NUL"),
+        ] {
+            let message = parse::<Some_>(query).unwrap_err().message;
+            assert!(message.contains(expected), "{query}: {message}");
         }
     }
 }

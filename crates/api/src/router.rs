@@ -1,65 +1,124 @@
 //! The routes, and what every answer goes through.
 
-use std::time::Duration;
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Json, Router,
+    error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, Request, State},
     http::HeaderName,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::get,
 };
-use control::{Control, Credentials};
+use control::Control;
 use domain::{Error, ErrorKind, limits};
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{auth, error::ApiError, v2};
+use crate::{
+    calls,
+    error::ApiError,
+    gate::{self, Gate},
+    openapi,
+    rate::{BodyBudget, Rates},
+    v1, v2,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a deployment may change.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who may call.
-    pub credentials: Credentials,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// Bytes of the body of a request that runs something.
+    pub max_execution_body_bytes: usize,
+    /// Bytes that all bodies under way may have together.
+    pub body_budget_bytes: usize,
+    /// Requests under way at once; more are refused with 503.
+    pub max_in_flight: usize,
+    /// Requests that one principal may make each second; more are refused with 429.
+    pub rate_per_second: NonZeroU32,
+    /// Requests that one principal may make at once after a pause.
+    pub rate_burst: NonZeroU32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(60),
+            max_execution_body_bytes: limits::MAX_EXECUTION_BODY_BYTES,
+            body_budget_bytes: 512 << 20,
+            max_in_flight: 1_000,
+            rate_per_second: NonZeroU32::MIN.saturating_add(499),
+            rate_burst: NonZeroU32::MIN.saturating_add(999),
+        }
+    }
+}
+
+/// Every documented route.
+pub(crate) fn documented() -> OpenApiRouter<Control> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(v2::scripts::create, v2::scripts::list))
+        .routes(routes!(v2::scripts::show, v2::scripts::update, v2::scripts::delete))
+        .routes(routes!(v2::executions::execute))
+        .routes(routes!(v2::groups::execute_by_tag))
+        .routes(routes!(v2::again::retry))
+        .routes(routes!(v2::again::stop))
+        .routes(routes!(v2::tasks::list))
+        .routes(routes!(v2::records::list))
+        .routes(routes!(v2::records::show))
+        .routes(routes!(v2::groups::execute_on_pool))
+        .routes(routes!(v2::pool_tasks::list))
+        .routes(routes!(v2::desktops::list))
+        .routes(routes!(v2::desktops_detail::list))
+        .routes(routes!(v1::executions::create))
+        .routes(routes!(v1::tasks::list))
+        .routes(routes!(v1::tasks::show))
+        .routes(routes!(v1::tasks::stop))
+        .routes(routes!(v1::tasks::retry))
+        .routes(routes!(v1::targets::list))
+        .routes(routes!(v1::records::list))
+        .routes(routes!(v1::records::show))
+        .routes(routes!(v1::workers::list))
+        .routes(routes!(v1::audit::list))
 }
 
 /// The whole API.
 pub fn router(control: Control, options: &Options) -> Router {
-    let gatekeeper = auth::Gatekeeper { credentials: options.credentials.clone(), control: control.clone() };
-    let project = Router::new()
-        .route("/scripts", post(v2::scripts::create).get(v2::scripts::list))
-        .route(
-            "/scripts/{script_id}",
-            get(v2::scripts::show).put(v2::scripts::update).delete(v2::scripts::delete),
-        )
-        .route(
-            "/script-executions",
-            post(v2::executions::execute).layer(DefaultBodyLimit::max(limits::MAX_EXECUTION_BODY_BYTES)),
-        )
-        .route("/script-execution-tasks", get(v2::tasks::list))
-        .route("/script-execution-records", get(v2::records::list))
-        .route("/script-execution-records/{record_id}", get(v2::records::show))
-        .route("/desktops", get(v2::desktops::list))
-        .route_layer(middleware::from_fn_with_state(gatekeeper, auth::check))
-        .layer(DefaultBodyLimit::max(limits::MAX_BODY_BYTES));
-    // From the outside in: an id for the request, a span with it, panics and slowness turned into answers.
+    let (routes, found) = documented().split_for_parts();
+    let document = openapi::finish(found);
+    let calls: HashMap<_, _> = openapi::operations(&document)
+        .filter_map(|(method, path, operation_id)| Some(((method, path), calls::find(&operation_id)?)))
+        .collect();
+    let gate = Arc::new(Gate {
+        control: control.clone(),
+        calls,
+        rates: Rates::new(options.rate_per_second, options.rate_burst),
+        bodies: BodyBudget::new(options.body_budget_bytes.max(options.max_execution_body_bytes)),
+        max_execution_body_bytes: options.max_execution_body_bytes,
+    });
+    // From the outside in: an id for the request, a span with it, panics, overload and slowness turned into answers.
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(HandleErrorLayer::new(|_| async { ApiError::overloaded() }))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
-    Router::new()
-        .nest("/v2/{project_id}", project)
+    routes
+        .route_layer(middleware::from_fn_with_state(gate, gate::check))
+        // The gate has read the body within the call's own limit.
+        .layer(DefaultBodyLimit::disable())
+        .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(around)

@@ -32,7 +32,7 @@ pub use store::{
     record::{RecordFilter, RecordRow},
     script::{ScriptFilter, ScriptRow},
     target::ListedTarget,
-    task::{PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
+    task::{POOL_GROUP, PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
     wave::WaveRow,
     worker::WorkerRow,
 };

@@ -87,11 +87,13 @@ impl Control {
     pub async fn show_task(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
         check_task(caller, task_id)?;
         let mut connection = self.store.acquire().await?;
-        let task = task::fetch(&mut connection, caller.project_id(), task_id)
-            .await?
-            .ok_or_else(|| missing(task_id))?;
-        let mut found = progress(&mut connection, vec![task]).await?;
-        found.pop().ok_or_else(|| missing(task_id))
+        find(&mut connection, caller, task_id).await
+    }
+
+    /// A task that the caller has just made or changed: whoever may do that may see what came of it.
+    pub async fn task_after(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
+        let mut connection = self.store.acquire().await?;
+        find(&mut connection, caller, task_id).await
     }
 
     /// Tasks with their waves, newest first, from behind `filter.before` on.
@@ -158,6 +160,12 @@ impl Control {
             .await?
             .ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))
     }
+}
+
+async fn find(connection: &mut Connection, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
+    let found = task::fetch(connection, caller.project_id(), task_id).await?;
+    let tasks = vec![found.ok_or_else(|| missing(task_id))?];
+    progress(connection, tasks).await?.pop().ok_or_else(|| missing(task_id))
 }
 
 fn missing(task_id: TaskId) -> Error {

@@ -26,6 +26,10 @@ pub struct PageRule {
 pub const SCRIPT_LISTS: PageRule = PageRule { min: 1, max: 100, default: 10 };
 /// List of desktops: 0 to 1000, default 1000.
 pub const DESKTOP_LIST: PageRule = PageRule { min: 0, max: 1_000, default: 1_000 };
+/// Tasks of pools: 0 to 100, default 10.
+pub const POOL_TASKS: PageRule = PageRule { min: 0, max: 100, default: 10 };
+/// List of desktops in detail: 0 to 500, default 500.
+pub const DESKTOP_DETAIL_LIST: PageRule = PageRule { min: 0, max: 500, default: 500 };
 const MAX_OFFSET: i64 = 2_147_483_646;
 
 impl Page {

@@ -3,109 +3,236 @@
 use std::collections::BTreeMap;
 
 use axum::{Extension, Json, extract::State};
-use control::{Control, DesktopFilter, DesktopRow};
-use domain::{Error, ids::ProjectId, page::DESKTOP_LIST};
-use serde::Serialize;
+use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
+use domain::{Error, access::Action, page::DESKTOP_LIST};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::{error::ApiError, query::Parameters};
+use super::Project;
+use crate::{
+    error::ApiError,
+    query::{self, Parameters},
+};
 
 /// The published limit of the repeated parameter.
 const MAX_DESKTOP_IDS: usize = 100;
 
-#[derive(Debug, Serialize)]
+/// One page of desktops.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Desktops {
+    /// How many there are in all.
     total_count: i64,
     desktops: Vec<Desktop>,
 }
 
-#[derive(Debug, Serialize)]
-struct Tag {
+/// A tag of a desktop.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Tag {
     key: String,
     value: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Desktop {
+impl Tag {
+    pub(crate) fn all(tags: BTreeMap<String, String>) -> Vec<Self> {
+        tags.into_iter().map(|(key, value)| Self { key, value }).collect()
+    }
+}
+
+/// What is known of a desktop is whether its agent is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum DesktopStatus {
+    /// Its agent is connected.
+    Active,
+    /// Its agent is not connected.
+    Shutoff,
+    /// No desktop is ever said to be so.
+    Error,
+    /// No desktop is ever said to be so.
+    Hibernated,
+}
+
+impl DesktopStatus {
+    pub(crate) const fn of(connected: bool) -> Self {
+        if connected { Self::Active } else { Self::Shutoff }
+    }
+}
+
+/// A desktop.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Desktop {
     desktop_id: String,
     computer_name: String,
     os_host_name: String,
     ip_address: String,
     tags: Vec<Tag>,
-    status: &'static str,
+    status: DesktopStatus,
+    /// REGISTERED while its agent is connected, else UNREGISTER.
     connect_status: &'static str,
     pool_id: Option<String>,
     availability_zone: Option<String>,
     desktop_type: &'static str,
     os_type: String,
     agent_version: String,
+    /// UTC, like `2022-02-23 04:02:07`.
     created: String,
     project_id: String,
+}
+
+/// The words of `connect_status` and `login_status`.
+pub(crate) const fn connect_status(connected: bool) -> &'static str {
+    if connected { "REGISTERED" } else { "UNREGISTER" }
+}
+
+/// A moment as the lists of desktops write it.
+pub(crate) fn created(row: &DesktopRow) -> String {
+    row.created_at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 impl From<DesktopRow> for Desktop {
     fn from(row: DesktopRow) -> Self {
         let connected = row.worker_id.is_some();
+        let created = created(&row);
         let facts = row.facts;
         Self {
             desktop_id: facts.desktop_id.into_string(),
             computer_name: facts.computer_name,
             os_host_name: facts.os_host_name,
             ip_address: facts.ip_address,
-            tags: facts.tags.into_iter().map(|(key, value)| Tag { key, value }).collect(),
-            status: status(connected),
-            connect_status: if connected { "REGISTERED" } else { "UNREGISTER" },
+            tags: Tag::all(facts.tags),
+            status: DesktopStatus::of(connected),
+            connect_status: connect_status(connected),
             pool_id: super::non_empty(facts.pool_id),
             availability_zone: super::non_empty(facts.availability_zone),
             desktop_type: "DEDICATED",
             os_type: facts.os_type,
             agent_version: facts.agent_version,
-            created: row.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+            created,
             project_id: facts.project_id.into_string(),
         }
     }
 }
 
-/// What is known of a desktop is whether its agent is connected.
-const fn status(connected: bool) -> &'static str {
-    if connected { "ACTIVE" } else { "SHUTOFF" }
+/// Which desktops are listed. Of users, subnets and the like nothing is known here: a filter on them finds nothing.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Desktops left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Desktops at most; 1,000 when it is left out.
+    #[param(minimum = 0, maximum = 1000)]
+    limit: Option<i64>,
+    /// Only these desktops.
+    #[param(max_items = 100)]
+    desktop_id: Vec<String>,
+    /// Only the desktop of exactly this name.
+    computer_name: Option<String>,
+    /// Only with this address.
+    desktop_ip: Option<String>,
+    /// Only with this tag: `k=v`, or `k=v,k2=v2` for all of them.
+    #[param(pattern = "^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$")]
+    tag: Option<String>,
+    /// Only of these pools, separated by commas.
+    pool_id: Option<String>,
+    /// Only with this status.
+    status: Option<DesktopStatus>,
+    /// DEDICATED, which all are.
+    desktop_type: Option<String>,
+    /// 3 (not reported), which all are.
+    domain_status: Option<i64>,
+    is_share_desktop: Option<bool>,
+    user_name: Vec<String>,
+    subnet_id: Option<String>,
+    /// 0, which all are.
+    enterprise_project_id: Option<String>,
 }
 
+impl ListQuery {
+    fn knows_it_all(&self) -> bool {
+        self.user_name.iter().all(String::is_empty)
+            && is_unset(self.subnet_id.as_deref())
+            && is_default(self.enterprise_project_id.as_deref(), "0")
+            && is_default(self.desktop_type.as_deref(), "DEDICATED")
+            && self.domain_status.is_none_or(|status| status == 3)
+            && !self.is_share_desktop.unwrap_or(false)
+    }
+}
+
+/// Whether a filter asks for nothing.
+pub(crate) fn is_unset(value: Option<&str>) -> bool {
+    value.is_none_or(str::is_empty)
+}
+
+/// Whether a filter asks for nothing, or for what all desktops are.
+pub(crate) fn is_default(value: Option<&str>, all: &str) -> bool {
+    value.is_none_or(|value| value.is_empty() || value == all)
+}
+
+/// Checks a repeated desktop id.
+pub(crate) fn desktop_ids(values: Vec<String>) -> Result<Vec<String>, Error> {
+    let ids = query::texts(values);
+    if ids.len() > MAX_DESKTOP_IDS {
+        return Err(Error::invalid(format!("desktop_id may be given {MAX_DESKTOP_IDS} times at most")));
+    }
+    Ok(ids)
+}
+
+/// Ids separated by commas.
+pub(crate) fn pools(value: Option<String>) -> Vec<String> {
+    let value = value.unwrap_or_default();
+    value.split(',').filter(|pool| !pool.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether desktops must be connected; `None` when nothing can match.
+pub(crate) const fn connected(status: Option<DesktopStatus>) -> Option<Option<bool>> {
+    match status {
+        None => Some(None),
+        Some(DesktopStatus::Active) => Some(Some(true)),
+        Some(DesktopStatus::Shutoff) => Some(Some(false)),
+        Some(DesktopStatus::Error | DesktopStatus::Hibernated) => None,
+    }
+}
+
+/// List desktops by id.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/desktops", operation_id = "ListDesktops", tag = "desktops",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = Desktops)),
+)]
 pub(crate) async fn list(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    parameters: Parameters,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Desktops>, ApiError> {
-    let page = parameters.page(DESKTOP_LIST)?;
-    let desktop_ids = parameters.all("desktop_id");
-    if desktop_ids.len() > MAX_DESKTOP_IDS {
-        return Err(Error::invalid(format!("desktop_id may be given {MAX_DESKTOP_IDS} times at most")).into());
-    }
-    let connected = match parameters.one("status") {
-        None => None,
-        Some("ACTIVE") => Some(true),
-        Some("SHUTOFF") => Some(false),
-        Some(_) => return Err(Error::invalid("status must be ACTIVE or SHUTOFF").into()),
-    };
-    let pools = parameters.one("pool_id").unwrap_or_default();
+    let page = query::page(DESKTOP_LIST, query.offset, query.limit)?;
+    let (knows_it_all, connected) = (query.knows_it_all(), connected(query.status));
     let filter = DesktopFilter {
-        desktop_ids,
-        computer_name: parameters.one("computer_name").map(str::to_owned),
-        ip_address: parameters.one("desktop_ip").map(str::to_owned),
-        pool_ids: pools.split(',').filter(|pool| !pool.is_empty()).map(str::to_owned).collect(),
-        tags: parameters.one("tag").map(tags).transpose()?.unwrap_or_default(),
-        connected,
+        desktop_ids: desktop_ids(query.desktop_id)?,
+        computer_names: query::text(query.computer_name).into_iter().collect(),
+        ip_address: query::text(query.desktop_ip),
+        pool_ids: pools(query.pool_id),
+        tags: query::text(query.tag).map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        connected: connected.flatten(),
+        ..DesktopFilter::default()
     };
-    let (total_count, rows) = control.list_desktops(&project_id, &filter, page).await?;
+    if !knows_it_all || connected.is_none() {
+        return Ok(Json(Desktops { total_count: 0, desktops: Vec::new() }));
+    }
+    let (total_count, rows) =
+        control.list_desktops(&caller, Action::ListDesktops, &filter, DesktopOrder::Id, page).await?;
     Ok(Json(Desktops { total_count, desktops: rows.into_iter().map(Desktop::from).collect() }))
 }
 
 /// `k=v` or `k=v,k2=v2`: all of them must be there.
-fn tags(text: &str) -> Result<BTreeMap<String, String>, Error> {
+pub(crate) fn tags(name: &str, text: &str) -> Result<BTreeMap<String, String>, Error> {
     text.split(',')
-        .map(|pair| {
-            let (key, value) =
-                pair.split_once('=').ok_or_else(|| Error::invalid("tag must be k=v or k=v,k2=v2"))?;
-            Ok((key.to_owned(), value.to_owned()))
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !text.contains('\0') => {
+                Ok((key.to_owned(), value.to_owned()))
+            }
+            _ => Err(Error::invalid(format!("{name} must be k=v or k=v,k2=v2"))),
         })
         .collect()
 }

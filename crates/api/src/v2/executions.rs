@@ -1,56 +1,102 @@
 //! ExecuteScriptOrCommand.
 
 use axum::{Extension, Json, extract::State};
-use control::Control;
-use domain::{Error, ErrorKind, ids::ProjectId, submission::ExecutionRequest};
-use serde::{Deserialize, Serialize};
+use control::{Caller, Control};
+use domain::{Error, submission::ExecutionRequest};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
-use crate::{body::Body, error::ApiError};
+use super::{Accepted, Project, ScriptType};
+use crate::{body::Body, error::ApiError, finish::finished};
 
-/// The published fields. Others are ignored, as the published service does, except those that would change what
-/// runs where: to accept and ignore them would be a lie.
-#[derive(Debug, Deserialize)]
+/// What is to run where. Exactly one of `script_ids` and `command`.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Execution {
+    /// `DESKTOP` is the only type there is.
+    #[schema(pattern = "^DESKTOP$")]
     resource_type: Option<String>,
+    /// All desktops.
+    #[schema(required = true, nullable = false, min_items = 1, max_items = 1_000_000)]
     resource_ids: Option<Vec<String>>,
+    /// Scripts, run one after the other; the first that does not succeed ends its desktop's part.
+    #[schema(max_items = 20)]
     script_ids: Option<Vec<String>>,
+    /// A command line instead of scripts.
+    #[schema(min_length = 1, max_length = 100_000)]
     command: Option<String>,
+    /// What runs the command.
+    #[schema(value_type = Option<ScriptType>)]
     command_type: Option<String>,
+    /// Desktops of the gray wave; 0 means that there is none.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     gray_count: Option<i64>,
+    /// Members of the gray wave; `gray_count` wins over their number.
+    #[schema(max_items = 1_000_000)]
     gray_resource_ids: Option<Vec<String>>,
+    /// Failed desktops of the gray wave at which the others are not begun; less than `gray_count`.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     gray_fail_threshold: Option<i64>,
+    /// Minutes that one script may run; 0 means the configured default.
+    #[schema(minimum = 0, maximum = 600)]
     execution_timeout: Option<i64>,
+    /// Not supported by this version.
+    #[schema(ignore)]
     rollout: Option<serde_json::Value>,
+    #[schema(ignore)]
+    pre_start: Option<String>,
+    #[schema(ignore)]
+    post_finish: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Accepted {
-    task_id: String,
+/// Refuses fields that would change what runs where: to accept and ignore them would be a lie. All others that are not
+/// known are ignored, as the published service does.
+pub(crate) fn refuse_unsupported(
+    rollout: Option<&serde_json::Value>,
+    pre_start: Option<&str>,
+    post_finish: Option<&str>,
+) -> Result<(), Error> {
+    let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+    for (name, is_given) in [
+        ("rollout", rollout.is_some()),
+        ("pre_start", given(pre_start)),
+        ("post_finish", given(post_finish)),
+    ] {
+        if is_given {
+            return Err(Error::invalid(format!("{name} is not supported by this version: leave it out")));
+        }
+    }
+    Ok(())
 }
 
+impl Execution {
+    pub(crate) fn request(self) -> Result<ExecutionRequest, Error> {
+        refuse_unsupported(self.rollout.as_ref(), self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        Ok(ExecutionRequest {
+            resource_type: self.resource_type,
+            resource_ids: self.resource_ids,
+            script_ids: self.script_ids,
+            command: self.command,
+            command_type: self.command_type,
+            gray_count: self.gray_count,
+            gray_resource_ids: self.gray_resource_ids,
+            gray_fail_threshold: self.gray_fail_threshold,
+            execution_timeout: self.execution_timeout,
+        })
+    }
+}
+
+/// Run scripts or a command on desktops that are named.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/script-executions", operation_id = "ExecuteScriptOrCommand", tag = "executions",
+    params(Project), request_body = Execution,
+    responses((status = 200, description = "The task is stored.", body = Accepted)),
+)]
 pub(crate) async fn execute(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
+    Extension(caller): Extension<Caller>,
     Body(execution): Body<Execution>,
 ) -> Result<Json<Accepted>, ApiError> {
-    if execution.rollout.is_some() {
-        return Err(Error::invalid("rollout is not supported by this version").into());
-    }
-    let request = ExecutionRequest {
-        resource_type: execution.resource_type,
-        resource_ids: execution.resource_ids,
-        script_ids: execution.script_ids,
-        command: execution.command,
-        command_type: execution.command_type,
-        gray_count: execution.gray_count,
-        gray_resource_ids: execution.gray_resource_ids,
-        gray_fail_threshold: execution.gray_fail_threshold,
-        execution_timeout: execution.execution_timeout,
-    };
-    // A client that hangs up drops this handler; what it asked for is finished all the same.
-    let submitting = tokio::spawn(async move { control.submit(&project_id, request).await });
-    let task_id = submitting
-        .await
-        .map_err(|error| Error::new(ErrorKind::Internal, "the operation failed inside").because(error))??;
+    let request = execution.request()?;
+    let task_id = finished(async move { control.submit(&caller, request).await }).await?;
     Ok(Json(Accepted { task_id: task_id.to_string() }))
 }

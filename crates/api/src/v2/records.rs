@@ -4,30 +4,57 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Control, RecordFilter, RecordRow};
+use control::{Caller, Control, RecordFilter, RecordRow};
 use domain::{
     Error,
-    ids::ProjectId,
     page::SCRIPT_LISTS,
     plan::execute_order,
-    record::{RecordStatus, SKIPPED_REASON},
+    record::{RecordId, RecordStatus, SKIPPED_REASON},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{non_empty, time};
-use crate::{error::ApiError, query::Parameters};
+use super::{Project, ScriptType, non_empty, time};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters, TaskType},
+};
 
 /// The words of a record's status.
-const STATUSES: [&str; 6] = ["WAITING", "RUNNING", "SUCCESS", "FAILED", "STOPPED", "SKIPPED"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum RecordWord {
+    Waiting,
+    Running,
+    Success,
+    Failed,
+    Stopped,
+    Skipped,
+}
 
-#[derive(Debug, Serialize)]
+impl RecordWord {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Running => "RUNNING",
+            Self::Success => "SUCCESS",
+            Self::Failed => "FAILED",
+            Self::Stopped => "STOPPED",
+            Self::Skipped => "SKIPPED",
+        }
+    }
+}
+
+/// One page of records.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Records {
+    /// How many there are in all.
     count: i64,
     script_records: Vec<Record>,
 }
 
 /// A record; `output` only in the detail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Record {
     id: String,
     script_id: Option<String>,
@@ -35,16 +62,24 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     command_content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ScriptType>)]
     command_type: Option<&'static str>,
     script_task_id: String,
     resource_id: String,
     resource_name: String,
     resource_type: &'static str,
+    #[schema(format = DateTime)]
     start_time: Option<String>,
+    #[schema(format = DateTime)]
     end_time: Option<String>,
+    #[schema(value_type = RecordWord)]
     status: &'static str,
+    /// 0 without a gray rule, 1 in the gray wave, 2 after it.
+    #[schema(maximum = 2)]
     execute_order: u8,
+    /// What kind of failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED or UNKNOWN.
     result_code: Option<&'static str>,
+    /// In words.
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
@@ -80,63 +115,119 @@ impl Record {
     }
 }
 
+/// Which records are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Records left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Records at most; 10 when it is left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// Only on these desktops.
+    resource_id: Vec<String>,
+    /// Only of tasks over desktops of these pools.
+    resource_group_id: Vec<String>,
+    /// Only of these scripts.
+    script_id: Vec<String>,
+    /// Only of scripts of exactly these names.
+    script_name: Vec<String>,
+    /// Only of this task.
+    script_task_id: Option<String>,
+    /// Only with this status.
+    status: Option<RecordWord>,
+    /// Only of the gray wave, or only of what is not in it.
+    is_first_order: Option<bool>,
+    /// Only of tasks that run scripts, or a command.
+    task_type: Option<TaskType>,
+    /// All records of a script on a desktop, not only the newest; requires resource_id and script_id.
+    show_history: Option<bool>,
+    /// Only from this moment on.
+    #[param(format = DateTime)]
+    execute_time_start: Option<String>,
+    /// Only up to this moment.
+    #[param(format = DateTime)]
+    execute_time_end: Option<String>,
+}
+
+/// List records: those of a task, or the newest of each script on each desktop.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/script-execution-records", operation_id = "ListScriptRecords", tag = "tasks",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = Records)),
+)]
 pub(crate) async fn list(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    parameters: Parameters,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Records>, ApiError> {
-    let page = parameters.page(SCRIPT_LISTS)?;
-    let Some(filter) = filter(&parameters)? else {
+    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let Some(filter) = query.filter()? else {
         return Ok(Json(Records { count: 0, script_records: Vec::new() }));
     };
-    let (count, rows) = control.list_records(&project_id, &filter, page).await?;
+    let (count, rows) = control.list_records(&caller, &filter, page).await?;
     Ok(Json(Records { count, script_records: rows.into_iter().map(Record::listed).collect() }))
 }
 
-/// `None` when a filter names an id that cannot be ours: nothing matches.
-fn filter(parameters: &Parameters) -> Result<Option<RecordFilter>, Error> {
-    let desktop_ids = parameters.all("resource_id");
-    let script_ids = parameters.id("script_id");
-    let show_history = parameters.boolean("show_history")?.unwrap_or(false);
-    if show_history && (desktop_ids.is_empty() || script_ids.is_none()) {
-        return Err(Error::invalid("show_history=true requires resource_id and script_id"));
+impl ListQuery {
+    /// `None` when a filter names an id that cannot be ours: nothing matches.
+    fn filter(self) -> Result<Option<RecordFilter>, Error> {
+        let desktop_ids = query::texts(self.resource_id);
+        let script_ids = query::ids(self.script_id);
+        let show_history = self.show_history.unwrap_or(false);
+        if show_history && (desktop_ids.is_empty() || script_ids.is_none()) {
+            return Err(Error::invalid("show_history=true requires resource_id and script_id"));
+        }
+        let task_id = match query::text(self.script_task_id).as_deref().map(str::parse) {
+            Some(Err(_)) => return Ok(None),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
+        Ok(Some(RecordFilter {
+            // Within one task every record is shown; across tasks the newest of each script on each desktop.
+            latest_only: task_id.is_none() && !show_history,
+            task_id,
+            desktop_ids,
+            script_ids,
+            script_names: query::texts(self.script_name),
+            status: self.status.map(|word| word.as_str().to_owned()),
+            pool_ids: query::texts(self.resource_group_id),
+            is_first_order: self.is_first_order,
+            runs_command: self.task_type.map(TaskType::runs_command),
+            from: query::time("execute_time_start", self.execute_time_start)?,
+            until: query::time("execute_time_end", self.execute_time_end)?,
+            wave: None,
+            after: None,
+        }))
     }
-    let status = parameters.one("status").map(str::to_owned);
-    if let Some(word) = &status
-        && !STATUSES.contains(&word.as_str())
-    {
-        return Err(Error::invalid(format!("status must be one of {}", STATUSES.join(", "))));
-    }
-    let task_id = match parameters.one("script_task_id").map(str::parse) {
-        Some(Err(_)) => return Ok(None),
-        Some(Ok(id)) => Some(id),
-        None => None,
-    };
-    Ok(Some(RecordFilter {
-        // Within one task every record is shown; across tasks the newest of each script on each desktop.
-        latest_only: task_id.is_none() && !show_history,
-        task_id,
-        desktop_ids,
-        script_ids,
-        script_names: parameters.all("script_name"),
-        status,
-        is_first_order: parameters.boolean("is_first_order")?,
-        runs_command: parameters.runs_command()?,
-        from: parameters.time("execute_time_start")?,
-        until: parameters.time("execute_time_end")?,
-    }))
 }
 
-/// Path parameters of one record.
-#[derive(Debug, Deserialize)]
+/// One record in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct RecordPath {
+    /// The record.
     record_id: String,
 }
 
+impl RecordPath {
+    pub(crate) fn id(&self) -> Result<RecordId, Error> {
+        self.record_id.parse()
+    }
+}
+
+/// Show a record with its output.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/script-execution-records/{record_id}", operation_id = "ShowScriptRecordDetail",
+    tag = "tasks", params(Project, RecordPath),
+    responses((status = 200, description = "The record.", body = Record)),
+)]
 pub(crate) async fn show(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<RecordPath>,
 ) -> Result<Json<Record>, ApiError> {
-    Ok(Json(Record::detailed(control.show_record(&project_id, path.record_id.parse()?).await?)))
+    Ok(Json(Record::detailed(control.show_record(&caller, path.id()?).await?)))
 }

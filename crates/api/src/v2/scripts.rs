@@ -5,52 +5,77 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{Control, ScriptFilter, ScriptRow};
+use control::{Caller, Control, ScriptFilter, ScriptRow};
 use domain::{
     Error,
-    ids::{ProjectId, ScriptId, TaskId},
+    ids::{ScriptId, TaskId},
     page::SCRIPT_LISTS,
     script::ScriptBody,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::time;
-use crate::{body::Body, error::ApiError, query::Parameters};
+use super::{Project, ScriptType, time};
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::{self, Parameters},
+};
 
-/// Body of create and update.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ScriptRequest {
+/// What a new script holds.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct CreateScript {
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
     name: Option<String>,
+    /// Never changes.
     #[serde(rename = "type")]
+    #[schema(required = true, nullable = false, value_type = ScriptType)]
     script_type: Option<String>,
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
     content: Option<String>,
+    #[schema(max_length = 256)]
     description: Option<String>,
+    /// Free text given by the caller.
+    #[schema(max_length = 128)]
     version: Option<String>,
 }
 
-impl ScriptRequest {
-    fn body(self) -> Result<ScriptBody, Error> {
-        ScriptBody::new(self.name, self.content, self.description, self.version)
-    }
+/// What replaces a script: a description or version that is left out is cleared.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct UpdateScript {
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
+    name: Option<String>,
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
+    content: Option<String>,
+    #[schema(max_length = 256)]
+    description: Option<String>,
+    /// Free text given by the caller.
+    #[schema(max_length = 128)]
+    version: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A script that was saved.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Created {
     script_id: String,
 }
 
 /// A script; `content` only in the detail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Script {
     id: String,
     name: String,
     description: String,
     #[serde(rename = "type")]
+    #[schema(value_type = ScriptType)]
     script_type: &'static str,
     version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    #[schema(format = DateTime)]
     create_time: String,
+    #[schema(format = DateTime)]
     update_time: String,
 }
 
@@ -73,15 +98,19 @@ impl Script {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// One page of scripts.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Scripts {
+    /// How many there are in all.
     count: i64,
     scripts: Vec<Script>,
 }
 
-/// Path parameters of one script.
-#[derive(Debug, Deserialize)]
+/// One script in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct ScriptPath {
+    /// The script.
     script_id: String,
 }
 
@@ -92,65 +121,126 @@ impl ScriptPath {
     }
 }
 
+/// Save a new script.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/scripts", operation_id = "CreateScript", tag = "scripts",
+    params(Project), request_body = CreateScript,
+    responses((status = 200, description = "It was saved.", body = Created)),
+)]
 pub(crate) async fn create(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    Body(request): Body<ScriptRequest>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<CreateScript>,
 ) -> Result<Json<Created>, ApiError> {
     let script_type =
         request.script_type.as_deref().ok_or_else(|| Error::invalid("type is required"))?.parse()?;
-    let script_id = control.create_script(&project_id, script_type, &request.body()?).await?;
+    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    let script_id =
+        finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
     Ok(Json(Created { script_id: script_id.to_string() }))
 }
 
+/// Which scripts are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Scripts left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Scripts at most; 10 when it is left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// Only this script.
+    id: Option<String>,
+    /// Only scripts of exactly this name.
+    name: Option<String>,
+    /// Only scripts of this type.
+    #[serde(rename = "type")]
+    #[param(value_type = Option<ScriptType>)]
+    script_type: Option<String>,
+}
+
+/// List scripts, newest first.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/scripts", operation_id = "ListScripts", tag = "scripts",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = Scripts)),
+)]
 pub(crate) async fn list(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    parameters: Parameters,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Scripts>, ApiError> {
-    let page = parameters.page(SCRIPT_LISTS)?;
-    let script_id = match parameters.one("id").map(str::parse) {
+    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let script_type = query.script_type.as_deref().map(str::parse).transpose()?;
+    let script_id = match query::text(query.id).as_deref().map(str::parse) {
         Some(Err(_)) => return Ok(Json(Scripts { count: 0, scripts: Vec::new() })),
         Some(Ok(id)) => Some(id),
         None => None,
     };
-    let filter = ScriptFilter {
-        script_id,
-        name: parameters.one("name").map(str::to_owned),
-        script_type: parameters.one("type").map(str::parse).transpose()?,
-    };
-    let (count, rows) = control.list_scripts(&project_id, &filter, page).await?;
+    let filter = ScriptFilter { script_id, name: query::text(query.name), script_type };
+    let (count, rows) = control.list_scripts(&caller, &filter, page).await?;
     Ok(Json(Scripts { count, scripts: rows.into_iter().map(Script::listed).collect() }))
 }
 
-pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    Path(path): Path<ScriptPath>,
-    parameters: Parameters,
-) -> Result<Json<Script>, ApiError> {
-    let task_id = parameters
-        .one("script_task_id")
-        .map(|text| text.parse::<TaskId>().map_err(|_| Error::not_found("the task does not exist")))
-        .transpose()?;
-    Ok(Json(Script::detailed(control.show_script(&project_id, path.id()?, task_id).await?)))
+/// Which revision of a script is shown.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ShowQuery {
+    /// The revision that this task ran, instead of the current one.
+    script_task_id: Option<String>,
 }
 
+/// Show a script with its content.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/scripts/{script_id}", operation_id = "ShowScriptDetail", tag = "scripts",
+    params(Project, ScriptPath, ShowQuery),
+    responses((status = 200, description = "The script.", body = Script)),
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<ScriptPath>,
+    Parameters(query): Parameters<ShowQuery>,
+) -> Result<Json<Script>, ApiError> {
+    let task_id = query::text(query.script_task_id)
+        .map(|text| text.parse::<TaskId>().map_err(|_| Error::not_found("the task does not exist")))
+        .transpose()?;
+    Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, task_id).await?)))
+}
+
+/// Save a new revision of a script.
+#[utoipa::path(
+    put, path = "/v2/{project_id}/scripts/{script_id}", operation_id = "UpdateScript", tag = "scripts",
+    params(Project, ScriptPath), request_body = UpdateScript,
+    responses((status = 204, description = "It was saved.")),
+)]
 pub(crate) async fn update(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<ScriptPath>,
-    Body(request): Body<ScriptRequest>,
+    Body(request): Body<UpdateScript>,
 ) -> Result<StatusCode, ApiError> {
-    control.update_script(&project_id, path.id()?, &request.body()?).await?;
+    let script_id = path.id()?;
+    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    finished(async move { control.update_script(&caller, script_id, &body).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Delete a script. Tasks that run or ran it keep its revisions.
+#[utoipa::path(
+    delete, path = "/v2/{project_id}/scripts/{script_id}", operation_id = "DeleteScript", tag = "scripts",
+    params(Project, ScriptPath),
+    responses((status = 204, description = "It was deleted.")),
+)]
 pub(crate) async fn delete(
     State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<ScriptPath>,
 ) -> Result<StatusCode, ApiError> {
-    control.delete_script(&project_id, path.id()?).await?;
+    let script_id = path.id()?;
+    finished(async move { control.delete_script(&caller, script_id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

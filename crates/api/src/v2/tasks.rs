@@ -1,101 +1,214 @@
 //! ListScriptTasks.
 
 use axum::{Extension, Json, extract::State};
-use control::{Control, TaskEntry, TaskFilter};
-use domain::{Error, ids::ProjectId, page::SCRIPT_LISTS, task::TaskStatus};
-use serde::Serialize;
+use control::{Caller, Control, PinnedScript, Selection, TaskEntry, TaskFilter};
+use domain::{page::SCRIPT_LISTS, task::TaskStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::time;
-use crate::{error::ApiError, query::Parameters};
+use super::{Project, ScriptType, time};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters, TaskType},
+};
 
-#[derive(Debug, Serialize)]
+/// One page of tasks.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tasks {
+    /// How many there are in all.
     count: i64,
     script_tasks: Vec<Task>,
 }
 
-#[derive(Debug, Serialize)]
-struct TaskScript {
+/// A script that a task runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskScript {
     id: String,
+    /// At the revision that the task runs.
     name: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Task {
+impl TaskScript {
+    pub(crate) fn all(pinned: Vec<PinnedScript>) -> Vec<Self> {
+        pinned
+            .into_iter()
+            .filter_map(|pinned| {
+                let (script_id, _) = pinned.script?;
+                Some(Self { id: script_id.to_string(), name: pinned.name })
+            })
+            .collect()
+    }
+}
+
+/// The words of a task's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum StatusWord {
+    Waiting,
+    Running,
+    Success,
+    Failed,
+}
+
+impl StatusWord {
+    /// The states that the API has this word for.
+    pub(crate) fn statuses(self) -> Vec<TaskStatus> {
+        let word = match self {
+            Self::Waiting => "WAITING",
+            Self::Running => "RUNNING",
+            Self::Success => "SUCCESS",
+            Self::Failed => "FAILED",
+        };
+        TaskStatus::ALL.into_iter().filter(|status| status.api_status() == word).collect()
+    }
+}
+
+/// A task.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Task {
     id: String,
     task_scripts: Vec<TaskScript>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ScriptType>)]
     command_type: Option<&'static str>,
     resource_type: &'static str,
+    /// The first 1,000, in the order of the plan: the gray wave first. `/v1` pages through all of them.
+    #[schema(max_items = 1000)]
     resource_ids: Vec<String>,
+    /// The first 1,000 of the gray wave.
+    #[schema(max_items = 1000)]
     gray_resource_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_group_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_group_id: Option<String>,
+    /// Records that succeeded.
     success_num: u64,
+    /// Records that ended otherwise, those that were stopped among them.
     failed_num: u64,
+    /// Records that never start.
     skip_num: u64,
+    #[schema(format = DateTime)]
     start_time: Option<String>,
+    #[schema(format = DateTime)]
     end_time: Option<String>,
+    #[schema(value_type = StatusWord)]
     status: &'static str,
+    /// The task that this one retries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_of: Option<String>,
+    /// The tasks that retry this one, or single records of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    retried_by: Vec<String>,
 }
 
 impl From<TaskEntry> for Task {
     fn from(entry: TaskEntry) -> Self {
         let (command_type, command_content) = entry.task.command.unzip();
-        let scripts = entry.scripts.into_iter();
+        let pool = match entry.task.selection {
+            Some(Selection::Pool(pool_id)) => Some(pool_id),
+            Some(Selection::Tag(_)) | None => None,
+        };
         Self {
             id: entry.task.task_id.to_string(),
-            task_scripts: scripts
-                .filter_map(|pinned| {
-                    let (script_id, _) = pinned.script?;
-                    Some(TaskScript { id: script_id.to_string(), name: pinned.name })
-                })
-                .collect(),
+            task_scripts: TaskScript::all(entry.scripts),
             command_content,
             command_type: command_type.map(domain::script::ScriptType::as_str),
             resource_type: "DESKTOP",
             resource_ids: entry.desktop_ids,
             gray_resource_ids: entry.gray_desktop_ids,
+            resource_group_type: pool.as_ref().map(|_| control::POOL_GROUP),
+            resource_group_id: pool,
             success_num: entry.counts.success_num,
             failed_num: entry.counts.failed_num,
             skip_num: entry.counts.skip_num,
             start_time: entry.task.started_at.map(time),
             end_time: entry.task.ended_at.map(time),
             status: entry.task.status.api_status(),
+            retry_of: entry.task.retry_of.map(|old| old.task_id.to_string()),
+            retried_by: entry.task.retried_by.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
-pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(project_id): Extension<ProjectId>,
-    parameters: Parameters,
-) -> Result<Json<Tasks>, ApiError> {
-    let page = parameters.page(SCRIPT_LISTS)?;
-    let script_id = match parameters.one("script_id").map(str::parse) {
-        Some(Err(_)) => return Ok(Json(Tasks { count: 0, script_tasks: Vec::new() })),
-        Some(Ok(id)) => Some(id),
-        None => None,
-    };
-    let filter = TaskFilter {
-        task_ids: parameters.id("task_id"),
-        script_id,
-        script_name: parameters.one("script_name").map(str::to_owned),
-        statuses: parameters.one("status").map(statuses).transpose()?,
-        runs_command: parameters.runs_command()?,
-        from: parameters.time("execute_time_start")?,
-        until: parameters.time("execute_time_end")?,
-    };
-    let (count, entries) = control.list_tasks(&project_id, &filter, page).await?;
-    Ok(Json(Tasks { count, script_tasks: entries.into_iter().map(Task::from).collect() }))
+/// Which tasks are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Tasks left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Tasks at most; 10 when it is left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+    /// Only these tasks.
+    task_id: Vec<String>,
+    /// Only tasks over desktops of these pools.
+    resource_group_id: Vec<String>,
+    /// Only tasks over desktops that were chosen so: `DESKTOP_POOL`.
+    resource_group_type: Option<String>,
+    /// Only tasks that run this script.
+    script_id: Option<String>,
+    /// Only tasks that run a script of exactly this name.
+    script_name: Option<String>,
+    /// Only tasks with this status.
+    status: Option<StatusWord>,
+    /// Only tasks that run scripts, or a command.
+    task_type: Option<TaskType>,
+    /// Only tasks from this moment on.
+    #[param(format = DateTime)]
+    execute_time_start: Option<String>,
+    /// Only tasks up to this moment.
+    #[param(format = DateTime)]
+    execute_time_end: Option<String>,
 }
 
-/// The states that the API has this word for.
-fn statuses(word: &str) -> Result<Vec<TaskStatus>, Error> {
-    let found: Vec<TaskStatus> =
-        TaskStatus::ALL.into_iter().filter(|status| status.api_status() == word).collect();
-    if found.is_empty() {
-        return Err(Error::invalid("status must be one of WAITING, RUNNING, SUCCESS, FAILED"));
+impl ListQuery {
+    /// `None` when a filter names what cannot be ours: nothing matches.
+    fn filter(self) -> Result<Option<TaskFilter>, ApiError> {
+        let script_id = match query::text(self.script_id).as_deref().map(str::parse) {
+            Some(Err(_)) => return Ok(None),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
+        let group_type = query::text(self.resource_group_type);
+        if group_type.as_deref().is_some_and(|word| word != control::POOL_GROUP) {
+            return Ok(None);
+        }
+        let pool_ids = query::texts(self.resource_group_id);
+        Ok(Some(TaskFilter {
+            task_ids: query::ids(self.task_id),
+            script_id,
+            script_name: query::text(self.script_name),
+            statuses: self.status.map(StatusWord::statuses),
+            runs_command: self.task_type.map(TaskType::runs_command),
+            pool_ids: (!pool_ids.is_empty()).then_some(pool_ids),
+            has_pool: group_type.map(|_| true),
+            before: None,
+            from: query::time("execute_time_start", self.execute_time_start)?,
+            until: query::time("execute_time_end", self.execute_time_end)?,
+        }))
     }
-    Ok(found)
+}
+
+/// List tasks, newest first.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/script-execution-tasks", operation_id = "ListScriptTasks", tag = "tasks",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = Tasks)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<Tasks>, ApiError> {
+    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let Some(filter) = query.filter()? else {
+        return Ok(Json(Tasks { count: 0, script_tasks: Vec::new() }));
+    };
+    let (count, entries) = control.list_tasks(&caller, &filter, page).await?;
+    Ok(Json(Tasks { count, script_tasks: entries.into_iter().map(Task::from).collect() }))
 }

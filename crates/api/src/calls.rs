@@ -1,0 +1,61 @@
+//! What each call does, in one place: its action, which policies allow or deny, and whether it changes something.
+
+use domain::access::Action;
+
+/// A call, by the operation id that it has in the OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) operation_id: &'static str,
+    pub(crate) action: Action,
+    /// It is audited, a signature on it is good once, and its body may be as large as an execution's if it `runs`.
+    pub(crate) changes: bool,
+    /// It names desktops, up to a million of them.
+    pub(crate) is_large: bool,
+}
+
+const fn reads(operation_id: &'static str, action: Action) -> Call {
+    Call { operation_id, action, changes: false, is_large: false }
+}
+
+const fn changes(operation_id: &'static str, action: Action) -> Call {
+    Call { operation_id, action, changes: true, is_large: false }
+}
+
+const fn runs(operation_id: &'static str, action: Action) -> Call {
+    Call { operation_id, action, changes: true, is_large: true }
+}
+
+/// Every call there is. One that is missing here is refused.
+pub(crate) const CALLS: &[Call] = &[
+    changes("CreateScript", Action::CreateScript),
+    reads("ListScripts", Action::ListScripts),
+    reads("ShowScriptDetail", Action::GetScript),
+    changes("UpdateScript", Action::PutScript),
+    changes("DeleteScript", Action::DeleteScript),
+    runs("ExecuteScriptOrCommand", Action::Execute),
+    runs("ExecuteScriptByDesktopTag", Action::ExecuteByDesktopTag),
+    changes("RetryScriptExecution", Action::Retry),
+    changes("StopScriptExecution", Action::Stop),
+    reads("ListScriptTasks", Action::ListTasks),
+    reads("ListScriptRecords", Action::ListRecords),
+    reads("ShowScriptRecordDetail", Action::GetRecordDetail),
+    runs("ExecuteDesktopPoolScript", Action::ExecuteOnPool),
+    reads("ShowDesktopPoolsScriptExecTasks", Action::ListPoolTasks),
+    reads("ListDesktops", Action::ListDesktops),
+    reads("ListDesktopsDetail", Action::ListDesktopsDetail),
+    runs("CreateExecution", Action::Execute),
+    reads("ListTasks", Action::ListTasks),
+    reads("GetTask", Action::GetTask),
+    changes("StopTask", Action::Stop),
+    changes("RetryTask", Action::Retry),
+    reads("ListTargets", Action::GetTask),
+    reads("ListRecords", Action::ListRecords),
+    reads("GetRecord", Action::GetRecordDetail),
+    reads("ListWorkers", Action::ListWorkers),
+    reads("ListAudit", Action::ListAudit),
+];
+
+/// The call of an operation.
+pub(crate) fn find(operation_id: &str) -> Option<&'static Call> {
+    CALLS.iter().find(|call| call.operation_id == operation_id)
+}

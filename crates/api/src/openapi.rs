@@ -1,0 +1,189 @@
+//! The OpenAPI document: generated from the handlers, completed here with what all of them share.
+
+use axum::http::Method;
+use utoipa::{
+    OpenApi as _,
+    openapi::{
+        Header, HttpMethod, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
+        content::ContentBuilder,
+        extensions::ExtensionsBuilder,
+        path::{Operation, ParameterBuilder, ParameterIn},
+        schema::{ObjectBuilder, Schema, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use crate::{calls, error, router};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Graywave",
+        description = "Runs a script or a command on a fleet of cloud desktops in gray waves. `/v2` is compatible with \
+                       the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
+    ),
+    components(schemas(error::Body)),
+    tags(
+        (name = "scripts", description = "Scripts and their revisions"),
+        (name = "executions", description = "Run, retry and stop"),
+        (name = "tasks", description = "Tasks and records"),
+        (name = "desktops", description = "Desktops"),
+        (name = "native", description = "What the compatible family lacks"),
+    )
+)]
+struct Base;
+
+const TOKEN: &str = "token";
+const SIGNATURE: &str = "signature";
+
+pub(crate) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// The whole document.
+pub fn document() -> OpenApi {
+    finish(router::documented().into_openapi())
+}
+
+/// Adds to what the handlers say: credentials, failures, headers, the action of each call.
+pub(crate) fn finish(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let key = |name: &str, what: &str| {
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, what)))
+    };
+    components.add_security_scheme(TOKEN, key("X-Auth-Token", "A bearer token of the project."));
+    components.add_security_scheme(
+        SIGNATURE,
+        key("Authorization", "SDK-HMAC-SHA256 over method, path, query, signed headers and body, as the SDKs sign."),
+    );
+    for (status, description) in error::FAILURES {
+        components.responses.insert(failure_name(status.as_u16()), failure(status.as_u16(), description).into());
+    }
+    for item in document.paths.paths.values_mut() {
+        for method in METHODS {
+            if let Some(operation) = operation_mut(item, &method) {
+                complete(operation, method == HttpMethod::Post);
+            }
+        }
+    }
+    document
+}
+
+fn failure_name(status: u16) -> String {
+    format!("Failure{status}")
+}
+
+fn failure(status: u16, description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+    let mut response = ResponseBuilder::new().description(description).content("application/json", content);
+    if matches!(status, 429 | 503) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+        let mut header = Header::new(seconds);
+        header.description = Some("Seconds after which to try again.".to_owned());
+        response = response.header("Retry-After", header);
+    }
+    response.header("X-Request-Id", request_id()).build()
+}
+
+fn request_id() -> Header {
+    let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String).build());
+    header.description = Some("The request's id: the caller's own, if it sent one.".to_owned());
+    header
+}
+
+fn complete(operation: &mut Operation, is_post: bool) {
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.headers.insert("X-Request-Id".to_owned(), request_id().into());
+        }
+    }
+    for (status, _) in error::FAILURES {
+        let name = failure_name(status.as_u16());
+        let shared = Ref::from_response_name(name);
+        operation.responses.responses.insert(status.as_u16().to_string(), RefOr::Ref(shared));
+    }
+    operation.security = Some(vec![
+        SecurityRequirement::new(TOKEN, Vec::<String>::new()),
+        SecurityRequirement::new(SIGNATURE, Vec::<String>::new()),
+    ]);
+    let call = operation.operation_id.as_deref().and_then(calls::find);
+    if let Some(call) = call {
+        let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
+        operation.extensions.get_or_insert_default().merge(action);
+    }
+    if is_post {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(domain::limits::MAX_IDEMPOTENCY_KEY_CHARS))
+            .pattern(Some("^[!-~]+$"))
+            .build();
+        let header = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The request is done once for each key, and answered the same when it comes again within 24 hours.",
+            ))
+            .schema(Some(RefOr::T(Schema::Object(text))))
+            .build();
+        operation.parameters.get_or_insert_default().push(RefOr::T(header));
+    }
+}
+
+const METHODS: [HttpMethod; 4] = [HttpMethod::Get, HttpMethod::Post, HttpMethod::Put, HttpMethod::Delete];
+
+fn operation_mut<'a>(
+    item: &'a mut utoipa::openapi::PathItem,
+    method: &HttpMethod,
+) -> Option<&'a mut Operation> {
+    match method {
+        HttpMethod::Get => item.get.as_mut(),
+        HttpMethod::Post => item.post.as_mut(),
+        HttpMethod::Put => item.put.as_mut(),
+        HttpMethod::Delete => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
+/// Every operation of a document: method, path, operation id.
+pub(crate) fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, String, String)> {
+    document.paths.paths.iter().flat_map(|(path, item)| {
+        [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::DELETE, &item.delete),
+        ]
+        .into_iter()
+        .filter_map(move |(method, operation)| {
+            Some((method, path.clone(), operation.as_ref()?.operation_id.clone()?))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_names_its_action_and_every_action_named_has_a_call() {
+        let documented: BTreeSet<String> = operations(&document()).map(|(_, _, id)| id).collect();
+        let named: BTreeSet<String> = calls::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();
+        assert_eq!(documented, named);
+        assert_eq!(named.len(), calls::CALLS.len(), "each once");
+        for (method, _, id) in operations(&document()) {
+            let call = calls::find(&id).unwrap();
+            assert_eq!(call.changes, method != Method::GET, "{id}");
+        }
+    }
+
+    #[test]
+    fn every_path_belongs_to_a_project() {
+        for (_, path, _) in operations(&document()) {
+            assert!(path.starts_with("/v2/{project_id}/") || path.starts_with("/v1/projects/{project_id}/"), "{path}");
+        }
+    }
+}

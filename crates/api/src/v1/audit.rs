@@ -1,0 +1,125 @@
+//! The audit.
+
+use axum::{Extension, Json, extract::State};
+use control::{AuditFilter, Caller, Control, EntryRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{page, time};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters},
+    v2::Project,
+};
+
+/// One page of the audit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Audit {
+    entries: Vec<AuditEntry>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// Who did what to what, from where, with which result.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditEntry {
+    audit_id: String,
+    #[schema(format = DateTime)]
+    time: String,
+    principal: String,
+    /// `token:ID` or `key:ACCESS_KEY`.
+    credential: String,
+    action: String,
+    /// What it was done to; empty when it was refused before that was known.
+    resource: String,
+    #[schema(value_type = AuditResult)]
+    result: String,
+    /// Why it was refused or failed.
+    reason: Option<String>,
+    /// Address, forwarders and user agent.
+    source: String,
+    request_id: String,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum AuditResult {
+    /// It was done.
+    Done,
+    /// It was not allowed, or its request broke a rule.
+    Refused,
+    /// Something of ours failed.
+    Failed,
+}
+
+impl AuditResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "DONE",
+            Self::Refused => "REFUSED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl From<EntryRow> for AuditEntry {
+    fn from(row: EntryRow) -> Self {
+        Self {
+            audit_id: row.audit_id.simple().to_string(),
+            time: time(row.at),
+            principal: row.principal,
+            credential: row.credential,
+            action: row.action,
+            resource: row.resource,
+            result: row.result,
+            reason: Some(row.reason).filter(|reason| !reason.is_empty()),
+            source: row.source,
+            request_id: row.request_id,
+        }
+    }
+}
+
+/// Which entries are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Entries at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+    /// Only of this principal.
+    principal: Option<String>,
+    /// Only of this action, like `workspace:scripts:execute`.
+    action: Option<String>,
+    /// Only with this result.
+    result: Option<AuditResult>,
+    /// Only about this resource, like `task:ID`.
+    resource: Option<String>,
+}
+
+/// Read the audit, newest first: every change, and every call that was refused.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/audit", operation_id = "ListAudit", tag = "native",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = Audit)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<Audit>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let filter = AuditFilter {
+        before: page::token(query.page_token.as_deref())?,
+        principal: query::text(query.principal),
+        action: query::text(query.action),
+        result: query.result.map(|word| word.as_str().to_owned()),
+        resource: query::text(query.resource),
+    };
+    let found = control.list_audit(&caller, &filter, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.audit_id.simple().to_string());
+    Ok(Json(Audit { entries: found.into_iter().map(AuditEntry::from).collect(), next_page_token }))
+}

@@ -1,0 +1,32 @@
+//! Run something, and be answered with the task.
+
+use axum::{Extension, Json, extract::State};
+use control::{Caller, Control};
+
+use super::task::NativeTask;
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    v2::{Project, executions::Execution},
+};
+
+/// Run scripts or a command on desktops that are named.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/executions", operation_id = "CreateExecution", tag = "native",
+    params(Project), request_body = Execution,
+    responses((status = 200, description = "The task is stored.", body = NativeTask)),
+)]
+pub(crate) async fn create(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(execution): Body<Execution>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let request = execution.request()?;
+    let progress = finished(async move {
+        let task_id = control.submit(&caller, request).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}

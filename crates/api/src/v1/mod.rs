@@ -1,0 +1,18 @@
+//! The native family: what the compatible one lacks. Times are RFC 3339 in UTC, ids are strings, lists take
+//! `page_size` and `page_token`.
+
+pub(crate) mod audit;
+pub(crate) mod executions;
+pub(crate) mod page;
+pub(crate) mod records;
+pub(crate) mod targets;
+pub(crate) mod task;
+pub(crate) mod tasks;
+pub(crate) mod workers;
+
+use domain::Timestamp;
+
+/// A time: RFC 3339, UTC, milliseconds.
+fn time(moment: Timestamp) -> String {
+    moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

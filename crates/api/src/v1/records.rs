@@ -1,0 +1,148 @@
+//! Records of a task, and one with its output.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Caller, Control, RecordFilter, RecordRow};
+use domain::record::{RecordStatus, SKIPPED_REASON};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    page::{self, Place},
+    tasks::TaskPath,
+    time,
+};
+use crate::{
+    error::ApiError,
+    query::Parameters,
+    v2::{Project, records::{RecordPath, RecordWord}},
+};
+
+/// One page of records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeRecords {
+    records: Vec<NativeRecord>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// One script on one target; `output` only in the detail.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeRecord {
+    record_id: String,
+    task_id: String,
+    ordinal: u32,
+    /// Place of the script in the task, from 0.
+    script: u16,
+    attempt: u16,
+    wave: u16,
+    desktop_id: String,
+    computer_name: String,
+    script_id: Option<String>,
+    script_name: Option<String>,
+    #[schema(value_type = RecordWord)]
+    status: &'static str,
+    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until it ends.
+    outcome: Option<&'static str>,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+    #[schema(format = DateTime)]
+    start_time: Option<String>,
+    #[schema(format = DateTime)]
+    end_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+}
+
+impl From<RecordRow> for NativeRecord {
+    fn from(row: RecordRow) -> Self {
+        let outcome = match row.status {
+            RecordStatus::Ended(outcome) => Some(outcome.as_str()),
+            RecordStatus::Waiting | RecordStatus::Running => None,
+        };
+        let never_stored = outcome.is_some() && row.ended_at.is_none();
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            record_id: row.record_id.to_string(),
+            task_id: row.record_id.task_id.to_string(),
+            ordinal: row.record_id.ordinal,
+            script: row.record_id.script,
+            attempt: row.record_id.attempt,
+            wave: row.wave,
+            desktop_id: row.desktop_id,
+            computer_name: row.computer_name,
+            script_id: row.script_id.map(|id| id.to_string()),
+            script_name: given(row.script_name),
+            status: row.status.status_and_result_code().0,
+            outcome,
+            exit_code: row.exit_code,
+            reason: if never_stored { Some(SKIPPED_REASON.to_owned()) } else { given(row.reason) },
+            start_time: row.started_at.map(time),
+            end_time: row.ended_at.map(time),
+            output: Some(row.output),
+        }
+    }
+}
+
+/// Which records are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Records at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+    /// Only with this status.
+    status: Option<RecordWord>,
+    /// Only on these desktops.
+    desktop_id: Vec<String>,
+    /// Only of this wave, from 1.
+    #[param(minimum = 1, maximum = 32767)]
+    wave: Option<u16>,
+}
+
+/// List a task's records in the order of its plan.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/tasks/{task_id}/records", operation_id = "ListRecords", tag = "native",
+    params(Project, TaskPath, ListQuery),
+    responses((status = 200, description = "One page.", body = NativeRecords)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<NativeRecords>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after: Option<Place> = page::token(query.page_token.as_deref())?;
+    let filter = RecordFilter {
+        status: query.status.map(|word| word.as_str().to_owned()),
+        desktop_ids: query.desktop_id,
+        wave: query.wave,
+        after: after.map(|Place(ordinal, script)| (ordinal, script)),
+        ..RecordFilter::default()
+    };
+    let found = control.page_records(&caller, path.id()?, filter, size).await?;
+    let next_page_token =
+        page::next(&found, size, |row| Place(row.record_id.ordinal, row.record_id.script).to_string());
+    let records = found.into_iter().map(|row| NativeRecord { output: None, ..row.into() });
+    Ok(Json(NativeRecords { records: records.collect(), next_page_token }))
+}
+
+/// Show a record with its output.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/records/{record_id}", operation_id = "GetRecord", tag = "native",
+    params(Project, RecordPath),
+    responses((status = 200, description = "The record.", body = NativeRecord)),
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<RecordPath>,
+) -> Result<Json<NativeRecord>, ApiError> {
+    Ok(Json(NativeRecord::from(control.show_record(&caller, path.id()?).await?)))
+}

@@ -1,0 +1,69 @@
+//! Targets of a task: the whole plan, page by page, before and after its waves open.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Caller, Control};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{page, tasks::TaskPath};
+use crate::{error::ApiError, query::Parameters, v2::Project};
+
+/// One page of targets.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Targets {
+    targets: Vec<Target>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// A desktop's place in the plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Target {
+    /// From 0.
+    ordinal: u32,
+    desktop_id: String,
+    /// From 1.
+    wave: u16,
+    /// Scripts before this place succeeded in the task that is retried and are not run again.
+    first_script: u16,
+}
+
+/// Which targets are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Targets at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// List a task's targets in the order of its plan.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/tasks/{task_id}/targets", operation_id = "ListTargets", tag = "native",
+    params(Project, TaskPath, ListQuery),
+    responses((status = 200, description = "One page.", body = Targets)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<Targets>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after = page::token(query.page_token.as_deref())?;
+    let found = control.page_targets(&caller, path.id()?, after, size).await?;
+    let next_page_token = page::next(&found, size, |target| target.ordinal.to_string());
+    let targets = found.into_iter().map(|row| Target {
+        ordinal: row.ordinal,
+        desktop_id: row.desktop_id,
+        wave: row.wave,
+        first_script: row.first_script,
+    });
+    Ok(Json(Targets { targets: targets.collect(), next_page_token }))
+}

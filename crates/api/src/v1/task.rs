@@ -1,0 +1,201 @@
+//! A task as the native family shows it: with its waves, what was counted in each, and what the gate said.
+
+use control::{RetryOf, Selection, TaskProgress, WaveRow};
+use domain::{outcome::Outcome, tally::Tally};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::time;
+use crate::v2::ScriptType;
+
+/// A task.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeTask {
+    task_id: String,
+    /// WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED or STOPPED.
+    status: &'static str,
+    /// Why it was halted or stopped.
+    reason: Option<String>,
+    scripts: Vec<NativeScript>,
+    command: Option<NativeCommand>,
+    target_count: u32,
+    /// From 1; one more than that of the task it retries.
+    attempt: u16,
+    retry_of: Option<NativeRetryOf>,
+    /// The tasks that retry it, or single records of it.
+    retried_by: Vec<String>,
+    /// The pool that its desktops were chosen by.
+    desktop_pool_id: Option<String>,
+    /// The tag that its desktops were chosen by.
+    desktop_tag: Option<String>,
+    created_by: String,
+    /// SHA-256 of the plan: who belongs to which wave, in which order.
+    plan_hash: String,
+    execution_timeout_ms: i64,
+    delivery_timeout_ms: i64,
+    records: RecordNumbers,
+    waves: Vec<NativeWave>,
+    #[schema(format = DateTime)]
+    create_time: String,
+    #[schema(format = DateTime)]
+    start_time: Option<String>,
+    #[schema(format = DateTime)]
+    end_time: Option<String>,
+}
+
+/// A script that a task runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeScript {
+    script_id: String,
+    /// From 1, one more with each save.
+    revision: i32,
+    name: String,
+}
+
+/// The command that a task runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeCommand {
+    #[schema(value_type = ScriptType)]
+    command_type: &'static str,
+    content: String,
+}
+
+/// What a task retries.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeRetryOf {
+    task_id: String,
+    /// The one record; `null` for all that did not succeed.
+    ordinal: Option<u32>,
+    script: Option<u16>,
+}
+
+impl From<RetryOf> for NativeRetryOf {
+    fn from(old: RetryOf) -> Self {
+        let (ordinal, script) = old.record.unzip();
+        Self { task_id: old.task_id.to_string(), ordinal, script }
+    }
+}
+
+/// Records by how they ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordNumbers {
+    success: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// A wave.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeWave {
+    /// From 1.
+    wave: u16,
+    /// PENDING, OPEN, CLOSED, HALTED or STOPPED.
+    status: &'static str,
+    first_ordinal: u32,
+    size: u32,
+    /// Targets that were admitted and not withdrawn again.
+    admitted: u32,
+    /// Admitted targets without an outcome.
+    in_flight: u32,
+    /// Failed targets at which the rollout is halted.
+    fail_threshold: Option<u32>,
+    /// Targets that count against the threshold.
+    failed: u32,
+    /// Targets by outcome.
+    targets: Outcomes,
+    /// Records by outcome.
+    records: Outcomes,
+    /// What the gate, or who stopped it, said last.
+    verdict: Option<String>,
+}
+
+/// Counts by outcome.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) struct Outcomes {
+    success: u32,
+    failed: u32,
+    timeout: u32,
+    undelivered: u32,
+    rejected: u32,
+    unknown: u32,
+    stopped: u32,
+    skipped: u32,
+}
+
+impl From<&Tally> for Outcomes {
+    fn from(tally: &Tally) -> Self {
+        Self {
+            success: tally.get(Outcome::Success),
+            failed: tally.get(Outcome::Failed),
+            timeout: tally.get(Outcome::Timeout),
+            undelivered: tally.get(Outcome::Undelivered),
+            rejected: tally.get(Outcome::Rejected),
+            unknown: tally.get(Outcome::Unknown),
+            stopped: tally.get(Outcome::Stopped),
+            skipped: tally.get(Outcome::Skipped),
+        }
+    }
+}
+
+impl From<WaveRow> for NativeWave {
+    fn from(row: WaveRow) -> Self {
+        Self {
+            wave: row.wave,
+            status: row.state.status.as_str(),
+            first_ordinal: row.first_ordinal,
+            size: row.state.size,
+            admitted: row.state.admitted,
+            in_flight: row.state.in_flight(),
+            fail_threshold: row.state.fail_threshold,
+            failed: row.state.tally.failed(),
+            targets: Outcomes::from(&row.state.tally),
+            records: Outcomes::from(&row.record_tally),
+            verdict: row.verdict_reason,
+        }
+    }
+}
+
+impl From<TaskProgress> for NativeTask {
+    fn from(progress: TaskProgress) -> Self {
+        let TaskProgress { task, scripts, waves, counts } = progress;
+        let (desktop_pool_id, desktop_tag) = match task.selection {
+            Some(Selection::Pool(pool_id)) => (Some(pool_id), None),
+            Some(Selection::Tag(tag)) => (None, Some(tag)),
+            None => (None, None),
+        };
+        let scripts = scripts.into_iter().filter_map(|pinned| {
+            let (script_id, revision) = pinned.script?;
+            Some(NativeScript { script_id: script_id.to_string(), revision, name: pinned.name })
+        });
+        Self {
+            task_id: task.task_id.to_string(),
+            status: task.status.as_str(),
+            reason: task.halt_reason,
+            scripts: scripts.collect(),
+            command: task.command.map(|(command_type, content)| NativeCommand {
+                command_type: command_type.as_str(),
+                content,
+            }),
+            target_count: task.target_count,
+            attempt: task.attempt,
+            retry_of: task.retry_of.map(NativeRetryOf::from),
+            retried_by: task.retried_by.iter().map(ToString::to_string).collect(),
+            desktop_pool_id,
+            desktop_tag,
+            created_by: task.created_by,
+            plan_hash: hex::encode(task.plan_hash),
+            execution_timeout_ms: task.timeouts.execution.num_milliseconds(),
+            delivery_timeout_ms: task.timeouts.delivery.num_milliseconds(),
+            records: RecordNumbers {
+                success: counts.success_num,
+                failed: counts.failed_num,
+                skipped: counts.skip_num,
+            },
+            waves: waves.into_iter().map(NativeWave::from).collect(),
+            create_time: time(task.created_at),
+            start_time: task.started_at.map(time),
+            end_time: task.ended_at.map(time),
+        }
+    }
+}

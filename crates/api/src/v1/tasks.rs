@@ -1,0 +1,157 @@
+//! Tasks: list, show, stop, retry.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Caller, Control, StopMode, TaskFilter};
+use domain::{Error, ids::TaskId, submission::Aim, task::TaskStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{page, task::NativeTask};
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v2::Project,
+};
+
+/// One page of tasks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeTasks {
+    tasks: Vec<NativeTask>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// Which tasks are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Tasks at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+    /// Only with one of these: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED, STOPPED.
+    status: Vec<String>,
+}
+
+/// List tasks, newest first.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/tasks", operation_id = "ListTasks", tag = "native",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = NativeTasks)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<NativeTasks>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, _>>()?;
+    let filter = TaskFilter {
+        before: page::token(query.page_token.as_deref())?,
+        statuses: (!statuses.is_empty()).then_some(statuses),
+        ..TaskFilter::default()
+    };
+    let found = control.page_tasks(&caller, &filter, size).await?;
+    let next_page_token = page::next(&found, size, |progress| progress.task.task_id.to_string());
+    Ok(Json(NativeTasks { tasks: found.into_iter().map(NativeTask::from).collect(), next_page_token }))
+}
+
+/// One task in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TaskPath {
+    /// The task.
+    task_id: String,
+}
+
+impl TaskPath {
+    /// An id that cannot be ours is one that does not exist.
+    pub(crate) fn id(&self) -> Result<TaskId, Error> {
+        self.task_id.parse().map_err(|_: Error| Error::not_found("the task does not exist"))
+    }
+}
+
+/// Show a task with its waves.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/tasks/{task_id}", operation_id = "GetTask", tag = "native",
+    params(Project, TaskPath),
+    responses((status = 200, description = "The task.", body = NativeTask)),
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+) -> Result<Json<NativeTask>, ApiError> {
+    Ok(Json(NativeTask::from(control.show_task(&caller, path.id()?).await?)))
+}
+
+/// What becomes of what runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// It runs to its end.
+    Drain,
+    /// It is ended.
+    #[default]
+    Kill,
+}
+
+/// How to stop.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct StopRequest {
+    /// `kill` when it is left out.
+    #[serde(default)]
+    mode: Mode,
+}
+
+/// Stop a task: nothing more of it is begun.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/stop", operation_id = "StopTask", tag = "native",
+    params(Project, TaskPath), request_body = StopRequest,
+    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+)]
+pub(crate) async fn stop(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+    Body(request): Body<StopRequest>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let task_id = path.id()?;
+    let mode = match request.mode {
+        Mode::Drain => StopMode::Drain,
+        Mode::Kill => StopMode::Kill,
+    };
+    let progress = finished(async move {
+        control.stop(&caller, Aim::Task(task_id), mode).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}
+
+/// Run again what of a task did not succeed.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/retry", operation_id = "RetryTask", tag = "native",
+    params(Project, TaskPath),
+    responses((status = 200, description = "The new task; the old one is kept.", body = NativeTask)),
+)]
+pub(crate) async fn retry(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let old_id = path.id()?;
+    let progress = finished(async move {
+        let task_id = control.retry(&caller, Aim::Task(old_id)).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}

@@ -1,0 +1,56 @@
+//! RetryScriptExecution, StopScriptExecution.
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use control::{Caller, Control, StopMode};
+use domain::{Error, submission::Aim};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Accepted, Project};
+use crate::{body::Body, error::ApiError, finish::finished};
+
+/// A task, or one record of it: exactly one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct TaskOrRecord {
+    record_id: Option<String>,
+    task_id: Option<String>,
+}
+
+impl TaskOrRecord {
+    fn aim(&self) -> Result<Aim, Error> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Aim::new(given(&self.task_id).as_deref(), given(&self.record_id).as_deref())
+    }
+}
+
+/// Run again what of a task, or of one record, did not succeed.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/script-executions/retry", operation_id = "RetryScriptExecution",
+    tag = "executions", params(Project), request_body = TaskOrRecord,
+    responses((status = 200, description = "The new task is stored; the old one is kept.", body = Accepted)),
+)]
+pub(crate) async fn retry(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<TaskOrRecord>,
+) -> Result<Json<Accepted>, ApiError> {
+    let aim = request.aim()?;
+    let task_id = finished(async move { control.retry(&caller, aim).await }).await?;
+    Ok(Json(Accepted { task_id: task_id.to_string() }))
+}
+
+/// Stop a task or one record: nothing more of it is begun, and what runs is ended.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/script-executions/stop", operation_id = "StopScriptExecution",
+    tag = "executions", params(Project), request_body = TaskOrRecord,
+    responses((status = 200, description = "The decision is stored.")),
+)]
+pub(crate) async fn stop(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<TaskOrRecord>,
+) -> Result<StatusCode, ApiError> {
+    let aim = request.aim()?;
+    finished(async move { control.stop(&caller, aim, StopMode::Kill).await }).await?;
+    Ok(StatusCode::OK)
+}

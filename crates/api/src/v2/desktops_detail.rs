@@ -1,0 +1,215 @@
+//! ListDesktopsDetail.
+
+use axum::{Extension, Json, extract::State};
+use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
+use domain::{access::Action, page::DESKTOP_DETAIL_LIST};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Project,
+    desktops::{
+        DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools, tags,
+    },
+};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters},
+};
+
+/// One page of desktops.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DetailedDesktops {
+    /// How many there are in all.
+    total_count: i64,
+    desktops: Vec<DetailedDesktop>,
+}
+
+/// A desktop, with all that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DetailedDesktop {
+    desktop_id: String,
+    computer_name: String,
+    os_host_name: String,
+    ip_addresses: Vec<String>,
+    ipv4: Option<String>,
+    ipv6: Option<String>,
+    desktop_type: &'static str,
+    status: DesktopStatus,
+    /// REGISTERED while its agent is connected, else UNREGISTER.
+    login_status: &'static str,
+    in_maintenance_mode: bool,
+    availability_zone: Option<String>,
+    os_version: String,
+    agent_version: String,
+    tags: Vec<Tag>,
+    pool_id: Option<String>,
+    /// The worker that holds its connection.
+    worker_id: Option<String>,
+    /// UTC, like `2022-02-23 04:02:07`.
+    created: String,
+}
+
+impl From<DesktopRow> for DetailedDesktop {
+    fn from(row: DesktopRow) -> Self {
+        let connected = row.worker_id.is_some();
+        let created = created(&row);
+        let facts = row.facts;
+        let address = super::non_empty(facts.ip_address);
+        let is_v6 = address.as_deref().is_some_and(|address| address.contains(':'));
+        Self {
+            desktop_id: facts.desktop_id.into_string(),
+            computer_name: facts.computer_name,
+            os_host_name: facts.os_host_name,
+            ip_addresses: address.iter().cloned().collect(),
+            ipv4: address.clone().filter(|_| !is_v6),
+            ipv6: address.filter(|_| is_v6),
+            desktop_type: "DEDICATED",
+            status: DesktopStatus::of(connected),
+            login_status: connect_status(connected),
+            in_maintenance_mode: false,
+            availability_zone: super::non_empty(facts.availability_zone),
+            os_version: facts.os_type,
+            agent_version: facts.agent_version,
+            tags: Tag::all(facts.tags),
+            pool_id: super::non_empty(facts.pool_id),
+            worker_id: row.worker_id.map(domain::ids::WorkerId::into_string),
+            created,
+        }
+    }
+}
+
+/// What the list is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SortField {
+    /// First seen.
+    Created,
+    ComputerName,
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum SortType {
+    Asc,
+    Desc,
+}
+
+/// Which desktops are listed. Of users, images and the like nothing is known here: a filter on them finds nothing.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Desktops left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Desktops at most; 500 when it is left out.
+    #[param(minimum = 0, maximum = 500)]
+    limit: Option<i64>,
+    /// Only these desktops.
+    #[param(max_items = 100)]
+    desktop_id: Vec<String>,
+    /// Only the desktop of exactly this name.
+    computer_name: Option<String>,
+    /// Only desktops of exactly these names.
+    computer_names: Vec<String>,
+    /// Only with this address.
+    desktop_ip: Option<String>,
+    /// Only with this tag: `k=v`, or `k=v,k2=v2` for all of them.
+    #[param(pattern = "^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$")]
+    tag: Option<String>,
+    /// Only those without any tag.
+    without_any_tag: Option<bool>,
+    /// Only of these pools, separated by commas.
+    pool_id: Option<String>,
+    /// Only in this zone.
+    availability_zone: Option<String>,
+    /// Only with an agent of this version.
+    agent_version: Option<String>,
+    /// Only with this status.
+    status: Option<DesktopStatus>,
+    /// What the list is ordered by; by id when it is left out.
+    sort_field: Option<SortField>,
+    /// Which end comes first; ASC when it is left out.
+    sort_type: Option<SortType>,
+    /// DEDICATED, which all are.
+    desktop_type: Option<String>,
+    /// 3 (not reported), which all are.
+    domain_status: Option<i64>,
+    is_share_desktop: Option<bool>,
+    in_maintenance_mode: Option<bool>,
+    user_attached: Option<bool>,
+    is_support_internet: Option<bool>,
+    user_name: Option<String>,
+    user_names: Vec<String>,
+    user_id: Option<String>,
+    image_id: Option<String>,
+    charge_mode: Option<String>,
+    subnet_id: Option<String>,
+    /// 0, which all are.
+    enterprise_project_id: Option<String>,
+}
+
+impl ListQuery {
+    fn knows_it_all(&self) -> bool {
+        let unknown = [&self.user_name, &self.user_id, &self.image_id, &self.charge_mode, &self.subnet_id];
+        let never = [
+            self.is_share_desktop,
+            self.in_maintenance_mode,
+            self.user_attached,
+            self.is_support_internet,
+        ];
+        unknown.into_iter().all(|value| is_unset(value.as_deref()))
+            && self.user_names.iter().all(String::is_empty)
+            && never.into_iter().all(|value| !value.unwrap_or(false))
+            && is_default(self.enterprise_project_id.as_deref(), "0")
+            && is_default(self.desktop_type.as_deref(), "DEDICATED")
+            && self.domain_status.is_none_or(|status| status == 3)
+    }
+
+    const fn order(&self) -> DesktopOrder {
+        match (self.sort_field, self.sort_type) {
+            (None, _) => DesktopOrder::Id,
+            (Some(SortField::Created), Some(SortType::Desc)) => DesktopOrder::CreatedDescending,
+            (Some(SortField::Created), _) => DesktopOrder::Created,
+            (Some(SortField::ComputerName), Some(SortType::Desc)) => DesktopOrder::NameDescending,
+            (Some(SortField::ComputerName), _) => DesktopOrder::Name,
+        }
+    }
+}
+
+/// List desktops with all that is known of them.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/desktops/detail", operation_id = "ListDesktopsDetail", tag = "desktops",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = DetailedDesktops)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<DetailedDesktops>, ApiError> {
+    let page = query::page(DESKTOP_DETAIL_LIST, query.offset, query.limit)?;
+    let (knows_it_all, order, connected) = (query.knows_it_all(), query.order(), connected(query.status));
+    let mut computer_names = query::texts(query.computer_names);
+    computer_names.extend(query::text(query.computer_name));
+    let filter = DesktopFilter {
+        desktop_ids: desktop_ids(query.desktop_id)?,
+        computer_names,
+        ip_address: query::text(query.desktop_ip),
+        pool_ids: pools(query.pool_id),
+        availability_zone: query::text(query.availability_zone),
+        agent_version: query::text(query.agent_version),
+        tags: query::text(query.tag).map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        without_any_tag: query.without_any_tag.unwrap_or(false),
+        connected: connected.flatten(),
+        after: None,
+    };
+    if !knows_it_all || connected.is_none() {
+        return Ok(Json(DetailedDesktops { total_count: 0, desktops: Vec::new() }));
+    }
+    let (total_count, rows) =
+        control.list_desktops(&caller, Action::ListDesktopsDetail, &filter, order, page).await?;
+    Ok(Json(DetailedDesktops { total_count, desktops: rows.into_iter().map(DetailedDesktop::from).collect() }))
+}

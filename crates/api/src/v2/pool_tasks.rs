@@ -1,0 +1,153 @@
+//! ShowDesktopPoolsScriptExecTasks: the tasks that were given a pool. Its words for a status are others than those of
+//! its own filter; both are as published.
+
+use axum::{Extension, Json, extract::State};
+use control::{Caller, Control, Selection, TaskEntry, TaskFilter};
+use domain::page::POOL_TASKS;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Project, ScriptType,
+    tasks::{StatusWord, TaskScript},
+    time,
+};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters, TaskType},
+};
+
+/// One page of the tasks of pools.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PoolTasks {
+    /// How many there are in all.
+    total_count: i64,
+    script_execution_tasks: Vec<PoolTask>,
+}
+
+/// The words of a pool task's status.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(dead_code, reason = "documents the words; domain writes them")]
+pub(crate) enum PoolStatusWord {
+    Init,
+    Running,
+    Finish,
+    Failed,
+}
+
+/// A task of a pool.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PoolTask {
+    id: String,
+    desktop_pool_id: String,
+    /// Agents tell a pool's id only, so it is that.
+    desktop_pool_name: String,
+    scripts: Vec<TaskScript>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ScriptType>)]
+    command_type: Option<&'static str>,
+    #[schema(format = DateTime)]
+    start_time: Option<String>,
+    #[schema(format = DateTime)]
+    end_time: Option<String>,
+    #[schema(value_type = PoolStatusWord)]
+    status: &'static str,
+    success_num: u64,
+    failed_num: u64,
+    skip_num: u64,
+}
+
+impl From<TaskEntry> for PoolTask {
+    fn from(entry: TaskEntry) -> Self {
+        let (command_type, command_content) = entry.task.command.unzip();
+        let pool_id = match entry.task.selection {
+            Some(Selection::Pool(pool_id)) => pool_id,
+            Some(Selection::Tag(_)) | None => String::new(),
+        };
+        Self {
+            id: entry.task.task_id.to_string(),
+            desktop_pool_id: pool_id.clone(),
+            desktop_pool_name: pool_id,
+            scripts: TaskScript::all(entry.scripts),
+            command_content,
+            command_type: command_type.map(domain::script::ScriptType::as_str),
+            start_time: entry.task.started_at.map(time),
+            end_time: entry.task.ended_at.map(time),
+            status: entry.task.status.pool_status(),
+            success_num: entry.counts.success_num,
+            failed_num: entry.counts.failed_num,
+            skip_num: entry.counts.skip_num,
+        }
+    }
+}
+
+/// Which tasks are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Tasks left out at the start.
+    #[param(minimum = 0, maximum = 2147483646)]
+    offset: Option<i64>,
+    /// Tasks at most; 10 when it is left out.
+    #[param(minimum = 0, maximum = 100)]
+    limit: Option<i64>,
+    /// Only tasks of this pool.
+    desktop_pool_id: Option<String>,
+    /// Only these tasks.
+    task_id: Vec<String>,
+    /// Only tasks that run this script.
+    script_id: Option<String>,
+    /// Only tasks that run a script of exactly this name.
+    script_name: Option<String>,
+    /// Only tasks with this status.
+    status: Option<StatusWord>,
+    /// Only tasks that run scripts, or a command.
+    task_type: Option<TaskType>,
+    /// Only tasks from this moment on.
+    #[param(format = DateTime)]
+    execute_time_start: Option<String>,
+    /// Only tasks up to this moment.
+    #[param(format = DateTime)]
+    execute_time_end: Option<String>,
+}
+
+/// List the tasks of pools, newest first.
+#[utoipa::path(
+    get, path = "/v2/{project_id}/desktop-pools/script-execution-tasks/detail",
+    operation_id = "ShowDesktopPoolsScriptExecTasks", tag = "tasks",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = PoolTasks)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<PoolTasks>, ApiError> {
+    let page = query::page(POOL_TASKS, query.offset, query.limit)?;
+    let script_id = match query::text(query.script_id).as_deref().map(str::parse) {
+        Some(Err(_)) => {
+            return Ok(Json(PoolTasks { total_count: 0, script_execution_tasks: Vec::new() }));
+        }
+        Some(Ok(id)) => Some(id),
+        None => None,
+    };
+    let filter = TaskFilter {
+        task_ids: query::ids(query.task_id),
+        script_id,
+        script_name: query::text(query.script_name),
+        statuses: query.status.map(StatusWord::statuses),
+        runs_command: query.task_type.map(TaskType::runs_command),
+        pool_ids: query::text(query.desktop_pool_id).map(|pool_id| vec![pool_id]),
+        has_pool: Some(true),
+        before: None,
+        from: query::time("execute_time_start", query.execute_time_start)?,
+        until: query::time("execute_time_end", query.execute_time_end)?,
+    };
+    let (total_count, entries) = control.list_pool_tasks(&caller, filter, page).await?;
+    let script_execution_tasks = entries.into_iter().map(PoolTask::from).collect();
+    Ok(Json(PoolTasks { total_count, script_execution_tasks }))
+}
