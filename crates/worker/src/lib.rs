@@ -18,6 +18,7 @@ mod retry;
 mod run;
 mod scheduler;
 mod shared;
+mod stops;
 mod tell;
 
 pub use config::Config;
