@@ -161,6 +161,10 @@ impl Link {
                 Some(key) => self.orders.acked(key.into()).await,
                 None => tracing::error!("an acknowledgement without a key is ignored"),
             },
+            Some(attach_response::Message::Stop(stop)) => match stop.key {
+                Some(key) => self.orders.stop(&key.into(), stop.script).await,
+                None => tracing::error!("a stop without a key is ignored"),
+            },
             Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
             // A worker of a later version; the results of what it meant are its own to miss.
             None => tracing::warn!("a message that this agent does not know is ignored"),

@@ -5,7 +5,7 @@ fn key(task: &str) -> Key {
 }
 
 fn started(task: &str, script: u32, script_count: u32) -> Event {
-    Event::Started { key: key(task), script, script_count, at: 5 }
+    Event::Started { key: key(task), script, script_count, first_script: 0, at: 5 }
 }
 
 fn record(script: u32, outcome: ScriptOutcome) -> Record {

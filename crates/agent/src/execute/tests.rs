@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use rustix::process::Pid;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -20,7 +21,7 @@ const LONG: Duration = Duration::from_secs(60);
 async fn run_for(content: &str, timeout: Duration) -> Ended {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(content), dir.path()).unwrap();
-    let ended = execute(prepared, terms(timeout), &CancellationToken::new()).await.unwrap();
+    let ended = execute(prepared, terms(timeout), pending()).await.unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 0, "the script's directory is removed");
     ended
 }
@@ -69,11 +70,8 @@ async fn what_holds_the_output_open_is_not_waited_for() {
 fn kill_all_of(pids: &str) {
     for pid in pids.split_whitespace() {
         let id = Pid::from_raw(pid.parse().unwrap()).unwrap();
-        rustix::process::kill_process_group(
-            rustix::process::getpgid(Some(id)).unwrap(),
-            rustix::process::Signal::KILL,
-        )
-        .unwrap();
+        rustix::process::kill_process_group(rustix::process::getpgid(Some(id)).unwrap(), Signal::KILL)
+            .unwrap();
     }
 }
 
@@ -88,7 +86,7 @@ async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(content), dir.path()).unwrap();
-    let result = execute(prepared, terms, &CancellationToken::new()).await.unwrap();
+    let result = execute(prepared, terms, pending()).await.unwrap();
     assert_eq!((result.outcome, result.exit_code), (ScriptOutcome::Timeout, None));
     assert_eq!(result.reason, "still running after 1500 ms");
     let (before, deep) = result.output.trim_end().split_once('\n').unwrap();
@@ -136,7 +134,11 @@ async fn a_stop_kills_the_tree() {
         }
         stop.cancel();
     };
-    let (ended_so, ()) = tokio::join!(execute(prepared, terms, &stop), until_up);
+    let stopped = async {
+        stop.cancelled().await;
+        Halt::Agent
+    };
+    let (ended_so, ()) = tokio::join!(execute(prepared, terms, stopped), until_up);
     assert_eq!(
         ended_so.unwrap(),
         ended(ScriptOutcome::Unknown, None, "", "the agent was stopped while it ran")
@@ -151,6 +153,6 @@ async fn what_cannot_start_is_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(""), dir.path()).unwrap();
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
-    let reason = execute(prepared, terms, &CancellationToken::new()).await.unwrap_err();
+    let reason = execute(prepared, terms, pending()).await.unwrap_err();
     assert!(reason.starts_with("the script cannot be started: "), "{reason}");
 }

@@ -1,5 +1,6 @@
 use std::{fs, path::Path, process};
 
+use proto::limits::MAX_ORDERS_PER_AGENT;
 use proto::{agent::ExecutionKey, types::Desktop};
 use tempfile::TempDir;
 use tokio::{net::unix::pipe, task::JoinHandle};
@@ -48,6 +49,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
         answer_only: false,
+        first_script: 0,
     }
 }
 

@@ -62,6 +62,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
         answer_only: false,
+        first_script: 0,
     }
 }
 
