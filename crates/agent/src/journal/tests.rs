@@ -75,6 +75,21 @@ fn a_start_without_an_end_is_unknown_after_a_restart_and_stays_so() {
 }
 
 #[test]
+fn which_scripts_are_done_already_survives_a_restart_and_older_lines_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).start(key("a"), 1, Span { first: 1, count: 2 }, 1).unwrap();
+    let older = r#"{"event":"started","key":{"task":"b","ordinal":0,"attempt":1},"script":0,"script_count":1,"at":1}"#;
+    append(&dir, format!("{:08x} {older}\n", crc32fast::hash(older.as_bytes())).as_bytes());
+    let journal = open(&dir);
+    let outcomes = |task: &str| {
+        let scripts = journal.book(|book| book.result(&key(task))).unwrap().scripts;
+        scripts.into_iter().map(|script| script.outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes("a"), ["SUCCESS", "UNKNOWN"]);
+    assert_eq!(outcomes("b"), ["UNKNOWN"]);
+}
+
+#[test]
 fn a_torn_or_corrupt_tail_is_cut_off() {
     let whole = encode(&finished("b", "")).unwrap();
     let mut wrong = whole.clone();

@@ -1,3 +1,5 @@
+mod stops;
+
 use std::{fs, path::Path, process};
 
 use proto::limits::MAX_ORDERS_PER_AGENT;
@@ -6,7 +8,10 @@ use tempfile::TempDir;
 use tokio::{net::unix::pipe, task::JoinHandle};
 
 use super::*;
-use crate::journal::open_data_dir;
+use crate::{
+    journal::open_data_dir,
+    process_tree::{self, tests::carriers},
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
