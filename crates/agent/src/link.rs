@@ -116,7 +116,7 @@ impl Link {
         Ok(Session { outbox, inbox })
     }
 
-    /// Sends every result that is not acknowledged, then each as it comes; takes orders and acknowledgements.
+    /// Sends every result that is not acknowledged, then each as it comes; takes orders, stops and acknowledgements.
     async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
         let mut waiting: VecDeque<Key> = VecDeque::new();

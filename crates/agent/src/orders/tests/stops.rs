@@ -257,10 +257,10 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     let (content, up, _go) = rig.waits("one");
     rig.accept(Order { first_script: 1, ..order(1, &["true", &content, "true"]) }).await;
     written(&up).await;
-    // As if the agent died now, with the script and all.
+    // As if the agent died with the stop in its hands, before it could write down what came of it.
+    rig.orders.stop(&key(1), 0).await;
     rig.dispatcher.abort();
     assert!(rig.dispatcher.await.unwrap_err().is_cancelled());
-    rig.orders.stop(&key(1), 0).await;
     let journal = Journal::open(rig.dir.path()).unwrap();
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let rows: Vec<_> = result.scripts.iter().map(|it| (it.outcome.as_str(), it.reason.as_str())).collect();
