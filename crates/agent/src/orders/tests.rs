@@ -1,6 +1,6 @@
 mod stops;
 
-use std::{fs, path::Path, process};
+use std::{fs, path::Path, process, thread};
 
 use proto::limits::MAX_ORDERS_PER_AGENT;
 use proto::{agent::ExecutionKey, types::Desktop};
@@ -37,8 +37,10 @@ fn rig(max_parallel: usize) -> Rig {
 }
 
 fn key(ordinal: u32) -> Key {
-    // The mark of an execution must be its own on this machine.
-    Key { task: format!("orders-{}", process::id()), ordinal, attempt: 1 }
+    // The mark of an execution must be its own on this machine, or one test kills what another runs. A test's thread
+    // has the test's name.
+    let test = thread::current().name().unwrap().replace("::", "-");
+    Key { task: format!("{test}-{}", process::id()), ordinal, attempt: 1 }
 }
 
 fn order(ordinal: u32, scripts: &[&str]) -> Order {
