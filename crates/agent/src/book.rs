@@ -36,6 +36,7 @@ enum Order {
 #[derive(Debug, Default)]
 struct Running {
     script_count: u32,
+    first_script: u32,
     started: BTreeMap<u32, i64>,
     finished: BTreeMap<u32, Record>,
 }
@@ -44,8 +45,9 @@ impl Book {
     /// Takes one event in. Events that say nothing new (a second finish, an ack of the unknown) change nothing.
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
-            Event::Started { key, script, script_count, at } => {
+            Event::Started { key, script, script_count, first_script, at } => {
                 if let Some(running) = self.running(key) {
+                    running.first_script = running.first_script.max(first_script);
                     running.script_count = running.script_count.max(script_count);
                     running.started.insert(script, at);
                 }
@@ -111,7 +113,9 @@ impl Book {
         let Some(Order::Running(running)) = self.orders.get(key) else { return None };
         let mut results: Vec<Record> = Vec::new();
         for script in 0..running.script_count {
-            let record = if let Some(finished) = running.finished.get(&script) {
+            let record = if script < running.first_script {
+                Record::carried(script, now)
+            } else if let Some(finished) = running.finished.get(&script) {
                 finished.clone()
             } else if results.iter().any(|result| !result.succeeded()) {
                 Record::skipped(script, now)
@@ -146,8 +150,14 @@ impl Book {
             let Order::Running(running) = order else { continue };
             for script in 0..running.script_count {
                 if let Some(at) = running.started.get(&script) {
-                    let (key, script_count) = (key.clone(), running.script_count);
-                    events.push(Event::Started { key, script, script_count, at: *at });
+                    let (script_count, first_script) = (running.script_count, running.first_script);
+                    events.push(Event::Started {
+                        key: key.clone(),
+                        script,
+                        script_count,
+                        first_script,
+                        at: *at,
+                    });
                 }
                 if let Some(result) = running.finished.get(&script) {
                     events.push(Event::ScriptFinished { key: key.clone(), result: result.clone() });

@@ -23,6 +23,14 @@ impl From<Key> for ExecutionKey {
     }
 }
 
+/// Which of an order's scripts are to be run: those from `first` up to `count`. What is before them succeeded in an
+/// earlier task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+}
+
 /// How one script ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -50,6 +58,11 @@ impl Record {
         Self::bare(script, ScriptOutcome::Skipped, "an earlier script did not succeed", now)
     }
 
+    /// A script that this order need not run.
+    pub(crate) fn carried(script: u32, now: i64) -> Self {
+        Self::bare(script, ScriptOutcome::Success, "succeeded in an earlier task, not run again", now)
+    }
+
     pub(crate) fn succeeded(&self) -> bool {
         self.outcome == ScriptOutcome::Success
     }
@@ -69,6 +82,11 @@ impl From<Record> for ScriptResult {
     }
 }
 
+/// By reference, as serde asks it.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A reason as the control plane stores it: bounded, and without the NUL that its database refuses.
 fn bounded(reason: &str) -> String {
     let mut kept = reason.replace('\0', "?");
@@ -81,7 +99,15 @@ fn bounded(reason: &str) -> String {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// A script is about to start; on disk before its process exists.
-    Started { key: Key, script: u32, script_count: u32, at: i64 },
+    Started {
+        key: Key,
+        script: u32,
+        script_count: u32,
+        /// Scripts before this place succeeded in an earlier task. Not in older journals.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        first_script: u32,
+        at: i64,
+    },
     /// A script succeeded and another follows.
     ScriptFinished { key: Key, result: Record },
     /// The order is over: what the worker is told.

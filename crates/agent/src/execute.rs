@@ -18,6 +18,7 @@ use std::{
 };
 
 use proto::{ScriptOutcome, types::Script};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
     net::unix::pipe::Receiver,
@@ -25,7 +26,6 @@ use tokio::{
     task::coop::consume_budget,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     interpreter::{self, Interpreter},
@@ -85,19 +85,28 @@ pub(crate) struct Ended {
     pub(crate) reason: String,
 }
 
+/// Why a script is not let run to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The agent stops.
+    Agent,
+    /// Somebody asked for it.
+    Request,
+}
+
 enum End {
     Exited(io::Result<ExitStatus>),
     TimedOut,
-    Stopped,
+    Halted(Halt),
 }
 
-/// Runs a script to its end, its timeout or `stop`; the error says why it could not be started.
+/// Runs a script to its end, its timeout or `halt`; the error says why it could not be started.
 ///
 /// When the future is dropped the script goes on: nobody is left to say how it ended.
 pub(crate) async fn execute(
     prepared: Prepared,
     terms: Terms,
-    stop: &CancellationToken,
+    halt: impl Future<Output = Halt>,
 ) -> Result<Ended, String> {
     let (mut child, mut pipe) =
         spawn(&prepared, &terms).map_err(|error| format!("the script cannot be started: {error}"))?;
@@ -107,26 +116,49 @@ pub(crate) async fn execute(
         // The script may close its output and run on.
         pending::<Infallible>().await
     });
-    let end = tokio::select! {
+    let mut end = tokio::select! {
         status = child.wait() => End::Exited(status),
         () = tokio::time::sleep(terms.timeout) => End::TimedOut,
-        () = stop.cancelled() => End::Stopped,
+        halt = halt => End::Halted(halt),
         never = &mut until_closed => match never {},
     };
     drop(until_closed);
-    let all_killed = if let End::Exited(_) = end {
-        true
-    } else {
+    if let End::Halted(Halt::Request) = end
+        && let Some(status) = kill_unless_ended(&mut child)
+    {
+        end = End::Exited(Ok(status));
+    }
+    let mut all_killed = true;
+    if !matches!(end, End::Exited(_)) {
         // The child is not reaped yet, so its number, which is its group's, is still its own.
         let (group, mark) = (child.id(), terms.mark);
-        let killed = blocking(move || process_tree::kill(group, &mark)).await;
-        killed && timeout(GRACE, child.wait()).await.is_ok()
-    };
+        all_killed = blocking(move || process_tree::kill(group, &mark)).await;
+        let status = timeout(GRACE, child.wait()).await;
+        all_killed &= status.is_ok();
+        if let (End::Halted(Halt::Request), Ok(Ok(status))) = (&end, status)
+            && status.signal() != Some(Signal::KILL.as_raw())
+        {
+            // It was over just before it could be killed.
+            end = End::Exited(Ok(status));
+        }
+    }
     // What the script left running may hold the pipe for ever.
     if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
         tracing::debug!("the script is over and its output still open");
     }
     Ok(judge(end, all_killed, terms.timeout, output.into_text()))
+}
+
+/// Kills the script's own process, or returns how it has ended by itself. It is killed before its children: else it
+/// might see one of them die and still end in a way of its own.
+fn kill_unless_ended(child: &mut Child) -> Option<ExitStatus> {
+    if let Ok(Some(status)) = child.try_wait() {
+        return Some(status);
+    }
+    if let Err(error) = child.start_kill() {
+        tracing::debug!(%error, "the script could not be killed by itself; its group is next");
+    }
+    None
 }
 
 fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
@@ -186,7 +218,12 @@ fn judge(end: End, all_killed: bool, timeout: Duration, output: String) -> Ended
         }
         // Not STOPPED, which no budget counts: nobody asked for this, and a canary that takes its desktop down is no
         // success.
-        End::Stopped => (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned()),
+        End::Halted(Halt::Agent) => {
+            (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned())
+        }
+        End::Halted(Halt::Request) => {
+            (ScriptOutcome::Stopped, None, "stopped by request while it ran".to_owned())
+        }
     };
     if !all_killed {
         reason.push_str("; some of its processes could not be killed");

@@ -13,7 +13,7 @@ use chrono::Utc;
 use crate::{
     Error,
     book::Book,
-    event::{Event, Key},
+    event::{Event, Key, Span},
 };
 
 #[cfg(test)]
@@ -121,9 +121,9 @@ impl Journal {
     }
 
     /// Puts on disk that a script is about to start. On an error nothing may start.
-    pub(crate) fn start(&self, key: Key, script: u32, script_count: u32, at: i64) -> io::Result<()> {
+    pub(crate) fn start(&self, key: Key, script: u32, span: Span, at: i64) -> io::Result<()> {
         let mut inner = self.inner();
-        let event = Event::Started { key, script, script_count, at };
+        let event = Event::Started { key, script, script_count: span.count, first_script: span.first, at };
         inner.append(&event, true)?;
         inner.book.apply(event);
         Ok(())

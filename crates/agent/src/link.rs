@@ -116,7 +116,7 @@ impl Link {
         Ok(Session { outbox, inbox })
     }
 
-    /// Sends every result that is not acknowledged, then each as it comes; takes orders and acknowledgements.
+    /// Sends every result that is not acknowledged, then each as it comes; takes orders, stops and acknowledgements.
     async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
         let mut waiting: VecDeque<Key> = VecDeque::new();
@@ -160,6 +160,10 @@ impl Link {
             Some(attach_response::Message::Ack(ack)) => match ack.key {
                 Some(key) => self.orders.acked(key.into()).await,
                 None => tracing::error!("an acknowledgement without a key is ignored"),
+            },
+            Some(attach_response::Message::Stop(stop)) => match stop.key {
+                Some(key) => self.orders.stop(&key.into(), stop.script).await,
+                None => tracing::error!("a stop without a key is ignored"),
             },
             Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
             // A worker of a later version; the results of what it meant are its own to miss.

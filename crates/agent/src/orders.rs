@@ -1,7 +1,11 @@
-//! Orders: taken in, kept waiting in a bounded queue, run a few at once, finished in the journal.
+//! Orders: taken in, kept waiting in a bounded queue, run a few at once, stopped, finished in the journal.
+
+mod queue;
+mod rules;
+mod stop_point;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -11,22 +15,20 @@ use chrono::Utc;
 use proto::{
     ScriptOutcome,
     agent::{Order, OrderResult},
-    limits::MAX_ORDERS_PER_AGENT,
     types::Script,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
-    event::{Event, Key, Record},
-    execute::{self, Terms},
+    event::{Event, Key, Record, Span},
+    execute::{self, Halt, Terms},
     journal::{Journal, blocking, scripts_dir},
 };
+use queue::Queue;
+use rules::{STOPPED_BEFORE, Turn};
+use stop_point::StopPoint;
 
 #[cfg(test)]
 mod tests;
@@ -40,14 +42,14 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(600 * 60);
 #[derive(Debug)]
 pub(crate) struct Orders {
     shared: Arc<Shared>,
-    queue: mpsc::Sender<(Active, Order)>,
+    queue: Arc<Queue>,
 }
 
 /// The side that runs them.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
-    queue: mpsc::Receiver<(Active, Order)>,
+    queue: Arc<Queue>,
     max_parallel: usize,
 }
 
@@ -56,8 +58,8 @@ struct Shared {
     journal: Arc<Journal>,
     desktop_id: String,
     scripts_dir: PathBuf,
-    /// Orders that wait or run.
-    active: Mutex<HashSet<Key>>,
+    /// Orders that wait or run, and where they are to stop.
+    active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     finished: Notify,
     stop: CancellationToken,
 }
@@ -67,12 +69,25 @@ struct Shared {
 struct Active {
     shared: Arc<Shared>,
     key: Key,
+    stop: Arc<StopPoint>,
+}
+
+/// An order that waits or runs, and what it says.
+#[derive(Debug)]
+struct Accepted {
+    active: Active,
+    order: Order,
+    span: Span,
 }
 
 impl Active {
     /// `None` when it waits or runs already.
     fn new(shared: &Arc<Shared>, key: &Key) -> Option<Self> {
-        shared.active().insert(key.clone()).then(|| Self { shared: Arc::clone(shared), key: key.clone() })
+        let mut active = shared.active();
+        let Entry::Vacant(place) = active.entry(key.clone()) else { return None };
+        let stop = Arc::clone(place.insert(Arc::new(StopPoint::new())));
+        drop(active);
+        Some(Self { shared: Arc::clone(shared), key: key.clone(), stop })
     }
 }
 
@@ -87,18 +102,18 @@ impl Active {
     }
 
     /// Ends an order that must not start any more.
-    async fn skip(self, script_count: usize) {
-        let reason = "the task was halted before it started";
-        let skipped = |script| Record::bare(script, ScriptOutcome::Skipped, reason, now_ms());
-        self.finish((0..).take(script_count).map(skipped).collect()).await;
+    async fn skip(self, span: Span) {
+        self.finish(rules::halted(span, now_ms())).await;
     }
 
     /// Ends an order of which nothing starts.
-    async fn reject(self, script_count: usize, reason: &str) {
-        let now = now_ms();
-        let mut results = vec![Record::bare(0, ScriptOutcome::Rejected, reason, now)];
-        results.extend((1..).take(script_count.saturating_sub(1)).map(|script| Record::skipped(script, now)));
-        self.finish(results).await;
+    async fn reject(self, span: Span, reason: &str) {
+        self.finish(rules::nothing_runs(span, ScriptOutcome::Rejected, reason, now_ms())).await;
+    }
+
+    /// Ends an order that was stopped before its turn came.
+    async fn stop_waiting(self, span: Span) {
+        self.finish(rules::nothing_runs(span, ScriptOutcome::Stopped, STOPPED_BEFORE, now_ms())).await;
     }
 }
 
@@ -110,17 +125,21 @@ impl Drop for Active {
 
 /// Both sides.
 pub(crate) fn new(config: &Config, journal: Arc<Journal>, stop: CancellationToken) -> (Orders, Dispatcher) {
-    let (sender, queue) = mpsc::channel(MAX_ORDERS_PER_AGENT);
+    let queue = Arc::new(Queue::default());
     let shared = Arc::new(Shared {
         journal,
         desktop_id: config.desktop.desktop_id.clone(),
         scripts_dir: scripts_dir(&config.data_dir),
-        active: Mutex::new(HashSet::new()),
+        active: Mutex::new(HashMap::new()),
         finished: Notify::new(),
         stop,
     });
-    let dispatcher = Dispatcher { shared: Arc::clone(&shared), queue, max_parallel: config.max_parallel };
-    (Orders { shared, queue: sender }, dispatcher)
+    let dispatcher = Dispatcher {
+        shared: Arc::clone(&shared),
+        queue: Arc::clone(&queue),
+        max_parallel: config.max_parallel,
+    };
+    (Orders { shared, queue }, dispatcher)
 }
 
 impl Orders {
@@ -137,15 +156,36 @@ impl Orders {
         if self.shared.known(&key).await {
             return Some(key);
         }
+        let span = match rules::span_of(&order) {
+            Ok(span) => span,
+            Err((span, reason)) => {
+                active.reject(span, reason).await;
+                return None;
+            }
+        };
         if order.answer_only {
-            active.skip(order.scripts.len().max(1)).await;
-        } else if order.scripts.is_empty() {
-            active.reject(1, "the order has no scripts").await;
-        } else if let Err(refused) = self.queue.try_send((active, order)) {
-            let (active, order) = refused.into_inner();
-            active.reject(order.scripts.len(), "too many orders wait on this desktop").await;
+            active.skip(span).await;
+        } else if let Err(refused) = self.queue.push(Accepted { active, order, span }) {
+            refused.active.reject(span, "too many orders wait on this desktop").await;
         }
         None
+    }
+
+    /// Stops an order from this script on. Told again and again; what is not active has ended, or its order is still
+    /// on its way and the stop will be told again.
+    pub(crate) async fn stop(&self, key: &Key, script: u32) {
+        let Some(stop) = self.shared.active().get(key).map(Arc::clone) else {
+            tracing::debug!(?key, "a stop of an order that neither waits nor runs is ignored");
+            return;
+        };
+        stop.ask(script);
+        // What has left the queue by now looks at where it is to stop before it starts anything.
+        let is_over = |waiting: &Accepted| {
+            waiting.active.key == *key && waiting.active.stop.reaches(waiting.span.first)
+        };
+        if let Some(Accepted { active, span, .. }) = self.queue.take(is_over) {
+            active.stop_waiting(span).await;
+        }
     }
 
     /// The worker has stored the result.
@@ -173,17 +213,16 @@ impl Orders {
 
 impl Dispatcher {
     /// Runs orders until the agent is stopped, then waits for those that run to be ended.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         // Dropped with this future, and all that runs in it.
         let mut running = JoinSet::new();
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => break,
-                Some((active, order)) = self.queue.recv(), if running.len() < self.max_parallel => {
-                    running.spawn(run_order(active, order));
+                next = self.queue.next(), if running.len() < self.max_parallel => {
+                    running.spawn(run_order(next));
                 }
                 Some(ended) = running.join_next() => log_panic(ended),
-                else => break,
             }
         }
         let all_ended = async {
@@ -204,30 +243,75 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// An order whose turn has come, to its end.
-async fn run_order(active: Active, order: Order) {
-    let now = now_ms();
-    if order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < now {
-        let reason = "the delivery deadline passed before it could start";
-        return active.reject(order.scripts.len(), reason).await;
+async fn run_order(accepted: Accepted) {
+    let Accepted { active, order, span } = accepted;
+    let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < now_ms();
+    // To be late is a failure, to be stopped is none.
+    if is_late && !active.stop.reaches(span.first) {
+        return active.reject(span, "the delivery deadline passed before it could start").await;
     }
-    let (shared, key) = (&active.shared, &active.key);
     let mut results: Vec<Record> = Vec::new();
     for (number, script) in (0..).zip(&order.scripts) {
-        if results.last().is_some_and(|last| !last.succeeded()) {
-            results.push(Record::skipped(number, now_ms()));
-            continue;
-        }
-        // Written down only when another script follows: else the order's end says it all.
-        if let Some(last) = results.last().cloned() {
-            shared.record(Event::ScriptFinished { key: key.clone(), result: last }).await;
-        }
-        results.push(shared.run_script(key, &order, number, script).await);
+        let result = match rules::turn(number, span, results.last(), active.stop.from(), now_ms()) {
+            Turn::Ends(result) => result,
+            Turn::Run => {
+                // Written down only when another script follows: else the order's end says it all. Of those that an
+                // earlier task has done the start says it.
+                if let Some(last) = results.last().filter(|last| last.script >= span.first) {
+                    let (key, result) = (active.key.clone(), last.clone());
+                    active.shared.record(Event::ScriptFinished { key, result }).await;
+                }
+                active.run_script(&order, span, number, script).await
+            }
+        };
+        results.push(result);
     }
     active.finish(results).await;
 }
 
+impl Active {
+    async fn run_script(&self, order: &Order, span: Span, number: u32, script: &Script) -> Record {
+        let (shared, key) = (&self.shared, &self.key);
+        let without_start = |outcome, reason: &str| Record::bare(number, outcome, reason, now_ms());
+        let rejected = |reason: &str| without_start(ScriptOutcome::Rejected, reason);
+        if shared.stop.is_cancelled() {
+            return rejected("the agent was stopped before it started");
+        }
+        let (copy, dir) = (script.clone(), shared.scripts_dir.clone());
+        let prepared = match blocking(move || execute::prepare(&copy, &dir)).await {
+            Ok(prepared) => prepared,
+            Err(reason) => return rejected(&reason),
+        };
+        let started_at = now_ms();
+        let (journal, started) = (Arc::clone(&shared.journal), key.clone());
+        let written = blocking(move || journal.start(started, number, span, started_at)).await;
+        if let Err(error) = written {
+            return rejected(&format!("the journal cannot be written: {error}"));
+        }
+        // The disk may have taken its time.
+        if self.stop.reaches(number) {
+            return without_start(ScriptOutcome::Stopped, STOPPED_BEFORE);
+        }
+        let halt = async {
+            tokio::select! {
+                () = shared.stop.cancelled() => Halt::Agent,
+                () = self.stop.reached(number) => Halt::Request,
+            }
+        };
+        match execute::execute(prepared, shared.terms(key, order, number, script), halt).await {
+            Ok(ended) => Record {
+                exit_code: ended.exit_code,
+                started_at,
+                output: ended.output,
+                ..Record::bare(number, ended.outcome, &ended.reason, now_ms())
+            },
+            Err(reason) => rejected(&reason),
+        }
+    }
+}
+
 impl Shared {
-    fn active(&self) -> MutexGuard<'_, HashSet<Key>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<Key, Arc<StopPoint>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -245,34 +329,6 @@ impl Shared {
             journal.book(|book| book.is_finished(&key))
         })
         .await
-    }
-
-    async fn run_script(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Record {
-        let rejected = |reason: &str| Record::bare(number, ScriptOutcome::Rejected, reason, now_ms());
-        if self.stop.is_cancelled() {
-            return rejected("the agent was stopped before it started");
-        }
-        let (copy, dir) = (script.clone(), self.scripts_dir.clone());
-        let prepared = match blocking(move || execute::prepare(&copy, &dir)).await {
-            Ok(prepared) => prepared,
-            Err(reason) => return rejected(&reason),
-        };
-        let started_at = now_ms();
-        let script_count = u32::try_from(order.scripts.len()).unwrap_or(u32::MAX);
-        let (journal, started) = (Arc::clone(&self.journal), key.clone());
-        let written = blocking(move || journal.start(started, number, script_count, started_at)).await;
-        if let Err(error) = written {
-            return rejected(&format!("the journal cannot be written: {error}"));
-        }
-        match execute::execute(prepared, self.terms(key, order, number, script), &self.stop).await {
-            Ok(ended) => Record {
-                exit_code: ended.exit_code,
-                started_at,
-                output: ended.output,
-                ..Record::bare(number, ended.outcome, &ended.reason, now_ms())
-            },
-            Err(reason) => rejected(&reason),
-        }
     }
 
     fn terms(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Terms {

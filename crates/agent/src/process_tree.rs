@@ -8,7 +8,7 @@ use rustix::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The variable by which every process of one execution is known.
 pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";

@@ -14,7 +14,8 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for target in targets {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
-        let order = Order { answer_only, ..order(&key, wave, &spec, deliver_by_unix_ms) };
+        let first_script = target.first_script;
+        let order = Order { answer_only, first_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         if !hand_out(worker, key, desktop, &batch_id, order) {
@@ -58,5 +59,6 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms,
         answer_only: false,
+        first_script: 0,
     }
 }

@@ -78,6 +78,11 @@ impl Ledger {
         self.lock().targets.get(key).map(|held| held.batch_id.clone())
     }
 
+    /// The desktop and the connection that a target was handed out on, if it is in hand.
+    pub(crate) fn handed_out_on(&self, key: &ExecutionKey) -> Option<(DesktopKey, SessionId)> {
+        self.lock().targets.get(key).map(|held| (held.desktop.clone(), held.session))
+    }
+
     /// Lets targets go.
     pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
         let mut inner = self.lock();

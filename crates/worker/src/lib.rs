@@ -1,4 +1,5 @@
-//! The worker: pulls batches over gRPC with a capacity, holds agents' streams, dispatches, reports, renews leases.
+//! The worker: pulls batches over gRPC with a capacity, holds agents' streams, dispatches, passes stops on, reports,
+//! renews leases.
 //!
 //! It never touches the database and takes no decision: it holds leases and connections, and what it loses by
 //! dying, a scheduler gives to another.
@@ -18,6 +19,7 @@ mod retry;
 mod run;
 mod scheduler;
 mod shared;
+mod stops;
 mod tell;
 
 pub use config::Config;

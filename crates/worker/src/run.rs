@@ -11,7 +11,7 @@ use crate::{
     Config, gateway, heartbeat, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
-    tell,
+    stops, tell,
 };
 
 /// Reports on their way at once. The wave's lock takes them one by one; a second one is prepared meanwhile.
@@ -50,6 +50,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     parts.spawn({
         let (worker, client) = both(&worker, &client);
         async move { renew::run(&worker, client).await }
+    });
+    // Not with the pulling, which ends when the drain begins: what still runs then may be stopped, too.
+    parts.spawn({
+        let (worker, client) = both(&worker, &client);
+        async move { stops::run(&worker, client).await }
     });
     for _ in 0..REPORTERS {
         parts.spawn({

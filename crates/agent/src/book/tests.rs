@@ -5,7 +5,7 @@ fn key(task: &str) -> Key {
 }
 
 fn started(task: &str, script: u32, script_count: u32) -> Event {
-    Event::Started { key: key(task), script, script_count, at: 5 }
+    Event::Started { key: key(task), script, script_count, first_script: 0, at: 5 }
 }
 
 fn record(script: u32, outcome: ScriptOutcome) -> Record {
@@ -97,6 +97,22 @@ fn an_interrupted_order_ends_as_what_is_known_of_it() {
     let second_runs = vec![started("a", 0, 3), succeeded("a", 0), started("a", 1, 3)];
     check_interrupted(second_runs, &[(Success, ""), unknown, skipped]);
     assert!(book_of([started("a", 0, 1), finished("a")]).all_interrupted(9).is_empty());
+}
+
+#[test]
+fn what_an_earlier_task_has_done_is_done_also_in_an_interrupted_order() {
+    use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
+    let from_1 = |script| Event::Started { key: key("a"), script, script_count: 4, first_script: 1, at: 5 };
+    let carried = (Success, "succeeded in an earlier task, not run again");
+    let skipped = (Skipped, "an earlier script did not succeed");
+    let unknown = (Unknown, "the agent stopped while it ran");
+    check_interrupted(vec![from_1(1)], &[carried, unknown, skipped, skipped]);
+    let one_done = vec![from_1(1), succeeded("a", 1)];
+    let rejected = (Rejected, "the agent stopped before it started");
+    check_interrupted(one_done.clone(), &[carried, (Success, ""), rejected, skipped]);
+    // Also after the file was rewritten in the middle of it.
+    let shortened = book_of([one_done, vec![from_1(2)]].concat()).events();
+    check_interrupted(shortened, &[carried, (Success, ""), unknown, skipped]);
 }
 
 #[test]

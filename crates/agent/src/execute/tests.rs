@@ -3,6 +3,7 @@ use std::time::Instant;
 use rustix::process::Pid;
 
 use super::*;
+use crate::process_tree::tests::carriers;
 
 fn shell(content: &str) -> Script {
     Script { script_type: "SHELL".into(), content: content.into(), ..Script::default() }
@@ -20,7 +21,7 @@ const LONG: Duration = Duration::from_secs(60);
 async fn run_for(content: &str, timeout: Duration) -> Ended {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(content), dir.path()).unwrap();
-    let ended = execute(prepared, terms(timeout), &CancellationToken::new()).await.unwrap();
+    let ended = execute(prepared, terms(timeout), pending()).await.unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 0, "the script's directory is removed");
     ended
 }
@@ -69,11 +70,8 @@ async fn what_holds_the_output_open_is_not_waited_for() {
 fn kill_all_of(pids: &str) {
     for pid in pids.split_whitespace() {
         let id = Pid::from_raw(pid.parse().unwrap()).unwrap();
-        rustix::process::kill_process_group(
-            rustix::process::getpgid(Some(id)).unwrap(),
-            rustix::process::Signal::KILL,
-        )
-        .unwrap();
+        rustix::process::kill_process_group(rustix::process::getpgid(Some(id)).unwrap(), Signal::KILL)
+            .unwrap();
     }
 }
 
@@ -88,23 +86,13 @@ async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(content), dir.path()).unwrap();
-    let result = execute(prepared, terms, &CancellationToken::new()).await.unwrap();
+    let result = execute(prepared, terms, pending()).await.unwrap();
     assert_eq!((result.outcome, result.exit_code), (ScriptOutcome::Timeout, None));
     assert_eq!(result.reason, "still running after 1500 ms");
     let (before, deep) = result.output.trim_end().split_once('\n').unwrap();
     assert_eq!(before, "before");
     assert!(deep.parse::<u32>().is_ok(), "{deep:?}");
     assert_eq!(carriers(&mark), 0);
-}
-
-/// Living processes that carry the mark.
-fn carriers(mark: &str) -> usize {
-    let wanted = format!("{}={mark}", process_tree::MARK);
-    let carries = |entry: &std::fs::DirEntry| {
-        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    Path::new("/proc").read_dir().unwrap().flatten().filter(carries).count()
 }
 
 /// On this runtime of one thread a reader that never yields would starve the timeout.
@@ -121,27 +109,47 @@ async fn a_script_that_closes_its_output_is_still_waited_for() {
     assert_eq!(run("exec >&- 2>&-; sleep 0.2; exit 7").await.exit_code, Some(7));
 }
 
-#[tokio::test]
-async fn a_stop_kills_the_tree() {
+/// Runs a script until it makes the file `up` in the directory that it is given, then halts it.
+async fn run_halted(content: impl Fn(&Path) -> String, halt: Halt) -> Ended {
     let terms = terms(LONG);
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
-    let stop = CancellationToken::new();
     let up = dir.path().join("up");
-    let prepared =
-        prepare(&shell(&format!("setsid sleep 300 &\n: > {}; wait", up.display())), dir.path()).unwrap();
-    let until_up = async {
+    let prepared = prepare(&shell(&content(dir.path())), dir.path()).unwrap();
+    let halted = async {
         while !up.exists() {
             tokio::task::yield_now().await;
         }
-        stop.cancel();
+        halt
     };
-    let (ended_so, ()) = tokio::join!(execute(prepared, terms, &stop), until_up);
-    assert_eq!(
-        ended_so.unwrap(),
-        ended(ScriptOutcome::Unknown, None, "", "the agent was stopped while it ran")
-    );
+    let ended = execute(prepared, terms, halted).await.unwrap();
     assert_eq!(carriers(&mark), 0);
+    ended
+}
+
+fn with_a_daemon(dir: &Path) -> String {
+    format!("trap '' TERM INT HUP; setsid sleep 300 &\necho out; : > {}/up; wait; exit 3", dir.display())
+}
+
+#[tokio::test]
+async fn a_halt_kills_the_tree_and_says_whose_it_was() {
+    let by_agent = run_halted(with_a_daemon, Halt::Agent).await;
+    assert_eq!(by_agent, ended(ScriptOutcome::Unknown, None, "out\n", "the agent was stopped while it ran"));
+    let by_request = run_halted(with_a_daemon, Halt::Request).await;
+    assert_eq!(by_request, ended(ScriptOutcome::Stopped, None, "out\n", "stopped by request while it ran"));
+}
+
+#[tokio::test]
+async fn what_was_over_when_it_was_to_be_stopped_keeps_its_own_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let over = prepare(&shell("echo out; exit 3"), dir.path()).unwrap();
+    let (mut child, _pipe) = spawn(&over, &terms(LONG)).unwrap();
+    // Over and not yet reaped: its state is the first word after its name.
+    let stat = format!("/proc/{}/stat", child.id().unwrap());
+    while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kill_unless_ended(&mut child).unwrap().code(), Some(3));
 }
 
 #[tokio::test]
@@ -151,6 +159,6 @@ async fn what_cannot_start_is_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepare(&shell(""), dir.path()).unwrap();
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
-    let reason = execute(prepared, terms, &CancellationToken::new()).await.unwrap_err();
+    let reason = execute(prepared, terms, pending()).await.unwrap_err();
     assert!(reason.starts_with("the script cannot be started: "), "{reason}");
 }

@@ -15,6 +15,10 @@ fn finished(task: &str, output: &str) -> Event {
     Event::Finished { key: key(task), results: vec![result] }
 }
 
+fn span(count: u32) -> Span {
+    Span { first: 0, count }
+}
+
 fn open(dir: &TempDir) -> Journal {
     Journal::open(dir.path()).unwrap()
 }
@@ -37,7 +41,7 @@ fn result(journal: &Journal, task: &str) -> Option<(String, String)> {
 fn what_was_written_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
-    journal.start(key("a"), 0, 1, 1).unwrap();
+    journal.start(key("a"), 0, span(1), 1).unwrap();
     journal.record(finished("a", "line 1\nline 2 \"grün\""));
     drop(journal);
     let journal = open(&dir);
@@ -49,7 +53,7 @@ fn what_was_written_is_read_again() {
 fn a_start_is_on_disk_when_the_call_returns() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
-    journal.start(key("a"), 0, 1, 1).unwrap();
+    journal.start(key("a"), 0, span(1), 1).unwrap();
     let text = fs::read_to_string(log(&dir)).unwrap();
     let (crc, json) = text.trim_end().split_once(' ').unwrap();
     assert_eq!(crc, format!("{:08x}", crc32fast::hash(json.as_bytes())));
@@ -59,7 +63,7 @@ fn a_start_is_on_disk_when_the_call_returns() {
 #[test]
 fn a_start_without_an_end_is_unknown_after_a_restart_and_stays_so() {
     let dir = tempfile::tempdir().unwrap();
-    open(&dir).start(key("a"), 0, 2, 1).unwrap();
+    open(&dir).start(key("a"), 0, span(2), 1).unwrap();
     for _ in 0..2 {
         let journal = open(&dir);
         let scripts = journal.book(|book| book.result(&key("a"))).unwrap().scripts;
@@ -68,6 +72,21 @@ fn a_start_without_an_end_is_unknown_after_a_restart_and_stays_so() {
         assert_eq!(scripts[0].reason, "the agent stopped while it ran");
     }
     assert!(fs::read_to_string(log(&dir)).unwrap().contains(r#""event":"finished""#));
+}
+
+#[test]
+fn which_scripts_are_done_already_survives_a_restart_and_older_lines_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).start(key("a"), 1, Span { first: 1, count: 2 }, 1).unwrap();
+    let older = r#"{"event":"started","key":{"task":"b","ordinal":0,"attempt":1},"script":0,"script_count":1,"at":1}"#;
+    append(&dir, format!("{:08x} {older}\n", crc32fast::hash(older.as_bytes())).as_bytes());
+    let journal = open(&dir);
+    let outcomes = |task: &str| {
+        let scripts = journal.book(|book| book.result(&key(task))).unwrap().scripts;
+        scripts.into_iter().map(|script| script.outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes("a"), ["SUCCESS", "UNKNOWN"]);
+    assert_eq!(outcomes("b"), ["UNKNOWN"]);
 }
 
 #[test]
@@ -106,9 +125,9 @@ fn when_the_disk_is_full_nothing_starts_and_later_it_does() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
     journal.fill_disk();
-    let error = journal.start(key("a"), 0, 1, 1).unwrap_err();
+    let error = journal.start(key("a"), 0, span(1), 1).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    journal.start(key("b"), 0, 1, 1).unwrap();
+    journal.start(key("b"), 0, span(1), 1).unwrap();
     drop(journal);
     let journal = open(&dir);
     assert!(result(&journal, "a").is_none());
@@ -119,11 +138,11 @@ fn when_the_disk_is_full_nothing_starts_and_later_it_does() {
 fn a_finish_that_the_disk_refuses_is_known_and_written_with_the_next_line() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
-    journal.start(key("a"), 0, 1, 1).unwrap();
+    journal.start(key("a"), 0, span(1), 1).unwrap();
     journal.fill_disk();
     journal.record(finished("a", "kept"));
     assert!(result(&journal, "a").is_some());
-    journal.start(key("b"), 0, 1, 1).unwrap();
+    journal.start(key("b"), 0, span(1), 1).unwrap();
     drop(journal);
     assert_eq!(result(&open(&dir), "a"), Some(("FAILED".into(), "kept".into())));
 }

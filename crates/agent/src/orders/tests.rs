@@ -1,11 +1,17 @@
-use std::{fs, path::Path, process};
+mod stops;
 
+use std::{fs, path::Path, process, thread};
+
+use proto::limits::MAX_ORDERS_PER_AGENT;
 use proto::{agent::ExecutionKey, types::Desktop};
 use tempfile::TempDir;
 use tokio::{net::unix::pipe, task::JoinHandle};
 
 use super::*;
-use crate::journal::open_data_dir;
+use crate::{
+    journal::open_data_dir,
+    process_tree::{self, tests::carriers},
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -31,8 +37,10 @@ fn rig(max_parallel: usize) -> Rig {
 }
 
 fn key(ordinal: u32) -> Key {
-    // The mark of an execution must be its own on this machine.
-    Key { task: format!("orders-{}", process::id()), ordinal, attempt: 1 }
+    // The mark of an execution must be its own on this machine, or one test kills what another runs. A test's thread
+    // has the test's name.
+    let test = thread::current().name().unwrap().replace("::", "-");
+    Key { task: format!("{test}-{}", process::id()), ordinal, attempt: 1 }
 }
 
 fn order(ordinal: u32, scripts: &[&str]) -> Order {
@@ -48,6 +56,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
         answer_only: false,
+        first_script: 0,
     }
 }
 

@@ -6,6 +6,16 @@ use std::{
 
 use super::*;
 
+/// Living processes that carry the mark.
+pub(crate) fn carriers(mark: &str) -> usize {
+    let wanted = format!("{}={mark}", MARK);
+    let carries = |entry: &fs::DirEntry| {
+        let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(carries).count()
+}
+
 /// A `cat` that carries the mark; `before` is put before it on its command line. It is up when this returns.
 fn cat(mark: &str, before: &[&str]) -> Child {
     let words = [before, &["cat"]].concat();

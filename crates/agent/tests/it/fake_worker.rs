@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, Welcome,
+        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
@@ -79,6 +79,10 @@ impl Session {
 
     pub(crate) async fn order(&self, order: Order) {
         self.send(attach_response::Message::Order(order)).await;
+    }
+
+    pub(crate) async fn stop(&self, key: ExecutionKey, script: u32) {
+        self.send(attach_response::Message::Stop(StopOrder { key: Some(key), script })).await;
     }
 
     pub(crate) async fn ack(&self, key: ExecutionKey) {

@@ -62,6 +62,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         execution_timeout_ms: 30_000,
         deliver_by_unix_ms: 0,
         answer_only: false,
+        first_script: 0,
     }
 }
 
@@ -187,6 +188,36 @@ async fn after_a_failure_the_rest_is_skipped() {
         })
         .collect();
     assert_eq!(rows, [(0, "FAILED", Some(3), true), (1, "SKIPPED", None, false)]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_an_order_on_whatever_connection_it_comes() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let up = fifo(&dir, "up");
+    let agent = start(&worker, &dir.path().join("data"));
+    let session = worker.session().await;
+    let content = format!("echo out; echo > {}; sleep 300", up.display());
+    session.order(Order { first_script: 1, ..order("f", &["exit 1", &content, "true"]) }).await;
+    written(&up).await;
+    drop(session);
+    let mut session = worker.session().await;
+    for _ in 0..3 {
+        session.stop(key("f"), 0).await;
+    }
+    let result = session.result().await;
+    assert_eq!(result.key, Some(key("f")));
+    let rows: Vec<_> = result
+        .scripts
+        .iter()
+        .map(|script| (script.outcome.as_str(), script.output.as_str(), script.started_at_unix_ms > 0))
+        .collect();
+    assert_eq!(rows, [("SUCCESS", "", false), ("STOPPED", "out\n", true), ("SKIPPED", "", false)]);
+    // What is over or was never there is not answered; the next result is the next order's.
+    session.stop(key("f"), 0).await;
+    session.stop(key("nobody's"), 0).await;
+    session.order(order("g", &["true"])).await;
+    assert_eq!(session.result().await.key, Some(key("g")));
     agent.stop().await;
 }
 

@@ -1,0 +1,270 @@
+use super::*;
+
+const BEFORE: &str = "stopped by request before it started";
+const WHILE: &str = "stopped by request while it ran";
+const CARRIED: &str = "succeeded in an earlier task, not run again";
+
+fn carried() -> (String, String, String) {
+    row("SUCCESS", CARRIED, "")
+}
+
+impl Rig {
+    /// A script that says so in `up` once it runs, and then waits to be written to in `go`.
+    fn waits(&self, name: &str) -> (String, PathBuf, PathBuf) {
+        let (up, go) = (self.fifo(&format!("{name}-up")), self.fifo(&format!("{name}-go")));
+        let content = format!("echo {name}; echo > {}; cat {}", up.display(), go.display());
+        (content, up, go)
+    }
+
+    /// A script that leaves a mark where a test can see that it ran.
+    fn marks(&self, name: &str) -> (String, PathBuf) {
+        let mark = self.dir.path().join(name);
+        (format!("echo > {}", mark.display()), mark)
+    }
+
+    async fn accept(&self, order: Order) {
+        assert_eq!(self.orders.accept(order).await, None);
+    }
+
+    async fn start_times(&self, ordinal: u32) -> Vec<i64> {
+        let result = self.orders.result(key(ordinal)).await.unwrap();
+        result.scripts.into_iter().map(|script| script.started_at_unix_ms).collect()
+    }
+}
+
+async fn let_go(go: PathBuf) {
+    blocking(move || fs::write(go, "went on\n").unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_runs_is_killed_with_its_tree_and_keeps_its_output_and_its_start() {
+    let rig = rig(4);
+    let (up, (never, mark)) = (rig.fifo("up"), rig.marks("mark"));
+    let content = format!("setsid sleep 300 &\necho one; echo > {}; wait", up.display());
+    rig.accept(order(1, &[&content, &never])).await;
+    written(&up).await;
+    rig.orders.stop(&key(1), 0).await;
+    assert_eq!(rig.result(1).await, [row("STOPPED", WHILE, "one\n"), row("SKIPPED", SKIPPED, "")]);
+    let starts = rig.start_times(1).await;
+    assert!(starts[0] > 0 && starts[1] == 0, "{starts:?}");
+    assert_eq!(carriers(&format!("{}-1-0-1", key(1).task)), 0);
+    assert!(!mark.exists());
+    // Another order is not touched by it.
+    assert_eq!(rig.run(order(2, &["echo two"])).await, [row("SUCCESS", "", "two\n")]);
+}
+
+#[tokio::test]
+async fn what_waits_is_ended_at_once_and_leaves_the_queue() {
+    let rig = rig(1);
+    let (content, up, go) = rig.waits("one");
+    rig.accept(order(1, &[&content])).await;
+    written(&up).await;
+    let (never, mark) = rig.marks("mark");
+    rig.accept(order(2, &[&never, &never])).await;
+    rig.accept(order(3, &["echo three"])).await;
+    // Its turn is not waited for: the first still runs.
+    rig.orders.stop(&key(2), 0).await;
+    assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
+    assert_eq!(rig.start_times(2).await, [0, 0]);
+    assert_eq!(rig.orders.result(key(1)).await, None);
+    let_go(go).await;
+    assert_eq!(rig.result(3).await, [row("SUCCESS", "", "three\n")]);
+    assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n")]);
+    assert!(!mark.exists());
+    // Told again to run, it answers.
+    assert_eq!(rig.orders.accept(order(2, &[&never, &never])).await, Some(key(2)));
+}
+
+#[tokio::test]
+async fn a_stopped_order_makes_room_for_another() {
+    let rig = rig(1);
+    let (content, up, _go) = rig.waits("one");
+    rig.accept(order(0, &[&content])).await;
+    written(&up).await;
+    let waiting = u32::try_from(MAX_ORDERS_PER_AGENT).unwrap();
+    for ordinal in 1..=waiting {
+        rig.accept(order(ordinal, &["true"])).await;
+    }
+    rig.orders.stop(&key(7), 0).await;
+    rig.accept(order(waiting + 1, &["true"])).await;
+    assert_eq!(rig.orders.result(key(waiting + 1)).await, None, "it waits and is not refused");
+    rig.stop.cancel();
+    timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn before_its_place_a_script_runs_on_and_what_succeeded_is_kept() {
+    let rig = rig(4);
+    let (content, up, go) = rig.waits("one");
+    let (never, mark) = rig.marks("mark");
+    rig.accept(order(1, &[&content, &never, &never])).await;
+    written(&up).await;
+    rig.orders.stop(&key(1), 1).await;
+    let_go(go).await;
+    let wanted =
+        [row("SUCCESS", "", "one\nwent on\n"), row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")];
+    assert_eq!(rig.result(1).await, wanted);
+    assert!(!mark.exists());
+}
+
+#[tokio::test]
+async fn a_later_script_than_the_one_named_is_stopped_when_it_runs_by_then() {
+    let rig = rig(4);
+    let (content, up, _go) = rig.waits("two");
+    rig.accept(order(1, &["echo one", &content, "true"])).await;
+    written(&up).await;
+    rig.orders.stop(&key(1), 0).await;
+    let wanted = [row("SUCCESS", "", "one\n"), row("STOPPED", WHILE, "two\n"), row("SKIPPED", SKIPPED, "")];
+    assert_eq!(rig.result(1).await, wanted);
+}
+
+#[tokio::test]
+async fn what_fails_before_the_place_of_the_stop_has_failed() {
+    let rig = rig(4);
+    let (content, up, go) = rig.waits("one");
+    rig.accept(order(1, &[&format!("{content}; exit 3"), "true"])).await;
+    written(&up).await;
+    rig.orders.stop(&key(1), 1).await;
+    let_go(go).await;
+    let wanted = [row("FAILED", "exit code 3", "one\nwent on\n"), row("SKIPPED", SKIPPED, "")];
+    assert_eq!(rig.result(1).await, wanted);
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_in_the_order_stops_nothing() {
+    let rig = rig(1);
+    let (content, up, go) = rig.waits("one");
+    rig.accept(order(1, &[&content, "echo two"])).await;
+    written(&up).await;
+    rig.orders.stop(&key(1), 2).await;
+    let_go(go).await;
+    assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n"), row("SUCCESS", "", "two\n")]);
+}
+
+#[tokio::test]
+async fn of_several_stops_the_smallest_place_counts() {
+    let rig = rig(1);
+    let (content, up, _go) = rig.waits("one");
+    rig.accept(order(1, &[&content, "true"])).await;
+    rig.accept(order(2, &["echo two", "echo three"])).await;
+    rig.accept(order(3, &["true", "true"])).await;
+    written(&up).await;
+    for script in [1, 1, 9] {
+        rig.orders.stop(&key(2), script).await;
+    }
+    for script in [1, 0, 0] {
+        rig.orders.stop(&key(3), script).await;
+    }
+    assert_eq!(rig.result(3).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
+    for script in [1, 5, 0, 1, 0] {
+        rig.orders.stop(&key(1), script).await;
+    }
+    assert_eq!(rig.result(1).await, [row("STOPPED", WHILE, "one\n"), row("SKIPPED", SKIPPED, "")]);
+    // Stopped from its second script on, it waited for its turn.
+    assert_eq!(rig.result(2).await, [row("SUCCESS", "", "two\n"), row("STOPPED", BEFORE, "")]);
+}
+
+#[tokio::test]
+async fn a_stop_of_the_finished_or_unknown_changes_nothing() {
+    let rig = rig(4);
+    let results = rig.run(order(1, &["echo one"])).await;
+    let numbers = rig.orders.unacked_after(0).await;
+    rig.orders.stop(&key(1), 0).await;
+    rig.orders.stop(&key(2), 0).await;
+    assert_eq!(rig.result(1).await, results);
+    assert_eq!(rig.orders.unacked_after(0).await, numbers);
+    // The order that comes after its stop runs until it is stopped again.
+    assert_eq!(rig.run(order(2, &["echo two"])).await, [row("SUCCESS", "", "two\n")]);
+}
+
+#[tokio::test]
+async fn a_late_order_that_is_stopped_has_not_failed() {
+    let rig = rig(1);
+    let (content, up, go) = rig.waits("one");
+    rig.accept(order(1, &[&content])).await;
+    written(&up).await;
+    let late = |ordinal| Order { deliver_by_unix_ms: now_ms() - 1, ..order(ordinal, &["true", "true"]) };
+    rig.accept(late(2)).await;
+    rig.accept(late(3)).await;
+    rig.orders.stop(&key(2), 0).await;
+    rig.orders.stop(&key(3), 1).await;
+    let_go(go).await;
+    assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
+    let late = "the delivery deadline passed before it could start";
+    assert_eq!(rig.result(3).await, [row("REJECTED", late, ""), row("SKIPPED", SKIPPED, "")]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_task_has_done_is_not_run() {
+    let rig = rig(4);
+    let (never, mark) = rig.marks("mark");
+    let scripts = [&never, &never, "echo three", "echo four"];
+    let results = rig.run(Order { first_script: 2, ..order(1, &scripts) }).await;
+    assert_eq!(results, [carried(), carried(), row("SUCCESS", "", "three\n"), row("SUCCESS", "", "four\n")]);
+    let starts = rig.start_times(1).await;
+    assert!(starts[..2] == [0, 0] && starts[2..].iter().all(|at| *at > 0), "{starts:?}");
+    assert!(!mark.exists());
+    let log = fs::read_to_string(rig.dir.path().join("journal.log")).unwrap();
+    let lines =
+        |word: &str| log.lines().filter(|line| line.contains(&format!("\"event\":\"{word}\""))).count();
+    assert_eq!((lines("started"), lines("script_finished"), lines("finished")), (2, 1, 1), "{log}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
+    let rig = rig(1);
+    let from_1 = |ordinal, scripts: &[&str]| Order { first_script: 1, ..order(ordinal, scripts) };
+    let skipped = row("SKIPPED", SKIPPED, "");
+    // Only asked.
+    let halted = row("SKIPPED", "the task was halted before it started", "");
+    let asks = Order { answer_only: true, ..from_1(1, &["true", "true", "true"]) };
+    assert_eq!(rig.run(asks).await, [carried(), halted.clone(), halted]);
+    // Too late.
+    let late = Order { deliver_by_unix_ms: now_ms() - 1, ..from_1(2, &["true", "true", "true"]) };
+    let rejected = row("REJECTED", "the delivery deadline passed before it could start", "");
+    assert_eq!(rig.run(late).await, [carried(), rejected, skipped.clone()]);
+    // Failed.
+    let failed = row("FAILED", "exit code 3", "");
+    assert_eq!(rig.run(from_1(3, &["true", "exit 3", "true"])).await, [carried(), failed, skipped.clone()]);
+    // Stopped while it waited, from the script on that would have been its first.
+    let (content, up, _go) = rig.waits("one");
+    rig.accept(from_1(4, &["true", &content, "true"])).await;
+    written(&up).await;
+    rig.accept(from_1(5, &["true", "true", "true"])).await;
+    rig.orders.stop(&key(5), 1).await;
+    assert_eq!(rig.result(5).await, [carried(), row("STOPPED", BEFORE, ""), skipped.clone()]);
+    // Stopped while it ran.
+    rig.orders.stop(&key(4), 0).await;
+    assert_eq!(rig.result(4).await, [carried(), row("STOPPED", WHILE, "one\n"), skipped]);
+}
+
+#[tokio::test]
+async fn an_order_that_leaves_nothing_to_run_is_malformed() {
+    let rig = rig(4);
+    let reason = "the order is malformed: it says that all its scripts are done already";
+    let wanted = [row("REJECTED", reason, ""), row("SKIPPED", SKIPPED, "")];
+    for (ordinal, first_script, answer_only) in [(1, 2, false), (2, u32::MAX, false), (3, 2, true)] {
+        let order = Order { first_script, answer_only, ..order(ordinal, &["true", "true"]) };
+        assert_eq!(rig.run(order).await, wanted);
+    }
+    let none = Order { first_script: 1, ..order(4, &[]) };
+    assert_eq!(rig.run(none).await, [row("REJECTED", reason, "")]);
+}
+
+#[tokio::test]
+async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_done() {
+    let rig = rig(1);
+    let (content, up, _go) = rig.waits("one");
+    rig.accept(Order { first_script: 1, ..order(1, &["true", &content, "true"]) }).await;
+    written(&up).await;
+    // As if the agent died with the stop in its hands, before it could write down what came of it.
+    rig.orders.stop(&key(1), 0).await;
+    rig.dispatcher.abort();
+    assert!(rig.dispatcher.await.unwrap_err().is_cancelled());
+    let journal = Journal::open(rig.dir.path()).unwrap();
+    let result = journal.book(|book| book.result(&key(1))).unwrap();
+    let rows: Vec<_> = result.scripts.iter().map(|it| (it.outcome.as_str(), it.reason.as_str())).collect();
+    let unknown = ("UNKNOWN", "the agent stopped while it ran");
+    assert_eq!(rows, [("SUCCESS", CARRIED), unknown, ("SKIPPED", SKIPPED)]);
+    assert!(process_tree::kill(None, &format!("{}-1-1-1", key(1).task)));
+}
