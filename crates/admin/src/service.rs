@@ -1,11 +1,7 @@
 //! The service.
 
-use control::{Control, Credentials, TOKEN_HEADER, TaskProgress, WaveRow};
-use domain::{
-    Error, ErrorKind,
-    ids::{ProjectId, TaskId},
-    outcome::Outcome,
-};
+use control::{Caller, Control, TOKEN_HEADER, TaskProgress, WaveRow};
+use domain::{Error, ErrorKind, ids::TaskId, outcome::Outcome};
 use proto::{
     admin::{
         GetTaskRequest, GetTaskResponse, ListWorkersRequest, ListWorkersResponse, Task, Wave, Worker,
@@ -17,33 +13,37 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::status::failed;
 
-/// The service over the use cases, for callers with one of the tokens.
-pub fn service(control: Control, credentials: Credentials) -> AdminServiceServer<impl AdminService> {
-    AdminServiceServer::new(Service { control, credentials })
+/// The service over the use cases, for callers with a token.
+pub fn service(control: Control) -> AdminServiceServer<impl AdminService> {
+    AdminServiceServer::new(Service { control })
 }
 
 #[derive(Debug)]
 struct Service {
     control: Control,
-    credentials: Credentials,
 }
 
 impl Service {
-    fn authenticate(&self, metadata: &MetadataMap) -> Result<ProjectId, Status> {
+    /// Who calls; what they may is asked by the use cases.
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let metadata: &MetadataMap = request.metadata();
         let given = metadata
             .get(TOKEN_HEADER)
             .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "x-auth-token is missing in the metadata"))
             .map_err(failed)?;
-        self.credentials.check_token(given.as_bytes()).map_err(failed)
+        let identity = self.control.authenticate_token(given.as_bytes()).await.map_err(failed)?;
+        let source = request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        Ok(Caller { identity, source, request_id: request_id.to_owned(), idempotency: None })
     }
 }
 
 #[tonic::async_trait]
 impl AdminService for Service {
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<GetTaskResponse>, Status> {
-        let project_id = self.authenticate(request.metadata())?;
+        let caller = self.caller(&request).await?;
         let task_id: TaskId = request.into_inner().task_id.parse().map_err(failed)?;
-        let progress = self.control.task_progress(&project_id, task_id).await.map_err(failed)?;
+        let progress = self.control.show_task(&caller, task_id).await.map_err(failed)?;
         Ok(Response::new(GetTaskResponse { task: Some(task(progress)) }))
     }
 
@@ -51,8 +51,8 @@ impl AdminService for Service {
         &self,
         request: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
-        self.authenticate(request.metadata())?;
-        let workers = self.control.list_workers().await.map_err(failed)?;
+        let caller = self.caller(&request).await?;
+        let workers = self.control.list_workers(&caller).await.map_err(failed)?;
         let workers = workers
             .into_iter()
             .map(|worker| Worker {
@@ -69,7 +69,7 @@ impl AdminService for Service {
 }
 
 fn task(progress: TaskProgress) -> Task {
-    let TaskProgress { task, waves } = progress;
+    let TaskProgress { task, waves, .. } = progress;
     Task {
         task_id: task.task_id.to_string(),
         project_id: task.project_id.into_string(),

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Settings, dev, output::print, roles, signals};
+use crate::{
+    access::{self, Access},
+    config::Settings,
+    dev,
+    output::print,
+    roles, signals,
+};
 
 /// Runs a script or a command on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, the
 /// next wave only while failures stay under gray_fail_threshold.
@@ -23,6 +29,9 @@ Examples:
   graywave dev --desktops 20                  all of it on this machine, with a private Postgres
   DATABASE_URL=postgres://... graywave migrate
   DATABASE_URL=postgres://... graywave scheduler
+  graywave projects create my-project
+  graywave principals put alice --project my-project --policy operator
+  graywave tokens create --project my-project --principal alice --expires-in-days 90
   graywave --config graywave.toml check-config";
 
 #[derive(Debug, Subcommand)]
@@ -43,27 +52,68 @@ enum Command {
     Show(cli::ShowArguments),
     /// List the workers that are known
     Workers(cli::WorkersArguments),
+    /// Make, list and revoke projects: the tenants that everything belongs to
+    #[command(subcommand)]
+    Projects(access::Projects),
+    /// Make and list principals: who calls, and which policies bind them
+    #[command(subcommand)]
+    Principals(access::Principals),
+    /// Make, list and delete policies: who may do what to which scripts and desktops
+    #[command(subcommand)]
+    Policies(access::Policies),
+    /// Make, list and revoke access keys, with which the SDKs sign
+    #[command(subcommand)]
+    Keys(access::Keys),
+    /// Make, list and revoke bearer tokens
+    #[command(subcommand)]
+    Tokens(access::Tokens),
+    /// Print the OpenAPI document of the REST API
+    Openapi,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let file = arguments.config;
+    let settings = || Settings::load(file.as_deref());
     match arguments.command {
-        Command::Show(arguments) => return print(&cli::show(arguments).await?),
-        Command::Workers(arguments) => return print(&cli::workers(arguments).await?),
-        _ => {}
+        Command::Show(arguments) => print(&cli::show(arguments).await?),
+        Command::Workers(arguments) => print(&cli::workers(arguments).await?),
+        Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
+        Command::CheckConfig => settings().and_then(|_| print("the configuration is good\n")),
+        Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,
+        Command::Principals(command) => manage(Access::Principals(command), &settings()?).await,
+        Command::Policies(command) => manage(Access::Policies(command), &settings()?).await,
+        Command::Keys(command) => manage(Access::Keys(command), &settings()?).await,
+        Command::Tokens(command) => manage(Access::Tokens(command), &settings()?).await,
+        Command::Dev(arguments) => serve(Role::Dev(arguments), &settings()?).await,
+        Command::Api => serve(Role::Api, &settings()?).await,
+        Command::Scheduler => serve(Role::Scheduler, &settings()?).await,
+        Command::Worker => serve(Role::Worker, &settings()?).await,
+        Command::Migrate => serve(Role::Migrate, &settings()?).await,
     }
-    let settings = Settings::load(arguments.config.as_deref())?;
-    if matches!(arguments.command, Command::CheckConfig) {
-        return print("the configuration is good\n");
-    }
+}
+
+async fn manage(access: Access, settings: &Settings) -> anyhow::Result<()> {
+    print(&access::run(access, settings).await?)
+}
+
+/// What runs with telemetry, until it is told to stop.
+enum Role {
+    Dev(dev::DevArguments),
+    Api,
+    Scheduler,
+    Worker,
+    Migrate,
+}
+
+async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let telemetry = telemetry::init(&settings.telemetry, "graywave")?;
     let stop = signals::stop()?;
-    let outcome = match arguments.command {
-        Command::Dev(arguments) => dev::run(arguments, &settings, stop).await,
-        Command::Api => roles::api(&settings, stop).await,
-        Command::Scheduler => roles::scheduler(&settings, stop).await,
-        Command::Worker => roles::worker(&settings, stop).await,
-        Command::Migrate => roles::migrate(&settings).await,
-        Command::CheckConfig | Command::Show(_) | Command::Workers(_) => Ok(()),
+    let outcome = match role {
+        Role::Dev(arguments) => dev::run(arguments, settings, stop).await,
+        Role::Api => roles::api(settings, stop).await,
+        Role::Scheduler => roles::scheduler(settings, stop).await,
+        Role::Worker => roles::worker(settings, stop).await,
+        Role::Migrate => roles::migrate(settings).await,
     };
     telemetry.shutdown().await;
     outcome

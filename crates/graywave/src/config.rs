@@ -1,11 +1,11 @@
 //! The settings: one TOML file, any key overridden by `GRAYWAVE__SECTION__KEY`; `DATABASE_URL` is honoured.
 
-use std::{path::Path, time::Duration};
+use std::{num::NonZeroU32, path::{Path, PathBuf}, time::Duration};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
-use control::{AccessKey, Credentials, Defaults, Token};
+use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, Token};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
@@ -15,6 +15,7 @@ use store::{PoolOptions, Store};
 pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) api: Api,
+    pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
     pub(crate) worker: worker::Config,
@@ -45,6 +46,39 @@ pub(crate) struct Api {
     pub(crate) keys: Vec<String>,
     /// How long one request may take.
     pub(crate) request_timeout_ms: u64,
+    /// Bytes of the body of a request that runs something.
+    pub(crate) max_execution_body_bytes: usize,
+    /// Bytes that all bodies under way may have together.
+    pub(crate) body_budget_bytes: usize,
+    /// Requests under way at once; more are refused with 503.
+    pub(crate) max_in_flight: usize,
+    /// Requests that one principal may make each second; more are refused with 429.
+    pub(crate) rate_per_second: NonZeroU32,
+    /// Requests that one principal may make at once after a pause.
+    pub(crate) rate_burst: NonZeroU32,
+}
+
+/// What secret keys are encrypted with in the database.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccessSettings {
+    /// Keys of 64 hex digits: the first encrypts, all decrypt.
+    pub(crate) master_keys: Vec<String>,
+    /// A file with such keys, one on each line; they come after those of `master_keys`.
+    pub(crate) master_key_file: Option<PathBuf>,
+}
+
+impl AccessSettings {
+    /// The keys, read.
+    pub(crate) fn master_keys(&self) -> anyhow::Result<MasterKeys> {
+        let mut keys = self.master_keys.clone();
+        if let Some(path) = &self.master_key_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("access.master_key_file: cannot read {}", path.display()))?;
+            keys.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
+        }
+        MasterKeys::new(keys).context("access.master_keys or access.master_key_file")
+    }
 }
 
 /// The limits that a task is accepted with where it does not say otherwise.
@@ -67,11 +101,17 @@ impl Default for Database {
 
 impl Default for Api {
     fn default() -> Self {
+        let options = api::Options::default();
         Self {
             listen: "0.0.0.0:8080".into(),
             tokens: Vec::new(),
             keys: Vec::new(),
             request_timeout_ms: 60_000,
+            max_execution_body_bytes: options.max_execution_body_bytes,
+            body_budget_bytes: options.body_budget_bytes,
+            max_in_flight: options.max_in_flight,
+            rate_per_second: options.rate_per_second,
+            rate_burst: options.rate_burst,
         }
     }
 }
@@ -109,6 +149,7 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("api.tokens")
             .with_list_parse_key("api.keys")
+            .with_list_parse_key("access.master_keys")
             .with_list_parse_key("worker.scheduler_urls");
         let mut settings: Self = builder
             .add_source(environment)
@@ -123,7 +164,10 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.credentials()?;
+        self.access()?;
+        if self.api.max_in_flight == 0 {
+            bail!("api.max_in_flight must be at least 1");
+        }
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
         if self.database.max_connections < 2 {
@@ -149,14 +193,27 @@ impl Settings {
         Store::connect(&options).context("database.url is not valid")
     }
 
-    /// Who may call.
-    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
+    /// The credentials of the configuration, and what those of the database are read with.
+    pub(crate) fn access(&self) -> anyhow::Result<Access> {
         let tokens = self.api.tokens.iter().map(|text| text.parse::<Token>());
         let keys = self.api.keys.iter().map(|text| text.parse::<AccessKey>());
-        Ok(Credentials::new(
+        let fixed = Credentials::new(
             tokens.collect::<Result<_, _>>().context("api.tokens")?,
             keys.collect::<Result<_, _>>().context("api.keys")?,
-        ))
+        );
+        Ok(Access { fixed, master_keys: self.access.master_keys()? })
+    }
+
+    /// What the API is served with.
+    pub(crate) fn api_options(&self) -> api::Options {
+        api::Options {
+            request_timeout: Duration::from_millis(self.api.request_timeout_ms),
+            max_execution_body_bytes: self.api.max_execution_body_bytes,
+            body_budget_bytes: self.api.body_budget_bytes,
+            max_in_flight: self.api.max_in_flight,
+            rate_per_second: self.api.rate_per_second,
+            rate_burst: self.api.rate_burst,
+        }
     }
 
     /// The limits that a task is accepted with.
@@ -215,6 +272,9 @@ mod tests {
         assert!(wrong("[api]\nlisten_on = \"x\"").contains("listen_on"));
         assert!(wrong("[api]\ntokens = [\"p:short\"]").contains("16 characters"));
         assert!(wrong("[api]\nkeys = [\"p:ak\"]").contains("project_id:access_key:secret_key"));
+        assert!(wrong("[api]\nrate_per_second = 0").contains("rate_per_second"));
+        assert!(wrong("[access]\nmaster_keys = [\"abc\"]").contains("64 hex digits"));
+        assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
         assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));

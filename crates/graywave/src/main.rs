@@ -1,11 +1,13 @@
 //! `graywave`: one binary, one role for each subcommand.
 
+mod access;
 mod commands;
 mod config;
 mod dev;
 mod output;
 mod roles;
 mod signals;
+mod table;
 
 use std::process::ExitCode;
 

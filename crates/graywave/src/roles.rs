@@ -1,11 +1,11 @@
 //! The roles, each as its own process: composed here and nowhere else.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use chrono::Utc;
-use control::{Control, Credentials, SystemClock};
+use control::{Control, SystemClock};
 use scheduler::{Engine, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
@@ -17,14 +17,17 @@ use crate::config::Settings;
 /// How long clients that are being answered are waited for at a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// How often what has expired is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(300);
+
 /// Binds an address, with an error that names it.
 pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for {what}"))
 }
 
 /// The use cases over a database.
-pub(crate) fn control(settings: &Settings, store: Store) -> Control {
-    Control::new(store, settings.defaults(), Arc::new(SystemClock))
+pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Control> {
+    Ok(Control::new(store, settings.defaults(), Arc::new(SystemClock), settings.access()?))
 }
 
 /// Brings the schema up to date.
@@ -41,32 +44,42 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
 
 /// Serves the REST API until `stop`.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let credentials = settings.credentials()?;
-    if credentials.is_empty() {
-        tracing::warn!("api.tokens and api.keys are empty: every call will be refused");
-    }
     let listener = bind(&settings.api.listen, "the REST API").await?;
-    let control = control(settings, settings.store()?);
-    serve_api(settings, control, credentials, listener, stop).await
+    let control = control(settings, settings.store()?)?;
+    serve_api(settings, control, listener, stop).await
 }
 
 pub(crate) async fn serve_api(
     settings: &Settings,
     control: Control,
-    credentials: Credentials,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let request_timeout = Duration::from_millis(settings.api.request_timeout_ms);
-    let router = api::router(control, &api::Options { credentials, request_timeout });
+    let router = api::router(control.clone(), &settings.api_options());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!(address = %listener.local_addr()?, "the REST API serves");
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
     });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    bounded(serving.into_future(), &stop).await.context("the REST API failed")
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = bounded(serving.into_future(), &stop);
+    let (served, ()) = tokio::join!(serving, forget_expired(&control, &stop));
+    served.context("the REST API failed")
+}
+
+/// Forgets used signatures and idempotency keys from time to time, until `stop`.
+async fn forget_expired(control: &Control, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+        }
+        if let Err(error) = control.forget_expired().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what has expired could not be forgotten");
+        }
+    }
 }
 
 /// Runs the scheduler and its gRPC server, with the admin service beside it, until `stop`.
@@ -74,13 +87,12 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
-    serve_scheduler(engine, control(settings, store), settings.credentials()?, listener, stop).await
+    serve_scheduler(engine, control(settings, store)?, listener, stop).await
 }
 
 pub(crate) async fn serve_scheduler(
     engine: Engine,
     control: Control,
-    credentials: Credentials,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -99,7 +111,7 @@ pub(crate) async fn serve_scheduler(
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(admin::service(control, credentials))
+        .add_service(admin::service(control))
         .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));

@@ -15,6 +15,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
     for target in targets {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
+        let answer_only = answer_only || target.answer_only;
         let order = Order { answer_only, first_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use chrono::DateTime;
-use control::{AccessKey, Clock, Control, Credentials, Defaults, Token};
+use control::{Access, AccessKey, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token};
 use domain::{Timestamp, ids::WorkerId};
 use scheduler::{Config, Engine};
 use serde_json::{Value, json};
@@ -55,23 +55,68 @@ pub(crate) struct Answer {
 pub(crate) struct Harness {
     pub(crate) database: TestDatabase,
     pub(crate) engine: Engine,
-    router: Router,
+    pub(crate) control: Control,
+    pub(crate) router: Router,
 }
 
 impl Harness {
     pub(crate) async fn new() -> Self {
+        Self::with(|options| options).await
+    }
+
+    pub(crate) async fn with(change: fn(api::Options) -> api::Options) -> Self {
         let database = testkit::database().await.unwrap();
-        let control =
-            Control::new(database.store.clone(), Defaults::default(), Arc::new(TestClock::default()));
         let tokens = vec![
             Token::new("project-1".parse().unwrap(), TOKEN).unwrap(),
             Token::new("project-2".parse().unwrap(), OTHER_TOKEN).unwrap(),
         ];
         let keys = vec![AccessKey::new("project-1".parse().unwrap(), ACCESS_KEY, SECRET_KEY).unwrap()];
-        let credentials = Credentials::new(tokens, keys);
-        let options = api::Options { credentials, request_timeout: Duration::from_secs(20) };
+        let master_keys = MasterKeys::new(["5".repeat(64)]).unwrap();
+        let access = Access { fixed: Credentials::new(tokens, keys), master_keys };
+        let clock = Arc::new(TestClock::default());
+        let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
+        let options = change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
         let engine = Engine::new(database.store.clone(), Config::default());
-        Self { router: api::router(control, &options), engine, database }
+        Self { router: api::router(control.clone(), &options), control, engine, database }
+    }
+
+    /// A token of a principal of project-1 with these policies, which are ready ones or `name=document`.
+    pub(crate) async fn token(&self, principal: &str, policies: &[&str]) -> String {
+        let project_id = "project-1".parse().unwrap();
+        if self.control.list_projects().await.unwrap().is_empty() {
+            self.control.create_project(&project_id, "a test").await.unwrap();
+        }
+        let mut names = Vec::new();
+        for policy in policies {
+            let name = match policy.split_once('=') {
+                Some((name, document)) => {
+                    self.control.put_policy(&project_id, name, document).await.unwrap();
+                    name
+                }
+                None => policy,
+            };
+            names.push(name.to_owned());
+        }
+        self.control.put_principal(&project_id, principal, &names).await.unwrap();
+        let NewToken { token, .. } = self.control.create_token(&project_id, principal, None).await.unwrap();
+        token
+    }
+
+    /// An access key of a principal of project-1 who may do everything.
+    pub(crate) async fn key(&self, principal: &str) -> NewKey {
+        self.token(principal, &["admin"]).await;
+        self.control.create_key(&"project-1".parse().unwrap(), principal, None).await.unwrap()
+    }
+
+    /// Calls a whole path with a token.
+    pub(crate) async fn call_as(&self, token: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("X-Auth-Token", token)
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
+            .unwrap();
+        self.send(request).await
     }
 
     pub(crate) fn worker() -> WorkerId {
@@ -94,7 +139,8 @@ impl Harness {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let is_json = parts.headers.get("content-type").is_some_and(|kind| kind == "application/json");
+        let body = if is_json { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
         Answer { status: parts.status, headers: parts.headers, body }
     }
 

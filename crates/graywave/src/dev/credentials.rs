@@ -1,4 +1,5 @@
-//! The credentials of a dev cluster: made once, kept in its data directory, readable by its owner alone.
+//! The credentials of a dev cluster: made once, kept in its data directory, readable by its owner alone, and known to its
+//! database like any others.
 
 use std::{
     fs::OpenOptions,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rand::{Rng as _, distr::Alphanumeric};
+use control::{Control, NewKey, NewToken};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -34,9 +35,7 @@ impl Credentials {
                 .with_context(|| format!("{} is damaged: remove it to have new credentials", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made = Self::make();
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-                file.write_all(&serde_json::to_vec_pretty(&made)?)?;
-                file.sync_all()?;
+                write_private(path, &serde_json::to_vec_pretty(&made)?)?;
                 Ok(made)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -44,18 +43,48 @@ impl Credentials {
     }
 
     fn make() -> Self {
-        Self {
-            project_id: Uuid::now_v7().simple().to_string(),
-            access_key: random(20).to_uppercase(),
-            secret_key: random(40),
-            token: random(48),
+        let NewKey { access_key, secret_key } = NewKey::random();
+        let NewToken { token, .. } = NewToken::random(Uuid::now_v7());
+        Self { project_id: Uuid::now_v7().simple().to_string(), access_key, secret_key, token }
+    }
+
+    /// Makes the project known to the database, with a principal that may do everything in it. What is there already
+    /// stays.
+    pub(crate) async fn import(&self, control: &Control) -> anyhow::Result<()> {
+        let project_id = self.project_id.parse()?;
+        let projects = control.list_projects().await?;
+        if !projects.iter().any(|row| row.project_id == project_id) {
+            control.create_project(&project_id, "dev").await?;
+            control.put_principal(&project_id, PRINCIPAL, &["admin".to_owned()]).await?;
         }
+        let token = NewToken { token_id: Uuid::now_v7(), token: self.token.clone() };
+        control.import_token(&project_id, PRINCIPAL, &token, None).await?;
+        let key = NewKey { access_key: self.access_key.clone(), secret_key: self.secret_key.clone() };
+        Ok(control.import_key(&project_id, PRINCIPAL, &key, None).await?)
     }
 }
 
-fn random(length: usize) -> String {
-    rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
+/// A master key for secret keys in the database: made once, readable by its owner alone.
+pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = hex::encode(rand::random::<[u8; 32]>());
+            write_private(path, key.as_bytes())?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
 }
+
+fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file.sync_all()?)
+}
+
+/// Who the credentials stand for.
+const PRINCIPAL: &str = "developer";
 
 #[cfg(test)]
 mod tests {

@@ -12,12 +12,17 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use clap::Args;
-use control::{AccessKey, DesktopFilter, Token};
-use domain::page::{DESKTOP_LIST, Page};
+use domain::{
+    ids::ProjectId,
+    page::{DESKTOP_LIST, Page},
+};
 use pgcluster::{Cluster, Durability};
 use scheduler::Engine;
 use serde::Serialize;
-use store::{PoolOptions, Store};
+use store::{
+    PoolOptions, Store,
+    desktop::{self, DesktopFilter, DesktopOrder},
+};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -125,8 +130,12 @@ async fn serve(
     roles::migrate_store(store).await?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
-    let known = known_credentials(credentials)?;
-    let control = roles::control(settings, store.clone());
+    let mut settings = settings.clone();
+    let master_key = credentials::load_or_make_master_key(&data_dir.join("master.key"))?;
+    settings.access.master_keys.push(master_key);
+    let settings = &settings;
+    let control = roles::control(settings, store.clone())?;
+    credentials.import(&control).await?;
     let ready = Ready {
         event: "ready",
         http: format!("http://{}", listeners.http.local_addr()?),
@@ -143,17 +152,11 @@ async fn serve(
     // Stopped one after the other, so that each can still talk to what it needs.
     let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
     let mut core = JoinSet::new();
-    core.spawn(roles::serve_scheduler(
-        engine,
-        control.clone(),
-        known.clone(),
-        listeners.grpc,
-        stop_core.clone(),
-    ));
+    core.spawn(roles::serve_scheduler(engine, control.clone(), listeners.grpc, stop_core.clone()));
     let mut edge = JoinSet::new();
     let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
     edge.spawn(
-        async move { roles::serve_api(&api_settings, api_control, known, listeners.http, api_stop).await },
+        async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await },
     );
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
@@ -167,7 +170,7 @@ async fn serve(
         () = stop.cancelled() => Ok(()),
         ended = core.join_next() => unexpected(ended),
         ended = edge.join_next() => unexpected(ended),
-        failed = say_ready(&control, &ready, arguments.desktops) => failed,
+        failed = say_ready(store, &ready, arguments.desktops) => failed,
     };
     stop_agents.cancel();
     while agents.join_next().await.is_some() {}
@@ -176,12 +179,6 @@ async fn serve(
     stop_core.cancel();
     while core.join_next().await.is_some() {}
     outcome
-}
-
-fn known_credentials(made: &credentials::Credentials) -> anyhow::Result<control::Credentials> {
-    let token = Token::new(made.project_id.parse()?, &made.token)?;
-    let key = AccessKey::new(made.project_id.parse()?, &made.access_key, &made.secret_key)?;
-    Ok(control::Credentials::new(vec![token], vec![key]))
 }
 
 async fn run_worker(
@@ -201,16 +198,22 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
 }
 
 /// Prints the ready line once every local desktop is connected; then waits for ever. Returns only when it failed.
-async fn say_ready(control: &control::Control, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
+async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
-    let project_id = ready.credentials.project_id.parse()?;
+    let project_id: ProjectId = ready.credentials.project_id.parse()?;
     let connected = async {
         let filter = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
         let page = Page::new(DESKTOP_LIST, None, Some(0))?;
-        while control.list_desktops(&project_id, &filter, page).await?.0 < i64::from(desktops) {
+        loop {
+            let mut connection = store.acquire().await?;
+            let order = DesktopOrder::default();
+            let (number, _) = desktop::list(&mut connection, &project_id, &filter, order, page).await?;
+            drop(connection);
+            if number >= i64::from(desktops) {
+                return anyhow::Ok(());
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        anyhow::Ok(())
     };
     tokio::time::timeout(DESKTOPS_WITHIN, connected)
         .await
@@ -234,6 +237,9 @@ fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16
     let directory = data_dir.join("desktops").join(&desktop_id);
     let mut desktop = agent::this_machine(project_id.to_owned(), desktop_id);
     desktop.ip_address = "127.0.0.1".into();
+    // So that the calls by pool and by tag have something to find.
+    desktop.pool_id = "dev-pool".into();
+    desktop.tags.insert("group".into(), "dev".into());
     agent::Config::new(vec![worker_url.to_owned()], desktop, directory)
 }
 

@@ -1,0 +1,296 @@
+//! `graywave projects|principals|policies|keys|tokens`: who may call, managed in the database directly, by whoever may
+//! reach it.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use control::{Control, CredentialRow};
+use domain::{Timestamp, access::READY_POLICIES, ids::ProjectId};
+use serde_json::{Value, json};
+
+use crate::{config::Settings, roles, table::table};
+
+/// Who may call.
+#[derive(Debug)]
+pub(crate) enum Access {
+    Projects(Projects),
+    Principals(Principals),
+    Policies(Policies),
+    Keys(Keys),
+    Tokens(Tokens),
+}
+
+/// Make, list and revoke projects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projects {
+    /// Make a project
+    Create {
+        /// Id of the project, as it stands in the API's paths
+        project_id: ProjectId,
+        /// For people; the id when it is left out
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List all projects
+    List,
+    /// Refuse every credential of a project from now on; its rows stay
+    Revoke {
+        /// Id of the project
+        project_id: ProjectId,
+    },
+}
+
+/// Which project.
+#[derive(Debug, Args)]
+pub(crate) struct Project {
+    /// Id of the project
+    #[arg(long = "project", value_name = "ID", env = "GRAYWAVE_PROJECT")]
+    id: ProjectId,
+}
+
+/// Make and list principals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Principals {
+    /// Make a principal, or give one that is there other policies
+    #[command(after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry and \
+                            stop), admin (everything). `graywave policies put` makes others.")]
+    Put {
+        /// Name of the person or service
+        principal: String,
+        #[command(flatten)]
+        project: Project,
+        /// Policies that bind it; repeat for several
+        #[arg(long = "policy", value_name = "NAME", required = true)]
+        policies: Vec<String>,
+    },
+    /// List a project's principals
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// Make, list and delete policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policies {
+    /// Store a policy under a name, replacing one of that name
+    #[command(after_help = r#"A policy is JSON, like
+  {"Version": "5.0", "Statement": [
+    {"Effect": "Allow", "Action": ["workspace:scripts:*"], "Resource": ["*"]},
+    {"Effect": "Deny", "Action": ["workspace:scripts:execute"], "Resource": ["desktop:boss-*"]}]}
+What nothing allows is refused; a Deny wins. docs/access.md lists actions and resources."#)]
+    Put {
+        /// Name of the policy
+        name: String,
+        #[command(flatten)]
+        project: Project,
+        /// File with the document
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// List the policies there are
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Delete a policy that no principal has
+    Delete {
+        /// Name of the policy
+        name: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// What a new credential is bound to.
+#[derive(Debug, Args)]
+pub(crate) struct NewCredential {
+    #[command(flatten)]
+    project: Project,
+    /// Who it stands for
+    #[arg(long, value_name = "NAME")]
+    principal: String,
+    /// Good for so many days; for good when it is left out
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    expires_in_days: Option<u16>,
+}
+
+impl NewCredential {
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_in_days.map(|days| Utc::now() + TimeDelta::days(days.into()))
+    }
+}
+
+/// Make, list and revoke access keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make an access key and print it, once, as JSON
+    Create(NewCredential),
+    /// List a project's access keys
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Revoke an access key for good
+    Revoke {
+        /// The access key
+        access_key: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// Make, list and revoke bearer tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Make a token and print it, once, as JSON
+    Create(NewCredential),
+    /// List a project's tokens
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Revoke a token for good
+    Revoke {
+        /// Id of the token, as it was printed and as it is listed
+        token_id: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// Does it and returns what is to be printed.
+pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<String> {
+    let control = roles::control(settings, settings.store()?)?;
+    match access {
+        Access::Projects(command) => projects(&control, command).await,
+        Access::Principals(command) => principals(&control, command).await,
+        Access::Policies(command) => policies(&control, command).await,
+        Access::Keys(command) => keys(&control, command).await,
+        Access::Tokens(command) => tokens(&control, command).await,
+    }
+}
+
+async fn projects(control: &Control, command: Projects) -> anyhow::Result<String> {
+    match command {
+        Projects::Create { project_id, name } => {
+            let name = name.unwrap_or_else(|| project_id.to_string());
+            control.create_project(&project_id, &name).await?;
+            Ok(format!("project {project_id} is made\n"))
+        }
+        Projects::List => {
+            let rows = control.list_projects().await?.into_iter().map(|row| {
+                let state = state(None, row.revoked_at);
+                vec![row.project_id.into_string(), row.name, time(Some(row.created_at)), state]
+            });
+            Ok(table(&["project", "name", "created", "state"], rows))
+        }
+        Projects::Revoke { project_id } => {
+            control.revoke_project(&project_id).await?;
+            Ok(format!("project {project_id} is revoked\n"))
+        }
+    }
+}
+
+async fn principals(control: &Control, command: Principals) -> anyhow::Result<String> {
+    match command {
+        Principals::Put { principal, project, policies } => {
+            control.put_principal(&project.id, &principal, &policies).await?;
+            Ok(format!("principal {principal} has the policies {}\n", policies.join(", ")))
+        }
+        Principals::List { project } => {
+            let rows = control.list_principals(&project.id).await?.into_iter();
+            let rows = rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
+            Ok(table(&["principal", "policies", "created"], rows))
+        }
+    }
+}
+
+async fn policies(control: &Control, command: Policies) -> anyhow::Result<String> {
+    match command {
+        Policies::Put { name, project, file } => {
+            let document = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            control.put_policy(&project.id, &name, &document).await?;
+            Ok(format!("policy {name} is stored\n"))
+        }
+        Policies::List { project } => {
+            let own = control.list_policies(&project.id).await?;
+            let ready = READY_POLICIES.iter().map(|&name| vec![name.to_owned(), "ready".to_owned()]);
+            let own = own.into_iter().map(|(name, policy)| {
+                vec![name, serde_json::to_string(&policy).unwrap_or_default()]
+            });
+            Ok(table(&["policy", "document"], ready.chain(own)))
+        }
+        Policies::Delete { name, project } => {
+            control.delete_policy(&project.id, &name).await?;
+            Ok(format!("policy {name} is deleted\n"))
+        }
+    }
+}
+
+async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
+    match command {
+        Keys::Create(new) => {
+            let expires_at = new.expires_at();
+            let made = control.create_key(&new.project.id, &new.principal, expires_at).await?;
+            Ok(object(&json!({
+                "project_id": new.project.id, "principal": new.principal, "access_key": made.access_key,
+                "secret_key": made.secret_key, "expires_at": expires_at,
+            })))
+        }
+        Keys::List { project } => {
+            Ok(credentials("access key", control.list_keys(&project.id).await?))
+        }
+        Keys::Revoke { access_key, project } => {
+            control.revoke_key(&project.id, &access_key).await?;
+            Ok(format!("access key {access_key} is revoked\n"))
+        }
+    }
+}
+
+async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
+    match command {
+        Tokens::Create(new) => {
+            let expires_at = new.expires_at();
+            let made = control.create_token(&new.project.id, &new.principal, expires_at).await?;
+            Ok(object(&json!({
+                "project_id": new.project.id, "principal": new.principal,
+                "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
+            })))
+        }
+        Tokens::List { project } => {
+            Ok(credentials("token id", control.list_tokens(&project.id).await?))
+        }
+        Tokens::Revoke { token_id, project } => {
+            control.revoke_token(&project.id, &token_id).await?;
+            Ok(format!("token {token_id} is revoked\n"))
+        }
+    }
+}
+
+fn object(value: &Value) -> String {
+    format!("{value}\n")
+}
+
+fn credentials(what: &str, rows: Vec<CredentialRow>) -> String {
+    let rows = rows.into_iter().map(|row| {
+        let state = state(row.expires_at, row.revoked_at);
+        vec![row.id, row.principal, time(Some(row.created_at)), time(row.expires_at), state]
+    });
+    table(&[what, "principal", "created", "expires", "state"], rows)
+}
+
+fn state(expires_at: Option<Timestamp>, revoked_at: Option<Timestamp>) -> String {
+    match (revoked_at, expires_at) {
+        (Some(at), _) => format!("revoked {}", time(Some(at))),
+        (None, Some(at)) if at <= Utc::now() => "expired".to_owned(),
+        (None, _) => "good".to_owned(),
+    }
+}
+
+fn time(moment: Option<Timestamp>) -> String {
+    moment.map_or_else(|| "never".to_owned(), |moment| moment.format("%Y-%m-%d %H:%M:%S").to_string())
+}
