@@ -57,11 +57,17 @@ pub(crate) const FAILURES: [(StatusCode, &str); 10] = [
     (StatusCode::FORBIDDEN, "The caller's policies do not allow it, or the project is another's."),
     (StatusCode::NOT_FOUND, "No such thing in this project."),
     (StatusCode::METHOD_NOT_ALLOWED, "The path has no such method."),
-    (StatusCode::CONFLICT, "It contradicts the present state, or its Idempotency-Key was used for another request."),
+    (
+        StatusCode::CONFLICT,
+        "It contradicts the present state, or its Idempotency-Key was used for another request.",
+    ),
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
     (StatusCode::TOO_MANY_REQUESTS, "The principal calls too often: try again after `Retry-After` seconds."),
     (StatusCode::INTERNAL_SERVER_ERROR, "A fault of ours; the log has it under the request id."),
-    (StatusCode::SERVICE_UNAVAILABLE, "Something that is needed does not answer: try again after `Retry-After` seconds."),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something that is needed does not answer: try again after `Retry-After` seconds.",
+    ),
 ];
 
 impl ApiError {

@@ -1,10 +1,6 @@
 //! What every call passes before its handler: who calls, may they, how often, and was it asked before.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -165,8 +161,7 @@ impl Gate {
         if !call.changes && failure.kind != ErrorKind::Forbidden {
             return;
         }
-        let noted =
-            self.control.audit_failure(caller, call.action, "", failure.kind, &failure.message).await;
+        let noted = self.control.audit_failure(caller, call.action, "", failure.kind, &failure.message).await;
         if let Err(error) = noted {
             tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
         }

@@ -54,10 +54,15 @@ pub(crate) fn finish(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme(TOKEN, key("X-Auth-Token", "A bearer token of the project."));
     components.add_security_scheme(
         SIGNATURE,
-        key("Authorization", "SDK-HMAC-SHA256 over method, path, query, signed headers and body, as the SDKs sign."),
+        key(
+            "Authorization",
+            "SDK-HMAC-SHA256 over method, path, query, signed headers and body, as the SDKs sign.",
+        ),
     );
     for (status, description) in error::FAILURES {
-        components.responses.insert(failure_name(status.as_u16()), failure(status.as_u16(), description).into());
+        components
+            .responses
+            .insert(failure_name(status.as_u16()), failure(status.as_u16(), description).into());
     }
     for item in document.paths.paths.values_mut() {
         for method in METHODS {
@@ -183,7 +188,10 @@ mod tests {
     #[test]
     fn every_path_belongs_to_a_project() {
         for (_, path, _) in operations(&document()) {
-            assert!(path.starts_with("/v2/{project_id}/") || path.starts_with("/v1/projects/{project_id}/"), "{path}");
+            assert!(
+                path.starts_with("/v2/{project_id}/") || path.starts_with("/v1/projects/{project_id}/"),
+                "{path}"
+            );
         }
     }
 }

@@ -25,7 +25,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
-    if let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0')) {
+    if let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'))
+    {
         return Err(Error::invalid(format!("{name} holds a NUL character")));
     }
     let pairs = serde_html_form::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
@@ -60,9 +61,9 @@ pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
 pub(crate) fn time(name: &str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
     text(value)
         .map(|text| {
-            DateTime::parse_from_rfc3339(&text)
-                .map(|moment| moment.to_utc())
-                .map_err(|_| Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z")))
+            DateTime::parse_from_rfc3339(&text).map(|moment| moment.to_utc()).map_err(|_| {
+                Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z"))
+            })
         })
         .transpose()
 }

@@ -45,8 +45,7 @@ impl Control {
     /// Checks, plans and stores an execution over desktops that are named, and wakes the schedulers with the commit.
     pub async fn submit(&self, caller: &Caller, request: ExecutionRequest) -> Result<TaskId, Error> {
         caller.check_any(Action::Execute)?;
-        let chosen =
-            Chosen { request, names: EXECUTION_FIELDS, action: Action::Execute, selection: None };
+        let chosen = Chosen { request, names: EXECUTION_FIELDS, action: Action::Execute, selection: None };
         let mut tx = self.store.begin().await?;
         match self.answered_before(&mut tx, caller).await? {
             Some(answer) => answer.parse(),
@@ -171,8 +170,7 @@ async fn members(
     let all = found.into_iter().map(|candidate| candidate.desktop_id.into_string());
     let Some(only) = only.filter(|only| !only.is_empty()) else { return Ok(all.collect()) };
     let all: std::collections::HashSet<String> = all.collect();
-    let strangers: Vec<&str> =
-        only.iter().filter(|id| !all.contains(*id)).map(String::as_str).collect();
+    let strangers: Vec<&str> = only.iter().filter(|id| !all.contains(*id)).map(String::as_str).collect();
     if strangers.is_empty() {
         return Ok(only);
     }

@@ -16,7 +16,8 @@ mod workers;
 use std::sync::Arc;
 
 pub use access::{
-    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken, TOKEN_HEADER, Token,
+    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken,
+    TOKEN_HEADER, Token,
 };
 use chrono::TimeDelta;
 pub use clock::{Clock, SystemClock};

@@ -14,11 +14,7 @@ use crate::{Caller, Control, access::Idempotency};
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
-    Key {
-        project_id: caller.project_id(),
-        principal: &caller.identity.principal,
-        text: idempotency.text(),
-    }
+    Key { project_id: caller.project_id(), principal: &caller.identity.principal, text: idempotency.text() }
 }
 
 impl Control {
@@ -31,7 +27,8 @@ impl Control {
         let Some(idempotency) = &caller.idempotency else { return Ok(None) };
         let expires_at = self.clock.now() + REMEMBERED;
         let claim =
-            idempotency::claim(tx, key(caller, idempotency), idempotency.request_sha256(), expires_at).await?;
+            idempotency::claim(tx, key(caller, idempotency), idempotency.request_sha256(), expires_at)
+                .await?;
         match claim {
             Claim::Fresh => Ok(None),
             Claim::Used { request_sha256, result } if request_sha256 == idempotency.request_sha256() => {

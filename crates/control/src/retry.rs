@@ -53,7 +53,8 @@ impl Control {
         let desktop_ids: Vec<_> = retry.remainder.iter().map(|one| &one.desktop_id).collect();
         check_execute(caller, &retry.scripts, &desktop_ids)?;
         let task_id = TaskId(self.clock.id());
-        let mut plan = plan(candidates(&retry.remainder), retry::gray(retry.gray, &retry.remainder).as_ref(), 0)?;
+        let mut plan =
+            plan(candidates(&retry.remainder), retry::gray(retry.gray, &retry.remainder).as_ref(), 0)?;
         for pick in &mut plan.picks {
             "first in the plan of the task that is retried".clone_into(&mut pick.reason);
         }
@@ -140,11 +141,8 @@ async fn refuse_second(
 /// A retry keeps the order of the old plan and draws no sample, so it needs no strata. A desktop that is gone by now
 /// takes part all the same, and ends as UNDELIVERED.
 fn candidates(remainder: &[Remainder]) -> Vec<Candidate> {
-    let stratum = Stratum {
-        os_type: String::new(),
-        pool_id: String::new(),
-        availability_zone: String::new(),
-    };
+    let stratum =
+        Stratum { os_type: String::new(), pool_id: String::new(), availability_zone: String::new() };
     remainder
         .iter()
         .map(|one| Candidate { desktop_id: one.desktop_id.clone(), stratum: stratum.clone() })

@@ -99,8 +99,7 @@ impl ExecutionRequest {
                 limits::MAX_TARGETS_PER_TASK
             )));
         }
-        let gray_ids: Vec<DesktopId> =
-            distinct(names.gray_ids, self.gray_resource_ids.unwrap_or_default())?;
+        let gray_ids: Vec<DesktopId> = distinct(names.gray_ids, self.gray_resource_ids.unwrap_or_default())?;
         let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold, names)?;
         if let Some(gray) = &gray {
             check_gray_fits(gray, &desktop_ids, names)?;
@@ -166,10 +165,9 @@ fn check_gray(
     let Some(count) = count else {
         return match threshold {
             None => Ok(None),
-            Some(_) => Err(Error::invalid(format!(
-                "gray_fail_threshold needs gray_count or {}",
-                names.gray_ids
-            ))),
+            Some(_) => {
+                Err(Error::invalid(format!("gray_fail_threshold needs gray_count or {}", names.gray_ids)))
+            }
         };
     };
     let threshold = match threshold {
@@ -203,7 +201,8 @@ fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId], names: FieldNames) ->
         if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
     match gray.ids.iter().find(|id| !fleet.contains(id)) {
         Some(id) => {
-            let chosen = if names == EXECUTION_FIELDS { "in resource_ids" } else { "among the desktops chosen" };
+            let chosen =
+                if names == EXECUTION_FIELDS { "in resource_ids" } else { "among the desktops chosen" };
             Err(Error::invalid(format!("{} names {id}, which is not {chosen}", names.gray_ids)))
         }
         None => Ok(()),

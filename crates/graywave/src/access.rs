@@ -54,8 +54,10 @@ pub(crate) struct Project {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Principals {
     /// Make a principal, or give one that is there other policies
-    #[command(after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry and \
-                            stop), admin (everything). `graywave policies put` makes others.")]
+    #[command(
+        after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry and \
+                            stop), admin (everything). `graywave policies put` makes others."
+    )]
     Put {
         /// Name of the person or service
         principal: String,
@@ -202,7 +204,8 @@ async fn principals(control: &Control, command: Principals) -> anyhow::Result<St
         }
         Principals::List { project } => {
             let rows = control.list_principals(&project.id).await?.into_iter();
-            let rows = rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
+            let rows =
+                rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
             Ok(table(&["principal", "policies", "created"], rows))
         }
     }
@@ -211,17 +214,17 @@ async fn principals(control: &Control, command: Principals) -> anyhow::Result<St
 async fn policies(control: &Control, command: Policies) -> anyhow::Result<String> {
     match command {
         Policies::Put { name, project, file } => {
-            let document = std::fs::read_to_string(&file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
+            let document =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             control.put_policy(&project.id, &name, &document).await?;
             Ok(format!("policy {name} is stored\n"))
         }
         Policies::List { project } => {
             let own = control.list_policies(&project.id).await?;
             let ready = READY_POLICIES.iter().map(|&name| vec![name.to_owned(), "ready".to_owned()]);
-            let own = own.into_iter().map(|(name, policy)| {
-                vec![name, serde_json::to_string(&policy).unwrap_or_default()]
-            });
+            let own = own
+                .into_iter()
+                .map(|(name, policy)| vec![name, serde_json::to_string(&policy).unwrap_or_default()]);
             Ok(table(&["policy", "document"], ready.chain(own)))
         }
         Policies::Delete { name, project } => {
@@ -241,9 +244,7 @@ async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
                 "secret_key": made.secret_key, "expires_at": expires_at,
             })))
         }
-        Keys::List { project } => {
-            Ok(credentials("access key", control.list_keys(&project.id).await?))
-        }
+        Keys::List { project } => Ok(credentials("access key", control.list_keys(&project.id).await?)),
         Keys::Revoke { access_key, project } => {
             control.revoke_key(&project.id, &access_key).await?;
             Ok(format!("access key {access_key} is revoked\n"))
@@ -261,9 +262,7 @@ async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
             })))
         }
-        Tokens::List { project } => {
-            Ok(credentials("token id", control.list_tokens(&project.id).await?))
-        }
+        Tokens::List { project } => Ok(credentials("token id", control.list_tokens(&project.id).await?)),
         Tokens::Revoke { token_id, project } => {
             control.revoke_token(&project.id, &token_id).await?;
             Ok(format!("token {token_id} is revoked\n"))

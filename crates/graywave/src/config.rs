@@ -1,6 +1,10 @@
 //! The settings: one TOML file, any key overridden by `GRAYWAVE__SECTION__KEY`; `DATABASE_URL` is honoured.
 
-use std::{num::NonZeroU32, path::{Path, PathBuf}, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;

@@ -77,7 +77,10 @@ async fn forget_expired(control: &Control, stop: &CancellationToken) {
             () = tokio::time::sleep(FORGET_EVERY) => {}
         }
         if let Err(error) = control.forget_expired().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what has expired could not be forgotten");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what has expired could not be forgotten"
+            );
         }
     }
 }

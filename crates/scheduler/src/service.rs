@@ -242,9 +242,7 @@ struct Watch {
 
 /// The next message of a stream of stops: what is to be stopped now. The same is told again every second, so that
 /// nothing depends on one message; nothing is said while there is nothing.
-async fn next_stops(
-    watch: Option<Watch>,
-) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
+async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
     let mut watch = watch?;
     loop {
         // Whatever ends the wait: look.

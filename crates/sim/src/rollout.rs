@@ -54,8 +54,7 @@ pub fn run(scenario: Scenario) -> Result<Ended, String> {
     // Every target is admitted once and ends once; duplicates are bounded by the dice.
     let most_steps = scenario.targets.saturating_mul(40).saturating_add(1_000);
     for step in 0..most_steps {
-        let ended =
-            if scenario.stop_at == Some(step) { simulation.stop() } else { simulation.step() };
+        let ended = if scenario.stop_at == Some(step) { simulation.stop() } else { simulation.step() };
         if let Some(status) = ended {
             simulation.check().map_err(|broken| format!("{scenario:?}, at the end: {broken}"))?;
             return Ok(Ended { status, outcomes: simulation.outcomes, steps: step });

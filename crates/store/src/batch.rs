@@ -361,7 +361,11 @@ pub async fn take_out(
 
 /// Takes one target out of a batch that no worker has pulled and that was certainly never handed out; true when it
 /// was in one.
-pub async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u32) -> Result<bool, Error> {
+pub async fn take_unhanded(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinal: u32,
+) -> Result<bool, Error> {
     let batch_id = sqlx::query_scalar!(
         "UPDATE batch SET desktop_ids = desktop_ids[:array_position(ordinals, $2) - 1]
                                         || desktop_ids[array_position(ordinals, $2) + 1:],

@@ -233,7 +233,12 @@ pub async fn list(
                 agent_version, tags, worker_id, created_at FROM desktop WHERE project_id = ",
     );
     push_filter(&mut listing, project_id, filter);
-    listing.push(order.clause()).push(" OFFSET ").push_bind(page.offset).push(" LIMIT ").push_bind(page.limit);
+    listing
+        .push(order.clause())
+        .push(" OFFSET ")
+        .push_bind(page.offset)
+        .push(" LIMIT ")
+        .push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(DesktopRow::try_from).collect::<Result<_, _>>()?))
 }

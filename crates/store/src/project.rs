@@ -49,10 +49,11 @@ pub async fn insert(
 
 /// All projects, oldest first.
 pub async fn list(connection: &mut Connection) -> Result<Vec<ProjectRow>, Error> {
-    let rows =
-        sqlx::query!("SELECT project_id, name, created_at, revoked_at FROM project ORDER BY created_at, project_id")
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query!(
+        "SELECT project_id, name, created_at, revoked_at FROM project ORDER BY created_at, project_id"
+    )
+    .fetch_all(connection)
+    .await?;
     rows.into_iter()
         .map(|row| {
             Ok(ProjectRow {

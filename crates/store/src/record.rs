@@ -237,7 +237,8 @@ const PLACE: &str = "CASE WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status =
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
 
-const SELECT_RECORD: &str = "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
+const SELECT_RECORD: &str =
+    "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
     r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason";
 

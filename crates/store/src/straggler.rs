@@ -179,7 +179,11 @@ pub async fn delete(connection: &mut Connection, task_id: TaskId, ordinals: &[u3
 }
 
 /// Takes one straggler out that was certainly never handed out; true when there was one.
-pub async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u32) -> Result<bool, Error> {
+pub async fn take_unhanded(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinal: u32,
+) -> Result<bool, Error> {
     let done = sqlx::query!(
         "DELETE FROM straggler WHERE task_id = $1 AND ordinal = $2 AND NOT maybe_handed",
         task_id.0,

@@ -29,7 +29,9 @@ pub async fn insert(
     let mut ordinal = int4(first_ordinal);
     for (number, chunk) in desktop_ids.chunks(CHUNK).enumerate() {
         let first_scripts: Vec<i16> = match first_scripts {
-            Some(all) => all.iter().skip(number * CHUNK).take(chunk.len()).map(|&script| int2(script)).collect(),
+            Some(all) => {
+                all.iter().skip(number * CHUNK).take(chunk.len()).map(|&script| int2(script)).collect()
+            }
             None => Vec::new(),
         };
         let ids: Vec<String> = chunk.iter().map(|id| id.as_str().to_owned()).collect();

@@ -128,7 +128,8 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         let range = wave.first_ordinal as usize..(wave.first_ordinal + wave.size) as usize;
         let members = &task.plan.order[range.clone()];
         let first_scripts = task.first_scripts.map(|all| &all[range]);
-        target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts).await?;
+        target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts)
+            .await?;
     }
     Ok(())
 }

@@ -17,7 +17,10 @@ use super::{
 use crate::{
     error::ApiError,
     query::Parameters,
-    v2::{Project, records::{RecordPath, RecordWord}},
+    v2::{
+        Project,
+        records::{RecordPath, RecordWord},
+    },
 };
 
 /// One page of records.

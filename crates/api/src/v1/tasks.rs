@@ -10,13 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{page, task::NativeTask};
-use crate::{
-    body::Body,
-    error::ApiError,
-    finish::finished,
-    query::Parameters,
-    v2::Project,
-};
+use crate::{body::Body, error::ApiError, finish::finished, query::Parameters, v2::Project};
 
 /// One page of tasks.
 #[derive(Debug, Serialize, ToSchema)]

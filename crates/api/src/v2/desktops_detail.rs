@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Project,
     desktops::{
-        DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools, tags,
+        DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools,
+        tags,
     },
 };
 use crate::{
@@ -154,12 +155,8 @@ pub(crate) struct ListQuery {
 impl ListQuery {
     fn knows_it_all(&self) -> bool {
         let unknown = [&self.user_name, &self.user_id, &self.image_id, &self.charge_mode, &self.subnet_id];
-        let never = [
-            self.is_share_desktop,
-            self.in_maintenance_mode,
-            self.user_attached,
-            self.is_support_internet,
-        ];
+        let never =
+            [self.is_share_desktop, self.in_maintenance_mode, self.user_attached, self.is_support_internet];
         unknown.into_iter().all(|value| is_unset(value.as_deref()))
             && self.user_names.iter().all(String::is_empty)
             && never.into_iter().all(|value| !value.unwrap_or(false))
@@ -211,5 +208,8 @@ pub(crate) async fn list(
     }
     let (total_count, rows) =
         control.list_desktops(&caller, Action::ListDesktopsDetail, &filter, order, page).await?;
-    Ok(Json(DetailedDesktops { total_count, desktops: rows.into_iter().map(DetailedDesktop::from).collect() }))
+    Ok(Json(DetailedDesktops {
+        total_count,
+        desktops: rows.into_iter().map(DetailedDesktop::from).collect(),
+    }))
 }

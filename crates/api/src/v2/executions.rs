@@ -56,11 +56,9 @@ pub(crate) fn refuse_unsupported(
     post_finish: Option<&str>,
 ) -> Result<(), Error> {
     let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
-    for (name, is_given) in [
-        ("rollout", rollout.is_some()),
-        ("pre_start", given(pre_start)),
-        ("post_finish", given(post_finish)),
-    ] {
+    for (name, is_given) in
+        [("rollout", rollout.is_some()), ("pre_start", given(pre_start)), ("post_finish", given(post_finish))]
+    {
         if is_given {
             return Err(Error::invalid(format!("{name} is not supported by this version: leave it out")));
         }

@@ -135,8 +135,7 @@ pub(crate) async fn create(
     let script_type =
         request.script_type.as_deref().ok_or_else(|| Error::invalid("type is required"))?.parse()?;
     let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
-    let script_id =
-        finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
+    let script_id = finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
     Ok(Json(Created { script_id: script_id.to_string() }))
 }
 

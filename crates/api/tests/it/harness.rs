@@ -14,7 +14,9 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use chrono::DateTime;
-use control::{Access, AccessKey, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token};
+use control::{
+    Access, AccessKey, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token,
+};
 use domain::{Timestamp, ids::WorkerId};
 use scheduler::{Config, Engine};
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ use uuid::Uuid;
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
 pub(crate) const ACCESS_KEY: &str = "AK0123456789";
 pub(crate) const SECRET_KEY: &str = "a-secret-key-of-project-1";
-const OTHER_TOKEN: &str = "a-token-of-project-2";
+pub(crate) const OTHER_TOKEN: &str = "a-token-of-project-2";
 
 #[derive(Debug, Default)]
 struct TestClock(AtomicU64);
@@ -75,7 +77,8 @@ impl Harness {
         let access = Access { fixed: Credentials::new(tokens, keys), master_keys };
         let clock = Arc::new(TestClock::default());
         let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
-        let options = change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
+        let options =
+            change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
         let engine = Engine::new(database.store.clone(), Config::default());
         Self { router: api::router(control.clone(), &options), control, engine, database }
     }
@@ -109,7 +112,13 @@ impl Harness {
     }
 
     /// Calls a whole path with a token.
-    pub(crate) async fn call_as(&self, token: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -142,6 +151,21 @@ impl Harness {
         let is_json = parts.headers.get("content-type").is_some_and(|kind| kind == "application/json");
         let body = if is_json { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Every operation of the document: its id, method, and path with the place of each id.
+    pub(crate) async fn operations(&self) -> Vec<(String, Method, String)> {
+        let document = self.send(request_with("/openapi.json", None)).await.body;
+        let mut found = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+                let Some(id) = operation["operationId"].as_str() else { continue };
+                found.push((id.to_owned(), method, path.clone()));
+            }
+        }
+        assert!(found.len() > 20, "{}", found.len());
+        found
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {

@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+mod access;
+mod again;
 mod desktops;
+mod document;
+mod drive;
 mod errors;
 mod executions;
+mod groups;
 mod harness;
+mod native;
+mod protection;
 mod records;
 mod scripts;
 mod signatures;

@@ -14,16 +14,28 @@ use crate::harness::{ACCESS_KEY, Harness, SECRET_KEY};
 const NOW: &str = "20270115T080000Z";
 
 fn signed(method: &str, path: &str, query: &str, date: &str, body: &str) -> Request<Body> {
+    signed_with(ACCESS_KEY, SECRET_KEY, method, path, query, date, body)
+}
+
+fn signed_with(
+    access_key: &str,
+    secret_key: &str,
+    method: &str,
+    path: &str,
+    query: &str,
+    date: &str,
+    body: &str,
+) -> Request<Body> {
     let hash = |text: &str| hex::encode(Sha256::digest(text));
     let canonical = format!(
         "{method}\n{path}/\n{query}\nhost:localhost\nx-sdk-date:{date}\n\nhost;x-sdk-date\n{}",
         hash(body)
     );
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET_KEY.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes()).unwrap();
     mac.update(format!("SDK-HMAC-SHA256\n{date}\n{}", hash(&canonical)).as_bytes());
     let signature = hex::encode(mac.finalize().into_bytes());
     let authorization =
-        format!("SDK-HMAC-SHA256 Access={ACCESS_KEY}, SignedHeaders=host;x-sdk-date, Signature={signature}");
+        format!("SDK-HMAC-SHA256 Access={access_key}, SignedHeaders=host;x-sdk-date, Signature={signature}");
     Request::builder()
         .method(method)
         .uri(format!("{path}?{query}"))
@@ -66,4 +78,59 @@ async fn a_bad_signature_is_a_401_and_a_foreign_project_a_403() {
     assert_eq!(harness.count("SELECT count(*) FROM script").await, 0);
     let foreign = harness.send(signed("GET", "/v2/project-2/scripts", "", NOW, "")).await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_signed_change_is_done_once_and_a_look_as_often_as_it_is_asked() {
+    let harness = Harness::new().await;
+    let key = harness.key("alice").await;
+    let body = json!({"name": "s", "type": "SHELL", "content": "true"}).to_string();
+    let change = |date: &str| {
+        signed_with(&key.access_key, &key.secret_key, "POST", "/v2/project-1/scripts", "", date, &body)
+    };
+    assert_eq!(harness.send(change(NOW)).await.status, StatusCode::OK);
+    let replayed = harness.send(change(NOW)).await;
+    assert_eq!(replayed.status, StatusCode::UNAUTHORIZED);
+    assert!(replayed.body["error_msg"].as_str().unwrap().contains("sent before"), "{}", replayed.body);
+    assert_eq!(harness.count("SELECT count(*) FROM script").await, 1);
+    // Signed anew, it is another request.
+    assert_eq!(harness.send(change("20270115T080001Z")).await.status, StatusCode::OK);
+    let look = || signed_with(&key.access_key, &key.secret_key, "GET", "/v2/project-1/scripts", "", NOW, "");
+    for _ in 0..2 {
+        assert_eq!(harness.send(look()).await.body["count"], 2);
+    }
+    // Remembered for as long as a clock may let it through, and no longer.
+    harness.control.forget_expired().await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM used_signature").await, 2);
+    let mut connection = harness.database.connection().await.unwrap();
+    let longest: bool = sqlx::query_scalar(
+        "SELECT bool_and(expires_at = timestamptz '2027-01-15 08:30:00+00') FROM used_signature",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert!(longest);
+}
+
+#[tokio::test]
+async fn a_key_of_the_database_signs_until_it_is_revoked() {
+    let harness = Harness::new().await;
+    let key = harness.key("alice").await;
+    let look = |secret: &str| {
+        signed_with(
+            &key.access_key,
+            secret,
+            "GET",
+            "/v2/project-1/scripts",
+            "limit=5&name=a%20b&name2=%2B",
+            NOW,
+            "",
+        )
+    };
+    assert_eq!(harness.send(look(&key.secret_key)).await.status, StatusCode::OK);
+    assert_eq!(harness.send(look("another secret key")).await.status, StatusCode::UNAUTHORIZED);
+    harness.control.revoke_key(&"project-1".parse().unwrap(), &key.access_key).await.unwrap();
+    let refused = harness.send(look(&key.secret_key)).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert!(refused.body["error_msg"].as_str().unwrap().contains("not good any more"));
 }

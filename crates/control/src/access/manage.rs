@@ -77,7 +77,9 @@ fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if fits {
         return Ok(());
     }
-    Err(Error::invalid(format!("{what} must have 1 to {MAX_NAME_CHARS} characters, none of them a control character")))
+    Err(Error::invalid(format!(
+        "{what} must have 1 to {MAX_NAME_CHARS} characters, none of them a control character"
+    )))
 }
 
 async fn check_project(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
@@ -194,7 +196,9 @@ impl Control {
         }
         Err(Error::new(
             ErrorKind::Conflict,
-            format!("policy {name:?} does not exist, or a principal has it: give that one other policies first"),
+            format!(
+                "policy {name:?} does not exist, or a principal has it: give that one other policies first"
+            ),
         ))
     }
 

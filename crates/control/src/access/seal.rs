@@ -29,7 +29,8 @@ impl fmt::Debug for MasterKeys {
 }
 
 fn failed() -> Error {
-    Error::new(ErrorKind::Internal, "the operation failed inside").because("a secret could not be sealed or opened")
+    Error::new(ErrorKind::Internal, "the operation failed inside")
+        .because("a secret could not be sealed or opened")
 }
 
 impl MasterKeys {
@@ -73,11 +74,7 @@ impl MasterKeys {
         let mut bytes = sealed.to_vec();
         let plain = master
             .key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(access_key.as_bytes()),
-                &mut bytes,
-            )
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(access_key.as_bytes()), &mut bytes)
             .map_err(|_| failed())?;
         String::from_utf8(plain.to_vec()).map_err(|_| failed())
     }
@@ -85,9 +82,7 @@ impl MasterKeys {
 
 impl MasterKey {
     fn new(text: &str) -> Result<Self, Error> {
-        let bad = || {
-            Error::invalid("a master key is 64 hex digits, as `openssl rand -hex 32` makes them")
-        };
+        let bad = || Error::invalid("a master key is 64 hex digits, as `openssl rand -hex 32` makes them");
         let bytes: [u8; KEY_BYTES] =
             hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;

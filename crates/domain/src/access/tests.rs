@@ -42,7 +42,8 @@ fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
 
 #[test]
 fn a_deny_on_everything_is_seen_before_any_resource_is_named() {
-    let deny = r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:scripts:list*"]}]}"#;
+    let deny =
+        r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:scripts:list*"]}]}"#;
     let rights = rights(&[ALL, deny]);
     assert!(rights.check_any(Action::ListTasks).is_err());
     assert!(rights.check_any(Action::Execute).is_ok());
@@ -71,9 +72,11 @@ fn a_policy_that_means_nothing_is_refused_when_it_is_written() {
 fn the_ready_policies() {
     let may = |name: &str, action: Action| Rights::new(&ready_policy(name)).check_any(action).is_ok();
     for &action in Action::ALL {
-        let reads = action.as_str().split(':').next_back().is_some_and(|verb| {
-            verb.starts_with("list") || verb.starts_with("get")
-        });
+        let reads = action
+            .as_str()
+            .split(':')
+            .next_back()
+            .is_some_and(|verb| verb.starts_with("list") || verb.starts_with("get"));
         let is_audit = action == Action::ListAudit;
         assert_eq!(may("reader", action), reads && !is_audit, "{action}");
         assert_eq!(may("operator", action), !is_audit, "{action}");

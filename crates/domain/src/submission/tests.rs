@@ -126,13 +126,16 @@ fn script_and_command_exclude_each_other() {
 
 #[test]
 fn a_desktop_given_twice_counts_once() {
-    let submission = ExecutionRequest { resource_ids: ids(&["b", "a", "b"]), ..request() }.check(EXECUTION_FIELDS).unwrap();
+    let submission = ExecutionRequest { resource_ids: ids(&["b", "a", "b"]), ..request() }
+        .check(EXECUTION_FIELDS)
+        .unwrap();
     assert_eq!(submission.desktop_ids.iter().map(DesktopId::as_str).collect::<Vec<_>>(), ["b", "a"]);
 }
 
 #[test]
 fn execution_timeout_is_in_minutes_from_0_to_600() {
-    let timeout = |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check(EXECUTION_FIELDS);
+    let timeout =
+        |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check(EXECUTION_FIELDS);
     assert_eq!(timeout(0).unwrap().execution_timeout, None, "0 leaves it to the default");
     assert_eq!(timeout(600).unwrap().execution_timeout, Some(TimeDelta::hours(10)));
     assert!(timeout(601).is_err());
@@ -149,7 +152,11 @@ fn commands_are_bounded_as_scripts_are() {
 
 #[test]
 fn only_desktops_are_resources() {
-    assert!(ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }.check(EXECUTION_FIELDS).is_ok());
+    assert!(
+        ExecutionRequest { resource_type: Some("DESKTOP".into()), ..request() }
+            .check(EXECUTION_FIELDS)
+            .is_ok()
+    );
     assert!(
         refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP")
     );

@@ -155,9 +155,7 @@ async fn serve(
     core.spawn(roles::serve_scheduler(engine, control.clone(), listeners.grpc, stop_core.clone()));
     let mut edge = JoinSet::new();
     let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
-    edge.spawn(
-        async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await },
-    );
+    edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
     let stop_agents = CancellationToken::new();

@@ -40,7 +40,9 @@ async fn stopped(
     batch: &BatchRow,
     first_scripts: &HashMap<u32, u16>,
 ) -> Result<HashSet<u32>, Error> {
-    let Some((first, last)) = batch.members.first().zip(batch.members.last()) else { return Ok(HashSet::new()) };
+    let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
+        return Ok(HashSet::new());
+    };
     let (first, number) = (first.ordinal, last.ordinal - first.ordinal + 1);
     let stops = target_stop::of_range(connection, batch.terms.task_id, first, number).await?;
     Ok(stops
@@ -89,7 +91,8 @@ impl Engine {
             } else {
                 HashMap::new()
             };
-            let stopped = if batch.stop { stopped(tx, &batch, &first_scripts).await? } else { HashSet::new() };
+            let stopped =
+                if batch.stop { stopped(tx, &batch, &first_scripts).await? } else { HashSet::new() };
             leased.push(Leased { batch, spec, first_scripts, stopped });
         }
         Ok(leased)

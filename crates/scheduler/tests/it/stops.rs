@@ -58,7 +58,8 @@ async fn what_runs_is_told_until_it_has_ended_and_the_rest_never_starts() {
     let w = worker("w");
     harness.online(&w, 0..4, start()).await;
     harness.offline(4..6, start()).await;
-    let task_id = harness.submit_and_cut(Submit { targets: 6, gray: Some((5, 4)), ..Submit::default() }).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 6, gray: Some((5, 4)), ..Submit::default() }).await;
     let leased: Vec<Leased> = harness.lease(&w, 2, start()).await;
     assert_eq!(leased.len(), 1);
     let running = ordinals(&leased);

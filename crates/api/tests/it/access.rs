@@ -1,0 +1,277 @@
+//! Who may do what: every call, by the document that lists them.
+
+use axum::http::{Method, StatusCode};
+use domain::ids::WorkerId;
+use serde_json::{Value, json};
+use testkit::desktop;
+
+use crate::harness::{Harness, OTHER_TOKEN, TOKEN};
+
+/// Ids that a call may name.
+struct Ids {
+    script: String,
+    task: String,
+    record: String,
+    desktop: String,
+    pool: String,
+}
+
+impl Ids {
+    fn path(&self, project: &str, path: &str) -> String {
+        path.replace("{project_id}", project)
+            .replace("{script_id}", &self.script)
+            .replace("{task_id}", &self.task)
+            .replace("{record_id}", &self.record)
+            .replace("{pool_id}", &self.pool)
+    }
+
+    /// A body that is right for the call, and names these ids.
+    fn body(&self, operation: &str) -> Option<Value> {
+        let body = match operation {
+            "CreateScript" => json!({"name": "s", "type": "SHELL", "content": "true"}),
+            "UpdateScript" => json!({"name": "s", "content": "true"}),
+            "ExecuteScriptOrCommand" | "CreateExecution" => {
+                json!({"resource_ids": [self.desktop], "script_ids": [self.script]})
+            }
+            "ExecuteScriptByDesktopTag" => {
+                json!({"desktop_tag": "of=project-2", "script_ids": [self.script]})
+            }
+            "ExecuteDesktopPoolScript" => json!({"script_ids": [self.script]}),
+            "RetryScriptExecution" | "StopScriptExecution" => json!({"task_id": self.task}),
+            "StopTask" => json!({}),
+            _ => return None,
+        };
+        Some(body)
+    }
+}
+
+/// A script, a task and a desktop of project-2.
+async fn foreign(harness: &Harness) -> Ids {
+    let worker: WorkerId = "worker-2".parse().unwrap();
+    let now = harness.control.now();
+    harness.engine.heartbeat(&worker, "there", 10, false, now).await.unwrap();
+    let mut facts = desktop(77);
+    facts.project_id = "project-2".parse().unwrap();
+    facts.pool_id = "pool-2".into();
+    facts.tags.insert("of".into(), "project-2".into());
+    harness.engine.presence(&worker, &[facts], &[], now).await.unwrap();
+    let script = json!({"name": "theirs", "type": "SHELL", "content": "secret"});
+    let made = harness.call_as(OTHER_TOKEN, Method::POST, "/v2/project-2/scripts", Some(&script)).await;
+    let script = made.body["script_id"].as_str().unwrap().to_owned();
+    let execution = json!({"script_ids": [script]});
+    let path = "/v2/project-2/desktop-pools/pool-2/script-executions";
+    let made = harness.call_as(OTHER_TOKEN, Method::POST, path, Some(&execution)).await;
+    let task = made.body["task_id"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned();
+    Ids { script, record: format!("{task}-0-0-1"), task, desktop: "desktop-77".into(), pool: "pool-2".into() }
+}
+
+#[tokio::test]
+async fn a_caller_without_policies_may_do_nothing_and_is_told_what_it_lacks() {
+    let harness = Harness::new().await;
+    let ids = foreign(&harness).await;
+    let token = harness.token("nobody", &[]).await;
+    let document = harness.send(crate::harness::request_with("/openapi.json", None)).await.body;
+    for (operation, method, path) in harness.operations().await {
+        let word = method.as_str().to_lowercase();
+        let action = document["paths"][&path][&word]["x-action"].as_str().unwrap_or_default().to_owned();
+        assert!(!action.is_empty(), "{operation} names no action");
+        let body = ids.body(&operation);
+        let answer = harness.call_as(&token, method, &ids.path("project-1", &path), body.as_ref()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{operation}: {}", answer.body);
+        let message = answer.body["error_msg"].as_str().unwrap();
+        assert_eq!(message, format!("no policy allows {action}"), "{operation}");
+    }
+    assert_eq!(harness.count("SELECT count(*) FROM audit WHERE result = 'REFUSED'").await, 26);
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_project_does_not_exist() {
+    let harness = Harness::new().await;
+    let ids = foreign(&harness).await;
+    let before = harness.count("SELECT count(*) FROM task").await;
+    for (operation, method, path) in harness.operations().await {
+        let body = ids.body(&operation);
+        let query = match operation.as_str() {
+            "ListScripts" => format!("?id={}", ids.script),
+            "ListScriptTasks" => format!("?task_id={}&script_id={}", ids.task, ids.script),
+            "ListScriptRecords" => format!("?script_task_id={}", ids.task),
+            "ShowDesktopPoolsScriptExecTasks" => format!("?desktop_pool_id={}", ids.pool),
+            "ListDesktops" | "ListDesktopsDetail" => format!("?desktop_id={}", ids.desktop),
+            _ => String::new(),
+        };
+        let path = ids.path("project-1", &path) + &query;
+        let answer = harness.call_as(TOKEN, method, &path, body.as_ref()).await;
+        match operation.as_str() {
+            // Names no row.
+            "CreateScript" | "ListWorkers" => assert_eq!(answer.status, StatusCode::OK, "{operation}"),
+            // Shows what this project has: the script that was just made, and who made it.
+            "ListAudit" => {
+                assert!(!answer.body.to_string().contains(&ids.task), "{operation}: {}", answer.body);
+            }
+            _ if operation.starts_with("List") || operation.starts_with("ShowDesktopPools") => {
+                if answer.status == StatusCode::NOT_FOUND {
+                    continue;
+                }
+                assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body);
+                for (name, value) in answer.body.as_object().unwrap() {
+                    let is_empty = *value == json!(0) || *value == json!([]) || value.is_null();
+                    assert!(is_empty, "{operation} shows {name}: {value}");
+                }
+            }
+            _ => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{operation}: {}", answer.body),
+        }
+    }
+    assert_eq!(harness.count("SELECT count(*) FROM task").await, before);
+    assert_eq!(harness.count("SELECT count(*) FROM script_revision WHERE project_id = 'project-2'").await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM task WHERE status = 'WAITING'").await, before);
+}
+
+#[tokio::test]
+async fn a_call_into_another_project_is_refused_and_noted() {
+    let harness = Harness::new().await;
+    let ids = foreign(&harness).await;
+    for (operation, method, path) in harness.operations().await {
+        let body = ids.body(&operation);
+        let answer = harness.call_as(TOKEN, method, &ids.path("project-2", &path), body.as_ref()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{operation}");
+    }
+    let noted = "SELECT count(*) FROM audit WHERE result = 'REFUSED' AND project_id = 'project-1'";
+    assert_eq!(harness.count(noted).await, 26);
+}
+
+#[tokio::test]
+async fn policies_bind_scripts_and_desktops_and_a_deny_wins() {
+    const TESTERS: &str = r#"testers={"Version": "5.0", "Statement": [
+        {"Effect": "Allow", "Action": ["workspace:scripts:*", "workspace:desktopPools:*"]},
+        {"Effect": "Deny", "Action": ["workspace:scripts:execute"], "Resource": ["desktop:desktop-1", "command"]}]}"#;
+    let harness = Harness::new().await;
+    harness.online_in_pool(3, "pool-1").await;
+    let script = harness.create_script("s", "true").await;
+    let token = harness.token("tester", &[TESTERS]).await;
+    let run = async |path: &str, body: Value| {
+        harness.call_as(&token, Method::POST, &format!("/v2/project-1{path}"), Some(&body)).await
+    };
+    let execute = "/script-executions";
+    let good =
+        run(execute, json!({"resource_ids": ["desktop-0", "desktop-2"], "script_ids": [script]})).await;
+    assert_eq!(good.status, StatusCode::OK, "{}", good.body);
+    for (path, body, denied) in [
+        (
+            execute,
+            json!({"resource_ids": ["desktop-0", "desktop-1"], "script_ids": [script]}),
+            "desktop:desktop-1",
+        ),
+        (
+            execute,
+            json!({"resource_ids": ["desktop-0"], "command": "true", "command_type": "SHELL"}),
+            "command",
+        ),
+        // However the desktops are chosen.
+        ("/desktop-pools/pool-1/script-executions", json!({"script_ids": [script]}), "desktop:desktop-1"),
+        (
+            "/script-executions/by-desktop-tag",
+            json!({"desktop_tag": "group=test", "script_ids": [script]}),
+            "desktop:desktop-1",
+        ),
+    ] {
+        let refused = run(path, body).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.body);
+        let expected = format!("a policy denies workspace:scripts:execute on {denied}");
+        assert_eq!(refused.body["error_msg"], expected, "{path}");
+    }
+    assert_eq!(harness.count("SELECT count(*) FROM task").await, 1);
+}
+
+#[tokio::test]
+async fn a_revoked_or_expired_credential_is_not_good_from_the_next_call_on() {
+    let harness = Harness::new().await;
+    let project_id = "project-1".parse().unwrap();
+    let token = harness.token("alice", &["reader"]).await;
+    let look =
+        async |token: &str| harness.call_as(token, Method::GET, "/v2/project-1/scripts", None).await.status;
+    assert_eq!(look(&token).await, StatusCode::OK);
+    let listed = harness.control.list_tokens(&project_id).await.unwrap();
+    assert_eq!((listed.len(), listed[0].principal.as_str()), (1, "alice"));
+    harness.control.revoke_token(&project_id, &listed[0].id).await.unwrap();
+    assert_eq!(look(&token).await, StatusCode::UNAUTHORIZED);
+    assert!(harness.control.revoke_token(&project_id, &listed[0].id).await.is_err(), "once is for good");
+
+    let past = harness.control.now() - chrono::TimeDelta::seconds(1);
+    let expired = harness.control.create_token(&project_id, "alice", Some(past)).await.unwrap();
+    assert_eq!(look(&expired.token).await, StatusCode::UNAUTHORIZED);
+
+    let other = harness.token("bob", &["reader"]).await;
+    assert_eq!(look(&other).await, StatusCode::OK);
+    harness.control.revoke_project(&project_id).await.unwrap();
+    assert_eq!(look(&other).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(look("no token of ours at all").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn secrets_are_not_in_the_database() {
+    let harness = Harness::new().await;
+    let token = harness.token("alice", &["admin"]).await;
+    let key = harness.key("alice").await;
+    let mut connection = harness.database.connection().await.unwrap();
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT t::text FROM token t UNION ALL SELECT k::text || convert_from(k.sealed_secret, 'LATIN1') FROM access_key k",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), 3);
+    for row in rows {
+        assert!(!row.contains(&token) && !row.contains(&key.secret_key), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_says_who_did_what_and_cannot_be_changed() {
+    let harness = Harness::new().await;
+    let alice = harness.token("alice", &["operator"]).await;
+    let script = json!({"name": "s", "type": "SHELL", "content": "true"});
+    let path = "/v2/project-1/scripts";
+    let made = harness.call_as(&alice, Method::POST, path, Some(&script)).await;
+    let script_id = made.body["script_id"].as_str().unwrap().to_owned();
+    harness.call_as(&alice, Method::POST, path, Some(&json!({"name": "s"}))).await;
+    harness.call_as(&alice, Method::GET, path, None).await;
+    let refused = harness.call_as(&alice, Method::GET, "/v1/projects/project-1/audit", None).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+
+    let mut shown = Vec::new();
+    let mut page = String::new();
+    loop {
+        let path = format!("/v1/projects/project-1/audit?principal=alice&page_size=1{page}");
+        let answer = harness.call_as(TOKEN, Method::GET, &path, None).await.body;
+        shown.extend(answer["entries"].as_array().unwrap().clone());
+        match answer["next_page_token"].as_str() {
+            Some(token) => page = format!("&page_token={token}"),
+            None => break,
+        }
+    }
+    let brief: Vec<(&str, &str, &str)> = shown
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap();
+            (text("action"), text("result"), text("resource"))
+        })
+        .collect();
+    let resource = format!("script:{script_id}");
+    assert_eq!(
+        brief,
+        [
+            ("graywave:audit:list", "REFUSED", ""),
+            ("workspace:scripts:create", "REFUSED", ""),
+            ("workspace:scripts:create", "DONE", resource.as_str()),
+        ]
+    );
+    assert_eq!(shown[0]["reason"], "no policy allows graywave:audit:list");
+    assert_eq!(shown[2]["request_id"], made.headers["x-request-id"].to_str().unwrap());
+    assert!(shown[2]["credential"].as_str().unwrap().starts_with("token:"));
+
+    let mut connection = harness.database.connection().await.unwrap();
+    for change in ["UPDATE audit SET result = 'DONE'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let refused = sqlx::query(change).execute(&mut connection).await.unwrap_err();
+        assert!(refused.to_string().contains("append only"), "{change}: {refused}");
+    }
+}

@@ -1,0 +1,33 @@
+//! The OpenAPI document.
+
+use crate::harness::{Harness, request_with};
+
+#[tokio::test]
+async fn the_committed_document_is_what_is_served() {
+    let harness = Harness::new().await;
+    let served = harness.send(request_with("/openapi.json", None)).await;
+    assert_eq!(served.status, 200);
+    assert!(served.body["openapi"].as_str().unwrap().starts_with("3.1"), "{}", served.body["openapi"]);
+    let committed: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap();
+    assert!(
+        served.body == committed,
+        "docs/openapi.json is not current: `cargo run --bin graywave openapi > docs/openapi.json` makes it so"
+    );
+}
+
+#[tokio::test]
+async fn every_operation_documents_its_failures_and_its_request_id() {
+    let harness = Harness::new().await;
+    let document = harness.send(request_with("/openapi.json", None)).await.body;
+    for (id, method, path) in harness.operations().await {
+        let operation = &document["paths"][&path][method.as_str().to_lowercase()];
+        let responses = operation["responses"].as_object().unwrap();
+        for status in ["400", "401", "403", "404", "405", "409", "413", "429", "500", "503"] {
+            assert!(responses.contains_key(status), "{id} {status}");
+        }
+        let good = responses.iter().find(|(status, _)| status.starts_with('2')).unwrap().1;
+        assert!(good["headers"]["X-Request-Id"].is_object(), "{id}");
+        assert!(operation["summary"].is_string(), "{id} has no summary");
+    }
+}

@@ -1,0 +1,89 @@
+//! Drives tasks as a scheduler and a worker would, without either.
+
+use domain::outcome::Outcome;
+use scheduler::engine::{Leased, ScriptReport, TargetReport};
+use serde_json::Value;
+
+use crate::harness::{Harness, TOKEN};
+
+impl Harness {
+    /// Desktops with a pool and the tag `group=test`.
+    pub(crate) async fn online_in_pool(&self, number: u32, pool_id: &str) {
+        let now = Self::now();
+        self.engine.heartbeat(&Self::worker(), "here", 10_000, false, now).await.unwrap();
+        let facts: Vec<_> = (0..number)
+            .map(|number| {
+                let mut facts = testkit::desktop(number);
+                facts.pool_id = pool_id.to_owned();
+                facts.tags.insert("group".into(), "test".into());
+                facts
+            })
+            .collect();
+        assert!(self.engine.presence(&Self::worker(), &facts, &[], now).await.unwrap());
+    }
+
+    /// Cuts what there is to cut, and leases what there is of a task, which fits into one batch.
+    pub(crate) async fn lease(&self, task_id: &str) -> Leased {
+        while self.engine.cut_all(Self::now()).await.unwrap() {}
+        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap();
+        let mut leased: Vec<Leased> =
+            leased.into_iter().filter(|leased| leased.batch.terms.task_id.to_string() == task_id).collect();
+        assert_eq!(leased.len(), 1);
+        leased.pop().unwrap()
+    }
+
+    /// Ends the targets of a batch, in the order of the plan, each with the outcomes of its scripts.
+    pub(crate) async fn report(&self, leased: &Leased, outcomes: &[&[Outcome]]) {
+        assert_eq!(leased.batch.members.len(), outcomes.len());
+        let now = Self::now();
+        let script = |&outcome: &Outcome| ScriptReport {
+            outcome,
+            exit_code: None,
+            started_at: Some(now),
+            ended_at: Some(now),
+            output: String::new(),
+            reason: String::new(),
+        };
+        let results = leased.batch.members.iter().zip(outcomes).map(|(member, scripts)| TargetReport {
+            task_id: leased.batch.terms.task_id,
+            ordinal: member.ordinal,
+            attempt: u32::from(leased.spec.facts.attempt),
+            batch_id: Some(leased.batch.batch_id),
+            project_id: testkit::project(),
+            desktop_id: member.desktop_id.clone(),
+            scripts: scripts.iter().map(script).collect(),
+        });
+        let answer = self.engine.report(&Self::worker(), results.collect(), Vec::new(), now).await.unwrap();
+        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    }
+
+    /// The open wave of a task, of several scripts, from cut to end.
+    pub(crate) async fn run_scripts(&self, task_id: &str, outcomes: &[&[Outcome]]) {
+        let leased = self.lease(task_id).await;
+        self.report(&leased, outcomes).await;
+    }
+
+    /// The open wave of a task, of one script, from cut to end.
+    pub(crate) async fn run(&self, task_id: &str, outcomes: &[Outcome]) {
+        let outcomes: Vec<&[Outcome]> = outcomes.iter().map(std::slice::from_ref).collect();
+        self.run_scripts(task_id, &outcomes).await;
+    }
+
+    /// All of a task that runs one script, each target with the same outcome; of other tasks nothing.
+    pub(crate) async fn run_some(&self, task_id: &str, outcome: Outcome) {
+        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap();
+        for leased in leased.iter().filter(|leased| leased.batch.terms.task_id.to_string() == task_id) {
+            let outcomes: Vec<&[Outcome]> =
+                leased.batch.members.iter().map(|_| std::slice::from_ref(&outcome)).collect();
+            self.report(leased, &outcomes).await;
+        }
+    }
+
+    /// What the native family answers.
+    pub(crate) async fn native(&self, path: &str) -> Value {
+        let path = format!("/v1/projects/project-1{path}");
+        let answer = self.call_as(TOKEN, axum::http::Method::GET, &path, None).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+}

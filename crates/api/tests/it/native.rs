@@ -1,0 +1,106 @@
+//! The native family: pages, words, and what the compatible one lacks.
+
+use axum::http::Method;
+use domain::outcome::Outcome;
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, TOKEN, ids};
+
+/// All entries of a list, page by page.
+async fn all(harness: &Harness, path: &str, name: &str, size: u32) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut token = String::new();
+    loop {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let page = harness.native(&format!("{path}{sign}page_size={size}{token}")).await;
+        let entries = page[name].as_array().unwrap();
+        assert!(entries.len() <= size as usize);
+        found.extend(entries.clone());
+        match page["next_page_token"].as_str() {
+            Some(next) => token = format!("&page_token={next}"),
+            None => return found,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_execution_answers_its_task_with_waves_and_tallies() {
+    let harness = Harness::new().await;
+    harness.desktops(5).await;
+    let body = json!({"resource_ids": ids(5), "command": "true", "command_type": "SHELL",
+                      "gray_count": 2, "gray_fail_threshold": 1});
+    let path = "/v1/projects/project-1/executions";
+    let made = harness.call_as(TOKEN, Method::POST, path, Some(&body)).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let task_id = made.body["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&made.body["status"], &made.body["waves"][1]["status"]),
+        (&json!("WAITING"), &json!("PENDING"))
+    );
+    harness.run(&task_id, &[Outcome::Success, Outcome::Timeout]).await;
+    let mut task = harness.native(&format!("/tasks/{task_id}")).await;
+    task["plan_hash"] = json!("[hash]");
+    insta::assert_json_snapshot!(task);
+
+    let targets = all(&harness, &format!("/tasks/{task_id}/targets"), "targets", 2).await;
+    assert_eq!(
+        targets.iter().map(|target| target["ordinal"].as_i64().unwrap()).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4]
+    );
+    let records = all(&harness, &format!("/tasks/{task_id}/records"), "records", 2).await;
+    let outcomes: Vec<&str> = records.iter().map(|record| record["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["SUCCESS", "TIMEOUT", "SKIPPED", "SKIPPED", "SKIPPED"]);
+    let failed =
+        all(&harness, &format!("/tasks/{task_id}/records?status=FAILED&wave=1"), "records", 10).await;
+    assert_eq!(failed.len(), 1);
+    let one = harness.native(&format!("/records/{}", failed[0]["record_id"].as_str().unwrap())).await;
+    assert_eq!((&one["outcome"], &one["output"]), (&json!("TIMEOUT"), &json!("")));
+}
+
+#[tokio::test]
+async fn tasks_are_paged_newest_first_and_by_status() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(
+            harness
+                .execute(&json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL"}))
+                .await,
+        );
+    }
+    made.reverse();
+    let listed = all(&harness, "/tasks", "tasks", 2).await;
+    let listed: Vec<&str> = listed.iter().map(|task| task["task_id"].as_str().unwrap()).collect();
+    assert_eq!(listed, made);
+    let stop = format!("/v1/projects/project-1/tasks/{}/stop", made[0]);
+    let stopped = harness.call_as(TOKEN, Method::POST, &stop, Some(&json!({"mode": "drain"}))).await;
+    assert_eq!(stopped.body["status"], "STOPPED");
+    assert_eq!(all(&harness, "/tasks?status=STOPPED&status=HALTED", "tasks", 10).await.len(), 1);
+    let retry = format!("/v1/projects/project-1/tasks/{}/retry", made[0]);
+    let retried = harness.call_as(TOKEN, Method::POST, &retry, None).await;
+    assert_eq!(retried.body["retry_of"]["task_id"], made[0].as_str(), "{}", retried.body);
+
+    for (path, word) in [
+        ("/tasks?page_size=0", "page_size"),
+        ("/tasks?page_token=zz", "page_token"),
+        ("/tasks?status=DONE", "STOPPED"),
+        ("/audit?result=x", "result"),
+    ] {
+        let path = format!("/v1/projects/project-1{path}");
+        let refused = harness.call_as(TOKEN, Method::GET, &path, None).await;
+        assert_eq!(refused.status, 400, "{path}");
+        assert!(refused.body["error_msg"].as_str().unwrap().contains(word), "{path}: {}", refused.body);
+    }
+    let refused = harness.call_as(TOKEN, Method::POST, &stop, Some(&json!({"mode": "burn"}))).await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn workers_are_listed() {
+    let harness = Harness::new().await;
+    harness.desktops(3).await;
+    let workers = harness.native("/workers").await;
+    assert_eq!(workers["workers"][0]["desktops"], 3);
+    assert_eq!(workers["workers"][0]["heard_time"], "2027-01-15T08:00:00.000Z");
+}
