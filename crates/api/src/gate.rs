@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State},
+    extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{
         HeaderMap, Method,
         header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT},
@@ -46,7 +46,7 @@ pub(crate) struct Gate {
 pub(crate) async fn check(
     State(gate): State<Arc<Gate>>,
     path: MatchedPath,
-    parameters: RawPathParams,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -54,6 +54,9 @@ pub(crate) async fn check(
         // A call that nobody has said what it does is done for nobody.
         let error = Error::new(ErrorKind::Forbidden, "this call is not open to anybody");
         return ApiError::from(error).into_response();
+    };
+    let Ok(parameters) = parameters else {
+        return ApiError::from(Error::invalid("the path is not valid UTF-8")).into_response();
     };
     let (parts, body) = request.into_parts();
     let entered = match gate.enter(call, &parts, body).await {

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::harness::{Harness, TOKEN, ids, request_with};
+use crate::harness::{Harness, TOKEN, request_with};
 
 #[tokio::test]
 async fn nobody_is_let_in_without_a_token_and_nobody_into_another_project() {
@@ -23,30 +23,6 @@ async fn nobody_is_let_in_without_a_token_and_nobody_into_another_project() {
             assert_eq!(answer.body["error_code"], code, "{path}");
             assert!(answer.headers.contains_key("x-request-id"));
         }
-    }
-}
-
-#[tokio::test]
-async fn rows_of_one_project_are_not_there_for_another() {
-    let harness = Harness::new().await;
-    harness.desktops(1).await;
-    let script = harness.create_script("s", "true").await;
-    let task = harness.execute(&json!({"resource_ids": ids(1), "script_ids": [script]})).await;
-    let other = |path: String| request_with(&format!("/v2/project-2{path}"), Some("a-token-of-project-2"));
-    for path in [
-        format!("/scripts/{script}"),
-        format!("/scripts/{script}?script_task_id={task}"),
-        format!("/script-execution-records/{task}-0-0-1"),
-    ] {
-        assert_eq!(harness.send(other(path)).await.status, StatusCode::NOT_FOUND);
-    }
-    for (path, counter) in [
-        ("/scripts", "count"),
-        ("/script-execution-tasks", "count"),
-        ("/script-execution-records", "count"),
-        ("/desktops", "total_count"),
-    ] {
-        assert_eq!(harness.send(other(path.into())).await.body[counter], 0, "{path}");
     }
 }
 
@@ -112,4 +88,24 @@ async fn a_database_that_is_away_is_a_503_that_says_when_to_try_again() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["error_code"], "WKS.00050902");
     assert!(answer.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_answered_in_the_same_form() {
+    let harness = Harness::new().await;
+    for path in ["/v2/project-1/scripts/%FF", "/v2/%FF/scripts", "/v1/projects/project-1/tasks/%C3%28"] {
+        let answer = harness.send(request_with(path, Some(TOKEN))).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["error_code"]),
+            (400, &json!("WKS.00211102")),
+            "{path}"
+        );
+    }
+    for path in ["/v2/project-1/scripts/%00", "/v2/project-1/script-execution-records/%00"] {
+        assert_eq!(
+            harness.send(request_with(path, Some(TOKEN))).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
 }

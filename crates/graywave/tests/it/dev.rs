@@ -104,3 +104,60 @@ fn a_script_that_is_killed_with_the_cluster_is_no_success_and_does_not_run_twice
     assert_eq!(again.api.records(&task)[0]["result_code"], "UNKNOWN");
     assert_eq!(fs::read_to_string(&marks).unwrap(), "started\n");
 }
+
+#[test]
+fn a_stop_ends_what_runs_and_a_retry_runs_what_did_not_succeed() {
+    let directory = directory();
+    let dev = Dev::start(&directory.path().join("data"), 4, &[]);
+    let desktops = dev.api.connected(4);
+    // Two canaries run for ever; the first script of each has written where it ran.
+    let marks = directory.path().join("marks");
+    fs::create_dir(&marks).unwrap();
+    fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let script = |name: &str, content: String| {
+        let body = json!({"name": name, "type": "SHELL", "content": content});
+        dev.api.post("/scripts", &body)["script_id"].as_str().unwrap().to_owned()
+    };
+    let first = script("first", format!("echo ran >> {}/$GRAYWAVE_DESKTOP_ID", marks.display()));
+    let second =
+        script("second", format!("[ $GRAYWAVE_ATTEMPT = 2 ] || sleep 600; cat {}/*", marks.display()));
+    let body = json!({"resource_ids": desktops, "script_ids": [first, second],
+                      "gray_resource_ids": [desktops[0], desktops[1]], "gray_fail_threshold": 1});
+    let task = dev.api.post("/script-executions", &body)["task_id"].as_str().unwrap().to_owned();
+    wait_for("the first scripts", || (fs::read_dir(&marks).unwrap().count() == 2).then_some(()));
+    dev.api.post("/script-executions/stop", &json!({"task_id": task}));
+    let ended = dev.api.ended(&task);
+    assert_eq!(
+        [&ended["status"], &ended["success_num"], &ended["failed_num"], &ended["skip_num"]],
+        [&json!("FAILED"), &json!(2), &json!(2), &json!(4)]
+    );
+    let stopped = &dev.api.records(&task)[1];
+    assert_eq!((&stopped["status"], &stopped["script_name"]), (&json!("STOPPED"), &json!("second")));
+
+    let retry = dev.api.post("/script-executions/retry", &json!({"task_id": task}));
+    let retry = retry["task_id"].as_str().unwrap();
+    let ended = dev.api.ended(retry);
+    assert_eq!((&ended["status"], &ended["success_num"]), (&json!("SUCCESS"), &json!(8)));
+    for desktop in &desktops {
+        assert_eq!(fs::read_to_string(marks.join(desktop)).unwrap(), "ran\n", "once on {desktop}");
+    }
+}
+
+#[test]
+fn one_record_is_stopped_while_the_others_run_on() {
+    let directory = directory();
+    let dev = Dev::start(&directory.path().join("data"), 2, &[]);
+    let desktops = dev.api.connected(2);
+    let go = directory.path().join("go");
+    let command = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+    let task = dev.api.run(&command, &desktops, json!({}));
+    let running = wait_for("both to run", || {
+        let records = dev.api.records(&task);
+        records.iter().all(|record| record["status"] == "RUNNING").then_some(records)
+    });
+    dev.api.post("/script-executions/stop", &json!({"record_id": running[1]["id"]}));
+    wait_for("the stop", || (dev.api.records(&task)[1]["status"] == "STOPPED").then_some(()));
+    fs::write(&go, "").unwrap();
+    let ended = dev.api.ended(&task);
+    assert_eq!((&ended["success_num"], &ended["failed_num"]), (&json!(1), &json!(1)));
+}

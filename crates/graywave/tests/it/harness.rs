@@ -115,7 +115,8 @@ impl Api {
         let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
         let mut response = request.send_json(body).unwrap();
         let status = response.status();
-        let body: Value = response.body_mut().read_json().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         assert!(status.is_success(), "{path}: {status}: {body}");
         body
     }

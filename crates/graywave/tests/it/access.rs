@@ -1,0 +1,139 @@
+//! `graywave projects|principals|policies|keys|tokens`, and what their credentials are good for.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use testkit::TestDatabase;
+
+use crate::harness::{Api, Process, directory, graywave, wait_for};
+
+struct Commands {
+    database: TestDatabase,
+    directory: tempfile::TempDir,
+}
+
+impl Commands {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let database = runtime.block_on(testkit::database()).unwrap();
+        let directory = directory();
+        fs::write(directory.path().join("master.key"), "ab".repeat(32) + "\n").unwrap();
+        Self { database, directory }
+    }
+
+    fn key_file(&self) -> std::path::PathBuf {
+        self.directory.path().join("master.key")
+    }
+
+    /// Whether it succeeded, and what it printed where people look.
+    fn run(&self, arguments: &str) -> (bool, String) {
+        let output = graywave()
+            .args(arguments.split(' '))
+            .env("DATABASE_URL", &self.database.url)
+            .env("GRAYWAVE__ACCESS__MASTER_KEY_FILE", self.key_file())
+            .output()
+            .unwrap();
+        let shown = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(shown).unwrap())
+    }
+
+    fn good(&self, arguments: &str) -> String {
+        let (good, text) = self.run(arguments);
+        assert!(good, "{arguments}: {text}");
+        text
+    }
+
+    fn refused(&self, arguments: &str) -> String {
+        let (good, text) = self.run(arguments);
+        assert!(!good, "{arguments}: {text}");
+        text
+    }
+}
+
+fn serve(commands: &Commands, log: &Path) -> (Process, String) {
+    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = graywave();
+    command
+        .arg("api")
+        .env("DATABASE_URL", &commands.database.url)
+        .env("GRAYWAVE__ACCESS__MASTER_KEY_FILE", commands.key_file())
+        .env("GRAYWAVE__API__LISTEN", &http);
+    (Process::spawn(&mut command, log), format!("http://{http}"))
+}
+
+#[test]
+fn from_a_project_to_a_revoked_token() {
+    let commands = Commands::new();
+    commands.good("projects create acme --name Acme");
+    assert!(commands.refused("projects create acme").contains("exists already"));
+    commands.good("principals put alice --project acme --policy reader");
+    let made: Value = serde_json::from_str(
+        &commands.good("tokens create --project acme --principal alice --expires-in-days 1"),
+    )
+    .unwrap();
+    let (token, token_id) = (made["token"].as_str().unwrap(), made["token_id"].as_str().unwrap());
+    let (_process, http) = serve(&commands, &commands.directory.path().join("api.log"));
+    let api = Api::new(&http, "acme", token);
+    let status = wait_for("the API", || Some(api.try_get("/scripts")?.0));
+    assert_eq!(status, 200);
+    let listed = commands.good("tokens list --project acme");
+    assert!(listed.contains(token_id) && listed.contains("good") && !listed.contains(token), "{listed}");
+    commands.good(&format!("tokens revoke {token_id} --project acme"));
+    assert_eq!(api.try_get("/scripts").unwrap().0, 401);
+    assert!(
+        commands.refused(&format!("tokens revoke {token_id} --project acme")).contains("revoked already")
+    );
+
+    let key: Value =
+        serde_json::from_str(&commands.good("keys create --project acme --principal alice")).unwrap();
+    let access_key = key["access_key"].as_str().unwrap();
+    assert!(commands.good("keys list --project acme").contains(access_key));
+    commands.good(&format!("keys revoke {access_key} --project acme"));
+    assert!(commands.good("keys list --project acme").contains("revoked"));
+    commands.good("projects revoke acme");
+    assert!(commands.good("projects list").contains("revoked"));
+    let late = commands.refused("tokens create --project acme --principal alice");
+    assert!(late.contains("does not exist or is revoked"), "{late}");
+}
+
+#[test]
+fn policies_are_checked_where_they_are_written() {
+    let commands = Commands::new();
+    let file = commands.directory.path().join("policy.json");
+    let put = format!("policies put testers --project acme --file {}", file.display());
+    fs::write(
+        &file,
+        r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["workspace:scripts:list"]}]}"#,
+    )
+    .unwrap();
+    assert!(commands.refused(&put).contains("graywave projects create"));
+    commands.good("projects create acme");
+    commands.good(&put);
+    commands.good("principals put bob --project acme --policy testers --policy reader");
+    assert!(commands.good("principals list --project acme").contains("testers, reader"));
+    assert!(commands.good("policies list --project acme").contains("workspace:scripts:list"));
+    assert!(commands.refused("policies delete testers --project acme").contains("a principal has it"));
+    let unknown = commands.refused("principals put bob --project acme --policy boss");
+    assert!(unknown.contains("ready are reader, operator, admin"), "{unknown}");
+    fs::write(
+        &file,
+        r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:script:*"]}]}"#,
+    )
+    .unwrap();
+    assert!(commands.refused(&put).contains("fits no action there is"));
+    assert!(
+        commands.refused("tokens create --project acme --principal eve").contains("graywave principals put")
+    );
+}
+
+#[test]
+fn without_a_master_key_no_secret_is_stored() {
+    let commands = Commands::new();
+    commands.good("projects create acme");
+    commands.good("principals put alice --project acme --policy reader");
+    fs::write(commands.key_file(), "").unwrap();
+    let refused = commands.refused("keys create --project acme --principal alice");
+    assert!(refused.contains("access.master_key"), "{refused}");
+    fs::write(commands.key_file(), "short").unwrap();
+    assert!(commands.refused("keys list --project acme").contains("64 hex digits"));
+}
