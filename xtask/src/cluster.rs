@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -27,13 +27,27 @@ pub(crate) struct DevCluster {
     child: Child,
     agent: ureq::Agent,
     pub(crate) ready: Ready,
+    /// The same, as it was printed.
+    pub(crate) ready_line: String,
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from)
+}
+
+/// A temporary directory that the private Postgres's user can come to.
+pub(crate) fn directory(prefix: &str) -> anyhow::Result<tempfile::TempDir> {
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    Ok(tempfile::Builder::new().prefix(prefix).permissions(open).tempdir()?)
 }
 
 impl DevCluster {
     /// Starts one on free ports and waits until it serves. Its log goes to a file.
-    pub(crate) fn start(binary: &Path, data_dir: &Path, desktops: u32) -> anyhow::Result<Self> {
+    pub(crate) fn start(data_dir: &Path, desktops: u32) -> anyhow::Result<Self> {
+        let binary = target_directory().join("debug/graywave");
         let log = data_dir.with_extension("log");
-        let mut child = Command::new(binary)
+        let mut child = Command::new(&binary)
             .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(data_dir)
@@ -55,7 +69,7 @@ impl DevCluster {
             .http_status_as_error(false)
             .build()
             .new_agent();
-        Ok(Self { child, agent, ready })
+        Ok(Self { child, agent, ready, ready_line: line.trim().to_owned() })
     }
 
     fn url(&self, path: &str) -> String {

@@ -2,14 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{cluster::DevCluster, process, root, say};
+use crate::{
+    cluster::{self, DevCluster},
+    process, say,
+};
 
 const DESKTOPS: u32 = 20;
 const GRAY_COUNT: u32 = 4;
@@ -24,17 +26,9 @@ type Wave = BTreeMap<String, u32>;
 /// Runs the demo; an error unless it saw exactly what it should.
 pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
-    let directory = tempfile::Builder::new()
-        .prefix("graywave-demo-")
-        // The database's user must be able to pass through.
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .tempdir()?;
+    let directory = cluster::directory("graywave-demo-")?;
     say(&format!("starting a cluster of {DESKTOPS} desktops"));
-    let mut cluster = DevCluster::start(
-        &target_directory().join("debug/graywave"),
-        &directory.path().join("data"),
-        DESKTOPS,
-    )?;
+    let mut cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;
     let outcome = rollouts(&cluster);
     if keep {
         say(&format!(
@@ -46,10 +40,6 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     }
     cluster.stop()?;
     outcome
-}
-
-fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn rollouts(cluster: &DevCluster) -> anyhow::Result<()> {

@@ -4,8 +4,10 @@ mod bench;
 mod cluster;
 mod database;
 mod demo;
+mod install;
 mod layers;
 mod process;
+mod python;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything that CI runs: format, lints, layers, queries, all tests, the demo
+    /// Everything that CI runs: format, lints, layers, queries, the demo, the official SDK, all tests
     Test,
     /// Start a dev cluster of 20 desktops, run a good rollout and one that the gray gate halts
     Demo {
@@ -39,6 +41,8 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         tries: u32,
     },
+    /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
+    Python,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -54,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Demo { keep } => demo::run(keep),
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
+        Command::Python => python::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{database, demo, layers, process, say};
+use crate::{database, demo, install, layers, process, python, say};
 
 /// Runs all of it; the tests' own summary comes last.
 pub(crate) fn run() -> anyhow::Result<()> {
-    install_postgres()?;
+    install::postgres()?;
+    install::python()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     let scratch = database::Scratch::start()?;
@@ -21,6 +22,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins", "--locked"]))
     })?;
     step("demo", || demo::run(false))?;
+    step("python", python::run)?;
     step("tests", || tests(&scratch))
 }
 
@@ -44,22 +46,4 @@ fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
     process::run(
         process::cargo(arguments).env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no"),
     )
-}
-
-/// A machine with only Rust and Debian gets its Postgres here.
-fn install_postgres() -> anyhow::Result<()> {
-    if pgcluster::find_binaries().is_ok() {
-        return Ok(());
-    }
-    if !rustix::process::geteuid().is_root() {
-        anyhow::bail!("Postgres is not installed: run `apt-get install postgresql` as root, then this again");
-    }
-    say("== installing Postgres");
-    let apt = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::process::Stdio::null());
-        process::run(&mut command)
-    };
-    apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "postgresql"])
 }

@@ -13,7 +13,12 @@ use utoipa::{
     },
 };
 
-use crate::{calls, error, router};
+use crate::{
+    calls, error,
+    query::TaskType,
+    router,
+    v2::desktops_detail::{SortField, SortType},
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -22,7 +27,8 @@ use crate::{calls, error, router};
         description = "Runs a script or a command on a fleet of cloud desktops in gray waves. `/v2` is compatible with \
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
-    components(schemas(error::Body)),
+    // Those that only parameters refer to are not found by themselves.
+    components(schemas(error::Body, TaskType, SortField, SortType)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
@@ -183,6 +189,19 @@ mod tests {
             let call = calls::find(&id).unwrap();
             assert_eq!(call.changes, method != Method::GET, "{id}");
         }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document.to_string();
+        let references = text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next());
+        let mut seen = 0;
+        for reference in references {
+            assert!(document.pointer(reference).is_some(), "{reference}");
+            seen += 1;
+        }
+        assert!(seen > 100, "{seen}");
     }
 
     #[test]

@@ -8,7 +8,13 @@ use domain::{
     page::{Page, PageRule},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{Schema, SchemaType, Type},
+    },
+};
 
 use crate::error::ApiError;
 
@@ -16,7 +22,7 @@ use crate::error::ApiError;
 #[derive(Debug, Clone)]
 pub(crate) struct Parameters<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Parameters<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -24,10 +30,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
-    if let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'))
-    {
-        return Err(Error::invalid(format!("{name} holds a NUL character")));
+fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Error> {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if value.contains('\0') {
+            return Err(Error::invalid(format!("{name} holds a NUL character")));
+        }
+        if value.is_empty() && !may_be_empty::<T>(&name) {
+            return Err(Error::invalid(format!("{name} is empty: give it a value or leave it out")));
+        }
     }
     let pairs = serde_html_form::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
@@ -39,6 +49,28 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
             _ => Error::invalid(format!("{name}: {cause}")),
         }
     })
+}
+
+/// Whether a parameter is a text, or a list of texts, by its documentation; what is not known is ignored anyway.
+fn may_be_empty<T: IntoParams>(name: &str) -> bool {
+    let parameters = T::into_params(|| None);
+    let known = parameters.iter().find(|known| known.name == name);
+    match known.and_then(|known| known.schema.as_ref()) {
+        None | Some(RefOr::T(Schema::Array(_))) => true,
+        Some(RefOr::T(Schema::Object(object))) => {
+            object.format.is_none() && object.pattern.is_none() && is_text(&object.schema_type)
+        }
+        // Closed sets of words.
+        Some(RefOr::T(_) | RefOr::Ref(_)) => false,
+    }
+}
+
+fn is_text(schema_type: &SchemaType) -> bool {
+    match schema_type {
+        SchemaType::Type(one) => *one == Type::String,
+        SchemaType::Array(several) => several.contains(&Type::String),
+        SchemaType::AnyValue => true,
+    }
 }
 
 /// A text filter: an empty one asks for nothing.
@@ -59,7 +91,7 @@ pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
 
 /// A moment.
 pub(crate) fn time(name: &str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
-    text(value)
+    value
         .map(|text| {
             DateTime::parse_from_rfc3339(&text).map(|moment| moment.to_utc()).map_err(|_| {
                 Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z"))
@@ -93,26 +125,37 @@ impl TaskType {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Default, Deserialize)]
+    #[derive(Debug, Default, Deserialize, IntoParams)]
     #[serde(default)]
-    struct Some_ {
+    struct Query {
         limit: Option<i64>,
+        name: Option<String>,
+        #[param(format = DateTime)]
+        since: Option<String>,
+        is_first: Option<bool>,
         ids: Vec<String>,
         task_type: Option<TaskType>,
     }
 
     #[test]
     fn lists_are_repeated_and_what_is_wrong_is_named() {
-        let found: Some_ = parse("limit=5&ids=a&ids=b%20c&other=1&task_type=COMMAND").unwrap();
+        let found: Query = parse("limit=5&ids=a&ids=b%20c&other=1&task_type=COMMAND").unwrap();
         assert_eq!((found.limit, found.ids), (Some(5), vec!["a".to_owned(), "b c".to_owned()]));
         assert_eq!(found.task_type, Some(TaskType::Command));
+        let empty: Query = parse("name=&ids=&other=").unwrap();
+        assert!(text(empty.name).is_none() && texts(empty.ids).is_empty());
+        assert!(empty.since.is_none() && empty.is_first.is_none());
         for (query, expected) in [
             ("limit=x", "limit: "),
             ("limit=1&limit=2", "limit is given more than once"),
             ("task_type=ALL", "expected `SCRIPT` or `COMMAND`"),
             ("ids=%00", "ids holds a NUL"),
+            ("limit=", "limit is empty"),
+            ("is_first=", "is_first is empty"),
+            ("since=", "since is empty"),
+            ("task_type=", "task_type is empty"),
         ] {
-            let message = parse::<Some_>(query).unwrap_err().message;
+            let message = parse::<Query>(query).unwrap_err().message;
             assert!(message.contains(expected), "{query}: {message}");
         }
     }

@@ -5,7 +5,10 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, RecordFilter, RecordRow};
-use domain::record::{RecordStatus, SKIPPED_REASON};
+use domain::{
+    Error,
+    record::{RecordStatus, SKIPPED_REASON},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -22,6 +25,9 @@ use crate::{
         records::{RecordPath, RecordWord},
     },
 };
+
+/// A wave's number is an int2.
+const MAX_WAVE: u16 = 32_767;
 
 /// One page of records.
 #[derive(Debug, Serialize, ToSchema)]
@@ -122,6 +128,9 @@ pub(crate) async fn list(
 ) -> Result<Json<NativeRecords>, ApiError> {
     let size = page::size(query.page_size)?;
     let after: Option<Place> = page::token(query.page_token.as_deref())?;
+    if query.wave.is_some_and(|wave| !(1..=MAX_WAVE).contains(&wave)) {
+        return Err(Error::invalid(format!("wave is out of range: 1 to {MAX_WAVE}")).into());
+    }
     let filter = RecordFilter {
         status: query.status.map(|word| word.as_str().to_owned()),
         desktop_ids: query.desktop_id,

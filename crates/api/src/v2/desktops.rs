@@ -172,11 +172,10 @@ pub(crate) fn is_default(value: Option<&str>, all: &str) -> bool {
 
 /// Checks a repeated desktop id.
 pub(crate) fn desktop_ids(values: Vec<String>) -> Result<Vec<String>, Error> {
-    let ids = query::texts(values);
-    if ids.len() > MAX_DESKTOP_IDS {
+    if values.len() > MAX_DESKTOP_IDS {
         return Err(Error::invalid(format!("desktop_id may be given {MAX_DESKTOP_IDS} times at most")));
     }
-    Ok(ids)
+    Ok(query::texts(values))
 }
 
 /// Ids separated by commas.
@@ -213,7 +212,7 @@ pub(crate) async fn list(
         computer_names: query::text(query.computer_name).into_iter().collect(),
         ip_address: query::text(query.desktop_ip),
         pool_ids: pools(query.pool_id),
-        tags: query::text(query.tag).map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        tags: query.tag.map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
         connected: connected.flatten(),
         ..DesktopFilter::default()
     };

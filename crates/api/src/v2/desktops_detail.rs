@@ -198,7 +198,7 @@ pub(crate) async fn list(
         pool_ids: pools(query.pool_id),
         availability_zone: query::text(query.availability_zone),
         agent_version: query::text(query.agent_version),
-        tags: query::text(query.tag).map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        tags: query.tag.map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
         without_any_tag: query.without_any_tag.unwrap_or(false),
         connected: connected.flatten(),
         after: None,

@@ -128,6 +128,8 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<PoolTasks>, ApiError> {
     let page = query::page(POOL_TASKS, query.offset, query.limit)?;
+    let from = query::time("execute_time_start", query.execute_time_start)?;
+    let until = query::time("execute_time_end", query.execute_time_end)?;
     let script_id = match query::text(query.script_id).as_deref().map(str::parse) {
         Some(Err(_)) => {
             return Ok(Json(PoolTasks { total_count: 0, script_execution_tasks: Vec::new() }));
@@ -144,8 +146,8 @@ pub(crate) async fn list(
         pool_ids: query::text(query.desktop_pool_id).map(|pool_id| vec![pool_id]),
         has_pool: Some(true),
         before: None,
-        from: query::time("execute_time_start", query.execute_time_start)?,
-        until: query::time("execute_time_end", query.execute_time_end)?,
+        from,
+        until,
     };
     let (total_count, entries) = control.list_pool_tasks(&caller, filter, page).await?;
     let script_execution_tasks = entries.into_iter().map(PoolTask::from).collect();

@@ -174,6 +174,8 @@ pub(crate) async fn list(
 impl ListQuery {
     /// `None` when a filter names an id that cannot be ours: nothing matches.
     fn filter(self) -> Result<Option<RecordFilter>, Error> {
+        let from = query::time("execute_time_start", self.execute_time_start)?;
+        let until = query::time("execute_time_end", self.execute_time_end)?;
         let desktop_ids = query::texts(self.resource_id);
         let script_ids = query::ids(self.script_id);
         let show_history = self.show_history.unwrap_or(false);
@@ -196,8 +198,8 @@ impl ListQuery {
             pool_ids: query::texts(self.resource_group_id),
             is_first_order: self.is_first_order,
             runs_command: self.task_type.map(TaskType::runs_command),
-            from: query::time("execute_time_start", self.execute_time_start)?,
-            until: query::time("execute_time_end", self.execute_time_end)?,
+            from,
+            until,
             wave: None,
             after: None,
         }))

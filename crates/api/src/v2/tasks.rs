@@ -169,6 +169,8 @@ pub(crate) struct ListQuery {
 impl ListQuery {
     /// `None` when a filter names what cannot be ours: nothing matches.
     fn filter(self) -> Result<Option<TaskFilter>, ApiError> {
+        let from = query::time("execute_time_start", self.execute_time_start)?;
+        let until = query::time("execute_time_end", self.execute_time_end)?;
         let script_id = match query::text(self.script_id).as_deref().map(str::parse) {
             Some(Err(_)) => return Ok(None),
             Some(Ok(id)) => Some(id),
@@ -188,8 +190,8 @@ impl ListQuery {
             pool_ids: (!pool_ids.is_empty()).then_some(pool_ids),
             has_pool: group_type.map(|_| true),
             before: None,
-            from: query::time("execute_time_start", self.execute_time_start)?,
-            until: query::time("execute_time_end", self.execute_time_end)?,
+            from,
+            until,
         }))
     }
 }

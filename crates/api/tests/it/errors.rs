@@ -109,3 +109,12 @@ async fn a_path_that_is_no_text_is_answered_in_the_same_form() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_body_is_an_object() {
+    let harness = Harness::new().await;
+    for body in [json!([]), json!(["a", "SHELL", "true"]), json!("text"), json!(null), json!(7)] {
+        let refused = harness.refusal(Method::POST, "/scripts", Some(&body)).await;
+        assert_eq!(refused.0, 400, "{body}: {}", refused.1);
+    }
+}

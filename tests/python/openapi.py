@@ -1,0 +1,65 @@
+"""Tries the OpenAPI document against a running `graywave dev`: every operation, with data that fits and data that does not.
+
+Usage: openapi.py READY, where READY is the line of JSON that `graywave dev --desktops 6` prints.
+
+No answer may be a fault of the server, have a status or a body that the document does not describe, or accept what the
+document forbids.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).parent
+
+
+def call(ready, method, path, body=None):
+    request = urllib.request.Request(
+        f"{ready['http']}/v2/{ready['project_id']}{path}",
+        method=method,
+        data=json.dumps(body).encode() if body else None,
+        headers={"X-Auth-Token": ready["token"]},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def something_to_name(ready):
+    """Ids that are there, so that the calls which name one get beyond 404."""
+    script = {"name": "for the document", "type": "SHELL", "content": "exit $((GRAYWAVE_ATTEMPT % 2))"}
+    script_id = call(ready, "POST", "/scripts", script)["script_id"]
+    execution = {"script_ids": [script_id]}
+    task_id = call(ready, "POST", "/desktop-pools/dev-pool/script-executions", execution)["task_id"]
+    deadline = time.monotonic() + 60
+    while not call(ready, "GET", f"/script-execution-tasks?task_id={task_id}")["script_tasks"][0]["end_time"]:
+        if time.monotonic() > deadline:
+            sys.exit("the task that the document is tried with does not end")
+        time.sleep(0.05)
+    return {
+        "GRAYWAVE_SCRIPT": script_id,
+        "GRAYWAVE_TASK": task_id,
+        "GRAYWAVE_RECORD": f"{task_id}-0-0-1",
+    }
+
+
+def main():
+    ready = json.loads(sys.argv[1])
+    environment = {
+        **os.environ,
+        **something_to_name(ready),
+        "GRAYWAVE_TOKEN": ready["token"],
+        "GRAYWAVE_PROJECT": ready["project_id"],
+    }
+    st = pathlib.Path(sys.executable).with_name("st")
+    arguments = [
+        st, "--config-file", HERE / "schemathesis.toml", "run", f"{ready['http']}/openapi.json",
+        "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--max-examples", "30", "--seed", "1",
+    ]
+    sys.exit(subprocess.run(arguments, env=environment).returncode)
+
+
+main()

@@ -1,0 +1,55 @@
+//! `cargo xtask python`: the official SDK, and the OpenAPI document, against a running dev cluster.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::Context as _;
+
+use crate::{
+    cluster::{self, DevCluster},
+    install, process, root, say,
+};
+
+const DESKTOPS: u32 = 6;
+
+/// Both programs, one after the other, each on a cluster of its own.
+pub(crate) fn run() -> anyhow::Result<()> {
+    install::python()?;
+    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
+    let python = environment()?;
+    for program in ["sdk.py", "openapi.py"] {
+        say(&format!("-- {program}"));
+        let directory = cluster::directory("graywave-python-")?;
+        let cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;
+        let mut command = Command::new(&python);
+        command.arg(tests().join(program)).arg(&cluster.ready_line).current_dir(directory.path());
+        // The SDK leaves a file in the home directory of whoever imports it.
+        process::run(command.env("HOME", directory.path()))?;
+        cluster.stop()?;
+    }
+    Ok(())
+}
+
+fn tests() -> PathBuf {
+    root().join("tests/python")
+}
+
+/// The interpreter of a virtual environment with what the requirements name; made anew when they change.
+fn environment() -> anyhow::Result<PathBuf> {
+    let directory = cluster::target_directory().join("python");
+    let python = directory.join("bin/python");
+    let requirements = tests().join("requirements.txt");
+    let wanted =
+        fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    // Written last, so that an environment that was half made is made again.
+    let stamp = directory.join("requirements.txt");
+    if fs::read(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(python);
+    }
+    say("-- making a virtual environment");
+    process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    process::run(pip.arg(&requirements))?;
+    fs::write(&stamp, wanted)?;
+    Ok(python)
+}
