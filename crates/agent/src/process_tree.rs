@@ -1,6 +1,12 @@
 //! Ending a script's processes, wherever they have gone.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    io::ErrorKind,
+    thread,
+    time::Duration,
+};
 
 use rustix::{
     io::Errno,
@@ -13,10 +19,13 @@ pub(crate) mod tests;
 /// The variable by which every process of one execution is known.
 pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";
 
+/// What is killed may just have forked, so one looks again and again.
 const ROUNDS: usize = 100;
-/// Rounds in a row that must find nothing. One is not enough: while a process executes another program its
-/// environment reads as empty, and a script may do so over and over.
+/// Rounds in a row that must find nothing and leave nothing open.
 const CLEAN_ROUNDS: usize = 8;
+/// Rounds in a row in which a living process shows no environment before it is believed to have none: while it
+/// executes another program its environment reads as empty, and a script may do so over and over.
+const EMPTY_ROUNDS: usize = 12;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kills a process group that is not yet reaped, then everything that carries the mark, until none is left; false
@@ -31,38 +40,82 @@ pub(crate) fn kill(group: Option<u32>, mark: &str) -> bool {
     {
         tracing::debug!(%error, mark, "the process group could not be killed");
     }
-    let wanted = format!("{MARK}={mark}");
-    let mut clean = 0;
+    let mut hunt = Hunt { wanted: format!("{MARK}={mark}").into_bytes(), ..Hunt::default() };
+    let (mut clean, mut without_any) = (0, 0);
     for _ in 0..ROUNDS {
-        clean = if kill_marked(wanted.as_bytes()) == 0 { clean + 1 } else { 0 };
+        let seen = hunt.round();
+        without_any = if seen.marked { 0 } else { without_any + 1 };
+        clean = if seen.marked || seen.open { 0 } else { clean + 1 };
         if clean == CLEAN_ROUNDS {
             return true;
         }
         // The killed need a moment to go, and may just have forked.
         thread::sleep(PAUSE);
     }
-    false
+    // On a machine where processes come and go all the time, no round leaves nothing open.
+    without_any >= CLEAN_ROUNDS
 }
 
-/// Kills every process with that entry in its environment; returns how many there were.
-fn kill_marked(wanted: &[u8]) -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    let mut found = 0;
-    for entry in processes.flatten() {
-        let id = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        let Some(id) = id else { continue };
-        if !carries(id, wanted) {
-            continue;
+/// What a round has seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Processes with the mark; each was killed, or was gone or another program before that.
+    marked: bool,
+    /// Processes of which nobody can tell: new and gone again, or just executing another program.
+    open: bool,
+}
+
+#[derive(Debug, Default)]
+struct Hunt {
+    wanted: Vec<u8>,
+    /// Who was there in the round before.
+    before: HashSet<Pid>,
+    /// Who showed no environment, in how many rounds in a row.
+    empty: HashMap<Pid, usize>,
+}
+
+impl Hunt {
+    /// Kills every process with the mark in its environment.
+    fn round(&mut self) -> Seen {
+        let mut seen = Seen::default();
+        let Ok(processes) = fs::read_dir("/proc") else { return seen };
+        let ids: HashSet<Pid> = processes
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+            .collect();
+        let is_first = self.before.is_empty();
+        self.empty.retain(|id, _| ids.contains(id));
+        for &id in &ids {
+            match environ(id) {
+                Environ::Gone => seen.open |= !is_first && !self.before.contains(&id),
+                Environ::Foreign => {}
+                Environ::Empty => {
+                    let rounds = self.empty.entry(id).or_default();
+                    *rounds += 1;
+                    seen.open |= *rounds < EMPTY_ROUNDS && is_alive(id);
+                }
+                Environ::Shown(environ) => {
+                    self.empty.remove(&id);
+                    if carries(&environ, &self.wanted) {
+                        seen.marked = true;
+                        self.kill(id);
+                    }
+                }
+            }
         }
+        self.before = ids;
+        seen
+    }
+
+    fn kill(&self, id: Pid) {
         // A number may pass to another process between the look and the kill; a descriptor does not.
         let process = match pidfd_open(id, PidfdFlags::empty()) {
-            Err(Errno::SRCH) => continue,
+            Err(Errno::SRCH) => return,
             opened => opened,
         };
-        if !carries(id, wanted) {
-            continue;
+        if !matches!(environ(id), Environ::Shown(environ) if carries(&environ, &self.wanted)) {
+            return;
         }
-        found += 1;
         // Where the kernel has no such descriptors, or this process no more of them, there is only the number.
         let killed = match process {
             Ok(process) => pidfd_send_signal(&process, Signal::KILL),
@@ -72,11 +125,40 @@ fn kill_marked(wanted: &[u8]) -> usize {
             tracing::debug!(%error, "a process could not be killed");
         }
     }
-    found
 }
 
-fn carries(id: Pid, wanted: &[u8]) -> bool {
-    // A process that is gone or another user's is none of ours; one that is dead has no environment.
-    fs::read(format!("/proc/{}/environ", id.as_raw_pid()))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted))
+/// What a process shows of its environment.
+enum Environ {
+    /// It is gone.
+    Gone,
+    /// It is another user's, and so none of ours.
+    Foreign,
+    /// Nothing: it is dead, or the kernel's, or has none, or executes another program right now.
+    Empty,
+    Shown(Vec<u8>),
+}
+
+fn environ(id: Pid) -> Environ {
+    match fs::read(format!("/proc/{}/environ", id.as_raw_pid())) {
+        Ok(environ) if environ.is_empty() => Environ::Empty,
+        Ok(environ) => Environ::Shown(environ),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Environ::Foreign,
+        Err(_) => Environ::Gone,
+    }
+}
+
+fn carries(environ: &[u8], wanted: &[u8]) -> bool {
+    environ.split(|byte| *byte == 0).any(|entry| entry == wanted)
+}
+
+/// Whether a process is a program that runs: neither dead nor a thread of the kernel.
+fn is_alive(id: Pid) -> bool {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", id.as_raw_pid())) else { return true };
+    // Behind the name, which may hold anything: state, parent, group, session, terminal, its group, flags.
+    let Some((_, fields)) = stat.rsplit_once(')') else { return true };
+    let mut fields = fields.split_whitespace();
+    let is_dead = matches!(fields.next(), Some("Z" | "X"));
+    let flags: u64 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or_default();
+    !is_dead && flags & KERNEL_THREAD == 0
 }

@@ -99,3 +99,20 @@ fn nothing_to_kill_is_done_at_once() {
     assert!(kill(None, &unique("nobody")));
     assert!(kill(Some(u32::MAX), &unique("nobody")));
 }
+
+#[test]
+fn a_process_without_an_environment_is_alive_and_none_of_ours() {
+    let mut bare =
+        Command::new("cat").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(echoes(&mut bare));
+    let id = Pid::from_child(&bare);
+    assert!(is_alive(id) && matches!(environ(id), Environ::Empty));
+    assert!(kill(None, &unique("bare")));
+    assert!(echoes(&mut bare));
+    bare.kill().unwrap();
+    // Dead, and not yet waited for.
+    while is_alive(id) {
+        thread::yield_now();
+    }
+    bare.wait().unwrap();
+}
