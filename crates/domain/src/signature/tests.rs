@@ -66,6 +66,26 @@ fn the_sdks_signatures_are_good() {
         .unwrap();
 }
 
+/// Characters that mean something in a path or a query, names that are repeated, a value that is empty. The path is as
+/// an HTTP library puts it on the wire.
+#[test]
+fn odd_characters_are_read_as_the_sdk_signs_them() {
+    let headers = headers();
+    let odd = SignedRequest {
+        method: "GET",
+        path: "/v2/project-1/scripts/a+b%25c/%E4%B8%AD,!$&'()*;=:@",
+        query: "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9%20100%25%20%2B%20a%2Fb%20~%2A%27%28%29&resource_id=a\
+                &resource_id=a&resource_id=b",
+        headers: &headers,
+        body: b"",
+    };
+    let signed = authorization("28afe2737db7c1729f4fa7905bd278f22e69b436f0e3a64ddd66b45a60845664");
+    signed.verify(&odd, SECRET_KEY, now()).unwrap();
+    for query in [odd.query.replace("&resource_id=b", ""), odd.query.replace("name=&", "")] {
+        refusal(signed.verify(&SignedRequest { query: &query, ..odd }, SECRET_KEY, now()));
+    }
+}
+
 #[test]
 fn whatever_is_changed_breaks_it() {
     let headers = headers();
