@@ -83,7 +83,7 @@ CREATE TABLE audit (
     -- token:ID or key:ACCESS_KEY
     credential text        NOT NULL,
     action     text        NOT NULL,
-    -- What it was done to; empty where the call was refused before that was known.
+    -- What it was done to, or the path of a call that was refused.
     resource   text        NOT NULL,
     result     text        NOT NULL CHECK (result IN ('DONE', 'REFUSED', 'FAILED')),
     -- Empty when it was done.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Characters of what the audit keeps of where a call comes from.
+/// Characters of what the audit keeps of where a call comes from and what it asked for.
 const MAX_SOURCE_CHARS: usize = 256;
 
 /// What the gate needs.
@@ -59,6 +59,7 @@ pub(crate) async fn check(
         return ApiError::from(Error::invalid("the path is not valid UTF-8")).into_response();
     };
     let (parts, body) = request.into_parts();
+    let path_asked: String = parts.uri.path().chars().take(MAX_SOURCE_CHARS).collect();
     let entered = match gate.enter(call, &parts, body).await {
         Ok(entered) => entered,
         Err(error) => return error.into_response(),
@@ -74,7 +75,7 @@ pub(crate) async fn check(
         Err(error) => error.into_response(),
     };
     if let Some(failure) = response.extensions().get::<Failure>().cloned() {
-        gate.note_failure(call, &caller, &failure).await;
+        gate.note_failure(call, &caller, &path_asked, &failure).await;
     }
     response
 }
@@ -160,11 +161,12 @@ impl Gate {
     }
 
     /// Puts into the audit what was refused, and what failed of what would have changed something.
-    async fn note_failure(&self, call: &Call, caller: &Caller, failure: &Failure) {
+    async fn note_failure(&self, call: &Call, caller: &Caller, path: &str, failure: &Failure) {
         if !call.changes && failure.kind != ErrorKind::Forbidden {
             return;
         }
-        let noted = self.control.audit_failure(caller, call.action, "", failure.kind, &failure.message).await;
+        let noted =
+            self.control.audit_failure(caller, call.action, path, failure.kind, &failure.message).await;
         if let Err(error) = noted {
             tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
         }

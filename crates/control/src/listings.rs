@@ -56,30 +56,17 @@ pub struct TaskProgress {
 }
 
 impl Control {
-    /// One page of tasks, and how many there are in all.
+    /// One page of tasks, and how many there are in all. `action` is that of the list that is asked for.
     pub async fn list_tasks(
         &self,
         caller: &Caller,
+        action: Action,
         filter: &TaskFilter,
         page: Page,
     ) -> Result<(i64, Vec<TaskEntry>), Error> {
-        caller.check_any(Action::ListTasks)?;
+        caller.check_any(action)?;
         let mut connection = self.store.acquire().await?;
         let (count, tasks) = task::list(&mut connection, caller.project_id(), filter, page).await?;
-        Ok((count, entries(&mut connection, tasks).await?))
-    }
-
-    /// One page of the tasks that were given a pool, and how many there are in all.
-    pub async fn list_pool_tasks(
-        &self,
-        caller: &Caller,
-        filter: TaskFilter,
-        page: Page,
-    ) -> Result<(i64, Vec<TaskEntry>), Error> {
-        caller.check_any(Action::ListPoolTasks)?;
-        let filter = TaskFilter { has_pool: Some(true), ..filter };
-        let mut connection = self.store.acquire().await?;
-        let (count, tasks) = task::list(&mut connection, caller.project_id(), &filter, page).await?;
         Ok((count, entries(&mut connection, tasks).await?))
     }
 

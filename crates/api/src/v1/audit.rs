@@ -30,7 +30,7 @@ pub(crate) struct AuditEntry {
     /// `token:ID` or `key:ACCESS_KEY`.
     credential: String,
     action: String,
-    /// What it was done to; empty when it was refused before that was known.
+    /// What it was done to, or the path of a call that was refused.
     resource: String,
     #[schema(value_type = AuditResult)]
     result: String,

@@ -3,7 +3,7 @@
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control, Selection, TaskEntry, TaskFilter};
-use domain::page::POOL_TASKS;
+use domain::{access::Action, page::POOL_TASKS};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -149,7 +149,7 @@ pub(crate) async fn list(
         from,
         until,
     };
-    let (total_count, entries) = control.list_pool_tasks(&caller, filter, page).await?;
+    let (total_count, entries) = control.list_tasks(&caller, Action::ListPoolTasks, &filter, page).await?;
     let script_execution_tasks = entries.into_iter().map(PoolTask::from).collect();
     Ok(Json(PoolTasks { total_count, script_execution_tasks }))
 }

@@ -2,7 +2,7 @@
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control, PinnedScript, Selection, TaskEntry, TaskFilter};
-use domain::{page::SCRIPT_LISTS, task::TaskStatus};
+use domain::{access::Action, page::SCRIPT_LISTS, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -211,6 +211,6 @@ pub(crate) async fn list(
     let Some(filter) = query.filter()? else {
         return Ok(Json(Tasks { count: 0, script_tasks: Vec::new() }));
     };
-    let (count, entries) = control.list_tasks(&caller, &filter, page).await?;
+    let (count, entries) = control.list_tasks(&caller, Action::ListTasks, &filter, page).await?;
     Ok(Json(Tasks { count, script_tasks: entries.into_iter().map(Task::from).collect() }))
 }

@@ -260,8 +260,8 @@ async fn the_audit_says_who_did_what_and_cannot_be_changed() {
     assert_eq!(
         brief,
         [
-            ("graywave:audit:list", "REFUSED", ""),
-            ("workspace:scripts:create", "REFUSED", ""),
+            ("graywave:audit:list", "REFUSED", "/v1/projects/project-1/audit"),
+            ("workspace:scripts:create", "REFUSED", path),
             ("workspace:scripts:create", "DONE", resource.as_str()),
         ]
     );

@@ -5,7 +5,7 @@ use std::{
     fs::OpenOptions,
     io::{ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -74,6 +74,39 @@ pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
             Ok(key)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// What a shell needs for the commands that work on the database: `graywave projects` and the like. There while the
+/// cluster runs.
+#[derive(Debug)]
+pub(crate) struct EnvironmentFile(PathBuf);
+
+impl EnvironmentFile {
+    pub(crate) fn write(path: PathBuf, database_url: &str, master_key_file: &Path) -> anyhow::Result<Self> {
+        let text = format!(
+            "export DATABASE_URL={database_url}\nexport GRAYWAVE__ACCESS__MASTER_KEY_FILE={}\n",
+            master_key_file.display()
+        );
+        let file = Self(path);
+        // One of a run that was killed.
+        file.remove();
+        write_private(&file.0, text.as_bytes())?;
+        Ok(file)
+    }
+
+    fn remove(&self) {
+        if let Err(error) = std::fs::remove_file(&self.0)
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %self.0.display(), "cannot be removed");
+        }
+    }
+}
+
+impl Drop for EnvironmentFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use clap::Args;
+use control::Control;
 use domain::{
     ids::ProjectId,
     page::{DESKTOP_LIST, Page},
@@ -37,7 +38,8 @@ const DRAIN_MS: u64 = 1_000;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 When everything serves, one line of JSON is printed on standard output: addresses, project and token. \
-Ctrl-C stops all of it; the next start on the same directory finds everything again.")]
+Ctrl-C stops all of it; the next start on the same directory finds everything again. \
+While it runs, `. DIR/env` in a shell makes `graywave projects`, `tokens` and the like work on it.")]
 pub(crate) struct DevArguments {
     /// Directory that holds the database, the credentials and the desktops' journals
     #[arg(long, default_value = "graywave-data", value_name = "DIR")]
@@ -74,6 +76,13 @@ struct Listeners {
     agents: TcpListener,
 }
 
+/// What is kept from one run to the next, and where its database is.
+struct Home {
+    data_dir: PathBuf,
+    credentials: credentials::Credentials,
+    database_url: String,
+}
+
 /// Runs until `stop`.
 pub(crate) async fn run(
     arguments: DevArguments,
@@ -89,12 +98,8 @@ pub(crate) async fn run(
     };
     let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
     let cluster = start_postgres(data_dir.join("postgres")).await?;
-    let store = Store::connect(&PoolOptions {
-        max_connections: settings.database.max_connections,
-        ..PoolOptions::new(cluster.url("postgres"))
-    })?;
-    let outcome = serve(&arguments, settings, listeners, &data_dir, &credentials, &store, &stop).await;
-    store.close().await;
+    let home = Home { data_dir, credentials, database_url: cluster.url("postgres") };
+    let outcome = over_database(&arguments, settings, listeners, &home, &stop).await;
     let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
     outcome?;
     stopped.context("the private Postgres did not stop")
@@ -118,30 +123,53 @@ async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {
     Ok(tokio::task::spawn_blocking(move || Cluster::start(&options)).await??)
 }
 
+async fn over_database(
+    arguments: &DevArguments,
+    settings: &Settings,
+    listeners: Listeners,
+    home: &Home,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let store = Store::connect(&PoolOptions {
+        max_connections: settings.database.max_connections,
+        ..PoolOptions::new(&home.database_url)
+    })?;
+    let outcome = async {
+        roles::migrate_store(&store).await?;
+        let master_key_file = home.data_dir.join("master.key");
+        let mut settings = settings.clone();
+        settings.access.master_keys.push(credentials::load_or_make_master_key(&master_key_file)?);
+        let control = roles::control(&settings, store.clone())?;
+        home.credentials.import(&control).await?;
+        let _environment = credentials::EnvironmentFile::write(
+            home.data_dir.join("env"),
+            &home.database_url,
+            &master_key_file,
+        )?;
+        serve(arguments, &settings, listeners, home, &store, &control, stop).await
+    }
+    .await;
+    store.close().await;
+    outcome
+}
+
 async fn serve(
     arguments: &DevArguments,
     settings: &Settings,
     listeners: Listeners,
-    data_dir: &Path,
-    credentials: &credentials::Credentials,
+    home: &Home,
     store: &Store,
+    control: &Control,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    roles::migrate_store(store).await?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
-    let mut settings = settings.clone();
-    let master_key = credentials::load_or_make_master_key(&data_dir.join("master.key"))?;
-    settings.access.master_keys.push(master_key);
-    let settings = &settings;
-    let control = roles::control(settings, store.clone())?;
-    credentials.import(&control).await?;
     let ready = Ready {
         event: "ready",
         http: format!("http://{}", listeners.http.local_addr()?),
         grpc: listeners.grpc.local_addr()?.to_string(),
         agents: listeners.agents.local_addr()?.to_string(),
-        credentials,
+        credentials: &home.credentials,
     };
 
     let mut worker_settings = settings.worker.clone();
@@ -160,7 +188,7 @@ async fn serve(
     let mut agents = JoinSet::new();
     let stop_agents = CancellationToken::new();
     for number in 1..=arguments.desktops {
-        let config = agent_config(data_dir, &credentials.project_id, &worker_url, number);
+        let config = agent_config(&home.data_dir, &home.credentials.project_id, &worker_url, number);
         agents.spawn(agent::run(config, stop_agents.clone()));
     }
 

@@ -137,3 +137,26 @@ fn without_a_master_key_no_secret_is_stored() {
     fs::write(commands.key_file(), "short").unwrap();
     assert!(commands.refused("keys list --project acme").contains("64 hex digits"));
 }
+
+#[test]
+fn the_commands_work_on_a_dev_cluster() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    let mut dev = crate::harness::Dev::start(&data, 1, &[]);
+    let project = dev.ready["project_id"].as_str().unwrap().to_owned();
+    let script = format!(
+        ". {data}/env && {graywave} principals put eve --project {project} --policy reader \
+         && {graywave} tokens create --project {project} --principal eve \
+         && {graywave} keys create --project {project} --principal eve",
+        data = data.display(),
+        graywave = env!("CARGO_BIN_EXE_graywave"),
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let made: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    let api = Api::new(dev.ready["http"].as_str().unwrap(), &project, made["token"].as_str().unwrap());
+    assert_eq!(api.try_get("/scripts").unwrap().0, 200);
+    assert!(dev.process.stop().success());
+    assert!(!data.join("env").exists());
+}
