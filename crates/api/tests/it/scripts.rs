@@ -63,7 +63,7 @@ async fn what_is_wrong_is_named() {
         (json!({"name": "s", "type": "PERL", "content": "1"}), "POWERSHELL, BAT, SHELL"),
         (json!({"name": 7, "type": "SHELL", "content": "1"}), "name: invalid type"),
         (json!({"name": "s", "type": "SHELL", "content": "x".repeat(100_001)}), "at most 100000"),
-        (json!([]), "invalid length"),
+        (json!([]), "the body is a list"),
     ] {
         let (status, message) = harness.refusal(Method::POST, "/scripts", Some(&body)).await;
         assert_eq!(status, 400);
