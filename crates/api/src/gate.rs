@@ -3,11 +3,11 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{
         HeaderMap, Method,
-        header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT},
+        header::{AUTHORIZATION, USER_AGENT},
         request::Parts,
     },
     middleware::Next,
@@ -98,7 +98,7 @@ impl Gate {
     async fn enter(&self, call: &Call, parts: &Parts, body: Body) -> Result<Entered, ApiError> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
             let identity = self.control.authenticate_token(token.as_bytes()).await?;
-            let body = self.read(call, parts, body).await?;
+            let body = self.read(call, body).await?;
             return Ok(Entered { caller: caller(identity, parts), body, signed: None });
         }
         let unsigned = || {
@@ -109,7 +109,7 @@ impl Gate {
             parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
         let authorization = Authorization::parse(header)?;
         // The signature covers the body.
-        let body = self.read(call, parts, body).await?;
+        let body = self.read(call, body).await?;
         let headers = plain_headers(&parts.headers);
         let signed = SignedRequest {
             method: parts.method.as_str(),
@@ -123,12 +123,13 @@ impl Gate {
         Ok(Entered { caller: caller(identity, parts), body, signed: Some((authorization, now)) })
     }
 
-    async fn read(&self, call: &Call, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+    async fn read(&self, call: &Call, body: Body) -> Result<Bytes, ApiError> {
         let limit = if call.is_large { self.max_execution_body_bytes } else { limits::MAX_BODY_BYTES };
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let most = match declared {
-            Some(length) if length > limit => return Err(ApiError::body_too_large(limit)),
-            Some(length) => length,
+        // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
+        // as much as it may have.
+        let most = match body.size_hint().upper() {
+            Some(length) if length > limit as u64 => return Err(ApiError::body_too_large(limit)),
+            Some(length) => usize::try_from(length).unwrap_or(limit),
             None => limit,
         };
         let room = self.bodies.take(most)?;

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Principals that are remembered before those that have been quiet are forgotten.
 const REMEMBERED: usize = 10_000;
 /// The unit in which bodies are counted.
-const UNIT_BYTES: usize = 1 << 20;
+const UNIT_BYTES: usize = 4 << 10;
 
 /// A bucket for each principal.
 #[derive(Debug)]

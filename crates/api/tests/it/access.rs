@@ -214,7 +214,7 @@ async fn secrets_are_not_in_the_database() {
     let key = harness.key("alice").await;
     let mut connection = harness.database.connection().await.unwrap();
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT t::text FROM token t UNION ALL SELECT k::text || convert_from(k.sealed_secret, 'LATIN1') FROM access_key k",
+        "SELECT t::text FROM token t UNION ALL SELECT k::text || encode(k.sealed_secret, 'escape') FROM access_key k",
     )
     .fetch_all(&mut connection)
     .await

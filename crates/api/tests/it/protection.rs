@@ -82,14 +82,41 @@ async fn a_large_body_is_refused_before_it_is_read_and_its_limit_can_be_set() {
         let large = harness.post(path, &padded(4_000)).await;
         assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
     }
-    let declared = Request::builder()
-        .method(Method::POST)
-        .uri("/v2/project-1/scripts")
-        .header("X-Auth-Token", TOKEN)
-        .header("Content-Length", "99999999")
-        .body(Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>()))
-        .unwrap();
-    assert_eq!(harness.send(declared).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn only_bodies_count_against_the_budget_of_bodies() {
+    let harness = Harness::with(|options| api::Options {
+        max_execution_body_bytes: 1,
+        body_budget_bytes: 2 << 20,
+        ..options
+    })
+    .await;
+    let in_pieces = || {
+        Request::builder()
+            .method(Method::POST)
+            .uri("/v2/project-1/scripts")
+            .header("X-Auth-Token", TOKEN)
+            .body(Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>()))
+            .unwrap()
+    };
+    // It says nothing of its length, so it takes all that a script may have, and never ends.
+    let mut endless = tokio::spawn(harness.router.clone().oneshot(in_pieces()));
+    let script = json!({"name": "s", "type": "SHELL", "content": "true"});
+    let refused = loop {
+        let answer = harness.post("/scripts", &script).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(1), &mut endless).await.is_err());
+    };
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let looks =
+        futures::future::join_all((0..100).map(|_| harness.call(Method::GET, "/scripts", None))).await;
+    assert!(looks.iter().all(|answer| answer.status == StatusCode::OK));
+    endless.abort();
+    assert!(endless.await.is_err());
+    assert_eq!(harness.post("/scripts", &script).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
