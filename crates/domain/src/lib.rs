@@ -14,13 +14,16 @@ pub mod limits;
 pub mod outcome;
 pub mod page;
 pub mod plan;
+pub mod policy;
 pub mod record;
 pub mod retry;
+pub mod rollout;
 pub mod script;
 pub mod signature;
 pub mod submission;
 pub mod tally;
 pub mod task;
+pub mod threshold;
 pub mod wave;
 mod words;
 

@@ -21,6 +21,12 @@ pub const MAX_EXECUTION_TIMEOUT_MINUTES: i64 = 600;
 pub const MAX_GROUP_GRAY: i64 = 1_000;
 /// `execution_timeout` of the calls by tag and pool when it is left out, minutes.
 pub const GROUP_TIMEOUT_MINUTES: i64 = 1;
+/// Waves of one task.
+pub const MAX_WAVES: usize = 100;
+/// Exit codes that one task weighs.
+pub const MAX_EXIT_CODES: usize = 100;
+/// `delivery_timeout_seconds`: thirty days.
+pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 /// Bytes of a policy's document (the published limit is 6,144 characters without blanks; this one is for all of it).
 pub const MAX_POLICY_BYTES: usize = 16 << 10;
 /// Policies bound to one principal.

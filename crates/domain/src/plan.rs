@@ -7,7 +7,41 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, desktop::Stratum, ids::DesktopId};
+use crate::{
+    Error,
+    desktop::Stratum,
+    ids::DesktopId,
+    rollout::{self, WaveSpec},
+    threshold::Threshold,
+    words::words,
+};
+
+/// What a sample may be stratified over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StratumKey {
+    /// Operating system.
+    Os,
+    /// Pool.
+    Pool,
+    /// Availability zone.
+    Zone,
+}
+
+impl StratumKey {
+    /// Every key.
+    pub const ALL: [Self; 3] = [Self::Os, Self::Pool, Self::Zone];
+
+    /// The word in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Os => "os",
+            Self::Pool => "pool",
+            Self::Zone => "zone",
+        }
+    }
+}
+
+words!(StratumKey, "key");
 
 /// What was asked for about the gray wave, checked by [`crate::submission`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +64,7 @@ pub struct Candidate {
 }
 
 /// A wave of the plan: a run of ordinals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedWave {
     /// From 1.
     pub wave: u16,
@@ -39,7 +73,7 @@ pub struct PlannedWave {
     /// Number of its targets, at least 1.
     pub size: u32,
     /// Failures at which it halts the rollout.
-    pub fail_threshold: Option<u32>,
+    pub fail_threshold: Option<Threshold>,
 }
 
 /// Why a desktop is in the gray wave.
@@ -96,28 +130,71 @@ pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Resul
         )));
     }
     let chosen = choose_gray(&candidates, gray, seed)?;
-    let picks =
-        (0..).zip(&chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
-    let mut is_chosen = vec![false; candidates.len()];
-    for (position, _) in &chosen {
-        is_chosen[*position] = true;
-    }
-    let mut order: Vec<DesktopId> =
-        chosen.iter().map(|(position, _)| candidates[*position].desktop_id.clone()).collect();
-    let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
-    order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
-
+    let (order, picks) = in_order(candidates, &chosen);
     let mut waves = vec![PlannedWave {
         wave: 1,
         first_ordinal: 0,
         size: gray.count,
-        fail_threshold: Some(gray.fail_threshold),
+        fail_threshold: Some(Threshold::Count(gray.fail_threshold)),
     }];
     if gray.count < total {
         let size = total - gray.count;
         waves.push(PlannedWave { wave: 2, first_ordinal: gray.count, size, fail_threshold: None });
     }
     Ok(seal(order, waves, picks, true, seed))
+}
+
+/// Plans the waves that are asked for. The first one, if others follow, is a sample; the others keep the order of the
+/// candidates, which are distinct.
+pub fn plan_waves(
+    candidates: Vec<Candidate>,
+    waves: &[WaveSpec],
+    by: &[StratumKey],
+    seed: u64,
+) -> Result<Plan, Error> {
+    let total = u32::try_from(candidates.len()).map_err(|_| Error::invalid("too many desktops"))?;
+    let sizes = rollout::sizes(waves, total)?;
+    let canaries = if sizes.len() > 1 { sizes[0].0 } else { 0 };
+    let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
+    let none_taken = vec![false; candidates.len()];
+    let chosen = sample(&strata, &none_taken, canaries as usize, seed);
+    let mut planned = Vec::with_capacity(sizes.len());
+    let mut first_ordinal = 0;
+    for (wave, (size, fail_threshold)) in (1..).zip(sizes) {
+        planned.push(PlannedWave { wave, first_ordinal, size, fail_threshold });
+        first_ordinal += size;
+    }
+    let gray = planned.len() > 1;
+    let (order, picks) = in_order(candidates, &chosen);
+    Ok(seal(order, planned, picks, gray, seed))
+}
+
+/// A candidate of which only these traits are told apart.
+fn reduced(candidate: &Candidate, by: &[StratumKey]) -> Candidate {
+    let kept = |key, text: &str| if by.contains(&key) { text.to_owned() } else { String::new() };
+    Candidate {
+        desktop_id: candidate.desktop_id.clone(),
+        stratum: Stratum {
+            os_type: kept(StratumKey::Os, &candidate.stratum.os_type),
+            pool_id: kept(StratumKey::Pool, &candidate.stratum.pool_id),
+            availability_zone: kept(StratumKey::Zone, &candidate.stratum.availability_zone),
+        },
+    }
+}
+
+/// The chosen first, the rest behind them in its order; with the reason for each of the chosen.
+fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<DesktopId>, Vec<Pick>) {
+    let picks =
+        (0..).zip(chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
+    let mut is_chosen = vec![false; candidates.len()];
+    for (position, _) in chosen {
+        is_chosen[*position] = true;
+    }
+    let mut order: Vec<DesktopId> =
+        chosen.iter().map(|(position, _)| candidates[*position].desktop_id.clone()).collect();
+    let rest = candidates.into_iter().zip(is_chosen).filter(|(_, chosen)| !chosen);
+    order.extend(rest.map(|(candidate, _)| candidate.desktop_id));
+    (order, picks)
 }
 
 /// Positions of the gray wave's members among the candidates, in order, each with its reason.
@@ -212,7 +289,14 @@ fn seal(order: Vec<DesktopId>, waves: Vec<PlannedWave>, picks: Vec<Pick>, gray: 
         hasher.update(wave.first_ordinal.to_be_bytes());
         hasher.update(wave.size.to_be_bytes());
         // 0 is no legal threshold, so it can stand for none.
-        hasher.update(wave.fail_threshold.unwrap_or(0).to_be_bytes());
+        let (kind, number, min_results) = match wave.fail_threshold {
+            None => (0, 0, 0),
+            Some(Threshold::Count(count)) => (1, count, 0),
+            Some(Threshold::Percent { hundredths, min_results }) => (2, hundredths, min_results),
+        };
+        for part in [kind, number, min_results] {
+            hasher.update(u32::to_be_bytes(part));
+        }
     }
     for desktop_id in &order {
         hasher.update(desktop_id.as_str());

@@ -8,8 +8,9 @@ use crate::{
     Error, ErrorKind,
     ids::{DesktopId, ScriptId, TaskId},
     limits,
-    plan::Gray,
+    plan::{self, Candidate, Gray, Plan},
     record::RecordId,
+    rollout::{self, Rollout, RolloutRequest},
     script::{ScriptType, check_content},
 };
 
@@ -29,7 +30,7 @@ pub const GROUP_FIELDS: FieldNames =
     FieldNames { desktops: "desktop_ids", gray_ids: "gray_desktop_ids", command: "command_content" };
 
 /// The body of an execution request as it came, every field optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExecutionRequest {
     /// `DESKTOP` is the only type there is.
     pub resource_type: Option<String>,
@@ -49,6 +50,8 @@ pub struct ExecutionRequest {
     pub gray_fail_threshold: Option<i64>,
     /// Minutes.
     pub execution_timeout: Option<i64>,
+    /// Everything that the fields above cannot say.
+    pub rollout: Option<RolloutRequest>,
 }
 
 /// What runs on each target.
@@ -76,6 +79,22 @@ pub struct Submission {
     pub gray: Option<Gray>,
     /// How long one script may run; `None` leaves it to the configured default.
     pub execution_timeout: Option<TimeDelta>,
+    /// The rest.
+    pub rollout: Rollout,
+}
+
+impl Submission {
+    /// Decides who belongs to which wave, and whether the policy can be kept to with these waves.
+    pub fn plan(&self, candidates: Vec<Candidate>, seed: u64) -> Result<Plan, Error> {
+        let seed = self.rollout.seed.unwrap_or(seed);
+        let plan = match &self.rollout.waves {
+            Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.by, seed)?,
+            None => plan::plan(candidates, self.gray.as_ref(), seed)?,
+        };
+        let thresholds: Vec<_> = plan.waves.iter().map(|wave| wave.fail_threshold).collect();
+        rollout::check_strict(&self.rollout.policy, &thresholds)?;
+        Ok(plan)
+    }
 }
 
 impl ExecutionRequest {
@@ -104,7 +123,20 @@ impl ExecutionRequest {
         if let Some(gray) = &gray {
             check_gray_fits(gray, &desktop_ids, names)?;
         }
-        Ok(Submission { desktop_ids, work, gray, execution_timeout: check_timeout(self.execution_timeout)? })
+        let rollout = self.rollout.unwrap_or_default().check()?;
+        if rollout.waves.is_some() && gray.is_some() {
+            return Err(Error::invalid(format!(
+                "rollout.waves excludes gray_count, {} and gray_fail_threshold: they say the same",
+                names.gray_ids
+            )));
+        }
+        Ok(Submission {
+            desktop_ids,
+            work,
+            gray,
+            execution_timeout: check_timeout(self.execution_timeout)?,
+            rollout,
+        })
     }
 }
 
@@ -241,7 +273,7 @@ where
 }
 
 /// The body of a call that chooses desktops by tag or pool, as it came, every field optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupRequest {
     /// Of a pool: only these of its desktops.
     pub desktop_ids: Option<Vec<String>>,
@@ -259,6 +291,8 @@ pub struct GroupRequest {
     pub gray_fail_threshold: Option<i64>,
     /// Minutes, 1 to 600; 1 when it is left out.
     pub execution_timeout: Option<i64>,
+    /// Everything that the fields above cannot say.
+    pub rollout: Option<RolloutRequest>,
 }
 
 impl GroupRequest {
@@ -291,6 +325,7 @@ impl GroupRequest {
             gray_resource_ids: self.gray_desktop_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: Some(self.execution_timeout.unwrap_or(limits::GROUP_TIMEOUT_MINUTES)),
+            rollout: self.rollout,
         })
     }
 }

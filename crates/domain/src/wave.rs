@@ -1,10 +1,11 @@
 //! The life of a wave, and what follows from its results.
 
 use crate::{
-    gate::{self, GateInput, Verdict},
+    gate::{self, GateInput, Results, Verdict},
     limits,
     tally::Tally,
     task::TaskStatus,
+    threshold::Threshold,
     words::words,
 };
 
@@ -57,10 +58,29 @@ pub struct WaveState {
     pub admitted: u32,
     /// Its targets by outcome.
     pub tally: Tally,
+    /// Those that count as failures by the task's policy.
+    pub failed: u32,
+    /// Those that halt the rollout at once.
+    pub halting: u32,
     /// Failures at which it halts the rollout.
-    pub fail_threshold: Option<u32>,
+    pub fail_threshold: Option<Threshold>,
     /// Whether no wave follows.
     pub is_last: bool,
+    /// The waves before it, which are over.
+    pub earlier: Results,
+    /// What the task says for all of its waves.
+    pub terms: WaveTerms,
+}
+
+/// What a task says for all of its waves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaveTerms {
+    /// Failures of all waves together at which the rollout halts.
+    pub task_threshold: Option<Threshold>,
+    /// Targets are admitted only while failures and targets in flight together stay under the thresholds.
+    pub strict: bool,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<u32>,
 }
 
 impl WaveState {
@@ -69,12 +89,36 @@ impl WaveState {
         self.admitted.saturating_sub(self.tally.finished())
     }
 
-    /// How many more targets may be admitted in one cut now.
+    /// Its results, as thresholds see them.
+    pub fn results(&self) -> Results {
+        Results { finished: self.tally.finished(), failed: self.failed }
+    }
+
+    /// How many more targets may be admitted in one cut now. In strict mode no more than would, if all of them failed,
+    /// just reach a threshold: so no more than that can ever fail.
     pub fn admission(&self) -> u32 {
-        match self.status {
-            WaveStatus::Open => (self.size - self.admitted).min(limits::MAX_TARGETS_PER_CUT),
-            WaveStatus::Pending | WaveStatus::Closed | WaveStatus::Halted | WaveStatus::Stopped => 0,
+        if self.status != WaveStatus::Open {
+            return 0;
         }
+        let mut room = (self.size - self.admitted).min(limits::MAX_TARGETS_PER_CUT);
+        if let Some(most) = self.terms.max_concurrency {
+            room = room.min(most.saturating_sub(self.in_flight()));
+        }
+        if self.terms.strict {
+            let at_risk = self.failed + self.in_flight();
+            if let Some(count) = self.fail_threshold.and_then(Threshold::count) {
+                room = room.min(count.saturating_sub(at_risk));
+            }
+            if let Some(count) = self.terms.task_threshold.and_then(Threshold::count) {
+                room = room.min(count.saturating_sub(self.earlier.failed + at_risk));
+            }
+        }
+        room
+    }
+
+    /// Whether a result may make room for another target.
+    pub const fn admits_by_results(&self) -> bool {
+        self.terms.strict || self.terms.max_concurrency.is_some()
     }
 }
 
@@ -100,7 +144,14 @@ pub fn next_step(wave: &WaveState) -> Step {
         WaveStatus::Stopped if wave.in_flight() == 0 => Step::FinishCutShort(TaskStatus::Stopped),
         WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Pending | WaveStatus::Closed => Step::Hold,
         WaveStatus::Open => {
-            let input = GateInput { size: wave.size, tally: wave.tally, fail_threshold: wave.fail_threshold };
+            let input = GateInput {
+                size: wave.size,
+                results: wave.results(),
+                halting: wave.halting,
+                fail_threshold: wave.fail_threshold,
+                earlier: wave.earlier,
+                task_threshold: wave.terms.task_threshold,
+            };
             match gate::decide(&input) {
                 Verdict::Halt(reason) => Step::Halt(reason),
                 Verdict::Hold => Step::Hold,
@@ -125,8 +176,12 @@ mod tests {
             size: 4,
             admitted,
             tally,
-            fail_threshold: Some(2),
+            failed,
+            halting: 0,
+            fail_threshold: Some(Threshold::Count(2)),
             is_last: false,
+            earlier: Results::default(),
+            terms: WaveTerms::default(),
         }
     }
 
@@ -161,5 +216,29 @@ mod tests {
         }
         assert_eq!(open(0, 0, 1).admission(), 3);
         assert_eq!(WaveState { size: 1_000_000, ..open(0, 0, 0) }.admission(), limits::MAX_TARGETS_PER_CUT);
+    }
+
+    #[test]
+    fn room_is_bounded_by_concurrency_and_in_strict_mode_by_what_may_still_fail() {
+        let with = |terms: WaveTerms| WaveState {
+            size: 100,
+            fail_threshold: Some(Threshold::Count(5)),
+            terms,
+            ..open(3, 1, 6)
+        };
+        assert_eq!(with(WaveTerms::default()).admission(), 94);
+        let concurrency = |most| with(WaveTerms { max_concurrency: Some(most), ..WaveTerms::default() });
+        assert_eq!(
+            [concurrency(1).admission(), concurrency(2).admission(), concurrency(7).admission()],
+            [0, 0, 5]
+        );
+        // One failed and two in flight: two more may fail before five are reached.
+        let strict = with(WaveTerms { strict: true, ..WaveTerms::default() });
+        assert_eq!(strict.admission(), 2);
+        let task =
+            WaveTerms { strict: true, task_threshold: Some(Threshold::Count(6)), ..WaveTerms::default() };
+        let earlier = Results { finished: 50, failed: 2 };
+        assert_eq!(WaveState { earlier, ..with(task) }.admission(), 1);
+        assert!(strict.admits_by_results() && !with(WaveTerms::default()).admits_by_results());
     }
 }

@@ -143,3 +143,43 @@ proptest! {
         }
     }
 }
+
+fn specs(sizes: &[u32]) -> Vec<WaveSpec> {
+    use crate::rollout::WaveSize;
+    let mut specs: Vec<WaveSpec> = sizes
+        .iter()
+        .map(|&count| WaveSpec { size: WaveSize::Count(count), fail_threshold: Some(Threshold::Count(1)) })
+        .collect();
+    specs.push(WaveSpec { size: WaveSize::Rest, fail_threshold: None });
+    specs
+}
+
+#[test]
+fn the_first_of_several_waves_is_a_sample_and_the_others_keep_the_order() {
+    let fleet: Vec<Candidate> =
+        (0..40).map(|number| candidate(number, if number < 38 { "big" } else { "small" })).collect();
+    let all = StratumKey::ALL;
+    let plan = plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap();
+    let sizes: Vec<u32> = plan.waves.iter().map(|wave| wave.size).collect();
+    assert_eq!((sizes, plan.gray), (vec![4, 10, 26], true));
+    let canaries = wave_of(&plan, 1);
+    assert!(
+        canaries.iter().any(|id| *id == self::id(38) || *id == self::id(39)),
+        "the small pool has its canary"
+    );
+    assert_eq!(plan.picks.len(), 4);
+    let rest: Vec<DesktopId> = (0..40).map(id).filter(|id| !canaries.contains(id)).collect();
+    assert_eq!(plan.order[4..], rest[..]);
+    assert_eq!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap(), plan, "a seed is a plan");
+    assert_ne!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 8).unwrap().order, plan.order);
+    // Not told apart by pool, the small one has no canary of its own.
+    let blind = plan_waves(fleet, &specs(&[4, 10]), &[StratumKey::Os], 7).unwrap();
+    assert!(blind.picks[0].reason.contains("pool \"\""), "{}", blind.picks[0].reason);
+}
+
+#[test]
+fn one_wave_is_no_gray_wave_whatever_it_is_called() {
+    let plan = plan_waves(fleet(3), &specs(&[]), &StratumKey::ALL, 7).unwrap();
+    assert_eq!((plan.gray, plan.waves.len(), plan.picks.len()), (false, 1, 0));
+    assert_eq!(plan.order, [id(0), id(1), id(2)]);
+}

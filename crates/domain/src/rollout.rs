@@ -1,0 +1,386 @@
+//! The object `rollout` of an execution request, checked: everything that the published fields cannot say.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::{
+    Error, limits,
+    outcome::Outcome,
+    plan::StratumKey,
+    policy::{GatePolicy, OnHalt, Weight},
+    threshold::{Threshold, hundredths},
+};
+
+/// A threshold as it came.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ThresholdRequest {
+    /// So many targets.
+    pub count: Option<i64>,
+    /// A share of the results so far.
+    pub percent: Option<f64>,
+    /// Results that a share waits for.
+    pub min_results: Option<i64>,
+}
+
+impl ThresholdRequest {
+    fn check(self, field: &str) -> Result<Threshold, Error> {
+        Threshold::new(field, self.count, self.percent, self.min_results)
+    }
+}
+
+/// A wave as it came: exactly one of `count`, `percent` and `rest`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WaveRequest {
+    /// So many targets.
+    pub count: Option<i64>,
+    /// A share of all targets, rounded up.
+    pub percent: Option<f64>,
+    /// All that are left.
+    pub rest: Option<bool>,
+    /// Failures at which it halts the rollout.
+    pub fail_threshold: Option<ThresholdRequest>,
+}
+
+/// How the canaries are drawn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CanaryRequest {
+    /// What the sample is stratified over: os, pool, zone.
+    pub by: Option<Vec<String>>,
+    /// What it is drawn with.
+    pub seed: Option<u64>,
+}
+
+/// The object as it came, every key optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RolloutRequest {
+    /// Sizes, in order.
+    pub waves: Option<Vec<WaveRequest>>,
+    /// Over all waves.
+    pub fail_threshold: Option<ThresholdRequest>,
+    /// Admit only while failures and targets in flight stay under the threshold.
+    pub strict: Option<bool>,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<i64>,
+    /// drain or kill.
+    pub on_halt: Option<String>,
+    /// How long a target waits for its desktop.
+    pub delivery_timeout_seconds: Option<i64>,
+    /// What outcomes count as: count or ignore.
+    pub outcomes: Option<BTreeMap<String, String>>,
+    /// What exit codes count as: success, count, ignore or halt.
+    pub exit_codes: Option<BTreeMap<String, String>>,
+    /// How the canaries are drawn.
+    pub canary: Option<CanaryRequest>,
+}
+
+/// The size of a wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaveSize {
+    /// So many targets.
+    Count(u32),
+    /// Hundredths of a percent of all targets, rounded up.
+    Share(u32),
+    /// All that are left.
+    Rest,
+}
+
+/// A wave that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaveSpec {
+    /// How large.
+    pub size: WaveSize,
+    /// Failures at which it halts the rollout.
+    pub fail_threshold: Option<Threshold>,
+}
+
+/// What is asked for, checked by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rollout {
+    /// Waves, where they are given.
+    pub waves: Option<Vec<WaveSpec>>,
+    /// What counts, when it is too much, and what then.
+    pub policy: GatePolicy,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<u32>,
+    /// How long a target waits for its desktop, where it is given.
+    pub delivery_timeout: Option<TimeDelta>,
+    /// What the sample of the canaries is stratified over.
+    pub by: Vec<StratumKey>,
+    /// What it is drawn with, where it is given.
+    pub seed: Option<u64>,
+}
+
+impl RolloutRequest {
+    /// Checks the object by itself.
+    pub fn check(self) -> Result<Rollout, Error> {
+        let fail_threshold = self.fail_threshold.map(|it| it.check("rollout.fail_threshold")).transpose()?;
+        let waves = self.waves.map(check_waves).transpose()?;
+        let canary = self.canary.unwrap_or_default();
+        let (exit_codes, success_exit_codes) = check_exit_codes(self.exit_codes.unwrap_or_default())?;
+        let policy = GatePolicy {
+            fail_threshold,
+            strict: self.strict.unwrap_or(false),
+            on_halt: self.on_halt.as_deref().map_or(Ok(OnHalt::Drain), |word| {
+                word.parse().map_err(|error: Error| inside("rollout.on_halt", &error))
+            })?,
+            outcomes: check_outcomes(self.outcomes.unwrap_or_default())?,
+            exit_codes,
+            success_exit_codes,
+        };
+        Ok(Rollout {
+            waves,
+            policy,
+            max_concurrency: self.max_concurrency.map(check_concurrency).transpose()?,
+            delivery_timeout: self.delivery_timeout_seconds.map(check_delivery).transpose()?,
+            by: canary.by.map_or(Ok(StratumKey::ALL.to_vec()), check_by)?,
+            seed: canary.seed,
+        })
+    }
+}
+
+fn inside(field: &str, error: &Error) -> Error {
+    Error::invalid(format!("{field}: {}", error.message))
+}
+
+fn check_waves(waves: Vec<WaveRequest>) -> Result<Vec<WaveSpec>, Error> {
+    if waves.is_empty() || waves.len() > limits::MAX_WAVES {
+        return Err(Error::invalid(format!(
+            "rollout.waves has {} waves: 1 to {} are allowed",
+            waves.len(),
+            limits::MAX_WAVES
+        )));
+    }
+    let last = waves.len() - 1;
+    waves
+        .into_iter()
+        .enumerate()
+        .map(|(place, wave)| {
+            let field = format!("rollout.waves[{place}]");
+            let size = match (wave.count, wave.percent, wave.rest) {
+                (Some(count), None, None) => {
+                    u32::try_from(count).ok().filter(|count| *count > 0).map(WaveSize::Count).ok_or_else(
+                        || Error::invalid(format!("{field}.count {count} is out of range: at least 1")),
+                    )?
+                }
+                (None, Some(percent), None) => {
+                    WaveSize::Share(hundredths(&format!("{field}.percent"), percent)?)
+                }
+                (None, None, Some(true)) if place == last => WaveSize::Rest,
+                (None, None, Some(true)) => {
+                    return Err(Error::invalid(format!("{field}.rest: only the last wave can be the rest")));
+                }
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "{field} needs exactly one of count, percent and \"rest\": true"
+                    )));
+                }
+            };
+            let threshold = wave.fail_threshold.map(|it| it.check(&format!("{field}.fail_threshold")));
+            Ok(WaveSpec { size, fail_threshold: threshold.transpose()? })
+        })
+        .collect()
+}
+
+fn check_outcomes(outcomes: BTreeMap<String, String>) -> Result<BTreeMap<Outcome, Weight>, Error> {
+    outcomes
+        .into_iter()
+        .map(|(outcome, weight)| {
+            let field = format!("rollout.outcomes.{}", crate::ids::shorten(&outcome));
+            let outcome: Outcome = outcome.parse().map_err(|error| inside("rollout.outcomes", &error))?;
+            match (outcome, weight.as_str()) {
+                (Outcome::Success, _) => Err(Error::invalid(format!("{field}: a success never counts"))),
+                (_, "count") => Ok((outcome, Weight::Count)),
+                (_, "ignore") => Ok((outcome, Weight::Ignore)),
+                _ => Err(Error::invalid(format!("{field} must be count or ignore"))),
+            }
+        })
+        .collect()
+}
+
+/// What exit codes weigh, and which are a success.
+fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, Weight>, Vec<i32>), Error> {
+    if codes.len() > limits::MAX_EXIT_CODES {
+        return Err(Error::invalid(format!(
+            "rollout.exit_codes names {} codes: at most {} are allowed",
+            codes.len(),
+            limits::MAX_EXIT_CODES
+        )));
+    }
+    let (mut weights, mut successes) = (BTreeMap::new(), Vec::new());
+    for (code, word) in codes {
+        let field = format!("rollout.exit_codes.{}", crate::ids::shorten(&code));
+        let code: i32 =
+            code.parse().map_err(|_| Error::invalid(format!("{field}: an exit code is a number")))?;
+        if code == 0 {
+            return Err(Error::invalid(format!("{field}: 0 is always a success")));
+        }
+        if word == "success" {
+            successes.push(code);
+        } else {
+            let weight = word
+                .parse()
+                .map_err(|_| Error::invalid(format!("{field} must be success, count, ignore or halt")))?;
+            weights.insert(code, weight);
+        }
+    }
+    Ok((weights, successes))
+}
+
+fn check_concurrency(most: i64) -> Result<u32, Error> {
+    u32::try_from(most)
+        .ok()
+        .filter(|most| (1..=limits::MAX_TARGETS_PER_TASK).contains(&(*most as usize)))
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "max_concurrency {most} is out of range: 1 to {}",
+                limits::MAX_TARGETS_PER_TASK
+            ))
+        })
+}
+
+/// `max_concurrency` of a task that runs already.
+pub fn max_concurrency(most: i64) -> Result<u32, Error> {
+    check_concurrency(most)
+}
+
+fn check_delivery(seconds: i64) -> Result<TimeDelta, Error> {
+    if (1..=limits::MAX_DELIVERY_TIMEOUT_SECONDS).contains(&seconds) {
+        return Ok(TimeDelta::seconds(seconds));
+    }
+    Err(Error::invalid(format!(
+        "rollout.delivery_timeout_seconds {seconds} is out of range: 1 to {}",
+        limits::MAX_DELIVERY_TIMEOUT_SECONDS
+    )))
+}
+
+fn check_by(words: Vec<String>) -> Result<Vec<StratumKey>, Error> {
+    let mut by = Vec::new();
+    for word in words {
+        let key: StratumKey = word.parse().map_err(|error| inside("rollout.canary.by", &error))?;
+        if !by.contains(&key) {
+            by.push(key);
+        }
+    }
+    Ok(by)
+}
+
+/// Sizes of waves over so many targets: filled in order until none is left. Waves for which nothing is left are not
+/// made; targets for which no wave is left are the client's mistake.
+pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshold>)>, Error> {
+    let mut left = total;
+    let mut sizes = Vec::new();
+    for wave in waves {
+        let wanted = match wave.size {
+            WaveSize::Count(count) => count,
+            WaveSize::Share(hundredths) => {
+                let share = (u64::from(total) * u64::from(hundredths)).div_ceil(10_000);
+                u32::try_from(share).unwrap_or(u32::MAX)
+            }
+            WaveSize::Rest => left,
+        };
+        let size = wanted.min(left);
+        if size > 0 {
+            sizes.push((size, wave.fail_threshold));
+            left -= size;
+        }
+    }
+    if left > 0 {
+        return Err(Error::invalid(format!(
+            "rollout.waves leaves {left} of {total} targets over: end with {{\"rest\": true}}"
+        )));
+    }
+    Ok(sizes)
+}
+
+/// Strict mode needs a number to keep to in every wave.
+pub fn check_strict(policy: &GatePolicy, waves: &[Option<Threshold>]) -> Result<(), Error> {
+    let has_count = |threshold: &Option<Threshold>| threshold.and_then(Threshold::count).is_some();
+    if !policy.strict || has_count(&policy.fail_threshold) || waves.iter().all(has_count) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "rollout.strict needs a fail_threshold with a count, for the task or for every wave: a percentage is not known beforehand",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(count: Option<i64>, percent: Option<f64>, rest: Option<bool>) -> WaveRequest {
+        WaveRequest { count, percent, rest, fail_threshold: None }
+    }
+
+    fn sizes_of(waves: &[WaveRequest], total: u32) -> Result<Vec<u32>, Error> {
+        let specs = check_waves(waves.to_vec())?;
+        Ok(sizes(&specs, total)?.into_iter().map(|(size, _)| size).collect())
+    }
+
+    #[test]
+    fn waves_are_filled_in_order_until_none_is_left() {
+        let five = wave(Some(5), None, None);
+        let tenth = wave(None, Some(10.0), None);
+        let rest = wave(None, None, Some(true));
+        assert_eq!(
+            sizes_of(&[five, tenth, rest], 101).unwrap(),
+            [5, 11, 85],
+            "a share is of all, rounded up"
+        );
+        assert_eq!(sizes_of(&[five, tenth, rest], 6).unwrap(), [5, 1]);
+        assert_eq!(sizes_of(&[five, rest], 3).unwrap(), [3]);
+        assert_eq!(sizes_of(&[tenth, wave(None, Some(90.0), None)], 7).unwrap(), [1, 6]);
+        let over = sizes_of(&[five, tenth], 100).unwrap_err().message;
+        assert!(over.contains("85 of 100"), "{over}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let request = RolloutRequest::default;
+        let threshold = |count| Some(ThresholdRequest { count: Some(count), ..ThresholdRequest::default() });
+        let map = |key: &str, value: &str| Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        let rest = wave(None, None, Some(true));
+        for (wrong, word) in [
+            (RolloutRequest { waves: Some(vec![]), ..request() }, "1 to 100"),
+            (RolloutRequest { waves: Some(vec![wave(Some(0), None, None)]), ..request() }, "waves[0].count"),
+            (RolloutRequest { waves: Some(vec![rest, rest]), ..request() }, "waves[0].rest"),
+            (
+                RolloutRequest { waves: Some(vec![wave(Some(1), Some(1.0), None)]), ..request() },
+                "exactly one",
+            ),
+            (RolloutRequest { waves: Some(vec![wave(None, None, Some(false))]), ..request() }, "exactly one"),
+            (RolloutRequest { fail_threshold: threshold(0), ..request() }, "rollout.fail_threshold.count"),
+            (RolloutRequest { max_concurrency: Some(0), ..request() }, "max_concurrency"),
+            (RolloutRequest { on_halt: Some("burn".into()), ..request() }, "drain, kill"),
+            (RolloutRequest { delivery_timeout_seconds: Some(0), ..request() }, "delivery_timeout_seconds"),
+            (RolloutRequest { outcomes: map("LOST", "ignore"), ..request() }, "rollout.outcomes"),
+            (RolloutRequest { outcomes: map("SUCCESS", "count"), ..request() }, "never counts"),
+            (RolloutRequest { outcomes: map("FAILED", "halt"), ..request() }, "count or ignore"),
+            (RolloutRequest { exit_codes: map("x", "ignore"), ..request() }, "is a number"),
+            (RolloutRequest { exit_codes: map("0", "ignore"), ..request() }, "always a success"),
+            (RolloutRequest { exit_codes: map("3", "fail"), ..request() }, "success, count, ignore or halt"),
+            (
+                RolloutRequest {
+                    canary: Some(CanaryRequest { by: Some(vec!["rack".into()]), seed: None }),
+                    ..request()
+                },
+                "os, pool, zone",
+            ),
+        ] {
+            let error = wrong.clone().check().unwrap_err();
+            assert!(error.message.contains(word), "{wrong:?}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn strict_needs_a_count_to_keep_to() {
+        let strict = GatePolicy { strict: true, ..GatePolicy::default() };
+        let percent = Some(Threshold::Percent { hundredths: 100, min_results: 1 });
+        assert!(check_strict(&GatePolicy::default(), &[None]).is_ok());
+        assert!(check_strict(&strict, &[Some(Threshold::Count(1)), None]).is_err());
+        assert!(check_strict(&strict, &[percent]).is_err());
+        assert!(check_strict(&strict, &[Some(Threshold::Count(1)), Some(Threshold::Count(9))]).is_ok());
+        let with_task = GatePolicy { fail_threshold: Some(Threshold::Count(3)), ..strict };
+        assert!(check_strict(&with_task, &[None, percent]).is_ok());
+    }
+}

@@ -1,0 +1,162 @@
+//! Thresholds: how many failures are too many. Reached means `>=`, everywhere.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Failures at which a rollout halts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// So many targets.
+    Count(u32),
+    /// A share of the results so far.
+    Percent {
+        /// Hundredths of a percent, 1 to 10,000.
+        hundredths: u32,
+        /// It says nothing before so many results are in.
+        min_results: u32,
+    },
+}
+
+impl Threshold {
+    /// From what a client gives: exactly one of `count` and `percent`.
+    pub fn new(
+        field: &str,
+        count: Option<i64>,
+        percent: Option<f64>,
+        min_results: Option<i64>,
+    ) -> Result<Self, Error> {
+        match (count, percent, min_results) {
+            (Some(count), None, None) => match u32::try_from(count) {
+                Ok(count) if count > 0 => Ok(Self::Count(count)),
+                _ => Err(Error::invalid(format!("{field}.count {count} is out of range: at least 1"))),
+            },
+            (None, Some(percent), min_results) => {
+                let hundredths = hundredths(&format!("{field}.percent"), percent)?;
+                let min_results = min_results.unwrap_or(1);
+                let min_results =
+                    u32::try_from(min_results).ok().filter(|number| *number > 0).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "{field}.min_results {min_results} is out of range: at least 1"
+                        ))
+                    })?;
+                Ok(Self::Percent { hundredths, min_results })
+            }
+            (Some(_), None, Some(_)) => {
+                Err(Error::invalid(format!("{field}.min_results goes with percent, not with count")))
+            }
+            _ => Err(Error::invalid(format!("{field} needs exactly one of count and percent"))),
+        }
+    }
+
+    /// Whether so many failures among so many results reach it.
+    pub const fn is_reached(self, failed: u32, finished: u32) -> bool {
+        match self {
+            Self::Count(count) => failed >= count,
+            Self::Percent { hundredths, min_results } => {
+                // Without a failure there is nothing to halt for.
+                failed > 0
+                    && finished >= min_results
+                    && failed as u64 * 10_000 >= hundredths as u64 * finished as u64
+            }
+        }
+    }
+
+    /// The number of failures that reach it, where that is known beforehand.
+    pub const fn count(self) -> Option<u32> {
+        match self {
+            Self::Count(count) => Some(count),
+            Self::Percent { .. } => None,
+        }
+    }
+}
+
+/// A percentage as a client gives it: more than 0, at most 100, with at most two decimals.
+pub(crate) fn hundredths(field: &str, percent: f64) -> Result<u32, Error> {
+    let bad = || {
+        Error::invalid(format!(
+            "{field} {percent} is out of range: more than 0, at most 100, with at most two decimals"
+        ))
+    };
+    let hundredths = percent * 100.0;
+    if !(hundredths > 0.0 && hundredths <= 10_000.0) || (hundredths - hundredths.round()).abs() > 1e-6 {
+        return Err(bad());
+    }
+    // Within 1 and 10,000.
+    format!("{:.0}", hundredths.round()).parse().map_err(|_| bad())
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent { hundredths, .. } => {
+                write!(f, "{}", hundredths / 100)?;
+                match hundredths % 100 {
+                    0 => {}
+                    decimals if decimals % 10 == 0 => write!(f, ".{}", decimals / 10)?,
+                    decimals => write!(f, ".{decimals:02}")?,
+                }
+                f.write_str("%")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reached_is_at_least_and_a_percentage_waits_for_its_results() {
+        let percent = |percent: f64, min: i64| Threshold::new("t", None, Some(percent), Some(min)).unwrap();
+        for (threshold, failed, finished, reached) in [
+            (Threshold::Count(2), 1, 100, false),
+            (Threshold::Count(2), 2, 2, true),
+            (Threshold::Count(2), 3, 3, true),
+            (percent(2.0, 50), 1, 49, false),
+            (percent(2.0, 50), 1, 50, true),
+            (percent(2.0, 50), 1, 51, false),
+            (percent(2.0, 50), 2, 51, true),
+            (percent(0.01, 1), 0, 10, false),
+            (percent(100.0, 1), 9, 10, false),
+            (percent(100.0, 1), 10, 10, true),
+            (percent(33.33, 1), 1, 3, true),
+            (percent(33.34, 1), 1, 3, false),
+        ] {
+            assert_eq!(threshold.is_reached(failed, finished), reached, "{threshold} {failed}/{finished}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for (count, percent, min) in [
+            (None, None, None),
+            (Some(1), Some(1.0), None),
+            (Some(0), None, None),
+            (Some(-1), None, None),
+            (Some(1 << 40), None, None),
+            (Some(1), None, Some(5)),
+            (None, Some(0.0), None),
+            (None, Some(100.01), None),
+            (None, Some(1.234), None),
+            (None, Some(f64::NAN), None),
+            (None, Some(5.0), Some(0)),
+        ] {
+            assert!(Threshold::new("t", count, percent, min).is_err(), "{count:?} {percent:?} {min:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_written_as_it_was_given() {
+        let percent = |percent| Threshold::new("t", None, Some(percent), None).unwrap().to_string();
+        assert_eq!(
+            [percent(2.0), percent(0.5), percent(12.25), percent(7.05)],
+            ["2%", "0.5%", "12.25%", "7.05%"]
+        );
+        assert_eq!(Threshold::Count(3).to_string(), "3");
+    }
+}
