@@ -88,8 +88,8 @@ fn wave(row: WaveRow) -> Wave {
         size: row.state.size,
         admitted: row.state.admitted,
         success: row.state.tally.get(Outcome::Success),
-        failed: row.state.tally.failed(),
-        fail_threshold: row.state.fail_threshold,
+        failed: row.state.failed,
+        fail_threshold: row.state.fail_threshold.map(|threshold| threshold.to_string()).unwrap_or_default(),
         verdict_reason: row.verdict_reason.unwrap_or_default(),
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Terms {
     pub(crate) mark: String,
     pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) timeout: Duration,
+    /// Exit codes that are a success, beside 0.
+    pub(crate) success_exit_codes: Vec<i32>,
 }
 
 /// How a script ended.
@@ -146,7 +148,7 @@ pub(crate) async fn execute(
     if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
         tracing::debug!("the script is over and its output still open");
     }
-    Ok(judge(end, all_killed, terms.timeout, output.into_text()))
+    Ok(judge(end, all_killed, terms.timeout, &terms.success_exit_codes, output.into_text()))
 }
 
 /// Kills the script's own process, or returns how it has ended by itself. It is killed before its children: else it
@@ -201,10 +203,13 @@ async fn read(pipe: &mut Receiver, output: &mut Output) {
     }
 }
 
-fn judge(end: End, all_killed: bool, timeout: Duration, output: String) -> Ended {
+fn judge(end: End, all_killed: bool, timeout: Duration, success_exit_codes: &[i32], output: String) -> Ended {
     let (outcome, exit_code, mut reason) = match end {
         End::Exited(Ok(status)) => match (status.code(), status.signal()) {
             (Some(0), _) => (ScriptOutcome::Success, Some(0), String::new()),
+            (Some(code), _) if success_exit_codes.contains(&code) => {
+                (ScriptOutcome::Success, Some(code), format!("exit code {code}, which is a success here"))
+            }
             (Some(code), _) => (ScriptOutcome::Failed, Some(code), format!("exit code {code}")),
             (None, Some(signal)) => (ScriptOutcome::Failed, None, format!("killed by signal {signal}")),
             (None, None) => (ScriptOutcome::Failed, None, format!("ended as {status}")),

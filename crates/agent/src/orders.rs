@@ -343,6 +343,7 @@ impl Shared {
                 ("GRAYWAVE_ATTEMPT", key.attempt.to_string()),
             ],
             timeout: timeout.map_or(MAX_TIMEOUT, Duration::from_millis),
+            success_exit_codes: order.success_exit_codes.clone(),
         }
     }
 }

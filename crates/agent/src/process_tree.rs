@@ -79,13 +79,15 @@ impl Hunt {
     fn round(&mut self) -> Seen {
         let mut seen = Seen::default();
         let Ok(processes) = fs::read_dir("/proc") else { return seen };
-        let ids: HashSet<Pid> = processes
+        // In the order of their numbers, as the kernel lists them: parents before the children that they would mourn aloud.
+        let listed: Vec<Pid> = processes
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
             .collect();
+        let ids: HashSet<Pid> = listed.iter().copied().collect();
         let is_first = self.before.is_empty();
         self.empty.retain(|id, _| ids.contains(id));
-        for &id in &ids {
+        for id in listed {
             match environ(id) {
                 Environ::Gone => seen.open |= !is_first && !self.before.contains(&id),
                 Environ::Foreign => {}

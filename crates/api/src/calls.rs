@@ -48,6 +48,7 @@ pub(crate) const CALLS: &[Call] = &[
     reads("GetTask", Action::GetTask),
     changes("StopTask", Action::Stop),
     changes("RetryTask", Action::Retry),
+    changes("SetConcurrency", Action::SetConcurrency),
     reads("ListTargets", Action::GetTask),
     reads("ListRecords", Action::ListRecords),
     reads("GetRecord", Action::GetRecordDetail),

@@ -83,6 +83,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::tasks::show))
         .routes(routes!(v1::tasks::stop))
         .routes(routes!(v1::tasks::retry))
+        .routes(routes!(v1::tasks::set_concurrency))
         .routes(routes!(v1::targets::list))
         .routes(routes!(v1::records::list))
         .routes(routes!(v1::records::show))

@@ -41,7 +41,7 @@ fn task_text(task: &Task) -> String {
     let mut text = format!("task {}  {}  {} desktops\n", task.task_id, task.status, task.target_count);
     text.push_str("wave  status   size  admitted  succeeded  failed  threshold  gate\n");
     for wave in &task.waves {
-        let threshold = wave.fail_threshold.map_or_else(|| "-".to_owned(), |threshold| threshold.to_string());
+        let threshold = if wave.fail_threshold.is_empty() { "-" } else { wave.fail_threshold.as_str() };
         line(
             &mut text,
             format_args!(
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn a_halted_task_says_why() {
-        let wave = |wave, status: &str, reason: &str, fail_threshold| Wave {
+        let wave = |wave, status: &str, reason: &str, fail_threshold: &str| Wave {
             wave,
             status: status.into(),
             size: 4,
             admitted: 4,
             success: 2,
             failed: 2,
-            fail_threshold,
+            fail_threshold: fail_threshold.into(),
             verdict_reason: reason.into(),
         };
         let task = Task {
@@ -112,7 +112,7 @@ mod tests {
             project_id: "p".into(),
             status: "HALTED".into(),
             target_count: 20,
-            waves: vec![wave(1, "HALTED", "2 of 4 targets failed", Some(2)), wave(2, "PENDING", "", None)],
+            waves: vec![wave(1, "HALTED", "2 of 4 targets failed", "2"), wave(2, "PENDING", "", "")],
             halt_reason: "2 of 4 targets failed".into(),
             plan_hash: String::new(),
         };

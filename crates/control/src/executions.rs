@@ -8,7 +8,7 @@ use domain::{
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     limits,
-    plan::{Candidate, plan},
+    plan::Candidate,
     submission::{EXECUTION_FIELDS, ExecutionRequest, FieldNames, GROUP_FIELDS, GroupRequest, Work},
 };
 use store::{
@@ -89,7 +89,7 @@ impl Control {
         let submission = chosen.request.check(chosen.names)?;
         let timeouts = Timeouts {
             execution: submission.execution_timeout.unwrap_or(self.defaults.execution_timeout),
-            delivery: self.defaults.delivery_timeout,
+            delivery: submission.rollout.delivery_timeout.unwrap_or(self.defaults.delivery_timeout),
             grace: self.defaults.result_grace,
         };
         let (scripts, command) = match &submission.work {
@@ -101,7 +101,7 @@ impl Control {
         };
         check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
         let candidates = candidates(&mut tx, project_id, &submission.desktop_ids).await?;
-        let plan = plan(candidates, submission.gray.as_ref(), self.clock.seed())?;
+        let plan = submission.plan(candidates, self.clock.seed())?;
         let task_id = TaskId(self.clock.id());
         let task = NewTask {
             task_id,
@@ -114,6 +114,8 @@ impl Control {
             attempt: 1,
             retry_of: None,
             selection: chosen.selection.as_ref(),
+            policy: &submission.rollout.policy,
+            max_concurrency: submission.rollout.max_concurrency,
             created_by: &caller.identity.principal,
             now: self.clock.now(),
         };

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod clock;
+mod concurrency;
 mod desktops;
 mod executions;
 mod listings;

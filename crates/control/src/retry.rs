@@ -70,6 +70,8 @@ impl Control {
             attempt: old.attempt.saturating_add(1),
             retry_of: Some(retry.of),
             selection: old.selection.as_ref(),
+            policy: &old.policy,
+            max_concurrency: old.max_concurrency,
             created_by: &caller.identity.principal,
             now: self.clock.now(),
         };

@@ -65,6 +65,8 @@ actions! {
     ListDesktopsDetail = "workspace:desktops:listDetail",
     /// Read a task with its waves and targets.
     GetTask = "graywave:tasks:get",
+    /// Change how many targets of a task may be in flight.
+    SetConcurrency = "graywave:tasks:setConcurrency",
     /// List workers.
     ListWorkers = "graywave:workers:list",
     /// Read the audit.

@@ -301,6 +301,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
                 .collect(),
             execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
             attempt: u32::from(spec.facts.attempt),
+            success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(batch.terms.deadlines.deliver_by)),

@@ -2,11 +2,13 @@
 //! lost desktops, with the promises checked after every step.
 
 use domain::{
+    gate::Results,
     outcome::Outcome,
     plan::PlannedWave,
     tally::Tally,
     task::TaskStatus,
-    wave::{Step, WaveState, WaveStatus, next_step},
+    threshold::Threshold,
+    wave::{Step, WaveState, WaveStatus, WaveTerms, next_step},
 };
 use rand::{Rng as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +26,8 @@ pub struct Scenario {
     pub failures_in_100: u32,
     /// The step at which a person stops it, if it lasts so long.
     pub stop_at: Option<u32>,
+    /// No more may ever fail than the threshold.
+    pub strict: bool,
 }
 
 /// How a simulated rollout ended.
@@ -67,15 +71,26 @@ pub fn run(scenario: Scenario) -> Result<Ended, String> {
 impl Simulation {
     fn new(scenario: Scenario) -> Self {
         let gray = scenario.gray.map_or(0, |(count, _)| count.min(scenario.targets));
-        let sizes = [(gray, scenario.gray.map(|(_, threshold)| threshold)), (scenario.targets - gray, None)];
+        let gray_threshold = scenario.gray.map(|(_, threshold)| Threshold::Count(threshold));
+        let sizes = [(gray, gray_threshold), (scenario.targets - gray, None)];
         let mut waves = Vec::new();
         let mut first_ordinal = 0;
         for (size, fail_threshold) in sizes.into_iter().filter(|(size, _)| *size > 0) {
             let wave = u16::try_from(waves.len() + 1).unwrap_or(u16::MAX);
             let is_last = first_ordinal + size == scenario.targets;
             let status = if wave == 1 { WaveStatus::Open } else { WaveStatus::Pending };
-            let state =
-                WaveState { status, size, admitted: 0, tally: Tally::default(), fail_threshold, is_last };
+            let state = WaveState {
+                status,
+                size,
+                admitted: 0,
+                tally: Tally::default(),
+                failed: 0,
+                halting: 0,
+                fail_threshold,
+                is_last,
+                earlier: Results::default(),
+                terms: WaveTerms { strict: scenario.strict, ..WaveTerms::default() },
+            };
             waves.push((PlannedWave { wave, first_ordinal, size, fail_threshold }, state));
             first_ordinal += size;
         }
@@ -166,6 +181,7 @@ impl Simulation {
         for (plan, state) in &mut self.waves {
             if (plan.first_ordinal..plan.first_ordinal + plan.size).contains(&ordinal) {
                 state.tally.add(outcome);
+                state.failed += u32::from(outcome.counts_as_failure());
             }
         }
     }
@@ -212,10 +228,16 @@ impl Simulation {
                 return Err(format!("wave {} began before the one before it was closed", plan.wave));
             }
             if let Some(threshold) = state.fail_threshold
-                && state.tally.failed() >= threshold
+                && threshold.is_reached(state.failed, state.tally.finished())
                 && state.status == WaveStatus::Closed
             {
                 return Err(format!("wave {} was closed although its threshold was reached", plan.wave));
+            }
+            if let Some(Threshold::Count(count)) = state.fail_threshold
+                && self.scenario.strict
+                && state.failed + state.in_flight() > count
+            {
+                return Err(format!("more than {count} of wave {} may fail", plan.wave));
             }
             earlier_open |= state.status != WaveStatus::Closed;
         }
@@ -239,9 +261,10 @@ mod tests {
             gray in prop::option::of((2u32..40, 1u32..10)),
             failures_in_100 in 0u32..=100,
             stop_at in prop::option::of(0u32..400),
+            strict in any::<bool>(),
         ) {
             let gray = gray.map(|(count, threshold)| (count, threshold.min(count - 1)));
-            let scenario = Scenario { seed, targets, gray, failures_in_100, stop_at };
+            let scenario = Scenario { seed, targets, gray, failures_in_100, stop_at, strict };
             let ended = run(scenario).map_err(TestCaseError::fail)?;
             let started = ended.outcomes.iter().flatten().count();
             match ended.status {

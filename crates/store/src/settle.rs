@@ -4,12 +4,13 @@
 //! This is promise 1: the gate runs in the transaction that stores the failure that crosses the line, so no crash
 //! and no second scheduler can slip between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     Timestamp,
     ids::TaskId,
     outcome::Outcome,
+    policy::{OnHalt, Weight},
     tally::Tally,
     task::TaskStatus,
     wave::{Step, WaveStatus, next_step},
@@ -40,11 +41,23 @@ pub async fn store_outcomes(
     for (ordinal, script, outcome) in stored {
         targets.entry(ordinal).or_default().push((script, outcome));
     }
+    let exit_codes = exit_codes(facts, records);
     for row in waves.iter_mut() {
         let mut changed = false;
-        for (_, scripts) in targets.range_mut(row.first_ordinal..row.first_ordinal + row.state.size) {
+        for (ordinal, scripts) in targets.range_mut(row.first_ordinal..row.first_ordinal + row.state.size) {
             scripts.sort_unstable_by_key(|(script, _)| *script);
-            row.state.tally.add(Outcome::of_target(scripts.iter().map(|(_, outcome)| *outcome)));
+            let outcome = Outcome::of_target(scripts.iter().map(|(_, outcome)| *outcome));
+            let decider = scripts.iter().find(|(_, outcome)| *outcome != Outcome::Success);
+            let exit_code = decider.and_then(|(script, _)| exit_codes.get(&(*ordinal, *script)).copied());
+            row.state.tally.add(outcome);
+            match facts.policy.weigh(outcome, exit_code) {
+                Weight::Ignore => {}
+                Weight::Count => row.state.failed += 1,
+                Weight::Halt => {
+                    row.state.failed += 1;
+                    row.state.halting += 1;
+                }
+            }
             for (_, outcome) in scripts {
                 row.record_tally.add(*outcome);
             }
@@ -52,23 +65,35 @@ pub async fn store_outcomes(
         }
         if changed {
             wave::store_tallies(connection, task_id, row).await?;
-            settle(connection, task_id, row, now).await?;
+            settle(connection, task_id, facts, row, now).await?;
+            if row.state.admits_by_results() && row.state.admission() > 0 {
+                notify::send(connection, Wake::Cut).await?;
+            }
         }
     }
     Ok(targets.into_keys().collect())
+}
+
+/// The exit codes of new records, where the task weighs any.
+fn exit_codes(facts: &TaskFacts, records: &[NewRecord]) -> HashMap<(u32, u16), i32> {
+    if facts.policy.exit_codes.is_empty() {
+        return HashMap::new();
+    }
+    records.iter().filter_map(|record| Some(((record.ordinal, record.script), record.exit_code?))).collect()
 }
 
 /// Does what the rule says of a locked wave, until it says that results are missing.
 pub async fn settle(
     connection: &mut Connection,
     task_id: TaskId,
+    facts: &TaskFacts,
     row: &mut WaveRow,
     now: Timestamp,
 ) -> Result<(), Error> {
     loop {
         match next_step(&row.state) {
             Step::Hold => return Ok(()),
-            Step::Halt(reason) => halt(connection, task_id, row, &reason, now).await?,
+            Step::Halt(reason) => halt(connection, task_id, facts, row, &reason, now).await?,
             Step::OpenNext(reason) => {
                 wave::end(connection, task_id, row.wave, WaveStatus::Closed, &reason, 0, now).await?;
                 wave::open(connection, task_id, row.wave + 1, now).await?;
@@ -91,6 +116,7 @@ pub async fn settle(
 async fn halt(
     connection: &mut Connection,
     task_id: TaskId,
+    facts: &TaskFacts,
     row: &mut WaveRow,
     reason: &str,
     now: Timestamp,
@@ -98,7 +124,17 @@ async fn halt(
     let withdrawn = cut_short(connection, task_id, row, WaveStatus::Halted, reason, now).await?;
     task::set_status(connection, task_id, TaskStatus::Halting, Some(reason), now).await?;
     tracing::warn!(%task_id, wave = row.wave, reason, withdrawn, "rollout halted");
+    if facts.policy.on_halt == OnHalt::Kill {
+        kill(connection, task_id).await?;
+    }
     Ok(())
+}
+
+/// Has everything that runs of a task ended.
+pub(crate) async fn kill(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    task::set_killing(connection, task_id).await?;
+    target_stop::mark_task(connection, task_id).await?;
+    notify::send(connection, Wake::Stop).await
 }
 
 /// Ends a locked open wave before its time: withdraws what was not handed out yet, so that nothing more is admitted.

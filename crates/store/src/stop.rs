@@ -14,7 +14,7 @@ use crate::{
     Connection, Error, batch,
     notify::{self, Wake},
     record::{self, NewRecord},
-    settle::{cut_short, end_task, settle, store_outcomes},
+    settle::{cut_short, end_task, kill as kill_all, settle, store_outcomes},
     straggler, target, target_stop, task, wave,
 };
 
@@ -45,12 +45,10 @@ pub async fn stop_task(
         WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => {}
     }
     if kill {
-        task::set_killing(connection, task_id).await?;
-        target_stop::mark_task(connection, task_id).await?;
-        notify::send(connection, Wake::Stop).await?;
+        kill_all(connection, task_id).await?;
     }
     tracing::info!(%task_id, kill, reason, "task stopped");
-    settle(connection, task_id, &mut row, now).await
+    settle(connection, task_id, &facts, &mut row, now).await
 }
 
 /// Stops one target from a script on. What has certainly not begun ends at once; what a worker or an agent may have

@@ -10,9 +10,12 @@ use domain::{
     deadline::Timeouts,
     ids::{ProjectId, ScriptId, TaskId},
     plan::Plan,
+    policy::GatePolicy,
     script::ScriptType,
     task::TaskStatus,
 };
+use sqlx::types::Json;
+
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 
@@ -75,6 +78,10 @@ pub struct NewTask<'a> {
     pub retry_of: Option<RetryOf>,
     /// What its desktops were chosen by.
     pub selection: Option<&'a Selection>,
+    /// What counts, when it is too much, and what then.
+    pub policy: &'a GatePolicy,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<u32>,
     /// The principal that asks for it.
     pub created_by: &'a str,
     /// When it was accepted.
@@ -88,14 +95,18 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         Some(Selection::Tag(tag)) => (None, Some(tag.as_str())),
         None => (None, None),
     };
+    let policy = (*task.policy != GatePolicy::default())
+        .then(|| serde_json::to_value(task.policy))
+        .transpose()
+        .map_err(|error| Error::corrupt("task", error))?;
     let picks = serde_json::to_value(&task.plan.picks).map_err(|error| Error::corrupt("task", error))?;
     sqlx::query!(
         "INSERT INTO task (task_id, project_id, status, resource_type, command_type, command, attempt, target_count,
                            script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
                            plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
-                           resource_group_type, resource_group_id, desktop_tag, created_by)
+                           resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency)
          VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
-                 $21, $22, $23)",
+                 $21, $22, $23, $24, $25)",
         task.task_id.0,
         task.project_id.as_str(),
         TaskStatus::Waiting.as_str(),
@@ -119,6 +130,8 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         pool,
         tag,
         task.created_by,
+        policy,
+        task.max_concurrency.map(int4),
     )
     .execute(&mut *connection)
     .await?;
@@ -167,13 +180,15 @@ pub struct TaskFacts {
     pub attempt: u16,
     /// The limits it was accepted with.
     pub timeouts: Timeouts,
+    /// What counts, when it is too much, and what then.
+    pub policy: GatePolicy,
 }
 
 /// A task's facts, by its id alone: for schedulers, who work for all projects.
 pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Option<TaskFacts>, Error> {
     let row = sqlx::query!(
         r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
-                  retry_of IS NOT NULL AND script_count > 1 AS "resumes!"
+                  retry_of IS NOT NULL AND script_count > 1 AS "resumes!", policy AS "policy: Json<GatePolicy>"
          FROM task WHERE task_id = $1"#,
         task_id.0
     )
@@ -192,6 +207,7 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
                 delivery: TimeDelta::milliseconds(row.delivery_timeout_ms),
                 grace: TimeDelta::milliseconds(row.grace_ms),
             },
+            policy: row.policy.map(|policy| policy.0).unwrap_or_default(),
         })
     })
     .transpose()
@@ -233,16 +249,21 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
-/// Tasks that have not ended and may have something to cut: a first wave to open, or an open wave whose cursor is
+/// Tasks behind an id that have not ended and may have something to cut: a first wave to open, or an open wave whose cursor is
 /// not at its end.
-pub async fn to_cut(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
+pub async fn to_cut(
+    connection: &mut Connection,
+    after: Option<TaskId>,
+    limit: i64,
+) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         r#"SELECT k.task_id FROM task k
-           WHERE k.status IN ('WAITING', 'RUNNING')
+           WHERE k.status IN ('WAITING', 'RUNNING') AND ($2::uuid IS NULL OR k.task_id > $2)
              AND (k.status = 'WAITING' OR EXISTS (
                  SELECT FROM wave w WHERE w.task_id = k.task_id AND w.status = 'OPEN' AND w.cursor < w.size))
            ORDER BY k.task_id LIMIT $1"#,
-        limit
+        limit,
+        after.map(|task_id| task_id.0),
     )
     .fetch_all(connection)
     .await?;
@@ -267,6 +288,22 @@ pub async fn set_status(
         halt_reason,
         status.is_ended(),
         now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Changes how many targets of a task may be in flight; false when it has ended.
+pub async fn set_max_concurrency(
+    connection: &mut Connection,
+    task_id: TaskId,
+    max_concurrency: Option<u32>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE task SET max_concurrency = $2 WHERE task_id = $1 AND ended_at IS NULL",
+        task_id.0,
+        max_concurrency.map(int4),
     )
     .execute(connection)
     .await?;

@@ -2,11 +2,15 @@
 
 use domain::{
     Timestamp,
+    gate::Results,
     ids::TaskId,
     plan::PlannedWave,
+    policy::GatePolicy,
     tally::Tally,
-    wave::{WaveState, WaveStatus},
+    threshold::Threshold,
+    wave::{WaveState, WaveStatus, WaveTerms},
 };
+use sqlx::types::Json;
 
 use crate::{
     Connection, Error,
@@ -38,10 +42,40 @@ struct Raw {
     cursor: i32,
     admitted: i32,
     fail_threshold: Option<i32>,
+    fail_percent: Option<i32>,
+    min_results: Option<i32>,
+    failed: i32,
+    halting: i32,
     target_tally: Vec<i32>,
     record_tally: Vec<i32>,
     verdict_reason: Option<String>,
     target_count: i32,
+    policy: Option<Json<GatePolicy>>,
+    max_concurrency: Option<i32>,
+}
+
+impl Raw {
+    fn fail_threshold(&self) -> Result<Option<Threshold>, Error> {
+        if let Some(number) = self.fail_threshold {
+            return Ok(Some(Threshold::Count(count("wave", number)?)));
+        }
+        let Some((hundredths, min_results)) = self.fail_percent.zip(self.min_results) else {
+            return Ok(None);
+        };
+        Ok(Some(Threshold::Percent {
+            hundredths: count("wave", hundredths)?,
+            min_results: count("wave", min_results)?,
+        }))
+    }
+
+    fn terms(&self) -> Result<WaveTerms, Error> {
+        let policy = self.policy.as_ref();
+        Ok(WaveTerms {
+            task_threshold: policy.and_then(|policy| policy.0.fail_threshold),
+            strict: policy.is_some_and(|policy| policy.0.strict),
+            max_concurrency: self.max_concurrency.map(|most| count("task", most)).transpose()?,
+        })
+    }
 }
 
 impl TryFrom<Raw> for WaveRow {
@@ -57,7 +91,12 @@ impl TryFrom<Raw> for WaveRow {
                 size: count("wave", raw.size)?,
                 admitted: count("wave", raw.admitted)?,
                 tally: tally_from_array(&raw.target_tally)?,
-                fail_threshold: raw.fail_threshold.map(|threshold| count("wave", threshold)).transpose()?,
+                failed: count("wave", raw.failed)?,
+                halting: count("wave", raw.halting)?,
+                fail_threshold: raw.fail_threshold()?,
+                // Filled in under the lock, where it matters.
+                earlier: Results::default(),
+                terms: raw.terms()?,
                 is_last: raw.first_ordinal + raw.size == raw.target_count,
             },
             record_tally: tally_from_array(&raw.record_tally)?,
@@ -73,15 +112,21 @@ pub async fn insert(
     waves: &[PlannedWave],
 ) -> Result<(), Error> {
     for wave in waves {
+        let percent = match wave.fail_threshold {
+            Some(Threshold::Percent { hundredths, min_results }) => Some((hundredths, min_results)),
+            Some(Threshold::Count(_)) | None => None,
+        };
         sqlx::query!(
-            "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold, fail_percent, min_results)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             task_id.0,
             int2(wave.wave),
             WaveStatus::Pending.as_str(),
             int4(wave.first_ordinal),
             int4(wave.size),
-            wave.fail_threshold.map(int4),
+            wave.fail_threshold.and_then(Threshold::count).map(int4),
+            percent.map(|(hundredths, _)| int4(hundredths)),
+            percent.map(|(_, min_results)| int4(min_results)),
         )
         .execute(&mut *connection)
         .await?;
@@ -94,15 +139,37 @@ pub async fn lock_current(connection: &mut Connection, task_id: TaskId) -> Resul
     let raw = sqlx::query_as!(
         Raw,
         r#"SELECT w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.fail_threshold,
-                  w.target_tally, w.record_tally, w.verdict_reason, k.target_count
+                  w.fail_percent, w.min_results, w.failed, w.halting, k.policy AS "policy: Json<GatePolicy>",
+                  k.max_concurrency, w.target_tally, w.record_tally, w.verdict_reason, k.target_count
            FROM wave w JOIN task k USING (task_id)
            WHERE w.task_id = $1 AND w.status <> 'CLOSED' ORDER BY w.wave LIMIT 1
            FOR UPDATE OF w"#,
         task_id.0
     )
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    raw.map(WaveRow::try_from).transpose()
+    let Some(mut row) = raw.map(WaveRow::try_from).transpose()? else { return Ok(None) };
+    fill_earlier(connection, task_id, &mut row).await?;
+    Ok(Some(row))
+}
+
+/// What the waves before a locked one have come to. They are over, and asked for only now: while the lock was waited
+/// for, the last of them may just have been closed.
+async fn fill_earlier(connection: &mut Connection, task_id: TaskId, row: &mut WaveRow) -> Result<(), Error> {
+    if row.wave == 1 || row.state.terms.task_threshold.is_none() {
+        return Ok(());
+    }
+    let sums = sqlx::query!(
+        r#"SELECT coalesce(sum(size), 0)::int4 AS "finished!", coalesce(sum(failed), 0)::int4 AS "failed!"
+           FROM wave WHERE task_id = $1 AND wave < $2"#,
+        task_id.0,
+        int2(row.wave),
+    )
+    .fetch_one(connection)
+    .await?;
+    row.state.earlier =
+        Results { finished: count("wave", sums.finished)?, failed: count("wave", sums.failed)? };
+    Ok(())
 }
 
 /// Locks the waves that hold any of these ordinals, in ascending order, waiting for whoever holds them.
@@ -115,7 +182,8 @@ pub async fn lock_of_ordinals(
     let raw = sqlx::query_as!(
         Raw,
         r#"SELECT w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.fail_threshold,
-                  w.target_tally, w.record_tally, w.verdict_reason, k.target_count
+                  w.fail_percent, w.min_results, w.failed, w.halting, k.policy AS "policy: Json<GatePolicy>",
+                  k.max_concurrency, w.target_tally, w.record_tally, w.verdict_reason, k.target_count
            FROM wave w JOIN task k USING (task_id)
            WHERE w.task_id = $1 AND EXISTS (
                SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size)
@@ -123,9 +191,13 @@ pub async fn lock_of_ordinals(
         task_id.0,
         &ordinals,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    raw.into_iter().map(WaveRow::try_from).collect()
+    let mut rows = raw.into_iter().map(WaveRow::try_from).collect::<Result<Vec<_>, _>>()?;
+    for row in &mut rows {
+        fill_earlier(connection, task_id, row).await?;
+    }
+    Ok(rows)
 }
 
 /// All waves of several tasks, by task and number, without a lock.
@@ -133,7 +205,8 @@ pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Ve
     let ids: Vec<uuid::Uuid> = task_ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"SELECT w.task_id, w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.fail_threshold,
-                  w.target_tally, w.record_tally, w.verdict_reason, k.target_count
+                  w.fail_percent, w.min_results, w.failed, w.halting, k.policy AS "policy: Json<GatePolicy>",
+                  k.max_concurrency, w.target_tally, w.record_tally, w.verdict_reason, k.target_count
            FROM wave w JOIN task k USING (task_id) WHERE w.task_id = ANY($1) ORDER BY w.task_id, w.wave"#,
         &ids
     )
@@ -149,6 +222,12 @@ pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Ve
                 cursor: row.cursor,
                 admitted: row.admitted,
                 fail_threshold: row.fail_threshold,
+                fail_percent: row.fail_percent,
+                min_results: row.min_results,
+                failed: row.failed,
+                halting: row.halting,
+                policy: row.policy,
+                max_concurrency: row.max_concurrency,
                 target_tally: row.target_tally,
                 record_tally: row.record_tally,
                 verdict_reason: row.verdict_reason,
@@ -195,14 +274,16 @@ pub async fn admit(
     Ok(())
 }
 
-/// Stores a locked wave's tallies.
+/// Stores what was counted in a locked wave.
 pub async fn store_tallies(connection: &mut Connection, task_id: TaskId, row: &WaveRow) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE wave SET target_tally = $3, record_tally = $4 WHERE task_id = $1 AND wave = $2",
+        "UPDATE wave SET target_tally = $3, record_tally = $4, failed = $5, halting = $6 WHERE task_id = $1 AND wave = $2",
         task_id.0,
         int2(row.wave),
         &tally_to_array(&row.state.tally),
         &tally_to_array(&row.record_tally),
+        int4(row.state.failed),
+        int4(row.state.halting),
     )
     .execute(connection)
     .await?;

@@ -9,6 +9,7 @@ use domain::{
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
     plan::{Candidate, Gray, plan},
+    policy::GatePolicy,
     script::ScriptType,
 };
 use store::{
@@ -46,7 +47,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
 }
 
 /// A task over desktops 0 to `targets` - 1 that runs one command.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Submit {
     /// Desktops.
     pub targets: u32,
@@ -58,6 +59,10 @@ pub struct Submit {
     pub delivery: TimeDelta,
     /// How long a result may travel.
     pub grace: TimeDelta,
+    /// What counts.
+    pub policy: GatePolicy,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<u32>,
 }
 
 impl Default for Submit {
@@ -68,6 +73,8 @@ impl Default for Submit {
             execution: TimeDelta::minutes(10),
             delivery: TimeDelta::minutes(10),
             grace: TimeDelta::seconds(30),
+            policy: GatePolicy::default(),
+            max_concurrency: None,
         }
     }
 }
@@ -104,6 +111,8 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
             attempt: 1,
             retry_of: None,
             selection: None,
+            policy: &submit.policy,
+            max_concurrency: submit.max_concurrency,
             created_by: "a-test",
             now,
         },

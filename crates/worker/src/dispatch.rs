@@ -61,5 +61,6 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         deliver_by_unix_ms,
         answer_only: false,
         first_script: 0,
+        success_exit_codes: spec.success_exit_codes.clone(),
     }
 }

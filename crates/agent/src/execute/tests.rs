@@ -13,7 +13,7 @@ fn terms(timeout: Duration) -> Terms {
     use std::sync::atomic::{AtomicU32, Ordering};
     static LAST: AtomicU32 = AtomicU32::new(0);
     let mark = format!("execute-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
-    Terms { mark, env: vec![("GRAYWAVE_TASK_ID", "t-1".into())], timeout }
+    Terms { mark, env: vec![("GRAYWAVE_TASK_ID", "t-1".into())], timeout, success_exit_codes: vec![3010, 9] }
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -161,4 +161,16 @@ async fn what_cannot_start_is_a_reason() {
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
     let reason = execute(prepared, terms, pending()).await.unwrap_err();
     assert!(reason.starts_with("the script cannot be started: "), "{reason}");
+}
+
+#[tokio::test]
+async fn another_exit_code_may_be_a_success() {
+    for (content, outcome, exit_code) in [
+        ("exit 9", ScriptOutcome::Success, 9),
+        ("exit 4", ScriptOutcome::Failed, 4),
+        ("exit 0", ScriptOutcome::Success, 0),
+    ] {
+        let ended = run(content).await;
+        assert_eq!((ended.outcome, ended.exit_code), (outcome, Some(exit_code)), "{content}");
+    }
 }

@@ -63,6 +63,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         deliver_by_unix_ms: 0,
         answer_only: false,
         first_script: 0,
+        success_exit_codes: Vec::new(),
     }
 }
 

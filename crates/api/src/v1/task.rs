@@ -33,6 +33,14 @@ pub(crate) struct NativeTask {
     plan_hash: String,
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
+    /// Failures of all waves together at which it halts, like `20` or `2.5%`.
+    fail_threshold: Option<String>,
+    /// No more targets can ever fail than the thresholds say.
+    strict: bool,
+    /// Targets in flight at most.
+    max_concurrency: Option<u32>,
+    /// drain or kill.
+    on_halt: &'static str,
     records: RecordNumbers,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
@@ -97,8 +105,8 @@ pub(crate) struct NativeWave {
     admitted: u32,
     /// Admitted targets without an outcome.
     in_flight: u32,
-    /// Failed targets at which the rollout is halted.
-    fail_threshold: Option<u32>,
+    /// Failed targets at which the rollout is halted, like `2` or `2.5%`.
+    fail_threshold: Option<String>,
     /// Targets that count against the threshold.
     failed: u32,
     /// Targets by outcome.
@@ -147,8 +155,8 @@ impl From<WaveRow> for NativeWave {
             size: row.state.size,
             admitted: row.state.admitted,
             in_flight: row.state.in_flight(),
-            fail_threshold: row.state.fail_threshold,
-            failed: row.state.tally.failed(),
+            fail_threshold: row.state.fail_threshold.map(|threshold| threshold.to_string()),
+            failed: row.state.failed,
             targets: Outcomes::from(&row.state.tally),
             records: Outcomes::from(&row.record_tally),
             verdict: row.verdict_reason,
@@ -187,6 +195,10 @@ impl From<TaskProgress> for NativeTask {
             plan_hash: hex::encode(task.plan_hash),
             execution_timeout_ms: task.timeouts.execution.num_milliseconds(),
             delivery_timeout_ms: task.timeouts.delivery.num_milliseconds(),
+            fail_threshold: task.policy.fail_threshold.map(|threshold| threshold.to_string()),
+            strict: task.policy.strict,
+            max_concurrency: task.max_concurrency,
+            on_halt: task.policy.on_halt.as_str(),
             records: RecordNumbers {
                 success: counts.success_num,
                 failed: counts.failed_num,

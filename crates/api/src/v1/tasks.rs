@@ -149,3 +149,32 @@ pub(crate) async fn retry(
     .await?;
     Ok(Json(NativeTask::from(progress)))
 }
+
+/// How many targets may be in flight.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ConcurrencyRequest {
+    /// `null`, or left out: as many as the waves have.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    max_concurrency: Option<i64>,
+}
+
+/// Change how many targets of a task may be in flight, while it runs.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/concurrency", operation_id = "SetConcurrency",
+    tag = "native", params(Project, TaskPath), request_body = ConcurrencyRequest,
+    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+)]
+pub(crate) async fn set_concurrency(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+    Body(request): Body<ConcurrencyRequest>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let task_id = path.id()?;
+    let progress = finished(async move {
+        control.set_concurrency(&caller, task_id, request.max_concurrency).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}

@@ -2,11 +2,11 @@
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control};
-use domain::{Error, submission::ExecutionRequest};
+use domain::{Error, rollout::RolloutRequest, submission::ExecutionRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, Project, ScriptType};
+use super::{Accepted, Project, ScriptType, rollout::Rollout};
 use crate::{body::Body, error::ApiError, finish::finished};
 
 /// What is to run where. Exactly one of `script_ids` and `command`.
@@ -39,9 +39,8 @@ pub(crate) struct Execution {
     /// Minutes that one script may run; 0 means the configured default.
     #[schema(minimum = 0, maximum = 600)]
     execution_timeout: Option<i64>,
-    /// Not supported by this version.
-    #[schema(ignore)]
-    rollout: Option<serde_json::Value>,
+    rollout: Option<Rollout>,
+    /// Not supported.
     #[schema(ignore)]
     pre_start: Option<String>,
     #[schema(ignore)]
@@ -50,17 +49,10 @@ pub(crate) struct Execution {
 
 /// Refuses fields that would change what runs where: to accept and ignore them would be a lie. All others that are not
 /// known are ignored, as the published service does.
-pub(crate) fn refuse_unsupported(
-    rollout: Option<&serde_json::Value>,
-    pre_start: Option<&str>,
-    post_finish: Option<&str>,
-) -> Result<(), Error> {
-    let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
-    for (name, is_given) in
-        [("rollout", rollout.is_some()), ("pre_start", given(pre_start)), ("post_finish", given(post_finish))]
-    {
-        if is_given {
-            return Err(Error::invalid(format!("{name} is not supported by this version: leave it out")));
+pub(crate) fn refuse_unsupported(pre_start: Option<&str>, post_finish: Option<&str>) -> Result<(), Error> {
+    for (name, value) in [("pre_start", pre_start), ("post_finish", post_finish)] {
+        if value.is_some_and(|text| !text.is_empty()) {
+            return Err(Error::invalid(format!("{name} is not supported: leave it out")));
         }
     }
     Ok(())
@@ -68,7 +60,7 @@ pub(crate) fn refuse_unsupported(
 
 impl Execution {
     pub(crate) fn request(self) -> Result<ExecutionRequest, Error> {
-        refuse_unsupported(self.rollout.as_ref(), self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        refuse_unsupported(self.pre_start.as_deref(), self.post_finish.as_deref())?;
         Ok(ExecutionRequest {
             resource_type: self.resource_type,
             resource_ids: self.resource_ids,
@@ -79,6 +71,7 @@ impl Execution {
             gray_resource_ids: self.gray_resource_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
+            rollout: self.rollout.map(RolloutRequest::from),
         })
     }
 }

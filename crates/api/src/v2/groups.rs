@@ -5,11 +5,13 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, Group};
-use domain::{Error, submission::GroupRequest};
+use domain::{Error, rollout::RolloutRequest, submission::GroupRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Accepted, Project, ScriptType, desktops::tags, executions::refuse_unsupported};
+use super::{
+    Accepted, Project, ScriptType, desktops::tags, executions::refuse_unsupported, rollout::Rollout,
+};
 use crate::{body::Body, error::ApiError, finish::finished};
 
 /// What is to run on the desktops of a group. Exactly one of `script_ids` and `command_content`.
@@ -42,9 +44,8 @@ pub(crate) struct GroupExecution {
     /// Minutes that one script may run; 1 when it is left out.
     #[schema(minimum = 1, maximum = 600)]
     execution_timeout: Option<i64>,
-    /// Not supported by this version.
-    #[schema(ignore)]
-    rollout: Option<serde_json::Value>,
+    rollout: Option<Rollout>,
+    /// Not supported.
     #[schema(ignore)]
     pre_start: Option<String>,
     #[schema(ignore)]
@@ -53,7 +54,7 @@ pub(crate) struct GroupExecution {
 
 impl GroupExecution {
     fn request(self) -> Result<GroupRequest, Error> {
-        refuse_unsupported(self.rollout.as_ref(), self.pre_start.as_deref(), self.post_finish.as_deref())?;
+        refuse_unsupported(self.pre_start.as_deref(), self.post_finish.as_deref())?;
         Ok(GroupRequest {
             desktop_ids: self.desktop_ids,
             script_ids: self.script_ids,
@@ -63,6 +64,7 @@ impl GroupExecution {
             gray_desktop_ids: self.gray_desktop_ids,
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
+            rollout: self.rollout.map(RolloutRequest::from),
         })
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod executions;
 pub(crate) mod groups;
 pub(crate) mod pool_tasks;
 pub(crate) mod records;
+pub(crate) mod rollout;
 pub(crate) mod scripts;
 pub(crate) mod tasks;
 

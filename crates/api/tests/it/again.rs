@@ -44,7 +44,7 @@ async fn a_retry_runs_what_did_not_succeed_and_keeps_the_gray_rule() {
     assert_eq!(new_task["resource_ids"].as_array().unwrap().len(), 5);
     let native = harness.native(&format!("/tasks/{new}")).await;
     assert_eq!((&native["attempt"], &native["execution_timeout_ms"]), (&json!(2), &json!(420_000)));
-    assert_eq!(native["waves"][0]["fail_threshold"], 1);
+    assert_eq!(native["waves"][0]["fail_threshold"], "1");
 
     harness.run(&new, &[Outcome::Success; 2]).await;
     harness.run(&new, &[Outcome::Success; 3]).await;

@@ -92,7 +92,7 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
         (with(json!({"gray_desktop_ids": ["other"], "gray_count": 2})), 400, "gray_desktop_ids names other"),
         (with(json!({"execution_timeout": 0})), 400, "1 to 600"),
         (with(json!({"post_finish": "reboot"})), 400, "post_finish is not supported"),
-        (with(json!({"rollout": {}})), 400, "rollout is not supported"),
+        (with(json!({"rollout": {"on_halt": "burn"}})), 400, "rollout.on_halt"),
         (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids goes with a pool"),
     ] {
         let refused = harness.refusal(Method::POST, BY_TAG, Some(&body)).await;

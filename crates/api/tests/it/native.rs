@@ -104,3 +104,57 @@ async fn workers_are_listed() {
     assert_eq!(workers["workers"][0]["desktops"], 3);
     assert_eq!(workers["workers"][0]["heard_time"], "2027-01-15T08:00:00.000Z");
 }
+
+#[tokio::test]
+async fn a_rollout_object_says_what_the_published_fields_cannot() {
+    let harness = Harness::new().await;
+    harness.desktops(30).await;
+    let body = json!({
+        "resource_ids": ids(30), "command": "true", "command_type": "SHELL",
+        "rollout": {
+            "waves": [
+                {"count": 3, "fail_threshold": {"count": 2}},
+                {"percent": 25.5, "fail_threshold": {"percent": 12.5, "min_results": 4}},
+                {"rest": true},
+            ],
+            "fail_threshold": {"count": 4}, "strict": true, "max_concurrency": 5, "on_halt": "kill",
+            "delivery_timeout_seconds": 90, "outcomes": {"UNDELIVERED": "ignore"},
+            "exit_codes": {"3010": "success", "75": "ignore", "42": "halt"},
+            "canary": {"by": ["os"], "seed": 11},
+        },
+    });
+    let path = "/v1/projects/project-1/executions";
+    let made = harness.call_as(TOKEN, Method::POST, path, Some(&body)).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let task_id = made.body["task_id"].as_str().unwrap().to_owned();
+    let task = &made.body;
+    let waves: Vec<(i64, Option<&str>)> = task["waves"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|wave| (wave["size"].as_i64().unwrap(), wave["fail_threshold"].as_str()))
+        .collect();
+    assert_eq!(waves, [(3, Some("2")), (8, Some("12.5%")), (19, None)]);
+    assert_eq!(
+        [&task["fail_threshold"], &task["strict"], &task["max_concurrency"], &task["on_halt"]],
+        [&json!("4"), &json!(true), &json!(5), &json!("kill")]
+    );
+    assert_eq!(task["delivery_timeout_ms"], 90_000);
+    // The same seed over the same desktops is the same plan.
+    let again = harness.call_as(TOKEN, Method::POST, path, Some(&body)).await;
+    assert_eq!(again.body["plan_hash"], task["plan_hash"]);
+
+    let leased = harness.lease(&task_id).await;
+    assert_eq!(leased.batch.members.len(), 2, "strict: no more than may fail");
+    assert_eq!(leased.spec.facts.policy.success_exit_codes, [3010]);
+    let concurrency = format!("/v1/projects/project-1/tasks/{task_id}/concurrency");
+    let changed =
+        harness.call_as(TOKEN, Method::POST, &concurrency, Some(&json!({"max_concurrency": 1}))).await;
+    assert_eq!(changed.body["max_concurrency"], 1, "{}", changed.body);
+    let refused =
+        harness.call_as(TOKEN, Method::POST, &concurrency, Some(&json!({"max_concurrency": 0}))).await;
+    assert_eq!(refused.status, 400);
+    harness.report(&leased, &[&[Outcome::Undelivered], &[Outcome::Undelivered]]).await;
+    let task = harness.native(&format!("/tasks/{task_id}")).await;
+    assert_eq!((&task["waves"][0]["failed"], &task["status"]), (&json!(0), &json!("RUNNING")));
+}

@@ -63,15 +63,21 @@ impl Engine {
         Ok(more)
     }
 
-    /// Cuts whatever there is to cut, a bounded amount; true when there may be more.
+    /// One cut of every task that may have something to cut; true when another one may follow at once. A task that
+    /// waits for results before it may admit more keeps no other one waiting.
     pub async fn cut_all(&self, now: Timestamp) -> Result<bool, Error> {
         const TASKS: i64 = 100;
-        let task_ids = task::to_cut(&mut *self.store.acquire().await?, TASKS).await?;
-        let mut more = task_ids.len() == usize::try_from(TASKS).unwrap_or(usize::MAX);
-        for task_id in task_ids {
-            more |= self.cut(task_id, now).await?;
+        let (mut more, mut after) = (false, None);
+        loop {
+            let task_ids = task::to_cut(&mut *self.store.acquire().await?, after, TASKS).await?;
+            for &task_id in &task_ids {
+                more |= self.cut(task_id, now).await?;
+            }
+            after = task_ids.last().copied();
+            if i64::try_from(task_ids.len()).unwrap_or(i64::MAX) < TASKS {
+                return Ok(more);
+            }
         }
-        Ok(more)
     }
 }
 

@@ -274,7 +274,7 @@ pub(super) async fn requeue(
         let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
         wave::withdraw(connection, terms.task_id, terms.wave, number).await?;
         row.state.admitted -= number;
-        return settle(connection, terms.task_id, row, now).await;
+        return settle(connection, terms.task_id, facts, row, now).await;
     }
     straggler::insert(connection, &facts.project_id, terms, &members).await
 }

@@ -7,13 +7,16 @@ use testkit::Submit;
 use crate::harness::{Harness, after, ordinals, start, worker};
 
 /// Delivery within 60 seconds, 10 seconds to run, 5 for the result.
-const SHORT: Submit = Submit {
-    targets: 2,
-    gray: None,
-    execution: TimeDelta::seconds(10),
-    delivery: TimeDelta::seconds(60),
-    grace: TimeDelta::seconds(5),
-};
+fn short() -> Submit {
+    Submit {
+        targets: 2,
+        gray: None,
+        execution: TimeDelta::seconds(10),
+        delivery: TimeDelta::seconds(60),
+        grace: TimeDelta::seconds(5),
+        ..Submit::default()
+    }
+}
 
 #[tokio::test]
 async fn an_offline_desktop_blocks_nobody_and_is_undelivered_at_its_deadline() {
@@ -21,7 +24,7 @@ async fn an_offline_desktop_blocks_nobody_and_is_undelivered_at_its_deadline() {
     let w = worker("w");
     harness.online(&w, 0..1, start()).await;
     harness.offline(1..2, start()).await;
-    let task_id = harness.submit_and_cut(SHORT).await;
+    let task_id = harness.submit_and_cut(short()).await;
     let leased = harness.lease(&w, 100, start()).await;
     assert_eq!(ordinals(&leased), [0]);
     harness.report(&w, &leased[0], Outcome::Success, after(1)).await;
@@ -39,7 +42,7 @@ async fn a_desktop_that_comes_back_before_its_deadline_runs() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.offline(0..2, start()).await;
-    let task_id = harness.submit_and_cut(SHORT).await;
+    let task_id = harness.submit_and_cut(short()).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
     harness.online(&w, 0..2, after(59)).await;
     harness.engine.reap(after(59)).await.unwrap();
@@ -54,7 +57,7 @@ async fn a_batch_that_nobody_pulls_is_undelivered() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..2, start()).await;
-    let task_id = harness.submit_and_cut(SHORT).await;
+    let task_id = harness.submit_and_cut(short()).await;
     for second in [10, 20, 30, 40, 50, 60] {
         // It lives, and it does not pull.
         harness.engine.heartbeat(&w, "here", 10, false, after(second)).await.unwrap();
@@ -70,7 +73,7 @@ async fn what_was_handed_out_and_never_answered_is_unknown() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..2, start()).await;
-    let task_id = harness.submit_and_cut(SHORT).await;
+    let task_id = harness.submit_and_cut(short()).await;
     assert_eq!(ordinals(&harness.lease(&w, 100, start()).await), [0, 1]);
     // The worker dies; its desktops never come back.
     harness.engine.reap(after(40)).await.unwrap();
@@ -88,7 +91,7 @@ async fn undelivered_canaries_halt_the_rollout() {
     let w = worker("w");
     harness.offline(0..2, start()).await;
     harness.online(&w, 2..6, start()).await;
-    let submit = Submit { targets: 6, gray: Some((6, 2)), ..SHORT };
+    let submit = Submit { targets: 6, gray: Some((6, 2)), ..short() };
     let task_id = harness.submit_and_cut(submit).await;
     let leased = harness.lease(&w, 100, start()).await;
     harness.report(&w, &leased[0], Outcome::Success, after(1)).await;

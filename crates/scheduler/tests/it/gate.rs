@@ -5,20 +5,23 @@ use testkit::Submit;
 
 use crate::harness::{Harness, after, ordinals, results, start, worker};
 
-const GRAY: Submit = Submit {
-    targets: 20,
-    gray: Some((4, 2)),
-    execution: chrono::TimeDelta::minutes(10),
-    delivery: chrono::TimeDelta::minutes(10),
-    grace: chrono::TimeDelta::seconds(30),
-};
+fn gray() -> Submit {
+    Submit {
+        targets: 20,
+        gray: Some((4, 2)),
+        execution: chrono::TimeDelta::minutes(10),
+        delivery: chrono::TimeDelta::minutes(10),
+        grace: chrono::TimeDelta::seconds(30),
+        ..Submit::default()
+    }
+}
 
 #[tokio::test]
 async fn a_good_gray_wave_opens_the_rest_and_the_task_succeeds() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..20, start()).await;
-    let task_id = harness.submit_and_cut(GRAY).await;
+    let task_id = harness.submit_and_cut(gray()).await;
     let gray = harness.lease(&w, 100, start()).await;
     assert_eq!(ordinals(&gray), [0, 1, 2, 3], "nothing but the gray wave");
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
@@ -39,7 +42,7 @@ async fn one_below_the_threshold_goes_on_and_the_task_still_failed() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..20, start()).await;
-    let task_id = harness.submit_and_cut(GRAY).await;
+    let task_id = harness.submit_and_cut(gray()).await;
     let gray = harness.lease(&w, 100, start()).await;
     let mut reports = results(&gray[0], Outcome::Success);
     reports[1].scripts[0].outcome = Outcome::Failed;
@@ -57,7 +60,7 @@ async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..20, start()).await;
-    let task_id = harness.submit_and_cut(GRAY).await;
+    let task_id = harness.submit_and_cut(gray()).await;
     let gray = harness.lease(&w, 100, start()).await;
     let mut reports = results(&gray[0], Outcome::Failed);
     let late = reports.split_off(2);
@@ -86,7 +89,7 @@ async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
     let w = worker("w");
     harness.online(&w, 0..18, start()).await;
     harness.offline(18..20, start()).await;
-    let task_id = harness.submit_and_cut(Submit { gray: Some((20, 2)), ..GRAY }).await;
+    let task_id = harness.submit_and_cut(Submit { gray: Some((20, 2)), ..gray() }).await;
     // Two targets are pulled, sixteen wait in a batch, two are stragglers.
     let pulled = harness.lease(&w, 2, start()).await;
     assert_eq!(ordinals(&pulled).len(), 2);
@@ -105,7 +108,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..2, start()).await;
     harness.online(&v, 2..4, start()).await;
-    let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..GRAY }).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..gray() }).await;
     let lost = harness.lease(&w, 100, start()).await;
     assert!(!lost[0].batch.answer_only);
     let failing = harness.lease(&v, 100, start()).await;
@@ -130,7 +133,7 @@ async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
     let (w, v) = (worker("w"), worker("v"));
     harness.online(&w, 0..2, start()).await;
     harness.online(&v, 2..4, start()).await;
-    harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..GRAY }).await;
+    harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..gray() }).await;
     assert_eq!(harness.lease(&w, 100, start()).await.len(), 1);
     let failing = harness.lease(&v, 100, start()).await;
     harness.online(&v, 0..4, after(31)).await;
@@ -147,7 +150,7 @@ async fn every_outcome_that_counts_halts() {
         let harness = Harness::new().await;
         let w = worker("w");
         harness.online(&w, 0..4, start()).await;
-        let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..GRAY }).await;
+        let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..gray() }).await;
         let gray = harness.lease(&w, 100, start()).await;
         harness.report(&w, &gray[0], outcome, after(1)).await;
         let halted = harness.task(task_id).await.status == TaskStatus::Halted;
@@ -160,7 +163,7 @@ async fn without_a_gray_rule_everything_runs_whatever_fails() {
     let harness = Harness::new().await;
     let w = worker("w");
     harness.online(&w, 0..20, start()).await;
-    let task_id = harness.submit_and_cut(Submit { gray: None, ..GRAY }).await;
+    let task_id = harness.submit_and_cut(Submit { gray: None, ..gray() }).await;
     let all = harness.lease(&w, 100, start()).await;
     assert_eq!(ordinals(&all).len(), 20);
     harness.report(&w, &all[0], Outcome::Failed, after(1)).await;

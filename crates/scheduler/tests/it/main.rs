@@ -7,5 +7,6 @@ mod deadlines;
 mod gate;
 mod harness;
 mod leases;
+mod policy;
 mod reports;
 mod stops;

@@ -6,10 +6,11 @@ use domain::{
     deadline::Timeouts,
     ids::{ProjectId, ScriptId, TaskId},
     page::Page,
+    policy::GatePolicy,
     script::ScriptType,
     task::TaskStatus,
 };
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{RetryOf, Selection};
@@ -51,6 +52,10 @@ pub struct TaskRow {
     pub created_by: String,
     /// The limits it was accepted with.
     pub timeouts: Timeouts,
+    /// What counts, when it is too much, and what then.
+    pub policy: GatePolicy,
+    /// Targets in flight at most.
+    pub max_concurrency: Option<u32>,
     /// Accepted.
     pub created_at: Timestamp,
     /// First wave opened.
@@ -139,7 +144,7 @@ const SELECT_TASK: &str =
     "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
     k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at, k.attempt, k.retry_of,
     k.retry_of_ordinal, k.retry_of_script, k.resource_group_id, k.desktop_tag, k.created_by, k.execution_timeout_ms,
-    k.delivery_timeout_ms, k.grace_ms,
+    k.delivery_timeout_ms, k.grace_ms, k.policy, k.max_concurrency,
     ARRAY(SELECT later.task_id FROM task later WHERE later.retry_of = k.task_id ORDER BY 1) AS retried_by FROM task k";
 
 fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &TaskFilter) {
@@ -209,6 +214,8 @@ struct Listed {
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
     grace_ms: i64,
+    policy: Option<Json<GatePolicy>>,
+    max_concurrency: Option<i32>,
     retried_by: Vec<Uuid>,
 }
 
@@ -241,6 +248,8 @@ impl TryFrom<Listed> for TaskRow {
                 delivery: TimeDelta::milliseconds(row.delivery_timeout_ms),
                 grace: TimeDelta::milliseconds(row.grace_ms),
             },
+            policy: row.policy.map(|policy| policy.0).unwrap_or_default(),
+            max_concurrency: row.max_concurrency.map(|most| count("task", most)).transpose()?,
             task_id: TaskId(row.task_id),
             project_id: text_id("task", row.project_id)?,
             status: word("task", &row.status)?,

@@ -1,0 +1,106 @@
+//! The object `rollout` in the body of every call that runs something: all that the published fields cannot say.
+
+use std::collections::BTreeMap;
+
+use domain::rollout::{CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Failures at which the rollout halts: exactly one of `count` and `percent`.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Threshold {
+    /// So many targets.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    count: Option<i64>,
+    /// A share of the results so far; at most two decimals.
+    #[schema(exclusive_minimum = 0, maximum = 100)]
+    percent: Option<f64>,
+    /// Results that the share waits for; 1 when it is left out.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    min_results: Option<i64>,
+}
+
+impl From<Threshold> for ThresholdRequest {
+    fn from(given: Threshold) -> Self {
+        Self { count: given.count, percent: given.percent, min_results: given.min_results }
+    }
+}
+
+/// A wave: exactly one of `count`, `percent` and `rest`.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wave {
+    /// So many targets.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    count: Option<i64>,
+    /// A share of all targets, rounded up; at most two decimals.
+    #[schema(exclusive_minimum = 0, maximum = 100)]
+    percent: Option<f64>,
+    /// All that are left; the last wave only.
+    rest: Option<bool>,
+    /// Over this wave.
+    fail_threshold: Option<Threshold>,
+}
+
+/// How the canaries, which are the first of several waves, are drawn.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Canary {
+    /// What the sample is stratified over: os, pool, zone; all three when it is left out.
+    #[schema(max_items = 3)]
+    by: Option<Vec<String>>,
+    /// What it is drawn with; the same seed over the same desktops is the same plan.
+    seed: Option<u64>,
+}
+
+/// What the published fields cannot say. With `waves`, the gray fields must be absent; without them, they make the first
+/// wave. A key that is not known is refused.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollout {
+    /// Filled in order until no target is left.
+    #[schema(min_items = 1, max_items = 100)]
+    waves: Option<Vec<Wave>>,
+    /// Over all waves together.
+    fail_threshold: Option<Threshold>,
+    /// Admit targets only while failures and targets in flight together stay under the thresholds: no more than those
+    /// can ever fail.
+    strict: Option<bool>,
+    /// Targets in flight at most.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    max_concurrency: Option<i64>,
+    /// What becomes of what runs when the gate halts: drain (the default) or kill.
+    #[schema(pattern = "^(drain|kill)$")]
+    on_halt: Option<String>,
+    /// How long a target waits for its desktop.
+    #[schema(minimum = 1, maximum = 2_592_000)]
+    delivery_timeout_seconds: Option<i64>,
+    /// What outcomes count as: count or ignore.
+    outcomes: Option<BTreeMap<String, String>>,
+    /// What exit codes count as: success, count, ignore or halt.
+    exit_codes: Option<BTreeMap<String, String>>,
+    canary: Option<Canary>,
+}
+
+impl From<Rollout> for RolloutRequest {
+    fn from(given: Rollout) -> Self {
+        let wave = |wave: Wave| WaveRequest {
+            count: wave.count,
+            percent: wave.percent,
+            rest: wave.rest,
+            fail_threshold: wave.fail_threshold.map(ThresholdRequest::from),
+        };
+        Self {
+            waves: given.waves.map(|waves| waves.into_iter().map(wave).collect()),
+            fail_threshold: given.fail_threshold.map(ThresholdRequest::from),
+            strict: given.strict,
+            max_concurrency: given.max_concurrency,
+            on_halt: given.on_halt,
+            delivery_timeout_seconds: given.delivery_timeout_seconds,
+            outcomes: given.outcomes,
+            exit_codes: given.exit_codes,
+            canary: given.canary.map(|canary| CanaryRequest { by: canary.by, seed: canary.seed }),
+        }
+    }
+}

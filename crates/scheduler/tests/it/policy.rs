@@ -1,0 +1,164 @@
+//! What a task says of its results: percentages, thresholds over all waves, weights, strict mode, concurrency.
+
+use domain::{
+    ids::TaskId,
+    outcome::Outcome,
+    policy::{GatePolicy, OnHalt, Weight},
+    task::TaskStatus,
+    threshold::Threshold,
+};
+use scheduler::engine::{Leased, TargetReport};
+use testkit::Submit;
+
+use crate::harness::{Harness, after, ordinals, results, start, worker};
+
+/// Ends some targets of a batch with an outcome and an exit code.
+async fn end(harness: &Harness, leased: &Leased, ordinals: &[u32], outcome: Outcome, exit_code: Option<i32>) {
+    let mut reports: Vec<TargetReport> = results(leased, outcome);
+    reports.retain(|report| ordinals.contains(&report.ordinal));
+    for report in &mut reports {
+        report.scripts[0].exit_code = exit_code;
+    }
+    let answer = harness.engine.report(&worker("w"), reports, Vec::new(), after(1)).await.unwrap();
+    assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+}
+
+async fn cut(harness: &Harness) {
+    while harness.engine.cut_all(after(1)).await.unwrap() {}
+}
+
+/// Everything that can be leased now.
+async fn leased(harness: &Harness) -> Vec<Leased> {
+    cut(harness).await;
+    harness.lease(&worker("w"), 10_000, after(1)).await
+}
+
+async fn submit(harness: &Harness, submit: Submit) -> TaskId {
+    harness.online(&worker("w"), 0..submit.targets, start()).await;
+    harness.submit(submit).await
+}
+
+#[tokio::test]
+async fn in_strict_mode_no_more_can_ever_fail_than_the_threshold() {
+    let harness = Harness::new().await;
+    let policy =
+        GatePolicy { strict: true, fail_threshold: Some(Threshold::Count(3)), ..GatePolicy::default() };
+    let task_id = submit(&harness, Submit { targets: 50, policy, ..Submit::default() }).await;
+    let mut failures = 0;
+    // Two succeed and one fails, again and again: each failure leaves room for one target less.
+    for expected in [3, 2, 1] {
+        let mut batches = leased(&harness).await;
+        for batch in &batches {
+            let all = ordinals(std::slice::from_ref(batch));
+            end(&harness, batch, &all[1..], Outcome::Success, Some(0)).await;
+        }
+        // What succeeded makes room at once.
+        let more = leased(&harness).await;
+        batches.extend(more);
+        let in_flight = harness.waves(task_id).await[0].state.in_flight();
+        assert_eq!(in_flight + failures, 3, "as many as may still fail");
+        assert_eq!(in_flight, expected);
+        end(&harness, &batches[0], &ordinals(&batches[..1])[..1], Outcome::Failed, Some(1)).await;
+        failures += 1;
+        let rest = harness.waves(task_id).await[0].state.clone();
+        if failures < 3 {
+            assert!(rest.failed == failures && rest.admission() == 0);
+        }
+        for batch in &batches[1..] {
+            let all = ordinals(std::slice::from_ref(batch));
+            end(&harness, batch, &all, Outcome::Success, Some(0)).await;
+        }
+    }
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'FAILED'").await, 3);
+    assert!(leased(&harness).await.is_empty());
+}
+
+#[tokio::test]
+async fn no_more_are_in_flight_than_may_be_and_the_number_can_be_changed() {
+    let harness = Harness::new().await;
+    let task_id =
+        submit(&harness, Submit { targets: 10, max_concurrency: Some(4), ..Submit::default() }).await;
+    let first = leased(&harness).await;
+    assert_eq!(ordinals(&first).len(), 4);
+    assert!(leased(&harness).await.is_empty());
+    end(&harness, &first[0], &[0, 1], Outcome::Success, Some(0)).await;
+    assert_eq!(ordinals(&leased(&harness).await), [4, 5]);
+    let mut connection = harness.store().acquire().await.unwrap();
+    assert!(store::task::set_max_concurrency(&mut connection, task_id, Some(5)).await.unwrap());
+    assert_eq!(ordinals(&leased(&harness).await), [6]);
+    assert!(store::task::set_max_concurrency(&mut connection, task_id, None).await.unwrap());
+    assert_eq!(ordinals(&leased(&harness).await), [7, 8, 9]);
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_results_keeps_no_other_waiting() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..2, start()).await;
+    for _ in 0..101 {
+        harness.submit(Submit { targets: 2, max_concurrency: Some(1), ..Submit::default() }).await;
+    }
+    assert_eq!(ordinals(&leased(&harness).await).len(), 64, "one pull looks at so many batches");
+    assert_eq!(ordinals(&leased(&harness).await).len(), 37);
+    assert!(!harness.engine.cut_all(after(1)).await.unwrap(), "nothing to do is no reason to go on");
+}
+
+#[tokio::test]
+async fn the_threshold_of_the_task_counts_all_waves() {
+    let harness = Harness::new().await;
+    let policy = GatePolicy { fail_threshold: Some(Threshold::Count(3)), ..GatePolicy::default() };
+    let task_id =
+        submit(&harness, Submit { targets: 10, gray: Some((4, 3)), policy, ..Submit::default() }).await;
+    let canaries = leased(&harness).await;
+    let all = ordinals(&canaries);
+    end(&harness, &canaries[0], &all[..2], Outcome::Failed, Some(1)).await;
+    end(&harness, &canaries[0], &all[2..], Outcome::Success, Some(0)).await;
+    let rest = leased(&harness).await;
+    assert_eq!(ordinals(&rest).len(), 6, "two of four are below three");
+    end(&harness, &rest[0], &[5], Outcome::Timeout, None).await;
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Halting);
+    let reason = task.halt_reason.unwrap();
+    assert_eq!(reason, "3 of 5 targets of all waves failed: the task's fail threshold 3 is reached");
+}
+
+#[tokio::test]
+async fn a_percentage_halts_when_enough_results_are_in() {
+    let harness = Harness::new().await;
+    let percent = Threshold::Percent { hundredths: 1_000, min_results: 5 };
+    let policy = GatePolicy { fail_threshold: Some(percent), ..GatePolicy::default() };
+    let task_id = submit(&harness, Submit { targets: 20, policy, ..Submit::default() }).await;
+    let batches = leased(&harness).await;
+    end(&harness, &batches[0], &[0, 1], Outcome::Failed, Some(1)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "two results say nothing yet");
+    end(&harness, &batches[0], &[2, 3, 4], Outcome::Success, Some(0)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
+}
+
+#[tokio::test]
+async fn what_is_ignored_does_not_count_and_a_code_may_halt_at_once() {
+    let harness = Harness::new().await;
+    let policy = GatePolicy {
+        outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(),
+        exit_codes: [(75, Weight::Ignore), (42, Weight::Halt)].into(),
+        on_halt: OnHalt::Kill,
+        ..GatePolicy::default()
+    };
+    let task_id =
+        submit(&harness, Submit { targets: 6, gray: Some((5, 1)), policy, ..Submit::default() }).await;
+    let canaries = leased(&harness).await;
+    let all = ordinals(&canaries);
+    end(&harness, &canaries[0], &all[..1], Outcome::Failed, Some(75)).await;
+    end(&harness, &canaries[0], &all[1..2], Outcome::Undelivered, None).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
+    let wave = harness.waves(task_id).await[0].clone();
+    assert_eq!((wave.state.failed, wave.state.tally.failed()), (0, 2));
+    end(&harness, &canaries[0], &all[2..3], Outcome::Failed, Some(42)).await;
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Halting);
+    assert!(task.halt_reason.unwrap().contains("exit code that halts"));
+    // Halted to kill: what runs is told.
+    assert_eq!(harness.engine.stops(&worker("w")).await.unwrap().len(), 2);
+    end(&harness, &canaries[0], &all[3..], Outcome::Stopped, None).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
+}
