@@ -161,3 +161,44 @@ fn one_record_is_stopped_while_the_others_run_on() {
     let ended = dev.api.ended(&task);
     assert_eq!((&ended["success_num"], &ended["failed_num"]), (&json!(1), &json!(1)));
 }
+
+#[test]
+fn a_rollout_of_three_waves_weighs_exit_codes_and_kills_on_halt() {
+    let directory = directory();
+    let dev = Dev::start(&directory.path().join("data"), 8, &[]);
+    let desktops = dev.api.connected(8);
+    // A code that is a success, one that is ignored, and in the second wave one that halts while the others would run on.
+    let marks = directory.path().join("marks");
+    fs::create_dir(&marks).unwrap();
+    fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    // Whoever makes the directory of its wave is its first.
+    let command = format!(
+        "mkdir {}/$GRAYWAVE_WAVE && first=1; case $GRAYWAVE_WAVE$first in 11) exit 75;; 1) exit 9;; 21) exit 42;; *) sleep 600;; esac",
+        marks.display()
+    );
+    let rollout = json!({
+        "waves": [{"count": 4}, {"percent": 37.5}, {"rest": true}],
+        "fail_threshold": {"count": 1}, "on_halt": "kill",
+        "exit_codes": {"9": "success", "75": "ignore", "42": "halt"},
+    });
+    let task = dev.api.run(&command, &desktops, json!({"rollout": rollout}));
+    let ended = dev.api.ended(&task);
+    assert_eq!(ended["status"], "FAILED");
+    let records = dev.api.records(&task);
+    let number = |from: usize, to: usize, status: &str| {
+        records[from..to].iter().filter(|record| record["status"] == status).count()
+    };
+    assert_eq!(
+        (number(0, 4, "SUCCESS"), number(0, 4, "FAILED")),
+        (3, 1),
+        "what is ignored lets the next wave open"
+    );
+    assert_eq!(
+        (number(4, 7, "FAILED"), number(4, 7, "STOPPED")),
+        (1, 2),
+        "the code halts, and what runs is killed"
+    );
+    assert_eq!(number(7, 8, "SKIPPED"), 1);
+    let success = dev.api.output(records[0..4].iter().find(|record| record["status"] == "SUCCESS").unwrap());
+    assert_eq!(success["reason"], "exit code 9, which is a success here");
+}

@@ -60,7 +60,7 @@ async fn in_strict_mode_no_more_can_ever_fail_than_the_threshold() {
         assert_eq!(in_flight, expected);
         end(&harness, &batches[0], &ordinals(&batches[..1])[..1], Outcome::Failed, Some(1)).await;
         failures += 1;
-        let rest = harness.waves(task_id).await[0].state.clone();
+        let rest = harness.waves(task_id).await[0].state;
         if failures < 3 {
             assert!(rest.failed == failures && rest.admission() == 0);
         }
