@@ -3,17 +3,18 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
-    desktop::Stratum,
     ids::TaskId,
-    plan::{Candidate, plan},
+    plan::plan_again,
     retry::{self, Remainder},
     submission::Aim,
+    threshold::Threshold,
 };
 use store::{
     Connection,
     notify::{self, Wake},
     record, target, task,
     task::{NewTask, PinnedScript, RetryOf, TaskRow},
+    wave,
 };
 
 use crate::{Caller, Control, executions::check_execute};
@@ -22,7 +23,8 @@ use crate::{Caller, Control, executions::check_execute};
 struct Retry {
     scripts: Vec<PinnedScript>,
     remainder: Vec<Remainder>,
-    gray: Option<(u32, u32)>,
+    waves: Vec<(u32, Option<Threshold>)>,
+    gray: bool,
     of: RetryOf,
 }
 
@@ -38,9 +40,9 @@ impl Control {
         }
         let missing = || Error::not_found(format!("task {old_id} does not exist"));
         let old = task::fetch(&mut tx, caller.project_id(), old_id).await?.ok_or_else(missing)?;
-        let gray = task::lock_for_retry(&mut tx, old_id).await?;
+        task::lock_for_retry(&mut tx, old_id).await?;
         let retry = match aim {
-            Aim::Task(_) => of_task(&mut tx, &old, gray).await?,
+            Aim::Task(_) => of_task(&mut tx, &old).await?,
             Aim::Record(record_id) => {
                 let row = record::fetch(&mut tx, caller.project_id(), record_id)
                     .await?
@@ -53,11 +55,8 @@ impl Control {
         let desktop_ids: Vec<_> = retry.remainder.iter().map(|one| &one.desktop_id).collect();
         check_execute(caller, &retry.scripts, &desktop_ids)?;
         let task_id = TaskId(self.clock.id());
-        let mut plan =
-            plan(candidates(&retry.remainder), retry::gray(retry.gray, &retry.remainder).as_ref(), 0)?;
-        for pick in &mut plan.picks {
-            "first in the plan of the task that is retried".clone_into(&mut pick.reason);
-        }
+        let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
+        let plan = plan_again(order, retry.waves, retry.gray);
         let first_scripts: Vec<u16> = retry.remainder.iter().map(|one| one.first_script).collect();
         let new = NewTask {
             task_id,
@@ -83,11 +82,7 @@ impl Control {
     }
 }
 
-async fn of_task(
-    connection: &mut Connection,
-    old: &TaskRow,
-    gray: Option<(u32, u32)>,
-) -> Result<Retry, Error> {
+async fn of_task(connection: &mut Connection, old: &TaskRow) -> Result<Retry, Error> {
     retry::check_task(old.status)?;
     refuse_second(connection, old.task_id, None).await?;
     let remainder = target::remainder(connection, old.task_id).await?;
@@ -97,11 +92,15 @@ async fn of_task(
             "everything succeeded or was retried record by record: there is nothing to retry",
         ));
     }
+    let old_waves = wave::list(connection, &[old.task_id]).await?;
+    let old_waves: Vec<_> =
+        old_waves.into_iter().map(|(_, row)| (row.state.size, row.state.fail_threshold)).collect();
     let mut pinned = task::pinned_scripts(connection, &[old.task_id]).await?;
     Ok(Retry {
         scripts: pinned.remove(&old.task_id).unwrap_or_default(),
+        waves: retry::waves(&old_waves, u32::try_from(remainder.len()).unwrap_or(u32::MAX)),
         remainder,
-        gray,
+        gray: old.gray,
         of: RetryOf { task_id: old.task_id, record: None },
     })
 }
@@ -120,7 +119,8 @@ async fn of_record(
     Ok(Retry {
         scripts: scripts.into_iter().skip(usize::from(script)).take(1).collect(),
         remainder: vec![Remainder { desktop_id: desktop_id.parse()?, first_script: 0 }],
-        gray: None,
+        waves: vec![(1, None)],
+        gray: false,
         of: RetryOf { task_id: old.task_id, record },
     })
 }
@@ -138,15 +138,4 @@ async fn refuse_second(
             format!("it was retried already, by task {successor}: retry that one"),
         )),
     }
-}
-
-/// A retry keeps the order of the old plan and draws no sample, so it needs no strata. A desktop that is gone by now
-/// takes part all the same, and ends as UNDELIVERED.
-fn candidates(remainder: &[Remainder]) -> Vec<Candidate> {
-    let stratum =
-        Stratum { os_type: String::new(), pool_id: String::new(), availability_zone: String::new() };
-    remainder
-        .iter()
-        .map(|one| Candidate { desktop_id: one.desktop_id.clone(), stratum: stratum.clone() })
-        .collect()
 }

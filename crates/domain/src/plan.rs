@@ -158,15 +158,31 @@ pub fn plan_waves(
     let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
     let none_taken = vec![false; candidates.len()];
     let chosen = sample(&strata, &none_taken, canaries as usize, seed);
-    let mut planned = Vec::with_capacity(sizes.len());
-    let mut first_ordinal = 0;
-    for (wave, (size, fail_threshold)) in (1..).zip(sizes) {
-        planned.push(PlannedWave { wave, first_ordinal, size, fail_threshold });
-        first_ordinal += size;
-    }
-    let gray = planned.len() > 1;
+    let gray = sizes.len() > 1;
     let (order, picks) = in_order(candidates, &chosen);
-    Ok(seal(order, planned, picks, gray, seed))
+    Ok(seal(order, runs_of(sizes), picks, gray, seed))
+}
+
+/// The waves of a task that goes on where another one ended: in the order given, without a sample. `gray` is that of
+/// the other task.
+pub fn plan_again(order: Vec<DesktopId>, sizes: Vec<(u32, Option<Threshold>)>, gray: bool) -> Plan {
+    let canaries = if gray { sizes.first().map_or(0, |(size, _)| *size) } else { 0 };
+    let reason = "first in the plan of the task that is retried";
+    let picks = (0..canaries).map(|ordinal| Pick { ordinal, reason: reason.to_owned() }).collect();
+    seal(order, runs_of(sizes), picks, gray, 0)
+}
+
+/// Waves of these sizes, one behind the other.
+fn runs_of(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<PlannedWave> {
+    let mut first_ordinal = 0;
+    (1..)
+        .zip(sizes)
+        .map(|(wave, (size, fail_threshold))| {
+            let planned = PlannedWave { wave, first_ordinal, size, fail_threshold };
+            first_ordinal += size;
+            planned
+        })
+        .collect()
 }
 
 /// A candidate of which only these traits are told apart.

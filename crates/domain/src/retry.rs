@@ -3,7 +3,7 @@
 //! The unit is the script on a desktop: what succeeded is not run again. Scripts of a target run in order and stop
 //! at the first that does not succeed, so what is left of a target is always its scripts from some place on.
 
-use crate::{Error, ErrorKind, ids::DesktopId, plan::Gray, record::RecordStatus, task::TaskStatus};
+use crate::{Error, ErrorKind, ids::DesktopId, record::RecordStatus, task::TaskStatus, threshold::Threshold};
 
 /// A target of the old task that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,27 +37,35 @@ pub fn check_record(status: RecordStatus) -> Result<(), Error> {
     }
 }
 
-/// The gray rule of a retry: that of the old task, as large as the remainder allows. A retry of what a gate halted
-/// must not run into everything at once. Its gray wave takes the remainder in the order of the old plan, so the old
-/// canaries come first.
-pub fn gray(old: Option<(u32, u32)>, remainder: &[Remainder]) -> Option<Gray> {
-    let (count, fail_threshold) = old?;
-    let count = count.min(u32::try_from(remainder.len()).unwrap_or(u32::MAX));
-    let ids = remainder.iter().take(count as usize).map(|one| one.desktop_id.clone()).collect();
-    // Less than the count, as for any gray rule; a single canary halts the rest when it fails.
-    Some(Gray { count, ids, fail_threshold: fail_threshold.min(count.saturating_sub(1)).max(1) })
+/// The waves of a retry: those of the old task, filled with the remainder in order. What a gate halted must not run into
+/// everything at once.
+///
+/// A count that a shrunken wave could hardly reach shrinks with it: less than the wave's size, as for any gray rule; a
+/// single target halts the rest when it fails.
+pub fn waves(old: &[(u32, Option<Threshold>)], remainder: u32) -> Vec<(u32, Option<Threshold>)> {
+    let mut left = remainder;
+    let mut waves = Vec::new();
+    for &(old_size, threshold) in old {
+        let size = old_size.min(left);
+        if size == 0 {
+            break;
+        }
+        let threshold = match threshold {
+            Some(Threshold::Count(count)) if size < old_size => {
+                Some(Threshold::Count(count.min(size.saturating_sub(1)).max(1)))
+            }
+            other => other,
+        };
+        waves.push((size, threshold));
+        left -= size;
+    }
+    waves
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::outcome::Outcome;
-
-    fn remainder(number: u32) -> Vec<Remainder> {
-        (0..number)
-            .map(|number| Remainder { desktop_id: format!("d{number}").parse().unwrap(), first_script: 0 })
-            .collect()
-    }
 
     #[test]
     fn only_what_has_ended_without_success_is_retried() {
@@ -73,16 +81,21 @@ mod tests {
     }
 
     #[test]
-    fn the_gray_rule_is_kept_as_far_as_the_remainder_allows() {
-        assert_eq!(gray(None, &remainder(5)), None);
-        // (old count, old threshold, remainder) -> (count, threshold)
-        for (old_count, old_threshold, left, count, threshold) in
-            [(4, 2, 10, 4, 2), (4, 3, 3, 3, 2), (4, 3, 2, 2, 1), (4, 3, 1, 1, 1), (1, 1, 9, 1, 1)]
-        {
-            let gray = gray(Some((old_count, old_threshold)), &remainder(left)).unwrap();
-            assert_eq!((gray.count, gray.fail_threshold), (count, threshold), "{old_count} {left}");
-            assert_eq!(gray.ids.len(), count as usize);
-            assert_eq!(gray.ids[0].as_str(), "d0");
+    fn the_waves_are_kept_as_far_as_the_remainder_allows() {
+        use Threshold::Count;
+        let percent = Some(Threshold::Percent { hundredths: 500, min_results: 9 });
+        let old = [(4, Some(Count(3))), (10, percent), (86, None)];
+        for (remainder, expected) in [
+            (100, old.to_vec()),
+            (60, vec![(4, Some(Count(3))), (10, percent), (46, None)]),
+            (14, vec![(4, Some(Count(3))), (10, percent)]),
+            (5, vec![(4, Some(Count(3))), (1, percent)]),
+            (3, vec![(3, Some(Count(2)))]),
+            (2, vec![(2, Some(Count(1)))]),
+            (1, vec![(1, Some(Count(1)))]),
+        ] {
+            assert_eq!(waves(&old, remainder), expected, "{remainder}");
         }
+        assert_eq!(waves(&[(9, None)], 5), [(5, None)]);
     }
 }

@@ -318,23 +318,12 @@ pub async fn set_killing(connection: &mut Connection, task_id: TaskId) -> Result
     Ok(())
 }
 
-/// Locks a task, so that nobody else retries it meanwhile; returns the gray wave's size and threshold, if it has one.
-pub async fn lock_for_retry(
-    connection: &mut Connection,
-    task_id: TaskId,
-) -> Result<Option<(u32, u32)>, Error> {
-    let row = sqlx::query!(
-        r#"SELECT w.size AS "size?", w.fail_threshold
-           FROM (SELECT task_id, gray FROM task WHERE task_id = $1 FOR UPDATE) AS k
-           LEFT JOIN wave w ON w.task_id = k.task_id AND w.wave = 1 AND k.gray"#,
-        task_id.0
-    )
-    .fetch_one(connection)
-    .await?;
-    row.size
-        .zip(row.fail_threshold)
-        .map(|(size, threshold)| Ok((count("wave", size)?, count("wave", threshold)?)))
-        .transpose()
+/// Locks a task, so that nobody else retries it meanwhile.
+pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    sqlx::query!("SELECT task_id FROM task WHERE task_id = $1 FOR UPDATE", task_id.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
 }
 
 /// The task that retries this one, or this one's record (ordinal, script) if one is named: alone or with all others.

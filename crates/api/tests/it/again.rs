@@ -210,3 +210,37 @@ async fn retry_and_stop_say_what_is_wrong() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_retry_keeps_waves_thresholds_and_policy() {
+    let harness = Harness::new().await;
+    harness.desktops(20).await;
+    let body = json!({
+        "resource_ids": ids(20), "command": "true", "command_type": "SHELL",
+        "rollout": {
+            "waves": [
+                {"count": 2, "fail_threshold": {"percent": 50}},
+                {"count": 5, "fail_threshold": {"count": 4}},
+                {"rest": true, "fail_threshold": {"count": 3}},
+            ],
+            "strict": true, "max_concurrency": 9, "fail_threshold": {"count": 6},
+        },
+    });
+    let old = harness.execute(&body).await;
+    harness.run(&old, &[Outcome::Success, Outcome::Failed]).await;
+    assert_eq!(task(&harness, &old).await["status"], "FAILED");
+    let retried = harness.post("/script-executions/retry", &json!({"task_id": old})).await;
+    let new = harness.native(&format!("/tasks/{}", retried.body["task_id"].as_str().unwrap())).await;
+    let waves: Vec<(i64, &str)> = new["waves"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|wave| (wave["size"].as_i64().unwrap(), wave["fail_threshold"].as_str().unwrap()))
+        .collect();
+    // Nineteen are left: the last wave is one smaller than it was.
+    assert_eq!(waves, [(2, "50%"), (5, "4"), (12, "3")]);
+    assert_eq!(
+        [&new["strict"], &new["max_concurrency"], &new["fail_threshold"]],
+        [&json!(true), &json!(9), &json!("6")]
+    );
+}
