@@ -111,8 +111,14 @@ class Run:
         check("  times", str(shown.create_time).endswith("Z"), shown)
         by_name = self.client.list_scripts(ListScriptsRequest(name=shown.name, type="SHELL"))
         check("ListScripts by an odd name", by_name.count == 1 and by_name.scripts[0].id == script_id, by_name)
-        page = self.client.list_scripts(ListScriptsRequest(offset=0, limit=1))
-        check("  a page", len(page.scripts) == 1 and page.count >= 1, page)
+        by_id = self.client.list_scripts(ListScriptsRequest(id=script_id))
+        check("  by id", [script.id for script in by_id.scripts] == [script_id], by_id)
+        other_type = self.client.list_scripts(ListScriptsRequest(id=script_id, type="BAT"))
+        check("  not by another type", (other_type.count, other_type.scripts) == (0, []), other_type)
+        other_id = self.script("another", "true")
+        pages = [self.client.list_scripts(ListScriptsRequest(offset=offset, limit=1)) for offset in (0, 1)]
+        ids = {script.id for page in pages for script in page.scripts}
+        check("  page by page", ids == {script_id, other_id} and pages[0].count == pages[1].count >= 2, pages)
         body = UpdateScriptReq(name=f"renamed {self.name}", content="echo two")
         answer = self.client.update_script(UpdateScriptRequest(script_id=script_id, body=body))
         check("UpdateScript answers 204", answer.status_code == 204, answer)
@@ -165,7 +171,8 @@ class Run:
         )
         task = self.ended(task_id)
         skipped = len(desktops) - 2
-        check("a gray wave that fails halts the rest", (task.status, task.skip_num) == ("FAILED", skipped), task)
+        seen = (task.status, task.success_num, task.failed_num, task.skip_num)
+        check("a gray wave that fails halts the rest", seen == ("FAILED", 0, 2, skipped), task)
         words = [record.status for record in self.records(task_id)]
         check("  its records", words[:1] == ["FAILED"] and words.count("SKIPPED") == skipped, words)
         codes = {record.result_code for record in self.records(task_id, status="FAILED")}
@@ -176,6 +183,7 @@ class Run:
         rest = self.retry(task_id=task_id)
         ended = self.ended(rest)
         check("  by task, over what did not succeed", ended.success_num == len(desktops) - 1, ended)
+        check("  each as a task of its own", len({task_id, one, rest}) == 3, (task_id, one, rest))
         check("  the old task is kept", self.task(task_id).status == "FAILED")
 
     def stops(self, desktops):
@@ -191,6 +199,8 @@ class Run:
         check("  by task answers at once", answer.status_code == 200 and time.monotonic() - begun < 2, answer)
         ended = self.ended(task_id)
         check("  and ends what runs", (ended.status, ended.failed_num) == ("FAILED", 3), ended)
+        words = [record.status for record in self.records(task_id)]
+        check("  whose records are STOPPED", words == ["STOPPED"] * 3, words)
 
     def command(self, desktops):
         task_id = self.execute(resource_ids=desktops[:1], command="echo hello", command_type="SHELL")
@@ -209,21 +219,40 @@ class Run:
         request = ExecuteScriptByDesktopTagRequest(body=body)
         by_tag = self.client.execute_script_by_desktop_tag(request).task_id
         check("ExecuteScriptByDesktopTag", self.ended(by_tag).success_num == len(desktops))
-        body = ExecuteDesktopPoolScriptsReq(
-            desktop_ids=desktops[1:3], command_content=f"echo pool {self.name}", command_type="SHELL",
-        )
-        request = ExecuteDesktopPoolScriptRequest(pool_id="dev-pool", body=body)
-        on_pool = self.client.execute_desktop_pool_script(request).task_id
+        on_pool = self.on_pool(desktops[1:3], "echo pool")
         check("ExecuteDesktopPoolScript", self.ended(on_pool).resource_ids == desktops[1:3])
-        request = ShowDesktopPoolsScriptExecTasksRequest(
-            desktop_pool_id="dev-pool", task_id=[on_pool, by_tag], status="SUCCESS",
-        )
-        found = self.client.show_desktop_pools_script_exec_tasks(request)
-        task = found.script_execution_tasks[0]
-        check("ShowDesktopPoolsScriptExecTasks", (found.total_count, task.id) == (1, on_pool), found)
-        check("  its fields", (task.status, task.desktop_pool_id) == ("FINISH", "dev-pool"), task)
+        self.pool_tasks(desktops, on_pool, by_tag)
         request = ListScriptTasksRequest(resource_group_id=["dev-pool"], resource_group_type="DESKTOP_POOL")
         check("ListScriptTasks by pool", self.client.list_script_tasks(request).count >= 1)
+
+    def on_pool(self, desktops, command):
+        # The comment keeps the two ways of calling apart.
+        body = ExecuteDesktopPoolScriptsReq(
+            desktop_ids=desktops, command_content=f"{command} # {self.name}", command_type="SHELL",
+        )
+        request = ExecuteDesktopPoolScriptRequest(pool_id="dev-pool", body=body)
+        return self.client.execute_desktop_pool_script(request).task_id
+
+    def pool_tasks(self, desktops, good, by_tag):
+        """The filter's words for a status are not those of the answer."""
+        bad = self.on_pool(desktops[:1], "exit 1")
+        self.ended(bad)
+        slow = self.on_pool(desktops[:1], "sleep 600")
+        wait_for("it to run", lambda: self.task(slow).status == "RUNNING")
+        expected = {
+            "SUCCESS": [(good, "FINISH")], "FAILED": [(bad, "FAILED")], "RUNNING": [(slow, "RUNNING")], "WAITING": [],
+        }
+        for status, tasks in expected.items():
+            request = ShowDesktopPoolsScriptExecTasksRequest(
+                desktop_pool_id="dev-pool", task_id=[good, bad, slow, by_tag], status=status,
+            )
+            found = self.client.show_desktop_pools_script_exec_tasks(request)
+            seen = [(task.id, task.status) for task in found.script_execution_tasks]
+            check(f"ShowDesktopPoolsScriptExecTasks, {status}", (found.total_count, seen) == (len(tasks), tasks), found)
+            pools = {task.desktop_pool_id for task in found.script_execution_tasks}
+            check("  its pool", pools <= {"dev-pool"}, found)
+        self.stop(task_id=slow)
+        self.ended(slow)
 
     def filters(self, desktops):
         request = ListScriptTasksRequest(
@@ -231,6 +260,11 @@ class Run:
             script_name=f"good {self.name}",
         )
         check("ListScriptTasks by name and time", self.client.list_script_tasks(request).count == 1)
+        request = ListScriptTasksRequest(execute_time_start="2099-10-01T12:00:00Z")
+        check("  by a time to come", self.client.list_script_tasks(request).count == 0)
+        everything = self.client.list_script_tasks(ListScriptTasksRequest()).count
+        empty = self.client.list_script_tasks(ListScriptTasksRequest(task_id=[], resource_group_id=[])).count
+        check("  an empty list asks for nothing", empty == everything > 0, (empty, everything))
         refused(
             "a limit that is too large", 400, "WKS.00211102",
             lambda: self.client.list_scripts(ListScriptsRequest(limit=101)),
@@ -254,21 +288,38 @@ def client_of(ready, secret_key=None, project_id=None):
     return WorkspaceClient.new_builder().with_credentials(credentials).with_endpoint(ready["http"]).build()
 
 
+def token_client_of(ready, token, project_id=None):
+    client = client_of(ready, secret_key="not the secret key", project_id=project_id)
+    # A preset Authorization keeps the SDK from signing: the token alone says who calls.
+    client.preset_headers = {"X-Auth-Token": token, "Authorization": "none"}
+    return client
+
+
+def refusals(ready):
+    """Who is not let in."""
+    foreign = "another-project"
+    for what, status, code, client in [
+        ("a wrong secret key", 401, "WKS.00211302", client_of(ready, secret_key="not the secret key")),
+        ("a wrong token", 401, "WKS.00211302", token_client_of(ready, "not the token")),
+        ("another project, signed", 403, "WKS.00081102", client_of(ready, project_id=foreign)),
+        ("another project, with a token", 403, "WKS.00081102", token_client_of(ready, ready["token"], foreign)),
+    ]:
+        refused(what, status, code, lambda: client.list_scripts(ListScriptsRequest()))
+    run = Run("twice", client_of(ready))
+    # A signature's time has whole seconds: early in one, both calls are the same to the byte.
+    time.sleep(1 - time.time() % 1)
+    run.script("replayed", "true")
+    refused("a signed change sent again", 401, "WKS.00211302", lambda: run.script("replayed", "true"))
+
+
 def main():
     ready = json.loads(sys.argv[1])
     print("signed", flush=True)
     Run("signed", client_of(ready)).all()
     print("with a token", flush=True)
-    client = client_of(ready, secret_key="not the secret key")
-    # A preset Authorization keeps the SDK from signing: the token alone says who calls.
-    client.preset_headers = {"X-Auth-Token": ready["token"], "Authorization": "none"}
-    Run("token", client).all()
+    Run("token", token_client_of(ready, ready["token"])).all()
     print("refused", flush=True)
-    request = ListScriptsRequest()
-    wrong = client_of(ready, secret_key="not the secret key")
-    refused("a wrong secret key", 401, "WKS.00211302", lambda: wrong.list_scripts(request))
-    foreign = client_of(ready, project_id="another-project")
-    refused("another project", 403, "WKS.00081102", lambda: foreign.list_scripts(request))
+    refusals(ready)
     print("all sixteen calls are good, signed and with a token")
 
 
