@@ -163,7 +163,12 @@ impl Orders {
                 return None;
             }
         };
-        if order.answer_only {
+        if let Some(script) = order.stop_script {
+            active.stop.ask(script);
+        }
+        if active.stop.reaches(span.first) {
+            active.stop_waiting(span).await;
+        } else if order.answer_only {
             active.skip(span).await;
         } else if let Err(refused) = self.queue.push(Accepted { active, order, span }) {
             refused.active.reject(span, "too many orders wait on this desktop").await;

@@ -78,7 +78,8 @@ impl Hunt {
     /// Kills every process with the mark in its environment.
     fn round(&mut self) -> Seen {
         let mut seen = Seen::default();
-        let Ok(processes) = fs::read_dir("/proc") else { return seen };
+        // Who cannot look has not seen that nothing is there.
+        let Ok(processes) = fs::read_dir("/proc") else { return Seen { open: true, marked: true } };
         // In the order of their numbers, as the kernel lists them: parents before the children that they would mourn aloud.
         let listed: Vec<Pid> = processes
             .flatten()
@@ -145,7 +146,10 @@ fn environ(id: Pid) -> Environ {
         Ok(environ) if environ.is_empty() => Environ::Empty,
         Ok(environ) => Environ::Shown(environ),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Environ::Foreign,
-        Err(_) => Environ::Gone,
+        Err(error) if error.kind() == ErrorKind::NotFound => Environ::Gone,
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Environ::Gone,
+        // Not readable just now.
+        Err(_) => Environ::Empty,
     }
 }
 

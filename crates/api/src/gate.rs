@@ -147,12 +147,12 @@ impl Gate {
         entered: Entered,
     ) -> Result<(Caller, Bytes), ApiError> {
         let Entered { mut caller, body, signed } = entered;
+        let bucket = format!("{}/{}", caller.project_id(), caller.identity.principal);
+        self.rates.take(&bucket).map_err(ApiError::too_often)?;
         if asked != Some(caller.project_id().as_str()) {
             let message = "the credential does not belong to the project in the path";
             return Err(Error::new(ErrorKind::Forbidden, message).into());
         }
-        let bucket = format!("{}/{}", caller.project_id(), caller.identity.principal);
-        self.rates.take(&bucket).map_err(ApiError::too_often)?;
         caller.check_any(call.action)?;
         caller.idempotency = idempotency(parts, &body)?;
         if let Some((authorization, now)) = signed.filter(|_| call.changes) {
@@ -163,7 +163,9 @@ impl Gate {
 
     /// Puts into the audit what was refused, and what failed of what would have changed something.
     async fn note_failure(&self, call: &Call, caller: &Caller, path: &str, failure: &Failure) {
-        if !call.changes && failure.kind != ErrorKind::Forbidden {
+        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
+        let is_worth_it = call.changes || failure.kind == ErrorKind::Forbidden;
+        if !is_worth_it || failure.kind == ErrorKind::TooMany {
             return;
         }
         let noted =

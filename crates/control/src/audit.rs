@@ -1,6 +1,9 @@
 //! The audit: changes are noted in their own transaction (see `once`), what was refused here.
 
-use domain::{Error, ErrorKind, access::Action};
+use domain::{
+    Error, ErrorKind,
+    access::{Action, Resource},
+};
 use store::audit::{self, AuditFilter, EntryRow, NewEntry};
 
 use crate::{Caller, Control};
@@ -36,7 +39,8 @@ impl Control {
             ErrorKind::Internal | ErrorKind::Unavailable => "FAILED",
             _ => "REFUSED",
         };
-        let entry = NewEntry { resource, result, reason, ..self.entry(caller, action) };
+        let reason = reason.replace(char::is_control, "?");
+        let entry = NewEntry { resource, result, reason: &reason, ..self.entry(caller, action) };
         Ok(audit::insert(&mut *self.store.acquire().await?, &entry).await?)
     }
 
@@ -47,7 +51,7 @@ impl Control {
         filter: &AuditFilter,
         limit: i64,
     ) -> Result<Vec<EntryRow>, Error> {
-        caller.check_any(Action::ListAudit)?;
+        caller.check(Action::ListAudit, [Resource::Everything])?;
         Ok(audit::list(&mut *self.store.acquire().await?, caller.project_id(), filter, limit).await?)
     }
 }

@@ -1,6 +1,10 @@
 //! Desktops as they are read.
 
-use domain::{Error, access::Action, page::Page};
+use domain::{
+    Error,
+    access::{ALL, Action, Resource},
+    page::Page,
+};
 use store::desktop::{self, DesktopFilter, DesktopOrder, DesktopRow};
 
 use crate::{Caller, Control};
@@ -15,7 +19,7 @@ impl Control {
         order: DesktopOrder,
         page: Page,
     ) -> Result<(i64, Vec<DesktopRow>), Error> {
-        caller.check_any(action)?;
+        caller.check(action, [Resource::Desktop(ALL)])?;
         let mut connection = self.store.acquire().await?;
         Ok(desktop::list(&mut connection, caller.project_id(), filter, order, page).await?)
     }

@@ -75,6 +75,11 @@ impl Control {
             return answer.parse();
         }
         let only = request.desktop_ids.take();
+        if only.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::invalid(
+                "desktop_ids is empty: name at least one desktop, or leave it out for the whole pool",
+            ));
+        }
         let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
         let selection = Some(match group {
             Group::Pool(pool_id) => Selection::Pool(pool_id),
@@ -170,7 +175,7 @@ async fn members(
         return Err(Error::not_found(what));
     }
     let all = found.into_iter().map(|candidate| candidate.desktop_id.into_string());
-    let Some(only) = only.filter(|only| !only.is_empty()) else { return Ok(all.collect()) };
+    let Some(only) = only else { return Ok(all.collect()) };
     let all: std::collections::HashSet<String> = all.collect();
     let strangers: Vec<&str> = only.iter().filter(|id| !all.contains(*id)).map(String::as_str).collect();
     if strangers.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     Error,
-    access::{Action, Resource},
+    access::{ALL, Action, Resource},
     ids::TaskId,
     page::Page,
     record::RecordId,
@@ -64,7 +64,7 @@ impl Control {
         filter: &TaskFilter,
         page: Page,
     ) -> Result<(i64, Vec<TaskEntry>), Error> {
-        caller.check_any(action)?;
+        caller.check(action, [Resource::Task(ALL)])?;
         let mut connection = self.store.acquire().await?;
         let (count, tasks) = task::list(&mut connection, caller.project_id(), filter, page).await?;
         Ok((count, entries(&mut connection, tasks).await?))
@@ -90,7 +90,7 @@ impl Control {
         filter: &TaskFilter,
         limit: i64,
     ) -> Result<Vec<TaskProgress>, Error> {
-        caller.check_any(Action::ListTasks)?;
+        caller.check(Action::ListTasks, [Resource::Task(ALL)])?;
         let mut connection = self.store.acquire().await?;
         let tasks = task::page(&mut connection, caller.project_id(), filter, limit).await?;
         progress(&mut connection, tasks).await
@@ -119,7 +119,7 @@ impl Control {
         filter: &RecordFilter,
         page: Page,
     ) -> Result<(i64, Vec<RecordRow>), Error> {
-        caller.check_any(Action::ListRecords)?;
+        caller.check(Action::ListRecords, [Resource::Task(ALL)])?;
         Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
@@ -131,7 +131,7 @@ impl Control {
         filter: RecordFilter,
         limit: i64,
     ) -> Result<Vec<RecordRow>, Error> {
-        caller.check_any(Action::ListRecords)?;
+        caller.check(Action::ListRecords, [Resource::Task(&task_id.to_string())])?;
         let mut connection = self.store.acquire().await?;
         if task::fetch(&mut connection, caller.project_id(), task_id).await?.is_none() {
             return Err(missing(task_id));

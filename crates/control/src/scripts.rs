@@ -2,7 +2,7 @@
 
 use domain::{
     Error,
-    access::{Action, Resource},
+    access::{ALL, Action, Resource},
     ids::{ScriptId, TaskId},
     page::Page,
     script::{ScriptBody, ScriptType},
@@ -31,7 +31,7 @@ impl Control {
         script_type: ScriptType,
         body: &ScriptBody,
     ) -> Result<ScriptId, Error> {
-        caller.check_any(Action::CreateScript)?;
+        caller.check(Action::CreateScript, [Resource::Script(ALL)])?;
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
@@ -50,7 +50,7 @@ impl Control {
         filter: &ScriptFilter,
         page: Page,
     ) -> Result<(i64, Vec<ScriptRow>), Error> {
-        caller.check_any(Action::ListScripts)?;
+        caller.check(Action::ListScripts, [Resource::Script(ALL)])?;
         Ok(script::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 

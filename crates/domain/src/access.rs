@@ -92,7 +92,12 @@ pub enum Resource<'a> {
     Pool(&'a str),
     /// `task:ID`
     Task(&'a str),
+    /// What belongs to the project as a whole, such as its audit.
+    Everything,
 }
+
+/// As an id: all there are of the kind. Only a pattern that covers them all fits, `script:*` or `*`.
+pub const ALL: &str = "*";
 
 impl std::fmt::Display for Resource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -102,6 +107,7 @@ impl std::fmt::Display for Resource<'_> {
             Self::Desktop(id) => write!(f, "desktop:{id}"),
             Self::Pool(id) => write!(f, "desktopPool:{id}"),
             Self::Task(id) => write!(f, "task:{id}"),
+            Self::Everything => f.write_str("*"),
         }
     }
 }
@@ -277,8 +283,8 @@ impl Rights {
         Ok(())
     }
 
-    /// Whether the action may be done to anything at all: the rule for calls that name no resource, such as lists, and
-    /// the first look at all others. Only what is denied on everything is denied here.
+    /// Whether the action may be done to anything at all: the first look, before anything is read. Only what is denied on
+    /// everything is denied here.
     pub fn check_any(&self, action: Action) -> Result<(), Error> {
         let mut allowed = false;
         for rule in self.rules_on(action) {

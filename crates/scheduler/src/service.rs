@@ -272,7 +272,7 @@ fn target_stop(stop: &Stop) -> TargetStop {
 }
 
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, stopped } = leased;
+    let Leased { batch, spec, first_scripts, stops } = leased;
     Batch {
         task_id: batch.terms.task_id.to_string(),
         batch_id: batch.batch_id.to_string(),
@@ -285,7 +285,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
                 ordinal: member.ordinal,
                 desktop_id: member.desktop_id.as_str().to_owned(),
                 first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
-                answer_only: stopped.contains(&member.ordinal),
+                stop_script: stops.get(&member.ordinal).copied().map(u32::from),
             })
             .collect(),
         spec: Some(TaskSpec {

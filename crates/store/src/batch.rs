@@ -180,29 +180,33 @@ pub async fn lock_ready(
         .collect()
 }
 
-/// Splits a locked ready batch: it keeps its first `keep` targets, the rest becomes a ready batch of its own.
+/// Splits a locked ready batch: its first `keep` targets become a ready batch of their own, the rest stays.
+///
+/// The rest keeps the row, because who waits for the row's lock, to withdraw or to stop what is ready, then finds the
+/// rest in it; a new row it would not see. The new one is leased in this transaction and never ready for anybody else.
 pub async fn split(
     connection: &mut Connection,
     task_id: TaskId,
     batch_id: BatchId,
     keep: u32,
-    rest_id: BatchId,
+    head_id: BatchId,
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
                             answer_only, stop, deliver_by, finish_by, created_at)
-         SELECT task_id, $4, wave, worker_id, ordinals[$3 + 1:], desktop_ids[$3 + 1:], status, epoch, maybe_handed,
+         SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], status, epoch, maybe_handed,
                 answer_only, stop, deliver_by, finish_by, created_at
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
         int4(keep),
-        rest_id.0,
+        head_id.0,
     )
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE batch SET ordinals = ordinals[:$3], desktop_ids = desktop_ids[:$3] WHERE task_id = $1 AND batch_id = $2",
+        "UPDATE batch SET ordinals = ordinals[$3 + 1:], desktop_ids = desktop_ids[$3 + 1:]
+         WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
         int4(keep),
@@ -415,6 +419,13 @@ pub async fn withdraw_ready(connection: &mut Connection, task_id: TaskId, wave: 
 
 /// Deletes what is left of a task that ended.
 pub async fn delete_of_task(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    sqlx::query!("DELETE FROM batch WHERE task_id = $1", task_id.0).execute(connection).await?;
+    sqlx::query!(
+        "DELETE FROM batch b USING (
+             SELECT batch_id FROM batch WHERE task_id = $1 ORDER BY batch_id FOR UPDATE) AS all_of_it
+         WHERE b.task_id = $1 AND b.batch_id = all_of_it.batch_id",
+        task_id.0
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -15,7 +15,9 @@ use crate::{
     notify::{self, Wake},
     record::{self, NewRecord},
     settle::{cut_short, end_task, kill as kill_all, settle, store_outcomes},
-    straggler, target, target_stop, task, wave,
+    straggler, target, target_stop, task,
+    task::TaskFacts,
+    wave,
 };
 
 /// Stops a task: nothing more of it is admitted; with `kill`, what runs is ended too. A task that has ended stays as
@@ -84,8 +86,32 @@ async fn take_unhanded(connection: &mut Connection, task_id: TaskId, ordinal: u3
         || straggler::take_unhanded(connection, task_id, ordinal).await?)
 }
 
+/// The records of those targets, none of which was handed out, that a person stopped before their first script: they
+/// are to be stored, and the targets not to be handed out. `targets` are ordinals, in ascending order, and desktops.
+pub async fn before_start(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    targets: Vec<(u32, &DesktopId)>,
+    now: Timestamp,
+) -> Result<Vec<NewRecord>, Error> {
+    let Some(((first, _), (last, _))) = targets.first().zip(targets.last()) else { return Ok(Vec::new()) };
+    let stops = target_stop::of_range(connection, task_id, *first, last - first + 1).await?;
+    if stops.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ordinals: Vec<u32> = stops.keys().copied().collect();
+    let first_scripts = target::first_scripts(connection, task_id, &ordinals).await?;
+    let stopped = targets.into_iter().filter_map(|(ordinal, desktop_id)| {
+        let script = *stops.get(&ordinal)?;
+        let first = first_scripts.get(&ordinal).copied().unwrap_or_default();
+        (script <= first).then(|| stopped_records(ordinal, desktop_id, script, facts.script_count, now))
+    });
+    Ok(stopped.flatten().collect())
+}
+
 /// The records of a target that was stopped at a script before it started.
-pub fn stopped_records(
+fn stopped_records(
     ordinal: u32,
     desktop_id: &DesktopId,
     stopped: u16,

@@ -32,21 +32,34 @@ pub async fn insert(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "UPDATE batch SET stop = true WHERE task_id = $1 AND $2 = ANY(ordinals)",
-        task_id.0,
-        int4(ordinal)
-    )
-    .execute(connection)
-    .await?;
+    for _ in 0..PASSES {
+        sqlx::query!(
+            "UPDATE batch SET stop = true WHERE task_id = $1 AND $2 = ANY(ordinals) AND NOT stop",
+            task_id.0,
+            int4(ordinal)
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 
+/// A lease that is just splitting a batch hides its part from the first pass, which waits for it; the second one sees it.
+const PASSES: usize = 2;
+
 /// Marks every batch of a task that is being killed.
 pub async fn mark_task(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    sqlx::query!("UPDATE batch SET stop = true WHERE task_id = $1 AND NOT stop", task_id.0)
-        .execute(connection)
+    for _ in 0..PASSES {
+        // In the order in which leases are renewed.
+        sqlx::query!(
+            "UPDATE batch b SET stop = true
+             FROM (SELECT batch_id FROM batch WHERE task_id = $1 AND NOT stop ORDER BY batch_id FOR UPDATE) AS running
+             WHERE b.task_id = $1 AND b.batch_id = running.batch_id",
+            task_id.0
+        )
+        .execute(&mut *connection)
         .await?;
+    }
     Ok(())
 }
 

@@ -15,8 +15,9 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
     for target in targets {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
-        let answer_only = answer_only || target.answer_only;
-        let order = Order { answer_only, first_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
+        let stop_script = target.stop_script;
+        let order =
+            Order { answer_only, first_script, stop_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         if !hand_out(worker, key, desktop, &batch_id, order) {
@@ -61,6 +62,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         deliver_by_unix_ms,
         answer_only: false,
         first_script: 0,
+        stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
     }
 }

@@ -102,6 +102,9 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
         json!({"command_content": "true", "command_type": "SHELL", "desktop_ids": ["desktop-1", "other"]});
     let refused = harness.refusal(Method::POST, ON_POOL, Some(&strangers)).await;
     assert!(refused.0 == 400 && refused.1.ends_with("not in the pool: other"), "{refused:?}");
+    let none = json!({"command_content": "true", "command_type": "SHELL", "desktop_ids": []});
+    let refused = harness.refusal(Method::POST, ON_POOL, Some(&none)).await;
+    assert!(refused.0 == 400 && refused.1.contains("leave it out for the whole pool"), "{refused:?}");
     let nowhere = "/desktop-pools/pool-9/script-executions";
     assert_eq!(harness.refusal(Method::POST, nowhere, Some(&strangers)).await.0, 404);
     assert_eq!(harness.count("SELECT count(*) FROM task").await, 0);

@@ -9,7 +9,7 @@ const EXECUTE_ON_TEST: &str = r#"{"Version": "5.0", "Statement": [
     {"Effect": "Allow", "Action": ["workspace:scripts:execute"], "Resource": ["script:*", "desktop:test-*"]}]}"#;
 const DENY_BOSS: &str = r#"{"Version": "5.0", "Statement": [
     {"Effect": "Deny", "Action": ["workspace:scripts:*"], "Resource": ["workspace:*:*:desktop:boss-?"]}]}"#;
-const ALL: &str = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]}"#;
+const EVERYTHING: &str = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]}"#;
 
 #[test]
 fn what_nothing_allows_is_refused() {
@@ -32,7 +32,7 @@ fn every_resource_of_a_call_must_be_allowed() {
 
 #[test]
 fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
-    let rights = rights(&[ALL, DENY_BOSS]);
+    let rights = rights(&[EVERYTHING, DENY_BOSS]);
     assert!(rights.check(Action::Execute, [Resource::Desktop("boss")]).is_ok());
     let refused = rights.check(Action::Execute, [Resource::Desktop("test-1"), Resource::Desktop("boss-1")]);
     assert_eq!(refused.unwrap_err().message, "a policy denies workspace:scripts:execute on desktop:boss-1");
@@ -44,7 +44,7 @@ fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
 fn a_deny_on_everything_is_seen_before_any_resource_is_named() {
     let deny =
         r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:scripts:list*"]}]}"#;
-    let rights = rights(&[ALL, deny]);
+    let rights = rights(&[EVERYTHING, deny]);
     assert!(rights.check_any(Action::ListTasks).is_err());
     assert!(rights.check_any(Action::Execute).is_ok());
 }
@@ -86,4 +86,19 @@ fn the_ready_policies() {
         assert!(ready_policy(name).unwrap().check().is_ok());
     }
     assert!(ready_policy("boss").is_none());
+}
+
+#[test]
+fn all_of_a_kind_is_more_than_some_of_them() {
+    let on = |resource: &str| {
+        let text = format!(
+            r#"{{"Version": "5.0", "Statement": [{{"Effect": "Allow", "Action": ["*"], "Resource": ["{resource}"]}}]}}"#
+        );
+        rights(&[&text])
+    };
+    let lists = |rights: &Rights| rights.check(Action::ListScripts, [Resource::Script(ALL)]).is_ok();
+    assert!(lists(&on("*")) && lists(&on("script:*")));
+    assert!(!lists(&on("script:lab-*")) && !lists(&on("desktop:*")));
+    let audit = |rights: &Rights| rights.check(Action::ListAudit, [Resource::Everything]).is_ok();
+    assert!(audit(&on("*")) && !audit(&on("desktop:lab-*")) && !audit(&on("task:*")));
 }

@@ -55,6 +55,9 @@ impl Credentials {
         let projects = control.list_projects().await?;
         if !projects.iter().any(|row| row.project_id == project_id) {
             control.create_project(&project_id, "dev").await?;
+        }
+        let principals = control.list_principals(&project_id).await?;
+        if !principals.iter().any(|row| row.principal == PRINCIPAL) {
             control.put_principal(&project_id, PRINCIPAL, &["admin".to_owned()]).await?;
         }
         let token = NewToken { token_id: Uuid::now_v7(), token: self.token.clone() };

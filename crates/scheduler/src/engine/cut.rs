@@ -1,7 +1,5 @@
 //! Opens a task's first wave and cuts the next targets of its open wave.
 
-use std::collections::HashMap;
-
 use domain::{
     Timestamp,
     cut::{self, Placed},
@@ -14,10 +12,8 @@ use store::{
     Connection, Error,
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
-    record::NewRecord,
     settle::store_outcomes,
-    stop::stopped_records,
-    straggler, target, target_stop, task,
+    stop, straggler, target, task,
     task::TaskFacts,
     wave,
 };
@@ -49,8 +45,12 @@ impl Engine {
             deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
             maybe_handed: false,
         };
-        let stops = target_stop::of_range(&mut tx, task_id, first, number).await?;
-        let (stopped, placed) = apart(&mut tx, task_id, &facts, &stops, placed, now).await?;
+        let ends = placed.iter().map(|target| (target.ordinal, &target.desktop_id));
+        let stopped = stop::before_start(&mut tx, task_id, &facts, ends.collect(), now).await?;
+        let placed = placed
+            .into_iter()
+            .filter(|target| !stopped.iter().any(|record| record.ordinal == target.ordinal))
+            .collect();
         hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
         wave::admit(&mut tx, task_id, row.wave, number).await?;
         row.state.admitted += number;
@@ -79,31 +79,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Takes those targets out that a person stopped before their turn, with the records that they end with.
-async fn apart(
-    connection: &mut Connection,
-    task_id: TaskId,
-    facts: &TaskFacts,
-    stops: &HashMap<u32, u16>,
-    placed: Vec<Placed>,
-    now: Timestamp,
-) -> Result<(Vec<NewRecord>, Vec<Placed>), Error> {
-    if stops.is_empty() {
-        return Ok((Vec::new(), placed));
-    }
-    let ordinals: Vec<u32> = stops.keys().copied().collect();
-    let first_scripts = target::first_scripts(connection, task_id, &ordinals).await?;
-    let (stopped, placed): (Vec<Placed>, Vec<Placed>) = placed.into_iter().partition(|target| {
-        let first = first_scripts.get(&target.ordinal).copied().unwrap_or_default();
-        stops.get(&target.ordinal).is_some_and(|&script| script <= first)
-    });
-    let records = stopped.iter().flat_map(|target| {
-        let script = stops.get(&target.ordinal).copied().unwrap_or_default();
-        stopped_records(target.ordinal, &target.desktop_id, script, facts.script_count, now)
-    });
-    Ok((records.collect(), placed))
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, and wakes who waits for them.

@@ -1,9 +1,6 @@
 //! Leases ready batches to the worker that asks, never more targets than it has room for.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use domain::{
@@ -30,26 +27,17 @@ pub struct Leased {
     pub spec: Arc<Spec>,
     /// Where a target does not begin with the first script, which one it begins with.
     pub first_scripts: HashMap<u32, u16>,
-    /// Targets of which nothing may start any more: they are only asked what they know.
-    pub stopped: HashSet<u32>,
+    /// Targets that a person stopped, each with the script from which on nothing may start.
+    pub stops: HashMap<u32, u16>,
 }
 
-/// The targets of a batch that a person stopped before their first script.
-async fn stopped(
-    connection: &mut Connection,
-    batch: &BatchRow,
-    first_scripts: &HashMap<u32, u16>,
-) -> Result<HashSet<u32>, Error> {
+/// What of a batch a person stopped.
+async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashMap<u32, u16>, Error> {
     let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     };
     let (first, number) = (first.ordinal, last.ordinal - first.ordinal + 1);
-    let stops = target_stop::of_range(connection, batch.terms.task_id, first, number).await?;
-    Ok(stops
-        .into_iter()
-        .filter(|(ordinal, script)| *script <= first_scripts.get(ordinal).copied().unwrap_or_default())
-        .map(|(ordinal, _)| ordinal)
-        .collect())
+    target_stop::of_range(connection, batch.terms.task_id, first, number).await
 }
 
 impl Engine {
@@ -63,11 +51,13 @@ impl Engine {
             if room == 0 {
                 break;
             }
+            let mut chosen_id = batch_id;
             if size > room {
-                batch::split(&mut tx, task_id, batch_id, room, fresh_batch_id()).await?;
+                chosen_id = fresh_batch_id();
+                batch::split(&mut tx, task_id, batch_id, room, chosen_id).await?;
             }
             room -= size.min(room);
-            chosen.push((task_id, batch_id));
+            chosen.push((task_id, chosen_id));
         }
         if chosen.is_empty() {
             return Ok(Vec::new());
@@ -91,9 +81,8 @@ impl Engine {
             } else {
                 HashMap::new()
             };
-            let stopped =
-                if batch.stop { stopped(tx, &batch, &first_scripts).await? } else { HashSet::new() };
-            leased.push(Leased { batch, spec, first_scripts, stopped });
+            let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
+            leased.push(Leased { batch, spec, first_scripts, stops });
         }
         Ok(leased)
     }

@@ -13,7 +13,7 @@ use store::{
     batch::BatchTerms,
     record::{self, NewRecord},
     settle::{settle, store_outcomes},
-    straggler,
+    stop, straggler,
     task::{self, TaskFacts},
     wave::{self, WaveRow},
 };
@@ -256,18 +256,26 @@ async fn take_back(
     Ok(())
 }
 
-/// Puts targets of a lost batch among the stragglers; withdraws them where the wave was cut short before anybody can
-/// have started them.
+/// Puts targets of a lost batch among the stragglers. Those that certainly nobody has started end as STOPPED where a person
+/// stopped them, and are withdrawn where the wave was cut short.
 pub(super) async fn requeue(
     connection: &mut Connection,
     facts: &TaskFacts,
     waves: &mut [WaveRow],
     terms: &BatchTerms,
-    members: Vec<domain::cut::Member>,
+    mut members: Vec<domain::cut::Member>,
     now: Timestamp,
 ) -> Result<(), Error> {
     if members.is_empty() || facts.status.is_ended() {
         return Ok(());
+    }
+    if !terms.maybe_handed {
+        let ends = members.iter().map(|member| (member.ordinal, &member.desktop_id)).collect();
+        let stopped = stop::before_start(connection, terms.task_id, facts, ends, now).await?;
+        if !stopped.is_empty() {
+            members.retain(|member| !stopped.iter().any(|record| record.ordinal == member.ordinal));
+            store_outcomes(connection, terms.task_id, facts, waves, &stopped, now).await?;
+        }
     }
     let Some(row) = waves.iter_mut().find(|row| row.wave == terms.wave) else { return Ok(()) };
     if row.state.status.is_cut_short() && !terms.maybe_handed {

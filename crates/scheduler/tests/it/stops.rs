@@ -198,7 +198,7 @@ async fn a_stopped_target_that_was_lost_is_only_asked_for() {
     stop_target(&harness, task_id, 1, 2).await;
     let again = harness.lease(&v, 10, after(3)).await;
     assert!(!again[0].batch.answer_only);
-    assert_eq!(again[0].stopped.iter().copied().collect::<Vec<u32>>(), [1]);
+    assert_eq!(again[0].stops, [(1, 0)].into());
     assert_eq!(told(&harness, "v").await, [1]);
 }
 
@@ -223,4 +223,48 @@ async fn stops_and_cuts_at_once_leave_nothing_behind() {
         assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
         harness.online(&w, 0..300, after(round)).await;
     }
+}
+
+#[tokio::test]
+async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undelivered() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..3, start()).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 3, gray: Some((2, 1)), ..Submit::default() }).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    stop_target(&harness, task_id, 1, 1).await;
+    let returned = scheduler::engine::ReturnedTarget {
+        task_id,
+        batch_id: leased[0].batch.batch_id,
+        ordinal: 1,
+        handed: false,
+    };
+    harness.engine.report(&w, Vec::new(), vec![returned], after(2)).await.unwrap();
+    assert_eq!(outcomes(&harness).await, [(1, "STOPPED".to_owned())]);
+    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+}
+
+/// A lease that is just splitting a batch when the task is stopped: what it takes is told, the rest is withdrawn.
+#[tokio::test]
+async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..10, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 10, ..Submit::default() }).await;
+    let mut leasing = harness.store().begin().await.unwrap();
+    let ready = store::batch::lock_ready(&mut leasing, &w, 10).await.unwrap();
+    let head = domain::ids::BatchId(uuid::Uuid::now_v7());
+    store::batch::split(&mut leasing, task_id, ready[0].1, 4, head).await.unwrap();
+    store::batch::lease(&mut leasing, &[(task_id, head)], after(30)).await.unwrap();
+    let stopping = stop_task(&harness, task_id, true, 1);
+    let committing = async {
+        // The stop waits for the lease's locks; whichever comes first, the outcome is the same.
+        tokio::task::yield_now().await;
+        harness.store().commit(leasing).await.unwrap();
+    };
+    tokio::join!(stopping, committing);
+    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "nothing is left to be started");
+    assert_eq!(told(&harness, "w").await, [0, 1, 2, 3]);
+    assert_eq!(harness.waves(task_id).await[0].state.in_flight(), 4);
 }

@@ -44,7 +44,7 @@ async fn hand_out(worker: &Worker, targets: Vec<Target>) {
 }
 
 fn target(ordinal: u32, desktop_id: &str) -> Target {
-    Target { ordinal, desktop_id: desktop_id.into(), first_script: 0, answer_only: false }
+    Target { ordinal, desktop_id: desktop_id.into(), first_script: 0, stop_script: None }
 }
 
 fn key(ordinal: u32) -> ExecutionKey {

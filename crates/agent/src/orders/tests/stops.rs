@@ -268,3 +268,16 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     assert_eq!(rows, [("SUCCESS", CARRIED), unknown, ("SKIPPED", SKIPPED)]);
     assert!(process_tree::kill(None, &format!("{}-1-1-1", key(1).task)));
 }
+
+#[tokio::test]
+async fn an_order_that_is_stopped_when_it_comes_starts_nothing_from_there_on() {
+    let rig = rig(1);
+    let words = |results: Vec<(String, String, String)>| -> Vec<String> {
+        results.into_iter().map(|(outcome, _, _)| outcome).collect()
+    };
+    let stopped = Order { stop_script: Some(1), ..order(1, &["echo 1", "echo 2", "echo 3"]) };
+    assert_eq!(words(rig.run(stopped).await), ["SUCCESS", "STOPPED", "SKIPPED"]);
+    // Also when it is only asked what it knows.
+    let asked = Order { stop_script: Some(0), answer_only: true, ..order(2, &["echo 1", "echo 2"]) };
+    assert_eq!(words(rig.run(asked).await), ["STOPPED", "SKIPPED"]);
+}
