@@ -141,14 +141,14 @@ pub struct Terms<'a> {
     pub now: Timestamp,
 }
 
-/// Stores a token; one that is there already stays as it is.
+/// Stores a token; one that is there already stays as it is: then false.
 pub async fn insert_token(
     connection: &mut Connection,
     token_id: Uuid,
     sha256: &[u8; 32],
     terms: Terms<'_>,
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
         "INSERT INTO token (token_id, project_id, principal, sha256, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sha256) DO NOTHING",
         token_id,
@@ -160,17 +160,17 @@ pub async fn insert_token(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
-/// Stores an access key; one that is there already stays as it is.
+/// Stores an access key; one that is there already stays as it is: then false.
 pub async fn insert_key(
     connection: &mut Connection,
     access_key: &str,
     sealed: &SealedSecret,
     terms: Terms<'_>,
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
         "INSERT INTO access_key (access_key, project_id, principal, sealed_secret, master_key_id, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (access_key) DO NOTHING",
         access_key,
@@ -183,7 +183,7 @@ pub async fn insert_key(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// A project's tokens, oldest first.

@@ -77,6 +77,17 @@ pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Res
     Ok(found.is_some())
 }
 
+/// Whether there is such a project and it is revoked.
+pub async fn is_revoked(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NOT NULL",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Revokes a project: its credentials are refused from now on. False when there is none that is good.
 pub async fn revoke(
     connection: &mut Connection,

@@ -277,3 +277,33 @@ async fn the_audit_says_who_did_what_and_cannot_be_changed() {
         assert!(refused.to_string().contains("append only"), "{change}: {refused}");
     }
 }
+
+#[tokio::test]
+async fn what_is_done_with_access_is_in_the_audit_and_a_revoked_project_lets_nobody_in() {
+    let harness = Harness::new().await;
+    harness.token("alice", &["reader"]).await;
+    let project_id = "project-1".parse().unwrap();
+    let id = harness.control.list_tokens(&project_id).await.unwrap()[0].id.clone();
+    harness.control.revoke_token(&project_id, &id).await.unwrap();
+    let audit = harness.native("/audit").await;
+    let entries: Vec<&str> = audit["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["principal"] == "database")
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            "graywave:tokens:revoke",
+            "graywave:tokens:create",
+            "graywave:principals:put",
+            "graywave:projects:create"
+        ]
+    );
+    assert_eq!(audit["entries"][2]["resource"], "principal:alice policies:reader");
+    harness.control.revoke_project(&project_id).await.unwrap();
+    let refused = harness.call_as(TOKEN, Method::GET, "/v2/project-1/scripts", None).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "a token of the configuration, too");
+}

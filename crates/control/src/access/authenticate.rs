@@ -9,7 +9,10 @@ use domain::{
     signature::{Authorization, CLOCK_TOLERANCE, SignedRequest},
 };
 use sha2::{Digest as _, Sha256};
-use store::credential::{self, Holder};
+use store::{
+    credential::{self, Holder},
+    project,
+};
 
 use super::Identity;
 use crate::Control;
@@ -22,7 +25,7 @@ impl Control {
     /// Who a token stands for.
     pub async fn authenticate_token(&self, given: &[u8]) -> Result<Arc<Identity>, Error> {
         if let Some(project_id) = self.access.fixed.project_of_token(given) {
-            return Ok(configured(project_id, "token:configuration".to_owned()));
+            return self.configured(project_id, "token:configuration".to_owned()).await;
         }
         let hash: [u8; 32] = Sha256::digest(given).into();
         let mut connection = self.store.acquire().await?;
@@ -44,7 +47,7 @@ impl Control {
         let name = format!("key:{access_key}");
         if let Some((project_id, secret_key)) = self.access.fixed.key(access_key) {
             authorization.verify(request, secret_key, now)?;
-            return Ok(configured(project_id, name));
+            return self.configured(project_id, name).await;
         }
         let mut connection = self.store.acquire().await?;
         let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
@@ -54,6 +57,19 @@ impl Control {
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
         authorization.verify(request, &secret_key, now)?;
         Ok(identity(holder, name))
+    }
+
+    /// Who uses a credential of the configuration: may do everything in its project, unless that is revoked.
+    async fn configured(&self, project_id: &ProjectId, credential: String) -> Result<Arc<Identity>, Error> {
+        if project::is_revoked(&mut *self.store.acquire().await?, project_id).await? {
+            return Err(unauthenticated("the project of this credential is revoked"));
+        }
+        Ok(Arc::new(Identity {
+            project_id: project_id.clone(),
+            principal: "configuration".to_owned(),
+            credential,
+            rights: Rights::new(&ready_policy("admin")),
+        }))
     }
 
     /// Uses a checked signature up, so that the same request cannot be sent again.
@@ -73,17 +89,6 @@ impl Control {
             "this signed request was sent before: sign it anew, at least a second later, to have it done again",
         ))
     }
-}
-
-/// Who uses a credential of the configuration.
-fn configured(project_id: &ProjectId, credential: String) -> Arc<Identity> {
-    let rights = Rights::new(&ready_policy("admin"));
-    Arc::new(Identity {
-        project_id: project_id.clone(),
-        principal: "configuration".to_owned(),
-        credential,
-        rights,
-    })
 }
 
 fn identity(holder: Holder, credential: String) -> Arc<Identity> {

@@ -9,7 +9,9 @@ use domain::{
 use rand::{Rng as _, distr::Alphanumeric};
 use sha2::{Digest as _, Sha256};
 use store::{
-    Connection, credential,
+    Connection, Tx, audit,
+    audit::NewEntry,
+    credential,
     credential::{CredentialRow, Terms},
     project,
     project::{PrincipalRow, ProjectRow},
@@ -23,6 +25,8 @@ const ACCESS_KEY_CHARS: usize = 20;
 const SECRET_KEY_CHARS: usize = 40;
 const TOKEN_CHARS: usize = 48;
 const MAX_NAME_CHARS: usize = 128;
+/// Who the audit says it was: the database is all that the commands ask for.
+const MANAGER: &str = "database";
 
 /// A new token. The text is shown once and never stored.
 #[derive(Clone)]
@@ -82,6 +86,33 @@ fn check_name(what: &str, name: &str) -> Result<(), Error> {
     )))
 }
 
+impl Control {
+    /// Commits a change that somebody made who may reach the database, with its entry in the project's audit.
+    async fn managed(
+        &self,
+        mut tx: Tx,
+        project_id: &ProjectId,
+        action: &str,
+        resource: &str,
+    ) -> Result<(), Error> {
+        let entry = NewEntry {
+            audit_id: self.clock.id(),
+            project_id,
+            at: self.clock.now(),
+            principal: MANAGER,
+            credential: MANAGER,
+            action,
+            resource,
+            result: "DONE",
+            reason: "",
+            source: "",
+            request_id: "",
+        };
+        audit::insert(&mut tx, &entry).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+}
+
 async fn check_project(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
     if project::is_good(connection, project_id).await? {
         return Ok(());
@@ -110,9 +141,11 @@ impl Control {
     /// Makes a project.
     pub async fn create_project(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
         check_name("the name", name)?;
-        let mut connection = self.store.acquire().await?;
-        if project::insert(&mut connection, project_id, name, self.clock.now()).await? {
-            return Ok(());
+        let mut tx = self.store.begin().await?;
+        if project::insert(&mut tx, project_id, name, self.clock.now()).await? {
+            return self
+                .managed(tx, project_id, "graywave:projects:create", &format!("project:{project_id}"))
+                .await;
         }
         Err(Error::new(ErrorKind::Conflict, format!("project {project_id} exists already")))
     }
@@ -124,9 +157,11 @@ impl Control {
 
     /// Refuses every credential of a project from now on. Its rows stay.
     pub async fn revoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
-        let mut connection = self.store.acquire().await?;
-        if project::revoke(&mut connection, project_id, self.clock.now()).await? {
-            return Ok(());
+        let mut tx = self.store.begin().await?;
+        if project::revoke(&mut tx, project_id, self.clock.now()).await? {
+            return self
+                .managed(tx, project_id, "graywave:projects:revoke", &format!("project:{project_id}"))
+                .await;
         }
         Err(Error::not_found(format!("project {project_id} does not exist or is revoked already")))
     }
@@ -157,7 +192,8 @@ impl Control {
             }
         }
         project::put_principal(&mut tx, project_id, principal, policies, self.clock.now()).await?;
-        Ok(self.store.commit(tx).await?)
+        let resource = format!("principal:{principal} policies:{}", policies.join(","));
+        self.managed(tx, project_id, "graywave:principals:put", &resource).await
     }
 
     /// A project's principals.
@@ -177,9 +213,10 @@ impl Control {
             ));
         }
         let policy = Policy::parse(document)?;
-        let mut connection = self.store.acquire().await?;
-        check_project(&mut connection, project_id).await?;
-        Ok(project::put_policy(&mut connection, project_id, name, &policy, self.clock.now()).await?)
+        let mut tx = self.store.begin().await?;
+        check_project(&mut tx, project_id).await?;
+        project::put_policy(&mut tx, project_id, name, &policy, self.clock.now()).await?;
+        self.managed(tx, project_id, "graywave:policies:put", &format!("policy:{name}")).await
     }
 
     /// A project's own policies.
@@ -191,8 +228,9 @@ impl Control {
 
     /// Deletes a policy that no principal has.
     pub async fn delete_policy(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
-        if project::delete_policy(&mut *self.store.acquire().await?, project_id, name).await? {
-            return Ok(());
+        let mut tx = self.store.begin().await?;
+        if project::delete_policy(&mut tx, project_id, name).await? {
+            return self.managed(tx, project_id, "graywave:policies:delete", &format!("policy:{name}")).await;
         }
         Err(Error::new(
             ErrorKind::Conflict,
@@ -222,11 +260,15 @@ impl Control {
         token: &NewToken,
         expires_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        let mut connection = self.store.acquire().await?;
-        check_principal(&mut connection, project_id, principal).await?;
+        let mut tx = self.store.begin().await?;
+        check_principal(&mut tx, project_id, principal).await?;
         let hash: [u8; 32] = Sha256::digest(&token.token).into();
         let terms = Terms { project_id, principal, expires_at, now: self.clock.now() };
-        Ok(credential::insert_token(&mut connection, token.token_id, &hash, terms).await?)
+        if !credential::insert_token(&mut tx, token.token_id, &hash, terms).await? {
+            return Ok(());
+        }
+        let resource = format!("token:{} principal:{principal}", token.token_id.simple());
+        self.managed(tx, project_id, "graywave:tokens:create", &resource).await
     }
 
     /// Makes an access key for a principal.
@@ -250,10 +292,14 @@ impl Control {
         expires_at: Option<Timestamp>,
     ) -> Result<(), Error> {
         let sealed = self.access.master_keys.seal(&key.access_key, &key.secret_key)?;
-        let mut connection = self.store.acquire().await?;
-        check_principal(&mut connection, project_id, principal).await?;
+        let mut tx = self.store.begin().await?;
+        check_principal(&mut tx, project_id, principal).await?;
         let terms = Terms { project_id, principal, expires_at, now: self.clock.now() };
-        Ok(credential::insert_key(&mut connection, &key.access_key, &sealed, terms).await?)
+        if !credential::insert_key(&mut tx, &key.access_key, &sealed, terms).await? {
+            return Ok(());
+        }
+        let resource = format!("key:{} principal:{principal}", key.access_key);
+        self.managed(tx, project_id, "graywave:keys:create", &resource).await
     }
 
     /// A project's tokens, good or not, without what they are.
@@ -270,18 +316,20 @@ impl Control {
     pub async fn revoke_token(&self, project_id: &ProjectId, token_id: &str) -> Result<(), Error> {
         let missing = || Error::not_found(format!("token {token_id:?} does not exist or is revoked already"));
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
-        let mut connection = self.store.acquire().await?;
-        if credential::revoke_token(&mut connection, project_id, id, self.clock.now()).await? {
-            return Ok(());
+        let mut tx = self.store.begin().await?;
+        if credential::revoke_token(&mut tx, project_id, id, self.clock.now()).await? {
+            return self
+                .managed(tx, project_id, "graywave:tokens:revoke", &format!("token:{}", id.simple()))
+                .await;
         }
         Err(missing())
     }
 
     /// Revokes an access key: the next call signed with it is refused.
     pub async fn revoke_key(&self, project_id: &ProjectId, access_key: &str) -> Result<(), Error> {
-        let mut connection = self.store.acquire().await?;
-        if credential::revoke_key(&mut connection, project_id, access_key, self.clock.now()).await? {
-            return Ok(());
+        let mut tx = self.store.begin().await?;
+        if credential::revoke_key(&mut tx, project_id, access_key, self.clock.now()).await? {
+            return self.managed(tx, project_id, "graywave:keys:revoke", &format!("key:{access_key}")).await;
         }
         Err(Error::not_found(format!("access key {access_key:?} does not exist or is revoked already")))
     }

@@ -259,8 +259,11 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     store::batch::lease(&mut leasing, &[(task_id, head)], after(30)).await.unwrap();
     let stopping = stop_task(&harness, task_id, true, 1);
     let committing = async {
-        // The stop waits for the lease's locks; whichever comes first, the outcome is the same.
-        tokio::task::yield_now().await;
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+                               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while harness.count(WAITING).await == 0 {
+            tokio::task::yield_now().await;
+        }
         harness.store().commit(leasing).await.unwrap();
     };
     tokio::join!(stopping, committing);
