@@ -108,6 +108,8 @@ impl Gate {
         let header =
             parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
         let authorization = Authorization::parse(header)?;
+        let now = self.control.now();
+        let key = self.control.signing_key(&authorization, now).await?;
         // The signature covers the body.
         let body = self.read(call, body).await?;
         let headers = plain_headers(&parts.headers);
@@ -118,8 +120,7 @@ impl Gate {
             headers: &headers,
             body: &body,
         };
-        let now = self.control.now();
-        let identity = self.control.authenticate_signature(&authorization, &signed, now).await?;
+        let identity = key.verify(&authorization, &signed, now)?;
         Ok(Entered { caller: caller(identity, parts), body, signed: Some((authorization, now)) })
     }
 

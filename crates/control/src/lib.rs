@@ -17,7 +17,7 @@ mod workers;
 use std::sync::Arc;
 
 pub use access::{
-    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken,
+    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken, SigningKey,
     TOKEN_HEADER, Token,
 };
 use chrono::TimeDelta;

@@ -47,7 +47,7 @@ impl Control {
                 let row = record::fetch(&mut tx, caller.project_id(), record_id)
                     .await?
                     .ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))?;
-                retry::check_record(row.status)?;
+                retry::check_record(row.status, row.ended_at.is_some(), old.status)?;
                 of_record(&mut tx, &old, record_id.ordinal, record_id.script, &row.desktop_id).await?
             }
         };

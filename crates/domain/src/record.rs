@@ -55,6 +55,8 @@ pub enum Place {
     Stopped,
     /// In no batch yet, and a script before this one is to be stopped.
     BehindStopped,
+    /// Wherever its target is, this script of it succeeded in the task that is retried.
+    DoneEarlier,
 }
 
 /// A record's status in the API and the outcome behind it.
@@ -73,6 +75,7 @@ impl RecordStatus {
     pub fn of(stored: Option<Outcome>, place: Place, task: TaskStatus) -> Self {
         match (stored, place) {
             (Some(outcome), _) => Self::Ended(outcome),
+            (None, Place::DoneEarlier) => Self::Ended(Outcome::Success),
             (None, Place::Leased) if !task.is_ended() => Self::Running,
             (None, Place::Queued) if !task.is_ended() => Self::Waiting,
             (None, Place::Stopped) if !task.admits_no_more() => Self::Ended(Outcome::Stopped),
@@ -140,6 +143,9 @@ mod tests {
             (None, Place::Stopped, Running, RecordStatus::Ended(Outcome::Stopped)),
             (None, Place::BehindStopped, Running, skipped),
             (None, Place::Stopped, Halted, skipped),
+            // Never run again, whatever becomes of its target.
+            (None, Place::DoneEarlier, Waiting, RecordStatus::Ended(Outcome::Success)),
+            (None, Place::DoneEarlier, Stopped, RecordStatus::Ended(Outcome::Success)),
             (Some(Outcome::Unknown), Place::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),
         ];
         for (stored, place, task, expected) in table {

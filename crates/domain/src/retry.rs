@@ -22,15 +22,15 @@ pub fn check_task(status: TaskStatus) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Conflict, "the task has not ended: wait for its end or stop it, then retry it"))
 }
 
-/// Whether one record may be retried.
-pub fn check_record(status: RecordStatus) -> Result<(), Error> {
+/// Whether one record may be retried. One that is not stored ends with its task: until then its target may still run.
+pub fn check_record(status: RecordStatus, is_stored: bool, task: TaskStatus) -> Result<(), Error> {
     use crate::outcome::Outcome;
     match status {
         RecordStatus::Ended(Outcome::Success) => {
             Err(Error::new(ErrorKind::Conflict, "the record succeeded: there is nothing to retry"))
         }
-        RecordStatus::Ended(_) => Ok(()),
-        RecordStatus::Waiting | RecordStatus::Running => Err(Error::new(
+        RecordStatus::Ended(_) if is_stored || task.is_ended() => Ok(()),
+        RecordStatus::Ended(_) | RecordStatus::Waiting | RecordStatus::Running => Err(Error::new(
             ErrorKind::Conflict,
             "the record has not ended: wait for its end or stop it, then retry it",
         )),
@@ -73,11 +73,17 @@ mod tests {
             assert_eq!(check_task(status).is_ok(), status.is_ended(), "{status}");
         }
         for outcome in Outcome::ALL {
-            let allowed = check_record(RecordStatus::Ended(outcome)).is_ok();
-            assert_eq!(allowed, outcome != Outcome::Success, "{outcome}");
+            for (is_stored, task, is_over) in [
+                (true, TaskStatus::Running, true),
+                (false, TaskStatus::Halted, true),
+                (false, TaskStatus::Halting, false),
+            ] {
+                let allowed = check_record(RecordStatus::Ended(outcome), is_stored, task).is_ok();
+                assert_eq!(allowed, is_over && outcome != Outcome::Success, "{outcome} {task}");
+            }
         }
-        assert!(check_record(RecordStatus::Waiting).is_err());
-        assert!(check_record(RecordStatus::Running).is_err());
+        assert!(check_record(RecordStatus::Waiting, false, TaskStatus::Running).is_err());
+        assert!(check_record(RecordStatus::Running, false, TaskStatus::Running).is_err());
     }
 
     #[test]

@@ -238,7 +238,7 @@ pub async fn fetch(
 }
 
 /// Where a target without a record is; the words are those of [`place_word`].
-const PLACE: &str = "CASE WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
+const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
 
@@ -322,8 +322,8 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
 }
 
-const PLACES: [Place; 5] =
-    [Place::Nowhere, Place::Queued, Place::Leased, Place::Stopped, Place::BehindStopped];
+const PLACES: [Place; 6] =
+    [Place::Nowhere, Place::Queued, Place::Leased, Place::Stopped, Place::BehindStopped, Place::DoneEarlier];
 
 const fn place_word(place: Place) -> &'static str {
     match place {
@@ -332,6 +332,7 @@ const fn place_word(place: Place) -> &'static str {
         Place::Leased => "leased",
         Place::Stopped => "stopped",
         Place::BehindStopped => "behind_stopped",
+        Place::DoneEarlier => "done_earlier",
     }
 }
 

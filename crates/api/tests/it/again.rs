@@ -244,3 +244,38 @@ async fn a_retry_keeps_waves_thresholds_and_policy() {
         [&json!(true), &json!(9), &json!("6")]
     );
 }
+
+#[tokio::test]
+async fn what_an_earlier_task_has_done_stays_done_when_its_retry_is_stopped() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let one = harness.create_script("one", "true").await;
+    let two = harness.create_script("two", "true").await;
+    let old = harness.execute(&json!({"resource_ids": ids(1), "script_ids": [one, two]})).await;
+    harness.run_scripts(&old, &[&[Outcome::Success, Outcome::Failed]]).await;
+    let retried = harness.post("/script-executions/retry", &json!({"task_id": old})).await;
+    let new = retried.body["task_id"].as_str().unwrap().to_owned();
+    harness.post("/script-executions/stop", &json!({"task_id": new})).await;
+    let words: Vec<String> = statuses(&harness, &new).await.into_iter().map(|(_, status)| status).collect();
+    assert_eq!(words, ["SUCCESS", "SKIPPED"]);
+    let done = json!({"record_id": format!("{new}-0-0-2")});
+    let refused = harness.refusal(Method::POST, "/script-executions/retry", Some(&done)).await;
+    assert!(refused.0 == 409 && refused.1.contains("succeeded"), "{refused:?}");
+    let left = json!({"record_id": format!("{new}-0-1-2")});
+    assert_eq!(harness.post("/script-executions/retry", &left).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_record_that_is_stopped_before_its_turn_is_retried_only_when_its_turn_has_come() {
+    let harness = Harness::new().await;
+    harness.desktops(3).await;
+    let body = json!({"resource_ids": ids(3), "command": "true", "command_type": "SHELL", "gray_count": 2});
+    let task_id = harness.execute(&body).await;
+    let record = json!({"record_id": format!("{task_id}-2-0-1")});
+    harness.post("/script-executions/stop", &record).await;
+    let refused = harness.refusal(Method::POST, "/script-executions/retry", Some(&record)).await;
+    assert!(refused.0 == 409 && refused.1.contains("has not ended"), "{refused:?}");
+    harness.run(&task_id, &[Outcome::Success; 2]).await;
+    while harness.engine.cut_all(Harness::now()).await.unwrap() {}
+    assert_eq!(harness.post("/script-executions/retry", &record).await.status, 200);
+}

@@ -17,6 +17,31 @@ use store::{
 use super::Identity;
 use crate::Control;
 
+/// An access key that is good, with its secret.
+pub struct SigningKey {
+    secret_key: String,
+    identity: Arc<Identity>,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey of {}", self.identity.credential)
+    }
+}
+
+impl SigningKey {
+    /// Who signed the request, if it was signed with this key.
+    pub fn verify(
+        self,
+        authorization: &Authorization,
+        request: &SignedRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Identity>, Error> {
+        authorization.verify(request, &self.secret_key, now)?;
+        Ok(self.identity)
+    }
+}
+
 fn unauthenticated(message: &str) -> Error {
     Error::new(ErrorKind::Unauthenticated, message)
 }
@@ -35,19 +60,17 @@ impl Control {
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
-    /// Who signed the request. A signature on a request that `changes` something is good once: sent again while its
-    /// time is still near enough, it is refused.
-    pub async fn authenticate_signature(
+    /// The key that a request says it is signed with; looked up before its body is read.
+    pub async fn signing_key(
         &self,
         authorization: &Authorization,
-        request: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Arc<Identity>, Error> {
+    ) -> Result<SigningKey, Error> {
         let access_key = &authorization.access_key;
         let name = format!("key:{access_key}");
         if let Some((project_id, secret_key)) = self.access.fixed.key(access_key) {
-            authorization.verify(request, secret_key, now)?;
-            return self.configured(project_id, name).await;
+            let identity = self.configured(project_id, name).await?;
+            return Ok(SigningKey { secret_key: secret_key.to_owned(), identity });
         }
         let mut connection = self.store.acquire().await?;
         let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
@@ -55,8 +78,7 @@ impl Control {
             .ok_or_else(|| unauthenticated("the access key is not known, or not good any more"))?;
         drop(connection);
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
-        authorization.verify(request, &secret_key, now)?;
-        Ok(identity(holder, name))
+        Ok(SigningKey { secret_key, identity: identity(holder, name) })
     }
 
     /// Who uses a credential of the configuration: may do everything in its project, unless that is revoked.

@@ -6,6 +6,7 @@ mod fixed;
 mod manage;
 mod seal;
 
+pub use authenticate::SigningKey;
 pub use caller::{Caller, Idempotency, Identity};
 pub use fixed::{AccessKey, Credentials, Token};
 pub use manage::{NewKey, NewToken};
