@@ -135,7 +135,7 @@ impl Gate {
         };
         let room = self.bodies.take(most)?;
         let bytes = to_bytes(body, limit).await.map_err(|_| ApiError::body_too_large(limit))?;
-        // Given back when the last part of the body is dropped, after the answer.
+        // Given back when the handler has read it.
         Ok(Bytes::from_owner(Held { bytes, _room: room }))
     }
 
