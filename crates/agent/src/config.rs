@@ -68,6 +68,8 @@ pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
         os_host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os_type: os_type.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Where it cannot be told, windows are read in UTC.
+        time_zone: iana_time_zone::get_timezone().unwrap_or_default(),
         ..Desktop::default()
     }
 }

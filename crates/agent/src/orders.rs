@@ -222,9 +222,10 @@ impl Dispatcher {
         // Dropped with this future, and all that runs in it.
         let mut running = JoinSet::new();
         loop {
+            let number = running.len();
             tokio::select! {
                 () = self.shared.stop.cancelled() => break,
-                next = self.queue.next(), if running.len() < self.max_parallel => {
+                next = self.queue.next(|next| number < self.most(&next.order)) => {
                     running.spawn(run_order(next));
                 }
                 Some(ended) = running.join_next() => log_panic(ended),
@@ -238,6 +239,14 @@ impl Dispatcher {
         if timeout(STOP_GRACE, all_ended).await.is_err() {
             tracing::error!("not all scripts could be ended in time; the next start reports them as UNKNOWN");
         }
+    }
+}
+
+impl Dispatcher {
+    /// Orders that run at once at most while this one does.
+    fn most(&self, order: &Order) -> usize {
+        let asked = order.max_running.map_or(usize::MAX, |most| most.max(1) as usize);
+        self.max_parallel.min(asked)
     }
 }
 

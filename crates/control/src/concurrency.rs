@@ -3,12 +3,14 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
+    event::EventKind,
     ids::TaskId,
     rollout,
 };
 use store::{
+    event::{self, NewEvent},
     notify::{self, Wake},
-    task,
+    task, wave,
 };
 
 use crate::{Caller, Control};
@@ -30,10 +32,15 @@ impl Control {
         if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
             return Err(Error::not_found(format!("task {task_id} does not exist")));
         }
+        wave::lock(&mut tx, task_id, &[]).await?;
         if !task::set_max_concurrency(&mut tx, task_id, most).await? {
             return Err(Error::new(ErrorKind::Conflict, "the task has ended: there is nothing in flight"));
         }
+        let detail = most.map_or_else(|| "no limit".to_owned(), |most| format!("{most} in flight at most"));
+        let changed = NewEvent::by(EventKind::ConcurrencyChanged, &caller.identity.principal, &detail);
+        event::insert(&mut tx, task_id, changed, self.clock.now()).await?;
         notify::send(&mut tx, Wake::Cut).await?;
+        notify::send(&mut tx, Wake::Presence).await?;
         self.done(tx, caller, Action::SetConcurrency, &format!("task:{task_id}"), "changed").await
     }
 }

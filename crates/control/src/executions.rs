@@ -8,8 +8,12 @@ use domain::{
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     limits,
-    plan::Candidate,
-    submission::{EXECUTION_FIELDS, ExecutionRequest, FieldNames, GROUP_FIELDS, GroupRequest, Work},
+    plan::{Candidate, Plan},
+    rollout,
+    script::ScriptType,
+    submission::{
+        EXECUTION_FIELDS, ExecutionRequest, FieldNames, GROUP_FIELDS, GroupRequest, Submission, Work,
+    },
 };
 use store::{
     Connection, Tx, desktop,
@@ -34,11 +38,29 @@ pub enum Group {
 }
 
 /// What a submission goes by once its desktops are chosen.
-struct Chosen {
-    request: ExecutionRequest,
-    names: FieldNames,
-    action: Action,
-    selection: Option<Selection>,
+pub(crate) struct Chosen {
+    pub(crate) request: ExecutionRequest,
+    pub(crate) names: FieldNames,
+    pub(crate) action: Action,
+    pub(crate) selection: Option<Selection>,
+}
+
+/// A request that keeps the rules, with what it would run on what and when.
+pub(crate) struct Prepared {
+    pub(crate) submission: Submission,
+    pub(crate) scripts: Vec<PinnedScript>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) plan: Plan,
+}
+
+impl Prepared {
+    /// The command and what runs it, instead of scripts.
+    pub(crate) fn command(&self) -> Option<(ScriptType, &str)> {
+        match &self.submission.work {
+            Work::Scripts(_) => None,
+            Work::Command { command_type, content } => Some((*command_type, content)),
+        }
+    }
 }
 
 impl Control {
@@ -89,44 +111,57 @@ impl Control {
         self.accept(tx, caller, chosen).await
     }
 
-    async fn accept(&self, mut tx: Tx, caller: &Caller, chosen: Chosen) -> Result<TaskId, Error> {
+    /// Checks a request against the rules, the caller's rights and what there is, and plans it.
+    pub(crate) async fn prepare(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        chosen: Chosen,
+    ) -> Result<Prepared, Error> {
         let project_id = caller.project_id();
         let submission = chosen.request.check(chosen.names)?;
+        rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())?;
+        let scripts = match &submission.work {
+            Work::Scripts(ids) => pin(connection, project_id, ids).await?,
+            Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
+        };
+        check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
+        let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
+        let plan = submission.plan(candidates.clone(), self.clock.seed())?;
+        Ok(Prepared { submission, scripts, candidates, plan })
+    }
+
+    async fn accept(&self, mut tx: Tx, caller: &Caller, chosen: Chosen) -> Result<TaskId, Error> {
+        let project_id = caller.project_id();
+        let (action, selection) = (chosen.action, chosen.selection.clone());
+        let prepared = self.prepare(&mut tx, caller, chosen).await?;
+        let Prepared { submission, scripts, plan, .. } = &prepared;
         let timeouts = Timeouts {
             execution: submission.execution_timeout.unwrap_or(self.defaults.execution_timeout),
             delivery: submission.rollout.delivery_timeout.unwrap_or(self.defaults.delivery_timeout),
             grace: self.defaults.result_grace,
         };
-        let (scripts, command) = match &submission.work {
-            Work::Scripts(ids) => (pin(&mut tx, project_id, ids).await?, None),
-            Work::Command { command_type, content } => (
-                vec![PinnedScript { script: None, name: String::new() }],
-                Some((*command_type, content.as_str())),
-            ),
-        };
-        check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
-        let candidates = candidates(&mut tx, project_id, &submission.desktop_ids).await?;
-        let plan = submission.plan(candidates, self.clock.seed())?;
         let task_id = TaskId(self.clock.id());
         let task = NewTask {
             task_id,
             project_id,
-            scripts: &scripts,
-            command,
+            scripts,
+            command: prepared.command(),
             timeouts,
-            plan: &plan,
+            plan,
             first_scripts: None,
             attempt: 1,
             retry_of: None,
-            selection: chosen.selection.as_ref(),
+            selection: selection.as_ref(),
             policy: &submission.rollout.policy,
             max_concurrency: submission.rollout.max_concurrency,
+            expires_at: submission.rollout.expires_at,
             created_by: &caller.identity.principal,
             now: self.clock.now(),
         };
         task::insert(&mut tx, &task).await?;
         notify::send(&mut tx, Wake::Cut).await?;
-        self.done(tx, caller, chosen.action, &format!("task:{task_id}"), &task_id.to_string()).await?;
+        self.done(tx, caller, action, &format!("task:{task_id}"), &task_id.to_string()).await?;
         tracing::info!(
             %task_id, %project_id, targets = plan.order.len(), waves = plan.waves.len(), "task accepted"
         );

@@ -1,13 +1,18 @@
 //! The use cases: each checks who may, asks domain, writes through store, and knows no transport.
 
 mod access;
+mod approve;
 mod audit;
 mod clock;
 mod concurrency;
 mod desktops;
 mod executions;
+mod hold;
+mod insight;
 mod listings;
 mod once;
+mod preview;
+mod project_limits;
 mod retry;
 mod scripts;
 mod stop;
@@ -20,17 +25,22 @@ pub use access::{
     Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken, SigningKey,
     TOKEN_HEADER, Token,
 };
+pub use approve::Seen;
 use chrono::TimeDelta;
 pub use clock::{Clock, SystemClock};
 pub use executions::Group;
+pub use insight::Failures;
 pub use listings::{TaskEntry, TaskProgress};
+pub use preview::Preview;
 pub use stop::StopMode;
 use store::Store;
 pub use store::{
     audit::{AuditFilter, EntryRow},
     credential::CredentialRow,
     desktop::{DesktopFilter, DesktopOrder, DesktopRow},
+    event::EventRow,
     project::{PrincipalRow, ProjectRow},
+    project_limit::{FreezeRow, ProjectLimits},
     record::{RecordFilter, RecordRow},
     script::{ScriptFilter, ScriptRow},
     target::ListedTarget,

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use domain::{
-    Error,
+    Error, Timestamp,
     access::{ALL, Action, Resource},
+    explain,
     ids::TaskId,
+    opening,
     page::Page,
     record::RecordId,
     tally::Tally,
     task::RecordCounts,
+    wave::WaveStatus,
 };
 use store::{
     Connection, record,
@@ -53,6 +56,20 @@ pub struct TaskProgress {
     pub waves: Vec<WaveRow>,
     /// Over records.
     pub counts: RecordCounts,
+    /// What it waits for, where it is not at work.
+    pub waiting_for: Option<String>,
+}
+
+/// What a task waits for, where it is not at work.
+pub(crate) fn waiting_for(task: &TaskRow, waves: &[WaveRow], now: Timestamp) -> Option<String> {
+    let hold = opening::hold(task.paused.is_some(), task.is_frozen, task.expires_at, now);
+    let current = waves.iter().find(|row| row.state.status != WaveStatus::Closed);
+    explain::waiting_for(
+        task.status,
+        hold,
+        current.map(|row| (row.wave, row.state.status, &row.opening)),
+        now,
+    )
 }
 
 impl Control {
@@ -74,13 +91,13 @@ impl Control {
     pub async fn show_task(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
         check_task(caller, task_id)?;
         let mut connection = self.store.acquire().await?;
-        find(&mut connection, caller, task_id).await
+        find(&mut connection, caller, task_id, self.clock.now()).await
     }
 
     /// A task that the caller has just made or changed: whoever may do that may see what came of it.
     pub async fn task_after(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
         let mut connection = self.store.acquire().await?;
-        find(&mut connection, caller, task_id).await
+        find(&mut connection, caller, task_id, self.clock.now()).await
     }
 
     /// Tasks with their waves, newest first, from behind `filter.before` on.
@@ -93,7 +110,7 @@ impl Control {
         caller.check(Action::ListTasks, [Resource::Task(ALL)])?;
         let mut connection = self.store.acquire().await?;
         let tasks = task::page(&mut connection, caller.project_id(), filter, limit).await?;
-        progress(&mut connection, tasks).await
+        progress(&mut connection, tasks, self.clock.now()).await
     }
 
     /// Targets of a task in the order of its plan, from behind an ordinal on.
@@ -149,10 +166,15 @@ impl Control {
     }
 }
 
-async fn find(connection: &mut Connection, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
+async fn find(
+    connection: &mut Connection,
+    caller: &Caller,
+    task_id: TaskId,
+    now: Timestamp,
+) -> Result<TaskProgress, Error> {
     let found = task::fetch(connection, caller.project_id(), task_id).await?;
     let tasks = vec![found.ok_or_else(|| missing(task_id))?];
-    progress(connection, tasks).await?.pop().ok_or_else(|| missing(task_id))
+    progress(connection, tasks, now).await?.pop().ok_or_else(|| missing(task_id))
 }
 
 fn missing(task_id: TaskId) -> Error {
@@ -164,7 +186,11 @@ fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {
 }
 
 /// Adds waves and scripts to tasks, with a bounded number of statements.
-async fn progress(connection: &mut Connection, tasks: Vec<TaskRow>) -> Result<Vec<TaskProgress>, Error> {
+async fn progress(
+    connection: &mut Connection,
+    tasks: Vec<TaskRow>,
+    now: Timestamp,
+) -> Result<Vec<TaskProgress>, Error> {
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.task_id).collect();
     let mut scripts = task::pinned_scripts(connection, &ids).await?;
     let mut waves = by_task(wave::list(connection, &ids).await?);
@@ -175,6 +201,7 @@ async fn progress(connection: &mut Connection, tasks: Vec<TaskRow>) -> Result<Ve
             TaskProgress {
                 scripts: scripts.remove(&task.task_id).unwrap_or_default(),
                 counts: counts(&task, &waves),
+                waiting_for: waiting_for(&task, &waves, now),
                 waves,
                 task,
             }

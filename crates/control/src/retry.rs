@@ -3,6 +3,7 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
+    event::EventKind,
     ids::TaskId,
     plan::plan_again,
     retry::{self, Remainder},
@@ -11,6 +12,7 @@ use domain::{
 };
 use store::{
     Connection,
+    event::{self, NewEvent},
     notify::{self, Wake},
     record, target, task,
     task::{NewTask, PinnedScript, RetryOf, TaskRow},
@@ -40,6 +42,7 @@ impl Control {
         }
         let missing = || Error::not_found(format!("task {old_id} does not exist"));
         let old = task::fetch(&mut tx, caller.project_id(), old_id).await?.ok_or_else(missing)?;
+        wave::lock(&mut tx, old_id, &[]).await?;
         task::lock_for_retry(&mut tx, old_id).await?;
         let retry = match aim {
             Aim::Task(_) => of_task(&mut tx, &old).await?,
@@ -71,10 +74,15 @@ impl Control {
             selection: old.selection.as_ref(),
             policy: &old.policy,
             max_concurrency: old.max_concurrency,
+            // That was the old one's: a retry is asked for now.
+            expires_at: None,
             created_by: &caller.identity.principal,
             now: self.clock.now(),
         };
         task::insert(&mut tx, &new).await?;
+        let detail = format!("task {task_id}");
+        let retried = NewEvent::by(EventKind::Retried, &caller.identity.principal, &detail);
+        event::insert(&mut tx, old_id, retried, self.clock.now()).await?;
         notify::send(&mut tx, Wake::Cut).await?;
         self.done(tx, caller, Action::Retry, &format!("task:{task_id}"), &task_id.to_string()).await?;
         tracing::info!(%task_id, retry_of = %old_id, targets = plan.order.len(), "retry accepted");

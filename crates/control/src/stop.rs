@@ -34,7 +34,8 @@ impl Control {
                     return Err(Error::not_found(format!("task {task_id} does not exist")));
                 }
                 let reason = format!("stopped by {}", caller.identity.principal);
-                stop::stop_task(&mut tx, task_id, mode == StopMode::Kill, &reason, now).await?;
+                let actor = &caller.identity.principal;
+                stop::stop_task(&mut tx, task_id, mode == StopMode::Kill, actor, &reason, now).await?;
                 format!("task:{task_id}")
             }
             Aim::Record(record_id) => {

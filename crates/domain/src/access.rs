@@ -67,6 +67,20 @@ actions! {
     GetTask = "graywave:tasks:get",
     /// Change how many targets of a task may be in flight.
     SetConcurrency = "graywave:tasks:setConcurrency",
+    /// Pause a task.
+    Pause = "graywave:tasks:pause",
+    /// Let a paused task go on.
+    Resume = "graywave:tasks:resume",
+    /// Approve a wave.
+    Approve = "graywave:tasks:approve",
+    /// Freeze the project: nothing of any task is admitted.
+    Freeze = "graywave:project:freeze",
+    /// Unfreeze the project.
+    Unfreeze = "graywave:project:unfreeze",
+    /// Read whether the project is frozen, and its limits.
+    GetProject = "graywave:project:get",
+    /// Set the project's limits.
+    PutLimits = "graywave:project:putLimits",
     /// List workers.
     ListWorkers = "graywave:workers:list",
     /// Read the audit.
@@ -217,9 +231,17 @@ pub fn ready_policy(name: &str) -> Option<Policy> {
             "workspace:*:list*",
             "workspace:*:get*",
             "graywave:tasks:get",
+            "graywave:project:get",
             "graywave:workers:list",
         ])),
-        "operator" => Some(Policy::allow(&["workspace:*", "graywave:tasks:*", "graywave:workers:list"])),
+        "operator" => Some(Policy::allow(&[
+            "workspace:*",
+            "graywave:tasks:*",
+            "graywave:project:get",
+            // Whoever sees that something is wrong may stop all of it; to go on is decided by an admin.
+            "graywave:project:freeze",
+            "graywave:workers:list",
+        ])),
         "admin" => Some(Policy::allow(&["*"])),
         _ => None,
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    Timestamp,
+    deadline::{self, Deadlines},
     ids::{DesktopId, WorkerId},
     limits,
+    window::{Window, WindowState},
 };
 
 /// A target with what is known of its desktop's presence.
@@ -16,6 +19,8 @@ pub struct Placed {
     pub desktop_id: DesktopId,
     /// The worker that holds the desktop's connection; `None` when nobody does.
     pub worker_id: Option<WorkerId>,
+    /// The desktop's time zone, as its agent tells it.
+    pub time_zone: String,
 }
 
 /// A target without its worker.
@@ -40,7 +45,7 @@ pub struct Cut {
 pub fn cut(targets: impl IntoIterator<Item = Placed>) -> Cut {
     let mut by_worker: BTreeMap<WorkerId, Vec<Member>> = BTreeMap::new();
     let mut stragglers = Vec::new();
-    for Placed { ordinal, desktop_id, worker_id } in targets {
+    for Placed { ordinal, desktop_id, worker_id, .. } in targets {
         let member = Member { ordinal, desktop_id };
         match worker_id {
             Some(worker_id) => by_worker.entry(worker_id).or_default().push(member),
@@ -54,6 +59,43 @@ pub fn cut(targets: impl IntoIterator<Item = Placed>) -> Cut {
         }
     }
     Cut { batches, stragglers }
+}
+
+/// Targets that share deadlines, and when the window of those that may not start yet opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timed {
+    /// Of all of them.
+    pub deadlines: Deadlines,
+    /// Nothing of them starts before; `None` when they may start now.
+    pub not_before: Option<Timestamp>,
+    /// They.
+    pub targets: Vec<Placed>,
+}
+
+/// Splits targets by when they may start. Without a window, now: `deadlines` are of those. Within one, what is handed out
+/// starts before it closes; what is away has all of its delivery time. A target whose window opens later waits for it, and
+/// has its delivery time from then on.
+pub fn by_window(
+    targets: Vec<Placed>,
+    window: Option<&Window>,
+    deadlines: Deadlines,
+    now: Timestamp,
+) -> Vec<Timed> {
+    let Some(window) = window else { return vec![Timed { deadlines, not_before: None, targets }] };
+    let mut groups: BTreeMap<_, Timed> = BTreeMap::new();
+    for target in targets {
+        let (deadlines, not_before) = match window.at(now, &target.time_zone) {
+            WindowState::OpenUntil(closes_at) if target.worker_id.is_some() => {
+                (deadline::within(deadlines, closes_at), None)
+            }
+            WindowState::OpenUntil(_) => (deadlines, None),
+            WindowState::ClosedUntil(opens_at) => (deadlines.later(opens_at - now), Some(opens_at)),
+        };
+        let key = (not_before, deadlines.deliver_by, deadlines.finish_by);
+        let group = groups.entry(key).or_insert_with(|| Timed { deadlines, not_before, targets: Vec::new() });
+        group.targets.push(target);
+    }
+    groups.into_values().collect()
 }
 
 #[cfg(test)]
@@ -74,6 +116,7 @@ mod tests {
                     ordinal,
                     desktop_id: format!("d{ordinal}").parse().unwrap(),
                     worker_id: holder.map(|worker| format!("w{worker}").parse().unwrap()),
+                    time_zone: String::new(),
                 })
                 .collect();
             let cut = cut(placed.clone());
@@ -82,14 +125,51 @@ mod tests {
                 prop_assert!((1..=limits::MAX_TARGETS_PER_BATCH).contains(&members.len()));
                 prop_assert!(members.is_sorted_by_key(|member| member.ordinal));
                 seen.extend(members.iter().cloned().map(|Member { ordinal, desktop_id }| Placed {
-                    ordinal, desktop_id, worker_id: Some(worker_id.clone()),
+                    ordinal, desktop_id, worker_id: Some(worker_id.clone()), time_zone: String::new(),
                 }));
             }
             seen.extend(cut.stragglers.into_iter().map(|Member { ordinal, desktop_id }| Placed {
-                ordinal, desktop_id, worker_id: None,
+                ordinal, desktop_id, worker_id: None, time_zone: String::new(),
             }));
             seen.sort_by_key(|placed| placed.ordinal);
             prop_assert_eq!(seen, placed);
         }
+    }
+
+    #[test]
+    fn a_target_waits_for_its_own_window() {
+        let now: Timestamp = "2026-07-01T21:00:00Z".parse().unwrap();
+        let minutes = chrono::TimeDelta::minutes;
+        let deadlines = Deadlines { deliver_by: now + minutes(600), finish_by: now + minutes(700) };
+        let target = |ordinal: u32, zone: &str, is_there: bool| Placed {
+            ordinal,
+            desktop_id: format!("d{ordinal}").parse().unwrap(),
+            worker_id: is_there.then(|| "w".parse().unwrap()),
+            time_zone: zone.into(),
+        };
+        let targets = vec![
+            target(0, "Europe/Berlin", true),
+            target(1, "America/New_York", true),
+            target(2, "Europe/Paris", false),
+            target(3, "Europe/Rome", true),
+        ];
+        let plain = by_window(targets.clone(), None, deadlines, now);
+        assert_eq!(plain, [Timed { deadlines, not_before: None, targets: targets.clone() }]);
+        let night = Window::new("22:00", "05:00", "desktop").unwrap();
+        let found: Vec<_> = by_window(targets, Some(&night), deadlines, now)
+            .into_iter()
+            .map(|it| {
+                let ordinals: Vec<u32> = it.targets.iter().map(|target| target.ordinal).collect();
+                (ordinals, it.not_before.map(|at| at - now), it.deadlines.deliver_by - now)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (vec![0, 3], None, minutes(360)),
+                (vec![2], None, minutes(600)),
+                (vec![1], Some(minutes(300)), minutes(900)),
+            ]
+        );
     }
 }

@@ -13,6 +13,14 @@ pub struct Deadlines {
     pub finish_by: Timestamp,
 }
 
+impl Deadlines {
+    /// Both of them later.
+    #[must_use]
+    pub fn later(self, by: TimeDelta) -> Self {
+        Self { deliver_by: self.deliver_by + by, finish_by: self.finish_by + by }
+    }
+}
+
 /// The limits a task was accepted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -29,6 +37,12 @@ pub fn of_target(now: Timestamp, timeouts: &Timeouts, scripts: u32) -> Deadlines
     let deliver_by = now + timeouts.delivery;
     let running = timeouts.execution * i32::try_from(scripts).unwrap_or(i32::MAX);
     Deadlines { deliver_by, finish_by: deliver_by + running + timeouts.grace }
+}
+
+/// Deadlines of a target that was handed out within a window that closes then: nothing starts later.
+pub fn within(deadlines: Deadlines, closes_at: Timestamp) -> Deadlines {
+    let sooner = (deadlines.deliver_by - closes_at).max(TimeDelta::zero());
+    deadlines.later(-sooner)
 }
 
 /// What a target without a result has come to at `now`, if anything: UNDELIVERED only where it was certainly
@@ -63,5 +77,15 @@ mod tests {
         assert_eq!(expired(deadlines.deliver_by, &deadlines, true), None);
         assert_eq!(expired(deadlines.finish_by - just_before, &deadlines, true), None);
         assert_eq!(expired(deadlines.finish_by, &deadlines, true), Some(Outcome::Unknown));
+    }
+
+    #[test]
+    fn a_window_that_closes_shortens_them() {
+        let now = Timestamp::UNIX_EPOCH;
+        let minutes = TimeDelta::minutes;
+        let deadlines = Deadlines { deliver_by: now + minutes(10), finish_by: now + minutes(15) };
+        let short = Deadlines { deliver_by: now + minutes(4), finish_by: now + minutes(9) };
+        assert_eq!(within(deadlines, now + minutes(4)), short);
+        assert_eq!(within(deadlines, now + minutes(40)), deadlines);
     }
 }

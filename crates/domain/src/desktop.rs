@@ -29,6 +29,8 @@ pub struct DesktopFacts {
     pub agent_version: String,
     /// Free tags.
     pub tags: BTreeMap<String, String>,
+    /// Like Europe/Berlin; empty when not known.
+    pub time_zone: String,
 }
 
 /// The traits that a canary sample should cover.

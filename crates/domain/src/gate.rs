@@ -22,8 +22,17 @@ pub struct GateInput {
     pub halting: u32,
     /// Failures of the wave at which the rollout halts; `None` when nothing was asked for.
     pub fail_threshold: Option<Threshold>,
+    /// Those of its missing targets whose desktop is away and that were never handed out.
+    pub waiting: u32,
+    /// Hundredths of a percent of its targets with which it may be over although the missing ones are away; the last wave
+    /// waits for all.
+    pub quorum: Option<u32>,
     /// Of the waves before it.
     pub earlier: Results,
+    /// Targets of the waves before it that have not ended.
+    pub earlier_missing: u32,
+    /// Whether no wave follows.
+    pub is_last: bool,
     /// Failures of all waves together at which the rollout halts.
     pub task_threshold: Option<Threshold>,
 }
@@ -34,7 +43,7 @@ pub enum Verdict {
     /// The wave is over and good enough: the next one may open.
     Proceed(String),
     /// The wave still runs and its failures are below the threshold.
-    Hold,
+    Hold(String),
     /// Failures reached the threshold: nothing of a later wave may start, ever.
     Halt(String),
 }
@@ -65,12 +74,31 @@ pub fn decide(input: &GateInput) -> Verdict {
             "{all_failed} of {all_finished} targets of all waves failed: the task's fail threshold {threshold} is reached"
         ));
     }
-    if finished < size {
-        return Verdict::Hold;
-    }
-    Verdict::Proceed(match input.fail_threshold {
+    let judged = match input.fail_threshold {
         Some(threshold) => format!("{failed} of {size} targets failed, below the fail threshold {threshold}"),
         None => format!("{failed} of {size} targets failed, no fail threshold is set"),
+    };
+    let missing = size - finished;
+    if missing == 0 && (!input.is_last || input.earlier_missing == 0) {
+        return Verdict::Proceed(judged);
+    }
+    if missing == 0 {
+        return Verdict::Hold(format!(
+            "{judged}; {} targets of earlier waves are missing",
+            input.earlier_missing
+        ));
+    }
+    // What runs, or was not admitted yet, is always waited for.
+    if let Some(quorum) = input.quorum
+        && !input.is_last
+        && missing == input.waiting
+        && u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size)
+    {
+        return Verdict::Proceed(format!("{judged}; {missing} are away, and the others are a quorum"));
+    }
+    Verdict::Hold(match input.waiting {
+        0 => format!("{finished} of {size} targets ended, {failed} of them failed"),
+        away => format!("{finished} of {size} targets ended, {failed} of them failed; {away} are away"),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Every size and count that is bounded, in one place.
 
+use crate::Error;
+
 /// Characters of a project's, desktop's or script's id.
 pub const MAX_ID_CHARS: usize = 128;
 /// Characters of a script's name. The API gives no limit; this one keeps lists readable.
@@ -27,6 +29,16 @@ pub const MAX_WAVES: usize = 100;
 pub const MAX_EXIT_CODES: usize = 100;
 /// `delivery_timeout_seconds`: thirty days.
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
+/// `soak_seconds`: thirty days.
+pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
+/// Characters of the reason of a freeze.
+pub const MAX_FREEZE_REASON_CHARS: usize = 500;
+/// Events that an explanation tells.
+pub const MAX_EVENTS_EXPLAINED: i64 = 1_000;
+/// Targets of one project in flight at once.
+pub const MAX_PROJECT_IN_FLIGHT: i64 = 100_000_000;
+/// Scripts that one desktop runs at once.
+pub const MAX_RUNNING_PER_DESKTOP: i64 = 100;
 /// Bytes of a policy's document (the published limit is 6,144 characters without blanks; this one is for all of it).
 pub const MAX_POLICY_BYTES: usize = 16 << 10;
 /// Policies bound to one principal.
@@ -70,6 +82,22 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Orders that one agent keeps waiting before it refuses more.
 pub const MAX_ORDERS_PER_AGENT: usize = 256;
+
+/// `max_in_flight` of a project.
+pub fn project_in_flight(most: i64) -> Result<u32, Error> {
+    in_range("max_in_flight", most, MAX_PROJECT_IN_FLIGHT)
+}
+
+/// `max_running_per_desktop` of a project.
+pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
+    in_range("max_running_per_desktop", most, MAX_RUNNING_PER_DESKTOP)
+}
+
+fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Error> {
+    T::try_from(value).ok().filter(|_| (1..=most).contains(&value)).ok_or_else(|| {
+        Error::invalid(format!("{name} {value} is out of range: 1 to {most}; null takes the limit away"))
+    })
+}
 
 // A task's scripts, at four bytes a character, fit into one message with a full batch of ids.
 const _: () = assert!(

@@ -1,6 +1,6 @@
 //! The plan: which desktop belongs to which wave, in which order. Decided once, stored, hashed, never changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rand::{SeedableRng as _, seq::index};
 use rand_chacha::ChaCha8Rng;
@@ -11,6 +11,7 @@ use crate::{
     Error,
     desktop::Stratum,
     ids::DesktopId,
+    policy::RolloutPolicy,
     rollout::{self, WaveSpec},
     threshold::Threshold,
     words::words,
@@ -116,7 +117,12 @@ pub const fn execute_order(gray: bool, wave: u16) -> u8 {
 ///
 /// Equal input gives an equal plan. Fails when a named id is no candidate or the gray wave is larger than the
 /// fleet: both are the client's mistakes.
-pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
+pub fn plan(
+    candidates: Vec<Candidate>,
+    gray: Option<&Gray>,
+    by: &[StratumKey],
+    seed: u64,
+) -> Result<Plan, Error> {
     let total = u32::try_from(candidates.len()).map_err(|_| Error::invalid("too many desktops"))?;
     let Some(gray) = gray else {
         let order = candidates.into_iter().map(|candidate| candidate.desktop_id).collect();
@@ -129,7 +135,7 @@ pub fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Resul
             gray.count
         )));
     }
-    let chosen = choose_gray(&candidates, gray, seed)?;
+    let chosen = choose_gray(&candidates, gray, by, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
     let mut waves = vec![PlannedWave {
         wave: 1,
@@ -160,7 +166,7 @@ pub fn plan_waves(
     let chosen = sample(&strata, &none_taken, canaries as usize, seed);
     let gray = sizes.len() > 1;
     let (order, picks) = in_order(candidates, &chosen);
-    Ok(seal(order, runs_of(sizes), picks, gray, seed))
+    Ok(seal(order, PlannedWave::in_a_row(sizes), picks, gray, seed))
 }
 
 /// The waves of a task that goes on where another one ended: in the order given, without a sample. `gray` is that of
@@ -169,20 +175,22 @@ pub fn plan_again(order: Vec<DesktopId>, sizes: Vec<(u32, Option<Threshold>)>, g
     let canaries = if gray { sizes.first().map_or(0, |(size, _)| *size) } else { 0 };
     let reason = "first in the plan of the task that is retried";
     let picks = (0..canaries).map(|ordinal| Pick { ordinal, reason: reason.to_owned() }).collect();
-    seal(order, runs_of(sizes), picks, gray, 0)
+    seal(order, PlannedWave::in_a_row(sizes), picks, gray, 0)
 }
 
-/// Waves of these sizes, one behind the other.
-fn runs_of(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<PlannedWave> {
-    let mut first_ordinal = 0;
-    (1..)
-        .zip(sizes)
-        .map(|(wave, (size, fail_threshold))| {
-            let planned = PlannedWave { wave, first_ordinal, size, fail_threshold };
-            first_ordinal += size;
-            planned
-        })
-        .collect()
+impl PlannedWave {
+    /// Waves of these sizes, one behind the other.
+    pub fn in_a_row(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<Self> {
+        let mut first_ordinal = 0;
+        (1..)
+            .zip(sizes)
+            .map(|(wave, (size, fail_threshold))| {
+                let planned = Self { wave, first_ordinal, size, fail_threshold };
+                first_ordinal += size;
+                planned
+            })
+            .collect()
+    }
 }
 
 /// A candidate of which only these traits are told apart.
@@ -214,7 +222,12 @@ fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<Desk
 }
 
 /// Positions of the gray wave's members among the candidates, in order, each with its reason.
-fn choose_gray(candidates: &[Candidate], gray: &Gray, seed: u64) -> Result<Vec<(usize, String)>, Error> {
+fn choose_gray(
+    candidates: &[Candidate],
+    gray: &Gray,
+    by: &[StratumKey],
+    seed: u64,
+) -> Result<Vec<(usize, String)>, Error> {
     let count = gray.count as usize;
     let mut chosen = Vec::with_capacity(count);
     let mut taken = vec![false; candidates.len()];
@@ -235,7 +248,8 @@ fn choose_gray(candidates: &[Candidate], gray: &Gray, seed: u64) -> Result<Vec<(
         }
     }
     let missing = count - chosen.len();
-    chosen.extend(sample(candidates, &taken, missing, seed));
+    let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
+    chosen.extend(sample(&strata, &taken, missing, seed));
     Ok(chosen)
 }
 
@@ -267,6 +281,73 @@ fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -
         picked.extend(drawn.into_iter().map(|place| (members[place], reason.clone())));
     }
     picked
+}
+
+/// A stratum without a canary, and how many desktops it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncovered {
+    /// What they share.
+    pub stratum: Stratum,
+    /// How many they are.
+    pub desktops: u32,
+}
+
+/// The strata that no member of the first wave belongs to, by size, the largest first. Empty where there is no gray wave.
+pub fn uncovered(plan: &Plan, candidates: &[Candidate], by: &[StratumKey]) -> Vec<Uncovered> {
+    let Some(first) = plan.waves.first().filter(|_| plan.gray) else { return Vec::new() };
+    let canaries: HashSet<&DesktopId> = plan.order.iter().take(first.size as usize).collect();
+    let mut strata: BTreeMap<Stratum, (u32, bool)> = BTreeMap::new();
+    for candidate in candidates {
+        let (desktops, is_covered) = strata.entry(reduced(candidate, by).stratum).or_default();
+        *desktops += 1;
+        *is_covered |= canaries.contains(&candidate.desktop_id);
+    }
+    let mut found: Vec<Uncovered> = strata
+        .into_iter()
+        .filter(|(_, (_, is_covered))| !is_covered)
+        .map(|(stratum, (desktops, _))| Uncovered { stratum, desktops })
+        .collect();
+    found.sort_by_key(|uncovered| std::cmp::Reverse(uncovered.desktops));
+    found
+}
+
+/// What of a plan may fail at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposure {
+    /// Targets that may have been started when the rollout is halted in this wave, those of earlier waves included.
+    pub started: u32,
+    /// Failures that there may be by then, if all waves before this one stay just below their thresholds.
+    pub failed: u32,
+}
+
+/// The worst case of each wave, before the start: nothing that a policy ignores is a failure here.
+///
+/// Without strict mode all targets of a wave may run when the first of them fails; in strict mode no more are at risk
+/// than the thresholds say.
+pub fn worst_case(
+    waves: &[PlannedWave],
+    policy: &RolloutPolicy,
+    max_concurrency: Option<u32>,
+) -> Vec<Exposure> {
+    let (mut started, mut failed) = (0, 0);
+    let task = policy.fail_threshold.and_then(Threshold::count);
+    waves
+        .iter()
+        .map(|wave| {
+            started += wave.size;
+            let limit = |threshold: Option<u32>, before: u32| {
+                threshold.map_or(u32::MAX, |count| count.saturating_sub(before))
+            };
+            let own = wave.fail_threshold.and_then(Threshold::count);
+            let reached = limit(own, 0).min(limit(task, failed));
+            // The failure that reaches the threshold is not alone: as many as may be in flight with it can fail too.
+            let with_it = max_concurrency.unwrap_or(u32::MAX).saturating_sub(1);
+            let most = if policy.strict { reached } else { reached.saturating_add(with_it) };
+            let exposure = Exposure { started, failed: failed + most.min(wave.size) };
+            failed += limit(own, 1).min(limit(task, failed + 1)).min(wave.size);
+            exposure
+        })
+        .collect()
 }
 
 /// How many to draw from each stratum: the sum is `wanted`, none more than it has.

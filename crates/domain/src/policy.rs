@@ -1,10 +1,11 @@
-//! What a task says of its results: what counts as a failure, when it is too much, and what then.
+//! What a task says of its rollout: what counts as a failure, when it is too much and what then, and when a wave is over and
+//! the next one opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{outcome::Outcome, threshold::Threshold, words::words};
+use crate::{opening::Opening, outcome::Outcome, threshold::Threshold, window::Window, words::words};
 
 /// What becomes of what runs when the gate halts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ words!(Weight, "weight");
 /// The policy of a task, decided once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct GatePolicy {
+pub struct RolloutPolicy {
     /// Failures of all waves together at which it halts.
     pub fail_threshold: Option<Threshold>,
     /// Targets are admitted only while failures and targets in flight together stay under the threshold.
@@ -76,9 +77,27 @@ pub struct GatePolicy {
     pub exit_codes: BTreeMap<i32, Weight>,
     /// Exit codes that are a success, beside 0.
     pub success_exit_codes: Vec<i32>,
+    /// Seconds after a wave before the next one opens.
+    pub soak_seconds: u32,
+    /// Waves that a person must approve before they open.
+    pub approval: Approval,
+    /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
+    pub quorum: Option<u32>,
+    /// When targets may start.
+    pub window: Option<Window>,
 }
 
-impl GatePolicy {
+/// Which waves a person must approve, and who.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approval {
+    /// These.
+    pub before_waves: BTreeSet<u16>,
+    /// Whoever asked for the task may not.
+    pub distinct_approver: bool,
+}
+
+impl RolloutPolicy {
     /// What the end of a target means: the exit code of the script that decided it is looked at first, then its
     /// outcome.
     pub fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
@@ -90,6 +109,16 @@ impl GatePolicy {
         let default = if outcome.counts_as_failure() { Weight::Count } else { Weight::Ignore };
         self.outcomes.get(&outcome).copied().unwrap_or(default)
     }
+
+    /// Whether a target whose desktop is not reached in time counts as a failure.
+    pub fn counts_undelivered(&self) -> bool {
+        self.weigh(Outcome::Undelivered, None) != Weight::Ignore
+    }
+
+    /// What a wave of the plan needs before it opens.
+    pub fn opening_of(&self, wave: u16) -> Opening {
+        Opening { needs_approval: self.approval.before_waves.contains(&wave), ..Opening::default() }
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +127,7 @@ mod tests {
 
     #[test]
     fn by_default_the_outcomes_weigh_as_the_design_says() {
-        let policy = GatePolicy::default();
+        let policy = RolloutPolicy::default();
         for outcome in Outcome::ALL {
             let expected = if outcome.counts_as_failure() { Weight::Count } else { Weight::Ignore };
             assert_eq!(policy.weigh(outcome, Some(1)), expected, "{outcome}");
@@ -107,10 +136,10 @@ mod tests {
 
     #[test]
     fn an_exit_code_is_looked_at_before_its_outcome() {
-        let policy = GatePolicy {
+        let policy = RolloutPolicy {
             outcomes: [(Outcome::Failed, Weight::Ignore), (Outcome::Undelivered, Weight::Ignore)].into(),
             exit_codes: [(42, Weight::Halt), (75, Weight::Count)].into(),
-            ..GatePolicy::default()
+            ..RolloutPolicy::default()
         };
         assert_eq!(policy.weigh(Outcome::Failed, Some(42)), Weight::Halt);
         assert_eq!(policy.weigh(Outcome::Failed, Some(75)), Weight::Count);
@@ -126,16 +155,20 @@ mod tests {
 
     #[test]
     fn it_is_read_back() {
-        let policy = GatePolicy {
+        let policy = RolloutPolicy {
             fail_threshold: Some(Threshold::Count(3)),
             strict: true,
             on_halt: OnHalt::Kill,
             outcomes: [(Outcome::Unknown, Weight::Ignore)].into(),
             exit_codes: [(-1, Weight::Halt)].into(),
             success_exit_codes: vec![3010],
+            soak_seconds: 600,
+            approval: Approval { before_waves: [2].into(), distinct_approver: true },
+            quorum: Some(9_500),
+            window: Some(Window::new("22:00", "05:00", "desktop").unwrap()),
         };
         let text = serde_json::to_string(&policy).unwrap();
-        assert_eq!(serde_json::from_str::<GatePolicy>(&text).unwrap(), policy, "{text}");
-        assert_eq!(serde_json::from_str::<GatePolicy>("{}").unwrap(), GatePolicy::default());
+        assert_eq!(serde_json::from_str::<RolloutPolicy>(&text).unwrap(), policy, "{text}");
+        assert_eq!(serde_json::from_str::<RolloutPolicy>("{}").unwrap(), RolloutPolicy::default());
     }
 }

@@ -1,15 +1,16 @@
 //! The object `rollout` of an execution request, checked: everything that the published fields cannot say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 
 use crate::{
-    Error, limits,
+    Error, Timestamp, limits,
     outcome::Outcome,
     plan::StratumKey,
-    policy::{GatePolicy, OnHalt, Weight},
+    policy::{Approval, OnHalt, RolloutPolicy, Weight},
     threshold::{Threshold, hundredths},
+    window::Window,
 };
 
 /// A threshold as it came.
@@ -51,6 +52,26 @@ pub struct CanaryRequest {
     pub seed: Option<u64>,
 }
 
+/// Waves that a person must approve, as they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApprovalRequest {
+    /// By number, from 1.
+    pub before_waves: Option<Vec<i64>>,
+    /// Whoever asks for the task may not approve them.
+    pub distinct_approver: Option<bool>,
+}
+
+/// When targets may start, as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WindowRequest {
+    /// HH:MM.
+    pub from: String,
+    /// HH:MM; earlier than `from` for a window over midnight.
+    pub to: String,
+    /// `desktop`, or the name of a time zone.
+    pub time_zone: Option<String>,
+}
+
 /// The object as it came, every key optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RolloutRequest {
@@ -62,10 +83,20 @@ pub struct RolloutRequest {
     pub strict: Option<bool>,
     /// Targets in flight at most.
     pub max_concurrency: Option<i64>,
+    /// Seconds after a wave before the next one opens.
+    pub soak_seconds: Option<i64>,
+    /// Waves that a person must approve.
+    pub approval: Option<ApprovalRequest>,
     /// drain or kill.
     pub on_halt: Option<String>,
     /// How long a target waits for its desktop.
     pub delivery_timeout_seconds: Option<i64>,
+    /// A share of a wave's targets with which it is over although the missing ones are away.
+    pub quorum_percent: Option<f64>,
+    /// Nothing is started after it; RFC 3339.
+    pub expires_at: Option<String>,
+    /// When targets may start.
+    pub window: Option<WindowRequest>,
     /// What outcomes count as: count or ignore.
     pub outcomes: Option<BTreeMap<String, String>>,
     /// What exit codes count as: success, count, ignore or halt.
@@ -100,11 +131,13 @@ pub struct Rollout {
     /// Waves, where they are given.
     pub waves: Option<Vec<WaveSpec>>,
     /// What counts, when it is too much, and what then.
-    pub policy: GatePolicy,
+    pub policy: RolloutPolicy,
     /// Targets in flight at most.
     pub max_concurrency: Option<u32>,
     /// How long a target waits for its desktop, where it is given.
     pub delivery_timeout: Option<TimeDelta>,
+    /// Nothing is started after it.
+    pub expires_at: Option<Timestamp>,
     /// What the sample of the canaries is stratified over.
     pub by: Vec<StratumKey>,
     /// What it is drawn with, where it is given.
@@ -118,7 +151,7 @@ impl RolloutRequest {
         let waves = self.waves.map(check_waves).transpose()?;
         let canary = self.canary.unwrap_or_default();
         let (exit_codes, success_exit_codes) = check_exit_codes(self.exit_codes.unwrap_or_default())?;
-        let policy = GatePolicy {
+        let policy = RolloutPolicy {
             fail_threshold,
             strict: self.strict.unwrap_or(false),
             on_halt: self.on_halt.as_deref().map_or(Ok(OnHalt::Drain), |word| {
@@ -127,10 +160,15 @@ impl RolloutRequest {
             outcomes: check_outcomes(self.outcomes.unwrap_or_default())?,
             exit_codes,
             success_exit_codes,
+            soak_seconds: self.soak_seconds.map_or(Ok(0), check_soak)?,
+            approval: self.approval.map_or_else(|| Ok(Approval::default()), check_approval)?,
+            quorum: self.quorum_percent.map(|it| hundredths("rollout.quorum_percent", it)).transpose()?,
+            window: self.window.map(check_window).transpose()?,
         };
         Ok(Rollout {
             waves,
             policy,
+            expires_at: self.expires_at.map(|text| check_expiry(&text)).transpose()?,
             max_concurrency: self.max_concurrency.map(check_concurrency).transpose()?,
             delivery_timeout: self.delivery_timeout_seconds.map(check_delivery).transpose()?,
             by: canary.by.map_or(Ok(StratumKey::ALL.to_vec()), check_by)?,
@@ -254,6 +292,69 @@ fn check_delivery(seconds: i64) -> Result<TimeDelta, Error> {
     )))
 }
 
+fn check_soak(seconds: i64) -> Result<u32, Error> {
+    u32::try_from(seconds).ok().filter(|seconds| *seconds <= limits::MAX_SOAK_SECONDS).ok_or_else(|| {
+        Error::invalid(format!(
+            "rollout.soak_seconds {seconds} is out of range: 0 to {}",
+            limits::MAX_SOAK_SECONDS
+        ))
+    })
+}
+
+/// Whether there are such waves is asked when they are planned.
+fn check_approval(approval: ApprovalRequest) -> Result<Approval, Error> {
+    let before_waves = approval.before_waves.unwrap_or_default().into_iter().map(|wave| {
+        let number =
+            u16::try_from(wave).ok().filter(|&wave| (1..=limits::MAX_WAVES).contains(&usize::from(wave)));
+        number.ok_or_else(|| {
+            Error::invalid(format!(
+                "rollout.approval.before_waves names wave {wave}: waves are 1 to {}",
+                limits::MAX_WAVES
+            ))
+        })
+    });
+    let before_waves: BTreeSet<u16> = before_waves.collect::<Result<_, _>>()?;
+    if before_waves.is_empty() {
+        return Err(Error::invalid(
+            "rollout.approval.before_waves is required: name at least one wave, like [2]",
+        ));
+    }
+    Ok(Approval { before_waves, distinct_approver: approval.distinct_approver.unwrap_or(false) })
+}
+
+fn check_window(window: WindowRequest) -> Result<Window, Error> {
+    Window::new(&window.from, &window.to, window.time_zone.as_deref().unwrap_or("desktop"))
+}
+
+fn check_expiry(text: &str) -> Result<Timestamp, Error> {
+    DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc()).map_err(|_| {
+        Error::invalid(format!(
+            "rollout.expires_at {:?} is no time like 2026-12-01T00:00:00Z",
+            crate::ids::shorten(text)
+        ))
+    })
+}
+
+/// A task that has expired before it is accepted would start nothing at all.
+pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
+    match expires_at {
+        Some(expires_at) if expires_at <= now => {
+            Err(Error::invalid(format!("rollout.expires_at {expires_at} is not in the future: it is {now}")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Approvals are asked for before waves that there are: of those asked for, or else of those planned.
+pub fn check_approval_waves(approval: &Approval, waves: usize) -> Result<(), Error> {
+    match approval.before_waves.last() {
+        Some(&last) if usize::from(last) > waves => Err(Error::invalid(format!(
+            "rollout.approval.before_waves names wave {last}: there are {waves} waves"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn check_by(words: Vec<String>) -> Result<Vec<StratumKey>, Error> {
     let mut by = Vec::new();
     for word in words {
@@ -294,7 +395,7 @@ pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshol
 }
 
 /// Strict mode needs a number to keep to in every wave.
-pub fn check_strict(policy: &GatePolicy, waves: &[Option<Threshold>]) -> Result<(), Error> {
+pub fn check_strict(policy: &RolloutPolicy, waves: &[Option<Threshold>]) -> Result<(), Error> {
     let has_count = |threshold: &Option<Threshold>| threshold.and_then(Threshold::count).is_some();
     if !policy.strict || has_count(&policy.fail_threshold) || waves.iter().all(has_count) {
         return Ok(());
@@ -353,6 +454,21 @@ mod tests {
             (RolloutRequest { max_concurrency: Some(0), ..request() }, "max_concurrency"),
             (RolloutRequest { on_halt: Some("burn".into()), ..request() }, "drain, kill"),
             (RolloutRequest { delivery_timeout_seconds: Some(0), ..request() }, "delivery_timeout_seconds"),
+            (RolloutRequest { soak_seconds: Some(-1), ..request() }, "soak_seconds"),
+            (RolloutRequest { quorum_percent: Some(0.0), ..request() }, "quorum_percent"),
+            (RolloutRequest { expires_at: Some("tomorrow".into()), ..request() }, "2026-12-01T00:00:00Z"),
+            (
+                RolloutRequest { approval: Some(ApprovalRequest::default()), ..request() },
+                "before_waves is required",
+            ),
+            (
+                RolloutRequest {
+                    approval: Some(ApprovalRequest { before_waves: Some(vec![0]), distinct_approver: None }),
+                    ..request()
+                },
+                "wave 0",
+            ),
+            (RolloutRequest { window: Some(WindowRequest::default()), ..request() }, "rollout.window.from"),
             (RolloutRequest { outcomes: map("LOST", "ignore"), ..request() }, "rollout.outcomes"),
             (RolloutRequest { outcomes: map("SUCCESS", "count"), ..request() }, "never counts"),
             (RolloutRequest { outcomes: map("FAILED", "halt"), ..request() }, "count or ignore"),
@@ -374,13 +490,25 @@ mod tests {
 
     #[test]
     fn strict_needs_a_count_to_keep_to() {
-        let strict = GatePolicy { strict: true, ..GatePolicy::default() };
+        let strict = RolloutPolicy { strict: true, ..RolloutPolicy::default() };
         let percent = Some(Threshold::Percent { hundredths: 100, min_results: 1 });
-        assert!(check_strict(&GatePolicy::default(), &[None]).is_ok());
+        assert!(check_strict(&RolloutPolicy::default(), &[None]).is_ok());
         assert!(check_strict(&strict, &[Some(Threshold::Count(1)), None]).is_err());
         assert!(check_strict(&strict, &[percent]).is_err());
         assert!(check_strict(&strict, &[Some(Threshold::Count(1)), Some(Threshold::Count(9))]).is_ok());
-        let with_task = GatePolicy { fail_threshold: Some(Threshold::Count(3)), ..strict };
+        let with_task = RolloutPolicy { fail_threshold: Some(Threshold::Count(3)), ..strict };
         assert!(check_strict(&with_task, &[None, percent]).is_ok());
+    }
+
+    #[test]
+    fn an_expiry_lies_ahead_and_approvals_are_of_waves_that_there_are() {
+        let at = check_expiry("2026-12-01T01:00:00+01:00").unwrap();
+        assert_eq!(at.to_string(), "2026-12-01 00:00:00 UTC");
+        assert!(check_not_expired(Some(at), at - TimeDelta::seconds(1)).is_ok());
+        assert!(check_not_expired(Some(at), at).unwrap_err().message.contains("not in the future"));
+        assert!(check_not_expired(None, at).is_ok());
+        let approval = Approval { before_waves: [2, 3].into(), distinct_approver: false };
+        assert!(check_approval_waves(&approval, 3).is_ok());
+        assert!(check_approval_waves(&approval, 2).unwrap_err().message.contains("wave 3: there are 2"));
     }
 }

@@ -72,15 +72,15 @@ impl ScriptBody {
         Ok(body)
     }
 
-    /// The revision's name: SHA-256 over type and content, so equal work has an equal name.
+    /// The revision's name: that of its content.
     pub fn sha256(&self, script_type: ScriptType) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(script_type.as_str())
-            .chain_update([0])
-            .chain_update(&self.content)
-            .finalize()
-            .into()
+        sha256(script_type, &self.content)
     }
+}
+
+/// SHA-256 over type and content, so equal work has an equal name.
+pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
+    Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(content).finalize().into()
 }
 
 /// Content of a script, or a command: 1 to 100,000 characters, without NUL, which no interpreter and no

@@ -89,8 +89,11 @@ impl Submission {
         let seed = self.rollout.seed.unwrap_or(seed);
         let plan = match &self.rollout.waves {
             Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.by, seed)?,
-            None => plan::plan(candidates, self.gray.as_ref(), seed)?,
+            None => plan::plan(candidates, self.gray.as_ref(), &self.rollout.by, seed)?,
         };
+        // A small fleet may not fill all the waves that are asked for.
+        let waves = self.rollout.waves.as_ref().map_or(plan.waves.len(), Vec::len);
+        rollout::check_approval_waves(&self.rollout.policy.approval, waves)?;
         let thresholds: Vec<_> = plan.waves.iter().map(|wave| wave.fail_threshold).collect();
         rollout::check_strict(&self.rollout.policy, &thresholds)?;
         Ok(plan)

@@ -8,6 +8,7 @@ mod reap;
 mod report;
 mod specs;
 mod stops;
+mod waiting;
 
 pub use lease::Leased;
 pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};

@@ -272,7 +272,11 @@ fn target_stop(stop: &Stop) -> TargetStop {
 }
 
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, stops } = leased;
+    let Leased { batch, spec, first_scripts, max_running, stops } = leased;
+    // An agent starts nothing after its task has expired.
+    let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
+        batch.terms.deadlines.deliver_by.min(expires_at)
+    });
     Batch {
         task_id: batch.terms.task_id.to_string(),
         batch_id: batch.batch_id.to_string(),
@@ -302,9 +306,10 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
             execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
             attempt: u32::from(spec.facts.attempt),
             success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
+            max_running: max_running.map(u32::from),
         }),
         lease_ms,
-        deliver_by_unix_ms: unix_ms(Some(batch.terms.deadlines.deliver_by)),
+        deliver_by_unix_ms: unix_ms(Some(deliver_by)),
         answer_only: batch.answer_only,
     }
 }
@@ -323,6 +328,7 @@ fn facts(desktop: proto::types::Desktop) -> Result<DesktopFacts, Status> {
         availability_zone: clean(desktop.availability_zone),
         agent_version: clean(desktop.agent_version),
         tags: desktop.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
+        time_zone: clean(desktop.time_zone),
     })
 }
 

@@ -2,13 +2,12 @@
 //! lost desktops, with the promises checked after every step.
 
 use domain::{
-    gate::Results,
     outcome::Outcome,
     plan::PlannedWave,
     tally::Tally,
     task::TaskStatus,
     threshold::Threshold,
-    wave::{Step, WaveState, WaveStatus, WaveTerms, next_step},
+    wave::{Others, Step, WaveState, WaveStatus, WaveTerms, next_step},
 };
 use rand::{Rng as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -83,12 +82,13 @@ impl Simulation {
                 status,
                 size,
                 admitted: 0,
+                waiting: 0,
                 tally: Tally::default(),
                 failed: 0,
                 halting: 0,
                 fail_threshold,
                 is_last,
-                earlier: Results::default(),
+                others: Others::default(),
                 terms: WaveTerms { strict: scenario.strict, ..WaveTerms::default() },
             };
             waves.push((PlannedWave { wave, first_ordinal, size, fail_threshold }, state));
@@ -189,13 +189,13 @@ impl Simulation {
     fn settle(&mut self) -> Option<TaskStatus> {
         for place in 0..self.waves.len() {
             match next_step(&self.waves[place].1) {
-                Step::Hold => {}
+                Step::Hold(_) => {}
                 Step::Halt(_) => {
                     self.halted = true;
                     self.waves[place].1.status = WaveStatus::Halted;
                     return self.settle();
                 }
-                Step::OpenNext(_) => {
+                Step::Close(_) => {
                     self.waves[place].1.status = WaveStatus::Closed;
                     self.waves[place + 1].1.status = WaveStatus::Open;
                 }

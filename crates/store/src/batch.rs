@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
+    task::TaskFacts,
     values::{count, int2, int4, text_id},
 };
 
@@ -69,13 +70,13 @@ pub struct LeaseKey {
 }
 
 /// Stores the batches of one cut in one statement. Those of a task that is being killed, or with a target that a
-/// person stopped, are marked for it.
+/// person stopped, are marked for it; those of a task that is held are held. Of a task that admits no more, only what is
+/// known is asked for.
 pub async fn insert(
     connection: &mut Connection,
     terms: &BatchTerms,
     batches: &[NewBatch],
-    answer_only: bool,
-    killing: bool,
+    facts: &TaskFacts,
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut batch_ids = Vec::new();
@@ -92,9 +93,9 @@ pub async fn insert(
     }
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
-                            answer_only, stop, deliver_by, finish_by, created_at)
+                            answer_only, held, stop, deliver_by, finish_by, created_at)
          SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
-                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11,
+                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11, $13,
                 $12 OR EXISTS (SELECT FROM target_stop x WHERE x.task_id = $1 AND x.ordinal = ANY(array_agg(m.ordinal))),
                 $4, $5, $6
          FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
@@ -109,8 +110,9 @@ pub async fn insert(
         &worker_ids,
         &ordinals,
         &desktop_ids,
-        answer_only,
-        killing,
+        facts.status.admits_no_more(),
+        facts.killing,
+        facts.is_held(),
     )
     .execute(connection)
     .await?;
@@ -169,7 +171,8 @@ pub async fn lock_ready(
 ) -> Result<Vec<(TaskId, BatchId, u32)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!" FROM batch
-           WHERE worker_id = $1 AND status = 'READY' ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED"#,
+           WHERE worker_id = $1 AND status = 'READY' AND NOT held ORDER BY created_at LIMIT $2
+           FOR UPDATE SKIP LOCKED"#,
         worker_id.as_str(),
         i64::from(limit),
     )
@@ -400,7 +403,8 @@ pub async fn take_unhanded(
 /// nothing of them may start any more.
 pub async fn withdraw_ready(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<u32, Error> {
     sqlx::query!(
-        "UPDATE batch SET answer_only = true WHERE task_id = $1 AND wave = $2 AND status = 'READY' AND maybe_handed",
+        "UPDATE batch SET answer_only = true, held = false
+         WHERE task_id = $1 AND wave = $2 AND status = 'READY' AND maybe_handed",
         task_id.0,
         int2(wave),
     )

@@ -106,6 +106,26 @@ pub async fn candidates(
         .collect()
 }
 
+/// Those of the desktops whose connection no worker holds, in the order given.
+pub async fn offline(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_ids: &[DesktopId],
+) -> Result<Vec<String>, Error> {
+    let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT n.desktop_id AS "desktop_id!"
+           FROM unnest($2::text[]) WITH ORDINALITY AS n (desktop_id, place)
+           JOIN desktop d ON d.project_id = $1 AND d.desktop_id = n.desktop_id
+           LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+           WHERE w.worker_id IS NULL ORDER BY n.place"#,
+        project_id.as_str(),
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
 /// What the plan needs of the desktops that a filter finds, by id; at most `limit` of them.
 pub async fn find(
     connection: &mut Connection,
@@ -141,16 +161,16 @@ pub async fn connected(
         desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
     sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                              availability_zone, agent_version, tags, worker_id, created_at, presence_at)
+                              availability_zone, agent_version, tags, time_zone, worker_id, created_at, presence_at)
          SELECT *, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::jsonb[]) AS new (project_id, desktop_id)
+                     $9::text[], $10::jsonb[], $13::text[]) AS new (project_id, desktop_id)
          ORDER BY new.project_id, new.desktop_id
          ON CONFLICT (project_id, desktop_id) DO UPDATE SET
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
              os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
-             tags = excluded.tags, worker_id = excluded.worker_id, presence_at = excluded.presence_at",
+             tags = excluded.tags, time_zone = excluded.time_zone, worker_id = excluded.worker_id, presence_at = excluded.presence_at",
         &column(|desktop| desktop.project_id.as_str()),
         &column(|desktop| desktop.desktop_id.as_str()),
         &column(|desktop| &desktop.computer_name),
@@ -163,6 +183,7 @@ pub async fn connected(
         &tags,
         worker_id.as_str(),
         now,
+        &column(|desktop| &desktop.time_zone),
     )
     .execute(connection)
     .await?;
@@ -230,7 +251,7 @@ pub async fn list(
 
     let mut listing = QueryBuilder::<Postgres>::new(
         "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-                agent_version, tags, worker_id, created_at FROM desktop WHERE project_id = ",
+                agent_version, tags, time_zone, worker_id, created_at FROM desktop WHERE project_id = ",
     );
     push_filter(&mut listing, project_id, filter);
     listing
@@ -289,6 +310,7 @@ struct Listed {
     availability_zone: String,
     agent_version: String,
     tags: Json<BTreeMap<String, String>>,
+    time_zone: String,
     worker_id: Option<String>,
     created_at: Timestamp,
 }
@@ -309,6 +331,7 @@ impl TryFrom<Listed> for DesktopRow {
                 availability_zone: row.availability_zone,
                 agent_version: row.agent_version,
                 tags: row.tags.0,
+                time_zone: row.time_zone,
             },
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,

@@ -2,18 +2,23 @@
 //!
 //! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
 //! order everywhere, which is what keeps transactions from waiting for each other in a circle:
-//! wave (ascending), record, batch and straggler, target_stop, task.
+//! wave (ascending), record, batch and straggler, target_stop, task, project_limit. Only a freeze locks waves of several
+//! tasks, in the order of their ids.
 
 pub mod audit;
 pub mod batch;
 pub mod credential;
 pub mod desktop;
 mod error;
+pub mod event;
+pub mod failure;
+pub mod hold;
 pub mod idempotency;
 pub mod notify;
 pub mod partition;
 mod pool;
 pub mod project;
+pub mod project_limit;
 pub mod record;
 pub mod script;
 pub mod settle;

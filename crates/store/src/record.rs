@@ -10,6 +10,7 @@ use domain::{
     record::{DONE_EARLIER_REASON, Place, RecordId, RecordStatus},
     script::ScriptType,
     task::TaskStatus,
+    what_if::Finished,
 };
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -44,12 +45,14 @@ pub struct NewRecord {
 
 /// Stores records of one task in one statement and returns (ordinal, script, outcome) of those that are new.
 /// A record that is there already stays as it is, and one whose desktop is not its target's is left out. A script
-/// that an earlier task has done counts as the success that it was there, whatever became of this target.
+/// that an earlier task has done counts as the success that it was there, whatever became of this target. Beside each
+/// record is the signature of its failure, if it is one.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
     attempt: u16,
     records: &[NewRecord],
+    signature_ids: &[Option<i64>],
 ) -> Result<Vec<(u32, u16, Outcome)>, Error> {
     let ordinals: Vec<i32> = records.iter().map(|record| int4(record.ordinal)).collect();
     let desktop_ids: Vec<String> =
@@ -62,13 +65,16 @@ pub async fn insert(
     let outputs: Vec<String> = records.iter().map(|record| record.output.clone()).collect();
     let reasons: Vec<String> = records.iter().map(|record| record.reason.clone()).collect();
     let rows = sqlx::query!(
-        r#"INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason)
+        r#"INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
+                               signature_id)
            SELECT $1, n.ordinal, n.script, $2,
                   CASE WHEN n.script < t.first_script THEN 'SUCCESS' ELSE n.outcome::outcome END, n.exit_code, n.started_at,
-                  n.ended_at, n.output, CASE WHEN n.script < t.first_script THEN $12 ELSE n.reason END
+                  n.ended_at, n.output, CASE WHEN n.script < t.first_script THEN $12 ELSE n.reason END,
+                  CASE WHEN n.script >= t.first_script THEN n.signature_id END
            FROM unnest($3::int4[], $4::text[], $5::int2[], $6::text[], $7::int4[], $8::timestamptz[], $9::timestamptz[],
-                       $10::text[], $11::text[])
-                AS n (ordinal, desktop_id, script, outcome, exit_code, started_at, ended_at, output, reason)
+                       $10::text[], $11::text[], $13::int8[])
+                AS n (ordinal, desktop_id, script, outcome, exit_code, started_at, ended_at, output, reason,
+                      signature_id)
            JOIN target t ON t.task_id = $1 AND t.ordinal = n.ordinal AND t.desktop_id = n.desktop_id
            ORDER BY n.ordinal, n.script
            ON CONFLICT DO NOTHING
@@ -85,6 +91,7 @@ pub async fn insert(
         &outputs,
         &reasons,
         DONE_EARLIER_REASON,
+        signature_ids as &[Option<i64>],
     )
     .fetch_all(connection)
     .await?;
@@ -110,6 +117,29 @@ pub async fn ended(
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(|ordinal| count("record", ordinal)).collect()
+}
+
+/// How the targets of a task ended, each by the script that decided it, in the order of the plan.
+pub async fn finished(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Finished>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT ON (ordinal) ordinal, outcome::text AS "outcome!", exit_code,
+                  max(ended_at) OVER (PARTITION BY ordinal) AS "ended_at!"
+           FROM record WHERE task_id = $1
+           ORDER BY ordinal, outcome = 'SUCCESS', script"#,
+        task_id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Finished {
+                ordinal: count("record", row.ordinal)?,
+                outcome: word("record", &row.outcome)?,
+                exit_code: row.exit_code,
+                ended_at: row.ended_at,
+            })
+        })
+        .collect()
 }
 
 /// A record as it is listed: stored, or derived from where its target is.

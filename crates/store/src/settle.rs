@@ -6,72 +6,145 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
+    event::EventKind,
+    failure::signature,
     ids::TaskId,
+    opening::{self, Opening, Turn},
     outcome::Outcome,
     policy::{OnHalt, Weight},
     tally::Tally,
     task::TaskStatus,
-    wave::{Step, WaveStatus, next_step},
+    wave::{Step, WaveStatus, late_halt, next_step},
 };
 
 use crate::{
     Connection, Error, batch,
+    event::{self, NewEvent},
+    failure,
     notify::{self, Wake},
     record::{self, NewRecord},
     straggler, target_stop, task,
     task::TaskFacts,
-    wave::{self, WaveRow},
+    wave::{self, Live},
 };
 
-/// Stores records, counts those that are new, and settles every wave that they changed. Returns the ordinals of
-/// the targets that ended by it.
+/// Stores records, counts those that are new, and settles what they changed. Returns the ordinals of the targets that
+/// ended by it.
 pub async fn store_outcomes(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
-    waves: &mut [WaveRow],
+    live: &mut Live,
     records: &[NewRecord],
     now: Timestamp,
 ) -> Result<Vec<u32>, Error> {
-    let stored = record::insert(connection, task_id, facts.attempt, records).await?;
+    let ended = count_outcomes(connection, task_id, facts, live, records).await?;
+    settle_counted(connection, task_id, facts, live, &ended, now).await?;
+    Ok(ended)
+}
+
+/// Stores records and counts those that are new. Returns the ordinals of the targets that ended by it, which are to be
+/// settled.
+pub async fn count_outcomes(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    records: &[NewRecord],
+) -> Result<Vec<u32>, Error> {
+    let signatures: Vec<_> = records.iter().map(|record| signature_of(record)).collect();
+    let ids: Vec<Option<i64>> = signatures.iter().map(|found| found.as_ref().map(|it| it.id)).collect();
+    let stored = record::insert(connection, task_id, facts.attempt, records, &ids).await?;
     // Records of one target are stored together, so those that are new tell the whole target's outcome.
     let mut targets: BTreeMap<u32, Vec<(u16, Outcome)>> = BTreeMap::new();
     for (ordinal, script, outcome) in stored {
         targets.entry(ordinal).or_default().push((script, outcome));
     }
     let exit_codes = exit_codes(facts, records);
-    for row in waves.iter_mut() {
-        let mut changed = false;
-        for (ordinal, scripts) in targets.range_mut(row.first_ordinal..row.first_ordinal + row.state.size) {
-            scripts.sort_unstable_by_key(|(script, _)| *script);
-            let outcome = Outcome::of_target(scripts.iter().map(|(_, outcome)| *outcome));
-            let decider = scripts.iter().find(|(_, outcome)| *outcome != Outcome::Success);
-            let exit_code = decider.and_then(|(script, _)| exit_codes.get(&(*ordinal, *script)).copied());
-            row.state.tally.add(outcome);
-            match facts.policy.weigh(outcome, exit_code) {
-                Weight::Ignore => {}
-                Weight::Count => row.state.failed += 1,
-                Weight::Halt => {
-                    row.state.failed += 1;
-                    row.state.halting += 1;
-                }
+    for (ordinal, scripts) in &mut targets {
+        let Some(row) = live.waves.iter_mut().find(|row| row.has(*ordinal)) else { continue };
+        scripts.sort_unstable_by_key(|(script, _)| *script);
+        let outcome = Outcome::of_target(scripts.iter().map(|(_, outcome)| *outcome));
+        let decider = scripts.iter().find(|(_, outcome)| *outcome != Outcome::Success);
+        let exit_code = decider.and_then(|(script, _)| exit_codes.get(&(*ordinal, *script)).copied());
+        row.state.tally.add(outcome);
+        match facts.policy.weigh(outcome, exit_code) {
+            Weight::Ignore => {}
+            Weight::Count => row.state.failed += 1,
+            Weight::Halt => {
+                row.state.failed += 1;
+                row.state.halting += 1;
             }
-            for (_, outcome) in scripts {
-                row.record_tally.add(*outcome);
-            }
-            changed = true;
         }
-        if changed {
-            wave::store_tallies(connection, task_id, row).await?;
-            settle(connection, task_id, facts, row, now).await?;
-            if row.state.admits_by_results() && row.state.admission() > 0 {
-                notify::send(connection, Wake::Cut).await?;
-            }
+        for (_, outcome) in scripts {
+            row.record_tally.add(*outcome);
         }
     }
+    let failures: Vec<_> = records
+        .iter()
+        .zip(signatures)
+        .filter_map(|(record, signature)| Some((record, signature?)))
+        // As it was stored: a script that an earlier task has done is a success.
+        .filter(|(record, _)| {
+            let stored = targets.get(&record.ordinal);
+            stored.is_some_and(|scripts| scripts.contains(&(record.script, record.outcome)))
+        })
+        .collect();
+    if !failures.is_empty() {
+        failure::add(connection, task_id, &live.waves, &failures).await?;
+    }
     Ok(targets.into_keys().collect())
+}
+
+fn signature_of(record: &NewRecord) -> Option<domain::failure::Signature> {
+    let failed = record.outcome.counts_as_failure();
+    failed.then(|| signature(record.outcome, record.exit_code, &record.output, &record.reason))
+}
+
+/// Stores the tallies of the waves whose targets ended, and does what follows.
+pub async fn settle_counted(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    ended: &[u32],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    live.relate();
+    // What the gate says is stored with what it has read.
+    if let Some(current) = live.current()
+        && let Step::Hold(Some(reason)) = next_step(&current.state)
+    {
+        current.verdict_reason = Some(reason);
+    }
+    for row in &live.waves {
+        if ended.iter().any(|&ordinal| row.has(ordinal)) {
+            wave::store_tallies(connection, task_id, row).await?;
+        }
+    }
+    settle(connection, task_id, facts, live, now).await?;
+    ring(connection, facts, live).await
+}
+
+/// Wakes who waits for the places that results make.
+async fn ring(connection: &mut Connection, facts: &TaskFacts, live: &mut Live) -> Result<(), Error> {
+    if !facts.has_project_limit && !live.waves.iter().any(|row| row.state.admits_by_results()) {
+        return Ok(());
+    }
+    live.relate();
+    let late = live.waves.iter().any(|row| row.state.late_admission() > 0);
+    let has_room = live.current().is_some_and(|row| row.state.admission() > 0);
+    if late {
+        notify::send(connection, Wake::Presence).await?;
+    }
+    // With a limit over all tasks the place may be another one's.
+    if has_room || facts.has_project_limit { notify::send(connection, Wake::Cut).await } else { Ok(()) }
 }
 
 /// The exit codes of new records, where the task weighs any.
@@ -82,26 +155,31 @@ fn exit_codes(facts: &TaskFacts, records: &[NewRecord]) -> HashMap<(u32, u16), i
     records.iter().filter_map(|record| Some(((record.ordinal, record.script), record.exit_code?))).collect()
 }
 
-/// Does what the rule says of a locked wave, until it says that results are missing.
+/// Does what the rules say of a task's locked waves, until they say that results are missing.
 pub async fn settle(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
-    row: &mut WaveRow,
+    live: &mut Live,
     now: Timestamp,
 ) -> Result<(), Error> {
     loop {
-        match next_step(&row.state) {
-            Step::Hold => return Ok(()),
-            Step::Halt(reason) => halt(connection, task_id, facts, row, &reason, now).await?,
-            Step::OpenNext(reason) => {
-                wave::end(connection, task_id, row.wave, WaveStatus::Closed, &reason, 0, now).await?;
-                wave::open(connection, task_id, row.wave + 1, now).await?;
-                tracing::info!(%task_id, wave = row.wave, reason, "wave closed, the next one opens");
-                return notify::send(connection, Wake::Cut).await;
-            }
+        live.relate();
+        let late = settle_closed(connection, task_id, live).await?;
+        let Some(current) = live.current() else { return Ok(()) };
+        let can_halt = matches!(current.state.status, WaveStatus::Open | WaveStatus::Pending);
+        let step = match late {
+            Some(reason) if can_halt => Step::Halt(reason),
+            _ => next_step(&current.state),
+        };
+        match step {
+            Step::Hold(_) => return Ok(()),
+            Step::Halt(reason) => halt(connection, task_id, facts, live, &reason, now).await?,
+            Step::Close(reason) => close(connection, task_id, facts, live, &reason, now).await?,
             Step::Finish(reason) => {
-                wave::end(connection, task_id, row.wave, WaveStatus::Closed, &reason, 0, now).await?;
+                wave::end(connection, task_id, current, WaveStatus::Closed, &reason, now).await?;
+                let closed = NewEvent::of_wave(EventKind::WaveClosed, current.wave, &reason);
+                event::insert(connection, task_id, closed, now).await?;
                 let mut all = Tally::default();
                 for (_, wave) in wave::list(connection, &[task_id]).await? {
                     all.merge(&wave.state.tally);
@@ -113,17 +191,94 @@ pub async fn settle(
     }
 }
 
+/// Looks after waves that were closed on a quorum: those whose last target is in are done, and one whose late failures
+/// reach its threshold halts the rollout after all.
+async fn settle_closed(
+    connection: &mut Connection,
+    task_id: TaskId,
+    live: &Live,
+) -> Result<Option<String>, Error> {
+    let mut late = None;
+    for row in live.waves.iter().filter(|row| row.state.status == WaveStatus::Closed) {
+        if row.state.missing() == 0 {
+            wave::end_trailing(connection, task_id, row.wave).await?;
+        }
+        if let Some(reason) = late_halt(&row.state) {
+            late.get_or_insert_with(|| format!("wave {}, after it was closed: {reason}", row.wave));
+        }
+    }
+    Ok(late)
+}
+
+/// Closes the current wave. The next one opens, or waits for what it needs.
+async fn close(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(current) = live.current() else { return Ok(()) };
+    wave::end(connection, task_id, current, WaveStatus::Closed, reason, now).await?;
+    let closed = NewEvent::of_wave(EventKind::WaveClosed, current.wave, reason);
+    event::insert(connection, task_id, closed, now).await?;
+    let number = current.wave;
+    let Some(mut next) = wave::lock_next(connection, task_id, number).await? else { return Ok(()) };
+    if facts.policy.soak_seconds > 0 {
+        let opens_at = now + TimeDelta::seconds(i64::from(facts.policy.soak_seconds));
+        wave::soak(connection, task_id, next.wave, opens_at).await?;
+        next.opening = Opening { opens_at: Some(opens_at), ..next.opening };
+    }
+    live.waves.push(next);
+    if let Some(wait) = open_current(connection, task_id, facts, live, now).await? {
+        let waits = NewEvent::of_wave(EventKind::WaveWaits, number + 1, &wait);
+        event::insert(connection, task_id, waits, now).await?;
+    }
+    Ok(())
+}
+
+/// Opens the current wave if it waits for its turn and nothing is missing; else says what is.
+pub async fn open_current(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let Some(current) = live.current().filter(|row| row.state.status == WaveStatus::Pending) else {
+        return Ok(None);
+    };
+    match opening::decide(&current.opening, facts.hold(now), now) {
+        Turn::Open => {}
+        waits => return Ok(Some(waits.to_string())),
+    }
+    wave::open(connection, task_id, current.wave, now).await?;
+    current.state.status = WaveStatus::Open;
+    let opened = NewEvent::of_wave(EventKind::WaveOpened, current.wave, "");
+    event::insert(connection, task_id, opened, now).await?;
+    if current.wave == 1 {
+        task::set_status(connection, task_id, TaskStatus::Running, None, now).await?;
+    }
+    tracing::info!(%task_id, wave = current.wave, "wave opened");
+    notify::send(connection, Wake::Cut).await?;
+    Ok(None)
+}
+
 async fn halt(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
-    row: &mut WaveRow,
+    live: &mut Live,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let withdrawn = cut_short(connection, task_id, row, WaveStatus::Halted, reason, now).await?;
+    let Some(wave) = live.current().map(|row| row.wave) else { return Ok(()) };
+    let withdrawn = cut_short(connection, task_id, live, WaveStatus::Halted, reason, now).await?;
     task::set_status(connection, task_id, TaskStatus::Halting, Some(reason), now).await?;
-    tracing::warn!(%task_id, wave = row.wave, reason, withdrawn, "rollout halted");
+    let halted = NewEvent::of_wave(EventKind::Halted, wave, reason);
+    event::insert(connection, task_id, halted, now).await?;
+    tracing::warn!(%task_id, wave, reason, withdrawn, "rollout halted");
     if facts.policy.on_halt == OnHalt::Kill {
         kill(connection, task_id).await?;
     }
@@ -137,21 +292,29 @@ pub(crate) async fn kill(connection: &mut Connection, task_id: TaskId) -> Result
     notify::send(connection, Wake::Stop).await
 }
 
-/// Ends a locked open wave before its time: withdraws what was not handed out yet, so that nothing more is admitted.
-/// Returns how many targets were withdrawn.
+/// Ends the current wave before its time: withdraws what was not handed out yet, of all waves, so that nothing more is
+/// admitted. Returns how many targets were withdrawn.
 pub(crate) async fn cut_short(
     connection: &mut Connection,
     task_id: TaskId,
-    row: &mut WaveRow,
+    live: &mut Live,
     status: WaveStatus,
     reason: &str,
     now: Timestamp,
 ) -> Result<u32, Error> {
-    let withdrawn = batch::withdraw_ready(connection, task_id, row.wave).await?
-        + straggler::withdraw(connection, task_id, row.wave).await?;
-    wave::end(connection, task_id, row.wave, status, reason, withdrawn, now).await?;
-    row.state.status = status;
-    row.state.admitted -= withdrawn;
+    let mut withdrawn = 0;
+    for row in &mut live.waves {
+        let waiting = straggler::withdraw(connection, task_id, row.wave).await?;
+        let number = batch::withdraw_ready(connection, task_id, row.wave).await? + waiting;
+        row.state.waiting = row.state.waiting.saturating_sub(waiting);
+        if number > 0 {
+            wave::withdraw(connection, task_id, row, number).await?;
+        }
+        withdrawn += number;
+    }
+    if let Some(current) = live.current() {
+        wave::end(connection, task_id, current, status, reason, now).await?;
+    }
     Ok(withdrawn)
 }
 
@@ -166,6 +329,8 @@ pub(crate) async fn end_task(
     straggler::delete_of_task(connection, task_id).await?;
     target_stop::delete_of_task(connection, task_id).await?;
     task::set_status(connection, task_id, status, None, now).await?;
+    let ended = NewEvent { kind: EventKind::Ended, wave: None, actor: "", detail: status.as_str() };
+    event::insert(connection, task_id, ended, now).await?;
     tracing::info!(%task_id, %status, "task ended");
     Ok(())
 }

@@ -1,58 +1,121 @@
 //! Stragglers: targets of an open wave whose desktop was not reachable when their place came.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Timestamp,
     cut::{Member, Placed},
     deadline::Deadlines,
-    ids::{ProjectId, TaskId},
+    ids::TaskId,
 };
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
     batch::BatchTerms,
+    task::TaskFacts,
     values::{count, int2, int4, text_id},
+    wave::Live,
 };
 
-/// Stores stragglers. One that is there already stays as it is.
+/// Stores stragglers, under the waves' locks. One that is there already stays as it is. They are held if their task is, and
+/// wait for their window if that opens later.
 pub async fn insert(
     connection: &mut Connection,
-    project_id: &ProjectId,
+    facts: &TaskFacts,
+    live: &mut Live,
     terms: &BatchTerms,
+    not_before: Option<Timestamp>,
     members: &[Member],
 ) -> Result<(), Error> {
     let ordinals: Vec<i32> = members.iter().map(|member| int4(member.ordinal)).collect();
     let desktop_ids: Vec<String> =
         members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
-    sqlx::query!(
-        "INSERT INTO straggler (task_id, ordinal, project_id, desktop_id, wave, maybe_handed, deliver_by, finish_by)
-         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6
+    let done = sqlx::query!(
+        "INSERT INTO straggler (task_id, ordinal, project_id, desktop_id, wave, maybe_handed, deliver_by, finish_by, held,
+                                not_before)
+         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6, $9, $10
          FROM unnest($7::int4[], $8::text[]) AS m (ordinal, desktop_id)
          ON CONFLICT (task_id, ordinal) DO NOTHING",
         terms.task_id.0,
-        project_id.as_str(),
+        facts.project_id.as_str(),
         int2(terms.wave),
         terms.maybe_handed,
         terms.deadlines.deliver_by,
         terms.deadlines.finish_by,
         &ordinals,
         &desktop_ids,
+        facts.is_held(),
+        not_before,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if !terms.maybe_handed {
+        let number = u32::try_from(done.rows_affected()).unwrap_or(u32::MAX);
+        live.wait(terms.wave, number);
+        change_waiting(connection, terms.task_id, &[(terms.wave, i64::from(number))]).await?;
+    }
     Ok(())
 }
 
-/// Tasks with stragglers whose desktop is connected now, each with those ordinals; at most `limit` stragglers.
-pub async fn reachable(connection: &mut Connection, limit: i64) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
+/// Changes how many targets of waves wait for their desktops.
+async fn change_waiting(
+    connection: &mut Connection,
+    task_id: TaskId,
+    changes: &[(u16, i64)],
+) -> Result<(), Error> {
+    for &(wave, number) in changes.iter().filter(|(_, number)| *number != 0) {
+        sqlx::query!(
+            "UPDATE wave SET waiting = waiting + $3 WHERE task_id = $1 AND wave = $2",
+            task_id.0,
+            int2(wave),
+            i32::try_from(number).unwrap_or(i32::MAX),
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Those of the waves and numbers that were certainly never handed out wait no more.
+async fn wait_no_more(
+    connection: &mut Connection,
+    task_id: TaskId,
+    live: &mut Live,
+    unhanded: impl Iterator<Item = u16>,
+) -> Result<(), Error> {
+    let mut by_wave: BTreeMap<u16, u32> = BTreeMap::new();
+    unhanded.for_each(|wave| *by_wave.entry(wave).or_default() += 1);
+    for (&wave, &number) in &by_wave {
+        live.wait_no_more(wave, number);
+    }
+    let changes: Vec<(u16, i64)> =
+        by_wave.into_iter().map(|(wave, number)| (wave, -i64::from(number))).collect();
+    change_waiting(connection, task_id, &changes).await
+}
+
+/// Which of the taken were certainly never handed out, by their wave.
+fn unhanded(taken: &[Taken]) -> impl Iterator<Item = u16> {
+    taken.iter().filter(|taken| !taken.terms.maybe_handed).map(|taken| taken.terms.wave)
+}
+
+/// Tasks with stragglers that may be handed out now because their desktop is connected, each with those ordinals; at most
+/// `limit` stragglers.
+pub async fn reachable(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM straggler s
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+               WHERE NOT s.held AND (s.not_before IS NULL OR s.not_before <= $2)
                LIMIT $1) AS found
            GROUP BY task_id"#,
-        limit
+        limit,
+        now,
     )
     .fetch_all(connection)
     .await?;
@@ -85,6 +148,7 @@ struct Raw {
     deliver_by: Timestamp,
     finish_by: Timestamp,
     worker_id: Option<String>,
+    time_zone: Option<String>,
 }
 
 impl Raw {
@@ -100,35 +164,55 @@ impl Raw {
                 ordinal: count("straggler", self.ordinal)?,
                 desktop_id: text_id("straggler", self.desktop_id)?,
                 worker_id: self.worker_id.map(|id| text_id("worker", id)).transpose()?,
+                time_zone: self.time_zone.unwrap_or_default(),
             },
         })
     }
 }
 
-/// Takes those of the given stragglers out whose desktop is connected, under the waves' locks.
+/// Takes stragglers out that may be handed out now because their desktop is connected, under the waves' locks. Of a wave,
+/// in the order of the plan and at most `room` of those that hold no place yet.
 pub async fn take_reachable(
     connection: &mut Connection,
     task_id: TaskId,
-    ordinals: &[u32],
+    live: &mut Live,
+    wave: u16,
+    room: u32,
+    now: Timestamp,
 ) -> Result<Vec<Taken>, Error> {
-    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let rows = sqlx::query_as!(
         Raw,
-        r#"DELETE FROM straggler s USING desktop d, worker w
-         WHERE s.task_id = $1 AND s.ordinal = ANY($2)
-           AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
-           AND w.worker_id = d.worker_id AND NOT w.draining
+        r#"DELETE FROM straggler s USING (
+             SELECT c.ordinal, w.worker_id, d.time_zone
+             FROM (
+                 SELECT s.ordinal, s.project_id, s.desktop_id, s.maybe_handed,
+                        row_number() OVER (PARTITION BY s.maybe_handed ORDER BY s.ordinal) AS place
+                 FROM straggler s
+                 JOIN desktop d USING (project_id, desktop_id)
+                 JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+                 WHERE s.task_id = $1 AND s.wave = $2 AND NOT s.held AND (s.not_before IS NULL OR s.not_before <= $4)
+             ) AS c
+             JOIN desktop d USING (project_id, desktop_id)
+             JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+             WHERE c.maybe_handed OR c.place <= $3
+         ) AS now_there
+         WHERE s.task_id = $1 AND s.ordinal = now_there.ordinal
          RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.deliver_by, s.finish_by,
-                   w.worker_id AS "worker_id?""#,
+                   now_there.worker_id AS "worker_id?", now_there.time_zone AS "time_zone?""#,
         task_id.0,
-        &ordinals,
+        int2(wave),
+        i64::from(room),
+        now,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter().map(|row| row.taken(task_id)).collect()
+    let taken = rows.into_iter().map(|row| row.taken(task_id)).collect::<Result<Vec<_>, _>>()?;
+    wait_no_more(connection, task_id, live, unhanded(&taken)).await?;
+    Ok(taken)
 }
 
-/// Tasks with stragglers past their deadline, each with those ordinals; at most `limit` stragglers.
+/// Tasks with stragglers past their deadline, but for those that are held, and those whose desktop is there and that only
+/// wait for a place; each with those ordinals; at most `limit` stragglers.
 pub async fn overdue(
     connection: &mut Connection,
     now: Timestamp,
@@ -136,8 +220,13 @@ pub async fn overdue(
 ) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
-               SELECT task_id, ordinal FROM straggler
-               WHERE deliver_by <= $1 AND (NOT maybe_handed OR finish_by <= $1) LIMIT $2) AS found
+               SELECT s.task_id, s.ordinal FROM straggler s
+               WHERE s.deliver_by <= $1 AND CASE WHEN s.maybe_handed THEN s.finish_by <= $1 ELSE NOT s.held END
+                 AND NOT EXISTS (
+                     SELECT FROM desktop d JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+                     WHERE NOT s.maybe_handed AND (s.not_before IS NULL OR s.not_before <= $1)
+                       AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id)
+               LIMIT $2) AS found
            GROUP BY task_id"#,
         now,
         limit,
@@ -151,6 +240,7 @@ pub async fn overdue(
 pub async fn take_overdue(
     connection: &mut Connection,
     task_id: TaskId,
+    live: &mut Live,
     ordinals: &[u32],
     now: Timestamp,
 ) -> Result<Vec<Taken>, Error> {
@@ -158,52 +248,80 @@ pub async fn take_overdue(
     let rows = sqlx::query_as!(
         Raw,
         "DELETE FROM straggler
-         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND (NOT maybe_handed OR finish_by <= $3)
-         RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by, NULL::text AS worker_id",
+         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3
+           AND CASE WHEN maybe_handed THEN finish_by <= $3 ELSE NOT held END
+         RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by, NULL::text AS worker_id,
+                   NULL::text AS time_zone",
         task_id.0,
         &ordinals,
         now,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter().map(|row| row.taken(task_id)).collect()
+    let taken = rows.into_iter().map(|row| row.taken(task_id)).collect::<Result<Vec<_>, _>>()?;
+    wait_no_more(connection, task_id, live, unhanded(&taken)).await?;
+    Ok(taken)
 }
 
-/// Takes stragglers out that have a result by now.
-pub async fn delete(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]) -> Result<(), Error> {
+/// Takes stragglers out that have a result by now, under the waves' locks.
+pub async fn delete(
+    connection: &mut Connection,
+    task_id: TaskId,
+    live: &mut Live,
+    ordinals: &[u32],
+) -> Result<(), Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    sqlx::query!("DELETE FROM straggler WHERE task_id = $1 AND ordinal = ANY($2)", task_id.0, &ordinals)
-        .execute(connection)
-        .await?;
-    Ok(())
+    let rows = sqlx::query!(
+        "DELETE FROM straggler WHERE task_id = $1 AND ordinal = ANY($2) RETURNING wave, maybe_handed",
+        task_id.0,
+        &ordinals
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let waves = rows.iter().filter(|row| !row.maybe_handed).map(|row| count("straggler", row.wave));
+    let waves = waves.collect::<Result<Vec<u16>, _>>()?;
+    wait_no_more(connection, task_id, live, waves.into_iter()).await
 }
 
-/// Takes one straggler out that was certainly never handed out; true when there was one.
+/// Takes one straggler out that was certainly never handed out, under its wave's lock; true when there was one.
 pub async fn take_unhanded(
     connection: &mut Connection,
     task_id: TaskId,
+    live: &mut Live,
     ordinal: u32,
 ) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "DELETE FROM straggler WHERE task_id = $1 AND ordinal = $2 AND NOT maybe_handed",
+    let wave = sqlx::query_scalar!(
+        "DELETE FROM straggler WHERE task_id = $1 AND ordinal = $2 AND NOT maybe_handed RETURNING wave",
         task_id.0,
         int4(ordinal)
     )
-    .execute(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let Some(wave) = wave else { return Ok(false) };
+    wait_no_more(connection, task_id, live, std::iter::once(count("straggler", wave)?)).await?;
+    Ok(true)
 }
 
-/// Withdraws the stragglers of a wave that is cut short that were certainly never handed out; returns how many.
+/// Withdraws the stragglers of a wave of a task that is cut short that were certainly never handed out; returns how many.
+/// The others are only asked what became of them, so nothing holds them.
 pub async fn withdraw(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<u32, Error> {
+    sqlx::query!(
+        "UPDATE straggler SET held = false WHERE task_id = $1 AND wave = $2 AND held AND maybe_handed",
+        task_id.0,
+        int2(wave),
+    )
+    .execute(&mut *connection)
+    .await?;
     let done = sqlx::query!(
         "DELETE FROM straggler WHERE task_id = $1 AND wave = $2 AND NOT maybe_handed",
         task_id.0,
         int2(wave),
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(u32::try_from(done.rows_affected()).unwrap_or(u32::MAX))
+    let number = u32::try_from(done.rows_affected()).unwrap_or(u32::MAX);
+    change_waiting(connection, task_id, &[(wave, -i64::from(number))]).await?;
+    Ok(number)
 }
 
 /// Deletes what is left of a task that ended.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     cut::Placed,
+    explain::{Handed, Story, Waits},
     ids::{DesktopId, ProjectId, TaskId},
     retry::Remainder,
 };
@@ -173,6 +174,7 @@ struct Raw {
     ordinal: i32,
     desktop_id: String,
     worker_id: Option<String>,
+    time_zone: Option<String>,
 }
 
 impl TryFrom<Raw> for Placed {
@@ -183,6 +185,7 @@ impl TryFrom<Raw> for Placed {
             ordinal: count("target", raw.ordinal)?,
             desktop_id: text_id("target", raw.desktop_id)?,
             worker_id: raw.worker_id.map(|id| text_id("desktop", id)).transpose()?,
+            time_zone: raw.time_zone.unwrap_or_default(),
         })
     }
 }
@@ -198,7 +201,7 @@ pub async fn place(
 ) -> Result<Vec<Placed>, Error> {
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?"
+        r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?", d.time_zone AS "time_zone?"
            FROM target t
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
            LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
@@ -225,7 +228,7 @@ pub async fn place_again(
     let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?"
+        r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?", d.time_zone AS "time_zone?"
            FROM unnest($2::int4[], $3::text[]) AS t (ordinal, desktop_id)
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
            LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
@@ -263,4 +266,52 @@ pub async fn desktop_ids(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (TaskId(row.task_id), row.desktop_id)).collect())
+}
+
+/// What is known of one target: where it stands, and why.
+pub async fn story(
+    connection: &mut Connection,
+    task_id: TaskId,
+    desktop_id: &str,
+) -> Result<Option<Story>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT t.ordinal, t.wave, t.first_script, d.worker_id AS "online_at?",
+                  (SELECT p->>'reason' FROM jsonb_array_elements(k.plan_picks) AS p
+                   WHERE (p->>'ordinal')::int8 = t.ordinal LIMIT 1) AS pick,
+                  s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.held AS "straggler_held?",
+                  b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.held AS "batch_held?",
+                  x.created_at AS "stop_asked_at?"
+           FROM target t JOIN task k USING (task_id)
+           LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
+           LEFT JOIN straggler s ON s.task_id = t.task_id AND s.ordinal = t.ordinal
+           LEFT JOIN target_stop x ON x.task_id = t.task_id AND x.ordinal = t.ordinal
+           LEFT JOIN batch b ON b.task_id = t.task_id AND t.ordinal = ANY(b.ordinals)
+           WHERE t.desktop_id = $2 AND t.task_id = $1 LIMIT 1"#,
+        task_id.0,
+        desktop_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Story {
+            ordinal: count("target", row.ordinal)?,
+            wave: count("target", row.wave)?,
+            first_script: count("target", row.first_script)?,
+            pick: row.pick,
+            online_at: row.online_at,
+            waits: row.waits_until.map(|until| Waits {
+                until,
+                not_before: row.not_before,
+                is_held: row.straggler_held.unwrap_or(false),
+            }),
+            handed: row.worker_id.zip(row.cut_at).map(|(worker_id, cut_at)| Handed {
+                worker_id,
+                cut_at,
+                is_leased: row.batch_status.as_deref() == Some("LEASED"),
+                is_held: row.batch_held.unwrap_or(false),
+            }),
+            stop_asked_at: row.stop_asked_at,
+        })
+    })
+    .transpose()
 }

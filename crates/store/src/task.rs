@@ -8,9 +8,11 @@ use chrono::TimeDelta;
 use domain::{
     Timestamp,
     deadline::Timeouts,
+    event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
-    plan::Plan,
-    policy::GatePolicy,
+    opening::{self, Hold},
+    plan::{Plan, PlannedWave},
+    policy::RolloutPolicy,
     script::ScriptType,
     task::TaskStatus,
 };
@@ -20,7 +22,9 @@ pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 
 use crate::{
-    Connection, Error, target,
+    Connection, Error,
+    event::{self, NewEvent},
+    target,
     values::{count, int2, int4, text_id, word},
     wave,
 };
@@ -79,9 +83,11 @@ pub struct NewTask<'a> {
     /// What its desktops were chosen by.
     pub selection: Option<&'a Selection>,
     /// What counts, when it is too much, and what then.
-    pub policy: &'a GatePolicy,
+    pub policy: &'a RolloutPolicy,
     /// Targets in flight at most.
     pub max_concurrency: Option<u32>,
+    /// Nothing is started after it.
+    pub expires_at: Option<Timestamp>,
     /// The principal that asks for it.
     pub created_by: &'a str,
     /// When it was accepted.
@@ -95,18 +101,20 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         Some(Selection::Tag(tag)) => (None, Some(tag.as_str())),
         None => (None, None),
     };
-    let policy = (*task.policy != GatePolicy::default())
+    let policy = (*task.policy != RolloutPolicy::default())
         .then(|| serde_json::to_value(task.policy))
         .transpose()
         .map_err(|error| Error::corrupt("task", error))?;
+    let script_hash = script_hash(connection, task.project_id, task.scripts, task.command).await?;
     let picks = serde_json::to_value(&task.plan.picks).map_err(|error| Error::corrupt("task", error))?;
     sqlx::query!(
         "INSERT INTO task (task_id, project_id, status, resource_type, command_type, command, attempt, target_count,
                            script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
                            plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
-                           resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency)
+                           resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency,
+                           expires_at, script_hash)
          VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25)",
+                 $21, $22, $23, $24, $25, $26, $27)",
         task.task_id.0,
         task.project_id.as_str(),
         TaskStatus::Waiting.as_str(),
@@ -132,11 +140,13 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         task.created_by,
         policy,
         task.max_concurrency.map(int4),
+        task.expires_at,
+        &script_hash[..],
     )
     .execute(&mut *connection)
     .await?;
     insert_scripts(connection, task).await?;
-    wave::insert(connection, task.task_id, &task.plan.waves).await?;
+    wave::insert(connection, task.task_id, &task.plan.waves, task.policy).await?;
     for wave in &task.plan.waves {
         let range = wave.first_ordinal as usize..(wave.first_ordinal + wave.size) as usize;
         let members = &task.plan.order[range.clone()];
@@ -144,7 +154,34 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts)
             .await?;
     }
-    Ok(())
+    let detail = format!("{} desktops in {} waves", task.plan.order.len(), task.plan.waves.len());
+    let accepted = NewEvent::by(EventKind::Accepted, task.created_by, &detail);
+    event::insert(connection, task.task_id, accepted, task.now).await
+}
+
+/// SHA-256 over what a task runs on each target, in order.
+pub async fn script_hash(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    scripts: &[PinnedScript],
+    command: Option<(ScriptType, &str)>,
+) -> Result<Vec<u8>, Error> {
+    if let Some((command_type, content)) = command {
+        return Ok(domain::script::sha256(command_type, content).to_vec());
+    }
+    let pinned = scripts.iter().filter_map(|pinned| pinned.script);
+    let (ids, revisions): (Vec<Uuid>, Vec<i32>) =
+        pinned.map(|(script_id, revision)| (script_id.0, revision)).unzip();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT sha256(coalesce(string_agg(r.sha256, ''::bytea ORDER BY n.place), ''::bytea)) AS "sha256!"
+           FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS n (script_id, revision, place)
+           JOIN script_revision r ON r.project_id = $1 AND r.script_id = n.script_id AND r.revision = n.revision"#,
+        project_id.as_str(),
+        &ids,
+        &revisions,
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
@@ -163,7 +200,8 @@ async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Resu
     Ok(())
 }
 
-/// What the scheduler needs to know of a task; all but `status` and `killing` never changes.
+/// What the scheduler needs to know of a task; all but `status`, `killing`, what holds it and the project's limits never
+/// changes.
 #[derive(Debug, Clone)]
 pub struct TaskFacts {
     /// Whose it is.
@@ -181,14 +219,38 @@ pub struct TaskFacts {
     /// The limits it was accepted with.
     pub timeouts: Timeouts,
     /// What counts, when it is too much, and what then.
-    pub policy: GatePolicy,
+    pub policy: RolloutPolicy,
+    /// Nothing is started after it.
+    pub expires_at: Option<Timestamp>,
+    /// A person paused it.
+    pub is_paused: bool,
+    /// Its project is frozen.
+    pub is_frozen: bool,
+    /// Its project says how much may be in flight over all its tasks.
+    pub has_project_limit: bool,
+}
+
+impl TaskFacts {
+    /// What keeps it from admitting anything, if something does.
+    pub fn hold(&self, now: Timestamp) -> Option<Hold> {
+        opening::hold(self.is_paused, self.is_frozen, self.expires_at, now)
+    }
+
+    /// Whether it is held until a person lets it go on.
+    pub const fn is_held(&self) -> bool {
+        (self.is_paused || self.is_frozen) && !self.status.admits_no_more()
+    }
 }
 
 /// A task's facts, by its id alone: for schedulers, who work for all projects.
 pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Option<TaskFacts>, Error> {
     let row = sqlx::query!(
         r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
-                  retry_of IS NOT NULL AND script_count > 1 AS "resumes!", policy AS "policy: Json<GatePolicy>"
+                  retry_of IS NOT NULL AND script_count > 1 AS "resumes!", policy AS "policy: Json<RolloutPolicy>",
+                  expires_at, paused_at IS NOT NULL AS "is_paused!",
+                  EXISTS (SELECT FROM project_freeze f WHERE f.project_id = task.project_id) AS "is_frozen!",
+                  EXISTS (SELECT FROM project_limit l WHERE l.project_id = task.project_id AND l.max_in_flight IS NOT NULL)
+                      AS "has_project_limit!"
          FROM task WHERE task_id = $1"#,
         task_id.0
     )
@@ -208,6 +270,10 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
                 grace: TimeDelta::milliseconds(row.grace_ms),
             },
             policy: row.policy.map(|policy| policy.0).unwrap_or_default(),
+            expires_at: row.expires_at,
+            is_paused: row.is_paused,
+            is_frozen: row.is_frozen,
+            has_project_limit: row.has_project_limit,
         })
     })
     .transpose()
@@ -249,21 +315,29 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
-/// Tasks behind an id that have not ended and may have something to cut: a first wave to open, or an open wave whose cursor is
-/// not at its end.
+/// Tasks behind an id that may have something to cut: a wave whose turn it is and that misses nothing, or an open wave
+/// whose cursor is not at its end.
 pub async fn to_cut(
     connection: &mut Connection,
     after: Option<TaskId>,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         r#"SELECT k.task_id FROM task k
            WHERE k.status IN ('WAITING', 'RUNNING') AND ($2::uuid IS NULL OR k.task_id > $2)
-             AND (k.status = 'WAITING' OR EXISTS (
-                 SELECT FROM wave w WHERE w.task_id = k.task_id AND w.status = 'OPEN' AND w.cursor < w.size))
+             AND k.paused_at IS NULL AND NOT EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id)
+             AND (
+                 EXISTS (SELECT FROM wave w WHERE w.task_id = k.task_id AND w.status = 'OPEN' AND w.cursor < w.size)
+                 OR EXISTS (
+                     SELECT FROM (SELECT * FROM wave w WHERE w.task_id = k.task_id AND w.status <> 'CLOSED'
+                                  ORDER BY w.wave LIMIT 1) AS next
+                     WHERE next.status = 'PENDING' AND (next.opens_at IS NULL OR next.opens_at <= $3)
+                       AND (NOT next.needs_approval OR next.approved_at IS NOT NULL)))
            ORDER BY k.task_id LIMIT $1"#,
         limit,
         after.map(|task_id| task_id.0),
+        now,
     )
     .fetch_all(connection)
     .await?;
@@ -308,6 +382,18 @@ pub async fn set_max_concurrency(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The waves of a task's plan.
+pub async fn planned_waves(connection: &mut Connection, task_id: TaskId) -> Result<Vec<PlannedWave>, Error> {
+    let rows = wave::list(connection, &[task_id]).await?;
+    let planned = rows.into_iter().map(|(_, row)| PlannedWave {
+        wave: row.wave,
+        first_ordinal: row.first_ordinal,
+        size: row.state.size,
+        fail_threshold: row.state.fail_threshold,
+    });
+    Ok(planned.collect())
 }
 
 /// Notes that what runs of a task is to be ended.

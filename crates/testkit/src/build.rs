@@ -8,8 +8,8 @@ use domain::{
     deadline::Timeouts,
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
-    plan::{Candidate, Gray, plan},
-    policy::GatePolicy,
+    plan::{Candidate, Gray, StratumKey, plan},
+    policy::RolloutPolicy,
     script::ScriptType,
 };
 use store::{
@@ -43,6 +43,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
         availability_zone: String::new(),
         agent_version: "test".into(),
         tags: BTreeMap::new(),
+        time_zone: String::new(),
     }
 }
 
@@ -60,9 +61,11 @@ pub struct Submit {
     /// How long a result may travel.
     pub grace: TimeDelta,
     /// What counts.
-    pub policy: GatePolicy,
+    pub policy: RolloutPolicy,
     /// Targets in flight at most.
     pub max_concurrency: Option<u32>,
+    /// Nothing is started after it.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Default for Submit {
@@ -73,8 +76,9 @@ impl Default for Submit {
             execution: TimeDelta::minutes(10),
             delivery: TimeDelta::minutes(10),
             grace: TimeDelta::seconds(30),
-            policy: GatePolicy::default(),
+            policy: RolloutPolicy::default(),
             max_concurrency: None,
+            expires_at: None,
         }
     }
 }
@@ -106,13 +110,14 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 delivery: submit.delivery,
                 grace: submit.grace,
             },
-            plan: &plan(candidates, gray.as_ref(), 1)?,
+            plan: &plan(candidates, gray.as_ref(), &StratumKey::ALL, 1)?,
             first_scripts: None,
             attempt: 1,
             retry_of: None,
             selection: None,
             policy: &submit.policy,
             max_concurrency: submit.max_concurrency,
+            expires_at: submit.expires_at,
             created_by: "a-test",
             now,
         },

@@ -64,5 +64,6 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         first_script: 0,
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
+        max_running: spec.max_running,
     }
 }

@@ -35,10 +35,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next order. Loses none when it is dropped.
-    pub(super) async fn next(&self) -> Accepted {
+    /// Waits for the next order, and for it to fit. Loses none when it is dropped; whether an order fits is asked anew by
+    /// the next call.
+    pub(super) async fn next(&self, fits: impl Fn(&Accepted) -> bool) -> Accepted {
         loop {
-            let next = self.waiting().pop_front();
+            let next = self.waiting().pop_front_if(|order| fits(order));
             match next {
                 Some(order) => return order,
                 None => self.arrived.notified().await,

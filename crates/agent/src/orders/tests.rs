@@ -58,6 +58,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         answer_only: false,
         first_script: 0,
         success_exit_codes: Vec::new(),
+        max_running: None,
         stop_script: None,
     }
 }

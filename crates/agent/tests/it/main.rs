@@ -64,6 +64,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         answer_only: false,
         first_script: 0,
         success_exit_codes: Vec::new(),
+        max_running: None,
         stop_script: None,
     }
 }

@@ -4,6 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// With all traits told apart.
+fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
+    super::plan(candidates, gray, &StratumKey::ALL, seed)
+}
+
 fn id(number: usize) -> DesktopId {
     format!("desktop-{number}").parse().unwrap()
 }
@@ -182,4 +187,49 @@ fn one_wave_is_no_gray_wave_whatever_it_is_called() {
     let plan = plan_waves(fleet(3), &specs(&[]), &StratumKey::ALL, 7).unwrap();
     assert_eq!((plan.gray, plan.waves.len(), plan.picks.len()), (false, 1, 0));
     assert_eq!(plan.order, [id(0), id(1), id(2)]);
+}
+
+#[test]
+fn what_no_canary_covers_is_told() {
+    let desktop = |number: u32, os: &str| Candidate {
+        desktop_id: format!("d{number}").parse().unwrap(),
+        stratum: Stratum { os_type: os.into(), pool_id: String::new(), availability_zone: String::new() },
+    };
+    let fleet: Vec<Candidate> = (0..12)
+        .map(|number| desktop(number, ["Linux", "Windows", "macOS"][number as usize % 4 % 3]))
+        .collect();
+    let one = plan(fleet.clone(), Some(&gray(2, &[])), 7).unwrap();
+    let left = uncovered(&one, &fleet, &StratumKey::ALL);
+    assert_eq!(left.len(), 1, "two canaries cover two of three");
+    assert_eq!((left[0].stratum.os_type.as_str(), left[0].desktops), ("macOS", 3));
+    assert!(uncovered(&one, &fleet, &[]).is_empty(), "nothing is told apart");
+    let all = plan(fleet.clone(), Some(&gray(3, &[])), 7).unwrap();
+    assert!(uncovered(&all, &fleet, &StratumKey::ALL).is_empty());
+    let none = plan(fleet.clone(), None, 7).unwrap();
+    assert!(uncovered(&none, &fleet, &StratumKey::ALL).is_empty(), "there is no gray wave");
+}
+
+#[test]
+fn the_worst_case_is_known_before_the_start() {
+    let wave = |wave, size, count: Option<u32>| PlannedWave {
+        wave,
+        first_ordinal: 0,
+        size,
+        fail_threshold: count.map(Threshold::Count),
+    };
+    let waves = [wave(1, 10, Some(3)), wave(2, 90, None)];
+    let exposure = |policy: RolloutPolicy, most| {
+        worst_case(&waves, &policy, most).into_iter().map(|it| (it.started, it.failed)).collect::<Vec<_>>()
+    };
+    let plain = RolloutPolicy::default();
+    assert_eq!(exposure(plain.clone(), None), [(10, 10), (100, 92)]);
+    assert_eq!(
+        exposure(plain.clone(), Some(2)),
+        [(10, 4), (100, 92)],
+        "the third, and one in flight with it"
+    );
+    let strict = RolloutPolicy { strict: true, fail_threshold: Some(Threshold::Count(5)), ..plain.clone() };
+    assert_eq!(exposure(strict, None), [(10, 3), (100, 5)]);
+    let task = RolloutPolicy { fail_threshold: Some(Threshold::Count(5)), ..plain };
+    assert_eq!(exposure(task, Some(10)), [(10, 10), (100, 14)]);
 }

@@ -1,65 +1,42 @@
-//! Opens a task's first wave and cuts the next targets of its open wave.
+//! Opens a task's next wave when it is its turn, and hands the next targets of its open wave to workers.
 
 use domain::{
     Timestamp,
-    cut::{self, Placed},
+    cut::{self, Placed, Timed},
     deadline,
     ids::TaskId,
-    task::TaskStatus,
     wave::WaveStatus,
 };
 use store::{
     Connection, Error,
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
-    settle::store_outcomes,
+    project_limit,
+    settle::{open_current, store_outcomes},
     stop, straggler, target, task,
     task::TaskFacts,
-    wave,
+    wave::{self, Live},
 };
 
-use super::{Engine, fresh_batch_id};
+use super::{Engine, fresh_batch_id, waiting};
 
 impl Engine {
-    /// One cut of one task under its wave's lock: true when another one may follow at once.
+    /// One cut of one task under its waves' locks: true when another one may follow at once.
     pub async fn cut(&self, task_id: TaskId, now: Timestamp) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        let Some(mut row) = wave::lock_current(&mut tx, task_id).await? else { return Ok(false) };
+        let mut live = wave::lock(&mut tx, task_id, &[]).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(false) };
-        if row.state.status == WaveStatus::Pending && row.wave == 1 && !facts.status.admits_no_more() {
-            // Later waves are opened by the gate alone.
-            wave::open(&mut tx, task_id, row.wave, now).await?;
-            task::set_status(&mut tx, task_id, TaskStatus::Running, None, now).await?;
-            row.state.status = WaveStatus::Open;
-        }
-        let number = if facts.status.admits_no_more() { 0 } else { row.state.admission() };
-        if number == 0 {
-            self.store.commit(tx).await?;
+        if facts.status.admits_no_more() || facts.hold(now).is_some() {
             return Ok(false);
         }
-        let first = row.first_ordinal + row.cursor;
-        let placed = target::place(&mut tx, &facts.project_id, task_id, first, number).await?;
-        let terms = BatchTerms {
-            task_id,
-            wave: row.wave,
-            deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
-            maybe_handed: false,
-        };
-        let ends = placed.iter().map(|target| (target.ordinal, &target.desktop_id));
-        let stopped = stop::before_start(&mut tx, task_id, &facts, ends.collect(), now).await?;
-        let placed = placed
-            .into_iter()
-            .filter(|target| !stopped.iter().any(|record| record.ordinal == target.ordinal))
-            .collect();
-        hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
-        wave::admit(&mut tx, task_id, row.wave, number).await?;
-        row.state.admitted += number;
-        let more = row.state.admission() > 0;
-        if !stopped.is_empty() {
-            store_outcomes(&mut tx, task_id, &facts, std::slice::from_mut(&mut row), &stopped, now).await?;
+        open_current(&mut tx, task_id, &facts, &mut live, now).await?;
+        let mut room = Room::new(&mut tx, &facts).await?;
+        if live.waves.iter().any(|row| row.state.admits_by_results()) || room.is_limited() {
+            // Who waited for a place comes before who has not had a turn yet.
+            waiting::hand_out(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
         }
+        let more = admit(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
         self.store.commit(tx).await?;
-        tracing::debug!(%task_id, wave = row.wave, first, number, "targets admitted");
         Ok(more)
     }
 
@@ -69,7 +46,7 @@ impl Engine {
         const TASKS: i64 = 100;
         let (mut more, mut after) = (false, None);
         loop {
-            let task_ids = task::to_cut(&mut *self.store.acquire().await?, after, TASKS).await?;
+            let task_ids = task::to_cut(&mut *self.store.acquire().await?, after, now, TASKS).await?;
             for &task_id in &task_ids {
                 more |= self.cut(task_id, now).await?;
             }
@@ -81,28 +58,110 @@ impl Engine {
     }
 }
 
-/// Makes batches for the workers that hold the desktops and stragglers of the rest, and wakes who waits for them.
-/// Of a task that admits no more, only what is known is asked for.
+/// What the project leaves of its targets in flight, while its limit is locked.
+pub(super) struct Room(Option<u32>);
+
+impl Room {
+    /// Locks the project's limit, if it has one.
+    pub(super) async fn new(connection: &mut Connection, facts: &TaskFacts) -> Result<Self, Error> {
+        if !facts.has_project_limit {
+            return Ok(Self(None));
+        }
+        Ok(Self(project_limit::lock_room(connection, &facts.project_id).await?))
+    }
+
+    pub(super) const fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// As many of these as there is room for.
+    pub(super) fn of(&self, wanted: u32) -> u32 {
+        self.0.map_or(wanted, |room| room.min(wanted))
+    }
+
+    pub(super) fn take(&mut self, taken: u32) {
+        self.0 = self.0.map(|room| room.saturating_sub(taken));
+    }
+}
+
+/// Admits the next targets of the open wave; true when another cut may follow at once.
+async fn admit(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    room: &mut Room,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    live.relate();
+    let Some(current) = live.current().filter(|row| row.state.status == WaveStatus::Open) else {
+        return Ok(false);
+    };
+    let number = room.of(current.state.admission());
+    if number == 0 {
+        return Ok(false);
+    }
+    let (wave, first) = (current.wave, current.first_ordinal + current.cursor);
+    let placed = target::place(connection, &facts.project_id, task_id, first, number).await?;
+    let ends = placed.iter().map(|target| (target.ordinal, &target.desktop_id));
+    let stopped = stop::before_start(connection, task_id, facts, ends.collect(), now).await?;
+    let placed: Vec<Placed> = placed
+        .into_iter()
+        .filter(|target| !stopped.iter().any(|record| record.ordinal == target.ordinal))
+        .collect();
+    wave::admit(connection, task_id, wave, number).await?;
+    current.state.admitted += number;
+    current.cursor += number;
+    let terms = BatchTerms {
+        task_id,
+        wave,
+        deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
+        maybe_handed: false,
+    };
+    room.take(hand_to_workers(connection, facts, live, &terms, placed, now).await?);
+    if !stopped.is_empty() {
+        store_outcomes(connection, task_id, facts, live, &stopped, now).await?;
+    }
+    tracing::debug!(%task_id, wave, first, number, "targets admitted");
+    live.relate();
+    Ok(live.current().is_some_and(|row| room.of(row.state.admission()) > 0))
+}
+
+/// Makes batches for the workers that hold the desktops and stragglers of the rest, of those whose window is closed as well,
+/// and wakes who waits for them. Returns how many targets are in batches.
 pub(super) async fn hand_to_workers(
     connection: &mut Connection,
     facts: &TaskFacts,
+    live: &mut Live,
     terms: &BatchTerms,
     placed: Vec<Placed>,
     now: Timestamp,
-) -> Result<(), Error> {
-    let cut = cut::cut(placed);
-    if !cut.stragglers.is_empty() {
-        straggler::insert(connection, &facts.project_id, terms, &cut.stragglers).await?;
+) -> Result<u32, Error> {
+    // What may have been handed out was in its window then, and is only asked for if it was.
+    let window = facts.policy.window.as_ref().filter(|_| !terms.maybe_handed);
+    let mut handed = 0;
+    for Timed { deadlines, not_before, targets } in cut::by_window(placed, window, terms.deadlines, now) {
+        let terms = BatchTerms { deadlines, ..*terms };
+        let mut cut = cut::cut(targets);
+        if not_before.is_some() {
+            let members = cut.batches.drain(..).flat_map(|(_, members)| members);
+            cut.stragglers.extend(members);
+        }
+        if !cut.stragglers.is_empty() {
+            straggler::insert(connection, facts, live, &terms, not_before, &cut.stragglers).await?;
+        }
+        let batches: Vec<NewBatch> = cut
+            .batches
+            .into_iter()
+            .map(|(worker_id, members)| NewBatch { batch_id: fresh_batch_id(), worker_id, members })
+            .collect();
+        handed += batches.iter().map(|batch| batch.members.len()).sum::<usize>();
+        if !batches.is_empty() {
+            batch::insert(connection, &terms, &batches, facts, now).await?;
+        }
     }
-    if cut.batches.is_empty() {
-        return Ok(());
+    if handed > 0 {
+        notify::send(connection, Wake::Ready).await?;
     }
-    let batches: Vec<NewBatch> = cut
-        .batches
-        .into_iter()
-        .map(|(worker_id, members)| NewBatch { batch_id: fresh_batch_id(), worker_id, members })
-        .collect();
-    let answer_only = facts.status.admits_no_more();
-    batch::insert(connection, terms, &batches, answer_only, facts.killing, now).await?;
-    notify::send(connection, Wake::Ready).await
+    Ok(u32::try_from(handed).unwrap_or(u32::MAX))
 }

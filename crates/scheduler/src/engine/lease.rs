@@ -10,7 +10,7 @@ use domain::{
 use store::{
     Connection, Error, Tx,
     batch::{self, BatchRow, LeaseKey},
-    target, target_stop,
+    project_limit, target, target_stop,
 };
 
 use super::{Engine, Spec, fresh_batch_id};
@@ -27,6 +27,8 @@ pub struct Leased {
     pub spec: Arc<Spec>,
     /// Where a target does not begin with the first script, which one it begins with.
     pub first_scripts: HashMap<u32, u16>,
+    /// Scripts that one desktop runs at once at most, by the project's limit.
+    pub max_running: Option<u16>,
     /// Targets that a person stopped, each with the script from which on nothing may start.
     pub stops: HashMap<u32, u16>,
 }
@@ -70,6 +72,10 @@ impl Engine {
 
     async fn with_specs(&self, tx: &mut Tx, rows: Vec<BatchRow>) -> Result<Vec<Leased>, Error> {
         let mut leased = Vec::with_capacity(rows.len());
+        let mut task_ids: Vec<TaskId> = rows.iter().map(|batch| batch.terms.task_id).collect();
+        task_ids.sort_unstable();
+        task_ids.dedup();
+        let running = project_limit::running_per_desktop(tx, &task_ids).await?;
         for batch in rows {
             let task_id: TaskId = batch.terms.task_id;
             let spec = self.specs.get(tx, task_id).await?;
@@ -82,7 +88,8 @@ impl Engine {
                 HashMap::new()
             };
             let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
-            leased.push(Leased { batch, spec, first_scripts, stops });
+            let max_running = running.get(&task_id).copied();
+            leased.push(Leased { batch, spec, first_scripts, max_running, stops });
         }
         Ok(leased)
     }

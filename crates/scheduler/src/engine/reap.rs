@@ -3,8 +3,6 @@
 //! Each tick takes no input, reads the world anew and does a bounded amount of work; what one scheduler does,
 //! another finds done.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
@@ -15,14 +13,21 @@ use domain::{
 };
 use store::{
     Error,
-    batch::{self, BatchTerms, Lost},
+    batch::{self, Lost},
+    hold,
     record::NewRecord,
     settle::store_outcomes,
+    stop::expire_task,
     straggler::{self, Taken},
     target, task, wave, worker,
 };
 
-use super::{Engine, cut::hand_to_workers, report::requeue};
+use super::{
+    Engine,
+    cut::{Room, hand_to_workers},
+    report::requeue,
+    waiting,
+};
 
 /// Rows of each kind that one tick looks at.
 const PER_TICK: i64 = 1_000;
@@ -31,9 +36,21 @@ impl Engine {
     /// One tick of everything that depends on the clock.
     pub async fn reap(&self, now: Timestamp) -> Result<(), Error> {
         self.reap_workers(now).await?;
+        self.reap_expired(now).await?;
         self.reap_orphans(now).await?;
-        self.reap_overdue(now).await?;
-        self.cut_stragglers(now).await
+        self.cut_stragglers(now).await?;
+        self.reap_overdue(now).await
+    }
+
+    /// Tasks whose time is over admit nothing more.
+    async fn reap_expired(&self, now: Timestamp) -> Result<(), Error> {
+        let expired = hold::expired(&mut *self.store.acquire().await?, now, PER_TICK).await?;
+        for task_id in expired {
+            let mut tx = self.store.begin().await?;
+            expire_task(&mut tx, task_id, now).await?;
+            self.store.commit(tx).await?;
+        }
+        Ok(())
     }
 
     async fn reap_workers(&self, now: Timestamp) -> Result<(), Error> {
@@ -58,17 +75,17 @@ impl Engine {
         let Lost { task_id, batch_id, ordinals } = lost;
         let (task_id, batch_id) = (*task_id, *batch_id);
         let mut tx = self.store.begin().await?;
-        let mut waves = wave::lock_of_ordinals(&mut tx, task_id, ordinals).await?;
+        let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
         let Some(left) = batch::reclaim(&mut tx, task_id, batch_id, now).await? else { return Ok(()) };
         tracing::info!(%task_id, %batch_id, targets = left.members.len(), "a batch without a holder is cut again");
         if facts.status.admits_no_more() && !left.terms.maybe_handed {
-            requeue(&mut tx, &facts, &mut waves, &left.terms, left.members, now).await?;
+            requeue(&mut tx, &facts, &mut live, &left.terms, left.members, now).await?;
         } else if !facts.status.is_ended() {
             let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
                 left.members.into_iter().map(|member| (member.ordinal, member.desktop_id)).unzip();
             let placed = target::place_again(&mut tx, &facts.project_id, &ordinals, &desktop_ids).await?;
-            hand_to_workers(&mut tx, &facts, &left.terms, placed, now).await?;
+            hand_to_workers(&mut tx, &facts, &mut live, &left.terms, placed, now).await?;
         }
         self.store.commit(tx).await
     }
@@ -99,7 +116,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        let mut waves = wave::lock_of_ordinals(&mut tx, task_id, ordinals).await?;
+        let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
         let taken: Vec<Taken> = match batch_id {
             Some(batch_id) => batch::take_overdue(&mut tx, task_id, batch_id, now)
@@ -112,11 +129,12 @@ impl Engine {
                             ordinal: member.ordinal,
                             desktop_id: member.desktop_id,
                             worker_id: None,
+                            time_zone: String::new(),
                         },
                     })
                 })
                 .collect(),
-            None => straggler::take_overdue(&mut tx, task_id, ordinals, now).await?,
+            None => straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now).await?,
         };
         let records: Vec<NewRecord> = taken
             .into_iter()
@@ -130,23 +148,23 @@ impl Engine {
             .collect();
         if !records.is_empty() && !facts.status.is_ended() {
             tracing::info!(%task_id, records = records.len(), "targets passed their deadline");
-            store_outcomes(&mut tx, task_id, &facts, &mut waves, &records, now).await?;
+            store_outcomes(&mut tx, task_id, &facts, &mut live, &records, now).await?;
         }
         self.store.commit(tx).await
     }
 
-    /// Stragglers whose desktop came online get their batch.
+    /// Stragglers whose desktop came online get their batch, as far as there are places.
     async fn cut_stragglers(&self, now: Timestamp) -> Result<(), Error> {
-        let reachable = straggler::reachable(&mut *self.store.acquire().await?, PER_TICK).await?;
+        let reachable = straggler::reachable(&mut *self.store.acquire().await?, now, PER_TICK).await?;
         for (task_id, ordinals) in reachable {
             let mut tx = self.store.begin().await?;
-            wave::lock_of_ordinals(&mut tx, task_id, &ordinals).await?;
+            let mut live = wave::lock(&mut tx, task_id, &ordinals).await?;
             let Some(facts) = task::facts(&mut tx, task_id).await? else { continue };
-            let taken = straggler::take_reachable(&mut tx, task_id, &ordinals).await?;
-            for (terms, placed) in by_terms(taken) {
-                tracing::debug!(%task_id, targets = placed.len(), "stragglers came online");
-                hand_to_workers(&mut tx, &facts, &terms, placed, now).await?;
+            if facts.hold(now).is_some() && !facts.status.admits_no_more() {
+                continue;
             }
+            let mut room = Room::new(&mut tx, &facts).await?;
+            waiting::hand_out(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
             self.store.commit(tx).await?;
         }
         Ok(())
@@ -169,14 +187,4 @@ fn overdue(outcome: Outcome, placed: &Placed, script: u16, now: Timestamp) -> Ne
         output: String::new(),
         reason: reason.to_owned(),
     }
-}
-
-/// Groups stragglers that may share a batch.
-fn by_terms(taken: Vec<Taken>) -> Vec<(BatchTerms, Vec<Placed>)> {
-    let mut groups: BTreeMap<_, (BatchTerms, Vec<Placed>)> = BTreeMap::new();
-    for Taken { terms, placed } in taken {
-        let key = (terms.wave, terms.maybe_handed, terms.deadlines.deliver_by, terms.deadlines.finish_by);
-        groups.entry(key).or_insert_with(|| (terms, Vec::new())).1.push(placed);
-    }
-    groups.into_values().collect()
 }

@@ -6,16 +6,15 @@ use domain::{
     Timestamp,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
-    wave::WaveStatus,
 };
 use store::{
     Connection, Error, batch,
     batch::BatchTerms,
     record::{self, NewRecord},
-    settle::{settle, store_outcomes},
+    settle::{count_outcomes, settle, settle_counted, store_outcomes},
     stop, straggler,
     task::{self, TaskFacts},
-    wave::{self, WaveRow},
+    wave::{self, Live},
 };
 
 use super::Engine;
@@ -118,7 +117,7 @@ async fn report_task(
         .map(|result| result.ordinal)
         .chain(returned.iter().map(|target| target.ordinal))
         .collect();
-    let mut waves = wave::lock_of_ordinals(connection, task_id, &ordinals).await?;
+    let mut live = wave::lock(connection, task_id, &ordinals).await?;
     // After the lock: the task may just have ended.
     let Some(facts) = task::facts(connection, task_id).await? else {
         answer
@@ -129,23 +128,23 @@ async fn report_task(
     let mut seen = HashSet::new();
     let mut fitting = Vec::new();
     for result in results {
-        match misfit(&result, &facts, &waves) {
+        match misfit(&result, &facts, &live) {
             Some(reason) => answer.refused.push((task_id, result.ordinal, reason)),
             None if seen.insert(result.ordinal) => fitting.push(result),
             None => {}
         }
     }
     if !fitting.is_empty() {
-        store_results(connection, task_id, &facts, &mut waves, fitting, now, answer).await?;
+        store_results(connection, task_id, &facts, &mut live, fitting, now, answer).await?;
     }
     if !returned.is_empty() {
-        take_back(connection, task_id, &facts, &mut waves, worker_id, returned, now).await?;
+        take_back(connection, task_id, &facts, &mut live, worker_id, returned, now).await?;
     }
     Ok(())
 }
 
 /// Why a result cannot belong to a target of the task, if so.
-fn misfit(result: &TargetReport, facts: &TaskFacts, waves: &[WaveRow]) -> Option<String> {
+fn misfit(result: &TargetReport, facts: &TaskFacts, live: &Live) -> Option<String> {
     if result.project_id != facts.project_id {
         // Says nothing of what exists in another project.
         return Some("no such task".to_owned());
@@ -156,11 +155,7 @@ fn misfit(result: &TargetReport, facts: &TaskFacts, waves: &[WaveRow]) -> Option
     if result.scripts.len() != usize::from(facts.script_count) {
         return Some(format!("{} script results for {} scripts", result.scripts.len(), facts.script_count));
     }
-    let admitted = waves.iter().any(|row| {
-        row.state.status != WaveStatus::Pending
-            && (row.first_ordinal..row.first_ordinal + row.cursor).contains(&result.ordinal)
-    });
-    if !admitted {
+    if !live.waves.iter().any(|row| row.has_admitted(result.ordinal)) {
         return Some(format!("target {} was never admitted", result.ordinal));
     }
     None
@@ -170,7 +165,7 @@ async fn store_results(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
-    waves: &mut [WaveRow],
+    live: &mut Live,
     results: Vec<TargetReport>,
     now: Timestamp,
     answer: &mut ReportAnswer,
@@ -197,7 +192,7 @@ async fn store_results(
     }
     // Every target of an ended task that was handed out has its record: what comes now was counted before.
     if !facts.status.is_ended() {
-        let stored = store_outcomes(connection, task_id, facts, waves, &records, now).await?;
+        let stored = count_outcomes(connection, task_id, facts, live, &records).await?;
         answer.stored += u32::try_from(stored.len()).unwrap_or(u32::MAX);
         if stored.len() < ordinals.len() {
             let known = record::ended(connection, task_id, &ordinals).await?;
@@ -205,11 +200,14 @@ async fn store_results(
             let reason = "the target belongs to another desktop";
             answer.refused.extend(foreign.map(|&ordinal| (task_id, ordinal, reason.to_owned())));
             // Targets given back before their result came another way.
-            straggler::delete(connection, task_id, &ordinals).await?;
+            let known: Vec<u32> = known.into_iter().collect();
+            straggler::delete(connection, task_id, live, &known).await?;
         } else if per_batch.is_empty() {
             // From a journal: the target may be waiting as a straggler.
-            straggler::delete(connection, task_id, &ordinals).await?;
+            straggler::delete(connection, task_id, live, &ordinals).await?;
         }
+        // Only now: what waits and what has ended must fit together.
+        settle_counted(connection, task_id, facts, live, &stored, now).await?;
     }
     if !per_batch.is_empty() {
         let mut per_batch: Vec<(BatchId, u32)> = per_batch.into_iter().collect();
@@ -224,7 +222,7 @@ async fn take_back(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
-    waves: &mut [WaveRow],
+    live: &mut Live,
     worker_id: &WorkerId,
     returned: Vec<ReturnedTarget>,
     now: Timestamp,
@@ -250,7 +248,7 @@ async fn take_back(
                 .filter(|member| (terms.maybe_handed || handed.contains(&member.ordinal)) == maybe_handed)
                 .cloned()
                 .collect();
-            requeue(connection, facts, waves, &BatchTerms { maybe_handed, ..terms }, part, now).await?;
+            requeue(connection, facts, live, &BatchTerms { maybe_handed, ..terms }, part, now).await?;
         }
     }
     Ok(())
@@ -261,7 +259,7 @@ async fn take_back(
 pub(super) async fn requeue(
     connection: &mut Connection,
     facts: &TaskFacts,
-    waves: &mut [WaveRow],
+    live: &mut Live,
     terms: &BatchTerms,
     mut members: Vec<domain::cut::Member>,
     now: Timestamp,
@@ -274,15 +272,14 @@ pub(super) async fn requeue(
         let stopped = stop::before_start(connection, terms.task_id, facts, ends, now).await?;
         if !stopped.is_empty() {
             members.retain(|member| !stopped.iter().any(|record| record.ordinal == member.ordinal));
-            store_outcomes(connection, terms.task_id, facts, waves, &stopped, now).await?;
+            store_outcomes(connection, terms.task_id, facts, live, &stopped, now).await?;
         }
     }
-    let Some(row) = waves.iter_mut().find(|row| row.wave == terms.wave) else { return Ok(()) };
-    if row.state.status.is_cut_short() && !terms.maybe_handed {
+    if facts.status.admits_no_more() && !terms.maybe_handed {
+        let Some(row) = live.wave(terms.wave) else { return Ok(()) };
         let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        wave::withdraw(connection, terms.task_id, terms.wave, number).await?;
-        row.state.admitted -= number;
-        return settle(connection, terms.task_id, facts, row, now).await;
+        wave::withdraw(connection, terms.task_id, row, number).await?;
+        return settle(connection, terms.task_id, facts, live, now).await;
     }
-    straggler::insert(connection, &facts.project_id, terms, &members).await
+    straggler::insert(connection, facts, live, terms, None, &members).await
 }

@@ -3,7 +3,7 @@
 use domain::{
     ids::TaskId,
     outcome::Outcome,
-    policy::{GatePolicy, OnHalt, Weight},
+    policy::{OnHalt, RolloutPolicy, Weight},
     task::TaskStatus,
     threshold::Threshold,
 };
@@ -42,7 +42,7 @@ async fn submit(harness: &Harness, submit: Submit) -> TaskId {
 async fn in_strict_mode_no_more_can_ever_fail_than_the_threshold() {
     let harness = Harness::new().await;
     let policy =
-        GatePolicy { strict: true, fail_threshold: Some(Threshold::Count(3)), ..GatePolicy::default() };
+        RolloutPolicy { strict: true, fail_threshold: Some(Threshold::Count(3)), ..RolloutPolicy::default() };
     let task_id = submit(&harness, Submit { targets: 50, policy, ..Submit::default() }).await;
     let mut failures = 0;
     // Two succeed and one fails, again and again: each failure leaves room for one target less.
@@ -106,7 +106,7 @@ async fn a_task_that_waits_for_results_keeps_no_other_waiting() {
 #[tokio::test]
 async fn the_threshold_of_the_task_counts_all_waves() {
     let harness = Harness::new().await;
-    let policy = GatePolicy { fail_threshold: Some(Threshold::Count(3)), ..GatePolicy::default() };
+    let policy = RolloutPolicy { fail_threshold: Some(Threshold::Count(3)), ..RolloutPolicy::default() };
     let task_id =
         submit(&harness, Submit { targets: 10, gray: Some((4, 3)), policy, ..Submit::default() }).await;
     let canaries = leased(&harness).await;
@@ -126,7 +126,7 @@ async fn the_threshold_of_the_task_counts_all_waves() {
 async fn a_percentage_halts_when_enough_results_are_in() {
     let harness = Harness::new().await;
     let percent = Threshold::Percent { hundredths: 1_000, min_results: 5 };
-    let policy = GatePolicy { fail_threshold: Some(percent), ..GatePolicy::default() };
+    let policy = RolloutPolicy { fail_threshold: Some(percent), ..RolloutPolicy::default() };
     let task_id = submit(&harness, Submit { targets: 20, policy, ..Submit::default() }).await;
     let batches = leased(&harness).await;
     end(&harness, &batches[0], &[0, 1], Outcome::Failed, Some(1)).await;
@@ -138,11 +138,11 @@ async fn a_percentage_halts_when_enough_results_are_in() {
 #[tokio::test]
 async fn what_is_ignored_does_not_count_and_a_code_may_halt_at_once() {
     let harness = Harness::new().await;
-    let policy = GatePolicy {
+    let policy = RolloutPolicy {
         outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(),
         exit_codes: [(75, Weight::Ignore), (42, Weight::Halt)].into(),
         on_halt: OnHalt::Kill,
-        ..GatePolicy::default()
+        ..RolloutPolicy::default()
     };
     let task_id =
         submit(&harness, Submit { targets: 6, gray: Some((5, 1)), policy, ..Submit::default() }).await;

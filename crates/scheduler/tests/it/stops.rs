@@ -10,7 +10,7 @@ use crate::harness::{Harness, after, ordinals, result, start, worker};
 
 async fn stop_task(harness: &Harness, task_id: TaskId, kill: bool, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
-    stop::stop_task(&mut tx, task_id, kill, "stopped by a test", after(seconds)).await.unwrap();
+    stop::stop_task(&mut tx, task_id, kill, "a-test", "stopped by a test", after(seconds)).await.unwrap();
     harness.store().commit(tx).await.unwrap();
 }
 

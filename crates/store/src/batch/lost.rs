@@ -121,15 +121,16 @@ pub async fn expire_leases_of(
     Ok(done.rows_affected())
 }
 
-/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`.
+/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`. The
+/// time of what is held and was never handed out does not run.
 pub async fn overdue(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
     let rows = sqlx::query_as!(
         Key,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
-         FROM batch WHERE finish_by <= $1
+         FROM batch WHERE finish_by <= $1 AND NOT (held AND NOT maybe_handed)
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
-         WHERE status = 'READY' AND NOT maybe_handed AND deliver_by <= $1 AND finish_by > $1
+         WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $1
          LIMIT $2"#,
         now,
         limit,
@@ -150,6 +151,7 @@ pub async fn take_overdue(
         Raw,
         "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
            AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
+           AND NOT (held AND NOT maybe_handed)
          RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
                    deliver_by, finish_by",
         task_id.0,

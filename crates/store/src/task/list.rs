@@ -6,7 +6,7 @@ use domain::{
     deadline::Timeouts,
     ids::{ProjectId, ScriptId, TaskId},
     page::Page,
-    policy::GatePolicy,
+    policy::RolloutPolicy,
     script::ScriptType,
     task::TaskStatus,
 };
@@ -53,9 +53,19 @@ pub struct TaskRow {
     /// The limits it was accepted with.
     pub timeouts: Timeouts,
     /// What counts, when it is too much, and what then.
-    pub policy: GatePolicy,
+    pub policy: RolloutPolicy,
     /// Targets in flight at most.
     pub max_concurrency: Option<u32>,
+    /// SHA-256 over what it runs on each target; none of a task that is older than that.
+    pub script_hash: Option<Vec<u8>>,
+    /// What the canaries were drawn with.
+    pub plan_seed: u64,
+    /// Nothing is started after it.
+    pub expires_at: Option<Timestamp>,
+    /// Who paused it, and when.
+    pub paused: Option<(String, Timestamp)>,
+    /// Its project is frozen.
+    pub is_frozen: bool,
     /// Accepted.
     pub created_at: Timestamp,
     /// First wave opened.
@@ -144,7 +154,8 @@ const SELECT_TASK: &str =
     "SELECT k.task_id, k.project_id, k.status, k.command_type, k.command, k.target_count,
     k.script_count, k.gray, k.plan_hash, k.halt_reason, k.created_at, k.started_at, k.ended_at, k.attempt, k.retry_of,
     k.retry_of_ordinal, k.retry_of_script, k.resource_group_id, k.desktop_tag, k.created_by, k.execution_timeout_ms,
-    k.delivery_timeout_ms, k.grace_ms, k.policy, k.max_concurrency,
+    k.delivery_timeout_ms, k.grace_ms, k.policy, k.max_concurrency, k.script_hash, k.plan_seed, k.expires_at,
+    k.paused_by, k.paused_at, EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id) AS is_frozen,
     ARRAY(SELECT later.task_id FROM task later WHERE later.retry_of = k.task_id ORDER BY 1) AS retried_by FROM task k";
 
 fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &TaskFilter) {
@@ -214,8 +225,14 @@ struct Listed {
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
     grace_ms: i64,
-    policy: Option<Json<GatePolicy>>,
+    policy: Option<Json<RolloutPolicy>>,
     max_concurrency: Option<i32>,
+    script_hash: Option<Vec<u8>>,
+    plan_seed: i64,
+    expires_at: Option<Timestamp>,
+    paused_by: Option<String>,
+    paused_at: Option<Timestamp>,
+    is_frozen: bool,
     retried_by: Vec<Uuid>,
 }
 
@@ -250,6 +267,11 @@ impl TryFrom<Listed> for TaskRow {
             },
             policy: row.policy.map(|policy| policy.0).unwrap_or_default(),
             max_concurrency: row.max_concurrency.map(|most| count("task", most)).transpose()?,
+            script_hash: row.script_hash,
+            plan_seed: row.plan_seed.cast_unsigned(),
+            expires_at: row.expires_at,
+            paused: row.paused_by.zip(row.paused_at),
+            is_frozen: row.is_frozen,
             task_id: TaskId(row.task_id),
             project_id: text_id("task", row.project_id)?,
             status: word("task", &row.status)?,

@@ -1,0 +1,96 @@
+//! Pause and resume a task; freeze and unfreeze a project.
+
+use domain::{
+    Error, ErrorKind,
+    access::{Action, Resource},
+    ids::TaskId,
+    limits,
+};
+use store::{
+    hold::{self, Held},
+    project_limit::{self, FreezeRow},
+    task,
+};
+
+use crate::{Caller, Control};
+
+impl Control {
+    /// Pauses a task: when the answer comes, nothing more of it is admitted. What runs goes on.
+    pub async fn pause(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
+        self.set_paused(caller, task_id, true).await
+    }
+
+    /// Lets a paused task go on.
+    pub async fn resume(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
+        self.set_paused(caller, task_id, false).await
+    }
+
+    async fn set_paused(&self, caller: &Caller, task_id: TaskId, paused: bool) -> Result<(), Error> {
+        let action = if paused { Action::Pause } else { Action::Resume };
+        caller.check(action, [Resource::Task(&task_id.to_string())])?;
+        let mut tx = self.store.begin().await?;
+        if self.answered_before(&mut tx, caller).await?.is_some() {
+            return Ok(());
+        }
+        if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
+            return Err(Error::not_found(format!("task {task_id} does not exist")));
+        }
+        let (actor, now) = (&caller.identity.principal, self.clock.now());
+        let held = if paused {
+            hold::pause(&mut tx, task_id, actor, now).await?
+        } else {
+            hold::resume(&mut tx, task_id, actor, now).await?
+        };
+        if let Held::TooLate(status) = held {
+            let message = format!("the task is {status}: it admits nothing more");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let answer = if paused { "paused" } else { "resumed" };
+        self.done(tx, caller, action, &format!("task:{task_id}"), answer).await
+    }
+
+    /// Freezes the project: when the answer comes, nothing more of any of its tasks is admitted. What runs goes on, and new
+    /// tasks are accepted and wait.
+    pub async fn freeze(&self, caller: &Caller, reason: String) -> Result<(), Error> {
+        caller.check(Action::Freeze, [Resource::Everything])?;
+        if reason.chars().count() > limits::MAX_FREEZE_REASON_CHARS || reason.contains('\0') {
+            return Err(Error::invalid(format!(
+                "reason has at most {} characters, none of them NUL",
+                limits::MAX_FREEZE_REASON_CHARS
+            )));
+        }
+        let (project_id, actor, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
+        let mut tx = self.store.begin().await?;
+        if self.answered_before(&mut tx, caller).await?.is_none() {
+            let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: reason.clone() };
+            project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
+            self.done(tx, caller, Action::Freeze, &format!("project:{project_id}"), "frozen").await?;
+        }
+        // Once the freeze is stored every admission sees it; those under way before are waited for here.
+        let mut tx = self.store.begin().await?;
+        hold::hold_project(&mut tx, project_id, actor, &reason, now).await?;
+        self.store.commit(tx).await?;
+        tracing::warn!(%project_id, actor, reason, "project frozen");
+        Ok(())
+    }
+
+    /// Unfreezes the project: its tasks go on, but for those that are paused.
+    pub async fn unfreeze(&self, caller: &Caller) -> Result<(), Error> {
+        caller.check(Action::Unfreeze, [Resource::Everything])?;
+        let (project_id, now) = (caller.project_id(), self.clock.now());
+        let mut tx = self.store.begin().await?;
+        if self.answered_before(&mut tx, caller).await?.is_some() {
+            return Ok(());
+        }
+        hold::release_project(&mut tx, project_id, &caller.identity.principal, now).await?;
+        self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
+        tracing::warn!(%project_id, actor = caller.identity.principal, "project unfrozen");
+        Ok(())
+    }
+
+    /// Whether the project is frozen, since when, by whom and why.
+    pub async fn show_freeze(&self, caller: &Caller) -> Result<Option<FreezeRow>, Error> {
+        caller.check(Action::GetProject, [Resource::Everything])?;
+        Ok(project_limit::freeze(&mut *self.store.acquire().await?, caller.project_id()).await?)
+    }
+}

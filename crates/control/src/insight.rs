@@ -1,0 +1,209 @@
+//! What happened and why: events, explanations, groups of failures, what-if.
+
+use domain::{
+    Error, ErrorKind,
+    access::{Action, Resource},
+    explain::{self, Sentence, StoryRecord, StoryWave, Surroundings},
+    ids::TaskId,
+    limits,
+    plan::PlannedWave,
+    rollout::{self, RolloutRequest},
+    what_if::{self, WhatIf},
+};
+use store::{
+    Connection,
+    event::{self, EventRow},
+    failure::{self, FailureGroup},
+    record::{self, RecordFilter},
+    target, task,
+    task::TaskRow,
+    wave,
+};
+
+use crate::{Caller, Control, listings};
+
+/// Members of a group of failures that are shown with it.
+const SHOWN_MEMBERS: i64 = 100;
+
+/// A group of failures with the first of its members.
+#[derive(Debug, Clone)]
+pub struct Failures {
+    /// What they share, and how many they are.
+    pub group: FailureGroup,
+    /// Its first desktops in the order of the plan.
+    pub desktop_ids: Vec<String>,
+}
+
+impl Control {
+    /// Events of a task behind one of them, in order.
+    pub async fn list_events(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, Error> {
+        let mut connection = self.store.acquire().await?;
+        self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        Ok(event::list(&mut connection, task_id, after, limit).await?)
+    }
+
+    /// What happened to a task, or why one desktop of it did or did not run, in order.
+    pub async fn explain(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        desktop_id: Option<&str>,
+    ) -> Result<Vec<Sentence>, Error> {
+        let mut connection = self.store.acquire().await?;
+        let task = self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        match desktop_id {
+            None => self.explain_task(&mut connection, &task).await,
+            Some(desktop_id) => self.explain_desktop(&mut connection, caller, &task, desktop_id).await,
+        }
+    }
+
+    async fn explain_task(
+        &self,
+        connection: &mut Connection,
+        task: &TaskRow,
+    ) -> Result<Vec<Sentence>, Error> {
+        let events = event::list(connection, task.task_id, 0, limits::MAX_EVENTS_EXPLAINED).await?;
+        let sentence = |event: EventRow| Sentence {
+            at: Some(event.at),
+            text: explain::event(event.kind, event.wave, &event.actor, &event.detail),
+        };
+        let mut told: Vec<Sentence> = events.into_iter().map(sentence).collect();
+        let waves: Vec<_> =
+            wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
+        let wait = listings::waiting_for(task, &waves, self.clock.now());
+        told.extend(wait.map(|wait| Sentence { at: None, text: format!("it waits: {wait}") }));
+        for row in waves.iter().filter(|row| row.state.waiting > 0) {
+            let text = format!("{} desktops of wave {} are away", row.state.waiting, row.wave);
+            told.push(Sentence { at: None, text });
+        }
+        Ok(told)
+    }
+
+    async fn explain_desktop(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        task: &TaskRow,
+        desktop_id: &str,
+    ) -> Result<Vec<Sentence>, Error> {
+        let story = target::story(connection, task.task_id, desktop_id).await?;
+        let story = story.ok_or_else(|| {
+            Error::not_found(format!(
+                "the task has no desktop {:?}",
+                desktop_id.chars().take(64).collect::<String>()
+            ))
+        })?;
+        let waves: Vec<_> =
+            wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
+        let waiting_for = listings::waiting_for(task, &waves, self.clock.now());
+        let row = waves
+            .into_iter()
+            .find(|row| row.wave == story.wave)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "the operation failed inside"))?;
+        let filter = RecordFilter {
+            task_id: Some(task.task_id),
+            desktop_ids: vec![desktop_id.to_owned()],
+            ..RecordFilter::default()
+        };
+        let most = i64::try_from(limits::MAX_SCRIPTS_PER_TASK).unwrap_or(i64::MAX);
+        let records = record::page(connection, caller.project_id(), &filter, most).await?;
+        let records = records.into_iter().map(|record| StoryRecord {
+            name: if record.script_name.is_empty() { "the command".to_owned() } else { record.script_name },
+            status: record.status,
+            exit_code: record.exit_code,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            reason: record.reason,
+        });
+        let around = Surroundings {
+            accepted_at: task.created_at,
+            task: task.status,
+            halt_reason: task.halt_reason.clone(),
+            waiting_for,
+            wave: StoryWave {
+                status: row.state.status,
+                opened_at: row.opened_at,
+                closed_at: row.closed_at,
+                verdict: row.verdict_reason,
+            },
+            records: records.collect(),
+        };
+        Ok(explain::desktop(&story, &around))
+    }
+
+    /// Failures of a task that look alike, the largest group first, and how many records failed in all groups shown.
+    pub async fn list_failures(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        limit: i64,
+    ) -> Result<Vec<Failures>, Error> {
+        let mut connection = self.store.acquire().await?;
+        self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        let mut found = Vec::new();
+        for group in failure::list(&mut connection, task_id, limit).await? {
+            let members =
+                failure::members(&mut connection, task_id, group.signature_id, None, SHOWN_MEMBERS).await?;
+            let desktop_ids = members.into_iter().map(|(_, desktop_id)| desktop_id).collect();
+            found.push(Failures { group, desktop_ids });
+        }
+        Ok(found)
+    }
+
+    /// Desktops of one group of failures in the order of the plan, each with its ordinal; from behind an ordinal on.
+    pub async fn page_failure_members(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        signature_id: i64,
+        after: Option<u32>,
+        limit: i64,
+    ) -> Result<Vec<(u32, String)>, Error> {
+        let mut connection = self.store.acquire().await?;
+        self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        Ok(failure::members(&mut connection, task_id, signature_id, after, limit).await?)
+    }
+
+    /// Reads a task's recorded results again under another rollout: where it would have stopped. The waves of the task are
+    /// kept where the rollout names none.
+    pub async fn what_if(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        request: RolloutRequest,
+    ) -> Result<WhatIf, Error> {
+        let mut connection = self.store.acquire().await?;
+        let task = self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        if !task.status.is_ended() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the task has not ended: its results are not all in",
+            ));
+        }
+        let rollout = request.check()?;
+        let planned = match &rollout.waves {
+            None => task::planned_waves(&mut connection, task_id).await?,
+            Some(waves) => PlannedWave::in_a_row(rollout::sizes(waves, task.target_count)?),
+        };
+        let results = record::finished(&mut connection, task_id).await?;
+        Ok(what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results))
+    }
+
+    async fn find_task(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        action: Action,
+        task_id: TaskId,
+    ) -> Result<TaskRow, Error> {
+        caller.check(action, [Resource::Task(&task_id.to_string())])?;
+        let found = task::fetch(connection, caller.project_id(), task_id).await?;
+        found.ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))
+    }
+}

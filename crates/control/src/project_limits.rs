@@ -1,0 +1,40 @@
+//! What holds over all tasks of a project.
+
+use domain::{
+    Error,
+    access::{Action, Resource},
+    limits,
+};
+use store::{
+    notify::{self, Wake},
+    project_limit::{self, ProjectLimits},
+};
+
+use crate::{Caller, Control};
+
+impl Control {
+    /// The project's limits.
+    pub async fn show_limits(&self, caller: &Caller) -> Result<ProjectLimits, Error> {
+        caller.check(Action::GetProject, [Resource::Everything])?;
+        Ok(project_limit::fetch(&mut *self.store.acquire().await?, caller.project_id()).await?)
+    }
+
+    /// Sets them, or takes those away that are `None`. What is in flight already stays so.
+    pub async fn put_limits(
+        &self,
+        caller: &Caller,
+        max_in_flight: Option<i64>,
+        max_running_per_desktop: Option<i64>,
+    ) -> Result<(), Error> {
+        caller.check(Action::PutLimits, [Resource::Everything])?;
+        let limits = ProjectLimits {
+            max_in_flight: max_in_flight.map(limits::project_in_flight).transpose()?,
+            max_running_per_desktop: max_running_per_desktop.map(limits::running_per_desktop).transpose()?,
+        };
+        let project_id = caller.project_id();
+        let mut tx = self.store.begin().await?;
+        project_limit::put(&mut tx, project_id, limits).await?;
+        notify::send(&mut tx, Wake::Cut).await?;
+        self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await
+    }
+}

@@ -1,0 +1,196 @@
+//! When the next wave opens, once the gate lets the rollout go on.
+
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Timestamp};
+
+/// What keeps a whole task from admitting anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// A person paused the task.
+    Paused,
+    /// The project is frozen.
+    Frozen,
+    /// The task's time is over, and it is about to be stopped.
+    Expired,
+}
+
+/// What keeps a task from admitting anything, if something does.
+pub fn hold(is_paused: bool, is_frozen: bool, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Hold> {
+    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        Some(Hold::Expired)
+    } else if is_frozen {
+        Some(Hold::Frozen)
+    } else {
+        is_paused.then_some(Hold::Paused)
+    }
+}
+
+/// What a wave needs before it opens, and what of it is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Not before then: the wave before it soaks.
+    pub opens_at: Option<Timestamp>,
+    /// A person must approve it.
+    pub needs_approval: bool,
+    /// A person has, for this plan and these scripts.
+    pub is_approved: bool,
+}
+
+/// Whether a wave whose turn it is opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Now.
+    Open,
+    /// When the task may admit something again.
+    Held(Hold),
+    /// When a person has approved it.
+    WaitsForApproval,
+    /// Then, when the wave before it has soaked.
+    Soaks(Timestamp),
+}
+
+impl std::fmt::Display for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open => f.write_str("it opens"),
+            Self::Held(hold) => hold.fmt(f),
+            Self::WaitsForApproval => f.write_str("it waits for a person's approval"),
+            Self::Soaks(opens_at) => {
+                write!(
+                    f,
+                    "the wave before it soaks until {}",
+                    opens_at.to_rfc3339_opts(SecondsFormat::Secs, true)
+                )
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "the task is paused",
+            Self::Frozen => "the project is frozen",
+            Self::Expired => "the task has expired",
+        })
+    }
+}
+
+/// The rule.
+pub fn decide(opening: &Opening, hold: Option<Hold>, now: Timestamp) -> Turn {
+    if let Some(hold) = hold {
+        return Turn::Held(hold);
+    }
+    if let Some(opens_at) = opening.opens_at
+        && now < opens_at
+    {
+        return Turn::Soaks(opens_at);
+    }
+    if opening.needs_approval && !opening.is_approved { Turn::WaitsForApproval } else { Turn::Open }
+}
+
+/// Who asks for a wave to be approved, and of what.
+#[derive(Debug, Clone, Copy)]
+pub struct ApprovalRequest<'a> {
+    /// The wave.
+    pub wave: u16,
+    /// Whether it is the next one to open, and has not been.
+    pub is_next: bool,
+    /// What it needs.
+    pub opening: &'a Opening,
+    /// Who asked for the task.
+    pub author: &'a str,
+    /// Who approves.
+    pub approver: &'a str,
+    /// They must differ.
+    pub distinct_approver: bool,
+    /// The plan that the approver has seen, where it is named; it is the task's.
+    pub fits_plan: bool,
+    /// The scripts that the approver has seen, where they are named; they are the task's.
+    pub fits_scripts: bool,
+}
+
+/// Whether a wave may be approved. What nobody has seen the results before is not approved beforehand.
+pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
+    let wave = request.wave;
+    let conflict = |message: String| Err(Error::new(ErrorKind::Conflict, message));
+    if !request.opening.needs_approval {
+        return conflict(format!("wave {wave} needs no approval"));
+    }
+    if !request.fits_plan {
+        return conflict("plan_hash is not that of the task's plan: look at the plan again".to_owned());
+    }
+    if !request.fits_scripts {
+        return conflict("script_hash is not that of what the task runs: look at it again".to_owned());
+    }
+    if request.distinct_approver && request.author == request.approver {
+        let message = format!("{} asked for this task and may not approve it", request.approver);
+        return Err(Error::new(ErrorKind::Forbidden, message));
+    }
+    if !request.is_next {
+        return conflict(format!(
+            "wave {wave} is not waiting: it is approved when the wave before it is closed"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_wave_opens_when_it_has_soaked_is_approved_and_nothing_holds_it() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = now + TimeDelta::seconds(1);
+        let plain = Opening::default();
+        let soaks = Opening { opens_at: Some(later), ..plain };
+        let approval = Opening { needs_approval: true, ..plain };
+        let approved = Opening { is_approved: true, ..approval };
+        for (opening, hold, expected) in [
+            (plain, None, Turn::Open),
+            (plain, Some(Hold::Paused), Turn::Held(Hold::Paused)),
+            (approved, Some(Hold::Frozen), Turn::Held(Hold::Frozen)),
+            (soaks, None, Turn::Soaks(later)),
+            (Opening { opens_at: Some(now), ..plain }, None, Turn::Open),
+            (approval, None, Turn::WaitsForApproval),
+            (approved, None, Turn::Open),
+            (Opening { opens_at: Some(later), ..approved }, None, Turn::Soaks(later)),
+            (Opening { opens_at: Some(later), ..approval }, None, Turn::Soaks(later)),
+            (Opening { opens_at: Some(now), ..approval }, None, Turn::WaitsForApproval),
+        ] {
+            assert_eq!(decide(&opening, hold, now), expected, "{opening:?} {hold:?}");
+        }
+    }
+
+    #[test]
+    fn an_approval_fits_the_task_its_moment_and_its_people() {
+        let opening = Opening { needs_approval: true, ..Opening::default() };
+        let good = ApprovalRequest {
+            wave: 2,
+            is_next: true,
+            opening: &opening,
+            author: "alice",
+            approver: "bob",
+            distinct_approver: true,
+            fits_plan: true,
+            fits_scripts: true,
+        };
+        assert!(check_approval(&good).is_ok());
+        let own = ApprovalRequest { approver: "alice", ..good };
+        assert_eq!(check_approval(&own).unwrap_err().kind, ErrorKind::Forbidden);
+        assert!(check_approval(&ApprovalRequest { distinct_approver: false, ..own }).is_ok());
+        for wrong in [
+            ApprovalRequest { is_next: false, ..good },
+            ApprovalRequest { opening: &Opening::default(), ..good },
+            ApprovalRequest { fits_plan: false, ..good },
+            ApprovalRequest { fits_scripts: false, ..good },
+        ] {
+            assert_eq!(check_approval(&wrong).unwrap_err().kind, ErrorKind::Conflict, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Groups of failures that look alike: counted with the records, read while the task runs.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    failure::{Signature, sample},
+    ids::TaskId,
+    outcome::Outcome,
+};
+
+use crate::{
+    Connection, Error,
+    record::NewRecord,
+    values::{count, int2, int4, word},
+    wave::WaveRow,
+};
+
+/// Counts new failures, each with its signature, in the groups of their waves. Under the waves' locks.
+pub(crate) async fn add(
+    connection: &mut Connection,
+    task_id: TaskId,
+    waves: &[WaveRow],
+    failures: &[(&NewRecord, Signature)],
+) -> Result<(), Error> {
+    let mut groups: BTreeMap<(u16, i64), (u32, &NewRecord, &Signature)> = BTreeMap::new();
+    for (record, signature) in failures {
+        let Some(row) = waves.iter().find(|row| row.has(record.ordinal)) else { continue };
+        groups.entry((row.wave, signature.id)).or_insert((0, record, signature)).0 += 1;
+    }
+    for ((wave, signature_id), (records, first, signature)) in groups {
+        sqlx::query!(
+            "INSERT INTO failure_group (task_id, signature_id, wave, outcome, exit_code, signature, records,
+                                        sample_ordinal, sample_script, sample)
+             VALUES ($1, $2, $3, $4::text::outcome, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (task_id, signature_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
+            task_id.0,
+            signature_id,
+            int2(wave),
+            first.outcome.as_str(),
+            first.exit_code,
+            signature.text,
+            int4(records),
+            int4(first.ordinal),
+            int2(first.script),
+            sample(&first.output),
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A group of failures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureGroup {
+    /// What its members share.
+    pub signature_id: i64,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// With which exit code.
+    pub exit_code: Option<i32>,
+    /// The end of what they printed, without what differs.
+    pub signature: String,
+    /// How many records.
+    pub records: u32,
+    /// How many in each wave.
+    pub waves: Vec<(u16, u32)>,
+    /// Ordinal and script of the first of them.
+    pub sample_record: (u32, u16),
+    /// The end of what that one printed.
+    pub sample: String,
+}
+
+/// The groups of a task, the largest first; at most `limit`.
+pub async fn list(
+    connection: &mut Connection,
+    task_id: TaskId,
+    limit: i64,
+) -> Result<Vec<FailureGroup>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT f.signature_id, f.wave, f.outcome::text AS "outcome!", f.exit_code, f.signature, f.records,
+                  f.sample_ordinal, f.sample_script, f.sample
+           FROM failure_group f
+           JOIN (SELECT signature_id, sum(records) AS records FROM failure_group WHERE task_id = $1
+                 GROUP BY signature_id ORDER BY 2 DESC, 1 LIMIT $2) AS largest USING (signature_id)
+           WHERE f.task_id = $1 ORDER BY largest.records DESC, f.signature_id, f.wave"#,
+        task_id.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut groups: Vec<FailureGroup> = Vec::new();
+    for row in rows {
+        let (wave, records) = (count("failure_group", row.wave)?, count("failure_group", row.records)?);
+        if let Some(group) = groups.last_mut().filter(|group| group.signature_id == row.signature_id) {
+            group.records += records;
+            group.waves.push((wave, records));
+            continue;
+        }
+        groups.push(FailureGroup {
+            signature_id: row.signature_id,
+            outcome: word("failure_group", &row.outcome)?,
+            exit_code: row.exit_code,
+            signature: row.signature,
+            records,
+            waves: vec![(wave, records)],
+            sample_record: (
+                count("failure_group", row.sample_ordinal)?,
+                count("failure_group", row.sample_script)?,
+            ),
+            sample: row.sample,
+        });
+    }
+    Ok(groups)
+}
+
+/// Desktops of a group in the order of the plan, each with its ordinal; from behind an ordinal on.
+pub async fn members(
+    connection: &mut Connection,
+    task_id: TaskId,
+    signature_id: i64,
+    after: Option<u32>,
+    limit: i64,
+) -> Result<Vec<(u32, String)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT DISTINCT t.ordinal, t.desktop_id
+         FROM record r JOIN target t ON t.task_id = r.task_id AND t.ordinal = r.ordinal
+         WHERE r.task_id = $1 AND r.signature_id = $2 AND ($3::int4 IS NULL OR r.ordinal > $3)
+         ORDER BY t.ordinal LIMIT $4",
+        task_id.0,
+        signature_id,
+        after.map(int4),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((count("target", row.ordinal)?, row.desktop_id))).collect()
+}

@@ -1,0 +1,148 @@
+//! What holds over all tasks of a project: how much may be in flight, how much one desktop may run at once, and whether
+//! the project is frozen.
+
+use std::collections::HashMap;
+
+use domain::{
+    Timestamp,
+    ids::{ProjectId, TaskId},
+};
+
+use crate::{
+    Connection, Error,
+    values::{count, int2, int4},
+};
+
+/// The limits of a project.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProjectLimits {
+    /// Targets of all its tasks in flight at most.
+    pub max_in_flight: Option<u32>,
+    /// Scripts that one desktop runs at once at most.
+    pub max_running_per_desktop: Option<u16>,
+}
+
+/// The limits of a project; those that it does not have are `None`.
+pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
+    let row = sqlx::query!(
+        "SELECT max_in_flight, max_running_per_desktop FROM project_limit WHERE project_id = $1",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(ProjectLimits::default()) };
+    Ok(ProjectLimits {
+        max_in_flight: row.max_in_flight.map(|most| count("project_limit", most)).transpose()?,
+        max_running_per_desktop: row
+            .max_running_per_desktop
+            .map(|most| count("project_limit", most))
+            .transpose()?,
+    })
+}
+
+/// Sets the limits of a project.
+pub async fn put(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    limits: ProjectLimits,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO project_limit (project_id, max_in_flight, max_running_per_desktop) VALUES ($1, $2, $3)
+         ON CONFLICT (project_id) DO UPDATE SET max_in_flight = excluded.max_in_flight,
+             max_running_per_desktop = excluded.max_running_per_desktop",
+        project_id.as_str(),
+        limits.max_in_flight.map(int4),
+        limits.max_running_per_desktop.map(int2),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many more targets a project's tasks may have in flight together, if it says so. Locks its limits until the caller
+/// commits, so that two tasks never take the same place.
+pub async fn lock_room(connection: &mut Connection, project_id: &ProjectId) -> Result<Option<u32>, Error> {
+    let most = sqlx::query_scalar!(
+        "SELECT max_in_flight FROM project_limit WHERE project_id = $1 FOR UPDATE",
+        project_id.as_str()
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .flatten();
+    let Some(most) = most else { return Ok(None) };
+    let in_flight = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(w.admitted - w.waiting - (SELECT sum(n) FROM unnest(w.target_tally) AS n)), 0)::int8 AS "in_flight!"
+           FROM task k JOIN wave w USING (task_id)
+           WHERE k.project_id = $1 AND k.status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING')
+             AND w.status <> 'PENDING'"#,
+        project_id.as_str()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(u32::try_from((i64::from(most) - in_flight).max(0)).unwrap_or(u32::MAX)))
+}
+
+/// Of these tasks, those whose project says how much one desktop may run at once.
+pub async fn running_per_desktop(
+    connection: &mut Connection,
+    task_ids: &[TaskId],
+) -> Result<HashMap<TaskId, u16>, Error> {
+    let ids: Vec<uuid::Uuid> = task_ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT k.task_id, l.max_running_per_desktop AS "most!" FROM task k JOIN project_limit l USING (project_id)
+           WHERE k.task_id = ANY($1) AND l.max_running_per_desktop IS NOT NULL"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((TaskId(row.task_id), count("project_limit", row.most)?))).collect()
+}
+
+/// A freeze of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeRow {
+    /// Since when.
+    pub frozen_at: Timestamp,
+    /// The principal that froze it.
+    pub frozen_by: String,
+    /// Why, in that principal's words.
+    pub reason: String,
+}
+
+/// Whether a project is frozen.
+pub async fn freeze(connection: &mut Connection, project_id: &ProjectId) -> Result<Option<FreezeRow>, Error> {
+    Ok(sqlx::query_as!(
+        FreezeRow,
+        "SELECT frozen_at, frozen_by, reason FROM project_freeze WHERE project_id = $1",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Freezes a project. One that is frozen already stays as it is.
+pub async fn set_frozen(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    freeze: &FreezeRow,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO project_freeze (project_id, frozen_at, frozen_by, reason) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+        project_id.as_str(),
+        freeze.frozen_at,
+        freeze.frozen_by,
+        freeze.reason,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Unfreezes a project.
+pub async fn set_unfrozen(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM project_freeze WHERE project_id = $1", project_id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
