@@ -25,6 +25,11 @@ const fn runs(operation_id: &'static str, action: Action) -> Call {
     Call { operation_id, action, changes: true, is_large: true }
 }
 
+/// A POST that changes nothing: what it asks about is in its body.
+const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
+    Call { operation_id, action, changes: false, is_large }
+}
+
 /// Every call there is. One that is missing here is refused.
 pub(crate) const CALLS: &[Call] = &[
     changes("CreateScript", Action::CreateScript),
@@ -44,11 +49,25 @@ pub(crate) const CALLS: &[Call] = &[
     reads("ListDesktops", Action::ListDesktops),
     reads("ListDesktopsDetail", Action::ListDesktopsDetail),
     runs("CreateExecution", Action::Execute),
+    asks("PreviewExecution", Action::Execute, true),
     reads("ListTasks", Action::ListTasks),
     reads("GetTask", Action::GetTask),
     changes("StopTask", Action::Stop),
     changes("RetryTask", Action::Retry),
     changes("SetConcurrency", Action::SetConcurrency),
+    changes("PauseTask", Action::Pause),
+    changes("ResumeTask", Action::Resume),
+    changes("ApproveWave", Action::Approve),
+    reads("ExplainTask", Action::GetTask),
+    reads("WatchTask", Action::GetTask),
+    reads("ListFailures", Action::GetRecordDetail),
+    reads("ListFailureMembers", Action::GetRecordDetail),
+    asks("WhatIf", Action::GetTask, false),
+    reads("GetFreeze", Action::GetProject),
+    changes("FreezeProject", Action::Freeze),
+    changes("UnfreezeProject", Action::Unfreeze),
+    reads("GetLimits", Action::GetProject),
+    changes("PutLimits", Action::PutLimits),
     reads("ListTargets", Action::GetTask),
     reads("ListRecords", Action::ListRecords),
     reads("GetRecord", Action::GetRecordDetail),

@@ -17,6 +17,7 @@ use crate::{
     calls, error,
     query::TaskType,
     router,
+    v1::events::Progress,
     v2::desktops_detail::{SortField, SortType},
 };
 
@@ -28,7 +29,7 @@ use crate::{
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
     // Those that only parameters refer to are not found by themselves.
-    components(schemas(error::Body, TaskType, SortField, SortType)),
+    components(schemas(error::Body, TaskType, SortField, SortType, Progress)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
@@ -122,7 +123,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
         let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(action);
     }
-    if is_post {
+    if is_post && call.is_some_and(|call| call.changes) {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
@@ -187,7 +188,8 @@ mod tests {
         assert_eq!(named.len(), calls::CALLS.len(), "each once");
         for (method, _, id) in operations(&document()) {
             let call = calls::find(&id).unwrap();
-            assert_eq!(call.changes, method != Method::GET, "{id}");
+            let only_asks = ["PreviewExecution", "WhatIf"].contains(&id.as_str());
+            assert_eq!(call.changes, method != Method::GET && !only_asks, "{id}");
         }
     }
 

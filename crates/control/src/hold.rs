@@ -88,6 +88,11 @@ impl Control {
         Ok(())
     }
 
+    /// The freeze that the caller has just made: whoever may do that may see it.
+    pub async fn freeze_after(&self, caller: &Caller) -> Result<Option<FreezeRow>, Error> {
+        Ok(project_limit::freeze(&mut *self.store.acquire().await?, caller.project_id()).await?)
+    }
+
     /// Whether the project is frozen, since when, by whom and why.
     pub async fn show_freeze(&self, caller: &Caller) -> Result<Option<FreezeRow>, Error> {
         caller.check(Action::GetProject, [Resource::Everything])?;

@@ -137,15 +137,15 @@ impl Control {
         Ok(explain::desktop(&story, &around))
     }
 
-    /// Failures of a task that look alike, the largest group first, and how many records failed in all groups shown.
+    /// Failures of a task that look alike, the largest group first, with the attempt that their records belong to.
     pub async fn list_failures(
         &self,
         caller: &Caller,
         task_id: TaskId,
         limit: i64,
-    ) -> Result<Vec<Failures>, Error> {
+    ) -> Result<(u16, Vec<Failures>), Error> {
         let mut connection = self.store.acquire().await?;
-        self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        let task = self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
         let mut found = Vec::new();
         for group in failure::list(&mut connection, task_id, limit).await? {
             let members =
@@ -153,7 +153,7 @@ impl Control {
             let desktop_ids = members.into_iter().map(|(_, desktop_id)| desktop_id).collect();
             found.push(Failures { group, desktop_ids });
         }
-        Ok(found)
+        Ok((task.attempt, found))
     }
 
     /// Desktops of one group of failures in the order of the plan, each with its ordinal; from behind an ordinal on.

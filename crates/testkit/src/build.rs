@@ -66,6 +66,8 @@ pub struct Submit {
     pub max_concurrency: Option<u32>,
     /// Nothing is started after it.
     pub expires_at: Option<Timestamp>,
+    /// What the canaries are drawn with.
+    pub seed: u64,
 }
 
 impl Default for Submit {
@@ -79,6 +81,7 @@ impl Default for Submit {
             policy: RolloutPolicy::default(),
             max_concurrency: None,
             expires_at: None,
+            seed: 1,
         }
     }
 }
@@ -110,7 +113,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
                 delivery: submit.delivery,
                 grace: submit.grace,
             },
-            plan: &plan(candidates, gray.as_ref(), &StratumKey::ALL, 1)?,
+            plan: &plan(candidates, gray.as_ref(), &StratumKey::ALL, submit.seed)?,
             first_scripts: None,
             attempt: 1,
             retry_of: None,

@@ -2,8 +2,13 @@
 //! `page_size` and `page_token`.
 
 pub(crate) mod audit;
+pub(crate) mod events;
 pub(crate) mod executions;
+pub(crate) mod holds;
+pub(crate) mod insight;
+pub(crate) mod limits;
 pub(crate) mod page;
+pub(crate) mod preview;
 pub(crate) mod records;
 pub(crate) mod targets;
 pub(crate) mod task;

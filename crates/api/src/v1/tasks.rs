@@ -10,7 +10,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{page, task::NativeTask};
-use crate::{body::Body, error::ApiError, finish::finished, query::Parameters, v2::Project};
+use crate::{
+    body::{Body, OptionalBody},
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v2::Project,
+};
 
 /// One page of tasks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +93,7 @@ pub(crate) async fn show(
 }
 
 /// What becomes of what runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// It runs to its end.
@@ -98,24 +104,24 @@ pub(crate) enum Mode {
 }
 
 /// How to stop.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
 pub(crate) struct StopRequest {
     /// `kill` when it is left out.
-    #[serde(default)]
     mode: Mode,
 }
 
 /// Stop a task: nothing more of it is begun.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/stop", operation_id = "StopTask", tag = "native",
-    params(Project, TaskPath), request_body = StopRequest,
+    params(Project, TaskPath), request_body = Option<StopRequest>,
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn stop(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TaskPath>,
-    Body(request): Body<StopRequest>,
+    OptionalBody(request): OptionalBody<StopRequest>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let task_id = path.id()?;
     let mode = match request.mode {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::rollout::{CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest};
+use domain::rollout::{
+    ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -54,6 +56,30 @@ pub(crate) struct Canary {
     seed: Option<u64>,
 }
 
+/// Waves that a person must approve before they open.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApprovalRule {
+    /// By number, from 1.
+    #[schema(required = true, min_items = 1, max_items = 100)]
+    before_waves: Option<Vec<i64>>,
+    /// Whoever asks for the task may not approve them.
+    distinct_approver: Option<bool>,
+}
+
+/// When targets may start.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Window {
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    from: String,
+    /// Earlier than `from` for a window that goes over midnight.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    to: String,
+    /// `desktop` (when it is left out): each desktop's own; or one for all, like `Europe/Berlin`.
+    time_zone: Option<String>,
+}
+
 /// What the published fields cannot say. With `waves`, the gray fields must be absent; without them, they make the first
 /// wave. A key that is not known is refused.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -70,12 +96,23 @@ pub(crate) struct Rollout {
     /// Targets in flight at most.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_concurrency: Option<i64>,
+    /// Seconds after a wave before the next one opens.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    soak_seconds: Option<i64>,
+    approval: Option<ApprovalRule>,
     /// What becomes of what runs when the gate halts: drain (the default) or kill.
     #[schema(pattern = "^(drain|kill)$")]
     on_halt: Option<String>,
     /// How long a target waits for its desktop.
     #[schema(minimum = 1, maximum = 2_592_000)]
     delivery_timeout_seconds: Option<i64>,
+    /// A share of a wave's targets with which it is over although the missing ones are away; not of the last wave.
+    #[schema(exclusive_minimum = 0, maximum = 100)]
+    quorum_percent: Option<f64>,
+    /// Nothing is started after it.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    window: Option<Window>,
     /// What outcomes count as: count or ignore.
     outcomes: Option<BTreeMap<String, String>>,
     /// What exit codes count as: success, count, ignore or halt.
@@ -96,6 +133,18 @@ impl From<Rollout> for RolloutRequest {
             fail_threshold: given.fail_threshold.map(ThresholdRequest::from),
             strict: given.strict,
             max_concurrency: given.max_concurrency,
+            soak_seconds: given.soak_seconds,
+            approval: given.approval.map(|rule| ApprovalRequest {
+                before_waves: rule.before_waves,
+                distinct_approver: rule.distinct_approver,
+            }),
+            quorum_percent: given.quorum_percent,
+            expires_at: given.expires_at,
+            window: given.window.map(|window| WindowRequest {
+                from: window.from,
+                to: window.to,
+                time_zone: window.time_zone,
+            }),
             on_halt: given.on_halt,
             delivery_timeout_seconds: given.delivery_timeout_seconds,
             outcomes: given.outcomes,

@@ -23,6 +23,8 @@ impl Ids {
             .replace("{task_id}", &self.task)
             .replace("{record_id}", &self.record)
             .replace("{pool_id}", &self.pool)
+            .replace("{wave}", "1")
+            .replace("{signature_id}", "1")
     }
 
     /// A body that is right for the call, and names these ids.
@@ -30,7 +32,7 @@ impl Ids {
         let body = match operation {
             "CreateScript" => json!({"name": "s", "type": "SHELL", "content": "true"}),
             "UpdateScript" => json!({"name": "s", "content": "true"}),
-            "ExecuteScriptOrCommand" | "CreateExecution" => {
+            "ExecuteScriptOrCommand" | "CreateExecution" | "PreviewExecution" => {
                 json!({"resource_ids": [self.desktop], "script_ids": [self.script]})
             }
             "ExecuteScriptByDesktopTag" => {
@@ -39,6 +41,8 @@ impl Ids {
             "ExecuteDesktopPoolScript" => json!({"script_ids": [self.script]}),
             "RetryScriptExecution" | "StopScriptExecution" => json!({"task_id": self.task}),
             "StopTask" | "SetConcurrency" => json!({}),
+            "WhatIf" => json!({"rollout": {}}),
+            "PutLimits" => json!({"max_in_flight": 5}),
             _ => return None,
         };
         Some(body)
@@ -104,7 +108,10 @@ async fn what_belongs_to_another_project_does_not_exist() {
         let answer = harness.call_as(TOKEN, method, &path, body.as_ref()).await;
         match operation.as_str() {
             // Names no row.
-            "CreateScript" | "ListWorkers" => assert_eq!(answer.status, StatusCode::OK, "{operation}"),
+            "CreateScript" | "ListWorkers" | "GetFreeze" | "FreezeProject" | "UnfreezeProject"
+            | "GetLimits" | "PutLimits" => {
+                assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body)
+            }
             // Shows what this project has: the script that was just made, and who made it.
             "ListAudit" => {
                 assert!(!answer.body.to_string().contains(&ids.task), "{operation}: {}", answer.body);

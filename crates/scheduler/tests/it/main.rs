@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+mod away;
 mod concurrency;
 mod deadlines;
 mod gate;
 mod harness;
 mod leases;
+mod opening;
 mod policy;
 mod reports;
 mod stops;

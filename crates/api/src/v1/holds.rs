@@ -1,0 +1,178 @@
+//! Pause and resume a task, approve a wave, freeze and unfreeze the project.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Caller, Control, FreezeRow, Seen};
+use domain::{Error, ids::TaskId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{task::NativeTask, tasks::TaskPath, time};
+use crate::{body::OptionalBody, error::ApiError, finish::finished, v2::Project};
+
+/// Pause a task: nothing more of it is admitted, and what runs goes on. Its deadlines wait with it.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/pause", operation_id = "PauseTask", tag = "native",
+    params(Project, TaskPath),
+    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+)]
+pub(crate) async fn pause(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let task_id = path.id()?;
+    let progress = finished(async move {
+        control.pause(&caller, task_id).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}
+
+/// Let a paused task go on.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/resume", operation_id = "ResumeTask", tag = "native",
+    params(Project, TaskPath),
+    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+)]
+pub(crate) async fn resume(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TaskPath>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let task_id = path.id()?;
+    let progress = finished(async move {
+        control.resume(&caller, task_id).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}
+
+/// A wave of a task in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct WavePath {
+    /// The task.
+    task_id: String,
+    /// The wave's number, from 1.
+    #[param(value_type = u16)]
+    wave: String,
+}
+
+impl WavePath {
+    /// What cannot be one of ours is what does not exist.
+    fn ids(&self) -> Result<(TaskId, u16), Error> {
+        let missing = |_| Error::not_found("the task does not exist, or has no such wave");
+        let wave = self.wave.parse().map_err(|_| Error::not_found("the task has no such wave"))?;
+        Ok((self.task_id.parse().map_err(missing)?, wave))
+    }
+}
+
+/// What the approver has seen. What is named must be what the task has.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct Approval {
+    /// `plan_hash` of the task.
+    plan_hash: Option<String>,
+    /// `script_hash` of the task.
+    script_hash: Option<String>,
+}
+
+/// Approve a wave that waits for it. The approval is bound to the plan and to the scripts.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/tasks/{task_id}/waves/{wave}/approve", operation_id = "ApproveWave",
+    tag = "native", params(Project, WavePath), request_body = Option<Approval>,
+    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+)]
+pub(crate) async fn approve(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<WavePath>,
+    OptionalBody(approval): OptionalBody<Approval>,
+) -> Result<Json<NativeTask>, ApiError> {
+    let (task_id, wave) = path.ids()?;
+    let seen = Seen { plan_hash: approval.plan_hash, script_hash: approval.script_hash };
+    let progress = finished(async move {
+        control.approve(&caller, task_id, wave, &seen).await?;
+        control.task_after(&caller, task_id).await
+    })
+    .await?;
+    Ok(Json(NativeTask::from(progress)))
+}
+
+/// Whether the project is frozen.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Freeze {
+    frozen: bool,
+    #[schema(format = DateTime)]
+    freeze_time: Option<String>,
+    frozen_by: Option<String>,
+    reason: Option<String>,
+}
+
+impl From<Option<FreezeRow>> for Freeze {
+    fn from(row: Option<FreezeRow>) -> Self {
+        let frozen = row.is_some();
+        let (freeze_time, who) = row.map(|row| (time(row.frozen_at), (row.frozen_by, row.reason))).unzip();
+        let (frozen_by, reason) = who.unzip();
+        Self { frozen, freeze_time, frozen_by, reason }
+    }
+}
+
+/// Why the project is frozen.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct FreezeRequest {
+    /// In words, for those who find it frozen.
+    #[schema(max_length = 500)]
+    reason: String,
+}
+
+/// Show whether the project is frozen.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/freeze", operation_id = "GetFreeze", tag = "native", params(Project),
+    responses((status = 200, description = "Frozen or not.", body = Freeze)),
+)]
+pub(crate) async fn show_freeze(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Freeze>, ApiError> {
+    Ok(Json(control.show_freeze(&caller).await?.into()))
+}
+
+/// Freeze the project: nothing more of any task is admitted. What runs goes on; new tasks are accepted and wait.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/freeze", operation_id = "FreezeProject", tag = "native",
+    params(Project), request_body = Option<FreezeRequest>,
+    responses((status = 200, description = "The project is frozen.", body = Freeze)),
+)]
+pub(crate) async fn freeze(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    OptionalBody(request): OptionalBody<FreezeRequest>,
+) -> Result<Json<Freeze>, ApiError> {
+    let frozen = finished(async move {
+        control.freeze(&caller, request.reason).await?;
+        control.freeze_after(&caller).await
+    })
+    .await?;
+    Ok(Json(frozen.into()))
+}
+
+/// Unfreeze the project: its tasks go on, but for those that are paused.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project_id}/freeze", operation_id = "UnfreezeProject", tag = "native",
+    params(Project),
+    responses((status = 200, description = "The project is not frozen.", body = Freeze)),
+)]
+pub(crate) async fn unfreeze(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Freeze>, ApiError> {
+    finished(async move { control.unfreeze(&caller).await }).await?;
+    Ok(Json(None.into()))
+}

@@ -1,0 +1,52 @@
+//! The limits of a project, over all its tasks.
+
+use axum::{Extension, Json, extract::State};
+use control::{Caller, Control};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{body::Body, error::ApiError, finish::finished, v2::Project};
+
+/// What holds over all tasks of the project; `null` where there is no limit.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Targets of all tasks in flight at most.
+    #[schema(minimum = 1, maximum = 100_000_000)]
+    max_in_flight: Option<i64>,
+    /// Scripts that one desktop runs at once at most.
+    #[schema(minimum = 1, maximum = 100)]
+    max_running_per_desktop: Option<i64>,
+}
+
+/// Show the project's limits.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/limits", operation_id = "GetLimits", tag = "native", params(Project),
+    responses((status = 200, description = "The limits.", body = Limits)),
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Limits>, ApiError> {
+    let limits = control.show_limits(&caller).await?;
+    Ok(Json(Limits {
+        max_in_flight: limits.max_in_flight.map(i64::from),
+        max_running_per_desktop: limits.max_running_per_desktop.map(i64::from),
+    }))
+}
+
+/// Set the project's limits, all of them. What is in flight already stays so.
+#[utoipa::path(
+    put, path = "/v1/projects/{project_id}/limits", operation_id = "PutLimits", tag = "native", params(Project),
+    request_body = Limits,
+    responses((status = 200, description = "The limits as they now are.", body = Limits)),
+)]
+pub(crate) async fn put(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(limits): Body<Limits>,
+) -> Result<Json<Limits>, ApiError> {
+    let (in_flight, per_desktop) = (limits.max_in_flight, limits.max_running_per_desktop);
+    finished(async move { control.put_limits(&caller, in_flight, per_desktop).await }).await?;
+    Ok(Json(limits))
+}

@@ -1,0 +1,156 @@
+//! Preview: the plan that a request would make, and nothing else.
+
+use axum::{Extension, Json, extract::State};
+use control::{Caller, Control, Preview};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::task::NativeScript;
+use crate::{
+    body::Body,
+    error::ApiError,
+    v2::{Project, executions::Execution},
+};
+
+/// The task that a request would make.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativePreview {
+    target_count: u32,
+    /// Whether the first wave is a gray wave.
+    gray: bool,
+    /// What the canaries are drawn with: the same in `rollout.canary.seed` makes the same plan.
+    seed: u64,
+    /// SHA-256 of the plan, as the task will have it.
+    plan_hash: String,
+    /// SHA-256 over what would run.
+    script_hash: String,
+    scripts: Vec<NativeScript>,
+    waves: Vec<PreviewWave>,
+    /// The members of the gray wave, each with the reason for which it was chosen.
+    canaries: Vec<Canary>,
+    /// What no canary covers, the largest first.
+    uncovered_strata: Vec<UncoveredStratum>,
+    /// Desktops that are away now.
+    offline: Offline,
+    /// Of the whole rollout.
+    worst_case: WorstCase,
+}
+
+/// A wave that would be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PreviewWave {
+    /// From 1.
+    wave: u16,
+    first_ordinal: u32,
+    size: u32,
+    /// Failed targets at which the rollout would be halted, like `2` or `2.5%`.
+    fail_threshold: Option<String>,
+    /// A person would have to approve it.
+    needs_approval: bool,
+    /// Its members, in the order of the plan.
+    desktop_ids: Vec<String>,
+    /// Members that are away now.
+    offline: u32,
+    /// If the rollout is halted in this wave.
+    worst_case: WorstCase,
+}
+
+/// What may happen at worst.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct WorstCase {
+    /// Targets that may have been started.
+    started: u32,
+    /// Targets that may have failed.
+    failed: u32,
+}
+
+/// A member of the gray wave.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Canary {
+    desktop_id: String,
+    reason: String,
+}
+
+/// A stratum without a canary.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UncoveredStratum {
+    os_type: String,
+    pool_id: String,
+    availability_zone: String,
+    desktops: u32,
+}
+
+/// Desktops that are away.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Offline {
+    count: usize,
+    /// In the order of the plan.
+    desktop_ids: Vec<String>,
+}
+
+impl From<Preview> for NativePreview {
+    fn from(preview: Preview) -> Self {
+        let Preview { plan, scripts, script_hash, policy, exposure, uncovered, offline } = preview;
+        let order: Vec<String> = plan.order.into_iter().map(|id| id.into_string()).collect();
+        let exposure: Vec<WorstCase> =
+            exposure.iter().map(|it| WorstCase { started: it.started, failed: it.failed }).collect();
+        let waves = plan.waves.iter().zip(&exposure).map(|(wave, worst_case)| {
+            let first = wave.first_ordinal as usize;
+            let desktop_ids = order[first..first + wave.size as usize].to_vec();
+            let away = desktop_ids.iter().filter(|id| offline.contains(*id)).count();
+            PreviewWave {
+                wave: wave.wave,
+                first_ordinal: wave.first_ordinal,
+                size: wave.size,
+                fail_threshold: wave.fail_threshold.map(|threshold| threshold.to_string()),
+                needs_approval: policy.opening_of(wave.wave).needs_approval,
+                offline: u32::try_from(away).unwrap_or(u32::MAX),
+                desktop_ids,
+                worst_case: *worst_case,
+            }
+        });
+        let canaries = plan.picks.into_iter().filter_map(|pick| {
+            Some(Canary { desktop_id: order.get(pick.ordinal as usize)?.clone(), reason: pick.reason })
+        });
+        let strata = uncovered.into_iter().map(|it| UncoveredStratum {
+            os_type: it.stratum.os_type,
+            pool_id: it.stratum.pool_id,
+            availability_zone: it.stratum.availability_zone,
+            desktops: it.desktops,
+        });
+        Self {
+            target_count: u32::try_from(order.len()).unwrap_or(u32::MAX),
+            gray: plan.gray,
+            seed: plan.seed,
+            plan_hash: hex::encode(plan.hash),
+            script_hash: hex::encode(script_hash),
+            scripts: scripts.into_iter().filter_map(NativeScript::of).collect(),
+            waves: waves.collect(),
+            canaries: canaries.collect(),
+            uncovered_strata: strata.collect(),
+            worst_case: WorstCase {
+                started: exposure.iter().map(|it| it.started).max().unwrap_or_default(),
+                failed: exposure.iter().map(|it| it.failed).max().unwrap_or_default(),
+            },
+            offline: Offline {
+                count: offline.len(),
+                desktop_ids: order.into_iter().filter(|id| offline.contains(id)).collect(),
+            },
+        }
+    }
+}
+
+/// Show what a request would do: the whole plan, its worst case and what it does not cover. Nothing is stored or run.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/executions/preview", operation_id = "PreviewExecution", tag = "native",
+    params(Project), request_body = Execution,
+    responses((status = 200, description = "The task that it would make.", body = NativePreview)),
+)]
+pub(crate) async fn preview(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(execution): Body<Execution>,
+) -> Result<Json<NativePreview>, ApiError> {
+    let preview = control.preview(&caller, execution.request()?).await?;
+    Ok(Json(NativePreview::from(preview)))
+}

@@ -1,0 +1,274 @@
+//! Desktops that are away: they hold no place, a quorum does not wait for them, and what they do late counts.
+
+use chrono::TimeDelta;
+use domain::{
+    ids::{TaskId, WorkerId},
+    outcome::Outcome,
+    policy::{RolloutPolicy, Weight},
+    task::TaskStatus,
+    threshold::Threshold,
+    wave::WaveStatus,
+};
+use scheduler::engine::Leased;
+use testkit::{Submit, desktop};
+
+use crate::harness::{Harness, after, ordinals, results, start, worker};
+
+fn here() -> WorkerId {
+    worker("w")
+}
+
+/// Desktops that are there, and behind them some that are away.
+async fn fleet(harness: &Harness, there: u32, away: u32) {
+    harness.offline(there..there + away, start()).await;
+    harness.online(&here(), 0..there, start()).await;
+}
+
+async fn comes_back(harness: &Harness, number: u32, seconds: i64) {
+    harness.online(&here(), number..number + 1, after(seconds)).await;
+}
+
+/// Cuts and leases all there is at a moment.
+async fn leased(harness: &Harness, seconds: i64) -> Vec<Leased> {
+    harness.engine.reap(after(seconds)).await.unwrap();
+    while harness.engine.cut_all(after(seconds)).await.unwrap() {}
+    harness.lease(&here(), 10_000, after(seconds)).await
+}
+
+/// Ends some targets of what was leased.
+async fn end(harness: &Harness, leased: &[Leased], which: &[u32], outcome: Outcome, seconds: i64) {
+    for batch in leased {
+        let mut reports = results(batch, outcome);
+        reports.retain(|report| which.contains(&report.ordinal));
+        let answer = harness.engine.report(&here(), reports, Vec::new(), after(seconds)).await.unwrap();
+        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    }
+}
+
+async fn statuses(harness: &Harness, task_id: TaskId) -> Vec<WaveStatus> {
+    harness.waves(task_id).await.iter().map(|row| row.state.status).collect()
+}
+
+/// What the column counts is what the table holds.
+async fn check_waiting(harness: &Harness) {
+    let wrong = harness
+        .count(
+            "SELECT count(*) FROM wave w WHERE waiting <> (
+                 SELECT count(*) FROM straggler s WHERE s.task_id = w.task_id AND s.wave = w.wave AND NOT s.maybe_handed)",
+        )
+        .await;
+    assert_eq!(wrong, 0);
+}
+
+#[tokio::test]
+async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
+    let harness = Harness::new().await;
+    harness.offline(0..2, start()).await;
+    harness.online(&here(), 2..6, start()).await;
+    let submit = Submit { targets: 6, max_concurrency: Some(2), ..Submit::default() };
+    let task_id = harness.submit(submit).await;
+    let first = leased(&harness, 0).await;
+    assert_eq!(ordinals(&first), [2, 3], "the first two are away and hold no place");
+    let wave = harness.waves(task_id).await[0].clone();
+    assert_eq!((wave.state.admitted, wave.state.waiting, wave.state.in_flight()), (4, 2, 2));
+    check_waiting(&harness).await;
+
+    // Back while both places are taken: it waits for one, and comes before who has not had a turn.
+    comes_back(&harness, 0, 1).await;
+    assert!(leased(&harness, 1).await.is_empty());
+    end(&harness, &first, &[2], Outcome::Success, 2).await;
+    let second = leased(&harness, 2).await;
+    assert_eq!(ordinals(&second), [0]);
+    check_waiting(&harness).await;
+
+    // One whose desktop is there is not UNDELIVERED because it waits for a place; one that is away is.
+    comes_back(&harness, 1, 3).await;
+    assert!(leased(&harness, 700).await.is_empty());
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
+    end(&harness, &first, &[3], Outcome::Success, 701).await;
+    assert_eq!(ordinals(&leased(&harness, 701).await), [1]);
+    check_waiting(&harness).await;
+}
+
+#[tokio::test]
+async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
+    let harness = Harness::new().await;
+    fleet(&harness, 8, 2).await;
+    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    // Both waves have one that is away: a wave of four with 3, one of six with 5.
+    let task_id = submit_two_waves(&harness, policy).await;
+    let canaries = leased(&harness, 0).await;
+    let [first, second, third] = ordinals(&canaries)[..] else { panic!("three of four are there") };
+    end(&harness, &canaries, &[first, second], Outcome::Success, 1).await;
+    assert_eq!(statuses(&harness, task_id).await[0], WaveStatus::Open, "what runs is waited for");
+    end(&harness, &canaries, &[third], Outcome::Success, 2).await;
+    assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
+    let verdict = harness.waves(task_id).await[0].verdict_reason.clone().unwrap();
+    assert!(verdict.contains("1 are away"), "{verdict}");
+
+    let rest = leased(&harness, 3).await;
+    let all = ordinals(&rest);
+    assert_eq!(all.len(), 5);
+    end(&harness, &rest, &all, Outcome::Success, 4).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the last wave waits for all");
+
+    // The one of the first wave comes back, runs, and counts to its own wave; the other one is undelivered.
+    let away = away_of(&harness, task_id, 1).await;
+    comes_back(&harness, away, 5).await;
+    let late = leased(&harness, 5).await;
+    assert_eq!(late[0].batch.terms.wave, 1);
+    let late_ordinals = ordinals(&late);
+    end(&harness, &late, &late_ordinals, Outcome::Success, 6).await;
+    assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Success), 4);
+    harness.engine.reap(after(4_000)).await.unwrap();
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_eq!(harness.waves(task_id).await[1].state.tally.get(Outcome::Undelivered), 1);
+    check_waiting(&harness).await;
+    assert_eq!(harness.count("SELECT count(*) FROM wave WHERE is_trailing").await, 0);
+}
+
+/// Two waves over desktops 0 to 9, of which 8 and 9 are away: one in each wave.
+async fn submit_two_waves(harness: &Harness, policy: RolloutPolicy) -> TaskId {
+    let mut tries = 0;
+    loop {
+        let submit = Submit {
+            targets: 10,
+            gray: Some((4, 2)),
+            policy: policy.clone(),
+            seed: tries,
+            ..Submit::default()
+        };
+        let task_id = harness.submit(submit).await;
+        let away = harness
+            .count("SELECT count(*) FROM target WHERE wave = 1 AND desktop_id IN ('desktop-8', 'desktop-9')")
+            .await;
+        if away == 1 {
+            return task_id;
+        }
+        // Another sample: this task was never cut.
+        let mut connection = harness.database.connection().await.unwrap();
+        for table in ["DELETE FROM target", "DELETE FROM wave", "DELETE FROM task_script", "DELETE FROM task"]
+        {
+            sqlx::query(table).execute(&mut connection).await.unwrap();
+        }
+        tries += 1;
+    }
+}
+
+/// The number of the desktop of a wave that is away.
+async fn away_of(harness: &Harness, task_id: TaskId, wave: u16) -> u32 {
+    let mut connection = harness.store().acquire().await.unwrap();
+    let targets = store::target::page(&mut connection, task_id, None, 100).await.unwrap();
+    let number = |id: &str| id.trim_start_matches("desktop-").parse::<u32>().unwrap();
+    targets.iter().filter(|it| it.wave == wave).map(|it| number(&it.desktop_id)).find(|it| *it >= 8).unwrap()
+}
+
+#[tokio::test]
+async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
+    let harness = Harness::new().await;
+    fleet(&harness, 8, 2).await;
+    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    let task_id = submit_two_waves(&harness, policy).await;
+    let canaries = leased(&harness, 0).await;
+    let all = ordinals(&canaries);
+    end(&harness, &canaries, &all[..1], Outcome::Failed, 1).await;
+    end(&harness, &canaries, &all[1..], Outcome::Success, 1).await;
+    assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
+    let rest = harness.lease(&here(), 2, after(1)).await;
+    assert!(rest.is_empty(), "the second wave is not cut yet");
+    let rest = leased(&harness, 1).await;
+    assert_eq!(ordinals(&rest).len(), 5);
+
+    let away = away_of(&harness, task_id, 1).await;
+    comes_back(&harness, away, 2).await;
+    let late = leased(&harness, 2).await;
+    let late_ordinals = ordinals(&late);
+    end(&harness, &late, &late_ordinals, Outcome::Failed, 3).await;
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Halting);
+    let reason = task.halt_reason.unwrap();
+    assert!(reason.starts_with("wave 1, after it was closed: 2 of 4"), "{reason}");
+    assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Halted]);
+    let running = ordinals(&rest);
+    end(&harness, &rest, &running, Outcome::Success, 4).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted, "the one that is away is withdrawn");
+    check_waiting(&harness).await;
+}
+
+#[tokio::test]
+async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_threshold() {
+    let harness = Harness::new().await;
+    fleet(&harness, 8, 2).await;
+    let policy = RolloutPolicy {
+        quorum: Some(7_500),
+        fail_threshold: Some(Threshold::Count(2)),
+        ..RolloutPolicy::default()
+    };
+    let task_id = submit_two_waves(&harness, policy).await;
+    let canaries = leased(&harness, 0).await;
+    let all = ordinals(&canaries);
+    end(&harness, &canaries, &all, Outcome::Success, 1).await;
+    let rest = leased(&harness, 2).await;
+    let running = ordinals(&rest);
+    end(&harness, &rest, &running[..1], Outcome::Failed, 3).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
+    // The second failure of the task is an UNDELIVERED of the first wave.
+    harness.engine.reap(after(601)).await.unwrap();
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Halting, "{:?}", task.halt_reason);
+}
+
+#[tokio::test]
+async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
+    for (ignores, expected) in [(false, 1), (true, 3)] {
+        let harness = Harness::new().await;
+        harness.offline(0..2, start()).await;
+        harness.online(&here(), 2..9, start()).await;
+        let outcomes = if ignores { [(Outcome::Undelivered, Weight::Ignore)].into() } else { [].into() };
+        let policy = RolloutPolicy {
+            strict: true,
+            fail_threshold: Some(Threshold::Count(3)),
+            outcomes,
+            ..RolloutPolicy::default()
+        };
+        let task_id = harness.submit(Submit { targets: 9, policy, ..Submit::default() }).await;
+        let first = leased(&harness, 0).await;
+        assert_eq!(ordinals(&first).len(), expected, "ignored: {ignores}");
+        // Even if everything fails that can, no more than three do.
+        let all = ordinals(&first);
+        end(&harness, &first, &all, Outcome::Failed, 1).await;
+        leased(&harness, 2).await;
+        harness.engine.reap(after(10_000)).await.unwrap();
+        let wave = harness.waves(task_id).await[0].clone();
+        assert_eq!((wave.state.failed, wave.state.status), (3, WaveStatus::Halted), "ignored: {ignores}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
+    let harness = Harness::new().await;
+    fleet(&harness, 2, 2).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;
+    check_waiting(&harness).await;
+    let batches = leased(&harness, 1).await;
+    let returned = |ordinal: u32, handed| scheduler::engine::ReturnedTarget {
+        task_id,
+        batch_id: batches[0].batch.batch_id,
+        ordinal,
+        handed,
+    };
+    // One comes back unstarted, one may have been handed out.
+    let back = vec![returned(0, false), returned(1, true)];
+    harness.engine.report(&here(), Vec::new(), back, after(2)).await.unwrap();
+    check_waiting(&harness).await;
+    assert_eq!(harness.waves(task_id).await[0].state.waiting, 3);
+    let gone: Vec<_> = (0..2).map(|number| (testkit::project(), desktop(number).desktop_id)).collect();
+    harness.engine.presence(&here(), &[], &gone, after(2)).await.unwrap();
+    let result = crate::harness::result(task_id, None, 1, Outcome::Success);
+    harness.engine.report(&here(), vec![result], Vec::new(), after(3)).await.unwrap();
+    check_waiting(&harness).await;
+    harness.engine.reap(after(3) + TimeDelta::hours(2)).await.unwrap();
+    check_waiting(&harness).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+}

@@ -1,0 +1,270 @@
+//! When a wave opens: soak, approval, pause, freeze, expiry, windows; and limits over all tasks of a project.
+
+use chrono::TimeDelta;
+use domain::{
+    event::EventKind,
+    ids::TaskId,
+    outcome::Outcome,
+    policy::{Approval, RolloutPolicy},
+    task::TaskStatus,
+    wave::WaveStatus,
+    window::Window,
+};
+use scheduler::engine::Leased;
+use store::{
+    hold::{self, Held},
+    project_limit::{self, FreezeRow, ProjectLimits},
+    wave,
+};
+use testkit::{Submit, desktop, project};
+
+use crate::harness::{Harness, after, ordinals, start, worker};
+
+async fn submit(harness: &Harness, submit: Submit) -> TaskId {
+    harness.online(&worker("w"), 0..submit.targets, start()).await;
+    harness.submit(submit).await
+}
+
+/// Everything that can be leased at a moment.
+async fn leased(harness: &Harness, seconds: i64) -> Vec<Leased> {
+    harness.engine.heartbeat(&worker("w"), "here", 10_000, false, after(seconds)).await.unwrap();
+    harness.engine.reap(after(seconds)).await.unwrap();
+    while harness.engine.cut_all(after(seconds)).await.unwrap() {}
+    harness.lease(&worker("w"), 10_000, after(seconds)).await
+}
+
+async fn succeed(harness: &Harness, leased: &[Leased], seconds: i64) {
+    for batch in leased {
+        harness.report(&worker("w"), batch, Outcome::Success, after(seconds)).await;
+    }
+}
+
+async fn events(harness: &Harness, task_id: TaskId) -> Vec<EventKind> {
+    let mut connection = harness.store().acquire().await.unwrap();
+    let events = store::event::list(&mut connection, task_id, 0, 100).await.unwrap();
+    events.into_iter().map(|event| event.kind).collect()
+}
+
+fn gray(policy: RolloutPolicy) -> Submit {
+    Submit { targets: 5, gray: Some((2, 1)), policy, ..Submit::default() }
+}
+
+async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Held {
+    let mut tx = harness.store().begin().await.unwrap();
+    let held = hold::pause(&mut tx, task_id, "alice", after(seconds)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+    held
+}
+
+async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
+    let mut tx = harness.store().begin().await.unwrap();
+    hold::resume(&mut tx, task_id, "alice", after(seconds)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_next_wave_opens_when_the_one_before_it_has_soaked() {
+    let harness = Harness::new().await;
+    let task_id =
+        submit(&harness, gray(RolloutPolicy { soak_seconds: 600, ..RolloutPolicy::default() })).await;
+    let canaries = leased(&harness, 0).await;
+    succeed(&harness, &canaries, 10).await;
+    let waves = harness.waves(task_id).await;
+    assert_eq!((waves[0].state.status, waves[1].state.status), (WaveStatus::Closed, WaveStatus::Pending));
+    assert_eq!(waves[1].opening.opens_at, Some(after(610)));
+    assert!(leased(&harness, 609).await.is_empty());
+    let rest = leased(&harness, 610).await;
+    assert_eq!(ordinals(&rest).len(), 3);
+    succeed(&harness, &rest, 611).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success, "nothing soaks behind the last wave");
+    use EventKind::{Accepted, Ended, WaveClosed, WaveOpened, WaveWaits};
+    assert_eq!(
+        events(&harness, task_id).await,
+        [Accepted, WaveOpened, WaveClosed, WaveWaits, WaveOpened, WaveClosed, Ended]
+    );
+}
+
+#[tokio::test]
+async fn a_wave_waits_for_its_approval_also_the_first_one() {
+    let harness = Harness::new().await;
+    let approval = Approval { before_waves: [1, 2].into(), distinct_approver: false };
+    let task_id = submit(&harness, gray(RolloutPolicy { approval, ..RolloutPolicy::default() })).await;
+    assert!(leased(&harness, 0).await.is_empty());
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Waiting);
+    let approve = async |number: u16, seconds: i64| {
+        let mut tx = harness.store().begin().await.unwrap();
+        wave::approve(&mut tx, task_id, number, "bob", after(seconds)).await.unwrap();
+        harness.store().commit(tx).await.unwrap();
+    };
+    approve(1, 5).await;
+    let canaries = leased(&harness, 6).await;
+    assert_eq!(ordinals(&canaries).len(), 2);
+    succeed(&harness, &canaries, 7).await;
+    assert!(leased(&harness, 7_000).await.is_empty(), "time approves nothing");
+    // An approval of another plan is none.
+    let mut connection = harness.database.connection().await.unwrap();
+    let forged =
+        "UPDATE wave SET approved_at = now(), approved_by = 'x', approved_plan_hash = '\\x00' WHERE wave = 2";
+    sqlx::query(forged).execute(&mut connection).await.unwrap();
+    assert!(leased(&harness, 7_001).await.is_empty());
+    approve(2, 7_002).await;
+    assert_eq!(ordinals(&leased(&harness, 7_003).await).len(), 3);
+}
+
+#[tokio::test]
+async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
+    let harness = Harness::new().await;
+    harness.offline(5..6, start()).await;
+    let task_id =
+        submit(&harness, Submit { targets: 5, max_concurrency: Some(3), ..Submit::default() }).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    let first = harness.lease(&worker("w"), 2, start()).await;
+    assert_eq!(ordinals(&first), [0, 1]);
+    assert_eq!(pause(&harness, task_id, 1).await, Held::Done);
+    assert_eq!(pause(&harness, task_id, 2).await, Held::Done, "to pause again changes nothing");
+    // The third is ready and stays; the first two go on and end.
+    succeed(&harness, &first, 3).await;
+    for seconds in [4, 100_000] {
+        assert!(leased(&harness, seconds).await.is_empty(), "{seconds}");
+    }
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "and nothing is UNDELIVERED");
+    resume(&harness, task_id, 100_001).await;
+    let rest = leased(&harness, 100_002).await;
+    assert_eq!(ordinals(&rest), [2, 3, 4]);
+    assert!(rest[0].batch.terms.deadlines.deliver_by >= after(100_001) + TimeDelta::minutes(10));
+    succeed(&harness, &rest, 100_003).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+    assert_eq!(pause(&harness, task_id, 100_004).await, Held::TooLate(TaskStatus::Success));
+    let kinds = events(&harness, task_id).await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::Paused).count(), 1);
+}
+
+#[tokio::test]
+async fn who_is_away_while_a_task_is_paused_has_all_its_time_again() {
+    let harness = Harness::new().await;
+    harness.offline(0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    pause(&harness, task_id, 10).await;
+    harness.online(&worker("w"), 0..1, after(20)).await;
+    assert!(leased(&harness, 50_000).await.is_empty(), "it is back, and the task is paused");
+    resume(&harness, task_id, 50_001).await;
+    harness.online(&worker("w"), 0..1, after(50_001)).await;
+    assert_eq!(ordinals(&leased(&harness, 50_002).await), [0]);
+    harness.engine.reap(after(50_600)).await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 0, "the other one has its ten minutes");
+    harness.engine.reap(after(50_602)).await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 1);
+}
+
+#[tokio::test]
+async fn a_frozen_project_admits_nothing_of_any_task() {
+    let harness = Harness::new().await;
+    let running =
+        submit(&harness, Submit { targets: 4, max_concurrency: Some(2), ..Submit::default() }).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let mut connection = harness.store().acquire().await.unwrap();
+    project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
+    drop(connection);
+    let mut tx = harness.store().begin().await.unwrap();
+    hold::hold_project(&mut tx, &project(), "alice", "storm", after(1)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+    assert!(leased(&harness, 2).await.is_empty(), "what was ready is not handed out");
+    let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
+    assert!(leased(&harness, 50_000).await.is_empty(), "new tasks wait");
+    // One that is paused stays so when the project is unfrozen.
+    pause(&harness, late, 50_001).await;
+    resume(&harness, running, 50_001).await;
+    let mut tx = harness.store().begin().await.unwrap();
+    hold::release_project(&mut tx, &project(), "alice", after(50_002)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+    let leased_now = leased(&harness, 50_003).await;
+    assert!(leased_now.iter().all(|batch| batch.batch.terms.task_id == running));
+    assert_eq!(ordinals(&leased_now), [0, 1]);
+    assert_eq!(
+        events(&harness, late).await,
+        [EventKind::Accepted, EventKind::Paused, EventKind::Unfrozen],
+        "it was accepted after the freeze"
+    );
+}
+
+#[tokio::test]
+async fn a_task_starts_nothing_after_it_has_expired() {
+    let harness = Harness::new().await;
+    let expires_at = Some(after(60));
+    harness.offline(4..5, start()).await;
+    let task_id =
+        submit(&harness, Submit { targets: 4, max_concurrency: Some(2), expires_at, ..Submit::default() })
+            .await;
+    let first = leased(&harness, 59).await;
+    assert_eq!(ordinals(&first), [0, 1]);
+    // The scheduler that would stop it is late: nothing is admitted all the same.
+    harness.report(&worker("w"), &first[0], Outcome::Success, after(60)).await;
+    assert!(!harness.engine.cut(task_id, after(60)).await.unwrap());
+    assert!(harness.lease(&worker("w"), 10, after(60)).await.is_empty());
+    harness.engine.reap(after(61)).await.unwrap();
+    let task = harness.task(task_id).await;
+    assert_eq!(task.status, TaskStatus::Stopped);
+    assert!(task.halt_reason.unwrap().starts_with("expired"), "it says why");
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2, "the others are SKIPPED, and derived");
+}
+
+#[tokio::test]
+async fn a_target_waits_for_its_own_window() {
+    let harness = Harness::new().await;
+    // 08:00 in UTC.
+    let zones = ["Europe/Berlin", "UTC", "America/New_York", ""];
+    let facts: Vec<_> = zones
+        .iter()
+        .zip(0..)
+        .map(|(zone, number)| {
+            let mut facts = desktop(number);
+            facts.time_zone = (*zone).to_owned();
+            facts
+        })
+        .collect();
+    harness.engine.heartbeat(&worker("w"), "here", 100, false, start()).await.unwrap();
+    harness.engine.presence(&worker("w"), &facts, &[], start()).await.unwrap();
+    let window = Some(Window::new("09:00", "10:00", "desktop").unwrap());
+    let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
+    let task_id = harness.submit(Submit { targets: 4, policy, ..Submit::default() }).await;
+    let first = leased(&harness, 0).await;
+    assert_eq!(ordinals(&first), [0], "in Berlin it is nine");
+    assert_eq!(first[0].batch.terms.deadlines.deliver_by, after(600), "the window closes later");
+    assert!(leased(&harness, 3_599).await.is_empty());
+    let second = leased(&harness, 3_600).await;
+    assert_eq!(ordinals(&second), [1, 3], "who tells no zone is read in UTC");
+    // Nine in New York is 14:00 in UTC.
+    assert!(leased(&harness, 6 * 3_600 - 1).await.is_empty());
+    assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
+    let third = leased(&harness, 6 * 3_600).await;
+    assert_eq!(ordinals(&third), [2]);
+    succeed(&harness, &[first, second, third].concat(), 6 * 3_600).await;
+    // What was leased in the morning was lost by the silence; its result comes late and counts.
+    assert_eq!(harness.task(task_id).await.target_count, 4);
+}
+
+#[tokio::test]
+async fn no_more_are_in_flight_over_all_tasks_than_the_project_allows() {
+    let harness = Harness::new().await;
+    let limits = ProjectLimits { max_in_flight: Some(5), max_running_per_desktop: Some(1) };
+    let mut connection = harness.store().acquire().await.unwrap();
+    project_limit::put(&mut connection, &project(), limits).await.unwrap();
+    drop(connection);
+    harness.online(&worker("w"), 0..4, start()).await;
+    for _ in 0..3 {
+        harness.submit(Submit { targets: 4, ..Submit::default() }).await;
+    }
+    let mut ended = 0;
+    let mut second = 0;
+    while ended < 12 {
+        second += 1;
+        let batches = leased(&harness, second).await;
+        let number = ordinals(&batches).len();
+        assert!((1..=5).contains(&number), "{number} at once");
+        assert_eq!(batches[0].max_running, Some(1), "agents are told");
+        succeed(&harness, &batches, second).await;
+        ended += number;
+    }
+    assert_eq!(harness.count("SELECT count(*) FROM task WHERE status = 'SUCCESS'").await, 3);
+}
