@@ -45,6 +45,15 @@ pub fn within(deadlines: Deadlines, closes_at: Timestamp) -> Deadlines {
     deadlines.later(-sooner)
 }
 
+/// The least that is left to hand out a target whose desktop came back in time, however long it then waited for a place.
+pub const HAND_OUT: TimeDelta = TimeDelta::minutes(1);
+
+/// Deadlines of a target that is handed out after it waited for its desktop.
+pub fn after_waiting(deadlines: Deadlines, now: Timestamp, timeouts: &Timeouts) -> Deadlines {
+    let least = now + HAND_OUT.min(timeouts.delivery);
+    deadlines.later((least - deadlines.deliver_by).max(TimeDelta::zero()))
+}
+
 /// What a target without a result has come to at `now`, if anything: UNDELIVERED only where it was certainly
 /// never handed to its agent.
 pub fn expired(now: Timestamp, deadlines: &Deadlines, maybe_handed: bool) -> Option<Outcome> {
@@ -77,6 +86,20 @@ mod tests {
         assert_eq!(expired(deadlines.deliver_by, &deadlines, true), None);
         assert_eq!(expired(deadlines.finish_by - just_before, &deadlines, true), None);
         assert_eq!(expired(deadlines.finish_by, &deadlines, true), Some(Outcome::Unknown));
+    }
+
+    #[test]
+    fn who_came_back_in_time_is_not_too_late_because_it_waited_for_a_place() {
+        let now = Timestamp::UNIX_EPOCH;
+        let (minutes, seconds) = (TimeDelta::minutes, TimeDelta::seconds);
+        let mut timeouts = Timeouts { execution: minutes(5), delivery: minutes(10), grace: seconds(30) };
+        let deadlines = of_target(now, &timeouts, 1);
+        assert_eq!(after_waiting(deadlines, now + minutes(9), &timeouts), deadlines);
+        let later = after_waiting(deadlines, now + minutes(20), &timeouts);
+        assert_eq!(later.deliver_by, now + minutes(21));
+        assert_eq!(later.finish_by - later.deliver_by, deadlines.finish_by - deadlines.deliver_by);
+        timeouts.delivery = seconds(5);
+        assert_eq!(after_waiting(deadlines, now + minutes(20), &timeouts).deliver_by, now + seconds(1_205));
     }
 
     #[test]

@@ -344,7 +344,7 @@ mod tests {
                 "its desktop is away: it is UNDELIVERED if it does not come back before 1970-01-01T00:10:00Z",
             ),
             (
-                Story { online_at: Some("w".into()), ..away.clone() },
+                Story { online_at: Some("w".into()), ..away },
                 running.clone(),
                 "its desktop is back at worker w, and waits for a place",
             ),

@@ -99,8 +99,8 @@ fn unhanded(taken: &[Taken]) -> impl Iterator<Item = u16> {
     taken.iter().filter(|taken| !taken.terms.maybe_handed).map(|taken| taken.terms.wave)
 }
 
-/// Tasks with stragglers that may be handed out now because their desktop is connected, each with those ordinals; at most
-/// `limit` stragglers.
+/// Tasks with stragglers that may be handed out now because their desktop is connected, and was so before their deadline;
+/// each with those ordinals; at most `limit` stragglers.
 pub async fn reachable(
     connection: &mut Connection,
     now: Timestamp,
@@ -112,6 +112,7 @@ pub async fn reachable(
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                WHERE NOT s.held AND (s.not_before IS NULL OR s.not_before <= $2)
+                 AND (s.maybe_handed OR d.presence_at < s.deliver_by)
                LIMIT $1) AS found
            GROUP BY task_id"#,
         limit,
@@ -191,6 +192,7 @@ pub async fn take_reachable(
                  JOIN desktop d USING (project_id, desktop_id)
                  JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                  WHERE s.task_id = $1 AND s.wave = $2 AND NOT s.held AND (s.not_before IS NULL OR s.not_before <= $4)
+                   AND (s.maybe_handed OR d.presence_at < s.deliver_by)
              ) AS c
              JOIN desktop d USING (project_id, desktop_id)
              JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
@@ -225,7 +227,8 @@ pub async fn overdue(
                  AND NOT EXISTS (
                      SELECT FROM desktop d JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                      WHERE NOT s.maybe_handed AND (s.not_before IS NULL OR s.not_before <= $1)
-                       AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id)
+                       AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
+                       AND d.presence_at < s.deliver_by)
                LIMIT $2) AS found
            GROUP BY task_id"#,
         now,

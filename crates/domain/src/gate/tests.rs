@@ -57,7 +57,7 @@ fn the_page_says_what_the_rule_does() {
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let (input, expected) = match cells.as_slice() {
-            &[size, wave, fail, halting, earlier, task, expected, _why] => {
+            [size, wave, fail, halting, earlier, task, expected, _why] => {
                 let given = GateInput {
                     results: results(wave),
                     halting: halting.parse().unwrap(),
@@ -68,7 +68,7 @@ fn the_page_says_what_the_rule_does() {
                 };
                 (given, expected)
             }
-            &[size, wave, away, quorum, last, expected, _why] => {
+            [size, wave, away, quorum, last, expected, _why] => {
                 let missing =
                     last.strip_prefix("last, ").map_or("0", |rest| rest.strip_suffix(" missing").unwrap());
                 let given = GateInput {
@@ -84,7 +84,7 @@ fn the_page_says_what_the_rule_does() {
             _ => panic!("{row}"),
         };
         let verdict = decide(&input);
-        assert_eq!(word(&verdict), expected, "{row}: {verdict:?}");
+        assert_eq!(word(&verdict), *expected, "{row}: {verdict:?}");
         seen += 1;
     }
     assert!(seen >= 35, "{seen} rows");

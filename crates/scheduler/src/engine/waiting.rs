@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Timestamp, cut::Placed, ids::TaskId};
+use domain::{Timestamp, cut::Placed, deadline, ids::TaskId};
 use store::{
     Connection, Error,
     batch::BatchTerms,
@@ -27,7 +27,10 @@ pub(super) async fn hand_out(
         live.relate();
         let places = live.wave(wave).map_or(0, |row| row.state.late_admission());
         let taken = straggler::take_reachable(connection, task_id, live, wave, room.of(places), now).await?;
-        for (terms, placed) in by_terms(taken) {
+        for (mut terms, placed) in by_terms(taken) {
+            if !terms.maybe_handed {
+                terms.deadlines = deadline::after_waiting(terms.deadlines, now, &facts.timeouts);
+            }
             tracing::debug!(%task_id, wave, targets = placed.len(), "desktops are back");
             let handed = hand_to_workers(connection, facts, live, &terms, placed, now).await?;
             if !terms.maybe_handed {

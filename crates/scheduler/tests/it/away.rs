@@ -12,7 +12,7 @@ use domain::{
 use scheduler::engine::Leased;
 use testkit::{Submit, desktop};
 
-use crate::harness::{Harness, after, ordinals, results, start, worker};
+use crate::harness::{Harness, after, key, ordinals, results, start, worker};
 
 fn here() -> WorkerId {
     worker("w")
@@ -28,8 +28,9 @@ async fn comes_back(harness: &Harness, number: u32, seconds: i64) {
     harness.online(&here(), number..number + 1, after(seconds)).await;
 }
 
-/// Cuts and leases all there is at a moment.
+/// Cuts and leases all there is at a moment, for a worker that is alive.
 async fn leased(harness: &Harness, seconds: i64) -> Vec<Leased> {
+    harness.engine.heartbeat(&here(), "here", 10_000, false, after(seconds)).await.unwrap();
     harness.engine.reap(after(seconds)).await.unwrap();
     while harness.engine.cut_all(after(seconds)).await.unwrap() {}
     harness.lease(&here(), 10_000, after(seconds)).await
@@ -83,11 +84,30 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
 
     // One whose desktop is there is not UNDELIVERED because it waits for a place; one that is away is.
     comes_back(&harness, 1, 3).await;
+    let held: Vec<_> = first.iter().chain(&second).map(key).collect();
+    assert!(harness.engine.renew(&here(), &held, after(699)).await.unwrap().is_empty());
     assert!(leased(&harness, 700).await.is_empty());
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
     end(&harness, &first, &[3], Outcome::Success, 701).await;
     assert_eq!(ordinals(&leased(&harness, 701).await), [1]);
     check_waiting(&harness).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_after_its_deadline_is_too_late_however_late_the_scheduler_looks() {
+    let harness = Harness::new().await;
+    harness.offline(0..2, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    comes_back(&harness, 0, 599).await;
+    comes_back(&harness, 1, 600).await;
+    let late = leased(&harness, 3_000).await;
+    assert_eq!(ordinals(&late), [0]);
+    assert_eq!(
+        late[0].batch.terms.deadlines.deliver_by,
+        after(3_060),
+        "an agent starts nothing later than this"
+    );
+    assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use scheduler::{
     Config, Engine,
     engine::{Leased, ScriptReport, TargetReport},
 };
+use store::batch::LeaseKey;
 use store::{Store, task::TaskRow, wave::WaveRow};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project};
 
@@ -143,5 +144,14 @@ pub(crate) fn result(
             output: String::new(),
             reason: String::new(),
         }],
+    }
+}
+
+/// What a worker renews a lease by.
+pub(crate) fn key(leased: &Leased) -> LeaseKey {
+    LeaseKey {
+        task_id: leased.batch.terms.task_id,
+        batch_id: leased.batch.batch_id,
+        epoch: leased.batch.epoch,
     }
 }

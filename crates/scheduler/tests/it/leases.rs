@@ -7,15 +7,7 @@ use domain::{limits, outcome::Outcome, task::TaskStatus};
 use store::batch::LeaseKey;
 use testkit::Submit;
 
-use crate::harness::{Harness, after, ordinals, start, worker};
-
-fn key(leased: &scheduler::engine::Leased) -> LeaseKey {
-    LeaseKey {
-        task_id: leased.batch.terms.task_id,
-        batch_id: leased.batch.batch_id,
-        epoch: leased.batch.epoch,
-    }
-}
+use crate::harness::{Harness, after, key, ordinals, start, worker};
 
 #[tokio::test]
 async fn a_worker_never_gets_more_than_it_has_room_for() {
