@@ -25,13 +25,15 @@ use crate::{Caller, Control, listings};
 /// Members of a group of failures that are shown with it.
 const SHOWN_MEMBERS: i64 = 100;
 
-/// A group of failures with the first of its members.
+/// Failures of a task.
 #[derive(Debug, Clone)]
 pub struct Failures {
-    /// What they share, and how many they are.
-    pub group: FailureGroup,
-    /// Its first desktops in the order of the plan.
-    pub desktop_ids: Vec<String>,
+    /// The attempt that their records belong to.
+    pub attempt: u16,
+    /// How many records, over all groups.
+    pub records: u32,
+    /// The largest groups, each with its first desktops in the order of the plan.
+    pub groups: Vec<(FailureGroup, Vec<String>)>,
 }
 
 impl Control {
@@ -137,23 +139,26 @@ impl Control {
         Ok(explain::desktop(&story, &around))
     }
 
-    /// Failures of a task that look alike, the largest group first, with the attempt that their records belong to.
+    /// Failures of a task that look alike, the largest group first; at most `limit` groups.
     pub async fn list_failures(
         &self,
         caller: &Caller,
         task_id: TaskId,
         limit: i64,
-    ) -> Result<(u16, Vec<Failures>), Error> {
+    ) -> Result<Failures, Error> {
         let mut connection = self.store.acquire().await?;
         let task = self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
-        let mut found = Vec::new();
-        for group in failure::list(&mut connection, task_id, limit).await? {
-            let members =
-                failure::members(&mut connection, task_id, group.signature_id, None, SHOWN_MEMBERS).await?;
-            let desktop_ids = members.into_iter().map(|(_, desktop_id)| desktop_id).collect();
-            found.push(Failures { group, desktop_ids });
-        }
-        Ok((task.attempt, found))
+        let groups = failure::list(&mut connection, task_id, limit).await?;
+        let mut members = failure::first_members(&mut connection, task_id, &groups, SHOWN_MEMBERS).await?;
+        let with_members = |group: FailureGroup| {
+            let desktop_ids = members.remove(&group.signature_id).unwrap_or_default();
+            (group, desktop_ids)
+        };
+        Ok(Failures {
+            attempt: task.attempt,
+            groups: groups.into_iter().map(with_members).collect(),
+            records: failure::total(&mut connection, task_id).await?,
+        })
     }
 
     /// Desktops of one group of failures in the order of the plan, each with its ordinal; from behind an ordinal on.

@@ -39,6 +39,7 @@ pub use store::{
     credential::CredentialRow,
     desktop::{DesktopFilter, DesktopOrder, DesktopRow},
     event::EventRow,
+    failure::FailureGroup,
     project::{PrincipalRow, ProjectRow},
     project_limit::{FreezeRow, ProjectLimits},
     record::{RecordFilter, RecordRow},

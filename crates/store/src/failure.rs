@@ -1,6 +1,6 @@
 //! Groups of failures that look alike: counted with the records, read while the task runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     failure::{Signature, sample},
@@ -112,6 +112,47 @@ pub async fn list(
         });
     }
     Ok(groups)
+}
+
+/// Failed records of a task, over all groups.
+pub async fn total(connection: &mut Connection, task_id: TaskId) -> Result<u32, Error> {
+    let total = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(records), 0) AS "total!" FROM failure_group WHERE task_id = $1"#,
+        task_id.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    count("failure_group", total)
+}
+
+/// The first desktops of each of these groups, in the order of the plan.
+pub async fn first_members(
+    connection: &mut Connection,
+    task_id: TaskId,
+    groups: &[FailureGroup],
+    limit: i64,
+) -> Result<HashMap<i64, Vec<String>>, Error> {
+    let signature_ids: Vec<i64> = groups.iter().map(|group| group.signature_id).collect();
+    let rows = sqlx::query!(
+        r#"SELECT g.signature_id AS "signature_id!", m.desktop_id
+           FROM unnest($2::int8[]) AS g (signature_id)
+           CROSS JOIN LATERAL (
+               SELECT DISTINCT t.ordinal, t.desktop_id
+               FROM record r JOIN target t ON t.task_id = r.task_id AND t.ordinal = r.ordinal
+               WHERE r.task_id = $1 AND r.signature_id = g.signature_id
+               ORDER BY t.ordinal LIMIT $3) AS m
+           ORDER BY g.signature_id, m.ordinal"#,
+        task_id.0,
+        &signature_ids,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<i64, Vec<String>> = HashMap::new();
+    for row in rows {
+        found.entry(row.signature_id).or_default().push(row.desktop_id);
+    }
+    Ok(found)
 }
 
 /// Desktops of a group in the order of the plan, each with its ordinal; from behind an ordinal on.

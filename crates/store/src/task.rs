@@ -154,7 +154,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         target::insert(connection, task.task_id, wave.wave, wave.first_ordinal, members, first_scripts)
             .await?;
     }
-    let detail = format!("{} desktops in {} waves", task.plan.order.len(), task.plan.waves.len());
+    let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
     let accepted = NewEvent::by(EventKind::Accepted, task.created_by, &detail);
     event::insert(connection, task.task_id, accepted, task.now).await
 }

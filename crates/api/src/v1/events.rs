@@ -33,7 +33,20 @@ const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
 
 static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_STREAMS)));
 
-/// One event. Its kind is the name of the server-sent event, its id the one to resume from.
+/// A server-sent event, as the document describes it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "axum writes it; it is here for the document")]
+pub(crate) struct ServerSentEvent {
+    /// The kind of what happened, or `PROGRESS`.
+    event: String,
+    /// The one to resume from. `PROGRESS` has none.
+    id: Option<String>,
+    /// JSON: a `NativeEvent`, or a `Progress` where `event` is `PROGRESS`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+/// What happened.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeEvent {
     event_id: i64,
@@ -78,7 +91,7 @@ pub(crate) struct Progress {
         Project, TaskPath,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that arrived."),
     ),
-    responses((status = 200, description = "Server-sent events.", body = NativeEvent, content_type = "text/event-stream")),
+    responses((status = 200, description = "Server-sent events.", body = ServerSentEvent, content_type = "text/event-stream")),
 )]
 pub(crate) async fn watch(
     State(control): State<Control>,

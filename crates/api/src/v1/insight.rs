@@ -4,7 +4,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Caller, Control, Failures};
+use control::{Caller, Control, FailureGroup as FailedAlike, Failures};
 use domain::{
     Error,
     explain::Sentence,
@@ -83,7 +83,7 @@ pub(crate) struct FailuresQuery {
 /// Failures that look alike, the largest group first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureGroups {
-    /// Failed records in the groups that are shown.
+    /// Failed records, over all groups, those that are not shown too.
     records: u32,
     groups: Vec<FailureGroup>,
 }
@@ -98,7 +98,7 @@ pub(crate) struct FailureGroup {
     /// The end of what they printed, with what differs taken out.
     signature: String,
     records: u32,
-    /// Of a hundred records in the groups that are shown.
+    /// Of a hundred failed records of the task.
     share_percent: f64,
     waves: Vec<WaveShare>,
     /// The record that was the first of them.
@@ -129,9 +129,9 @@ pub(crate) async fn failures(
     Parameters(query): Parameters<FailuresQuery>,
 ) -> Result<Json<FailureGroups>, ApiError> {
     let task_id = path.id()?;
-    let (attempt, found) = control.list_failures(&caller, task_id, page::size(query.page_size)?).await?;
-    let records = found.iter().map(|failures| failures.group.records).sum();
-    let group = |Failures { group, desktop_ids }: Failures| {
+    let found = control.list_failures(&caller, task_id, page::size(query.page_size)?).await?;
+    let Failures { attempt, records, groups } = found;
+    let group = |(group, desktop_ids): (FailedAlike, Vec<String>)| {
         let (ordinal, script) = group.sample_record;
         FailureGroup {
             signature_id: group.signature_id.to_string(),
@@ -146,7 +146,7 @@ pub(crate) async fn failures(
             desktop_ids,
         }
     };
-    Ok(Json(FailureGroups { records, groups: found.into_iter().map(group).collect() }))
+    Ok(Json(FailureGroups { records, groups: groups.into_iter().map(group).collect() }))
 }
 
 /// A group of failures in the path.

@@ -57,6 +57,38 @@ impl Harness {
         assert!(answer.refused.is_empty(), "{:?}", answer.refused);
     }
 
+    /// Ends the targets of a batch that run one script, each with an exit code and what it printed.
+    pub(crate) async fn report_printed(&self, leased: &Leased, ends: &[(i32, String)]) {
+        assert_eq!(leased.batch.members.len(), ends.len());
+        let now = Self::now();
+        let results =
+            leased.batch.members.iter().zip(ends).map(|(member, (exit_code, output))| TargetReport {
+                task_id: leased.batch.terms.task_id,
+                ordinal: member.ordinal,
+                attempt: u32::from(leased.spec.facts.attempt),
+                batch_id: Some(leased.batch.batch_id),
+                project_id: testkit::project(),
+                desktop_id: member.desktop_id.clone(),
+                scripts: vec![ScriptReport {
+                    outcome: if *exit_code == 0 { Outcome::Success } else { Outcome::Failed },
+                    exit_code: Some(*exit_code),
+                    started_at: Some(now),
+                    ended_at: Some(now),
+                    output: output.clone(),
+                    reason: String::new(),
+                }],
+            });
+        let answer = self.engine.report(&Self::worker(), results.collect(), Vec::new(), now).await.unwrap();
+        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    }
+
+    /// Desktops that no worker holds any more.
+    pub(crate) async fn offline(&self, numbers: &[u32]) {
+        let gone: Vec<_> =
+            numbers.iter().map(|&number| (testkit::project(), testkit::desktop(number).desktop_id)).collect();
+        assert!(self.engine.presence(&Self::worker(), &[], &gone, Self::now()).await.unwrap());
+    }
+
     /// The open wave of a task, of several scripts, from cut to end.
     pub(crate) async fn run_scripts(&self, task_id: &str, outcomes: &[&[Outcome]]) {
         let leased = self.lease(task_id).await;

@@ -14,5 +14,6 @@ mod harness;
 mod native;
 mod protection;
 mod records;
+mod rollout;
 mod scripts;
 mod signatures;
