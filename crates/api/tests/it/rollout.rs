@@ -264,7 +264,12 @@ async fn a_frozen_project_accepts_tasks_and_they_wait() {
     let thawed = harness.native_as(TOKEN, Method::DELETE, "/freeze", &Value::Null).await;
     assert_eq!((thawed.status.as_u16(), &thawed.body["frozen"]), (200, &json!(false)));
     harness.run(&before, &[Outcome::Success; 2]).await;
-    assert_eq!(harness.count("SELECT count(*) FROM audit WHERE action LIKE 'graywave:%freeze' AND result = 'DONE'").await, 2);
+    assert_eq!(
+        harness
+            .count("SELECT count(*) FROM audit WHERE action LIKE 'graywave:%freeze' AND result = 'DONE'")
+            .await,
+        2
+    );
 }
 
 #[tokio::test]

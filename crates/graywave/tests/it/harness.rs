@@ -121,6 +121,32 @@ impl Api {
         body
     }
 
+    /// The same project in the native family.
+    pub(crate) fn native(&self) -> Self {
+        let base = self.base.replacen("/v2/", "/v1/projects/", 1);
+        Self { base, token: self.token.clone(), agent: self.agent.clone() }
+    }
+
+    /// A call without a body that changes something.
+    pub(crate) fn delete(&self, path: &str) {
+        let request = self.agent.delete(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+        assert!(request.call().unwrap().status().is_success(), "{path}");
+    }
+
+    /// Sets something.
+    pub(crate) fn put(&self, path: &str, body: &Value) {
+        let request = self.agent.put(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+        let mut response = request.send_json(body).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        assert!(response.status().is_success(), "{path}: {text}");
+    }
+
+    /// What a call answers in text, to its end.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+        request.call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
     /// Runs a shell command on desktops and returns the task's id.
     pub(crate) fn run(&self, command: &str, desktops: &[String], more: Value) -> String {
         let mut body = json!({"resource_ids": desktops, "command": command, "command_type": "SHELL"});

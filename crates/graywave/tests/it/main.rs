@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod cluster;
 mod dev;
+mod engine;
 mod harness;
 mod processes;
 mod usage;

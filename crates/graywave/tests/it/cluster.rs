@@ -1,0 +1,117 @@
+//! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
+
+use std::net::TcpListener;
+
+use testkit::TestDatabase;
+
+use crate::harness::{Api, Process, agent_binary, directory, graywave};
+
+const PROJECT: &str = "project-1";
+const TOKEN: &str = "a-token-of-project-1";
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+pub(crate) struct Cluster {
+    database: TestDatabase,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) schedulers: Vec<(String, Process)>,
+    pub(crate) workers: Vec<(String, Process)>,
+    pub(crate) agents: Vec<Process>,
+    pub(crate) api: Api,
+    _api_process: Process,
+}
+
+impl Cluster {
+    /// One API, two schedulers, two workers.
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let database = runtime.block_on(testkit::database()).unwrap();
+        let directory = directory();
+        let http = free_address();
+        let log = directory.path().join("api.log");
+        let mut command = graywave();
+        command.arg("api").env("DATABASE_URL", &database.url);
+        command
+            .env("GRAYWAVE__API__LISTEN", &http)
+            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
+        let api_process = Process::spawn(&mut command, &log);
+        let mut cluster = Self {
+            database,
+            directory,
+            schedulers: Vec::new(),
+            workers: Vec::new(),
+            agents: Vec::new(),
+            api: Api::new(&format!("http://{http}"), PROJECT, TOKEN),
+            _api_process: api_process,
+        };
+        for _ in 0..2 {
+            cluster.add_scheduler();
+        }
+        for _ in 0..2 {
+            cluster.add_worker();
+        }
+        cluster
+    }
+
+    fn log(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(format!("{name}.log"))
+    }
+
+    fn add_scheduler(&mut self) {
+        let address = free_address();
+        let process = self.scheduler(&address);
+        self.schedulers.push((address, process));
+    }
+
+    pub(crate) fn scheduler(&self, address: &str) -> Process {
+        let mut command = graywave();
+        command
+            .arg("scheduler")
+            .env("DATABASE_URL", &self.database.url)
+            .env("GRAYWAVE__SCHEDULER__LISTEN", address)
+            .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
+            .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
+            .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
+            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+        Process::spawn(&mut command, &self.log("scheduler"))
+    }
+
+    fn add_worker(&mut self) {
+        let address = free_address();
+        let schedulers: Vec<String> =
+            self.schedulers.iter().map(|(address, _)| format!("http://{address}")).collect();
+        let mut command = graywave();
+        command
+            .arg("worker")
+            .env("GRAYWAVE__WORKER__LISTEN", &address)
+            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+        let process = Process::spawn(&mut command, &self.log("worker"));
+        self.workers.push((address, process));
+    }
+
+    /// An agent that knows all workers, beginning with one.
+    pub(crate) fn agent(&self, number: usize) -> Process {
+        let mut command = std::process::Command::new(agent_binary());
+        command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
+        command.arg(self.directory.path().join(desktop(number)));
+        for turn in 0..self.workers.len() {
+            let (address, _) = &self.workers[(number + turn) % self.workers.len()];
+            command.args(["--worker", &format!("http://{address}")]);
+        }
+        Process::spawn(&mut command, &self.log("agents"))
+    }
+
+    pub(crate) fn add_agents(&mut self, number: usize) -> Vec<String> {
+        for _ in 0..number {
+            let agent = self.agent(self.agents.len());
+            self.agents.push(agent);
+        }
+        self.api.connected(self.agents.len() as u64)
+    }
+}
+
+fn desktop(number: usize) -> String {
+    format!("desktop-{number:02}")
+}
