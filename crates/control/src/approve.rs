@@ -73,7 +73,7 @@ impl Control {
             event::insert(&mut tx, task_id, approved, now).await?;
             notify::send(&mut tx, Wake::Cut).await?;
         }
-        self.done(tx, caller, Action::Approve, &format!("task:{task_id}"), "approved").await
+        self.done(tx, caller, Action::Approve, &format!("task:{task_id}/waves/{number}"), "approved").await
     }
 }
 

@@ -30,6 +30,7 @@ impl Clock for SystemClock {
     }
 
     fn seed(&self) -> u64 {
-        rand::random()
+        // Clients read numbers in JSON as floating point, which is exact up to 53 bits.
+        rand::random::<u64>() >> 11
     }
 }

@@ -61,14 +61,17 @@ impl Control {
         }
         let (project_id, actor, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
         let mut tx = self.store.begin().await?;
+        let mut is_news = false;
         if self.answered_before(&mut tx, caller).await?.is_none() {
             let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: reason.clone() };
-            project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
+            is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
             self.done(tx, caller, Action::Freeze, &format!("project:{project_id}"), "frozen").await?;
         }
-        // Once the freeze is stored every admission sees it; those under way before are waited for here.
+        // Once the freeze is stored every admission sees it; those under way before are waited for here. If this process
+        // dies before it is done, a scheduler does it.
         let mut tx = self.store.begin().await?;
-        hold::hold_project(&mut tx, project_id, actor, &reason, now).await?;
+        let news = is_news.then_some(hold::Freeze { actor, reason: &reason });
+        hold::hold_project(&mut tx, project_id, news, now).await?;
         self.store.commit(tx).await?;
         tracing::warn!(%project_id, actor, reason, "project frozen");
         Ok(())

@@ -81,7 +81,10 @@ impl Control {
         let wait = listings::waiting_for(task, &waves, self.clock.now());
         told.extend(wait.map(|wait| Sentence { at: None, text: format!("it waits: {wait}") }));
         for row in waves.iter().filter(|row| row.state.waiting > 0) {
-            let text = format!("{} desktops of wave {} are away", row.state.waiting, row.wave);
+            let text = format!(
+                "targets of wave {} that wait for their desktop, a window or a place: {}",
+                row.wave, row.state.waiting
+            );
             told.push(Sentence { at: None, text });
         }
         Ok(told)
@@ -124,6 +127,7 @@ impl Control {
             reason: record.reason,
         });
         let around = Surroundings {
+            now: self.clock.now(),
             accepted_at: task.created_at,
             task: task.status,
             halt_reason: task.halt_reason.clone(),
@@ -172,6 +176,9 @@ impl Control {
     ) -> Result<Vec<(u32, String)>, Error> {
         let mut connection = self.store.acquire().await?;
         self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        if !failure::exists(&mut connection, task_id, signature_id).await? {
+            return Err(Error::not_found("the task has no such group of failures"));
+        }
         Ok(failure::members(&mut connection, task_id, signature_id, after, limit).await?)
     }
 

@@ -223,8 +223,8 @@ fn short_form(pattern: &str) -> &str {
 /// The policies that are always there.
 pub const READY_POLICIES: [&str; 3] = ["reader", "operator", "admin"];
 
-/// A ready policy: `reader` reads all but the audit, `operator` also saves scripts, runs, retries and stops, `admin`
-/// may do everything.
+/// A ready policy: `reader` reads all but the audit, `operator` also saves scripts, runs, retries, stops,
+/// pauses and approves, and freezes the project; `admin` may do everything.
 pub fn ready_policy(name: &str) -> Option<Policy> {
     match name {
         "reader" => Some(Policy::allow(&[

@@ -74,11 +74,12 @@ pub struct Timed {
 
 /// Splits targets by when they may start. Without a window, now: `deadlines` are of those. Within one, what is handed out
 /// starts before it closes; what is away has all of its delivery time. A target whose window opens later waits for it, and
-/// has its delivery time from then on.
+/// has from then on all the delivery time that one admitted now has, whose deadlines are `fresh`.
 pub fn by_window(
     targets: Vec<Placed>,
     window: Option<&Window>,
     deadlines: Deadlines,
+    fresh: Deadlines,
     now: Timestamp,
 ) -> Vec<Timed> {
     let Some(window) = window else { return vec![Timed { deadlines, not_before: None, targets }] };
@@ -89,13 +90,18 @@ pub fn by_window(
                 (deadline::within(deadlines, closes_at), None)
             }
             WindowState::OpenUntil(_) => (deadlines, None),
-            WindowState::ClosedUntil(opens_at) => (deadlines.later(opens_at - now), Some(opens_at)),
+            WindowState::ClosedUntil(opens_at) => (fresh.later(opens_at - now), Some(opens_at)),
         };
         let key = (not_before, deadlines.deliver_by, deadlines.finish_by);
         let group = groups.entry(key).or_insert_with(|| Timed { deadlines, not_before, targets: Vec::new() });
         group.targets.push(target);
     }
     groups.into_values().collect()
+}
+
+/// Whether what was not handed out by its deadline only missed its window: that closed then, and cut the deadline short.
+pub fn missed_window(window: &Window, time_zone: &str, deadlines: &Deadlines) -> bool {
+    matches!(window.at(deadlines.deliver_by, time_zone), WindowState::ClosedUntil(_))
 }
 
 #[cfg(test)]
@@ -153,10 +159,11 @@ mod tests {
             target(2, "Europe/Paris", false),
             target(3, "Europe/Rome", true),
         ];
-        let plain = by_window(targets.clone(), None, deadlines, now);
+        let fresh = Deadlines { deliver_by: now + minutes(10), finish_by: now + minutes(20) };
+        let plain = by_window(targets.clone(), None, deadlines, fresh, now);
         assert_eq!(plain, [Timed { deadlines, not_before: None, targets: targets.clone() }]);
         let night = Window::new("22:00", "05:00", "desktop").unwrap();
-        let found: Vec<_> = by_window(targets, Some(&night), deadlines, now)
+        let found: Vec<_> = by_window(targets, Some(&night), deadlines, fresh, now)
             .into_iter()
             .map(|it| {
                 let ordinals: Vec<u32> = it.targets.iter().map(|target| target.ordinal).collect();
@@ -168,8 +175,11 @@ mod tests {
             [
                 (vec![0, 3], None, minutes(360)),
                 (vec![2], None, minutes(600)),
-                (vec![1], Some(minutes(300)), minutes(900)),
+                (vec![1], Some(minutes(300)), minutes(310)),
             ]
         );
+        let cut_short = deadline::within(deadlines, now + minutes(360));
+        assert!(missed_window(&night, "Europe/Berlin", &cut_short));
+        assert!(!missed_window(&night, "Europe/Berlin", &fresh), "a deadline within the window is its own");
     }
 }

@@ -41,6 +41,9 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
     let wave = wave.map_or_else(String::new, |wave| format!("wave {wave}"));
     let by = if actor.is_empty() { String::new() } else { format!(" by {actor}") };
     let text = match kind {
+        // What they say begins with the same word.
+        EventKind::Stopped if !detail.is_empty() => return format!("the task was {detail}"),
+        EventKind::Expired if !detail.is_empty() => return format!("the task {detail}"),
         EventKind::Accepted => format!("the task was accepted{by}"),
         EventKind::WaveOpened => format!("{wave} was opened"),
         EventKind::WaveClosed => format!("{wave} was closed"),
@@ -161,6 +164,8 @@ pub struct StoryRecord {
 /// What a story is told from, beside the target itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
+    /// When it is told.
+    pub now: Timestamp,
     /// When the task was accepted.
     pub accepted_at: Timestamp,
     /// Where the task is.
@@ -252,7 +257,7 @@ fn why_not_yet(story: &Story, around: &Surroundings) -> Sentence {
         _ => "its turn in the wave has not come".to_owned(),
     };
     Sentence::so(match &around.waiting_for {
-        Some(wait) => format!("it waits: {turn}, {wait}"),
+        Some(wait) => format!("it waits: {turn}; {wait}"),
         None => format!("it waits: {turn}"),
     })
 }
@@ -262,6 +267,7 @@ fn why_it_waits(waits: &Waits, story: &Story, around: &Surroundings) -> String {
         return format!("it waits: {}", held(around));
     }
     if let Some(not_before) = waits.not_before
+        && not_before > around.now
         && story.online_at.is_some()
     {
         return format!("it waits for its window, which opens at {}", moment(not_before));
@@ -302,6 +308,7 @@ mod tests {
 
     fn around(task: TaskStatus, wave: WaveStatus) -> Surroundings {
         Surroundings {
+            now: at(50),
             accepted_at: at(0),
             task,
             halt_reason: None,
@@ -335,7 +342,7 @@ mod tests {
                     waiting_for: Some("wave 2: it waits for a person's approval".into()),
                     ..pending
                 },
-                "it waits: wave 2 is not open, wave 2: it waits for a person's approval",
+                "it waits: wave 2 is not open; wave 2: it waits for a person's approval",
             ),
             (story(), running.clone(), "it waits: its turn in the wave has not come"),
             (
@@ -420,7 +427,8 @@ mod tests {
     fn every_event_is_a_sentence() {
         for kind in EventKind::ALL {
             let text = event(kind, Some(2), "alice", "why");
-            assert!(text.ends_with(": why"), "{kind}: {text}");
+            let begins_alike = matches!(kind, EventKind::Stopped | EventKind::Expired);
+            assert!(text.ends_with(if begins_alike { " why" } else { ": why" }), "{kind}: {text}");
             assert!(!event(kind, None, "", "").contains(" by "), "{kind}");
         }
         assert_eq!(event(EventKind::Halted, Some(1), "", "x"), "the gate halted the rollout in wave 1: x");

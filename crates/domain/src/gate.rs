@@ -94,11 +94,13 @@ pub fn decide(input: &GateInput) -> Verdict {
         && missing == input.waiting
         && u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size)
     {
-        return Verdict::Proceed(format!("{judged}; {missing} are away, and the others are a quorum"));
+        return Verdict::Proceed(format!("{judged}; waiting: {missing}, and the others are a quorum"));
     }
     Verdict::Hold(match input.waiting {
         0 => format!("{finished} of {size} targets ended, {failed} of them failed"),
-        away => format!("{finished} of {size} targets ended, {failed} of them failed; {away} are away"),
+        waiting => {
+            format!("{finished} of {size} targets ended, {failed} of them failed; waiting: {waiting}")
+        }
     })
 }
 

@@ -322,14 +322,15 @@ pub struct Exposure {
 
 /// The worst case of each wave, before the start: nothing that a policy ignores is a failure here.
 ///
-/// Without strict mode all targets of a wave may run when the first of them fails; in strict mode no more are at risk
-/// than the thresholds say.
+/// In strict mode no more can fail than the thresholds say. Without it, all that is in flight may fail with the failure that
+/// reaches a threshold, and all that waits for its desktop, which `max_concurrency` does not bound. Of a wave that was closed
+/// on a quorum those may fail later that were missing then.
 pub fn worst_case(
     waves: &[PlannedWave],
     policy: &RolloutPolicy,
     max_concurrency: Option<u32>,
 ) -> Vec<Exposure> {
-    let (mut started, mut failed) = (0, 0);
+    let (mut started, mut closed, mut late) = (0, 0, 0);
     let task = policy.fail_threshold.and_then(Threshold::count);
     waves
         .iter()
@@ -339,15 +340,40 @@ pub fn worst_case(
                 threshold.map_or(u32::MAX, |count| count.saturating_sub(before))
             };
             let own = wave.fail_threshold.and_then(Threshold::count);
-            let reached = limit(own, 0).min(limit(task, failed));
-            // The failure that reaches the threshold is not alone: as many as may be in flight with it can fail too.
-            let with_it = max_concurrency.unwrap_or(u32::MAX).saturating_sub(1);
-            let most = if policy.strict { reached } else { reached.saturating_add(with_it) };
-            let exposure = Exposure { started, failed: failed + most.min(wave.size) };
-            failed += limit(own, 1).min(limit(task, failed + 1)).min(wave.size);
-            exposure
+            let reached = limit(own, 0).min(limit(task, closed));
+            let most = if policy.strict {
+                reached
+            } else {
+                reached.saturating_add(with_it(policy, max_concurrency))
+            };
+            let failed = closed + late + most.min(wave.size);
+            let failed = if policy.strict { failed.min(limit(task, 0)) } else { failed };
+            let below = limit(own, 1).min(limit(task, closed + 1)).min(wave.size);
+            closed += below;
+            late += missing_at_quorum(wave.size, policy).min(if policy.strict {
+                limit(own, below)
+            } else {
+                u32::MAX
+            });
+            Exposure { started, failed: failed.min(started) }
         })
         .collect()
+}
+
+/// How many may fail with the failure that reaches a threshold, without strict mode.
+fn with_it(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u32 {
+    if policy.counts_undelivered() {
+        return u32::MAX;
+    }
+    max_concurrency.map_or(u32::MAX, |most| most.saturating_sub(1))
+}
+
+/// How many targets of a wave may be missing when it is closed on a quorum.
+fn missing_at_quorum(size: u32, policy: &RolloutPolicy) -> u32 {
+    policy.quorum.map_or(0, |hundredths| {
+        let enough = (u64::from(size) * u64::from(hundredths)).div_ceil(10_000);
+        size - u32::try_from(enough).unwrap_or(size).min(size)
+    })
 }
 
 /// How many to draw from each stratum: the sum is `wanted`, none more than it has.

@@ -102,9 +102,14 @@ impl RolloutPolicy {
     /// outcome.
     pub fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
         if outcome == Outcome::Failed
-            && let Some(weight) = exit_code.and_then(|code| self.exit_codes.get(&code))
+            && let Some(code) = exit_code
         {
-            return *weight;
+            if self.success_exit_codes.contains(&code) {
+                return Weight::Ignore;
+            }
+            if let Some(weight) = self.exit_codes.get(&code) {
+                return *weight;
+            }
         }
         let default = if outcome.counts_as_failure() { Weight::Count } else { Weight::Ignore };
         self.outcomes.get(&outcome).copied().unwrap_or(default)
@@ -141,6 +146,9 @@ mod tests {
             exit_codes: [(42, Weight::Halt), (75, Weight::Count)].into(),
             ..RolloutPolicy::default()
         };
+        let lenient = RolloutPolicy { success_exit_codes: vec![3], ..RolloutPolicy::default() };
+        assert_eq!(lenient.weigh(Outcome::Failed, Some(3)), Weight::Ignore, "a success is no failure");
+        assert_eq!(lenient.weigh(Outcome::Failed, Some(4)), Weight::Count);
         assert_eq!(policy.weigh(Outcome::Failed, Some(42)), Weight::Halt);
         assert_eq!(policy.weigh(Outcome::Failed, Some(75)), Weight::Count);
         assert_eq!(policy.weigh(Outcome::Failed, Some(1)), Weight::Ignore);

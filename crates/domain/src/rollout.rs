@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta};
 
 use crate::{
     Error, Timestamp, limits,
@@ -339,7 +339,12 @@ fn check_expiry(text: &str) -> Result<Timestamp, Error> {
 pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match expires_at {
         Some(expires_at) if expires_at <= now => {
-            Err(Error::invalid(format!("rollout.expires_at {expires_at} is not in the future: it is {now}")))
+            let moment = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            Err(Error::invalid(format!(
+                "rollout.expires_at {} is not in the future: it is {}",
+                moment(expires_at),
+                moment(now)
+            )))
         }
         Some(_) | None => Ok(()),
     }

@@ -17,11 +17,11 @@ pub enum WaveStatus {
     Pending,
     /// Its targets are admitted.
     Open,
-    /// All its targets ended and the gate let the rollout go on.
+    /// All its targets ended, or a quorum of them, and the gate let the rollout go on.
     Closed,
     /// The gate halted the rollout here.
     Halted,
-    /// A person stopped the task here.
+    /// A person stopped the task here, or it expired.
     Stopped,
 }
 

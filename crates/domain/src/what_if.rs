@@ -112,6 +112,16 @@ pub fn replay(
     answer
 }
 
+/// A result as the policy has it: an exit code other than 0 that was a success need not be one.
+fn under(policy: &RolloutPolicy, result: &Finished) -> Outcome {
+    let is_success = |code: i32| code == 0 || policy.success_exit_codes.contains(&code);
+    match (result.outcome, result.exit_code) {
+        (Outcome::Success, Some(code)) if !is_success(code) => Outcome::Failed,
+        (Outcome::Failed, Some(code)) if is_success(code) => Outcome::Success,
+        (outcome, _) => outcome,
+    }
+}
+
 /// Reads one wave's results until the gate halts it; says how the whole ends, if it ends here.
 fn read(
     state: &mut WaveState,
@@ -120,8 +130,9 @@ fn read(
     halted_at: &mut Option<Timestamp>,
 ) -> (String, Option<Ending>) {
     for result in results {
-        state.tally.add(result.outcome);
-        match policy.weigh(result.outcome, result.exit_code) {
+        let outcome = under(policy, result);
+        state.tally.add(outcome);
+        match policy.weigh(outcome, result.exit_code) {
             Weight::Ignore => {}
             Weight::Count => state.failed += 1,
             Weight::Halt => {
@@ -193,6 +204,18 @@ mod tests {
         assert_eq!((ignored.ending, ignored.failed), (Ending::Completed, 0));
         let halting = RolloutPolicy { exit_codes: [(3, Weight::Halt)].into(), ..RolloutPolicy::default() };
         assert_eq!(replay(&waves(&[(6, None)]), &halting, None, &recorded).ending, Ending::Halted);
+    }
+
+    #[test]
+    fn an_exit_code_is_a_success_where_the_policy_read_says_so() {
+        let mut recorded = results(&[Success, Failed]);
+        recorded[0].exit_code = Some(3010);
+        let one_wave = waves(&[(2, Some(1))]);
+        let plain = replay(&one_wave, &RolloutPolicy::default(), None, &recorded);
+        assert_eq!((plain.ending, plain.failed, plain.waves[0].finished), (Ending::Halted, 1, 1));
+        let lenient = RolloutPolicy { success_exit_codes: vec![3, 3010], ..RolloutPolicy::default() };
+        let read = replay(&one_wave, &lenient, None, &recorded);
+        assert_eq!((read.ending, read.failed), (Ending::Completed, 0));
     }
 
     #[test]

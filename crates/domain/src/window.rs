@@ -37,7 +37,8 @@ impl Window {
     /// From what a client gives: `HH:MM` twice, and `desktop` or the name of a time zone like Europe/Berlin.
     pub fn new(from: &str, to: &str, time_zone: &str) -> Result<Self, Error> {
         let time = |field: &str, text: &str| {
-            NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
+            let parsed = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+            parsed.ok_or_else(|| {
                 Error::invalid(format!("rollout.window.{field} {:?} is no time like 22:00", shorten(text)))
             })
         };
@@ -161,6 +162,7 @@ mod tests {
         for (from, to, zone, word) in [
             ("25:00", "05:00", "UTC", "from"),
             ("22:00", "x", "UTC", "to"),
+            ("9:00", "17:00", "UTC", "from"),
             ("22:00", "22:00", "UTC", "the same"),
             ("22:00", "05:00", "Mars", "Europe/Berlin"),
         ] {

@@ -55,8 +55,8 @@ pub(crate) struct Project {
 pub(crate) enum Principals {
     /// Make a principal, or give one that is there other policies
     #[command(
-        after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry and \
-                            stop), admin (everything). `graywave policies put` makes others."
+        after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry, \
+                            stop, pause, approve and freeze), admin (everything). `graywave policies put` makes others."
     )]
     Put {
         /// Name of the person or service

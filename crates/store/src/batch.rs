@@ -8,6 +8,7 @@ use domain::{
     deadline::Deadlines,
     ids::{BatchId, DesktopId, TaskId, WorkerId},
 };
+pub(crate) use lost::take_held;
 pub use lost::{Lost, Reclaimed, expire_leases_of, orphaned, overdue, reclaim, take_overdue};
 use uuid::Uuid;
 

@@ -147,7 +147,8 @@ pub async fn find(
         .collect()
 }
 
-/// Desktops that a worker now holds: made known when they are new, described anew when they are not.
+/// Desktops that a worker now holds: made known when they are new, described anew when they are not. One that comes from
+/// another worker was there all the time.
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -170,7 +171,8 @@ pub async fn connected(
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
              os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
-             tags = excluded.tags, time_zone = excluded.time_zone, worker_id = excluded.worker_id, presence_at = excluded.presence_at",
+             tags = excluded.tags, time_zone = excluded.time_zone, worker_id = excluded.worker_id,
+             presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END",
         &column(|desktop| desktop.project_id.as_str()),
         &column(|desktop| desktop.desktop_id.as_str()),
         &column(|desktop| &desktop.computer_name),

@@ -114,6 +114,17 @@ pub async fn list(
     Ok(groups)
 }
 
+/// Whether a task has this group.
+pub async fn exists(connection: &mut Connection, task_id: TaskId, signature_id: i64) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM failure_group WHERE task_id = $1 AND signature_id = $2) AS "exists!""#,
+        task_id.0,
+        signature_id,
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Failed records of a task, over all groups.
 pub async fn total(connection: &mut Connection, task_id: TaskId) -> Result<u32, Error> {
     let total = sqlx::query_scalar!(

@@ -10,11 +10,12 @@ use domain::{
 
 use crate::{
     Connection, Error,
+    batch::{self, Reclaimed},
     event::{self, NewEvent},
     notify::{self, Wake},
-    project_limit,
+    project_limit, straggler,
     task::{self, TaskFacts},
-    wave,
+    wave::{self, Live},
 };
 
 /// What became of a pause or a resumption.
@@ -56,7 +57,7 @@ pub async fn resume(
     actor: &str,
     now: Timestamp,
 ) -> Result<Held, Error> {
-    wave::lock(connection, task_id, &[]).await?;
+    let mut live = wave::lock(connection, task_id, &[]).await?;
     let Some(facts) = task::facts(connection, task_id).await? else { return Ok(Held::Done) };
     if facts.status.admits_no_more() {
         return Ok(Held::TooLate(facts.status));
@@ -69,44 +70,83 @@ pub async fn resume(
         .await?;
     event::insert(connection, task_id, NewEvent::by(EventKind::Resumed, actor, ""), now).await?;
     if !facts.is_frozen {
-        release(connection, task_id, &facts, now).await?;
+        release(connection, task_id, &facts, &mut live, now).await?;
     }
     Ok(Held::Done)
 }
 
+/// Who froze a project, and why, where it is news.
+#[derive(Debug, Clone, Copy)]
+pub struct Freeze<'a> {
+    /// The principal.
+    pub actor: &'a str,
+    /// In that principal's words.
+    pub reason: &'a str,
+}
+
 /// Holds all tasks of a project that was frozen before: the freeze must be committed, so that no admission that has not
-/// seen it is still to come.
+/// seen it is still to come. Does nothing if it was unfrozen meanwhile; whoever unfreezes it now waits for this.
 pub async fn hold_project(
     connection: &mut Connection,
     project_id: &ProjectId,
-    actor: &str,
-    reason: &str,
+    news: Option<Freeze<'_>>,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if !project_limit::lock_freeze(connection, project_id).await? {
+        return Ok(());
+    }
     for task_id in open_tasks(connection, project_id).await? {
         wave::lock(connection, task_id, &[]).await?;
         hold(connection, task_id).await?;
-        event::insert(connection, task_id, NewEvent::by(EventKind::Frozen, actor, reason), now).await?;
+        if let Some(Freeze { actor, reason }) = news {
+            event::insert(connection, task_id, NewEvent::by(EventKind::Frozen, actor, reason), now).await?;
+        }
     }
     Ok(())
 }
 
-/// Unfreezes a project and lets its tasks go on, those that are not paused.
+/// Unfreezes a project and lets its tasks go on, those that are not paused; false when it was not frozen.
 pub async fn release_project(
     connection: &mut Connection,
     project_id: &ProjectId,
     actor: &str,
     now: Timestamp,
-) -> Result<(), Error> {
-    let tasks = open_tasks(connection, project_id).await?;
-    project_limit::set_unfrozen(connection, project_id).await?;
-    for task_id in tasks {
-        wave::lock(connection, task_id, &[]).await?;
+) -> Result<bool, Error> {
+    if !project_limit::set_unfrozen(connection, project_id).await? {
+        return Ok(false);
+    }
+    for task_id in open_tasks(connection, project_id).await? {
+        let mut live = wave::lock(connection, task_id, &[]).await?;
         let Some(facts) = task::facts(connection, task_id).await? else { continue };
         event::insert(connection, task_id, NewEvent::by(EventKind::Unfrozen, actor, ""), now).await?;
         if !facts.is_paused {
-            release(connection, task_id, &facts, now).await?;
+            release(connection, task_id, &facts, &mut live, now).await?;
         }
+    }
+    Ok(true)
+}
+
+/// Tasks of frozen projects with something that is not held: whoever froze the project died before it was all done.
+pub async fn unheld(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT k.task_id FROM project_freeze f JOIN task k USING (project_id)
+         WHERE k.status IN ('WAITING', 'RUNNING')
+           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.status = 'READY' AND NOT b.held)
+                OR EXISTS (SELECT FROM straggler s WHERE s.task_id = k.task_id AND NOT s.held))
+         LIMIT $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Holds what is left unheld of a task whose project is frozen.
+pub async fn hold_frozen(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    wave::lock(connection, task_id, &[]).await?;
+    let facts = task::facts(connection, task_id).await?;
+    if facts.is_some_and(|facts| facts.is_frozen && !facts.status.admits_no_more()) {
+        hold(connection, task_id).await?;
     }
     Ok(())
 }
@@ -138,20 +178,24 @@ async fn hold(connection: &mut Connection, task_id: TaskId) -> Result<(), Error>
     Ok(())
 }
 
-/// Lets what was held be handed out again. What certainly never was has all of its delivery time again; the deadlines of
-/// what may have been are those of its start.
+/// Lets what was held be handed out again, with all of its delivery time. What is in a batch and has a window waits again:
+/// the window may be closed by now.
 async fn release(
     connection: &mut Connection,
     task_id: TaskId,
     facts: &TaskFacts,
+    live: &mut Live,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if facts.policy.window.is_some() {
+        for Reclaimed { terms, members } in batch::take_held(connection, task_id).await? {
+            straggler::insert(connection, facts, live, &terms, None, &members).await?;
+        }
+    }
     let deliver_by = now + facts.timeouts.delivery;
     sqlx::query!(
-        "UPDATE batch b SET held = false,
-             deliver_by = CASE WHEN b.maybe_handed THEN b.deliver_by ELSE greatest(b.deliver_by, $2) END,
-             finish_by = b.finish_by
-                 + CASE WHEN b.maybe_handed THEN interval '0' ELSE greatest($2 - b.deliver_by, interval '0') END
+        "UPDATE batch b SET held = false, deliver_by = greatest(b.deliver_by, $2),
+                finish_by = b.finish_by + greatest($2 - b.deliver_by, interval '0')
          FROM (SELECT batch_id FROM batch WHERE task_id = $1 AND held ORDER BY batch_id FOR UPDATE) AS held
          WHERE b.task_id = $1 AND b.batch_id = held.batch_id",
         task_id.0,
@@ -160,10 +204,8 @@ async fn release(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE straggler SET held = false,
-             deliver_by = CASE WHEN maybe_handed THEN deliver_by ELSE greatest(deliver_by, $2) END,
-             finish_by = finish_by
-                 + CASE WHEN maybe_handed THEN interval '0' ELSE greatest($2 - deliver_by, interval '0') END
+        "UPDATE straggler SET held = false, deliver_by = greatest(deliver_by, $2),
+                finish_by = finish_by + greatest($2 - deliver_by, interval '0')
          WHERE task_id = $1 AND held",
         task_id.0,
         deliver_by,

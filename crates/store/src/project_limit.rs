@@ -120,13 +120,13 @@ pub async fn freeze(connection: &mut Connection, project_id: &ProjectId) -> Resu
     .await?)
 }
 
-/// Freezes a project. One that is frozen already stays as it is.
+/// Freezes a project; false when it is frozen already and stays as it is.
 pub async fn set_frozen(
     connection: &mut Connection,
     project_id: &ProjectId,
     freeze: &FreezeRow,
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
         "INSERT INTO project_freeze (project_id, frozen_at, frozen_by, reason) VALUES ($1, $2, $3, $4)
          ON CONFLICT DO NOTHING",
         project_id.as_str(),
@@ -136,13 +136,24 @@ pub async fn set_frozen(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
-/// Unfreezes a project.
-pub async fn set_unfrozen(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
-    sqlx::query!("DELETE FROM project_freeze WHERE project_id = $1", project_id.as_str())
+/// Locks a project's freeze, so that it stays as long as the caller's transaction; false when there is none.
+pub(crate) async fn lock_freeze(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT project_id FROM project_freeze WHERE project_id = $1 FOR UPDATE",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Unfreezes a project; false when it was not frozen.
+pub(crate) async fn set_unfrozen(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let done = sqlx::query!("DELETE FROM project_freeze WHERE project_id = $1", project_id.as_str())
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }

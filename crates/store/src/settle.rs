@@ -191,6 +191,20 @@ pub async fn settle(
     }
 }
 
+/// As [`settle`], when targets came to wait for their desktops: a quorum looks at those as well as at results.
+pub async fn settle_waiting(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if facts.policy.quorum.is_none() || facts.status.admits_no_more() {
+        return Ok(());
+    }
+    settle(connection, task_id, facts, live, now).await
+}
+
 /// Looks after waves that were closed on a quorum: those whose last target is in are done, and one whose late failures
 /// reach its threshold halts the rollout after all.
 async fn settle_closed(

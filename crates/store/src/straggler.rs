@@ -1,11 +1,13 @@
-//! Stragglers: targets of an open wave whose desktop was not reachable when their place came.
+//! Stragglers: targets whose desktop was not reachable, or whose window was closed, when their place came; of the current
+//! wave, or of one that was closed on a quorum.
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use domain::{
     Timestamp,
     cut::{Member, Placed},
-    deadline::Deadlines,
+    deadline::{Deadlines, HAND_OUT},
     ids::TaskId,
 };
 use uuid::Uuid;
@@ -17,6 +19,9 @@ use crate::{
     values::{count, int2, int4, text_id},
     wave::Live,
 };
+
+/// A desktop that went this long ago may be about to connect to another worker.
+const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
 
 /// Stores stragglers, under the waves' locks. One that is there already stays as it is. They are held if their task is, and
 /// wait for their window if that opens later.
@@ -213,8 +218,8 @@ pub async fn take_reachable(
     Ok(taken)
 }
 
-/// Tasks with stragglers past their deadline, but for those that are held, and those whose desktop is there and that only
-/// wait for a place; each with those ordinals; at most `limit` stragglers.
+/// Tasks with stragglers past their deadline, but for those that are held; each with those ordinals; at most `limit`
+/// stragglers.
 pub async fn overdue(
     connection: &mut Connection,
     now: Timestamp,
@@ -222,13 +227,8 @@ pub async fn overdue(
 ) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
-               SELECT s.task_id, s.ordinal FROM straggler s
-               WHERE s.deliver_by <= $1 AND CASE WHEN s.maybe_handed THEN s.finish_by <= $1 ELSE NOT s.held END
-                 AND NOT EXISTS (
-                     SELECT FROM desktop d JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
-                     WHERE NOT s.maybe_handed AND (s.not_before IS NULL OR s.not_before <= $1)
-                       AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
-                       AND d.presence_at < s.deliver_by)
+               SELECT task_id, ordinal FROM straggler
+               WHERE deliver_by <= $1 AND NOT held AND (NOT maybe_handed OR finish_by <= $1)
                LIMIT $2) AS found
            GROUP BY task_id"#,
         now,
@@ -237,6 +237,33 @@ pub async fn overdue(
     .fetch_all(connection)
     .await?;
     by_task(rows.into_iter().map(|row| (row.task_id, row.ordinals)))
+}
+
+/// Puts the deadline of those of the given stragglers off that only wait for a place, under the waves' locks: their desktop
+/// was there before it, and is there, or was a moment ago.
+pub async fn put_off(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinals: &[u32],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
+    sqlx::query!(
+        "UPDATE straggler s SET deliver_by = $4, finish_by = s.finish_by + ($4 - s.deliver_by)
+         FROM desktop d
+         WHERE s.task_id = $1 AND s.ordinal = ANY($2) AND NOT s.maybe_handed AND NOT s.held AND s.deliver_by <= $3
+           AND (s.not_before IS NULL OR s.not_before <= $3)
+           AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
+           AND CASE WHEN d.worker_id IS NULL THEN d.presence_at > $5 ELSE d.presence_at < s.deliver_by END",
+        task_id.0,
+        &ordinals,
+        now,
+        now + HAND_OUT,
+        now - RECONNECTS,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Takes those of the given stragglers out that are past their deadline, under the waves' locks.
@@ -251,8 +278,7 @@ pub async fn take_overdue(
     let rows = sqlx::query_as!(
         Raw,
         "DELETE FROM straggler
-         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3
-           AND CASE WHEN maybe_handed THEN finish_by <= $3 ELSE NOT held END
+         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND NOT held AND (NOT maybe_handed OR finish_by <= $3)
          RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by, NULL::text AS worker_id,
                    NULL::text AS time_zone",
         task_id.0,

@@ -10,7 +10,7 @@ use domain::{
     deadline::Timeouts,
     event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
-    opening::{self, Hold},
+    opening::{self, Hold, Turn},
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
     script::ScriptType,
@@ -156,7 +156,13 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
     }
     let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
     let accepted = NewEvent::by(EventKind::Accepted, task.created_by, &detail);
-    event::insert(connection, task.task_id, accepted, task.now).await
+    event::insert(connection, task.task_id, accepted, task.now).await?;
+    if task.policy.opening_of(1).needs_approval {
+        let wait = Turn::WaitsForApproval.to_string();
+        event::insert(connection, task.task_id, NewEvent::of_wave(EventKind::WaveWaits, 1, &wait), task.now)
+            .await?;
+    }
+    Ok(())
 }
 
 /// SHA-256 over what a task runs on each target, in order.

@@ -68,9 +68,9 @@ pub struct Live {
 }
 
 impl Live {
-    /// The current wave; none when the task has ended.
+    /// The current wave: the first that is not closed; none when the task has ended.
     pub fn current(&mut self) -> Option<&mut WaveRow> {
-        self.waves.last_mut().filter(|row| row.state.status != WaveStatus::Closed)
+        self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
     }
 
     /// One of the waves.
@@ -233,13 +233,14 @@ pub async fn insert(
     Ok(())
 }
 
-/// Locks what of a task can still change, and the waves of these ordinals, in ascending order, waiting for whoever holds
-/// them.
+/// Locks what of a task can still change, and those waves of these ordinals that have begun, in ascending order, waiting for
+/// whoever holds them. Of a wave that has not begun nothing can be true, whoever names its ordinals.
 pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]) -> Result<Live, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let raw: Vec<Raw> = sqlx::query_as(select_waves!(
-        "w.task_id = $1 AND (w.is_trailing OR w.status IN ('OPEN', 'HALTED', 'STOPPED') OR EXISTS (
-             SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size))
+        "w.task_id = $1 AND w.status <> 'PENDING'
+             AND (w.is_trailing OR w.status IN ('OPEN', 'HALTED', 'STOPPED') OR EXISTS (
+                 SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size))
          ORDER BY w.wave FOR UPDATE OF w"
     ))
     .bind(task_id.0)
@@ -255,8 +256,11 @@ pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]
             None => break,
         }
     }
-    let settled = settled(connection, task_id, &waves).await?;
-    let mut live = Live { waves, settled };
+    let around = around(connection, task_id, &waves).await?;
+    for row in &mut waves {
+        row.state.terms.max_concurrency = around.max_concurrency;
+    }
+    let mut live = Live { waves, settled: around.settled };
     live.relate();
     Ok(live)
 }
@@ -277,24 +281,35 @@ pub(crate) async fn lock_next(
     raw.map(WaveRow::try_from).transpose()
 }
 
-/// What the waves that are not locked have come to, where a rule asks for it. They are over, and asked for only now: while
-/// the locks were waited for, one of them may just have been closed.
-async fn settled(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Results, Error> {
-    let Some(last) = locked.last() else { return Ok(Results::default()) };
-    if last.wave == 1 || last.state.terms.task_threshold.is_none() {
-        return Ok(Results::default());
-    }
+/// What is around locked waves.
+struct Around {
+    /// Of waves that are not locked, which are over.
+    settled: Results,
+    max_concurrency: Option<u32>,
+}
+
+/// What the waves that are not locked have come to, where a rule asks for it, and what a person may have changed. Asked for
+/// only now: while the locks were waited for, a wave may just have been closed, or the task's concurrency lowered.
+async fn around(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Around, Error> {
+    let last = locked.last().filter(|row| row.state.terms.task_threshold.is_some());
     let numbers: Vec<i16> = locked.iter().map(|row| int2(row.wave)).collect();
-    let sums = sqlx::query!(
-        r#"SELECT coalesce(sum(size), 0)::int4 AS "finished!", coalesce(sum(failed), 0)::int4 AS "failed!"
-           FROM wave WHERE task_id = $1 AND wave < $2 AND wave <> ALL($3)"#,
+    let found = sqlx::query!(
+        r#"SELECT k.max_concurrency, coalesce(w.finished, 0) AS "finished!", coalesce(w.failed, 0) AS "failed!"
+           FROM task k LEFT JOIN LATERAL (
+               SELECT sum(size)::int4 AS finished, sum(failed)::int4 AS failed
+               FROM wave WHERE task_id = k.task_id AND wave < $2 AND wave <> ALL($3)) AS w ON $2 > 1
+           WHERE k.task_id = $1"#,
         task_id.0,
-        int2(last.wave),
+        last.map_or(0, |row| int2(row.wave)),
         &numbers,
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(Results { finished: count("wave", sums.finished)?, failed: count("wave", sums.failed)? })
+    let Some(found) = found else { return Ok(Around { settled: Results::default(), max_concurrency: None }) };
+    Ok(Around {
+        settled: Results { finished: count("wave", found.finished)?, failed: count("wave", found.failed)? },
+        max_concurrency: found.max_concurrency.map(|most| count("task", most)).transpose()?,
+    })
 }
 
 /// All waves of several tasks, by task and number, without a lock.

@@ -9,14 +9,20 @@ use std::{
 use axum::{
     Extension,
     extract::{Path, State},
-    http::HeaderMap,
-    response::sse::{Event, KeepAlive, Sse},
+    http::{HeaderMap, StatusCode},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
 use control::{Caller, Control, EventRow, TaskProgress};
 use domain::{Error, ErrorKind, event::EventKind, ids::TaskId};
-use futures::{Stream, stream};
+use futures::stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use utoipa::ToSchema;
 
 use super::{task::NativeWave, tasks::TaskPath, time};
@@ -28,6 +34,8 @@ const MAX_STREAMS: usize = 1_000;
 const LOOKS_EVERY: Duration = Duration::from_millis(500);
 /// Events that one look takes.
 const EVENTS_PER_LOOK: i64 = 500;
+/// After which a stream ends: whoever comes back is asked anew who it is.
+const LASTS: Duration = Duration::from_mins(10);
 /// After which an idle stream says that it is still there.
 const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
 
@@ -83,22 +91,25 @@ pub(crate) struct Progress {
     waves: Vec<NativeWave>,
 }
 
-/// Watch a task: each event once, in order, and `PROGRESS` whenever its numbers change. Ends behind ENDED. With the header
-/// `Last-Event-ID` it goes on behind that event.
+/// Watch a task: each event once, in order, and `PROGRESS` whenever its numbers change. Ends behind ENDED, and after ten
+/// minutes: come back with the header `Last-Event-ID`, and it goes on behind that event.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/events", operation_id = "WatchTask", tag = "native",
     params(
         Project, TaskPath,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that arrived."),
     ),
-    responses((status = 200, description = "Server-sent events.", body = ServerSentEvent, content_type = "text/event-stream")),
+    responses(
+        (status = 200, description = "Server-sent events.", body = ServerSentEvent, content_type = "text/event-stream"),
+        (status = 204, description = "The task has ended, and `Last-Event-ID` is its last event: do not come back."),
+    ),
 )]
 pub(crate) async fn watch(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TaskPath>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<Response, ApiError> {
     let task_id = path.id()?;
     let after = match headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default()) {
         None | Some("") => 0,
@@ -107,15 +118,29 @@ pub(crate) async fn watch(
             .map_err(|_| Error::invalid("Last-Event-ID is none of ours: send the id of an event, or none"))?,
     };
     // The caller is told at once if there is no such task.
-    control.list_events(&caller, task_id, after, 1).await?;
+    let has_more = !control.list_events(&caller, task_id, after, 1).await?.is_empty();
+    if !has_more && after > 0 && control.show_task(&caller, task_id).await?.task.status.is_ended() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let permit = Arc::clone(&STREAMS).try_acquire_owned().map_err(|_| {
         Error::new(ErrorKind::Unavailable, "too many streams of events are open; try again later")
     })?;
-    let watch =
-        Watch { control, caller, task_id, after, shown: String::new(), is_first: true, _permit: permit };
+    let watch = Watch {
+        control,
+        caller,
+        task_id,
+        after,
+        shown: String::new(),
+        is_first: true,
+        until: Instant::now() + LASTS,
+        _permit: permit,
+    };
     let events = stream::unfold(Some(watch), next_events);
-    let events = futures::StreamExt::flat_map(events, |events| stream::iter(events.into_iter().map(Ok)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(SAYS_IT_LIVES_EVERY)))
+    let events = futures::StreamExt::flat_map(events, |events| {
+        stream::iter(events.into_iter().map(Ok::<_, Infallible>))
+    });
+    let keep_alive = KeepAlive::new().interval(SAYS_IT_LIVES_EVERY);
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 
 /// A stream's place.
@@ -127,6 +152,7 @@ struct Watch {
     /// The progress that was sent last.
     shown: String,
     is_first: bool,
+    until: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -134,7 +160,7 @@ struct Watch {
 /// comes back with the last id.
 async fn next_events(watch: Option<Watch>) -> Option<(Vec<Event>, Option<Watch>)> {
     let mut watch = watch?;
-    loop {
+    while Instant::now() < watch.until {
         if !std::mem::take(&mut watch.is_first) {
             tokio::time::sleep(LOOKS_EVERY).await;
         }
@@ -149,6 +175,7 @@ async fn next_events(watch: Option<Watch>) -> Option<(Vec<Event>, Option<Watch>)
             }
         }
     }
+    None
 }
 
 impl Watch {

@@ -1,7 +1,9 @@
 //! A task as the native family shows it: with its waves, what was counted in each, and what the gate said.
 
+use std::collections::BTreeMap;
+
 use control::{PinnedScript, RetryOf, Selection, TaskProgress, WaveRow};
-use domain::{outcome::Outcome, tally::Tally};
+use domain::{outcome::Outcome, policy::RolloutPolicy, tally::Tally};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,6 +59,10 @@ pub(crate) struct NativeTask {
     distinct_approver: bool,
     /// drain or kill.
     on_halt: &'static str,
+    /// Outcomes that weigh otherwise than they do by default: count or ignore.
+    outcomes: BTreeMap<&'static str, &'static str>,
+    /// Exit codes that weigh otherwise than FAILED does: success, count, ignore or halt.
+    exit_codes: BTreeMap<String, &'static str>,
     records: RecordNumbers,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
@@ -213,6 +219,12 @@ impl From<WaveRow> for NativeWave {
     }
 }
 
+fn exit_codes(policy: &RolloutPolicy) -> BTreeMap<String, &'static str> {
+    let successes = policy.success_exit_codes.iter().map(|code| (code.to_string(), "success"));
+    let others = policy.exit_codes.iter().map(|(code, weight)| (code.to_string(), weight.as_str()));
+    successes.chain(others).collect()
+}
+
 impl From<TaskProgress> for NativeTask {
     fn from(progress: TaskProgress) -> Self {
         let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
@@ -252,6 +264,13 @@ impl From<TaskProgress> for NativeTask {
             window: task.policy.window.map(|window| window.to_string()),
             distinct_approver: task.policy.approval.distinct_approver,
             on_halt: task.policy.on_halt.as_str(),
+            outcomes: task
+                .policy
+                .outcomes
+                .iter()
+                .map(|(outcome, weight)| (outcome.as_str(), weight.as_str()))
+                .collect(),
+            exit_codes: exit_codes(&task.policy),
             records: RecordNumbers {
                 success: counts.success_num,
                 failed: counts.failed_num,

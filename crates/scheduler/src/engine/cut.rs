@@ -12,7 +12,7 @@ use store::{
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
     project_limit,
-    settle::{open_current, store_outcomes},
+    settle::{open_current, settle_waiting, store_outcomes},
     stop, straggler, target, task,
     task::TaskFacts,
     wave::{self, Live},
@@ -35,9 +35,11 @@ impl Engine {
             // Who waited for a place comes before who has not had a turn yet.
             waiting::hand_out(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
         }
-        let more = admit(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
+        admit(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
+        settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
         self.store.commit(tx).await?;
-        Ok(more)
+        live.relate();
+        Ok(live.current().is_some_and(|row| room.of(row.state.admission()) > 0))
     }
 
     /// One cut of every task that may have something to cut; true when another one may follow at once. A task that
@@ -84,7 +86,7 @@ impl Room {
     }
 }
 
-/// Admits the next targets of the open wave; true when another cut may follow at once.
+/// Admits the next targets of the open wave.
 async fn admit(
     connection: &mut Connection,
     task_id: TaskId,
@@ -92,14 +94,14 @@ async fn admit(
     live: &mut Live,
     room: &mut Room,
     now: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     live.relate();
     let Some(current) = live.current().filter(|row| row.state.status == WaveStatus::Open) else {
-        return Ok(false);
+        return Ok(());
     };
     let number = room.of(current.state.admission());
     if number == 0 {
-        return Ok(false);
+        return Ok(());
     }
     let (wave, first) = (current.wave, current.first_ordinal + current.cursor);
     let placed = target::place(connection, &facts.project_id, task_id, first, number).await?;
@@ -123,8 +125,7 @@ async fn admit(
         store_outcomes(connection, task_id, facts, live, &stopped, now).await?;
     }
     tracing::debug!(%task_id, wave, first, number, "targets admitted");
-    live.relate();
-    Ok(live.current().is_some_and(|row| room.of(row.state.admission()) > 0))
+    Ok(())
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, of those whose window is closed as well,
@@ -139,8 +140,11 @@ pub(super) async fn hand_to_workers(
 ) -> Result<u32, Error> {
     // What may have been handed out was in its window then, and is only asked for if it was.
     let window = facts.policy.window.as_ref().filter(|_| !terms.maybe_handed);
+    let fresh = deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count));
     let mut handed = 0;
-    for Timed { deadlines, not_before, targets } in cut::by_window(placed, window, terms.deadlines, now) {
+    for Timed { deadlines, not_before, targets } in
+        cut::by_window(placed, window, terms.deadlines, fresh, now)
+    {
         let terms = BatchTerms { deadlines, ..*terms };
         let mut cut = cut::cut(targets);
         if not_before.is_some() {

@@ -6,20 +6,23 @@
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    cut::Placed,
+    cut::{self, Placed},
     deadline,
     ids::{BatchId, TaskId},
     outcome::Outcome,
 };
 use store::{
-    Error,
-    batch::{self, Lost},
+    Connection, Error,
+    batch::{self, BatchTerms, Lost},
     hold,
     record::NewRecord,
-    settle::store_outcomes,
+    settle::{settle_waiting, store_outcomes},
     stop::expire_task,
     straggler::{self, Taken},
-    target, task, wave, worker,
+    target,
+    task::{self, TaskFacts},
+    wave::{self, Live},
+    worker,
 };
 
 use super::{
@@ -37,6 +40,7 @@ impl Engine {
     pub async fn reap(&self, now: Timestamp) -> Result<(), Error> {
         self.reap_workers(now).await?;
         self.reap_expired(now).await?;
+        self.reap_frozen().await?;
         self.reap_orphans(now).await?;
         self.cut_stragglers(now).await?;
         self.reap_overdue(now).await
@@ -48,6 +52,17 @@ impl Engine {
         for task_id in expired {
             let mut tx = self.store.begin().await?;
             expire_task(&mut tx, task_id, now).await?;
+            self.store.commit(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// What a freeze has left unheld, because whoever froze the project died over it.
+    async fn reap_frozen(&self) -> Result<(), Error> {
+        let unheld = hold::unheld(&mut *self.store.acquire().await?, PER_TICK).await?;
+        for task_id in unheld {
+            let mut tx = self.store.begin().await?;
+            hold::hold_frozen(&mut tx, task_id).await?;
             self.store.commit(tx).await?;
         }
         Ok(())
@@ -86,6 +101,7 @@ impl Engine {
                 left.members.into_iter().map(|member| (member.ordinal, member.desktop_id)).unzip();
             let placed = target::place_again(&mut tx, &facts.project_id, &ordinals, &desktop_ids).await?;
             hand_to_workers(&mut tx, &facts, &mut live, &left.terms, placed, now).await?;
+            settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
         }
         self.store.commit(tx).await
     }
@@ -134,8 +150,12 @@ impl Engine {
                     })
                 })
                 .collect(),
-            None => straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now).await?,
+            None => {
+                straggler::put_off(&mut tx, task_id, ordinals, now).await?;
+                straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now).await?
+            }
         };
+        let taken = wait_for_next_window(&mut tx, &facts, &mut live, taken, now).await?;
         let records: Vec<NewRecord> = taken
             .into_iter()
             .filter_map(|Taken { terms, placed }| {
@@ -169,6 +189,32 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// What was not handed out because its window closed waits for the next one; returns what is really overdue.
+async fn wait_for_next_window(
+    connection: &mut Connection,
+    facts: &TaskFacts,
+    live: &mut Live,
+    taken: Vec<Taken>,
+    now: Timestamp,
+) -> Result<Vec<Taken>, Error> {
+    let Some(window) = facts.policy.window.as_ref().filter(|_| !facts.status.admits_no_more()) else {
+        return Ok(taken);
+    };
+    let (unhanded, mut overdue): (Vec<Taken>, Vec<Taken>) =
+        taken.into_iter().partition(|taken| !taken.terms.maybe_handed);
+    let Some(terms) = unhanded.first().map(|taken| taken.terms) else { return Ok(overdue) };
+    let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
+        unhanded.into_iter().map(|taken| (taken.placed.ordinal, taken.placed.desktop_id)).unzip();
+    let placed = target::place_again(connection, &facts.project_id, &ordinals, &desktop_ids).await?;
+    let (waits, over): (Vec<Placed>, Vec<Placed>) = placed
+        .into_iter()
+        .partition(|target| cut::missed_window(window, &target.time_zone, &terms.deadlines));
+    let fresh = deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count));
+    hand_to_workers(connection, facts, live, &BatchTerms { deadlines: fresh, ..terms }, waits, now).await?;
+    overdue.extend(over.into_iter().map(|placed| Taken { terms, placed }));
+    Ok(overdue)
 }
 
 fn overdue(outcome: Outcome, placed: &Placed, script: u16, now: Timestamp) -> NewRecord {

@@ -11,7 +11,7 @@ use store::{
     Connection, Error, batch,
     batch::BatchTerms,
     record::{self, NewRecord},
-    settle::{count_outcomes, settle, settle_counted, store_outcomes},
+    settle::{count_outcomes, settle, settle_counted, settle_waiting, store_outcomes},
     stop, straggler,
     task::{self, TaskFacts},
     wave::{self, Live},
@@ -139,6 +139,7 @@ async fn report_task(
     }
     if !returned.is_empty() {
         take_back(connection, task_id, &facts, &mut live, worker_id, returned, now).await?;
+        settle_waiting(connection, task_id, &facts, &mut live, now).await?;
     }
     Ok(())
 }

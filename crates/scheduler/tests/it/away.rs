@@ -111,6 +111,85 @@ async fn who_comes_back_after_its_deadline_is_too_late_however_late_the_schedule
 }
 
 #[tokio::test]
+async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
+    let harness = Harness::new().await;
+    harness.offline(0..1, start()).await;
+    harness.online(&here(), 1..2, start()).await;
+    let submit = Submit { targets: 2, max_concurrency: Some(1), ..Submit::default() };
+    let task_id = harness.submit(submit).await;
+    let first = leased(&harness, 0).await;
+    assert_eq!(ordinals(&first), [1]);
+    comes_back(&harness, 0, 10).await;
+    // Behind its deadline it goes, is away for a moment, and comes back.
+    let held: Vec<_> = first.iter().map(key).collect();
+    for (seconds, is_there) in [(600, true), (650, false), (655, true), (700, true), (745, true)] {
+        harness.engine.renew(&here(), &held, after(seconds)).await.unwrap();
+        if is_there {
+            comes_back(&harness, 0, seconds).await;
+        } else {
+            let gone = [(testkit::project(), desktop(0).desktop_id)];
+            harness.engine.presence(&here(), &[], &gone, after(seconds)).await.unwrap();
+        }
+        assert!(leased(&harness, seconds + 1).await.is_empty());
+    }
+    end(&harness, &first, &[1], Outcome::Success, 750).await;
+    assert_eq!(ordinals(&leased(&harness, 750).await), [0]);
+    // One that stays away is not kept.
+    let gone = [(testkit::project(), desktop(0).desktop_id)];
+    harness.engine.presence(&here(), &[], &gone, after(751)).await.unwrap();
+    assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 0);
+}
+
+#[tokio::test]
+async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
+    let harness = Harness::new().await;
+    harness.online(&here(), 0..3, start()).await;
+    harness.offline(3..4, start()).await;
+    harness.online(&here(), 4..6, start()).await;
+    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    let mut seed = 0;
+    // The one that is away is the last of the first wave, which admits one at a time.
+    let task_id = loop {
+        let submit = Submit {
+            targets: 6,
+            gray: Some((4, 2)),
+            policy: policy.clone(),
+            max_concurrency: Some(1),
+            seed,
+            ..Submit::default()
+        };
+        let task_id = harness.submit(submit).await;
+        if harness.count("SELECT ordinal::int8 FROM target WHERE desktop_id = 'desktop-3'").await == 3 {
+            break task_id;
+        }
+        forget_all(&harness).await;
+        seed += 1;
+    };
+    for (turn, second) in (0u32..3).zip(1..) {
+        let one = leased(&harness, second).await;
+        assert_eq!(ordinals(&one), [turn]);
+        end(&harness, &one, &[turn], Outcome::Success, second).await;
+    }
+    let next = leased(&harness, 5).await;
+    assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
+    assert_eq!(ordinals(&next), [4], "the next wave was cut at once");
+}
+
+/// Deletes tasks that were never cut.
+async fn forget_all(harness: &Harness) {
+    let mut connection = harness.database.connection().await.unwrap();
+    for table in [
+        "DELETE FROM target",
+        "DELETE FROM wave",
+        "DELETE FROM task_script",
+        "DELETE FROM task_event",
+        "DELETE FROM task",
+    ] {
+        sqlx::query(table).execute(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
@@ -124,7 +203,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     end(&harness, &canaries, &[third], Outcome::Success, 2).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
     let verdict = harness.waves(task_id).await[0].verdict_reason.clone().unwrap();
-    assert!(verdict.contains("1 are away"), "{verdict}");
+    assert!(verdict.contains("waiting: 1"), "{verdict}");
 
     let rest = leased(&harness, 3).await;
     let all = ordinals(&rest);
@@ -166,12 +245,8 @@ async fn submit_two_waves(harness: &Harness, policy: RolloutPolicy) -> TaskId {
         if away == 1 {
             return task_id;
         }
-        // Another sample: this task was never cut.
-        let mut connection = harness.database.connection().await.unwrap();
-        for table in ["DELETE FROM target", "DELETE FROM wave", "DELETE FROM task_script", "DELETE FROM task"]
-        {
-            sqlx::query(table).execute(&mut connection).await.unwrap();
-        }
+        // Another sample.
+        forget_all(harness).await;
         tries += 1;
     }
 }

@@ -167,7 +167,8 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
     drop(connection);
     let mut tx = harness.store().begin().await.unwrap();
-    hold::hold_project(&mut tx, &project(), "alice", "storm", after(1)).await.unwrap();
+    let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
+    hold::hold_project(&mut tx, &project(), news, after(1)).await.unwrap();
     harness.store().commit(tx).await.unwrap();
     assert!(leased(&harness, 2).await.is_empty(), "what was ready is not handed out");
     let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
@@ -242,6 +243,103 @@ async fn a_target_waits_for_its_own_window() {
     succeed(&harness, &[first, second, third].concat(), 6 * 3_600).await;
     // What was leased in the morning was lost by the silence; its result comes late and counts.
     assert_eq!(harness.task(task_id).await.target_count, 4);
+}
+
+/// Desktops in UTC, where it is 08:00, and a window of an hour from there on.
+async fn in_a_window(harness: &Harness, targets: u32, window: (&str, &str)) -> TaskId {
+    let window = Some(Window::new(window.0, window.1, "UTC").unwrap());
+    let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
+    submit(harness, Submit { targets, policy, ..Submit::default() }).await
+}
+
+const HOUR: i64 = 3_600;
+
+#[tokio::test]
+async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
+    let harness = Harness::new().await;
+    let task_id = in_a_window(&harness, 2, ("08:00", "09:00")).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    pause(&harness, task_id, 1).await;
+    resume(&harness, task_id, HOUR + 60).await;
+    assert!(leased(&harness, HOUR + 61).await.is_empty(), "the window is closed");
+    assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
+    let next_day = leased(&harness, 24 * HOUR).await;
+    assert_eq!(ordinals(&next_day), [0, 1]);
+    // Resumed within the window they are handed out at once, and not beyond its end.
+    let again = in_a_window(&harness, 2, ("08:00", "09:00")).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    pause(&harness, again, 1).await;
+    resume(&harness, again, HOUR - 60).await;
+    let batches = leased(&harness, HOUR - 59).await;
+    assert_eq!(ordinals(&batches), [0, 1]);
+    assert_eq!(batches[0].batch.terms.deadlines.deliver_by, after(HOUR));
+}
+
+#[tokio::test]
+async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
+    let harness = Harness::new().await;
+    let task_id = in_a_window(&harness, 3, ("08:00", "08:01")).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    let first = harness.lease(&worker("w"), 1, start()).await;
+    succeed(&harness, &first, 59).await;
+    assert!(leased(&harness, 60).await.is_empty());
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 1, "nobody was UNDELIVERED");
+    assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
+    assert!(leased(&harness, 24 * HOUR - 1).await.is_empty());
+    let next_day = leased(&harness, 24 * HOUR).await;
+    assert_eq!(ordinals(&next_day), [1, 2]);
+    succeed(&harness, &next_day, 24 * HOUR + 1).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+}
+
+#[tokio::test]
+async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
+    let harness = Harness::new().await;
+    let task_id = submit(&harness, Submit { targets: 1, ..Submit::default() }).await;
+    let lost = leased(&harness, 0).await;
+    assert_eq!(ordinals(&lost), [0]);
+    // Its worker dies; whether its agent has it, nobody knows.
+    assert!(harness.engine.forget_worker(&worker("w"), None, after(1)).await.unwrap());
+    harness.engine.reap(after(60)).await.unwrap();
+    pause(&harness, task_id, 61).await;
+    harness.online(&worker("v"), 0..1, after(62)).await;
+    harness.engine.reap(after(100_000)).await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 0);
+    resume(&harness, task_id, 100_001).await;
+    harness.online(&worker("v"), 0..1, after(100_001)).await;
+    harness.engine.reap(after(100_002)).await.unwrap();
+    let asked = harness.lease(&worker("v"), 10, after(100_002)).await;
+    assert_eq!(ordinals(&asked), [0]);
+    assert!(asked[0].batch.terms.maybe_handed);
+    assert!(
+        asked[0].batch.terms.deadlines.deliver_by > after(100_002),
+        "an agent that never had it may still run it"
+    );
+}
+
+#[tokio::test]
+async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_holds_nothing() {
+    let harness = Harness::new().await;
+    let task_id = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
+    while harness.engine.cut_all(start()).await.unwrap() {}
+    let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
+    let mut connection = harness.store().acquire().await.unwrap();
+    assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
+    assert!(!project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
+    drop(connection);
+    harness.engine.reap(after(2)).await.unwrap();
+    assert!(leased(&harness, 3).await.is_empty(), "a scheduler has held what was ready");
+    let mut tx = harness.store().begin().await.unwrap();
+    assert!(hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap());
+    assert!(!hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap(), "once is enough");
+    harness.store().commit(tx).await.unwrap();
+    // The second half of the freeze comes late: there is none any more.
+    let mut tx = harness.store().begin().await.unwrap();
+    let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
+    hold::hold_project(&mut tx, &project(), news, after(5)).await.unwrap();
+    harness.store().commit(tx).await.unwrap();
+    assert_eq!(ordinals(&leased(&harness, 6).await), [0, 1]);
+    assert!(!events(&harness, task_id).await.contains(&EventKind::Frozen));
 }
 
 #[tokio::test]

@@ -144,3 +144,19 @@ async fn a_result_from_a_journal_settles_a_straggler() {
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
     assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
 }
+
+#[tokio::test]
+async fn a_report_that_names_a_wave_that_has_not_begun_hides_nothing_from_the_gate() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..5, start()).await;
+    let gray = Submit { targets: 5, gray: Some((2, 1)), ..Submit::default() };
+    let task_id = harness.submit_and_cut(gray).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let mut reports = results(&leased[0], Outcome::Failed);
+    reports.truncate(1);
+    reports.push(TargetReport { desktop_id: desktop_id(4), ..result(task_id, None, 4, Outcome::Success) });
+    let answer = harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
+    assert_eq!((answer.stored, answer.refused.len()), (1, 1));
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "in the transaction of the failure");
+}

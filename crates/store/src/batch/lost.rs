@@ -122,12 +122,12 @@ pub async fn expire_leases_of(
 }
 
 /// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`. The
-/// time of what is held and was never handed out does not run.
+/// time of what is held does not run.
 pub async fn overdue(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
     let rows = sqlx::query_as!(
         Key,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
-         FROM batch WHERE finish_by <= $1 AND NOT (held AND NOT maybe_handed)
+         FROM batch WHERE finish_by <= $1 AND NOT held
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
          WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $1
@@ -151,7 +151,7 @@ pub async fn take_overdue(
         Raw,
         "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
            AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
-           AND NOT (held AND NOT maybe_handed)
+           AND NOT held
          RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
                    deliver_by, finish_by",
         task_id.0,
@@ -161,4 +161,21 @@ pub async fn take_overdue(
     .fetch_optional(connection)
     .await?;
     raw.map(Reclaimed::try_from).transpose()
+}
+
+/// Takes the batches of a held task away that were certainly never handed out, under the waves' locks.
+pub(crate) async fn take_held(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Reclaimed>, Error> {
+    let raw = sqlx::query_as!(
+        Raw,
+        "DELETE FROM batch b USING (
+             SELECT batch_id FROM batch WHERE task_id = $1 AND held AND NOT maybe_handed ORDER BY batch_id FOR UPDATE
+         ) AS held
+         WHERE b.task_id = $1 AND b.batch_id = held.batch_id
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
+                   b.deliver_by, b.finish_by",
+        task_id.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    raw.into_iter().map(Reclaimed::try_from).collect()
 }
