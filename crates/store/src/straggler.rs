@@ -20,7 +20,7 @@ use crate::{
     wave::Live,
 };
 
-/// A desktop that went this long ago may be about to connect to another worker.
+/// In this time a desktop has gone from one worker to another.
 const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
 
 /// Stores stragglers, under the waves' locks. One that is there already stays as it is. They are held if their task is, and
@@ -239,8 +239,33 @@ pub async fn overdue(
     by_task(rows.into_iter().map(|row| (row.task_id, row.ordinals)))
 }
 
+/// Tasks with stragglers that only wait for a place and whose deadline is near; each with those ordinals; at most `limit`
+/// stragglers.
+pub async fn nearly_overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
+               SELECT s.task_id, s.ordinal FROM straggler s JOIN desktop d USING (project_id, desktop_id)
+               WHERE s.deliver_by <= $1 AND NOT s.maybe_handed AND NOT s.held
+                 AND (s.not_before IS NULL OR s.not_before <= $2)
+                 AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by
+               LIMIT $3) AS found
+           GROUP BY task_id"#,
+        now + RECONNECTS,
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    by_task(rows.into_iter().map(|row| (row.task_id, row.ordinals)))
+}
+
 /// Puts the deadline of those of the given stragglers off that only wait for a place, under the waves' locks: their desktop
-/// was there before it, and is there, or was a moment ago.
+/// was there before it, and is there. It is done a while before, so that a desktop that just then goes from one worker to
+/// another is not too late.
 pub async fn put_off(
     connection: &mut Connection,
     task_id: TaskId,
@@ -249,17 +274,17 @@ pub async fn put_off(
 ) -> Result<(), Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     sqlx::query!(
-        "UPDATE straggler s SET deliver_by = $4, finish_by = s.finish_by + ($4 - s.deliver_by)
+        "UPDATE straggler s SET deliver_by = $5, finish_by = s.finish_by + ($5 - s.deliver_by)
          FROM desktop d
-         WHERE s.task_id = $1 AND s.ordinal = ANY($2) AND NOT s.maybe_handed AND NOT s.held AND s.deliver_by <= $3
+         WHERE s.task_id = $1 AND s.ordinal = ANY($2) AND s.deliver_by <= $4 AND NOT s.maybe_handed AND NOT s.held
            AND (s.not_before IS NULL OR s.not_before <= $3)
            AND d.project_id = s.project_id AND d.desktop_id = s.desktop_id
-           AND CASE WHEN d.worker_id IS NULL THEN d.presence_at > $5 ELSE d.presence_at < s.deliver_by END",
+           AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by",
         task_id.0,
         &ordinals,
         now,
+        now + RECONNECTS,
         now + HAND_OUT,
-        now - RECONNECTS,
     )
     .execute(connection)
     .await?;

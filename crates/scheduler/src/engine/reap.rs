@@ -43,7 +43,20 @@ impl Engine {
         self.reap_frozen().await?;
         self.reap_orphans(now).await?;
         self.cut_stragglers(now).await?;
+        self.put_stragglers_off(now).await?;
         self.reap_overdue(now).await
+    }
+
+    /// Who only waits for a place is not too late.
+    async fn put_stragglers_off(&self, now: Timestamp) -> Result<(), Error> {
+        let waiting = straggler::nearly_overdue(&mut *self.store.acquire().await?, now, PER_TICK).await?;
+        for (task_id, ordinals) in waiting {
+            let mut tx = self.store.begin().await?;
+            wave::lock(&mut tx, task_id, &ordinals).await?;
+            straggler::put_off(&mut tx, task_id, &ordinals, now).await?;
+            self.store.commit(tx).await?;
+        }
+        Ok(())
     }
 
     /// Tasks whose time is over admit nothing more.
