@@ -80,3 +80,16 @@ impl EventKind {
 }
 
 words!(EventKind, "event");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_back_from_its_word() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse::<EventKind>().unwrap(), kind);
+        }
+        assert_eq!(EventKind::WaveApproved.as_str(), "WAVE_APPROVED");
+    }
+}

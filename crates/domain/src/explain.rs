@@ -452,4 +452,37 @@ mod tests {
             None
         );
     }
+
+    #[test]
+    fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
+        let ended = |outcome, exit_code, reason: &str| {
+            let record = StoryRecord {
+                name: "it".into(),
+                status: RecordStatus::Ended(outcome),
+                exit_code,
+                started_at: None,
+                ended_at: Some(at(9)),
+                reason: reason.into(),
+            };
+            let around =
+                Surroundings { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
+            last(&story(), &around)
+        };
+        use Outcome::{Failed, Success, Timeout};
+        assert_eq!(ended(Success, Some(0), ""), "it ended as SUCCESS");
+        assert_eq!(ended(Success, Some(9), "a success here"), "it ended as SUCCESS: a success here");
+        assert_eq!(ended(Failed, Some(7), ""), "it ended as FAILED: exit code 7");
+        assert_eq!(ended(Failed, Some(7), "killed"), "it ended as FAILED: killed");
+        assert_eq!(ended(Timeout, None, ""), "it ended as TIMEOUT");
+        assert_eq!(ended(Timeout, None, "too long"), "it ended as TIMEOUT: too long");
+    }
+
+    #[test]
+    fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
+        let stopped = Story { stop_asked_at: Some(at(7)), ..story() };
+        let told = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
+        let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
+        assert!(texts.contains(&"a person asked for it to be stopped"), "{texts:?}");
+        assert!(!texts.iter().any(|text| text.contains("succeeded in the task")), "{texts:?}");
+    }
 }

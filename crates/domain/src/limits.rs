@@ -107,3 +107,34 @@ const _: () = assert!(
 // The result that fills a report, and one target of many scripts after it, still fit into a message.
 const _: () =
     assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_are_those_that_the_pages_name() {
+        assert_eq!((MAX_DELIVERY_TIMEOUT_SECONDS, MAX_SOAK_SECONDS), (2_592_000, 2_592_000));
+        assert_eq!((OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES, MAX_OUTPUT_BYTES), (32_768, 32_768, 196_864));
+        assert_eq!((SOFT_REPORT_BYTES, MAX_MESSAGE_BYTES), (4_194_304, 16_777_216));
+        assert_eq!(
+            (MAX_EXECUTION_BODY_BYTES, MAX_BODY_BYTES, MAX_POLICY_BYTES),
+            (100_663_296, 2_097_152, 16_384)
+        );
+    }
+
+    #[test]
+    fn the_limits_of_a_project_have_limits() {
+        assert_eq!(
+            (project_in_flight(1).unwrap(), project_in_flight(100_000_000).unwrap()),
+            (1, 100_000_000)
+        );
+        assert_eq!((running_per_desktop(1).unwrap(), running_per_desktop(100).unwrap()), (1, 100));
+        for wrong in [i64::MIN, 0, 100_000_001] {
+            assert!(project_in_flight(wrong).unwrap_err().message.contains("max_in_flight"), "{wrong}");
+        }
+        for wrong in [-1, 0, 101, i64::MAX] {
+            assert!(running_per_desktop(wrong).unwrap_err().message.contains("1 to 100"), "{wrong}");
+        }
+    }
+}

@@ -193,4 +193,20 @@ mod tests {
             assert_eq!(check_approval(&wrong).unwrap_err().kind, ErrorKind::Conflict, "{wrong:?}");
         }
     }
+
+    #[test]
+    fn an_expired_task_admits_nothing_and_a_freeze_is_said_before_a_pause() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = Some(now + TimeDelta::seconds(1));
+        for (is_paused, is_frozen, expires_at, expected) in [
+            (false, false, None, None),
+            (false, false, later, None),
+            (true, false, later, Some(Hold::Paused)),
+            (true, true, None, Some(Hold::Frozen)),
+            (true, true, Some(now), Some(Hold::Expired)),
+            (false, false, Some(now - TimeDelta::seconds(1)), Some(Hold::Expired)),
+        ] {
+            assert_eq!(hold(is_paused, is_frozen, expires_at, now), expected);
+        }
+    }
 }

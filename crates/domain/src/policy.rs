@@ -179,4 +179,20 @@ mod tests {
         assert_eq!(serde_json::from_str::<RolloutPolicy>(&text).unwrap(), policy, "{text}");
         assert_eq!(serde_json::from_str::<RolloutPolicy>("{}").unwrap(), RolloutPolicy::default());
     }
+
+    #[test]
+    fn a_wave_is_approved_and_a_desktop_that_stays_away_fails_where_the_policy_says_so() {
+        for weight in Weight::ALL {
+            assert_eq!(weight.as_str().parse::<Weight>().unwrap(), weight);
+        }
+        assert_eq!(Weight::Ignore.as_str(), "ignore");
+        let policy = RolloutPolicy {
+            approval: Approval { before_waves: [2].into(), distinct_approver: false },
+            ..RolloutPolicy::default()
+        };
+        assert_eq!([1, 2, 3].map(|wave| policy.opening_of(wave).needs_approval), [false, true, false]);
+        assert!(policy.counts_undelivered());
+        let ignoring = RolloutPolicy { outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(), ..policy };
+        assert!(!ignoring.counts_undelivered());
+    }
 }

@@ -137,6 +137,7 @@ mod tests {
             (None, Place::Nowhere, Halted, skipped),
             // A batch row that outlives its task says nothing any more.
             (None, Place::Leased, Halted, skipped),
+            (None, Place::Queued, Halted, skipped),
             (None, Place::Leased, Stopping, RecordStatus::Running),
             (None, Place::Nowhere, Stopped, skipped),
             // Stopped one by one before its turn came, unless its turn will never come.
@@ -150,6 +151,17 @@ mod tests {
         ];
         for (stored, place, task, expected) in table {
             assert_eq!(RecordStatus::of(stored, place, task), expected, "{stored:?} {place:?} {task}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_word_of_the_api() {
+        for (status, expected) in [
+            (RecordStatus::Waiting, ("WAITING", None)),
+            (RecordStatus::Running, ("RUNNING", None)),
+            (RecordStatus::Ended(Outcome::Timeout), ("FAILED", Some("TIMEOUT"))),
+        ] {
+            assert_eq!(status.status_and_result_code(), expected);
         }
     }
 }

@@ -103,5 +103,10 @@ mod tests {
             assert_eq!(waves(&old, remainder), expected, "{remainder}");
         }
         assert_eq!(waves(&[(9, None)], 5), [(5, None)]);
+        assert_eq!(
+            waves(&[(4, Some(Count(4)))], 9),
+            [(4, Some(Count(4)))],
+            "a whole wave keeps its threshold"
+        );
     }
 }

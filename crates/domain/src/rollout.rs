@@ -516,4 +516,59 @@ mod tests {
         assert!(check_approval_waves(&approval, 3).is_ok());
         assert!(check_approval_waves(&approval, 2).unwrap_err().message.contains("wave 3: there are 2"));
     }
+
+    #[test]
+    fn what_lies_on_a_limit_is_allowed_and_what_lies_behind_it_is_not() {
+        let request = RolloutRequest::default;
+        let waves = |number: usize| {
+            let waves = vec![wave(Some(1), None, None); number];
+            RolloutRequest { waves: Some(waves), ..request() }.check().map(|it| it.waves.unwrap().len())
+        };
+        assert_eq!((waves(1).unwrap(), waves(100).unwrap(), waves(101).is_err()), (1, 100, true));
+        let codes = |number: usize| {
+            let codes = (1..=number).map(|code| (code.to_string(), "ignore".to_owned())).collect();
+            RolloutRequest { exit_codes: Some(codes), ..request() }
+                .check()
+                .map(|it| it.policy.exit_codes.len())
+        };
+        assert_eq!((codes(100).unwrap(), codes(101).is_err()), (100, true));
+        let most = i64::try_from(limits::MAX_TARGETS_PER_TASK).unwrap();
+        assert_eq!((max_concurrency(1).unwrap(), max_concurrency(most).unwrap()), (1, 1_000_000));
+        assert!(max_concurrency(most + 1).is_err() && max_concurrency(0).is_err());
+        let soak = |seconds: i64| {
+            RolloutRequest { soak_seconds: Some(seconds), ..request() }
+                .check()
+                .map(|it| it.policy.soak_seconds)
+        };
+        assert_eq!(
+            (soak(0).unwrap(), soak(2_592_000).unwrap(), soak(2_592_001).is_err()),
+            (0, 2_592_000, true)
+        );
+    }
+
+    #[test]
+    fn words_are_read_as_what_they_weigh() {
+        let map = |pairs: &[(&str, &str)]| {
+            Some(pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect())
+        };
+        let checked = RolloutRequest {
+            outcomes: map(&[("UNKNOWN", "ignore"), ("STOPPED", "count")]),
+            exit_codes: map(&[("3", "success"), ("4", "count"), ("5", "ignore"), ("6", "halt")]),
+            canary: Some(CanaryRequest {
+                by: Some(["os", "zone", "os"].map(str::to_owned).to_vec()),
+                seed: Some(9),
+            }),
+            ..RolloutRequest::default()
+        }
+        .check()
+        .unwrap();
+        let policy = &checked.policy;
+        assert_eq!(
+            policy.outcomes,
+            [(Outcome::Unknown, Weight::Ignore), (Outcome::Stopped, Weight::Count)].into()
+        );
+        assert_eq!(policy.success_exit_codes, [3]);
+        assert_eq!(policy.exit_codes, [(4, Weight::Count), (5, Weight::Ignore), (6, Weight::Halt)].into());
+        assert_eq!((checked.by, checked.seed), (vec![StratumKey::Os, StratumKey::Zone], Some(9)));
+    }
 }

@@ -72,4 +72,11 @@ mod tests {
             assert_eq!(tally.get(outcome), 1);
         }
     }
+
+    #[test]
+    fn tallies_add_up() {
+        let mut sum: Tally = [Outcome::Success, Outcome::Failed].into_iter().collect();
+        sum.merge(&[Outcome::Failed, Outcome::Unknown].into_iter().collect());
+        assert_eq!((sum.get(Outcome::Failed), sum.finished(), sum.failed()), (2, 4, 3));
+    }
 }

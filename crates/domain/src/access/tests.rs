@@ -103,3 +103,11 @@ fn all_of_a_kind_is_more_than_some_of_them() {
     let audit = |rights: &Rights| rights.check(Action::ListAudit, [Resource::Everything]).is_ok();
     assert!(audit(&on("*")) && !audit(&on("desktop:lab-*")) && !audit(&on("task:*")));
 }
+
+#[test]
+fn a_policy_is_read_up_to_its_last_byte() {
+    let padded = |bytes: usize| format!("{EVERYTHING}{}", " ".repeat(bytes - EVERYTHING.len()));
+    assert!(Policy::parse(&padded(limits::MAX_POLICY_BYTES)).is_ok());
+    let refused = Policy::parse(&padded(limits::MAX_POLICY_BYTES + 1)).unwrap_err();
+    assert!(refused.message.contains("16384 bytes"), "{}", refused.message);
+}

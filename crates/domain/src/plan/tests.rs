@@ -241,3 +241,20 @@ fn the_worst_case_is_known_before_the_start() {
     let task = RolloutPolicy { fail_threshold: Some(Threshold::Count(5)), ..plain };
     assert_eq!(exposure(task, Some(10)), [(10, 10), (100, 92)]);
 }
+
+#[test]
+fn waves_of_given_sizes_lie_one_behind_the_other() {
+    let waves = PlannedWave::in_a_row(vec![(2, None), (3, Some(Threshold::Count(1))), (4, None)]);
+    let told: Vec<_> = waves.iter().map(|wave| (wave.wave, wave.first_ordinal, wave.size)).collect();
+    assert_eq!(told, [(1, 0, 2), (2, 2, 3), (3, 5, 4)]);
+    assert_eq!(waves[1].fail_threshold, Some(Threshold::Count(1)));
+}
+
+#[test]
+fn what_is_left_over_goes_to_the_largest_remainders() {
+    // One each; then 3 over 4, 5 and 7: 0.75, 0.94 and 1.31.
+    assert_eq!(quotas(&[5, 6, 8], 6), [2, 2, 2]);
+    assert_eq!(quotas(&[5, 6, 8], 2), [0, 1, 1], "the largest first while there are too few");
+    assert_eq!(quotas(&[5, 6, 8], 19), [5, 6, 8]);
+    assert_eq!(quotas(&[1, 97], 10), [1, 9]);
+}

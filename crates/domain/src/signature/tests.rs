@@ -156,3 +156,13 @@ fn what_is_no_authorization_is_refused_in_words() {
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{text}");
     }
 }
+
+#[test]
+fn a_header_names_up_to_64_signed_headers_and_its_signature_is_read() {
+    let header = |number: usize| {
+        let names = vec!["x"; number].join(";");
+        Authorization::parse(&format!("{ALGORITHM} Access=AK, SignedHeaders={names}, Signature=0aff"))
+    };
+    assert_eq!(header(64).unwrap().signature(), [0x0a, 0xff]);
+    assert!(header(65).is_err());
+}

@@ -161,3 +161,56 @@ fn only_desktops_are_resources() {
         refusal(ExecutionRequest { resource_type: Some("PHONE".into()), ..request() }).contains("DESKTOP")
     );
 }
+
+#[test]
+fn what_lies_on_a_limit_is_allowed_and_what_lies_behind_it_is_not() {
+    let desktops = |number: usize| {
+        let resource_ids = Some((0..number).map(|number| format!("d{number}")).collect());
+        ExecutionRequest { resource_ids, ..request() }.check(EXECUTION_FIELDS)
+    };
+    let most = limits::MAX_TARGETS_PER_TASK;
+    assert_eq!(desktops(most).unwrap().desktop_ids.len(), most);
+    assert!(desktops(most + 1).unwrap_err().message.contains("at most 1000000"));
+    let scripts = |number: u128| {
+        let script_ids =
+            Some((0..number).map(|number| Uuid::from_u128(number).simple().to_string()).collect());
+        ExecutionRequest { script_ids, command: None, command_type: None, ..request() }
+            .check(EXECUTION_FIELDS)
+    };
+    assert!(scripts(20).is_ok());
+    assert!(scripts(21).unwrap_err().message.contains("at most 20"));
+    let unknown =
+        ExecutionRequest { script_ids: ids(&["nobody's"]), command: None, command_type: None, ..request() };
+    let refused = unknown.check(EXECUTION_FIELDS).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::NotFound, "an id that cannot be ours does not exist");
+    assert!(refused.message.starts_with("script_ids: "), "{}", refused.message);
+    let gray = |number: usize| {
+        let gray_desktop_ids = Some((0..number).map(|number| format!("d{number}")).collect());
+        GroupRequest { gray_desktop_ids, ..GroupRequest::default() }.over(Vec::new())
+    };
+    assert!(gray(1_000).is_ok());
+    assert!(gray(1_001).unwrap_err().message.contains("at most 1000"));
+}
+
+#[test]
+fn the_calls_by_tag_and_pool_have_their_own_ranges() {
+    let over = |request: GroupRequest| request.over(vec!["d0".to_owned()]);
+    let made = over(GroupRequest { gray_count: Some(0), ..GroupRequest::default() }).unwrap();
+    assert_eq!((made.resource_ids, made.execution_timeout), (ids(&["d0"]), Some(1)));
+    let asked = GroupRequest {
+        gray_count: Some(1_000),
+        gray_fail_threshold: Some(1),
+        execution_timeout: Some(600),
+        ..GroupRequest::default()
+    };
+    assert_eq!(over(asked).unwrap().execution_timeout, Some(600));
+    for (wrong, word) in [
+        (GroupRequest { gray_count: Some(1_001), ..GroupRequest::default() }, "gray_count 1001"),
+        (GroupRequest { gray_count: Some(-1), ..GroupRequest::default() }, "gray_count -1"),
+        (GroupRequest { gray_fail_threshold: Some(0), ..GroupRequest::default() }, "gray_fail_threshold 0"),
+        (GroupRequest { execution_timeout: Some(0), ..GroupRequest::default() }, "execution_timeout 0"),
+        (GroupRequest { execution_timeout: Some(601), ..GroupRequest::default() }, "execution_timeout 601"),
+    ] {
+        assert!(over(wrong).unwrap_err().message.contains(word), "{word}");
+    }
+}

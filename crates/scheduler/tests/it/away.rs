@@ -122,7 +122,8 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
     comes_back(&harness, 0, 10).await;
     // Behind its deadline it goes, is away for a moment, and comes back.
     let held: Vec<_> = first.iter().map(key).collect();
-    for (seconds, is_there) in [(600, true), (635, true), (658, false), (670, true), (700, true), (745, true)] {
+    for (seconds, is_there) in [(600, true), (635, true), (658, false), (670, true), (700, true), (745, true)]
+    {
         harness.engine.renew(&here(), &held, after(seconds)).await.unwrap();
         if is_there {
             comes_back(&harness, 0, seconds).await;
