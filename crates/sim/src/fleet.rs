@@ -1,4 +1,5 @@
-//! Simulated agents: each has its own stream on the real protocol and answers every order at once with a success.
+//! Simulated agents: each has its own stream on the real protocol and answers every order at once: with a success, or with
+//! a failure where the command is the one that fails.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use proto::{
         attach_response,
     },
     limits,
-    types::{Desktop, ScriptResult},
+    types::{Desktop, Script, ScriptResult},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +18,9 @@ use tonic::transport::{Channel, Endpoint};
 
 /// Streams that share one connection; servers allow 200 by default.
 const STREAMS_PER_CONNECTION: u32 = 100;
+
+/// A command of which every simulated agent says that it failed, with an output of its own.
+pub const FAILING: &str = "exit 1";
 
 /// An order that reached its agent.
 #[derive(Debug, Clone, Copy)]
@@ -95,26 +99,43 @@ async fn agent(
             if let Some(arrivals) = &arrivals {
                 arrivals.send(Arrival { at: Instant::now() }).await?;
             }
-            let result = attach_request::Message::Result(success(order));
+            let result = attach_request::Message::Result(answer(order, number));
             to_worker.send(AttachRequest { message: Some(result) }).await?;
         }
     }
     Ok(())
 }
 
-fn success(order: Order) -> OrderResult {
+fn answer(order: Order, number: u32) -> OrderResult {
     let now = chrono::Utc::now().timestamp_millis();
     let scripts = (0..)
         .zip(&order.scripts)
-        .map(|(script, _)| ScriptResult {
-            script,
-            outcome: "SUCCESS".into(),
-            exit_code: Some(0),
-            started_at_unix_ms: now,
-            ended_at_unix_ms: now,
-            output: String::new(),
-            reason: String::new(),
+        .map(|(script, Script { content, .. })| {
+            let fails = content == FAILING;
+            ScriptResult {
+                script,
+                outcome: if fails { "FAILED" } else { "SUCCESS" }.into(),
+                exit_code: Some(i32::from(fails)),
+                started_at_unix_ms: now,
+                ended_at_unix_ms: now,
+                output: if fails { complaint(number) } else { String::new() },
+                reason: String::new(),
+            }
         })
         .collect();
     OrderResult { key: order.key, scripts }
+}
+
+/// What a package manager may say: five kinds of failures, each with a path, a time and a number that differ.
+fn complaint(number: u32) -> String {
+    let kind = ["lock", "space", "network", "signature", "dependency"][number as usize % 5];
+    format!(
+        "2026-11-24T10:{:02}:{:02}Z reading package lists of desktop {number}\n\
+         E: {kind} problem at /var/lib/apt/lists/partial/{number:08x}\n\
+         E: 10.0.{}.{}:443 said no after {number} ms\n",
+        number / 60 % 60,
+        number % 60,
+        number / 256 % 256,
+        number % 256,
+    )
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use serde::Serialize;
+use sim::fleet::FAILING;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{raw, system::System};
@@ -14,6 +15,19 @@ pub(crate) struct Report {
     /// Of the rounds' ratios, the middle one.
     pub(crate) ratio_to_raw: f64,
     pub(crate) post_to_first_start_ms: Latency,
+    pub(crate) failures: Failures,
+}
+
+/// A round in which every desktop fails, against the last one in which all succeeded, and the list of its failures.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failures {
+    pub(crate) executions_per_second: f64,
+    pub(crate) ratio_to_successes: f64,
+    pub(crate) groups: usize,
+    /// The groups as a client gets them, with their members and samples.
+    pub(crate) list_ms: f64,
+    /// The same records counted in the database, by one statement.
+    pub(crate) raw_count_ms: f64,
 }
 
 /// One round over all desktops, and its yardstick.
@@ -45,7 +59,7 @@ pub(crate) async fn all(
     let mut connection = PgConnection::connect(&system.database_url()).await?;
     raw::prepare(&mut connection).await?;
     // Warms caches and connections on both sides.
-    system.execute(desktops.min(1_000)).await?;
+    system.execute(desktops.min(1_000), "true").await?;
     raw::write(&mut connection, desktops.min(1_000)).await?;
     let mut measured = Vec::new();
     for _ in 0..rounds {
@@ -54,24 +68,47 @@ pub(crate) async fn all(
     let mut ratios: Vec<f64> = measured.iter().map(|round| round.ratio_to_raw).collect();
     ratios.sort_by(f64::total_cmp);
     let ratio_to_raw = *ratios.get(ratios.len() / 2).context("no round was asked for")?;
+    let last = measured.last().context("no round was asked for")?.executions_per_second;
+    let failures = failures(system, &mut connection, desktops, last).await?;
     let post_to_first_start_ms = latency(system, tries).await?;
-    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms })
+    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms, failures })
 }
 
 async fn round(system: &mut System, connection: &mut PgConnection, desktops: u32) -> anyhow::Result<Round> {
     let number = f64::from(desktops);
     let (commits, wal) = counters(connection).await?;
-    let (posted, first, ended) = system.execute(desktops).await?;
+    let executed = system.execute(desktops, "true").await?;
     let (commits_after, wal_after) = counters(connection).await?;
-    let executions_per_second = number / (ended - posted).as_secs_f64();
+    let executions_per_second = number / executed.seconds();
     let raw_executions_per_second = number / raw::write(connection, desktops).await?;
     Ok(Round {
         executions_per_second,
         raw_executions_per_second,
         ratio_to_raw: executions_per_second / raw_executions_per_second,
-        first_start_ms: (first - posted).as_secs_f64() * 1_000.0,
+        first_start_ms: executed.first_start_ms(),
         commits_per_execution: (commits_after - commits) / number,
         wal_bytes_per_execution: (wal_after - wal) / number,
+    })
+}
+
+async fn failures(
+    system: &mut System,
+    connection: &mut PgConnection,
+    desktops: u32,
+    successes_per_second: f64,
+) -> anyhow::Result<Failures> {
+    let executed = system.execute(desktops, FAILING).await?;
+    let executions_per_second = f64::from(desktops) / executed.seconds();
+    // The first looks warm the cache on both sides.
+    system.list_failures(&executed.task_id)?;
+    raw::count_records(connection, &executed.task_id).await?;
+    let (list_ms, groups) = system.list_failures(&executed.task_id)?;
+    Ok(Failures {
+        executions_per_second,
+        ratio_to_successes: executions_per_second / successes_per_second,
+        groups,
+        list_ms,
+        raw_count_ms: raw::count_records(connection, &executed.task_id).await?,
     })
 }
 
@@ -89,8 +126,7 @@ async fn counters(connection: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
 async fn latency(system: &mut System, tries: u32) -> anyhow::Result<Latency> {
     let mut ms = Vec::new();
     for _ in 0..tries.max(1) {
-        let (posted, first, _) = system.execute(1).await?;
-        ms.push((first - posted).as_secs_f64() * 1_000.0);
+        ms.push(system.execute(1, "true").await?.first_start_ms());
     }
     ms.sort_by(f64::total_cmp);
     let at =

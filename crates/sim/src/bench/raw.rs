@@ -62,3 +62,14 @@ pub(crate) async fn write(connection: &mut PgConnection, desktops: u32) -> anyho
     }
     Ok(begun.elapsed().as_secs_f64())
 }
+
+/// Milliseconds to count the records of a task of ours that failed, in the database itself.
+pub(crate) async fn count_records(connection: &mut PgConnection, task_id: &str) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let _: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM record WHERE task_id = $1::uuid AND outcome = 'FAILED'")
+            .bind(task_id)
+            .fetch_one(connection)
+            .await?;
+    Ok(begun.elapsed().as_secs_f64() * 1_000.0)
+}

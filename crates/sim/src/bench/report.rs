@@ -31,6 +31,16 @@ pub(crate) fn publish(report: &Report) -> anyhow::Result<()> {
         "POST to first start, one desktop, {} tries: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
         latency.tries, latency.p50, latency.p99, latency.max
     );
+    let failures = &report.failures;
+    println!(
+        "all of them failing: {:.0} executions/s, {:.2} of the last round; their {} groups listed in {:.1} ms, the records \
+         counted raw in {:.1} ms",
+        failures.executions_per_second,
+        failures.ratio_to_successes,
+        failures.groups,
+        failures.list_ms,
+        failures.raw_count_ms
+    );
     let directory = PathBuf::from("target/bench");
     fs::create_dir_all(&directory)?;
     let path = directory.join("report.json");

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use pgcluster::{Cluster, Durability, Options};
 use serde_json::{Value, json};
-use sim::fleet::{Arrival, Fleet, desktop_id};
+use sim::fleet::{Arrival, FAILING, Fleet, desktop_id};
 use tokio::sync::mpsc;
 
 const PROJECT: &str = "bench";
@@ -26,6 +26,26 @@ pub(crate) struct System {
     _roles: Vec<Role>,
     cluster: Cluster,
     _directory: tempfile::TempDir,
+}
+
+/// A task that ran to its end.
+pub(crate) struct Executed {
+    pub(crate) task_id: String,
+    /// When it was asked for.
+    pub(crate) posted: Instant,
+    /// When its first order arrived.
+    pub(crate) first: Instant,
+    pub(crate) ended: Instant,
+}
+
+impl Executed {
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.ended - self.posted).as_secs_f64()
+    }
+
+    pub(crate) fn first_start_ms(&self) -> f64 {
+        (self.first - self.posted).as_secs_f64() * 1_000.0
+    }
 }
 
 /// A process that is killed with the benchmark.
@@ -95,11 +115,10 @@ impl System {
         self.cluster.url("postgres")
     }
 
-    /// Runs a command on the first desktops to its end; returns the moments of POST, of the first start and of the
-    /// end.
-    pub(crate) async fn execute(&mut self, desktops: u32) -> anyhow::Result<(Instant, Instant, Instant)> {
+    /// Runs a command on the first desktops to its end, where all of them succeed, or with [`FAILING`] fail.
+    pub(crate) async fn execute(&mut self, desktops: u32, command: &str) -> anyhow::Result<Executed> {
         let ids: Vec<String> = (0..desktops).map(desktop_id).collect();
-        let body = json!({"resource_ids": ids, "command": "true", "command_type": "SHELL"});
+        let body = json!({"resource_ids": ids, "command": command, "command_type": "SHELL"});
         let client = self.client.clone();
         let posted = Instant::now();
         let posting = tokio::task::spawn_blocking(move || client.post("/script-executions", &body));
@@ -122,27 +141,44 @@ impl System {
             .await?;
         let ended = Instant::now();
         let task = self.client.get(&path)?;
-        if task["script_tasks"][0]["success_num"] != desktops {
-            bail!("not every desktop succeeded: {}", task["script_tasks"][0]["success_num"]);
+        let ended_so = if command == FAILING { "failed_num" } else { "success_num" };
+        if task["script_tasks"][0][ended_so] != desktops {
+            bail!("not every desktop counts in {ended_so}: {}", task["script_tasks"][0][ended_so]);
         }
-        Ok((posted, first.unwrap_or(ended), ended))
+        Ok(Executed { task_id, posted, first: first.unwrap_or(ended), ended })
+    }
+
+    /// Milliseconds to list the groups of a task's failures, and how many groups there are.
+    pub(crate) fn list_failures(&self, task_id: &str) -> anyhow::Result<(f64, usize)> {
+        let begun = Instant::now();
+        let answer = self.client.get_native(&format!("/tasks/{task_id}/failures"))?;
+        let took = begun.elapsed().as_secs_f64() * 1_000.0;
+        Ok((took, answer["groups"].as_array().context("no groups")?.len()))
     }
 }
 
 impl Client {
     fn new(http: &str) -> Self {
         let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
-        Self { base: format!("http://{http}/v2/{PROJECT}"), agent }
+        Self { base: format!("http://{http}"), agent }
+    }
+
+    fn get_native(&self, path: &str) -> anyhow::Result<Value> {
+        self.get_at(&format!("{}/v1/projects/{PROJECT}{path}", self.base))
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let mut response =
-            self.agent.get(format!("{}{path}", self.base)).header("X-Auth-Token", TOKEN).call()?;
+        self.get_at(&format!("{}/v2/{PROJECT}{path}", self.base))
+    }
+
+    fn get_at(&self, url: &str) -> anyhow::Result<Value> {
+        let mut response = self.agent.get(url).header("X-Auth-Token", TOKEN).call()?;
         Ok(response.body_mut().read_json()?)
     }
 
     fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", TOKEN);
+        let request =
+            self.agent.post(format!("{}/v2/{PROJECT}{path}", self.base)).header("X-Auth-Token", TOKEN);
         Ok(request.send_json(body)?.body_mut().read_json()?)
     }
 }
