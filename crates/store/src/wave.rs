@@ -1,22 +1,27 @@
 //! Waves: the row lock that serialises admission and the gate.
 
+mod change;
+mod live;
+
+pub use change::{admit, approve, end, end_trailing, open, soak, store_tallies, withdraw};
 use domain::{
     Timestamp,
-    gate::Results,
     ids::TaskId,
     opening::Opening,
     plan::PlannedWave,
     policy::RolloutPolicy,
     tally::Tally,
     threshold::Threshold,
-    wave::{Others, WaveState, WaveStatus, WaveTerms, relate},
+    wave::{Others, WaveState, WaveStatus, WaveTerms},
 };
+pub(crate) use live::lock_next;
+pub use live::{Live, lock};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4, tally_from_array, tally_to_array, word},
+    values::{count, int2, int4, tally_from_array, word},
 };
 
 /// A wave's row.
@@ -54,47 +59,6 @@ impl WaveRow {
     pub fn has_admitted(&self, ordinal: u32) -> bool {
         self.state.status != WaveStatus::Pending
             && (self.first_ordinal..self.first_ordinal + self.cursor).contains(&ordinal)
-    }
-}
-
-/// What of a task can still change, under its locks: waves that were closed on a quorum and whose last targets are
-/// missing, and the current wave, which is the last of these rows.
-#[derive(Debug)]
-pub struct Live {
-    /// In ascending order. Waves that were asked for and are over may be among them.
-    pub waves: Vec<WaveRow>,
-    /// Of all waves that are not among these.
-    settled: Results,
-}
-
-impl Live {
-    /// The current wave: the first that is not closed; none when the task has ended.
-    pub fn current(&mut self) -> Option<&mut WaveRow> {
-        self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
-    }
-
-    /// One of the waves.
-    pub fn wave(&mut self, wave: u16) -> Option<&mut WaveRow> {
-        self.waves.iter_mut().find(|row| row.wave == wave)
-    }
-
-    /// Tells each wave what the others have come to. To be done after each change and before a rule is asked.
-    pub fn relate(&mut self) {
-        relate(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
-    }
-
-    /// Targets of a wave came to wait for their desktops.
-    pub(crate) fn wait(&mut self, wave: u16, number: u32) {
-        if let Some(row) = self.wave(wave) {
-            row.state.waiting += number;
-        }
-    }
-
-    /// Targets of a wave do not wait for their desktops any more.
-    pub(crate) fn wait_no_more(&mut self, wave: u16, number: u32) {
-        if let Some(row) = self.wave(wave) {
-            row.state.waiting = row.state.waiting.saturating_sub(number);
-        }
     }
 }
 
@@ -143,6 +107,7 @@ macro_rules! select_waves {
         )
     };
 }
+use select_waves;
 
 impl Raw {
     fn fail_threshold(&self) -> Result<Option<Threshold>, Error> {
@@ -233,85 +198,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// Locks what of a task can still change, and those waves of these ordinals that have begun, in ascending order, waiting for
-/// whoever holds them. Of a wave that has not begun nothing can be true, whoever names its ordinals.
-pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]) -> Result<Live, Error> {
-    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let raw: Vec<Raw> = sqlx::query_as(select_waves!(
-        "w.task_id = $1 AND w.status <> 'PENDING'
-             AND (w.is_trailing OR w.status IN ('OPEN', 'HALTED', 'STOPPED') OR EXISTS (
-                 SELECT FROM unnest($2::int4[]) AS o WHERE o >= w.first_ordinal AND o < w.first_ordinal + w.size))
-         ORDER BY w.wave FOR UPDATE OF w"
-    ))
-    .bind(task_id.0)
-    .bind(&ordinals)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut waves = raw.into_iter().map(WaveRow::try_from).collect::<Result<Vec<_>, _>>()?;
-    // While these locks were waited for, the current wave may have become another one; or none is open, and one waits.
-    while waves.last().is_none_or(|last| last.state.status == WaveStatus::Closed) {
-        let after = waves.last().map_or(0, |last| last.wave);
-        match lock_next(connection, task_id, after).await? {
-            Some(next) => waves.push(next),
-            None => break,
-        }
-    }
-    let around = around(connection, task_id, &waves).await?;
-    for row in &mut waves {
-        row.state.terms.max_concurrency = around.max_concurrency;
-    }
-    let mut live = Live { waves, settled: around.settled };
-    live.relate();
-    Ok(live)
-}
-
-/// Locks the first wave behind one that can still change.
-pub(crate) async fn lock_next(
-    connection: &mut Connection,
-    task_id: TaskId,
-    after: u16,
-) -> Result<Option<WaveRow>, Error> {
-    let raw: Option<Raw> = sqlx::query_as(select_waves!(
-        "w.task_id = $1 AND w.wave > $2 AND (w.is_trailing OR w.status <> 'CLOSED') ORDER BY w.wave LIMIT 1 FOR UPDATE OF w"
-    ))
-    .bind(task_id.0)
-    .bind(int2(after))
-    .fetch_optional(connection)
-    .await?;
-    raw.map(WaveRow::try_from).transpose()
-}
-
-/// What is around locked waves.
-struct Around {
-    /// Of waves that are not locked, which are over.
-    settled: Results,
-    max_concurrency: Option<u32>,
-}
-
-/// What the waves that are not locked have come to, where a rule asks for it, and what a person may have changed. Asked for
-/// only now: while the locks were waited for, a wave may just have been closed, or the task's concurrency lowered.
-async fn around(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Around, Error> {
-    let last = locked.last().filter(|row| row.state.terms.task_threshold.is_some());
-    let numbers: Vec<i16> = locked.iter().map(|row| int2(row.wave)).collect();
-    let found = sqlx::query!(
-        r#"SELECT k.max_concurrency, coalesce(w.finished, 0) AS "finished!", coalesce(w.failed, 0) AS "failed!"
-           FROM task k LEFT JOIN LATERAL (
-               SELECT sum(size)::int4 AS finished, sum(failed)::int4 AS failed
-               FROM wave WHERE task_id = k.task_id AND wave < $2 AND wave <> ALL($3)) AS w ON $2 > 1
-           WHERE k.task_id = $1"#,
-        task_id.0,
-        last.map_or(0, |row| int2(row.wave)),
-        &numbers,
-    )
-    .fetch_optional(connection)
-    .await?;
-    let Some(found) = found else { return Ok(Around { settled: Results::default(), max_concurrency: None }) };
-    Ok(Around {
-        settled: Results { finished: count("wave", found.finished)?, failed: count("wave", found.failed)? },
-        max_concurrency: found.max_concurrency.map(|most| count("task", most)).transpose()?,
-    })
-}
-
 /// All waves of several tasks, by task and number, without a lock.
 pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Vec<(TaskId, WaveRow)>, Error> {
     let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
@@ -320,158 +206,4 @@ pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Ve
         .fetch_all(connection)
         .await?;
     rows.into_iter().map(|raw| Ok((TaskId(raw.task_id), raw.try_into()?))).collect()
-}
-
-/// Opens a pending wave; false when it was not pending.
-pub async fn open(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE wave SET status = 'OPEN', opened_at = $3 WHERE task_id = $1 AND wave = $2 AND status = 'PENDING'",
-        task_id.0,
-        int2(wave),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Moves the cursor past targets that were admitted.
-pub async fn admit(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    number: u32,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET cursor = cursor + $3, admitted = admitted + $3 WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(wave),
-        int4(number),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Has a wave whose turn it is wait until the one before it has soaked.
-pub async fn soak(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    opens_at: Timestamp,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET opens_at = $3 WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(wave),
-        opens_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Notes that a person approved a wave, for the plan and the scripts that the task has.
-pub async fn approve(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    approved_by: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave w SET approved_at = $4, approved_by = $3, approved_plan_hash = k.plan_hash,
-                approved_script_hash = k.script_hash
-         FROM task k WHERE k.task_id = w.task_id AND w.task_id = $1 AND w.wave = $2",
-        task_id.0,
-        int2(wave),
-        approved_by,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The last missing target of a wave that was closed on a quorum is in.
-pub async fn end_trailing(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET is_trailing = false WHERE task_id = $1 AND wave = $2 AND is_trailing",
-        task_id.0,
-        int2(wave)
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Stores what was counted in a locked wave.
-pub async fn store_tallies(connection: &mut Connection, task_id: TaskId, row: &WaveRow) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET target_tally = $3, record_tally = $4, failed = $5, halting = $6, verdict_reason = $7
-         WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        &tally_to_array(&row.state.tally),
-        &tally_to_array(&row.record_tally),
-        int4(row.state.failed),
-        int4(row.state.halting),
-        row.verdict_reason,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends a locked wave as closed, halted or stopped, with the reason. One that is closed although targets are missing
-/// goes on counting them.
-pub async fn end(
-    connection: &mut Connection,
-    task_id: TaskId,
-    row: &mut WaveRow,
-    status: WaveStatus,
-    reason: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let is_trailing = status == WaveStatus::Closed && row.state.missing() > 0;
-    row.state.status = status;
-    row.verdict_reason = Some(reason.to_owned());
-    row.closed_at = Some(now);
-    sqlx::query!(
-        "UPDATE wave SET status = $3, verdict_reason = $4, is_trailing = $5, closed_at = $6
-         WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        status.as_str(),
-        reason,
-        is_trailing,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Takes targets back that were admitted to a locked wave and certainly never handed out, because the task is cut short.
-pub async fn withdraw(
-    connection: &mut Connection,
-    task_id: TaskId,
-    row: &mut WaveRow,
-    number: u32,
-) -> Result<(), Error> {
-    row.state.admitted -= number;
-    sqlx::query!(
-        "UPDATE wave SET admitted = admitted - $3 WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        int4(number),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

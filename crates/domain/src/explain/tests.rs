@@ -1,0 +1,190 @@
+use chrono::TimeDelta;
+
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+fn story() -> Story {
+    Story {
+        ordinal: 3,
+        wave: 2,
+        first_script: 0,
+        pick: None,
+        online_at: None,
+        waits: None,
+        handed: None,
+        stop_asked_at: None,
+    }
+}
+
+fn around(task: TaskStatus, wave: WaveStatus) -> Surroundings {
+    Surroundings {
+        now: at(50),
+        accepted_at: at(0),
+        task,
+        halt_reason: None,
+        waiting_for: None,
+        wave: StoryWave { status: wave, opened_at: None, closed_at: None, verdict: None },
+        records: Vec::new(),
+    }
+}
+
+fn last(story: &Story, around: &Surroundings) -> String {
+    desktop(story, around).pop().unwrap().text
+}
+
+#[test]
+fn what_did_not_run_says_why() {
+    let running = around(TaskStatus::Running, WaveStatus::Open);
+    let waits = Waits { until: at(600), not_before: None, is_held: false };
+    let handed = Handed { worker_id: "w".into(), cut_at: at(5), is_leased: false, is_held: false };
+    let away = Story { waits: Some(waits), ..story() };
+    let pending = around(TaskStatus::Running, WaveStatus::Pending);
+    let paused = Surroundings { waiting_for: Some("the task is paused".into()), ..running.clone() };
+    let halted = Surroundings {
+        halt_reason: Some("2 of 4 targets failed".into()),
+        ..around(TaskStatus::Halted, WaveStatus::Pending)
+    };
+    for (story, around, expected) in [
+        (story(), pending.clone(), "it waits: wave 2 is not open"),
+        (
+            story(),
+            Surroundings { waiting_for: Some("wave 2: it waits for a person's approval".into()), ..pending },
+            "it waits: wave 2 is not open; wave 2: it waits for a person's approval",
+        ),
+        (story(), running.clone(), "it waits: its turn in the wave has not come"),
+        (
+            away.clone(),
+            running.clone(),
+            "its desktop is away: it is UNDELIVERED if it does not come back before 1970-01-01T00:10:00Z",
+        ),
+        (
+            Story { online_at: Some("w".into()), ..away },
+            running.clone(),
+            "its desktop is back at worker w, and waits for a place",
+        ),
+        (
+            Story {
+                online_at: Some("w".into()),
+                waits: Some(Waits { not_before: Some(at(60)), ..waits }),
+                ..story()
+            },
+            running.clone(),
+            "it waits for its window, which opens at 1970-01-01T00:01:00Z",
+        ),
+        (
+            Story { waits: Some(Waits { is_held: true, ..waits }), ..story() },
+            paused.clone(),
+            "it waits: the task is paused",
+        ),
+        (
+            Story { handed: Some(handed.clone()), ..story() },
+            running.clone(),
+            "it is ready for worker w, which has not pulled it yet",
+        ),
+        (
+            Story { handed: Some(Handed { is_held: true, ..handed.clone() }), ..story() },
+            paused,
+            "it is ready for worker w, and held: the task is paused",
+        ),
+        (
+            Story { handed: Some(Handed { is_leased: true, ..handed }), ..story() },
+            running,
+            "worker w has it, and its result is not in",
+        ),
+        (story(), halted, "it never started: the rollout ended before its turn (2 of 4 targets failed)"),
+    ] {
+        assert_eq!(last(&story, &around), expected);
+    }
+}
+
+#[test]
+fn what_ran_is_told_in_order() {
+    let record = |name: &str, started: i64, outcome, reason: &str| StoryRecord {
+        name: name.into(),
+        status: RecordStatus::Ended(outcome),
+        exit_code: None,
+        started_at: Some(at(started)),
+        ended_at: Some(at(started + 5)),
+        reason: reason.into(),
+    };
+    let around = Surroundings {
+        wave: StoryWave { opened_at: Some(at(1)), ..around(TaskStatus::Failed, WaveStatus::Closed).wave },
+        records: vec![
+            record("first", 10, Outcome::Success, ""),
+            record("second", 20, Outcome::Failed, "exit code 7"),
+        ],
+        ..around(TaskStatus::Failed, WaveStatus::Closed)
+    };
+    let story = Story { pick: Some("named in gray_resource_ids".into()), first_script: 1, ..story() };
+    let told: Vec<_> = desktop(&story, &around).into_iter().map(|it| (it.at, it.text)).collect();
+    let expected = [
+        (Some(at(0)), "the task was accepted"),
+        (None, "it is target 3 of the plan, in wave 2: named in gray_resource_ids"),
+        (None, "the first 1 scripts succeeded in the task that is retried and are not run again"),
+        (Some(at(1)), "wave 2 was opened"),
+        (Some(at(10)), "first started"),
+        (Some(at(15)), "first ended as SUCCESS"),
+        (Some(at(20)), "second started"),
+        (Some(at(25)), "second ended as FAILED: exit code 7"),
+    ];
+    assert_eq!(told, expected.map(|(at, text)| (at, text.to_owned())));
+}
+
+#[test]
+fn every_event_is_a_sentence() {
+    for kind in EventKind::ALL {
+        let text = event(kind, Some(2), "alice", "why");
+        let begins_alike = matches!(kind, EventKind::Stopped | EventKind::Expired);
+        assert!(text.ends_with(if begins_alike { " why" } else { ": why" }), "{kind}: {text}");
+        assert!(!event(kind, None, "", "").contains(" by "), "{kind}");
+    }
+    assert_eq!(event(EventKind::Halted, Some(1), "", "x"), "the gate halted the rollout in wave 1: x");
+    assert_eq!(event(EventKind::Paused, None, "bob", ""), "the task was paused by bob");
+}
+
+#[test]
+fn a_task_says_what_it_waits_for() {
+    let opening = Opening { needs_approval: true, ..Opening::default() };
+    let current = Some((2, WaveStatus::Pending, &opening));
+    let wait = |status, hold, current| waiting_for(status, hold, current, at(0));
+    assert_eq!(wait(TaskStatus::Running, None, current).unwrap(), "wave 2: it waits for a person's approval");
+    assert_eq!(wait(TaskStatus::Running, Some(Hold::Frozen), current).unwrap(), "the project is frozen");
+    assert_eq!(wait(TaskStatus::Running, None, Some((2, WaveStatus::Open, &opening))), None);
+    assert_eq!(wait(TaskStatus::Halting, Some(Hold::Paused), current), None);
+    assert_eq!(wait(TaskStatus::Running, None, Some((2, WaveStatus::Pending, &Opening::default()))), None);
+}
+
+#[test]
+fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
+    let ended = |outcome, exit_code, reason: &str| {
+        let record = StoryRecord {
+            name: "it".into(),
+            status: RecordStatus::Ended(outcome),
+            exit_code,
+            started_at: None,
+            ended_at: Some(at(9)),
+            reason: reason.into(),
+        };
+        let around = Surroundings { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
+        last(&story(), &around)
+    };
+    use Outcome::{Failed, Success, Timeout};
+    assert_eq!(ended(Success, Some(0), ""), "it ended as SUCCESS");
+    assert_eq!(ended(Success, Some(9), "a success here"), "it ended as SUCCESS: a success here");
+    assert_eq!(ended(Failed, Some(7), ""), "it ended as FAILED: exit code 7");
+    assert_eq!(ended(Failed, Some(7), "killed"), "it ended as FAILED: killed");
+    assert_eq!(ended(Timeout, None, ""), "it ended as TIMEOUT");
+    assert_eq!(ended(Timeout, None, "too long"), "it ended as TIMEOUT: too long");
+}
+
+#[test]
+fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
+    let stopped = Story { stop_asked_at: Some(at(7)), ..story() };
+    let told = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
+    let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
+    assert!(texts.contains(&"a person asked for it to be stopped"), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.contains("succeeded in the task")), "{texts:?}");
+}
