@@ -124,6 +124,7 @@ mod tests {
             (percent(0.01, 1), 0, 10, false),
             (percent(100.0, 1), 9, 10, false),
             (percent(100.0, 1), 10, 10, true),
+            (Threshold::Percent { hundredths: 1, min_results: 0 }, 0, 0, false),
             (percent(33.33, 1), 1, 3, true),
             (percent(33.34, 1), 1, 3, false),
         ] {

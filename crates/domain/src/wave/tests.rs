@@ -146,3 +146,15 @@ fn each_wave_knows_what_the_others_have_come_to() {
     let missing = waves.each_ref().map(|wave| (wave.others.in_flight, wave.others.waiting));
     assert_eq!(missing, [(1, 0), (0, 1), (1, 1)]);
 }
+
+#[test]
+fn a_status_is_read_back_from_its_word_and_says_whether_it_is_cut_short() {
+    for status in WaveStatus::ALL {
+        assert_eq!(status.as_str().parse::<WaveStatus>().unwrap(), status);
+    }
+    assert_eq!(
+        WaveStatus::ALL.map(WaveStatus::is_cut_short),
+        [false, false, false, true, true],
+        "a wave that is halted or stopped"
+    );
+}
