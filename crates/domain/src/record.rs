@@ -79,7 +79,7 @@ impl RecordStatus {
             (None, Place::Leased) if !task.is_ended() => Self::Running,
             (None, Place::Queued) if !task.is_ended() => Self::Waiting,
             (None, Place::Stopped) if !task.admits_no_more() => Self::Ended(Outcome::Stopped),
-            (None, Place::BehindStopped) if !task.admits_no_more() => Self::Ended(Outcome::Skipped),
+            (None, Place::BehindStopped) => Self::Ended(Outcome::Skipped),
             (None, _) if task.admits_no_more() => Self::Ended(Outcome::Skipped),
             (None, _) => Self::Waiting,
         }

@@ -70,11 +70,11 @@ pub fn replay(
     max_concurrency: Option<u32>,
     results: &[Finished],
 ) -> WhatIf {
-    let terms = WaveTerms { quorum: None, ..WaveTerms::new(policy, max_concurrency) };
+    let terms = WaveTerms::new(policy, max_concurrency);
     let mut answer =
         WhatIf { ending: Ending::Completed, waves: Vec::new(), started: 0, failed: 0, halted_at: None };
     let mut others = Others::default();
-    for (place, planned) in waves.iter().enumerate() {
+    for planned in waves {
         let members = planned.first_ordinal..planned.first_ordinal + planned.size;
         let place_of = |ordinal: u32| results.partition_point(|result| result.ordinal < ordinal);
         let mut own: Vec<&Finished> =
@@ -89,7 +89,8 @@ pub fn replay(
             failed: 0,
             halting: 0,
             fail_threshold: planned.fail_threshold,
-            is_last: place + 1 == waves.len(),
+            // No target waits, and none of an earlier wave is missing: the last wave is read as any other.
+            is_last: false,
             others,
             terms,
         };

@@ -46,7 +46,8 @@ fn a_stricter_policy_would_have_stopped_earlier() {
     let ignored = replay(&waves(&[(2, Some(1)), (4, Some(1))]), &lenient, None, &recorded);
     assert_eq!((ignored.ending, ignored.failed), (Ending::Completed, 0));
     let halting = RolloutPolicy { exit_codes: [(3, Weight::Halt)].into(), ..RolloutPolicy::default() };
-    assert_eq!(replay(&waves(&[(6, None)]), &halting, None, &recorded).ending, Ending::Halted);
+    let halted = replay(&waves(&[(6, None)]), &halting, None, &recorded);
+    assert_eq!((halted.ending, halted.failed, halted.waves[0].finished), (Ending::Halted, 1, 2));
 }
 
 #[test]
