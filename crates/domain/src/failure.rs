@@ -1,12 +1,12 @@
 //! Failures that look alike: the signature of what a script printed before it failed, without what differs from desktop to
 //! desktop.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use regex::{Regex, RegexSet};
 use sha2::{Digest as _, Sha256};
 
-use crate::outcome::Outcome;
+use crate::{limits, outcome::Outcome};
 
 /// Lines at the end of the output that make the signature: what went wrong is said last.
 const LINES: usize = 3;
@@ -43,6 +43,25 @@ pub struct Signature {
     pub id: i64,
     /// The end of the output, normalised; where nothing was printed, the reason.
     pub text: String,
+}
+
+impl Signature {
+    /// That of all failures for which a task has no group left.
+    pub fn other() -> Self {
+        Self { id: 0, text: "all others: the task has as many groups of failures as it can have".to_owned() }
+    }
+}
+
+/// Gives failures whose signature is new to a task the one of all others, once it has as many groups as it can have.
+/// `known` are the signatures that it has.
+pub fn within_limit<'a>(known: &mut HashSet<i64>, signatures: impl IntoIterator<Item = &'a mut Signature>) {
+    for signature in signatures {
+        if !known.contains(&signature.id) && known.len() >= limits::MAX_FAILURE_GROUPS {
+            *signature = Signature::other();
+        } else {
+            known.insert(signature.id);
+        }
+    }
 }
 
 /// The signature of a record that failed.
@@ -153,5 +172,17 @@ mod tests {
             let with = |number: u64| text(&format!("code {number} at step {}", number / 3));
             prop_assert_eq!(with(number), with(5));
         }
+    }
+
+    #[test]
+    fn a_task_has_so_many_groups_and_one_of_all_others() {
+        let of = |number: usize| Signature { id: i64::try_from(number).unwrap(), text: "x".into() };
+        let mut known: HashSet<i64> = (1..i64::try_from(limits::MAX_FAILURE_GROUPS).unwrap()).collect();
+        let mut signatures = [of(2_000), of(2_001), of(5), of(2_000)];
+        within_limit(&mut known, &mut signatures);
+        assert_eq!(signatures, [of(2_000), Signature::other(), of(5), of(2_000)]);
+        let mut again = [Signature::other(), of(2_002)];
+        within_limit(&mut known, &mut again);
+        assert_eq!(again, [Signature::other(), Signature::other()]);
     }
 }

@@ -33,6 +33,8 @@ pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
 /// Characters of the reason of a freeze.
 pub const MAX_FREEZE_REASON_CHARS: usize = 500;
+/// Groups of failures that one task has; what fits none of them is one more.
+pub const MAX_FAILURE_GROUPS: usize = 1_000;
 /// Events that an explanation tells.
 pub const MAX_EVENTS_EXPLAINED: i64 = 1_000;
 /// Targets of one project in flight at once.

@@ -15,6 +15,23 @@ use crate::{
     wave::WaveRow,
 };
 
+/// Has failures for which the task has no group left share one. Under the waves' locks.
+pub(crate) async fn within_limit(
+    connection: &mut Connection,
+    task_id: TaskId,
+    signatures: &mut [Option<Signature>],
+) -> Result<(), Error> {
+    if signatures.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let known =
+        sqlx::query_scalar!("SELECT DISTINCT signature_id FROM failure_group WHERE task_id = $1", task_id.0)
+            .fetch_all(connection)
+            .await?;
+    domain::failure::within_limit(&mut known.into_iter().collect(), signatures.iter_mut().flatten());
+    Ok(())
+}
+
 /// Counts new failures, each with its signature, in the groups of their waves. Under the waves' locks.
 pub(crate) async fn add(
     connection: &mut Connection,
@@ -27,26 +44,28 @@ pub(crate) async fn add(
         let Some(row) = waves.iter().find(|row| row.has(record.ordinal)) else { continue };
         groups.entry((row.wave, signature.id)).or_insert((0, record, signature)).0 += 1;
     }
-    for ((wave, signature_id), (records, first, signature)) in groups {
-        sqlx::query!(
-            "INSERT INTO failure_group (task_id, signature_id, wave, outcome, exit_code, signature, records,
-                                        sample_ordinal, sample_script, sample)
-             VALUES ($1, $2, $3, $4::text::outcome, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (task_id, signature_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
-            task_id.0,
-            signature_id,
-            int2(wave),
-            first.outcome.as_str(),
-            first.exit_code,
-            signature.text,
-            int4(records),
-            int4(first.ordinal),
-            int2(first.script),
-            sample(&first.output),
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
+    let firsts = || groups.values().map(|(_, first, _)| *first);
+    sqlx::query!(
+        "INSERT INTO failure_group (task_id, signature_id, wave, outcome, exit_code, signature, records, sample_ordinal,
+                                    sample_script, sample)
+         SELECT $1, signature_id, wave, outcome::outcome, exit_code, signature, records, ordinal, script, sample
+         FROM unnest($2::int8[], $3::int2[], $4::text[], $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::int2[],
+                     $10::text[])
+              AS new (signature_id, wave, outcome, exit_code, signature, records, ordinal, script, sample)
+         ON CONFLICT (task_id, signature_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
+        task_id.0,
+        &groups.keys().map(|(_, signature_id)| *signature_id).collect::<Vec<_>>(),
+        &groups.keys().map(|(wave, _)| int2(*wave)).collect::<Vec<_>>(),
+        &firsts().map(|first| first.outcome.as_str().to_owned()).collect::<Vec<_>>(),
+        &firsts().map(|first| first.exit_code).collect::<Vec<_>>() as &[Option<i32>],
+        &groups.values().map(|(_, _, signature)| signature.text.clone()).collect::<Vec<_>>(),
+        &groups.values().map(|(records, _, _)| int4(*records)).collect::<Vec<_>>(),
+        &firsts().map(|first| int4(first.ordinal)).collect::<Vec<_>>(),
+        &firsts().map(|first| int2(first.script)).collect::<Vec<_>>(),
+        &firsts().map(|first| sample(&first.output)).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -55,7 +55,8 @@ pub async fn count_outcomes(
     live: &mut Live,
     records: &[NewRecord],
 ) -> Result<Vec<u32>, Error> {
-    let signatures: Vec<_> = records.iter().map(signature_of).collect();
+    let mut signatures: Vec<_> = records.iter().map(signature_of).collect();
+    failure::within_limit(connection, task_id, &mut signatures).await?;
     let ids: Vec<Option<i64>> = signatures.iter().map(|found| found.as_ref().map(|it| it.id)).collect();
     let stored = record::insert(connection, task_id, facts.attempt, records, &ids).await?;
     // Records of one target are stored together, so those that are new tell the whole target's outcome.
