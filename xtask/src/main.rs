@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 
 mod bench;
+mod chaos;
 mod cluster;
 mod database;
 mod demo;
@@ -41,6 +42,16 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         tries: u32,
     },
+    /// Kill, stop and cut off the parts of a running cluster, and check that nothing was lost and nothing ran twice;
+    /// writes target/chaos/report.json
+    Chaos {
+        /// How long faults are injected
+        #[arg(long, default_value_t = 3.0)]
+        minutes: f64,
+        /// Decides which faults come when
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
     Python,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
@@ -58,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Demo { keep } => demo::run(keep),
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
+        Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
         Command::Python => python::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),

@@ -40,6 +40,7 @@ pub struct Options {
 /// A running server, reachable on loopback. Stopped when dropped, or by [`Cluster::stop`] with an answer.
 #[derive(Debug)]
 pub struct Cluster {
+    options: Options,
     binaries: PathBuf,
     data: PathBuf,
     port: u16,
@@ -57,7 +58,7 @@ impl Cluster {
         let user = ordinary_user()?;
         prepare_directory(&options.directory, user)?;
         let data = options.directory.join("data");
-        let mut cluster = Self { binaries, data, port: 0, user, running: false };
+        let mut cluster = Self { options: options.clone(), binaries, data, port: 0, user, running: false };
         if !cluster.data.join("PG_VERSION").exists() {
             cluster.initdb()?;
         }
@@ -68,7 +69,7 @@ impl Cluster {
             }
         }
         cluster.port = free_port()?;
-        cluster.launch(options)?;
+        cluster.launch()?;
         cluster.running = true;
         Ok(cluster)
     }
@@ -84,6 +85,21 @@ impl Cluster {
         self.pg_ctl(&["stop", "-m", "fast", "-w"])
     }
 
+    /// Ends the server at once, as a crash does: it recovers from its log at the next start.
+    pub fn crash(&mut self) -> Result<(), Error> {
+        self.running = false;
+        self.pg_ctl(&["stop", "-m", "immediate", "-w"])
+    }
+
+    /// Starts the server again, on the same port, if it does not run.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if !self.running {
+            self.launch()?;
+            self.running = true;
+        }
+        Ok(())
+    }
+
     fn initdb(&self) -> Result<(), Error> {
         let data = self.data.to_string_lossy().into_owned();
         let arguments =
@@ -91,7 +107,8 @@ impl Cluster {
         self.run("initdb", &arguments)
     }
 
-    fn launch(&self, options: &Options) -> Result<(), Error> {
+    fn launch(&self) -> Result<(), Error> {
+        let options = &self.options;
         let sockets = options.directory.to_string_lossy().into_owned();
         let mut settings = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{sockets}' -c max_connections={} \

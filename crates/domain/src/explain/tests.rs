@@ -143,6 +143,10 @@ fn every_event_is_a_sentence() {
     }
     assert_eq!(event(EventKind::Halted, Some(1), "", "x"), "the gate halted the rollout in wave 1: x");
     assert_eq!(event(EventKind::Paused, None, "bob", ""), "the task was paused by bob");
+    assert_eq!(event(EventKind::Stopped, None, "bob", ""), "the task was stopped by bob");
+    assert_eq!(event(EventKind::Stopped, None, "bob", "stopped by bob"), "the task was stopped by bob");
+    assert_eq!(event(EventKind::Expired, None, "", ""), "the task expired");
+    assert_eq!(event(EventKind::Expired, None, "", "expired: at nine"), "the task expired: at nine");
 }
 
 #[test]

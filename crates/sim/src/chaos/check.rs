@@ -1,0 +1,248 @@
+//! The promises, checked at the end: what the database says against what the scripts wrote.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::{
+    faults::Faults,
+    load::{Accepted, STRICT_THRESHOLD},
+    system::System,
+    truth::{self, Marks, Run},
+};
+
+/// After the last fault everything ends within its deadlines.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) tasks_by_status: BTreeMap<String, usize>,
+    pub(crate) targets_by_outcome: BTreeMap<String, usize>,
+    pub(crate) starts: usize,
+    /// Promises that were broken, in words.
+    pub(crate) broken: Vec<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Task {
+    task_id: Uuid,
+    status: String,
+    attempt: i16,
+    target_count: i32,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Target {
+    task_id: Uuid,
+    ordinal: i32,
+    desktop_id: String,
+    wave: i16,
+    wave_status: String,
+    outcome: Option<String>,
+    exit_code: Option<i32>,
+    ended_at: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Wave {
+    task_id: Uuid,
+    wave: i16,
+    failed: i32,
+    tallied: Vec<i32>,
+    counted: i64,
+}
+
+/// Waits until everything has ended, and looks at all of it.
+pub(crate) async fn all(system: &System, accepted: &[Accepted], faults: &Faults) -> anyhow::Result<Found> {
+    let mut connection = PgConnection::connect(&system.database_url).await?;
+    let mut found = Found::default();
+    if let Some(left) = wait_for_the_end(&mut connection).await? {
+        found.broken.push(format!("{left} tasks have not ended {PATIENCE:?} after the last fault"));
+    }
+    let tasks: Vec<Task> =
+        sqlx::query_as("SELECT task_id, status, attempt, target_count, created_at FROM task")
+            .fetch_all(&mut connection)
+            .await?;
+    for task in &tasks {
+        *found.tasks_by_status.entry(task.status.clone()).or_default() += 1;
+    }
+    check_accepted(&tasks, accepted, &mut found.broken);
+    let runs = truth::read(&system.marks())?;
+    found.starts = runs.values().map(|marks| marks.starts as usize).sum();
+    for (run, marks) in runs.iter().filter(|(_, marks)| marks.starts > 1) {
+        found.broken.push(format!("started {} times: {run:?}", marks.starts));
+    }
+    check_targets(&mut connection, &tasks, &runs, faults, &mut found).await?;
+    check_waves(&mut connection, accepted, &mut found).await?;
+    check_left_over(&mut connection, &mut found).await?;
+    Ok(found)
+}
+
+async fn wait_for_the_end(connection: &mut PgConnection) -> anyhow::Result<Option<i64>> {
+    let begun = Instant::now();
+    loop {
+        let left: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM task WHERE status NOT IN ('SUCCESS', 'FAILED', 'HALTED', 'STOPPED')",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if left == 0 {
+            return Ok(None);
+        }
+        if begun.elapsed() > PATIENCE {
+            return Ok(Some(left));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Every task whose id was answered is there, and each was made once, however often it was asked for.
+fn check_accepted(tasks: &[Task], accepted: &[Accepted], broken: &mut Vec<String>) {
+    let known: HashSet<String> = tasks.iter().map(|task| task.task_id.simple().to_string()).collect();
+    for task in accepted.iter().filter(|task| !known.contains(&task.task_id)) {
+        broken.push(format!("accepted and lost: {} ({})", task.task_id, task.kind));
+    }
+    let answered: HashSet<&str> = accepted.iter().map(|task| task.task_id.as_str()).collect();
+    for task in known.iter().filter(|task| !answered.contains(task.as_str())) {
+        broken.push(format!("made and never answered, although it was asked for until it was: {task}"));
+    }
+}
+
+async fn check_targets(
+    connection: &mut PgConnection,
+    tasks: &[Task],
+    runs: &HashMap<Run, Marks>,
+    faults: &Faults,
+    found: &mut Found,
+) -> anyhow::Result<()> {
+    let targets: Vec<Target> = sqlx::query_as(
+        "SELECT t.task_id, t.ordinal, t.desktop_id, t.wave, w.status AS wave_status, r.outcome::text AS outcome,
+                r.exit_code, r.ended_at, r.reason
+         FROM target t JOIN wave w USING (task_id, wave)
+         LEFT JOIN record r ON r.task_id = t.task_id AND r.ordinal = t.ordinal ORDER BY 1, 2",
+    )
+    .fetch_all(connection)
+    .await?;
+    let by_id: HashMap<Uuid, &Task> = tasks.iter().map(|task| (task.task_id, task)).collect();
+    let mut number: HashMap<Uuid, i32> = HashMap::new();
+    let none = Marks::default();
+    for target in &targets {
+        let Some(task) = by_id.get(&target.task_id) else { continue };
+        *number.entry(target.task_id).or_default() += 1;
+        let outcome = target.outcome.as_deref().unwrap_or("SKIPPED");
+        *found.targets_by_outcome.entry(outcome.to_owned()).or_default() += 1;
+        let run = Run {
+            desktop_id: target.desktop_id.clone(),
+            task_id: target.task_id.simple().to_string(),
+            attempt: task.attempt,
+        };
+        let marks = runs.get(&run).unwrap_or(&none);
+        if let Some(wrong) = misfit(task, target, outcome, marks, faults) {
+            let at = format!("task {} target {} on {}", run.task_id, target.ordinal, target.desktop_id);
+            let reason = target.reason.as_deref().unwrap_or_default();
+            found
+                .broken
+                .push(format!("{at}: {wrong} (wave {}, {outcome}, {reason:?}, {marks:?})", target.wave));
+        }
+    }
+    for task in tasks {
+        let seen = number.get(&task.task_id).copied().unwrap_or_default();
+        if seen != task.target_count {
+            found.broken.push(format!(
+                "task {}: {seen} targets with one outcome each, of {}",
+                task.task_id.simple(),
+                task.target_count
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What of a target's outcome does not fit to what its script wrote, if anything.
+fn misfit(
+    task: &Task,
+    target: &Target,
+    outcome: &str,
+    marks: &Marks,
+    faults: &Faults,
+) -> Option<&'static str> {
+    let started = marks.starts > 0;
+    if started && target.wave_status == "PENDING" {
+        return Some("started in a wave that never opened");
+    }
+    match outcome {
+        "SUCCESS" if marks.ends != [0] => Some("a success that its script knows nothing of"),
+        "FAILED" if !started => Some("failed without a start"),
+        "FAILED" if target.exit_code.is_some() && marks.ends != target.exit_code.as_slice() => {
+            Some("another exit code than its script's")
+        }
+        "TIMEOUT" if !started => Some("timed out without a start"),
+        "UNDELIVERED" | "REJECTED" if started => Some("started although it is said that it did not"),
+        "SKIPPED" if started => Some("started although it is SKIPPED"),
+        "SKIPPED" if matches!(task.status.as_str(), "SUCCESS" | "FAILED") => {
+            Some("no outcome, in a task that was not cut short")
+        }
+        "UNKNOWN"
+            if !faults.explain_unknown(
+                &target.desktop_id,
+                task.created_at,
+                target.ended_at.unwrap_or(task.created_at),
+            ) =>
+        {
+            Some("UNKNOWN although nothing happened to its agent")
+        }
+        _ => None,
+    }
+}
+
+/// Tallies are what the records say; a strict rollout kept to its threshold.
+async fn check_waves(
+    connection: &mut PgConnection,
+    accepted: &[Accepted],
+    found: &mut Found,
+) -> anyhow::Result<()> {
+    let waves: Vec<Wave> = sqlx::query_as(
+        "SELECT w.task_id, w.wave, w.failed, w.target_tally AS tallied,
+                (SELECT count(DISTINCT r.ordinal) FROM record r
+                 WHERE r.task_id = w.task_id AND r.ordinal >= w.first_ordinal AND r.ordinal < w.first_ordinal + w.size)
+                    AS counted
+         FROM wave w",
+    )
+    .fetch_all(connection)
+    .await?;
+    let strict: HashSet<&str> =
+        accepted.iter().filter(|task| task.kind == "strict").map(|task| task.task_id.as_str()).collect();
+    for wave in waves {
+        let at = format!("task {} wave {}", wave.task_id.simple(), wave.wave);
+        let tallied: i64 = wave.tallied.iter().map(|&number| i64::from(number)).sum();
+        if tallied != wave.counted {
+            found.broken.push(format!("{at}: {tallied} targets tallied, {} with records", wave.counted));
+        }
+        let is_strict = strict.contains(wave.task_id.simple().to_string().as_str());
+        if is_strict && i64::from(wave.failed) > STRICT_THRESHOLD {
+            found.broken.push(format!("{at}: {} failed in strict mode", wave.failed));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing of a task that has ended waits for anything.
+async fn check_left_over(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
+    for table in ["batch", "straggler", "target_stop"] {
+        let statement = format!("SELECT count(*) FROM {table}");
+        let left: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
+        if left > 0 {
+            found.broken.push(format!("{left} rows are left in {table}"));
+        }
+    }
+    Ok(())
+}

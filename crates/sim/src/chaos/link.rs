@@ -1,0 +1,101 @@
+//! A link between two processes that can be cut or stalled: a proxy on loopback.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+
+/// What the link does with what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It carries it.
+    Open,
+    /// It keeps it until it is open again; nobody is told.
+    Stalled,
+    /// Connections break, and new ones are refused.
+    Cut,
+}
+
+/// A link to one address.
+pub(crate) struct Link {
+    pub(crate) name: String,
+    /// Where to connect instead.
+    pub(crate) address: SocketAddr,
+    state: watch::Sender<State>,
+}
+
+impl Link {
+    /// Listens, and carries what comes to the target.
+    pub(crate) async fn start(name: String, target: String) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (state, seen) = watch::channel(State::Open);
+        tokio::spawn(async move {
+            while let Ok((inbound, _)) = listener.accept().await {
+                tokio::spawn(carry(inbound, target.clone(), seen.clone()));
+            }
+        });
+        Ok(Self { name, address, state })
+    }
+
+    pub(crate) fn set(&self, state: State) {
+        self.state.send_replace(state);
+    }
+}
+
+async fn carry(inbound: TcpStream, target: String, state: watch::Receiver<State>) -> anyhow::Result<()> {
+    if *state.borrow() == State::Cut {
+        return Ok(());
+    }
+    let outbound = TcpStream::connect(&target).await.with_context(|| target.clone())?;
+    inbound.set_nodelay(true)?;
+    outbound.set_nodelay(true)?;
+    let (from_client, to_client) = inbound.into_split();
+    let (from_server, to_server) = outbound.into_split();
+    // When one direction ends the other one is of no use.
+    tokio::select! {
+        () = pump(from_client, to_server, state.clone()) => {}
+        () = pump(from_server, to_client, state) => {}
+    }
+    Ok(())
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        if !is_open(&mut state).await {
+            return;
+        }
+        tokio::select! {
+            read = from.read(&mut buffer) => {
+                let Ok(number @ 1..) = read else { return };
+                // It may have been stalled while this was read.
+                if !is_open(&mut state).await || to.write_all(&buffer[..number]).await.is_err() {
+                    return;
+                }
+            }
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Waits while the link is stalled; false once it is cut.
+async fn is_open(state: &mut watch::Receiver<State>) -> bool {
+    loop {
+        match *state.borrow_and_update() {
+            State::Open => return true,
+            State::Cut => return false,
+            State::Stalled => {}
+        }
+        if state.changed().await.is_err() {
+            return false;
+        }
+    }
+}

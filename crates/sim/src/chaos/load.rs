@@ -1,0 +1,240 @@
+//! What the cluster is asked to do meanwhile: rollouts that succeed, fail, time out, are stopped, paused and retried.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rand::{Rng as _, seq::IndexedRandom as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::system::{PROJECT, System, TOKEN, desktop_id};
+
+/// A call is repeated so long: faults last some seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Rollouts under way at once.
+const MAX_UNDER_WAY: usize = 16;
+
+/// A task whose id was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    pub(crate) task_id: String,
+    /// What it was for.
+    pub(crate) kind: &'static str,
+}
+
+/// The submitter; it ends by itself.
+pub(crate) struct Load(JoinHandle<anyhow::Result<Vec<Accepted>>>);
+
+impl Load {
+    pub(crate) fn start(system: Arc<System>, rng: ChaCha8Rng, until: Instant) -> Self {
+        Self(tokio::spawn(submit_all(system, rng, until)))
+    }
+
+    /// All that was accepted.
+    pub(crate) async fn finish(self) -> anyhow::Result<Vec<Accepted>> {
+        self.0.await?
+    }
+}
+
+/// What is done with a task after it was accepted.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Nothing,
+    Stop(Duration),
+    Pause(Duration),
+    Retry,
+}
+
+struct Plan {
+    kind: &'static str,
+    body: Value,
+    then: Then,
+}
+
+async fn submit_all(
+    system: Arc<System>,
+    mut rng: ChaCha8Rng,
+    until: Instant,
+) -> anyhow::Result<Vec<Accepted>> {
+    let mut under_way: JoinSet<anyhow::Result<Vec<Accepted>>> = JoinSet::new();
+    let mut accepted = Vec::new();
+    let mut number = 0;
+    while Instant::now() < until {
+        let plan = draw(&system, &mut rng);
+        let key = format!("chaos-{number}");
+        number += 1;
+        under_way.spawn(follow(Arc::clone(&system), plan, key));
+        if under_way.len() >= MAX_UNDER_WAY
+            && let Some(done) = under_way.join_next().await
+        {
+            accepted.extend(done??);
+        }
+        tokio::time::sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
+    }
+    while let Some(done) = under_way.join_next().await {
+        accepted.extend(done??);
+    }
+    Ok(accepted)
+}
+
+fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
+    let fleet: Vec<usize> = (0..system.agents.len()).collect();
+    let number = rng.random_range(4..=fleet.len().clamp(4, 25));
+    let mut chosen: Vec<usize> = fleet.choose_multiple(rng, number).copied().collect();
+    chosen.sort_unstable();
+    let desktops: Vec<String> = chosen.into_iter().map(desktop_id).collect();
+    let later = Duration::from_millis(rng.random_range(200..3_000));
+    let nap = rng.random_range(0..15);
+    let sleep = format!("sleep 0.{nap:02}");
+    let (kind, work, more, then) = match rng.random_range(0..9) {
+        0 | 1 => ("good", sleep, json!({"gray_count": 2}), Then::Nothing),
+        2 => ("halting", "exit 3".into(), json!({"gray_count": 3, "gray_fail_threshold": 2}), Then::Nothing),
+        3 => (
+            "timing out",
+            "sleep 600".into(),
+            json!({"gray_count": 2, "gray_fail_threshold": 1}),
+            Then::Nothing,
+        ),
+        4 => ("stopped", "sleep 3".into(), json!({"gray_count": 3}), Then::Stop(later)),
+        5 => ("paused", sleep, json!({"rollout": {"max_concurrency": 3}}), Then::Pause(later)),
+        6 => ("retried", "[ $GRAYWAVE_ATTEMPT != 1 ]".into(), json!({"gray_count": 2}), Then::Retry),
+        7 => (
+            "strict",
+            "case $GRAYWAVE_DESKTOP_ID in *3|*7) exit 4;; esac".into(),
+            json!({"rollout": {"strict": true, "fail_threshold": {"count": STRICT_THRESHOLD}}}),
+            Then::Nothing,
+        ),
+        _ => (
+            "waves",
+            sleep,
+            json!({"rollout": {"waves": [{"count": 2}, {"percent": 30}, {"rest": true}], "max_concurrency": 5,
+                               "quorum_percent": 60, "delivery_timeout_seconds": 8}}),
+            Then::Nothing,
+        ),
+    };
+    let mut body =
+        json!({"resource_ids": desktops, "command": marking(system, &work), "command_type": "SHELL"});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    Plan { kind, body, then }
+}
+
+/// At most so many may fail of a strict rollout.
+pub(crate) const STRICT_THRESHOLD: i64 = 3;
+
+/// A script that says in its desktop's file that it started, and how it ended.
+fn marking(system: &System, work: &str) -> String {
+    let marks = system.marks();
+    format!(
+        "f={}/$GRAYWAVE_DESKTOP_ID; t=\"$GRAYWAVE_TASK_ID $GRAYWAVE_ATTEMPT\"\n\
+         echo \"S $t\" >> $f; ({work}); c=$?; echo \"E $t $c\" >> $f; exit $c",
+        marks.display()
+    )
+}
+
+async fn follow(system: Arc<System>, plan: Plan, key: String) -> anyhow::Result<Vec<Accepted>> {
+    let Plan { kind, body, then } = plan;
+    let (status, answer) = persist(&system, "/script-executions", &body, &key).await?;
+    if status != 200 {
+        bail!("a {kind} rollout was refused with {status}: {answer}");
+    }
+    let task_id = answer["task_id"].as_str().context("no task_id")?.to_owned();
+    let mut accepted = vec![Accepted { task_id: task_id.clone(), kind }];
+    match then {
+        Then::Nothing => {}
+        Then::Stop(after) => {
+            tokio::time::sleep(after).await;
+            persist(&system, "/script-executions/stop", &json!({"task_id": task_id}), &format!("{key}-stop"))
+                .await?;
+        }
+        Then::Pause(lasts) => {
+            let native = format!("/v1/projects/{PROJECT}/tasks/{task_id}");
+            persist(&system, &format!("{native}/pause"), &json!({}), &format!("{key}-pause")).await?;
+            tokio::time::sleep(lasts).await;
+            persist(&system, &format!("{native}/resume"), &json!({}), &format!("{key}-resume")).await?;
+        }
+        Then::Retry => {
+            ended(&system, &task_id).await?;
+            let body = json!({"task_id": task_id});
+            let (status, answer) =
+                persist(&system, "/script-executions/retry", &body, &format!("{key}-retry")).await?;
+            if status == 200 {
+                let task_id = answer["task_id"].as_str().context("no task_id")?.to_owned();
+                accepted.push(Accepted { task_id, kind: "retry" });
+            }
+        }
+    }
+    Ok(accepted)
+}
+
+/// Waits until a task has ended, however often nobody answers.
+async fn ended(system: &System, task_id: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let path = format!("/script-execution-tasks?task_id={task_id}");
+    for turn in 0.. {
+        if let Ok((200, answer)) = get(&system.urls[turn % system.urls.len()], &path).await
+            && !answer["script_tasks"][0]["end_time"].is_null()
+        {
+            break;
+        }
+        if begun.elapsed() > 3 * PATIENCE {
+            bail!("task {task_id} does not end");
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// Asks until somebody answers. With the same key a call is done once, however often it is asked.
+async fn persist(system: &System, path: &str, body: &Value, key: &str) -> anyhow::Result<(u16, Value)> {
+    let begun = Instant::now();
+    for turn in 0.. {
+        let url = system.urls[turn % system.urls.len()].clone();
+        let answered = post(&url, path, body.clone(), key.to_owned()).await;
+        match answered {
+            Ok((status, answer)) if status < 500 && status != 429 => return Ok((status, answer)),
+            Ok(_) | Err(_) if begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok((status, answer)) => bail!("{path}: still {status} after {PATIENCE:?}: {answer}"),
+            Err(error) => return Err(error.context(format!("{path}: no answer for {PATIENCE:?}"))),
+        }
+    }
+    bail!("asked often enough")
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    config.timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false).build().new_agent()
+}
+
+fn full(url: &str, path: &str) -> String {
+    if path.starts_with("/v1/") { format!("{url}{path}") } else { format!("{url}/v2/{PROJECT}{path}") }
+}
+
+async fn post(url: &str, path: &str, body: Value, key: String) -> anyhow::Result<(u16, Value)> {
+    let url = full(url, path);
+    tokio::task::spawn_blocking(move || {
+        let request = agent().post(url).header("X-Auth-Token", TOKEN).header("Idempotency-Key", key);
+        let mut response = request.send_json(body)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string()?;
+        Ok((status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? }))
+    })
+    .await?
+}
+
+/// One call; an error when nobody answers.
+pub(crate) async fn get(url: &str, path: &str) -> anyhow::Result<(u16, Value)> {
+    let url = full(url, path);
+    tokio::task::spawn_blocking(move || {
+        let mut response = agent().get(url).header("X-Auth-Token", TOKEN).call()?;
+        Ok((response.status().as_u16(), response.body_mut().read_json()?))
+    })
+    .await?
+}

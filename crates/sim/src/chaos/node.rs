@@ -1,0 +1,80 @@
+//! One process of the cluster, which can be killed, stopped and started again.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process and how it is started.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    make: Box<dyn Fn() -> Command + Send>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// Starts it.
+    pub(crate) fn start(
+        name: String,
+        log: PathBuf,
+        make: impl Fn() -> Command + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let mut node = Self { name, make: Box::new(make), log, child: None };
+        node.run()?;
+        Ok(node)
+    }
+
+    /// Starts it if it does not run.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        if let Some(child) = &mut self.child
+            && child.try_wait()?.is_none()
+        {
+            return Ok(());
+        }
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let child = (self.make)().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
+        Ok(())
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP, as a machine that hangs.
+    pub(crate) fn hang(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        if let Some(child) = &self.child
+            && let Some(pid) = Pid::from_raw(i32::try_from(child.id())?)
+        {
+            // One that has just ended is as good.
+            kill_process(pid, signal).ok();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.wake());
+        drop(self.kill());
+    }
+}

@@ -1,0 +1,289 @@
+//! The cluster: Postgres, two APIs, two schedulers, three workers, agents; every link between them can be cut.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use pgcluster::{Cluster, Durability, Options};
+use tokio::sync::Mutex;
+
+use crate::{
+    link::{Link, State},
+    node::Node,
+};
+
+pub(crate) const PROJECT: &str = "chaos";
+pub(crate) const TOKEN: &str = "a-token-for-the-faults";
+const APIS: usize = 2;
+const SCHEDULERS: usize = 2;
+const WORKERS: usize = 3;
+const SMALL_DISKS: usize = 2;
+/// A step that takes longer has gone wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All of it. The parts end in the order of the fields.
+pub(crate) struct System {
+    pub(crate) agents: Vec<Mutex<Node>>,
+    pub(crate) workers: Vec<Mutex<Node>>,
+    pub(crate) schedulers: Vec<Mutex<Node>>,
+    pub(crate) apis: Vec<Mutex<Node>>,
+    /// Worker to scheduler, agents to worker, scheduler to Postgres.
+    pub(crate) links: Vec<Link>,
+    /// Base addresses of the APIs.
+    pub(crate) urls: Vec<String>,
+    pub(crate) postgres: Mutex<Cluster>,
+    pub(crate) database_url: String,
+    /// The first so many agents keep their journals on disks of a few pages, where this user may mount them.
+    pub(crate) small_disks: usize,
+    directory: Directory,
+}
+
+/// Kept when something was wrong, so that its logs can be read.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        for disk in (0..SMALL_DISKS).map(|number| self.0.join("agents").join(desktop_id(number))) {
+            drop(Command::new("umount").arg("--lazy").arg(disk).stderr(Stdio::null()).status());
+        }
+        if !std::thread::panicking() && !self.0.join("broken").exists() {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+}
+
+/// The id of a numbered desktop.
+pub(crate) fn desktop_id(number: usize) -> String {
+    format!("desktop-{number:03}")
+}
+
+fn addresses(number: usize) -> anyhow::Result<Vec<String>> {
+    // All at once, so that no two are the same.
+    let listeners = (0..number).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
+}
+
+fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if !path.exists() {
+        bail!("{} is not built: run `cargo xtask chaos`, which builds it", path.display());
+    }
+    Ok(path)
+}
+
+impl System {
+    /// Starts everything and waits until all desktops are connected.
+    pub(crate) async fn start(agents: u32) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("graywave-chaos-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?
+            .keep();
+        fs::create_dir(directory.join("marks"))?;
+        let postgres = Cluster::start(&Options {
+            directory: directory.join("postgres"),
+            durability: Durability::Full,
+            max_connections: 200,
+        })?;
+        let database_url = postgres.url("postgres");
+        let graywave = binary("graywave")?;
+        let migrated = Command::new(&graywave).arg("migrate").env("DATABASE_URL", &database_url).status()?;
+        if !migrated.success() {
+            bail!("graywave migrate failed: {migrated}");
+        }
+        let mut system = Self {
+            agents: Vec::new(),
+            workers: Vec::new(),
+            schedulers: Vec::new(),
+            apis: Vec::new(),
+            links: Vec::new(),
+            urls: Vec::new(),
+            postgres: Mutex::new(postgres),
+            database_url,
+            small_disks: 0,
+            directory: Directory(directory),
+        };
+        system.mount_small_disks()?;
+        system.start_apis(&graywave)?;
+        let schedulers = system.start_schedulers(&graywave).await?;
+        let workers = system.start_workers(&graywave, &schedulers).await?;
+        system.start_agents(agents as usize, &workers)?;
+        system.connected(u64::from(agents)).await?;
+        Ok(system)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.0.join(format!("{name}.log"))
+    }
+
+    fn start_apis(&mut self, graywave: &Path) -> anyhow::Result<()> {
+        for (number, address) in addresses(APIS)?.into_iter().enumerate() {
+            let (graywave, url) = (graywave.to_owned(), self.database_url.clone());
+            self.urls.push(format!("http://{address}"));
+            let make = move || {
+                let mut command = Command::new(&graywave);
+                command.arg("api").env("DATABASE_URL", &url).envs([
+                    ("GRAYWAVE__API__LISTEN", address.as_str()),
+                    ("GRAYWAVE__API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
+                    ("GRAYWAVE__TASKS__EXECUTION_TIMEOUT_MS", "4000"),
+                    ("GRAYWAVE__TASKS__DELIVERY_TIMEOUT_MS", "20000"),
+                    ("GRAYWAVE__TASKS__RESULT_GRACE_MS", "15000"),
+                    ("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
+                ]);
+                command
+            };
+            let name = format!("api-{number}");
+            self.apis.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+        }
+        Ok(())
+    }
+
+    async fn start_schedulers(&mut self, graywave: &Path) -> anyhow::Result<Vec<String>> {
+        let found = addresses(SCHEDULERS)?;
+        for (number, address) in found.iter().cloned().enumerate() {
+            let postgres = self.database_url.trim_start_matches("postgres://graywave@").to_owned();
+            let (target, database) = postgres.split_once('/').context("a database URL")?;
+            let link = Link::start(format!("scheduler-{number} to Postgres"), target.to_owned()).await?;
+            let url = format!("postgres://graywave@{}/{database}", link.address);
+            self.links.push(link);
+            let graywave = graywave.to_owned();
+            let make = move || {
+                let mut command = Command::new(&graywave);
+                command.arg("scheduler").env("DATABASE_URL", &url).envs([
+                    ("GRAYWAVE__SCHEDULER__LISTEN", address.as_str()),
+                    ("GRAYWAVE__SCHEDULER__LEASE_MS", "2000"),
+                    ("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300"),
+                    ("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500"),
+                    ("GRAYWAVE__SCHEDULER__PERIOD_MS", "200"),
+                    ("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
+                ]);
+                command
+            };
+            let name = format!("scheduler-{number}");
+            self.schedulers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+        }
+        Ok(found)
+    }
+
+    async fn start_workers(&mut self, graywave: &Path, schedulers: &[String]) -> anyhow::Result<Vec<String>> {
+        let mut urls = Vec::new();
+        for (number, address) in addresses(WORKERS)?.into_iter().enumerate() {
+            let mut to_schedulers = Vec::new();
+            for (scheduler, target) in schedulers.iter().enumerate() {
+                let name = format!("worker-{number} to scheduler-{scheduler}");
+                let link = Link::start(name, target.clone()).await?;
+                to_schedulers.push(format!("http://{}", link.address));
+                self.links.push(link);
+            }
+            let agents = Link::start(format!("agents to worker-{number}"), address.clone()).await?;
+            urls.push(format!("http://{}", agents.address));
+            self.links.push(agents);
+            let (graywave, to_schedulers) = (graywave.to_owned(), to_schedulers.join(","));
+            let make = move || {
+                let mut command = Command::new(&graywave);
+                command
+                    .arg("worker")
+                    .env("GRAYWAVE__WORKER__LISTEN", &address)
+                    .env("GRAYWAVE__WORKER__SCHEDULER_URLS", &to_schedulers);
+                command
+            };
+            let name = format!("worker-{number}");
+            self.workers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+        }
+        Ok(urls)
+    }
+
+    /// Where this user may not, no disk is ever full, and it is said.
+    fn mount_small_disks(&mut self) -> anyhow::Result<()> {
+        for number in 0..SMALL_DISKS {
+            let disk = self.data_dir(number);
+            fs::create_dir_all(&disk)?;
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", "size=512k,mode=755", "graywave-chaos"]).arg(&disk);
+            if !mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+                crate::say("no small disks: this user may not mount them, so none will be full");
+                break;
+            }
+            self.small_disks += 1;
+        }
+        Ok(())
+    }
+
+    fn start_agents(&mut self, number: usize, workers: &[String]) -> anyhow::Result<()> {
+        let binary = binary("graywave-agent")?;
+        for desktop in 0..number {
+            let id = desktop_id(desktop);
+            let (binary, data) = (binary.clone(), self.data_dir(desktop));
+            // Each begins with another worker and knows all of them.
+            let workers: Vec<String> =
+                (0..workers.len()).map(|turn| workers[(desktop + turn) % workers.len()].clone()).collect();
+            let make = {
+                let id = id.clone();
+                move || {
+                    let mut command = Command::new(&binary);
+                    command.args(["--project", PROJECT, "--desktop-id", &id, "--data-dir"]).arg(&data);
+                    command.args(workers.iter().flat_map(|url| ["--worker", url.as_str()]));
+                    command
+                }
+            };
+            self.agents.push(Mutex::new(Node::start(id, self.log("agents"), make)?));
+        }
+        Ok(())
+    }
+
+    /// Where an agent keeps its journal.
+    pub(crate) fn data_dir(&self, desktop: usize) -> PathBuf {
+        self.directory.0.join("agents").join(desktop_id(desktop))
+    }
+
+    /// Where each desktop's scripts say that they started and ended.
+    pub(crate) fn marks(&self) -> PathBuf {
+        self.directory.0.join("marks")
+    }
+
+    /// What all of them have logged; kept from now on.
+    pub(crate) fn logs(&self) -> &Path {
+        drop(fs::write(self.directory.0.join("broken"), ""));
+        &self.directory.0
+    }
+
+    /// Everything runs, every link is open, and every desktop is connected.
+    pub(crate) async fn heal(&self) -> anyhow::Result<()> {
+        self.postgres.lock().await.restart()?;
+        for link in &self.links {
+            link.set(State::Open);
+        }
+        for node in self.nodes() {
+            let mut node = node.lock().await;
+            node.wake()?;
+            node.run()?;
+        }
+        self.connected(self.agents.len() as u64).await
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &Mutex<Node>> {
+        self.apis.iter().chain(&self.schedulers).chain(&self.workers).chain(&self.agents)
+    }
+
+    async fn connected(&self, agents: u64) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let path = "/desktops?limit=0&status=ACTIVE";
+            if let Ok((200, answer)) = crate::load::get(&self.urls[0], path).await
+                && answer["total_count"].as_u64() == Some(agents)
+            {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("not all agents are connected after {PATIENCE:?}; logs: {}", self.logs().display());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
