@@ -1,0 +1,75 @@
+//! Holds: of a task that a person paused, and of a project that is frozen: as `store::hold`.
+
+use chrono::TimeDelta;
+use domain::{Timestamp, deadline::Timeouts};
+
+use super::{Database, Terms};
+
+impl Database {
+    /// Pauses the task; false when it admits no more or is paused already.
+    pub(in crate::rollout) fn pause(&mut self) -> bool {
+        if self.task.status.admits_no_more() || self.task.is_paused {
+            return false;
+        }
+        self.task.is_paused = true;
+        self.hold_all();
+        true
+    }
+
+    /// Lets a paused task go on.
+    pub(in crate::rollout) fn resume(&mut self, now: Timestamp) {
+        if self.task.status.admits_no_more() || !self.task.is_paused {
+            return;
+        }
+        self.task.is_paused = false;
+        if !self.task.is_frozen {
+            self.release(now);
+        }
+    }
+
+    /// The second half of a freeze, after it was committed.
+    pub(in crate::rollout) fn hold_project(&mut self) {
+        if !self.task.status.admits_no_more() {
+            self.hold_all();
+        }
+    }
+
+    /// Unfreezes the project.
+    pub(in crate::rollout) fn unfreeze(&mut self, now: Timestamp) {
+        self.task.is_frozen = false;
+        if !self.task.status.admits_no_more() && !self.task.is_paused {
+            self.release(now);
+        }
+    }
+
+    fn hold_all(&mut self) {
+        for batch in self.batches.values_mut().filter(|batch| batch.leased_until.is_none()) {
+            batch.held = true;
+        }
+        self.stragglers.values_mut().for_each(|straggler| straggler.held = true);
+    }
+
+    /// Lets what was held be handed out again. What certainly never was has all of its delivery time again.
+    fn release(&mut self, now: Timestamp) {
+        let timeouts = self.task.timeouts;
+        for batch in self.batches.values_mut().filter(|batch| batch.held) {
+            batch.held = false;
+            renew(&mut batch.terms, now, &timeouts);
+        }
+        for straggler in self.stragglers.values_mut().filter(|straggler| straggler.held) {
+            straggler.held = false;
+            renew(&mut straggler.terms, now, &timeouts);
+        }
+        self.wakes.cut = true;
+        self.wakes.ready = true;
+        self.wakes.presence = true;
+    }
+}
+
+/// All of its delivery time again, for what was certainly never handed out.
+fn renew(terms: &mut Terms, now: Timestamp, timeouts: &Timeouts) {
+    if !terms.maybe_handed {
+        let by = (now + timeouts.delivery - terms.deadlines.deliver_by).max(TimeDelta::zero());
+        terms.deadlines = terms.deadlines.later(by);
+    }
+}
