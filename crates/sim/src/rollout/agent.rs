@@ -1,6 +1,7 @@
 //! Agents: each runs on its desktop, journals a start before it starts, and answers from its journal. What happened on
 //! the desktop itself is noted apart, as the truth that records are compared with.
 
+use chrono::TimeDelta;
 use domain::{Timestamp, outcome::Outcome};
 
 use super::{
@@ -234,6 +235,10 @@ impl World {
             return self.finish(ordinal, scripts);
         }
         let wait = self.dice.between(agent.slow_ms / 2, agent.slow_ms);
+        if self.clock.now + TimeDelta::milliseconds(wait) > order.deliver_by {
+            // Its refusal comes only when its turn does, which may be after the last moment for its result.
+            self.promises.fault(ordinal);
+        }
         self.clock.after(wait, Event::Begins { ordinal, life: agent.life });
     }
 

@@ -18,7 +18,7 @@ pub(super) enum Effect {
     /// A wave was opened.
     Opened { wave: u16, now: Timestamp },
     /// A wave was closed.
-    Closed { wave: u16, now: Timestamp },
+    Closed { wave: u16 },
     /// Nothing is admitted any more.
     CutShort { status: TaskStatus },
     /// Targets were taken back that nobody was told of.
@@ -26,7 +26,7 @@ pub(super) enum Effect {
     /// A wave was halted after it was closed.
     LateHalt,
     /// A lost batch was cut again.
-    CutAgain { ordinals: Vec<u32>, maybe_handed: bool },
+    CutAgain { maybe_handed: bool },
     /// A result came that was known.
     KnownResult,
     /// The next wave soaks, or waits for a person.

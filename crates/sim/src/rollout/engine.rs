@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use domain::Timestamp;
 
 use super::{
+    coverage::Feature,
     event::{Act, Answer, Call, Event, Worker},
     sabotage::Sabotage,
     world::World,
@@ -142,7 +143,9 @@ impl World {
                 database.forget_worker(worker, Some(heard_before), now);
             }
             Act::Expire => {
-                database.expire(now);
+                if database.expire(now) {
+                    self.coverage.add(Feature::Expiry);
+                }
             }
             Act::Reclaim { batch } => database.reclaim_batch(batch, now),
             Act::HandOut => database.cut_stragglers(now),

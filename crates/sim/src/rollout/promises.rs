@@ -9,7 +9,7 @@ mod weight;
 
 use chrono::TimeDelta;
 use domain::{
-    Timestamp, deadline::Timeouts, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus,
+    Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus,
     window::WindowState,
 };
 
@@ -55,7 +55,6 @@ struct Count {
 #[derive(Debug)]
 pub(super) struct Promises {
     policy: RolloutPolicy,
-    timeouts: Timeouts,
     targets: Vec<Target>,
     /// By wave.
     counts: Vec<Count>,
@@ -78,7 +77,6 @@ impl Promises {
         let target = Target { scripts: vec![(0, None); usize::from(scenario.scripts)], ..Target::default() };
         Self {
             policy: scenario.policy.clone(),
-            timeouts: scenario.timeouts,
             targets: vec![target; database.desktops.len()],
             counts: vec![Count::default(); database.waves.len()],
             approved: Vec::new(),

@@ -109,7 +109,7 @@ impl Database {
         row.state.status = status;
         row.closed_at = Some(now);
         if status == WaveStatus::Closed {
-            self.effects.push(Effect::Closed { wave: row.wave, now });
+            self.effects.push(Effect::Closed { wave: row.wave });
         }
     }
 

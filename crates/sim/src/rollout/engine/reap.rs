@@ -62,7 +62,7 @@ impl Database {
     pub(in crate::rollout) fn reclaim_batch(&mut self, batch: BatchId, now: Timestamp) {
         let Some((terms, left)) = self.reclaim(batch, now) else { return };
         let maybe_handed = terms.maybe_handed;
-        self.effects.push(Effect::CutAgain { ordinals: left.clone(), maybe_handed });
+        self.effects.push(Effect::CutAgain { maybe_handed });
         if self.task.status.admits_no_more() && !maybe_handed {
             self.requeue(terms, left, now);
         } else if !self.task.status.is_ended() {

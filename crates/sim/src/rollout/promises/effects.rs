@@ -33,15 +33,16 @@ impl Promises {
             }
             Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, database, coverage),
             Effect::Opened { wave, now } => self.opened(*wave, *now, database),
-            Effect::Closed { wave, .. } => self.closed(*wave, database, coverage),
+            Effect::Closed { wave } => self.closed(*wave, database, coverage),
             Effect::CutShort { status } => {
                 self.is_cut_short = true;
-                let is_halt = *status == TaskStatus::Halting;
-                coverage.add(if is_halt { Feature::Halt } else { Feature::Expiry });
+                if *status == TaskStatus::Halting {
+                    coverage.add(Feature::Halt);
+                }
             }
             Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, database, coverage),
             Effect::LateHalt => coverage.add(Feature::LateHalt),
-            Effect::CutAgain { maybe_handed, .. } => {
+            Effect::CutAgain { maybe_handed } => {
                 coverage.add(if *maybe_handed { Feature::LostBatch } else { Feature::NeverPulled });
             }
             Effect::KnownResult => coverage.add(Feature::KnownResult),
@@ -73,7 +74,7 @@ impl Promises {
     }
 
     fn leased(&mut self, worker: usize, ordinals: &[u32], answer_only: bool, coverage: &mut Coverage) {
-        self.must(!self.is_held, "while the task is held no batch is leased", || {
+        self.must(!self.is_held || answer_only, "while the task is held no batch is leased", || {
             format!("worker {worker} was given targets {ordinals:?}")
         });
         self.must(!self.is_cut_short || answer_only, "nothing is handed out after a halt or a stop", || {

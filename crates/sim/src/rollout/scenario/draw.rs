@@ -65,9 +65,9 @@ fn desktops(dice: &mut Dice) -> u32 {
 
 fn threshold(dice: &mut Dice, size: u32) -> Threshold {
     if dice.percent(65) {
-        return Threshold::Count(dice.number(1, size / 4 + 2));
+        return Threshold::Count(dice.number(1, size / 3 + 3));
     }
-    Threshold::Percent { hundredths: dice.number(200, 5_000), min_results: dice.number(1, size / 3 + 1) }
+    Threshold::Percent { hundredths: dice.number(500, 5_000), min_results: dice.number(1, size / 2 + 1) }
 }
 
 fn waves(dice: &mut Dice, desktops: u32) -> Waves {
@@ -138,7 +138,7 @@ fn policy(dice: &mut Dice, desktops: u32) -> RolloutPolicy {
     if dice.percent(25) {
         exit_codes.insert(75, Weight::Ignore);
     }
-    if dice.percent(12) {
+    if dice.percent(8) {
         exit_codes.insert(42, Weight::Halt);
     }
     let window = dice.percent(12).then(|| window(dice)).flatten();
@@ -191,11 +191,15 @@ fn people(dice: &mut Dice, desktops: u32) -> People {
 }
 
 fn fleet(dice: &mut Dice, execution: TimeDelta, delivery: TimeDelta) -> Fleet {
-    let failing = if dice.percent(60) { dice.number(0, 8) } else { dice.number(0, 60) };
+    let failing = match dice.number(0, 9) {
+        0..3 => 0,
+        3..8 => dice.number(0, 6),
+        _ => dice.number(0, 60),
+    };
     let away = if dice.percent(50) { dice.number(0, 30) } else { 0 };
     Fleet {
         away,
-        never: dice.number(0, 100),
+        never: if dice.percent(50) { 0 } else { dice.number(0, 60) },
         back_within: if dice.percent(70) { delivery } else { delivery * 2 },
         failing,
         exit_codes: vec![1, 2, 75, 42, 3_010],
