@@ -51,11 +51,13 @@ pub enum Sabotage {
     UnknownAsUndelivered,
     /// The last result replaces the first.
     LastWordWins,
+    /// What was ready when a task was held is handed out as it is when the hold ends, although its window has closed.
+    ReleaseIgnoresWindow,
 }
 
 impl Sabotage {
     /// Every one.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -80,5 +82,6 @@ impl Sabotage {
         Self::IgnoreWindow,
         Self::UnknownAsUndelivered,
         Self::LastWordWins,
+        Self::ReleaseIgnoresWindow,
     ];
 }

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use domain::{deadline::Timeouts, policy::RolloutPolicy, rollout::WaveSpec};
 
 mod draw;
+mod theme;
 
 /// Everything that a story is made from. Drawn from a seed by [`Scenario::drawn`], or built by hand.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use domain::{Timestamp, deadline::Timeouts};
 
 use super::{Database, Terms};
+use crate::rollout::{event::BatchId, sabotage::Sabotage};
 
 impl Database {
     /// Pauses the task; false when it admits no more or is paused already.
@@ -49,16 +50,26 @@ impl Database {
         self.stragglers.values_mut().for_each(|straggler| straggler.held = true);
     }
 
-    /// Lets what was held be handed out again. What certainly never was has all of its delivery time again.
+    /// Lets what was held be handed out again. What certainly never was has all of its delivery time again; and where
+    /// there is a window it may have closed meanwhile, so it is to be looked at anew.
     fn release(&mut self, now: Timestamp) {
         let timeouts = self.task.timeouts;
-        for batch in self.batches.values_mut().filter(|batch| batch.held) {
-            batch.held = false;
-            renew(&mut batch.terms, now, &timeouts);
-        }
         for straggler in self.stragglers.values_mut().filter(|straggler| straggler.held) {
             straggler.held = false;
             renew(&mut straggler.terms, now, &timeouts);
+        }
+        let looks_anew = self.task.policy.window.is_some() && !self.sabotaged(Sabotage::ReleaseIgnoresWindow);
+        let held: Vec<BatchId> =
+            self.batches.iter().filter(|(_, batch)| batch.held).map(|(&id, _)| id).collect();
+        for id in held {
+            let Some(batch) = self.batches.get_mut(&id) else { continue };
+            batch.held = false;
+            renew(&mut batch.terms, now, &timeouts);
+            if looks_anew && !batch.terms.maybe_handed {
+                let (terms, ordinals) = (batch.terms, std::mem::take(&mut batch.ordinals));
+                self.batches.remove(&id);
+                self.insert_stragglers(terms, None, &ordinals);
+            }
         }
         self.wakes.cut = true;
         self.wakes.ready = true;

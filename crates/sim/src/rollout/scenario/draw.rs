@@ -33,7 +33,7 @@ impl Scenario {
         let timeouts = Timeouts { execution, delivery, grace: TimeDelta::seconds(30) };
         let max_concurrency = dice.percent(35).then(|| few(&mut dice, desktops));
         let faults = faults(&mut dice);
-        Self {
+        let scenario = Self {
             seed,
             desktops,
             waves,
@@ -46,7 +46,8 @@ impl Scenario {
             plant: plant(&mut dice, policy.window.is_some()),
             faults,
             policy,
-        }
+        };
+        scenario.themed(&mut dice)
     }
 }
 
