@@ -35,6 +35,28 @@ pub struct Scenario {
     pub faults: Faults,
 }
 
+impl Default for Scenario {
+    /// Twenty desktops that are all there, in one wave, and nothing breaks.
+    fn default() -> Self {
+        let minutes = TimeDelta::minutes;
+        let runs = TimeDelta::seconds(20);
+        Self {
+            seed: 0,
+            desktops: 20,
+            waves: Waves::One,
+            policy: RolloutPolicy::default(),
+            max_concurrency: None,
+            timeouts: Timeouts { execution: minutes(5), delivery: minutes(5), grace: TimeDelta::seconds(30) },
+            scripts: 1,
+            expires_after: None,
+            people: People::default(),
+            fleet: Fleet { runs, slow: TimeDelta::milliseconds(100), ..Fleet::default() },
+            plant: Plant::default(),
+            faults: Faults::default(),
+        }
+    }
+}
+
 /// How the task is cut into waves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waves {

@@ -124,6 +124,9 @@ impl Promises {
         let missing = row.state.size - count.ended;
         if missing > 0 {
             coverage.add(Feature::QuorumClose);
+            self.must(!row.state.is_last, "the last wave waits for all", || {
+                format!("wave {wave} was closed and {missing} are missing")
+            });
             let members = row.first..row.first + row.state.size;
             let runs = members.filter(|ordinal| !database.has_ended(*ordinal)).find(|ordinal| {
                 let straggler = database.stragglers.get(ordinal);
@@ -136,9 +139,6 @@ impl Promises {
             let is_quorum = u64::from(count.ended) * 10_000 >= quorum * u64::from(row.state.size);
             self.must(is_quorum, "a wave with missing results is closed on a quorum only", || {
                 format!("wave {wave} was closed with {} of {}", count.ended, row.state.size)
-            });
-            self.must(!row.state.is_last, "the last wave waits for all", || {
-                format!("wave {wave} was closed and {missing} are missing")
             });
         }
         let is_bad = count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended);
