@@ -17,7 +17,8 @@ pub(super) fn beginning() -> Timestamp {
 
 #[derive(Debug)]
 struct Entry {
-    at: Timestamp,
+    /// Milliseconds since the beginning.
+    at: i64,
     sequence: u64,
     event: Event,
 }
@@ -57,7 +58,8 @@ impl Clock {
 
     pub(super) fn at(&mut self, at: Timestamp, event: Event) {
         self.sequence += 1;
-        self.heap.push(Reverse(Entry { at: at.max(self.now), sequence: self.sequence, event }));
+        let at = (at.max(self.now) - beginning()).num_milliseconds();
+        self.heap.push(Reverse(Entry { at, sequence: self.sequence, event }));
     }
 
     /// So many milliseconds from now.
@@ -68,7 +70,7 @@ impl Clock {
     /// The next event; time jumps to it.
     pub(super) fn next(&mut self) -> Option<Event> {
         let Reverse(entry) = self.heap.pop()?;
-        self.now = entry.at;
+        self.now = beginning() + TimeDelta::milliseconds(entry.at);
         Some(entry.event)
     }
 

@@ -8,10 +8,7 @@ mod records;
 mod weight;
 
 use chrono::TimeDelta;
-use domain::{
-    Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus,
-    window::WindowState,
-};
+use domain::{Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus, window::WindowState};
 
 use super::{
     database::Database,

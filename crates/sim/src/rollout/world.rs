@@ -107,12 +107,12 @@ impl World {
     /// The next event; false when nothing more will ever happen.
     pub(super) fn step(&mut self) -> bool {
         let Some(event) = self.clock.next() else { return false };
-        self.trace.line(format!("{:>10} ms  {event:?}", self.clock.elapsed_ms()));
+        self.trace.event(self.clock.elapsed_ms(), &event);
         self.happen(event);
         let effects = std::mem::take(&mut self.database.effects);
         for effect in effects {
-            self.trace.line(format!("{:>10}     {effect:?}", ""));
             self.promises.see(&effect, &self.database, &mut self.coverage);
+            self.trace.effect(effect);
         }
         self.ring();
         self.call_approver();

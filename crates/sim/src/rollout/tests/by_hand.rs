@@ -46,8 +46,7 @@ fn whoever_never_comes_is_undelivered_unless_a_quorum_goes_on_without() {
     let away = Fleet { away: 40, never: 100, ..calm().fleet };
     for quorum in [None, Some(3_000)] {
         let policy = RolloutPolicy { quorum, ..RolloutPolicy::default() };
-        let scenario =
-            Scenario { desktops: 40, waves: waves.clone(), policy, fleet: away.clone(), ..calm() };
+        let scenario = Scenario { desktops: 40, waves: waves.clone(), policy, fleet: away.clone(), ..calm() };
         let ended = run_scenario(&scenario, None).unwrap();
         assert_eq!(ended.status, TaskStatus::Failed);
         let (undelivered, success) =
@@ -88,7 +87,11 @@ fn a_pause_does_not_carry_a_target_over_the_end_of_its_window() {
         ..calm()
     };
     let ended = run_scenario(&scenario, None).unwrap();
-    assert!(ended.lasted > TimeDelta::hours(22), "the second one waits for the next morning: {}", ended.lasted);
+    assert!(
+        ended.lasted > TimeDelta::hours(22),
+        "the second one waits for the next morning: {}",
+        ended.lasted
+    );
     let broken = run_scenario(&scenario, Some(Sabotage::ReleaseIgnoresWindow)).unwrap_err();
     assert!(broken.promise.starts_with("nothing starts outside its window"), "{broken}");
 }
