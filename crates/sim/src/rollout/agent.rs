@@ -230,6 +230,9 @@ impl World {
             return self.send_to_worker(ordinal, scripts);
         }
         agent.active = Some(Active { order, is_stopped: false, ended: None });
+        if order.stop {
+            return self.nothing_runs(ordinal, Outcome::Stopped);
+        }
         if order.answer_only && !starts_anyway {
             let scripts = vec![(Outcome::Skipped, None); agent.scripts.len()];
             return self.finish(ordinal, scripts);

@@ -23,6 +23,7 @@ pub enum Feature {
     Expiry,
     Stop,
     Kill,
+    TargetStop,
     ConcurrencyChanged,
     LostBatch,
     NeverPulled,
@@ -45,7 +46,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every one.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -63,6 +64,7 @@ impl Feature {
         Self::Expiry,
         Self::Stop,
         Self::Kill,
+        Self::TargetStop,
         Self::ConcurrencyChanged,
         Self::LostBatch,
         Self::NeverPulled,

@@ -11,7 +11,7 @@ mod settle;
 mod stops;
 mod stragglers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Timestamp,
@@ -46,6 +46,8 @@ pub(super) struct Task {
     pub(super) timeouts: Timeouts,
     pub(super) policy: RolloutPolicy,
     pub(super) max_concurrency: Option<u32>,
+    /// Targets of its whole project in flight at most; it is the only task of its project.
+    pub(super) project_limit: Option<u32>,
     pub(super) scripts: u16,
 }
 
@@ -144,6 +146,8 @@ pub(super) struct Database {
     /// By ordinal; one for each script.
     pub(super) records: Vec<Option<Vec<Ended>>>,
     pub(super) workers: BTreeMap<Worker, WorkerRow>,
+    /// Targets that a person stopped and that had not ended then.
+    pub(super) stops: BTreeSet<u32>,
     pub(super) wakes: Wakes,
     /// What the transactions since the last look have done.
     pub(super) effects: Vec<Effect>,
@@ -194,6 +198,7 @@ impl Database {
                 timeouts: scenario.timeouts,
                 policy: scenario.policy.clone(),
                 max_concurrency: scenario.max_concurrency,
+                project_limit: scenario.project_limit,
                 scripts: scenario.scripts,
             },
             waves,
@@ -202,6 +207,7 @@ impl Database {
             stragglers: BTreeMap::new(),
             records: vec![None; total],
             workers: BTreeMap::new(),
+            stops: BTreeSet::new(),
             wakes: Wakes::default(),
             effects: Vec::new(),
             sabotage,
@@ -226,7 +232,7 @@ impl Database {
     /// The places of the waves that can still change: those that were closed on a quorum and are not over, and the
     /// current one.
     pub(super) fn live(&self) -> Vec<usize> {
-        let last = self.current().unwrap_or(self.waves.len().saturating_sub(1));
+        let last = self.current().unwrap_or_else(|| self.waves.len().saturating_sub(1));
         (0..=last).filter(|&place| !self.waves[place].is_over()).collect()
     }
 

@@ -19,6 +19,8 @@ pub(super) enum Effect {
     Opened { wave: u16, now: Timestamp },
     /// A wave was closed.
     Closed { wave: u16 },
+    /// A person stopped a target that had not ended.
+    TargetStopped { ordinal: u32 },
     /// Nothing is admitted any more.
     CutShort { status: TaskStatus },
     /// Targets were taken back that nobody was told of.

@@ -152,6 +152,7 @@ pub(super) enum Wish {
     Stop {
         kill: bool,
     },
+    StopTarget(u32),
     Concurrency(Option<u32>),
     Approve(u16),
 }
@@ -201,6 +202,8 @@ pub(super) struct Leased {
     pub(super) batch: BatchId,
     pub(super) order: Order,
     pub(super) ordinals: Vec<u32>,
+    /// Those of them that are to be stopped.
+    pub(super) stops: Vec<u32>,
 }
 
 /// What a target's agent is told.
@@ -208,6 +211,8 @@ pub(super) struct Leased {
 pub(super) struct Order {
     pub(super) deliver_by: Timestamp,
     pub(super) answer_only: bool,
+    /// It is to be stopped before it starts.
+    pub(super) stop: bool,
 }
 
 /// What reaches an agent.

@@ -2,6 +2,9 @@
 
 use super::{coverage::Feature, event::Event, scenario::Kinds, world::World};
 
+/// What an accident does.
+type Accident = fn(&mut World);
+
 impl World {
     /// The first accident, and the end of all of them.
     pub(super) fn plan_faults(&mut self) {
@@ -32,7 +35,7 @@ impl World {
         let sum = schedulers + workers + drains + flaps + reboots;
         if sum > 0 {
             let mut roll = self.dice.number(0, sum - 1);
-            let kinds: [(u32, fn(&mut Self)); 5] = [
+            let kinds: [(u32, Accident); 5] = [
                 (schedulers, Self::scheduler_fails),
                 (workers, Self::worker_fails),
                 (drains, Self::worker_is_replaced),

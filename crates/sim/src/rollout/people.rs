@@ -35,6 +35,10 @@ impl World {
         for (at, most) in people.concurrency {
             self.clock.at(begin + at, Event::Person(Wish::Concurrency(most)));
         }
+        for (at, ordinal) in people.target_stops {
+            let ordinal = ordinal % self.scenario.desktops;
+            self.clock.at(begin + at, Event::Person(Wish::StopTarget(ordinal)));
+        }
         if let Some((at, kill)) = people.stop {
             self.clock.at(begin + at, Event::Person(Wish::Stop { kill }));
         }
@@ -76,6 +80,11 @@ impl World {
             Wish::Stop { kill } => {
                 if database.stop(kill, now) {
                     self.coverage.add(if kill { Feature::Kill } else { Feature::Stop });
+                }
+            }
+            Wish::StopTarget(ordinal) => {
+                if database.stop_target(ordinal, now) {
+                    self.coverage.add(Feature::TargetStop);
                 }
             }
             Wish::Concurrency(most) => {

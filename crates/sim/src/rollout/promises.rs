@@ -27,6 +27,8 @@ struct Target {
     ordered: bool,
     /// How often each script was started on the desktop, and how it ended there.
     scripts: Vec<(u32, Option<Ended>)>,
+    /// A person stopped it.
+    stopped: bool,
     /// As it was recorded first.
     outcome: Option<Ended>,
     /// Something broke that may explain that its end was never learnt.

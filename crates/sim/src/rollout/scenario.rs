@@ -19,6 +19,8 @@ pub struct Scenario {
     pub policy: RolloutPolicy,
     /// Targets in flight at most.
     pub max_concurrency: Option<u32>,
+    /// Targets of the whole project in flight at most.
+    pub project_limit: Option<u32>,
     /// The limits of one target.
     pub timeouts: Timeouts,
     /// Scripts that each target runs, one after the other.
@@ -46,6 +48,7 @@ impl Default for Scenario {
             waves: Waves::One,
             policy: RolloutPolicy::default(),
             max_concurrency: None,
+            project_limit: None,
             timeouts: Timeouts { execution: minutes(5), delivery: minutes(5), grace: TimeDelta::seconds(30) },
             scripts: 1,
             expires_after: None,
@@ -82,6 +85,8 @@ pub struct People {
     pub freeze: Option<(TimeDelta, TimeDelta)>,
     /// A stop; with `true`, what runs is ended.
     pub stop: Option<(TimeDelta, bool)>,
+    /// Stops of single targets.
+    pub target_stops: Vec<(TimeDelta, u32)>,
     /// Changes of `max_concurrency`.
     pub concurrency: Vec<(TimeDelta, Option<u32>)>,
     /// How long an approver takes to look at a wave that waits, at most.

@@ -5,7 +5,7 @@ mod calls;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    event::{BatchId, Call, Ended, Event, Leased, Returned, Session, TargetReport, ToAgent, Worker},
+    event::{BatchId, Call, Ended, Event, Leased, Order, Returned, Session, TargetReport, ToAgent, Worker},
     world::World,
 };
 
@@ -175,7 +175,7 @@ impl World {
 
     /// Hands a batch's targets to their agents; gives back what cannot be.
     fn dispatch(&mut self, worker: Worker, leased: Leased) {
-        let Leased { batch, order, ordinals } = leased;
+        let Leased { batch, order, ordinals, stops } = leased;
         self.workers[worker].batches.insert(batch, 0);
         for ordinal in ordinals {
             let state = &mut self.workers[worker];
@@ -190,7 +190,11 @@ impl World {
             state.targets.insert(ordinal, Held { batch, session });
             *state.batches.entry(batch).or_default() += 1;
             self.promises.ordered(ordinal);
-            self.send_to_agent(ordinal, session, ToAgent::Order(order));
+            self.send_to_agent(
+                ordinal,
+                session,
+                ToAgent::Order(Order { stop: stops.contains(&ordinal), ..order }),
+            );
         }
         let state = &mut self.workers[worker];
         if state.batches.get(&batch) == Some(&0) {

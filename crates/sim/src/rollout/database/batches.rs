@@ -26,7 +26,7 @@ impl Database {
             reported: 0,
             answer_only: self.task.status.admits_no_more(),
             held: self.is_held(),
-            stop: self.task.killing,
+            stop: self.task.killing || members.iter().any(|member| self.stops.contains(&member.ordinal)),
         };
         let id = self.fresh_batch();
         self.batches.insert(id, batch);
@@ -89,14 +89,16 @@ impl Database {
         // An agent starts nothing after its task has expired.
         let deliver_by = batch.terms.deadlines.deliver_by;
         let deliver_by = expires_at.map_or(deliver_by, |expires_at| deliver_by.min(expires_at));
-        let order = Order { deliver_by, answer_only: batch.answer_only };
+        let order = Order { deliver_by, answer_only: batch.answer_only, stop: false };
         let ordinals = batch.ordinals.clone();
+        let is_stopped = |ordinal: &u32| batch.stop && self.stops.contains(ordinal);
+        let stops = ordinals.iter().copied().filter(is_stopped).collect();
         self.effects.push(Effect::Leased {
             worker: batch.worker,
             ordinals: ordinals.clone(),
             answer_only: batch.answer_only,
         });
-        Some(Leased { batch: id, order, ordinals })
+        Some(Leased { batch: id, order, ordinals, stops })
     }
 
     /// Extends leases that the worker still has; returns the others.

@@ -52,7 +52,7 @@ impl Database {
         let Terms { deadlines, maybe_handed, .. } = batch.terms;
         let never_left = batch.leased_until.is_none() && !maybe_handed;
         (deadlines.finish_by <= now || never_left && deadlines.deliver_by <= now)
-            && !(batch.held && !maybe_handed)
+            && (!batch.held || maybe_handed)
     }
 
     /// Batches past a deadline. The time of what is held and was never handed out does not run.

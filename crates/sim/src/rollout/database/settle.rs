@@ -58,6 +58,7 @@ impl Database {
         self.settle(now);
         self.relate();
         // Who waits for the places that results make.
+        self.wakes.cut |= self.task.project_limit.is_some();
         if self.waves.iter().any(|row| row.state.admits_by_results()) {
             let live = self.live();
             self.wakes.presence |=
@@ -184,6 +185,7 @@ impl Database {
     pub(super) fn end_task(&mut self, status: TaskStatus) {
         self.batches.clear();
         self.stragglers.clear();
+        self.stops.clear();
         self.task.status = status;
         self.effects.push(Effect::TaskEnded { status });
     }

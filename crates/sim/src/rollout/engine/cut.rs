@@ -16,6 +16,20 @@ use crate::rollout::{
     sabotage::Sabotage,
 };
 
+/// What a project leaves of its targets in flight, while its limit is locked.
+struct Room(Option<u32>);
+
+impl Room {
+    /// As many of these as there is room for.
+    fn of(&self, wanted: u32) -> u32 {
+        self.0.map_or(wanted, |room| room.min(wanted))
+    }
+
+    fn take(&mut self, taken: u32) {
+        self.0 = self.0.map(|room| room.saturating_sub(taken));
+    }
+}
+
 impl Database {
     /// Whether there may be something to cut: as the statement `task::to_cut`.
     pub(in crate::rollout) fn has_to_cut(&self, now: Timestamp) -> bool {
@@ -41,19 +55,21 @@ impl Database {
             return false;
         }
         self.open_current(now);
-        if self.live().iter().any(|&place| self.waves[place].state.admits_by_results()) {
+        let mut room = self.room();
+        let by_results = self.live().iter().any(|&place| self.waves[place].state.admits_by_results());
+        if by_results || room.0.is_some() {
             // Who waited for a place comes before who has not had a turn yet.
-            self.hand_out(now);
+            self.hand_out(&mut room, now);
         }
-        self.admit(now)
+        self.admit(&mut room, now)
     }
 
     /// Admits the next targets of the open wave.
-    fn admit(&mut self, now: Timestamp) -> bool {
+    fn admit(&mut self, room: &mut Room, now: Timestamp) -> bool {
         self.relate();
         let open = self.current().filter(|&place| self.waves[place].state.status == WaveStatus::Open);
         let Some(place) = open else { return false };
-        let number = self.admission(&self.waves[place].state);
+        let number = room.of(self.admission(&self.waves[place].state));
         if number == 0 {
             return false;
         }
@@ -62,20 +78,26 @@ impl Database {
         row.state.admitted += number;
         row.cursor += number;
         self.effects.push(Effect::Admitted { wave, first, number });
-        let placed = (first..first + number).map(|ordinal| self.placed(ordinal)).collect();
+        let (stopped, others) = self.before_start((first..first + number).collect());
+        let placed = others.into_iter().map(|ordinal| self.placed(ordinal)).collect();
         let deadlines = deadline::of_target(now, &self.task.timeouts, u32::from(self.task.scripts));
-        self.hand_to_workers(Terms { wave, deadlines, maybe_handed: false }, placed, now);
+        let handed = self.hand_to_workers(Terms { wave, deadlines, maybe_handed: false }, placed, now);
+        room.take(handed);
+        if !stopped.is_empty() {
+            self.store_outcomes(stopped, now);
+        }
         self.relate();
-        self.admission(&self.waves[place].state) > 0
+        let current = self.current().map(|place| &self.waves[place].state);
+        current.is_some_and(|state| room.of(self.admission(state)) > 0)
     }
 
     /// Hands out targets that waited for their desktops, now that these are back: of every wave that can still change,
     /// as many as there are places for. Those that hold a place already need none.
-    pub(in crate::rollout) fn hand_out(&mut self, now: Timestamp) {
+    fn hand_out(&mut self, room: &mut Room, now: Timestamp) {
         for place in self.live() {
             self.relate();
             let row = &self.waves[place];
-            let (wave, places) = (row.wave, self.late_admission(&row.state));
+            let (wave, places) = (row.wave, room.of(self.late_admission(&row.state)));
             let taken = self.take_reachable(wave, places, now);
             let mut groups: BTreeMap<_, (Terms, Vec<Placed>)> = BTreeMap::new();
             for (ordinal, terms) in taken {
@@ -89,7 +111,10 @@ impl Database {
                     let ordinals = placed.iter().map(|target| target.ordinal).collect();
                     self.effects.push(Effect::Placed { ordinals });
                 }
-                self.hand_to_workers(terms, placed, now);
+                let handed = self.hand_to_workers(terms, placed, now);
+                if !terms.maybe_handed {
+                    room.take(handed);
+                }
             }
         }
     }
@@ -97,13 +122,27 @@ impl Database {
     /// Stragglers whose desktop came online get their batch, as far as there are places.
     pub(in crate::rollout) fn cut_stragglers(&mut self, now: Timestamp) {
         if self.hold(now).is_none() || self.task.status.admits_no_more() {
-            self.hand_out(now);
+            let mut room = self.room();
+            self.hand_out(&mut room, now);
         }
     }
 
+    /// What the project leaves of its targets in flight.
+    fn room(&self) -> Room {
+        let begun = self.waves.iter().filter(|row| row.state.status != WaveStatus::Pending);
+        let in_flight: u32 = begun.map(|row| row.state.in_flight()).sum();
+        Room(self.task.project_limit.map(|most| most.saturating_sub(in_flight)))
+    }
+
     /// Makes batches for the workers that hold the desktops, and stragglers of the rest and of those whose window is
-    /// closed.
-    pub(in crate::rollout) fn hand_to_workers(&mut self, terms: Terms, placed: Vec<Placed>, now: Timestamp) {
+    /// closed. Returns how many targets are in batches.
+    pub(in crate::rollout) fn hand_to_workers(
+        &mut self,
+        terms: Terms,
+        placed: Vec<Placed>,
+        now: Timestamp,
+    ) -> u32 {
+        let mut handed = 0;
         for timed in self.by_window(placed, terms.deadlines, terms.maybe_handed, now) {
             let Timed { deadlines, not_before, targets } = timed;
             let terms = Terms { deadlines, ..terms };
@@ -115,10 +154,12 @@ impl Database {
             self.insert_stragglers(terms, not_before, &ordinals_of(&cut.stragglers));
             for (worker, members) in cut.batches {
                 if let Some(worker) = worker_of(&worker) {
+                    handed += members.len();
                     self.insert_batch(terms, worker, &members);
                     self.wakes.ready = true;
                 }
             }
         }
+        u32::try_from(handed).unwrap_or(u32::MAX)
     }
 }

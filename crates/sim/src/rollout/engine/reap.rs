@@ -77,6 +77,14 @@ impl Database {
         if ordinals.is_empty() || self.task.status.is_ended() {
             return;
         }
+        let mut ordinals = ordinals;
+        if !terms.maybe_handed {
+            let (stopped, others) = self.before_start(ordinals);
+            ordinals = others;
+            if !stopped.is_empty() {
+                self.store_outcomes(stopped, now);
+            }
+        }
         if self.task.status.admits_no_more() && !terms.maybe_handed {
             self.withdraw(terms.wave, ordinals);
             return self.settle(now);

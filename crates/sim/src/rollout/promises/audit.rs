@@ -80,7 +80,8 @@ impl Promises {
 
     /// No target is admitted that would be one more in flight than there are places for.
     fn check_places(&mut self, database: &Database, coverage: &mut Coverage) {
-        let Some(most) = database.task.max_concurrency else { return };
+        let limits = [database.task.max_concurrency, database.task.project_limit];
+        let Some(most) = limits.into_iter().flatten().min() else { return };
         let in_flight = (0u32..)
             .zip(&self.targets)
             .filter(|(ordinal, target)| {

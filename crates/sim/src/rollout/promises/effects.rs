@@ -41,6 +41,7 @@ impl Promises {
                 }
             }
             Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, database, coverage),
+            Effect::TargetStopped { ordinal } => self.target(*ordinal).stopped = true,
             Effect::LateHalt => coverage.add(Feature::LateHalt),
             Effect::CutAgain { maybe_handed } => {
                 coverage.add(if *maybe_handed { Feature::LostBatch } else { Feature::NeverPulled });

@@ -34,7 +34,8 @@ impl Promises {
         count.halting += u32::from(weight == Some(true));
         let target = self.targets[ordinal as usize].clone();
         let is_explained = target.faulted || self.faulted;
-        let (holds, promise) = agrees(&target, scripts, is_explained, database.task.killing);
+        let (holds, promise) =
+            agrees(&target, scripts, is_explained, database.task.killing || target.stopped);
         self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), promise, || {
             format!("target {ordinal} is recorded as {scripts:?}, and really it was {:?}", target.scripts)
         });
@@ -52,7 +53,12 @@ impl Promises {
 }
 
 /// Whether a record can be true of a target, and the promise that it breaks where it cannot.
-fn agrees(target: &Target, scripts: &[Ended], is_explained: bool, is_killing: bool) -> (bool, &'static str) {
+fn agrees(
+    target: &Target,
+    scripts: &[Ended],
+    is_explained: bool,
+    may_be_stopped: bool,
+) -> (bool, &'static str) {
     let outcome = of_target(scripts).0;
     if outcome == Outcome::Undelivered {
         return (!target.has_started(), "UNDELIVERED is only what certainly never started");
@@ -63,7 +69,7 @@ fn agrees(target: &Target, scripts: &[Ended], is_explained: bool, is_killing: bo
     let is_true = |(written, real): (&Ended, &(u32, Option<Ended>))| match written.0 {
         Outcome::Success | Outcome::Failed | Outcome::Timeout => real.1 == Some(*written),
         Outcome::Rejected | Outcome::Skipped => real.0 == 0,
-        Outcome::Stopped => is_killing && (real.0 == 0 || real.1 == Some(*written)),
+        Outcome::Stopped => may_be_stopped && (real.0 == 0 || real.1 == Some(*written)),
         Outcome::Unknown => true,
         Outcome::Undelivered => false,
     };

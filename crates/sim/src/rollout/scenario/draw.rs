@@ -38,6 +38,7 @@ impl Scenario {
             desktops,
             waves,
             max_concurrency,
+            project_limit: dice.percent(12).then(|| few(&mut dice, desktops)),
             timeouts,
             scripts: if dice.percent(25) { 2 } else { 1 },
             expires_after: dice.percent(15).then(|| seconds(&mut dice, 5, 1_500)),
@@ -188,7 +189,10 @@ fn people(dice: &mut Dice, desktops: u32) -> People {
         })
         .collect();
     let stop = dice.percent(18).then(|| (seconds(dice, 1, 1_500), dice.percent(50)));
-    People { pauses, freeze, stop, concurrency, approver_takes: seconds(dice, 1, 1_800) }
+    let stops = if dice.percent(25) { dice.number(1, 6) } else { 0 };
+    let target_stops =
+        (0..stops).map(|_| (seconds(dice, 0, 600), dice.number(0, desktops.saturating_sub(1)))).collect();
+    People { pauses, freeze, stop, target_stops, concurrency, approver_takes: seconds(dice, 1, 1_800) }
 }
 
 fn fleet(dice: &mut Dice, execution: TimeDelta, delivery: TimeDelta) -> Fleet {

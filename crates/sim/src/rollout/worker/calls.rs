@@ -20,7 +20,7 @@ impl World {
         let draining = self.workers[worker].draining;
         self.send_call(worker, Call::Heartbeat { draining });
         self.go_on_draining(worker);
-        if self.database.task.killing {
+        if self.database.task.killing || !self.database.stops.is_empty() {
             self.clock.after(STOPS_EVERY_MS, Event::Call { worker, call: Call::Stops });
         }
         if self.workers[worker].alive {
