@@ -68,9 +68,11 @@ impl Database {
             if looks_anew && !batch.terms.maybe_handed {
                 let (terms, ordinals) = (batch.terms, std::mem::take(&mut batch.ordinals));
                 self.batches.remove(&id);
-                self.insert_stragglers(terms, None, &ordinals);
+                let placed = ordinals.into_iter().map(|ordinal| self.placed(ordinal)).collect();
+                self.hand_to_workers(terms, placed, now);
             }
         }
+        self.settle_waiting(now);
         self.wakes.cut = true;
         self.wakes.ready = true;
         self.wakes.presence = true;

@@ -68,6 +68,13 @@ impl Database {
         }
     }
 
+    /// After targets may have come to wait for their desktops: the others may be a quorum.
+    pub(in crate::rollout) fn settle_waiting(&mut self, now: Timestamp) {
+        if !self.sabotaged(Sabotage::QuorumUnnoticed) && !self.task.status.is_ended() {
+            self.settle(now);
+        }
+    }
+
     /// Does what the rules say until they say that results are missing.
     pub(in crate::rollout) fn settle(&mut self, now: Timestamp) {
         loop {

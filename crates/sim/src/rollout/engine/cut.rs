@@ -86,6 +86,7 @@ impl Database {
         if !stopped.is_empty() {
             self.store_outcomes(stopped, now);
         }
+        self.settle_waiting(now);
         self.relate();
         let current = self.current().map(|place| &self.waves[place].state);
         current.is_some_and(|state| room.of(self.admission(state)) > 0)
@@ -124,6 +125,7 @@ impl Database {
         if self.hold(now).is_none() || self.task.status.admits_no_more() {
             let mut room = self.room();
             self.hand_out(&mut room, now);
+            self.settle_waiting(now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What time does, and who comes and goes: as `scheduler::engine::reap` and `presence`.
 
-use domain::{Timestamp, outcome::Outcome};
+use domain::{Timestamp, outcome::Outcome, task::TaskStatus};
 
 use crate::rollout::{
     database::{Database, Terms, WorkerRow},
@@ -64,17 +64,24 @@ impl Database {
         let maybe_handed = terms.maybe_handed;
         self.effects.push(Effect::CutAgain { maybe_handed });
         if self.task.status.admits_no_more() && !maybe_handed {
-            self.requeue(terms, left, now);
+            self.requeue(self.task.status, terms, left, now);
         } else if !self.task.status.is_ended() {
             let placed = left.into_iter().map(|ordinal| self.placed(ordinal)).collect();
             self.hand_to_workers(terms, placed, now);
+            self.settle_waiting(now);
         }
     }
 
     /// Targets of a lost batch become stragglers. Those that certainly nobody has started are withdrawn where the task
-    /// admits no more.
-    pub(in crate::rollout) fn requeue(&mut self, terms: Terms, ordinals: Vec<u32>, now: Timestamp) {
-        if ordinals.is_empty() || self.task.status.is_ended() {
+    /// admits no more. `seen` is its status, as the transaction knows it.
+    pub(in crate::rollout) fn requeue(
+        &mut self,
+        seen: TaskStatus,
+        terms: Terms,
+        ordinals: Vec<u32>,
+        now: Timestamp,
+    ) {
+        if ordinals.is_empty() || seen.is_ended() {
             return;
         }
         let mut ordinals = ordinals;
@@ -85,7 +92,7 @@ impl Database {
                 self.store_outcomes(stopped, now);
             }
         }
-        if self.task.status.admits_no_more() && !terms.maybe_handed {
+        if seen.admits_no_more() && !terms.maybe_handed {
             self.withdraw(terms.wave, ordinals);
             return self.settle(now);
         }

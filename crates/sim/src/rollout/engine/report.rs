@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::Timestamp;
+use domain::{Timestamp, task::TaskStatus};
 
 use crate::rollout::{
     database::{Database, Terms},
     event::{BatchId, Returned, TargetReport, Worker},
+    sabotage::Sabotage,
 };
 
 impl Database {
@@ -18,6 +19,7 @@ impl Database {
         returned: Vec<Returned>,
         now: Timestamp,
     ) {
+        let before = self.task.status;
         let mut seen = BTreeSet::new();
         let fitting: Vec<TargetReport> = results
             .into_iter()
@@ -27,7 +29,9 @@ impl Database {
         if !fitting.is_empty() {
             self.store_results(fitting, now);
         }
-        self.take_back(worker, returned, now);
+        // The results may just have halted the task.
+        let seen = if self.sabotaged(Sabotage::StaleStatus) { before } else { self.task.status };
+        self.take_back(seen, worker, returned, now);
     }
 
     fn store_results(&mut self, results: Vec<TargetReport>, now: Timestamp) {
@@ -49,7 +53,7 @@ impl Database {
     }
 
     /// Returned targets become stragglers, unless they ended or the task was cut short before they were handed out.
-    fn take_back(&mut self, worker: Worker, returned: Vec<Returned>, now: Timestamp) {
+    fn take_back(&mut self, seen: TaskStatus, worker: Worker, returned: Vec<Returned>, now: Timestamp) {
         let mut by_batch: BTreeMap<BatchId, Vec<Returned>> = BTreeMap::new();
         for target in returned {
             by_batch.entry(target.batch).or_default().push(target);
@@ -63,8 +67,9 @@ impl Database {
                 .into_iter()
                 .filter(|&ordinal| !self.has_ended(ordinal))
                 .partition(|ordinal| terms.maybe_handed || handed.contains(ordinal));
-            self.requeue(Terms { maybe_handed: false, ..terms }, never, now);
-            self.requeue(Terms { maybe_handed: true, ..terms }, maybe, now);
+            self.requeue(seen, Terms { maybe_handed: false, ..terms }, never, now);
+            self.requeue(seen, Terms { maybe_handed: true, ..terms }, maybe, now);
+            self.settle_waiting(now);
         }
     }
 }

@@ -18,6 +18,10 @@ impl Promises {
             return;
         }
         self.check_thresholds(database);
+        self.check_over(database);
+        if self.is_cut_short {
+            self.check_withdrawn(database);
+        }
         if self.policy.strict {
             self.check_strict(database, coverage);
         }
@@ -47,6 +51,36 @@ impl Promises {
         let is_due = is_reached(self.policy.fail_threshold, failed, ended);
         self.must(!is_due, "no next wave after a halt", || {
             format!("all waves have {failed} failures of {ended} and the task goes on")
+        });
+    }
+
+    /// A wave that is over is closed with what made it so: its last result, or the last of its targets that turns out to be
+    /// away where the others are a quorum.
+    fn check_over(&mut self, database: &Database) {
+        let Some(place) = database.current() else { return };
+        let (row, count) = (&database.waves[place], self.counts[place]);
+        if row.state.status != WaveStatus::Open || self.is_cut_short {
+            return;
+        }
+        let missing = row.state.size - count.ended;
+        let away = database.stragglers.values();
+        let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
+        let quorum = self.policy.quorum.map(|quorum| u64::from(quorum) * u64::from(row.state.size));
+        let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
+        let is_over = missing == 0 || is_quorum && missing as usize == away;
+        self.must(!is_over || row.state.is_last, "a wave that is over is closed at once", || {
+            format!("wave {} has {} of {}, {away} are away", row.wave, count.ended, row.state.size)
+        });
+    }
+
+    /// Nothing that is certainly not handed out yet is kept after a halt or a stop: nobody waits for it.
+    fn check_withdrawn(&mut self, database: &Database) {
+        let ready =
+            database.batches.values().find(|batch| batch.leased_until.is_none() && !batch.terms.maybe_handed);
+        let away = database.stragglers.iter().find(|(_, away)| !away.terms.maybe_handed);
+        let kept = ready.and_then(|batch| batch.ordinals.first()).or(away.map(|(ordinal, _)| ordinal));
+        self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
+            format!("target {} still waits", kept.copied().unwrap_or_default())
         });
     }
 

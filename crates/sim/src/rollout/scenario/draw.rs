@@ -136,6 +136,9 @@ fn policy(dice: &mut Dice, desktops: u32) -> RolloutPolicy {
             outcomes.insert(outcome, Weight::Ignore);
         }
     }
+    if dice.percent(10) {
+        outcomes.insert(Outcome::Stopped, Weight::Count);
+    }
     let mut exit_codes = BTreeMap::new();
     if dice.percent(25) {
         exit_codes.insert(75, Weight::Ignore);

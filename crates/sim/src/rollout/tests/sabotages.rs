@@ -30,6 +30,8 @@ const CAUGHT: [(Sabotage, u64, &str); Sabotage::ALL.len()] = [
     (Sabotage::UnknownAsUndelivered, 24, "UNDELIVERED is only what certainly never started"),
     (Sabotage::LastWordWins, 1, "a target ends in exactly one outcome"),
     (Sabotage::ReleaseIgnoresWindow, 1, "nothing starts outside its window"),
+    (Sabotage::StaleStatus, 0, "a halt or a stop withdraws what nobody was told of"),
+    (Sabotage::QuorumUnnoticed, 58, "a wave that is over is closed at once"),
 ];
 
 fn is_caught(sabotage: Sabotage, seed: u64, promise: &str) -> bool {
