@@ -128,7 +128,7 @@ pub struct WaveTerms {
     pub max_concurrency: Option<u32>,
     /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
     pub quorum: Option<u32>,
-    /// A target that is not reached in time is no failure.
+    /// A target that is never reached is no failure, whether time ends it or a person.
     pub ignores_undelivered: bool,
 }
 
@@ -140,7 +140,7 @@ impl WaveTerms {
             strict: policy.strict,
             max_concurrency,
             quorum: policy.quorum,
-            ignores_undelivered: !policy.counts_undelivered(),
+            ignores_undelivered: !policy.counts_away(),
         }
     }
 }
@@ -274,7 +274,7 @@ pub fn late_halt(wave: &WaveState) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
+    use crate::{outcome::Outcome, policy::Weight};
 
     fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
         let mut tally = Tally::default();
@@ -383,6 +383,27 @@ mod tests {
         for (status, late) in [(WaveStatus::Closed, 3), (WaveStatus::Halted, 0), (WaveStatus::Stopped, 0)] {
             assert_eq!(WaveState { status, ..plain }.late_admission(), late, "{status}");
         }
+    }
+
+    #[test]
+    fn who_is_away_is_at_risk_where_a_stop_counts_although_undelivered_does_not() {
+        let ignore = |stopped: Option<Weight>| {
+            let stopped = stopped.map(|weight| (Outcome::Stopped, weight));
+            let outcomes = [(Outcome::Undelivered, Weight::Ignore)].into_iter().chain(stopped).collect();
+            let policy = RolloutPolicy { strict: true, outcomes, ..RolloutPolicy::default() };
+            WaveState {
+                size: 100,
+                fail_threshold: Some(Threshold::Count(5)),
+                admitted: 8,
+                waiting: 3,
+                terms: WaveTerms::new(&policy, None),
+                ..open(3, 1, 8)
+            }
+        };
+        // One failed and one runs; a person may stop the three that are away.
+        assert_eq!(ignore(None).admission(), 3);
+        assert_eq!(ignore(Some(Weight::Count)).admission(), 0);
+        assert_eq!(ignore(Some(Weight::Count)).late_admission(), 3, "they are at risk already");
     }
 
     #[test]
