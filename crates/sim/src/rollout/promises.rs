@@ -198,8 +198,8 @@ impl Promises {
         database.waves.iter().position(|row| row.has(ordinal)).unwrap_or_default()
     }
 
-    /// Whether a target that is not reached in time counts as a failure.
-    fn counts_undelivered(&self) -> bool {
-        self.weight(Outcome::Undelivered, None).is_some()
+    /// Whether a target that is away may come to count as a failure.
+    fn counts_away(&self) -> bool {
+        self.weight(Outcome::Undelivered, None).is_some() || self.weight(Outcome::Stopped, None).is_some()
     }
 }

@@ -86,7 +86,7 @@ impl Promises {
 
     /// Strict mode: no more may ever fail than a threshold says.
     fn check_strict(&mut self, database: &Database, coverage: &mut Coverage) {
-        let counts_away = self.counts_undelivered();
+        let counts_away = self.counts_away();
         let mut all = 0;
         for (place, row) in database.waves.iter().enumerate() {
             let count = self.counts[place];

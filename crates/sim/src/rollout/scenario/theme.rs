@@ -48,9 +48,8 @@ impl Scenario {
         let to = dice.number(2, 25);
         self.policy.window = Window::new("09:00", &format!("10:{to:02}"), "UTC").ok();
         let closes = TimeDelta::minutes(i64::from(to));
-        let before = TimeDelta::seconds(dice.between(0, 100));
-        let after = TimeDelta::seconds(dice.between(-30, 400));
-        self.people.pauses = vec![(closes - before, closes + after)];
+        let from = closes - TimeDelta::seconds(dice.between(0, 100));
+        self.people.pauses = vec![(from, from + TimeDelta::seconds(dice.between(1, 500)))];
         self.plant.capacity = dice.number(2, 12);
         self.plant.workers = self.plant.workers.min(2);
         self.policy.approval.before_waves.clear();
