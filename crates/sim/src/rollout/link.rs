@@ -61,9 +61,11 @@ impl World {
         self.clock.after(wait, Event::Call { worker, call });
     }
 
+    /// The answer to a call. A call may come twice and is then answered twice, but no answer comes twice: whoever calls
+    /// listens for one.
     pub(super) fn answer(&mut self, worker: Worker, answer: Answer) {
         match self.passage() {
-            Passage::Comes(wait, again) => self.send(wait, again, Event::Answer { worker, answer }),
+            Passage::Comes(wait, _) => self.clock.after(wait, Event::Answer { worker, answer }),
             Passage::Lost => match answer {
                 Answer::Batches(batches) => {
                     let ordinals = batches.iter().flat_map(|leased| &leased.ordinals);

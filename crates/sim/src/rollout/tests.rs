@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::*;
 
 /// Stories that every run of the tests tells.
-const STORIES: u64 = 300;
+const STORIES: u64 = 240;
 
 /// What all of them came to; told once, by two threads.
 fn told() -> &'static Result<Coverage, String> {

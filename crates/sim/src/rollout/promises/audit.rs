@@ -78,7 +78,8 @@ impl Promises {
         let ready =
             database.batches.values().find(|batch| batch.leased_until.is_none() && !batch.terms.maybe_handed);
         let away = database.stragglers.iter().find(|(_, away)| !away.terms.maybe_handed);
-        let kept = ready.and_then(|batch| batch.ordinals.first()).or(away.map(|(ordinal, _)| ordinal));
+        let kept =
+            ready.and_then(|batch| batch.ordinals.first()).or_else(|| away.map(|(ordinal, _)| ordinal));
         self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
             format!("target {} still waits", kept.copied().unwrap_or_default())
         });

@@ -7,7 +7,7 @@ use domain::{
     window::Window,
 };
 
-use super::{Scenario, Waves};
+use super::{Kinds, Scenario, Waves};
 use crate::rollout::dice::Dice;
 
 impl Scenario {
@@ -17,6 +17,7 @@ impl Scenario {
             0..12 => self.many_are_away(dice),
             12..20 => self.a_window_closes(dice),
             20..26 => self.little_is_pulled(dice),
+            26..32 => self.reports_pile_up(dice),
             _ => {}
         }
         self
@@ -53,6 +54,25 @@ impl Scenario {
         self.plant.capacity = dice.number(2, 12);
         self.plant.workers = self.plant.workers.min(2);
         self.policy.approval.before_waves.clear();
+    }
+
+    /// Reports are long on their way, so that the next one has much to tell: results, and targets whose desktops were gone
+    /// when their batch was pulled.
+    fn reports_pile_up(&mut self, dice: &mut Dice) {
+        self.desktops = self.desktops.clamp(60, 120);
+        self.waves = Waves::One;
+        self.plant.workers = 1;
+        self.plant.capacity = dice.number(4, 12);
+        self.plant.delay_ms = dice.between(2_000, 3_000);
+        self.policy.strict = false;
+        self.policy.window = None;
+        self.policy.fail_threshold = Some(Threshold::Count(dice.number(4, 12)));
+        self.max_concurrency = None;
+        self.fleet.failing = 25;
+        self.fleet.away = 0;
+        self.faults.until = TimeDelta::hours(1);
+        self.faults.every_ms = dice.between(80, 250);
+        self.faults.kinds = Kinds { flaps: 1, ..Kinds::default() };
     }
 
     /// Batches wait for workers that have no room, so that whatever a person does finds some of them ready.

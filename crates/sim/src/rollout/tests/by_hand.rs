@@ -70,7 +70,7 @@ fn what_is_ignored_halts_nothing() {
     assert_eq!(ended.coverage.of(Feature::Halt), 0);
 }
 
-/// What seeds 1, 469, 577 and 717 found, as small as it gets: of two targets one is ready when the task is paused, and the
+/// What `seeds.txt` says of seed 596, as small as it gets: of two targets one is ready when the task is paused, and the
 /// window closes before the pause ends.
 #[test]
 fn a_pause_does_not_carry_a_target_over_the_end_of_its_window() {
@@ -94,4 +94,48 @@ fn a_pause_does_not_carry_a_target_over_the_end_of_its_window() {
     );
     let broken = run_scenario(&scenario, Some(Sabotage::ReleaseIgnoresWindow)).unwrap_err();
     assert!(broken.promise.starts_with("nothing starts outside its window"), "{broken}");
+}
+
+/// What `seeds.txt` says of seed 2433: in the report whose results halt the task, others come back that nobody was told of.
+#[test]
+fn what_comes_back_with_the_failure_that_halts_is_withdrawn() {
+    let scenario = Scenario {
+        seed: 373,
+        desktops: 30,
+        policy: RolloutPolicy { fail_threshold: Some(Threshold::Count(4)), ..RolloutPolicy::default() },
+        fleet: Fleet { failing: 25, exit_codes: vec![1], ..calm().fleet },
+        plant: Plant { workers: 1, schedulers: 1, capacity: 4, delay_ms: 3_000, ..Plant::default() },
+        faults: Faults {
+            until: TimeDelta::hours(1),
+            every_ms: 200,
+            kinds: Kinds { flaps: 1, ..Kinds::default() },
+            ..Faults::default()
+        },
+        ..calm()
+    };
+    assert_eq!(run_scenario(&scenario, None).unwrap().status, TaskStatus::Halted);
+    let broken = run_scenario(&scenario, Some(Sabotage::StaleStatus)).unwrap_err();
+    assert!(broken.promise.starts_with("a halt or a stop withdraws what nobody was told of"), "{broken}");
+}
+
+/// What `seeds.txt` says of seed 386: one at a time, two of three succeed, and the third is away.
+#[test]
+fn a_quorum_is_noticed_when_the_last_one_turns_out_to_be_away() {
+    let first = WaveSpec { size: WaveSize::Count(10), fail_threshold: None };
+    let rest = WaveSpec { size: WaveSize::Rest, fail_threshold: None };
+    let scenario = Scenario {
+        waves: Waves::Asked(vec![first, rest]),
+        max_concurrency: Some(1),
+        policy: RolloutPolicy { quorum: Some(2_000), ..RolloutPolicy::default() },
+        fleet: Fleet { away: 50, never: 100, ..calm().fleet },
+        ..calm()
+    };
+    let seeds = (0..20).map(|seed| Scenario { seed, ..scenario.clone() });
+    let broken = seeds.filter_map(|scenario| {
+        run_scenario(&scenario, None).unwrap();
+        run_scenario(&scenario, Some(Sabotage::QuorumUnnoticed)).err()
+    });
+    let promises: Vec<String> = broken.map(|broken| broken.promise).collect();
+    assert!(!promises.is_empty());
+    assert!(promises.iter().all(|promise| promise.starts_with("a wave that is over is closed at once")));
 }

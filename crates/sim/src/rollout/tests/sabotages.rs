@@ -3,35 +3,35 @@
 use super::*;
 
 /// What each sabotage breaks, and a seed that shows it. When the stories of the seeds have become others, another one of
-/// the tests' seeds must.
+/// the tests' seeds must show it, or a new seed be put here (`FOUND` takes some thousands to come across).
 const CAUGHT: [(Sabotage, u64, &str); Sabotage::ALL.len()] = [
     (Sabotage::IgnoreHalt, 0, "no next wave after a halt"),
-    (Sabotage::UndeliveredIgnored, 10, "no next wave after a halt"),
-    (Sabotage::ReachedMeansMore, 0, "no next wave after a halt"),
-    (Sabotage::AdmitWhileHeld, 6, "nothing is admitted while the task is held"),
-    (Sabotage::LeaseWhileHeld, 1, "while the task is held no batch is leased"),
-    (Sabotage::ForgetEpochs, 24, "UNDELIVERED is only what certainly never started"),
-    (Sabotage::NoJournal, 6, "a start happens at most once"),
-    (Sabotage::SkipSoak, 6, "a wave soaks before the next one opens"),
+    (Sabotage::UndeliveredIgnored, 21, "no next wave after a halt"),
+    (Sabotage::ReachedMeansMore, 1, "no next wave after a halt"),
+    (Sabotage::AdmitWhileHeld, 0, "nothing is admitted while the task is held"),
+    (Sabotage::LeaseWhileHeld, 11, "while the task is held no batch is leased"),
+    (Sabotage::ForgetEpochs, 2, "UNDELIVERED is only what certainly never started"),
+    (Sabotage::NoJournal, 31, "a start happens at most once"),
+    (Sabotage::SkipSoak, 10, "a wave soaks before the next one opens"),
     (Sabotage::IgnoreApproval, 0, "a wave that needs approval waits for it"),
-    (Sabotage::QuorumOnLastWave, 2, "the last wave waits for all"),
-    (Sabotage::StrictForgetsWaiting, 15, "strict mode: no more than the threshold can fail"),
-    (Sabotage::CountTwice, 1, "a tally is what its records say"),
-    (Sabotage::CloseWithMissing, 0, "a wave is closed when all but those that are away are in"),
-    (Sabotage::AdmitAfterStop, 15, "nothing is admitted after a halt or a stop"),
-    (Sabotage::IgnoreConcurrency, 0, "no more than max_concurrency are admitted"),
-    (Sabotage::NoLateHalt, 140, "no next wave after a halt"),
-    (Sabotage::StartAfterExpiry, 38, "nothing starts after expires_at"),
-    (Sabotage::WithdrawHanded, 4, "only what nobody was told of is withdrawn"),
-    (Sabotage::WithdrawNothing, 4, "nothing is handed out after a halt or a stop"),
-    (Sabotage::StartWhenAsked, 4, "nothing starts after a halt"),
-    (Sabotage::ForgetDeadlines, 1, "a task always ends"),
-    (Sabotage::IgnoreWindow, 1, "nothing starts outside its window"),
-    (Sabotage::UnknownAsUndelivered, 24, "UNDELIVERED is only what certainly never started"),
-    (Sabotage::LastWordWins, 1, "a target ends in exactly one outcome"),
-    (Sabotage::ReleaseIgnoresWindow, 1, "nothing starts outside its window"),
-    (Sabotage::StaleStatus, 0, "a halt or a stop withdraws what nobody was told of"),
-    (Sabotage::QuorumUnnoticed, 58, "a wave that is over is closed at once"),
+    (Sabotage::QuorumOnLastWave, 15, "the last wave waits for all"),
+    (Sabotage::StrictForgetsWaiting, 1, "strict mode: no more than the threshold can fail"),
+    (Sabotage::CountTwice, 0, "a tally is what its records say"),
+    (Sabotage::CloseWithMissing, 1, "a wave is closed when all but those that are away are in"),
+    (Sabotage::AdmitAfterStop, 10, "nothing is admitted after a halt or a stop"),
+    (Sabotage::IgnoreConcurrency, 6, "no more than max_concurrency are admitted"),
+    (Sabotage::NoLateHalt, 90, "no next wave after a halt"),
+    (Sabotage::StartAfterExpiry, 28, "nothing starts after expires_at"),
+    (Sabotage::WithdrawHanded, 3, "only what nobody was told of is withdrawn"),
+    (Sabotage::WithdrawNothing, 32, "nothing is handed out after a halt or a stop"),
+    (Sabotage::StartWhenAsked, 32, "nothing starts after a halt"),
+    (Sabotage::ForgetDeadlines, 15, "a task always ends"),
+    (Sabotage::IgnoreWindow, 12, "nothing starts outside its window"),
+    (Sabotage::UnknownAsUndelivered, 3, "UNDELIVERED is only what certainly never started"),
+    (Sabotage::LastWordWins, 0, "a target ends in exactly one outcome"),
+    (Sabotage::ReleaseIgnoresWindow, 596, "nothing starts outside its window"),
+    (Sabotage::StaleStatus, 2433, "a halt or a stop withdraws what nobody was told of"),
+    (Sabotage::QuorumUnnoticed, 386, "a wave that is over is closed at once"),
 ];
 
 fn is_caught(sabotage: Sabotage, seed: u64, promise: &str) -> bool {
@@ -42,9 +42,8 @@ fn is_caught(sabotage: Sabotage, seed: u64, promise: &str) -> bool {
 #[test]
 fn every_sabotage_is_caught() {
     for (sabotage, seed, promise) in CAUGHT {
-        let caught = std::iter::once(seed).chain(0..STORIES).find(|&it| is_caught(sabotage, it, promise));
-        assert!(caught.is_some(), "nobody noticed {sabotage:?}: {promise}");
-        println!("{sabotage:?}: seed {}", caught.unwrap());
+        let is_caught = std::iter::once(seed).chain(0..STORIES).any(|it| is_caught(sabotage, it, promise));
+        assert!(is_caught, "nobody noticed {sabotage:?}: {promise}");
     }
 }
 
