@@ -1,11 +1,12 @@
 //! The simulated database: rows, and transactions that are atomic because nothing happens beside them.
 //!
 //! The rules are those of `domain`. What crates `store` and `scheduler` do with them is done here in the same order, on
-//! rows in memory instead of SQL.
+//! rows in memory instead of SQL; and where stories found that they break a promise, as they should (`Sabotage::FOUND`).
 
 mod batches;
 mod holds;
 mod lost;
+mod rows;
 mod rules;
 mod settle;
 mod stops;
@@ -16,17 +17,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Timestamp,
     cut::{Member, Placed},
-    deadline::{Deadlines, Timeouts},
     gate::Results,
-    ids::{DesktopId, WorkerId},
-    opening::Opening,
+    ids::WorkerId,
     outcome::Outcome,
     plan::Plan,
-    policy::RolloutPolicy,
     tally::Tally,
     task::TaskStatus,
     wave::{Others, WaveState, WaveStatus, WaveTerms, relate},
 };
+
+pub(super) use rows::{Batch, Desktop, Straggler, Task, Terms, Wakes, WaveRow, WorkerRow};
 
 use super::{
     effect::Effect,
@@ -34,106 +34,6 @@ use super::{
     sabotage::Sabotage,
     scenario::Scenario,
 };
-
-/// The task's row.
-#[derive(Debug)]
-pub(super) struct Task {
-    pub(super) status: TaskStatus,
-    pub(super) killing: bool,
-    pub(super) is_paused: bool,
-    pub(super) is_frozen: bool,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) timeouts: Timeouts,
-    pub(super) policy: RolloutPolicy,
-    pub(super) max_concurrency: Option<u32>,
-    /// Targets of its whole project in flight at most; it is the only task of its project.
-    pub(super) project_limit: Option<u32>,
-    pub(super) scripts: u16,
-}
-
-/// A wave's row.
-#[derive(Debug)]
-pub(super) struct WaveRow {
-    pub(super) wave: u16,
-    pub(super) first: u32,
-    /// Targets that the cut has passed.
-    pub(super) cursor: u32,
-    pub(super) state: WaveState,
-    pub(super) records: Tally,
-    pub(super) opening: Opening,
-    pub(super) closed_at: Option<Timestamp>,
-}
-
-impl WaveRow {
-    pub(super) fn has(&self, ordinal: u32) -> bool {
-        (self.first..self.first + self.state.size).contains(&ordinal)
-    }
-
-    pub(super) fn has_admitted(&self, ordinal: u32) -> bool {
-        self.state.status != WaveStatus::Pending && (self.first..self.first + self.cursor).contains(&ordinal)
-    }
-
-    /// Closed, and all its targets are in.
-    fn is_over(&self) -> bool {
-        self.state.status == WaveStatus::Closed && self.state.missing() == 0
-    }
-}
-
-/// What the targets of a batch, or a straggler, share with their cut.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    pub(super) wave: u16,
-    pub(super) deadlines: Deadlines,
-    pub(super) maybe_handed: bool,
-}
-
-/// A batch's row.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) terms: Terms,
-    pub(super) worker: Worker,
-    pub(super) ordinals: Vec<u32>,
-    /// Until when it is leased; ready when it is not.
-    pub(super) leased_until: Option<Timestamp>,
-    pub(super) epoch: u32,
-    pub(super) reported: u32,
-    pub(super) answer_only: bool,
-    pub(super) held: bool,
-    pub(super) stop: bool,
-}
-
-/// A straggler's row.
-#[derive(Debug)]
-pub(super) struct Straggler {
-    pub(super) terms: Terms,
-    pub(super) held: bool,
-    pub(super) not_before: Option<Timestamp>,
-}
-
-/// A worker's row.
-#[derive(Debug)]
-pub(super) struct WorkerRow {
-    pub(super) heard_at: Timestamp,
-    pub(super) draining: bool,
-}
-
-/// A desktop's row, by the ordinal of its target.
-#[derive(Debug)]
-pub(super) struct Desktop {
-    pub(super) id: DesktopId,
-    pub(super) time_zone: String,
-    pub(super) worker: Option<Worker>,
-    pub(super) presence_at: Timestamp,
-}
-
-/// Who is to be woken when the transaction commits.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wakes {
-    pub(super) cut: bool,
-    pub(super) ready: bool,
-    pub(super) presence: bool,
-    pub(super) stop: bool,
-}
 
 /// Everything that survives every process.
 #[derive(Debug)]
