@@ -165,9 +165,9 @@ impl World {
             Call::Heartbeat { draining } => {
                 Some(Answer::Heartbeat { is_new: database.heard(worker, draining, now) })
             }
-            Call::Presence { changes } => {
-                let known = database.presence(worker, &changes, now);
-                Some(Answer::Presence { untold: if known { Vec::new() } else { changes } })
+            Call::Presence { deadline, .. } if deadline < now => None,
+            Call::Presence { tell, changes, .. } => {
+                Some(Answer::Presence { tell, known: database.presence(worker, &changes, now) })
             }
             Call::Pull { room } => Some(Answer::Batches(database.lease(worker, room, now, lease_ms))),
             Call::Renew { leases } => {

@@ -87,6 +87,11 @@ pub(super) enum Event {
         session: Session,
         results: Vec<Ended>,
     },
+    /// Who came and went was not answered in time.
+    TellAgain {
+        worker: Worker,
+        tell: u64,
+    },
     /// A worker notices that a connection is gone.
     SessionEnds {
         worker: Worker,
@@ -160,11 +165,26 @@ pub(super) enum Wish {
 /// What workers ask of schedulers.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
-    Heartbeat { draining: bool },
-    Presence { changes: Vec<(u32, bool)> },
-    Pull { room: u32 },
-    Renew { leases: Vec<BatchId> },
-    Report { report: u64, results: Vec<TargetReport>, returned: Vec<Returned> },
+    Heartbeat {
+        draining: bool,
+    },
+    /// Nothing comes of one that arrives after its deadline.
+    Presence {
+        tell: u64,
+        changes: Vec<(u32, bool)>,
+        deadline: Timestamp,
+    },
+    Pull {
+        room: u32,
+    },
+    Renew {
+        leases: Vec<BatchId>,
+    },
+    Report {
+        report: u64,
+        results: Vec<TargetReport>,
+        returned: Vec<Returned>,
+    },
     Stops,
     Goodbye,
 }
@@ -189,7 +209,7 @@ pub(super) struct Returned {
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Heartbeat { is_new: bool },
-    Presence { untold: Vec<(u32, bool)> },
+    Presence { tell: u64, known: bool },
     Batches(Vec<Leased>),
     Renewed { lost: Vec<BatchId> },
     Reported { report: u64 },

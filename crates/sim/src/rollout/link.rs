@@ -45,6 +45,10 @@ impl World {
     /// A call to whichever scheduler lives when it arrives.
     pub(super) fn send_call(&mut self, worker: Worker, call: Call) {
         match self.passage() {
+            // A worker tells who came and went one call after the other, so an older one never comes again.
+            Passage::Comes(wait, _) if matches!(call, Call::Presence { .. }) => {
+                self.clock.after(wait, Event::Call { worker, call });
+            }
             Passage::Comes(wait, again) => self.send(wait, again, Event::Call { worker, call }),
             Passage::Lost => match call {
                 Call::Report { results, .. } => {
@@ -55,33 +59,18 @@ impl World {
         }
     }
 
-    /// A call that its sender knows to arrive.
-    pub(super) fn deliver_call(&mut self, worker: Worker, call: Call) {
-        let wait = self.dice.between(1, self.scenario.plant.delay_ms);
-        self.clock.after(wait, Event::Call { worker, call });
-    }
-
     /// The answer to a call. A call may come twice and is then answered twice, but no answer comes twice: whoever calls
     /// listens for one.
     pub(super) fn answer(&mut self, worker: Worker, answer: Answer) {
         match self.passage() {
             Passage::Comes(wait, _) => self.clock.after(wait, Event::Answer { worker, answer }),
-            Passage::Lost => match answer {
-                Answer::Batches(batches) => {
+            Passage::Lost => {
+                if let Answer::Batches(batches) = answer {
                     let ordinals = batches.iter().flat_map(|leased| &leased.ordinals);
                     ordinals.for_each(|&ordinal| self.promises.fault(ordinal));
                 }
-                Answer::Presence { untold } if !untold.is_empty() => {
-                    self.deliver_answer(worker, Answer::Presence { untold });
-                }
-                _ => {}
-            },
+            }
         }
-    }
-
-    fn deliver_answer(&mut self, worker: Worker, answer: Answer) {
-        let wait = self.dice.between(1, self.scenario.plant.delay_ms);
-        self.clock.after(wait, Event::Answer { worker, answer });
     }
 
     /// A message that is lost on a connection breaks it: neither side hears the other any more.

@@ -36,6 +36,9 @@ pub(super) struct WorkerState {
     batches: BTreeMap<BatchId, u32>,
     /// Who came and went, until a scheduler knows.
     changes: BTreeMap<u32, bool>,
+    /// What is just being told, by the call's number.
+    telling: Option<(u64, BTreeMap<u32, bool>)>,
+    told: u64,
     results: Vec<TargetReport>,
     returned: Vec<Returned>,
     report: Option<Report>,

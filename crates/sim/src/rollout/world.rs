@@ -133,6 +133,7 @@ impl World {
             Event::Tell { worker } => self.tell(worker),
             Event::Flush { worker } => self.flush(worker),
             Event::SendAgain { worker, report } => self.send_report(worker, report),
+            Event::TellAgain { worker, tell } => self.has_told(worker, tell, false),
             Event::WorkerDies { worker } => self.kill_worker(worker),
             Event::WorkerDrains { worker } => self.drain_worker(worker),
             Event::WorkerStarts => self.start_worker(),

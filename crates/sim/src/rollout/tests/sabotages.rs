@@ -29,8 +29,8 @@ const CAUGHT: [(Sabotage, u64, &str); Sabotage::ALL.len()] = [
     (Sabotage::IgnoreWindow, 12, "nothing starts outside its window"),
     (Sabotage::UnknownAsUndelivered, 3, "UNDELIVERED is only what certainly never started"),
     (Sabotage::LastWordWins, 0, "a target ends in exactly one outcome"),
-    (Sabotage::ReleaseIgnoresWindow, 596, "nothing starts outside its window"),
-    (Sabotage::StaleStatus, 2433, "a halt or a stop withdraws what nobody was told of"),
+    (Sabotage::ReleaseIgnoresWindow, 133, "nothing starts outside its window"),
+    (Sabotage::StaleStatus, 2619, "a halt or a stop withdraws what nobody was told of"),
     (Sabotage::QuorumUnnoticed, 386, "a wave that is over is closed at once"),
 ];
 

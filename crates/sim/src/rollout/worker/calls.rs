@@ -1,5 +1,7 @@
 //! What a worker asks of schedulers, and what it does with the answers.
 
+use chrono::TimeDelta;
+
 use super::Report;
 use crate::rollout::{
     event::{Answer, Call, Event, ToAgent, Worker},
@@ -8,6 +10,8 @@ use crate::rollout::{
 
 /// How long a report waits for its answer before it is sent again.
 const ANSWER_WITHIN_MS: i64 = 5_000;
+/// How long a call that tells who came and went may take.
+const TOLD_WITHIN_MS: i64 = 15_000;
 /// How often stops are told again until their targets have ended.
 const STOPS_EVERY_MS: i64 = 2_000;
 
@@ -85,30 +89,35 @@ impl World {
         }
     }
 
-    /// Tells who came and went. What no scheduler hears is told again.
+    /// Tells who came and went, one call after the other. What no scheduler answers is told again.
     pub(in crate::rollout) fn tell(&mut self, worker: Worker) {
         let state = &mut self.workers[worker];
         state.tells = false;
-        if !state.alive || state.changes.is_empty() {
+        if !state.alive || state.changes.is_empty() || state.telling.is_some() {
             return;
         }
-        let changes: Vec<(u32, bool)> = std::mem::take(&mut state.changes).into_iter().collect();
-        // Nobody but the sender knows that a call was lost, so it looks for a scheduler before.
-        let is_heard = self.schedulers.iter().any(|scheduler| scheduler.alive) && !self.is_lost();
-        if is_heard {
-            self.deliver_call(worker, Call::Presence { changes });
-        } else {
-            self.put_back(worker, &changes);
-        }
+        let changes = std::mem::take(&mut state.changes);
+        let told: Vec<(u32, bool)> =
+            changes.iter().map(|(&ordinal, &is_there)| (ordinal, is_there)).collect();
+        state.told += 1;
+        let tell = state.told;
+        state.telling = Some((tell, changes));
+        let deadline = self.clock.now + TimeDelta::milliseconds(TOLD_WITHIN_MS);
+        self.send_call(worker, Call::Presence { tell, changes: told, deadline });
+        self.clock.after(TOLD_WITHIN_MS, Event::TellAgain { worker, tell });
     }
 
-    fn put_back(&mut self, worker: Worker, untold: &[(u32, bool)]) {
+    /// A call is over: what was not heard is told again, unless it changed meanwhile.
+    pub(in crate::rollout) fn has_told(&mut self, worker: Worker, tell: u64, known: bool) {
         let state = &mut self.workers[worker];
-        for &(ordinal, is_there) in untold {
-            state.changes.entry(ordinal).or_insert(is_there);
+        let Some((_, untold)) = state.telling.take_if(|(number, _)| *number == tell) else { return };
+        if !known {
+            for (ordinal, is_there) in untold {
+                state.changes.entry(ordinal).or_insert(is_there);
+            }
         }
-        if !std::mem::replace(&mut state.tells, true) {
-            self.clock.after(1_000, Event::Tell { worker });
+        if !state.changes.is_empty() && !std::mem::replace(&mut state.tells, true) {
+            self.clock.after(if known { 5 } else { 1_000 }, Event::Tell { worker });
         }
     }
 
@@ -162,7 +171,7 @@ impl World {
                     self.tell_soon(worker);
                 }
             }
-            Answer::Presence { untold } => self.put_back(worker, &untold),
+            Answer::Presence { tell, known } => self.has_told(worker, tell, known),
             Answer::Batches(batches) => {
                 for leased in batches {
                     self.dispatch(worker, leased);
