@@ -9,6 +9,7 @@ mod install;
 mod layers;
 mod process;
 mod python;
+mod sim;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,22 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Tell seeded stories of whole rollouts in which processes die, messages are lost and people interfere, and look after
+    /// the promises in each
+    ///
+    /// A seed decides everything, so a story that breaks a promise is told again with `--seed`. What breaks one belongs
+    /// into crates/sim/seeds.txt with a word on what it found: the tests of crate sim tell those again for ever.
+    Sim {
+        /// Stories
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        /// The first seed; take another one for stories that nobody has told yet
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Only this seed, with every event on standard output
+        #[arg(long, conflicts_with_all = ["seeds", "from"])]
+        seed: Option<u64>,
+    },
     /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
     Python,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
@@ -70,6 +87,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
+        Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),

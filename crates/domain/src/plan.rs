@@ -362,7 +362,7 @@ pub fn worst_case(
 
 /// How many may fail with the failure that reaches a threshold, without strict mode.
 fn with_it(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u32 {
-    if policy.counts_undelivered() {
+    if policy.counts_away() {
         return u32::MAX;
     }
     max_concurrency.map_or(u32::MAX, |most| most.saturating_sub(1))

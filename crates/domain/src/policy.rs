@@ -115,9 +115,10 @@ impl RolloutPolicy {
         self.outcomes.get(&outcome).copied().unwrap_or(default)
     }
 
-    /// Whether a target whose desktop is not reached in time counts as a failure.
-    pub fn counts_undelivered(&self) -> bool {
-        self.weigh(Outcome::Undelivered, None) != Weight::Ignore
+    /// Whether a target whose desktop stays away may count as a failure: when its time is over, or when a person stops it
+    /// before.
+    pub fn counts_away(&self) -> bool {
+        [Outcome::Undelivered, Outcome::Stopped].iter().any(|&end| self.weigh(end, None) != Weight::Ignore)
     }
 
     /// What a wave of the plan needs before it opens.

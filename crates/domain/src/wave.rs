@@ -128,7 +128,7 @@ pub struct WaveTerms {
     pub max_concurrency: Option<u32>,
     /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
     pub quorum: Option<u32>,
-    /// A target that is not reached in time is no failure.
+    /// A target that is never reached is no failure, whether time ends it or a person.
     pub ignores_undelivered: bool,
 }
 
@@ -140,7 +140,7 @@ impl WaveTerms {
             strict: policy.strict,
             max_concurrency,
             quorum: policy.quorum,
-            ignores_undelivered: !policy.counts_undelivered(),
+            ignores_undelivered: !policy.counts_away(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! its time does not run.
 
 use domain::{
-    Timestamp,
+    Timestamp, deadline,
     event::EventKind,
     ids::{ProjectId, TaskId},
     task::TaskStatus,
@@ -10,10 +10,12 @@ use domain::{
 
 use crate::{
     Connection, Error,
-    batch::{self, Reclaimed},
+    batch::{self, BatchTerms, Reclaimed},
     event::{self, NewEvent},
     notify::{self, Wake},
-    project_limit, straggler,
+    project_limit,
+    settle::settle_waiting,
+    straggler,
     task::{self, TaskFacts},
     wave::{self, Live},
 };
@@ -58,11 +60,11 @@ pub async fn resume(
     now: Timestamp,
 ) -> Result<Held, Error> {
     let mut live = wave::lock(connection, task_id, &[]).await?;
-    let Some(facts) = task::facts(connection, task_id).await? else { return Ok(Held::Done) };
+    let Some(mut facts) = task::facts(connection, task_id).await? else { return Ok(Held::Done) };
     if facts.status.admits_no_more() {
         return Ok(Held::TooLate(facts.status));
     }
-    if !facts.is_paused {
+    if !std::mem::take(&mut facts.is_paused) {
         return Ok(Held::Done);
     }
     sqlx::query!("UPDATE task SET paused_at = NULL, paused_by = NULL WHERE task_id = $1", task_id.0)
@@ -179,7 +181,7 @@ async fn hold(connection: &mut Connection, task_id: TaskId) -> Result<(), Error>
 }
 
 /// Lets what was held be handed out again, with all of its delivery time. What is in a batch and has a window waits again:
-/// the window may be closed by now.
+/// the window may be closed by now. What may have been handed out in its window is asked for, and not started later.
 async fn release(
     connection: &mut Connection,
     task_id: TaskId,
@@ -187,31 +189,39 @@ async fn release(
     live: &mut Live,
     now: Timestamp,
 ) -> Result<(), Error> {
-    if facts.policy.window.is_some() {
+    let has_window = facts.policy.window.is_some();
+    if has_window {
+        let deadlines = deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count));
         for Reclaimed { terms, members } in batch::take_held(connection, task_id).await? {
+            let terms = BatchTerms { deadlines, ..terms };
             straggler::insert(connection, facts, live, &terms, None, &members).await?;
         }
     }
     let deliver_by = now + facts.timeouts.delivery;
     sqlx::query!(
-        "UPDATE batch b SET held = false, deliver_by = greatest(b.deliver_by, $2),
+        "UPDATE batch b SET held = false,
+                deliver_by = CASE WHEN b.maybe_handed AND $3 THEN b.deliver_by ELSE greatest(b.deliver_by, $2) END,
                 finish_by = b.finish_by + greatest($2 - b.deliver_by, interval '0')
          FROM (SELECT batch_id FROM batch WHERE task_id = $1 AND held ORDER BY batch_id FOR UPDATE) AS held
          WHERE b.task_id = $1 AND b.batch_id = held.batch_id",
         task_id.0,
         deliver_by,
+        has_window,
     )
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE straggler SET held = false, deliver_by = greatest(deliver_by, $2),
+        "UPDATE straggler SET held = false,
+                deliver_by = CASE WHEN maybe_handed AND $3 THEN deliver_by ELSE greatest(deliver_by, $2) END,
                 finish_by = finish_by + greatest($2 - deliver_by, interval '0')
          WHERE task_id = $1 AND held",
         task_id.0,
         deliver_by,
+        has_window,
     )
     .execute(&mut *connection)
     .await?;
+    settle_waiting(connection, task_id, facts, live, now).await?;
     for wake in [Wake::Cut, Wake::Ready, Wake::Presence] {
         notify::send(connection, wake).await?;
     }

@@ -61,7 +61,9 @@ fn a_wave_is_approved_and_a_desktop_that_stays_away_fails_where_the_policy_says_
         ..RolloutPolicy::default()
     };
     assert_eq!([1, 2, 3].map(|wave| policy.opening_of(wave).needs_approval), [false, true, false]);
-    assert!(policy.counts_undelivered());
+    assert!(policy.counts_away());
     let ignoring = RolloutPolicy { outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(), ..policy };
-    assert!(!ignoring.counts_undelivered());
+    assert!(!ignoring.counts_away());
+    let stops = [(Outcome::Undelivered, Weight::Ignore), (Outcome::Stopped, Weight::Count)].into();
+    assert!(RolloutPolicy { outcomes: stops, ..ignoring }.counts_away(), "a person may stop it");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::outcome::Outcome;
+use crate::{outcome::Outcome, policy::Weight};
 
 fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
     let mut tally = Tally::default();
@@ -107,6 +107,27 @@ fn who_is_away_holds_no_place_but_may_fail() {
     for (status, late) in [(WaveStatus::Closed, 3), (WaveStatus::Halted, 0), (WaveStatus::Stopped, 0)] {
         assert_eq!(WaveState { status, ..plain }.late_admission(), late, "{status}");
     }
+}
+
+#[test]
+fn who_is_away_is_at_risk_where_a_stop_counts_although_undelivered_does_not() {
+    let ignore = |stopped: Option<Weight>| {
+        let stopped = stopped.map(|weight| (Outcome::Stopped, weight));
+        let outcomes = [(Outcome::Undelivered, Weight::Ignore)].into_iter().chain(stopped).collect();
+        let policy = RolloutPolicy { strict: true, outcomes, ..RolloutPolicy::default() };
+        WaveState {
+            size: 100,
+            fail_threshold: Some(Threshold::Count(5)),
+            admitted: 8,
+            waiting: 3,
+            terms: WaveTerms::new(&policy, None),
+            ..open(3, 1, 8)
+        }
+    };
+    // One failed and one runs; a person may stop the three that are away.
+    assert_eq!(ignore(None).admission(), 3);
+    assert_eq!(ignore(Some(Weight::Count)).admission(), 0);
+    assert_eq!(ignore(Some(Weight::Count)).late_admission(), 3, "they are at risk already");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use domain::{
 };
 use store::{
     Connection, Error,
-    batch::{self, BatchTerms, Lost},
+    batch::{self, BatchTerms, Lost, Reclaimed},
     hold,
     record::NewRecord,
     settle::{settle_waiting, store_outcomes},
@@ -148,27 +148,17 @@ impl Engine {
         let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
         let taken: Vec<Taken> = match batch_id {
-            Some(batch_id) => batch::take_overdue(&mut tx, task_id, batch_id, now)
-                .await?
-                .into_iter()
-                .flat_map(|left| {
-                    left.members.into_iter().map(move |member| Taken {
-                        terms: left.terms,
-                        placed: Placed {
-                            ordinal: member.ordinal,
-                            desktop_id: member.desktop_id,
-                            worker_id: None,
-                            time_zone: String::new(),
-                        },
-                    })
-                })
-                .collect(),
+            Some(batch_id) => {
+                let left = batch::take_overdue(&mut tx, task_id, batch_id, now).await?;
+                let taken = left.into_iter().flat_map(unplaced).collect();
+                // The deadline of what was ready may be that of its window.
+                wait_for_next_window(&mut tx, &facts, &mut live, taken, now).await?
+            }
             None => {
                 straggler::put_off(&mut tx, task_id, ordinals, now).await?;
                 straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now).await?
             }
         };
-        let taken = wait_for_next_window(&mut tx, &facts, &mut live, taken, now).await?;
         let records: Vec<NewRecord> = taken
             .into_iter()
             .filter_map(|Taken { terms, placed }| {
@@ -183,6 +173,7 @@ impl Engine {
             tracing::info!(%task_id, records = records.len(), "targets passed their deadline");
             store_outcomes(&mut tx, task_id, &facts, &mut live, &records, now).await?;
         }
+        settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
         self.store.commit(tx).await
     }
 
@@ -202,6 +193,19 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The targets of a batch, wherever their desktops are.
+fn unplaced(left: Reclaimed) -> impl Iterator<Item = Taken> {
+    left.members.into_iter().map(move |member| Taken {
+        terms: left.terms,
+        placed: Placed {
+            ordinal: member.ordinal,
+            desktop_id: member.desktop_id,
+            worker_id: None,
+            time_zone: String::new(),
+        },
+    })
 }
 
 /// What was not handed out because its window closed waits for the next one; returns what is really overdue.

@@ -138,6 +138,8 @@ async fn report_task(
         store_results(connection, task_id, &facts, &mut live, fitting, now, answer).await?;
     }
     if !returned.is_empty() {
+        // The results may just have halted or ended the task.
+        let Some(facts) = task::facts(connection, task_id).await? else { return Ok(()) };
         take_back(connection, task_id, &facts, &mut live, worker_id, returned, now).await?;
         settle_waiting(connection, task_id, &facts, &mut live, now).await?;
     }

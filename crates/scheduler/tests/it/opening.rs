@@ -293,6 +293,18 @@ async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
 }
 
 #[tokio::test]
+async fn who_stays_away_is_undelivered_whatever_the_window() {
+    let harness = Harness::new().await;
+    // The delivery timeout of ten minutes is longer than the window.
+    let window = Some(Window::new("08:00", "08:01", "UTC").unwrap());
+    let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
+    harness.offline(0..1, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 1, policy, ..Submit::default() }).await;
+    harness.engine.reap(after(601)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+}
+
+#[tokio::test]
 async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     let harness = Harness::new().await;
     let task_id = submit(&harness, Submit { targets: 1, ..Submit::default() }).await;

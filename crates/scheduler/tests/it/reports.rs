@@ -160,3 +160,26 @@ async fn a_report_that_names_a_wave_that_has_not_begun_hides_nothing_from_the_ga
     assert_eq!((answer.stored, answer.refused.len()), (1, 1));
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "in the transaction of the failure");
 }
+
+#[tokio::test]
+async fn what_comes_back_in_the_report_that_halts_the_task_is_withdrawn() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..5, start()).await;
+    let task_id =
+        harness.submit_and_cut(Submit { targets: 5, gray: Some((3, 1)), ..Submit::default() }).await;
+    let leased = harness.lease(&w, 100, start()).await;
+    let mut failed = results(&leased[0], Outcome::Failed);
+    failed.truncate(1);
+    let back = (1..3)
+        .map(|ordinal| ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal, handed: false })
+        .collect();
+    harness.engine.report(&w, failed, back, after(1)).await.unwrap();
+    let task = harness.task(task_id).await;
+    assert_eq!(
+        task.status,
+        TaskStatus::Halted,
+        "nothing of it is left: {:?}",
+        harness.waves(task_id).await[0].state
+    );
+}

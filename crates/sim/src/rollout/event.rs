@@ -1,0 +1,245 @@
+//! What may happen in a story, and the messages in it.
+
+use domain::{Timestamp, outcome::Outcome};
+
+/// A worker: one run of its process. A worker that comes back is another one.
+pub(super) type Worker = usize;
+/// A connection between an agent and a worker.
+pub(super) type Session = u64;
+/// A batch's id.
+pub(super) type BatchId = u64;
+
+/// How one script ended, with its exit code.
+pub(super) type Ended = (Outcome, Option<i32>);
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    /// A scheduler looks for targets to cut.
+    CutTick {
+        scheduler: usize,
+    },
+    /// A scheduler looks for what time has done.
+    ReapTick {
+        scheduler: usize,
+    },
+    /// A scheduler does what it decided on when it looked.
+    Act {
+        scheduler: usize,
+        life: u32,
+        now: Timestamp,
+        act: Act,
+    },
+    SchedulerDies {
+        scheduler: usize,
+    },
+    SchedulerReturns {
+        scheduler: usize,
+    },
+    Heartbeat {
+        worker: Worker,
+    },
+    Renewal {
+        worker: Worker,
+    },
+    Pull {
+        worker: Worker,
+    },
+    Tell {
+        worker: Worker,
+    },
+    Flush {
+        worker: Worker,
+    },
+    /// A report was not answered in time.
+    SendAgain {
+        worker: Worker,
+        report: u64,
+    },
+    WorkerDies {
+        worker: Worker,
+    },
+    WorkerDrains {
+        worker: Worker,
+    },
+    /// A new run of a worker begins.
+    WorkerStarts,
+    /// A worker's call reaches a scheduler.
+    Call {
+        worker: Worker,
+        call: Call,
+    },
+    /// A scheduler's answer reaches the worker.
+    Answer {
+        worker: Worker,
+        answer: Answer,
+    },
+    /// A message reaches an agent.
+    ToAgent {
+        ordinal: u32,
+        session: Session,
+        message: ToAgent,
+    },
+    /// A result reaches a worker.
+    ToWorker {
+        worker: Worker,
+        ordinal: u32,
+        session: Session,
+        results: Vec<Ended>,
+    },
+    /// Who came and went was not answered in time.
+    TellAgain {
+        worker: Worker,
+        tell: u64,
+    },
+    /// A worker notices that a connection is gone.
+    SessionEnds {
+        worker: Worker,
+        ordinal: u32,
+        session: Session,
+    },
+    /// An agent notices the same.
+    AgentLoses {
+        ordinal: u32,
+        session: Session,
+    },
+    AgentConnects {
+        ordinal: u32,
+    },
+    AgentLeaves {
+        ordinal: u32,
+        away_ms: i64,
+    },
+    AgentReboots {
+        ordinal: u32,
+        away_ms: i64,
+    },
+    AgentReturns {
+        ordinal: u32,
+    },
+    /// An order's turn has come.
+    Begins {
+        ordinal: u32,
+        life: u32,
+    },
+    ScriptEnds {
+        ordinal: u32,
+        life: u32,
+        script: u16,
+    },
+    Person(Wish),
+    /// Nothing breaks any more.
+    FaultsCease,
+    /// The dice decide which fault is next.
+    Fault,
+}
+
+/// What a scheduler does in one transaction, from what it saw before.
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Cut,
+    ForgetWorker { worker: Worker, heard_before: Timestamp },
+    Expire,
+    Reclaim { batch: BatchId },
+    HandOut,
+    PutOff { ordinals: Vec<u32> },
+    Overdue { batch: Option<BatchId>, ordinals: Vec<u32> },
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Pause,
+    Resume,
+    Freeze,
+    /// The second half of a freeze: what is ready is held.
+    HoldProject,
+    Unfreeze,
+    Stop {
+        kill: bool,
+    },
+    StopTarget(u32),
+    Concurrency(Option<u32>),
+    Approve(u16),
+}
+
+/// What workers ask of schedulers.
+#[derive(Debug, Clone)]
+pub(super) enum Call {
+    Heartbeat {
+        draining: bool,
+    },
+    /// Nothing comes of one that arrives after its deadline.
+    Presence {
+        tell: u64,
+        changes: Vec<(u32, bool)>,
+        deadline: Timestamp,
+    },
+    Pull {
+        room: u32,
+    },
+    Renew {
+        leases: Vec<BatchId>,
+    },
+    Report {
+        report: u64,
+        results: Vec<TargetReport>,
+        returned: Vec<Returned>,
+    },
+    Stops,
+    Goodbye,
+}
+
+/// How all scripts of a target ended.
+#[derive(Debug, Clone)]
+pub(super) struct TargetReport {
+    pub(super) ordinal: u32,
+    pub(super) batch: Option<BatchId>,
+    pub(super) scripts: Vec<Ended>,
+}
+
+/// A target that a worker gives back.
+#[derive(Debug, Clone)]
+pub(super) struct Returned {
+    pub(super) ordinal: u32,
+    pub(super) batch: BatchId,
+    pub(super) handed: bool,
+}
+
+/// What schedulers answer.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Heartbeat { is_new: bool },
+    Presence { tell: u64, known: bool },
+    Batches(Vec<Leased>),
+    Renewed { lost: Vec<BatchId> },
+    Reported { report: u64 },
+    Stops(Vec<u32>),
+}
+
+/// A batch in a worker's hands.
+#[derive(Debug, Clone)]
+pub(super) struct Leased {
+    pub(super) batch: BatchId,
+    pub(super) order: Order,
+    pub(super) ordinals: Vec<u32>,
+    /// Those of them that are to be stopped.
+    pub(super) stops: Vec<u32>,
+}
+
+/// What a target's agent is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) deliver_by: Timestamp,
+    pub(super) answer_only: bool,
+    /// It is to be stopped before it starts.
+    pub(super) stop: bool,
+}
+
+/// What reaches an agent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ToAgent {
+    Order(Order),
+    Ack,
+    Stop,
+}

@@ -1,0 +1,183 @@
+//! The totals: looked at after every event that changed something, and counted anew from the rows every so often.
+
+use domain::{tally::Tally, threshold::Threshold, wave::WaveStatus};
+
+use super::{Promises, weight::is_reached};
+use crate::rollout::{
+    coverage::{Coverage, Feature},
+    database::{Database, of_target},
+};
+
+/// Small fleets are counted anew after every change, large ones after as many changes as keeps the work the same.
+const FLEET_COUNTED_AT_ONCE: usize = 40;
+
+impl Promises {
+    /// After each event.
+    pub(in crate::rollout) fn check(&mut self, database: &Database, coverage: &mut Coverage) {
+        if !std::mem::take(&mut self.changed) || self.has_ended {
+            return;
+        }
+        self.check_thresholds(database);
+        self.check_over(database);
+        if self.is_cut_short {
+            self.check_withdrawn(database);
+        }
+        if self.policy.strict {
+            self.check_strict(database, coverage);
+        }
+        if std::mem::take(&mut self.placed) {
+            self.check_places(database, coverage);
+        }
+        self.unread += 1;
+        if self.unread * FLEET_COUNTED_AT_ONCE >= self.targets.len() {
+            self.recount(database, coverage);
+        }
+    }
+
+    /// A halt is due with the failure that reaches a threshold, in the same transaction.
+    fn check_thresholds(&mut self, database: &Database) {
+        if self.is_cut_short {
+            return;
+        }
+        let (mut failed, mut ended) = (0, 0);
+        for (row, count) in database.waves.iter().zip(self.counts.clone()) {
+            failed += count.failed;
+            ended += count.ended;
+            let is_due = count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended);
+            self.must(!is_due, "no next wave after a halt", || {
+                format!("wave {} has {} failures of {} and goes on", row.wave, count.failed, count.ended)
+            });
+        }
+        let is_due = is_reached(self.policy.fail_threshold, failed, ended);
+        self.must(!is_due, "no next wave after a halt", || {
+            format!("all waves have {failed} failures of {ended} and the task goes on")
+        });
+    }
+
+    /// A wave that is over is closed with what made it so: its last result, or the last of its targets that turns out to be
+    /// away where the others are a quorum.
+    fn check_over(&mut self, database: &Database) {
+        let Some(place) = database.current() else { return };
+        let (row, count) = (&database.waves[place], self.counts[place]);
+        if row.state.status != WaveStatus::Open || self.is_cut_short {
+            return;
+        }
+        let missing = row.state.size - count.ended;
+        let away = database.stragglers.values();
+        let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
+        let quorum = self.policy.quorum.map(|quorum| u64::from(quorum) * u64::from(row.state.size));
+        let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
+        let is_over = missing == 0 || is_quorum && missing as usize == away;
+        self.must(!is_over || row.state.is_last, "a wave that is over is closed at once", || {
+            format!("wave {} has {} of {}, {away} are away", row.wave, count.ended, row.state.size)
+        });
+    }
+
+    /// Nothing that is certainly not handed out yet is kept after a halt or a stop: nobody waits for it.
+    fn check_withdrawn(&mut self, database: &Database) {
+        let ready =
+            database.batches.values().find(|batch| batch.leased_until.is_none() && !batch.terms.maybe_handed);
+        let away = database.stragglers.iter().find(|(_, away)| !away.terms.maybe_handed);
+        let kept =
+            ready.and_then(|batch| batch.ordinals.first()).or_else(|| away.map(|(ordinal, _)| ordinal));
+        self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
+            format!("target {} still waits", kept.copied().unwrap_or_default())
+        });
+    }
+
+    /// Strict mode: no more may ever fail than a threshold says.
+    fn check_strict(&mut self, database: &Database, coverage: &mut Coverage) {
+        let counts_away = self.counts_away();
+        let mut all = 0;
+        for (place, row) in database.waves.iter().enumerate() {
+            let count = self.counts[place];
+            let away = database.stragglers.values();
+            let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
+            let away = if counts_away { 0 } else { u32::try_from(away).unwrap_or(u32::MAX) };
+            let at_risk =
+                count.failed + (count.admitted - count.ended.min(count.admitted)).saturating_sub(away);
+            all += at_risk;
+            if let Some(Threshold::Count(most)) = row.state.fail_threshold {
+                if at_risk == most && row.state.status == WaveStatus::Open {
+                    coverage.add(Feature::StrictLimit);
+                }
+                self.must(at_risk <= most, "strict mode: no more than the threshold can fail", || {
+                    format!("{at_risk} of wave {} failed or may fail, and the threshold is {most}", row.wave)
+                });
+            }
+        }
+        if let Some(Threshold::Count(most)) = self.policy.fail_threshold {
+            self.must(all <= most, "strict mode: no more than the threshold can fail", || {
+                format!("{all} of all waves failed or may fail, and the threshold is {most}")
+            });
+        }
+    }
+
+    /// No target is admitted that would be one more in flight than there are places for.
+    fn check_places(&mut self, database: &Database, coverage: &mut Coverage) {
+        let limits = [database.task.max_concurrency, database.task.project_limit];
+        let Some(most) = limits.into_iter().flatten().min() else { return };
+        let in_flight = (0u32..)
+            .zip(&self.targets)
+            .filter(|(ordinal, target)| {
+                let straggler = database.stragglers.get(ordinal);
+                let waits = straggler.is_some_and(|straggler| !straggler.terms.maybe_handed);
+                target.admitted && target.outcome.is_none() && !waits
+            })
+            .count();
+        if in_flight == most as usize {
+            coverage.add(Feature::PlacesFull);
+        }
+        self.must(in_flight <= most as usize, "no more than max_concurrency are admitted", || {
+            format!("{in_flight} are in flight, and {most} may be")
+        });
+    }
+
+    /// The rows' totals are those of the rows.
+    pub(super) fn recount(&mut self, database: &Database, coverage: &mut Coverage) {
+        self.unread = 0;
+        for (row, count) in database.waves.iter().zip(self.counts.clone()) {
+            let mut targets = Tally::default();
+            let mut records = Tally::default();
+            for ordinal in row.first..row.first + row.state.size {
+                let Some(scripts) = &database.records[ordinal as usize] else { continue };
+                targets.add(of_target(scripts).0);
+                scripts.iter().for_each(|(outcome, _)| records.add(*outcome));
+            }
+            self.must(
+                targets == row.state.tally && records == row.records,
+                "a tally is what its records say",
+                || format!("wave {}: {:?}, and the records say {targets:?}", row.wave, row.state.tally),
+            );
+            self.must(row.state.admitted == count.admitted, "what is admitted is counted once", || {
+                format!("wave {} says {}, and {} are", row.wave, row.state.admitted, count.admitted)
+            });
+            let of_wave = database.stragglers.values().filter(|straggler| straggler.terms.wave == row.wave);
+            let unhanded = of_wave.filter(|straggler| !straggler.terms.maybe_handed).count();
+            self.must(row.state.waiting as usize == unhanded, "who is away is counted once", || {
+                format!("wave {} says {}, and {unhanded} are", row.wave, row.state.waiting)
+            });
+        }
+        if database.stragglers.values().any(|straggler| straggler.not_before.is_some()) {
+            coverage.add(Feature::WindowWait);
+        }
+        self.check_kept(database);
+    }
+
+    /// Each admitted target has an outcome, or is somewhere from where it will get one.
+    fn check_kept(&mut self, database: &Database) {
+        let mut kept = vec![false; self.targets.len()];
+        let in_batches = database.batches.values().flat_map(|batch| &batch.ordinals);
+        for &ordinal in in_batches.chain(database.stragglers.keys()) {
+            kept[ordinal as usize] = true;
+        }
+        let lost = self
+            .targets
+            .iter()
+            .zip(kept)
+            .position(|(target, is_kept)| target.admitted && target.outcome.is_none() && !is_kept);
+        self.must(lost.is_none() || self.has_ended, "nothing accepted is lost", || {
+            format!("target {} has no outcome and is nowhere", lost.unwrap_or_default())
+        });
+    }
+}

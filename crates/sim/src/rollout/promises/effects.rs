@@ -1,0 +1,168 @@
+//! What transactions did, against the promises.
+
+use chrono::TimeDelta;
+use domain::{Timestamp, task::TaskStatus, wave::WaveStatus};
+
+use super::{Promises, weight::is_reached};
+use crate::rollout::{
+    coverage::{Coverage, Feature},
+    database::Database,
+    effect::Effect,
+};
+
+impl Promises {
+    /// One thing that a committed transaction did.
+    pub(in crate::rollout) fn see(&mut self, effect: &Effect, database: &Database, coverage: &mut Coverage) {
+        self.changed = true;
+        match effect {
+            Effect::Admitted { wave, first, number } => {
+                self.admitted(*wave, *first..first + number, database)
+            }
+            Effect::Placed { ordinals } => {
+                coverage.add(Feature::LatePlace);
+                self.placed = true;
+                self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
+                    format!("targets {ordinals:?} that had waited were handed out")
+                });
+                self.must(!self.is_held, "nothing is admitted while the task is held", || {
+                    format!("targets {ordinals:?} that had waited were handed out")
+                });
+            }
+            Effect::Leased { worker, ordinals, answer_only } => {
+                self.leased(*worker, ordinals, *answer_only, coverage);
+            }
+            Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, database, coverage),
+            Effect::Opened { wave, now } => self.opened(*wave, *now, database),
+            Effect::Closed { wave } => self.closed(*wave, database, coverage),
+            Effect::CutShort { status } => {
+                self.is_cut_short = true;
+                if *status == TaskStatus::Halting {
+                    coverage.add(Feature::Halt);
+                }
+            }
+            Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, database, coverage),
+            Effect::TargetStopped { ordinal } => self.target(*ordinal).stopped = true,
+            Effect::LateHalt => coverage.add(Feature::LateHalt),
+            Effect::CutAgain { maybe_handed } => {
+                coverage.add(if *maybe_handed { Feature::LostBatch } else { Feature::NeverPulled });
+            }
+            Effect::KnownResult => coverage.add(Feature::KnownResult),
+            Effect::Waits { soaks } => {
+                coverage.add(if *soaks { Feature::SoakWait } else { Feature::ApprovalWait });
+            }
+            Effect::TaskEnded { status } => self.task_ended(*status, database, coverage),
+        }
+    }
+
+    fn admitted(&mut self, wave: u16, ordinals: std::ops::Range<u32>, database: &Database) {
+        self.placed = true;
+        self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
+            format!("targets {ordinals:?} of wave {wave} were admitted")
+        });
+        self.must(!self.is_held, "nothing is admitted while the task is held", || {
+            format!("targets {ordinals:?} of wave {wave} were admitted")
+        });
+        let before = &database.waves[..Database::place_of(wave)];
+        let are_closed = before.iter().all(|row| row.state.status == WaveStatus::Closed);
+        self.must(are_closed, "no next wave before the gate closed the one before it", || {
+            format!("targets {ordinals:?} of wave {wave} were admitted")
+        });
+        for ordinal in ordinals {
+            let again = std::mem::replace(&mut self.target(ordinal).admitted, true);
+            self.must(!again, "a target is admitted once", || format!("target {ordinal} was admitted again"));
+            self.counts[Database::place_of(wave)].admitted += 1;
+        }
+    }
+
+    fn leased(&mut self, worker: usize, ordinals: &[u32], answer_only: bool, coverage: &mut Coverage) {
+        self.must(!self.is_held || answer_only, "while the task is held no batch is leased", || {
+            format!("worker {worker} was given targets {ordinals:?}")
+        });
+        self.must(!self.is_cut_short || answer_only, "nothing is handed out after a halt or a stop", || {
+            format!("worker {worker} was given targets {ordinals:?}")
+        });
+        if answer_only {
+            coverage.add(Feature::AskedOnly);
+        }
+        for &ordinal in ordinals {
+            let is_admitted = self.target(ordinal).admitted;
+            self.must(is_admitted, "only what was admitted is handed out", || {
+                format!("worker {worker} was given target {ordinal}")
+            });
+            self.target(ordinal).leased |= !answer_only;
+        }
+    }
+
+    fn opened(&mut self, wave: u16, now: Timestamp, database: &Database) {
+        let place = Database::place_of(wave);
+        self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
+            format!("wave {wave} was opened")
+        });
+        self.must(!self.is_held, "nothing is admitted while the task is held", || {
+            format!("wave {wave} was opened")
+        });
+        let needs = self.policy.approval.before_waves.contains(&wave);
+        let is_approved = !needs || self.approved.contains(&wave);
+        self.must(is_approved, "a wave that needs approval waits for it", || {
+            format!("wave {wave} was opened without")
+        });
+        let Some(before) = place.checked_sub(1).map(|before| &database.waves[before]) else { return };
+        self.must(
+            before.state.status == WaveStatus::Closed,
+            "no next wave before the gate closed the one before it",
+            || format!("wave {wave} was opened"),
+        );
+        let soak = TimeDelta::seconds(i64::from(self.policy.soak_seconds));
+        let has_soaked = before.closed_at.is_some_and(|closed_at| now >= closed_at + soak);
+        self.must(has_soaked, "a wave soaks before the next one opens", || {
+            format!("wave {wave} was opened {} after wave {}", soak, wave - 1)
+        });
+    }
+
+    fn closed(&mut self, wave: u16, database: &Database, coverage: &mut Coverage) {
+        let row = &database.waves[Database::place_of(wave)];
+        let count = self.counts[Database::place_of(wave)];
+        let missing = row.state.size - count.ended;
+        if missing > 0 {
+            coverage.add(Feature::QuorumClose);
+            self.must(!row.state.is_last, "the last wave waits for all", || {
+                format!("wave {wave} was closed and {missing} are missing")
+            });
+            let members = row.first..row.first + row.state.size;
+            let runs = members.filter(|ordinal| !database.has_ended(*ordinal)).find(|ordinal| {
+                let straggler = database.stragglers.get(ordinal);
+                straggler.is_none_or(|straggler| straggler.terms.maybe_handed)
+            });
+            self.must(runs.is_none(), "a wave is closed when all but those that are away are in", || {
+                format!("wave {wave} was closed and target {} is missing", runs.unwrap_or_default())
+            });
+            let quorum = u64::from(self.policy.quorum.unwrap_or(10_000));
+            let is_quorum = u64::from(count.ended) * 10_000 >= quorum * u64::from(row.state.size);
+            self.must(is_quorum, "a wave with missing results is closed on a quorum only", || {
+                format!("wave {wave} was closed with {} of {}", count.ended, row.state.size)
+            });
+        }
+        let is_bad = count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended);
+        self.must(!is_bad, "no next wave after a halt", || {
+            format!("wave {wave} was closed with {} failures of {}", count.failed, count.ended)
+        });
+    }
+
+    fn withdrawn(&mut self, ordinals: &[u32], database: &Database, coverage: &mut Coverage) {
+        coverage.add(Feature::Withdrawn);
+        for &ordinal in ordinals {
+            let target = self.target(ordinal);
+            let was_ordered = target.ordered;
+            target.admitted = false;
+            target.withdrawn = true;
+            let wave = Self::wave_of(database, ordinal);
+            self.counts[wave].admitted = self.counts[wave].admitted.saturating_sub(1);
+            self.must(!was_ordered, "only what nobody was told of is withdrawn", || {
+                format!("target {ordinal} was withdrawn and its agent had been told")
+            });
+            self.must(!database.has_ended(ordinal), "a target ends in exactly one outcome", || {
+                format!("target {ordinal} was withdrawn and has a record")
+            });
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Records, against what really happened on the desktops.
+
+use domain::outcome::Outcome;
+
+use super::{Promises, Target};
+use crate::rollout::{
+    coverage::{Coverage, Feature},
+    database::{Database, of_target},
+    event::Ended,
+};
+
+impl Promises {
+    pub(super) fn recorded(
+        &mut self,
+        ordinal: u32,
+        scripts: &[Ended],
+        database: &Database,
+        coverage: &mut Coverage,
+    ) {
+        let end = of_target(scripts);
+        let before = self.target(ordinal).outcome;
+        self.must(before.is_none(), "a target ends in exactly one outcome", || {
+            format!("target {ordinal} was {before:?} and is {end:?}")
+        });
+        let is_admitted = self.target(ordinal).admitted;
+        self.must(is_admitted, "only what was admitted has a record", || {
+            format!("target {ordinal}: {end:?}")
+        });
+        self.target(ordinal).outcome = Some(end);
+        let weight = self.weight(end.0, end.1);
+        let count = &mut self.counts[Self::wave_of(database, ordinal)];
+        count.ended += 1;
+        count.failed += u32::from(weight.is_some());
+        count.halting += u32::from(weight == Some(true));
+        let target = self.targets[ordinal as usize].clone();
+        let is_explained = target.faulted || self.faulted;
+        let (holds, promise) =
+            agrees(&target, scripts, is_explained, database.task.killing || target.stopped);
+        self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), promise, || {
+            format!("target {ordinal} is recorded as {scripts:?}, and really it was {:?}", target.scripts)
+        });
+        match end.0 {
+            Outcome::Undelivered => coverage.add(Feature::Undelivered),
+            Outcome::Unknown => coverage.add(Feature::Unknown),
+            Outcome::Timeout => coverage.add(Feature::Timeout),
+            Outcome::Rejected => coverage.add(Feature::Rejected),
+            Outcome::Stopped => coverage.add(Feature::StoppedTarget),
+            Outcome::Skipped => coverage.add(Feature::Skipped),
+            Outcome::Success => coverage.add(Feature::Success),
+            Outcome::Failed => coverage.add(Feature::Failed),
+        }
+    }
+}
+
+/// Whether a record can be true of a target, and the promise that it breaks where it cannot.
+fn agrees(
+    target: &Target,
+    scripts: &[Ended],
+    is_explained: bool,
+    may_be_stopped: bool,
+) -> (bool, &'static str) {
+    let outcome = of_target(scripts).0;
+    if outcome == Outcome::Undelivered {
+        return (!target.has_started(), "UNDELIVERED is only what certainly never started");
+    }
+    if outcome == Outcome::Unknown && !is_explained {
+        return (false, "UNKNOWN is only what a fault explains");
+    }
+    let is_true = |(written, real): (&Ended, &(u32, Option<Ended>))| match written.0 {
+        Outcome::Success | Outcome::Failed | Outcome::Timeout => real.1 == Some(*written),
+        Outcome::Rejected | Outcome::Skipped => real.0 == 0,
+        Outcome::Stopped => may_be_stopped && (real.0 == 0 || real.1 == Some(*written)),
+        Outcome::Unknown => true,
+        Outcome::Undelivered => false,
+    };
+    (scripts.iter().zip(&target.scripts).all(is_true), "a record says what really happened")
+}

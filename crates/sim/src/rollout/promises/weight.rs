@@ -1,0 +1,39 @@
+//! What an outcome counts as, and when a threshold is reached, said once more and plainly: an observer that asked the rules
+//! themselves would not notice when they are wrong.
+
+use domain::{outcome::Outcome, policy::Weight, threshold::Threshold};
+
+use super::Promises;
+
+impl Promises {
+    /// Whether an end counts as a failure, and whether it halts at once.
+    pub(super) fn weight(&self, outcome: Outcome, exit_code: Option<i32>) -> Option<bool> {
+        let of_code = exit_code.filter(|_| outcome == Outcome::Failed);
+        let asked = of_code.and_then(|code| self.policy.exit_codes.get(&code));
+        match asked.or_else(|| self.policy.outcomes.get(&outcome)) {
+            Some(Weight::Ignore) => None,
+            Some(Weight::Count) => Some(false),
+            Some(Weight::Halt) => Some(true),
+            None => match outcome {
+                Outcome::Success | Outcome::Stopped | Outcome::Skipped => None,
+                Outcome::Failed
+                | Outcome::Timeout
+                | Outcome::Undelivered
+                | Outcome::Rejected
+                | Outcome::Unknown => Some(false),
+            },
+        }
+    }
+}
+
+/// Reached means at least, everywhere.
+pub(super) fn is_reached(threshold: Option<Threshold>, failed: u32, ended: u32) -> bool {
+    match threshold {
+        None => false,
+        Some(Threshold::Count(count)) => failed >= count,
+        Some(Threshold::Percent { hundredths, min_results }) => {
+            let share = f64::from(failed) * 10_000.0;
+            failed > 0 && ended >= min_results && share >= f64::from(hundredths) * f64::from(ended)
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `cargo xtask sim`: builds for speed and runs the simulator of crate `sim`.
+
+use crate::process;
+
+pub(crate) fn run(seeds: u64, from: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let arguments =
+        ["run", "--quiet", "--release", "--locked", "--package", "sim", "--bin", "graywave-sim", "--"];
+    let mut simulator = process::cargo(&arguments);
+    match seed {
+        Some(seed) => simulator.args(["--seed", &seed.to_string()]),
+        None => simulator.args(["--seeds", &seeds.to_string(), "--from", &from.to_string()]),
+    };
+    process::run(&mut simulator)
+}
