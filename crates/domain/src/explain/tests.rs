@@ -75,6 +75,15 @@ fn what_did_not_run_says_why() {
             "it waits for its window, which opens at 1970-01-01T00:01:00Z",
         ),
         (
+            Story {
+                online_at: Some("w".into()),
+                waits: Some(Waits { not_before: Some(at(50)), ..waits }),
+                ..story()
+            },
+            running.clone(),
+            "its desktop is back at worker w, and waits for a place",
+        ),
+        (
             Story { waits: Some(Waits { is_held: true, ..waits }), ..story() },
             paused.clone(),
             "it waits: the task is paused",
