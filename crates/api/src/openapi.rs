@@ -123,7 +123,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
         let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(action);
     }
-    if is_post && call.is_some_and(|call| call.changes) {
+    if is_post && call.is_some_and(|call| call.changes && !call.reveals) {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
