@@ -17,7 +17,10 @@ use crate::{
     calls, error,
     query::TaskType,
     router,
-    v1::events::{NativeEvent, Progress},
+    v1::{
+        desktops::TagFilter,
+        events::{NativeEvent, Progress},
+    },
     v2::desktops_detail::{SortField, SortType},
 };
 
@@ -29,7 +32,7 @@ use crate::{
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
     // Those that only parameters refer to are not found by themselves.
-    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress)),
+    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
