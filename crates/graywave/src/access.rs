@@ -62,8 +62,9 @@ impl Project {
 pub(crate) enum Principals {
     /// Make a principal, or give one that is there other policies
     #[command(
-        after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry, \
-                            stop, pause, approve and freeze), admin (everything). `graywave policies put` makes others."
+        after_help = "Ready policies: reader (all but the audit and who may call), operator (also save scripts, run, \
+                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` makes \
+                            others."
     )]
     Put {
         /// Name of the person or service

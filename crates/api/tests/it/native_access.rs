@@ -204,6 +204,9 @@ async fn what_is_wrong_with_a_request_about_access_is_named() {
         assert_eq!(answered, status, "{method} {path} {body}: {message}");
         assert!(message.contains(word), "{method} {path} {body}: {message}");
     }
+    let garbled = Request::put(format!("{ACCESS}/policies/p")).header("X-Auth-Token", &admin);
+    let answer = harness.send(garbled.body(Body::from(&b"{\"Version\": \"\xff\"}"[..])).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["error_code"]), (400, &json!("WKS.00211102")));
     for path in ["/principals", "/policies", "/tokens", "/keys"] {
         for query in ["page_size=0", "page_token=zz", "page_token=00"] {
             let path = format!("{path}?{query}");
@@ -378,4 +381,22 @@ async fn a_project_of_the_configuration_alone_is_told_what_to_do() {
     done(&harness, TOKEN, Method::PUT, "/principals/first", &json!({"policies": ["admin"]})).await;
     let audit = harness.native("/audit?action=graywave:principals:put&result=DONE").await;
     assert_eq!(audit["entries"][0]["principal"], "configuration");
+}
+
+#[tokio::test]
+async fn a_policy_that_somebody_is_just_given_is_not_deleted() {
+    let harness = Harness::new().await;
+    let admin = harness.token("boss", &["admin"]).await;
+    let binding = json!({"policies": ["p"]});
+    for _ in 0..20 {
+        done(&harness, &admin, Method::PUT, "/principals/alice", &json!({"policies": []})).await;
+        done(&harness, &admin, Method::PUT, "/policies/p", &allow("*", "*")).await;
+        let (bound, deleted) = tokio::join!(
+            call(&harness, &admin, Method::PUT, "/principals/alice", Some(&binding)),
+            call(&harness, &admin, Method::DELETE, "/policies/p", None),
+        );
+        // Else its Deny would be lost without anybody having taken it away.
+        let both = (bound.status.as_u16(), deleted.status.as_u16());
+        assert!(matches!(both, (200, 409) | (404, 204)), "{both:?}");
+    }
 }
