@@ -90,7 +90,8 @@ impl From<DesktopRow> for NativeDesktop {
     }
 }
 
-/// A tag that desktops must have, like `team=finance`. Documents the form: it is read below.
+// Documents the form; `tags` below reads it.
+/// A tag that desktops must have, like `team=finance`.
 #[derive(Debug, ToSchema)]
 #[schema(value_type = String, pattern = "^[^=]+=")]
 #[expect(dead_code, reason = "documents a parameter")]

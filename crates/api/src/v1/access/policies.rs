@@ -40,6 +40,10 @@ pub(crate) struct NamedPolicy {
 /// What may be done to what, in the form of the published API's identity policies.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[schema(example = json!({"Version": "5.0", "Statement": [
+    {"Effect": "Allow", "Action": ["workspace:scripts:*", "workspace:desktops:list*"]},
+    {"Effect": "Deny", "Action": ["workspace:scripts:execute"], "Resource": ["desktop:boss-*", "command"]},
+]}))]
 pub(crate) struct PolicyDocument {
     version: PolicyVersion,
     #[schema(min_items = 1)]
