@@ -40,14 +40,36 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+/// A JSON body as it was sent, for what domain reads itself.
+#[derive(Debug)]
+pub(crate) struct JsonText(pub(crate) String);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Error::invalid("the body could not be read"))?;
+        check_object(&bytes)?;
+        let text = String::from_utf8(bytes.into());
+        Ok(Self(text.map_err(|_| Error::invalid("the body is not valid: it is not UTF-8"))?))
+    }
+}
+
+fn check_object(bytes: &[u8]) -> Result<(), Error> {
     if bytes.is_empty() {
-        return Err(Error::invalid("the body is empty: a JSON object is expected").into());
+        return Err(Error::invalid("the body is empty: a JSON object is expected"));
     }
     // A list would be taken for the fields in their order.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Error::invalid("the body is a list: a JSON object is expected").into());
+        return Err(Error::invalid("the body is a list: a JSON object is expected"));
     }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    check_object(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

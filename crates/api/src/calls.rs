@@ -11,23 +11,29 @@ pub(crate) struct Call {
     pub(crate) changes: bool,
     /// It names desktops, up to a million of them.
     pub(crate) is_large: bool,
+    /// Its answer holds a secret that is shown once, so that it cannot be given again: it takes no `Idempotency-Key`.
+    pub(crate) reveals: bool,
 }
 
 const fn reads(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: false, is_large: false }
+    Call { operation_id, action, changes: false, is_large: false, reveals: false }
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: false }
+    Call { operation_id, action, changes: true, is_large: false, reveals: false }
+}
+
+const fn reveals(operation_id: &'static str, action: Action) -> Call {
+    Call { operation_id, action, changes: true, is_large: false, reveals: true }
 }
 
 const fn runs(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: true }
+    Call { operation_id, action, changes: true, is_large: true, reveals: false }
 }
 
 /// A POST that changes nothing: what it asks about is in its body.
 const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
-    Call { operation_id, action, changes: false, is_large }
+    Call { operation_id, action, changes: false, is_large, reveals: false }
 }
 
 /// Every call there is. One that is missing here is refused.
@@ -73,6 +79,25 @@ pub(crate) const CALLS: &[Call] = &[
     reads("GetRecord", Action::GetRecordDetail),
     reads("ListWorkers", Action::ListWorkers),
     reads("ListAudit", Action::ListAudit),
+    changes("SaveScript", Action::CreateScript),
+    reads("ListSavedScripts", Action::ListScripts),
+    reads("GetScript", Action::GetScript),
+    changes("PutScript", Action::PutScript),
+    changes("RemoveScript", Action::DeleteScript),
+    reads("ListRevisions", Action::GetScript),
+    reads("ListKnownDesktops", Action::ListDesktopsDetail),
+    reads("GetDesktop", Action::ListDesktopsDetail),
+    reads("ListPrincipals", Action::ListPrincipals),
+    changes("PutPrincipal", Action::PutPrincipal),
+    reads("ListPolicies", Action::ListPolicies),
+    changes("PutPolicy", Action::PutPolicy),
+    changes("DeletePolicy", Action::DeletePolicy),
+    reads("ListTokens", Action::ListTokens),
+    reveals("CreateToken", Action::CreateToken),
+    changes("DeleteToken", Action::DeleteToken),
+    reads("ListKeys", Action::ListKeys),
+    reveals("CreateKey", Action::CreateKey),
+    changes("DeleteKey", Action::DeleteKey),
 ];
 
 /// The call of an operation.

@@ -17,7 +17,10 @@ use crate::{
     calls, error,
     query::TaskType,
     router,
-    v1::events::{NativeEvent, Progress},
+    v1::{
+        desktops::TagFilter,
+        events::{NativeEvent, Progress},
+    },
     v2::desktops_detail::{SortField, SortType},
 };
 
@@ -29,7 +32,7 @@ use crate::{
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
     // Those that only parameters refer to are not found by themselves.
-    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress)),
+    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
@@ -123,7 +126,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
         let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(action);
     }
-    if is_post && call.is_some_and(|call| call.changes) {
+    if is_post && call.is_some_and(|call| call.changes && !call.reveals) {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))

@@ -100,6 +100,19 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::records::show))
         .routes(routes!(v1::workers::list))
         .routes(routes!(v1::audit::list))
+        .routes(routes!(v1::scripts::create, v1::scripts::list))
+        .routes(routes!(v1::scripts::show, v1::scripts::put, v1::scripts::delete))
+        .routes(routes!(v1::scripts::revisions))
+        .routes(routes!(v1::desktops::list))
+        .routes(routes!(v1::desktops::show))
+        .routes(routes!(v1::access::principals::list))
+        .routes(routes!(v1::access::principals::put))
+        .routes(routes!(v1::access::policies::list))
+        .routes(routes!(v1::access::policies::put, v1::access::policies::delete))
+        .routes(routes!(v1::access::tokens::create, v1::access::tokens::list))
+        .routes(routes!(v1::access::tokens::delete))
+        .routes(routes!(v1::access::keys::create, v1::access::keys::list))
+        .routes(routes!(v1::access::keys::delete))
 }
 
 /// The whole API.

@@ -22,8 +22,8 @@ mod workers;
 use std::sync::Arc;
 
 pub use access::{
-    Access, AccessKey, Caller, Credentials, Idempotency, Identity, MasterKeys, NewKey, NewToken, SigningKey,
-    TOKEN_HEADER, Token,
+    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT, NewKey,
+    NewToken, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::Seen;
 use chrono::TimeDelta;
@@ -43,7 +43,7 @@ pub use store::{
     project::{PrincipalRow, ProjectRow},
     project_limit::{FreezeRow, ProjectLimits},
     record::{RecordFilter, RecordRow},
-    script::{ScriptFilter, ScriptRow},
+    script::{At, RevisionRow, ScriptFilter, ScriptRow},
     target::ListedTarget,
     task::{POOL_GROUP, PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
     wave::WaveRow,

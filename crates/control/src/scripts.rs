@@ -1,13 +1,13 @@
-//! Scripts: create, list, show, update, delete.
+//! Scripts: create, list, show, update, delete; their revisions.
 
 use domain::{
     Error,
     access::{ALL, Action, Resource},
-    ids::{ScriptId, TaskId},
+    ids::ScriptId,
     page::Page,
     script::{ScriptBody, ScriptType},
 };
-use store::script::{self, ScriptFilter, ScriptRow};
+use store::script::{self, At, RevisionRow, ScriptFilter, ScriptRow};
 
 use crate::{Caller, Control};
 
@@ -54,35 +54,79 @@ impl Control {
         Ok(script::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
-    /// One script with its content; as a task ran it, when one is named.
+    /// Scripts without their content, newest first, from behind `before` on.
+    pub async fn page_scripts(
+        &self,
+        caller: &Caller,
+        filter: &ScriptFilter,
+        before: Option<ScriptId>,
+        limit: i64,
+    ) -> Result<Vec<ScriptRow>, Error> {
+        caller.check(Action::ListScripts, [Resource::Script(ALL)])?;
+        let mut connection = self.store.acquire().await?;
+        Ok(script::page(&mut connection, caller.project_id(), filter, before, limit).await?)
+    }
+
+    /// One script with its content, at one of its revisions.
     pub async fn show_script(
         &self,
         caller: &Caller,
         script_id: ScriptId,
-        task_id: Option<TaskId>,
+        at: At,
     ) -> Result<ScriptRow, Error> {
         check(caller, Action::GetScript, script_id)?;
+        self.script_after(caller, script_id, at).await
+    }
+
+    /// A script that the caller has just saved: whoever may do that may see what came of it.
+    pub async fn script_after(
+        &self,
+        caller: &Caller,
+        script_id: ScriptId,
+        at: At,
+    ) -> Result<ScriptRow, Error> {
         let mut connection = self.store.acquire().await?;
-        let found = script::fetch(&mut connection, caller.project_id(), script_id, task_id).await?;
-        found.ok_or_else(|| match task_id {
-            Some(task_id) => Error::not_found(format!("task {task_id} did not run a script {script_id}")),
-            None => missing(script_id),
+        let found = script::fetch(&mut connection, caller.project_id(), script_id, at).await?;
+        found.ok_or_else(|| match at {
+            At::PinnedBy(task_id) => {
+                Error::not_found(format!("task {task_id} did not run a script {script_id}"))
+            }
+            At::Revision(revision) => {
+                Error::not_found(format!("script {script_id} does not exist, or has no revision {revision}"))
+            }
+            At::Current => missing(script_id),
         })
     }
 
-    /// Saves a new revision; the type stays.
+    /// Revisions of a script, newest first, from behind `before` on.
+    pub async fn page_revisions(
+        &self,
+        caller: &Caller,
+        script_id: ScriptId,
+        before: Option<i32>,
+        limit: i64,
+    ) -> Result<Vec<RevisionRow>, Error> {
+        check(caller, Action::GetScript, script_id)?;
+        let mut connection = self.store.acquire().await?;
+        if script::current(&mut connection, caller.project_id(), &[script_id]).await?.is_empty() {
+            return Err(missing(script_id));
+        }
+        Ok(script::revisions(&mut connection, caller.project_id(), script_id, before, limit).await?)
+    }
+
+    /// Saves a new revision and returns its number; the type stays.
     pub async fn update_script(
         &self,
         caller: &Caller,
         script_id: ScriptId,
         body: &ScriptBody,
-    ) -> Result<(), Error> {
+    ) -> Result<i32, Error> {
         check(caller, Action::PutScript, script_id)?;
         let mut tx = self.store.begin().await?;
-        if !script::update(&mut tx, caller.project_id(), script_id, body, self.clock.now()).await? {
-            return Err(missing(script_id));
-        }
-        self.done(tx, caller, Action::PutScript, &name(script_id), "").await
+        let saved = script::update(&mut tx, caller.project_id(), script_id, body, self.clock.now()).await?;
+        let revision = saved.ok_or_else(|| missing(script_id))?;
+        self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
+        Ok(revision)
     }
 
     /// Deletes a script. Tasks that pinned it keep its revisions.

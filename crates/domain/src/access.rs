@@ -85,6 +85,28 @@ actions! {
     ListWorkers = "graywave:workers:list",
     /// Read the audit.
     ListAudit = "graywave:audit:list",
+    /// List principals with their policies.
+    ListPrincipals = "graywave:principals:list",
+    /// Make a principal, or bind other policies to it.
+    PutPrincipal = "graywave:principals:put",
+    /// List policies with their documents.
+    ListPolicies = "graywave:policies:list",
+    /// Store a policy.
+    PutPolicy = "graywave:policies:put",
+    /// Delete a policy.
+    DeletePolicy = "graywave:policies:delete",
+    /// List tokens, without what they are.
+    ListTokens = "graywave:tokens:list",
+    /// Make a token.
+    CreateToken = "graywave:tokens:create",
+    /// Revoke a token.
+    DeleteToken = "graywave:tokens:delete",
+    /// List access keys, without their secrets.
+    ListKeys = "graywave:keys:list",
+    /// Make an access key.
+    CreateKey = "graywave:keys:create",
+    /// Revoke an access key.
+    DeleteKey = "graywave:keys:delete",
 }
 
 impl std::fmt::Display for Action {
@@ -223,7 +245,7 @@ fn short_form(pattern: &str) -> &str {
 /// The policies that are always there.
 pub const READY_POLICIES: [&str; 3] = ["reader", "operator", "admin"];
 
-/// A ready policy: `reader` reads all but the audit, `operator` also saves scripts, runs, retries, stops,
+/// A ready policy: `reader` reads all but the audit and who may call, `operator` also saves scripts, runs, retries, stops,
 /// pauses and approves, and freezes the project; `admin` may do everything.
 pub fn ready_policy(name: &str) -> Option<Policy> {
     match name {
@@ -319,6 +341,18 @@ impl Rights {
             }
         }
         if allowed { Ok(()) } else { Err(forbidden(&format!("no policy allows {action}"))) }
+    }
+
+    /// Whether an action may be done that can give any right to anybody: only by who lacks none, and has no exception. Else
+    /// it would be the way around every other rule.
+    pub fn check_giving(&self, action: Action) -> Result<(), Error> {
+        self.check(action, [Resource::Everything])?;
+        let has_no_exception = self.rules.iter().all(|rule| rule.effect == Effect::Allow);
+        if has_no_exception && Action::ALL.iter().all(|&any| self.check(any, [Resource::Everything]).is_ok())
+        {
+            return Ok(());
+        }
+        Err(forbidden(&format!("{action} gives rights: it needs those to do everything to everything")))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use control::{Control, CredentialRow};
+use control::{Actor, Control, CredentialRow, NO_LIMIT};
 use domain::{Timestamp, access::READY_POLICIES, ids::ProjectId};
 use serde_json::{Value, json};
 
@@ -50,13 +50,21 @@ pub(crate) struct Project {
     id: ProjectId,
 }
 
+impl Project {
+    /// Whoever may reach the database, in this project.
+    fn actor(&self) -> Actor<'_> {
+        Actor::Database(&self.id)
+    }
+}
+
 /// Make and list principals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Principals {
     /// Make a principal, or give one that is there other policies
     #[command(
-        after_help = "Ready policies: reader (all but the audit), operator (also save scripts, run, retry, \
-                            stop, pause, approve and freeze), admin (everything). `graywave policies put` makes others."
+        after_help = "Ready policies: reader (all but the audit and who may call), operator (also save scripts, run, \
+                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` makes \
+                            others."
     )]
     Put {
         /// Name of the person or service
@@ -199,11 +207,11 @@ async fn projects(control: &Control, command: Projects) -> anyhow::Result<String
 async fn principals(control: &Control, command: Principals) -> anyhow::Result<String> {
     match command {
         Principals::Put { principal, project, policies } => {
-            control.put_principal(&project.id, &principal, &policies).await?;
+            control.put_principal(project.actor(), &principal, &policies).await?;
             Ok(format!("principal {principal} has the policies {}\n", policies.join(", ")))
         }
         Principals::List { project } => {
-            let rows = control.list_principals(&project.id).await?.into_iter();
+            let rows = control.list_principals(project.actor(), None, NO_LIMIT).await?.into_iter();
             let rows =
                 rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
             Ok(table(&["principal", "policies", "created"], rows))
@@ -216,19 +224,23 @@ async fn policies(control: &Control, command: Policies) -> anyhow::Result<String
         Policies::Put { name, project, file } => {
             let document =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            control.put_policy(&project.id, &name, &document).await?;
+            control.put_policy(project.actor(), &name, &document).await?;
             Ok(format!("policy {name} is stored\n"))
         }
         Policies::List { project } => {
-            let own = control.list_policies(&project.id).await?;
-            let ready = READY_POLICIES.iter().map(|&name| vec![name.to_owned(), "ready".to_owned()]);
-            let own = own
-                .into_iter()
-                .map(|(name, policy)| vec![name, serde_json::to_string(&policy).unwrap_or_default()]);
-            Ok(table(&["policy", "document"], ready.chain(own)))
+            let found = control.list_policies(project.actor(), None, NO_LIMIT).await?;
+            let rows = found.into_iter().map(|(name, policy)| {
+                let document = if READY_POLICIES.contains(&name.as_str()) {
+                    "ready".to_owned()
+                } else {
+                    serde_json::to_string(&policy).unwrap_or_default()
+                };
+                vec![name, document]
+            });
+            Ok(table(&["policy", "document"], rows))
         }
         Policies::Delete { name, project } => {
-            control.delete_policy(&project.id, &name).await?;
+            control.delete_policy(project.actor(), &name).await?;
             Ok(format!("policy {name} is deleted\n"))
         }
     }
@@ -238,15 +250,17 @@ async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
     match command {
         Keys::Create(new) => {
             let expires_at = new.expires_at();
-            let made = control.create_key(&new.project.id, &new.principal, expires_at).await?;
+            let made = control.create_key(new.project.actor(), &new.principal, expires_at).await?;
             Ok(object(&json!({
                 "project_id": new.project.id, "principal": new.principal, "access_key": made.access_key,
                 "secret_key": made.secret_key, "expires_at": expires_at,
             })))
         }
-        Keys::List { project } => Ok(credentials("access key", control.list_keys(&project.id).await?)),
+        Keys::List { project } => {
+            Ok(credentials("access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
+        }
         Keys::Revoke { access_key, project } => {
-            control.revoke_key(&project.id, &access_key).await?;
+            control.revoke_key(project.actor(), &access_key).await?;
             Ok(format!("access key {access_key} is revoked\n"))
         }
     }
@@ -256,15 +270,17 @@ async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
     match command {
         Tokens::Create(new) => {
             let expires_at = new.expires_at();
-            let made = control.create_token(&new.project.id, &new.principal, expires_at).await?;
+            let made = control.create_token(new.project.actor(), &new.principal, expires_at).await?;
             Ok(object(&json!({
                 "project_id": new.project.id, "principal": new.principal,
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
             })))
         }
-        Tokens::List { project } => Ok(credentials("token id", control.list_tokens(&project.id).await?)),
+        Tokens::List { project } => {
+            Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
+        }
         Tokens::Revoke { token_id, project } => {
-            control.revoke_token(&project.id, &token_id).await?;
+            control.revoke_token(project.actor(), &token_id).await?;
             Ok(format!("token {token_id} is revoked\n"))
         }
     }

@@ -186,31 +186,40 @@ pub async fn insert_key(
     Ok(done.rows_affected() == 1)
 }
 
-/// A project's tokens, oldest first.
+/// A project's tokens, oldest first, from behind `after` on.
 pub async fn list_tokens(
     connection: &mut Connection,
     project_id: &ProjectId,
+    after: Option<Uuid>,
+    limit: i64,
 ) -> Result<Vec<CredentialRow>, Error> {
     Ok(sqlx::query_as!(
         CredentialRow,
         r#"SELECT replace(token_id::text, '-', '') AS "id!", principal, created_at, expires_at, revoked_at
-           FROM token WHERE project_id = $1 ORDER BY token_id"#,
-        project_id.as_str()
+           FROM token WHERE project_id = $1 AND ($2::uuid IS NULL OR token_id > $2) ORDER BY token_id LIMIT $3"#,
+        project_id.as_str(),
+        after,
+        limit,
     )
     .fetch_all(connection)
     .await?)
 }
 
-/// A project's access keys.
+/// A project's access keys in their own order, from behind `after` on.
 pub async fn list_keys(
     connection: &mut Connection,
     project_id: &ProjectId,
+    after: Option<&str>,
+    limit: i64,
 ) -> Result<Vec<CredentialRow>, Error> {
     Ok(sqlx::query_as!(
         CredentialRow,
         "SELECT access_key AS id, principal, created_at, expires_at, revoked_at
-         FROM access_key WHERE project_id = $1 ORDER BY created_at, access_key",
-        project_id.as_str()
+         FROM access_key
+         WHERE project_id = $1 AND ($2::text IS NULL OR access_key > $2) ORDER BY access_key LIMIT $3",
+        project_id.as_str(),
+        after,
+        limit,
     )
     .fetch_all(connection)
     .await?)

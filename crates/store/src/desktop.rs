@@ -22,6 +22,8 @@ pub struct DesktopRow {
     pub worker_id: Option<WorkerId>,
     /// First seen.
     pub created_at: Timestamp,
+    /// When it last connected or went.
+    pub presence_at: Timestamp,
 }
 
 /// Filters of the list; all exact.
@@ -35,6 +37,8 @@ pub struct DesktopFilter {
     pub ip_address: Option<String>,
     /// Only of one of these pools.
     pub pool_ids: Vec<String>,
+    /// Only with this operating system.
+    pub os_type: Option<String>,
     /// Only in this zone.
     pub availability_zone: Option<String>,
     /// Only with an agent of this version.
@@ -239,6 +243,11 @@ pub async fn worker_gone(
     Ok(done.rows_affected())
 }
 
+/// What a list reads of each desktop.
+const LISTED: &str =
+    "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
+            agent_version, tags, time_zone, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
+
 /// One page of desktops, and how many there are in all.
 pub async fn list(
     connection: &mut Connection,
@@ -251,10 +260,7 @@ pub async fn list(
     push_filter(&mut counting, project_id, filter);
     let count: i64 = counting.build_query_scalar().fetch_one(&mut *connection).await?;
 
-    let mut listing = QueryBuilder::<Postgres>::new(
-        "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-                agent_version, tags, time_zone, worker_id, created_at FROM desktop WHERE project_id = ",
-    );
+    let mut listing = QueryBuilder::<Postgres>::new(LISTED);
     push_filter(&mut listing, project_id, filter);
     listing
         .push(order.clause())
@@ -264,6 +270,20 @@ pub async fn list(
         .push_bind(page.limit);
     let rows: Vec<Listed> = listing.build_query_as().fetch_all(connection).await?;
     Ok((count, rows.into_iter().map(DesktopRow::try_from).collect::<Result<_, _>>()?))
+}
+
+/// Desktops in the order of their ids, at most `limit` of them; from where on is in the filter.
+pub async fn page(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &DesktopFilter,
+    limit: i64,
+) -> Result<Vec<DesktopRow>, Error> {
+    let mut query = QueryBuilder::<Postgres>::new(LISTED);
+    push_filter(&mut query, project_id, filter);
+    query.push(DesktopOrder::Id.clause()).push(" LIMIT ").push_bind(limit);
+    let rows: Vec<Listed> = query.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(DesktopRow::try_from).collect()
 }
 
 fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filter: &DesktopFilter) {
@@ -282,6 +302,9 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
     if !filter.tags.is_empty() {
         query.push(" AND tags @> ").push_bind(Json(filter.tags.clone()));
+    }
+    if let Some(os_type) = &filter.os_type {
+        query.push(" AND os_type = ").push_bind(os_type.clone());
     }
     if let Some(zone) = &filter.availability_zone {
         query.push(" AND availability_zone = ").push_bind(zone.clone());
@@ -315,6 +338,7 @@ struct Listed {
     time_zone: String,
     worker_id: Option<String>,
     created_at: Timestamp,
+    presence_at: Timestamp,
 }
 
 impl TryFrom<Listed> for DesktopRow {
@@ -337,6 +361,7 @@ impl TryFrom<Listed> for DesktopRow {
             },
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,
+            presence_at: row.presence_at,
         })
     }
 }

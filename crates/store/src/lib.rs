@@ -3,7 +3,7 @@
 //! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
 //! order everywhere, which is what keeps transactions from waiting for each other in a circle:
 //! wave (ascending), record, batch and straggler, target_stop, task, project_limit. Only a freeze locks waves of several
-//! tasks, in the order of their ids.
+//! tasks, in the order of their ids. Whoever manages access holds the project's row, and none of these.
 
 pub mod audit;
 pub mod batch;

@@ -77,6 +77,18 @@ pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Res
     Ok(found.is_some())
 }
 
+/// Whether there is such a project that is not revoked; others who manage it wait until this transaction ends, so that
+/// what one of them looked at is still so when it commits.
+pub async fn hold(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE",
+        project_id.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Whether there is such a project and it is revoked.
 pub async fn is_revoked(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(
@@ -104,36 +116,42 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Stores a principal with its policies, replacing those that it had.
+/// Stores a principal with its policies, replacing those that it had, and returns it as it now is.
 pub async fn put_principal(
     connection: &mut Connection,
     project_id: &ProjectId,
     principal: &str,
     policies: &[String],
     now: Timestamp,
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<PrincipalRow, Error> {
+    Ok(sqlx::query_as!(
+        PrincipalRow,
         "INSERT INTO principal (project_id, principal, policies, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (project_id, principal) DO UPDATE SET policies = excluded.policies",
+         ON CONFLICT (project_id, principal) DO UPDATE SET policies = excluded.policies
+         RETURNING principal, policies, created_at",
         project_id.as_str(),
         principal,
         policies,
         now,
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await?)
 }
 
-/// A project's principals by name.
+/// A project's principals by name, from behind `after` on.
 pub async fn list_principals(
     connection: &mut Connection,
     project_id: &ProjectId,
+    after: Option<&str>,
+    limit: i64,
 ) -> Result<Vec<PrincipalRow>, Error> {
     Ok(sqlx::query_as!(
         PrincipalRow,
-        "SELECT principal, policies, created_at FROM principal WHERE project_id = $1 ORDER BY principal",
-        project_id.as_str()
+        "SELECT principal, policies, created_at FROM principal
+         WHERE project_id = $1 AND ($2::text IS NULL OR principal > $2) ORDER BY principal LIMIT $3",
+        project_id.as_str(),
+        after,
+        limit,
     )
     .fetch_all(connection)
     .await?)
@@ -161,33 +179,49 @@ pub async fn put_policy(
     Ok(())
 }
 
-/// A project's own policies by name, each as its document.
+/// A project's own policies by name, each as its document, from behind `after` on.
 pub async fn list_policies(
     connection: &mut Connection,
     project_id: &ProjectId,
+    after: Option<&str>,
+    limit: i64,
 ) -> Result<Vec<(String, Policy)>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT policy, document AS "document: Json<Policy>" FROM policy WHERE project_id = $1 ORDER BY policy"#,
-        project_id.as_str()
+        r#"SELECT policy, document AS "document: Json<Policy>" FROM policy
+           WHERE project_id = $1 AND ($2::text IS NULL OR policy > $2) ORDER BY policy LIMIT $3"#,
+        project_id.as_str(),
+        after,
+        limit,
     )
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.policy, row.document.0)).collect())
 }
 
-/// Deletes a policy of a project's own, unless a principal has it; false when there is none, or it is in use.
+/// A principal that has a policy, if one does.
+pub async fn policy_holder(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    name: &str,
+) -> Result<Option<String>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT principal FROM principal WHERE project_id = $1 AND $2 = ANY(policies) ORDER BY principal LIMIT 1",
+        project_id.as_str(),
+        name,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Deletes a policy of a project's own; false when there is none.
 pub async fn delete_policy(
     connection: &mut Connection,
     project_id: &ProjectId,
     name: &str,
 ) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "DELETE FROM policy WHERE project_id = $1 AND policy = $2 AND NOT EXISTS (
-             SELECT FROM principal p WHERE p.project_id = $1 AND $2 = ANY(p.policies))",
-        project_id.as_str(),
-        name,
-    )
-    .execute(connection)
-    .await?;
+    let done =
+        sqlx::query!("DELETE FROM policy WHERE project_id = $1 AND policy = $2", project_id.as_str(), name,)
+            .execute(connection)
+            .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    ids::{ProjectId, ScriptId},
+    ids::{ProjectId, ScriptId, TaskId},
     page::Page,
     script::{ScriptBody, ScriptType},
 };
@@ -18,6 +18,8 @@ pub struct ScriptRow {
     pub script_type: ScriptType,
     /// From 1, one more with each save.
     pub revision: i32,
+    /// Over type and content.
+    pub sha256: Vec<u8>,
     /// What the save holds; the content is empty in lists.
     pub body: ScriptBody,
     /// First save.
@@ -30,6 +32,7 @@ struct Raw {
     script_id: uuid::Uuid,
     script_type: String,
     revision: i32,
+    sha256: Vec<u8>,
     name: String,
     description: String,
     version: String,
@@ -46,6 +49,7 @@ impl TryFrom<Raw> for ScriptRow {
             script_id: ScriptId(raw.script_id),
             script_type: word("script", &raw.script_type)?,
             revision: raw.revision,
+            sha256: raw.sha256,
             body: ScriptBody {
                 name: raw.name,
                 content: raw.content,
@@ -67,6 +71,28 @@ pub struct ScriptFilter {
     pub name: Option<String>,
     /// Only scripts of this type.
     pub script_type: Option<ScriptType>,
+}
+
+/// Which revision of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The newest one.
+    Current,
+    /// The one that a task pinned, also of a script that was deleted since.
+    PinnedBy(TaskId),
+    /// The one of this number.
+    Revision(i32),
+}
+
+/// A revision as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionRow {
+    /// From 1, one more with each save.
+    pub revision: i32,
+    /// Over type and content.
+    pub sha256: Vec<u8>,
+    /// When it was saved.
+    pub create_time: Timestamp,
 }
 
 /// Stores a new script with its first revision.
@@ -91,14 +117,14 @@ pub async fn insert(
     insert_revision(connection, project_id, script_id, 1, script_type, body, now).await
 }
 
-/// Saves a new revision; false when there is no such script.
+/// Saves a new revision and returns its number; `None` when there is no such script.
 pub async fn update(
     connection: &mut Connection,
     project_id: &ProjectId,
     script_id: ScriptId,
     body: &ScriptBody,
     now: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<Option<i32>, Error> {
     let updated = sqlx::query!(
         "UPDATE script SET revision = revision + 1, update_time = $3
          WHERE project_id = $1 AND script_id = $2 AND delete_time IS NULL
@@ -109,10 +135,10 @@ pub async fn update(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = updated else { return Ok(false) };
+    let Some(row) = updated else { return Ok(None) };
     let script_type = word("script", &row.script_type)?;
     insert_revision(connection, project_id, script_id, row.revision, script_type, body, now).await?;
-    Ok(true)
+    Ok(Some(row.revision))
 }
 
 async fn insert_revision(
@@ -161,26 +187,31 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// One script with its content, at its current revision, or at the one that a task pinned (then also when it
-/// was deleted since).
+/// One script with its content, at one of its revisions.
 pub async fn fetch(
     connection: &mut Connection,
     project_id: &ProjectId,
     script_id: ScriptId,
-    pinned_by: Option<domain::ids::TaskId>,
+    at: At,
 ) -> Result<Option<ScriptRow>, Error> {
+    let (task_id, revision) = match at {
+        At::Current => (None, None),
+        At::PinnedBy(task_id) => (Some(task_id.0), None),
+        At::Revision(revision) => (None, Some(revision)),
+    };
     let row = sqlx::query_as!(
         Raw,
-        "SELECT s.script_id, s.script_type, r.revision, r.name, r.description, r.version, r.content, s.create_time,
-                r.create_time AS update_time
+        "SELECT s.script_id, s.script_type, r.revision, r.sha256, r.name, r.description, r.version, r.content,
+                s.create_time, r.create_time AS update_time
          FROM script s
          LEFT JOIN task_script ts ON ts.task_id = $3 AND ts.script_id = s.script_id
          JOIN script_revision r ON r.project_id = s.project_id AND r.script_id = s.script_id
-              AND r.revision = CASE WHEN $3::uuid IS NULL THEN s.revision ELSE ts.revision END
+              AND r.revision = CASE WHEN $3::uuid IS NULL THEN coalesce($4, s.revision) ELSE ts.revision END
          WHERE s.project_id = $1 AND s.script_id = $2 AND (s.delete_time IS NULL OR $3::uuid IS NOT NULL)",
         project_id.as_str(),
         script_id.0,
-        pinned_by.map(|task_id| task_id.0),
+        task_id,
+        revision,
     )
     .fetch_optional(connection)
     .await?;
@@ -196,8 +227,8 @@ pub async fn current(
     let ids: Vec<uuid::Uuid> = script_ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, '' AS "content!",
-                s.create_time, s.update_time
+        r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
+                '' AS "content!", s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.script_id = ANY($2) AND s.delete_time IS NULL"#,
         project_id.as_str(),
@@ -232,8 +263,8 @@ pub async fn list(
     .await?;
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT s.script_id, s.script_type, s.revision, r.name, r.description, r.version, '' AS "content!",
-                s.create_time, s.update_time
+        r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
+                '' AS "content!", s.create_time, s.update_time
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
            AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
@@ -249,4 +280,57 @@ pub async fn list(
     .await?;
     let scripts = rows.into_iter().map(ScriptRow::try_from).collect::<Result<_, Error>>()?;
     Ok((count, scripts))
+}
+
+/// Scripts without their content, newest first, from behind `before` on.
+pub async fn page(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    filter: &ScriptFilter,
+    before: Option<ScriptId>,
+    limit: i64,
+) -> Result<Vec<ScriptRow>, Error> {
+    let rows = sqlx::query_as!(
+        Raw,
+        r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
+                '' AS "content!", s.create_time, s.update_time
+         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
+         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
+           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
+           AND ($5::uuid IS NULL OR s.script_id < $5)
+         ORDER BY s.script_id DESC LIMIT $6"#,
+        project_id.as_str(),
+        filter.script_id.map(|id| id.0),
+        filter.name.as_deref(),
+        filter.script_type.map(ScriptType::as_str),
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ScriptRow::try_from).collect()
+}
+
+/// Revisions of a script that is not deleted, newest first, from behind `before` on.
+pub async fn revisions(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    script_id: ScriptId,
+    before: Option<i32>,
+    limit: i64,
+) -> Result<Vec<RevisionRow>, Error> {
+    Ok(sqlx::query_as!(
+        RevisionRow,
+        "SELECT r.revision, r.sha256, r.create_time
+         FROM script_revision r JOIN script s USING (project_id, script_id)
+         WHERE r.project_id = $1 AND r.script_id = $2 AND s.delete_time IS NULL
+           AND ($3::int4 IS NULL OR r.revision < $3)
+         ORDER BY r.revision DESC LIMIT $4",
+        project_id.as_str(),
+        script_id.0,
+        before,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?)
 }

@@ -1,7 +1,9 @@
 //! The native family: what the compatible one lacks. Times are RFC 3339 in UTC, ids are strings, lists take
 //! `page_size` and `page_token`.
 
+pub(crate) mod access;
 pub(crate) mod audit;
+pub(crate) mod desktops;
 pub(crate) mod events;
 pub(crate) mod executions;
 pub(crate) mod holds;
@@ -10,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod page;
 pub(crate) mod preview;
 pub(crate) mod records;
+pub(crate) mod scripts;
 pub(crate) mod targets;
 pub(crate) mod task;
 pub(crate) mod tasks;

@@ -56,6 +56,19 @@ impl FromStr for Place {
     }
 }
 
+/// A name, as the place in a list by names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) String);
+
+impl FromStr for Name {
+    type Err = ();
+
+    /// No name of ours holds a control character, and no text of the database a NUL.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.chars().any(char::is_control) { Err(()) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +83,9 @@ mod tests {
         for bad in ["x", "zz", &hex::encode("1"), &hex::encode([0xff])] {
             assert!(token::<Place>(Some(bad)).is_err(), "{bad}");
         }
+        let named = hex::encode("alice");
+        assert_eq!(token::<Name>(Some(&named)).unwrap(), Some(Name("alice".to_owned())));
+        assert!(token::<Name>(Some(&hex::encode("a\0"))).is_err());
     }
 
     #[test]

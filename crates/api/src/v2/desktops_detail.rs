@@ -196,6 +196,7 @@ pub(crate) async fn list(
         computer_names,
         ip_address: query::text(query.desktop_ip),
         pool_ids: pools(query.pool_id),
+        os_type: None,
         availability_zone: query::text(query.availability_zone),
         agent_version: query::text(query.agent_version),
         tags: query.tag.map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),

@@ -47,6 +47,6 @@ fn time(moment: Timestamp) -> String {
 }
 
 /// A text that is absent when it says nothing.
-fn non_empty(text: String) -> Option<String> {
+pub(crate) fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{Caller, Control, ScriptFilter, ScriptRow};
+use control::{At, Caller, Control, ScriptFilter, ScriptRow};
 use domain::{
     Error,
     ids::{ScriptId, TaskId},
@@ -116,7 +116,7 @@ pub(crate) struct ScriptPath {
 
 impl ScriptPath {
     /// An id that cannot be ours is one that does not exist.
-    fn id(&self) -> Result<ScriptId, Error> {
+    pub(crate) fn id(&self) -> Result<ScriptId, Error> {
         self.script_id.parse().map_err(|_: Error| Error::not_found("the script does not exist"))
     }
 }
@@ -207,7 +207,8 @@ pub(crate) async fn show(
     let task_id = query::text(query.script_task_id)
         .map(|text| text.parse::<TaskId>().map_err(|_| Error::not_found("the task does not exist")))
         .transpose()?;
-    Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, task_id).await?)))
+    let at = task_id.map_or(At::Current, At::PinnedBy);
+    Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, at).await?)))
 }
 
 /// Save a new revision of a script.

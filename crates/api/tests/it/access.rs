@@ -1,6 +1,7 @@
 //! Who may do what: every call, by the document that lists them.
 
 use axum::http::{Method, StatusCode};
+use control::{Actor, NO_LIMIT, NewToken};
 use domain::ids::WorkerId;
 use serde_json::{Value, json};
 use testkit::desktop;
@@ -14,6 +15,9 @@ struct Ids {
     record: String,
     desktop: String,
     pool: String,
+    policy: String,
+    token: String,
+    key: String,
 }
 
 impl Ids {
@@ -25,13 +29,22 @@ impl Ids {
             .replace("{pool_id}", &self.pool)
             .replace("{wave}", "1")
             .replace("{signature_id}", "1")
+            .replace("{desktop_id}", &self.desktop)
+            .replace("{principal}", "theirs")
+            .replace("{name}", &self.policy)
+            .replace("{token_id}", &self.token)
+            .replace("{access_key}", &self.key)
     }
 
     /// A body that is right for the call, and names these ids.
     fn body(&self, operation: &str) -> Option<Value> {
         let body = match operation {
             "CreateScript" => json!({"name": "s", "type": "SHELL", "content": "true"}),
-            "UpdateScript" => json!({"name": "s", "content": "true"}),
+            "UpdateScript" | "PutScript" => json!({"name": "s", "content": "true"}),
+            "SaveScript" => json!({"name": "s", "script_type": "SHELL", "content": "true"}),
+            "PutPrincipal" => json!({"policies": [self.policy]}),
+            "PutPolicy" => json!({"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["*"]}]}),
+            "CreateToken" | "CreateKey" => json!({"principal": "theirs"}),
             "ExecuteScriptOrCommand" | "CreateExecution" | "PreviewExecution" => {
                 json!({"resource_ids": [self.desktop], "script_ids": [self.script]})
             }
@@ -66,7 +79,38 @@ async fn foreign(harness: &Harness) -> Ids {
     let path = "/v2/project-2/desktop-pools/pool-2/script-executions";
     let made = harness.call_as(OTHER_TOKEN, Method::POST, path, Some(&execution)).await;
     let task = made.body["task_id"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned();
-    Ids { script, record: format!("{task}-0-0-1"), task, desktop: "desktop-77".into(), pool: "pool-2".into() }
+    let project_id = "project-2".parse().unwrap();
+    harness.control.create_project(&project_id, "another").await.unwrap();
+    let actor = Actor::Database(&project_id);
+    let policy = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]}"#;
+    harness.control.put_policy(actor, "their-policy", policy).await.unwrap();
+    harness.control.put_principal(actor, "theirs", &["reader".to_owned()]).await.unwrap();
+    let token = harness.control.create_token(actor, "theirs", None).await.unwrap();
+    let key = harness.control.create_key(actor, "theirs", None).await.unwrap();
+    Ids {
+        script,
+        record: format!("{task}-0-0-1"),
+        task,
+        desktop: "desktop-77".into(),
+        pool: "pool-2".into(),
+        policy: "their-policy".into(),
+        token: token.token_id.simple().to_string(),
+        key: key.access_key,
+    }
+}
+
+/// What project-2 has for access, as text.
+async fn foreign_access(harness: &Harness) -> Vec<String> {
+    let mut connection = harness.database.connection().await.unwrap();
+    sqlx::query_scalar(
+        "SELECT p::text FROM principal p WHERE project_id = 'project-2'
+         UNION ALL SELECT p::text FROM policy p WHERE project_id = 'project-2'
+         UNION ALL SELECT t::text FROM token t WHERE project_id = 'project-2'
+         UNION ALL SELECT k::text FROM access_key k WHERE project_id = 'project-2'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -93,6 +137,8 @@ async fn a_caller_without_policies_may_do_nothing_and_is_told_what_it_lacks() {
 async fn what_belongs_to_another_project_does_not_exist() {
     let harness = Harness::new().await;
     let ids = foreign(&harness).await;
+    harness.token("alice", &["reader"]).await;
+    let access = foreign_access(&harness).await;
     let before = harness.count("SELECT count(*) FROM task").await;
     for (operation, method, path) in harness.operations().await {
         let body = ids.body(&operation);
@@ -104,13 +150,24 @@ async fn what_belongs_to_another_project_does_not_exist() {
             "ListDesktops" | "ListDesktopsDetail" => format!("?desktop_id={}", ids.desktop),
             _ => String::new(),
         };
+        // Makes one in the caller's own project: of another name, so that theirs does not exist there.
+        let path = if operation == "PutPolicy" { path.replace("{name}", "ours") } else { path };
         let path = ids.path("project-1", &path) + &query;
         let answer = harness.call_as(TOKEN, method, &path, body.as_ref()).await;
         match operation.as_str() {
             // Names no row.
             "CreateScript" | "ListWorkers" | "GetFreeze" | "FreezeProject" | "UnfreezeProject"
-            | "GetLimits" | "PutLimits" => {
+            | "GetLimits" | "PutLimits" | "SaveScript" => {
                 assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body)
+            }
+            "PutPolicy" => assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body),
+            // Show what this project has.
+            "ListPrincipals" | "ListPolicies" | "ListTokens" | "ListKeys" | "ListSavedScripts" => {
+                assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body);
+                let shown = answer.body.to_string();
+                for theirs in [&ids.script, &ids.token, &ids.key, &ids.policy, "theirs"] {
+                    assert!(!shown.contains(theirs), "{operation}: {shown}");
+                }
             }
             // Shows what this project has: the script that was just made, and who made it.
             "ListAudit" => {
@@ -129,6 +186,7 @@ async fn what_belongs_to_another_project_does_not_exist() {
             _ => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{operation}: {}", answer.body),
         }
     }
+    assert_eq!(foreign_access(&harness).await, access);
     assert_eq!(harness.count("SELECT count(*) FROM task").await, before);
     assert_eq!(harness.count("SELECT count(*) FROM script_revision WHERE project_id = 'project-2'").await, 1);
     assert_eq!(harness.count("SELECT count(*) FROM task WHERE status = 'WAITING'").await, before);
@@ -195,18 +253,22 @@ async fn policies_bind_scripts_and_desktops_and_a_deny_wins() {
 async fn a_revoked_or_expired_credential_is_not_good_from_the_next_call_on() {
     let harness = Harness::new().await;
     let project_id = "project-1".parse().unwrap();
+    let actor = Actor::Database(&project_id);
     let token = harness.token("alice", &["reader"]).await;
     let look =
         async |token: &str| harness.call_as(token, Method::GET, "/v2/project-1/scripts", None).await.status;
     assert_eq!(look(&token).await, StatusCode::OK);
-    let listed = harness.control.list_tokens(&project_id).await.unwrap();
+    let listed = harness.control.list_tokens(actor, None, NO_LIMIT).await.unwrap();
     assert_eq!((listed.len(), listed[0].principal.as_str()), (1, "alice"));
-    harness.control.revoke_token(&project_id, &listed[0].id).await.unwrap();
+    harness.control.revoke_token(actor, &listed[0].id).await.unwrap();
     assert_eq!(look(&token).await, StatusCode::UNAUTHORIZED);
-    assert!(harness.control.revoke_token(&project_id, &listed[0].id).await.is_err(), "once is for good");
+    assert!(harness.control.revoke_token(actor, &listed[0].id).await.is_err(), "once is for good");
 
     let past = harness.control.now() - chrono::TimeDelta::seconds(1);
-    let expired = harness.control.create_token(&project_id, "alice", Some(past)).await.unwrap();
+    let refused = harness.control.create_token(actor, "alice", Some(past)).await.unwrap_err();
+    assert!(refused.message.contains("not in the future"), "{}", refused.message);
+    let expired = NewToken::random(uuid::Uuid::from_u128(1));
+    harness.control.import_token(&project_id, "alice", &expired, Some(past)).await.unwrap();
     assert_eq!(look(&expired.token).await, StatusCode::UNAUTHORIZED);
 
     let other = harness.token("bob", &["reader"]).await;
@@ -290,8 +352,9 @@ async fn what_is_done_with_access_is_in_the_audit_and_a_revoked_project_lets_nob
     let harness = Harness::new().await;
     harness.token("alice", &["reader"]).await;
     let project_id = "project-1".parse().unwrap();
-    let id = harness.control.list_tokens(&project_id).await.unwrap()[0].id.clone();
-    harness.control.revoke_token(&project_id, &id).await.unwrap();
+    let actor = Actor::Database(&project_id);
+    let id = harness.control.list_tokens(actor, None, NO_LIMIT).await.unwrap()[0].id.clone();
+    harness.control.revoke_token(actor, &id).await.unwrap();
     let audit = harness.native("/audit").await;
     let entries: Vec<&str> = audit["entries"]
         .as_array()
@@ -303,7 +366,7 @@ async fn what_is_done_with_access_is_in_the_audit_and_a_revoked_project_lets_nob
     assert_eq!(
         entries,
         [
-            "graywave:tokens:revoke",
+            "graywave:tokens:delete",
             "graywave:tokens:create",
             "graywave:principals:put",
             "graywave:projects:create"

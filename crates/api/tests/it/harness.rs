@@ -15,7 +15,7 @@ use axum::{
 };
 use chrono::DateTime;
 use control::{
-    Access, AccessKey, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token,
+    Access, AccessKey, Actor, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token,
 };
 use domain::{Timestamp, ids::WorkerId};
 use scheduler::{Config, Engine};
@@ -86,29 +86,32 @@ impl Harness {
     /// A token of a principal of project-1 with these policies, which are ready ones or `name=document`.
     pub(crate) async fn token(&self, principal: &str, policies: &[&str]) -> String {
         let project_id = "project-1".parse().unwrap();
-        if self.control.list_projects().await.unwrap().is_empty() {
+        let actor = Actor::Database(&project_id);
+        let projects = self.control.list_projects().await.unwrap();
+        if !projects.iter().any(|row| row.project_id == project_id) {
             self.control.create_project(&project_id, "a test").await.unwrap();
         }
         let mut names = Vec::new();
         for policy in policies {
             let name = match policy.split_once('=') {
                 Some((name, document)) => {
-                    self.control.put_policy(&project_id, name, document).await.unwrap();
+                    self.control.put_policy(actor, name, document).await.unwrap();
                     name
                 }
                 None => policy,
             };
             names.push(name.to_owned());
         }
-        self.control.put_principal(&project_id, principal, &names).await.unwrap();
-        let NewToken { token, .. } = self.control.create_token(&project_id, principal, None).await.unwrap();
+        self.control.put_principal(actor, principal, &names).await.unwrap();
+        let NewToken { token, .. } = self.control.create_token(actor, principal, None).await.unwrap();
         token
     }
 
     /// An access key of a principal of project-1 who may do everything.
     pub(crate) async fn key(&self, principal: &str) -> NewKey {
         self.token(principal, &["admin"]).await;
-        self.control.create_key(&"project-1".parse().unwrap(), principal, None).await.unwrap()
+        let project_id = "project-1".parse().unwrap();
+        self.control.create_key(Actor::Database(&project_id), principal, None).await.unwrap()
     }
 
     /// Calls a whole path with a token.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Harness, TOKEN, ids};
 
 /// All entries of a list, page by page.
-async fn all(harness: &Harness, path: &str, name: &str, size: u32) -> Vec<Value> {
+pub(crate) async fn all(harness: &Harness, path: &str, name: &str, size: u32) -> Vec<Value> {
     let mut found = Vec::new();
     let mut token = String::new();
     loop {

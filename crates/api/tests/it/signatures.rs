@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use control::Actor;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -129,7 +130,8 @@ async fn a_key_of_the_database_signs_until_it_is_revoked() {
     };
     assert_eq!(harness.send(look(&key.secret_key)).await.status, StatusCode::OK);
     assert_eq!(harness.send(look("another secret key")).await.status, StatusCode::UNAUTHORIZED);
-    harness.control.revoke_key(&"project-1".parse().unwrap(), &key.access_key).await.unwrap();
+    let project_id = "project-1".parse().unwrap();
+    harness.control.revoke_key(Actor::Database(&project_id), &key.access_key).await.unwrap();
     let refused = harness.send(look(&key.secret_key)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert!(refused.body["error_msg"].as_str().unwrap().contains("not good any more"));

@@ -1,15 +1,19 @@
 //! Who calls, and what they may: credentials become an identity, an identity has rights. The same for every adapter.
 
+mod actor;
 mod authenticate;
 mod caller;
 mod fixed;
+mod issue;
 mod manage;
 mod seal;
 
+pub use actor::Actor;
 pub use authenticate::SigningKey;
 pub use caller::{Caller, Idempotency, Identity};
 pub use fixed::{AccessKey, Credentials, Token};
-pub use manage::{NewKey, NewToken};
+pub use issue::{NewKey, NewToken};
+pub use manage::NO_LIMIT;
 pub use seal::MasterKeys;
 
 /// The header, or the metadata of a gRPC call, that carries a token.

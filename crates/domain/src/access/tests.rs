@@ -78,8 +78,11 @@ fn the_ready_policies() {
             .next_back()
             .is_some_and(|verb| verb.starts_with("list") || verb.starts_with("get"));
         let is_audit = action == Action::ListAudit;
-        assert_eq!(may("reader", action), reads && !is_audit, "{action}");
-        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits);
+        let is_access = ["principals", "policies", "tokens", "keys"]
+            .iter()
+            .any(|kind| action.as_str().starts_with(&format!("graywave:{kind}:")));
+        assert_eq!(may("reader", action), reads && !is_audit && !is_access, "{action}");
+        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits) || is_access;
         assert_eq!(may("operator", action), !is_audit && !is_admins, "{action}");
         assert!(may("admin", action), "{action}");
     }
@@ -102,6 +105,31 @@ fn all_of_a_kind_is_more_than_some_of_them() {
     assert!(!lists(&on("script:lab-*")) && !lists(&on("desktop:*")));
     let audit = |rights: &Rights| rights.check(Action::ListAudit, [Resource::Everything]).is_ok();
     assert!(audit(&on("*")) && !audit(&on("desktop:lab-*")) && !audit(&on("task:*")));
+}
+
+#[test]
+fn only_who_lacks_nothing_may_give_rights() {
+    let allow = |action: &str, resource: &str| {
+        format!(
+            r#"{{"Version": "5.0", "Statement": [{{"Effect": "Allow", "Action": ["{action}"], "Resource": ["{resource}"]}}]}}"#
+        )
+    };
+    let gives = |documents: &[&str]| rights(documents).check_giving(Action::CreateToken);
+    assert!(gives(&[EVERYTHING]).is_ok());
+    assert!(gives(&[&allow("workspace:*", "*"), &allow("graywave:*", "*")]).is_ok(), "however it is written");
+    for (lacking, message) in [
+        (vec![allow("graywave:*", "*")], "graywave:tokens:create gives rights"),
+        (vec![allow("graywave:tokens:create", "*")], "gives rights"),
+        (vec![EVERYTHING.to_owned(), DENY_BOSS.to_owned()], "gives rights"),
+        (vec![allow("*", "task:*")], "no policy allows graywave:tokens:create on *"),
+        (vec![allow("workspace:*", "*")], "no policy allows graywave:tokens:create on *"),
+        (vec![], "no policy allows"),
+    ] {
+        let documents: Vec<&str> = lacking.iter().map(String::as_str).collect();
+        let refused = gives(&documents).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Forbidden);
+        assert!(refused.message.contains(message), "{}", refused.message);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use control::{Control, NewKey, NewToken};
+use control::{Actor, Control, NO_LIMIT, NewKey, NewToken};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -56,9 +56,10 @@ impl Credentials {
         if !projects.iter().any(|row| row.project_id == project_id) {
             control.create_project(&project_id, "dev").await?;
         }
-        let principals = control.list_principals(&project_id).await?;
+        let actor = Actor::Database(&project_id);
+        let principals = control.list_principals(actor, None, NO_LIMIT).await?;
         if !principals.iter().any(|row| row.principal == PRINCIPAL) {
-            control.put_principal(&project_id, PRINCIPAL, &["admin".to_owned()]).await?;
+            control.put_principal(actor, PRINCIPAL, &["admin".to_owned()]).await?;
         }
         let token = NewToken { token_id: Uuid::now_v7(), token: self.token.clone() };
         control.import_token(&project_id, PRINCIPAL, &token, None).await?;

@@ -1,0 +1,133 @@
+//! Access keys, with which the SDKs sign.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use control::{Actor, Caller, Control, CredentialRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Life, NewCredential, PageQuery, Secret, secret};
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v1::{
+        page::{self, Name},
+        time,
+    },
+    v2::Project,
+};
+
+/// One page of access keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Keys {
+    keys: Vec<ListedKey>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// An access key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ListedKey {
+    access_key: String,
+    principal: String,
+    #[schema(format = DateTime)]
+    create_time: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+    /// Since when it is not.
+    #[schema(format = DateTime)]
+    revoke_time: Option<String>,
+}
+
+impl From<CredentialRow> for ListedKey {
+    fn from(row: CredentialRow) -> Self {
+        let Life { create_time, expire_time, revoke_time } = Life::of(&row);
+        Self { access_key: row.id, principal: row.principal, create_time, expire_time, revoke_time }
+    }
+}
+
+/// An access key that was made. This is the only time that its secret is shown.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MadeKey {
+    access_key: String,
+    principal: String,
+    /// What a client signs with.
+    secret_key: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+}
+
+/// List access keys, good or not, in their own order.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/access/keys", operation_id = "ListKeys", tag = "native",
+    params(Project, PageQuery),
+    responses((status = 200, description = "One page.", body = Keys)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Keys>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after: Option<Name> = page::token(query.page_token.as_deref())?;
+    let after = after.as_ref().map(|name| name.0.as_str());
+    let found = control.list_keys(Actor::Caller(&caller), after, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.id.clone());
+    Ok(Json(Keys { keys: found.into_iter().map(ListedKey::from).collect(), next_page_token }))
+}
+
+/// Make an access key for a principal. Its secret is shown in this answer and never again, so this call takes no
+/// `Idempotency-Key`.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/access/keys", operation_id = "CreateKey", tag = "native",
+    params(Project), request_body = NewCredential,
+    responses((status = 200, description = "The access key.", body = MadeKey)),
+)]
+pub(crate) async fn create(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<NewCredential>,
+) -> Result<Secret<MadeKey>, ApiError> {
+    let (principal, expires_at) = request.terms()?;
+    let made = finished(async move {
+        let made = control.create_key(Actor::Caller(&caller), &principal, expires_at).await?;
+        Ok(MadeKey {
+            access_key: made.access_key,
+            principal,
+            secret_key: made.secret_key,
+            expire_time: expires_at.map(time),
+        })
+    })
+    .await?;
+    Ok(secret(made))
+}
+
+/// An access key in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct KeyPath {
+    /// The access key.
+    access_key: String,
+}
+
+/// Revoke an access key for good: the next call signed with it is refused. It stays in the list.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project_id}/access/keys/{access_key}", operation_id = "DeleteKey",
+    tag = "native", params(Project, KeyPath),
+    responses((status = 204, description = "It is revoked.")),
+)]
+pub(crate) async fn delete(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<KeyPath>,
+) -> Result<StatusCode, ApiError> {
+    finished(async move { control.revoke_key(Actor::Caller(&caller), &path.access_key).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

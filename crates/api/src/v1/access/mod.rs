@@ -1,0 +1,76 @@
+//! Who may call: principals, policies, tokens and access keys of the caller's project. The rules are those of the commands
+//! `graywave principals|policies|tokens|keys`.
+
+pub(crate) mod keys;
+pub(crate) mod policies;
+pub(crate) mod principals;
+pub(crate) mod tokens;
+
+use axum::{
+    Json,
+    http::{
+        HeaderName,
+        header::{CACHE_CONTROL, HeaderValue},
+    },
+};
+use control::CredentialRow;
+use domain::{Error, Timestamp};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::time;
+use crate::query;
+
+/// Which page of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Entries at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// Whom a new credential is for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewCredential {
+    /// Who is meant by it: a principal of the project.
+    #[schema(min_length = 1, max_length = 128)]
+    principal: String,
+    /// Until when it is good, later than now; until it is revoked when it is left out.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+}
+
+impl NewCredential {
+    fn terms(self) -> Result<(String, Option<Timestamp>), Error> {
+        Ok((self.principal, query::time("expire_time", self.expire_time)?))
+    }
+}
+
+/// Times of a credential.
+struct Life {
+    create_time: String,
+    expire_time: Option<String>,
+    revoke_time: Option<String>,
+}
+
+impl Life {
+    fn of(row: &CredentialRow) -> Self {
+        Self {
+            create_time: time(row.created_at),
+            expire_time: row.expires_at.map(time),
+            revoke_time: row.revoked_at.map(time),
+        }
+    }
+}
+
+/// An answer that holds a secret, which nobody on its way may keep.
+type Secret<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+
+fn secret<T>(answer: T) -> Secret<T> {
+    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer))
+}

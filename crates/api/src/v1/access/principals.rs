@@ -1,0 +1,102 @@
+//! Principals and the policies that bind them.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Actor, Caller, Control, PrincipalRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::PageQuery;
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v1::{
+        page::{self, Name},
+        time,
+    },
+    v2::Project,
+};
+
+/// One page of principals.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Principals {
+    principals: Vec<Principal>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// A person or a service that calls.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Principal {
+    principal: String,
+    /// Names of the policies that bind it.
+    policies: Vec<String>,
+    #[schema(format = DateTime)]
+    create_time: String,
+}
+
+impl From<PrincipalRow> for Principal {
+    fn from(row: PrincipalRow) -> Self {
+        Self { principal: row.principal, policies: row.policies, create_time: time(row.created_at) }
+    }
+}
+
+/// List the project's principals by name.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/access/principals", operation_id = "ListPrincipals", tag = "native",
+    params(Project, PageQuery),
+    responses((status = 200, description = "One page.", body = Principals)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Principals>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after: Option<Name> = page::token(query.page_token.as_deref())?;
+    let after = after.as_ref().map(|name| name.0.as_str());
+    let found = control.list_principals(Actor::Caller(&caller), after, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.principal.clone());
+    Ok(Json(Principals { principals: found.into_iter().map(Principal::from).collect(), next_page_token }))
+}
+
+/// A principal in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct PrincipalPath {
+    /// The principal's name.
+    #[param(min_length = 1, max_length = 128)]
+    principal: String,
+}
+
+/// What binds a principal.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Binding {
+    /// Names of policies, ready ones or the project's own. None: it may do nothing.
+    #[schema(max_items = 20)]
+    policies: Vec<String>,
+}
+
+/// Make a principal, or bind other policies to one that is there.
+#[utoipa::path(
+    put, path = "/v1/projects/{project_id}/access/principals/{principal}", operation_id = "PutPrincipal",
+    tag = "native", params(Project, PrincipalPath), request_body = Binding,
+    responses((status = 200, description = "The principal as it now is.", body = Principal)),
+)]
+pub(crate) async fn put(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<PrincipalPath>,
+    Body(binding): Body<Binding>,
+) -> Result<Json<Principal>, ApiError> {
+    let row = finished(async move {
+        control.put_principal(Actor::Caller(&caller), &path.principal, &binding.policies).await
+    })
+    .await?;
+    Ok(Json(row.into()))
+}

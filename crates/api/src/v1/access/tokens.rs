@@ -1,0 +1,129 @@
+//! Bearer tokens.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use control::{Actor, Caller, Control, CredentialRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Life, NewCredential, PageQuery, Secret, secret};
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v1::{page, time},
+    v2::Project,
+};
+
+/// One page of tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Tokens {
+    tokens: Vec<ListedToken>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// A token, without what is sent: only its hash is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ListedToken {
+    token_id: String,
+    principal: String,
+    #[schema(format = DateTime)]
+    create_time: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+    /// Since when it is not.
+    #[schema(format = DateTime)]
+    revoke_time: Option<String>,
+}
+
+impl From<CredentialRow> for ListedToken {
+    fn from(row: CredentialRow) -> Self {
+        let Life { create_time, expire_time, revoke_time } = Life::of(&row);
+        Self { token_id: row.id, principal: row.principal, create_time, expire_time, revoke_time }
+    }
+}
+
+/// A token that was made. This is the only time that it is shown.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MadeToken {
+    /// By which it is listed and revoked.
+    token_id: String,
+    principal: String,
+    /// What a client sends in `X-Auth-Token`.
+    token: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: Option<String>,
+}
+
+/// List tokens, good or not, oldest first.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/access/tokens", operation_id = "ListTokens", tag = "native",
+    params(Project, PageQuery),
+    responses((status = 200, description = "One page.", body = Tokens)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Tokens>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after = page::token(query.page_token.as_deref())?;
+    let found = control.list_tokens(Actor::Caller(&caller), after, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.id.clone());
+    Ok(Json(Tokens { tokens: found.into_iter().map(ListedToken::from).collect(), next_page_token }))
+}
+
+/// Make a token for a principal. It is shown in this answer and never again, so this call takes no `Idempotency-Key`.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/access/tokens", operation_id = "CreateToken", tag = "native",
+    params(Project), request_body = NewCredential,
+    responses((status = 200, description = "The token.", body = MadeToken)),
+)]
+pub(crate) async fn create(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<NewCredential>,
+) -> Result<Secret<MadeToken>, ApiError> {
+    let (principal, expires_at) = request.terms()?;
+    let made = finished(async move {
+        let made = control.create_token(Actor::Caller(&caller), &principal, expires_at).await?;
+        Ok(MadeToken {
+            token_id: made.token_id.simple().to_string(),
+            principal,
+            token: made.token,
+            expire_time: expires_at.map(time),
+        })
+    })
+    .await?;
+    Ok(secret(made))
+}
+
+/// A token in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TokenPath {
+    /// The token's id, not what is sent.
+    token_id: String,
+}
+
+/// Revoke a token for good: the next call with it is refused. It stays in the list.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project_id}/access/tokens/{token_id}", operation_id = "DeleteToken",
+    tag = "native", params(Project, TokenPath),
+    responses((status = 204, description = "It is revoked.")),
+)]
+pub(crate) async fn delete(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<TokenPath>,
+) -> Result<StatusCode, ApiError> {
+    finished(async move { control.revoke_token(Actor::Caller(&caller), &path.token_id).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

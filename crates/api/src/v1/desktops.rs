@@ -1,0 +1,198 @@
+//! Desktops with all that is known of them.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use control::{Caller, Control, DesktopFilter, DesktopRow};
+use domain::{
+    Error,
+    ids::{DesktopId, WorkerId},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{page, time};
+use crate::{
+    error::ApiError,
+    query::{self, Parameters},
+    v2::{Project, non_empty},
+};
+
+/// One page of desktops.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeDesktops {
+    desktops: Vec<NativeDesktop>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// Whether an agent is connected; the words are those of `/v2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Presence {
+    /// Its agent is connected.
+    Active,
+    /// Its agent is not connected.
+    Shutoff,
+}
+
+/// A desktop, as its agent describes it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeDesktop {
+    desktop_id: String,
+    computer_name: String,
+    os_host_name: String,
+    /// Linux, Windows or macOS.
+    os_type: String,
+    ip_address: Option<String>,
+    desktop_pool_id: Option<String>,
+    availability_zone: Option<String>,
+    /// Like `Europe/Berlin`.
+    time_zone: Option<String>,
+    agent_version: String,
+    tags: BTreeMap<String, String>,
+    status: Presence,
+    connected: bool,
+    /// The worker that holds its connection.
+    worker_id: Option<String>,
+    /// When it last connected or went.
+    #[schema(format = DateTime)]
+    presence_time: String,
+    /// When it was first seen.
+    #[schema(format = DateTime)]
+    create_time: String,
+}
+
+impl From<DesktopRow> for NativeDesktop {
+    fn from(row: DesktopRow) -> Self {
+        let connected = row.worker_id.is_some();
+        let facts = row.facts;
+        Self {
+            desktop_id: facts.desktop_id.into_string(),
+            computer_name: facts.computer_name,
+            os_host_name: facts.os_host_name,
+            os_type: facts.os_type,
+            ip_address: non_empty(facts.ip_address),
+            desktop_pool_id: non_empty(facts.pool_id),
+            availability_zone: non_empty(facts.availability_zone),
+            time_zone: non_empty(facts.time_zone),
+            agent_version: facts.agent_version,
+            tags: facts.tags,
+            status: if connected { Presence::Active } else { Presence::Shutoff },
+            connected,
+            worker_id: row.worker_id.map(WorkerId::into_string),
+            presence_time: time(row.presence_at),
+            create_time: time(row.created_at),
+        }
+    }
+}
+
+// Documents the form; `tags` below reads it.
+/// A tag that desktops must have, like `team=finance`.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, pattern = "^[^=]+=")]
+#[expect(dead_code, reason = "documents a parameter")]
+pub(crate) struct TagFilter(String);
+
+/// Which desktops are listed. All that is given must be so.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Desktops at most; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+    /// Only with this tag, `key=value`; repeated: with all of them.
+    #[param(value_type = Vec<TagFilter>)]
+    tag: Vec<String>,
+    /// Only of these pools.
+    desktop_pool_id: Vec<String>,
+    /// Only with this operating system.
+    os_type: Option<String>,
+    /// Only in this zone.
+    availability_zone: Option<String>,
+    /// Only with this status.
+    status: Option<Presence>,
+}
+
+/// Each `key=value`; a value may hold both signs of the form.
+fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut tags = BTreeMap::new();
+    for pair in pairs {
+        let (key, value) = pair
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| Error::invalid("tag must be key=value; give it again for each further tag"))?;
+        let before = tags.insert(key.to_owned(), value.to_owned());
+        if before.is_some_and(|before| before != value) {
+            return Err(Error::invalid(format!(
+                "tag asks for two values of {key:?}: a desktop has one value of each key"
+            )));
+        }
+    }
+    Ok(tags)
+}
+
+/// List desktops in the order of their ids.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/desktops", operation_id = "ListKnownDesktops", tag = "native",
+    params(Project, ListQuery),
+    responses((status = 200, description = "One page.", body = NativeDesktops)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<NativeDesktops>, ApiError> {
+    let size = page::size(query.page_size)?;
+    let after: Option<DesktopId> = page::token(query.page_token.as_deref())?;
+    let filter = DesktopFilter {
+        pool_ids: query::texts(query.desktop_pool_id),
+        os_type: query::text(query.os_type),
+        availability_zone: query::text(query.availability_zone),
+        tags: tags(query.tag)?,
+        connected: query.status.map(|status| status == Presence::Active),
+        after: after.map(DesktopId::into_string),
+        ..DesktopFilter::default()
+    };
+    let found = control.page_desktops(&caller, &filter, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.facts.desktop_id.to_string());
+    Ok(Json(NativeDesktops {
+        desktops: found.into_iter().map(NativeDesktop::from).collect(),
+        next_page_token,
+    }))
+}
+
+/// A desktop in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DesktopPath {
+    /// The desktop.
+    desktop_id: String,
+}
+
+impl DesktopPath {
+    /// An id that cannot be one is one that does not exist.
+    fn id(&self) -> Result<DesktopId, Error> {
+        self.desktop_id.parse().map_err(|_: Error| Error::not_found("the desktop does not exist"))
+    }
+}
+
+/// Show a desktop.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/desktops/{desktop_id}", operation_id = "GetDesktop", tag = "native",
+    params(Project, DesktopPath),
+    responses((status = 200, description = "The desktop.", body = NativeDesktop)),
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<DesktopPath>,
+) -> Result<Json<NativeDesktop>, ApiError> {
+    Ok(Json(control.show_desktop(&caller, &path.id()?).await?.into()))
+}

@@ -1,0 +1,105 @@
+//! Who manages access: the commands on the database, or a caller of the API. The rules are the same, and the audit says
+//! which of the two it was.
+
+use domain::{
+    Error,
+    access::{Action, Resource},
+    ids::ProjectId,
+};
+use store::{Tx, audit, audit::NewEntry};
+
+use super::Caller;
+use crate::Control;
+
+/// Who the audit says it was when the commands did it.
+const DATABASE: &str = "database";
+
+/// Who manages the access to a project.
+#[derive(Debug, Clone, Copy)]
+pub enum Actor<'a> {
+    /// The commands, for whoever may reach the database: that is all they ask for.
+    Database(&'a ProjectId),
+    /// A caller of the API, as far as its policies go.
+    Caller(&'a Caller),
+}
+
+impl<'a> Actor<'a> {
+    /// The project that is managed; of a caller its own.
+    pub(super) fn project_id(self) -> &'a ProjectId {
+        match self {
+            Self::Database(project_id) => project_id,
+            Self::Caller(caller) => caller.project_id(),
+        }
+    }
+
+    /// Whether the actor may do this, which gives nobody more rights than before.
+    pub(super) fn check(self, action: Action) -> Result<(), Error> {
+        match self {
+            Self::Database(_) => Ok(()),
+            Self::Caller(caller) => caller.check(action, [Resource::Everything]),
+        }
+    }
+
+    /// Whether the actor may do this, which can give any right to anybody.
+    pub(super) fn check_giving(self, action: Action) -> Result<(), Error> {
+        match self {
+            Self::Database(_) => Ok(()),
+            Self::Caller(caller) => caller.identity.rights.check_giving(action),
+        }
+    }
+
+    /// Refuses to remember an answer that holds a secret: a key's or token's is shown once and kept nowhere, so the same
+    /// request could not be answered the same.
+    pub(super) fn check_not_repeatable(self) -> Result<(), Error> {
+        match self {
+            Self::Caller(Caller { idempotency: Some(_), .. }) => Err(Error::invalid(
+                "Idempotency-Key is not taken here: the answer holds a secret, which is shown once and not kept. \
+                 If an answer was lost, revoke what the list shows and make another",
+            )),
+            Self::Database(_) | Self::Caller(_) => Ok(()),
+        }
+    }
+}
+
+impl Control {
+    /// Commits a change of somebody who manages access, with its entry in the audit.
+    pub(super) async fn managed(
+        &self,
+        tx: Tx,
+        actor: Actor<'_>,
+        action: Action,
+        resource: &str,
+    ) -> Result<(), Error> {
+        match actor {
+            Actor::Caller(caller) => self.done(tx, caller, action, resource, "").await,
+            Actor::Database(project_id) => {
+                self.done_by_command(tx, project_id, action.as_str(), resource).await
+            }
+        }
+    }
+
+    /// Commits a change that a command made, with its entry in the project's audit.
+    pub(super) async fn done_by_command(
+        &self,
+        mut tx: Tx,
+        project_id: &ProjectId,
+        action: &str,
+        resource: &str,
+    ) -> Result<(), Error> {
+        let entry = NewEntry {
+            audit_id: self.clock.id(),
+            project_id,
+            at: self.clock.now(),
+            principal: DATABASE,
+            credential: DATABASE,
+            action,
+            resource,
+            result: "DONE",
+            reason: "",
+            source: "",
+            request_id: "",
+        };
+        audit::insert(&mut tx, &entry).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+}
