@@ -167,10 +167,9 @@ pub async fn first_members(
         r#"SELECT g.signature_id AS "signature_id!", m.desktop_id
            FROM unnest($2::int8[]) AS g (signature_id)
            CROSS JOIN LATERAL (
-               SELECT DISTINCT t.ordinal, t.desktop_id
-               FROM record r JOIN target t ON t.task_id = r.task_id AND t.ordinal = r.ordinal
-               WHERE r.task_id = $1 AND r.signature_id = g.signature_id
-               ORDER BY t.ordinal LIMIT $3) AS m
+               SELECT DISTINCT r.ordinal FROM record r
+               WHERE r.task_id = $1 AND r.signature_id = g.signature_id ORDER BY r.ordinal LIMIT $3) AS first
+           JOIN target m ON m.task_id = $1 AND m.ordinal = first.ordinal
            ORDER BY g.signature_id, m.ordinal"#,
         task_id.0,
         &signature_ids,

@@ -206,8 +206,8 @@ async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Resu
     Ok(())
 }
 
-/// What the scheduler needs to know of a task; all but `status`, `killing`, what holds it and the project's limits never
-/// changes.
+/// What the scheduler needs to know of a task; all but `status`, `killing`, what holds it, `max_concurrency` and the project's
+/// limits never changes.
 #[derive(Debug, Clone)]
 pub struct TaskFacts {
     /// Whose it is.
@@ -232,6 +232,8 @@ pub struct TaskFacts {
     pub is_paused: bool,
     /// Its project is frozen.
     pub is_frozen: bool,
+    /// Targets in flight at most, as it was set last.
+    pub max_concurrency: Option<u32>,
     /// Its project says how much may be in flight over all its tasks.
     pub has_project_limit: bool,
 }
@@ -253,7 +255,7 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
     let row = sqlx::query!(
         r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
                   retry_of IS NOT NULL AND script_count > 1 AS "resumes!", policy AS "policy: Json<RolloutPolicy>",
-                  expires_at, paused_at IS NOT NULL AS "is_paused!",
+                  expires_at, paused_at IS NOT NULL AS "is_paused!", max_concurrency,
                   EXISTS (SELECT FROM project_freeze f WHERE f.project_id = task.project_id) AS "is_frozen!",
                   EXISTS (SELECT FROM project_limit l WHERE l.project_id = task.project_id AND l.max_in_flight IS NOT NULL)
                       AS "has_project_limit!"
@@ -279,6 +281,7 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
             expires_at: row.expires_at,
             is_paused: row.is_paused,
             is_frozen: row.is_frozen,
+            max_concurrency: row.max_concurrency.map(|most| count("task", most)).transpose()?,
             has_project_limit: row.has_project_limit,
         })
     })

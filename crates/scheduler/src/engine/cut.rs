@@ -29,6 +29,7 @@ impl Engine {
         if facts.status.admits_no_more() || facts.hold(now).is_some() {
             return Ok(false);
         }
+        live.heed(&facts);
         open_current(&mut tx, task_id, &facts, &mut live, now).await?;
         let mut room = Room::new(&mut tx, &facts).await?;
         if live.waves.iter().any(|row| row.state.admits_by_results()) || room.is_limited() {

@@ -187,6 +187,7 @@ impl Engine {
             if facts.hold(now).is_some() && !facts.status.admits_no_more() {
                 continue;
             }
+            live.heed(&facts);
             let mut room = Room::new(&mut tx, &facts).await?;
             waiting::hand_out(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
             self.store.commit(tx).await?;

@@ -9,6 +9,7 @@ use domain::{
 use super::{Raw, WaveRow, select_waves};
 use crate::{
     Connection, Error,
+    task::TaskFacts,
     values::{count, int2, int4},
 };
 
@@ -36,6 +37,14 @@ impl Live {
     /// Tells each wave what the others have come to. To be done after each change and before a rule is asked.
     pub fn relate(&mut self) {
         relate(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
+    }
+
+    /// Heeds what a person may have changed while the locks were waited for: `facts` are read behind them, and before anything
+    /// is admitted.
+    pub fn heed(&mut self, facts: &TaskFacts) {
+        for row in &mut self.waves {
+            row.state.terms.max_concurrency = facts.max_concurrency;
+        }
     }
 
     /// Targets of a wave came to wait for their desktops.
@@ -76,11 +85,8 @@ pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]
             None => break,
         }
     }
-    let around = around(connection, task_id, &waves).await?;
-    for row in &mut waves {
-        row.state.terms.max_concurrency = around.max_concurrency;
-    }
-    let mut live = Live { waves, settled: around.settled };
+    let settled = settled(connection, task_id, &waves).await?;
+    let mut live = Live { waves, settled };
     live.relate();
     Ok(live)
 }
@@ -101,33 +107,22 @@ pub(crate) async fn lock_next(
     raw.map(WaveRow::try_from).transpose()
 }
 
-/// What is around locked waves.
-struct Around {
-    /// Of waves that are not locked, which are over.
-    settled: Results,
-    max_concurrency: Option<u32>,
-}
-
-/// What the waves that are not locked have come to, where a rule asks for it, and what a person may have changed. Asked for
-/// only now: while the locks were waited for, a wave may just have been closed, or the task's concurrency lowered.
-async fn around(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Around, Error> {
-    let last = locked.last().filter(|row| row.state.terms.task_threshold.is_some());
+/// What the waves that are not locked have come to, where a rule asks for it. They are over, and asked for only now: while
+/// the locks were waited for, one of them may just have been closed.
+async fn settled(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Results, Error> {
+    let Some(last) = locked.last() else { return Ok(Results::default()) };
+    if last.wave == 1 || last.state.terms.task_threshold.is_none() {
+        return Ok(Results::default());
+    }
     let numbers: Vec<i16> = locked.iter().map(|row| int2(row.wave)).collect();
-    let found = sqlx::query!(
-        r#"SELECT k.max_concurrency, coalesce(w.finished, 0) AS "finished!", coalesce(w.failed, 0) AS "failed!"
-           FROM task k LEFT JOIN LATERAL (
-               SELECT sum(size)::int4 AS finished, sum(failed)::int4 AS failed
-               FROM wave WHERE task_id = k.task_id AND wave < $2 AND wave <> ALL($3)) AS w ON $2 > 1
-           WHERE k.task_id = $1"#,
+    let sums = sqlx::query!(
+        r#"SELECT coalesce(sum(size), 0)::int4 AS "finished!", coalesce(sum(failed), 0)::int4 AS "failed!"
+           FROM wave WHERE task_id = $1 AND wave < $2 AND wave <> ALL($3)"#,
         task_id.0,
-        last.map_or(0, |row| int2(row.wave)),
+        int2(last.wave),
         &numbers,
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
-    let Some(found) = found else { return Ok(Around { settled: Results::default(), max_concurrency: None }) };
-    Ok(Around {
-        settled: Results { finished: count("wave", found.finished)?, failed: count("wave", found.failed)? },
-        max_concurrency: found.max_concurrency.map(|most| count("task", most)).transpose()?,
-    })
+    Ok(Results { finished: count("wave", sums.finished)?, failed: count("wave", sums.failed)? })
 }
