@@ -138,6 +138,7 @@ mod tests {
             // A batch row that outlives its task says nothing any more.
             (None, Place::Leased, Halted, skipped),
             (None, Place::Queued, Halted, skipped),
+            (None, Place::Queued, Halting, RecordStatus::Waiting),
             (None, Place::Leased, Stopping, RecordStatus::Running),
             (None, Place::Nowhere, Stopped, skipped),
             // Stopped one by one before its turn came, unless its turn will never come.
