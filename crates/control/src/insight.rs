@@ -143,16 +143,18 @@ impl Control {
         Ok(explain::desktop(&story, &around))
     }
 
-    /// Failures of a task that look alike, the largest group first; at most `limit` groups.
+    /// Failures of a task that look alike, the largest group first; from behind one of so many records on, at most `limit`
+    /// groups.
     pub async fn list_failures(
         &self,
         caller: &Caller,
         task_id: TaskId,
+        after: Option<(u32, i64)>,
         limit: i64,
     ) -> Result<Failures, Error> {
         let mut connection = self.store.acquire().await?;
         let task = self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
-        let groups = failure::list(&mut connection, task_id, limit).await?;
+        let groups = failure::list(&mut connection, task_id, after, limit).await?;
         let mut members = failure::first_members(&mut connection, task_id, &groups, SHOWN_MEMBERS).await?;
         let with_members = |group: FailureGroup| {
             let desktop_ids = members.remove(&group.signature_id).unwrap_or_default();

@@ -90,21 +90,27 @@ pub struct FailureGroup {
     pub sample: String,
 }
 
-/// The groups of a task, the largest first; at most `limit`.
+/// The groups of a task, the largest first; from behind one of so many records on, at most `limit`.
 pub async fn list(
     connection: &mut Connection,
     task_id: TaskId,
+    after: Option<(u32, i64)>,
     limit: i64,
 ) -> Result<Vec<FailureGroup>, Error> {
+    let (records, signature_id) = after.unzip();
     let rows = sqlx::query!(
         r#"SELECT f.signature_id, f.wave, f.outcome::text AS "outcome!", f.exit_code, f.signature, f.records,
                   f.sample_ordinal, f.sample_script, f.sample
            FROM failure_group f
            JOIN (SELECT signature_id, sum(records) AS records FROM failure_group WHERE task_id = $1
-                 GROUP BY signature_id ORDER BY 2 DESC, 1 LIMIT $2) AS largest USING (signature_id)
+                 GROUP BY signature_id
+                 HAVING $3::int8 IS NULL OR sum(records) < $3 OR sum(records) = $3 AND signature_id > $4
+                 ORDER BY 2 DESC, 1 LIMIT $2) AS largest USING (signature_id)
            WHERE f.task_id = $1 ORDER BY largest.records DESC, f.signature_id, f.wave"#,
         task_id.0,
         limit,
+        records.map(i64::from),
+        signature_id,
     )
     .fetch_all(connection)
     .await?;

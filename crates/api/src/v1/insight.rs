@@ -70,7 +70,25 @@ pub(crate) async fn explain(
     Ok(Json(Explanation { steps: told.into_iter().map(Step::from).collect() }))
 }
 
-/// How many groups are shown.
+/// A place in the groups of a task: records and signature of the last one that was shown.
+struct Largest(u32, i64);
+
+impl std::fmt::Display for Largest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+impl std::str::FromStr for Largest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (records, signature_id) = text.split_once(' ').ok_or(())?;
+        Ok(Self(records.parse().map_err(|_| ())?, signature_id.parse().map_err(|_| ())?))
+    }
+}
+
+/// Which page of groups.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -78,6 +96,8 @@ pub(crate) struct FailuresQuery {
     /// Groups at most; 100 when it is left out.
     #[param(minimum = 1, maximum = 1000)]
     page_size: Option<i64>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
 }
 
 /// Failures that look alike, the largest group first.
@@ -86,6 +106,8 @@ pub(crate) struct FailureGroups {
     /// Failed records, over all groups, those that are not shown too.
     records: u32,
     groups: Vec<FailureGroup>,
+    /// `null` on the last page. While the task runs, groups grow from page to page.
+    next_page_token: Option<String>,
 }
 
 /// Failed records that ended alike and whose output says the same, but for numbers, ids, paths, times and the like.
@@ -129,8 +151,11 @@ pub(crate) async fn failures(
     Parameters(query): Parameters<FailuresQuery>,
 ) -> Result<Json<FailureGroups>, ApiError> {
     let task_id = path.id()?;
-    let found = control.list_failures(&caller, task_id, page::size(query.page_size)?).await?;
-    let Failures { attempt, records, groups } = found;
+    let size = page::size(query.page_size)?;
+    let after = page::token::<Largest>(query.page_token.as_deref())?.map(|last| (last.0, last.1));
+    let Failures { attempt, records, groups } = control.list_failures(&caller, task_id, after, size).await?;
+    let next_page_token =
+        page::next(&groups, size, |(last, _)| Largest(last.records, last.signature_id).to_string());
     let group = |(group, desktop_ids): (FailedAlike, Vec<String>)| {
         let (ordinal, script) = group.sample_record;
         FailureGroup {
@@ -146,7 +171,7 @@ pub(crate) async fn failures(
             desktop_ids,
         }
     };
-    Ok(Json(FailureGroups { records, groups: groups.into_iter().map(group).collect() }))
+    Ok(Json(FailureGroups { records, groups: groups.into_iter().map(group).collect(), next_page_token }))
 }
 
 /// A group of failures in the path.

@@ -339,6 +339,12 @@ async fn failures_that_look_alike_are_one_group() {
     let largest = harness.native(&format!("/tasks/{task_id}/failures?page_size=1")).await;
     assert_eq!((&largest["records"], &largest["groups"][0]["share_percent"]), (&json!(4), &json!(75.0)));
     assert_eq!(largest["groups"].as_array().unwrap().len(), 1);
+    let token = largest["next_page_token"].as_str().unwrap();
+    let next = harness.native(&format!("/tasks/{task_id}/failures?page_size=1&page_token={token}")).await;
+    assert_eq!((&next["groups"][0], &next["records"]), (&groups[1], &json!(4)));
+    let token = next["next_page_token"].as_str().unwrap();
+    let last = harness.native(&format!("/tasks/{task_id}/failures?page_size=1&page_token={token}")).await;
+    assert_eq!((&last["groups"], &last["next_page_token"]), (&json!([]), &Value::Null));
 
     let path = format!("/tasks/{task_id}/failures/{}", disk["signature_id"].as_str().unwrap());
     let mut members = Vec::new();
