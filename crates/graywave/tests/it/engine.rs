@@ -129,26 +129,31 @@ fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
     let (api, native) = (&dev.api, dev.api.native());
     let desktops = api.connected(6);
     let marks = marks(directory.path());
-    let gate = directory.path().join("gate");
-    let command = format!("{}; until [ -e {} ]; do sleep 0.05; done", leaves_mark(&marks), gate.display());
+    // Each wave runs until its gate is there.
+    let gate = |wave: u32| directory.path().join(format!("gate-{wave}"));
+    let command = format!(
+        "{}; until [ -e {}/gate-$GRAYWAVE_WAVE ]; do sleep 0.05; done",
+        leaves_mark(&marks),
+        directory.path().display()
+    );
     let rollout = json!({
         "waves": [{"count": 1}, {"count": 1}, {"rest": true}], "soak_seconds": 1, "max_concurrency": 2,
         "approval": {"before_waves": [2]},
     });
     let task = api.run(&command, &desktops, json!({"rollout": rollout}));
     wait_for("the canary", || (marked(&marks).len() == 1).then_some(()));
-    fs::write(&gate, "").unwrap();
+    fs::write(gate(1), "").unwrap();
     let waits = waits_for(api, &task, "wave 2: it waits for a person's approval");
     assert_eq!(marked(&marks).len(), 1);
     let seen = json!({"plan_hash": waits["plan_hash"], "script_hash": waits["script_hash"]});
     native.post(&format!("/tasks/{task}/waves/2/approve"), &seen);
     wait_for("the second wave", || (marked(&marks).len() == 2).then_some(()));
-    fs::remove_file(&gate).unwrap();
+    fs::write(gate(2), "").unwrap();
     wait_for("the third wave", || (marked(&marks).len() == 4).then_some(()));
 
     // Two of four run. Paused, nothing more starts although both of them end.
     native.post(&format!("/tasks/{task}/pause"), &json!({}));
-    fs::write(&gate, "").unwrap();
+    fs::write(gate(3), "").unwrap();
     wait_for("the two to end", || (api.task(&task)["success_num"] == 4).then_some(()));
     assert_eq!(waits_for(api, &task, "the task is paused")["status"], "RUNNING");
     // Frozen, a resumed task waits as well, and so does another one.
