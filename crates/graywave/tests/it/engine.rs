@@ -250,7 +250,7 @@ fn a_quorum_goes_on_without_who_is_away_and_who_comes_back_runs_what_was_pinned(
     // The first wave has one that is away, and so has the second.
     let body = json!({"resource_ids": desktops, "script_ids": [script],
                       "gray_resource_ids": [desktops[0], desktops[1], desktops[2]],
-                      "rollout": {"quorum_percent": 60, "delivery_timeout_seconds": 6}});
+                      "rollout": {"quorum_percent": 60, "delivery_timeout_seconds": 12}});
     let task = cluster.api.post("/script-executions", &body)["task_id"].as_str().unwrap().to_owned();
     let waits = wait_for("the second wave to wait for who is away", || {
         let task = shown(&cluster.api, &task);
