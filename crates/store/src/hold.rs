@@ -98,8 +98,9 @@ pub async fn hold_project(
         return Ok(());
     }
     for task_id in open_tasks(connection, project_id).await? {
-        wave::lock(connection, task_id, &[]).await?;
-        hold(connection, task_id).await?;
+        if !hold_frozen(connection, task_id).await? {
+            continue;
+        }
         if let Some(Freeze { actor, reason }) = news {
             event::insert(connection, task_id, NewEvent::by(EventKind::Frozen, actor, reason), now).await?;
         }
@@ -143,14 +144,16 @@ pub async fn unheld(connection: &mut Connection, limit: i64) -> Result<Vec<TaskI
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Holds what is left unheld of a task whose project is frozen.
-pub async fn hold_frozen(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+/// Holds what is not held of a task whose project is frozen; false when there is nothing to hold, because it is not frozen or
+/// the task admits no more: what is only asked for then must not wait for anybody.
+pub async fn hold_frozen(connection: &mut Connection, task_id: TaskId) -> Result<bool, Error> {
     wave::lock(connection, task_id, &[]).await?;
     let facts = task::facts(connection, task_id).await?;
-    if facts.is_some_and(|facts| facts.is_frozen && !facts.status.admits_no_more()) {
-        hold(connection, task_id).await?;
+    if facts.is_none_or(|facts| !facts.is_frozen || facts.status.admits_no_more()) {
+        return Ok(false);
     }
-    Ok(())
+    hold(connection, task_id).await?;
+    Ok(true)
 }
 
 /// In the order in which they are locked.
