@@ -55,6 +55,9 @@ fn an_exit_code_is_a_success_where_the_policy_read_says_so() {
     let mut recorded = results(&[Success, Failed]);
     recorded[0].exit_code = Some(3010);
     let one_wave = waves(&[(2, Some(1))]);
+    let zero = Finished { exit_code: Some(0), ..recorded[0] };
+    let good = replay(&one_wave, &RolloutPolicy::default(), None, &[zero]);
+    assert_eq!(good.failed, 0, "0 is always a success");
     let plain = replay(&one_wave, &RolloutPolicy::default(), None, &recorded);
     assert_eq!((plain.ending, plain.failed, plain.waves[0].finished), (Ending::Halted, 1, 1));
     let lenient = RolloutPolicy { success_exit_codes: vec![3, 3010], ..RolloutPolicy::default() };
