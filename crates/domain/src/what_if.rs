@@ -113,12 +113,12 @@ pub fn replay(
     answer
 }
 
-/// A result as the policy has it: an exit code other than 0 that was a success need not be one.
+/// A result as the policy has it: an exit code other than 0 that was a success need not be one. The other way round the policy
+/// weighs it as none.
 fn under(policy: &RolloutPolicy, result: &Finished) -> Outcome {
     let is_success = |code: i32| code == 0 || policy.success_exit_codes.contains(&code);
     match (result.outcome, result.exit_code) {
         (Outcome::Success, Some(code)) if !is_success(code) => Outcome::Failed,
-        (Outcome::Failed, Some(code)) if is_success(code) => Outcome::Success,
         (outcome, _) => outcome,
     }
 }
