@@ -14,7 +14,7 @@ use store::{
     task, wave,
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, found};
 
 /// What an approver has seen, as hex; what is named must be the task's.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +39,7 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        let found = task::fetch(&mut tx, caller.project_id(), task_id).await?;
-        let task = found.ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))?;
+        let task = found::task(&mut tx, caller, task_id).await?;
         if !wave::list(&mut tx, &[task_id]).await?.iter().any(|(_, row)| row.wave == number) {
             return Err(Error::not_found(format!("task {task_id} has no wave {number}")));
         }

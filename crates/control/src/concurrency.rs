@@ -13,7 +13,7 @@ use store::{
     task, wave,
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, found};
 
 impl Control {
     /// Sets it, or takes the limit away. What is in flight already stays so.
@@ -29,9 +29,7 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
-            return Err(Error::not_found(format!("task {task_id} does not exist")));
-        }
+        found::task(&mut tx, caller, task_id).await?;
         wave::lock(&mut tx, task_id, &[]).await?;
         if !task::set_max_concurrency(&mut tx, task_id, most).await? {
             return Err(Error::new(ErrorKind::Conflict, "the task has ended: there is nothing in flight"));

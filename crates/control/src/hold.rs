@@ -9,10 +9,9 @@ use domain::{
 use store::{
     hold::{self, Held},
     project_limit::{self, FreezeRow},
-    task,
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, found};
 
 impl Control {
     /// Pauses a task: when the answer comes, nothing more of it is admitted. What runs goes on.
@@ -32,9 +31,7 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
-            return Err(Error::not_found(format!("task {task_id} does not exist")));
-        }
+        found::task(&mut tx, caller, task_id).await?;
         let (actor, now) = (&caller.identity.principal, self.clock.now());
         let held = if paused {
             hold::pause(&mut tx, task_id, actor, now).await?

@@ -20,7 +20,7 @@ use store::{
     wave,
 };
 
-use crate::{Caller, Control, listings};
+use crate::{Caller, Control, found, listings};
 
 /// Members of a group of failures that are shown with it.
 const SHOWN_MEMBERS: i64 = 100;
@@ -46,7 +46,7 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<EventRow>, Error> {
         let mut connection = self.store.acquire().await?;
-        self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        find_task(&mut connection, caller, Action::GetTask, task_id).await?;
         Ok(event::list(&mut connection, task_id, after, limit).await?)
     }
 
@@ -58,7 +58,7 @@ impl Control {
         desktop_id: Option<&str>,
     ) -> Result<Vec<Sentence>, Error> {
         let mut connection = self.store.acquire().await?;
-        let task = self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
         match desktop_id {
             None => self.explain_task(&mut connection, &task).await,
             Some(desktop_id) => self.explain_desktop(&mut connection, caller, &task, desktop_id).await,
@@ -153,7 +153,7 @@ impl Control {
         limit: i64,
     ) -> Result<Failures, Error> {
         let mut connection = self.store.acquire().await?;
-        let task = self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        let task = find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
         let groups = failure::list(&mut connection, task_id, after, limit).await?;
         let mut members = failure::first_members(&mut connection, task_id, &groups, SHOWN_MEMBERS).await?;
         let with_members = |group: FailureGroup| {
@@ -177,7 +177,7 @@ impl Control {
         limit: i64,
     ) -> Result<Vec<(u32, String)>, Error> {
         let mut connection = self.store.acquire().await?;
-        self.find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
+        find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
         if !failure::exists(&mut connection, task_id, signature_id).await? {
             return Err(Error::not_found("the task has no such group of failures"));
         }
@@ -193,7 +193,7 @@ impl Control {
         request: RolloutRequest,
     ) -> Result<WhatIf, Error> {
         let mut connection = self.store.acquire().await?;
-        let task = self.find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
         if !task.status.is_ended() {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -208,16 +208,15 @@ impl Control {
         let results = record::finished(&mut connection, task_id).await?;
         Ok(what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results))
     }
+}
 
-    async fn find_task(
-        &self,
-        connection: &mut Connection,
-        caller: &Caller,
-        action: Action,
-        task_id: TaskId,
-    ) -> Result<TaskRow, Error> {
-        caller.check(action, [Resource::Task(&task_id.to_string())])?;
-        let found = task::fetch(connection, caller.project_id(), task_id).await?;
-        found.ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))
-    }
+/// A task of the caller's project, if the caller may do this to it.
+async fn find_task(
+    connection: &mut Connection,
+    caller: &Caller,
+    action: Action,
+    task_id: TaskId,
+) -> Result<TaskRow, Error> {
+    caller.check(action, [Resource::Task(&task_id.to_string())])?;
+    found::task(connection, caller, task_id).await
 }

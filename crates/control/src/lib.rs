@@ -7,6 +7,7 @@ mod clock;
 mod concurrency;
 mod desktops;
 mod executions;
+mod found;
 mod hold;
 mod insight;
 mod listings;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Error, Timestamp,
+    Error, ErrorKind, Timestamp,
     access::{ALL, Action, Resource},
     explain,
     ids::TaskId,
@@ -25,7 +25,7 @@ use store::{
     wave::WaveRow,
 };
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, found};
 
 /// Ids shown of one task in a list, which stays small that way.
 const SHOWN_IDS: i64 = 1_000;
@@ -123,9 +123,7 @@ impl Control {
     ) -> Result<Vec<ListedTarget>, Error> {
         check_task(caller, task_id)?;
         let mut connection = self.store.acquire().await?;
-        if task::fetch(&mut connection, caller.project_id(), task_id).await?.is_none() {
-            return Err(missing(task_id));
-        }
+        found::task(&mut connection, caller, task_id).await?;
         Ok(target::page(&mut connection, task_id, after, limit).await?)
     }
 
@@ -150,9 +148,7 @@ impl Control {
     ) -> Result<Vec<RecordRow>, Error> {
         caller.check(Action::ListRecords, [Resource::Task(&task_id.to_string())])?;
         let mut connection = self.store.acquire().await?;
-        if task::fetch(&mut connection, caller.project_id(), task_id).await?.is_none() {
-            return Err(missing(task_id));
-        }
+        found::task(&mut connection, caller, task_id).await?;
         let filter = RecordFilter { task_id: Some(task_id), ..filter };
         Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
     }
@@ -160,9 +156,7 @@ impl Control {
     /// One record with its output.
     pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
-        record::fetch(&mut *self.store.acquire().await?, caller.project_id(), record_id)
-            .await?
-            .ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))
+        found::record(&mut *self.store.acquire().await?, caller, record_id).await
     }
 }
 
@@ -172,13 +166,9 @@ async fn find(
     task_id: TaskId,
     now: Timestamp,
 ) -> Result<TaskProgress, Error> {
-    let found = task::fetch(connection, caller.project_id(), task_id).await?;
-    let tasks = vec![found.ok_or_else(|| missing(task_id))?];
-    progress(connection, tasks, now).await?.pop().ok_or_else(|| missing(task_id))
-}
-
-fn missing(task_id: TaskId) -> Error {
-    Error::not_found(format!("task {task_id} does not exist"))
+    let task = found::task(connection, caller, task_id).await?;
+    let filled = progress(connection, vec![task], now).await?.pop();
+    filled.ok_or_else(|| Error::new(ErrorKind::Internal, "the operation failed inside"))
 }
 
 fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {

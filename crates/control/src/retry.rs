@@ -14,12 +14,12 @@ use store::{
     Connection,
     event::{self, NewEvent},
     notify::{self, Wake},
-    record, target, task,
+    target, task,
     task::{NewTask, PinnedScript, RetryOf, TaskRow},
     wave,
 };
 
-use crate::{Caller, Control, executions::check_execute};
+use crate::{Caller, Control, executions::check_execute, found};
 
 /// What a retry runs, and on what.
 struct Retry {
@@ -40,16 +40,13 @@ impl Control {
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
-        let missing = || Error::not_found(format!("task {old_id} does not exist"));
-        let old = task::fetch(&mut tx, caller.project_id(), old_id).await?.ok_or_else(missing)?;
+        let old = found::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;
         task::lock_for_retry(&mut tx, old_id).await?;
         let retry = match aim {
             Aim::Task(_) => of_task(&mut tx, &old).await?,
             Aim::Record(record_id) => {
-                let row = record::fetch(&mut tx, caller.project_id(), record_id)
-                    .await?
-                    .ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))?;
+                let row = found::record(&mut tx, caller, record_id).await?;
                 retry::check_record(row.status, row.ended_at.is_some(), old.status)?;
                 of_record(&mut tx, &old, record_id.ordinal, record_id.script, &row.desktop_id).await?
             }

@@ -5,9 +5,9 @@ use domain::{
     access::{Action, Resource},
     submission::Aim,
 };
-use store::{record, stop, task};
+use store::stop;
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, found};
 
 /// What becomes of what runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +30,14 @@ impl Control {
         }
         let resource = match aim {
             Aim::Task(task_id) => {
-                if task::fetch(&mut tx, caller.project_id(), task_id).await?.is_none() {
-                    return Err(Error::not_found(format!("task {task_id} does not exist")));
-                }
+                found::task(&mut tx, caller, task_id).await?;
                 let reason = format!("stopped by {}", caller.identity.principal);
                 let actor = &caller.identity.principal;
                 stop::stop_task(&mut tx, task_id, mode == StopMode::Kill, actor, &reason, now).await?;
                 format!("task:{task_id}")
             }
             Aim::Record(record_id) => {
-                if record::fetch(&mut tx, caller.project_id(), record_id).await?.is_none() {
-                    return Err(Error::not_found(format!("record {record_id} does not exist")));
-                }
+                found::record(&mut tx, caller, record_id).await?;
                 stop::stop_target(&mut tx, task_id, record_id.ordinal, record_id.script, now).await?;
                 format!("record:{record_id}")
             }

@@ -1,0 +1,30 @@
+//! What a call names, found in the caller's own project.
+
+use domain::{Error, ids::TaskId, record::RecordId};
+use store::{
+    Connection,
+    record::{self, RecordRow},
+    task::{self, TaskRow},
+};
+
+use crate::Caller;
+
+/// A task of the caller's project.
+pub(crate) async fn task(
+    connection: &mut Connection,
+    caller: &Caller,
+    task_id: TaskId,
+) -> Result<TaskRow, Error> {
+    let found = task::fetch(connection, caller.project_id(), task_id).await?;
+    found.ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))
+}
+
+/// A record of the caller's project.
+pub(crate) async fn record(
+    connection: &mut Connection,
+    caller: &Caller,
+    record_id: RecordId,
+) -> Result<RecordRow, Error> {
+    let found = record::fetch(connection, caller.project_id(), record_id).await?;
+    found.ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))
+}
