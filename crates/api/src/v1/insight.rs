@@ -15,11 +15,15 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{page, tasks::TaskPath, time};
+use super::{
+    page::{self, PageQuery},
+    tasks::TaskPath,
+    time,
+};
 use crate::{
     body::Body,
     error::ApiError,
-    query::Parameters,
+    query::{self, Parameters},
     v2::{Project, rollout::Rollout},
 };
 
@@ -88,18 +92,6 @@ impl std::str::FromStr for Largest {
     }
 }
 
-/// Which page of groups.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct FailuresQuery {
-    /// Groups at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// Failures that look alike, the largest group first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureGroups {
@@ -141,18 +133,18 @@ pub(crate) struct WaveShare {
 /// Group a task's failures by what they look like. Live: also while the task runs.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures", operation_id = "ListFailures", tag = "native",
-    params(Project, TaskPath, FailuresQuery),
+    params(Project, TaskPath, PageQuery),
     responses((status = 200, description = "The groups.", body = FailureGroups)),
 )]
 pub(crate) async fn failures(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TaskPath>,
-    Parameters(query): Parameters<FailuresQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<FailureGroups>, ApiError> {
     let task_id = path.id()?;
-    let size = page::size(query.page_size)?;
-    let after = page::token::<Largest>(query.page_token.as_deref())?.map(|last| (last.0, last.1));
+    let (size, after) = query.read::<Largest>()?;
+    let after = after.map(|last| (last.0, last.1));
     let Failures { attempt, records, groups } = control.list_failures(&caller, task_id, after, size).await?;
     let next_page_token =
         page::next(&groups, size, |(last, _)| Largest(last.records, last.signature_id).to_string());
@@ -184,18 +176,6 @@ pub(crate) struct FailurePath {
     signature_id: String,
 }
 
-/// Which page of members.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct MembersQuery {
-    /// Desktops at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// One page of the desktops of a group.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureMembers {
@@ -215,18 +195,17 @@ pub(crate) struct FailureMember {
 /// List the desktops of a group of failures, in the order of the plan.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures/{signature_id}", operation_id = "ListFailureMembers",
-    tag = "native", params(Project, FailurePath, MembersQuery),
+    tag = "native", params(Project, FailurePath, PageQuery),
     responses((status = 200, description = "One page.", body = FailureMembers)),
 )]
 pub(crate) async fn members(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<FailurePath>,
-    Parameters(query): Parameters<MembersQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<FailureMembers>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after = page::token(query.page_token.as_deref())?;
-    let task_id = path.task_id.parse().map_err(|_: Error| Error::not_found("the task does not exist"))?;
+    let (size, after) = query.read()?;
+    let task_id = query::task_id(&path.task_id)?;
     let signature_id =
         path.signature_id.parse().map_err(|_| Error::not_found("the task has no such group of failures"))?;
     let found = control.page_failure_members(&caller, task_id, signature_id, after, size).await?;

@@ -10,7 +10,10 @@ use domain::{Error, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{page, time};
+use super::{
+    page::{self, PageQuery},
+    time,
+};
 use crate::{
     body::Body,
     error::ApiError,
@@ -237,18 +240,6 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which page of revisions.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct RevisionsQuery {
-    /// Revisions at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// One page of the revisions of a script.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Revisions {
@@ -279,17 +270,16 @@ impl From<RevisionRow> for Revision {
 /// List the revisions of a script, newest first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/scripts/{script_id}/revisions", operation_id = "ListRevisions",
-    tag = "native", params(Project, ScriptPath, RevisionsQuery),
+    tag = "native", params(Project, ScriptPath, PageQuery),
     responses((status = 200, description = "One page.", body = Revisions)),
 )]
 pub(crate) async fn revisions(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<ScriptPath>,
-    Parameters(query): Parameters<RevisionsQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Revisions>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let before = page::token(query.page_token.as_deref())?;
+    let (size, before) = query.read()?;
     let found = control.page_revisions(&caller, path.id()?, before, size).await?;
     let next_page_token = page::next(&found, size, |row| row.revision.to_string());
     Ok(Json(Revisions { revisions: found.into_iter().map(Revision::from).collect(), next_page_token }))

@@ -5,10 +5,13 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{page, tasks::TaskPath};
+use super::{
+    page::{self, PageQuery},
+    tasks::TaskPath,
+};
 use crate::{error::ApiError, query::Parameters, v2::Project};
 
 /// One page of targets.
@@ -31,32 +34,19 @@ pub(crate) struct Target {
     first_script: u16,
 }
 
-/// Which targets are listed.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Targets at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// List a task's targets in the order of its plan.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/targets", operation_id = "ListTargets", tag = "native",
-    params(Project, TaskPath, ListQuery),
+    params(Project, TaskPath, PageQuery),
     responses((status = 200, description = "One page.", body = Targets)),
 )]
 pub(crate) async fn list(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<TaskPath>,
-    Parameters(query): Parameters<ListQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Targets>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after = page::token(query.page_token.as_deref())?;
+    let (size, after) = query.read()?;
     let found = control.page_targets(&caller, path.id()?, after, size).await?;
     let next_page_token = page::next(&found, size, |target| target.ordinal.to_string());
     let targets = found.into_iter().map(|row| Target {

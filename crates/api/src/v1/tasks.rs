@@ -14,7 +14,7 @@ use crate::{
     body::{Body, OptionalBody},
     error::ApiError,
     finish::finished,
-    query::Parameters,
+    query::{self, Parameters},
     v2::Project,
 };
 
@@ -72,9 +72,9 @@ pub(crate) struct TaskPath {
 }
 
 impl TaskPath {
-    /// An id that cannot be ours is one that does not exist.
+    /// Its id.
     pub(crate) fn id(&self) -> Result<TaskId, Error> {
-        self.task_id.parse().map_err(|_: Error| Error::not_found("the task does not exist"))
+        query::task_id(&self.task_id)
     }
 }
 

@@ -6,12 +6,7 @@ use axum::{
     http::StatusCode,
 };
 use control::{At, Caller, Control, ScriptFilter, ScriptRow};
-use domain::{
-    Error,
-    ids::{ScriptId, TaskId},
-    page::SCRIPT_LISTS,
-    script::ScriptBody,
-};
+use domain::{Error, ids::ScriptId, page::SCRIPT_LISTS, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -204,9 +199,7 @@ pub(crate) async fn show(
     Path(path): Path<ScriptPath>,
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<Script>, ApiError> {
-    let task_id = query::text(query.script_task_id)
-        .map(|text| text.parse::<TaskId>().map_err(|_| Error::not_found("the task does not exist")))
-        .transpose()?;
+    let task_id = query::text(query.script_task_id).map(|text| query::task_id(&text)).transpose()?;
     let at = task_id.map_or(At::Current, At::PinnedBy);
     Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, at).await?)))
 }

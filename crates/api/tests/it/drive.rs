@@ -6,6 +6,18 @@ use serde_json::Value;
 
 use crate::harness::{Harness, TOKEN};
 
+/// A script that started and ended at once.
+fn ended(outcome: Outcome, exit_code: Option<i32>, output: &str) -> ScriptReport {
+    ScriptReport {
+        outcome,
+        exit_code,
+        started_at: Some(Harness::now()),
+        ended_at: Some(Harness::now()),
+        output: output.to_owned(),
+        reason: String::new(),
+    }
+}
+
 impl Harness {
     /// Desktops with a pool and the tag `group=test`.
     pub(crate) async fn online_in_pool(&self, number: u32, pool_id: &str) {
@@ -34,51 +46,33 @@ impl Harness {
 
     /// Ends the targets of a batch, in the order of the plan, each with the outcomes of its scripts.
     pub(crate) async fn report(&self, leased: &Leased, outcomes: &[&[Outcome]]) {
-        assert_eq!(leased.batch.members.len(), outcomes.len());
-        let now = Self::now();
-        let script = |&outcome: &Outcome| ScriptReport {
-            outcome,
-            exit_code: None,
-            started_at: Some(now),
-            ended_at: Some(now),
-            output: String::new(),
-            reason: String::new(),
-        };
-        let results = leased.batch.members.iter().zip(outcomes).map(|(member, scripts)| TargetReport {
+        let script = |&outcome: &Outcome| ended(outcome, None, "");
+        let scripts = outcomes.iter().map(|scripts| scripts.iter().map(script).collect());
+        self.report_scripts(leased, scripts.collect()).await;
+    }
+
+    /// Ends the targets of a batch that run one script, each with an exit code and what it printed.
+    pub(crate) async fn report_printed(&self, leased: &Leased, ends: &[(i32, String)]) {
+        let scripts = ends.iter().map(|(exit_code, output)| {
+            let outcome = if *exit_code == 0 { Outcome::Success } else { Outcome::Failed };
+            vec![ended(outcome, Some(*exit_code), output)]
+        });
+        self.report_scripts(leased, scripts.collect()).await;
+    }
+
+    async fn report_scripts(&self, leased: &Leased, targets: Vec<Vec<ScriptReport>>) {
+        assert_eq!(leased.batch.members.len(), targets.len());
+        let results = leased.batch.members.iter().zip(targets).map(|(member, scripts)| TargetReport {
             task_id: leased.batch.terms.task_id,
             ordinal: member.ordinal,
             attempt: u32::from(leased.spec.facts.attempt),
             batch_id: Some(leased.batch.batch_id),
             project_id: testkit::project(),
             desktop_id: member.desktop_id.clone(),
-            scripts: scripts.iter().map(script).collect(),
+            scripts,
         });
-        let answer = self.engine.report(&Self::worker(), results.collect(), Vec::new(), now).await.unwrap();
-        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
-    }
-
-    /// Ends the targets of a batch that run one script, each with an exit code and what it printed.
-    pub(crate) async fn report_printed(&self, leased: &Leased, ends: &[(i32, String)]) {
-        assert_eq!(leased.batch.members.len(), ends.len());
-        let now = Self::now();
-        let results =
-            leased.batch.members.iter().zip(ends).map(|(member, (exit_code, output))| TargetReport {
-                task_id: leased.batch.terms.task_id,
-                ordinal: member.ordinal,
-                attempt: u32::from(leased.spec.facts.attempt),
-                batch_id: Some(leased.batch.batch_id),
-                project_id: testkit::project(),
-                desktop_id: member.desktop_id.clone(),
-                scripts: vec![ScriptReport {
-                    outcome: if *exit_code == 0 { Outcome::Success } else { Outcome::Failed },
-                    exit_code: Some(*exit_code),
-                    started_at: Some(now),
-                    ended_at: Some(now),
-                    output: output.clone(),
-                    reason: String::new(),
-                }],
-            });
-        let answer = self.engine.report(&Self::worker(), results.collect(), Vec::new(), now).await.unwrap();
+        let answer =
+            self.engine.report(&Self::worker(), results.collect(), Vec::new(), Self::now()).await.unwrap();
         assert!(answer.refused.is_empty(), "{:?}", answer.refused);
     }
 

@@ -9,14 +9,14 @@ use control::{Actor, Caller, Control, CredentialRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Life, NewCredential, PageQuery, Secret, secret};
+use super::{Life, NewCredential, Secret, secret};
 use crate::{
     body::Body,
     error::ApiError,
     finish::finished,
     query::Parameters,
     v1::{
-        page::{self, Name},
+        page::{self, Name, PageQuery},
         time,
     },
     v2::Project,
@@ -75,8 +75,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Keys>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after: Option<Name> = page::token(query.page_token.as_deref())?;
+    let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_keys(Actor::Caller(&caller), after, size).await?;
     let next_page_token = page::next(&found, size, |row| row.id.clone());

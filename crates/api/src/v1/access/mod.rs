@@ -16,22 +16,10 @@ use axum::{
 use control::CredentialRow;
 use domain::{Error, Timestamp};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::time;
 use crate::query;
-
-/// Which page of a list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
-    /// Entries at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
 
 /// Whom a new credential is for.
 #[derive(Debug, Deserialize, ToSchema)]

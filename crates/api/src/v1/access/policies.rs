@@ -10,13 +10,12 @@ use domain::access;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::PageQuery;
 use crate::{
     body::JsonText,
     error::ApiError,
     finish::finished,
     query::Parameters,
-    v1::page::{self, Name},
+    v1::page::{self, Name, PageQuery},
     v2::Project,
 };
 
@@ -115,8 +114,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Policies>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after: Option<Name> = page::token(query.page_token.as_deref())?;
+    let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_policies(Actor::Caller(&caller), after, size).await?;
     let next_page_token = page::next(&found, size, |(name, _)| name.clone());

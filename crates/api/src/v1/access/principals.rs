@@ -8,14 +8,13 @@ use control::{Actor, Caller, Control, PrincipalRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::PageQuery;
 use crate::{
     body::Body,
     error::ApiError,
     finish::finished,
     query::Parameters,
     v1::{
-        page::{self, Name},
+        page::{self, Name, PageQuery},
         time,
     },
     v2::Project,
@@ -56,8 +55,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Principals>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after: Option<Name> = page::token(query.page_token.as_deref())?;
+    let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_principals(Actor::Caller(&caller), after, size).await?;
     let next_page_token = page::next(&found, size, |row| row.principal.clone());

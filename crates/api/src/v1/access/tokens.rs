@@ -9,13 +9,16 @@ use control::{Actor, Caller, Control, CredentialRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Life, NewCredential, PageQuery, Secret, secret};
+use super::{Life, NewCredential, Secret, secret};
 use crate::{
     body::Body,
     error::ApiError,
     finish::finished,
     query::Parameters,
-    v1::{page, time},
+    v1::{
+        page::{self, PageQuery},
+        time,
+    },
     v2::Project,
 };
 
@@ -73,8 +76,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Tokens>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after = page::token(query.page_token.as_deref())?;
+    let (size, after) = query.read()?;
     let found = control.list_tokens(Actor::Caller(&caller), after, size).await?;
     let next_page_token = page::next(&found, size, |row| row.id.clone());
     Ok(Json(Tokens { tokens: found.into_iter().map(ListedToken::from).collect(), next_page_token }))
