@@ -2,4 +2,5 @@
 //! real protocol.
 
 pub mod fleet;
+pub mod processes;
 pub mod rollout;

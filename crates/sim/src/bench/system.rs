@@ -1,8 +1,6 @@
 //! The system under measurement: Postgres on memory-backed storage, one process for each role, simulated agents.
 
 use std::{
-    net::TcpListener,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -10,7 +8,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use pgcluster::{Cluster, Durability, Options};
 use serde_json::{Value, json};
-use sim::fleet::{Arrival, FAILING, Fleet, desktop_id};
+use sim::{
+    fleet::{Arrival, FAILING, Fleet, desktop_id},
+    processes::{addresses, binary},
+};
 use tokio::sync::mpsc;
 
 const PROJECT: &str = "bench";
@@ -77,7 +78,7 @@ impl System {
             max_connections: 100,
         })?;
         let url = cluster.url("postgres");
-        let [http, grpc, agents] = [free_address()?, free_address()?, free_address()?];
+        let [http, grpc, agents] = addresses()?;
         let migrated = graywave("migrate", &url)?.status()?;
         if !migrated.success() {
             bail!("graywave migrate failed: {migrated}");
@@ -195,13 +196,8 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 fn graywave(subcommand: &str, url: &str) -> anyhow::Result<Command> {
-    let binary: PathBuf = std::env::current_exe()?.with_file_name("graywave");
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary("graywave")?);
     command.arg(subcommand).env("DATABASE_URL", url).env("RUST_LOG", "warn").stdin(Stdio::null());
     Ok(command)
 }

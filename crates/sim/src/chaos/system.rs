@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use pgcluster::{Cluster, Durability, Options};
+use sim::processes::{addresses, binary};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -63,20 +63,6 @@ pub(crate) fn desktop_id(number: usize) -> String {
     format!("desktop-{number:03}")
 }
 
-fn addresses(number: usize) -> anyhow::Result<Vec<String>> {
-    // All at once, so that no two are the same.
-    let listeners = (0..number).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
-}
-
-fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    if !path.exists() {
-        bail!("{} is not built: run `cargo xtask chaos`, which builds it", path.display());
-    }
-    Ok(path)
-}
-
 impl System {
     /// Starts everything and waits until all desktops are connected.
     pub(crate) async fn start(agents: u32) -> anyhow::Result<Self> {
@@ -123,7 +109,7 @@ impl System {
     }
 
     fn start_apis(&mut self, graywave: &Path) -> anyhow::Result<()> {
-        for (number, address) in addresses(APIS)?.into_iter().enumerate() {
+        for (number, address) in addresses::<APIS>()?.into_iter().enumerate() {
             let (graywave, url) = (graywave.to_owned(), self.database_url.clone());
             self.urls.push(format!("http://{address}"));
             let make = move || {
@@ -145,7 +131,7 @@ impl System {
     }
 
     async fn start_schedulers(&mut self, graywave: &Path) -> anyhow::Result<Vec<String>> {
-        let found = addresses(SCHEDULERS)?;
+        let found = addresses::<SCHEDULERS>()?;
         for (number, address) in found.iter().cloned().enumerate() {
             let postgres = self.database_url.trim_start_matches("postgres://graywave@").to_owned();
             let (target, database) = postgres.split_once('/').context("a database URL")?;
@@ -168,12 +154,12 @@ impl System {
             let name = format!("scheduler-{number}");
             self.schedulers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
         }
-        Ok(found)
+        Ok(found.to_vec())
     }
 
     async fn start_workers(&mut self, graywave: &Path, schedulers: &[String]) -> anyhow::Result<Vec<String>> {
         let mut urls = Vec::new();
-        for (number, address) in addresses(WORKERS)?.into_iter().enumerate() {
+        for (number, address) in addresses::<WORKERS>()?.into_iter().enumerate() {
             let mut to_schedulers = Vec::new();
             for (scheduler, target) in schedulers.iter().enumerate() {
                 let name = format!("worker-{number} to scheduler-{scheduler}");

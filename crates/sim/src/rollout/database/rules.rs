@@ -47,7 +47,7 @@ impl Database {
             state.terms.max_concurrency = None;
         }
         if self.sabotaged(Sabotage::StrictForgetsWaiting) {
-            state.terms.ignores_undelivered = true;
+            state.terms.ignores_away = true;
         }
         state
     }
