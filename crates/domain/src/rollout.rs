@@ -169,7 +169,7 @@ impl RolloutRequest {
             waves,
             policy,
             expires_at: self.expires_at.map(|text| check_expiry(&text)).transpose()?,
-            max_concurrency: self.max_concurrency.map(check_concurrency).transpose()?,
+            max_concurrency: self.max_concurrency.map(max_concurrency).transpose()?,
             delivery_timeout: self.delivery_timeout_seconds.map(check_delivery).transpose()?,
             by: canary.by.map_or(Ok(StratumKey::ALL.to_vec()), check_by)?,
             seed: canary.seed,
@@ -265,7 +265,8 @@ fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, We
     Ok((weights, successes))
 }
 
-fn check_concurrency(most: i64) -> Result<u32, Error> {
+/// Checks `max_concurrency`, of a request or of a task that runs already.
+pub fn max_concurrency(most: i64) -> Result<u32, Error> {
     u32::try_from(most)
         .ok()
         .filter(|most| (1..=limits::MAX_TARGETS_PER_TASK).contains(&(*most as usize)))
@@ -275,11 +276,6 @@ fn check_concurrency(most: i64) -> Result<u32, Error> {
                 limits::MAX_TARGETS_PER_TASK
             ))
         })
-}
-
-/// `max_concurrency` of a task that runs already.
-pub fn max_concurrency(most: i64) -> Result<u32, Error> {
-    check_concurrency(most)
 }
 
 fn check_delivery(seconds: i64) -> Result<TimeDelta, Error> {

@@ -129,7 +129,7 @@ pub struct WaveTerms {
     /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
     pub quorum: Option<u32>,
     /// A target that is never reached is no failure, whether time ends it or a person.
-    pub ignores_undelivered: bool,
+    pub ignores_away: bool,
 }
 
 impl WaveTerms {
@@ -140,7 +140,7 @@ impl WaveTerms {
             strict: policy.strict,
             max_concurrency,
             quorum: policy.quorum,
-            ignores_undelivered: !policy.counts_away(),
+            ignores_away: !policy.counts_away(),
         }
     }
 }
@@ -179,7 +179,7 @@ impl WaveState {
         }
         let room = self.waiting.min(limits::MAX_TARGETS_PER_CUT).min(self.places());
         // Where a desktop that stays away is a failure, they are at risk already.
-        if self.terms.ignores_undelivered { room.min(self.risk()) } else { room }
+        if self.terms.ignores_away { room.min(self.risk()) } else { room }
     }
 
     /// Places that `max_concurrency` leaves.
@@ -194,7 +194,7 @@ impl WaveState {
             return u32::MAX;
         }
         let at_risk =
-            |in_flight, waiting| if self.terms.ignores_undelivered { in_flight } else { in_flight + waiting };
+            |in_flight, waiting| if self.terms.ignores_away { in_flight } else { in_flight + waiting };
         let own = self.failed + at_risk(self.in_flight(), self.waiting);
         let all = self.others.results.failed + at_risk(self.others.in_flight, self.others.waiting) + own;
         let left = |threshold: Option<Threshold>, at_risk| {

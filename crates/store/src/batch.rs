@@ -164,14 +164,30 @@ fn members(ordinals: Vec<i32>, desktop_ids: Vec<String>) -> Result<Vec<Member>, 
         .collect()
 }
 
-/// Locks a worker's oldest ready batches that no other lease is about to take, with the number of their targets.
+/// A ready batch, locked for a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its id.
+    pub batch_id: BatchId,
+    /// The number of its targets.
+    pub size: u32,
+    /// Scripts that one desktop runs at once at most, by the limit of its project.
+    pub max_running: Option<u16>,
+}
+
+/// Locks a worker's oldest ready batches that no other lease is about to take.
 pub async fn lock_ready(
     connection: &mut Connection,
     worker_id: &WorkerId,
     limit: u32,
-) -> Result<Vec<(TaskId, BatchId, u32)>, Error> {
+) -> Result<Vec<Ready>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!" FROM batch
+        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!",
+                  (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
+                   WHERE k.task_id = batch.task_id) AS max_running
+           FROM batch
            WHERE worker_id = $1 AND status = 'READY' AND NOT held ORDER BY created_at LIMIT $2
            FOR UPDATE SKIP LOCKED"#,
         worker_id.as_str(),
@@ -180,7 +196,14 @@ pub async fn lock_ready(
     .fetch_all(connection)
     .await?;
     rows.into_iter()
-        .map(|row| Ok((TaskId(row.task_id), BatchId(row.batch_id), count("batch", row.size)?)))
+        .map(|row| {
+            Ok(Ready {
+                task_id: TaskId(row.task_id),
+                batch_id: BatchId(row.batch_id),
+                size: count("batch", row.size)?,
+                max_running: row.max_running.map(|most| count("project_limit", most)).transpose()?,
+            })
+        })
         .collect()
 }
 

@@ -1,12 +1,7 @@
 //! What holds over all tasks of a project: how much may be in flight, how much one desktop may run at once, and whether
 //! the project is frozen.
 
-use std::collections::HashMap;
-
-use domain::{
-    Timestamp,
-    ids::{ProjectId, TaskId},
-};
+use domain::{Timestamp, ids::ProjectId};
 
 use crate::{
     Connection, Error,
@@ -80,22 +75,6 @@ pub async fn lock_room(connection: &mut Connection, project_id: &ProjectId) -> R
     .fetch_one(connection)
     .await?;
     Ok(Some(u32::try_from((i64::from(most) - in_flight).max(0)).unwrap_or(u32::MAX)))
-}
-
-/// Of these tasks, those whose project says how much one desktop may run at once.
-pub async fn running_per_desktop(
-    connection: &mut Connection,
-    task_ids: &[TaskId],
-) -> Result<HashMap<TaskId, u16>, Error> {
-    let ids: Vec<uuid::Uuid> = task_ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT k.task_id, l.max_running_per_desktop AS "most!" FROM task k JOIN project_limit l USING (project_id)
-           WHERE k.task_id = ANY($1) AND l.max_running_per_desktop IS NOT NULL"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(|row| Ok((TaskId(row.task_id), count("project_limit", row.most)?))).collect()
 }
 
 /// A freeze of a project.

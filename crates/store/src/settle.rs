@@ -28,7 +28,7 @@ use crate::{
     record::{self, NewRecord},
     straggler, target_stop, task,
     task::TaskFacts,
-    wave::{self, Live},
+    wave::{self, Live, WaveRow},
 };
 
 /// Stores records, counts those that are new, and settles what they changed. Returns the ordinals of the targets that
@@ -178,9 +178,7 @@ pub async fn settle(
             Step::Halt(reason) => halt(connection, task_id, facts, live, &reason, now).await?,
             Step::Close(reason) => close(connection, task_id, facts, live, &reason, now).await?,
             Step::Finish(reason) => {
-                wave::end(connection, task_id, current, WaveStatus::Closed, &reason, now).await?;
-                let closed = NewEvent::of_wave(EventKind::WaveClosed, current.wave, &reason);
-                event::insert(connection, task_id, closed, now).await?;
+                end_closed(connection, task_id, current, &reason, now).await?;
                 let mut all = Tally::default();
                 for (_, wave) in wave::list(connection, &[task_id]).await? {
                     all.merge(&wave.state.tally);
@@ -225,6 +223,18 @@ async fn settle_closed(
     Ok(late)
 }
 
+/// Ends a wave as closed, and says so.
+async fn end_closed(
+    connection: &mut Connection,
+    task_id: TaskId,
+    row: &mut WaveRow,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    wave::end(connection, task_id, row, WaveStatus::Closed, reason, now).await?;
+    event::insert(connection, task_id, NewEvent::of_wave(EventKind::WaveClosed, row.wave, reason), now).await
+}
+
 /// Closes the current wave. The next one opens, or waits for what it needs.
 async fn close(
     connection: &mut Connection,
@@ -235,9 +245,7 @@ async fn close(
     now: Timestamp,
 ) -> Result<(), Error> {
     let Some(current) = live.current() else { return Ok(()) };
-    wave::end(connection, task_id, current, WaveStatus::Closed, reason, now).await?;
-    let closed = NewEvent::of_wave(EventKind::WaveClosed, current.wave, reason);
-    event::insert(connection, task_id, closed, now).await?;
+    end_closed(connection, task_id, current, reason, now).await?;
     let number = current.wave;
     let Some(mut next) = wave::lock_next(connection, task_id, number).await? else { return Ok(()) };
     if facts.policy.soak_seconds > 0 {

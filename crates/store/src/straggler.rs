@@ -99,9 +99,17 @@ async fn wait_no_more(
     change_waiting(connection, task_id, &changes).await
 }
 
-/// Which of the taken were certainly never handed out, by their wave.
-fn unhanded(taken: &[Taken]) -> impl Iterator<Item = u16> {
-    taken.iter().filter(|taken| !taken.terms.maybe_handed).map(|taken| taken.terms.wave)
+/// Stragglers that were taken out of their table. Those that were certainly never handed out wait no more.
+async fn taken_out(
+    connection: &mut Connection,
+    task_id: TaskId,
+    live: &mut Live,
+    rows: Vec<Raw>,
+) -> Result<Vec<Taken>, Error> {
+    let taken = rows.into_iter().map(|row| row.taken(task_id)).collect::<Result<Vec<_>, _>>()?;
+    let unhanded = taken.iter().filter(|taken| !taken.terms.maybe_handed).map(|taken| taken.terms.wave);
+    wait_no_more(connection, task_id, live, unhanded).await?;
+    Ok(taken)
 }
 
 /// Tasks with stragglers that may be handed out now because their desktop is connected, and was so before their deadline;
@@ -213,9 +221,7 @@ pub async fn take_reachable(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let taken = rows.into_iter().map(|row| row.taken(task_id)).collect::<Result<Vec<_>, _>>()?;
-    wait_no_more(connection, task_id, live, unhanded(&taken)).await?;
-    Ok(taken)
+    taken_out(connection, task_id, live, rows).await
 }
 
 /// Tasks with stragglers past their deadline, but for those that are held; each with those ordinals; at most `limit`
@@ -312,9 +318,7 @@ pub async fn take_overdue(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let taken = rows.into_iter().map(|row| row.taken(task_id)).collect::<Result<Vec<_>, _>>()?;
-    wait_no_more(connection, task_id, live, unhanded(&taken)).await?;
-    Ok(taken)
+    taken_out(connection, task_id, live, rows).await
 }
 
 /// Takes stragglers out that have a result by now, under the waves' locks.

@@ -100,7 +100,7 @@ fn who_is_away_holds_no_place_but_may_fail() {
     let strict = WaveTerms { strict: true, ..WaveTerms::default() };
     assert_eq!(away(strict).admission(), 0, "one failed, one runs, three may be UNDELIVERED");
     assert_eq!(away(strict).late_admission(), 3, "they are at risk already");
-    let ignoring = WaveTerms { ignores_undelivered: true, ..strict };
+    let ignoring = WaveTerms { ignores_away: true, ..strict };
     assert_eq!((away(ignoring).admission(), away(ignoring).late_admission()), (3, 3));
     let risky = WaveState { failed: 3, ..away(ignoring) };
     assert_eq!((risky.admission(), risky.late_admission()), (1, 1));

@@ -9,8 +9,8 @@ use domain::{
 };
 use store::{
     Connection, Error, Tx,
-    batch::{self, BatchRow, LeaseKey},
-    project_limit, target, target_stop,
+    batch::{self, BatchRow, LeaseKey, Ready},
+    target, target_stop,
 };
 
 use super::{Engine, Spec, fresh_batch_id};
@@ -47,9 +47,11 @@ impl Engine {
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
         let ready = batch::lock_ready(&mut tx, worker_id, BATCHES_PER_PULL).await?;
+        let running: HashMap<TaskId, u16> =
+            ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut chosen = Vec::new();
         let mut room = room;
-        for (task_id, batch_id, size) in ready {
+        for Ready { task_id, batch_id, size, .. } in ready {
             if room == 0 {
                 break;
             }
@@ -65,17 +67,18 @@ impl Engine {
             return Ok(Vec::new());
         }
         let rows = batch::lease(&mut tx, &chosen, now + self.lease_time()).await?;
-        let leased = self.with_specs(&mut tx, rows).await?;
+        let leased = self.with_specs(&mut tx, rows, &running).await?;
         self.store.commit(tx).await?;
         Ok(leased)
     }
 
-    async fn with_specs(&self, tx: &mut Tx, rows: Vec<BatchRow>) -> Result<Vec<Leased>, Error> {
+    async fn with_specs(
+        &self,
+        tx: &mut Tx,
+        rows: Vec<BatchRow>,
+        running: &HashMap<TaskId, u16>,
+    ) -> Result<Vec<Leased>, Error> {
         let mut leased = Vec::with_capacity(rows.len());
-        let mut task_ids: Vec<TaskId> = rows.iter().map(|batch| batch.terms.task_id).collect();
-        task_ids.sort_unstable();
-        task_ids.dedup();
-        let running = project_limit::running_per_desktop(tx, &task_ids).await?;
         for batch in rows {
             let task_id: TaskId = batch.terms.task_id;
             let spec = self.specs.get(tx, task_id).await?;

@@ -28,14 +28,6 @@ async fn comes_back(harness: &Harness, number: u32, seconds: i64) {
     harness.online(&here(), number..number + 1, after(seconds)).await;
 }
 
-/// Cuts and leases all there is at a moment, for a worker that is alive.
-async fn leased(harness: &Harness, seconds: i64) -> Vec<Leased> {
-    harness.engine.heartbeat(&here(), "here", 10_000, false, after(seconds)).await.unwrap();
-    harness.engine.reap(after(seconds)).await.unwrap();
-    while harness.engine.cut_all(after(seconds)).await.unwrap() {}
-    harness.lease(&here(), 10_000, after(seconds)).await
-}
-
 /// Ends some targets of what was leased.
 async fn end(harness: &Harness, leased: &[Leased], which: &[u32], outcome: Outcome, seconds: i64) {
     for batch in leased {
@@ -68,7 +60,7 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
     harness.online(&here(), 2..6, start()).await;
     let submit = Submit { targets: 6, max_concurrency: Some(2), ..Submit::default() };
     let task_id = harness.submit(submit).await;
-    let first = leased(&harness, 0).await;
+    let first = harness.leased(0).await;
     assert_eq!(ordinals(&first), [2, 3], "the first two are away and hold no place");
     let wave = harness.waves(task_id).await[0].clone();
     assert_eq!((wave.state.admitted, wave.state.waiting, wave.state.in_flight()), (4, 2, 2));
@@ -76,9 +68,9 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
 
     // Back while both places are taken: it waits for one, and comes before who has not had a turn.
     comes_back(&harness, 0, 1).await;
-    assert!(leased(&harness, 1).await.is_empty());
+    assert!(harness.leased(1).await.is_empty());
     end(&harness, &first, &[2], Outcome::Success, 2).await;
-    let second = leased(&harness, 2).await;
+    let second = harness.leased(2).await;
     assert_eq!(ordinals(&second), [0]);
     check_waiting(&harness).await;
 
@@ -86,10 +78,10 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
     comes_back(&harness, 1, 3).await;
     let held: Vec<_> = first.iter().chain(&second).map(key).collect();
     assert!(harness.engine.renew(&here(), &held, after(699)).await.unwrap().is_empty());
-    assert!(leased(&harness, 700).await.is_empty());
+    assert!(harness.leased(700).await.is_empty());
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
     end(&harness, &first, &[3], Outcome::Success, 701).await;
-    assert_eq!(ordinals(&leased(&harness, 701).await), [1]);
+    assert_eq!(ordinals(&harness.leased(701).await), [1]);
     check_waiting(&harness).await;
 }
 
@@ -100,7 +92,7 @@ async fn who_comes_back_after_its_deadline_is_too_late_however_late_the_schedule
     let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
     comes_back(&harness, 0, 599).await;
     comes_back(&harness, 1, 600).await;
-    let late = leased(&harness, 3_000).await;
+    let late = harness.leased(3_000).await;
     assert_eq!(ordinals(&late), [0]);
     assert_eq!(
         late[0].batch.terms.deadlines.deliver_by,
@@ -117,7 +109,7 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
     harness.online(&here(), 1..2, start()).await;
     let submit = Submit { targets: 2, max_concurrency: Some(1), ..Submit::default() };
     let task_id = harness.submit(submit).await;
-    let first = leased(&harness, 0).await;
+    let first = harness.leased(0).await;
     assert_eq!(ordinals(&first), [1]);
     comes_back(&harness, 0, 10).await;
     // Behind its deadline it goes, is away for a moment, and comes back.
@@ -131,10 +123,10 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
             let gone = [(testkit::project(), desktop(0).desktop_id)];
             harness.engine.presence(&here(), &[], &gone, after(seconds)).await.unwrap();
         }
-        assert!(leased(&harness, seconds + 1).await.is_empty());
+        assert!(harness.leased(seconds + 1).await.is_empty());
     }
     end(&harness, &first, &[1], Outcome::Success, 750).await;
-    assert_eq!(ordinals(&leased(&harness, 750).await), [0]);
+    assert_eq!(ordinals(&harness.leased(750).await), [0]);
     // One that stays away is not kept.
     let gone = [(testkit::project(), desktop(0).desktop_id)];
     harness.engine.presence(&here(), &[], &gone, after(751)).await.unwrap();
@@ -167,11 +159,11 @@ async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
         seed += 1;
     };
     for (turn, second) in (0u32..3).zip(1..) {
-        let one = leased(&harness, second).await;
+        let one = harness.leased(second).await;
         assert_eq!(ordinals(&one), [turn]);
         end(&harness, &one, &[turn], Outcome::Success, second).await;
     }
-    let next = leased(&harness, 5).await;
+    let next = harness.leased(5).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
     assert_eq!(ordinals(&next), [4], "the next wave was cut at once");
 }
@@ -197,7 +189,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
     // Both waves have one that is away: a wave of four with 3, one of six with 5.
     let task_id = submit_two_waves(&harness, policy).await;
-    let canaries = leased(&harness, 0).await;
+    let canaries = harness.leased(0).await;
     let [first, second, third] = ordinals(&canaries)[..] else { panic!("three of four are there") };
     end(&harness, &canaries, &[first, second], Outcome::Success, 1).await;
     assert_eq!(statuses(&harness, task_id).await[0], WaveStatus::Open, "what runs is waited for");
@@ -206,7 +198,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let verdict = harness.waves(task_id).await[0].verdict_reason.clone().unwrap();
     assert!(verdict.contains("waiting: 1"), "{verdict}");
 
-    let rest = leased(&harness, 3).await;
+    let rest = harness.leased(3).await;
     let all = ordinals(&rest);
     assert_eq!(all.len(), 5);
     end(&harness, &rest, &all, Outcome::Success, 4).await;
@@ -215,7 +207,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     // The one of the first wave comes back, runs, and counts to its own wave; the other one is undelivered.
     let away = away_of(&harness, task_id, 1).await;
     comes_back(&harness, away, 5).await;
-    let late = leased(&harness, 5).await;
+    let late = harness.leased(5).await;
     assert_eq!(late[0].batch.terms.wave, 1);
     let late_ordinals = ordinals(&late);
     end(&harness, &late, &late_ordinals, Outcome::Success, 6).await;
@@ -266,19 +258,19 @@ async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
     fleet(&harness, 8, 2).await;
     let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
     let task_id = submit_two_waves(&harness, policy).await;
-    let canaries = leased(&harness, 0).await;
+    let canaries = harness.leased(0).await;
     let all = ordinals(&canaries);
     end(&harness, &canaries, &all[..1], Outcome::Failed, 1).await;
     end(&harness, &canaries, &all[1..], Outcome::Success, 1).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
     let rest = harness.lease(&here(), 2, after(1)).await;
     assert!(rest.is_empty(), "the second wave is not cut yet");
-    let rest = leased(&harness, 1).await;
+    let rest = harness.leased(1).await;
     assert_eq!(ordinals(&rest).len(), 5);
 
     let away = away_of(&harness, task_id, 1).await;
     comes_back(&harness, away, 2).await;
-    let late = leased(&harness, 2).await;
+    let late = harness.leased(2).await;
     let late_ordinals = ordinals(&late);
     end(&harness, &late, &late_ordinals, Outcome::Failed, 3).await;
     let task = harness.task(task_id).await;
@@ -302,10 +294,10 @@ async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_thres
         ..RolloutPolicy::default()
     };
     let task_id = submit_two_waves(&harness, policy).await;
-    let canaries = leased(&harness, 0).await;
+    let canaries = harness.leased(0).await;
     let all = ordinals(&canaries);
     end(&harness, &canaries, &all, Outcome::Success, 1).await;
-    let rest = leased(&harness, 2).await;
+    let rest = harness.leased(2).await;
     let running = ordinals(&rest);
     end(&harness, &rest, &running[..1], Outcome::Failed, 3).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
@@ -329,12 +321,12 @@ async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
             ..RolloutPolicy::default()
         };
         let task_id = harness.submit(Submit { targets: 9, policy, ..Submit::default() }).await;
-        let first = leased(&harness, 0).await;
+        let first = harness.leased(0).await;
         assert_eq!(ordinals(&first).len(), expected, "ignored: {ignores}");
         // Even if everything fails that can, no more than three do.
         let all = ordinals(&first);
         end(&harness, &first, &all, Outcome::Failed, 1).await;
-        leased(&harness, 2).await;
+        harness.leased(2).await;
         harness.engine.reap(after(10_000)).await.unwrap();
         let wave = harness.waves(task_id).await[0].clone();
         assert_eq!((wave.state.failed, wave.state.status), (3, WaveStatus::Halted), "ignored: {ignores}");
@@ -347,7 +339,7 @@ async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
     fleet(&harness, 2, 2).await;
     let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;
     check_waiting(&harness).await;
-    let batches = leased(&harness, 1).await;
+    let batches = harness.leased(1).await;
     let returned = |ordinal: u32, handed| scheduler::engine::ReturnedTarget {
         task_id,
         batch_id: batches[0].batch.batch_id,

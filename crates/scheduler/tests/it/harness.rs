@@ -72,6 +72,15 @@ impl Harness {
         self.engine.lease(worker_id, room, now).await.unwrap()
     }
 
+    /// All that worker `w`, which is alive, can lease at a moment, after everything that time does.
+    pub(crate) async fn leased(&self, seconds: i64) -> Vec<Leased> {
+        let (here, now) = (worker("w"), after(seconds));
+        self.engine.heartbeat(&here, "here", 10_000, false, now).await.unwrap();
+        self.engine.reap(now).await.unwrap();
+        while self.engine.cut_all(now).await.unwrap() {}
+        self.lease(&here, 10_000, now).await
+    }
+
     /// Reports one outcome for each of the batch's targets.
     pub(crate) async fn report(
         &self,

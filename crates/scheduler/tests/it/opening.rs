@@ -25,14 +25,6 @@ async fn submit(harness: &Harness, submit: Submit) -> TaskId {
     harness.submit(submit).await
 }
 
-/// Everything that can be leased at a moment.
-async fn leased(harness: &Harness, seconds: i64) -> Vec<Leased> {
-    harness.engine.heartbeat(&worker("w"), "here", 10_000, false, after(seconds)).await.unwrap();
-    harness.engine.reap(after(seconds)).await.unwrap();
-    while harness.engine.cut_all(after(seconds)).await.unwrap() {}
-    harness.lease(&worker("w"), 10_000, after(seconds)).await
-}
-
 async fn succeed(harness: &Harness, leased: &[Leased], seconds: i64) {
     for batch in leased {
         harness.report(&worker("w"), batch, Outcome::Success, after(seconds)).await;
@@ -67,13 +59,13 @@ async fn the_next_wave_opens_when_the_one_before_it_has_soaked() {
     let harness = Harness::new().await;
     let task_id =
         submit(&harness, gray(RolloutPolicy { soak_seconds: 600, ..RolloutPolicy::default() })).await;
-    let canaries = leased(&harness, 0).await;
+    let canaries = harness.leased(0).await;
     succeed(&harness, &canaries, 10).await;
     let waves = harness.waves(task_id).await;
     assert_eq!((waves[0].state.status, waves[1].state.status), (WaveStatus::Closed, WaveStatus::Pending));
     assert_eq!(waves[1].opening.opens_at, Some(after(610)));
-    assert!(leased(&harness, 609).await.is_empty());
-    let rest = leased(&harness, 610).await;
+    assert!(harness.leased(609).await.is_empty());
+    let rest = harness.leased(610).await;
     assert_eq!(ordinals(&rest).len(), 3);
     succeed(&harness, &rest, 611).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success, "nothing soaks behind the last wave");
@@ -89,7 +81,7 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
     let harness = Harness::new().await;
     let approval = Approval { before_waves: [1, 2].into(), distinct_approver: false };
     let task_id = submit(&harness, gray(RolloutPolicy { approval, ..RolloutPolicy::default() })).await;
-    assert!(leased(&harness, 0).await.is_empty());
+    assert!(harness.leased(0).await.is_empty());
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Waiting);
     let approve = async |number: u16, seconds: i64| {
         let mut tx = harness.store().begin().await.unwrap();
@@ -97,18 +89,18 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
         harness.store().commit(tx).await.unwrap();
     };
     approve(1, 5).await;
-    let canaries = leased(&harness, 6).await;
+    let canaries = harness.leased(6).await;
     assert_eq!(ordinals(&canaries).len(), 2);
     succeed(&harness, &canaries, 7).await;
-    assert!(leased(&harness, 7_000).await.is_empty(), "time approves nothing");
+    assert!(harness.leased(7_000).await.is_empty(), "time approves nothing");
     // An approval of another plan is none.
     let mut connection = harness.database.connection().await.unwrap();
     let forged =
         "UPDATE wave SET approved_at = now(), approved_by = 'x', approved_plan_hash = '\\x00' WHERE wave = 2";
     sqlx::query(forged).execute(&mut connection).await.unwrap();
-    assert!(leased(&harness, 7_001).await.is_empty());
+    assert!(harness.leased(7_001).await.is_empty());
     approve(2, 7_002).await;
-    assert_eq!(ordinals(&leased(&harness, 7_003).await).len(), 3);
+    assert_eq!(ordinals(&harness.leased(7_003).await).len(), 3);
 }
 
 #[tokio::test]
@@ -125,11 +117,11 @@ async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
     // The third is ready and stays; the first two go on and end.
     succeed(&harness, &first, 3).await;
     for seconds in [4, 100_000] {
-        assert!(leased(&harness, seconds).await.is_empty(), "{seconds}");
+        assert!(harness.leased(seconds).await.is_empty(), "{seconds}");
     }
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "and nothing is UNDELIVERED");
     resume(&harness, task_id, 100_001).await;
-    let rest = leased(&harness, 100_002).await;
+    let rest = harness.leased(100_002).await;
     assert_eq!(ordinals(&rest), [2, 3, 4]);
     assert!(rest[0].batch.terms.deadlines.deliver_by >= after(100_001) + TimeDelta::minutes(10));
     succeed(&harness, &rest, 100_003).await;
@@ -146,10 +138,10 @@ async fn who_is_away_while_a_task_is_paused_has_all_its_time_again() {
     let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
     pause(&harness, task_id, 10).await;
     harness.online(&worker("w"), 0..1, after(20)).await;
-    assert!(leased(&harness, 50_000).await.is_empty(), "it is back, and the task is paused");
+    assert!(harness.leased(50_000).await.is_empty(), "it is back, and the task is paused");
     resume(&harness, task_id, 50_001).await;
     harness.online(&worker("w"), 0..1, after(50_001)).await;
-    assert_eq!(ordinals(&leased(&harness, 50_002).await), [0]);
+    assert_eq!(ordinals(&harness.leased(50_002).await), [0]);
     harness.engine.reap(after(50_600)).await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 0, "the other one has its ten minutes");
     harness.engine.reap(after(50_602)).await.unwrap();
@@ -170,16 +162,16 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
     hold::hold_project(&mut tx, &project(), news, after(1)).await.unwrap();
     harness.store().commit(tx).await.unwrap();
-    assert!(leased(&harness, 2).await.is_empty(), "what was ready is not handed out");
+    assert!(harness.leased(2).await.is_empty(), "what was ready is not handed out");
     let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
-    assert!(leased(&harness, 50_000).await.is_empty(), "new tasks wait");
+    assert!(harness.leased(50_000).await.is_empty(), "new tasks wait");
     // One that is paused stays so when the project is unfrozen.
     pause(&harness, late, 50_001).await;
     resume(&harness, running, 50_001).await;
     let mut tx = harness.store().begin().await.unwrap();
     hold::release_project(&mut tx, &project(), "alice", after(50_002)).await.unwrap();
     harness.store().commit(tx).await.unwrap();
-    let leased_now = leased(&harness, 50_003).await;
+    let leased_now = harness.leased(50_003).await;
     assert!(leased_now.iter().all(|batch| batch.batch.terms.task_id == running));
     assert_eq!(ordinals(&leased_now), [0, 1]);
     assert_eq!(
@@ -197,7 +189,7 @@ async fn a_task_starts_nothing_after_it_has_expired() {
     let task_id =
         submit(&harness, Submit { targets: 4, max_concurrency: Some(2), expires_at, ..Submit::default() })
             .await;
-    let first = leased(&harness, 59).await;
+    let first = harness.leased(59).await;
     assert_eq!(ordinals(&first), [0, 1]);
     // The scheduler that would stop it is late: nothing is admitted all the same.
     harness.report(&worker("w"), &first[0], Outcome::Success, after(60)).await;
@@ -229,16 +221,16 @@ async fn a_target_waits_for_its_own_window() {
     let window = Some(Window::new("09:00", "10:00", "desktop").unwrap());
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
     let task_id = harness.submit(Submit { targets: 4, policy, ..Submit::default() }).await;
-    let first = leased(&harness, 0).await;
+    let first = harness.leased(0).await;
     assert_eq!(ordinals(&first), [0], "in Berlin it is nine");
     assert_eq!(first[0].batch.terms.deadlines.deliver_by, after(600), "the window closes later");
-    assert!(leased(&harness, 3_599).await.is_empty());
-    let second = leased(&harness, 3_600).await;
+    assert!(harness.leased(3_599).await.is_empty());
+    let second = harness.leased(3_600).await;
     assert_eq!(ordinals(&second), [1, 3], "who tells no zone is read in UTC");
     // Nine in New York is 14:00 in UTC.
-    assert!(leased(&harness, 6 * 3_600 - 1).await.is_empty());
+    assert!(harness.leased(6 * 3_600 - 1).await.is_empty());
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
-    let third = leased(&harness, 6 * 3_600).await;
+    let third = harness.leased(6 * 3_600).await;
     assert_eq!(ordinals(&third), [2]);
     succeed(&harness, &[first, second, third].concat(), 6 * 3_600).await;
     // What was leased in the morning was lost by the silence; its result comes late and counts.
@@ -261,16 +253,16 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
     while harness.engine.cut_all(start()).await.unwrap() {}
     pause(&harness, task_id, 1).await;
     resume(&harness, task_id, HOUR + 60).await;
-    assert!(leased(&harness, HOUR + 61).await.is_empty(), "the window is closed");
+    assert!(harness.leased(HOUR + 61).await.is_empty(), "the window is closed");
     assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
-    let next_day = leased(&harness, 24 * HOUR).await;
+    let next_day = harness.leased(24 * HOUR).await;
     assert_eq!(ordinals(&next_day), [0, 1]);
     // Resumed within the window they are handed out at once, and not beyond its end.
     let again = in_a_window(&harness, 2, ("08:00", "09:00")).await;
     while harness.engine.cut_all(start()).await.unwrap() {}
     pause(&harness, again, 1).await;
     resume(&harness, again, HOUR - 60).await;
-    let batches = leased(&harness, HOUR - 59).await;
+    let batches = harness.leased(HOUR - 59).await;
     assert_eq!(ordinals(&batches), [0, 1]);
     assert_eq!(batches[0].batch.terms.deadlines.deliver_by, after(HOUR));
 }
@@ -282,11 +274,11 @@ async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
     while harness.engine.cut_all(start()).await.unwrap() {}
     let first = harness.lease(&worker("w"), 1, start()).await;
     succeed(&harness, &first, 59).await;
-    assert!(leased(&harness, 60).await.is_empty());
+    assert!(harness.leased(60).await.is_empty());
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 1, "nobody was UNDELIVERED");
     assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
-    assert!(leased(&harness, 24 * HOUR - 1).await.is_empty());
-    let next_day = leased(&harness, 24 * HOUR).await;
+    assert!(harness.leased(24 * HOUR - 1).await.is_empty());
+    let next_day = harness.leased(24 * HOUR).await;
     assert_eq!(ordinals(&next_day), [1, 2]);
     succeed(&harness, &next_day, 24 * HOUR + 1).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
@@ -308,7 +300,7 @@ async fn who_stays_away_is_undelivered_whatever_the_window() {
 async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     let harness = Harness::new().await;
     let task_id = submit(&harness, Submit { targets: 1, ..Submit::default() }).await;
-    let lost = leased(&harness, 0).await;
+    let lost = harness.leased(0).await;
     assert_eq!(ordinals(&lost), [0]);
     // Its worker dies; whether its agent has it, nobody knows.
     assert!(harness.engine.forget_worker(&worker("w"), None, after(1)).await.unwrap());
@@ -340,7 +332,7 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     assert!(!project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     drop(connection);
     harness.engine.reap(after(2)).await.unwrap();
-    assert!(leased(&harness, 3).await.is_empty(), "a scheduler has held what was ready");
+    assert!(harness.leased(3).await.is_empty(), "a scheduler has held what was ready");
     let mut tx = harness.store().begin().await.unwrap();
     assert!(hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap());
     assert!(!hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap(), "once is enough");
@@ -350,7 +342,7 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
     hold::hold_project(&mut tx, &project(), news, after(5)).await.unwrap();
     harness.store().commit(tx).await.unwrap();
-    assert_eq!(ordinals(&leased(&harness, 6).await), [0, 1]);
+    assert_eq!(ordinals(&harness.leased(6).await), [0, 1]);
     assert!(!events(&harness, task_id).await.contains(&EventKind::Frozen));
 }
 
@@ -369,7 +361,7 @@ async fn no_more_are_in_flight_over_all_tasks_than_the_project_allows() {
     let mut second = 0;
     while ended < 12 {
         second += 1;
-        let batches = leased(&harness, second).await;
+        let batches = harness.leased(second).await;
         let number = ordinals(&batches).len();
         assert!((1..=5).contains(&number), "{number} at once");
         assert_eq!(batches[0].max_running, Some(1), "agents are told");

@@ -255,7 +255,7 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     let mut leasing = harness.store().begin().await.unwrap();
     let ready = store::batch::lock_ready(&mut leasing, &w, 10).await.unwrap();
     let head = domain::ids::BatchId(uuid::Uuid::now_v7());
-    store::batch::split(&mut leasing, task_id, ready[0].1, 4, head).await.unwrap();
+    store::batch::split(&mut leasing, task_id, ready[0].batch_id, 4, head).await.unwrap();
     store::batch::lease(&mut leasing, &[(task_id, head)], after(30)).await.unwrap();
     let stopping = stop_task(&harness, task_id, true, 1);
     let committing = async {
