@@ -234,7 +234,8 @@ async fn release(
 /// Tasks whose time is over, and that have not been stopped for it.
 pub async fn expired(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT task_id FROM task WHERE expires_at <= $1 AND status IN ('WAITING', 'RUNNING') ORDER BY expires_at LIMIT $2",
+        "SELECT task_id FROM task
+         WHERE expires_at <= $1 AND ended_at IS NULL AND status IN ('WAITING', 'RUNNING') ORDER BY expires_at LIMIT $2",
         now,
         limit,
     )
