@@ -8,18 +8,19 @@ use serde::Deserialize;
 use crate::process;
 
 /// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("domain", &[]),
+    ("clock", &[]),
     ("pgcluster", &[]),
     ("telemetry", &[]),
     ("proto", &["domain"]),
-    ("store", &["domain"]),
+    ("store", &["clock", "domain"]),
     ("control", &["domain", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "proto", "telemetry"]),
     ("scheduler", &["domain", "store", "proto", "telemetry"]),
-    ("worker", &["domain", "proto", "telemetry"]),
-    ("agent", &["proto", "telemetry"]),
+    ("worker", &["clock", "domain", "proto", "telemetry"]),
+    ("agent", &["clock", "proto", "telemetry"]),
     ("cli", &["domain", "proto", "telemetry"]),
     (
         "graywave",

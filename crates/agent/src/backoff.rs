@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use rand::Rng;
 
+/// By so much the cap grows with each pause, and so far the first pauses are spread already.
+const GROWTH: u32 = 4;
+
 /// Pauses with full jitter under a growing cap, so that the agents of a restarted worker do not come back at once.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -19,7 +22,7 @@ impl Backoff {
 
     /// The next pause.
     pub(crate) fn pause(&mut self, rng: &mut impl Rng) -> Duration {
-        self.cap = self.cap.saturating_mul(2).min(self.max);
+        self.cap = self.cap.saturating_mul(GROWTH).min(self.max);
         rng.random_range(self.min..=self.cap.max(self.min))
     }
 
@@ -36,19 +39,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_stay_between_min_and_a_doubling_cap_until_reset() {
+    fn pauses_stay_between_min_and_a_growing_cap_until_reset() {
         let (min, max) = (Duration::from_millis(200), Duration::from_secs(30));
         let mut rng = StdRng::seed_from_u64(7);
         let mut backoff = Backoff::new(min, max);
         let mut cap = min;
         for _ in 0..20 {
-            cap = (cap * 2).min(max);
+            cap = (cap * GROWTH).min(max);
             let pause = backoff.pause(&mut rng);
             assert!(min <= pause && pause <= cap, "{pause:?} under {cap:?}");
         }
         assert_eq!(backoff.cap, max);
         backoff.reset();
-        assert!(backoff.pause(&mut rng) <= min * 2);
+        assert!(backoff.pause(&mut rng) <= min * GROWTH);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) struct Book {
     /// Acknowledged, oldest first.
     acked: VecDeque<Key>,
     last_number: u64,
+    unacked_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -39,6 +40,11 @@ struct Running {
     first_script: u32,
     started: BTreeMap<u32, i64>,
     finished: BTreeMap<u32, Record>,
+}
+
+fn bytes(results: &[Record]) -> usize {
+    const BARE: usize = 200;
+    results.iter().map(|result| BARE + result.output.len() + result.reason.len()).sum()
 }
 
 impl Book {
@@ -61,6 +67,7 @@ impl Book {
             Event::Finished { key, results } => {
                 if !matches!(self.orders.get(&key), Some(Order::Finished { .. })) {
                     self.last_number += 1;
+                    self.unacked_bytes += bytes(&results);
                     self.unacked.insert(self.last_number, key.clone());
                     self.orders.insert(key, Order::Finished { results, number: Some(self.last_number) });
                 }
@@ -80,6 +87,7 @@ impl Book {
         let Some(Order::Finished { results, number }) = self.orders.get_mut(&key) else { return };
         let Some(number) = number.take() else { return };
         self.unacked.remove(&number);
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes(results));
         // The worker has the output for good; the outcome is enough to answer a duplicate.
         for result in results {
             result.output = String::new();
@@ -97,6 +105,11 @@ impl Book {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
         let scripts = results.iter().cloned().map(Into::into).collect();
         Some(OrderResult { key: Some(key.clone().into()), scripts })
+    }
+
+    /// About what the results that are not acknowledged take, on disk as in memory.
+    pub(crate) fn unacked_bytes(&self) -> usize {
+        self.unacked_bytes
     }
 
     pub(crate) fn is_finished(&self, key: &Key) -> bool {

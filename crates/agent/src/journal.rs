@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::Utc;
+use clock::Clock;
 
 use crate::{
     Error,
@@ -54,7 +54,7 @@ impl Drop for DirLock {
 }
 
 /// Creates what is missing, locks the directory against a second agent, and opens the journal.
-pub(crate) fn open_data_dir(dir: &Path) -> Result<(DirLock, Journal), Error> {
+pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journal), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::DataDir { path, source }
@@ -74,7 +74,7 @@ pub(crate) fn open_data_dir(dir: &Path) -> Result<(DirLock, Journal), Error> {
         _ => {}
     }
     create_private_dir(&scripts).map_err(failed(&scripts))?;
-    let journal = Journal::open(dir).map_err(failed(&dir.join("journal.log")))?;
+    let journal = Journal::open(dir, clock).map_err(failed(&dir.join("journal.log")))?;
     Ok((lock, journal))
 }
 
@@ -86,6 +86,7 @@ fn create_private_dir(dir: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Journal {
     inner: Mutex<Inner>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -102,18 +103,18 @@ struct Inner {
 impl Journal {
     /// Reads the journal, ends what an earlier agent left running, and rewrites the file without what is no
     /// longer needed. Call it under the lock of the directory.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, clock: &Clock) -> io::Result<Self> {
         let mut book = Book::default();
         for event in read(dir)? {
             book.apply(event);
         }
-        for event in book.all_interrupted(Utc::now().timestamp_millis()) {
+        for event in book.all_interrupted(clock.now().timestamp_millis()) {
             book.apply(event);
         }
         let (file, len) = rewrite(dir, &book)?;
         let compact_at = COMPACT_BYTES.max(len.saturating_mul(2));
         let inner = Inner { dir: dir.to_owned(), file, len, compact_at, book, behind: false };
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { inner: Mutex::new(inner), clock: clock.clone() })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -143,7 +144,7 @@ impl Journal {
 
     /// Ends an order that was running and no longer is.
     pub(crate) fn end_interrupted(&self, key: &Key) {
-        let event = self.book(|book| book.interrupted(key, Utc::now().timestamp_millis()));
+        let event = self.book(|book| book.interrupted(key, self.clock.now().timestamp_millis()));
         if let Some(event) = event {
             self.record(event);
         }

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod event;
 mod execute;
+mod identity;
 mod interpreter;
 mod journal;
 mod link;
@@ -19,6 +20,7 @@ mod process_tree;
 
 use std::sync::Arc;
 
+use clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, this_machine};
@@ -30,15 +32,22 @@ pub use error::Error;
 ///
 /// Only at the start: when the configuration cannot work, the data directory cannot be used, or another agent
 /// uses it.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let endpoints = link::endpoints(&config)?;
+    let clock = Clock::new();
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
     // while a blocking write still runs.
-    let (_lock, journal) = journal::blocking(move || journal::open_data_dir(&dir)).await?;
-    let (orders, dispatcher) = orders::new(&config, Arc::new(journal), stop.clone());
-    let link = link::Link::new(&config, endpoints, orders);
+    let at_start = clock.clone();
+    let (_lock, agent_id, journal) = journal::blocking(move || {
+        let (lock, journal) = journal::open_data_dir(&dir, &at_start)?;
+        Ok::<_, Error>((lock, identity::load_or_make(&dir)?, journal))
+    })
+    .await?;
+    config.desktop.agent_id = agent_id;
+    let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
+    let link = link::Link::new(&config, endpoints, orders, clock);
     tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run()));
     Ok(())
 }

@@ -1,15 +1,21 @@
 //! The connection to a worker: made, kept, and made anew.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
+use clock::{Asked, Clock};
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, Hello, agent_service_client::AgentServiceClient, attach_request,
-        attach_response,
+        AskTime, AttachRequest, AttachResponse, Hello, Time, agent_service_client::AgentServiceClient,
+        attach_request, attach_response,
     },
     limits::MAX_MESSAGE_BYTES,
     types::Desktop,
 };
+use rand::seq::SliceRandom as _;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +29,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages that wait for the connection to take them; results beyond wait in the journal.
 const OUTBOX: usize = 4;
+/// A connection that lasted so long was a good one: the next pause is short again. One that ends at once, as of a worker
+/// that dies of its agents, is no reason to hurry.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// How often the worker is asked what time it is. Meanwhile a bad oscillator is wrong by 0.3 s.
+const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
 
 /// The workers' addresses, ready to be dialled.
 pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
@@ -48,6 +59,7 @@ pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
     desktop: Desktop,
     orders: Orders,
+    clock: Clock,
     backoff: Backoff,
 }
 
@@ -58,9 +70,11 @@ struct Session {
 }
 
 impl Link {
-    pub(crate) fn new(config: &Config, endpoints: Vec<Endpoint>, orders: Orders) -> Self {
+    /// Dials the endpoints in an order of its own: agents that are all told the same workers spread over them.
+    pub(crate) fn new(config: &Config, mut endpoints: Vec<Endpoint>, orders: Orders, clock: Clock) -> Self {
+        endpoints.shuffle(&mut rand::rng());
         let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
-        Self { endpoints, desktop: config.desktop.clone(), orders, backoff }
+        Self { endpoints, desktop: config.desktop.clone(), orders, clock, backoff }
     }
 
     /// Keeps a connection until `stop`.
@@ -88,8 +102,12 @@ impl Link {
         let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
             .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
-        self.backoff.reset();
-        self.serve(session).await
+        let begun = Instant::now();
+        let ended = self.serve(session).await;
+        if begun.elapsed() >= GOOD_AFTER {
+            self.backoff.reset();
+        }
+        ended
     }
 
     /// Dials, says hello and waits for the welcome.
@@ -102,10 +120,14 @@ impl Link {
         // Before the call: the worker may answer it only when it has read this.
         let hello = attach_request::Message::Hello(Hello { desktop: Some(self.desktop.clone()) });
         send(&outbox, hello).await?;
+        let asked = self.clock.asks();
         let welcomed = async {
             let mut inbox = client.attach(ReceiverStream::new(requests)).await?.into_inner();
             match inbox.message().await?.and_then(|response| response.message) {
-                Some(attach_response::Message::Welcome(welcome)) => Ok((inbox, welcome.worker_id)),
+                Some(attach_response::Message::Welcome(welcome)) => {
+                    self.told(asked, welcome.time);
+                    Ok((inbox, welcome.worker_id))
+                }
                 _ => Err(Status::failed_precondition("the worker's first message is no welcome")),
             }
         };
@@ -121,6 +143,8 @@ impl Link {
         let mut last = 0;
         let mut waiting: VecDeque<Key> = VecDeque::new();
         self.collect(&mut last, &mut waiting).await;
+        let mut ask_time = tokio::time::interval_at(next_question(), ASK_TIME_EVERY);
+        let mut asked = None;
         loop {
             // Reading never waits for writing: a worker that reads only when its own messages are taken must
             // not be kept waiting.
@@ -135,9 +159,19 @@ impl Link {
                 }
                 response = session.inbox.message() => {
                     let response = response?.ok_or_else(closed)?;
-                    if let Some(again) = self.take(response).await && !waiting.contains(&again) {
+                    if let Some(attach_response::Message::Time(time)) = response.message {
+                        if let Some(asked) = asked.take() {
+                            self.told(asked, Some(time));
+                        }
+                    } else if let Some(again) = self.take(response).await && !waiting.contains(&again) {
                         waiting.push_back(again);
                     }
+                }
+                _ = ask_time.tick() => {
+                    // Where the outbox is full the answer would be late anyway.
+                    let question = attach_request::Message::AskTime(AskTime {});
+                    let sent = session.outbox.try_send(AttachRequest { message: Some(question) });
+                    asked = sent.is_ok().then(|| self.clock.asks());
                 }
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
@@ -150,6 +184,12 @@ impl Link {
             if !waiting.contains(&key) {
                 waiting.push_back(key);
             }
+        }
+    }
+
+    fn told(&self, asked: Asked, time: Option<Time>) {
+        if let Some(now) = time.and_then(|time| proto::unix_ms_opt(time.now_unix_ms)) {
+            self.clock.answered(asked, now);
         }
     }
 
@@ -166,11 +206,17 @@ impl Link {
                 None => tracing::error!("a stop without a key is ignored"),
             },
             Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
+            Some(attach_response::Message::Time(_)) => {}
             // A worker of a later version; the results of what it meant are its own to miss.
             None => tracing::warn!("a message that this agent does not know is ignored"),
         }
         None
     }
+}
+
+/// Some time within the first period, so that the agents of a worker do not all ask at once.
+fn next_question() -> tokio::time::Instant {
+    tokio::time::Instant::now() + ASK_TIME_EVERY.mul_f64(rand::random())
 }
 
 async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
+use clock::Clock;
 use proto::{
     ScriptOutcome,
     agent::{Order, OrderResult},
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
+    book::Book,
     event::{Event, Key, Record, Span},
     execute::{self, Halt, Terms},
     journal::{Journal, blocking, scripts_dir},
@@ -35,6 +36,8 @@ mod tests;
 
 /// How long the running scripts may take to be ended when the agent stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Results that wait to be acknowledged. Beyond them no order is taken: the disk of a desktop is not ours to fill.
+const MAX_UNACKED_BYTES: usize = 64 << 20;
 /// For an order that names no timeout: the longest that the API allows.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600 * 60);
 
@@ -56,6 +59,7 @@ pub(crate) struct Dispatcher {
 #[derive(Debug)]
 struct Shared {
     journal: Arc<Journal>,
+    clock: Clock,
     desktop_id: String,
     scripts_dir: PathBuf,
     /// Orders that wait or run, and where they are to stop.
@@ -103,17 +107,21 @@ impl Active {
 
     /// Ends an order that must not start any more.
     async fn skip(self, span: Span) {
-        self.finish(rules::halted(span, now_ms())).await;
+        let results = rules::halted(span, self.shared.now_ms());
+        self.finish(results).await;
     }
 
     /// Ends an order of which nothing starts.
     async fn reject(self, span: Span, reason: &str) {
-        self.finish(rules::nothing_runs(span, ScriptOutcome::Rejected, reason, now_ms())).await;
+        let results = rules::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
+        self.finish(results).await;
     }
 
     /// Ends an order that was stopped before its turn came.
     async fn stop_waiting(self, span: Span) {
-        self.finish(rules::nothing_runs(span, ScriptOutcome::Stopped, STOPPED_BEFORE, now_ms())).await;
+        let now = self.shared.now_ms();
+        let results = rules::nothing_runs(span, ScriptOutcome::Stopped, STOPPED_BEFORE, now);
+        self.finish(results).await;
     }
 }
 
@@ -124,10 +132,16 @@ impl Drop for Active {
 }
 
 /// Both sides.
-pub(crate) fn new(config: &Config, journal: Arc<Journal>, stop: CancellationToken) -> (Orders, Dispatcher) {
+pub(crate) fn new(
+    config: &Config,
+    journal: Arc<Journal>,
+    clock: Clock,
+    stop: CancellationToken,
+) -> (Orders, Dispatcher) {
     let queue = Arc::new(Queue::default());
     let shared = Arc::new(Shared {
         journal,
+        clock,
         desktop_id: config.desktop.desktop_id.clone(),
         scripts_dir: scripts_dir(&config.data_dir),
         active: Mutex::new(HashMap::new()),
@@ -170,6 +184,8 @@ impl Orders {
             active.stop_waiting(span).await;
         } else if order.answer_only {
             active.skip(span).await;
+        } else if self.shared.is_full().await {
+            active.reject(span, "too many results of this desktop wait to be stored").await;
         } else if let Err(refused) = self.queue.push(Accepted { active, order, span }) {
             refused.active.reject(span, "too many orders wait on this desktop").await;
         }
@@ -259,25 +275,26 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 /// An order whose turn has come, to its end.
 async fn run_order(accepted: Accepted) {
     let Accepted { active, order, span } = accepted;
-    let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < now_ms();
+    let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
     // To be late is a failure, to be stopped is none.
     if is_late && !active.stop.reaches(span.first) {
         return active.reject(span, "the delivery deadline passed before it could start").await;
     }
     let mut results: Vec<Record> = Vec::new();
     for (number, script) in (0..).zip(&order.scripts) {
-        let result = match rules::turn(number, span, results.last(), active.stop.from(), now_ms()) {
-            Turn::Ends(result) => result,
-            Turn::Run => {
-                // Written down only when another script follows: else the order's end says it all. Of those that an
-                // earlier task has done the start says it.
-                if let Some(last) = results.last().filter(|last| last.script >= span.first) {
-                    let (key, result) = (active.key.clone(), last.clone());
-                    active.shared.record(Event::ScriptFinished { key, result }).await;
+        let result =
+            match rules::turn(number, span, results.last(), active.stop.from(), active.shared.now_ms()) {
+                Turn::Ends(result) => result,
+                Turn::Run => {
+                    // Written down only when another script follows: else the order's end says it all. Of those that an
+                    // earlier task has done the start says it.
+                    if let Some(last) = results.last().filter(|last| last.script >= span.first) {
+                        let (key, result) = (active.key.clone(), last.clone());
+                        active.shared.record(Event::ScriptFinished { key, result }).await;
+                    }
+                    active.run_script(&order, span, number, script).await
                 }
-                active.run_script(&order, span, number, script).await
-            }
-        };
+            };
         results.push(result);
     }
     active.finish(results).await;
@@ -286,7 +303,7 @@ async fn run_order(accepted: Accepted) {
 impl Active {
     async fn run_script(&self, order: &Order, span: Span, number: u32, script: &Script) -> Record {
         let (shared, key) = (&self.shared, &self.key);
-        let without_start = |outcome, reason: &str| Record::bare(number, outcome, reason, now_ms());
+        let without_start = |outcome, reason: &str| Record::bare(number, outcome, reason, shared.now_ms());
         let rejected = |reason: &str| without_start(ScriptOutcome::Rejected, reason);
         if shared.stop.is_cancelled() {
             return rejected("the agent was stopped before it started");
@@ -296,7 +313,7 @@ impl Active {
             Ok(prepared) => prepared,
             Err(reason) => return rejected(&reason),
         };
-        let started_at = now_ms();
+        let started_at = shared.now_ms();
         let (journal, started) = (Arc::clone(&shared.journal), key.clone());
         let written = blocking(move || journal.start(started, number, span, started_at)).await;
         if let Err(error) = written {
@@ -317,7 +334,7 @@ impl Active {
                 exit_code: ended.exit_code,
                 started_at,
                 output: ended.output,
-                ..Record::bare(number, ended.outcome, &ended.reason, now_ms())
+                ..Record::bare(number, ended.outcome, &ended.reason, shared.now_ms())
             },
             Err(reason) => rejected(&reason),
         }
@@ -325,6 +342,11 @@ impl Active {
 }
 
 impl Shared {
+    /// The control plane's time, in Unix milliseconds.
+    fn now_ms(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+
     fn active(&self) -> MutexGuard<'_, HashMap<Key, Arc<StopPoint>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -332,6 +354,12 @@ impl Shared {
     async fn record(&self, event: Event) {
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.record(event)).await;
+    }
+
+    /// Whether results wait in the journal as much as they may.
+    async fn is_full(&self) -> bool {
+        let journal = Arc::clone(&self.journal);
+        blocking(move || journal.book(Book::unacked_bytes)).await > MAX_UNACKED_BYTES
     }
 
     /// Whether the order, which neither waits nor runs, was finished before.
@@ -360,8 +388,4 @@ impl Shared {
             success_exit_codes: order.success_exit_codes.clone(),
         }
     }
-}
-
-fn now_ms() -> i64 {
-    Utc::now().timestamp_millis()
 }

@@ -1,12 +1,6 @@
 //! Ending a script's processes, wherever they have gone.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    io::ErrorKind,
-    thread,
-    time::Duration,
-};
+use std::{collections::HashSet, fs, io::ErrorKind, thread, time::Duration};
 
 use rustix::{
     io::Errno,
@@ -23,9 +17,6 @@ pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";
 const ROUNDS: usize = 100;
 /// Rounds in a row that must find nothing and leave nothing open.
 const CLEAN_ROUNDS: usize = 8;
-/// Rounds in a row in which a living process shows no environment before it is believed to have none: while it
-/// executes another program its environment reads as empty, and a script may do so over and over.
-const EMPTY_ROUNDS: usize = 12;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kills a process group that is not yet reaped, then everything that carries the mark, until none is left; false
@@ -70,8 +61,6 @@ struct Hunt {
     wanted: Vec<u8>,
     /// Who was there in the round before.
     before: HashSet<Pid>,
-    /// Who showed no environment, in how many rounds in a row.
-    empty: HashMap<Pid, usize>,
 }
 
 impl Hunt {
@@ -87,18 +76,12 @@ impl Hunt {
             .collect();
         let ids: HashSet<Pid> = listed.iter().copied().collect();
         let is_first = self.before.is_empty();
-        self.empty.retain(|id, _| ids.contains(id));
         for id in listed {
             match environ(id) {
                 Environ::Gone => seen.open |= !is_first && !self.before.contains(&id),
                 Environ::Foreign => {}
-                Environ::Empty => {
-                    let rounds = self.empty.entry(id).or_default();
-                    *rounds += 1;
-                    seen.open |= *rounds < EMPTY_ROUNDS && is_alive(id);
-                }
+                Environ::Empty => seen.open |= may_show_one_yet(id),
                 Environ::Shown(environ) => {
-                    self.empty.remove(&id);
                     if carries(&environ, &self.wanted) {
                         seen.marked = true;
                         self.kill(id);
@@ -157,14 +140,18 @@ fn carries(environ: &[u8], wanted: &[u8]) -> bool {
     environ.split(|byte| *byte == 0).any(|entry| entry == wanted)
 }
 
-/// Whether a process is a program that runs: neither dead nor a thread of the kernel.
-fn is_alive(id: Pid) -> bool {
+/// Whether a process that showed no environment may have one all the same: while it executes another program it shows
+/// none, and a script may do so over and over. The dead, the kernel's own, and those that have none, have none to show.
+fn may_show_one_yet(id: Pid) -> bool {
     const KERNEL_THREAD: u64 = 0x0020_0000;
     let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", id.as_raw_pid())) else { return true };
-    // Behind the name, which may hold anything: state, parent, group, session, terminal, its group, flags.
+    // Behind the name, which may hold anything: the third field of proc(5) and all that follow.
     let Some((_, fields)) = stat.rsplit_once(')') else { return true };
-    let mut fields = fields.split_whitespace();
-    let is_dead = matches!(fields.next(), Some("Z" | "X"));
-    let flags: u64 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or_default();
-    !is_dead && flags & KERNEL_THREAD == 0
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let number =
+        |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+    let is_dead = matches!(fields.first(), Some(&("Z" | "X")));
+    let (flags, environ_starts, environ_ends) = (number(9), number(50), number(51));
+    let has_none = environ_starts == environ_ends && environ_ends != 0;
+    !is_dead && flags & KERNEL_THREAD == 0 && !has_none
 }

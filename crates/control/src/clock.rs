@@ -1,10 +1,10 @@
 //! Where time, ids and randomness come from: the only impure source of the use cases, so that a test can fix it.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Mutex};
 
-use chrono::Utc;
 use domain::Timestamp;
-use uuid::Uuid;
+use store::Store;
+use uuid::{ContextV7, Uuid};
 
 /// Time, ids and seeds.
 pub trait Clock: Debug + Send + Sync {
@@ -16,17 +16,30 @@ pub trait Clock: Debug + Send + Sync {
     fn seed(&self) -> u64;
 }
 
-/// The machine's own.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
+/// The database's time, and ids of it: a task's id says when it was made.
+#[derive(Debug)]
+pub struct DatabaseClock {
+    time: store::Clock,
+    /// Keeps the ids of one millisecond in order.
+    sequence: Mutex<ContextV7>,
+}
 
-impl Clock for SystemClock {
+impl DatabaseClock {
+    /// The time as a store knows it.
+    pub fn new(store: &Store) -> Self {
+        Self { time: store.clock().clone(), sequence: Mutex::new(ContextV7::new()) }
+    }
+}
+
+impl Clock for DatabaseClock {
     fn now(&self) -> Timestamp {
-        Utc::now()
+        self.time.now()
     }
 
     fn id(&self) -> Uuid {
-        Uuid::now_v7()
+        let now = self.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        Uuid::new_v7(uuid::Timestamp::from_unix(&self.sequence, seconds, now.timestamp_subsec_nanos()))
     }
 
     fn seed(&self) -> u64 {

@@ -28,7 +28,7 @@ pub use access::{
 };
 pub use approve::Seen;
 use chrono::TimeDelta;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, DatabaseClock};
 pub use executions::Group;
 pub use insight::Failures;
 pub use listings::{TaskEntry, TaskProgress};

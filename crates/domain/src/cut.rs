@@ -6,7 +6,6 @@ use crate::{
     Timestamp,
     deadline::{self, Deadlines},
     ids::{DesktopId, WorkerId},
-    limits,
     window::{Window, WindowState},
 };
 
@@ -35,14 +34,14 @@ pub struct Member {
 /// What a cut makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// In the order of workers; each batch holds up to 500 targets in the order of the plan.
+    /// In the order of workers; the targets of each batch are in the order of the plan.
     pub batches: Vec<(WorkerId, Vec<Member>)>,
     /// Targets whose desktop is not reachable.
     pub stragglers: Vec<Member>,
 }
 
-/// Splits targets by worker into batches of at most [`limits::MAX_TARGETS_PER_BATCH`].
-pub fn cut(targets: impl IntoIterator<Item = Placed>) -> Cut {
+/// Splits targets by worker into batches of at most `batch_size`, which is at least 1.
+pub fn cut(targets: impl IntoIterator<Item = Placed>, batch_size: usize) -> Cut {
     let mut by_worker: BTreeMap<WorkerId, Vec<Member>> = BTreeMap::new();
     let mut stragglers = Vec::new();
     for Placed { ordinal, desktop_id, worker_id, .. } in targets {
@@ -54,7 +53,7 @@ pub fn cut(targets: impl IntoIterator<Item = Placed>) -> Cut {
     }
     let mut batches = Vec::new();
     for (worker_id, members) in by_worker {
-        for chunk in members.chunks(limits::MAX_TARGETS_PER_BATCH) {
+        for chunk in members.chunks(batch_size.max(1)) {
             batches.push((worker_id.clone(), chunk.to_vec()));
         }
     }
@@ -113,7 +112,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_target_lands_once_with_the_worker_that_holds_it(
-            holders in prop::collection::vec(prop::option::of(0usize..4), 0..2_000)
+            holders in prop::collection::vec(prop::option::of(0usize..4), 0..2_000),
+            batch_size in 1usize..600,
         ) {
             let placed: Vec<Placed> = holders
                 .iter()
@@ -125,10 +125,10 @@ mod tests {
                     time_zone: String::new(),
                 })
                 .collect();
-            let cut = cut(placed.clone());
+            let cut = cut(placed.clone(), batch_size);
             let mut seen: Vec<Placed> = Vec::new();
             for (worker_id, members) in &cut.batches {
-                prop_assert!((1..=limits::MAX_TARGETS_PER_BATCH).contains(&members.len()));
+                prop_assert!((1..=batch_size).contains(&members.len()));
                 prop_assert!(members.is_sorted_by_key(|member| member.ordinal));
                 seen.extend(members.iter().cloned().map(|Member { ordinal, desktop_id }| Placed {
                     ordinal, desktop_id, worker_id: Some(worker_id.clone()), time_zone: String::new(),

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DesktopId, ProjectId};
+use crate::{
+    Timestamp,
+    ids::{DesktopId, ProjectId},
+};
 
 /// A desktop as its agent describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct DesktopFacts {
     pub tags: BTreeMap<String, String>,
     /// Like Europe/Berlin; empty when not known.
     pub time_zone: String,
+    /// Which agent it is, by the id that it made for itself when it first started; empty for one that has none.
+    pub agent_id: String,
+    /// When its connection was made.
+    pub connected_at: Timestamp,
 }
 
 /// The traits that a canary sample should cover.

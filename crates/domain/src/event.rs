@@ -33,13 +33,15 @@ pub enum EventKind {
     ConcurrencyChanged,
     /// Another task retries it, or one record of it.
     Retried,
+    /// A target is handed out no more: see [`crate::suspect`].
+    Isolated,
     /// It ended.
     Ended,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::WaveOpened,
         Self::WaveClosed,
@@ -54,6 +56,7 @@ impl EventKind {
         Self::Unfrozen,
         Self::ConcurrencyChanged,
         Self::Retried,
+        Self::Isolated,
         Self::Ended,
     ];
 
@@ -74,6 +77,7 @@ impl EventKind {
             Self::Unfrozen => "UNFROZEN",
             Self::ConcurrencyChanged => "CONCURRENCY_CHANGED",
             Self::Retried => "RETRIED",
+            Self::Isolated => "ISOLATED",
             Self::Ended => "ENDED",
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     opening::{self, Hold, Opening},
     outcome::Outcome,
     record::RecordStatus,
+    suspect,
     task::TaskStatus,
     wave::WaveStatus,
 };
@@ -58,6 +59,7 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
         EventKind::Unfrozen => format!("the project was unfrozen{by}"),
         EventKind::ConcurrencyChanged => format!("max_concurrency was changed{by}"),
         EventKind::Retried => format!("a retry was asked for{by}"),
+        EventKind::Isolated => format!("a target of {wave} is handed out no more"),
         EventKind::Ended => "the task ended".to_owned(),
     };
     if detail.is_empty() { text } else { format!("{text}: {detail}") }
@@ -95,6 +97,8 @@ pub struct Waits {
     pub not_before: Option<Timestamp>,
     /// Its task is held.
     pub is_held: bool,
+    /// Workers that died while they held it.
+    pub losses: u16,
 }
 
 /// A target in a batch.
@@ -265,6 +269,12 @@ fn why_not_yet(story: &Story, around: &Surroundings) -> Sentence {
 fn why_it_waits(waits: &Waits, story: &Story, around: &Surroundings) -> String {
     if waits.is_held {
         return format!("it waits: {}", held(around));
+    }
+    if suspect::is_isolated(waits.losses) {
+        return format!(
+            "it is handed out no more, because {} workers died that held it: it is UNKNOWN if its agent does not report",
+            waits.losses
+        );
     }
     if let Some(not_before) = waits.not_before
         && not_before > around.now

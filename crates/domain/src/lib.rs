@@ -4,6 +4,7 @@
 //! be replayed. The words are those of `ARCHITECTURE.md`.
 
 pub mod access;
+pub mod claim;
 pub mod cut;
 pub mod deadline;
 pub mod desktop;
@@ -25,6 +26,7 @@ pub mod rollout;
 pub mod script;
 pub mod signature;
 pub mod submission;
+pub mod suspect;
 pub mod tally;
 pub mod task;
 pub mod threshold;

@@ -4,8 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use chrono::Utc;
-use control::{Control, SystemClock};
+use control::{Control, DatabaseClock};
 use scheduler::{Engine, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
@@ -27,7 +26,8 @@ pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListene
 
 /// The use cases over a database.
 pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Control> {
-    Ok(Control::new(store, settings.defaults(), Arc::new(SystemClock), settings.access()?))
+    let clock = Arc::new(DatabaseClock::new(&store));
+    Ok(Control::new(store, settings.defaults(), clock, settings.access()?))
 }
 
 /// Brings the schema up to date.
@@ -39,7 +39,8 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 
 pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
     store.migrate().await?;
-    Ok(store::partition::ensure(&mut *store.acquire().await?, Utc::now()).await?)
+    store.learn_time().await?;
+    Ok(store::partition::ensure(&mut *store.acquire().await?, store.clock().now()).await?)
 }
 
 /// Serves the REST API until `stop`.

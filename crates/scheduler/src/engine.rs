@@ -10,6 +10,7 @@ mod specs;
 mod stops;
 mod waiting;
 
+use domain::Timestamp;
 pub use lease::Leased;
 pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};
 pub use specs::Spec;
@@ -35,6 +36,11 @@ impl Engine {
     /// Its settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The database's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.store.clock().now()
     }
 
     pub(crate) fn store(&self) -> &Store {

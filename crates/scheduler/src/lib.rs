@@ -4,6 +4,7 @@
 
 mod config;
 pub mod engine;
+mod hearing;
 mod loops;
 mod service;
 mod wake;

@@ -1,14 +1,18 @@
 //! The scheduler's loops: each is woken by a notification and by the clock, and is its own retry.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
-use chrono::Utc;
 use store::notify::Listener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Wakes};
+use crate::{Engine, Wakes, hearing::Hearing};
 
+/// How often the database is asked what time it is.
+const TIME_EVERY: Duration = Duration::from_secs(5);
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 /// Pause before a listener that failed is made again.
@@ -17,17 +21,29 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// Runs until `stop`.
 pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
+    let by_the_clock = || watch::Sender::new(()).subscribe();
+    let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
     tokio::join!(
         listen(&engine, &wakes, &stop),
+        every(TIME_EVERY, by_the_clock(), &stop, "time", || engine.store().learn_time()),
         every(period, wakes.cut.subscribe(), &stop, "cut", || async {
-            while engine.cut_all(Utc::now()).await? && !stop.is_cancelled() {}
+            while engine.cut_all(engine.now()).await? && !stop.is_cancelled() {}
             Ok(())
         }),
-        every(period, wakes.presence.subscribe(), &stop, "reap", || engine.reap(Utc::now())),
-        every(PARTITIONS_EVERY, watch::Sender::new(()).subscribe(), &stop, "partitions", || async {
-            store::partition::ensure(&mut *engine.store().acquire().await?, Utc::now()).await
+        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&engine, &hearing)),
+        every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || async {
+            store::partition::ensure(&mut *engine.store().acquire().await?, engine.now()).await
         }),
     );
+}
+
+async fn reap(engine: &Engine, hearing: &Hearing) -> Result<(), store::Error> {
+    let now = engine.now();
+    let reaped = engine.reap(now, hearing.heard(Instant::now(), now)).await;
+    if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
+        hearing.interrupted();
+    }
+    reaped
 }
 
 /// Runs a tick at every wake-up and at least once in a period. A tick that fails is logged; the next one is its

@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, time::Duration};
 
-use chrono::Utc;
 use domain::{
     desktop::DesktopFacts,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
@@ -11,7 +10,7 @@ use domain::{
 use futures::{Stream, stream};
 use proto::{
     scheduler::{
-        Batch, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, Lease,
+        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, HeartbeatRequest, HeartbeatResponse, Lease,
         PullRequest, PullResponse, Refused, RenewRequest, RenewResponse, ReportRequest, ReportResponse,
         Target, TargetStop, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest,
         WatchStopsResponse,
@@ -82,10 +81,14 @@ impl SchedulerService for Service {
         }
         let resync = self
             .engine
-            .heartbeat(&worker_id, &address, capacity, draining, Utc::now())
+            .heartbeat(&worker_id, &address, capacity, draining, self.engine.now())
             .await
             .map_err(failed)?;
-        Ok(Response::new(HeartbeatResponse { interval_ms: self.engine.config().heartbeat_ms, resync }))
+        Ok(Response::new(HeartbeatResponse {
+            interval_ms: self.engine.config().heartbeat_ms,
+            resync,
+            now_unix_ms: unix_ms(Some(self.engine.now())),
+        }))
     }
 
     async fn update_presence(
@@ -107,12 +110,21 @@ impl SchedulerService for Service {
                 ))
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let known =
-            self.engine.presence(&worker_id, &connected, &disconnected, Utc::now()).await.map_err(failed)?;
-        if !known {
-            return Err(Status::failed_precondition("this worker is not known: send a heartbeat first"));
-        }
-        Ok(Response::new(UpdatePresenceResponse {}))
+        let refused = self
+            .engine
+            .presence(&worker_id, &connected, &disconnected, self.engine.now())
+            .await
+            .map_err(failed)?;
+        let refused = refused
+            .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
+        let refused = refused
+            .into_iter()
+            .map(|(project_id, desktop_id)| DesktopKey {
+                project_id: project_id.to_string(),
+                desktop_id: desktop_id.to_string(),
+            })
+            .collect();
+        Ok(Response::new(UpdatePresenceResponse { refused }))
     }
 
     async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
@@ -123,7 +135,7 @@ impl SchedulerService for Service {
         let mut bell = self.wakes.ready.subscribe();
         loop {
             bell.mark_unchanged();
-            let leased = self.engine.lease(&worker_id, capacity, Utc::now()).await.map_err(failed)?;
+            let leased = self.engine.lease(&worker_id, capacity, self.engine.now()).await.map_err(failed)?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
             if !leased.is_empty() || is_over {
                 let lease_ms = self.engine.config().lease_ms;
@@ -168,7 +180,8 @@ impl SchedulerService for Service {
                 })
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let answer = self.engine.report(&worker_id, reports, returned, Utc::now()).await.map_err(failed)?;
+        let answer =
+            self.engine.report(&worker_id, reports, returned, self.engine.now()).await.map_err(failed)?;
         refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
             task_id: task_id.to_string(),
             ordinal,
@@ -196,7 +209,7 @@ impl SchedulerService for Service {
                 })
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let lost = self.engine.renew(&worker_id, &leases, Utc::now()).await.map_err(failed)?;
+        let lost = self.engine.renew(&worker_id, &leases, self.engine.now()).await.map_err(failed)?;
         let lost = lost
             .into_iter()
             .map(|lease| Lease {
@@ -227,7 +240,7 @@ impl SchedulerService for Service {
         request: Request<DeregisterRequest>,
     ) -> Result<Response<DeregisterResponse>, Status> {
         let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
-        self.engine.forget_worker(&worker_id, None, Utc::now()).await.map_err(failed)?;
+        self.engine.forget_worker(&worker_id, None, self.engine.now()).await.map_err(failed)?;
         Ok(Response::new(DeregisterResponse {}))
     }
 }
@@ -272,7 +285,7 @@ fn target_stop(stop: &Stop) -> TargetStop {
 }
 
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, max_running, stops } = leased;
+    let Leased { batch, spec, first_scripts, max_running, stops, lease_until } = leased;
     // An agent starts nothing after its task has expired.
     let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
         batch.terms.deadlines.deliver_by.min(expires_at)
@@ -311,6 +324,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
         answer_only: batch.answer_only,
+        lease_until_unix_ms: unix_ms(Some(*lease_until)),
     }
 }
 
@@ -329,6 +343,8 @@ fn facts(desktop: proto::types::Desktop) -> Result<DesktopFacts, Status> {
         agent_version: clean(desktop.agent_version),
         tags: desktop.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
         time_zone: clean(desktop.time_zone),
+        agent_id: clean(desktop.agent_id),
+        connected_at: unix_ms_opt(desktop.connected_at_unix_ms).unwrap_or_default(),
     })
 }
 

@@ -1,15 +1,18 @@
 //! Batches: one row for hundreds of targets; leased to a worker, fenced by an epoch, deleted when done.
 
+mod claim;
 mod lost;
 
+pub use claim::{Reported, claims};
 use domain::{
     Timestamp,
     cut::Member,
     deadline::Deadlines,
     ids::{BatchId, DesktopId, TaskId, WorkerId},
+    suspect,
 };
 pub(crate) use lost::take_held;
-pub use lost::{Lost, Reclaimed, expire_leases_of, orphaned, overdue, reclaim, take_overdue};
+pub use lost::{Lost, Reclaimed, end_leases_of, orphaned, overdue, reclaim, take_overdue};
 use uuid::Uuid;
 
 use crate::{
@@ -40,6 +43,8 @@ pub struct BatchTerms {
     pub deadlines: Deadlines,
     /// Whether an earlier lease may have handed their targets out.
     pub maybe_handed: bool,
+    /// Workers that died while they held their targets.
+    pub losses: u16,
 }
 
 /// A batch in a worker's hands.
@@ -94,11 +99,11 @@ pub async fn insert(
     }
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
-                            answer_only, held, stop, deliver_by, finish_by, created_at)
+                            answer_only, held, stop, deliver_by, finish_by, created_at, losses)
          SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
                 array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11, $13,
                 $12 OR EXISTS (SELECT FROM target_stop x WHERE x.task_id = $1 AND x.ordinal = ANY(array_agg(m.ordinal))),
-                $4, $5, $6
+                $4, $5, $6, $14
          FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
          GROUP BY batch_id, worker_id ORDER BY min(ordinal)",
         terms.task_id.0,
@@ -114,6 +119,7 @@ pub async fn insert(
         facts.status.admits_no_more(),
         facts.killing,
         facts.is_held(),
+        int2(terms.losses),
     )
     .execute(connection)
     .await?;
@@ -130,6 +136,7 @@ struct Raw {
     maybe_handed: bool,
     answer_only: bool,
     stop: bool,
+    losses: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
 }
@@ -145,6 +152,7 @@ impl TryFrom<Raw> for BatchRow {
                 wave: count("batch", raw.wave)?,
                 deadlines: Deadlines { deliver_by: raw.deliver_by, finish_by: raw.finish_by },
                 maybe_handed: raw.maybe_handed,
+                losses: count("batch", raw.losses)?,
             },
             epoch: count("batch", raw.epoch)?,
             answer_only: raw.answer_only,
@@ -177,10 +185,12 @@ pub struct Ready {
     pub max_running: Option<u16>,
 }
 
-/// Locks a worker's oldest ready batches that no other lease is about to take.
+/// Locks a worker's oldest ready batches that no other lease is about to take; those whose targets are suspected (see
+/// `domain::suspect`), or all others.
 pub async fn lock_ready(
     connection: &mut Connection,
     worker_id: &WorkerId,
+    suspected: bool,
     limit: u32,
 ) -> Result<Vec<Ready>, Error> {
     let rows = sqlx::query!(
@@ -188,10 +198,13 @@ pub async fn lock_ready(
                   (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
                    WHERE k.task_id = batch.task_id) AS max_running
            FROM batch
-           WHERE worker_id = $1 AND status = 'READY' AND NOT held ORDER BY created_at LIMIT $2
+           WHERE worker_id = $1 AND status = 'READY' AND NOT held AND (losses >= $3) = $4
+           ORDER BY created_at LIMIT $2
            FOR UPDATE SKIP LOCKED"#,
         worker_id.as_str(),
         i64::from(limit),
+        int2(suspect::SUSPECTED_AFTER),
+        suspected,
     )
     .fetch_all(connection)
     .await?;
@@ -207,6 +220,24 @@ pub async fn lock_ready(
         .collect()
 }
 
+/// Whether a worker has held a batch of suspected targets only since a moment: it may still die of it.
+pub async fn holds_suspect_since(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    moment: Timestamp,
+) -> Result<bool, Error> {
+    let holds = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM batch
+                          WHERE worker_id = $1 AND status = 'LEASED' AND losses >= $2 AND leased_at > $3) AS "holds!""#,
+        worker_id.as_str(),
+        int2(suspect::SUSPECTED_AFTER),
+        moment,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(holds)
+}
+
 /// Splits a locked ready batch: its first `keep` targets become a ready batch of their own, the rest stays.
 ///
 /// The rest keeps the row, because who waits for the row's lock, to withdraw or to stop what is ready, then finds the
@@ -220,9 +251,9 @@ pub async fn split(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
-                            answer_only, stop, deliver_by, finish_by, created_at)
+                            answer_only, stop, deliver_by, finish_by, created_at, losses)
          SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], status, epoch, maybe_handed,
-                answer_only, stop, deliver_by, finish_by, created_at
+                answer_only, stop, deliver_by, finish_by, created_at, losses
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -247,19 +278,21 @@ pub async fn split(
 pub async fn lease(
     connection: &mut Connection,
     batches: &[(TaskId, BatchId)],
+    now: Timestamp,
     lease_until: Timestamp,
 ) -> Result<Vec<BatchRow>, Error> {
     let (task_ids, batch_ids) = keys(batches);
     let raw = sqlx::query_as!(
         Raw,
-        "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3
+        "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3, leased_at = $4
          FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
          WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
          RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
-                   b.deliver_by, b.finish_by",
+                   b.losses, b.deliver_by, b.finish_by",
         &task_ids,
         &batch_ids,
         lease_until,
+        now,
     )
     .fetch_all(connection)
     .await?;
@@ -356,8 +389,8 @@ pub async fn take_out(
 ) -> Result<Option<(BatchTerms, Vec<Member>)>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop, deliver_by,
-                finish_by
+        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop, losses,
+                deliver_by, finish_by
          FROM batch WHERE task_id = $1 AND batch_id = $2 AND worker_id = $3 AND status = 'LEASED' FOR UPDATE",
         task_id.0,
         batch_id.0,

@@ -1,6 +1,6 @@
 //! Desktops and their presence. Presence is written in bulk, on change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use domain::{
     Timestamp,
@@ -152,31 +152,38 @@ pub async fn find(
 }
 
 /// Desktops that a worker now holds: made known when they are new, described anew when they are not. One that comes from
-/// another worker was there all the time.
+/// another worker was there all the time. Returns those that were refused: another worker holds their connection to another
+/// agent, or a newer one to the same.
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,
     desktops: &[DesktopFacts],
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Vec<(ProjectId, DesktopId)>, Error> {
     let column = |field: fn(&DesktopFacts) -> &str| -> Vec<String> {
         desktops.iter().map(|desktop| field(desktop).to_owned()).collect()
     };
     let tags: Vec<serde_json::Value> =
         desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
-    sqlx::query!(
+    let connected_at: Vec<Timestamp> = desktops.iter().map(|desktop| desktop.connected_at).collect();
+    let taken = sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                              availability_zone, agent_version, tags, time_zone, worker_id, created_at, presence_at)
+                              availability_zone, agent_version, tags, time_zone, agent_id, connected_at, worker_id, created_at, presence_at)
          SELECT *, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::jsonb[], $13::text[]) AS new (project_id, desktop_id)
+                     $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[]) AS new (project_id, desktop_id)
          ORDER BY new.project_id, new.desktop_id
          ON CONFLICT (project_id, desktop_id) DO UPDATE SET
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
              os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
-             tags = excluded.tags, time_zone = excluded.time_zone, worker_id = excluded.worker_id,
-             presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END",
+             tags = excluded.tags, time_zone = excluded.time_zone, agent_id = excluded.agent_id,
+             connected_at = excluded.connected_at, worker_id = excluded.worker_id,
+             presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END
+         -- A worker knows best whom it is connected to itself.
+         WHERE desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
+            OR desktop.agent_id = excluded.agent_id AND desktop.connected_at <= excluded.connected_at
+         RETURNING project_id, desktop_id",
         &column(|desktop| desktop.project_id.as_str()),
         &column(|desktop| desktop.desktop_id.as_str()),
         &column(|desktop| &desktop.computer_name),
@@ -190,10 +197,17 @@ pub async fn connected(
         worker_id.as_str(),
         now,
         &column(|desktop| &desktop.time_zone),
+        &column(|desktop| &desktop.agent_id),
+        &connected_at,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    let taken: HashSet<(&str, &str)> =
+        taken.iter().map(|row| (row.project_id.as_str(), row.desktop_id.as_str())).collect();
+    let key = |desktop: &DesktopFacts| (desktop.project_id.clone(), desktop.desktop_id.clone());
+    let is_taken =
+        |desktop: &&DesktopFacts| taken.contains(&(desktop.project_id.as_str(), desktop.desktop_id.as_str()));
+    Ok(desktops.iter().filter(|desktop| !is_taken(desktop)).map(key).collect())
 }
 
 /// Desktops that a worker lost. One that another worker holds by now keeps that presence.
@@ -246,7 +260,7 @@ pub async fn worker_gone(
 /// What a list reads of each desktop.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, tags, time_zone, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
+            agent_version, tags, time_zone, agent_id, connected_at, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
 
 /// One page of desktops, and how many there are in all.
 pub async fn list(
@@ -336,6 +350,8 @@ struct Listed {
     agent_version: String,
     tags: Json<BTreeMap<String, String>>,
     time_zone: String,
+    agent_id: String,
+    connected_at: Timestamp,
     worker_id: Option<String>,
     created_at: Timestamp,
     presence_at: Timestamp,
@@ -358,6 +374,8 @@ impl TryFrom<Listed> for DesktopRow {
                 agent_version: row.agent_version,
                 tags: row.tags.0,
                 time_zone: row.time_zone,
+                agent_id: row.agent_id,
+                connected_at: row.connected_at,
             },
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,

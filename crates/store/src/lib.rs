@@ -31,6 +31,7 @@ mod values;
 pub mod wave;
 pub mod worker;
 
+pub use clock::Clock;
 pub use error::Error;
 pub use pool::{PoolOptions, Store, Tx};
 pub use sqlx::PgConnection as Connection;

@@ -2,6 +2,7 @@
 
 use std::{str::FromStr as _, time::Duration};
 
+use clock::Clock;
 use sqlx::{
     PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -41,6 +42,7 @@ impl PoolOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    clock: Clock,
 }
 
 impl Store {
@@ -69,7 +71,7 @@ impl Store {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool })
+        Ok(Self { pool, clock: Clock::new() })
     }
 
     /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock.
@@ -96,6 +98,22 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         let mut connection = self.acquire().await?;
         sqlx::Connection::ping(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// The database's time: of all processes on it, whatever their machines' clocks say. Their own until
+    /// [`Store::learn_time`] has succeeded once.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Asks the database what time it is.
+    pub async fn learn_time(&self) -> Result<(), Error> {
+        let mut connection = self.acquire().await?;
+        let asked = self.clock.asks();
+        let told =
+            sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *connection).await?;
+        self.clock.answered(asked, told);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use domain::{
     cut::{Member, Placed},
     deadline::{Deadlines, HAND_OUT},
     ids::TaskId,
+    suspect,
 };
 use uuid::Uuid;
 
@@ -38,8 +39,8 @@ pub async fn insert(
         members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
     let done = sqlx::query!(
         "INSERT INTO straggler (task_id, ordinal, project_id, desktop_id, wave, maybe_handed, deliver_by, finish_by, held,
-                                not_before)
-         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6, $9, $10
+                                not_before, losses)
+         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6, $9, $10, $11
          FROM unnest($7::int4[], $8::text[]) AS m (ordinal, desktop_id)
          ON CONFLICT (task_id, ordinal) DO NOTHING",
         terms.task_id.0,
@@ -52,6 +53,7 @@ pub async fn insert(
         &desktop_ids,
         facts.is_held(),
         not_before,
+        int2(terms.losses),
     )
     .execute(&mut *connection)
     .await?;
@@ -125,11 +127,12 @@ pub async fn reachable(
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                WHERE NOT s.held AND (s.not_before IS NULL OR s.not_before <= $2)
-                 AND (s.maybe_handed OR d.presence_at < s.deliver_by)
+                 AND (s.maybe_handed OR d.presence_at < s.deliver_by) AND s.losses < $3
                LIMIT $1) AS found
            GROUP BY task_id"#,
         limit,
         now,
+        int2(suspect::ISOLATED_AFTER),
     )
     .fetch_all(connection)
     .await?;
@@ -159,6 +162,7 @@ struct Raw {
     desktop_id: String,
     wave: i16,
     maybe_handed: bool,
+    losses: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
     worker_id: Option<String>,
@@ -173,6 +177,7 @@ impl Raw {
                 wave: count("straggler", self.wave)?,
                 deadlines: Deadlines { deliver_by: self.deliver_by, finish_by: self.finish_by },
                 maybe_handed: self.maybe_handed,
+                losses: count("straggler", self.losses)?,
             },
             placed: Placed {
                 ordinal: count("straggler", self.ordinal)?,
@@ -205,19 +210,20 @@ pub async fn take_reachable(
                  JOIN desktop d USING (project_id, desktop_id)
                  JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
                  WHERE s.task_id = $1 AND s.wave = $2 AND NOT s.held AND (s.not_before IS NULL OR s.not_before <= $4)
-                   AND (s.maybe_handed OR d.presence_at < s.deliver_by)
+                   AND (s.maybe_handed OR d.presence_at < s.deliver_by) AND s.losses < $5
              ) AS c
              JOIN desktop d USING (project_id, desktop_id)
              JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
              WHERE c.maybe_handed OR c.place <= $3
          ) AS now_there
          WHERE s.task_id = $1 AND s.ordinal = now_there.ordinal
-         RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.deliver_by, s.finish_by,
+         RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.losses, s.deliver_by, s.finish_by,
                    now_there.worker_id AS "worker_id?", now_there.time_zone AS "time_zone?""#,
         task_id.0,
         int2(wave),
         i64::from(room),
         now,
+        int2(suspect::ISOLATED_AFTER),
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -225,19 +231,21 @@ pub async fn take_reachable(
 }
 
 /// Tasks with stragglers past their deadline, but for those that are held; each with those ordinals; at most `limit`
-/// stragglers.
+/// stragglers. Results are missed only up to `heard`.
 pub async fn overdue(
     connection: &mut Connection,
     now: Timestamp,
+    heard: Timestamp,
     limit: i64,
 ) -> Result<Vec<(TaskId, Vec<u32>)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT task_id, ordinal FROM straggler
-               WHERE deliver_by <= $1 AND NOT held AND (NOT maybe_handed OR finish_by <= $1)
-               LIMIT $2) AS found
+               WHERE deliver_by <= $1 AND NOT held AND (NOT maybe_handed OR finish_by <= $2)
+               LIMIT $3) AS found
            GROUP BY task_id"#,
         now,
+        heard,
         limit,
     )
     .fetch_all(connection)
@@ -304,17 +312,19 @@ pub async fn take_overdue(
     live: &mut Live,
     ordinals: &[u32],
     now: Timestamp,
+    heard: Timestamp,
 ) -> Result<Vec<Taken>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let rows = sqlx::query_as!(
         Raw,
         "DELETE FROM straggler
-         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND NOT held AND (NOT maybe_handed OR finish_by <= $3)
-         RETURNING ordinal, desktop_id, wave, maybe_handed, deliver_by, finish_by, NULL::text AS worker_id,
+         WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND NOT held AND (NOT maybe_handed OR finish_by <= $4)
+         RETURNING ordinal, desktop_id, wave, maybe_handed, losses, deliver_by, finish_by, NULL::text AS worker_id,
                    NULL::text AS time_zone",
         task_id.0,
         &ordinals,
         now,
+        heard,
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -279,6 +279,7 @@ pub async fn story(
                   (SELECT p->>'reason' FROM jsonb_array_elements(k.plan_picks) AS p
                    WHERE (p->>'ordinal')::int8 = t.ordinal LIMIT 1) AS pick,
                   s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.held AS "straggler_held?",
+                  s.losses AS "losses?",
                   b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.held AS "batch_held?",
                   x.created_at AS "stop_asked_at?"
            FROM target t JOIN task k USING (task_id)
@@ -303,6 +304,7 @@ pub async fn story(
                 until,
                 not_before: row.not_before,
                 is_held: row.straggler_held.unwrap_or(false),
+                losses: row.losses.and_then(|losses| u16::try_from(losses).ok()).unwrap_or_default(),
             }),
             handed: row.worker_id.zip(row.cut_at).map(|(worker_id, cut_at)| Handed {
                 worker_id,

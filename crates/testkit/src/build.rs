@@ -44,6 +44,8 @@ pub fn desktop(number: u32) -> DesktopFacts {
         agent_version: "test".into(),
         tags: BTreeMap::new(),
         time_zone: String::new(),
+        agent_id: String::new(),
+        connected_at: Timestamp::UNIX_EPOCH,
     }
 }
 

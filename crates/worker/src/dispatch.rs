@@ -9,7 +9,18 @@ use crate::{ledger::Held, reports::Item, shared::Worker};
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
-    let Batch { task_id, batch_id, epoch, wave, targets, spec, deliver_by_unix_ms, answer_only, .. } = batch;
+    let Batch {
+        task_id,
+        batch_id,
+        epoch,
+        wave,
+        targets,
+        spec,
+        deliver_by_unix_ms,
+        answer_only,
+        lease_until_unix_ms,
+        ..
+    } = batch;
     let spec = spec.unwrap_or_default();
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for target in targets {
@@ -20,7 +31,9 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
             Order { answer_only, first_script, stop_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
-        if !hand_out(worker, key, desktop, &batch_id, order) {
+        // A process that slept over the end of its lease must not act on it: others have the batch by now.
+        let is_ours = !is_over(worker, lease_until_unix_ms);
+        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order)) {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
@@ -32,6 +45,12 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
         }
     }
     worker.ledger.close_if_empty(&batch_id);
+}
+
+/// Whether a lease has ended, by the schedulers' time.
+fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
+    let ends = proto::unix_ms_opt(lease_until_unix_ms);
+    ends.zip(worker.clock.told()).is_some_and(|(ends, now)| now >= ends)
 }
 
 /// False when the order certainly did not leave.
@@ -65,5 +84,56 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
+    use proto::{scheduler::Target, types::Desktop};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::Config;
+
+    /// A worker that was told the time, which is not its machine's, and an agent's end of a connection.
+    fn worker_with_a_desktop()
+    -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
+        let worker = Worker::new(Config::default(), String::new());
+        let now = worker.clock.now() + TimeDelta::days(1);
+        worker.clock.answered(worker.clock.asks(), now);
+        let (to_agent, outbox) = mpsc::channel(4);
+        let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
+        worker.registry.connect(key, Desktop::default(), to_agent).unwrap();
+        (worker, now, outbox)
+    }
+
+    fn leased_until(at: chrono::DateTime<chrono::Utc>) -> Batch {
+        Batch {
+            task_id: "t".into(),
+            batch_id: "b".into(),
+            targets: vec![Target { desktop_id: "d".into(), ..Target::default() }],
+            spec: Some(TaskSpec { project_id: "p".into(), ..TaskSpec::default() }),
+            lease_until_unix_ms: proto::unix_ms(Some(at)),
+            ..Batch::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_lease_that_is_over_nothing_is_handed_out() {
+        let (worker, now, mut outbox) = worker_with_a_desktop();
+        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1))).await;
+        assert!(outbox.try_recv().is_err());
+        let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
+        let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
+        else {
+            panic!("not given back: {group:?}")
+        };
+        assert!(!returned.handed);
+        assert!(worker.ledger.leases().is_empty());
+        dispatch(&worker, leased_until(now + TimeDelta::minutes(1))).await;
+        assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
     }
 }

@@ -9,18 +9,22 @@ use domain::{
 use futures::Stream;
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, OrderResult, Welcome,
+        AttachRequest, AttachResponse, OrderResult, Time, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
     scheduler::{DesktopKey, TargetResult},
     types::Desktop,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{registry::SessionId, reports::Item, shared::Worker};
+use crate::{
+    registry::{self, Connected, SessionId},
+    reports::Item,
+    shared::Worker,
+};
 
 /// A connection that does not say who it is within this time is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -30,6 +34,8 @@ pub(crate) fn service(worker: Arc<Worker>) -> AgentServiceServer<impl AgentServi
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
+
+type WeakToAgent = mpsc::WeakSender<Result<AttachResponse, Status>>;
 
 struct Gateway {
     worker: Arc<Worker>,
@@ -93,37 +99,79 @@ async fn serve(
     desktop: Desktop,
 ) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
-    let welcome = attach_response::Message::Welcome(Welcome { worker_id: worker.worker_id.clone() });
+    let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
+    if worker.registry.is_another_agents(&key, &desktop) {
+        return refuse(&to_agent, registry::elsewhere());
+    }
+    let welcome = Welcome { worker_id: worker.worker_id.clone(), time: time(worker) };
+    let welcome = attach_response::Message::Welcome(welcome);
     if to_agent.send(Ok(AttachResponse { message: Some(welcome) })).await.is_err() {
         return;
     }
     // The registry holds the only other sender: when it lets go, the stream ends, and the agent goes elsewhere.
-    let closed = to_agent.downgrade();
-    let (session, replaced) = worker.registry.connect(key.clone(), desktop.clone(), to_agent);
+    let weak = to_agent.downgrade();
+    let Some(connected) = worker.registry.connect(key.clone(), desktop.clone(), to_agent) else { return };
+    let Connected { session, replaced, mut known } = connected;
     if let Some(older) = replaced {
         give_back(worker, older).await;
     }
     worker.presence.came(key.clone(), desktop);
-    loop {
-        match inbound.message().await {
-            Ok(Some(AttachRequest { message: Some(attach_request::Message::Result(result)) })) => {
-                take_result(worker, &key, result).await;
-            }
-            Ok(Some(_)) => tracing::warn!(desktop_id = key.desktop_id, "an agent sent something unexpected"),
-            Ok(None) => break,
-            Err(status) => {
-                tracing::debug!(%status, desktop_id = key.desktop_id, "an agent's connection broke");
-                break;
-            }
-        }
-        if closed.upgrade().is_none() {
+    while let Some(message) = next(&mut inbound, &key).await {
+        // Nothing is taken from a connection that the schedulers may refuse, nor after it was ended here.
+        if !is_known(&mut known, &weak).await {
             break;
+        }
+        match message {
+            attach_request::Message::Result(result) => take_result(worker, &key, result).await,
+            attach_request::Message::AskTime(_) => tell_time(worker, &weak),
+            attach_request::Message::Hello(_) => {
+                tracing::warn!(desktop_id = key.desktop_id, "an agent says hello again");
+            }
         }
     }
     if worker.registry.disconnect(&key, session) {
         worker.presence.went(key);
     }
     give_back(worker, session).await;
+}
+
+/// The agent's next message; `None` when there will be none.
+async fn next(inbound: &mut Streaming<AttachRequest>, key: &DesktopKey) -> Option<attach_request::Message> {
+    loop {
+        match inbound.message().await {
+            Ok(Some(AttachRequest { message: Some(message) })) => return Some(message),
+            Ok(Some(_)) => tracing::warn!(desktop_id = key.desktop_id, "an agent sent something unexpected"),
+            Ok(None) => return None,
+            Err(status) => {
+                tracing::debug!(%status, desktop_id = key.desktop_id, "an agent's connection broke");
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits until the schedulers know of the connection; false when it has ended, there or here.
+async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> bool {
+    // The registry has let go of it, if nobody has a sender any more.
+    let Some(to_agent) = to_agent.upgrade() else { return false };
+    tokio::select! {
+        biased;
+        known = known.wait_for(|known| *known) => known.is_ok(),
+        () = to_agent.closed() => false,
+    }
+}
+
+/// The time, where the schedulers have told it.
+fn time(worker: &Worker) -> Option<Time> {
+    worker.clock.told().map(|now| Time { now_unix_ms: proto::unix_ms(Some(now)) })
+}
+
+fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {
+    let Some((time, to_agent)) = time(worker).zip(to_agent.upgrade()) else { return };
+    let answer = AttachResponse { message: Some(attach_response::Message::Time(time)) };
+    if to_agent.try_send(Ok(answer)).is_err() {
+        tracing::debug!("the time was not taken; it will be asked for again");
+    }
 }
 
 async fn give_back(worker: &Worker, session: SessionId) {

@@ -21,9 +21,13 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             capacity: worker.config.capacity,
             draining: worker.is_draining(),
         };
+        let asked = worker.clock.asks();
         let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
+                if let Some(now) = proto::unix_ms_opt(answer.now_unix_ms) {
+                    worker.clock.answered(asked, now);
+                }
                 if answer.resync {
                     worker.presence.tell_all(&worker.registry);
                 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use proto::{agent::AttachResponse, scheduler::DesktopKey, types::Desktop};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 /// One connection of one agent.
@@ -24,9 +24,33 @@ struct Session {
     id: SessionId,
     desktop: Desktop,
     to_agent: ToAgent,
+    /// Whether a scheduler knows of it.
+    known: watch::Sender<bool>,
 }
 
-/// All connections of this worker, one for each desktop: the newest wins.
+/// A connection that was registered.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) session: SessionId,
+    /// The older connection that it replaces, which ends by it.
+    pub(crate) replaced: Option<SessionId>,
+    /// True once a scheduler knows of it; closed when the connection is to end.
+    pub(crate) known: watch::Receiver<bool>,
+}
+
+impl Session {
+    /// Whether it is alive, and of another agent.
+    fn is_another(&self, desktop: &Desktop) -> bool {
+        self.desktop.agent_id != desktop.agent_id && !self.to_agent.is_closed()
+    }
+}
+
+/// What an agent is told that is not the one which is connected as its desktop.
+pub(crate) fn elsewhere() -> Status {
+    Status::already_exists("another agent is connected as this desktop: each desktop needs an id of its own")
+}
+
+/// All connections of this worker, one for each desktop: the newest of the same agent wins.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<DesktopKey, Session>>,
@@ -43,16 +67,39 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Registers a connection; returns its id and that of the older one that it replaces, which ends by it.
-    pub(crate) fn connect(
-        &self,
-        key: DesktopKey,
-        desktop: Desktop,
-        to_agent: ToAgent,
-    ) -> (SessionId, Option<SessionId>) {
-        let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let replaced = self.lock().insert(key, Session { id, desktop, to_agent });
-        (id, replaced.map(|session| session.id))
+    /// Whether another agent is connected as this desktop. One whose connection is gone is not.
+    pub(crate) fn is_another_agents(&self, key: &DesktopKey, desktop: &Desktop) -> bool {
+        self.lock().get(key).is_some_and(|session| session.is_another(desktop))
+    }
+
+    /// Registers a connection, unless another agent is connected as the desktop.
+    pub(crate) fn connect(&self, key: DesktopKey, desktop: Desktop, to_agent: ToAgent) -> Option<Connected> {
+        let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (told, known) = watch::channel(false);
+        let mut sessions = self.lock();
+        if sessions.get(&key).is_some_and(|session| session.is_another(&desktop)) {
+            return None;
+        }
+        let replaced = sessions.insert(key, Session { id: session, desktop, to_agent, known: told });
+        Some(Connected { session, replaced: replaced.map(|session| session.id), known })
+    }
+
+    /// A scheduler knows of the connection of a desktop, as it was told.
+    pub(crate) fn is_known(&self, key: &DesktopKey, told: &Desktop) {
+        if let Some(session) = self.lock().get(key).filter(|session| session.desktop == *told) {
+            session.known.send_replace(true);
+        }
+    }
+
+    /// Ends the connection of a desktop, as it was told, because the schedulers refuse it.
+    pub(crate) fn refuse(&self, key: &DesktopKey, told: &Desktop) {
+        let mut sessions = self.lock();
+        if sessions.get(key).is_some_and(|session| session.desktop == *told)
+            && let Some(session) = sessions.remove(key)
+            && session.to_agent.try_send(Err(elsewhere())).is_err()
+        {
+            tracing::debug!(desktop_id = key.desktop_id, "the refused agent is gone already");
+        }
     }
 
     /// Removes a connection; false when a newer one has taken its place.
@@ -78,5 +125,55 @@ impl Registry {
     /// Ends the connections that `keep` does not want, so that their agents go to another worker.
     pub(crate) fn close_unless(&self, keep: impl Fn(SessionId) -> bool) {
         self.lock().retain(|_, session| keep(session.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
+
+    fn key() -> DesktopKey {
+        DesktopKey { project_id: "p".into(), desktop_id: "d".into() }
+    }
+
+    fn of_agent(agent_id: &str) -> Desktop {
+        Desktop { agent_id: agent_id.into(), ..Desktop::default() }
+    }
+
+    fn connect(registry: &Registry, agent_id: &str) -> (Option<Connected>, Outbox) {
+        let (to_agent, outbox) = mpsc::channel(4);
+        (registry.connect(key(), of_agent(agent_id), to_agent), outbox)
+    }
+
+    #[test]
+    fn the_same_agent_replaces_its_connection_and_another_one_is_refused_while_that_is_alive() {
+        let registry = Registry::default();
+        let (first, mut outbox) = connect(&registry, "one");
+        let first = first.unwrap();
+        assert!(registry.is_another_agents(&key(), &of_agent("other")));
+        assert!(connect(&registry, "other").0.is_none());
+        let (second, alive) = connect(&registry, "one");
+        assert_eq!(second.unwrap().replaced, Some(first.session));
+        assert!(outbox.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Disconnected));
+        // Its machine was set up anew, and nobody holds the old connection any more.
+        drop(alive);
+        assert!(connect(&registry, "other").0.is_some());
+    }
+
+    #[test]
+    fn a_connection_is_known_or_refused_as_it_was_told() {
+        let registry = Registry::default();
+        let (connected, mut outbox) = connect(&registry, "one");
+        let connected = connected.unwrap();
+        registry.is_known(&key(), &of_agent("earlier"));
+        registry.refuse(&key(), &of_agent("earlier"));
+        assert!(!*connected.known.borrow() && registry.len() == 1);
+        registry.is_known(&key(), &of_agent("one"));
+        assert!(*connected.known.borrow());
+        registry.refuse(&key(), &of_agent("one"));
+        assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::AlreadyExists);
+        assert!(registry.len() == 0 && connected.known.has_changed().is_err());
     }
 }

@@ -8,7 +8,7 @@ use proto::{
 };
 
 use crate::{
-    reports::Item,
+    reports::{Item, Waiting},
     retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
@@ -27,10 +27,13 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
     }
 }
 
-async fn report(worker: &Worker, client: &mut Client, group: Vec<Item>) {
+/// Keeps its room in the queue until it is done with.
+async fn report(worker: &Worker, client: &mut Client, group: Vec<Waiting>) {
     let mut request = ReportRequest { worker_id: worker.worker_id.clone(), ..Default::default() };
     let mut acks = Vec::with_capacity(group.len());
-    for item in group {
+    let mut room = Vec::with_capacity(group.len());
+    for Waiting { item, room: taken } in group {
+        room.push(taken);
         match item {
             Item::Result { key, desktop, result } => {
                 acks.push((key, desktop));

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use clock::Clock;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
     pub(crate) heartbeat_now: Notify,
+    /// The schedulers' time.
+    pub(crate) clock: Clock,
     lease_ms: AtomicU32,
     pub(crate) lease_changed: Notify,
     draining: AtomicBool,
@@ -52,6 +55,7 @@ impl Worker {
             presence: Presence::default(),
             reports: Reports::default(),
             heartbeat_now: Notify::new(),
+            clock: Clock::new(),
             lease_ms: AtomicU32::new(30_000),
             lease_changed: Notify::new(),
             draining: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::scheduler::UpdatePresenceRequest;
+use proto::scheduler::{DesktopKey, UpdatePresenceRequest};
 
 use crate::{
     presence::Change,
@@ -26,7 +26,10 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         }
         let request = update(&worker.worker_id, &changes);
         match client.update_presence(with_deadline(request, CALL_TIMEOUT)).await {
-            Ok(_) => backoff.succeeded(),
+            Ok(answer) => {
+                backoff.succeeded();
+                settle(worker, changes, &answer.into_inner().refused);
+            }
             Err(status) => {
                 worker.presence.put_back(changes);
                 tracing::debug!(%status, "presence could not be told");
@@ -35,6 +38,23 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
                 }
                 tokio::time::sleep(backoff.failed()).await;
             }
+        }
+    }
+}
+
+/// The schedulers know of what came, or will not have it here.
+fn settle(worker: &Worker, changes: Vec<Change>, refused: &[DesktopKey]) {
+    for (key, change) in changes {
+        let Some(desktop) = change else { continue };
+        if refused.contains(&key) {
+            tracing::warn!(
+                project_id = key.project_id,
+                desktop_id = key.desktop_id,
+                "a connection is refused: another one of this desktop is newer, or of another agent"
+            );
+            worker.registry.refuse(&key, &desktop);
+        } else {
+            worker.registry.is_known(&key, &desktop);
         }
     }
 }

@@ -46,6 +46,19 @@ fn results_wait_in_the_order_of_their_finish_until_they_are_acknowledged() {
 }
 
 #[test]
+fn what_waits_is_counted_until_it_is_acknowledged() {
+    let mut book = book_of([finished("a"), finished("b")]);
+    let two = book.unacked_bytes();
+    assert!(two > 2 * "out".len());
+    book.apply(acked("a"));
+    assert_eq!(book.unacked_bytes(), two / 2);
+    // Written anew, it is the same.
+    assert_eq!(book_of(book.events()).unacked_bytes(), two / 2);
+    book.apply(acked("b"));
+    assert_eq!(book.unacked_bytes(), 0);
+}
+
+#[test]
 fn an_acknowledged_result_keeps_its_outcome_and_drops_its_output() {
     let mut book = book_of([finished("a")]);
     assert_eq!(book.result(&key("a")).unwrap().scripts[0].output, "out");

@@ -20,7 +20,7 @@ fn span(count: u32) -> Span {
 }
 
 fn open(dir: &TempDir) -> Journal {
-    Journal::open(dir.path()).unwrap()
+    Journal::open(dir.path(), &Clock::new()).unwrap()
 }
 
 fn log(dir: &TempDir) -> PathBuf {
@@ -186,28 +186,28 @@ fn a_grown_file_is_rewritten_while_it_is_in_use() {
 fn a_data_directory_is_private_and_for_one_agent() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("new/data");
-    let (lock, _journal) = open_data_dir(&dir).unwrap();
+    let (lock, _journal) = open_data_dir(&dir, &Clock::new()).unwrap();
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(dir.join("journal.log")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(matches!(open_data_dir(&dir), Err(Error::Locked(locked)) if locked == dir));
+    assert!(matches!(open_data_dir(&dir, &Clock::new()), Err(Error::Locked(locked)) if locked == dir));
     let left = scripts_dir(&dir).join("run-x");
     fs::create_dir(&left).unwrap();
     drop(lock);
-    open_data_dir(&dir).unwrap();
+    open_data_dir(&dir, &Clock::new()).unwrap();
     assert!(!left.exists(), "what a killed agent left is removed");
 }
 
 #[test]
 fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
     let dir = tempfile::tempdir().unwrap();
-    let (lock, _journal) = open_data_dir(dir.path()).unwrap();
+    let (lock, _journal) = open_data_dir(dir.path(), &Clock::new()).unwrap();
     let _of_a_child = lock.0.try_clone().unwrap();
     drop(lock);
-    open_data_dir(dir.path()).unwrap();
+    open_data_dir(dir.path(), &Clock::new()).unwrap();
 }
 
 #[test]
 fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
-    let error = open_data_dir(Path::new("/proc/no/such")).unwrap_err();
+    let error = open_data_dir(Path::new("/proc/no/such"), &Clock::new()).unwrap_err();
     assert!(error.to_string().starts_with("data directory /proc/no/such: "), "{error}");
 }

@@ -2,6 +2,7 @@ mod stops;
 
 use std::{fs, path::Path, process, thread};
 
+use chrono::TimeDelta;
 use proto::limits::MAX_ORDERS_PER_AGENT;
 use proto::{agent::ExecutionKey, types::Desktop};
 use tempfile::TempDir;
@@ -19,21 +20,23 @@ struct Rig {
     dir: TempDir,
     orders: Orders,
     journal: Arc<Journal>,
+    clock: Clock,
     stop: CancellationToken,
     dispatcher: JoinHandle<()>,
 }
 
 fn rig(max_parallel: usize) -> Rig {
     let dir = tempfile::tempdir().unwrap();
-    let (_lock, journal) = open_data_dir(dir.path()).unwrap();
+    let clock = Clock::new();
+    let (_lock, journal) = open_data_dir(dir.path(), &clock).unwrap();
     let journal = Arc::new(journal);
     let desktop = Desktop { desktop_id: "d1".to_owned(), ..Desktop::default() };
     let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned());
     config.max_parallel = max_parallel;
     let stop = CancellationToken::new();
-    let (orders, dispatcher) = new(&config, Arc::clone(&journal), stop.clone());
+    let (orders, dispatcher) = new(&config, Arc::clone(&journal), clock.clone(), stop.clone());
     let dispatcher = tokio::spawn(dispatcher.run());
-    Rig { dir, orders, journal, stop, dispatcher }
+    Rig { dir, orders, journal, clock, stop, dispatcher }
 }
 
 fn key(ordinal: u32) -> Key {
@@ -124,12 +127,40 @@ async fn a_script_is_told_what_it_runs_for() {
 async fn after_its_deadline_an_order_does_not_start() {
     let rig = rig(4);
     let mut late = order(1, &["echo no", "echo no"]);
-    late.deliver_by_unix_ms = now_ms() - 1;
+    late.deliver_by_unix_ms = rig.clock.now().timestamp_millis() - 1;
     let reason = "the delivery deadline passed before it could start";
     assert_eq!(rig.run(late).await, [row("REJECTED", reason, ""), row("SKIPPED", SKIPPED, "")]);
     let mut early = order(2, &["echo yes"]);
-    early.deliver_by_unix_ms = now_ms() + 60_000;
+    early.deliver_by_unix_ms = rig.clock.now().timestamp_millis() + 60_000;
     assert_eq!(rig.run(early).await, [row("SUCCESS", "", "yes\n")]);
+}
+
+#[tokio::test]
+async fn a_deadline_is_judged_by_the_time_that_was_told() {
+    let rig = rig(4);
+    let hours = |hours| rig.clock.now() + TimeDelta::hours(hours);
+    let (in_an_hour, in_three) = (hours(1), hours(3));
+    let asked = rig.clock.asks();
+    rig.clock.answered(asked, hours(2));
+    let mut late = order(1, &["echo no"]);
+    late.deliver_by_unix_ms = in_an_hour.timestamp_millis();
+    let reason = "the delivery deadline passed before it could start";
+    assert_eq!(rig.run(late).await, [row("REJECTED", reason, "")]);
+    let mut early = order(2, &["echo yes"]);
+    early.deliver_by_unix_ms = in_three.timestamp_millis();
+    assert_eq!(rig.run(early).await, [row("SUCCESS", "", "yes\n")]);
+}
+
+#[tokio::test]
+async fn while_too_much_waits_to_be_acknowledged_orders_are_refused() {
+    let rig = rig(4);
+    let result =
+        Record { output: "x".repeat(MAX_UNACKED_BYTES), ..Record::bare(0, ScriptOutcome::Success, "", 1) };
+    rig.journal.record(Event::Finished { key: key(1), results: vec![result] });
+    let reason = "too many results of this desktop wait to be stored";
+    assert_eq!(rig.run(order(2, &["echo no"])).await, [row("REJECTED", reason, "")]);
+    rig.orders.acked(key(1)).await;
+    assert_eq!(rig.run(order(3, &["echo yes"])).await, [row("SUCCESS", "", "yes\n")]);
 }
 
 #[tokio::test]
@@ -221,7 +252,7 @@ async fn a_stop_ends_what_runs_and_journals_it() {
     written(&up).await;
     rig.stop.cancel();
     timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
-    let journal = Journal::open(rig.dir.path()).unwrap();
+    let journal = Journal::open(rig.dir.path(), &Clock::new()).unwrap();
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
     assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);

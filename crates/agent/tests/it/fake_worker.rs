@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Welcome,
+        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Time, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
@@ -18,6 +18,9 @@ use tonic::{Request, Response, Status, Streaming, transport::Server};
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("it should have happened by now")
 }
+
+/// This worker's time, which is not that of the machine.
+pub(crate) const NOW_UNIX_MS: i64 = 4_000_000_000_000;
 
 pub(crate) struct FakeWorker {
     pub(crate) url: String,
@@ -50,7 +53,8 @@ impl AgentService for Service {
         };
         let (responses, stream) = mpsc::channel(16);
         let session = Session { desktop: hello.desktop.unwrap_or_default(), responses, requests };
-        session.send(attach_response::Message::Welcome(Welcome { worker_id: "w1".to_owned() })).await;
+        let time = Some(Time { now_unix_ms: NOW_UNIX_MS });
+        session.send(attach_response::Message::Welcome(Welcome { worker_id: "w1".to_owned(), time })).await;
         self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }

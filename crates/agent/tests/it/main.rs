@@ -12,7 +12,7 @@ use std::{
 };
 
 use agent::Config;
-use fake_worker::{FakeWorker, soon};
+use fake_worker::{FakeWorker, NOW_UNIX_MS, soon};
 use proto::{
     agent::{ExecutionKey, Order},
     types::Script,
@@ -93,7 +93,10 @@ async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
     assert_eq!(result.key, Some(key("a")));
     let script = result.scripts.first().unwrap();
     assert_eq!((script.outcome.as_str(), script.output.as_str()), ("SUCCESS", "hello\n"));
-    assert!(0 < script.started_at_unix_ms && script.started_at_unix_ms <= script.ended_at_unix_ms);
+    assert!(script.started_at_unix_ms <= script.ended_at_unix_ms);
+    let since = script.started_at_unix_ms - NOW_UNIX_MS;
+    assert!((0..60_000).contains(&since), "times are those that the worker told: {since}");
+    assert_eq!(session.desktop.agent_id.len(), 32);
     session.ack(key("a")).await;
     session.order(order("a2", &["true"])).await;
     assert_eq!(session.result().await.key, Some(key("a2")));

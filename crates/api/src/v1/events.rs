@@ -61,7 +61,7 @@ pub(crate) struct NativeEvent {
     #[schema(format = DateTime)]
     time: String,
     /// ACCEPTED, WAVE_OPENED, WAVE_CLOSED, WAVE_WAITS, WAVE_APPROVED, HALTED, STOPPED, EXPIRED, PAUSED, RESUMED, FROZEN,
-    /// UNFROZEN, CONCURRENCY_CHANGED, RETRIED, ENDED.
+    /// UNFROZEN, CONCURRENCY_CHANGED, RETRIED, ISOLATED, ENDED.
     kind: &'static str,
     wave: Option<u16>,
     /// The principal that did it; empty for what the scheduler did.

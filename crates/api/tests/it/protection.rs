@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode, header},
 };
-use control::{Access, Control, Defaults, SystemClock};
+use control::{Access, Control, DatabaseClock, Defaults};
 use serde_json::{Value, json};
 use store::{PoolOptions, Store};
 use tower::ServiceExt as _;
@@ -126,8 +126,8 @@ async fn a_database_that_is_away_is_a_503_that_says_when_to_come_back() {
         ..PoolOptions::new("postgres://nobody@127.0.0.1:9/nothing")
     })
     .unwrap();
-    let control =
-        Control::new(store, Defaults::default(), std::sync::Arc::new(SystemClock), Access::default());
+    let clock = std::sync::Arc::new(DatabaseClock::new(&store));
+    let control = Control::new(store, Defaults::default(), clock, Access::default());
     let router = api::router(control, &api::Options::default());
     let answer = router.oneshot(request_with("/v2/project-1/scripts", Some(TOKEN))).await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -155,7 +155,7 @@ async fn a_stratum_without_a_canary_is_named() {
             facts
         })
         .collect();
-    assert!(harness.engine.presence(&Harness::worker(), &facts, &[], now).await.unwrap());
+    assert!(harness.engine.presence(&Harness::worker(), &facts, &[], now).await.unwrap().is_some());
     let rollout = json!({"waves": [{"count": 2}, {"rest": true}], "canary": {"by": ["zone"]}});
     let preview = harness.good("/executions/preview", &command(6, rollout)).await;
     let uncovered = preview["uncovered_strata"].as_array().unwrap();

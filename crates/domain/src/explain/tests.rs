@@ -38,7 +38,7 @@ fn last(story: &Story, around: &Surroundings) -> String {
 #[test]
 fn what_did_not_run_says_why() {
     let running = around(TaskStatus::Running, WaveStatus::Open);
-    let waits = Waits { until: at(600), not_before: None, is_held: false };
+    let waits = Waits { until: at(600), not_before: None, is_held: false, losses: 0 };
     let handed = Handed { worker_id: "w".into(), cut_at: at(5), is_leased: false, is_held: false };
     let away = Story { waits: Some(waits), ..story() };
     let pending = around(TaskStatus::Running, WaveStatus::Pending);

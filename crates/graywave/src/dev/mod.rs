@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use chrono::Utc;
 use clap::Args;
 use control::Control;
 use domain::{
@@ -253,7 +252,7 @@ async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::R
 async fn forget_earlier_workers(engine: &Engine, store: &Store) -> anyhow::Result<()> {
     let workers = store::worker::list(&mut *store.acquire().await?).await?;
     for worker in workers {
-        engine.forget_worker(&worker.worker_id, None, Utc::now()).await?;
+        engine.forget_worker(&worker.worker_id, None, store.clock().now()).await?;
     }
     Ok(())
 }

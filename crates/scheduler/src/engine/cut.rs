@@ -5,6 +5,7 @@ use domain::{
     cut::{self, Placed, Timed},
     deadline,
     ids::TaskId,
+    suspect,
     wave::WaveStatus,
 };
 use store::{
@@ -120,6 +121,7 @@ async fn admit(
         wave,
         deadlines: deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count)),
         maybe_handed: false,
+        losses: 0,
     };
     room.take(hand_to_workers(connection, facts, live, &terms, placed, now).await?);
     if !stopped.is_empty() {
@@ -147,7 +149,7 @@ pub(super) async fn hand_to_workers(
         cut::by_window(placed, window, terms.deadlines, fresh, now)
     {
         let terms = BatchTerms { deadlines, ..*terms };
-        let mut cut = cut::cut(targets);
+        let mut cut = cut::cut(targets, suspect::batch_size(terms.losses));
         if not_before.is_some() {
             let members = cut.batches.drain(..).flat_map(|(_, members)| members);
             cut.stragglers.extend(members);

@@ -31,6 +31,8 @@ pub struct Leased {
     pub max_running: Option<u16>,
     /// Targets that a person stopped, each with the script from which on nothing may start.
     pub stops: HashMap<u32, u16>,
+    /// When the lease ends, unless it is renewed.
+    pub lease_until: Timestamp,
 }
 
 /// What of a batch a person stopped.
@@ -46,7 +48,11 @@ impl Engine {
     /// Leases the worker's oldest ready batches while `room` targets allow; the last one is split to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
-        let ready = batch::lock_ready(&mut tx, worker_id, BATCHES_PER_PULL).await?;
+        let mut ready = batch::lock_ready(&mut tx, worker_id, false, BATCHES_PER_PULL).await?;
+        // One that may kill its worker at a time, so that nobody else's batch comes under suspicion with it.
+        if !batch::holds_suspect_since(&mut tx, worker_id, now - self.lease_time()).await? {
+            ready.extend(batch::lock_ready(&mut tx, worker_id, true, 1).await?);
+        }
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut chosen = Vec::new();
@@ -66,8 +72,9 @@ impl Engine {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = batch::lease(&mut tx, &chosen, now + self.lease_time()).await?;
-        let leased = self.with_specs(&mut tx, rows, &running).await?;
+        let lease_until = now + self.lease_time();
+        let rows = batch::lease(&mut tx, &chosen, now, lease_until).await?;
+        let leased = self.with_specs(&mut tx, rows, &running, lease_until).await?;
         self.store.commit(tx).await?;
         Ok(leased)
     }
@@ -77,6 +84,7 @@ impl Engine {
         tx: &mut Tx,
         rows: Vec<BatchRow>,
         running: &HashMap<TaskId, u16>,
+        lease_until: Timestamp,
     ) -> Result<Vec<Leased>, Error> {
         let mut leased = Vec::with_capacity(rows.len());
         for batch in rows {
@@ -92,7 +100,7 @@ impl Engine {
             };
             let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
             let max_running = running.get(&task_id).copied();
-            leased.push(Leased { batch, spec, first_scripts, max_running, stops });
+            leased.push(Leased { batch, spec, first_scripts, max_running, stops, lease_until });
         }
         Ok(leased)
     }

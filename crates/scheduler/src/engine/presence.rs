@@ -26,28 +26,32 @@ impl Engine {
         worker::heard(&mut *self.store.acquire().await?, worker_id, address, capacity, draining, now).await
     }
 
-    /// Stores which desktops a worker gained and lost. False when the worker is not known: its presence would
-    /// never be cleared, so it must send a heartbeat first.
+    /// Stores which desktops a worker gained and lost; returns those that it must let go, because they are another agent's.
+    /// `None` when the worker is not known: its presence would never be cleared, so it must send a heartbeat first.
     pub async fn presence(
         &self,
         worker_id: &WorkerId,
         connected: &[DesktopFacts],
         disconnected: &[(ProjectId, DesktopId)],
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<(ProjectId, DesktopId)>>, Error> {
         let mut tx = self.store.begin().await?;
         if !worker::lock_known(&mut tx, worker_id).await? {
-            return Ok(false);
+            return Ok(None);
         }
+        let mut refused = Vec::new();
         if !disconnected.is_empty() {
             desktop::disconnected(&mut tx, worker_id, disconnected, now).await?;
         }
         if !connected.is_empty() {
-            desktop::connected(&mut tx, worker_id, connected, now).await?;
+            refused = desktop::connected(&mut tx, worker_id, connected, now).await?;
             notify::send(&mut tx, Wake::Presence).await?;
         }
         self.store.commit(tx).await?;
-        Ok(true)
+        for (project_id, desktop_id) in &refused {
+            tracing::warn!(%worker_id, %project_id, %desktop_id, "an agent claims a desktop that another one is connected as");
+        }
+        Ok(Some(refused))
     }
 
     /// Forgets a worker with all it held; its leases end now. `heard_before`: only if it stayed silent since.
@@ -62,7 +66,7 @@ impl Engine {
             return Ok(false);
         }
         let desktops = desktop::worker_gone(&mut tx, worker_id, now).await?;
-        let leases = batch::expire_leases_of(&mut tx, worker_id, now).await?;
+        let leases = batch::end_leases_of(&mut tx, worker_id, heard_before.is_some()).await?;
         notify::send(&mut tx, Wake::Presence).await?;
         self.store.commit(tx).await?;
         tracing::info!(%worker_id, desktops, leases, "worker gone");

@@ -6,14 +6,17 @@
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    cut::{self, Placed},
+    cut::{self, Member, Placed},
     deadline,
+    event::EventKind,
     ids::{BatchId, TaskId},
     outcome::Outcome,
+    suspect,
 };
 use store::{
     Connection, Error,
     batch::{self, BatchTerms, Lost, Reclaimed},
+    event::{self, NewEvent},
     hold,
     record::NewRecord,
     settle::{settle_waiting, store_outcomes},
@@ -37,14 +40,17 @@ const PER_TICK: i64 = 1_000;
 
 impl Engine {
     /// One tick of everything that depends on the clock.
-    pub async fn reap(&self, now: Timestamp) -> Result<(), Error> {
-        self.reap_workers(now).await?;
+    ///
+    /// Workers, leases and results that should have been heard of by `heard` are given up. It is `now`, but for a while
+    /// after the database was away: nobody could be heard meanwhile, and their silence proves nothing.
+    pub async fn reap(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        self.reap_workers(now, heard).await?;
         self.reap_expired(now).await?;
         self.reap_frozen().await?;
-        self.reap_orphans(now).await?;
+        self.reap_orphans(now, heard).await?;
         self.cut_stragglers(now).await?;
         self.put_stragglers_off(now).await?;
-        self.reap_overdue(now).await
+        self.reap_overdue(now, heard).await
     }
 
     /// Who only waits for a place is not too late.
@@ -81,8 +87,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn reap_workers(&self, now: Timestamp) -> Result<(), Error> {
-        let silent_since = now - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+    async fn reap_workers(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        let silent_since = heard - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
         let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
         for worker_id in silent {
             self.forget_worker(&worker_id, Some(silent_since), now).await?;
@@ -91,23 +97,25 @@ impl Engine {
     }
 
     /// Batches without a living holder are cut again by presence, with a higher epoch at the next lease.
-    async fn reap_orphans(&self, now: Timestamp) -> Result<(), Error> {
-        let orphans = batch::orphaned(&mut *self.store.acquire().await?, now, PER_TICK).await?;
+    async fn reap_orphans(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        let orphans = batch::orphaned(&mut *self.store.acquire().await?, heard, PER_TICK).await?;
         for lost in orphans {
-            self.reclaim(&lost, now).await?;
+            self.reclaim(&lost, now, heard).await?;
         }
         Ok(())
     }
 
-    async fn reclaim(&self, lost: &Lost, now: Timestamp) -> Result<(), Error> {
+    async fn reclaim(&self, lost: &Lost, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
         let Lost { task_id, batch_id, ordinals } = lost;
         let (task_id, batch_id) = (*task_id, *batch_id);
         let mut tx = self.store.begin().await?;
         let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
-        let Some(left) = batch::reclaim(&mut tx, task_id, batch_id, now).await? else { return Ok(()) };
+        let Some(left) = batch::reclaim(&mut tx, task_id, batch_id, heard).await? else { return Ok(()) };
         tracing::info!(%task_id, %batch_id, targets = left.members.len(), "a batch without a holder is cut again");
-        if facts.status.admits_no_more() && !left.terms.maybe_handed {
+        if suspect::is_isolated(left.terms.losses) {
+            isolate(&mut tx, &facts, &mut live, left, now).await?;
+        } else if facts.status.admits_no_more() && !left.terms.maybe_handed {
             requeue(&mut tx, &facts, &mut live, &left.terms, left.members, now).await?;
         } else if !facts.status.is_ended() {
             let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
@@ -120,19 +128,19 @@ impl Engine {
     }
 
     /// Targets past their deadline end as UNDELIVERED or UNKNOWN.
-    async fn reap_overdue(&self, now: Timestamp) -> Result<(), Error> {
+    async fn reap_overdue(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
         let (batches, stragglers) = {
             let mut connection = self.store.acquire().await?;
             (
-                batch::overdue(&mut connection, now, PER_TICK).await?,
-                straggler::overdue(&mut connection, now, PER_TICK).await?,
+                batch::overdue(&mut connection, now, heard, PER_TICK).await?,
+                straggler::overdue(&mut connection, now, heard, PER_TICK).await?,
             )
         };
         for lost in batches {
-            self.expire(lost.task_id, Some(lost.batch_id), &lost.ordinals, now).await?;
+            self.expire(lost.task_id, Some(lost.batch_id), &lost.ordinals, now, heard).await?;
         }
         for (task_id, ordinals) in stragglers {
-            self.expire(task_id, None, &ordinals, now).await?;
+            self.expire(task_id, None, &ordinals, now, heard).await?;
         }
         Ok(())
     }
@@ -143,30 +151,31 @@ impl Engine {
         batch_id: Option<BatchId>,
         ordinals: &[u32],
         now: Timestamp,
+        heard: Timestamp,
     ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
         let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
         let taken: Vec<Taken> = match batch_id {
             Some(batch_id) => {
-                let left = batch::take_overdue(&mut tx, task_id, batch_id, now).await?;
+                let left = batch::take_overdue(&mut tx, task_id, batch_id, now, heard).await?;
                 let taken = left.into_iter().flat_map(unplaced).collect();
                 // The deadline of what was ready may be that of its window.
                 wait_for_next_window(&mut tx, &facts, &mut live, taken, now).await?
             }
             None => {
                 straggler::put_off(&mut tx, task_id, ordinals, now).await?;
-                straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now).await?
+                straggler::take_overdue(&mut tx, task_id, &mut live, ordinals, now, heard).await?
             }
         };
         let records: Vec<NewRecord> = taken
             .into_iter()
             .filter_map(|Taken { terms, placed }| {
                 let outcome = deadline::expired(now, &terms.deadlines, terms.maybe_handed)?;
-                Some((outcome, placed))
+                Some((outcome, terms.losses, placed))
             })
-            .flat_map(|(outcome, placed)| {
-                (0..facts.script_count).map(move |script| overdue(outcome, &placed, script, now))
+            .flat_map(|(outcome, losses, placed)| {
+                (0..facts.script_count).map(move |script| overdue(outcome, losses, &placed, script, now))
             })
             .collect();
         if !records.is_empty() && !facts.status.is_ended() {
@@ -194,6 +203,25 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Targets that worker after worker died of wait for what their agents may still report.
+async fn isolate(
+    connection: &mut Connection,
+    facts: &TaskFacts,
+    live: &mut Live,
+    left: Reclaimed,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Reclaimed { terms, members } = left;
+    let (task_id, losses) = (terms.task_id, terms.losses);
+    for Member { ordinal, desktop_id } in &members {
+        tracing::error!(%task_id, ordinal, %desktop_id, losses, "every worker that held this target died: it is handed out no more");
+        let detail = format!("desktop {desktop_id}: {losses} workers died that held it");
+        event::insert(connection, task_id, NewEvent::of_wave(EventKind::Isolated, terms.wave, &detail), now)
+            .await?;
+    }
+    requeue(connection, facts, live, &terms, members, now).await
 }
 
 /// The targets of a batch, wherever their desktops are.
@@ -235,9 +263,12 @@ async fn wait_for_next_window(
     Ok(overdue)
 }
 
-fn overdue(outcome: Outcome, placed: &Placed, script: u16, now: Timestamp) -> NewRecord {
+fn overdue(outcome: Outcome, losses: u16, placed: &Placed, script: u16, now: Timestamp) -> NewRecord {
     let reason = match outcome {
         Outcome::Undelivered => "the desktop was not reached before its delivery deadline",
+        _ if suspect::is_isolated(losses) => {
+            "every worker that held it died: it was handed out no more, and no result came before its deadline"
+        }
         _ => "handed to the desktop's agent, and no result came before its deadline",
     };
     NewRecord {

@@ -9,7 +9,7 @@ use domain::{
 };
 use store::{
     Connection, Error, batch,
-    batch::BatchTerms,
+    batch::{BatchTerms, Reported},
     record::{self, NewRecord},
     settle::{count_outcomes, settle, settle_counted, settle_waiting, store_outcomes},
     stop, straggler,
@@ -125,10 +125,16 @@ async fn report_task(
             .extend(results.iter().map(|result| (task_id, result.ordinal, "no such task".to_owned())));
         return Ok(());
     };
+    let named: Vec<Reported> = results
+        .iter()
+        .map(|result| Reported { ordinal: result.ordinal, batch_id: result.batch_id })
+        .collect();
+    let claims = batch::claims(connection, task_id, worker_id, &named).await?;
     let mut seen = HashSet::new();
     let mut fitting = Vec::new();
-    for result in results {
-        match misfit(&result, &facts, &live) {
+    for (result, claim) in results.into_iter().zip(claims) {
+        let refusal = claim.refusal().map(str::to_owned);
+        match misfit(&result, &facts, &live).or(refusal) {
             Some(reason) => answer.refused.push((task_id, result.ordinal, reason)),
             None if seen.insert(result.ordinal) => fitting.push(result),
             None => {}

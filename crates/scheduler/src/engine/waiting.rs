@@ -45,7 +45,13 @@ pub(super) async fn hand_out(
 fn by_terms(taken: Vec<Taken>) -> Vec<(BatchTerms, Vec<Placed>)> {
     let mut groups: BTreeMap<_, (BatchTerms, Vec<Placed>)> = BTreeMap::new();
     for Taken { terms, placed } in taken {
-        let key = (terms.wave, terms.maybe_handed, terms.deadlines.deliver_by, terms.deadlines.finish_by);
+        let key = (
+            terms.wave,
+            terms.maybe_handed,
+            terms.losses,
+            terms.deadlines.deliver_by,
+            terms.deadlines.finish_by,
+        );
         groups.entry(key).or_insert_with(|| (terms, Vec::new())).1.push(placed);
     }
     groups.into_values().collect()

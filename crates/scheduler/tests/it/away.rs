@@ -212,7 +212,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let late_ordinals = ordinals(&late);
     end(&harness, &late, &late_ordinals, Outcome::Success, 6).await;
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Success), 4);
-    harness.engine.reap(after(4_000)).await.unwrap();
+    harness.reap(after(4_000)).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Failed);
     assert_eq!(harness.waves(task_id).await[1].state.tally.get(Outcome::Undelivered), 1);
@@ -302,7 +302,7 @@ async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_thres
     end(&harness, &rest, &running[..1], Outcome::Failed, 3).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
     // The second failure of the task is an UNDELIVERED of the first wave.
-    harness.engine.reap(after(601)).await.unwrap();
+    harness.reap(after(601)).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halting, "{:?}", task.halt_reason);
 }
@@ -327,7 +327,7 @@ async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
         let all = ordinals(&first);
         end(&harness, &first, &all, Outcome::Failed, 1).await;
         harness.leased(2).await;
-        harness.engine.reap(after(10_000)).await.unwrap();
+        harness.reap(after(10_000)).await;
         let wave = harness.waves(task_id).await[0].clone();
         assert_eq!((wave.state.failed, wave.state.status), (3, WaveStatus::Halted), "ignored: {ignores}");
     }
@@ -356,7 +356,7 @@ async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
     let result = crate::harness::result(task_id, None, 1, Outcome::Success);
     harness.engine.report(&here(), vec![result], Vec::new(), after(3)).await.unwrap();
     check_waiting(&harness).await;
-    harness.engine.reap(after(3) + TimeDelta::hours(2)).await.unwrap();
+    harness.reap(after(3) + TimeDelta::hours(2)).await;
     check_waiting(&harness).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
 }

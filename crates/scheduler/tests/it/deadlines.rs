@@ -29,9 +29,9 @@ async fn an_offline_desktop_blocks_nobody_and_is_undelivered_at_its_deadline() {
     assert_eq!(ordinals(&leased), [0]);
     harness.report(&w, &leased[0], Outcome::Success, after(1)).await;
 
-    harness.engine.reap(after(59)).await.unwrap();
+    harness.reap(after(59)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
-    harness.engine.reap(after(60)).await.unwrap();
+    harness.reap(after(60)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
     let tally = harness.waves(task_id).await[0].state.tally;
     assert_eq!((tally.get(Outcome::Success), tally.get(Outcome::Undelivered)), (1, 1));
@@ -45,7 +45,7 @@ async fn a_desktop_that_comes_back_before_its_deadline_runs() {
     let task_id = harness.submit_and_cut(short()).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
     harness.online(&w, 0..2, after(59)).await;
-    harness.engine.reap(after(59)).await.unwrap();
+    harness.reap(after(59)).await;
     let leased = harness.lease(&w, 100, after(59)).await;
     assert_eq!(ordinals(&leased), [0, 1]);
     harness.report(&w, &leased[0], Outcome::Success, after(65)).await;
@@ -61,7 +61,7 @@ async fn a_batch_that_nobody_pulls_is_undelivered() {
     for second in [10, 20, 30, 40, 50, 60] {
         // It lives, and it does not pull.
         harness.engine.heartbeat(&w, "here", 10, false, after(second)).await.unwrap();
-        harness.engine.reap(after(second)).await.unwrap();
+        harness.reap(after(second)).await;
     }
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 2);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
@@ -76,11 +76,11 @@ async fn what_was_handed_out_and_never_answered_is_unknown() {
     let task_id = harness.submit_and_cut(short()).await;
     assert_eq!(ordinals(&harness.lease(&w, 100, start()).await), [0, 1]);
     // The worker dies; its desktops never come back.
-    harness.engine.reap(after(40)).await.unwrap();
-    harness.engine.reap(after(61)).await.unwrap();
+    harness.reap(after(40)).await;
+    harness.reap(after(61)).await;
     assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 0, "it may still run");
     // 60 to be delivered, 10 to run, 5 to report.
-    harness.engine.reap(after(75)).await.unwrap();
+    harness.reap(after(75)).await;
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Unknown), 2);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
 }
@@ -95,7 +95,7 @@ async fn undelivered_canaries_halt_the_rollout() {
     let task_id = harness.submit_and_cut(submit).await;
     let leased = harness.lease(&w, 100, start()).await;
     harness.report(&w, &leased[0], Outcome::Success, after(1)).await;
-    harness.engine.reap(after(60)).await.unwrap();
+    harness.reap(after(60)).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halted);
     assert_eq!(task.halt_reason.as_deref(), Some("2 of 6 targets failed: the fail threshold 2 is reached"));

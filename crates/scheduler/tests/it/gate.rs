@@ -71,7 +71,7 @@ async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed
     assert_eq!(task.status, TaskStatus::Halting);
     assert_eq!(task.halt_reason.as_deref(), Some("2 of 4 targets failed: the fail threshold 2 is reached"));
     harness.engine.cut_all(after(1)).await.unwrap();
-    harness.engine.reap(after(1)).await.unwrap();
+    harness.reap(after(1)).await;
     assert!(harness.lease(&w, 100, after(1)).await.is_empty());
 
     harness.engine.report(&w, late, Vec::new(), after(2)).await.unwrap();
@@ -117,7 +117,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
 
     // The first worker is gone; its desktops come to another one.
     harness.online(&v, 0..4, after(31)).await;
-    harness.engine.reap(after(31)).await.unwrap();
+    harness.reap(after(31)).await;
     let again = harness.lease(&v, 100, after(31)).await;
     assert_eq!(ordinals(&again).len(), 2);
     assert!(again.iter().all(|leased| leased.batch.answer_only));
@@ -137,7 +137,7 @@ async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
     assert_eq!(harness.lease(&w, 100, start()).await.len(), 1);
     let failing = harness.lease(&v, 100, start()).await;
     harness.online(&v, 0..4, after(31)).await;
-    harness.engine.reap(after(31)).await.unwrap();
+    harness.reap(after(31)).await;
     // Cut again for the other worker, not pulled yet; then the failures come.
     harness.report(&v, &failing[0], Outcome::Failed, after(32)).await;
     let again = harness.lease(&v, 100, after(32)).await;

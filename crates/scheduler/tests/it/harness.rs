@@ -47,7 +47,7 @@ impl Harness {
     pub(crate) async fn online(&self, worker_id: &WorkerId, desktops: std::ops::Range<u32>, now: Timestamp) {
         self.engine.heartbeat(worker_id, "here", 10_000, false, now).await.unwrap();
         let facts: Vec<_> = desktops.map(desktop).collect();
-        assert!(self.engine.presence(worker_id, &facts, &[], now).await.unwrap());
+        assert!(self.engine.presence(worker_id, &facts, &[], now).await.unwrap().is_some());
     }
 
     /// Desktops that exist and are held by nobody.
@@ -76,9 +76,14 @@ impl Harness {
     pub(crate) async fn leased(&self, seconds: i64) -> Vec<Leased> {
         let (here, now) = (worker("w"), after(seconds));
         self.engine.heartbeat(&here, "here", 10_000, false, now).await.unwrap();
-        self.engine.reap(now).await.unwrap();
+        self.reap(now).await;
         while self.engine.cut_all(now).await.unwrap() {}
         self.lease(&here, 10_000, now).await
+    }
+
+    /// A tick at a moment, when everybody could be heard.
+    pub(crate) async fn reap(&self, now: Timestamp) {
+        self.engine.reap(now, now).await.unwrap();
     }
 
     /// Reports one outcome for each of the batch's targets.

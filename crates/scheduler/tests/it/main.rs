@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod away;
+mod claims;
 mod concurrency;
 mod deadlines;
 mod gate;
@@ -12,3 +13,4 @@ mod opening;
 mod policy;
 mod reports;
 mod stops;
+mod suspects;

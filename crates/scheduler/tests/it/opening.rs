@@ -142,9 +142,9 @@ async fn who_is_away_while_a_task_is_paused_has_all_its_time_again() {
     resume(&harness, task_id, 50_001).await;
     harness.online(&worker("w"), 0..1, after(50_001)).await;
     assert_eq!(ordinals(&harness.leased(50_002).await), [0]);
-    harness.engine.reap(after(50_600)).await.unwrap();
+    harness.reap(after(50_600)).await;
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 0, "the other one has its ten minutes");
-    harness.engine.reap(after(50_602)).await.unwrap();
+    harness.reap(after(50_602)).await;
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 1);
 }
 
@@ -195,7 +195,7 @@ async fn a_task_starts_nothing_after_it_has_expired() {
     harness.report(&worker("w"), &first[0], Outcome::Success, after(60)).await;
     assert!(!harness.engine.cut(task_id, after(60)).await.unwrap());
     assert!(harness.lease(&worker("w"), 10, after(60)).await.is_empty());
-    harness.engine.reap(after(61)).await.unwrap();
+    harness.reap(after(61)).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Stopped);
     assert!(task.halt_reason.unwrap().starts_with("expired"), "it says why");
@@ -292,7 +292,7 @@ async fn who_stays_away_is_undelivered_whatever_the_window() {
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
     harness.offline(0..1, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 1, policy, ..Submit::default() }).await;
-    harness.engine.reap(after(601)).await.unwrap();
+    harness.reap(after(601)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
 }
 
@@ -304,14 +304,14 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     assert_eq!(ordinals(&lost), [0]);
     // Its worker dies; whether its agent has it, nobody knows.
     assert!(harness.engine.forget_worker(&worker("w"), None, after(1)).await.unwrap());
-    harness.engine.reap(after(60)).await.unwrap();
+    harness.reap(after(60)).await;
     pause(&harness, task_id, 61).await;
     harness.online(&worker("v"), 0..1, after(62)).await;
-    harness.engine.reap(after(100_000)).await.unwrap();
+    harness.reap(after(100_000)).await;
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 0);
     resume(&harness, task_id, 100_001).await;
     harness.online(&worker("v"), 0..1, after(100_001)).await;
-    harness.engine.reap(after(100_002)).await.unwrap();
+    harness.reap(after(100_002)).await;
     let asked = harness.lease(&worker("v"), 10, after(100_002)).await;
     assert_eq!(ordinals(&asked), [0]);
     assert!(asked[0].batch.terms.maybe_handed);
@@ -331,7 +331,7 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     assert!(!project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     drop(connection);
-    harness.engine.reap(after(2)).await.unwrap();
+    harness.reap(after(2)).await;
     assert!(harness.leased(3).await.is_empty(), "a scheduler has held what was ready");
     let mut tx = harness.store().begin().await.unwrap();
     assert!(hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap());

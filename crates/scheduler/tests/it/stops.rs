@@ -107,7 +107,7 @@ async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
     stop_task(&harness, task_id, true, 1).await;
     harness.engine.forget_worker(&w, None, after(2)).await.unwrap();
     harness.online(&v, 0..1, after(2)).await;
-    harness.engine.reap(after(3)).await.unwrap();
+    harness.reap(after(3)).await;
     let again = harness.lease(&v, 10, after(3)).await;
     assert!(again[0].batch.answer_only, "it starts nothing");
     assert_eq!(told(&harness, "v").await, [0], "and what runs there is ended");
@@ -194,7 +194,7 @@ async fn a_stopped_target_that_was_lost_is_only_asked_for() {
     harness.lease(&w, 10, start()).await;
     harness.engine.forget_worker(&w, None, after(1)).await.unwrap();
     harness.online(&v, 0..2, after(1)).await;
-    harness.engine.reap(after(1)).await.unwrap();
+    harness.reap(after(1)).await;
     stop_target(&harness, task_id, 1, 2).await;
     let again = harness.lease(&v, 10, after(3)).await;
     assert!(!again[0].batch.answer_only);
@@ -218,7 +218,7 @@ async fn stops_and_cuts_at_once_leave_nothing_behind() {
             harness.report(&w, leased, Outcome::Stopped, after(round)).await;
         }
         let late = after(round) + TimeDelta::hours(1);
-        harness.engine.reap(late).await.unwrap();
+        harness.reap(late).await;
         assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped, "round {round}");
         assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
         harness.online(&w, 0..300, after(round)).await;
@@ -253,10 +253,10 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     harness.online(&w, 0..10, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 10, ..Submit::default() }).await;
     let mut leasing = harness.store().begin().await.unwrap();
-    let ready = store::batch::lock_ready(&mut leasing, &w, 10).await.unwrap();
+    let ready = store::batch::lock_ready(&mut leasing, &w, false, 10).await.unwrap();
     let head = domain::ids::BatchId(uuid::Uuid::now_v7());
     store::batch::split(&mut leasing, task_id, ready[0].batch_id, 4, head).await.unwrap();
-    store::batch::lease(&mut leasing, &[(task_id, head)], after(30)).await.unwrap();
+    store::batch::lease(&mut leasing, &[(task_id, head)], start(), after(30)).await.unwrap();
     let stopping = stop_task(&harness, task_id, true, 1);
     let committing = async {
         const WAITING: &str = "SELECT count(*) FROM pg_stat_activity

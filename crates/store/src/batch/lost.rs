@@ -35,8 +35,8 @@ impl Key {
     }
 }
 
-/// Batches whose lease ran out, or whose worker is no longer known, whoever reaps them.
-pub async fn orphaned(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
+/// Batches whose lease ran out by a moment, or whose worker is no longer known, whoever reaps them.
+pub async fn orphaned(connection: &mut Connection, heard: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
     let rows = sqlx::query_as!(
         Key,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
@@ -45,7 +45,7 @@ pub async fn orphaned(connection: &mut Connection, now: Timestamp, limit: i64) -
          SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
             AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
          LIMIT $2"#,
-        now,
+        heard,
         limit,
     )
     .fetch_all(connection)
@@ -78,7 +78,7 @@ pub async fn reclaim(
     connection: &mut Connection,
     task_id: TaskId,
     batch_id: BatchId,
-    now: Timestamp,
+    heard: Timestamp,
 ) -> Result<Option<Reclaimed>, Error> {
     let raw = sqlx::query_as!(
         Raw,
@@ -87,10 +87,10 @@ pub async fn reclaim(
                 OR status = 'READY' AND NOT EXISTS (
                     SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
          RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
-                   deliver_by, finish_by",
+                   losses, deliver_by, finish_by",
         task_id.0,
         batch_id.0,
-        now,
+        heard,
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -101,38 +101,46 @@ pub async fn reclaim(
     Ok(Some(left))
 }
 
-/// Ends every lease of a worker now, so that the reaper takes them back without waiting.
-pub async fn expire_leases_of(
+/// Ends every lease of a worker, so that the reaper takes them back without waiting. They end at the beginning of time: a
+/// reaper that does not count on silence takes them too. If the worker died, its targets may have been the cause.
+pub async fn end_leases_of(
     connection: &mut Connection,
     worker_id: &WorkerId,
-    now: Timestamp,
+    died: bool,
 ) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "UPDATE batch b SET lease_until = $2
+        "UPDATE batch b SET lease_until = $2, losses = losses + $3
          FROM (SELECT task_id, batch_id FROM batch
                WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
                ORDER BY task_id, batch_id FOR UPDATE) AS held
          WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
         worker_id.as_str(),
-        now,
+        Timestamp::UNIX_EPOCH,
+        i16::from(died),
     )
     .execute(connection)
     .await?;
     Ok(done.rows_affected())
 }
 
-/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`. The
-/// time of what is held does not run.
-pub async fn overdue(connection: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<Lost>, Error> {
+/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`, by which
+/// their results should have been heard. The time of what is held does not run.
+pub async fn overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    heard: Timestamp,
+    limit: i64,
+) -> Result<Vec<Lost>, Error> {
     let rows = sqlx::query_as!(
         Key,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
-         FROM batch WHERE finish_by <= $1 AND NOT held
+         FROM batch WHERE finish_by <= $2 AND NOT held
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
-         WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $1
-         LIMIT $2"#,
+         WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $2
+         LIMIT $3"#,
         now,
+        heard,
         limit,
     )
     .fetch_all(connection)
@@ -146,17 +154,19 @@ pub async fn take_overdue(
     task_id: TaskId,
     batch_id: BatchId,
     now: Timestamp,
+    heard: Timestamp,
 ) -> Result<Option<Reclaimed>, Error> {
     let raw = sqlx::query_as!(
         Raw,
         "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
-           AND (finish_by <= $3 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
+           AND (finish_by <= $4 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
            AND NOT held
          RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
-                   deliver_by, finish_by",
+                   losses, deliver_by, finish_by",
         task_id.0,
         batch_id.0,
         now,
+        heard,
     )
     .fetch_optional(connection)
     .await?;
@@ -172,7 +182,7 @@ pub(crate) async fn take_held(connection: &mut Connection, task_id: TaskId) -> R
          ) AS held
          WHERE b.task_id = $1 AND b.batch_id = held.batch_id
          RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
-                   b.deliver_by, b.finish_by",
+                   b.losses, b.deliver_by, b.finish_by",
         task_id.0,
     )
     .fetch_all(connection)

@@ -183,7 +183,10 @@ async fn a_late_order_that_is_stopped_has_not_failed() {
     let (content, up, go) = rig.waits("one");
     rig.accept(order(1, &[&content])).await;
     written(&up).await;
-    let late = |ordinal| Order { deliver_by_unix_ms: now_ms() - 1, ..order(ordinal, &["true", "true"]) };
+    let late = |ordinal| Order {
+        deliver_by_unix_ms: rig.clock.now().timestamp_millis() - 1,
+        ..order(ordinal, &["true", "true"])
+    };
     rig.accept(late(2)).await;
     rig.accept(late(3)).await;
     rig.orders.stop(&key(2), 0).await;
@@ -220,7 +223,10 @@ async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
     let asks = Order { answer_only: true, ..from_1(1, &["true", "true", "true"]) };
     assert_eq!(rig.run(asks).await, [carried(), halted.clone(), halted]);
     // Too late.
-    let late = Order { deliver_by_unix_ms: now_ms() - 1, ..from_1(2, &["true", "true", "true"]) };
+    let late = Order {
+        deliver_by_unix_ms: rig.clock.now().timestamp_millis() - 1,
+        ..from_1(2, &["true", "true", "true"])
+    };
     let rejected = row("REJECTED", "the delivery deadline passed before it could start", "");
     assert_eq!(rig.run(late).await, [carried(), rejected, skipped.clone()]);
     // Failed.
@@ -261,7 +267,7 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     rig.orders.stop(&key(1), 0).await;
     rig.dispatcher.abort();
     assert!(rig.dispatcher.await.unwrap_err().is_cancelled());
-    let journal = Journal::open(rig.dir.path()).unwrap();
+    let journal = Journal::open(rig.dir.path(), &rig.clock).unwrap();
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let rows: Vec<_> = result.scripts.iter().map(|it| (it.outcome.as_str(), it.reason.as_str())).collect();
     let unknown = ("UNKNOWN", "the agent stopped while it ran");

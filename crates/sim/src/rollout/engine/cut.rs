@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::{
     Timestamp,
     cut::{self, Placed, Timed},
-    deadline,
+    deadline, limits,
     wave::WaveStatus,
 };
 
@@ -147,7 +147,7 @@ impl Database {
         for timed in self.by_window(placed, terms.deadlines, terms.maybe_handed, now) {
             let Timed { deadlines, not_before, targets } = timed;
             let terms = Terms { deadlines, ..terms };
-            let mut cut = cut::cut(targets);
+            let mut cut = cut::cut(targets, limits::MAX_TARGETS_PER_BATCH);
             if not_before.is_some() {
                 let members = cut.batches.drain(..).flat_map(|(_, members)| members);
                 cut.stragglers.extend(members);

@@ -1,0 +1,40 @@
+//! Whether a worker may report a result at all.
+//!
+//! A late result is a result: whoever was handed a target may tell how it ended, long after its lease. What was certainly
+//! never handed out has no result, and of a batch that is in one worker's hands no other worker has heard.
+
+/// What a result is of, as it stands when it is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// A target of the batch that it names, which its reporter holds.
+    Held,
+    /// A target of a batch that another worker holds.
+    HeldByAnother,
+    /// It names no batch, or one that is gone: the target may have been handed out.
+    MaybeHanded,
+    /// The target was certainly never handed out.
+    NeverHanded,
+}
+
+impl Claim {
+    /// Why it is refused, if it is.
+    pub const fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Held | Self::MaybeHanded => None,
+            Self::HeldByAnother => Some("another worker holds the batch that it names"),
+            Self::NeverHanded => Some("the target was not handed out to anybody"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_have_been_handed_to_the_reporter_has_a_result() {
+        assert_eq!([Claim::Held, Claim::MaybeHanded].map(Claim::refusal), [None, None]);
+        assert!(Claim::HeldByAnother.refusal().unwrap().contains("another worker"));
+        assert!(Claim::NeverHanded.refusal().unwrap().contains("not handed out"));
+    }
+}

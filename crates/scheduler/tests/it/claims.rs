@@ -1,0 +1,138 @@
+//! What peers say that is not theirs to say: refused, with nothing changed.
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    desktop::DesktopFacts,
+    ids::{TaskId, WorkerId},
+    outcome::Outcome,
+    task::TaskStatus,
+};
+use scheduler::engine::TargetReport;
+use testkit::{Submit, desktop};
+
+use crate::harness::{Harness, after, results, start, worker};
+
+async fn refusals(harness: &Harness, reporter: &WorkerId, results: Vec<TargetReport>) -> Vec<String> {
+    let answer = harness.engine.report(reporter, results, Vec::new(), after(1)).await.unwrap();
+    answer.refused.into_iter().map(|(_, _, reason)| reason).collect()
+}
+
+async fn is_untouched(harness: &Harness, task_id: TaskId) -> bool {
+    harness.count("SELECT count(*) FROM record").await == 0
+        && harness.count("SELECT count(*) FROM wave WHERE target_tally <> '{0,0,0,0,0,0,0,0}'").await == 0
+        && harness.task(task_id).await.status == TaskStatus::Running
+}
+
+#[tokio::test]
+async fn a_worker_reports_for_no_batch_that_another_one_holds() {
+    let harness = Harness::new().await;
+    let (holder, other) = (worker("holder"), worker("other"));
+    harness.online(&holder, 0..2, start()).await;
+    harness.online(&other, 2..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let held = harness.lease(&holder, 10, start()).await;
+    assert_eq!(
+        refusals(&harness, &other, results(&held[0], Outcome::Failed)).await,
+        ["another worker holds the batch that it names"; 2]
+    );
+    assert!(is_untouched(&harness, task_id).await);
+    assert!(refusals(&harness, &holder, results(&held[0], Outcome::Success)).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_never_handed_out_has_no_result() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    harness.offline(2..3, start()).await;
+    let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
+    let held = harness.lease(&w, 1, start()).await;
+    let mine = results(&held[0], Outcome::Success).remove(0);
+    // Target 1 waits in a batch, target 2 for its desktop; whether a batch is named makes no difference.
+    let invented: Vec<TargetReport> = [(1, None), (1, mine.batch_id), (2, None), (2, mine.batch_id)]
+        .into_iter()
+        .map(|(ordinal, batch_id)| TargetReport {
+            ordinal,
+            batch_id,
+            desktop_id: testkit::desktop_id(ordinal),
+            ..mine.clone()
+        })
+        .collect();
+    for report in invented {
+        assert_eq!(refusals(&harness, &w, vec![report]).await, ["the target was not handed out to anybody"]);
+    }
+    assert!(is_untouched(&harness, task_id).await);
+}
+
+#[tokio::test]
+async fn a_late_result_is_a_result_whoever_holds_its_target_by_then() {
+    let harness = Harness::new().await;
+    let (late, next) = (worker("late"), worker("next"));
+    harness.online(&late, 0..1, start()).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let lost = harness.lease(&late, 1, start()).await;
+    harness.reap(after(16)).await;
+    harness.online(&next, 0..1, after(17)).await;
+    harness.reap(after(17)).await;
+    assert_eq!(harness.lease(&next, 1, after(17)).await.len(), 1);
+    harness.report(&late, &lost[0], Outcome::Success, after(18)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+}
+
+fn as_agent(agent_id: &str, connected_at: Timestamp) -> [DesktopFacts; 1] {
+    [DesktopFacts { agent_id: agent_id.into(), connected_at, computer_name: agent_id.into(), ..desktop(0) }]
+}
+
+/// Whether a worker may hold desktop 0 of an agent that connected to it at a second.
+async fn claim(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) -> bool {
+    let facts = as_agent(agent_id, after(second));
+    harness.engine.presence(by, &facts, &[], after(second)).await.unwrap().unwrap().is_empty()
+}
+
+#[tokio::test]
+async fn a_desktop_that_is_connected_is_nobody_else_s() {
+    let harness = Harness::new().await;
+    let (here, there) = (worker("here"), worker("there"));
+    harness.online(&here, 1..2, start()).await;
+    harness.online(&there, 2..3, start()).await;
+    assert!(claim(&harness, &here, "real", 10).await);
+    assert!(!claim(&harness, &there, "other", 20).await);
+    let real = "SELECT count(*) FROM desktop WHERE worker_id = 'here' AND agent_id = 'real' AND computer_name = 'real'";
+    assert_eq!(harness.count(real).await, 1, "nothing is changed");
+    assert!(claim(&harness, &there, "real", 30).await, "it may move");
+    let (project_id, desktop_id) = (testkit::project(), testkit::desktop_id(0));
+    harness.engine.presence(&there, &[], &[(project_id, desktop_id)], after(40)).await.unwrap();
+    assert!(claim(&harness, &here, "other", 50).await, "it is gone: its machine may have been set up anew");
+}
+
+#[tokio::test]
+async fn what_an_older_connection_says_changes_nothing() {
+    let harness = Harness::new().await;
+    let (here, there) = (worker("here"), worker("there"));
+    harness.online(&here, 1..2, start()).await;
+    harness.online(&there, 2..3, start()).await;
+    assert!(claim(&harness, &there, "agent", 20).await);
+    // Its worker had not noticed that the agent is gone, and tells all its connections again.
+    let stale = as_agent("agent", after(10));
+    let refused = harness.engine.presence(&here, &stale, &[], after(30)).await.unwrap().unwrap();
+    assert_eq!(refused.len(), 1, "the connection is to be closed");
+    assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE worker_id = 'there'").await, 2);
+}
+
+#[tokio::test]
+async fn while_nobody_could_be_heard_nothing_is_given_up() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    let limits =
+        Submit { execution: TimeDelta::seconds(30), delivery: TimeDelta::seconds(30), ..Submit::default() };
+    let task_id = harness.submit_and_cut(limits).await;
+    let leased = harness.lease(&w, 1, start()).await;
+    // The database was away from second 2 to second 1,000: past the lease, and past the deadline of the result.
+    harness.engine.reap(after(1_000), after(2)).await.unwrap();
+    assert_eq!(harness.count("SELECT count(*) FROM worker").await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM batch WHERE status = 'LEASED'").await, 1);
+    harness.report(&w, &leased[0], Outcome::Success, after(1_001)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
+}
