@@ -8,9 +8,10 @@ use serde::Deserialize;
 use crate::process;
 
 /// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("clock", &[]),
+    ("listen", &[]),
     ("pgcluster", &[]),
     ("telemetry", &[]),
     ("proto", &["domain"]),
@@ -19,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "proto", "telemetry"]),
     ("scheduler", &["domain", "store", "proto", "telemetry"]),
-    ("worker", &["clock", "domain", "proto", "telemetry"]),
+    ("worker", &["clock", "domain", "listen", "proto", "telemetry"]),
     ("agent", &["clock", "proto", "telemetry"]),
     ("cli", &["domain", "proto", "telemetry"]),
     (
@@ -31,6 +32,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "cli",
             "control",
             "domain",
+            "listen",
             "pgcluster",
             "proto",
             "scheduler",

@@ -78,6 +78,11 @@ pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journ
     Ok((lock, journal))
 }
 
+/// When it is now, in Unix milliseconds; 0 while nobody has told: then the scheduler says when it heard of it.
+fn told_ms(clock: &Clock) -> i64 {
+    clock.told().map_or(0, |now| now.timestamp_millis())
+}
+
 fn create_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
@@ -108,7 +113,7 @@ impl Journal {
         for event in read(dir)? {
             book.apply(event);
         }
-        for event in book.all_interrupted(clock.now().timestamp_millis()) {
+        for event in book.all_interrupted(told_ms(clock)) {
             book.apply(event);
         }
         let (file, len) = rewrite(dir, &book)?;
@@ -144,7 +149,7 @@ impl Journal {
 
     /// Ends an order that was running and no longer is.
     pub(crate) fn end_interrupted(&self, key: &Key) {
-        let event = self.book(|book| book.interrupted(key, self.clock.now().timestamp_millis()));
+        let event = self.book(|book| book.interrupted(key, told_ms(&self.clock)));
         if let Some(event) = event {
             self.record(event);
         }

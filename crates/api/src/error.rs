@@ -62,7 +62,10 @@ pub(crate) const FAILURES: [(StatusCode, &str); 10] = [
         "It contradicts the present state, or its Idempotency-Key was used for another request.",
     ),
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
-    (StatusCode::TOO_MANY_REQUESTS, "The principal calls too often: try again after `Retry-After` seconds."),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "The principal calls too often, or too many tasks have not ended: try again after `Retry-After` seconds.",
+    ),
     (StatusCode::INTERNAL_SERVER_ERROR, "A fault of ours; the log has it under the request id."),
     (
         StatusCode::SERVICE_UNAVAILABLE,
@@ -111,7 +114,8 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let (status, code) = status_and_code(error.kind);
-        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+        let helps_later = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TooMany);
+        let retry_after = helps_later.then_some(RETRY_AFTER);
         Self { status, code, error, retry_after }
     }
 }
@@ -137,6 +141,11 @@ impl IntoResponse for ApiError {
         let error_msg: String = self.error.message.chars().take(MAX_MESSAGE_CHARS).collect();
         let failure = Failure { kind: self.error.kind, message: error_msg.clone() };
         let mut response = (self.status, Json(Body { error_code: self.code, error_msg })).into_response();
+        if self.retry_after.is_some() || self.status == StatusCode::PAYLOAD_TOO_LARGE {
+            // Much of this is answered before the body was read, and then the connection cannot be used again: a client
+            // that is not told would send its next request into it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(wait) = self.retry_after {
             // Whole seconds, rounded up: sooner would be too soon.
             let seconds = (wait + Duration::from_millis(999)).as_secs().max(1);

@@ -131,8 +131,19 @@ impl Control {
         Ok(Prepared { submission, scripts, candidates, plan })
     }
 
+    /// Whether the project may start another task.
+    pub(crate) async fn check_open_tasks(
+        &self,
+        connection: &mut Connection,
+        project_id: &ProjectId,
+    ) -> Result<(), Error> {
+        let most = self.defaults.max_open_per_project;
+        limits::check_open_tasks(task::count_open(connection, project_id, most).await?, most)
+    }
+
     async fn accept(&self, mut tx: Tx, caller: &Caller, chosen: Chosen) -> Result<TaskId, Error> {
         let project_id = caller.project_id();
+        self.check_open_tasks(&mut tx, project_id).await?;
         let (action, selection) = (chosen.action, chosen.selection.clone());
         let prepared = self.prepare(&mut tx, caller, chosen).await?;
         let Prepared { submission, scripts, plan, .. } = &prepared;

@@ -60,6 +60,8 @@ pub struct Defaults {
     pub delivery_timeout: TimeDelta,
     /// How long a result may travel before its target counts as UNKNOWN.
     pub result_grace: TimeDelta,
+    /// Tasks of one project that may be under way at once.
+    pub max_open_per_project: u32,
 }
 
 impl Default for Defaults {
@@ -68,6 +70,7 @@ impl Default for Defaults {
             execution_timeout: TimeDelta::minutes(10),
             delivery_timeout: TimeDelta::minutes(10),
             result_grace: TimeDelta::seconds(30),
+            max_open_per_project: 10_000,
         }
     }
 }

@@ -40,6 +40,7 @@ impl Control {
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
+        self.check_open_tasks(&mut tx, caller.project_id()).await?;
         let old = found::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;
         task::lock_for_retry(&mut tx, old_id).await?;

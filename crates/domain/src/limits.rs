@@ -1,6 +1,6 @@
 //! Every size and count that is bounded, in one place.
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// Characters of a project's, desktop's or script's id.
 pub const MAX_ID_CHARS: usize = 128;
@@ -77,6 +77,9 @@ pub const MAX_REASON_BYTES: usize = 1_024;
 
 /// Bytes of one gRPC message, on every listener and client of ours.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// Bytes of one message of an agent: the results of all scripts of one target.
+pub const MAX_AGENT_MESSAGE_BYTES: usize =
+    MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_REASON_BYTES + 256) + 4_096;
 /// Bytes of the body of an execution request: 1,000,000 ids of a UUID's length fit.
 pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
 /// Bytes of any other request body: a script of 100,000 characters, each escaped as `\uXXXX` twice, fits.
@@ -84,6 +87,19 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Orders that one agent keeps waiting before it refuses more.
 pub const MAX_ORDERS_PER_AGENT: usize = 256;
+
+/// Whether a project that has so many tasks which have not ended may start another one.
+pub fn check_open_tasks(open: u32, most: u32) -> Result<(), Error> {
+    if open < most {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::TooMany,
+        format!(
+            "{most} tasks of this project have not ended, which is as many as may be: wait until one has, or stop some"
+        ),
+    ))
+}
 
 /// `max_in_flight` of a project.
 pub fn project_in_flight(most: i64) -> Result<u32, Error> {
@@ -123,6 +139,16 @@ mod tests {
             (MAX_EXECUTION_BODY_BYTES, MAX_BODY_BYTES, MAX_POLICY_BYTES),
             (100_663_296, 2_097_152, 16_384)
         );
+    }
+
+    #[test]
+    fn a_project_has_no_more_open_tasks_than_it_may() {
+        assert!(check_open_tasks(0, 1).is_ok() && check_open_tasks(9, 10).is_ok());
+        for open in [10, 11] {
+            let error = check_open_tasks(open, 10).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::TooMany);
+            assert!(error.message.contains("10 tasks"), "{error}");
+        }
     }
 
     #[test]

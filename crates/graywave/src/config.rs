@@ -54,6 +54,8 @@ pub(crate) struct Api {
     pub(crate) max_execution_body_bytes: usize,
     /// Bytes that all bodies under way may have together.
     pub(crate) body_budget_bytes: usize,
+    /// Connections open at once; more are closed.
+    pub(crate) max_connections: usize,
     /// Requests under way at once; more are refused with 503.
     pub(crate) max_in_flight: usize,
     /// Requests that one principal may make each second; more are refused with 429.
@@ -95,6 +97,8 @@ pub(crate) struct Tasks {
     pub(crate) delivery_timeout_ms: i64,
     /// How long a result may travel before its target counts as UNKNOWN.
     pub(crate) result_grace_ms: i64,
+    /// Tasks of one project that may be under way at once; another one is refused with 429.
+    pub(crate) max_open_per_project: u32,
 }
 
 impl Default for Database {
@@ -113,6 +117,7 @@ impl Default for Api {
             request_timeout_ms: 60_000,
             max_execution_body_bytes: options.max_execution_body_bytes,
             body_budget_bytes: options.body_budget_bytes,
+            max_connections: 10_000,
             max_in_flight: options.max_in_flight,
             rate_per_second: options.rate_per_second,
             rate_burst: options.rate_burst,
@@ -127,6 +132,7 @@ impl Default for Tasks {
             execution_timeout_ms: defaults.execution_timeout.num_milliseconds(),
             delivery_timeout_ms: defaults.delivery_timeout.num_milliseconds(),
             result_grace_ms: defaults.result_grace.num_milliseconds(),
+            max_open_per_project: defaults.max_open_per_project,
         }
     }
 }
@@ -172,6 +178,9 @@ impl Settings {
         if self.api.max_in_flight == 0 {
             bail!("api.max_in_flight must be at least 1");
         }
+        if self.api.max_connections == 0 {
+            bail!("api.max_connections must be at least 1");
+        }
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
         if self.database.max_connections < 2 {
@@ -180,6 +189,9 @@ impl Settings {
         let tasks = &self.tasks;
         if tasks.execution_timeout_ms < 1 || tasks.delivery_timeout_ms < 1 || tasks.result_grace_ms < 0 {
             bail!("tasks: the timeouts must be at least 1 ms, and result_grace_ms no less than 0");
+        }
+        if tasks.max_open_per_project == 0 {
+            bail!("tasks.max_open_per_project must be at least 1");
         }
         Ok(())
     }
@@ -226,6 +238,7 @@ impl Settings {
             execution_timeout: TimeDelta::milliseconds(self.tasks.execution_timeout_ms),
             delivery_timeout: TimeDelta::milliseconds(self.tasks.delivery_timeout_ms),
             result_grace: TimeDelta::milliseconds(self.tasks.result_grace_ms),
+            max_open_per_project: self.tasks.max_open_per_project,
         }
     }
 }

@@ -1,21 +1,24 @@
 //! The roles, each as its own process: composed here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use control::{Control, DatabaseClock};
+use listen::Listener;
 use scheduler::{Engine, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 
-use crate::config::Settings;
+use crate::{config::Settings, http};
 
 /// How long clients that are being answered are waited for at a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// How often the database is asked what time it is, and how often until it has answered.
+const TIME_EVERY: Duration = Duration::from_secs(5);
+const TIME_AGAIN: Duration = Duration::from_millis(200);
 /// How often what has expired is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 
@@ -57,17 +60,26 @@ pub(crate) async fn serve_api(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = api::router(control.clone(), &settings.api_options());
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!(address = %listener.local_addr()?, "the REST API serves");
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+    let listener = Listener::new(listener, settings.api.max_connections);
+    tokio::join!(
+        http::serve(listener, router, stop.clone()),
+        keep_time(&control, &stop),
+        forget_expired(&control, &stop)
+    );
+    Ok(())
+}
+
+/// Asks the database what time it is, often until it has answered once; until `stop`.
+async fn keep_time(control: &Control, stop: &CancellationToken) {
+    let mut pause = TIME_AGAIN;
+    while !stop.is_cancelled() {
+        match control.learn_time().await {
+            Ok(()) => pause = TIME_EVERY,
+            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "nobody tells the time"),
         }
-    });
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = bounded(serving.into_future(), &stop);
-    let (served, ()) = tokio::join!(serving, forget_expired(&control, &stop));
-    served.context("the REST API failed")
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
 }
 
 /// Forgets used signatures and idempotency keys from time to time, until `stop`.
@@ -108,11 +120,10 @@ pub(crate) async fn serve_scheduler(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
-    // Answers are small and written in pieces: with Nagle's algorithm each would wait for the peer's delayed
-    // acknowledgement, 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections));
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(admin::service(control))

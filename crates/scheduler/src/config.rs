@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Address on which workers and gRPC admin clients are waited for.
     pub listen: String,
+    /// Connections open at once, of workers and admin clients; more are closed.
+    pub max_connections: usize,
     /// How long a worker may hold a batch without renewing its lease.
     pub lease_ms: u32,
     /// How often workers are asked to send a heartbeat.
@@ -22,6 +24,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:9090".into(),
+            max_connections: 2_000,
             lease_ms: 30_000,
             heartbeat_ms: 3_000,
             worker_timeout_ms: 15_000,
@@ -33,6 +36,9 @@ impl Default for Config {
 impl Config {
     /// What is wrong with the settings, in words.
     pub fn check(&self) -> Result<(), String> {
+        if self.max_connections == 0 {
+            return Err("scheduler.max_connections must be at least 1".into());
+        }
         if self.period_ms == 0 || self.heartbeat_ms == 0 {
             return Err("scheduler.period_ms and scheduler.heartbeat_ms must be at least 1".into());
         }

@@ -324,6 +324,23 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
+/// Tasks of a project that have not ended, counted up to `most`.
+pub async fn count_open(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    most: u32,
+) -> Result<u32, Error> {
+    let number = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "number!" FROM (
+               SELECT FROM task WHERE project_id = $1 AND ended_at IS NULL LIMIT $2) AS open"#,
+        project_id.as_str(),
+        i64::from(most),
+    )
+    .fetch_one(connection)
+    .await?;
+    count("task", number)
+}
+
 /// Tasks behind an id that may have something to cut: a wave whose turn it is and that misses nothing, or an open wave
 /// whose cursor is not at its end.
 pub async fn to_cut(

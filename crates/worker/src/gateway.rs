@@ -29,9 +29,12 @@ use crate::{
 /// A connection that does not say who it is within this time is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// A worker that has just started needs a moment to learn the time. Without it no deadline can be kept.
+const TIME_WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) fn service(worker: Arc<Worker>) -> AgentServiceServer<impl AgentService> {
     AgentServiceServer::new(Gateway { worker })
-        .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
+        .max_decoding_message_size(limits::MAX_AGENT_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
 
@@ -99,6 +102,12 @@ async fn serve(
     desktop: Desktop,
 ) {
     let key = DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
+    if worker.knows_time_within(TIME_WITHIN).await.is_none() {
+        return refuse(
+            &to_agent,
+            Status::unavailable("this worker reaches no scheduler: connect to another one"),
+        );
+    }
     let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
     if worker.registry.is_another_agents(&key, &desktop) {
         return refuse(&to_agent, registry::elsewhere());

@@ -26,7 +26,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 if let Some(now) = proto::unix_ms_opt(answer.now_unix_ms) {
-                    worker.clock.answered(asked, now);
+                    worker.told_time(asked, now);
                 }
                 if answer.resync {
                     worker.presence.tell_all(&worker.registry);

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use listen::Listener;
 use proto::scheduler::DeregisterRequest;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 use crate::{
     Config, gateway, heartbeat, pull, renew, report,
@@ -16,6 +16,12 @@ use crate::{
 
 /// Reports on their way at once. The wave's lock takes them one by one; a second one is prepared meanwhile.
 const REPORTERS: usize = 2;
+/// Connections beside those of as many agents as may be.
+const MORE_CONNECTIONS: usize = 100;
+const UNREAD_BYTES: u32 = 64 << 10;
+/// An agent needs one; health checks come beside it.
+const STREAMS_PER_AGENT: u32 = 4;
+const HEADERS_MAX_BYTES: u32 = 16 << 10;
 /// How long the schedulers are asked to forget us at the end.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -96,12 +102,19 @@ fn both(worker: &Arc<Worker>, client: &Client) -> (Arc<Worker>, Client) {
 }
 
 async fn serve(worker: Arc<Worker>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    // Some more than agents: those that come too many are told so.
+    let max_connections = worker.config.max_agents.saturating_add(MORE_CONNECTIONS);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        // What an agent may send before it is read: its results wait at the desktop, and not in this process's memory.
+        .initial_stream_window_size(UNREAD_BYTES)
+        .initial_connection_window_size(UNREAD_BYTES)
+        .max_concurrent_streams(STREAMS_PER_AGENT)
+        .http2_max_header_list_size(HEADERS_MAX_BYTES)
         .add_service(gateway::service(worker))
         .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            listen::grpc(Listener::new(listener, max_connections)),
             stop.cancelled_owned(),
         )
         .await

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use clock::Clock;
-use tokio::sync::Notify;
+use chrono::{DateTime, Utc};
+use clock::{Asked, Clock};
+use tokio::sync::{Notify, SetOnce};
 use uuid::Uuid;
 
 use crate::{Config, ledger::Ledger, presence::Presence, registry::Registry, reports::Reports};
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     pub(crate) heartbeat_now: Notify,
     /// The schedulers' time.
     pub(crate) clock: Clock,
+    time_known: SetOnce<()>,
     lease_ms: AtomicU32,
     pub(crate) lease_changed: Notify,
     draining: AtomicBool,
@@ -56,11 +58,25 @@ impl Worker {
             reports: Reports::default(),
             heartbeat_now: Notify::new(),
             clock: Clock::new(),
+            time_known: SetOnce::new(),
             lease_ms: AtomicU32::new(30_000),
             lease_changed: Notify::new(),
             draining: AtomicBool::new(false),
             reports_in_flight: Arc::default(),
         }
+    }
+
+    /// A scheduler has told the time.
+    pub(crate) fn told_time(&self, asked: Asked, now: DateTime<Utc>) {
+        self.clock.answered(asked, now);
+        if self.time_known.set(()).is_err() {
+            tracing::trace!("the time was known before");
+        }
+    }
+
+    /// Waits until a scheduler has told the time; `None` when none does.
+    pub(crate) async fn knows_time_within(&self, patience: Duration) -> Option<()> {
+        tokio::time::timeout(patience, self.time_known.wait()).await.ok().copied()
     }
 
     /// How long leases last, as the schedulers said last.

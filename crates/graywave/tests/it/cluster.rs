@@ -13,8 +13,23 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
+/// Where the database is, and what keeps it there.
+enum Database {
+    Shared(TestDatabase),
+    Private(String),
+}
+
+impl Database {
+    fn url(&self) -> &str {
+        match self {
+            Self::Shared(database) => &database.url,
+            Self::Private(url) => url,
+        }
+    }
+}
+
 pub(crate) struct Cluster {
-    database: TestDatabase,
+    database: Database,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
     pub(crate) workers: Vec<(String, Process)>,
@@ -27,13 +42,23 @@ impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let database = runtime.block_on(testkit::database()).unwrap();
+        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()))
+    }
+
+    /// The same on a Postgres of the test's own, at this URL.
+    pub(crate) fn start_on(url: &str) -> Self {
+        assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
+        Self::over(Database::Private(url.to_owned()))
+    }
+
+    fn over(database: Database) -> Self {
         let directory = directory();
         let http = free_address();
         let log = directory.path().join("api.log");
         let mut command = graywave();
-        command.arg("api").env("DATABASE_URL", &database.url);
+        command.arg("api").env("DATABASE_URL", database.url());
         command
+            .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
             .env("GRAYWAVE__API__LISTEN", &http)
             .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
         let api_process = Process::spawn(&mut command, &log);
@@ -69,7 +94,8 @@ impl Cluster {
         let mut command = graywave();
         command
             .arg("scheduler")
-            .env("DATABASE_URL", &self.database.url)
+            .env("DATABASE_URL", self.database.url())
+            .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
             .env("GRAYWAVE__SCHEDULER__LISTEN", address)
             .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
             .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
@@ -80,15 +106,19 @@ impl Cluster {
 
     fn add_worker(&mut self) {
         let address = free_address();
+        let process = self.worker(&address);
+        self.workers.push((address, process));
+    }
+
+    pub(crate) fn worker(&self, address: &str) -> Process {
         let schedulers: Vec<String> =
             self.schedulers.iter().map(|(address, _)| format!("http://{address}")).collect();
         let mut command = graywave();
         command
             .arg("worker")
-            .env("GRAYWAVE__WORKER__LISTEN", &address)
+            .env("GRAYWAVE__WORKER__LISTEN", address)
             .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
-        let process = Process::spawn(&mut command, &self.log("worker"));
-        self.workers.push((address, process));
+        Process::spawn(&mut command, &self.log("worker"))
     }
 
     /// An agent that knows all workers, beginning with one.

@@ -111,6 +111,15 @@ impl Api {
         body
     }
 
+    /// What a call is answered: its status, and what `Retry-After` says. `None` when nobody answers.
+    pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Option<String>)> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+        let mut response = request.send_json(body).ok()?;
+        let after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        response.body_mut().read_to_string().ok()?;
+        Some((response.status().as_u16(), after))
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
         let mut response = request.send_json(body).unwrap();

@@ -7,5 +7,8 @@ mod cluster;
 mod dev;
 mod engine;
 mod harness;
+mod outage;
+mod overload;
+mod peers;
 mod processes;
 mod usage;

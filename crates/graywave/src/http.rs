@@ -1,0 +1,136 @@
+//! Serves HTTP to whoever comes: headers that do not come in time end a connection, and so does a stop.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    response::Response,
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use listen::{Accepted, Listener};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// The headers of a request must be there in this time, from its connection or from the answer before it.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+const HEADERS_MAX_BYTES: u32 = 64 << 10;
+/// How long clients that are being answered are waited for at a stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// What HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// While the beginning of a connection is not all there.
+const LOOKS_AGAIN: Duration = Duration::from_millis(10);
+
+/// Serves the routes until `stop`, then answers what is under way.
+pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
+    let server = server(HEADERS_WITHIN);
+    let graceful = GracefulShutdown::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let (server, router, watcher) = (server.clone(), router.clone(), graceful.watcher());
+        let Accepted { stream, peer, place } = accepted;
+        tokio::spawn(async move {
+            let Ok(Some(is_http2)) = timeout(HEADERS_WITHIN, speaks_http2(&stream)).await else { return };
+            let server = if is_http2 { server.http2_only() } else { server.http1_only() };
+            let service = service_fn(|request| answer(router.clone(), peer, request));
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(error = %error, %peer, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+    if timeout(LAST_ANSWERS, graceful.shutdown()).await.is_err() {
+        tracing::debug!("a client that never lets go does not keep the process");
+    }
+}
+
+fn server(headers_within: Duration) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers_within)
+        .max_buf_size(HEADERS_MAX_BYTES as usize);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADERS_MAX_BYTES)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    server
+}
+
+/// Whether the peer begins as HTTP/2 does; `None` when it goes away before. The server itself would wait for the
+/// beginning without an end.
+async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let number = stream.peek(&mut seen).await.ok().filter(|number| *number > 0)?;
+        if !PREFACE.starts_with(seen.get(..number)?) {
+            return Some(false);
+        }
+        if number == PREFACE.len() {
+            return Some(true);
+        }
+        tokio::time::sleep(LOOKS_AGAIN).await;
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: SocketAddr,
+    mut request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let request: Request = request.map(Body::new);
+    router.oneshot(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, peer)
+    }
+
+    #[tokio::test]
+    async fn the_beginning_tells_the_protocol_however_slowly_it_comes() {
+        let (stream, mut peer) = pair().await;
+        peer.write_all(&PREFACE[..5]).await.unwrap();
+        let rest = async { peer.write_all(&PREFACE[5..]).await.unwrap() };
+        assert_eq!(tokio::join!(speaks_http2(&stream), rest).0, Some(true));
+        let (stream, mut peer) = pair().await;
+        peer.write_all(b"PROPFIND / HTTP/1.1").await.unwrap();
+        assert_eq!(speaks_http2(&stream).await, Some(false));
+        let (stream, peer) = pair().await;
+        drop(peer);
+        assert_eq!(speaks_http2(&stream).await, None);
+    }
+
+    #[tokio::test]
+    async fn headers_that_never_end_end_the_connection() {
+        let (stream, mut peer) = pair().await;
+        peer.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").await.unwrap();
+        let service = service_fn(|request| answer(Router::new(), ([127, 0, 0, 1], 1).into(), request));
+        let server = server(Duration::from_millis(50)).http1_only();
+        drop(server.serve_connection(TokioIo::new(stream), service).await);
+        let mut rest = Vec::new();
+        drop(peer.read_to_end(&mut rest).await);
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "{rest:?}");
+    }
+}
