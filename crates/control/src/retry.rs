@@ -42,7 +42,9 @@ impl Control {
         }
         let old = found::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;
-        task::lock_for_retry(&mut tx, old_id).await?;
+        if !task::lock_for_retry(&mut tx, old_id).await? {
+            return Err(found::no_task(old_id));
+        }
         let retry = match aim {
             Aim::Task(_) => of_task(&mut tx, &old).await?,
             Aim::Record(record_id) => {
