@@ -5,6 +5,7 @@
 mod config;
 pub mod engine;
 mod loops;
+mod retention;
 mod service;
 mod wake;
 
@@ -12,5 +13,6 @@ pub use config::Config;
 pub use engine::Engine;
 pub use loops::run;
 pub use proto::scheduler::scheduler_service_server::SchedulerServiceServer;
+pub use retention::Retention;
 pub use service::service;
 pub use wake::Wakes;

@@ -7,15 +7,17 @@ use store::notify::Listener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Wakes};
+use crate::{Engine, Retention, Wakes};
 
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
+/// How often what is over its age goes.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// Pause before a listener that failed is made again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
+pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
     tokio::join!(
         listen(&engine, &wakes, &stop),
@@ -26,6 +28,12 @@ pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
         every(period, wakes.presence.subscribe(), &stop, "reap", || engine.reap(Utc::now())),
         every(PARTITIONS_EVERY, watch::Sender::new(()).subscribe(), &stop, "partitions", || async {
             store::partition::ensure(&mut *engine.store().acquire().await?, Utc::now()).await
+        }),
+        every(RETENTION_EVERY, watch::Sender::new(()).subscribe(), &stop, "retention", || async {
+            // It may wait long for others, and what is left undone is done by the next one: a stop does not wait for it.
+            let tick = || stop.run_until_cancelled(engine.retain(&retention, Utc::now()));
+            while tick().await.transpose()?.unwrap_or(false) {}
+            Ok(())
         }),
     );
 }

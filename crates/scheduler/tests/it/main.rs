@@ -11,4 +11,5 @@ mod leases;
 mod opening;
 mod policy;
 mod reports;
+mod retention;
 mod stops;
