@@ -16,7 +16,12 @@ pub(crate) async fn task(
     task_id: TaskId,
 ) -> Result<TaskRow, Error> {
     let found = task::fetch(connection, caller.project_id(), task_id).await?;
-    found.ok_or_else(|| Error::not_found(format!("task {task_id} does not exist")))
+    found.ok_or_else(|| no_task(task_id))
+}
+
+/// There is no such task, or none any more.
+pub(crate) fn no_task(task_id: TaskId) -> Error {
+    Error::not_found(format!("task {task_id} does not exist"))
 }
 
 /// A record of the caller's project.

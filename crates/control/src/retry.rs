@@ -43,7 +43,9 @@ impl Control {
         self.check_open_tasks(&mut tx, caller.project_id()).await?;
         let old = found::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;
-        task::lock_for_retry(&mut tx, old_id).await?;
+        if !task::lock_for_retry(&mut tx, old_id).await? {
+            return Err(found::no_task(old_id));
+        }
         let retry = match aim {
             Aim::Task(_) => of_task(&mut tx, &old).await?,
             Aim::Record(record_id) => {

@@ -21,6 +21,7 @@ pub mod page;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod retention;
 pub mod retry;
 pub mod rollout;
 pub mod script;

@@ -85,6 +85,9 @@ pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
 /// Bytes of any other request body: a script of 100,000 characters, each escaped as `\uXXXX` twice, fits.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 
+/// Days that tasks or the audit are kept, where not for ever: a hundred years.
+pub const MAX_KEEP_DAYS: u32 = 36_500;
+
 /// Orders that one agent keeps waiting before it refuses more.
 pub const MAX_ORDERS_PER_AGENT: usize = 256;
 

@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) access: AccessSettings,
     pub(crate) tasks: Tasks,
     pub(crate) scheduler: scheduler::Config,
+    pub(crate) retention: scheduler::Retention,
     pub(crate) worker: worker::Config,
     pub(crate) telemetry: telemetry::Config,
 }
@@ -182,6 +183,7 @@ impl Settings {
             bail!("api.max_connections must be at least 1");
         }
         self.scheduler.check().map_err(anyhow::Error::msg)?;
+        self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");
@@ -263,6 +265,7 @@ mod tests {
             "[api]\nlisten = \"127.0.0.1:1\"\n[scheduler]\nlease_ms = 5000\n",
             &[
                 ("GRAYWAVE__API__LISTEN", "127.0.0.1:2"),
+                ("GRAYWAVE__RETENTION__TASKS_DAYS", "0"),
                 ("GRAYWAVE__API__TOKENS", "p1:0123456789abcdef,p2:fedcba9876543210"),
                 ("GRAYWAVE__WORKER__SCHEDULER_URLS", "http://a:1,http://b:2"),
             ],
@@ -273,6 +276,7 @@ mod tests {
         assert_eq!(settings.api.tokens.len(), 2);
         assert_eq!(settings.worker.scheduler_urls, ["http://a:1", "http://b:2"]);
         assert_eq!(settings.scheduler.lease_ms, 5_000);
+        assert_eq!((settings.retention.tasks_days, settings.retention.audit_days), (0, 400));
     }
 
     #[test]
@@ -293,6 +297,8 @@ mod tests {
         assert!(wrong("[access]\nmaster_keys = [\"abc\"]").contains("64 hex digits"));
         assert!(wrong("[access]\nmaster_key_file = \"/nowhere\"").contains("/nowhere"));
         assert!(wrong("[scheduler]\nworker_timeout_ms = 1").contains("worker_timeout_ms"));
+        assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));
+        assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));
     }

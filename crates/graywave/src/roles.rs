@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
 use listen::Listener;
-use scheduler::{Engine, Wakes};
+use scheduler::{Engine, Retention, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -103,11 +103,12 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
-    serve_scheduler(engine, control(settings, store)?, listener, stop).await
+    serve_scheduler(engine, settings.retention, control(settings, store)?, listener, stop).await
 }
 
 pub(crate) async fn serve_scheduler(
     engine: Engine,
+    retention: Retention,
     control: Control,
     listener: TcpListener,
     stop: CancellationToken,
@@ -129,7 +130,7 @@ pub(crate) async fn serve_scheduler(
         .add_service(admin::service(control))
         .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    let loops = Box::pin(scheduler::run(engine, wakes, stop.clone()));
+    let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));
     let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
     served.context("the scheduler's gRPC server failed")
 }

@@ -6,6 +6,7 @@ mod lease;
 mod presence;
 mod reap;
 mod report;
+mod retention;
 mod specs;
 mod stops;
 mod waiting;

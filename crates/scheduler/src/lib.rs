@@ -6,6 +6,7 @@ mod config;
 pub mod engine;
 mod hearing;
 mod loops;
+mod retention;
 mod service;
 mod wake;
 
@@ -13,5 +14,6 @@ pub use config::Config;
 pub use engine::Engine;
 pub use loops::run;
 pub use proto::scheduler::scheduler_service_server::SchedulerServiceServer;
+pub use retention::Retention;
 pub use service::service;
 pub use wake::Wakes;

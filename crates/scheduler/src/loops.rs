@@ -9,17 +9,19 @@ use store::notify::Listener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Wakes, hearing::Hearing};
+use crate::{Engine, Retention, Wakes, hearing::Hearing};
 
 /// How often the database is asked what time it is.
 const TIME_EVERY: Duration = Duration::from_secs(5);
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
+/// How often what is over its age goes.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// Pause before a listener that failed is made again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
+pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
     let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
@@ -33,6 +35,12 @@ pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
         every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&engine, &hearing)),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || async {
             store::partition::ensure(&mut *engine.store().acquire().await?, engine.now()).await
+        }),
+        every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || async {
+            // It may wait long for others, and what is left undone is done by the next one: a stop does not wait for it.
+            let tick = || stop.run_until_cancelled(engine.retain(&retention, engine.now()));
+            while tick().await.transpose()?.unwrap_or(false) {}
+            Ok(())
         }),
     );
 }

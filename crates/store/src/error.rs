@@ -41,6 +41,13 @@ impl Error {
         }
     }
 
+    /// Whether somebody else was waited for as long as was allowed, and in vain.
+    pub(crate) fn is_timeout(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        // A statement's own time, or that of one lock.
+        error.code().is_some_and(|code| code == "57014" || code == "55P03")
+    }
+
     pub(crate) fn corrupt(table: &'static str, what: impl ToString) -> Self {
         Self::Corrupt { table, what: what.to_string() }
     }

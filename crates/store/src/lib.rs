@@ -20,6 +20,7 @@ mod pool;
 pub mod project;
 pub mod project_limit;
 pub mod record;
+pub mod retention;
 pub mod script;
 pub mod settle;
 pub mod stop;

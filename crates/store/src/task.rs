@@ -430,12 +430,12 @@ pub async fn set_killing(connection: &mut Connection, task_id: TaskId) -> Result
     Ok(())
 }
 
-/// Locks a task, so that nobody else retries it meanwhile.
-pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    sqlx::query!("SELECT task_id FROM task WHERE task_id = $1 FOR UPDATE", task_id.0)
-        .fetch_one(connection)
+/// Locks a task, so that nobody else retries it meanwhile; false when it is gone by now, because it was over its age.
+pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Result<bool, Error> {
+    let locked = sqlx::query!("SELECT task_id FROM task WHERE task_id = $1 FOR UPDATE", task_id.0)
+        .fetch_optional(connection)
         .await?;
-    Ok(())
+    Ok(locked.is_some())
 }
 
 /// The task that retries this one, or this one's record (ordinal, script) if one is named: alone or with all others.

@@ -52,6 +52,8 @@ pub fn desktop(number: u32) -> DesktopFacts {
 /// A task over desktops 0 to `targets` - 1 that runs one command.
 #[derive(Debug, Clone)]
 pub struct Submit {
+    /// An id of another time than now.
+    pub task_id: Option<TaskId>,
     /// Desktops.
     pub targets: u32,
     /// Size of the gray wave and its threshold.
@@ -75,6 +77,7 @@ pub struct Submit {
 impl Default for Submit {
     fn default() -> Self {
         Self {
+            task_id: None,
             targets: 1,
             gray: None,
             execution: TimeDelta::minutes(10),
@@ -101,7 +104,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
         })
         .collect();
     let gray = submit.gray.map(|(count, fail_threshold)| Gray { count, ids: Vec::new(), fail_threshold });
-    let task_id = TaskId(Uuid::now_v7());
+    let task_id = submit.task_id.unwrap_or_else(|| TaskId(Uuid::now_v7()));
     let mut tx = store.begin().await?;
     store::task::insert(
         &mut tx,

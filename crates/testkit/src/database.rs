@@ -2,6 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
+use domain::{
+    Timestamp,
+    retention::{Month, months_in_use},
+};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use store::{PoolOptions, Store};
 use uuid::Uuid;
@@ -32,18 +36,33 @@ impl TestDatabase {
     }
 }
 
-/// A fresh, migrated database on the server that `cargo xtask test` started.
+/// A fresh, migrated database on the server that `cargo xtask test` started. It takes ids of every time.
 pub async fn database() -> anyhow::Result<TestDatabase> {
+    let (server, mut admin) = server().await?;
+    ensure_template(&mut admin, &server).await?;
+    copy_of(&mut admin, &server, TEMPLATE).await
+}
+
+/// A database with nothing in it, for a test of what is made of it.
+pub async fn empty_database() -> anyhow::Result<TestDatabase> {
+    let (server, mut admin) = server().await?;
+    copy_of(&mut admin, &server, "template0").await
+}
+
+async fn server() -> anyhow::Result<(String, PgConnection)> {
     let Ok(server) = std::env::var(VARIABLE) else {
         bail!(
             "{VARIABLE} is not set: run the tests with `cargo xtask test`, which starts a Postgres for them"
         );
     };
-    let mut admin = PgConnection::connect(&server).await.with_context(|| format!("cannot reach {server}"))?;
-    ensure_template(&mut admin, &server).await?;
+    let admin = PgConnection::connect(&server).await.with_context(|| format!("cannot reach {server}"))?;
+    Ok((server, admin))
+}
+
+async fn copy_of(admin: &mut PgConnection, server: &str, template: &str) -> anyhow::Result<TestDatabase> {
     let name = format!("test_{}", Uuid::now_v7().simple());
-    execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await?;
-    let url = with_database(&server, &name)?;
+    execute(admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
+    let url = with_database(server, &name)?;
     let store = Store::connect(&PoolOptions { max_connections: 8, ..PoolOptions::new(&url) })?;
     Ok(TestDatabase { url, store })
 }
@@ -58,14 +77,36 @@ async fn ensure_template(admin: &mut PgConnection, server: &str) -> anyhow::Resu
     if !ready {
         execute(admin, format!("DROP DATABASE IF EXISTS {TEMPLATE}")).await?;
         execute(admin, format!("CREATE DATABASE {TEMPLATE}")).await?;
-        let store = Store::connect(&PoolOptions::new(with_database(server, TEMPLATE)?))?;
+        let (store, now) = (Store::connect(&PoolOptions::new(with_database(server, TEMPLATE)?))?, Utc::now());
         store.migrate().await?;
-        store::partition::ensure(&mut *store.acquire().await?, Utc::now()).await?;
+        store::partition::ensure(&mut *store.acquire().await?, now).await?;
         store.close().await;
+        let mut template = PgConnection::connect(&with_database(server, TEMPLATE)?).await?;
+        take_every_time(&mut template, now).await?;
+        template.close().await?;
         // Only now: a template that was half made by a killed test is made again.
         execute(admin, format!("ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")).await?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(TEMPLATE_LOCK).execute(admin).await?;
+    Ok(())
+}
+
+/// Tests have clocks of their own, so the partitions of the months around now are not enough for their ids.
+async fn take_every_time(template: &mut PgConnection, now: Timestamp) -> anyhow::Result<()> {
+    let months: Vec<Month> = months_in_use(now).collect();
+    let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(()) };
+    let (before, after) = (first.ids().start, last.ids().end);
+    for table in ["target", "record", "audit"] {
+        for (name, bounds) in
+            [("before", format!("MINVALUE) TO ('{before}'")), ("after", format!("'{after}') TO (MAXVALUE"))]
+        {
+            execute(
+                template,
+                format!("CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ({bounds})"),
+            )
+            .await?;
+        }
+    }
     Ok(())
 }
 

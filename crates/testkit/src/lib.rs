@@ -4,4 +4,4 @@ mod build;
 mod database;
 
 pub use build::{Submit, desktop, desktop_id, project, submit};
-pub use database::{TestDatabase, database};
+pub use database::{TestDatabase, database, empty_database};

@@ -131,6 +131,52 @@ async fn one_record_is_retried_alone_and_the_rest_without_it() {
 }
 
 #[tokio::test]
+async fn a_retry_goes_on_without_a_task_that_is_over_its_age() {
+    let harness = Harness::new().await;
+    harness.desktops(2).await;
+    let body = json!({"resource_ids": ids(2), "command": "true", "command_type": "SHELL"});
+    let old = harness.execute(&body).await;
+    harness.run(&old, &[Outcome::Success, Outcome::Failed]).await;
+    let retried = harness.post("/script-executions/retry", &json!({"task_id": old})).await;
+    let new = retried.body["task_id"].as_str().unwrap().to_owned();
+    harness.run(&new, &[Outcome::Failed]).await;
+    let mut connection = harness.database.store.acquire().await.unwrap();
+    store::retention::delete_tasks(&mut connection, &[old.parse().unwrap()]).await.unwrap();
+
+    assert_eq!(task(&harness, &new).await["retry_of"], old.as_str());
+    for call in ["/script-executions/retry", "/script-executions/stop"] {
+        let refused = harness.refusal(Method::POST, call, Some(&json!({"task_id": old}))).await;
+        assert!(refused.0 == 404 && refused.1.contains("does not exist"), "{call}: {refused:?}");
+    }
+    let again = harness.post("/script-executions/retry", &json!({"task_id": new})).await;
+    let third = again.body["task_id"].as_str().unwrap_or_else(|| panic!("{}", again.body));
+    assert_eq!(task(&harness, third).await["resource_ids"], json!(["desktop-1"]));
+}
+
+#[tokio::test]
+async fn a_task_that_goes_while_its_retry_waits_for_it_does_not_exist() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let body = json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL"});
+    let old = harness.execute(&body).await;
+    harness.run(&old, &[Outcome::Failed]).await;
+    let mut tx = harness.database.store.begin().await.unwrap();
+    sqlx::query("SELECT FROM task FOR UPDATE").execute(&mut *tx).await.unwrap();
+    let goes = async {
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database())";
+        while harness.count(waiting).await == 0 {}
+        store::retention::delete_tasks(&mut tx, &[old.parse().unwrap()]).await.unwrap();
+        harness.database.store.commit(tx).await.unwrap();
+    };
+    let retry = json!({"task_id": old});
+    let (refused, ()) =
+        tokio::join!(harness.refusal(Method::POST, "/script-executions/retry", Some(&retry)), goes);
+    assert!(refused.0 == 404 && refused.1.contains("does not exist"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_stopped_task_admits_nothing_more_and_can_be_retried() {
     let harness = Harness::new().await;
     harness.desktops(4).await;

@@ -179,7 +179,13 @@ async fn serve(
     // Stopped one after the other, so that each can still talk to what it needs.
     let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
     let mut core = JoinSet::new();
-    core.spawn(roles::serve_scheduler(engine, control.clone(), listeners.grpc, stop_core.clone()));
+    core.spawn(roles::serve_scheduler(
+        engine,
+        settings.retention,
+        control.clone(),
+        listeners.grpc,
+        stop_core.clone(),
+    ));
     let mut edge = JoinSet::new();
     let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
     edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });

@@ -12,5 +12,6 @@ mod leases;
 mod opening;
 mod policy;
 mod reports;
+mod retention;
 mod stops;
 mod suspects;

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+mod migration;
+mod partition;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Timestamp, ids::WorkerId};
 use sqlx::PgConnection;
-use store::{PoolOptions, Store, desktop, partition, worker};
+use store::{PoolOptions, Store, desktop, worker};
 use testkit::{Submit, desktop, desktop_id, project, submit};
 
 fn now() -> Timestamp {
@@ -36,7 +39,7 @@ async fn targets_land_in_their_months_partition_and_making_partitions_again_chan
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     for _ in 0..2 {
-        partition::ensure(&mut connection, Utc::now()).await.unwrap();
+        store::partition::ensure(&mut connection, Utc::now()).await.unwrap();
     }
     // Its id is made now, whatever time it says.
     submit(&database.store, Submit { targets: 3, ..Submit::default() }, now()).await.unwrap();
