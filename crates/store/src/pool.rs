@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::Error;
+use crate::{Connection, Error};
 
 /// An open transaction. Rolls back unless committed.
 pub type Tx = Transaction<'static, Postgres>;
@@ -68,6 +68,7 @@ impl Store {
                     Ok(true)
                 })
             })
+            .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
             .connect_lazy_with(connect);
         Ok(Self { pool })
     }
@@ -107,4 +108,19 @@ impl Store {
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// While the database fails over, its address may lead to a node that is a standby by now. That takes connections and
+/// answers every write with an error, so a pool that kept them would fail for as long as they stand, long after the
+/// address leads to the new primary. To ask once is enough: a primary becomes a standby only by a restart, which ends
+/// its connections.
+async fn refuse_standby(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    let is_standby =
+        sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "is_standby!""#).fetch_one(connection).await?;
+    if is_standby {
+        return Err(sqlx::Error::Io(std::io::Error::other(
+            "the database is a standby, which takes no writes",
+        )));
+    }
+    Ok(())
 }
