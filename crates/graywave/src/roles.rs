@@ -45,8 +45,21 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
 /// Serves the REST API until `stop`.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.api.listen, "the REST API").await?;
-    let control = control(settings, settings.store()?)?;
-    serve_api(settings, control, listener, stop).await
+    let store = settings.store()?;
+    let control = control(settings, store.clone())?;
+    watched(&store, serve_api(settings, control, listener, stop)).await
+}
+
+/// Serves, and looks meanwhile whether the database still answers.
+async fn watched(store: &Store, serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let watching = async {
+        store.watch().await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = serving => served,
+        never = watching => never,
+    }
 }
 
 pub(crate) async fn serve_api(
@@ -90,7 +103,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
-    serve_scheduler(engine, control(settings, store)?, listener, stop).await
+    let control = control(settings, store.clone())?;
+    watched(&store, serve_scheduler(engine, control, listener, stop)).await
 }
 
 pub(crate) async fn serve_scheduler(

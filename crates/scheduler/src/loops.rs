@@ -17,15 +17,20 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// Runs until `stop`.
 pub async fn run(engine: Engine, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
+    let store = engine.store();
     tokio::join!(
         listen(&engine, &wakes, &stop),
-        every(period, wakes.cut.subscribe(), &stop, "cut", || async {
+        every(period, wakes.cut.subscribe(), &stop, "cut", || store.unless_silent(async {
             while engine.cut_all(Utc::now()).await? && !stop.is_cancelled() {}
             Ok(())
+        })),
+        every(period, wakes.presence.subscribe(), &stop, "reap", || {
+            store.unless_silent(engine.reap(Utc::now()))
         }),
-        every(period, wakes.presence.subscribe(), &stop, "reap", || engine.reap(Utc::now())),
-        every(PARTITIONS_EVERY, watch::Sender::new(()).subscribe(), &stop, "partitions", || async {
-            store::partition::ensure(&mut *engine.store().acquire().await?, Utc::now()).await
+        every(PARTITIONS_EVERY, watch::Sender::new(()).subscribe(), &stop, "partitions", || {
+            store.unless_silent(async {
+                store::partition::ensure(&mut *store.acquire().await?, Utc::now()).await
+            })
         }),
     );
 }

@@ -22,6 +22,7 @@ pub mod project_limit;
 pub mod record;
 pub mod script;
 pub mod settle;
+mod silence;
 pub mod stop;
 pub mod straggler;
 pub mod target;

@@ -7,7 +7,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{Connection, Error};
+use crate::{
+    Connection, Error,
+    silence::{self, Silence},
+};
 
 /// An open transaction. Rolls back unless committed.
 pub type Tx = Transaction<'static, Postgres>;
@@ -41,6 +44,7 @@ impl PoolOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    silence: Silence,
 }
 
 impl Store {
@@ -55,22 +59,34 @@ impl Store {
             // A page of a million-row task is found by index; compiling its plan costs more than running it.
             ("jit", "off"),
         ]);
+        let silence = Silence::default();
+        let [before_acquire, after_release] = [silence.clone(), silence.clone()];
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             // A ping for each acquire costs a round trip; only a connection that idled for long may be dead.
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let refused = before_acquire.refuse(meta.age);
                 Box::pin(async move {
+                    refused?;
                     if meta.idle_for > Duration::from_secs(30) {
                         sqlx::Connection::ping(connection).await?;
                     }
                     Ok(true)
                 })
             })
+            // The pool asks a connection that comes back whether it is whole, and would wait for the answer.
+            .after_release(move |_, meta| {
+                let silence = after_release.clone();
+                Box::pin(async move {
+                    silence.settled().await;
+                    silence.refuse(meta.age).map(|()| true)
+                })
+            })
             .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
             .connect_lazy_with(connect);
-        Ok(Self { pool })
+        Ok(Self { pool, silence })
     }
 
     /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock.
@@ -98,6 +114,21 @@ impl Store {
         let mut connection = self.acquire().await?;
         sqlx::Connection::ping(&mut *connection).await?;
         Ok(())
+    }
+
+    /// Looks all the time whether the database still answers, on a connection beside the pool's. While nobody runs this,
+    /// nobody notices a database that is gone without a word.
+    pub async fn watch(&self) {
+        self.silence.watch(&self.pool.connect_options()).await;
+    }
+
+    /// Does some work, and gives it up as unavailable when [`Store::watch`] finds that the database is gone: the work
+    /// waits for an answer that never comes.
+    pub async fn unless_silent<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            () = self.silence.found() => Err(Error::Database(silence::error())),
+        }
     }
 
     /// Closes every connection and waits for those in use.

@@ -5,17 +5,26 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 use pgcluster::{Cluster, Durability, Options};
 use sqlx::{Connection as _, PgConnection};
 use store::{PoolOptions, Store};
+use tempfile::TempDir;
+
+/// One that Postgres's user can come to.
+pub(crate) fn directory() -> TempDir {
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+/// A server of a test's own, which it may treat as it likes.
+pub(crate) fn cluster(directory: &TempDir) -> Cluster {
+    let directory = directory.path().join("postgres");
+    Cluster::start(&Options { directory, durability: Durability::None, max_connections: 20 }).unwrap()
+}
 
 /// As when the address of the database still leads to the node that was primary, and later to one that is.
 #[tokio::test]
 async fn a_pool_takes_no_connection_to_a_standby_and_recovers_when_it_is_promoted() {
-    let directory =
-        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-    let directory = directory.path().join("postgres");
-    let options = Options { directory: directory.clone(), durability: Durability::None, max_connections: 20 };
-    let mut cluster = Cluster::start(&options).unwrap();
+    let directory = directory();
+    let mut cluster = cluster(&directory);
     cluster.crash().unwrap();
-    fs::write(directory.join("data/standby.signal"), "").unwrap();
+    fs::write(directory.path().join("postgres/data/standby.signal"), "").unwrap();
     cluster.restart().unwrap();
     let url = cluster.url("postgres");
     let store = Store::connect(&PoolOptions {
