@@ -131,15 +131,16 @@ impl Report {
             self.asked.failovers, self.asked.seed, self.asked.agents
         );
         println!(
-            "\nfailover      from    to      promoted   standby    refused   no start   acknowledged   accepted"
+            "\nfailover      from    to      promoted   address   standby    refused   no start   acknowledged   accepted"
         );
         for done in &self.failovers {
             let kind = format!("{:?}", done.kind).to_lowercase();
             println!(
-                "  {kind:<11} {:<7} {:<7} {:>8} {:>9} {:>10} {:>10} {:>14} {:>10}",
+                "  {kind:<11} {:<7} {:<7} {:>8} {:>9} {:>9} {:>10} {:>10} {:>14} {:>10}",
                 done.from,
                 done.to,
                 seconds(done.promoted_after_ms),
+                seconds(done.led_after_ms),
                 seconds(done.standby_back_after_ms),
                 seconds(done.refused_ms),
                 seconds(done.without_start_ms),
