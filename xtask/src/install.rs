@@ -1,6 +1,11 @@
 //! What a machine with only Rust and Debian lacks, installed.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::bail;
 
@@ -25,6 +30,37 @@ pub(crate) fn python() -> anyhow::Result<()> {
         return Ok(());
     }
     apt("Python", &["python3", "python3-venv"])
+}
+
+/// Patroni, its client of etcd, and etcd, for the failovers. None of them is to run as a service of this machine.
+pub(crate) fn patroni() -> anyhow::Result<()> {
+    let answers = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let is_there = answers("patroni", &["--version"])
+        && answers("/usr/bin/python3", &["-c", "import patroni, etcd"])
+        && answers("etcd", &["--version"]);
+    if is_there {
+        return Ok(());
+    }
+    without_services(|| apt("Patroni with etcd", &["patroni", "python3-etcd", "etcd-server"]))
+}
+
+/// Debian starts what it installs, unless a policy says no; one that is there is left as it is.
+fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let is_ours = rustix::process::geteuid().is_root() && !policy.exists();
+    if is_ours {
+        fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))?;
+    }
+    let installed = install();
+    if is_ours {
+        fs::remove_file(policy)?;
+    }
+    installed
 }
 
 fn apt(what: &str, packages: &[&str]) -> anyhow::Result<()> {

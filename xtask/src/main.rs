@@ -5,6 +5,7 @@ mod chaos;
 mod cluster;
 mod database;
 mod demo;
+mod failover;
 mod install;
 mod layers;
 mod process;
@@ -53,6 +54,16 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Let a Postgres under Patroni fail over to its synchronous standby, under load, and check that no acknowledged result was
+    /// lost; writes target/failover/report.json
+    Failover {
+        /// How often; by turns the primary is killed, its machine is lost without a word, and roles are switched as planned
+        #[arg(long, default_value_t = 3)]
+        failovers: u32,
+        /// Decides when, how long the old primary stays away, and what is submitted
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Tell seeded stories of whole rollouts in which processes die, messages are lost and people interfere, and look after
     /// the promises in each
     ///
@@ -87,6 +98,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
+        Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
         Command::Layers => layers::check(),

@@ -1,4 +1,4 @@
-//! What a process has to do from time to time.
+//! What has to be forgotten in time.
 
 use domain::Error;
 use store::{credential, idempotency};
@@ -6,11 +6,6 @@ use store::{credential, idempotency};
 use crate::Control;
 
 impl Control {
-    /// Asks the database what time it is.
-    pub async fn learn_time(&self) -> Result<(), Error> {
-        Ok(self.store.learn_time().await?)
-    }
-
     /// Forgets used signatures and idempotency keys whose time is over. Does a bounded amount at once.
     pub async fn forget_expired(&self) -> Result<(), Error> {
         let now = self.clock.now();

@@ -16,9 +16,6 @@ use crate::{config::Settings, http};
 /// How long clients that are being answered are waited for at a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// How often the database is asked what time it is, and how often until it has answered.
-const TIME_EVERY: Duration = Duration::from_secs(5);
-const TIME_AGAIN: Duration = Duration::from_millis(200);
 /// How often what has expired is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 
@@ -42,15 +39,31 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 
 pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
     store.migrate().await?;
-    store.learn_time().await?;
-    Ok(store::partition::ensure(&mut *store.acquire().await?, store.clock().now()).await?)
+    let mut connection = store.acquire().await?;
+    Ok(store::partition::ensure(&mut connection, store.clock().now()).await?)
 }
 
 /// Serves the REST API until `stop`.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.api.listen, "the REST API").await?;
-    let control = control(settings, settings.store()?)?;
-    serve_api(settings, control, listener, stop).await
+    let store = settings.store()?;
+    let control = control(settings, store.clone())?;
+    watched(&store, serve_api(settings, control, listener, stop)).await
+}
+
+/// Serves, and looks meanwhile whether the database still answers.
+pub(crate) async fn watched(
+    store: &Store,
+    serving: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let watching = async {
+        store.watch().await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = serving => served,
+        never = watching => never,
+    }
 }
 
 pub(crate) async fn serve_api(
@@ -62,24 +75,8 @@ pub(crate) async fn serve_api(
     let router = api::router(control.clone(), &settings.api_options());
     tracing::info!(address = %listener.local_addr()?, "the REST API serves");
     let listener = Listener::new(listener, settings.api.max_connections);
-    tokio::join!(
-        http::serve(listener, router, stop.clone()),
-        keep_time(&control, &stop),
-        forget_expired(&control, &stop)
-    );
+    tokio::join!(http::serve(listener, router, stop.clone()), forget_expired(&control, &stop));
     Ok(())
-}
-
-/// Asks the database what time it is, often until it has answered once; until `stop`.
-async fn keep_time(control: &Control, stop: &CancellationToken) {
-    let mut pause = TIME_AGAIN;
-    while !stop.is_cancelled() {
-        match control.learn_time().await {
-            Ok(()) => pause = TIME_EVERY,
-            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "nobody tells the time"),
-        }
-        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-    }
 }
 
 /// Forgets used signatures and idempotency keys from time to time, until `stop`.
@@ -103,7 +100,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
-    serve_scheduler(engine, settings.retention, control(settings, store)?, listener, stop).await
+    let control = control(settings, store.clone())?;
+    watched(&store, serve_scheduler(engine, settings.retention, control, listener, stop)).await
 }
 
 pub(crate) async fn serve_scheduler(

@@ -43,13 +43,15 @@ fn is_complete(directory: &Path) -> bool {
 
 /// A user of this machine, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
 }
 
 /// Whom the server must run as: `None` when the caller is no root and can run it itself.
-pub(crate) fn ordinary_user() -> Result<Option<User>, Error> {
+pub fn ordinary_user() -> Result<Option<User>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

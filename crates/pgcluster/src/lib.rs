@@ -7,6 +7,6 @@ mod binaries;
 mod cluster;
 mod error;
 
-pub use binaries::find_binaries;
+pub use binaries::{User, find_binaries, ordinary_user};
 pub use cluster::{Cluster, Durability, Options};
 pub use error::Error;

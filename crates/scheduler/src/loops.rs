@@ -11,8 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, Retention, Wakes, hearing::Hearing};
 
-/// How often the database is asked what time it is.
-const TIME_EVERY: Duration = Duration::from_secs(5);
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 /// How often what is over its age goes.
@@ -25,29 +23,34 @@ pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: Cance
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
     let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
+    let store = engine.store();
     tokio::join!(
         listen(&engine, &wakes, &stop),
-        every(TIME_EVERY, by_the_clock(), &stop, "time", || engine.store().learn_time()),
-        every(period, wakes.cut.subscribe(), &stop, "cut", || async {
+        every(period, wakes.cut.subscribe(), &stop, "cut", || store.unless_silent(async {
             while engine.cut_all(engine.now()).await? && !stop.is_cancelled() {}
             Ok(())
-        }),
+        })),
         every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&engine, &hearing)),
-        every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || async {
-            store::partition::ensure(&mut *engine.store().acquire().await?, engine.now()).await
+        every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
+            store.unless_silent(async {
+                store::partition::ensure(&mut *store.acquire().await?, engine.now()).await
+            })
         }),
-        every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || async {
-            // It may wait long for others, and what is left undone is done by the next one: a stop does not wait for it.
-            let tick = || stop.run_until_cancelled(engine.retain(&retention, engine.now()));
-            while tick().await.transpose()?.unwrap_or(false) {}
-            Ok(())
+        every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
+            store.unless_silent(async {
+                // It may wait long for others, and what is left undone is done by the next one: a stop does not wait.
+                let tick = || stop.run_until_cancelled(engine.retain(&retention, engine.now()));
+                while tick().await.transpose()?.unwrap_or(false) {}
+                Ok(())
+            })
         }),
     );
 }
 
 async fn reap(engine: &Engine, hearing: &Hearing) -> Result<(), store::Error> {
     let now = engine.now();
-    let reaped = engine.reap(now, hearing.heard(Instant::now(), now)).await;
+    let heard = hearing.heard(Instant::now(), now);
+    let reaped = engine.store().unless_silent(engine.reap(now, heard)).await;
     if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
         hearing.interrupted();
     }

@@ -51,6 +51,13 @@ struct Service {
     stop: CancellationToken,
 }
 
+impl Service {
+    /// The database's answer. A pull may wait for long, and so would a call to a database that is gone.
+    async fn done<T>(&self, work: impl Future<Output = Result<T, store::Error>>) -> Result<T, Status> {
+        self.engine.store().unless_silent(work).await.map_err(failed)
+    }
+}
+
 /// The one place that turns a failure of the database into a status; the cause goes to the log.
 fn failed(error: store::Error) -> Status {
     let code = if error.is_unavailable() { Code::Unavailable } else { Code::Internal };
@@ -79,11 +86,8 @@ impl SchedulerService for Service {
         if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
             return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
         }
-        let resync = self
-            .engine
-            .heartbeat(&worker_id, &address, capacity, draining, self.engine.now())
-            .await
-            .map_err(failed)?;
+        let beat = self.engine.heartbeat(&worker_id, &address, capacity, draining, self.engine.now());
+        let resync = self.done(beat).await?;
         Ok(Response::new(HeartbeatResponse {
             interval_ms: self.engine.config().heartbeat_ms,
             resync,
@@ -110,12 +114,10 @@ impl SchedulerService for Service {
                 ))
             })
             .collect::<Result<Vec<_>, Status>>()?;
+        let told = self.engine.presence(&worker_id, &connected, &disconnected, self.engine.now());
         let refused = self
-            .engine
-            .presence(&worker_id, &connected, &disconnected, self.engine.now())
-            .await
-            .map_err(failed)?;
-        let refused = refused
+            .done(told)
+            .await?
             .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
         let refused = refused
             .into_iter()
@@ -135,7 +137,7 @@ impl SchedulerService for Service {
         let mut bell = self.wakes.ready.subscribe();
         loop {
             bell.mark_unchanged();
-            let leased = self.engine.lease(&worker_id, capacity, self.engine.now()).await.map_err(failed)?;
+            let leased = self.done(self.engine.lease(&worker_id, capacity, self.engine.now())).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
             if !leased.is_empty() || is_over {
                 let lease_ms = self.engine.config().lease_ms;
@@ -180,8 +182,7 @@ impl SchedulerService for Service {
                 })
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let answer =
-            self.engine.report(&worker_id, reports, returned, self.engine.now()).await.map_err(failed)?;
+        let answer = self.done(self.engine.report(&worker_id, reports, returned, self.engine.now())).await?;
         refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
             task_id: task_id.to_string(),
             ordinal,
@@ -209,7 +210,7 @@ impl SchedulerService for Service {
                 })
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let lost = self.engine.renew(&worker_id, &leases, self.engine.now()).await.map_err(failed)?;
+        let lost = self.done(self.engine.renew(&worker_id, &leases, self.engine.now())).await?;
         let lost = lost
             .into_iter()
             .map(|lease| Lease {
@@ -240,7 +241,7 @@ impl SchedulerService for Service {
         request: Request<DeregisterRequest>,
     ) -> Result<Response<DeregisterResponse>, Status> {
         let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
-        self.engine.forget_worker(&worker_id, None, self.engine.now()).await.map_err(failed)?;
+        self.done(self.engine.forget_worker(&worker_id, None, self.engine.now())).await?;
         Ok(Response::new(DeregisterResponse {}))
     }
 }
@@ -263,7 +264,7 @@ async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, 
             _ = tokio::time::timeout(LOOKS_AGAIN, watch.bell.changed()) => {}
             () = watch.stop.cancelled() => return None,
         }
-        match watch.engine.stops(&watch.worker_id).await {
+        match watch.engine.store().unless_silent(watch.engine.stops(&watch.worker_id)).await {
             Ok(stops) if stops.is_empty() => {}
             Ok(stops) => {
                 let stops = stops.iter().map(target_stop).collect();

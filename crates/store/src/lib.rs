@@ -23,6 +23,7 @@ pub mod record;
 pub mod retention;
 pub mod script;
 pub mod settle;
+mod silence;
 pub mod stop;
 pub mod straggler;
 pub mod target;

@@ -44,6 +44,7 @@ pub async fn send(connection: &mut Connection, wake: Wake) -> Result<(), Error> 
 #[derive(Debug)]
 pub struct Listener {
     inner: PgListener,
+    store: Store,
 }
 
 impl Listener {
@@ -51,12 +52,15 @@ impl Listener {
     pub async fn connect(store: &Store) -> Result<Self, Error> {
         let mut inner = PgListener::connect_with(store.pool()).await?;
         inner.listen(CHANNEL).await?;
-        Ok(Self { inner })
+        Ok(Self { inner, store: store.clone() })
     }
 
     /// The next wake-up. [`Wake::Everything`] after the connection was lost and made again.
     pub async fn next(&mut self) -> Result<Wake, Error> {
-        let Some(notification) = self.inner.try_recv().await? else { return Ok(Wake::Everything) };
+        let received = async { Ok(self.inner.try_recv().await?) };
+        let Some(notification) = self.store.unless_silent(received).await? else {
+            return Ok(Wake::Everything);
+        };
         Ok([Wake::Cut, Wake::Ready, Wake::Presence, Wake::Stop]
             .into_iter()
             .find(|wake| wake.payload() == notification.payload())

@@ -8,7 +8,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::Error;
+use crate::{
+    Connection, Error,
+    silence::{self, Silence},
+};
 
 /// An open transaction. Rolls back unless committed.
 pub type Tx = Transaction<'static, Postgres>;
@@ -43,6 +46,7 @@ impl PoolOptions {
 pub struct Store {
     pool: PgPool,
     clock: Clock,
+    silence: Silence,
 }
 
 impl Store {
@@ -57,21 +61,34 @@ impl Store {
             // A page of a million-row task is found by index; compiling its plan costs more than running it.
             ("jit", "off"),
         ]);
+        let silence = Silence::default();
+        let [before_acquire, after_release] = [silence.clone(), silence.clone()];
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             // A ping for each acquire costs a round trip; only a connection that idled for long may be dead.
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let refused = before_acquire.refuse(meta.age);
                 Box::pin(async move {
+                    refused?;
                     if meta.idle_for > Duration::from_secs(30) {
                         sqlx::Connection::ping(connection).await?;
                     }
                     Ok(true)
                 })
             })
+            // The pool asks a connection that comes back whether it is whole, and would wait for the answer.
+            .after_release(move |_, meta| {
+                let silence = after_release.clone();
+                Box::pin(async move {
+                    silence.settled().await;
+                    silence.refuse(meta.age).map(|()| true)
+                })
+            })
+            .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
             .connect_lazy_with(connect);
-        Ok(Self { pool, clock: Clock::new() })
+        Ok(Self { pool, clock: Clock::new(), silence })
     }
 
     /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock.
@@ -81,6 +98,7 @@ impl Store {
 
     /// Opens a transaction.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        self.know_time().await?;
         Ok(self.pool.begin().await?)
     }
 
@@ -91,6 +109,7 @@ impl Store {
 
     /// A connection for single statements.
     pub async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
+        self.know_time().await?;
         Ok(self.pool.acquire().await?)
     }
 
@@ -101,20 +120,34 @@ impl Store {
         Ok(())
     }
 
-    /// The database's time: of all processes on it, whatever their machines' clocks say. Their own until
-    /// [`Store::learn_time`] has succeeded once.
+    /// The database's time: of all processes on it, whatever their machines' clocks say. It is asked for before the first
+    /// statement, and again by [`Store::watch`].
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
+    async fn know_time(&self) -> Result<(), Error> {
+        if self.clock.told().is_some() { Ok(()) } else { self.learn_time().await }
+    }
+
     /// Asks the database what time it is.
-    pub async fn learn_time(&self) -> Result<(), Error> {
-        let mut connection = self.acquire().await?;
-        let asked = self.clock.asks();
-        let told =
-            sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&mut *connection).await?;
-        self.clock.answered(asked, told);
-        Ok(())
+    async fn learn_time(&self) -> Result<(), Error> {
+        Ok(silence::ask_time(&mut *self.pool.acquire().await?, &self.clock).await?)
+    }
+
+    /// Looks all the time whether the database still answers, on a connection beside the pool's. While nobody runs this,
+    /// nobody notices a database that is gone without a word.
+    pub async fn watch(&self) {
+        self.silence.watch(&self.pool.connect_options(), &self.clock).await;
+    }
+
+    /// Does some work, and gives it up as unavailable when [`Store::watch`] finds that the database is gone: the work
+    /// waits for an answer that never comes.
+    pub async fn unless_silent<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            () = self.silence.found() => Err(Error::Database(silence::error())),
+        }
     }
 
     /// Closes every connection and waits for those in use.
@@ -125,4 +158,19 @@ impl Store {
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// While the database fails over, its address may lead to a node that is a standby by now. That takes connections and
+/// answers every write with an error, so a pool that kept them would fail for as long as they stand, long after the
+/// address leads to the new primary. To ask once is enough: a primary becomes a standby only by a restart, which ends
+/// its connections.
+async fn refuse_standby(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    let is_standby =
+        sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "is_standby!""#).fetch_one(connection).await?;
+    if is_standby {
+        return Err(sqlx::Error::Io(std::io::Error::other(
+            "the database is a standby, which takes no writes",
+        )));
+    }
+    Ok(())
 }

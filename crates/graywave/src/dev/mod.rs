@@ -145,7 +145,7 @@ async fn over_database(
             &home.database_url,
             &master_key_file,
         )?;
-        serve(arguments, &settings, listeners, home, &store, &control, stop).await
+        roles::watched(&store, serve(arguments, &settings, listeners, home, &store, &control, stop)).await
     }
     .await;
     store.close().await;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::{
+use super::{
     faults::Faults,
     load::{Accepted, STRICT_THRESHOLD},
     system::System,

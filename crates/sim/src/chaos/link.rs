@@ -1,6 +1,9 @@
 //! A link between two processes that can be cut or stalled: a proxy on loopback.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -28,7 +31,16 @@ pub(crate) struct Link {
     pub(crate) name: String,
     /// Where to connect instead.
     pub(crate) address: SocketAddr,
+    route: Arc<Mutex<Route>>,
+}
+
+/// What becomes of connections.
+struct Route {
+    /// Where new ones lead.
+    target: String,
     state: watch::Sender<State>,
+    /// Of those that are never answered again.
+    lost: Vec<watch::Sender<State>>,
 }
 
 impl Link {
@@ -36,18 +48,41 @@ impl Link {
     pub(crate) async fn start(name: String, target: String) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (state, seen) = watch::channel(State::Open);
+        let route = Route { target, state: watch::Sender::new(State::Open), lost: Vec::new() };
+        let link = Self { name, address, route: Arc::new(Mutex::new(route)) };
+        let route = Arc::clone(&link.route);
         tokio::spawn(async move {
             while let Ok((inbound, _)) = listener.accept().await {
-                tokio::spawn(carry(inbound, target.clone(), seen.clone()));
+                let (target, state) = {
+                    let route = lock(&route);
+                    (route.target.clone(), route.state.subscribe())
+                };
+                tokio::spawn(carry(inbound, target, state));
             }
         });
-        Ok(Self { name, address, state })
+        Ok(link)
     }
 
     pub(crate) fn set(&self, state: State) {
-        self.state.send_replace(state);
+        lock(&self.route).state.send_replace(state);
     }
+
+    /// Leads new connections to another address. Those that are open stay where they are.
+    pub(crate) fn lead_to(&self, target: String) {
+        lock(&self.route).target = target;
+    }
+
+    /// As when the machine behind it dies: the connections that are open are never answered again, and nobody is told.
+    pub(crate) fn lose(&self) {
+        let mut route = lock(&self.route);
+        let lost = std::mem::replace(&mut route.state, watch::Sender::new(State::Open));
+        lost.send_replace(State::Stalled);
+        route.lost.push(lost);
+    }
+}
+
+fn lock(route: &Mutex<Route>) -> MutexGuard<'_, Route> {
+    route.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn carry(inbound: TcpStream, target: String, state: watch::Receiver<State>) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::system::{PROJECT, System, TOKEN, desktop_id};
+use super::system::{PROJECT, System, TOKEN, desktop_id};
 
 /// A call is repeated so long: faults last some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,12 +26,16 @@ pub(crate) struct Accepted {
     pub(crate) kind: &'static str,
 }
 
-/// The submitter; it ends by itself.
+/// The submitter; it ends when it is told that it does not go on.
 pub(crate) struct Load(JoinHandle<anyhow::Result<Vec<Accepted>>>);
 
 impl Load {
-    pub(crate) fn start(system: Arc<System>, rng: ChaCha8Rng, until: Instant) -> Self {
-        Self(tokio::spawn(submit_all(system, rng, until)))
+    pub(crate) fn start(
+        system: Arc<System>,
+        rng: ChaCha8Rng,
+        goes_on: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
+        Self(tokio::spawn(submit_all(system, rng, goes_on)))
     }
 
     /// All that was accepted.
@@ -58,12 +62,12 @@ struct Plan {
 async fn submit_all(
     system: Arc<System>,
     mut rng: ChaCha8Rng,
-    until: Instant,
+    goes_on: impl Fn() -> bool,
 ) -> anyhow::Result<Vec<Accepted>> {
     let mut under_way: JoinSet<anyhow::Result<Vec<Accepted>>> = JoinSet::new();
     let mut accepted = Vec::new();
     let mut number = 0;
-    while Instant::now() < until {
+    while goes_on() {
         let plan = draw(&system, &mut rng);
         let key = format!("chaos-{number}");
         number += 1;
@@ -128,7 +132,7 @@ fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
 pub(crate) const STRICT_THRESHOLD: i64 = 3;
 
 /// A script that says in its desktop's file that it started, and how it ended.
-fn marking(system: &System, work: &str) -> String {
+pub(crate) fn marking(system: &System, work: &str) -> String {
     let marks = system.marks();
     format!(
         "f={}/$GRAYWAVE_DESKTOP_ID; t=\"$GRAYWAVE_TASK_ID $GRAYWAVE_ATTEMPT\"\n\
@@ -217,7 +221,7 @@ fn full(url: &str, path: &str) -> String {
     if path.starts_with("/v1/") { format!("{url}{path}") } else { format!("{url}/v2/{PROJECT}{path}") }
 }
 
-async fn post(url: &str, path: &str, body: Value, key: String) -> anyhow::Result<(u16, Value)> {
+pub(crate) async fn post(url: &str, path: &str, body: Value, key: String) -> anyhow::Result<(u16, Value)> {
     let url = full(url, path);
     tokio::task::spawn_blocking(move || {
         let request = agent().post(url).header("X-Auth-Token", TOKEN).header("Idempotency-Key", key);

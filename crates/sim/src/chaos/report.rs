@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::{
+use super::{
     check::Found,
     faults::{Faults, Injected},
     load::Accepted,

@@ -5,18 +5,19 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use pgcluster::{Cluster, Durability, Options};
-use sim::processes::{addresses, binary};
 use tokio::sync::Mutex;
 
-use crate::{
+use super::{
     link::{Link, State},
     node::Node,
 };
+use crate::processes::{addresses, binary};
 
 pub(crate) const PROJECT: &str = "chaos";
 pub(crate) const TOKEN: &str = "a-token-for-the-faults";
@@ -37,15 +38,37 @@ pub(crate) struct System {
     pub(crate) links: Vec<Link>,
     /// Base addresses of the APIs.
     pub(crate) urls: Vec<String>,
-    pub(crate) postgres: Mutex<Cluster>,
+    /// The server of a system that has one of its own.
+    pub(crate) postgres: Option<Mutex<Cluster>>,
     pub(crate) database_url: String,
     /// The first so many agents keep their journals on disks of a few pages, where this user may mount them.
     pub(crate) small_disks: usize,
-    directory: Directory,
+    directory: Arc<Directory>,
 }
 
-/// Kept when something was wrong, so that its logs can be read.
-struct Directory(PathBuf);
+/// Where everything lies; kept when something was wrong, so that its logs can be read.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// One that others than this user can come to: Postgres does not run as root.
+    pub(crate) fn new(name: &str) -> anyhow::Result<Arc<Self>> {
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("graywave-{name}-"))
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?
+            .keep();
+        Ok(Arc::new(Self(directory)))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Stays from now on.
+    pub(crate) fn keep(&self) {
+        drop(fs::write(self.0.join("broken"), ""));
+    }
+}
 
 impl Drop for Directory {
     fn drop(&mut self) {
@@ -64,44 +87,60 @@ pub(crate) fn desktop_id(number: usize) -> String {
 }
 
 impl System {
-    /// Starts everything and waits until all desktops are connected.
+    /// Starts everything, on a Postgres of its own, and waits until all desktops are connected.
     pub(crate) async fn start(agents: u32) -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("graywave-chaos-")
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir()?
-            .keep();
-        fs::create_dir(directory.join("marks"))?;
+        let directory = Directory::new("chaos")?;
         let postgres = Cluster::start(&Options {
-            directory: directory.join("postgres"),
+            directory: directory.path().join("postgres"),
             durability: Durability::Full,
             max_connections: 200,
         })?;
-        let database_url = postgres.url("postgres");
-        let graywave = binary("graywave")?;
-        let migrated = Command::new(&graywave).arg("migrate").env("DATABASE_URL", &database_url).status()?;
-        if !migrated.success() {
-            bail!("graywave migrate failed: {migrated}");
-        }
-        let mut system = Self {
+        let mut system = Self::new(directory, postgres.url("postgres"));
+        system.postgres = Some(Mutex::new(postgres));
+        system.mount_small_disks()?;
+        system.run(agents).await?;
+        Ok(system)
+    }
+
+    /// Starts everything but Postgres, which is there already.
+    pub(crate) async fn start_on(
+        directory: Arc<Directory>,
+        database_url: String,
+        agents: u32,
+    ) -> anyhow::Result<Self> {
+        let mut system = Self::new(directory, database_url);
+        system.run(agents).await?;
+        Ok(system)
+    }
+
+    fn new(directory: Arc<Directory>, database_url: String) -> Self {
+        Self {
             agents: Vec::new(),
             workers: Vec::new(),
             schedulers: Vec::new(),
             apis: Vec::new(),
             links: Vec::new(),
             urls: Vec::new(),
-            postgres: Mutex::new(postgres),
+            postgres: None,
             database_url,
             small_disks: 0,
-            directory: Directory(directory),
-        };
-        system.mount_small_disks()?;
-        system.start_apis(&graywave)?;
-        let schedulers = system.start_schedulers(&graywave).await?;
-        let workers = system.start_workers(&graywave, &schedulers).await?;
-        system.start_agents(agents as usize, &workers)?;
-        system.connected(u64::from(agents)).await?;
-        Ok(system)
+            directory,
+        }
+    }
+
+    async fn run(&mut self, agents: u32) -> anyhow::Result<()> {
+        fs::create_dir(self.marks())?;
+        let graywave = binary("graywave")?;
+        let migrated =
+            Command::new(&graywave).arg("migrate").env("DATABASE_URL", &self.database_url).status()?;
+        if !migrated.success() {
+            bail!("graywave migrate failed: {migrated}");
+        }
+        self.start_apis(&graywave)?;
+        let schedulers = self.start_schedulers(&graywave).await?;
+        let workers = self.start_workers(&graywave, &schedulers).await?;
+        self.start_agents(agents as usize, &workers)?;
+        self.connected(u64::from(agents)).await
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -235,13 +274,15 @@ impl System {
 
     /// What all of them have logged; kept from now on.
     pub(crate) fn logs(&self) -> &Path {
-        drop(fs::write(self.directory.0.join("broken"), ""));
+        self.directory.keep();
         &self.directory.0
     }
 
     /// Everything runs, every link is open, and every desktop is connected.
     pub(crate) async fn heal(&self) -> anyhow::Result<()> {
-        self.postgres.lock().await.restart()?;
+        if let Some(postgres) = &self.postgres {
+            postgres.lock().await.restart()?;
+        }
         for link in &self.links {
             link.set(State::Open);
         }
@@ -261,7 +302,7 @@ impl System {
         let begun = Instant::now();
         loop {
             let path = "/desktops?limit=0&status=ACTIVE";
-            if let Ok((200, answer)) = crate::load::get(&self.urls[0], path).await
+            if let Ok((200, answer)) = super::load::get(&self.urls[0], path).await
                 && answer["total_count"].as_u64() == Some(agents)
             {
                 return Ok(());

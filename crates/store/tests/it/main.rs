@@ -4,6 +4,8 @@
 
 mod migration;
 mod partition;
+mod silence;
+mod standby;
 
 use std::time::Duration;
 

@@ -1,0 +1,39 @@
+//! One etcd, in which Patroni's nodes agree on who is primary.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::Context as _;
+
+use super::ordinary::Ordinary;
+use crate::{chaos::node::Node, processes::addresses};
+
+/// It ends with this.
+pub(crate) struct Etcd {
+    _node: Node,
+    /// Where it answers.
+    pub(crate) address: String,
+}
+
+impl Etcd {
+    pub(crate) fn start(directory: &Path, user: Ordinary) -> anyhow::Result<Self> {
+        let [address, peers] = addresses()?;
+        let data = directory.join("etcd");
+        fs::create_dir(&data)?;
+        user.give(&data)?;
+        let listen = (format!("http://{address}"), format!("http://{peers}"));
+        let make = move || {
+            let mut command = Command::new("etcd");
+            user.run(&mut command);
+            command
+                .args(["--name", "graywave", "--log-level", "error", "--data-dir"])
+                .arg(&data)
+                .args(["--listen-client-urls", &listen.0, "--advertise-client-urls", &listen.0])
+                .args(["--listen-peer-urls", &listen.1, "--initial-advertise-peer-urls", &listen.1])
+                .args(["--initial-cluster", &format!("graywave={}", listen.1)]);
+            command
+        };
+        let node = Node::start("etcd".to_owned(), directory.join("etcd.log"), make)
+            .context("etcd is needed: `apt-get install etcd-server`")?;
+        Ok(Self { _node: node, address })
+    }
+}

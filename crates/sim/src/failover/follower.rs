@@ -1,0 +1,66 @@
+//! The one address of the database: a proxy that leads to the primary, as HAProxy does with Patroni's `/primary`.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinHandle,
+};
+
+use super::member::{Address, Role};
+use crate::chaos::link::Link;
+
+/// How often it asks who is primary.
+const ASKS_EVERY: Duration = Duration::from_millis(100);
+
+/// The proxy. It is late by design: it goes on to lead to a node that is primary no more until it knows of the next one,
+/// and it breaks no connection, so the product has to notice both by itself.
+pub(crate) struct Follower {
+    link: Arc<Link>,
+    held: Arc<Mutex<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Leads to the first node until another one is primary.
+    pub(crate) async fn start(nodes: [Address; 2]) -> anyhow::Result<Self> {
+        let link = Arc::new(Link::start("to the primary".to_owned(), nodes[0].postgres.clone()).await?);
+        let held = Arc::new(Mutex::new(()));
+        let task = tokio::spawn(follow(Arc::clone(&link), nodes, Arc::clone(&held)));
+        Ok(Self { link, held, task })
+    }
+
+    /// The database by this proxy.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://graywave@{}/postgres", self.link.address)
+    }
+
+    /// The connections that are open are never answered again.
+    pub(crate) fn lose(&self) {
+        self.link.lose();
+    }
+
+    /// Leads to where it leads now as long as this is kept.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.held).lock_owned().await
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(link: Arc<Link>, nodes: [Address; 2], held: Arc<Mutex<()>>) {
+    let mut leads_to = 0;
+    loop {
+        tokio::time::sleep(ASKS_EVERY).await;
+        let _held = held.lock().await;
+        let other = 1 - leads_to;
+        if nodes[other].is(Role::Primary).await {
+            link.lead_to(nodes[other].postgres.clone());
+            leads_to = other;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The database: two nodes, of which one is primary and the other one its synchronous standby.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+
+use super::{
+    etcd::Etcd,
+    member::{Address, Member, Role},
+    ordinary::Ordinary,
+    settings::Settings,
+};
+use crate::chaos::system::Directory;
+
+/// A change of roles that takes longer has gone wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Both nodes, what they agree in, and where they lie. The parts end in the order of the fields.
+pub(crate) struct Pair {
+    pub(crate) members: [Member; 2],
+    synchronous: bool,
+    _etcd: Etcd,
+    _directory: Arc<Directory>,
+}
+
+impl Pair {
+    /// Starts both, and waits until commits of one wait for the other.
+    pub(crate) async fn start(directory: Arc<Directory>, synchronous: bool) -> anyhow::Result<Self> {
+        let user = Ordinary::find()?;
+        let etcd = Etcd::start(directory.path(), user)?;
+        let settings = Settings {
+            directory: directory.path().to_owned(),
+            etcd: etcd.address.clone(),
+            binaries: pgcluster::find_binaries()?,
+            synchronous,
+        };
+        let first = Member::start("node-0", &settings, user).await?;
+        until(&first.address, Role::Primary).await?;
+        let second = Member::start("node-1", &settings, user).await?;
+        let pair = Self { members: [first, second], synchronous, _etcd: etcd, _directory: directory };
+        pair.standby_is_back(1).await?;
+        Ok(pair)
+    }
+
+    pub(crate) fn addresses(&self) -> [Address; 2] {
+        [self.members[0].address.clone(), self.members[1].address.clone()]
+    }
+
+    /// Waits until the primary's commits wait for this node.
+    pub(crate) async fn standby_is_back(&self, place: usize) -> anyhow::Result<()> {
+        let role = if self.synchronous { Role::Synchronous } else { Role::Replica };
+        until(&self.members[place].address, role).await
+    }
+
+    /// Waits until this node is primary.
+    pub(crate) async fn is_promoted(&self, place: usize) -> anyhow::Result<()> {
+        until(&self.members[place].address, Role::Primary).await
+    }
+}
+
+/// Waits until a node says that it has a role.
+pub(crate) async fn until(node: &Address, role: Role) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while !node.is(role).await {
+        if begun.elapsed() > PATIENCE {
+            bail!("{} is not {role:?} after {PATIENCE:?}: its log says why", node.name);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}

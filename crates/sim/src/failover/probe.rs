@@ -1,0 +1,132 @@
+//! Many small rollouts, one after the other, that tell from when to when nothing was accepted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::chaos::{
+    load::{self, Accepted},
+    system::{System, desktop_id},
+};
+
+/// Between two calls, whether the last one was answered or not.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A submission that is refused for longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) asked: DateTime<Utc>,
+    pub(crate) answered: DateTime<Utc>,
+    /// `None` when nobody answered in time.
+    pub(crate) status: Option<u16>,
+}
+
+/// What was asked and answered until now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) calls: Vec<Call>,
+    pub(crate) accepted: Vec<Accepted>,
+}
+
+impl Call {
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == Some(200)
+    }
+}
+
+impl Seen {
+    /// How often each answer came.
+    pub(crate) fn answers(&self) -> BTreeMap<String, usize> {
+        let mut answers = BTreeMap::new();
+        for call in &self.calls {
+            let answer = call.status.map_or_else(|| "none in 5 s".to_owned(), |status| status.to_string());
+            *answers.entry(answer).or_default() += 1;
+        }
+        answers
+    }
+}
+
+/// The submitter; it ends when it is told that it does not go on.
+pub(crate) struct Probe {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Probe {
+    pub(crate) fn start(system: Arc<System>, goes_on: impl Fn() -> bool + Send + 'static) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = tokio::spawn(submit_all(system, Arc::clone(&seen), goes_on));
+        Self { seen, task }
+    }
+
+    /// What was seen until now.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a call is accepted that was asked for after a time.
+    pub(crate) async fn accepted_after(&self, time: DateTime<Utc>) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !self.seen().calls.iter().rev().any(|call| call.asked >= time && call.is_accepted()) {
+            if begun.elapsed() > PATIENCE {
+                bail!("nothing is accepted {PATIENCE:?} after the failover");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// All that was seen.
+    pub(crate) async fn finish(self) -> anyhow::Result<Seen> {
+        self.task.await??;
+        Ok(std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+async fn submit_all(
+    system: Arc<System>,
+    seen: Arc<Mutex<Seen>>,
+    goes_on: impl Fn() -> bool,
+) -> anyhow::Result<()> {
+    let note = |call: Call, task_id: Option<String>| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.calls.push(call);
+        seen.accepted.extend(task_id.map(|task_id| Accepted { task_id, kind: "probe" }));
+    };
+    for number in 0.. {
+        if !goes_on() {
+            break;
+        }
+        let desktop = desktop_id(number % system.agents.len());
+        let body = json!({"resource_ids": [desktop], "command": load::marking(&system, ":"),
+                          "command_type": "SHELL"});
+        let begun = Instant::now();
+        for turn in number.. {
+            let url = &system.urls[turn % system.urls.len()];
+            let asked = Utc::now();
+            let answered =
+                load::post(url, "/script-executions", body.clone(), format!("probe-{number}")).await.ok();
+            let status = answered.as_ref().map(|(status, _)| *status);
+            let task_id = answered.and_then(|(_, answer)| answer["task_id"].as_str().map(str::to_owned));
+            let call = Call { asked, answered: Utc::now(), status };
+            note(call, task_id);
+            tokio::time::sleep(PAUSE).await;
+            if call.is_accepted() {
+                break;
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("a submission is not accepted for {PATIENCE:?}: {status:?}");
+            }
+        }
+    }
+    Ok(())
+}

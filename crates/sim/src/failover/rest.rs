@@ -1,0 +1,34 @@
+//! Patroni's REST API, with every wait bounded.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use serde_json::json;
+
+use super::member::Address;
+
+/// A planned switchover waits for the standby to have everything.
+const SWITCHOVER_WITHIN: Duration = Duration::from_secs(60);
+
+/// For questions: whoever does not answer at once is away.
+pub(crate) fn agent() -> ureq::Agent {
+    patient(Duration::from_secs(2))
+}
+
+fn patient(limit: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).build().new_agent()
+}
+
+/// Asks the primary to hand over to the other node, and waits until it has.
+pub(crate) async fn switch_over(from: &Address, to: &Address) -> anyhow::Result<()> {
+    let url = format!("http://{}/switchover", from.rest);
+    let body = json!({"leader": from.name, "candidate": to.name});
+    let asked = tokio::task::spawn_blocking(move || -> anyhow::Result<(u16, String)> {
+        let mut answer = patient(SWITCHOVER_WITHIN).post(url).send_json(body)?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    });
+    match asked.await?? {
+        (200, _) => Ok(()),
+        (status, text) => bail!("Patroni did not switch over: {status} {text}"),
+    }
+}

@@ -1,0 +1,71 @@
+//! A database that is gone without a word.
+
+use std::time::{Duration, Instant};
+
+use store::{Error, PoolOptions, Store};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// It is found after two seconds and five, as `silence` says; the rest is for a slow machine.
+const FOUND_WITHIN: Duration = Duration::from_secs(20);
+
+/// A link to a port that swallows, from the last signal on, what is sent on the connections that are open then.
+async fn link(port: String, lost: watch::Receiver<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            let (port, mut lost) = (port.clone(), lost.clone());
+            lost.mark_unchanged();
+            tokio::spawn(async move {
+                let mut outbound = TcpStream::connect(port).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut inbound, &mut outbound) => {}
+                    _ = lost.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    address.to_string()
+}
+
+async fn answer(store: &Store) -> Result<(), Error> {
+    store.unless_silent(store.ping()).await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_database_that_is_gone_is_told_and_its_connections_are_not_used_again() {
+    let directory = crate::standby::directory();
+    let cluster = crate::standby::cluster(&directory);
+    let url = cluster.url("postgres");
+    let server = url.trim_start_matches("postgres://graywave@").trim_end_matches("/postgres").to_owned();
+    let (lose, lost) = watch::channel(());
+    let by_link = link(server.clone(), lost).await;
+    let options = PoolOptions { max_connections: 2, ..PoolOptions::new(url.replace(&server, &by_link)) };
+    let store = Store::connect(&options).unwrap();
+    let watching = tokio::spawn({
+        let store = store.clone();
+        async move { store.watch().await }
+    });
+    let listener = store::notify::Listener::connect(&store).await.unwrap();
+    answer(&store).await.unwrap();
+    // The one that looks is connected by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    lose.send(()).unwrap();
+    let begun = Instant::now();
+    let hears = async {
+        let mut listener = listener;
+        listener.next().await
+    };
+    let (answered, heard) = tokio::join!(answer(&store), hears);
+    assert!(answered.unwrap_err().is_unavailable());
+    assert!(heard.unwrap_err().is_unavailable());
+    assert!(begun.elapsed() < FOUND_WITHIN, "{:?}", begun.elapsed());
+    // The pool has no room beside the listener's connection, which takes leave in vain, and one more: that one is new.
+    answer(&store).await.unwrap();
+    watching.abort();
+}
