@@ -4,6 +4,7 @@
 //! [`crate::failover`] puts the same cluster, load and checks on a database that fails over.
 
 pub(crate) mod check;
+mod clock;
 pub(crate) mod faults;
 pub(crate) mod link;
 pub(crate) mod load;

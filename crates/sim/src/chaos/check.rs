@@ -82,6 +82,7 @@ pub(crate) async fn all(system: &System, accepted: &[Accepted], faults: &Faults)
     }
     check_targets(&mut connection, &tasks, &runs, faults, &mut found).await?;
     check_waves(&mut connection, accepted, &mut found).await?;
+    check_times(&mut connection, &mut found).await?;
     check_left_over(&mut connection, &mut found).await?;
     Ok(found)
 }
@@ -230,6 +231,23 @@ async fn check_waves(
         if is_strict && i64::from(wave.failed) > STRICT_THRESHOLD {
             found.broken.push(format!("{at}: {} failed in strict mode", wave.failed));
         }
+    }
+    Ok(())
+}
+
+/// All times are the database's, whatever the clock said of whoever wrote them.
+async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
+    let wrong: Vec<(Uuid, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = sqlx::query_as(
+        "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)
+         WHERE k.created_at NOT BETWEEN pg_postmaster_start_time() - interval '1 day' AND now() + interval '2 s'
+            OR r.started_at NOT BETWEEN k.created_at - interval '2 s' AND now() + interval '2 s'
+            OR r.ended_at NOT BETWEEN coalesce(r.started_at, k.created_at) - interval '2 s' AND now() + interval '2 s'",
+    )
+    .fetch_all(connection)
+    .await?;
+    for (task_id, created_at, started_at, ended_at) in wrong {
+        let times = format!("created {created_at}, started {started_at:?}, ended {ended_at:?}");
+        found.broken.push(format!("task {}: times that cannot be: {times}", task_id.simple()));
     }
     Ok(())
 }

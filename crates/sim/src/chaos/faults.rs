@@ -7,17 +7,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::bail;
 use chrono::{DateTime, Utc};
-use rand::{Rng as _, seq::IndexedRandom as _};
+use rand::{
+    Rng as _,
+    seq::{IndexedRandom as _, SliceRandom as _},
+};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
+    clock,
     link::State,
     node::Node,
     system::{System, desktop_id},
 };
+
+/// A run of so long has time for an outage of a minute.
+const LONG_RUN: Duration = Duration::from_secs(300);
+/// Longer than a worker's scripts are waited for.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// An offset that a wrong time zone makes, a day, and a clock that begins in 1970.
+const CLOCKS_SET_BY_SECONDS: [i64; 4] = [90, 3_600, 86_400, 1_700_000_000];
 
 /// What is done to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,24 +46,41 @@ pub(crate) enum Kind {
     AgentsHung,
     LinkCut,
     LinkStalled,
+    ClockSet,
+    SchedulersRolled,
+    WorkersRolled,
+    PostgresAway,
 }
 
 impl Kind {
     /// How often each comes, of 100.
-    const ODDS: [(Self, u32); 12] = [
-        (Self::ApiKilled, 8),
-        (Self::SchedulerKilled, 10),
-        (Self::WorkerKilled, 12),
-        (Self::AgentsKilled, 16),
+    const ODDS: [(Self, u32); 16] = [
+        (Self::ApiKilled, 7),
+        (Self::SchedulerKilled, 9),
+        (Self::WorkerKilled, 10),
+        (Self::AgentsKilled, 15),
         (Self::JournalTorn, 6),
         (Self::DiskFull, 4),
-        (Self::PostgresCrashed, 5),
-        (Self::SchedulerHung, 7),
-        (Self::WorkerHung, 8),
-        (Self::AgentsHung, 8),
-        (Self::LinkCut, 8),
-        (Self::LinkStalled, 8),
+        (Self::PostgresCrashed, 4),
+        (Self::SchedulerHung, 6),
+        (Self::WorkerHung, 7),
+        (Self::AgentsHung, 7),
+        (Self::LinkCut, 7),
+        (Self::LinkStalled, 7),
+        (Self::ClockSet, 7),
+        (Self::SchedulersRolled, 1),
+        (Self::WorkersRolled, 2),
+        (Self::PostgresAway, 1),
     ];
+
+    /// Whether it can be injected on this machine.
+    fn is_possible(self, system: &System) -> bool {
+        match self {
+            Self::DiskFull => system.small_disks > 0,
+            Self::ClockSet => clock::can_be_set(),
+            _ => true,
+        }
+    }
 
     /// Whether an agent that meets it in mid-run cannot tell what became of its script.
     const fn makes_unknown(self) -> bool {
@@ -84,8 +113,10 @@ impl Faults {
         let mut under_way: JoinSet<anyhow::Result<Injected>> = JoinSet::new();
         let mut done = Vec::new();
         let mut shown = 0;
+        let is_long = until.duration_since(begun) >= LONG_RUN;
+        let mut kinds = Kinds::new(&system, &mut rng);
         while Instant::now() < until {
-            let fault = Drawn::new(&system, &mut rng);
+            let fault = Drawn::new(kinds.next(&mut rng), &system, is_long, &mut rng);
             under_way.spawn(fault.inject(Arc::clone(&system)));
             tokio::time::sleep(Duration::from_millis(rng.random_range(500..2_000))).await;
             while let Some(injected) = under_way.try_join_next() {
@@ -115,19 +146,38 @@ impl Faults {
     }
 }
 
+/// The kinds that can be injected here: each of them once, in any order, then each as often as its odds say.
+struct Kinds {
+    possible: Vec<(Kind, u32)>,
+    not_yet: Vec<Kind>,
+}
+
+impl Kinds {
+    fn new(system: &System, rng: &mut ChaCha8Rng) -> Self {
+        let possible: Vec<_> = Kind::ODDS.into_iter().filter(|(kind, _)| kind.is_possible(system)).collect();
+        let mut not_yet: Vec<Kind> = possible.iter().map(|(kind, _)| *kind).collect();
+        not_yet.shuffle(rng);
+        Self { possible, not_yet }
+    }
+
+    fn next(&mut self, rng: &mut ChaCha8Rng) -> Kind {
+        self.not_yet.pop().unwrap_or_else(|| {
+            self.possible.choose_weighted(rng, |(_, odds)| *odds).map_or(Kind::AgentsKilled, |it| it.0)
+        })
+    }
+}
+
 /// A fault before it is injected.
 struct Drawn {
     kind: Kind,
     /// Places of what it is done to, in its list.
     targets: Vec<usize>,
     lasts: Duration,
+    set_by_seconds: i64,
 }
 
 impl Drawn {
-    fn new(system: &System, rng: &mut ChaCha8Rng) -> Self {
-        let possible = |kind: Kind| kind != Kind::DiskFull || system.small_disks > 0;
-        let odds = |&(kind, odds): &(Kind, u32)| if possible(kind) { odds } else { 0 };
-        let kind = Kind::ODDS.choose_weighted(rng, odds).map_or(Kind::AgentsKilled, |it| it.0);
+    fn new(kind: Kind, system: &System, is_long: bool, rng: &mut ChaCha8Rng) -> Self {
         let (number, most) = match kind {
             Kind::ApiKilled => (system.apis.len(), 1),
             Kind::SchedulerKilled | Kind::SchedulerHung => (system.schedulers.len(), 1),
@@ -135,7 +185,10 @@ impl Drawn {
             Kind::AgentsKilled | Kind::AgentsHung => (system.agents.len(), 6),
             Kind::JournalTorn => (system.agents.len(), 2),
             Kind::DiskFull => (system.small_disks, 1),
-            Kind::PostgresCrashed => (1, 1),
+            Kind::ClockSet => (system.nodes().count(), 4),
+            Kind::PostgresCrashed | Kind::PostgresAway | Kind::SchedulersRolled | Kind::WorkersRolled => {
+                (1, 1)
+            }
             Kind::LinkCut | Kind::LinkStalled => (system.links.len(), 1),
         };
         let places: Vec<usize> = (0..number).collect();
@@ -146,9 +199,14 @@ impl Drawn {
         let lasts = match kind {
             Kind::PostgresCrashed => rng.random_range(200..2_000),
             Kind::DiskFull => rng.random_range(2_000..6_000),
+            Kind::PostgresAway if is_long => rng.random_range(30_000..75_000),
+            Kind::PostgresAway => rng.random_range(8_000..12_000),
+            // Between one and the next.
+            Kind::SchedulersRolled | Kind::WorkersRolled => rng.random_range(200..2_000),
             _ => rng.random_range(300..5_000),
         };
-        Self { kind, targets, lasts: Duration::from_millis(lasts) }
+        let set_by_seconds = *CLOCKS_SET_BY_SECONDS.choose(rng).unwrap_or(&0);
+        Self { kind, targets, lasts: Duration::from_millis(lasts), set_by_seconds }
     }
 
     async fn inject(self, system: Arc<System>) -> anyhow::Result<Injected> {
@@ -160,7 +218,10 @@ impl Drawn {
             Kind::AgentsKilled => self.kill(&system.agents).await?,
             Kind::JournalTorn => self.tear(&system).await?,
             Kind::DiskFull => self.fill(&system).await?,
-            Kind::PostgresCrashed => self.crash(&system).await?,
+            Kind::PostgresCrashed | Kind::PostgresAway => self.crash(&system).await?,
+            Kind::ClockSet => self.set_clocks(&system).await?,
+            Kind::SchedulersRolled => self.roll(&system.schedulers).await?,
+            Kind::WorkersRolled => self.roll(&system.workers).await?,
             Kind::SchedulerHung => self.hang(&system.schedulers).await?,
             Kind::WorkerHung => self.hang(&system.workers).await?,
             Kind::AgentsHung => self.hang(&system.agents).await?,
@@ -194,6 +255,42 @@ impl Drawn {
         tokio::time::sleep(self.lasts).await;
         for &place in &self.targets {
             nodes[place].lock().await.wake()?;
+        }
+        Ok(names)
+    }
+
+    /// Restarts one after the other in order, as an upgrade does.
+    async fn roll(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for node in nodes {
+            let name = node.lock().await.name.clone();
+            node.lock().await.terminate()?;
+            let begun = Instant::now();
+            while !node.lock().await.has_ended()? {
+                if begun.elapsed() > ENDS_WITHIN {
+                    bail!("{name} has not ended {ENDS_WITHIN:?} after it was asked to");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            node.lock().await.run()?;
+            names.push(name);
+            tokio::time::sleep(self.lasts).await;
+        }
+        Ok(names)
+    }
+
+    async fn set_clocks(&self, system: &System) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (place, node) in system.nodes().enumerate().filter(|(place, _)| self.targets.contains(place)) {
+            let node = node.lock().await;
+            // Half of them the other way.
+            let direction = if place % 2 == 0 { 1 } else { -1 };
+            node.set_clock(direction * self.set_by_seconds)?;
+            names.push(node.name.clone());
+        }
+        tokio::time::sleep(self.lasts).await;
+        for (_, node) in system.nodes().enumerate().filter(|(place, _)| self.targets.contains(place)) {
+            node.lock().await.set_clock(0)?;
         }
         Ok(names)
     }

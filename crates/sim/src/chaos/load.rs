@@ -13,8 +13,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::system::{PROJECT, System, TOKEN, desktop_id};
 
-/// A call is repeated so long: faults last some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A call is repeated so long: the longest outage lasts a minute and a quarter.
+const PATIENCE: Duration = Duration::from_secs(150);
 /// Rollouts under way at once.
 const MAX_UNDER_WAY: usize = 16;
 

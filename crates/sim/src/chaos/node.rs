@@ -9,11 +9,14 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::clock::Clock;
+
 /// A process and how it is started.
 pub(crate) struct Node {
     pub(crate) name: String,
     make: Box<dyn Fn() -> Command + Send>,
     log: PathBuf,
+    clock: Clock,
     child: Option<Child>,
 }
 
@@ -24,7 +27,8 @@ impl Node {
         log: PathBuf,
         make: impl Fn() -> Command + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let mut node = Self { name, make: Box::new(make), log, child: None };
+        let clock = Clock::new(log.with_file_name(format!("{name}.clock")))?;
+        let mut node = Self { name, make: Box::new(make), log, clock, child: None };
         node.run()?;
         Ok(node)
     }
@@ -37,9 +41,29 @@ impl Node {
             return Ok(());
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = (self.make)().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let mut command = (self.make)();
+        self.clock.apply(&mut command);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
         Ok(())
+    }
+
+    /// Sets its clock so many seconds ahead, or behind.
+    pub(crate) fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
+        self.clock.set(seconds)
+    }
+
+    /// SIGTERM, after which it ends when it has done what it must.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(match &mut self.child {
+            Some(child) => child.try_wait()?.is_some(),
+            None => true,
+        })
     }
 
     /// kill -9.

@@ -294,7 +294,7 @@ impl System {
         self.connected(self.agents.len() as u64).await
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &Mutex<Node>> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Mutex<Node>> {
         self.apis.iter().chain(&self.schedulers).chain(&self.workers).chain(&self.agents)
     }
 

@@ -1,0 +1,57 @@
+//! Clocks that can be set for one process: by libfaketime, where it is installed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Where Debian puts it.
+const PLACES: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+];
+
+/// The clock on the wall of one process. What counts the time since the machine started is left alone, as it is when a
+/// machine's clock is set.
+pub(crate) struct Clock {
+    library: Option<&'static str>,
+    file: PathBuf,
+}
+
+/// Whether clocks can be set here.
+pub(crate) fn can_be_set() -> bool {
+    library().is_some()
+}
+
+fn library() -> Option<&'static str> {
+    PLACES.into_iter().find(|place| Path::new(place).exists())
+}
+
+impl Clock {
+    /// The right time, until it is set.
+    pub(crate) fn new(file: PathBuf) -> anyhow::Result<Self> {
+        let clock = Self { library: library(), file };
+        clock.set(0)?;
+        Ok(clock)
+    }
+
+    /// Sets it so many seconds ahead, or behind, for a process that runs as for one that starts later.
+    pub(crate) fn set(&self, seconds: i64) -> anyhow::Result<()> {
+        let new = self.file.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n"))?;
+        Ok(fs::rename(&new, &self.file)?)
+    }
+
+    /// Makes a process go by it.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        let Some(library) = self.library else { return };
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file).envs([
+            ("FAKETIME_CACHE_DURATION", "1"),
+            ("FAKETIME_DISABLE_SHM", "1"),
+            ("DONT_FAKE_MONOTONIC", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ]);
+    }
+}
