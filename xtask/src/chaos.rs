@@ -1,8 +1,10 @@
 //! `cargo xtask chaos`: builds and runs the faults of crate `sim`.
 
-use crate::process;
+use crate::{install, process};
 
 pub(crate) fn run(minutes: f64, seed: u64) -> anyhow::Result<()> {
+    install::postgres()?;
+    install::faketime()?;
     process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins"]))?;
     let (minutes, seed) = (minutes.to_string(), seed.to_string());
     let arguments = ["run", "--quiet", "--package", "sim", "--bin", "graywave-chaos", "--"];

@@ -32,6 +32,17 @@ pub(crate) fn python() -> anyhow::Result<()> {
     apt("Python", &["python3", "python3-venv"])
 }
 
+/// What sets the clock of one process, for the faults.
+pub(crate) fn faketime() -> anyhow::Result<()> {
+    if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }
+}
+
+/// Whether Debian's directory of some architecture has a library.
+fn has_library(name: &str) -> bool {
+    let Ok(architectures) = fs::read_dir("/usr/lib") else { return false };
+    architectures.flatten().any(|entry| entry.path().join(name).is_file())
+}
+
 /// Patroni, its client of etcd, and etcd, for the failovers. None of them is to run as a service of this machine.
 pub(crate) fn patroni() -> anyhow::Result<()> {
     let answers = |program: &str, arguments: &[&str]| {

@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{database, demo, install, layers, process, python, say};
+use crate::{chaos, database, demo, install, layers, process, python, say};
+
+/// Long enough for each kind of fault at least once, and most of them several times.
+const CHAOS_MINUTES: f64 = 2.5;
+const CHAOS_SEED: u64 = 1;
 
 /// Runs all of it; the tests' own summary comes last.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -23,6 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
+    step("chaos", || chaos::run(CHAOS_MINUTES, CHAOS_SEED))?;
     step("tests", || tests(&scratch))
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journ
 
 /// When it is now, in Unix milliseconds; 0 while nobody has told: then the scheduler says when it heard of it.
 fn told_ms(clock: &Clock) -> i64 {
-    clock.told().map_or(0, |now| now.timestamp_millis())
+    clock.told().map_or(0, |told| told.now.timestamp_millis())
 }
 
 fn create_private_dir(dir: &Path) -> io::Result<()> {

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::{Asked, Clock};
+use clock::{Asked, Clock, Told};
 use proto::{
     agent::{
-        AskTime, AttachRequest, AttachResponse, Hello, Time, agent_service_client::AgentServiceClient,
+        AskTime, AttachRequest, AttachResponse, Hello, agent_service_client::AgentServiceClient,
         attach_request, attach_response,
     },
     limits::MAX_MESSAGE_BYTES,
-    types::Desktop,
+    types::{Desktop, Time},
 };
 use rand::seq::SliceRandom as _;
 use tokio::{sync::mpsc, time::timeout};
@@ -34,6 +34,8 @@ const OUTBOX: usize = 4;
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// How often the worker is asked what time it is. Meanwhile a bad oscillator is wrong by 0.3 s.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
+/// The same after an answer that took long.
+const ASK_TIME_SOON: Duration = Duration::from_secs(2);
 
 /// The workers' addresses, ready to be dialled.
 pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
@@ -143,7 +145,7 @@ impl Link {
         let mut last = 0;
         let mut waiting: VecDeque<Key> = VecDeque::new();
         self.collect(&mut last, &mut waiting).await;
-        let mut ask_time = tokio::time::interval_at(next_question(), ASK_TIME_EVERY);
+        let mut ask_time_at = self.next_question();
         let mut asked = None;
         loop {
             // Reading never waits for writing: a worker that reads only when its own messages are taken must
@@ -162,16 +164,18 @@ impl Link {
                     if let Some(attach_response::Message::Time(time)) = response.message {
                         if let Some(asked) = asked.take() {
                             self.told(asked, Some(time));
+                            ask_time_at = self.next_question();
                         }
                     } else if let Some(again) = self.take(response).await && !waiting.contains(&again) {
                         waiting.push_back(again);
                     }
                 }
-                _ = ask_time.tick() => {
+                () = tokio::time::sleep_until(ask_time_at) => {
                     // Where the outbox is full the answer would be late anyway.
                     let question = attach_request::Message::AskTime(AskTime {});
                     let sent = session.outbox.try_send(AttachRequest { message: Some(question) });
                     asked = sent.is_ok().then(|| self.clock.asks());
+                    ask_time_at = self.next_question();
                 }
                 () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
             }
@@ -187,9 +191,17 @@ impl Link {
         }
     }
 
+    /// When to ask what time it is: soon where it is known badly, else some time within a period, so that the agents of a
+    /// worker do not all ask at once.
+    fn next_question(&self) -> tokio::time::Instant {
+        let is_rough = self.clock.told().is_none_or(|told| told.is_rough());
+        let period = if is_rough { ASK_TIME_SOON } else { ASK_TIME_EVERY };
+        tokio::time::Instant::now() + period.mul_f64(rand::random_range(0.5..1.0))
+    }
+
     fn told(&self, asked: Asked, time: Option<Time>) {
-        if let Some(now) = time.and_then(|time| proto::unix_ms_opt(time.now_unix_ms)) {
-            self.clock.answered(asked, now);
+        if let Some((now, error)) = time.and_then(|time| time.read()) {
+            self.clock.answered(asked, Told { now, error });
         }
     }
 
@@ -212,11 +224,6 @@ impl Link {
         }
         None
     }
-}
-
-/// Some time within the first period, so that the agents of a worker do not all ask at once.
-fn next_question() -> tokio::time::Instant {
-    tokio::time::Instant::now() + ASK_TIME_EVERY.mul_f64(rand::random())
 }
 
 async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::uptime::Uptime;
+use crate::{Told, uptime::Uptime};
 
 /// How far the oscillators of two machines drift apart, at most: the answer of a minute ago is 30 ms less exact.
 const DRIFT_PER_MILLION: u32 = 500;
@@ -21,14 +21,19 @@ pub(crate) struct Anchor {
 impl Anchor {
     /// The time was told between the question and its answer, nobody knows when: the middle is half of that wrong at
     /// most.
-    pub(crate) fn new(asked: Uptime, answered: Uptime, told: DateTime<Utc>) -> Self {
-        let error = answered.since(asked) / 2;
-        Self { uptime: answered, time: told + delta(error), error }
+    pub(crate) fn new(asked: Uptime, answered: Uptime, told: Told) -> Self {
+        let half = answered.since(asked) / 2;
+        Self { uptime: answered, time: told.now + delta(half), error: told.error.saturating_add(half) }
     }
 
     /// The time at an uptime.
     pub(crate) fn at(self, uptime: Uptime) -> DateTime<Utc> {
         self.time + delta(uptime.since(self.uptime))
+    }
+
+    /// What it tells at an uptime.
+    pub(crate) fn told(self, uptime: Uptime) -> Told {
+        Told { now: self.at(uptime), error: self.error_at(uptime) }
     }
 
     fn error_at(self, uptime: Uptime) -> Duration {
@@ -58,36 +63,47 @@ mod tests {
         Uptime(Duration::from_millis(ms))
     }
 
+    fn exactly(now: DateTime<Utc>) -> Told {
+        Told { now, error: Duration::ZERO }
+    }
+
     fn at(ms: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
     }
 
     #[test]
     fn the_time_is_that_of_the_middle_and_goes_on() {
-        let anchor = Anchor::new(up(1_000), up(1_100), at(0));
+        let anchor = Anchor::new(up(1_000), up(1_100), exactly(at(0)));
         assert_eq!(anchor.at(up(1_100)), at(50));
         assert_eq!(anchor.at(up(61_100)), at(60_050));
         assert_eq!(anchor.error_at(up(61_100)), Duration::from_millis(50 + 30));
     }
 
     #[test]
+    fn who_is_told_is_no_more_exact_than_who_tells() {
+        let told = Told { now: at(0), error: Duration::from_millis(300) };
+        let anchor = Anchor::new(up(0), up(100), told);
+        assert_eq!(anchor.told(up(100)), Told { now: at(50), error: Duration::from_millis(350) });
+    }
+
+    #[test]
     fn a_quick_answer_replaces_a_slow_one_and_a_slow_one_only_what_has_drifted() {
-        let slow = Anchor::new(up(0), up(4_000), at(0));
-        let quick = Anchor::new(up(5_000), up(5_002), at(4_000));
+        let slow = Anchor::new(up(0), up(4_000), exactly(at(0)));
+        let quick = Anchor::new(up(5_000), up(5_002), exactly(at(4_000)));
         assert!(quick.replaces(slow));
-        assert!(!Anchor::new(up(6_000), up(10_000), at(5_000)).replaces(quick));
+        assert!(!Anchor::new(up(6_000), up(10_000), exactly(at(5_000))).replaces(quick));
         // Two seconds of error either way are what is known after 4,000 seconds.
         let day = 86_400_000;
-        let late = Anchor::new(up(day), up(day + 4_000), at(i64::try_from(day).unwrap()));
+        let late = Anchor::new(up(day), up(day + 4_000), exactly(at(i64::try_from(day).unwrap())));
         assert!(late.replaces(quick));
     }
 
     #[test]
     fn a_clock_that_was_set_is_believed_at_once() {
-        let quick = Anchor::new(up(0), up(2), at(0));
-        let set = Anchor::new(up(1_000), up(1_200), at(3_600_000));
+        let quick = Anchor::new(up(0), up(2), exactly(at(0)));
+        let set = Anchor::new(up(1_000), up(1_200), exactly(at(3_600_000)));
         assert!(set.replaces(quick));
-        let set_back = Anchor::new(up(1_000), up(1_200), at(-3_600_000));
+        let set_back = Anchor::new(up(1_000), up(1_200), exactly(at(-3_600_000)));
         assert!(set_back.replaces(quick));
     }
 
@@ -99,7 +115,7 @@ mod tests {
             for (there, back, pause) in trips {
                 // True time is uptime on this machine.
                 let told = at(i64::try_from(uptime + there).unwrap());
-                let new = Anchor::new(up(uptime), up(uptime + there + back), told);
+                let new = Anchor::new(up(uptime), up(uptime + there + back), exactly(told));
                 if known.is_none_or(|older| new.replaces(older)) {
                     known = Some(new);
                 }

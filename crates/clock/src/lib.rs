@@ -7,7 +7,10 @@
 mod anchor;
 mod uptime;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anchor::Anchor;
 use chrono::{DateTime, Utc};
@@ -18,6 +21,25 @@ use uptime::Uptime;
 pub struct Clock {
     anchor: Arc<Mutex<Option<Anchor>>>,
 }
+
+/// What somebody who knows the time says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// It is right to so much, either way.
+    pub error: Duration,
+}
+
+impl Told {
+    /// What only a slow answer has told, by who had it from a slow answer: it is worth asking again soon.
+    pub fn is_rough(&self) -> bool {
+        self.error > ROUGH
+    }
+}
+
+/// Deadlines are of seconds, and of more where links are slow.
+const ROUGH: Duration = Duration::from_millis(500);
 
 /// The moment at which the time was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +57,8 @@ impl Clock {
     }
 
     /// The time now, once anybody has told it.
-    pub fn told(&self) -> Option<DateTime<Utc>> {
-        self.anchor().map(|anchor| anchor.at(Uptime::now()))
+    pub fn told(&self) -> Option<Told> {
+        self.anchor().map(|anchor| anchor.told(Uptime::now()))
     }
 
     /// Call this, ask for the time, and give the answer to [`Clock::answered`].
@@ -46,7 +68,7 @@ impl Clock {
 
     /// Takes an answer in. It is used when it is more exact than what is known, or when it shows that the clock that
     /// counts was set.
-    pub fn answered(&self, asked: Asked, told: DateTime<Utc>) {
+    pub fn answered(&self, asked: Asked, told: Told) {
         let new = Anchor::new(asked.0, Uptime::now(), told);
         let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if anchor.is_none_or(|known| new.replaces(known)) {
@@ -72,8 +94,10 @@ mod tests {
         assert!((clock.now() - Utc::now()).abs() < TimeDelta::seconds(5));
         let an_hour_ahead = Utc::now() + TimeDelta::hours(1);
         let asked = clock.asks();
-        clock.answered(asked, an_hour_ahead);
+        clock.answered(asked, Told { now: an_hour_ahead, error: Duration::from_secs(1) });
         assert!((clock.clone().now() - an_hour_ahead).abs() < TimeDelta::seconds(5));
-        assert!(clock.told().is_some());
+        assert!(clock.told().unwrap().is_rough());
+        clock.answered(clock.asks(), Told { now: an_hour_ahead, error: Duration::ZERO });
+        assert!(!clock.told().unwrap().is_rough());
     }
 }

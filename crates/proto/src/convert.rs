@@ -1,8 +1,25 @@
 //! Conversions between messages and domain values.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeZone as _, Utc};
 
 pub use domain::outcome::Outcome as ScriptOutcome;
+
+use crate::types::Time;
+
+impl Time {
+    /// A time that is right to so much, either way.
+    pub fn new(now: DateTime<Utc>, error: Duration) -> Self {
+        let error_ms = u32::try_from(error.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
+        Self { now_unix_ms: unix_ms(Some(now)), error_ms }
+    }
+
+    /// The time, and to how much it is right; `None` when it is none.
+    pub fn read(&self) -> Option<(DateTime<Utc>, Duration)> {
+        Some((unix_ms_opt(self.now_unix_ms)?, Duration::from_millis(u64::from(self.error_ms))))
+    }
+}
 
 /// A moment as Unix milliseconds; 0 stands for none.
 pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {

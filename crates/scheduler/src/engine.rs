@@ -13,6 +13,7 @@ mod waiting;
 
 use domain::Timestamp;
 pub use lease::Leased;
+use proto::types::Time;
 pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};
 pub use specs::Spec;
 use store::Store;
@@ -42,6 +43,11 @@ impl Engine {
     /// The database's time.
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock().now()
+    }
+
+    /// The same, for whoever goes by it; `None` while the database has not told it.
+    pub(crate) fn time(&self) -> Option<Time> {
+        self.store.clock().told().map(|told| Time::new(told.now, told.error))
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -91,7 +91,7 @@ impl SchedulerService for Service {
         Ok(Response::new(HeartbeatResponse {
             interval_ms: self.engine.config().heartbeat_ms,
             resync,
-            now_unix_ms: unix_ms(Some(self.engine.now())),
+            time: self.engine.time(),
         }))
     }
 

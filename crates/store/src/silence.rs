@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use clock::Clock;
+use clock::{Clock, Told};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::watch;
 
@@ -84,7 +84,7 @@ impl Silence {
 pub(crate) async fn ask_time(connection: &mut PgConnection, clock: &Clock) -> Result<(), sqlx::Error> {
     let asked = clock.asks();
     let told = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?;
-    clock.answered(asked, told);
+    clock.answered(asked, Told { now: told, error: Duration::ZERO });
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
 /// Whether a lease has ended, by the schedulers' time.
 fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
     let ends = proto::unix_ms_opt(lease_until_unix_ms);
-    ends.zip(worker.clock.told()).is_some_and(|(ends, now)| now >= ends)
+    ends.zip(worker.clock.told()).is_some_and(|(ends, told)| told.now >= ends)
 }
 
 /// False when the order certainly did not leave.
@@ -92,6 +92,7 @@ mod tests {
     use std::time::Duration;
 
     use chrono::TimeDelta;
+    use clock::Told;
     use proto::{scheduler::Target, types::Desktop};
     use tokio::sync::mpsc;
 
@@ -103,7 +104,7 @@ mod tests {
     -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
         let worker = Worker::new(Config::default(), String::new());
         let now = worker.clock.now() + TimeDelta::days(1);
-        worker.clock.answered(worker.clock.asks(), now);
+        worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
         worker.registry.connect(key, Desktop::default(), to_agent).unwrap();

@@ -9,12 +9,12 @@ use domain::{
 use futures::Stream;
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, OrderResult, Time, Welcome,
+        AttachRequest, AttachResponse, OrderResult, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
     scheduler::{DesktopKey, TargetResult},
-    types::Desktop,
+    types::{Desktop, Time},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -172,7 +172,7 @@ async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> 
 
 /// The time, where the schedulers have told it.
 fn time(worker: &Worker) -> Option<Time> {
-    worker.clock.told().map(|now| Time { now_unix_ms: proto::unix_ms(Some(now)) })
+    worker.clock.told().map(|told| Time::new(told.now, told.error))
 }
 
 fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {

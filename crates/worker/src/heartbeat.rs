@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clock::Told;
 use proto::scheduler::HeartbeatRequest;
 
 use crate::{
@@ -25,8 +26,8 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
-                if let Some(now) = proto::unix_ms_opt(answer.now_unix_ms) {
-                    worker.told_time(asked, now);
+                if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
+                    worker.told_time(asked, Told { now, error });
                 }
                 if answer.resync {
                     worker.presence.tell_all(&worker.registry);

@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
-use clock::{Asked, Clock};
+use clock::{Asked, Clock, Told};
 use tokio::sync::{Notify, SetOnce};
 use uuid::Uuid;
 
@@ -67,8 +66,8 @@ impl Worker {
     }
 
     /// A scheduler has told the time.
-    pub(crate) fn told_time(&self, asked: Asked, now: DateTime<Utc>) {
-        self.clock.answered(asked, now);
+    pub(crate) fn told_time(&self, asked: Asked, told: Told) {
+        self.clock.answered(asked, told);
         if self.time_known.set(()).is_err() {
             tracing::trace!("the time was known before");
         }

@@ -3,6 +3,7 @@ mod stops;
 use std::{fs, path::Path, process, thread};
 
 use chrono::TimeDelta;
+use clock::Told;
 use proto::limits::MAX_ORDERS_PER_AGENT;
 use proto::{agent::ExecutionKey, types::Desktop};
 use tempfile::TempDir;
@@ -141,7 +142,7 @@ async fn a_deadline_is_judged_by_the_time_that_was_told() {
     let hours = |hours| rig.clock.now() + TimeDelta::hours(hours);
     let (in_an_hour, in_three) = (hours(1), hours(3));
     let asked = rig.clock.asks();
-    rig.clock.answered(asked, hours(2));
+    rig.clock.answered(asked, Told { now: hours(2), error: Duration::ZERO });
     let mut late = order(1, &["echo no"]);
     late.deliver_by_unix_ms = in_an_hour.timestamp_millis();
     let reason = "the delivery deadline passed before it could start";

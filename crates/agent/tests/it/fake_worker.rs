@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proto::{
     agent::{
-        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Time, Welcome,
+        AttachRequest, AttachResponse, ExecutionKey, Order, OrderResult, ResultAck, StopOrder, Welcome,
         agent_service_server::{AgentService, AgentServiceServer},
         attach_request, attach_response,
     },
-    types::Desktop,
+    types::{Desktop, Time},
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -53,7 +53,7 @@ impl AgentService for Service {
         };
         let (responses, stream) = mpsc::channel(16);
         let session = Session { desktop: hello.desktop.unwrap_or_default(), responses, requests };
-        let time = Some(Time { now_unix_ms: NOW_UNIX_MS });
+        let time = Some(Time { now_unix_ms: NOW_UNIX_MS, error_ms: 0 });
         session.send(attach_response::Message::Welcome(Welcome { worker_id: "w1".to_owned(), time })).await;
         self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(stream)))

@@ -1,21 +1,11 @@
 //! Clocks that can be set for one process: by libfaketime, where it is installed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-/// Where Debian puts it.
-const PLACES: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-];
+use std::{fs, path::PathBuf, process::Command};
 
 /// The clock on the wall of one process. What counts the time since the machine started is left alone, as it is when a
 /// machine's clock is set.
 pub(crate) struct Clock {
-    library: Option<&'static str>,
+    library: Option<PathBuf>,
     file: PathBuf,
 }
 
@@ -24,8 +14,10 @@ pub(crate) fn can_be_set() -> bool {
     library().is_some()
 }
 
-fn library() -> Option<&'static str> {
-    PLACES.into_iter().find(|place| Path::new(place).exists())
+/// Debian puts it into the directory of the architecture.
+fn library() -> Option<PathBuf> {
+    let architectures = fs::read_dir("/usr/lib").ok()?.flatten();
+    architectures.map(|entry| entry.path().join("faketime/libfaketime.so.1")).find(|path| path.is_file())
 }
 
 impl Clock {
@@ -45,7 +37,7 @@ impl Clock {
 
     /// Makes a process go by it.
     pub(crate) fn apply(&self, command: &mut Command) {
-        let Some(library) = self.library else { return };
+        let Some(library) = &self.library else { return };
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file).envs([
             ("FAKETIME_CACHE_DURATION", "1"),
             ("FAKETIME_DISABLE_SHM", "1"),

@@ -158,7 +158,8 @@ impl System {
                     ("GRAYWAVE__API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
                     ("GRAYWAVE__TASKS__EXECUTION_TIMEOUT_MS", "4000"),
                     ("GRAYWAVE__TASKS__DELIVERY_TIMEOUT_MS", "20000"),
-                    ("GRAYWAVE__TASKS__RESULT_GRACE_MS", "15000"),
+                    // Longer than the longest outage and a few faults more: a result that is still missing then is lost.
+                    ("GRAYWAVE__TASKS__RESULT_GRACE_MS", "120000"),
                     ("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
                 ]);
                 command
