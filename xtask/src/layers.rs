@@ -8,10 +8,11 @@ use serde::Deserialize;
 use crate::process;
 
 /// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("clock", &[]),
-    ("listen", &[]),
+    ("identity", &[]),
+    ("listen", &["identity"]),
     ("pgcluster", &[]),
     ("telemetry", &[]),
     ("proto", &["domain"]),
@@ -19,10 +20,10 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("control", &["domain", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "proto", "telemetry"]),
-    ("scheduler", &["domain", "store", "proto", "telemetry"]),
-    ("worker", &["clock", "domain", "listen", "proto", "telemetry"]),
-    ("agent", &["clock", "proto", "telemetry"]),
-    ("cli", &["domain", "proto", "telemetry"]),
+    ("scheduler", &["domain", "identity", "store", "proto", "telemetry"]),
+    ("worker", &["clock", "domain", "identity", "listen", "proto", "telemetry"]),
+    ("agent", &["clock", "identity", "proto", "telemetry"]),
+    ("cli", &["domain", "identity", "proto", "telemetry"]),
     (
         "graywave",
         &[
@@ -32,6 +33,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
             "cli",
             "control",
             "domain",
+            "identity",
             "listen",
             "pgcluster",
             "proto",

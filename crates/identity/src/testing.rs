@@ -1,0 +1,54 @@
+//! A CA for the tests, and a place for its certificates.
+
+use std::fs;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+use crate::files::Files;
+
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "a CA of a test");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A certificate that is good until so many days from now.
+    pub(crate) fn signed(&self, uris: &[&str], names: &[&str], days: i64) -> CertifiedKey<KeyPair> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(10);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
+        params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&signing_key, &self.0).unwrap();
+        CertifiedKey { cert, signing_key }
+    }
+}
+
+/// A directory with the three files.
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn files(&self) -> Files {
+        let at = |name: &str| self.0.path().join(name);
+        Files { ca: at("ca.crt"), cert: at("tls.crt"), key: at("tls.key") }
+    }
+
+    pub(crate) fn put(&self, ca: &Ca, pair: &CertifiedKey<KeyPair>) {
+        let files = self.files();
+        fs::write(files.ca, ca.0.pem()).unwrap();
+        fs::write(files.cert, pair.cert.pem()).unwrap();
+        fs::write(files.key, pair.signing_key.serialize_pem()).unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! Who a peer is, as its certificate's URI says.
+
+use std::{fmt, str::FromStr};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// What an id may hold as it is: RFC 3986's unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SCHEME: &str = "graywave://";
+/// Of a project or a desktop: no more than the rules take.
+const MAX_ID_CHARS: usize = 128;
+/// A worker's id carries its name, and must stay an id.
+const MAX_NAME_BYTES: usize = 64;
+/// Of a UUID without hyphens, which tells apart the runs of a worker.
+const RUN_DIGITS: usize = 32;
+
+/// A part of the control plane, or a person who manages it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Opens waves and hands batches to workers.
+    Scheduler,
+    /// Holds agents' connections.
+    Worker,
+    /// Serves the REST API.
+    Api,
+    /// An operator's tools.
+    Admin,
+}
+
+impl Role {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Scheduler, Self::Worker, Self::Api, Self::Admin];
+
+    /// The role as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduler => "scheduler",
+            Self::Worker => "worker",
+            Self::Api => "api",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = NotAnIdentity;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| NotAnIdentity("the role is none of scheduler, worker, api and admin".into()))
+    }
+}
+
+/// Who somebody is: `graywave://role/<role>/<name>` or `graywave://desktop/<project_id>/<desktop_id>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// Of the control plane.
+    Role {
+        /// What it does.
+        role: Role,
+        /// Which one it is.
+        name: String,
+    },
+    /// An agent.
+    Desktop {
+        /// The desktop's project.
+        project_id: String,
+        /// The desktop.
+        desktop_id: String,
+    },
+}
+
+/// Why something names nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAnIdentity(pub(crate) String);
+
+impl Identity {
+    /// A part of the control plane. Its name is of letters, digits, `.`, `_` and `-`.
+    ///
+    /// # Errors
+    ///
+    /// A name that is too long, empty or of other characters.
+    pub fn role(role: Role, name: &str) -> Result<Self, NotAnIdentity> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_plain) {
+            let rule =
+                format!("a name has 1 to {MAX_NAME_BYTES} letters, digits, dots, hyphens or underscores");
+            return Err(NotAnIdentity(rule));
+        }
+        Ok(Self::Role { role, name: name.to_owned() })
+    }
+
+    /// An agent.
+    ///
+    /// # Errors
+    ///
+    /// Ids that are too long, empty or hold control characters.
+    pub fn desktop(project_id: &str, desktop_id: &str) -> Result<Self, NotAnIdentity> {
+        for id in [project_id, desktop_id] {
+            if id.is_empty() || id.chars().count() > MAX_ID_CHARS || id.chars().any(char::is_control) {
+                let rule = format!("an id has 1 to {MAX_ID_CHARS} characters and no control characters");
+                return Err(NotAnIdentity(rule));
+            }
+        }
+        Ok(Self::Desktop { project_id: project_id.to_owned(), desktop_id: desktop_id.to_owned() })
+    }
+
+    /// Whether it has this role.
+    pub fn has_role(&self, wanted: Role) -> bool {
+        matches!(self, Self::Role { role, .. } if *role == wanted)
+    }
+
+    /// Whether it is an agent.
+    pub fn is_desktop(&self) -> bool {
+        matches!(self, Self::Desktop { .. })
+    }
+
+    /// The id of a run of this worker; `None` for anybody else. `run` is a UUID in 32 digits.
+    pub fn worker_id(&self, run: &str) -> Option<String> {
+        match self {
+            Self::Role { role: Role::Worker, name } => Some(format!("worker-{name}-{run}")),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an id of a run of this worker, and so nobody else's.
+    pub fn owns_worker_id(&self, worker_id: &str) -> bool {
+        worker_id.len() >= RUN_DIGITS
+            && worker_id.get(worker_id.len() - RUN_DIGITS..).is_some_and(|run| {
+                run.bytes().all(|byte| byte.is_ascii_hexdigit())
+                    && self.worker_id(run).as_deref() == Some(worker_id)
+            })
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role { role, name } => write!(f, "{SCHEME}role/{role}/{name}"),
+            Self::Desktop { project_id, desktop_id } => {
+                let encoded = |id| utf8_percent_encode(id, ENCODED);
+                write!(f, "{SCHEME}desktop/{}/{}", encoded(project_id), encoded(desktop_id))
+            }
+        }
+    }
+}
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    /// Takes only what is written as we write it: nobody has two names.
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let shape = || {
+            NotAnIdentity(
+                "it is not like graywave://role/ROLE/NAME or graywave://desktop/PROJECT/DESKTOP".into(),
+            )
+        };
+        let path = text.strip_prefix(SCHEME).ok_or_else(shape)?;
+        let parts: Vec<&str> = path.splitn(4, '/').collect();
+        let identity = match parts.as_slice() {
+            ["role", role, name] => Self::role(role.parse()?, name)?,
+            ["desktop", project_id, desktop_id] => {
+                Self::desktop(&decoded(project_id)?, &decoded(desktop_id)?)?
+            }
+            _ => return Err(shape()),
+        };
+        if identity.to_string() != text {
+            return Err(NotAnIdentity("its ids are not percent-encoded as they must be".into()));
+        }
+        Ok(identity)
+    }
+}
+
+fn decoded(part: &str) -> Result<String, NotAnIdentity> {
+    let decoded = percent_decode_str(part).decode_utf8();
+    decoded.map(Into::into).map_err(|_| NotAnIdentity("an id is not UTF-8".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_two_kinds_are_read() {
+        let worker = Identity::role(Role::Worker, "w-1.eu").unwrap();
+        assert_eq!(worker.to_string(), "graywave://role/worker/w-1.eu");
+        assert_eq!("graywave://role/worker/w-1.eu".parse(), Ok(worker));
+        let desktop = Identity::desktop("my project", "büro/1").unwrap();
+        assert_eq!(desktop.to_string(), "graywave://desktop/my%20project/b%C3%BCro%2F1");
+        assert_eq!(desktop.to_string().parse(), Ok(desktop));
+    }
+
+    #[test]
+    fn what_names_nobody_is_refused() {
+        for wrong in [
+            "",
+            "graywave://",
+            "https://role/worker/a",
+            "GRAYWAVE://role/worker/a",
+            "graywave://role/king/a",
+            "graywave://role/worker/",
+            "graywave://role/worker/a/b",
+            "graywave://role/worker/a b",
+            "graywave://desktop/p",
+            "graywave://desktop/p/d/",
+            "graywave://desktop//d",
+            "graywave://desktop/p/%00",
+            "graywave://desktop/p/%ff",
+            "graywave://desktop/%70/d",
+            "graywave://desktop/p/%c3%bc",
+            "graywave://desktop/p/ü",
+        ] {
+            assert!(wrong.parse::<Identity>().is_err(), "{wrong}");
+        }
+        assert!(Identity::role(Role::Api, &"x".repeat(65)).is_err());
+        assert!(Identity::desktop("p", &"x".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_worker_owns_the_ids_with_its_name_only() {
+        let run = "0198f0000000700080000000000000ab";
+        let named = |name| Identity::role(Role::Worker, name).unwrap();
+        let id = named("a").worker_id(run).unwrap();
+        assert_eq!(id, format!("worker-a-{run}"));
+        assert!(named("a").owns_worker_id(&id));
+        assert!(!named("a-b").owns_worker_id(&id));
+        assert!(!named("a").owns_worker_id(&named("a-b").worker_id(run).unwrap()));
+        assert!(!named("a").owns_worker_id("worker-a-b"));
+        assert!(!named("a").owns_worker_id(&format!("worker-a-{}", "ü".repeat(16))));
+        assert_eq!(Identity::role(Role::Scheduler, "a").unwrap().worker_id(run), None);
+        assert!(!Identity::desktop("p", "d").unwrap().owns_worker_id(&id));
+    }
+
+    proptest! {
+        #[test]
+        fn a_desktop_is_read_as_it_was_written(project in "[^\\p{Cc}]{1,20}", desktop in "[^\\p{Cc}]{1,20}") {
+            let identity = Identity::desktop(&project, &desktop).unwrap();
+            prop_assert!(identity.to_string().is_ascii());
+            prop_assert_eq!(identity.to_string().parse(), Ok(identity));
+        }
+
+        #[test]
+        fn what_is_read_is_written_the_same(text in "graywave://(role|desktop)/[a-z%0-9/]{0,12}/.{0,12}") {
+            if let Ok(identity) = text.parse::<Identity>() {
+                prop_assert_eq!(identity.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_worker_owns_anothers_id(a in "[a-z0-9-]{1,8}", b in "[a-z0-9-]{1,8}", run in "[0-9a-f]{32}") {
+            let id = Identity::role(Role::Worker, &a).unwrap().worker_id(&run).unwrap();
+            prop_assert_eq!(Identity::role(Role::Worker, &b).unwrap().owns_worker_id(&id), a == b);
+        }
+    }
+}
