@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     access::{self, Access},
+    ca,
     config::Settings,
     dev,
     output::print,
@@ -67,6 +68,9 @@ enum Command {
     /// Make, list and revoke bearer tokens
     #[command(subcommand)]
     Tokens(access::Tokens),
+    /// Make and rotate the CA, and issue the certificates that parts and desktops know each other by
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Print the OpenAPI document of the REST API
     Openapi,
 }
@@ -79,6 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Workers(arguments) => print(&cli::workers(arguments).await?),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
         Command::CheckConfig => settings().and_then(|_| print("the configuration is good\n")),
+        Command::Ca(command) => print(&ca::run(command)?),
         Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,
         Command::Principals(command) => manage(Access::Principals(command), &settings()?).await,
         Command::Policies(command) => manage(Access::Policies(command), &settings()?).await,
@@ -109,7 +114,7 @@ async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let telemetry = telemetry::init(&settings.telemetry, "graywave")?;
     let stop = signals::stop()?;
     let outcome = match role {
-        Role::Dev(arguments) => dev::run(arguments, settings, stop).await,
+        Role::Dev(arguments) => Box::pin(dev::run(arguments, settings, stop)).await,
         Role::Api => roles::api(settings, stop).await,
         Role::Scheduler => roles::scheduler(settings, stop).await,
         Role::Worker => roles::worker(settings, stop).await,

@@ -1,6 +1,7 @@
 //! `graywave`: one binary, one role for each subcommand.
 
 mod access;
+mod ca;
 mod commands;
 mod config;
 mod dev;

@@ -1,0 +1,77 @@
+//! A CA: its certificate and its key.
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use identity::{CertificateDer, read_certificates, read_facts};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
+};
+use time::OffsetDateTime;
+
+/// A machine whose clock is behind by so much takes a new certificate all the same.
+const BACKDATED: TimeDelta = TimeDelta::hours(1);
+
+/// A CA that can issue.
+#[derive(Debug)]
+pub(super) struct Authority {
+    certificate: CertificateDer<'static>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
+    pub(super) not_after_unix: i64,
+}
+
+impl Authority {
+    /// A new one.
+    pub(super) fn make(days: u16, now: DateTime<Utc>) -> anyhow::Result<Self> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        // Under a name of its own: whoever trusts two CAs finds the right one by its name.
+        let id = hex::encode(params.key_identifier(&key).get(..4).unwrap_or_default());
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("Graywave CA {id}"));
+        // It signs no other CA.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, now + TimeDelta::days(days.into()), now)?;
+        let made = CertifiedIssuer::self_signed(params, key)?;
+        Self::read(&made.pem(), &made.key().serialize_pem())
+    }
+
+    /// The one whose key this is, among the certificates of `ca.crt`.
+    pub(super) fn read(certificates: &str, key: &str) -> anyhow::Result<Self> {
+        let key = KeyPair::from_pem(key).context("ca.key holds no private key")?;
+        let public_key = key.subject_public_key_info();
+        for certificate in read_certificates(certificates.as_bytes()).map_err(in_ca_crt)? {
+            let facts = read_facts(&certificate).map_err(in_ca_crt)?;
+            if facts.public_key == public_key {
+                let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+                return Ok(Self { certificate, issuer, not_after_unix: facts.not_after_unix });
+            }
+        }
+        bail!("ca.crt holds no certificate of the key in ca.key")
+    }
+
+    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The private key, for its file.
+    pub(super) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+}
+
+fn in_ca_crt(reason: String) -> anyhow::Error {
+    anyhow::anyhow!("ca.crt {reason}")
+}
+
+/// Good from now, or a little before, until then.
+pub(super) fn set_validity(
+    params: &mut CertificateParams,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    params.not_before = OffsetDateTime::from_unix_timestamp((now - BACKDATED).timestamp())?;
+    params.not_after = OffsetDateTime::from_unix_timestamp(until.timestamp())?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Where a CA and what it issues are kept. Each file is written beside its place and moved there, so that whoever reads it
+//! finds the old one or the new one, and never a half.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use identity::read_certificates;
+
+use super::{authority::Authority, issue::Pair};
+
+const PUBLIC: u32 = 0o644;
+const SECRET: u32 = 0o600;
+
+/// The directory of a CA: `ca.crt`, the newest CA first, and `ca.key`, which is that one's.
+#[derive(Debug)]
+pub(super) struct Directory {
+    dir: PathBuf,
+}
+
+impl Directory {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    fn crt(&self) -> PathBuf {
+        self.dir.join("ca.crt")
+    }
+
+    /// Where the key is.
+    pub(super) fn key(&self) -> PathBuf {
+        self.dir.join("ca.key")
+    }
+
+    /// Puts the first CA there.
+    pub(super) fn init(&self, authority: &Authority) -> anyhow::Result<()> {
+        for path in [self.crt(), self.key()] {
+            if path.exists() {
+                bail!("{} is there already: `graywave ca rotate` makes a new CA beside it", path.display());
+            }
+        }
+        make(&self.dir)?;
+        put(&self.key(), &authority.key_pem(), SECRET)?;
+        put(&self.crt(), &pem(authority.certificate()), PUBLIC)
+    }
+
+    /// The CA that issues, and the text of `ca.crt`.
+    pub(super) fn load(&self) -> anyhow::Result<(Authority, String)> {
+        let read = |path: PathBuf| {
+            fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}: `graywave ca init` makes a CA", path.display()))
+        };
+        let (trusted, key) = (read(self.crt())?, read(self.key())?);
+        let authority =
+            Authority::read(&trusted, &key).with_context(|| format!("in {}", self.dir.display()))?;
+        Ok((authority, trusted))
+    }
+
+    /// Puts another CA before those that are there. Dying in between leaves a certificate too many and the old key, which
+    /// goes on issuing.
+    pub(super) fn rotate(&self, next: &Authority) -> anyhow::Result<()> {
+        let (_, trusted) = self.load()?;
+        put(&self.crt(), &(pem(next.certificate()) + &trusted), PUBLIC)?;
+        put(&self.key(), &next.key_pem(), SECRET)
+    }
+
+    /// Leaves only the CA that issues, and says how many went.
+    pub(super) fn drop_old(&self) -> anyhow::Result<usize> {
+        let (authority, trusted) = self.load()?;
+        let found = read_certificates(trusted.as_bytes()).map_err(anyhow::Error::msg)?;
+        put(&self.crt(), &pem(authority.certificate()), PUBLIC)?;
+        Ok(found.len() - 1)
+    }
+}
+
+/// Puts a certificate, its key and the CAs where a part finds them.
+pub(super) fn put_pair(out: &Path, pair: &Pair, trusted: &str) -> anyhow::Result<()> {
+    make(out)?;
+    put(&out.join("tls.key"), &pair.key_pem, SECRET)?;
+    put(&out.join("tls.crt"), &pair.certificate_pem, PUBLIC)?;
+    put(&out.join("ca.crt"), trusted, PUBLIC)
+}
+
+fn make(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
+}
+
+fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let beside = path.with_extension("new");
+    let written = || {
+        // One of an attempt that died may have another mode.
+        drop(fs::remove_file(&beside));
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn pem(certificate: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new("CERTIFICATE", certificate),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use chrono::Utc;
+
+    use super::*;
+
+    fn made(dir: &Path) -> (Directory, Authority) {
+        let (directory, authority) = (Directory::new(dir), Authority::make(10, Utc::now()).unwrap());
+        directory.init(&authority).unwrap();
+        (directory, authority)
+    }
+
+    fn trusted(directory: &Directory) -> usize {
+        read_certificates(&fs::read(directory.crt()).unwrap()).unwrap().len()
+    }
+
+    #[test]
+    fn a_ca_is_made_once_and_its_key_is_secret() {
+        let place = tempfile::tempdir().unwrap();
+        let (directory, authority) = made(&place.path().join("ca"));
+        let mode = fs::metadata(directory.key()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(directory.load().unwrap().0.certificate(), authority.certificate());
+        assert!(directory.init(&authority).unwrap_err().to_string().contains("is there already"));
+        let nowhere = Directory::new(&place.path().join("nowhere"));
+        assert!(nowhere.load().unwrap_err().to_string().contains("graywave ca init"));
+    }
+
+    #[test]
+    fn after_a_rotation_both_are_accepted_until_the_old_one_is_dropped() {
+        let place = tempfile::tempdir().unwrap();
+        let (directory, old) = made(place.path());
+        let next = Authority::make(10, Utc::now()).unwrap();
+        directory.rotate(&next).unwrap();
+        assert_eq!(trusted(&directory), 2);
+        assert_eq!(directory.load().unwrap().0.certificate(), next.certificate());
+        assert_eq!(directory.drop_old().unwrap(), 1);
+        assert_eq!(trusted(&directory), 1);
+        assert_eq!(directory.load().unwrap().0.certificate(), next.certificate());
+        assert_eq!(directory.drop_old().unwrap(), 0);
+        assert_ne!(old.certificate(), next.certificate());
+    }
+
+    #[test]
+    fn a_rotation_that_died_between_its_files_leaves_the_old_ca_at_work() {
+        let place = tempfile::tempdir().unwrap();
+        let (directory, old) = made(place.path());
+        let key = fs::read_to_string(directory.key()).unwrap();
+        directory.rotate(&Authority::make(10, Utc::now()).unwrap()).unwrap();
+        put(&directory.key(), &key, SECRET).unwrap();
+        assert_eq!(directory.load().unwrap().0.certificate(), old.certificate());
+        directory.drop_old().unwrap();
+        assert_eq!(trusted(&directory), 1);
+    }
+}

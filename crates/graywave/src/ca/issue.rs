@@ -1,0 +1,126 @@
+//! A certificate for a part or a desktop.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use identity::{Identity, Role};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+};
+
+use super::authority::{Authority, set_validity};
+
+/// What is to be issued.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) identity: Identity,
+    pub(super) dns: Vec<String>,
+    pub(super) ip: Vec<IpAddr>,
+    pub(super) days: u16,
+}
+
+/// A certificate and its key.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) certificate_pem: String,
+    pub(super) key_pem: String,
+    pub(super) not_after_unix: i64,
+    /// Whether it ends with its CA, and not when it was asked to.
+    pub(super) is_cut: bool,
+}
+
+/// Issues it.
+pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Pair> {
+    let ends = DateTime::from_timestamp(authority.not_after_unix, 0).context("the CA's end is no time")?;
+    if ends <= now {
+        bail!("the CA has expired: `graywave ca rotate` makes a new one");
+    }
+    let asked = now + TimeDelta::days(wanted.days.into());
+    let until = asked.min(ends);
+    let mut params = params(wanted)?;
+    set_validity(&mut params, until, now)?;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &authority.issuer)?;
+    Ok(Pair {
+        certificate_pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+        not_after_unix: until.timestamp(),
+        is_cut: asked > ends,
+    })
+}
+
+fn params(wanted: &Wanted) -> anyhow::Result<CertificateParams> {
+    let Wanted { identity, dns, ip, .. } = wanted;
+    let is_dialled = identity.has_role(Role::Scheduler) || identity.has_role(Role::Worker);
+    if is_dialled && dns.is_empty() && ip.is_empty() {
+        bail!("a scheduler and a worker are dialled: say under which names or addresses, with --dns or --ip");
+    }
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name(identity));
+    params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
+    for name in dns {
+        let name = name.as_str().try_into().with_context(|| format!("--dns {name:?} is no DNS name"))?;
+        params.subject_alt_names.push(SanType::DnsName(name));
+    }
+    params.subject_alt_names.extend(ip.iter().copied().map(SanType::IpAddress));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    if !identity.is_desktop() {
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// For people: nobody is known by it. X.509 has room for 64 characters.
+fn common_name(identity: &Identity) -> String {
+    let name = match identity {
+        Identity::Role { role, name } => format!("{role} {name}"),
+        Identity::Desktop { desktop_id, .. } => format!("desktop {desktop_id}"),
+        other => other.to_string(),
+    };
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::{read_certificates, read_facts};
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn wanted(identity: Identity, days: u16) -> Wanted {
+        Wanted { identity, dns: Vec::new(), ip: Vec::new(), days }
+    }
+
+    #[test]
+    fn a_certificate_says_whose_it_is_and_ends_with_its_ca() {
+        let authority = Authority::make(100, now()).unwrap();
+        let desktop = Identity::desktop("my project", "d/1").unwrap();
+        let pair = issue(&authority, &wanted(desktop.clone(), 10), now()).unwrap();
+        let facts = read_facts(&read_certificates(pair.certificate_pem.as_bytes()).unwrap()[0]).unwrap();
+        assert_eq!(facts.identity, Ok(desktop.clone()));
+        assert_eq!(facts.not_after_unix, now().timestamp() + 10 * 86_400);
+        assert!(facts.not_before_unix < now().timestamp() && !facts.is_ca && !pair.is_cut);
+        let cut = issue(&authority, &wanted(desktop.clone(), 101), now()).unwrap();
+        assert!(cut.is_cut && cut.not_after_unix == authority.not_after_unix);
+        let late = issue(&authority, &wanted(desktop, 1), now() + TimeDelta::days(100));
+        assert!(late.unwrap_err().to_string().contains("expired"));
+    }
+
+    #[test]
+    fn who_is_dialled_needs_a_name_that_is_one() {
+        let authority = Authority::make(1, now()).unwrap();
+        let worker = || Identity::role(Role::Worker, "w").unwrap();
+        let refused = issue(&authority, &wanted(worker(), 1), now()).unwrap_err();
+        assert!(refused.to_string().contains("--dns or --ip"));
+        let named = Wanted { dns: vec!["büro".into()], ..wanted(worker(), 1) };
+        assert!(issue(&authority, &named, now()).unwrap_err().to_string().contains("no DNS name"));
+        issue(&authority, &wanted(Identity::role(Role::Admin, "ann").unwrap(), 1), now()).unwrap();
+    }
+}

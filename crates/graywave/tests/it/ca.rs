@@ -1,0 +1,60 @@
+//! The CA, as a person makes and rotates it.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use crate::harness::{directory, graywave};
+
+/// Runs `graywave ca` in a directory, and returns what it printed, or what it complained of.
+fn ca(at: &Path, arguments: &str) -> Result<String, String> {
+    let output = graywave().arg("ca").args(arguments.split_whitespace()).current_dir(at).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn certificates_are_issued_and_the_ca_is_rotated() {
+    let directory = directory();
+    let at = directory.path();
+    ca(at, "init --dir ca").unwrap();
+    let said =
+        ca(at, "issue --dir ca --role scheduler --name s1 --dns s1.example --ip 10.0.0.1 --out s1").unwrap();
+    assert!(said.starts_with("graywave://role/scheduler/s1 is in s1, good until 20"), "{said}");
+    ca(at, "issue --dir ca --project p --desktop d/1 --out d1 --days 7").unwrap();
+    for file in ["s1/tls.crt", "s1/ca.crt", "d1/tls.crt"] {
+        assert!(fs::read_to_string(at.join(file)).unwrap().contains("BEGIN CERTIFICATE"), "{file}");
+    }
+    for key in ["ca/ca.key", "s1/tls.key"] {
+        assert_eq!(fs::metadata(at.join(key)).unwrap().permissions().mode() & 0o777, 0o600, "{key}");
+    }
+    assert_eq!(ca(at, "show --dir ca").unwrap().matches("issues").count(), 1);
+    ca(at, "rotate --dir ca").unwrap();
+    let shown = ca(at, "show --dir ca").unwrap();
+    assert_eq!((shown.matches("issues").count(), shown.matches("accepted").count()), (1, 1), "{shown}");
+    assert!(ca(at, "drop-old --dir ca").unwrap().starts_with("1 old"));
+    assert_eq!(ca(at, "show --dir ca").unwrap().lines().count(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let directory = directory();
+    let at = directory.path();
+    let wrong = |arguments: &str| ca(at, arguments).unwrap_err();
+    assert!(wrong("show --dir ca").contains("`graywave ca init` makes a CA"));
+    ca(at, "init --dir ca").unwrap();
+    let key = fs::read(at.join("ca/ca.key")).unwrap();
+    assert!(wrong("init --dir ca").contains("is there already"));
+    assert_eq!(fs::read(at.join("ca/ca.key")).unwrap(), key);
+    assert!(wrong("issue --dir ca --role worker --name w --out w").contains("--dns or --ip"));
+    assert!(
+        wrong("issue --dir ca --role king --name w --out w").contains("scheduler, worker, api and admin")
+    );
+    assert!(wrong("issue --dir ca --role admin --name a/b --out w").contains("a name has 1 to 64"));
+    assert!(
+        wrong("issue --dir ca --role admin --name a --project p --desktop d --out w")
+            .contains("cannot be used")
+    );
+    assert!(wrong("issue --dir ca --project p --out w").contains("--desktop"));
+    assert!(wrong("issue --dir ca --out w").contains("--role"));
+    fs::write(at.join("ca/ca.crt"), "").unwrap();
+    assert!(wrong("show --dir ca").contains("ca.crt holds no certificate"));
+}
