@@ -11,6 +11,8 @@ use crate::Error;
 pub struct Config {
     /// Workers to dial, as `http://host:port`; the next is tried when one fails.
     pub worker_urls: Vec<String>,
+    /// The certificate that says whose agent this is; without one only workers on this machine are dialled.
+    pub tls: Option<identity::Files>,
     /// The desktop as the agent presents it.
     pub desktop: Desktop,
     /// Holds the journal and the scripts while they run; one agent at a time.
@@ -28,6 +30,7 @@ impl Config {
     pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf) -> Self {
         Self {
             worker_urls,
+            tls: None,
             desktop,
             data_dir,
             max_parallel: 4,

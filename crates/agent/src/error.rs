@@ -9,6 +9,9 @@ pub enum Error {
     /// The configuration cannot work.
     #[error("configuration: {0}")]
     Config(String),
+    /// The certificates cannot be used.
+    #[error("certificates")]
+    Tls(#[from] identity::Error),
     /// Another agent uses the data directory.
     #[error("another agent uses the data directory {}", .0.display())]
     Locked(PathBuf),

@@ -20,6 +20,7 @@ mod process_tree;
 
 use std::sync::Arc;
 
+use ::identity::Tls;
 use clock::Clock;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +31,12 @@ pub use error::Error;
 ///
 /// # Errors
 ///
-/// Only at the start: when the configuration cannot work, the data directory cannot be used, or another agent
+/// Only at the start: when the configuration cannot work, the certificates or the data directory cannot be used, or another agent
 /// uses it.
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let endpoints = link::endpoints(&config)?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
@@ -47,7 +49,8 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     .await?;
     config.desktop.agent_id = agent_id;
     let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
-    let link = link::Link::new(&config, endpoints, orders, clock);
-    tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run()));
+    let link = link::Link::new(&config, endpoints, tls.clone(), orders, clock);
+    let running = async { tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run())) };
+    Tls::watched(tls, running).await;
     Ok(())
 }

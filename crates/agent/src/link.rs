@@ -7,6 +7,7 @@ use std::{
 };
 
 use clock::{Asked, Clock, Told};
+use identity::{Role, Tls};
 use proto::{
     agent::{
         AskTime, AttachRequest, AttachResponse, Hello, agent_service_client::AgentServiceClient,
@@ -45,6 +46,8 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
         if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
             return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
         }
+        identity::check_url(url, config.tls.is_some())
+            .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
@@ -59,6 +62,7 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
+    tls: Option<Tls>,
     desktop: Desktop,
     orders: Orders,
     clock: Clock,
@@ -73,10 +77,16 @@ struct Session {
 
 impl Link {
     /// Dials the endpoints in an order of its own: agents that are all told the same workers spread over them.
-    pub(crate) fn new(config: &Config, mut endpoints: Vec<Endpoint>, orders: Orders, clock: Clock) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        mut endpoints: Vec<Endpoint>,
+        tls: Option<Tls>,
+        orders: Orders,
+        clock: Clock,
+    ) -> Self {
         endpoints.shuffle(&mut rand::rng());
         let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
-        Self { endpoints, desktop: config.desktop.clone(), orders, clock, backoff }
+        Self { endpoints, tls, desktop: config.desktop.clone(), orders, clock, backoff }
     }
 
     /// Keeps a connection until `stop`.
@@ -114,7 +124,13 @@ impl Link {
 
     /// Dials, says hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
-        let channel = endpoint.connect().await.map_err(|error| Status::unavailable(whole_chain(&error)))?;
+        let dialled = match &self.tls {
+            Some(tls) => {
+                endpoint.connect_with_connector(identity::connector(tls.clone(), Role::Worker)).await
+            }
+            None => endpoint.connect().await,
+        };
+        let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;
         let mut client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "graywave-agent", version)]
 struct Args {
-    /// A worker to dial, as http://host:port; give it again for each further one (in the variable: with commas)
+    /// A worker to dial, as https://host:port, or http:// on this machine; give it again for each further one (in the variable: with commas)
     #[arg(
         long = "worker",
         value_name = "URL",
@@ -49,6 +49,8 @@ struct Args {
     /// Holds the journal and the scripts while they run; one agent at a time
     #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Orders that run at once
     #[arg(
         long,
@@ -60,6 +62,20 @@ struct Args {
     max_parallel: u16,
 }
 
+/// All three, or none where the worker is on this machine.
+#[derive(Debug, clap::Args)]
+struct TlsArgs {
+    /// Certificates of the CAs whose workers are trusted; read again when the file changes, like the other two
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The desktop's certificate
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_CERT_FILE")]
+    cert_file: Option<PathBuf>,
+    /// The key of the desktop's certificate
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_KEY_FILE")]
+    key_file: Option<PathBuf>,
+}
+
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -68,7 +84,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    fn into_config(self) -> agent::Config {
+    fn into_config(self) -> anyhow::Result<agent::Config> {
         let mut desktop = agent::this_machine(self.project, self.desktop_id);
         if let Some(name) = self.computer_name {
             desktop.computer_name = name;
@@ -78,7 +94,10 @@ impl Args {
         desktop.tags = self.tags.into_iter().collect();
         let mut config = agent::Config::new(self.workers, desktop, self.data_dir);
         config.max_parallel = usize::from(self.max_parallel);
-        config
+        let TlsArgs { ca_file, cert_file, key_file } = self.tls;
+        let given = identity::FilesGiven { ca_file, cert_file, key_file };
+        config.tls = given.all_or_none().map_err(anyhow::Error::msg)?;
+        Ok(config)
     }
 }
 
@@ -99,7 +118,7 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("stopping");
         on_signal.cancel();
     });
-    agent::run(args.into_config(), stop).await?;
+    agent::run(args.into_config()?, stop).await?;
     Ok(())
 }
 
@@ -118,7 +137,7 @@ mod tests {
     fn arguments_become_a_configuration() {
         let args = "graywave-agent --worker http://a:1 --worker http://b:2 --project p --desktop-id d --pool q \
                     --zone z --tag a=1 --tag b=x=y --data-dir /tmp/none --max-parallel 2";
-        let config = Args::parse_from(args.split_whitespace()).into_config();
+        let config = Args::parse_from(args.split_whitespace()).into_config().unwrap();
         assert_eq!(config.worker_urls, ["http://a:1", "http://b:2"]);
         assert_eq!(config.max_parallel, 2);
         let desktop = config.desktop;

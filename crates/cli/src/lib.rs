@@ -2,10 +2,11 @@
 
 mod show;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
+use identity::{FilesGiven, Role, Tls};
 use proto::admin::admin_service_client::AdminServiceClient;
 pub use show::{ShowArguments, WorkersArguments, show, workers};
 use tonic::transport::{Channel, Endpoint};
@@ -22,18 +23,38 @@ pub struct Connection {
     /// Token of the project
     #[arg(long, env = "GRAYWAVE_TOKEN", hide_env_values = true)]
     token: String,
+    /// Certificates of the CAs whose schedulers are trusted, where the admin service speaks TLS
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Certificate of the role admin
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_CERT_FILE")]
+    cert_file: Option<PathBuf>,
+    /// Key of the certificate
+    #[arg(long, value_name = "FILE", env = "GRAYWAVE_KEY_FILE")]
+    key_file: Option<PathBuf>,
 }
 
 impl Connection {
     async fn client(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
-        let url = if self.grpc.contains("://") { self.grpc.clone() } else { format!("http://{}", self.grpc) };
-        let channel = Endpoint::from_shared(url)?
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE)
-            .connect()
-            .await
+        let tls = self.tls()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url =
+            if self.grpc.contains("://") { self.grpc.clone() } else { format!("{scheme}://{}", self.grpc) };
+        let endpoint = Endpoint::from_shared(url)?.connect_timeout(PATIENCE).timeout(PATIENCE);
+        let channel = match tls {
+            Some(tls) => endpoint.connect_with_connector(identity::connector(tls, Role::Scheduler)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = channel
             .with_context(|| format!("cannot reach the admin service at {}: is it running?", self.grpc))?;
         Ok(AdminServiceClient::new(channel))
+    }
+
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let (ca_file, cert_file, key_file) =
+            (self.ca_file.clone(), self.cert_file.clone(), self.key_file.clone());
+        let files = FilesGiven { ca_file, cert_file, key_file }.all_or_none().map_err(anyhow::Error::msg)?;
+        Ok(files.map(Tls::load).transpose()?)
     }
 
     fn request<T>(&self, message: T) -> anyhow::Result<tonic::Request<T>> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod ca;
+mod certificates;
 mod commands;
 mod config;
 mod dev;

@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
+use identity::{Role, Tls};
 use listen::Listener;
 use scheduler::{Engine, Retention, Wakes};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::{service::interceptor::InterceptedService, transport::Server};
 
-use crate::{config::Settings, http};
+use crate::{certificates, config::Settings, http};
 
 /// How long clients that are being answered are waited for at a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -98,20 +99,29 @@ async fn forget_expired(control: &Control, stop: &CancellationToken) {
 /// Runs the scheduler and its gRPC server, with the admin service beside it, until `stop`.
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
+    let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     let control = control(settings, store.clone())?;
-    let serving = serve_scheduler(engine, settings.retention, control, listener, stop);
-    Box::pin(watched(&store, serving)).await
+    let door = Door { listener, tls: tls.clone() };
+    let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
+    Box::pin(Tls::watched(tls, serving)).await
+}
+
+/// Where a role waits for its peers, and what it shows them.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Tls>,
 }
 
 pub(crate) async fn serve_scheduler(
     engine: Engine,
     retention: Retention,
     control: Control,
-    listener: TcpListener,
+    door: Door,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Door { listener, tls } = door;
     let wakes = Wakes::default();
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -120,14 +130,15 @@ pub(crate) async fn serve_scheduler(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
-    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections));
+    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), tls);
+    let workers = scheduler::service(engine.clone(), wakes.clone(), stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(admin::service(control))
-        .add_service(scheduler::service(engine.clone(), wakes.clone(), stop.clone()))
+        .add_service(InterceptedService::new(admin::service(control), certificates::OPERATORS))
+        .add_service(InterceptedService::new(workers, certificates::WORKERS))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));
     let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
@@ -137,7 +148,9 @@ pub(crate) async fn serve_scheduler(
 /// Runs the worker until `stop`.
 pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.worker.listen, "agents").await?;
-    Ok(worker::run(settings.worker.clone(), listener, stop).await?)
+    let tls = certificates::load(&settings.tls, Role::Worker, &listener)?;
+    let serving = worker::run(settings.worker.clone(), listener, tls.clone(), stop);
+    Ok(Tls::watched(tls, serving).await?)
 }
 
 /// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never

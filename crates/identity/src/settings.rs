@@ -22,6 +22,8 @@ use crate::{
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) facts: Facts,
+    /// CAs whose certificates are accepted.
+    pub(crate) trusted: usize,
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
 }
@@ -45,7 +47,7 @@ impl Settings {
             facts.identity.clone().map_err(|error| Wrong::Cert(format!("names nobody: {error}")))?;
         let server = server(&roots, &chain, &key).map_err(Wrong::Key)?;
         let client = client(&roots, chain, key).map_err(Wrong::Key)?;
-        Ok(Self { identity, facts, server: Arc::new(server), client: Arc::new(client) })
+        Ok(Self { identity, facts, trusted: roots.len(), server: Arc::new(server), client: Arc::new(client) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! This process's certificate, as its files say now.
 
 use std::{
+    convert::Infallible,
     fmt, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -42,7 +43,7 @@ pub enum Error {
 }
 
 /// This process's certificate, its key and the CAs it trusts. What it is asked for is what the files said last that was
-/// good; [`Tls::watch`] looks at them. Clones share it.
+/// good; [`Tls::watched`] looks at them. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
     inner: Arc<Inner>,
@@ -106,17 +107,26 @@ impl Tls {
         Arc::clone(&self.current().client)
     }
 
-    /// Looks at the files every few seconds, for ever. What is new and good is used for connections from then on; of what
+    /// Serves, and meanwhile looks at the files every few seconds, where there are some. What is new and good is used for connections from then on; of what
     /// is not good the log says why, and the old stays in use.
-    pub async fn watch(&self) {
+    pub async fn watched<T>(tls: Option<Self>, serving: impl Future<Output = T>) -> T {
+        let Some(tls) = tls else { return serving.await };
+        tokio::select! {
+            served = serving => served,
+            never = tls.watch() => match never {},
+        }
+    }
+
+    async fn watch(&self) -> Infallible {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let tls = self.clone();
             match tokio::task::spawn_blocking(move || tls.look()).await {
                 Ok(Ok(Look::Same)) => {}
                 Ok(Ok(Look::New)) => {
-                    let not_after_unix = self.current().facts.not_after_unix;
-                    tracing::info!(cert_file = %self.inner.files.cert.display(), not_after_unix, "new certificates are in use");
+                    let current = self.current();
+                    let (serial, trusted) = (&current.facts.serial, current.trusted);
+                    tracing::info!("new certificates are in use: {serial}, trusting {trusted} CAs");
                 }
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;

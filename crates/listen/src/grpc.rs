@@ -1,18 +1,20 @@
 //! Connections for a gRPC server.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, future, stream};
+use identity::{Identity, Tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::{Accepted, Listener, Place};
@@ -22,33 +24,81 @@ use crate::{Accepted, Listener, Place};
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection of a gRPC server; it breaks when its peer is silent.
-#[derive(Debug)]
 pub struct Connection {
-    stream: Pin<Box<TimeoutStream<TcpStream>>>,
-    info: TcpConnectInfo,
+    stream: Pin<Box<dyn Bytes>>,
+    peer: Peer,
     _place: Place,
 }
 
-/// The connections for `tonic`'s `serve_with_incoming`.
-pub fn grpc(listener: Listener) -> impl Stream<Item = io::Result<Connection>> {
-    with_silence(listener, SILENCE)
+/// With TLS or without.
+trait Bytes: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Bytes for S {}
+
+/// Who is at the other end; a request has it among its extensions.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address, and ours.
+    pub tcp: TcpConnectInfo,
+    /// Who it is by its certificate; `None` without TLS.
+    pub identity: Option<Identity>,
 }
 
-fn with_silence(listener: Listener, silence: Duration) -> impl Stream<Item = io::Result<Connection>> {
-    stream::unfold(listener, move |listener| async move {
-        let Accepted { stream, place, .. } = listener.accept().await;
-        let info = stream.connect_info();
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_read_timeout(Some(silence));
-        Some((Ok(Connection { stream: Box::pin(stream), info, _place: place }), listener))
-    })
+/// The connections for `tonic`'s `serve_with_incoming`. With certificates, only those of peers that have shown a good one;
+/// of all others the log says why. Each handshake goes on by itself, within the room of the listener.
+pub fn grpc(listener: Listener, tls: Option<Tls>) -> impl Stream<Item = io::Result<Connection>> {
+    with_silence(listener, tls, SILENCE)
+}
+
+fn with_silence(
+    listener: Listener,
+    tls: Option<Tls>,
+    silence: Duration,
+) -> impl Stream<Item = io::Result<Connection>> {
+    stream::unfold(listener, |listener| async move { Some((listener.accept().await, listener)) })
+        .map(move |accepted| AbortOnDropHandle::new(tokio::spawn(connection(accepted, tls.clone(), silence))))
+        .buffer_unordered(usize::MAX)
+        .filter_map(|made| future::ready(made.ok().flatten().map(Ok)))
+}
+
+/// The connection, once its peer has shown who it is; `None` when it does not.
+async fn connection(accepted: Accepted, tls: Option<Tls>, silence: Duration) -> Option<Connection> {
+    let Accepted { stream, peer, place } = accepted;
+    let tcp = stream.connect_info();
+    let stream = unless_silent(stream, silence);
+    let Some(tls) = tls else {
+        let peer = Peer { tcp, identity: None };
+        return Some(Connection { stream, peer, _place: place });
+    };
+    match identity::accept(&tls, stream).await {
+        Ok(identity::Accepted { stream, identity }) => {
+            let peer = Peer { tcp, identity: Some(identity) };
+            Some(Connection { stream: Box::pin(stream), peer, _place: place })
+        }
+        Err(error) => {
+            tracing::warn!(%peer, reason = identity::why(&error), "a connection is refused");
+            None
+        }
+    }
+}
+
+fn unless_silent(stream: TcpStream, silence: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_read_timeout(Some(silence));
+    Box::pin(stream)
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.info.clone()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -94,7 +144,6 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -106,11 +155,12 @@ mod tests {
     async fn a_connection_is_read_until_its_peer_is_silent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Box::pin(with_silence(Listener::new(listener, 5), Duration::from_millis(50)));
+        let mut incoming =
+            Box::pin(with_silence(Listener::new(listener, 5), None, Duration::from_millis(50)));
         let mut peer = TcpStream::connect(address).await.unwrap();
-        let mut connection = incoming.next().await.unwrap().unwrap();
-        assert_eq!(connection.connect_info().remote_addr(), Some(peer.local_addr().unwrap()));
         peer.write_all(b"x").await.unwrap();
+        let mut connection = incoming.next().await.unwrap().unwrap();
+        assert_eq!(connection.connect_info().tcp.remote_addr(), Some(peer.local_addr().unwrap()));
         assert_eq!(connection.read(&mut [0; 8]).await.unwrap(), 1);
         assert_eq!(connection.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }

@@ -1,10 +1,12 @@
 //! Accepts connections: a bounded number of them, so that strangers can take neither all descriptors nor all memory.
 
 mod grpc;
+mod guard;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-pub use grpc::{Connection, grpc};
+pub use grpc::{Connection, Peer, grpc};
+pub use guard::Guard;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},

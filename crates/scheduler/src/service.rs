@@ -25,6 +25,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::{
     Engine, Wakes,
+    caller::called,
     engine::{Leased, ReturnedTarget, ScriptReport, TargetReport},
 };
 
@@ -81,8 +82,8 @@ impl SchedulerService for Service {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { worker_id, address, capacity, draining } = request.into_inner();
-        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let (caller, HeartbeatRequest { worker_id, address, capacity, draining }) = called(request);
+        let worker_id = caller.is(&worker_id)?;
         if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
             return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
         }
@@ -99,11 +100,11 @@ impl SchedulerService for Service {
         &self,
         request: Request<UpdatePresenceRequest>,
     ) -> Result<Response<UpdatePresenceResponse>, Status> {
-        let UpdatePresenceRequest { worker_id, connected, disconnected } = request.into_inner();
+        let (caller, UpdatePresenceRequest { worker_id, connected, disconnected }) = called(request);
         if connected.len() + disconnected.len() > limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE {
             return Err(too_many("desktops", limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE));
         }
-        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let worker_id = caller.is(&worker_id)?;
         let connected = connected.into_iter().map(facts).collect::<Result<Vec<_>, _>>()?;
         let disconnected = disconnected
             .into_iter()
@@ -130,8 +131,8 @@ impl SchedulerService for Service {
     }
 
     async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
-        let PullRequest { worker_id, capacity, wait_ms } = request.into_inner();
-        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let (caller, PullRequest { worker_id, capacity, wait_ms }) = called(request);
+        let worker_id = caller.is(&worker_id)?;
         let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
         let deadline = tokio::time::Instant::now() + wait;
         let mut bell = self.wakes.ready.subscribe();
@@ -154,11 +155,11 @@ impl SchedulerService for Service {
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        let ReportRequest { worker_id, results, returned } = request.into_inner();
+        let (caller, ReportRequest { worker_id, results, returned }) = called(request);
         if results.len() + returned.len() > limits::MAX_RESULTS_PER_REPORT {
             return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
         }
-        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let worker_id = caller.is(&worker_id)?;
         let mut refused = Vec::new();
         let mut reports = Vec::with_capacity(results.len());
         for result in results {
@@ -195,11 +196,11 @@ impl SchedulerService for Service {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
-        let RenewRequest { worker_id, leases } = request.into_inner();
+        let (caller, RenewRequest { worker_id, leases }) = called(request);
         if leases.len() > limits::MAX_LEASES_PER_RENEWAL {
             return Err(too_many("leases", limits::MAX_LEASES_PER_RENEWAL));
         }
-        let worker_id: WorkerId = worker_id.parse().map_err(invalid)?;
+        let worker_id = caller.is(&worker_id)?;
         let leases = leases
             .into_iter()
             .map(|lease| {
@@ -226,7 +227,8 @@ impl SchedulerService for Service {
         &self,
         request: Request<WatchStopsRequest>,
     ) -> Result<Response<Self::WatchStopsStream>, Status> {
-        let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
+        let (caller, message) = called(request);
+        let worker_id = caller.is(&message.worker_id)?;
         let watch = Watch {
             engine: self.engine.clone(),
             worker_id,
@@ -240,7 +242,8 @@ impl SchedulerService for Service {
         &self,
         request: Request<DeregisterRequest>,
     ) -> Result<Response<DeregisterResponse>, Status> {
-        let worker_id: WorkerId = request.into_inner().worker_id.parse().map_err(invalid)?;
+        let (caller, message) = called(request);
+        let worker_id = caller.is(&message.worker_id)?;
         self.done(self.engine.forget_worker(&worker_id, None, self.engine.now())).await?;
         Ok(Response::new(DeregisterResponse {}))
     }

@@ -102,7 +102,7 @@ mod tests {
     /// A worker that was told the time, which is not its machine's, and an agent's end of a connection.
     fn worker_with_a_desktop()
     -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
-        let worker = Worker::new(Config::default(), String::new());
+        let worker = Worker::new(Config::default(), String::new(), None);
         let now = worker.clock.now() + TimeDelta::days(1);
         worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);

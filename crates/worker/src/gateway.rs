@@ -7,6 +7,7 @@ use domain::{
     limits,
 };
 use futures::Stream;
+use identity::Identity;
 use proto::{
     agent::{
         AttachRequest, AttachResponse, OrderResult, Welcome,
@@ -58,12 +59,14 @@ impl AgentService for Gateway {
         if self.worker.registry.len() >= self.worker.config.max_agents {
             return Err(Status::resource_exhausted("this worker holds as many agents as it may"));
         }
+        let identity = request.extensions().get::<Identity>().cloned();
         let mut inbound = request.into_inner();
         let (to_agent, outbound) = mpsc::channel(limits::MAX_ORDERS_PER_AGENT);
         // The agent waits for the response's headers before it speaks, so who it is is learnt in the background.
         let worker = Arc::clone(&self.worker);
         tokio::spawn(async move {
-            let hello = match tokio::time::timeout(HELLO_WITHIN, hello(&mut inbound)).await {
+            let hello = match tokio::time::timeout(HELLO_WITHIN, hello(&mut inbound, identity.as_ref())).await
+            {
                 Ok(Ok(desktop)) => desktop,
                 Ok(Err(status)) => return refuse(&to_agent, status),
                 Err(_) => return refuse(&to_agent, Status::deadline_exceeded("no hello came")),
@@ -81,8 +84,11 @@ fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Statu
     }
 }
 
-/// The first message: who it is.
-async fn hello(inbound: &mut Streaming<AttachRequest>) -> Result<Desktop, Status> {
+/// The first message: who it is, which must be who its certificate says.
+async fn hello(
+    inbound: &mut Streaming<AttachRequest>,
+    identity: Option<&Identity>,
+) -> Result<Desktop, Status> {
     let first = inbound.message().await?.and_then(|request| request.message);
     let Some(attach_request::Message::Hello(hello)) = first else {
         return Err(Status::invalid_argument("the first message must be hello"));
@@ -91,6 +97,20 @@ async fn hello(inbound: &mut Streaming<AttachRequest>) -> Result<Desktop, Status
     let invalid = |error: domain::Error| Status::invalid_argument(error.message);
     desktop.project_id.parse::<ProjectId>().map_err(invalid)?;
     desktop.desktop_id.parse::<DesktopId>().map_err(invalid)?;
+    match identity {
+        Some(identity) => certified(identity, desktop),
+        None => Ok(desktop),
+    }
+}
+
+/// The desktop, which its certificate must name; one that calls itself something else is refused.
+fn certified(identity: &Identity, desktop: Desktop) -> Result<Desktop, Status> {
+    let claimed = Identity::desktop(&desktop.project_id, &desktop.desktop_id)
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    if claimed != *identity {
+        let reason = format!("the certificate is of {identity}, and not of {claimed}");
+        return Err(Status::permission_denied(reason));
+    }
     Ok(desktop)
 }
 

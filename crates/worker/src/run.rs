@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use listen::Listener;
+use identity::{Identity, Tls};
+use listen::{Guard, Listener};
 use proto::scheduler::DeregisterRequest;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
 use crate::{
     Config, gateway, heartbeat, pull, renew, report,
@@ -22,6 +24,8 @@ const UNREAD_BYTES: u32 = 64 << 10;
 /// An agent needs one; health checks come beside it.
 const STREAMS_PER_AGENT: u32 = 4;
 const HEADERS_MAX_BYTES: u32 = 16 << 10;
+/// Who may attach.
+const AGENTS: Guard = Guard { who: "agents", may: Identity::is_desktop };
 /// How long the schedulers are asked to forget us at the end.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -31,17 +35,29 @@ pub enum Error {
     /// A scheduler's URL is none.
     #[error("worker.scheduler_urls holds something that is no URL")]
     SchedulerUrl(#[source] tonic::transport::Error),
+    /// A scheduler may not be dialled like this.
+    #[error("worker.scheduler_urls: {0}")]
+    SchedulerScheme(String),
     /// The gateway broke.
     #[error("the agents' gateway failed")]
     Gateway(#[source] tonic::transport::Error),
 }
 
 /// Serves agents on the listener and works for the schedulers until `stop`; then lets running scripts end for as
-/// long as the configuration says, reports, and says goodbye.
-pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    let client = scheduler::connect(&config.scheduler_urls).map_err(Error::SchedulerUrl)?;
+/// long as the configuration says, reports, and says goodbye. With certificates both sides are mutual TLS, and the caller
+/// lets them be watched.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    for url in &config.scheduler_urls {
+        identity::check_url(url, tls.is_some()).map_err(Error::SchedulerScheme)?;
+    }
+    let client = scheduler::connect(&config.scheduler_urls, tls.as_ref()).map_err(Error::SchedulerUrl)?;
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-    let worker = Arc::new(Worker::new(config, address));
+    let worker = Arc::new(Worker::new(config, address, tls.as_ref().map(Tls::identity)));
     tracing::info!(worker_id = worker.worker_id, address = worker.address, "worker starts");
 
     let mut parts = JoinSet::new();
@@ -75,7 +91,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     });
 
     let gateway_stop = CancellationToken::new();
-    let gateway = tokio::spawn(serve(Arc::clone(&worker), listener, gateway_stop.clone()));
+    let gateway = tokio::spawn(serve(Arc::clone(&worker), listener, tls, gateway_stop.clone()));
     let mut gateway = std::pin::pin!(gateway);
     let failed = tokio::select! {
         () = stop.cancelled() => None,
@@ -101,7 +117,12 @@ fn both(worker: &Arc<Worker>, client: &Client) -> (Arc<Worker>, Client) {
     (Arc::clone(worker), client.clone())
 }
 
-async fn serve(worker: Arc<Worker>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+async fn serve(
+    worker: Arc<Worker>,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     // Some more than agents: those that come too many are told so.
     let max_connections = worker.config.max_agents.saturating_add(MORE_CONNECTIONS);
     tonic::transport::Server::builder()
@@ -112,9 +133,9 @@ async fn serve(worker: Arc<Worker>, listener: TcpListener, stop: CancellationTok
         .initial_connection_window_size(UNREAD_BYTES)
         .max_concurrent_streams(STREAMS_PER_AGENT)
         .http2_max_header_list_size(HEADERS_MAX_BYTES)
-        .add_service(gateway::service(worker))
+        .add_service(InterceptedService::new(gateway::service(worker), AGENTS))
         .serve_with_incoming_shutdown(
-            listen::grpc(Listener::new(listener, max_connections)),
+            listen::grpc(Listener::new(listener, max_connections), tls),
             stop.cancelled_owned(),
         )
         .await

@@ -3,16 +3,25 @@
 use std::time::Duration;
 
 use domain::limits;
+use identity::{Role, Tls};
 use proto::scheduler::scheduler_service_client::SchedulerServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    body::Body,
+    codegen::http,
+    transport::{Channel, Endpoint},
+};
+use tower::steer::Steer;
 
 /// A client over all schedulers; calls go to any of them.
-pub(crate) type Client = SchedulerServiceClient<Channel>;
+pub(crate) type Client = SchedulerServiceClient<Steer<Channel, Pick, Call>>;
+
+type Call = http::Request<Body>;
+type Pick = fn(&Call, &[Channel]) -> usize;
 
 /// Deadline of every call but a pull.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(crate) fn connect(urls: &[String]) -> Result<Client, tonic::transport::Error> {
+pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, tonic::transport::Error> {
     let endpoints = urls
         .iter()
         .map(|url| {
@@ -24,13 +33,24 @@ pub(crate) fn connect(urls: &[String]) -> Result<Client, tonic::transport::Error
                 .tcp_nodelay(true))
         })
         .collect::<Result<Vec<_>, tonic::transport::Error>>()?;
-    let channel = match endpoints.as_slice() {
-        [only] => only.connect_lazy(),
-        _ => Channel::balance_list(endpoints.into_iter()),
+    let channels = match (tls, endpoints.as_slice()) {
+        // `tonic` balances only what it dials itself.
+        (Some(tls), all) => {
+            let dialled = |endpoint: &Endpoint| {
+                endpoint.connect_with_connector_lazy(identity::connector(tls.clone(), Role::Scheduler))
+            };
+            all.iter().map(dialled).collect()
+        }
+        (None, [only]) => vec![only.connect_lazy()],
+        (None, _) => vec![Channel::balance_list(endpoints.into_iter())],
     };
-    Ok(SchedulerServiceClient::new(channel)
+    Ok(SchedulerServiceClient::new(Steer::new(channels, any as Pick))
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES))
+}
+
+fn any(_: &Call, channels: &[Channel]) -> usize {
+    rand::random_range(0..channels.len())
 }
 
 /// A call's request with its deadline, which the server is told too.

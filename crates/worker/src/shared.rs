@@ -9,6 +9,7 @@ use std::{
 };
 
 use clock::{Asked, Clock, Told};
+use identity::Identity;
 use tokio::sync::{Notify, SetOnce};
 use uuid::Uuid;
 
@@ -45,10 +46,13 @@ impl Drop for ReportInFlight {
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config, address: String) -> Self {
+    pub(crate) fn new(config: Config, address: String, identity: Option<&Identity>) -> Self {
+        // One id for each run: what an earlier run held is not ours.
+        let run = Uuid::now_v7().simple().to_string();
         Self {
-            // One id for each run: what an earlier run held is not ours.
-            worker_id: format!("worker-{}", Uuid::now_v7().simple()),
+            worker_id: identity
+                .and_then(|identity| identity.worker_id(&run))
+                .unwrap_or_else(|| format!("worker-{run}")),
             address,
             config,
             registry: Registry::default(),

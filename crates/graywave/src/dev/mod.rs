@@ -26,7 +26,7 @@ use store::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Settings, output::print, roles};
+use crate::{certificates, config::Settings, output::print, roles};
 
 /// How long the local desktops may take to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
@@ -95,6 +95,14 @@ pub(crate) async fn run(
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
         agents: roles::bind(&arguments.agents, "agents").await?,
     };
+    if settings.tls != identity::FilesGiven::default() {
+        bail!(
+            "graywave dev runs without TLS: take [tls] out of its configuration, or run the roles by themselves"
+        );
+    }
+    for listener in [&listeners.grpc, &listeners.agents] {
+        certificates::only_this_machine(listener.local_addr()?).context("graywave dev has no TLS")?;
+    }
     let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
     let cluster = start_postgres(data_dir.join("postgres")).await?;
     let home = Home { data_dir, credentials, database_url: cluster.url("postgres") };
@@ -183,7 +191,7 @@ async fn serve(
         engine,
         settings.retention,
         control.clone(),
-        listeners.grpc,
+        roles::Door { listener: listeners.grpc, tls: None },
         stop_core.clone(),
     ));
     let mut edge = JoinSet::new();
@@ -217,7 +225,7 @@ async fn run_worker(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    Ok(worker::run(config, listener, stop).await?)
+    Ok(worker::run(config, listener, None, stop).await?)
 }
 
 fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {

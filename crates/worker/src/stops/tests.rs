@@ -22,7 +22,7 @@ type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
 const TASK: &str = "t";
 
 fn worker() -> Arc<Worker> {
-    Arc::new(Worker::new(Config::default(), String::new()))
+    Arc::new(Worker::new(Config::default(), String::new(), None))
 }
 
 fn desktop(id: &str) -> DesktopKey {
@@ -209,7 +209,7 @@ async fn the_stream_is_opened_again_when_it_ends_or_breaks_and_while_the_worker_
     let mut outbox = attach(&worker, "d", 9);
     hand_out(&worker, vec![target(0, "d")]).await;
     assert!(matches!(next(&mut outbox), Message::Order(_)));
-    let (of_worker, client) = (Arc::clone(&worker), scheduler::connect(&[url]).unwrap());
+    let (of_worker, client) = (Arc::clone(&worker), scheduler::connect(&[url], None).unwrap());
     let running = tokio::spawn(async move { run(&of_worker, client).await });
     for round in 0..3 {
         let watch = soon(watches.recv()).await.unwrap();

@@ -1,0 +1,61 @@
+//! The certificates of a role, and what it may do without them.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use identity::{FilesGiven, Identity, Role, Tls};
+use listen::Guard;
+use tokio::net::TcpListener;
+
+/// Who may call the service for workers.
+pub(crate) const WORKERS: Guard =
+    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker) };
+
+/// Who may call the admin service.
+pub(crate) const OPERATORS: Guard = Guard {
+    who: "the roles admin and api",
+    may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
+};
+
+/// A role's certificates, where the configuration names some. Without them it may listen on this machine only.
+pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> anyhow::Result<Option<Tls>> {
+    let Some(files) = given.all_or_none().map_err(anyhow::Error::msg)? else {
+        only_this_machine(listener.local_addr()?)?;
+        return Ok(None);
+    };
+    let tls = Tls::load(files).context("tls")?;
+    if !tls.identity().has_role(role) {
+        bail!(
+            "tls.cert_file is of {}, and this is a {role}: `graywave ca issue --role {role}`",
+            tls.identity()
+        );
+    }
+    Ok(Some(tls))
+}
+
+/// Whether an address is one of this machine alone.
+pub(crate) fn only_this_machine(address: SocketAddr) -> anyhow::Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    bail!(
+        "without TLS nothing but this machine may be listened to, and {address} is more: listen on 127.0.0.1, or name \
+         tls.ca_file, tls.cert_file and tls.key_file (`graywave ca` makes them; docs/tls.md)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_only_this_machine_is_listened_to() {
+        for address in ["127.0.0.1:1", "127.3.2.1:1", "[::1]:1"] {
+            only_this_machine(address.parse().unwrap()).unwrap();
+        }
+        for address in ["0.0.0.0:9090", "[::]:9090", "10.0.0.1:1"] {
+            let refused = only_this_machine(address.parse().unwrap()).unwrap_err().to_string();
+            assert!(refused.contains(address) && refused.contains("tls.ca_file"), "{refused}");
+        }
+    }
+}
