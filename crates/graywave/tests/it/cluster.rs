@@ -4,10 +4,13 @@ use std::net::TcpListener;
 
 use testkit::TestDatabase;
 
-use crate::harness::{Api, Process, agent_binary, directory, graywave};
+use crate::{
+    harness::{Api, Process, agent_binary, directory, graywave},
+    pki::{self, Pki},
+};
 
-const PROJECT: &str = "project-1";
-const TOKEN: &str = "a-token-of-project-1";
+pub(crate) const PROJECT: &str = "project-1";
+pub(crate) const TOKEN: &str = "a-token-of-project-1";
 
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -30,6 +33,8 @@ impl Database {
 
 pub(crate) struct Cluster {
     database: Database,
+    /// Without it nobody speaks TLS.
+    pub(crate) pki: Option<Pki>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
     pub(crate) workers: Vec<(String, Process)>,
@@ -42,17 +47,24 @@ impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()))
+        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None)
+    }
+
+    /// The same under TLS.
+    pub(crate) fn start_with_tls() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let directory = directory();
+        let pki = Pki::new(&directory.path().join("pki"));
+        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory, Some(pki))
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()))
+        Self::over(Database::Private(url.to_owned()), directory(), None)
     }
 
-    fn over(database: Database) -> Self {
-        let directory = directory();
+    fn over(database: Database, directory: tempfile::TempDir, pki: Option<Pki>) -> Self {
         let http = free_address();
         let log = directory.path().join("api.log");
         let mut command = graywave();
@@ -64,6 +76,7 @@ impl Cluster {
         let api_process = Process::spawn(&mut command, &log);
         let mut cluster = Self {
             database,
+            pki,
             directory,
             schedulers: Vec::new(),
             workers: Vec::new(),
@@ -80,7 +93,7 @@ impl Cluster {
         cluster
     }
 
-    fn log(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(format!("{name}.log"))
     }
 
@@ -96,12 +109,26 @@ impl Cluster {
             .arg("scheduler")
             .env("DATABASE_URL", self.database.url())
             .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
+            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
             .env("GRAYWAVE__SCHEDULER__LISTEN", address)
             .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
             .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
             .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
             .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+        self.certify(&mut command, "scheduler", address);
         Process::spawn(&mut command, &self.log("scheduler"))
+    }
+
+    /// Gives a part its certificate; its name is its port.
+    fn certify(&self, command: &mut std::process::Command, role: &str, address: &str) {
+        if let Some(pki) = &self.pki {
+            let (_, port) = address.rsplit_once(':').unwrap();
+            pki::of_role(command, &pki.role(role, port));
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.pki.is_some() { "https" } else { "http" }
     }
 
     fn add_worker(&mut self) {
@@ -112,23 +139,33 @@ impl Cluster {
 
     pub(crate) fn worker(&self, address: &str) -> Process {
         let schedulers: Vec<String> =
-            self.schedulers.iter().map(|(address, _)| format!("http://{address}")).collect();
+            self.schedulers.iter().map(|(address, _)| format!("{}://{address}", self.scheme())).collect();
         let mut command = graywave();
         command
             .arg("worker")
             .env("GRAYWAVE__WORKER__LISTEN", address)
             .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+        self.certify(&mut command, "worker", address);
         Process::spawn(&mut command, &self.log("worker"))
     }
 
     /// An agent that knows all workers, beginning with one.
     pub(crate) fn agent(&self, number: usize) -> Process {
+        let files = self.pki.as_ref().map(|pki| pki.desktop(PROJECT, &desktop(number)));
+        self.agent_with(number, files.as_ref())
+    }
+
+    /// The same with these certificates.
+    pub(crate) fn agent_with(&self, number: usize, files: Option<&identity::Files>) -> Process {
         let mut command = std::process::Command::new(agent_binary());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
         for turn in 0..self.workers.len() {
             let (address, _) = &self.workers[(number + turn) % self.workers.len()];
-            command.args(["--worker", &format!("http://{address}")]);
+            command.args(["--worker", &format!("{}://{address}", self.scheme())]);
+        }
+        if let Some(files) = files {
+            pki::as_flags(&mut command, files);
         }
         Process::spawn(&mut command, &self.log("agents"))
     }
@@ -142,6 +179,6 @@ impl Cluster {
     }
 }
 
-fn desktop(number: usize) -> String {
+pub(crate) fn desktop(number: usize) -> String {
     format!("desktop-{number:02}")
 }

@@ -11,5 +11,7 @@ mod harness;
 mod outage;
 mod overload;
 mod peers;
+mod pki;
 mod processes;
+mod tls;
 mod usage;

@@ -1,0 +1,108 @@
+//! Certificates for the tests, made by `graywave ca` as a person would.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use identity::{Files, Tls};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
+use time::{Duration, OffsetDateTime};
+
+use crate::harness::graywave;
+
+/// A CA, and a directory for each of those it knows.
+pub(crate) struct Pki {
+    dir: PathBuf,
+}
+
+impl Pki {
+    pub(crate) fn new(dir: &Path) -> Self {
+        let pki = Self { dir: dir.to_owned() };
+        pki.ca(&["init"]);
+        pki
+    }
+
+    /// `graywave ca`, on this CA.
+    pub(crate) fn ca(&self, arguments: &[&str]) {
+        let output =
+            graywave().arg("ca").args(arguments).arg("--dir").arg(self.dir.join("ca")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The files of one who has a certificate.
+    pub(crate) fn of(&self, who: &str) -> Files {
+        files(&self.dir.join(who))
+    }
+
+    /// The certificate of a part on this machine.
+    pub(crate) fn role(&self, role: &str, name: &str) -> Files {
+        let out = self.dir.join(format!("{role}-{name}"));
+        let names = ["--role", role, "--name", name, "--ip", "127.0.0.1"];
+        self.ca(&[&["issue"][..], &names, &["--out", out.to_str().unwrap()]].concat());
+        files(&out)
+    }
+
+    /// The certificate of an agent.
+    pub(crate) fn desktop(&self, project: &str, desktop: &str) -> Files {
+        let out = self.dir.join(desktop);
+        let ids = ["--project", project, "--desktop", desktop];
+        self.ca(&[&["issue"][..], &ids, &["--out", out.to_str().unwrap()]].concat());
+        files(&out)
+    }
+
+    /// A certificate of an agent that was good until yesterday.
+    pub(crate) fn expired(&self, project: &str, desktop: &str) -> Files {
+        let files = self.desktop(project, desktop);
+        let read = |file: &str| fs::read_to_string(self.dir.join("ca").join(file)).unwrap();
+        let issuer =
+            Issuer::from_ca_cert_pem(&read("ca.crt"), KeyPair::from_pem(&read("ca.key")).unwrap()).unwrap();
+        let mut params = CertificateParams::default();
+        let uri = format!("graywave://desktop/{project}/{desktop}");
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().unwrap()));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
+        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        let key = KeyPair::generate().unwrap();
+        fs::write(&files.cert, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    /// Brings `ca.crt` to those who have these files.
+    pub(crate) fn bring_ca(&self, to: &[Files]) {
+        for files in to {
+            let beside = files.ca.with_extension("next");
+            fs::copy(self.dir.join("ca/ca.crt"), &beside).unwrap();
+            fs::rename(&beside, &files.ca).unwrap();
+        }
+    }
+}
+
+fn files(dir: &Path) -> Files {
+    Files { ca: dir.join("ca.crt"), cert: dir.join("tls.crt"), key: dir.join("tls.key") }
+}
+
+/// The files as a role is told of them.
+pub(crate) fn of_role(command: &mut Command, files: &Files) {
+    command
+        .env("GRAYWAVE__TLS__CA_FILE", &files.ca)
+        .env("GRAYWAVE__TLS__CERT_FILE", &files.cert)
+        .env("GRAYWAVE__TLS__KEY_FILE", &files.key);
+}
+
+/// The files as flags of an agent or of an operator's command.
+pub(crate) fn as_flags(command: &mut Command, files: &Files) {
+    command
+        .arg("--ca-file")
+        .arg(&files.ca)
+        .arg("--cert-file")
+        .arg(&files.cert)
+        .arg("--key-file")
+        .arg(&files.key);
+}
+
+pub(crate) fn loaded(files: Files) -> Tls {
+    Tls::load(files).unwrap()
+}

@@ -1,0 +1,225 @@
+//! A cluster whose parts know each other by their certificates, and those that are not let in.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::{Shutdown, TcpStream},
+};
+
+use identity::{Files, Role, Tls, read_certificates, read_facts};
+use proto::{
+    admin::{ListWorkersRequest, admin_service_client::AdminServiceClient},
+    agent::{AttachRequest, Hello, agent_service_client::AgentServiceClient, attach_request},
+    scheduler::{HeartbeatRequest, scheduler_service_client::SchedulerServiceClient},
+    types::Desktop,
+};
+use serde_json::json;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    cluster::{Cluster, PROJECT, TOKEN, desktop},
+    harness::{directory, graywave, wait_for},
+    pki::{self, Pki, loaded},
+};
+
+/// How often something stands in a log.
+fn said(cluster: &Cluster, log: &str, what: &str) -> usize {
+    fs::read_to_string(cluster.log(log)).unwrap_or_default().matches(what).count()
+}
+
+fn wait_until_said(cluster: &Cluster, log: &str, what: &str) {
+    wait_for(what, || (said(cluster, log, what) > 0).then_some(()));
+}
+
+fn runs_on(cluster: &Cluster, desktops: &[String]) {
+    let task = cluster.api.run("true", desktops, json!({"gray_count": 2, "gray_fail_threshold": 1}));
+    assert_eq!(cluster.api.ended(&task)["success_num"], desktops.len());
+}
+
+/// All who run, with the log that each writes to.
+fn everybody(cluster: &Cluster) -> Vec<(&'static str, String)> {
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    let workers = cluster.workers.iter().map(|(address, _)| ("worker", format!("worker-{}", port(address))));
+    let schedulers =
+        cluster.schedulers.iter().map(|(address, _)| ("scheduler", format!("scheduler-{}", port(address))));
+    let agents = (0..cluster.agents.len()).map(|number| ("agents", desktop(number)));
+    workers.chain(schedulers).chain(agents).collect()
+}
+
+/// Waits until everybody uses what is in its files.
+fn in_use(cluster: &Cluster, pki: &Pki, trusted: usize) {
+    for (log, who) in everybody(cluster) {
+        let certificates = read_certificates(&fs::read(pki.of(&who).cert).unwrap()).unwrap();
+        let serial = read_facts(&certificates[0]).unwrap().serial;
+        wait_until_said(cluster, log, &format!("in use: {serial}, trusting {trusted} CAs"));
+    }
+}
+
+#[test]
+fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
+    let mut cluster = Cluster::start_with_tls();
+    let desktops = cluster.add_agents(3);
+    runs_on(&cluster, &desktops);
+    let pki = cluster.pki.as_ref().unwrap();
+    let old = pki.desktop(PROJECT, &desktop(3));
+    let all: Vec<Files> = everybody(&cluster).iter().map(|(_, who)| pki.of(who)).collect();
+
+    pki.ca(&["rotate"]);
+    pki.bring_ca(&all);
+    in_use(&cluster, pki, 2);
+    for (_, who) in everybody(&cluster) {
+        match who.split_once('-').unwrap() {
+            ("desktop", _) => pki.desktop(PROJECT, &who),
+            (role, name) => pki.role(role, name),
+        };
+    }
+    in_use(&cluster, pki, 2);
+    pki.ca(&["drop-old"]);
+    pki.bring_ca(&all);
+    in_use(&cluster, pki, 1);
+
+    runs_on(&cluster, &desktops);
+    assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
+    pki.bring_ca(std::slice::from_ref(&old));
+    let refused = cluster.agent_with(3, Some(&old));
+    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    drop(refused);
+    let _fourth = cluster.agent(3);
+    assert_eq!(cluster.api.connected(4).len(), 4);
+}
+
+#[test]
+fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
+    let mut cluster = Cluster::start_with_tls();
+    let desktops = cluster.add_agents(2);
+    let pki = cluster.pki.as_ref().unwrap();
+    let other = Pki::new(&cluster.directory.path().join("other"));
+
+    let stranger = other.desktop(PROJECT, &desktop(7));
+    pki.bring_ca(std::slice::from_ref(&stranger));
+    let _stranger = cluster.agent_with(7, Some(&stranger));
+    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    let _late = cluster.agent_with(8, Some(&pki.expired(PROJECT, &desktop(8))));
+    wait_until_said(&cluster, "worker", "its certificate has expired");
+    // It has a good certificate, of another desktop.
+    let _liar = cluster.agent_with(6, Some(&pki.desktop(PROJECT, &desktop(9))));
+    let refusal = "the certificate is of graywave://desktop/project-1/desktop-09, and not of graywave://desktop/project-1/desktop-06";
+    wait_until_said(&cluster, "worker", "an agent was refused");
+    wait_until_said(&cluster, "agents", refusal);
+    for (log, address) in [("worker", &cluster.workers[0].0), ("scheduler", &cluster.schedulers[0].0)] {
+        let mut plain = TcpStream::connect(address).unwrap();
+        plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        plain.shutdown(Shutdown::Write).unwrap();
+        wait_until_said(&cluster, log, "it does not speak TLS");
+    }
+    assert_eq!(cluster.api.connected(2), desktops);
+    runs_on(&cluster, &desktops);
+}
+
+async fn dial(address: &str, tls: Tls, role: Role) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+    endpoint.connect_with_connector(identity::connector(tls, role)).await.unwrap()
+}
+
+async fn beat(scheduler: &Channel, worker_id: &str) -> Result<(), Status> {
+    let beat = HeartbeatRequest { worker_id: worker_id.to_owned(), capacity: 1, ..Default::default() };
+    SchedulerServiceClient::new(scheduler.clone()).heartbeat(beat).await.map(drop)
+}
+
+async fn list(scheduler: &Channel) -> Result<(), Status> {
+    let mut request = Request::new(ListWorkersRequest::default());
+    request.metadata_mut().insert("x-auth-token", TOKEN.parse().unwrap());
+    AdminServiceClient::new(scheduler.clone()).list_workers(request).await.map(drop)
+}
+
+async fn attach(worker: &Channel, project: &str, desktop: &str) -> Result<(), Status> {
+    let desktop = Desktop { project_id: project.into(), desktop_id: desktop.into(), ..Desktop::default() };
+    let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
+    let requests = tokio_stream::iter([AttachRequest { message: Some(hello) }]);
+    AgentServiceClient::new(worker.clone()).attach(requests).await?.into_inner().message().await.map(drop)
+}
+
+#[test]
+fn each_role_may_call_what_is_for_it() {
+    let cluster = Cluster::start_with_tls();
+    let pki = cluster.pki.as_ref().unwrap();
+    let run = "0198f0000000700080000000000000ab";
+    let refused = |answer: Result<(), Status>| {
+        let status = answer.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    };
+    wait_until_said(&cluster, "scheduler", "the scheduler serves");
+    wait_until_said(&cluster, "worker", "worker starts");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let to_scheduler = async |files| {
+            let (address, _) = &cluster.schedulers[0];
+            dial(address, loaded(files), Role::Scheduler).await
+        };
+        let worker = to_scheduler(pki.role("worker", "w1")).await;
+        beat(&worker, &format!("worker-w1-{run}")).await.unwrap();
+        refused(beat(&worker, &format!("worker-w2-{run}")).await);
+        refused(list(&worker).await);
+        for role in ["admin", "api"] {
+            let operator = to_scheduler(pki.role(role, "ann")).await;
+            list(&operator).await.unwrap();
+            refused(beat(&operator, &format!("worker-ann-{run}")).await);
+        }
+        let agent = to_scheduler(pki.desktop(PROJECT, "d")).await;
+        refused(list(&agent).await);
+        refused(beat(&agent, &format!("worker-d-{run}")).await);
+        let (address, _) = &cluster.workers[0];
+        let to_worker = async |files| dial(address, loaded(files), Role::Worker).await;
+        refused(attach(&to_worker(pki.role("worker", "w1")).await, PROJECT, "d").await);
+        let agent = to_worker(pki.desktop(PROJECT, "d")).await;
+        refused(attach(&agent, PROJECT, "another").await);
+        refused(attach(&agent, "another", "d").await);
+        attach(&agent, PROJECT, "d").await.unwrap();
+    });
+    assert!(said(&cluster, "scheduler", "it has the wrong role") >= 5);
+    let mut command = graywave();
+    command.args(["workers", "--grpc", &cluster.schedulers[0].0, "--token", TOKEN]);
+    pki::as_flags(&mut command, &pki.role("admin", "ann"));
+    let output = command.output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.contains("worker-w1-"), "{listed}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn without_certificates_nothing_but_this_machine_is_listened_to() {
+    let directory = directory();
+    let refused = |arguments: &[&str], settings: &[(&str, &str)]| {
+        let output = graywave()
+            .args(arguments)
+            .env("DATABASE_URL", "postgres://127.0.0.1:1/none")
+            .envs(settings.iter().copied())
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let everywhere = "0.0.0.0:0";
+    for (role, key) in [("scheduler", "GRAYWAVE__SCHEDULER__LISTEN"), ("worker", "GRAYWAVE__WORKER__LISTEN")]
+    {
+        let text = refused(&[role], &[(key, everywhere)]);
+        assert!(text.contains("tls.ca_file"), "{text}");
+    }
+    for flag in ["--grpc", "--agents"] {
+        let mut arguments = vec!["dev", "--http", "127.0.0.1:0"];
+        for other in ["--grpc", "--agents"] {
+            arguments.extend([other, if other == flag { everywhere } else { "127.0.0.1:0" }]);
+        }
+        assert!(refused(&arguments, &[]).contains("graywave dev has no TLS"));
+    }
+    let text = refused(&["worker"], &[("GRAYWAVE__TLS__CA_FILE", "ca.crt")]);
+    assert!(text.contains("name all three"), "{text}");
+    let pki = Pki::new(&directory.path().join("pki"));
+    let mut command = graywave();
+    command.arg("worker").env("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0");
+    pki::of_role(&mut command, &pki.role("scheduler", "s"));
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.contains("is of graywave://role/scheduler/s, and this is a worker"), "{text}");
+}
