@@ -165,7 +165,7 @@ impl System {
                 command
             };
             let name = format!("api-{number}");
-            self.apis.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.apis.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl System {
                 command
             };
             let name = format!("scheduler-{number}");
-            self.schedulers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.schedulers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(found.to_vec())
     }
@@ -220,7 +220,7 @@ impl System {
                 command
             };
             let name = format!("worker-{number}");
-            self.workers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.workers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(urls)
     }
@@ -258,7 +258,7 @@ impl System {
                     command
                 }
             };
-            self.agents.push(Mutex::new(Node::start(id, self.log("agents"), make)?));
+            self.agents.push(Mutex::new(Node::start_with_clock(id, self.log("agents"), make)?));
         }
         Ok(())
     }
