@@ -101,7 +101,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     let control = control(settings, store.clone())?;
-    watched(&store, serve_scheduler(engine, settings.retention, control, listener, stop)).await
+    watched(&store, Box::pin(serve_scheduler(engine, settings.retention, control, listener, stop))).await
 }
 
 pub(crate) async fn serve_scheduler(

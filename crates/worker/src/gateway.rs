@@ -2,10 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use domain::{
-    ids::{DesktopId, ProjectId},
-    limits,
-};
+use domain::limits;
 use futures::Stream;
 use proto::{
     agent::{
@@ -88,10 +85,10 @@ async fn hello(inbound: &mut Streaming<AttachRequest>) -> Result<Desktop, Status
         return Err(Status::invalid_argument("the first message must be hello"));
     };
     let desktop = hello.desktop.ok_or_else(|| Status::invalid_argument("hello names no desktop"))?;
-    let invalid = |error: domain::Error| Status::invalid_argument(error.message);
-    desktop.project_id.parse::<ProjectId>().map_err(invalid)?;
-    desktop.desktop_id.parse::<DesktopId>().map_err(invalid)?;
-    Ok(desktop)
+    match desktop.clone().facts() {
+        Ok(_) => Ok(desktop),
+        Err(error) => Err(Status::invalid_argument(error.message)),
+    }
 }
 
 /// Serves one connection to its end.
