@@ -22,7 +22,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
-    let hearing = Hearing::new(engine.config().heard_within());
+    let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
     let store = engine.store();
     tokio::join!(
         listen(&engine, &wakes, &stop),

@@ -9,8 +9,9 @@ use tonic::transport::{Channel, Endpoint};
 /// A client over all schedulers; calls go to any of them.
 pub(crate) type Client = SchedulerServiceClient<Channel>;
 
-/// Deadline of every call but a pull.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Deadline of every call but a pull. With the longest pause before the next try it is shorter than a silent worker is
+/// waited for: one call that hangs makes nobody think that this worker is gone.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn connect(urls: &[String]) -> Result<Client, tonic::transport::Error> {
     let endpoints = urls
