@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
@@ -102,7 +103,7 @@ impl Report {
     fn timeline(&self) -> String {
         let Some(first) = self.faults.first().map(|fault| fault.from) else { return String::new() };
         let line = |fault: &Injected| {
-            let seconds = |from, to| (to - from).as_seconds_f64();
+            let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).as_seconds_f64();
             format!(
                 "{:>7.1} s  {:<17} {:>5.1} s  {}\n",
                 seconds(first, fault.from),
