@@ -4,6 +4,7 @@ mod access;
 mod commands;
 mod config;
 mod dev;
+mod health;
 mod http;
 mod output;
 mod roles;

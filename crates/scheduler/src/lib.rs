@@ -4,6 +4,7 @@
 
 mod config;
 pub mod engine;
+mod gauges;
 mod hearing;
 mod loops;
 mod retention;

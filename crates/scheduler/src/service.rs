@@ -18,6 +18,7 @@ use proto::{
     unix_ms, unix_ms_opt,
 };
 use store::{batch::LeaseKey, target_stop::Stop};
+use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -142,6 +143,8 @@ impl SchedulerService for Service {
             let leased = self.done(self.engine.lease(&worker_id, capacity, self.engine.now())).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
             if !leased.is_empty() || is_over {
+                let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
+                metric::TARGETS_LEASED.count(targets as u64, &[]);
                 let lease_ms = self.engine.config().lease_ms;
                 let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
                 return Ok(Response::new(PullResponse { batches }));

@@ -153,6 +153,12 @@ impl Store {
         }
     }
 
+    /// Connections of the pool that are in use, and those that wait for use.
+    pub fn connections(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size().saturating_sub(idle), idle)
+    }
+
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
         self.pool.close().await;

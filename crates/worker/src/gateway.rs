@@ -13,6 +13,7 @@ use proto::{
     scheduler::{DesktopKey, TargetResult},
     types::{Desktop, Time},
 };
+use telemetry::metric;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -73,6 +74,7 @@ impl AgentService for Gateway {
 
 fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Status) {
     tracing::warn!(%status, "an agent was refused");
+    metric::AGENTS_REFUSED.count(1, &[]);
     if to_agent.try_send(Err(status)).is_err() {
         tracing::debug!("the refused agent is gone already");
     }
@@ -187,6 +189,7 @@ async fn give_back(worker: &Worker, session: SessionId) {
 }
 
 async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult) {
+    metric::RESULTS.count(1, &[]);
     let Some(key) = result.key else {
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;

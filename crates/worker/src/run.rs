@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, gateway, heartbeat, pull, renew, report,
+    Config, Ready, gateway, gauges, heartbeat, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
     stops, tell,
@@ -38,7 +38,12 @@ pub enum Error {
 
 /// Serves agents on the listener and works for the schedulers until `stop`; then lets running scripts end for as
 /// long as the configuration says, reports, and says goodbye.
-pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    ready: Ready,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let client = scheduler::connect(&config.scheduler_urls).map_err(Error::SchedulerUrl)?;
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let worker = Arc::new(Worker::new(config, address));
@@ -47,7 +52,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let mut parts = JoinSet::new();
     parts.spawn({
         let (worker, client) = both(&worker, &client);
-        async move { heartbeat::run(&worker, client).await }
+        async move { heartbeat::run(&worker, client, &ready).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(&worker);
+        async move { gauges::run(&worker).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);

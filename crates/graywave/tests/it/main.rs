@@ -7,6 +7,7 @@ mod cluster;
 mod dev;
 mod engine;
 mod harness;
+mod health;
 mod outage;
 mod overload;
 mod peers;

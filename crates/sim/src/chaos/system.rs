@@ -153,6 +153,7 @@ impl System {
             self.urls.push(format!("http://{address}"));
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command.arg("api").env("DATABASE_URL", &url).envs([
                     ("GRAYWAVE__API__LISTEN", address.as_str()),
                     ("GRAYWAVE__API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
@@ -181,6 +182,7 @@ impl System {
             let graywave = graywave.to_owned();
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command.arg("scheduler").env("DATABASE_URL", &url).envs([
                     ("GRAYWAVE__SCHEDULER__LISTEN", address.as_str()),
                     ("GRAYWAVE__SCHEDULER__LEASE_MS", "2000"),
@@ -213,6 +215,7 @@ impl System {
             let (graywave, to_schedulers) = (graywave.to_owned(), to_schedulers.join(","));
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command
                     .arg("worker")
                     .env("GRAYWAVE__WORKER__LISTEN", &address)
