@@ -7,6 +7,7 @@ mod database;
 mod demo;
 mod failover;
 mod install;
+mod kubernetes;
 mod layers;
 mod process;
 mod python;
@@ -27,7 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything that CI runs: format, lints, layers, queries, the demo, the official SDK, all tests
+    /// Everything that CI runs: format, lints, layers, manifests, queries, the demo, the official SDK, all tests
     Test,
     /// Start a dev cluster of 20 desktops, run a good rollout and one that the gray gate halts
     Demo {
@@ -82,6 +83,8 @@ enum Command {
     },
     /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
     Python,
+    /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
+    Kubernetes,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -101,6 +104,7 @@ fn main() -> anyhow::Result<()> {
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
+        Command::Kubernetes => kubernetes::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

@@ -1,6 +1,10 @@
 //! `cargo xtask python`: the official SDK, and the OpenAPI document, against a running dev cluster.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context as _;
 
@@ -15,7 +19,7 @@ const DESKTOPS: u32 = 6;
 pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
-    let python = environment()?;
+    let python = environment("python", &tests().join("requirements.txt"))?;
     for program in ["sdk.py", "openapi.py"] {
         say(&format!("-- {program}"));
         let directory = cluster::directory("graywave-python-")?;
@@ -34,12 +38,10 @@ fn tests() -> PathBuf {
 }
 
 /// The interpreter of a virtual environment with what the requirements name; made anew when they change.
-fn environment() -> anyhow::Result<PathBuf> {
-    let directory = cluster::target_directory().join("python");
+pub(crate) fn environment(name: &str, requirements: &Path) -> anyhow::Result<PathBuf> {
+    let directory = cluster::target_directory().join(name);
     let python = directory.join("bin/python");
-    let requirements = tests().join("requirements.txt");
-    let wanted =
-        fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     // Written last, so that an environment that was half made is made again.
     let stamp = directory.join("requirements.txt");
     if fs::read(&stamp).is_ok_and(|made| made == wanted) {
@@ -49,7 +51,7 @@ fn environment() -> anyhow::Result<PathBuf> {
     process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    process::run(pip.arg(&requirements))?;
+    process::run(pip.arg(requirements))?;
     fs::write(&stamp, wanted)?;
     Ok(python)
 }

@@ -1,18 +1,24 @@
 //! The routes, and what every answer goes through.
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
     error_handling::HandleErrorLayer,
-    extract::{DefaultBodyLimit, Request, State},
-    http::HeaderName,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderName, Method},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use control::Control;
 use domain::{Error, ErrorKind, limits};
+use telemetry::metric;
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -141,6 +147,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
     routes
         .route_layer(middleware::from_fn_with_state(gate, gate::check))
+        .route_layer(middleware::from_fn(measured))
         // The gate has read the body within the call's own limit.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(move || async move { Json(document) }))
@@ -164,6 +171,16 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .unwrap_or("no text");
     tracing::error!(panic = text, "a handler panicked");
     ApiError::from(Error::new(ErrorKind::Internal, "the operation failed inside")).into_response()
+}
+
+/// Counts the call by its route, which the requests of strangers do not make more of.
+async fn measured(method: Method, path: MatchedPath, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let (method, path, status) = (method.as_str(), path.as_str(), response.status());
+    metric::HTTP_REQUESTS.count(1, &[method, path, status.as_str()]);
+    metric::HTTP_REQUEST_SECONDS.took(begun.elapsed(), &[method, path]);
+    response
 }
 
 async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {

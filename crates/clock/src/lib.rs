@@ -90,12 +90,13 @@ mod tests {
     #[test]
     fn what_was_told_counts_whatever_the_machine_says() {
         let clock = Clock::new();
+        let twin = clock.clone();
         assert!(clock.told().is_none());
         assert!((clock.now() - Utc::now()).abs() < TimeDelta::seconds(5));
         let an_hour_ahead = Utc::now() + TimeDelta::hours(1);
         let asked = clock.asks();
         clock.answered(asked, Told { now: an_hour_ahead, error: Duration::from_secs(1) });
-        assert!((clock.clone().now() - an_hour_ahead).abs() < TimeDelta::seconds(5));
+        assert!((twin.now() - an_hour_ahead).abs() < TimeDelta::seconds(5));
         assert!(clock.told().unwrap().is_rough());
         clock.answered(clock.asks(), Told { now: an_hour_ahead, error: Duration::ZERO });
         assert!(!clock.told().unwrap().is_rough());

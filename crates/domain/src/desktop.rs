@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Timestamp,
+    Error, Timestamp,
     ids::{DesktopId, ProjectId},
+    limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
 
 /// A desktop as its agent describes it.
@@ -40,6 +41,36 @@ pub struct DesktopFacts {
     pub connected_at: Timestamp,
 }
 
+impl DesktopFacts {
+    /// Whether all of it is within its limits: what strangers say is kept in memory and stored.
+    pub fn check(&self) -> Result<(), Error> {
+        let texts = [
+            ("computer_name", &self.computer_name),
+            ("os_host_name", &self.os_host_name),
+            ("os_type", &self.os_type),
+            ("ip_address", &self.ip_address),
+            ("pool_id", &self.pool_id),
+            ("availability_zone", &self.availability_zone),
+            ("agent_version", &self.agent_version),
+            ("time_zone", &self.time_zone),
+            ("agent_id", &self.agent_id),
+        ];
+        let tags =
+            self.tags.iter().flat_map(|(key, value)| [("a tag's name", key), ("a tag's value", value)]);
+        for (name, text) in texts.into_iter().chain(tags) {
+            if text.chars().count() > MAX_DESKTOP_TEXT_CHARS {
+                return Err(Error::invalid(format!(
+                    "{name} has more than {MAX_DESKTOP_TEXT_CHARS} characters"
+                )));
+            }
+        }
+        if self.tags.len() > MAX_TAGS_PER_DESKTOP {
+            return Err(Error::invalid(format!("a desktop has at most {MAX_TAGS_PER_DESKTOP} tags")));
+        }
+        Ok(())
+    }
+}
+
 /// The traits that a canary sample should cover.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stratum {
@@ -49,4 +80,47 @@ pub struct Stratum {
     pub pool_id: String,
     /// Availability zone.
     pub availability_zone: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desktop() -> DesktopFacts {
+        let text = || "ä".repeat(MAX_DESKTOP_TEXT_CHARS);
+        DesktopFacts {
+            project_id: "p".parse().unwrap(),
+            desktop_id: "d".parse().unwrap(),
+            computer_name: text(),
+            os_host_name: text(),
+            os_type: text(),
+            ip_address: text(),
+            pool_id: text(),
+            availability_zone: text(),
+            agent_version: text(),
+            tags: (0..MAX_TAGS_PER_DESKTOP).map(|number| (number.to_string(), text())).collect(),
+            time_zone: text(),
+            agent_id: text(),
+            connected_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_an_agent_says_is_bounded() {
+        assert!(desktop().check().is_ok());
+        type Change = fn(&mut DesktopFacts);
+        let changes: [(&str, Change); 5] = [
+            ("computer_name", |desktop| desktop.computer_name.push('x')),
+            ("agent_id", |desktop| desktop.agent_id.push('x')),
+            ("a tag's value", |desktop| desktop.tags.values_mut().next().unwrap().push('x')),
+            ("a tag's name", |desktop| drop(desktop.tags.insert("x".repeat(257), String::new()))),
+            ("at most 50 tags", |desktop| drop(desktop.tags.insert("one more".into(), String::new()))),
+        ];
+        for (named, change) in changes {
+            let mut wrong = desktop();
+            change(&mut wrong);
+            let message = wrong.check().unwrap_err().message;
+            assert!(message.contains(named), "{message}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Error, limits};
+use crate::{Error, Timestamp, limits};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $noun:literal) => {
@@ -30,6 +30,14 @@ macro_rules! uuid_id {
             }
         }
     };
+}
+
+impl TaskId {
+    /// When it was made, by the time in it; `None` when it is none of ours.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Timestamp::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+    }
 }
 
 macro_rules! text_id {
@@ -127,6 +135,13 @@ pub(crate) fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tasks_id_says_when_it_was_made() {
+        let id: TaskId = "01a22ee6b00070008000000000000000".parse().unwrap();
+        assert_eq!(id.made_at().unwrap().to_rfc3339(), "2026-12-01T00:00:00+00:00");
+        assert_eq!(TaskId(Uuid::nil()).made_at(), None);
+    }
 
     #[test]
     fn a_task_id_is_written_as_32_hex_digits_and_read_back() {

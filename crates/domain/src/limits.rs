@@ -4,6 +4,12 @@ use crate::{Error, ErrorKind};
 
 /// Characters of a project's, desktop's or script's id.
 pub const MAX_ID_CHARS: usize = 128;
+/// Characters of each text that an agent says of its desktop.
+pub const MAX_DESKTOP_TEXT_CHARS: usize = 256;
+/// Tags of one desktop.
+pub const MAX_TAGS_PER_DESKTOP: usize = 50;
+/// Bytes of one presence update's desktops at which it is sent although it could hold more.
+pub const SOFT_PRESENCE_BYTES: usize = 4 << 20;
 /// Characters of a script's name. The API gives no limit; this one keeps lists readable.
 pub const MAX_SCRIPT_NAME_CHARS: usize = 256;
 /// Characters of a script's content (CreateScript: 1..100000), and of a command.

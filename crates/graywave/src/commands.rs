@@ -115,9 +115,9 @@ async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let stop = signals::stop()?;
     let outcome = match role {
         Role::Dev(arguments) => Box::pin(dev::run(arguments, settings, stop)).await,
-        Role::Api => roles::api(settings, stop).await,
-        Role::Scheduler => roles::scheduler(settings, stop).await,
-        Role::Worker => roles::worker(settings, stop).await,
+        Role::Api => Box::pin(roles::api(settings, stop)).await,
+        Role::Scheduler => Box::pin(roles::scheduler(settings, stop)).await,
+        Role::Worker => Box::pin(roles::worker(settings, stop)).await,
         Role::Migrate => roles::migrate(settings).await,
     };
     telemetry.shutdown().await;

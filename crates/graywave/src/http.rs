@@ -46,6 +46,8 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
             drop(place);
         });
     }
+    // Who comes now is told at once that nobody listens.
+    drop(listener);
     if timeout(LAST_ANSWERS, graceful.shutdown()).await.is_err() {
         tracing::debug!("a client that never lets go does not keep the process");
     }

@@ -6,6 +6,7 @@ mod certificates;
 mod commands;
 mod config;
 mod dev;
+mod health;
 mod http;
 mod output;
 mod roles;

@@ -1,6 +1,6 @@
 //! The roles, each as its own process: composed here and nowhere else.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
@@ -8,14 +8,24 @@ use identity::{Role, Tls};
 use listen::Listener;
 use scheduler::{Engine, Retention, Wakes};
 use store::Store;
+use telemetry::metric;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
-use crate::{certificates, config::Settings, http};
+use crate::{
+    certificates,
+    config::Settings,
+    health::{self, Readiness},
+    http,
+};
 
 /// How long clients that are being answered are waited for at a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// A probe is answered in this time.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often what has expired is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -49,7 +59,40 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
     let listener = bind(&settings.api.listen, "the REST API").await?;
     let store = settings.store()?;
     let control = control(settings, store.clone())?;
+    health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     watched(&store, serve_api(settings, control, listener, stop)).await
+}
+
+/// Whether the database of a role answers.
+pub(crate) fn database_answers(store: &Store) -> Readiness {
+    let store = store.clone();
+    health::readiness(move || {
+        let store = store.clone();
+        async move {
+            let answer = tokio::time::timeout(READY_WITHIN, store.unless_silent(store.ping())).await;
+            match answer {
+                Ok(Ok(())) => Ok(()),
+                _ => Err("the database does not answer".to_owned()),
+            }
+        }
+    })
+}
+
+fn hears_a_scheduler(ready: worker::Ready) -> Readiness {
+    health::readiness(move || {
+        let reason = "no scheduler hears this worker, or it is stopping";
+        std::future::ready(ready.is_ready().then_some(()).ok_or_else(|| reason.to_owned()))
+    })
+}
+
+/// Tells from time to time how the pool is used.
+async fn tell_connections(store: &Store) -> Infallible {
+    loop {
+        let (used, idle) = store.connections();
+        metric::DATABASE_CONNECTIONS.set(used.into(), &["used"]);
+        metric::DATABASE_CONNECTIONS.set(idle.into(), &["idle"]);
+        tokio::time::sleep(CONNECTIONS_EVERY).await;
+    }
 }
 
 /// Serves, and looks meanwhile whether the database still answers.
@@ -64,6 +107,7 @@ pub(crate) async fn watched(
     tokio::select! {
         served = serving => served,
         never = watching => never,
+        never = tell_connections(store) => match never {},
     }
 }
 
@@ -103,6 +147,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     let control = control(settings, store.clone())?;
+    health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let door = Door { listener, tls: tls.clone() };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
     Box::pin(Tls::watched(tls, serving)).await
@@ -149,7 +194,9 @@ pub(crate) async fn serve_scheduler(
 pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.worker.listen, "agents").await?;
     let tls = certificates::load(&settings.tls, Role::Worker, &listener)?;
-    let serving = worker::run(settings.worker.clone(), listener, tls.clone(), stop);
+    let ready = worker::Ready::default();
+    health::serve(&settings.telemetry, hears_a_scheduler(ready.clone()), stop.clone()).await?;
+    let serving = worker::run(settings.worker.clone(), listener, tls.clone(), ready, stop);
     Ok(Tls::watched(tls, serving).await?)
 }
 

@@ -6,7 +6,38 @@ use chrono::{DateTime, TimeZone as _, Utc};
 
 pub use domain::outcome::Outcome as ScriptOutcome;
 
-use crate::types::Time;
+use domain::desktop::DesktopFacts;
+
+use crate::types::{Desktop, Time};
+
+impl Desktop {
+    /// The desktop as the rules know it.
+    ///
+    /// # Errors
+    ///
+    /// When an id is none, or a text is beyond its limit.
+    pub fn facts(self) -> Result<DesktopFacts, domain::Error> {
+        // Postgres text holds no NUL.
+        let clean = |text: String| if text.contains('\0') { text.replace('\0', "") } else { text };
+        let facts = DesktopFacts {
+            project_id: self.project_id.parse()?,
+            desktop_id: self.desktop_id.parse()?,
+            computer_name: clean(self.computer_name),
+            os_host_name: clean(self.os_host_name),
+            os_type: clean(self.os_type),
+            ip_address: clean(self.ip_address),
+            pool_id: clean(self.pool_id),
+            availability_zone: clean(self.availability_zone),
+            agent_version: clean(self.agent_version),
+            tags: self.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
+            time_zone: clean(self.time_zone),
+            agent_id: clean(self.agent_id),
+            connected_at: unix_ms_opt(self.connected_at_unix_ms).unwrap_or_default(),
+        };
+        facts.check()?;
+        Ok(facts)
+    }
+}
 
 impl Time {
     /// A time that is right to so much, either way.

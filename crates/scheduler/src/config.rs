@@ -1,7 +1,5 @@
 //! The scheduler's settings.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 /// `[scheduler]` of the configuration. All times in milliseconds.
@@ -36,12 +34,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long a worker that is alive may take to be heard again when nobody could hear it for a while: it waits for calls
-    /// that hang and pauses between its tries.
-    pub(crate) fn heard_within(&self) -> Duration {
-        Duration::from_millis(u64::from(self.worker_timeout_ms.max(self.lease_ms)))
-    }
-
     /// What is wrong with the settings, in words.
     pub fn check(&self) -> Result<(), String> {
         if self.max_connections == 0 {

@@ -5,6 +5,7 @@
 mod caller;
 mod config;
 pub mod engine;
+mod gauges;
 mod hearing;
 mod loops;
 mod retention;

@@ -6,15 +6,18 @@ use std::{
 };
 
 use store::notify::Listener;
+use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Retention, Wakes, hearing::Hearing};
+use crate::{Engine, Retention, Wakes, gauges, hearing::Hearing};
 
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 /// How often what is over its age goes.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is counted what is under way. Collectors ask about as often.
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Pause before a listener that failed is made again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -22,7 +25,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(engine.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
-    let hearing = Hearing::new(engine.config().heard_within());
+    let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
     let store = engine.store();
     tokio::join!(
         listen(&engine, &wakes, &stop),
@@ -36,6 +39,7 @@ pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: Cance
                 store::partition::ensure(&mut *store.acquire().await?, engine.now()).await
             })
         }),
+        every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(gauges::tell(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {
                 // It may wait long for others, and what is left undone is done by the next one: a stop does not wait.
@@ -75,6 +79,7 @@ async fn every<F, T>(
             Ok(()) => false,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, name, "tick failed");
+                metric::TICKS_FAILED.count(1, &[name]);
                 true
             }
         };

@@ -3,7 +3,6 @@
 use std::{pin::Pin, time::Duration};
 
 use domain::{
-    desktop::DesktopFacts,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     limits,
 };
@@ -19,6 +18,7 @@ use proto::{
     unix_ms, unix_ms_opt,
 };
 use store::{batch::LeaseKey, target_stop::Stop};
+use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -105,7 +105,10 @@ impl SchedulerService for Service {
             return Err(too_many("desktops", limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE));
         }
         let worker_id = caller.is(&worker_id)?;
-        let connected = connected.into_iter().map(facts).collect::<Result<Vec<_>, _>>()?;
+        let connected = connected
+            .into_iter()
+            .map(|desktop| desktop.facts().map_err(invalid))
+            .collect::<Result<Vec<_>, _>>()?;
         let disconnected = disconnected
             .into_iter()
             .map(|key| {
@@ -141,6 +144,8 @@ impl SchedulerService for Service {
             let leased = self.done(self.engine.lease(&worker_id, capacity, self.engine.now())).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
             if !leased.is_empty() || is_over {
+                let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
+                metric::TARGETS_LEASED.count(targets as u64, &[]);
                 let lease_ms = self.engine.config().lease_ms;
                 let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
                 return Ok(Response::new(PullResponse { batches }));
@@ -330,26 +335,6 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         answer_only: batch.answer_only,
         lease_until_unix_ms: unix_ms(Some(*lease_until)),
     }
-}
-
-fn facts(desktop: proto::types::Desktop) -> Result<DesktopFacts, Status> {
-    // Postgres text holds no NUL; nothing else of what an agent says of itself is refused.
-    let clean = |text: String| text.replace('\0', "");
-    Ok(DesktopFacts {
-        project_id: desktop.project_id.parse().map_err(invalid)?,
-        desktop_id: desktop.desktop_id.parse().map_err(invalid)?,
-        computer_name: clean(desktop.computer_name),
-        os_host_name: clean(desktop.os_host_name),
-        os_type: clean(desktop.os_type),
-        ip_address: clean(desktop.ip_address),
-        pool_id: clean(desktop.pool_id),
-        availability_zone: clean(desktop.availability_zone),
-        agent_version: clean(desktop.agent_version),
-        tags: desktop.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
-        time_zone: clean(desktop.time_zone),
-        agent_id: clean(desktop.agent_id),
-        connected_at: unix_ms_opt(desktop.connected_at_unix_ms).unwrap_or_default(),
-    })
 }
 
 fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, Status> {

@@ -12,6 +12,7 @@ pub mod desktop;
 mod error;
 pub mod event;
 pub mod failure;
+pub mod gauge;
 pub mod hold;
 pub mod idempotency;
 pub mod notify;

@@ -91,9 +91,12 @@ impl Store {
         Ok(Self { pool, clock: Clock::new(), silence })
     }
 
-    /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock.
+    /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock. A schema that is newer
+    /// than this program is left as it is: migrations keep what the version before them needs, so that one may go back to
+    /// it, and go on with it while another process is upgraded already.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../../migrations").run(&self.pool).await.map_err(Error::Migrate)
+        let mut migrator = sqlx::migrate!("../../migrations");
+        migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
     }
 
     /// Opens a transaction.
@@ -148,6 +151,12 @@ impl Store {
             done = work => done,
             () = self.silence.found() => Err(Error::Database(silence::error())),
         }
+    }
+
+    /// Connections of the pool that are in use, and those that wait for use.
+    pub fn connections(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size().saturating_sub(idle), idle)
     }
 
     /// Closes every connection and waits for those in use.

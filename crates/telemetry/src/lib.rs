@@ -1,5 +1,7 @@
 //! Logs and traces: one line of text or JSON for each event on standard error, and spans to an OpenTelemetry
-//! collector where one is configured.
+//! collector where one is configured; metrics for Prometheus.
+
+pub mod metric;
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -23,7 +25,12 @@ pub struct Config {
     pub format: Format,
     /// Where spans go over OTLP/gRPC, `http://host:4317`; nowhere when absent.
     pub otlp_endpoint: Option<String>,
+    /// Where metrics and health are served; [`DEFAULT_LISTEN`] when absent, if that is free.
+    pub listen: Option<String>,
 }
+
+/// Where metrics and health are served when nothing else is said.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:9100";
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -37,7 +44,7 @@ pub enum Format {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { log: "info".into(), format: Format::Text, otlp_endpoint: None }
+        Self { log: "info".into(), format: Format::Text, otlp_endpoint: None, listen: None }
     }
 }
 

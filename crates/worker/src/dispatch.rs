@@ -5,6 +5,8 @@ use proto::{
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
+use telemetry::metric;
+
 use crate::{ledger::Held, reports::Item, shared::Worker};
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
@@ -69,6 +71,7 @@ fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &
         return false;
     }
     permit.send(Ok(AttachResponse { message: Some(Message::Order(order)) }));
+    metric::ORDERS.count(1, &[]);
     true
 }
 

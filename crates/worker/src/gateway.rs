@@ -2,10 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use domain::{
-    ids::{DesktopId, ProjectId},
-    limits,
-};
+use domain::limits;
 use futures::Stream;
 use identity::Identity;
 use proto::{
@@ -17,6 +14,7 @@ use proto::{
     scheduler::{DesktopKey, TargetResult},
     types::{Desktop, Time},
 };
+use telemetry::metric;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -79,6 +77,7 @@ impl AgentService for Gateway {
 
 fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Status) {
     tracing::warn!(%status, "an agent was refused");
+    metric::AGENTS_REFUSED.count(1, &[]);
     if to_agent.try_send(Err(status)).is_err() {
         tracing::debug!("the refused agent is gone already");
     }
@@ -94,9 +93,9 @@ async fn hello(
         return Err(Status::invalid_argument("the first message must be hello"));
     };
     let desktop = hello.desktop.ok_or_else(|| Status::invalid_argument("hello names no desktop"))?;
-    let invalid = |error: domain::Error| Status::invalid_argument(error.message);
-    desktop.project_id.parse::<ProjectId>().map_err(invalid)?;
-    desktop.desktop_id.parse::<DesktopId>().map_err(invalid)?;
+    if let Err(error) = desktop.clone().facts() {
+        return Err(Status::invalid_argument(error.message));
+    }
     match identity {
         Some(identity) => certified(identity, desktop),
         None => Ok(desktop),
@@ -210,6 +209,7 @@ async fn give_back(worker: &Worker, session: SessionId) {
 }
 
 async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult) {
+    metric::RESULTS.count(1, &[]);
     let Some(key) = result.key else {
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;

@@ -6,6 +6,7 @@ use clock::Told;
 use proto::scheduler::HeartbeatRequest;
 
 use crate::{
+    Ready,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -14,7 +15,7 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Sends a heartbeat at the interval that the schedulers ask for, and at once when something changed.
-pub(crate) async fn run(worker: &Worker, mut client: Client) {
+pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     loop {
         let request = HeartbeatRequest {
             worker_id: worker.worker_id.clone(),
@@ -25,6 +26,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         let asked = worker.clock.asks();
         let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
+                ready.set(!worker.is_draining());
                 let answer = answer.into_inner();
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
                     worker.told_time(asked, Told { now, error });
@@ -35,6 +37,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
                 Duration::from_millis(u64::from(answer.interval_ms))
             }
             Err(status) => {
+                ready.set(false);
                 tracing::debug!(%status, "heartbeat failed");
                 AGAIN
             }

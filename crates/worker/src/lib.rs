@@ -7,10 +7,12 @@
 mod config;
 mod dispatch;
 mod gateway;
+mod gauges;
 mod heartbeat;
 mod ledger;
 mod presence;
 mod pull;
+mod ready;
 mod registry;
 mod renew;
 mod report;
@@ -23,4 +25,5 @@ mod stops;
 mod tell;
 
 pub use config::Config;
+pub use ready::Ready;
 pub use run::{Error, run};

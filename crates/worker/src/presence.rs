@@ -6,6 +6,7 @@ use std::{
 };
 
 use domain::limits;
+use prost::Message;
 use proto::{scheduler::DesktopKey, types::Desktop};
 use tokio::sync::Notify;
 
@@ -54,8 +55,14 @@ impl Presence {
     /// Takes as many changes as one call may tell.
     pub(crate) fn take(&self) -> Vec<Change> {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys: Vec<DesktopKey> =
-            changes.keys().take(limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE).cloned().collect();
+        let mut bytes = 0;
+        let fits = |(_, change): &(&DesktopKey, &Option<Desktop>)| {
+            let fits = bytes < limits::SOFT_PRESENCE_BYTES;
+            bytes += change.as_ref().map_or(0, Message::encoded_len);
+            fits
+        };
+        let some = changes.iter().take(limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE).take_while(fits);
+        let keys: Vec<DesktopKey> = some.map(|(key, _)| key.clone()).collect();
         keys.into_iter().filter_map(|key| changes.remove_entry(&key)).collect()
     }
 
@@ -65,5 +72,27 @@ impl Presence {
         for (key, change) in untold {
             changes.entry(key).or_insert(change);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_call_tells_no_more_than_a_message_takes() {
+        let presence = Presence::default();
+        let tags =
+            (0..limits::MAX_TAGS_PER_DESKTOP).map(|number| (number.to_string(), "x".repeat(250))).collect();
+        let desktop = Desktop { tags, ..Desktop::default() };
+        for number in 0..600 {
+            let key = DesktopKey { project_id: "p".into(), desktop_id: number.to_string() };
+            presence.came(key, desktop.clone());
+        }
+        let (first, second) = (presence.take(), presence.take());
+        let bytes: usize = first.iter().filter_map(|(_, came)| came.as_ref()).map(Message::encoded_len).sum();
+        assert!(bytes < limits::MAX_MESSAGE_BYTES / 2, "{bytes}");
+        assert_eq!(first.len() + second.len(), 600);
+        assert!(!second.is_empty());
     }
 }

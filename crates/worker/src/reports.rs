@@ -69,7 +69,12 @@ impl Reports {
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sender.capacity() == self.sender.max_capacity()
+        self.len() == 0
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
     }
 
     /// The next group: at least one item, as many as a report holds, and no more bytes than a message takes.

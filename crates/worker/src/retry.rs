@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(3);
 
-/// Doubles from 0.1 to 5 seconds; starts over after a success.
+/// Doubles from 0.1 to 3 seconds; starts over after a success.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -29,10 +29,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_up_to_five_seconds_and_starts_over() {
+    fn doubles_up_to_three_seconds_and_starts_over() {
         let mut backoff = Backoff::default();
         let pauses: Vec<u128> = (0..8).map(|_| backoff.failed().as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_000, 3_000, 3_000]);
         backoff.succeeded();
         assert_eq!(backoff.failed(), FIRST);
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, gateway, heartbeat, pull, renew, report,
+    Config, Ready, gateway, gauges, heartbeat, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
     stops, tell,
@@ -50,6 +50,7 @@ pub async fn run(
     config: Config,
     listener: TcpListener,
     tls: Option<Tls>,
+    ready: Ready,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     for url in &config.scheduler_urls {
@@ -63,7 +64,11 @@ pub async fn run(
     let mut parts = JoinSet::new();
     parts.spawn({
         let (worker, client) = both(&worker, &client);
-        async move { heartbeat::run(&worker, client).await }
+        async move { heartbeat::run(&worker, client, &ready).await }
+    });
+    parts.spawn({
+        let worker = Arc::clone(&worker);
+        async move { gauges::run(&worker).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);

@@ -18,8 +18,9 @@ pub(crate) type Client = SchedulerServiceClient<Steer<Channel, Pick, Call>>;
 type Call = http::Request<Body>;
 type Pick = fn(&Call, &[Channel]) -> usize;
 
-/// Deadline of every call but a pull.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Deadline of every call but a pull. With the longest pause before the next try it is shorter than a silent worker is
+/// waited for: one call that hangs makes nobody think that this worker is gone.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, tonic::transport::Error> {
     let endpoints = urls

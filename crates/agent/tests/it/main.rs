@@ -110,6 +110,39 @@ async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
 }
 
 #[tokio::test]
+async fn results_wait_over_restarts_in_their_order_until_they_are_acknowledged() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let names = ["w1", "w2", "w3"];
+    let mut agent = start(&worker, dir.path());
+    let mut session = worker.session().await;
+    let mut outputs = Vec::new();
+    for name in names {
+        session.order(order(name, &["echo $GRAYWAVE_TASK_ID; date +%N"])).await;
+        outputs.push(session.result().await.scripts);
+    }
+    for _ in 0..2 {
+        drop(session);
+        agent.stop().await;
+        agent = start(&worker, dir.path());
+        session = worker.session().await;
+        for (name, output) in names.iter().zip(&outputs) {
+            let again = session.result().await;
+            assert_eq!((again.key, &again.scripts), (Some(key(name)), output), "word for word");
+        }
+    }
+    for name in names {
+        session.ack(key(name)).await;
+    }
+    session.order(order("w4", &["true"])).await;
+    assert_eq!(session.result().await.key, Some(key("w4")));
+    drop(session);
+    agent.stop().await;
+    let agent = start(&worker, dir.path());
+    assert_eq!(worker.session().await.result().await.key, Some(key("w4")), "the others are stored");
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_duplicate_is_answered_from_the_journal() {
     let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
     let starts = dir.path().join("starts");

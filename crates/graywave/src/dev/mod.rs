@@ -26,7 +26,7 @@ use store::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{certificates, config::Settings, output::print, roles};
+use crate::{certificates, config::Settings, health, output::print, roles};
 
 /// How long the local desktops may take to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
@@ -184,6 +184,9 @@ async fn serve(
     worker_settings.drain_timeout_ms = DRAIN_MS;
     let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
 
+    if settings.telemetry.listen.is_some() {
+        health::serve(&settings.telemetry, roles::database_answers(store), stop.clone()).await?;
+    }
     // Stopped one after the other, so that each can still talk to what it needs.
     let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
     let mut core = JoinSet::new();
@@ -225,7 +228,7 @@ async fn run_worker(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    Ok(worker::run(config, listener, None, stop).await?)
+    Ok(worker::run(config, listener, None, worker::Ready::default(), stop).await?)
 }
 
 fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {

@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn graywave() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_graywave"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_graywave"));
+    // All roles of a test share a machine.
+    command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
+    command
 }
 
 /// The agent's binary, which cargo puts beside ours.

@@ -8,6 +8,7 @@ mod cluster;
 mod dev;
 mod engine;
 mod harness;
+mod health;
 mod outage;
 mod overload;
 mod peers;

@@ -1,6 +1,6 @@
 //! What happens to rollouts when processes die.
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use serde_json::json;
 
@@ -79,6 +79,40 @@ fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
     assert_eq!(cluster.api.ended(&task)["success_num"], 4);
     assert_eq!(cluster.api.connected(4).len(), 4);
     assert_eq!(lines(&marks), 4);
+}
+
+#[test]
+fn restarting_all_workers_and_all_schedulers_under_load_loses_and_doubles_nothing() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(6);
+    let marks = cluster.directory.path().join("marks");
+    let command = format!("echo $GRAYWAVE_TASK_ID $GRAYWAVE_DESKTOP_ID >> {}; sleep 0.1", marks.display());
+    let mut tasks = Vec::new();
+    let mut submit = |cluster: &Cluster| {
+        for _ in 0..3 {
+            tasks.push(cluster.api.run(&command, &desktops, json!({"gray_count": 2})));
+        }
+    };
+    for place in 0..2 {
+        submit(&cluster);
+        let address = cluster.workers[place].0.clone();
+        assert!(cluster.workers[place].1.stop().success());
+        cluster.workers[place].1 = cluster.worker(&address);
+    }
+    for place in 0..2 {
+        submit(&cluster);
+        let address = cluster.schedulers[place].0.clone();
+        assert!(cluster.schedulers[place].1.stop().success());
+        cluster.schedulers[place].1 = cluster.scheduler(&address);
+    }
+    submit(&cluster);
+    for task in &tasks {
+        let ended = cluster.api.ended(task);
+        assert_eq!((&ended["status"], &ended["success_num"]), (&json!("SUCCESS"), &json!(6)));
+    }
+    let text = fs::read_to_string(&marks).unwrap();
+    let starts: HashSet<&str> = text.lines().collect();
+    assert_eq!((starts.len(), text.lines().count()), (15 * 6, 15 * 6), "each started, and once");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use store::{
     worker,
 };
 
+use telemetry::metric;
+
 use super::Engine;
 
 impl Engine {
@@ -69,6 +71,9 @@ impl Engine {
         let leases = batch::end_leases_of(&mut tx, worker_id, heard_before.is_some()).await?;
         notify::send(&mut tx, Wake::Presence).await?;
         self.store.commit(tx).await?;
+        if heard_before.is_some() {
+            metric::WORKERS_LOST.count(1, &[]);
+        }
         tracing::info!(%worker_id, desktops, leases, "worker gone");
         Ok(true)
     }

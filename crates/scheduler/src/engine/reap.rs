@@ -28,10 +28,12 @@ use store::{
     worker,
 };
 
+use telemetry::metric;
+
 use super::{
     Engine,
     cut::{Room, hand_to_workers},
-    report::requeue,
+    report::{count_records, requeue},
     waiting,
 };
 
@@ -112,6 +114,7 @@ impl Engine {
         let mut live = wave::lock(&mut tx, task_id, ordinals).await?;
         let Some(facts) = task::facts(&mut tx, task_id).await? else { return Ok(()) };
         let Some(left) = batch::reclaim(&mut tx, task_id, batch_id, heard).await? else { return Ok(()) };
+        metric::LEASES_LOST.count(1, &[]);
         tracing::info!(%task_id, %batch_id, targets = left.members.len(), "a batch without a holder is cut again");
         if suspect::is_isolated(left.terms.losses) {
             isolate(&mut tx, &facts, &mut live, left, now).await?;
@@ -180,6 +183,7 @@ impl Engine {
             .collect();
         if !records.is_empty() && !facts.status.is_ended() {
             tracing::info!(%task_id, records = records.len(), "targets passed their deadline");
+            count_records(records.iter().map(|record| record.outcome));
             store_outcomes(&mut tx, task_id, &facts, &mut live, &records, now).await?;
         }
         settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;

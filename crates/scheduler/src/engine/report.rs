@@ -1,6 +1,9 @@
 //! Stores what workers report: one transaction for each task of a report, acknowledged after its commit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Instant,
+};
 
 use domain::{
     Timestamp,
@@ -16,6 +19,8 @@ use store::{
     task::{self, TaskFacts},
     wave::{self, Live},
 };
+
+use telemetry::metric;
 
 use super::Engine;
 
@@ -94,12 +99,39 @@ impl Engine {
             by_task.entry(target.task_id).or_default().1.push(target);
         }
         let mut answer = ReportAnswer::default();
+        let begun = Instant::now();
         for (task_id, (results, returned)) in by_task {
+            note(task_id, &results);
             let mut tx = self.store.begin().await?;
             report_task(&mut tx, task_id, worker_id, results, returned, now, &mut answer).await?;
             self.store.commit(tx).await?;
         }
+        metric::REPORT_SECONDS.took(begun.elapsed(), &[]);
+        metric::RESULTS_REFUSED.count(answer.refused.len() as u64, &[]);
         Ok(answer)
+    }
+}
+
+/// Scripts that ended, for whoever watches.
+pub(super) fn count_records(outcomes: impl Iterator<Item = Outcome>) {
+    let mut numbers: HashMap<Outcome, u64> = HashMap::new();
+    outcomes.for_each(|outcome| *numbers.entry(outcome).or_default() += 1);
+    for (outcome, number) in numbers {
+        metric::RECORDS.count(number, &[outcome.as_str()]);
+    }
+}
+
+/// What is reported, for whoever watches.
+fn note(task_id: TaskId, results: &[TargetReport]) {
+    metric::REPORT_TARGETS.note(results.len() as f64, &[]);
+    count_records(results.iter().flat_map(|result| &result.scripts).map(|script| script.outcome));
+    for result in results {
+        let started_at = result.scripts.iter().find_map(|script| script.started_at);
+        let seconds =
+            started_at.zip(task_id.made_at()).map(|(started, made)| (started - made).as_seconds_f64());
+        if let Some(seconds) = seconds {
+            metric::START_SECONDS.note(seconds.max(0.0), &[]);
+        }
     }
 }
 

@@ -199,6 +199,7 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 fn graywave(subcommand: &str, url: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(binary("graywave")?);
     command.arg(subcommand).env("DATABASE_URL", url).env("RUST_LOG", "warn").stdin(Stdio::null());
+    command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
     Ok(command)
 }
 

@@ -52,6 +52,14 @@ struct Target {
 }
 
 #[derive(sqlx::FromRow)]
+struct Times {
+    task_id: Uuid,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
 struct Wave {
     task_id: Uuid,
     wave: i16,
@@ -238,7 +246,7 @@ async fn check_waves(
 /// All times are the database's, whatever the clock said of whoever wrote them. A link that stalls for five seconds may make
 /// what is told over it wrong by half of that, and there are three on the way.
 async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
-    let wrong: Vec<(Uuid, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = sqlx::query_as(
+    let wrong: Vec<Times> = sqlx::query_as(
         "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)
          WHERE k.created_at NOT BETWEEN pg_postmaster_start_time() - interval '1 day' AND now() + interval '10 s'
             OR r.started_at NOT BETWEEN k.created_at - interval '10 s' AND now() + interval '10 s'
@@ -246,7 +254,7 @@ async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow
     )
     .fetch_all(connection)
     .await?;
-    for (task_id, created_at, started_at, ended_at) in wrong {
+    for Times { task_id, created_at, started_at, ended_at } in wrong {
         let times = format!("created {created_at}, started {started_at:?}, ended {ended_at:?}");
         found.broken.push(format!("task {}: times that cannot be: {times}", task_id.simple()));
     }

@@ -26,6 +26,8 @@ use super::{
 
 /// A run of so long has time for an outage of a minute.
 const LONG_RUN: Duration = Duration::from_secs(300);
+/// In this time results that waited have come.
+const BETWEEN_OUTAGES: Duration = Duration::from_secs(15);
 /// Longer than a worker's scripts are waited for.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// An offset that a wrong time zone makes, a day, and a clock that begins in 1970.
@@ -330,6 +332,10 @@ impl Drawn {
         postgres.crash()?;
         tokio::time::sleep(self.lasts).await;
         postgres.restart()?;
+        if self.kind == Kind::PostgresAway {
+            // Two long outages in a row are a longer one than results are waited for.
+            tokio::time::sleep(BETWEEN_OUTAGES).await;
+        }
         Ok(vec!["Postgres".to_owned()])
     }
 

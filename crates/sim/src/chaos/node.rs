@@ -16,7 +16,7 @@ pub(crate) struct Node {
     pub(crate) name: String,
     make: Box<dyn Fn() -> Command + Send>,
     log: PathBuf,
-    clock: Clock,
+    clock: Option<Clock>,
     child: Option<Child>,
 }
 
@@ -27,7 +27,18 @@ impl Node {
         log: PathBuf,
         make: impl Fn() -> Command + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let clock = Clock::new(log.with_file_name(format!("{name}.clock")))?;
+        let mut node = Self { name, make: Box::new(make), log, clock: None, child: None };
+        node.run()?;
+        Ok(node)
+    }
+
+    /// Starts it with a clock of its own, which can be set.
+    pub(crate) fn start_with_clock(
+        name: String,
+        log: PathBuf,
+        make: impl Fn() -> Command + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let clock = Some(Clock::new(log.with_file_name(format!("{name}.clock")))?);
         let mut node = Self { name, make: Box::new(make), log, clock, child: None };
         node.run()?;
         Ok(node)
@@ -42,7 +53,9 @@ impl Node {
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = (self.make)();
-        self.clock.apply(&mut command);
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
         Ok(())
@@ -50,7 +63,7 @@ impl Node {
 
     /// Sets its clock so many seconds ahead, or behind.
     pub(crate) fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
-        self.clock.set(seconds)
+        self.clock.as_ref().with_context(|| format!("{} has no clock of its own", self.name))?.set(seconds)
     }
 
     /// SIGTERM, after which it ends when it has done what it must.

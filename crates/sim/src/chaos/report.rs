@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
@@ -66,36 +67,56 @@ impl Report {
         self.broken.is_empty() && self.starts > 0 && !self.faults.is_empty()
     }
 
-    /// Prints the table and writes `target/chaos/report.json`.
+    /// Prints the tables, and writes them with every fault to `target/chaos/report.txt`, and all of it to `report.json`.
     #[expect(clippy::print_stdout, reason = "what was asked for")]
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
-        println!("seed {}, {} minutes, {} agents", self.seed, self.minutes, self.agents);
-        table("faults", self.faults_by_kind.iter().map(|(kind, number)| (kind.as_str(), *number)));
-        table("accepted", self.accepted_by_kind.iter().map(|(kind, number)| (*kind, *number)));
-        table("tasks", self.tasks_by_status.iter().map(|(status, number)| (status.as_str(), *number)));
-        table("targets", self.targets_by_outcome.iter().map(|(outcome, number)| (outcome.as_str(), *number)));
-        println!("\n{} starts, none of them twice unless it is told below", self.starts);
-        for broken in self.broken.iter().take(MAX_TOLD) {
-            println!("BROKEN: {broken}");
-        }
-        if self.broken.is_empty() {
-            println!("every promise was kept");
-        } else {
-            println!("{} promises were broken", self.broken.len());
-        }
+        let tables = self.tables();
+        println!("{tables}");
         let directory = PathBuf::from("target/chaos");
         fs::create_dir_all(&directory)?;
-        let path = directory.join("report.json");
-        fs::write(&path, serde_json::to_vec_pretty(self)?)?;
-        println!("written to {}", path.display());
+        fs::write(directory.join("report.txt"), format!("{tables}\n{}", self.timeline()))?;
+        fs::write(directory.join("report.json"), serde_json::to_vec_pretty(self)?)?;
+        println!("written to {}: report.txt with every fault, and report.json", directory.display());
         Ok(())
+    }
+
+    fn tables(&self) -> String {
+        let faults = self.faults_by_kind.iter().map(|(kind, number)| (kind.as_str(), *number));
+        let accepted = self.accepted_by_kind.iter().map(|(kind, number)| (*kind, *number));
+        let tasks = self.tasks_by_status.iter().map(|(status, number)| (status.as_str(), *number));
+        let targets = self.targets_by_outcome.iter().map(|(outcome, number)| (outcome.as_str(), *number));
+        let broken = self.broken.iter().take(MAX_TOLD).map(|broken| format!("BROKEN: {broken}"));
+        let verdict = match self.broken.len() {
+            0 => "every promise was kept".to_owned(),
+            number => format!("{number} promises were broken"),
+        };
+        let mut lines = vec![format!("seed {}, {} minutes, {} agents", self.seed, self.minutes, self.agents)];
+        lines.extend([table("faults", faults), table("accepted", accepted)]);
+        lines.extend([table("tasks", tasks), table("targets", targets)]);
+        lines.push(format!("\n{} starts, none of them twice unless it is told below", self.starts));
+        lines.extend(broken);
+        lines.push(verdict);
+        lines.join("\n")
+    }
+
+    /// Every fault: when it began, how long it lasted, what it was done to.
+    fn timeline(&self) -> String {
+        let Some(first) = self.faults.first().map(|fault| fault.from) else { return String::new() };
+        let line = |fault: &Injected| {
+            let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).as_seconds_f64();
+            format!(
+                "{:>7.1} s  {:<17} {:>5.1} s  {}\n",
+                seconds(first, fault.from),
+                format!("{:?}", fault.kind),
+                seconds(fault.from, fault.to),
+                fault.targets.join(", ")
+            )
+        };
+        self.faults.iter().map(line).collect()
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what was asked for")]
-fn table<'a>(title: &str, rows: impl Iterator<Item = (&'a str, usize)>) {
-    println!("\n{title}");
-    for (name, number) in rows {
-        println!("  {name:<18} {number:>6}");
-    }
+fn table<'a>(title: &str, rows: impl Iterator<Item = (&'a str, usize)>) -> String {
+    let rows = rows.map(|(name, number)| format!("\n  {name:<18} {number:>6}"));
+    format!("\n{title}{}", rows.collect::<String>())
 }

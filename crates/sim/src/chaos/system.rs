@@ -153,6 +153,7 @@ impl System {
             self.urls.push(format!("http://{address}"));
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command.arg("api").env("DATABASE_URL", &url).envs([
                     ("GRAYWAVE__API__LISTEN", address.as_str()),
                     ("GRAYWAVE__API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
@@ -165,7 +166,7 @@ impl System {
                 command
             };
             let name = format!("api-{number}");
-            self.apis.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.apis.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(())
     }
@@ -181,6 +182,7 @@ impl System {
             let graywave = graywave.to_owned();
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command.arg("scheduler").env("DATABASE_URL", &url).envs([
                     ("GRAYWAVE__SCHEDULER__LISTEN", address.as_str()),
                     ("GRAYWAVE__SCHEDULER__LEASE_MS", "2000"),
@@ -192,7 +194,7 @@ impl System {
                 command
             };
             let name = format!("scheduler-{number}");
-            self.schedulers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.schedulers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(found.to_vec())
     }
@@ -213,6 +215,7 @@ impl System {
             let (graywave, to_schedulers) = (graywave.to_owned(), to_schedulers.join(","));
             let make = move || {
                 let mut command = Command::new(&graywave);
+                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
                 command
                     .arg("worker")
                     .env("GRAYWAVE__WORKER__LISTEN", &address)
@@ -220,7 +223,7 @@ impl System {
                 command
             };
             let name = format!("worker-{number}");
-            self.workers.push(Mutex::new(Node::start(name.clone(), self.log(&name), make)?));
+            self.workers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
         }
         Ok(urls)
     }
@@ -258,7 +261,7 @@ impl System {
                     command
                 }
             };
-            self.agents.push(Mutex::new(Node::start(id, self.log("agents"), make)?));
+            self.agents.push(Mutex::new(Node::start_with_clock(id, self.log("agents"), make)?));
         }
         Ok(())
     }

@@ -37,6 +37,16 @@ async fn migrations_may_run_again_and_together() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_newer_than_the_program_is_left_as_it_is() {
+    let database = testkit::database().await.unwrap();
+    let mut connection = database.connection().await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of a later version', true, '\\x00', 0)";
+    sqlx::query(newer).execute(&mut connection).await.unwrap();
+    database.store.migrate().await.unwrap();
+}
+
+#[tokio::test]
 async fn targets_land_in_their_months_partition_and_making_partitions_again_changes_nothing() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();

@@ -1,0 +1,125 @@
+//! Metrics and health of a role, on an address of their own.
+
+use std::{future::Future, sync::Arc};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use listen::Listener;
+use telemetry::metric::{self, Exposition};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::http;
+
+/// Who asks is a probe or a collector; there are few of them.
+const MAX_CONNECTIONS: usize = 100;
+
+/// Whether a role can do its work now; what is wrong when it cannot.
+pub(crate) type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Makes a readiness of an asynchronous question.
+pub(crate) fn readiness<F>(ask: impl Fn() -> F + Send + Sync + 'static) -> Readiness
+where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    Arc::new(move || ask().boxed())
+}
+
+#[derive(Clone)]
+struct Health {
+    exposition: Exposition,
+    ready: Readiness,
+}
+
+/// Serves until `stop`. Without an address of its own the default one is taken where it is free: roles that share a machine
+/// need an address each, and one of them is as good as none.
+pub(crate) async fn serve(
+    settings: &telemetry::Config,
+    ready: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(listener) = bind(settings).await? else { return Ok(()) };
+    let routes = routes(Health { exposition: metric::keep()?, ready });
+    tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
+    tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, stop));
+    Ok(())
+}
+
+async fn bind(settings: &telemetry::Config) -> anyhow::Result<Option<TcpListener>> {
+    if let Some(address) = &settings.listen {
+        let bound = TcpListener::bind(address).await;
+        let bound =
+            bound.with_context(|| format!("cannot listen on {address} (telemetry.listen) for metrics"))?;
+        return Ok(Some(bound));
+    }
+    match TcpListener::bind(telemetry::DEFAULT_LISTEN).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                address = telemetry::DEFAULT_LISTEN,
+                "metrics and health are not served: set telemetry.listen"
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn routes(health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(health)
+}
+
+async fn readyz(State(health): State<Health>) -> Response {
+    match (health.ready)().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.exposition.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
+        let health = Health {
+            exposition: metric::keep().unwrap(),
+            ready: readiness(move || std::future::ready(ready.clone())),
+        };
+        let answer = routes(health).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn alive_is_not_ready_and_what_is_not_says_why() {
+        let away = || Err("the database does not answer".to_owned());
+        assert_eq!(ask(away(), "/healthz").await, (StatusCode::OK, "alive\n".into()));
+        assert_eq!(ask(Ok(()), "/readyz").await, (StatusCode::OK, "ready\n".into()));
+        let (status, body) = ask(away(), "/readyz").await;
+        assert_eq!(
+            (status, body.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready: the database does not answer\n")
+        );
+        metric::WORKERS.set(3, &["false"]);
+        assert!(ask(away(), "/metrics").await.1.contains("graywave_workers{draining=\"false\"} 3"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Metrics and health, as probes and collectors see them.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::harness::{Dev, directory, wait_for};
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut answer = agent.get(format!("http://{address}{path}")).call().unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+/// The number that a line of the metrics tells.
+fn number(metrics: &str, line: &str) -> Option<f64> {
+    metrics.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+}
+
+#[test]
+fn a_cluster_tells_what_it_does() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let directory = directory();
+    let dev = Dev::start(&directory.path().join("data"), 3, &[("GRAYWAVE__TELEMETRY__LISTEN", &address)]);
+    assert_eq!(get(&address, "/healthz"), (200, "alive\n".into()));
+    assert_eq!(get(&address, "/readyz"), (200, "ready\n".into()));
+    let desktops = dev.api.connected(3);
+    let task = dev.api.run("[ $GRAYWAVE_DESKTOP_ID != desktop-0002 ]", &desktops, json!({}));
+    dev.api.ended(&task);
+    let metrics = wait_for("the gauges", || {
+        let (_, metrics) = get(&address, "/metrics");
+        (number(&metrics, "graywave_agents_connected") == Some(3.0)).then_some(metrics)
+    });
+    for (line, wanted) in [
+        ("graywave_records_total{outcome=\"SUCCESS\"}", 2.0),
+        ("graywave_records_total{outcome=\"FAILED\"}", 1.0),
+        ("graywave_targets_leased_total", 3.0),
+        ("graywave_orders_total", 3.0),
+        ("graywave_results_total", 3.0),
+        ("graywave_start_seconds_count", 3.0),
+    ] {
+        assert_eq!(number(&metrics, line), Some(wanted), "{line}\n{metrics}");
+    }
+    // By the route, and not by what is in it.
+    let submitted = "graywave_http_requests_total{method=\"POST\",path=\"/v2/{project_id}/script-executions\",status=\"200\"}";
+    assert_eq!(number(&metrics, submitted), Some(1.0), "{metrics}");
+    assert!(!metrics.contains(&task) && !metrics.contains(dev.ready["token"].as_str().unwrap()));
+}

@@ -1,0 +1,202 @@
+//! Every metric by name, so that the list in docs/metrics.md is the list in the code.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::Label;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It is what it is now.
+    Gauge,
+    /// How often which sizes occurred.
+    Histogram(&'static [f64]),
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// As Prometheus knows it.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// The role that tells it.
+    pub role: &'static str,
+    /// What it is told by.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+const SECONDS: Kind = Kind::Histogram(&[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0,
+]);
+const SIZES: Kind = Kind::Histogram(&[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $constant:ident: $kind:expr, $role:literal, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: Metric =
+            Metric { name: $name, kind: $kind, role: $role, labels: &[$($label),*], help: $help };)*
+        /// All of them.
+        pub const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    HTTP_REQUESTS: Kind::Counter, "api", "graywave_http_requests_total", ["method", "path", "status"],
+        "Requests that were answered";
+    HTTP_REQUEST_SECONDS: SECONDS, "api", "graywave_http_request_seconds", ["method", "path"],
+        "How long an answer took";
+    RECORDS: Kind::Counter, "scheduler", "graywave_records_total", ["outcome"],
+        "Scripts that ended, as workers reported it or deadlines said; what is told twice counts twice";
+    RESULTS_REFUSED: Kind::Counter, "scheduler", "graywave_results_refused_total", [],
+        "Results that fit no target of ours";
+    REPORT_TARGETS: SIZES, "scheduler", "graywave_report_targets", [],
+        "Targets in one report: what one commit stores";
+    REPORT_SECONDS: SECONDS, "scheduler", "graywave_report_seconds", [],
+        "How long a report took to be stored";
+    START_SECONDS: SECONDS, "scheduler", "graywave_start_seconds", [],
+        "From the acceptance of a task to the start of a target's first script";
+    TARGETS_LEASED: Kind::Counter, "scheduler", "graywave_targets_leased_total", [],
+        "Targets that were handed to workers";
+    LEASES_LOST: Kind::Counter, "scheduler", "graywave_leases_lost_total", [],
+        "Batches that were cut again because nobody held them any more";
+    WORKERS_LOST: Kind::Counter, "scheduler", "graywave_workers_lost_total", [],
+        "Workers that fell silent";
+    TICKS_FAILED: Kind::Counter, "scheduler", "graywave_ticks_failed_total", ["loop"],
+        "Rounds of a loop that failed";
+    TASKS_OPEN: Kind::Gauge, "scheduler", "graywave_tasks_open", [],
+        "Tasks that have not ended";
+    TARGETS: Kind::Gauge, "scheduler", "graywave_targets", ["state"],
+        "Targets that are admitted and have not ended: ready for a worker, leased by one, or waiting for their desktop";
+    DESKTOPS_CONNECTED: Kind::Gauge, "scheduler", "graywave_desktops_connected", [],
+        "Desktops that a worker holds";
+    WORKERS: Kind::Gauge, "scheduler", "graywave_workers", ["draining"],
+        "Workers that are known";
+    DATABASE_CONNECTIONS: Kind::Gauge, "api, scheduler", "graywave_database_connections", ["state"],
+        "Connections of this process's pool";
+    AGENTS_CONNECTED: Kind::Gauge, "worker", "graywave_agents_connected", [],
+        "Agents that are connected";
+    AGENTS_REFUSED: Kind::Counter, "worker", "graywave_agents_refused_total", [],
+        "Agents that were refused";
+    TARGETS_HELD: Kind::Gauge, "worker", "graywave_targets_held", [],
+        "Targets in the worker's hands";
+    REPORTS_WAITING: Kind::Gauge, "worker", "graywave_reports_waiting", [],
+        "Results that wait to be reported";
+    ORDERS: Kind::Counter, "worker", "graywave_orders_total", [],
+        "Orders that were sent to agents";
+    RESULTS: Kind::Counter, "worker", "graywave_results_total", [],
+        "Results that agents sent";
+}
+
+impl Metric {
+    fn labels(&self, values: &[&str]) -> Vec<Label> {
+        debug_assert_eq!(self.labels.len(), values.len(), "{}", self.name);
+        self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned())).collect()
+    }
+
+    /// Counts so many more, of the values of its labels.
+    pub fn count(&self, number: u64, values: &[&str]) {
+        metrics::counter!(self.name, self.labels(values)).increment(number);
+    }
+
+    /// Sets it to a number.
+    pub fn set(&self, number: u64, values: &[&str]) {
+        // Exact up to 2^53.
+        metrics::gauge!(self.name, self.labels(values)).set(number as f64);
+    }
+
+    /// Notes one size.
+    pub fn note(&self, size: f64, values: &[&str]) {
+        metrics::histogram!(self.name, self.labels(values)).record(size);
+    }
+
+    /// Notes how long something took.
+    pub fn took(&self, duration: Duration, values: &[&str]) {
+        self.note(duration.as_secs_f64(), values);
+    }
+}
+
+/// What all metrics say, as Prometheus reads it.
+#[derive(Debug, Clone)]
+pub struct Exposition(PrometheusHandle);
+
+impl Exposition {
+    /// All of them, now.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+/// Begins to keep the metrics of the process; called again it gives the same.
+pub fn keep() -> anyhow::Result<Exposition> {
+    static KEPT: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = KEPT.get() {
+        return Ok(Exposition(handle.clone()));
+    }
+    let mut builder = PrometheusBuilder::new();
+    for metric in ALL {
+        if let Kind::Histogram(buckets) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)?;
+        }
+    }
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("metrics are kept already"))?;
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
+        }
+    }
+    Ok(Exposition(KEPT.get_or_init(|| handle).clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told_with_its_help_and_labels() {
+        let exposition = keep().unwrap();
+        RECORDS.count(2, &["SUCCESS"]);
+        RECORDS.count(1, &["SUCCESS"]);
+        TARGETS.set(7, &["ready"]);
+        REPORT_SECONDS.took(Duration::from_millis(3), &[]);
+        let text = keep().unwrap().render();
+        assert_eq!(text, exposition.render());
+        for line in [
+            "# HELP graywave_records_total Scripts that ended",
+            "graywave_records_total{outcome=\"SUCCESS\"} 3",
+            "graywave_targets{state=\"ready\"} 7",
+            "graywave_report_seconds_bucket{le=\"0.0025\"} 0",
+            "graywave_report_seconds_bucket{le=\"0.005\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_metric() {
+        let page = include_str!("../../../docs/metrics.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `graywave_")).collect();
+        let wanted: Vec<String> = ALL
+            .iter()
+            .map(|metric| {
+                let kind = match metric.kind {
+                    Kind::Counter => "counter",
+                    Kind::Gauge => "gauge",
+                    Kind::Histogram(_) => "histogram",
+                };
+                let labels = metric.labels.join(", ");
+                format!("| `{}` | {} | {kind} | {labels} | {} |", metric.name, metric.role, metric.help)
+            })
+            .collect();
+        assert_eq!(rows, wanted);
+    }
+}

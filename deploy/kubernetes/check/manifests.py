@@ -1,0 +1,139 @@
+"""What kustomize makes of the directories, and what the checks ask of it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+KUBERNETES = Path(__file__).resolve().parent.parent
+ROOT = KUBERNETES.parent.parent
+
+# The directories that make up each of the clusters that are described. The base alone lacks a database and is none.
+CLUSTERS = {
+    "dev": ["overlays/dev"],
+    "production": ["overlays/production", "migrate"],
+}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """Pods as a workload makes them; `spec` is None where an operator makes them."""
+
+    owner: str
+    labels: dict
+    spec: dict | None
+    replicas: int
+
+    def containers(self) -> Iterator[dict]:
+        for key in ("initContainers", "containers"):
+            yield from (self.spec or {}).get(key, [])
+
+
+class Manifests:
+    """The objects of one cluster."""
+
+    def __init__(self, objects: list[dict]):
+        self.objects = objects
+
+    def of(self, *kinds: str) -> list[dict]:
+        return [item for item in self.objects if item["kind"] in kinds]
+
+    def named(self, kind: str, name: str) -> dict | None:
+        return next((item for item in self.of(kind) if item["metadata"]["name"] == name), None)
+
+    def pods(self) -> list[Pod]:
+        pods = []
+        for item in self.of("Deployment", "StatefulSet", "Job"):
+            template = item["spec"]["template"]
+            labels = template["metadata"]["labels"]
+            pods.append(Pod(title(item), labels, template["spec"], self.replicas(item)))
+        for item in self.of("Cluster"):
+            name = item["metadata"]["name"]
+            labels = {"cnpg.io/cluster": name, "cnpg.io/podRole": "instance"}
+            pods.append(Pod(title(item), labels, None, item["spec"]["instances"]))
+        return pods
+
+    def replicas(self, workload: dict) -> int:
+        """How many there are at least: an autoscaler's minimum where there is one."""
+        scaler = self.scaler(workload)
+        return scaler["spec"]["minReplicas"] if scaler else workload["spec"].get("replicas", 1)
+
+    def scaler(self, workload: dict) -> dict | None:
+        target = (workload["kind"], workload["metadata"]["name"])
+        for item in self.of("HorizontalPodAutoscaler"):
+            reference = item["spec"]["scaleTargetRef"]
+            if (reference["kind"], reference["name"]) == target:
+                return item
+        return None
+
+    def environment(self, container: dict) -> dict[str, str]:
+        """The variables whose values are in the manifests."""
+        variables = {}
+        for source in container.get("envFrom", []):
+            if "configMapRef" in source:
+                config = self.named("ConfigMap", source["configMapRef"]["name"])
+                variables |= config["data"] if config else {}
+        variables |= {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
+        return variables
+
+
+def title(item: dict) -> str:
+    return f"{item['kind']} {item['metadata']['name']}"
+
+
+def render(cluster: str) -> Manifests:
+    objects = []
+    for directory in CLUSTERS[cluster]:
+        objects += kustomize(KUBERNETES / directory)
+    return Manifests(objects)
+
+
+def kustomize(directory: Path) -> list[dict]:
+    """Whatever kubectl is installed, it is the one of the requirements that is asked, and it knows no cluster."""
+    kubectl = Path(sys.executable).parent / "kubectl"
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"HOME": home, "PATH": os.environ["PATH"]}
+        command = [kubectl, "kustomize", directory]
+        text = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE).stdout
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def workspace_version() -> str:
+    with (ROOT / "Cargo.toml").open("rb") as file:
+        return tomllib.load(file)["workspace"]["package"]["version"]
+
+
+def documented_settings() -> dict[str, object]:
+    """Each `section.key` of docs/configuration.md with the value it has there."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    block = text.split("```toml\n", 1)[1].split("```", 1)[0]
+    return {
+        f"{section}.{key}": value
+        for section, values in tomllib.loads(block).items()
+        for key, value in values.items()
+    }
+
+
+def matches(selector: dict, labels: dict) -> bool:
+    """A Kubernetes label selector; an empty one takes all."""
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    for expression in selector.get("matchExpressions", []):
+        if expression["operator"] != "In":
+            raise ValueError(f"the checks do not know the operator {expression['operator']}")
+        if labels.get(expression["key"]) not in expression["values"]:
+            return False
+    return True
+
+
+def quantity(text: str | int) -> float:
+    """Bytes of a memory quantity."""
+    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+    text = str(text)
+    return float(text[:-2]) * units[text[-2:]] if text[-2:] in units else float(text)

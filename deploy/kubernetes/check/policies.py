@@ -1,0 +1,377 @@
+"""Our own rules. Each takes the objects of one cluster and says what breaks it; each has a test that does."""
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from manifests import Manifests, Pod, documented_settings, matches, quantity, title, workspace_version
+
+Policy = Callable[[Manifests], Iterator[str]]
+POLICIES: list[Policy] = []
+
+# How long a role goes on after SIGTERM at most, but for a drain: its last answers, a worker's goodbyes.
+LAST_WORDS_SECONDS = 10
+
+
+def policy(function: Policy) -> Policy:
+    POLICIES.append(function)
+    return function
+
+
+def findings(manifests: Manifests) -> list[str]:
+    return [f"{rule.__name__}: {finding}" for rule in POLICIES for finding in rule(manifests)]
+
+
+def containers(manifests: Manifests) -> Iterator[tuple[Pod, dict, str]]:
+    for pod in manifests.pods():
+        for container in pod.containers():
+            yield pod, container, f"{pod.owner}, container {container['name']}"
+
+
+def written(manifests: Manifests) -> list[Pod]:
+    """The pods that are in the manifests, and not an operator's work."""
+    return [pod for pod in manifests.pods() if pod.spec]
+
+
+@policy
+def images_have_a_version(manifests: Manifests) -> Iterator[str]:
+    images = [(where, container["image"]) for _, container, where in containers(manifests)]
+    images += [(title(item), item["spec"].get("imageName", "")) for item in manifests.of("Cluster")]
+    for where, image in images:
+        tag = re.search(r":([^/:@]+)(@sha256:[0-9a-f]{64})?$", image)
+        if not tag or tag[1] == "latest":
+            yield f"{where}: {image or 'no image'}"
+
+
+@policy
+def our_images_have_our_version(manifests: Manifests) -> Iterator[str]:
+    version = workspace_version()
+    for _, container, where in containers(manifests):
+        image = container["image"]
+        if image.startswith("ghcr.io/graywave/") and not image.endswith(f":{version}"):
+            yield f"{where}: {image}, and Cargo.toml says {version}"
+
+
+@policy
+def resources_are_bounded(manifests: Manifests) -> Iterator[str]:
+    bounded = [(where, container) for _, container, where in containers(manifests)]
+    bounded += [(title(item), item["spec"]) for item in manifests.of("Cluster")]
+    for where, item in bounded:
+        resources = item.get("resources", {})
+        for kind, resource in [("requests", "cpu"), ("requests", "memory"), ("limits", "memory")]:
+            if resource not in resources.get(kind, {}):
+                yield f"{where}: no {kind} of {resource}"
+
+
+@policy
+def memory_holds_the_bodies(manifests: Manifests) -> Iterator[str]:
+    """Bodies under way are in memory as they came and as they are read."""
+    for _, container, where in containers(manifests):
+        budget = manifests.environment(container).get("GRAYWAVE__API__BODY_BUDGET_BYTES")
+        limit = container.get("resources", {}).get("limits", {}).get("memory")
+        if budget and limit and quantity(limit) < 2 * int(budget):
+            yield f"{where}: {limit} of memory for bodies of {budget} bytes"
+
+
+@policy
+def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
+    """The "restricted" Pod Security Standard, and a root file system that nobody writes to."""
+    for pod in written(manifests):
+        context = pod.spec.get("securityContext", {})
+        if context.get("runAsNonRoot") is not True or context.get("runAsUser", 0) == 0:
+            yield f"{pod.owner}: may run as root"
+        if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"{pod.owner}: no seccomp profile"
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod.spec.get(key):
+                yield f"{pod.owner}: {key}"
+        for volume in pod.spec.get("volumes", []):
+            if not volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}:
+                yield f"{pod.owner}: volume {volume['name']} is of no kind that is allowed"
+    for _, container, where in containers(manifests):
+        context = container.get("securityContext", {})
+        if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+            yield f"{where}: may gain privileges"
+        capabilities = context.get("capabilities", {})
+        if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
+            yield f"{where}: keeps capabilities"
+        if context.get("readOnlyRootFilesystem") is not True:
+            yield f"{where}: may write to its root file system"
+        if context.keys() & {"runAsUser", "runAsNonRoot", "seccompProfile", "procMount"}:
+            yield f"{where}: says otherwise than its pod"
+        if any("hostPort" in port for port in container.get("ports", [])):
+            yield f"{where}: takes a port of the node"
+
+
+@policy
+def namespace_enforces_restricted(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("Namespace"):
+        if item["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield title(item)
+
+
+@policy
+def all_is_in_the_namespace(manifests: Manifests) -> Iterator[str]:
+    namespaces = [item["metadata"]["name"] for item in manifests.of("Namespace")]
+    for item in manifests.objects:
+        if item["kind"] != "Namespace" and [item["metadata"].get("namespace")] != namespaces:
+            yield title(item)
+
+
+@policy
+def nobody_has_rights(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
+        yield title(item)
+    for item in manifests.of("ServiceAccount"):
+        if item.get("automountServiceAccountToken") is not False:
+            yield f"{title(item)}: its token is mounted"
+    for pod in written(manifests):
+        if pod.spec.get("automountServiceAccountToken") is not False:
+            yield f"{pod.owner}: a token is mounted"
+        if not manifests.named("ServiceAccount", pod.spec.get("serviceAccountName", "default")):
+            yield f"{pod.owner}: no service account of its own"
+
+
+@policy
+def services_are_not_told_by_variables(manifests: Manifests) -> Iterator[str]:
+    for pod in written(manifests):
+        if pod.spec.get("enableServiceLinks") is not False:
+            yield pod.owner
+
+
+@policy
+def containers_are_probed(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("Deployment"):
+        for container in item["spec"]["template"]["spec"]["containers"]:
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                if probe not in container:
+                    yield f"{title(item)}, container {container['name']}: no {probe}"
+
+
+@policy
+def probes_ask_ports_that_answer(manifests: Manifests) -> Iterator[str]:
+    """With TLS a kubelet's gRPC probe would fail for ever: it speaks none."""
+    for _, container, where in containers(manifests):
+        has_tls = "GRAYWAVE__TLS__CERT_FILE" in manifests.environment(container)
+        ports = container.get("ports", [])
+        for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+            probe = container.get(kind, {})
+            port = probe.get("grpc", probe.get("httpGet", {})).get("port")
+            if port and not any(port in (item["name"], item["containerPort"]) for item in ports):
+                yield f"{where}: {kind} asks {port}, which is no port of it"
+            if "grpc" in probe and has_tls:
+                yield f"{where}: {kind} asks by gRPC, and the port has TLS"
+
+
+@policy
+def stops_have_the_time_they_need(manifests: Manifests) -> Iterator[str]:
+    """Traffic goes elsewhere during preStop; then what is under way ends: requests, or a worker's scripts."""
+    for item in manifests.of("Deployment"):
+        spec = item["spec"]["template"]["spec"]
+        for container in spec["containers"]:
+            variables = manifests.environment(container)
+            sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            drain = int(variables.get("GRAYWAVE__WORKER__DRAIN_TIMEOUT_MS", 0)) / 1000
+            request = int(variables.get("GRAYWAVE__API__REQUEST_TIMEOUT_MS", 0)) / 1000
+            needed = sleep + drain + LAST_WORDS_SECONDS
+            grace = spec.get("terminationGracePeriodSeconds", 30)
+            if sleep == 0:
+                yield f"{title(item)}: no preStop"
+            if sleep < request:
+                yield f"{title(item)}: preStop ends before a request must"
+            if grace < needed:
+                yield f"{title(item)}: killed after {grace} s, and needs {needed:g} s"
+            if container["args"] == ["worker"] and not drain:
+                yield f"{title(item)}: does not say how long it drains"
+
+
+@policy
+def updates_take_nothing_away_first(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("Deployment"):
+        rolling = item["spec"].get("strategy", {}).get("rollingUpdate", {})
+        if rolling.get("maxUnavailable") != 0 or rolling.get("maxSurge", 0) == 0:
+            yield title(item)
+
+
+@policy
+def disruptions_are_budgeted(manifests: Manifests) -> Iterator[str]:
+    budgets = manifests.of("PodDisruptionBudget")
+    for item in manifests.of("Deployment"):
+        labels = item["spec"]["template"]["metadata"]["labels"]
+        replicas = manifests.replicas(item)
+        ours = [budget["spec"] for budget in budgets if matches(budget["spec"]["selector"], labels)]
+        if replicas > 1 and len(ours) != 1:
+            yield f"{title(item)}: {len(ours)} budgets"
+        for budget in ours:
+            # No node could ever be emptied.
+            if budget.get("maxUnavailable", 1) == 0 or budget.get("minAvailable", 0) >= replicas:
+                yield f"{title(item)}: its budget allows nothing"
+
+
+@policy
+def pods_are_spread(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("Deployment"):
+        template = item["spec"]["template"]
+        constraints = template["spec"].get("topologySpreadConstraints", [])
+        keys = {
+            constraint["topologyKey"]
+            for constraint in constraints
+            if matches(constraint["labelSelector"], template["metadata"]["labels"])
+        }
+        for key in sorted({"topology.kubernetes.io/zone", "kubernetes.io/hostname"} - keys):
+            yield f"{title(item)}: not over {key}"
+
+
+@policy
+def selectors_select(manifests: Manifests) -> Iterator[str]:
+    """Network policies, budgets, services and monitors that are for nobody are mistakes."""
+    pods = manifests.pods()
+    for item in manifests.of("NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service"):
+        spec = item["spec"]
+        selector = spec.get("podSelector", spec.get("selector"))
+        if item["kind"] == "Service":
+            selector = {"matchLabels": selector}
+        if not any(matches(selector, pod.labels) for pod in pods):
+            yield title(item)
+    for item in manifests.of("ServiceMonitor"):
+        for endpoint in item["spec"]["endpoints"]:
+            if not any(
+                matches(item["spec"]["selector"], service["metadata"].get("labels", {}))
+                and endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+                for service in manifests.of("Service")
+            ):
+                yield title(item)
+
+
+@policy
+def services_lead_to_ports(manifests: Manifests) -> Iterator[str]:
+    for service in manifests.of("Service"):
+        for pod in written(manifests):
+            if not matches({"matchLabels": service["spec"]["selector"]}, pod.labels):
+                continue
+            names = {port["name"] for container in pod.containers() for port in container.get("ports", [])}
+            for port in service["spec"].get("ports", []):
+                if port["targetPort"] not in names:
+                    yield f"{title(service)}: {pod.owner} has no port {port['targetPort']}"
+    for route in manifests.of("HTTPRoute"):
+        for reference in [item for rule in route["spec"]["rules"] for item in rule["backendRefs"]]:
+            service = manifests.named("Service", reference["name"])
+            if not service or reference["port"] not in [port["port"] for port in service["spec"]["ports"]]:
+                yield f"{title(route)}: no service {reference['name']}:{reference['port']}"
+        for reference in route["spec"]["parentRefs"]:
+            if not manifests.named("Gateway", reference["name"]):
+                yield f"{title(route)}: no gateway {reference['name']}"
+
+
+@policy
+def all_is_denied_by_default(manifests: Manifests) -> Iterator[str]:
+    if not any(
+        item["spec"]["podSelector"] == {}
+        and set(item["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+        and not item["spec"].get("ingress")
+        and not item["spec"].get("egress")
+        for item in manifests.of("NetworkPolicy")
+    ):
+        yield "no network policy denies what no other allows"
+
+
+@policy
+def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
+    for item in manifests.of("HorizontalPodAutoscaler"):
+        reference = item["spec"]["scaleTargetRef"]
+        target = manifests.named(reference["kind"], reference["name"])
+        if not target:
+            yield f"{title(item)}: no {reference['kind']} {reference['name']}"
+        elif "replicas" in target["spec"]:
+            yield f"{title(item)}: each apply would set the number of its target anew"
+
+
+@policy
+def secrets_hold_no_secrets(manifests: Manifests) -> Iterator[str]:
+    """What is in git is nobody's secret: an address without a password, or a key of zeros."""
+    for item in manifests.of("Secret"):
+        values = {key: decoded(value) for key, value in item.get("data", {}).items()} | item.get("stringData", {})
+        for key, value in values.items():
+            has_no_password = "://" in value and urlsplit(value).password is None
+            if set(value) != {"0"} and not has_no_password:
+                yield f"{title(item)}: {key}"
+    for _, container, where in containers(manifests):
+        for name in manifests.environment(container):
+            if re.search("PASSWORD|TOKENS|API__KEYS|MASTER_KEYS|DATABASE_URL|DATABASE__URL", name):
+                yield f"{where}: {name} is not from a secret"
+
+
+def decoded(value: str) -> str:
+    return base64.b64decode(value).decode()
+
+
+@policy
+def settings_are_known(manifests: Manifests) -> Iterator[str]:
+    known = documented_settings()
+    for _, container, where in containers(manifests):
+        for name, value in manifests.environment(container).items():
+            if not name.startswith("GRAYWAVE__"):
+                continue
+            key = name.removeprefix("GRAYWAVE__").replace("__", ".").lower()
+            if key not in known:
+                yield f"{where}: {name}"
+            elif isinstance(known[key], int) and not value.isdigit():
+                yield f"{where}: {name} is no number: {value}"
+
+
+@policy
+def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
+    """ConfigMaps are in the manifests, and read; of the secrets, those that are made otherwise are known by name."""
+    unread = {item["metadata"]["name"] for item in manifests.of("ConfigMap")}
+    made = {"graywave-master-key", "graywave-gateway-tls", "graywave-ca"}
+    made |= {item["spec"]["secretName"] for item in manifests.of("Certificate")}
+    made |= {f"{item['metadata']['name']}-app" for item in manifests.of("Cluster")}
+    made |= {item["metadata"]["name"] for item in manifests.of("Secret")}
+    for pod in written(manifests):
+        wanted = [volume["secret"]["secretName"] for volume in pod.spec.get("volumes", []) if "secret" in volume]
+        for container in pod.containers():
+            for source in container.get("envFrom", []):
+                config = source["configMapRef"]["name"]
+                unread.discard(config)
+                if not manifests.named("ConfigMap", config):
+                    yield f"{pod.owner}: no ConfigMap {config}"
+            references = [item.get("valueFrom", {}).get("secretKeyRef") for item in container.get("env", [])]
+            wanted += [reference["name"] for reference in references if reference]
+        for secret in sorted(set(wanted) - made):
+            yield f"{pod.owner}: no Secret {secret}"
+    for config in sorted(unread):
+        yield f"ConfigMap {config}: nobody reads it"
+
+
+@policy
+def database_has_connections_for_all(manifests: Manifests) -> Iterator[str]:
+    """All pods at their most, twice while an update replaces them (the old ones still answer), and what
+    docs/configuration.md says comes beside a process's own."""
+    settings = documented_settings()
+    needed = 0
+    for item in manifests.of("Deployment"):
+        container = item["spec"]["template"]["spec"]["containers"][0]
+        if not any(variable["name"] == "DATABASE_URL" for variable in container.get("env", [])):
+            continue
+        scaler = manifests.scaler(item)
+        pods = scaler["spec"]["maxReplicas"] if scaler else manifests.replicas(item)
+        of_one = manifests.environment(container).get(
+            "GRAYWAVE__DATABASE__MAX_CONNECTIONS", settings["database.max_connections"]
+        )
+        needed += 2 * pods * (int(of_one) + 2)
+    for item in manifests.of("Cluster"):
+        offered = int(item["spec"]["postgresql"]["parameters"]["max_connections"])
+        if offered < needed:
+            yield f"{title(item)}: {offered} connections, and {needed} may be wanted"
+
+
+@policy
+def database_loses_nothing(manifests: Manifests) -> Iterator[str]:
+    """docs/reliability.md: what is acknowledged is on a standby, and nothing else becomes primary."""
+    for item in manifests.of("Cluster"):
+        synchronous = item["spec"].get("postgresql", {}).get("synchronous", {})
+        if synchronous.get("dataDurability") != "required" or synchronous.get("failoverQuorum") is not True:
+            yield f"{title(item)}: a failover may lose what was acknowledged"
+        if item["spec"]["instances"] < synchronous.get("number", 1) + 2:
+            yield f"{title(item)}: the loss of one standby stops all commits"
