@@ -185,12 +185,13 @@ pub struct Ready {
     pub max_running: Option<u16>,
 }
 
-/// Locks a worker's oldest ready batches that no other lease is about to take; those whose targets are suspected (see
-/// `domain::suspect`), or all others.
+/// Locks a worker's oldest ready batches that no other lease is about to take. Of those whose targets are suspected (see
+/// `domain::suspect`) one at most, and none while the worker holds one that it was leased after `survived`: it may still die
+/// of that.
 pub async fn lock_ready(
     connection: &mut Connection,
     worker_id: &WorkerId,
-    suspected: bool,
+    survived: Timestamp,
     limit: u32,
 ) -> Result<Vec<Ready>, Error> {
     let rows = sqlx::query!(
@@ -198,13 +199,19 @@ pub async fn lock_ready(
                   (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
                    WHERE k.task_id = batch.task_id) AS max_running
            FROM batch
-           WHERE worker_id = $1 AND status = 'READY' AND NOT held AND (losses >= $3) = $4
+           WHERE worker_id = $1 AND status = 'READY' AND NOT held
+             AND (losses < $3 OR batch_id = (
+                 SELECT s.batch_id FROM batch s
+                 WHERE s.worker_id = $1 AND s.status = 'READY' AND NOT s.held AND s.losses >= $3
+                   AND NOT EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED'
+                                     AND h.losses >= $3 AND h.leased_at > $4)
+                 ORDER BY s.created_at LIMIT 1))
            ORDER BY created_at LIMIT $2
            FOR UPDATE SKIP LOCKED"#,
         worker_id.as_str(),
         i64::from(limit),
         int2(suspect::SUSPECTED_AFTER),
-        suspected,
+        survived,
     )
     .fetch_all(connection)
     .await?;
@@ -218,24 +225,6 @@ pub async fn lock_ready(
             })
         })
         .collect()
-}
-
-/// Whether a worker has held a batch of suspected targets only since a moment: it may still die of it.
-pub async fn holds_suspect_since(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    moment: Timestamp,
-) -> Result<bool, Error> {
-    let holds = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM batch
-                          WHERE worker_id = $1 AND status = 'LEASED' AND losses >= $2 AND leased_at > $3) AS "holds!""#,
-        worker_id.as_str(),
-        int2(suspect::SUSPECTED_AFTER),
-        moment,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(holds)
 }
 
 /// Splits a locked ready batch: its first `keep` targets become a ready batch of their own, the rest stays.

@@ -48,11 +48,9 @@ impl Engine {
     /// Leases the worker's oldest ready batches while `room` targets allow; the last one is split to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
-        let mut ready = batch::lock_ready(&mut tx, worker_id, false, BATCHES_PER_PULL).await?;
-        // One that may kill its worker at a time, so that nobody else's batch comes under suspicion with it.
-        if !batch::holds_suspect_since(&mut tx, worker_id, now - self.lease_time()).await? {
-            ready.extend(batch::lock_ready(&mut tx, worker_id, true, 1).await?);
-        }
+        // One suspect at a time, so that nobody else's batch comes under suspicion with it.
+        let survived = now - self.lease_time();
+        let ready = batch::lock_ready(&mut tx, worker_id, survived, BATCHES_PER_PULL).await?;
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut chosen = Vec::new();

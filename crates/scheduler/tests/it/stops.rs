@@ -253,7 +253,7 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     harness.online(&w, 0..10, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 10, ..Submit::default() }).await;
     let mut leasing = harness.store().begin().await.unwrap();
-    let ready = store::batch::lock_ready(&mut leasing, &w, false, 10).await.unwrap();
+    let ready = store::batch::lock_ready(&mut leasing, &w, start(), 10).await.unwrap();
     let head = domain::ids::BatchId(uuid::Uuid::now_v7());
     store::batch::split(&mut leasing, task_id, ready[0].batch_id, 4, head).await.unwrap();
     store::batch::lease(&mut leasing, &[(task_id, head)], start(), after(30)).await.unwrap();
