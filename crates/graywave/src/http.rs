@@ -18,11 +18,11 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::roles::LAST_ANSWERS;
+
 /// The headers of a request must be there in this time, from its connection or from the answer before it.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const HEADERS_MAX_BYTES: u32 = 64 << 10;
-/// How long clients that are being answered are waited for at a stop.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// What HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// While the beginning of a connection is not all there.

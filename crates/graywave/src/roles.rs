@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long clients that are being answered are waited for at a stop.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// A probe is answered in this time.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -100,13 +100,9 @@ pub(crate) async fn watched(
     store: &Store,
     serving: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let watching = async {
-        store.watch().await;
-        std::future::pending().await
-    };
     tokio::select! {
         served = serving => served,
-        never = watching => never,
+        never = store.watch() => match never {},
         never = tell_connections(store) => match never {},
     }
 }

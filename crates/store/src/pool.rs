@@ -1,6 +1,6 @@
 //! The connection pool, with every wait bounded.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{convert::Infallible, str::FromStr as _, time::Duration};
 
 use clock::Clock;
 use sqlx::{
@@ -140,8 +140,8 @@ impl Store {
 
     /// Looks all the time whether the database still answers, on a connection beside the pool's. While nobody runs this,
     /// nobody notices a database that is gone without a word.
-    pub async fn watch(&self) {
-        self.silence.watch(&self.pool.connect_options(), &self.clock).await;
+    pub async fn watch(&self) -> Infallible {
+        self.silence.watch(&self.pool.connect_options(), &self.clock).await
     }
 
     /// Does some work, and gives it up as unavailable when [`Store::watch`] finds that the database is gone: the work

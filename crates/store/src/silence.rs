@@ -5,7 +5,10 @@
 //! the time, and when it gets no answer, no connection that was open then is used again and no work goes on waiting. What
 //! it asks is what time it is: the database's clock is the one that counts.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use clock::{Clock, Told};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -28,7 +31,7 @@ pub(crate) struct Silence(watch::Sender<State>);
 
 impl Silence {
     /// Asks until it is dropped. Whoever cannot connect learns that without help.
-    pub(crate) async fn watch(&self, options: &PgConnectOptions, clock: &Clock) {
+    pub(crate) async fn watch(&self, options: &PgConnectOptions, clock: &Clock) -> Infallible {
         loop {
             let connected = tokio::time::timeout(ANSWERS_WITHIN, PgConnection::connect_with(options)).await;
             if let Ok(Ok(mut connection)) = connected {
