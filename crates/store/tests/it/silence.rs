@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, PgConnection};
 use store::{Error, PoolOptions, Store};
 use tokio::{
     io::copy_bidirectional,
@@ -32,6 +33,18 @@ async fn link(port: String, lost: watch::Receiver<()>) -> String {
     address.to_string()
 }
 
+/// Waits until so many connections of a store are there and idle: the listener's, the pool's, and the one that looks.
+async fn until_connected(url: &str, number: i64) {
+    let mut aside = PgConnection::connect(url).await.unwrap();
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'graywave' AND state = 'idle'";
+    let connected = async {
+        while sqlx::query_scalar::<_, i64>(idle).fetch_one(&mut aside).await.unwrap() < number {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(FOUND_WITHIN, connected).await.unwrap();
+}
+
 async fn answer(store: &Store) -> Result<(), Error> {
     store.unless_silent(store.ping()).await
 }
@@ -52,8 +65,7 @@ async fn who_waits_for_a_database_that_is_gone_is_told_and_its_connections_are_n
     });
     let listener = store::notify::Listener::connect(&store).await.unwrap();
     answer(&store).await.unwrap();
-    // The one that looks is connected by then.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until_connected(&url, 3).await;
 
     lose.send(()).unwrap();
     let begun = Instant::now();
