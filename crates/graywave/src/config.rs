@@ -186,6 +186,7 @@ impl Settings {
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
+        self.telemetry.check().map_err(anyhow::Error::msg)?;
         self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");
@@ -302,6 +303,7 @@ mod tests {
         assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));
         assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
+        assert!(wrong("[telemetry]\nsample_ratio = 2").contains("telemetry.sample_ratio"));
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));
     }

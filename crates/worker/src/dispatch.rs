@@ -5,12 +5,27 @@ use proto::{
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
-use telemetry::metric;
+use telemetry::{metric, trace};
+use tracing::Instrument as _;
 
 use crate::{ledger::Held, reports::Item, shared::Worker};
 
+/// Targets of one task, from its first on, of which a trace tells what their desktops did. Those of a huge task would bury
+/// the rest of it.
+const TRACED_TARGETS: u32 = 1_000;
+
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
+    let carried = Some(batch.trace_context.as_str());
+    let span = trace::child(carried, || {
+        let (task_id, batch_id, targets) = (&batch.task_id, &batch.batch_id, batch.targets.len());
+        tracing::info_span!(target: trace::TARGET, parent: None, "dispatch", %task_id, %batch_id, targets)
+    });
+    let trace_context = trace::carry(&span, carried).unwrap_or_default();
+    hand_out_all(worker, Batch { trace_context, ..batch }).instrument(span).await;
+}
+
+async fn hand_out_all(worker: &Worker, batch: Batch) {
     let Batch {
         task_id,
         batch_id,
@@ -21,6 +36,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
         deliver_by_unix_ms,
         answer_only,
         lease_until_unix_ms,
+        trace_context,
         ..
     } = batch;
     let spec = spec.unwrap_or_default();
@@ -29,8 +45,14 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
         let stop_script = target.stop_script;
-        let order =
-            Order { answer_only, first_script, stop_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
+        let is_traced = target.ordinal < TRACED_TARGETS;
+        let order = Order {
+            answer_only,
+            first_script,
+            stop_script,
+            trace_context: if is_traced { trace_context.clone() } else { String::new() },
+            ..order(&key, wave, &spec, deliver_by_unix_ms)
+        };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         // A process that slept over the end of its lease must not act on it: others have the batch by now.
@@ -87,6 +109,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
+        trace_context: String::new(),
     }
 }
 

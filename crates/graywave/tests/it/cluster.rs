@@ -33,6 +33,8 @@ impl Database {
 
 pub(crate) struct Cluster {
     database: Database,
+    /// Settings of the test for all its processes.
+    environment: Vec<(String, String)>,
     /// Without it nobody speaks TLS.
     pub(crate) pki: Option<Pki>,
     pub(crate) directory: tempfile::TempDir,
@@ -46,8 +48,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these settings, as variables, for all of them and for agents.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None)
+        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
+        Self::over(database, directory(), None, environment)
     }
 
     /// The same under TLS.
@@ -55,16 +63,22 @@ impl Cluster {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory, Some(pki))
+        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
+        Self::over(database, directory, Some(pki), &[])
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()), directory(), None)
+        Self::over(Database::Private(url.to_owned()), directory(), None, &[])
     }
 
-    fn over(database: Database, directory: tempfile::TempDir, pki: Option<Pki>) -> Self {
+    fn over(
+        database: Database,
+        directory: tempfile::TempDir,
+        pki: Option<Pki>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let http = free_address();
         let log = directory.path().join("api.log");
         let mut command = graywave();
@@ -72,10 +86,12 @@ impl Cluster {
         command
             .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
             .env("GRAYWAVE__API__LISTEN", &http)
-            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
+            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
+            .envs(environment.iter().copied());
         let api_process = Process::spawn(&mut command, &log);
         let mut cluster = Self {
             database,
+            environment: environment.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
             pki,
             directory,
             schedulers: Vec::new(),
@@ -114,7 +130,8 @@ impl Cluster {
             .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
             .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
             .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
-            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200")
+            .envs(self.environment.clone());
         self.certify(&mut command, "scheduler", address);
         Process::spawn(&mut command, &self.log("scheduler"))
     }
@@ -144,7 +161,8 @@ impl Cluster {
         command
             .arg("worker")
             .env("GRAYWAVE__WORKER__LISTEN", address)
-            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","))
+            .envs(self.environment.clone());
         self.certify(&mut command, "worker", address);
         Process::spawn(&mut command, &self.log("worker"))
     }
@@ -158,6 +176,7 @@ impl Cluster {
     /// The same with these certificates.
     pub(crate) fn agent_with(&self, number: usize, files: Option<&identity::Files>) -> Process {
         let mut command = std::process::Command::new(agent_binary());
+        command.envs(self.environment.clone());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
         for turn in 0..self.workers.len() {

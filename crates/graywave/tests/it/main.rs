@@ -5,6 +5,7 @@
 mod access;
 mod ca;
 mod cluster;
+mod collector;
 mod dev;
 mod engine;
 mod harness;
@@ -15,4 +16,5 @@ mod peers;
 mod pki;
 mod processes;
 mod tls;
+mod trace;
 mod usage;
