@@ -9,6 +9,7 @@ mod failover;
 mod install;
 mod kubernetes;
 mod layers;
+mod observability;
 mod process;
 mod python;
 mod sim;
@@ -85,6 +86,12 @@ enum Command {
     Python,
     /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
     Kubernetes,
+    /// Check deploy/observability: rules with their tests, that each panel can be read, that every metric they name is told
+    Observability {
+        /// Make the copy of the rules for Kubernetes anew
+        #[arg(long)]
+        write: bool,
+    },
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -105,6 +112,7 @@ fn main() -> anyhow::Result<()> {
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
         Command::Kubernetes => kubernetes::run(),
+        Command::Observability { write } => observability::run(write),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

@@ -108,7 +108,8 @@ impl Store {
     /// Opens a transaction.
     pub async fn begin(&self) -> Result<Tx, Error> {
         self.know_time().await?;
-        waited(self.pool.begin()).await
+        let begun = Instant::now();
+        noted(begun, self.pool.begin().await)
     }
 
     /// Commits a transaction.
@@ -122,7 +123,8 @@ impl Store {
     /// A connection for single statements.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         self.know_time().await?;
-        waited(self.pool.acquire()).await
+        let begun = Instant::now();
+        noted(begun, self.pool.acquire().await)
     }
 
     /// Whether the database answers now.
@@ -178,10 +180,8 @@ impl Store {
     }
 }
 
-/// Waits for a connection, and notes how long that took.
-async fn waited<T>(acquiring: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-    let begun = Instant::now();
-    let acquired = acquiring.await;
+/// Notes how long a connection was waited for.
+fn noted<T>(begun: Instant, acquired: Result<T, sqlx::Error>) -> Result<T, Error> {
     metric::DATABASE_WAIT_SECONDS.took(begun.elapsed(), &[]);
     if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
         metric::DATABASE_TIMEOUTS.count(1, &[]);
