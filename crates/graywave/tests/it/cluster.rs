@@ -60,11 +60,19 @@ impl Cluster {
 
     /// The same under TLS.
     pub(crate) fn start_with_tls() -> Self {
+        Self::start_with_passwords("", &[])
+    }
+
+    /// The same under TLS with these settings, and with a password for the database, which it does not ask for.
+    pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
-        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
-        Self::over(database, directory, Some(pki), &[])
+        let mut database = runtime.block_on(testkit::database()).unwrap();
+        if !password.is_empty() {
+            database.url = database.url.replacen('@', &format!(":{password}@"), 1);
+        }
+        Self::over(Database::Shared(database), directory, Some(pki), environment)
     }
 
     /// The same on a Postgres of the test's own, at this URL.

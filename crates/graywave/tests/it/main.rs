@@ -15,6 +15,7 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod secrets;
 mod tls;
 mod trace;
 mod usage;
