@@ -64,6 +64,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         success_exit_codes: Vec::new(),
         max_running: None,
         stop_script: None,
+        signed: None,
     }
 }
 
