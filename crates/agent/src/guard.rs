@@ -100,7 +100,8 @@ impl Guard {
 
     fn verify(&self, signed: &Signed) -> Result<(), String> {
         let certificate = self.signer(&signed.certificate_sha256);
-        let certificate = certificate.ok_or("the order is signed by somebody whose certificate was not shown")?;
+        let certificate =
+            certificate.ok_or("the order is signed by somebody whose certificate was not shown")?;
         let root = signed::root(signed).ok_or("the order is not where its signature says that it is")?;
         let message = signed::message(&root, signed.size);
         verify_signed(&self.tls, &certificate, &message, &signed.signature)

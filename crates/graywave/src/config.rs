@@ -191,7 +191,9 @@ impl Settings {
         let tls = self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
         let orders = self.orders.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
         if orders.is_some() && tls.is_none() {
-            bail!("orders: nobody verifies signatures without certificates: name tls.ca_file, tls.cert_file and tls.key_file");
+            bail!(
+                "orders: nobody verifies signatures without certificates: name tls.ca_file, tls.cert_file and tls.key_file"
+            );
         }
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");

@@ -55,10 +55,9 @@ impl FromStr for Role {
     type Err = NotAnIdentity;
 
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| NotAnIdentity("the role is none of scheduler, worker, api, admin and signer".into()))
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            NotAnIdentity("the role is none of scheduler, worker, api, admin and signer".into())
+        })
     }
 }
 

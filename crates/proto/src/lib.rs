@@ -6,7 +6,8 @@ pub mod signed;
 pub use convert::{ScriptOutcome, unix_ms, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{
-    admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler, types::v1 as types,
+    admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,
+    types::v1 as types,
 };
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.

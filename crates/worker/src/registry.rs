@@ -83,7 +83,10 @@ impl Registry {
         if sessions.get(&key).is_some_and(|session| session.is_another(&desktop)) {
             return None;
         }
-        let replaced = sessions.insert(key, Session { id: session, desktop, to_agent, known: told, shown: ShownSigners::default() });
+        let replaced = sessions.insert(
+            key,
+            Session { id: session, desktop, to_agent, known: told, shown: ShownSigners::default() },
+        );
         Some(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 

@@ -53,7 +53,10 @@ pub(crate) struct Part<'a> {
 }
 
 /// The batches of an answer, each with its part of the signature.
-pub(crate) fn parts(batches: Vec<Batch>, answer: Option<&Answer>) -> impl Iterator<Item = (Batch, Option<Part<'_>>)> {
+pub(crate) fn parts(
+    batches: Vec<Batch>,
+    answer: Option<&Answer>,
+) -> impl Iterator<Item = (Batch, Option<Part<'_>>)> {
     let mut first = 0u32;
     batches.into_iter().map(move |batch| {
         let part = answer.map(|answer| Part { answer, first });

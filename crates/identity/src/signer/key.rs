@@ -38,7 +38,8 @@ impl SigningKey {
         let wrong_key = |reason: String| Error::Wrong { path: files.key.clone(), reason };
         let certificate = read_certificates(&pair.cert).map_err(wrong_cert)?.remove(0);
         let facts = read_facts(&certificate).map_err(wrong_cert)?;
-        let identity = facts.identity.clone().map_err(|error| wrong_cert(format!("names nobody: {error}")))?;
+        let identity =
+            facts.identity.clone().map_err(|error| wrong_cert(format!("names nobody: {error}")))?;
         let key = PrivateKeyDer::from_pem_slice(&pair.key)
             .map_err(|error| wrong_key(format!("holds no private key: {error}")))?;
         let key = ed25519(&key).ok_or_else(|| wrong_key("holds no Ed25519 key".into()))?;

@@ -168,7 +168,9 @@ impl Signer {
                 signer.look();
                 signer.judge();
                 if warns && ends_within(&signer.key(), WARN_BEFORE) {
-                    tracing::warn!("the signer's certificate ends soon: issue another one, with --role signer");
+                    tracing::warn!(
+                        "the signer's certificate ends soon: issue another one, with --role signer"
+                    );
                 }
             });
             if let Err(error) = looked.await {
@@ -215,7 +217,10 @@ impl Signer {
         let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.wrong != wrong {
             match &wrong {
-                Some(reason) => tracing::error!(reason, "nothing is signed, and nothing handed out, until there is a good signer"),
+                Some(reason) => tracing::error!(
+                    reason,
+                    "nothing is signed, and nothing handed out, until there is a good signer"
+                ),
                 None => tracing::info!("the signer is good again"),
             }
             current.wrong = wrong;

@@ -92,14 +92,17 @@ fn nothing_is_signed_any_more_once_the_ca_is_dropped() {
     let (tls, at) = trusting(&ca);
     let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls).unwrap();
     at.put(&other, &other.signed(&[SCHEDULER], &[], 1));
-    let again = Signer::load(put(dir.path(), &signer(&other, SIGNER, 1, |_| {})), Tls::load(at.files()).unwrap());
+    let again =
+        Signer::load(put(dir.path(), &signer(&other, SIGNER, 1, |_| {})), Tls::load(at.files()).unwrap());
     again.unwrap();
-    let moved = Signer { inner: Arc::new(Inner {
-        files: loaded.inner.files.clone(),
-        tls: Tls::load(at.files()).unwrap(),
-        current: RwLock::new(Current { key: loaded.key(), wrong: None }),
-        seen: Mutex::new(None),
-    }) };
+    let moved = Signer {
+        inner: Arc::new(Inner {
+            files: loaded.inner.files.clone(),
+            tls: Tls::load(at.files()).unwrap(),
+            current: RwLock::new(Current { key: loaded.key(), wrong: None }),
+            seen: Mutex::new(None),
+        }),
+    };
     moved.judge();
     assert!(moved.sign(b"x").unwrap_err().contains("of another CA"));
     assert!(moved.look(), "the files have one of the new CA");

@@ -48,7 +48,8 @@ pub fn verify_signed(
     let wrong = |reason: String| NotSigned::Certificate(reason);
     let der = CertificateDer::from(certificate);
     let facts = read_facts(&der).map_err(|reason| wrong(format!("the signer's certificate {reason}")))?;
-    let identity = facts.identity.map_err(|error| wrong(format!("the signer's certificate names nobody: {error}")))?;
+    let identity =
+        facts.identity.map_err(|error| wrong(format!("the signer's certificate names nobody: {error}")))?;
     if !identity.has_role(Role::Signer) {
         return Err(wrong(format!("{identity} is no signer")));
     }
@@ -70,9 +71,7 @@ fn words(error: &webpki::Error) -> String {
         webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
             "the signer's certificate is of another CA".into()
         }
-        webpki::Error::RequiredEkuNotFoundContext(_) => {
-            "the signer's certificate is not for signing".into()
-        }
+        webpki::Error::RequiredEkuNotFoundContext(_) => "the signer's certificate is not for signing".into(),
         other => format!("the signer's certificate is not good: {other}"),
     }
 }
