@@ -256,7 +256,7 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
     assert_eq!(result.scripts[0].outcome, "SUCCESS", "{result:?}");
     let ran = [format!("ordered {} 1", desktop(0))];
     assert_eq!(marks(&path), ran);
-    let acked = result.key.clone().unwrap();
+    let acked = result.key.unwrap();
     assert_eq!(acked.task_id, task);
     thief.runtime.block_on(async {
         let again = session.order(genuine[0].clone()).await;
