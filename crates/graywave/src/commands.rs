@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     access::{self, Access},
-    ca,
+    ca, certificates,
     config::Settings,
     dev, healthcheck,
     output::print,
@@ -84,7 +84,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Show(arguments) => print(&cli::show(arguments).await?),
         Command::Workers(arguments) => print(&cli::workers(arguments).await?),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
-        Command::CheckConfig => settings().and_then(|_| print("the configuration is good\n")),
+        Command::CheckConfig => {
+            let settings = settings()?;
+            certificates::check(&settings.tls, &settings.orders)?;
+            print("the configuration is good\n")
+        }
         Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
         Command::Ca(command) => print(&ca::run(command)?),
         Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,

@@ -22,6 +22,7 @@ mod retry;
 mod run;
 mod scheduler;
 mod shared;
+mod signed;
 mod stops;
 mod tell;
 
