@@ -2,30 +2,36 @@
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
+    order::Signer,
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
 use telemetry::{metric, trace};
 use tracing::Instrument as _;
 
-use crate::{ledger::Held, reports::Item, shared::Worker};
+use crate::{
+    ledger::Held,
+    reports::Item,
+    shared::Worker,
+    signed::{Answer, Part},
+};
 
 /// Targets of one task, from its first on, of which a trace tells what their desktops did. Those of a huge task would bury
 /// the rest of it.
 const TRACED_TARGETS: u32 = 1_000;
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
-pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
+pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
     let carried = Some(batch.trace_context.as_str());
     let span = trace::child(carried, || {
         let (task_id, batch_id, targets) = (&batch.task_id, &batch.batch_id, batch.targets.len());
         tracing::info_span!(target: trace::TARGET, parent: None, "dispatch", %task_id, %batch_id, targets)
     });
     let trace_context = trace::carry(&span, carried).unwrap_or_default();
-    hand_out_all(worker, Batch { trace_context, ..batch }).instrument(span).await;
+    hand_out_all(worker, Batch { trace_context, ..batch }, part).instrument(span).await;
 }
 
-async fn hand_out_all(worker: &Worker, batch: Batch) {
+async fn hand_out_all(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
     let Batch {
         task_id,
         batch_id,
@@ -37,27 +43,30 @@ async fn hand_out_all(worker: &Worker, batch: Batch) {
         answer_only,
         lease_until_unix_ms,
         trace_context,
+        signed_terms,
         ..
     } = batch;
     let spec = spec.unwrap_or_default();
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
-    for target in targets {
+    for (place, mut target) in (0..).zip(targets) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
         let stop_script = target.stop_script;
         let is_traced = target.ordinal < TRACED_TARGETS;
+        let signed = part.map(|part| part.order(place, &signed_terms, &mut target));
         let order = Order {
             answer_only,
             first_script,
             stop_script,
             trace_context: if is_traced { trace_context.clone() } else { String::new() },
+            signed,
             ..order(&key, wave, &spec, deliver_by_unix_ms)
         };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         // A process that slept over the end of its lease must not act on it: others have the batch by now.
         let is_ours = !is_over(worker, lease_until_unix_ms);
-        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order)) {
+        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order, part.map(|part| part.answer))) {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
@@ -78,10 +87,18 @@ fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
 }
 
 /// False when the order certainly did not leave.
-fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
+fn hand_out(
+    worker: &Worker,
+    key: ExecutionKey,
+    desktop: DesktopKey,
+    batch_id: &str,
+    order: Order,
+    signed: Option<&Answer>,
+) -> bool {
     let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
-    // A permit first: what is noted as in hand must be certain to leave.
-    let Ok(permit) = to_agent.try_reserve() else { return false };
+    // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
+    let messages = if signed.is_some() { 2 } else { 1 };
+    let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
     let held = Held { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
     if !worker.ledger.hold(key.clone(), held) {
         // In hand from an earlier batch: its result settles this one too.
@@ -92,7 +109,11 @@ fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &
         worker.ledger.release([&key]);
         return false;
     }
-    permit.send(Ok(AttachResponse { message: Some(Message::Order(order)) }));
+    let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
+    let signer = signer.map(|answer| Message::Signer(Signer { certificate: answer.certificate().to_vec() }));
+    for (permit, message) in permits.zip(signer.into_iter().chain([Message::Order(order)])) {
+        permit.send(Ok(AttachResponse { message: Some(message) }));
+    }
     metric::ORDERS.count(1, &[]);
     true
 }
@@ -110,6 +131,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
         trace_context: String::new(),
+        signed: None,
     }
 }
 
@@ -151,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_lease_that_is_over_nothing_is_handed_out() {
         let (worker, now, mut outbox) = worker_with_a_desktop();
-        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1))).await;
+        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), None).await;
         assert!(outbox.try_recv().is_err());
         let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
         let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
@@ -160,7 +182,7 @@ mod tests {
         };
         assert!(!returned.handed);
         assert!(worker.ledger.leases().is_empty());
-        dispatch(&worker, leased_until(now + TimeDelta::minutes(1))).await;
+        dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), None).await;
         assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
     }
 }

@@ -67,6 +67,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         max_running: None,
         trace_context: String::new(),
         stop_script: None,
+        signed: None,
     }
 }
 

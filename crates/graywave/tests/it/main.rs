@@ -16,6 +16,7 @@ mod peers;
 mod pki;
 mod processes;
 mod secrets;
+mod signed_orders;
 mod tls;
 mod trace;
 mod usage;
