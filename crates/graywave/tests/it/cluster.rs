@@ -117,6 +117,14 @@ impl Cluster {
         cluster
     }
 
+    /// Makes the project, so that it may have principals and credentials in the database.
+    pub(crate) fn create_project(&self) {
+        let mut command = graywave();
+        let made =
+            command.args(["projects", "create", PROJECT]).env("DATABASE_URL", self.database.url()).output();
+        assert!(made.unwrap().status.success());
+    }
+
     pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(format!("{name}.log"))
     }

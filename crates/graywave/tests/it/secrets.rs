@@ -26,8 +26,7 @@ const SIGNATURE: &str = "planted-in-a-signature";
 fn call(api: &Api, desktops: &[String]) -> Vec<String> {
     let command = format!("echo {COMMAND}; echo {COMMAND} >&2; exit 3");
     api.ended(&api.run(&command, desktops, json!({})));
-    let script =
-        json!({"script_name": "s", "script_content": format!("echo {SCRIPT}"), "script_type": "SHELL"});
+    let script = json!({"name": "s", "content": format!("echo {SCRIPT}"), "type": "SHELL"});
     let script_id = api.post("/scripts", &script)["script_id"].clone();
     let body = json!({"resource_ids": desktops, "script_ids": [script_id]});
     api.ended(api.post("/script-executions", &body)["task_id"].as_str().unwrap());
@@ -93,6 +92,7 @@ fn no_secret_is_told_to_who_watches() {
         ],
     );
     let desktops = cluster.add_agents(2);
+    cluster.create_project();
     let mut secrets = call(&cluster.api, &desktops);
     wait_for("spans of scripts", || {
         collector.spans().iter().any(|told| told.span.name == "script").then_some(())
