@@ -12,8 +12,12 @@ pub struct Facts {
     pub subject: String,
     /// Who it is of; an error says why that cannot be told.
     pub identity: Result<Identity, NotAnIdentity>,
+    /// Who signed it, in words.
+    pub issuer: String,
     /// Whether it may sign others.
     pub is_ca: bool,
+    /// How many CAs may stand below it; `None` where it does not say.
+    pub path_len: Option<u32>,
     /// The serial number in hex.
     pub serial: String,
     /// The first second in which it is good, since 1970.
@@ -22,6 +26,32 @@ pub struct Facts {
     pub not_after_unix: i64,
     /// The public key, as it stands in the certificate.
     pub public_key: Vec<u8>,
+}
+
+/// Who somebody is, and by which certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// Who.
+    pub identity: Identity,
+    /// The certificate's serial number in hex.
+    pub serial: String,
+    /// The first second in which it is good, since 1970.
+    pub not_before_unix: i64,
+    /// The last second in which it is good, since 1970.
+    pub not_after_unix: i64,
+}
+
+impl Certified {
+    /// Whose certificate this is.
+    ///
+    /// # Errors
+    ///
+    /// Nobody's, in words that go behind "its certificate".
+    pub(crate) fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let Facts { identity, serial, not_before_unix, not_after_unix, .. } = read_facts(certificate)?;
+        let identity = identity.map_err(|error| format!("names nobody: {error}"))?;
+        Ok(Self { identity, serial, not_before_unix, not_after_unix })
+    }
 }
 
 /// The certificates of a PEM text, in their order.
@@ -50,7 +80,13 @@ pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
     Ok(Facts {
         subject: read.subject().to_string(),
         identity: identity(&read),
+        issuer: read.issuer().to_string(),
         is_ca: read.is_ca(),
+        path_len: read
+            .basic_constraints()
+            .ok()
+            .flatten()
+            .and_then(|constraints| constraints.value.path_len_constraint),
         serial: read.raw_serial_as_string(),
         not_before_unix: read.validity().not_before.timestamp(),
         not_after_unix: read.validity().not_after.timestamp(),
