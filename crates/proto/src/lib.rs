@@ -2,7 +2,7 @@
 
 mod convert;
 
-pub use convert::{ScriptOutcome, unix_ms, unix_ms_opt};
+pub use convert::{ScriptOutcome, code, unix_ms, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types};
 

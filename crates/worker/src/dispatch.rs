@@ -57,7 +57,7 @@ fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
 
 /// False when the order certainly did not leave.
 fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
-    let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
+    let Some((session, to_agent)) = worker.registry.find_known(&desktop) else { return false };
     // A permit first: what is noted as in hand must be certain to leave.
     let Ok(permit) = to_agent.try_reserve() else { return false };
     let held = Held { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
@@ -110,7 +110,8 @@ mod tests {
         worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
-        worker.registry.connect(key, Desktop::default(), to_agent).unwrap();
+        worker.registry.connect(key.clone(), Desktop::default(), to_agent).unwrap();
+        worker.registry.is_known(&key, &Desktop::default());
         (worker, now, outbox)
     }
 

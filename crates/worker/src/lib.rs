@@ -6,6 +6,7 @@
 
 mod config;
 mod dispatch;
+mod enrolment;
 mod gateway;
 mod gauges;
 mod heartbeat;

@@ -30,7 +30,10 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         match client.pull(with_deadline(request, WAIT + CALL_TIMEOUT)).await {
             Ok(answer) => {
                 backoff.succeeded();
-                for batch in answer.into_inner().batches {
+                let answer = answer.into_inner();
+                // First: nothing goes to a desktop that is revoked.
+                worker.end_revoked(answer.revoked);
+                for batch in answer.batches {
                     worker.set_lease_ms(batch.lease_ms);
                     dispatch::dispatch(worker, batch).await;
                 }
