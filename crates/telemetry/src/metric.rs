@@ -66,6 +66,10 @@ metrics! {
         "Batches that were cut again because nobody held them any more";
     WORKERS_LOST: Kind::Counter, "scheduler", "graywave_workers_lost_total", [],
         "Workers that fell silent";
+    CERTIFICATES_ISSUED: Kind::Counter, "scheduler", "graywave_certificates_issued_total", [],
+        "Certificates that were made for desktops";
+    ENROLMENTS_REFUSED: Kind::Counter, "scheduler", "graywave_enrolments_refused_total", [],
+        "Enrolments and renewals of known tokens and desktops that were refused";
     TICKS_FAILED: Kind::Counter, "scheduler", "graywave_ticks_failed_total", ["loop"],
         "Rounds of a loop that failed";
     TASKS_OPEN: Kind::Gauge, "scheduler", "graywave_tasks_open", [],
