@@ -11,6 +11,7 @@ mod enrolment;
 mod error;
 mod event;
 mod execute;
+mod guard;
 mod identity;
 mod interpreter;
 mod journal;

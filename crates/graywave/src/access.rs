@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use control::{Actor, Control, CredentialRow, EnrolmentTokenRow, NO_LIMIT};
 use domain::{
-    Timestamp,
+    ErrorKind, Timestamp,
     access::READY_POLICIES,
     ids::{DesktopId, ProjectId},
 };
@@ -38,6 +38,9 @@ pub(crate) enum Projects {
         /// For people; the id when it is left out
         #[arg(long)]
         name: Option<String>,
+        /// Good as well when it is there already
+        #[arg(long)]
+        unless_exists: bool,
     },
     /// List all projects
     List,
@@ -162,7 +165,13 @@ pub(crate) enum Keys {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tokens {
     /// Make a token and print it, once, as JSON
-    Create(NewCredential),
+    Create {
+        #[command(flatten)]
+        new: NewCredential,
+        /// Print the token alone, for scripts
+        #[arg(long)]
+        only_token: bool,
+    },
     /// List a project's tokens
     List {
         #[command(flatten)]
@@ -245,10 +254,14 @@ pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<S
 
 async fn projects(control: &Control, command: Projects) -> anyhow::Result<String> {
     match command {
-        Projects::Create { project_id, name } => {
+        Projects::Create { project_id, name, unless_exists } => {
             let name = name.unwrap_or_else(|| project_id.to_string());
-            control.create_project(&project_id, &name).await?;
-            Ok(format!("project {project_id} is made\n"))
+            match control.create_project(&project_id, &name).await {
+                Err(error) if unless_exists && error.kind == ErrorKind::Conflict => {
+                    Ok(format!("project {project_id} is there\n"))
+                }
+                made => made.map(|()| format!("project {project_id} is made\n")).map_err(Into::into),
+            }
         }
         Projects::List => {
             let rows = control.list_projects().await?.into_iter().map(|row| {
@@ -328,9 +341,12 @@ async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
 
 async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
     match command {
-        Tokens::Create(new) => {
+        Tokens::Create { new, only_token } => {
             let expires_at = new.expires_at();
             let made = control.create_token(new.project.actor(), &new.principal, expires_at).await?;
+            if only_token {
+                return Ok(format!("{}\n", made.token));
+            }
             Ok(object(&json!({
                 "project_id": new.project.id, "principal": new.principal,
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
-use identity::{Role, Tls};
+use identity::{Role, Signer, Tls};
 use listen::{Listener, Security};
 use scheduler::{Engine, Retention, Wakes, engine::Enrolment};
 use store::Store;
@@ -140,6 +140,7 @@ async fn forget_expired(control: &Control, stop: &CancellationToken) {
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
+    let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     let engine = match (settings.enrolment.files()?, &tls) {
@@ -151,15 +152,16 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     };
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
-    let door = Door { listener, tls: tls.clone() };
+    let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
-    Box::pin(Tls::watched(tls, serving)).await
+    Box::pin(Tls::watched(tls, Signer::watched(signer, serving))).await
 }
 
-/// Where a role waits for its peers, and what it shows them.
+/// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
 pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Tls>,
+    pub(crate) signer: Option<Signer>,
 }
 
 pub(crate) async fn serve_scheduler(
@@ -169,7 +171,7 @@ pub(crate) async fn serve_scheduler(
     door: Door,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Door { listener, tls } = door;
+    let Door { listener, tls, signer } = door;
     let wakes = Wakes::default();
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -179,7 +181,7 @@ pub(crate) async fn serve_scheduler(
         .build_v1()?;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
     let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
-    let workers = scheduler::service(engine.clone(), wakes.clone(), stop.clone());
+    let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))

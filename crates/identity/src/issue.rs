@@ -35,14 +35,23 @@ pub fn params(identity: &Identity, issued_unix: i64, until_unix: i64) -> Result<
     params.distinguished_name.push(DnType::CommonName, common_name(identity));
     params.subject_alt_names.push(SanType::URI(uri));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if !identity.is_desktop() {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-    }
+    params.extended_key_usages = usages(identity);
     params.use_authority_key_identifier_extension = true;
     params.not_before = time(issued_unix - BACKDATED_SECONDS)?;
     params.not_after = time(until_unix)?;
     Ok(params)
+}
+
+/// A signer opens no connection, and who opens connections signs nothing.
+fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
+    if identity.has_role(Role::Signer) {
+        return vec![ExtendedKeyUsagePurpose::CodeSigning];
+    }
+    let mut usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    if !identity.is_desktop() {
+        usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
+    usages
 }
 
 /// For people: nobody is known by it. X.509 has room for 64 characters.

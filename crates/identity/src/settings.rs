@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) facts: Facts,
     /// Subjects of the CAs whose certificates are accepted.
     pub(crate) trusted: Vec<String>,
+    pub(crate) roots: Arc<RootCertStore>,
     pub(crate) server: Arc<ServerConfig>,
     /// The same, for who lets strangers in.
     pub(crate) open_server: Arc<ServerConfig>,
@@ -51,7 +52,7 @@ impl Settings {
         let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
         let (server, open_server) = (server(Strangers::Refused)?, server(Strangers::LetIn)?);
         let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
-        Ok(Self { identity, facts, trusted, server, open_server, client })
+        Ok(Self { identity, facts, trusted, roots, server, open_server, client })
     }
 }
 

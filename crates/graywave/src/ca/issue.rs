@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::Identity;
-use rcgen::{CertificateParams, KeyPair, SanType};
+use identity::{Identity, Role};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType};
 
 use super::authority::Authority;
 
@@ -37,7 +37,8 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
     let asked = now + TimeDelta::days(wanted.days.into());
     let until = asked.min(ends);
     let params = params(wanted, until, now)?;
-    let key = KeyPair::generate()?;
+    let is_signer = wanted.identity.has_role(Role::Signer);
+    let key = KeyPair::generate_for(if is_signer { &PKCS_ED25519 } else { &PKCS_ECDSA_P256_SHA256 })?;
     let certificate = params.signed_by(&key, &authority.issuer)?;
     Ok(Pair {
         certificate_pem: certificate.pem(),

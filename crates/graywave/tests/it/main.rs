@@ -15,5 +15,6 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod signed_orders;
 mod tls;
 mod usage;
