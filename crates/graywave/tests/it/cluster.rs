@@ -1,6 +1,6 @@
 //! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, path::Path};
 
 use testkit::TestDatabase;
 
@@ -35,6 +35,8 @@ pub(crate) struct Cluster {
     database: Database,
     /// Without it nobody speaks TLS.
     pub(crate) pki: Option<Pki>,
+    /// How long certificates are good that desktops enrol for, in days; without it they cannot.
+    certificate_days: Option<f64>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
     pub(crate) workers: Vec<(String, Process)>,
@@ -47,24 +49,44 @@ impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None)
+        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None, None)
     }
 
     /// The same under TLS.
     pub(crate) fn start_with_tls() -> Self {
+        Self::start_certified(None)
+    }
+
+    /// The same, where desktops can enrol for a certificate that is good for so many days.
+    pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
+        let cluster = Self::start_certified(Some(certificate_days));
+        cluster.command(&["projects", "create", PROJECT]);
+        cluster
+    }
+
+    fn start_certified(days: Option<f64>) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory, Some(pki))
+        if days.is_some() {
+            pki.issuer();
+        }
+        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
+        Self::over(database, directory, Some(pki), days)
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()), directory(), None)
+        Self::over(Database::Private(url.to_owned()), directory(), None, None)
     }
 
-    fn over(database: Database, directory: tempfile::TempDir, pki: Option<Pki>) -> Self {
+    fn over(
+        database: Database,
+        directory: tempfile::TempDir,
+        pki: Option<Pki>,
+        certificate_days: Option<f64>,
+    ) -> Self {
         let http = free_address();
         let log = directory.path().join("api.log");
         let mut command = graywave();
@@ -77,6 +99,7 @@ impl Cluster {
         let mut cluster = Self {
             database,
             pki,
+            certificate_days,
             directory,
             schedulers: Vec::new(),
             workers: Vec::new(),
@@ -116,6 +139,13 @@ impl Cluster {
             .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
             .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
         self.certify(&mut command, "scheduler", address);
+        if let Some((days, pki)) = self.certificate_days.zip(self.pki.as_ref()) {
+            let issuer = pki.issuer_files();
+            command
+                .env("GRAYWAVE__ENROLMENT__ISSUER_CERT_FILE", issuer.cert)
+                .env("GRAYWAVE__ENROLMENT__ISSUER_KEY_FILE", issuer.key)
+                .env("GRAYWAVE__ENROLMENT__CERTIFICATE_DAYS", days.to_string());
+        }
         Process::spawn(&mut command, &self.log("scheduler"))
     }
 
@@ -150,7 +180,32 @@ impl Cluster {
             .env("GRAYWAVE__WORKER__LISTEN", address)
             .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
         self.certify(&mut command, "worker", address);
+        if self.certificate_days.is_some() {
+            command.env("GRAYWAVE__WORKER__ENROLMENT", "true");
+        }
         Process::spawn(&mut command, &self.log("worker"))
+    }
+
+    /// A command on the database, and what it prints; it must succeed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = graywave().args(arguments).env("DATABASE_URL", self.database.url()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and its log has it, too.
+    pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
+        let mut command = std::process::Command::new(agent_binary());
+        command.arg("--data-dir").arg(self.directory.path().join(name));
+        for (address, _) in &self.workers {
+            command.args(["--worker", &format!("https://{address}")]);
+        }
+        if let Some(desktop_id) = desktop_id {
+            command.args(["--desktop-id", desktop_id]);
+        }
+        command.arg("--ca-file").arg(self.directory.path().join("pki/ca/ca.crt"));
+        command.arg("--enrolment-token-file").arg(token_file);
+        Process::spawn(&mut command, &self.log(name))
     }
 
     /// An agent that knows all workers, beginning with one.

@@ -7,6 +7,7 @@ mod ca;
 mod cluster;
 mod dev;
 mod engine;
+mod enrolment;
 mod harness;
 mod health;
 mod outage;
