@@ -3,14 +3,17 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod compose;
 mod database;
 mod demo;
 mod failover;
+mod images;
 mod install;
 mod kubernetes;
 mod layers;
 mod process;
 mod python;
+mod rest;
 mod sim;
 mod test;
 
@@ -83,6 +86,15 @@ enum Command {
     },
     /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
     Python,
+    /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
+    Images {
+        /// Cargo's profile: `dev` builds faster, for a try
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Bring the cluster of docker-compose.yml up from nothing, run a good and a halted rollout on it, kill and restart containers
+    /// in the middle of others, scale it, and take it down; installs and starts a Docker engine where there is none
+    ComposeTest,
     /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
     Kubernetes,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
@@ -104,6 +116,8 @@ fn main() -> anyhow::Result<()> {
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
+        Command::Images { profile } => images::run(&profile),
+        Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),

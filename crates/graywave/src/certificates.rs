@@ -17,12 +17,10 @@ pub(crate) const OPERATORS: Guard = Guard {
     may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
 };
 
-/// A role's certificates, where the configuration names some. Without them it should listen on this machine only, and says so.
+/// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.
 pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> anyhow::Result<Option<Tls>> {
     let Some(files) = given.all_or_none().map_err(anyhow::Error::msg)? else {
-        if let Err(error) = only_this_machine(listener.local_addr()?) {
-            tracing::warn!("NOT SAFE: {error}");
-        }
+        only_this_machine(listener.local_addr()?)?;
         return Ok(None);
     };
     let tls = Tls::load(files).context("tls")?;

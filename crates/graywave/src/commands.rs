@@ -8,7 +8,7 @@ use crate::{
     access::{self, Access},
     ca, certificates,
     config::Settings,
-    dev,
+    dev, healthcheck,
     output::print,
     roles, signals,
 };
@@ -49,6 +49,8 @@ enum Command {
     Migrate,
     /// Check the settings, print what is wrong with them or that they are good, then exit
     CheckConfig,
+    /// Ask the role that runs on this machine whether it is ready; exit code 0 if it is, for health checks of containers
+    Healthcheck,
     /// Show a task with its waves and what the gate said of each
     Show(cli::ShowArguments),
     /// List the workers that are known
@@ -87,6 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             certificates::check(&settings.tls, &settings.orders)?;
             print("the configuration is good\n")
         }
+        Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
         Command::Ca(command) => print(&ca::run(command)?),
         Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,
         Command::Principals(command) => manage(Access::Principals(command), &settings()?).await,

@@ -21,7 +21,7 @@ use tonic::{
 
 use crate::{
     cluster::{Cluster, PROJECT, TOKEN, desktop},
-    harness::{Process, directory, graywave, wait_for},
+    harness::{directory, graywave, wait_for},
     pki::{self, Pki, loaded},
 };
 
@@ -257,9 +257,19 @@ fn what_a_role_lacks_of_certificates_is_said() {
     assert!(text.contains("holds no Ed25519 key"), "{text}");
     let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
     assert!(text.contains("name both"), "{text}");
-    let log = directory.path().join("worker.log");
-    let mut command = graywave();
-    command.arg("worker").env("GRAYWAVE__WORKER__LISTEN", everywhere);
-    let _worker = Process::spawn(&mut command, &log);
-    wait_for("the warning", || fs::read_to_string(&log).ok()?.contains("NOT SAFE").then_some(()));
+    // Nor does a role without certificates listen to other machines, or dial them.
+    for role in ["worker", "scheduler"] {
+        let key = format!("GRAYWAVE__{}__LISTEN", role.to_uppercase());
+        let text = refused(&[role], &[(&key, everywhere)]);
+        assert!(
+            text.contains("without TLS nothing but this machine") && text.contains("tls.ca_file"),
+            "{text}"
+        );
+    }
+    let far = [
+        ("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0"),
+        ("GRAYWAVE__WORKER__SCHEDULER_URLS", "http://10.9.8.7:1"),
+    ];
+    let text = refused(&["worker"], &far);
+    assert!(text.contains("without TLS only this machine may be dialled"), "{text}");
 }
