@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Runs on a desktop: dials out to a worker, executes the scripts it is ordered to, each at most once, and
 /// reports how they ended.
@@ -62,6 +61,9 @@ struct Args {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     max_parallel: u16,
+    /// Where spans of traced orders go over OTLP/gRPC, as http://host:4317; nowhere when not given
+    #[arg(long, value_name = "URL", env = "GRAYWAVE_AGENT_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
 }
 
 /// All three; the CAs alone, for an agent that enrols; or none where the worker is on this machine.
@@ -132,8 +134,9 @@ impl Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let otlp_endpoint = args.otlp_endpoint.clone();
+    let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
+    let telemetry = telemetry::init(&telemetry, "graywave-agent")?;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
@@ -146,8 +149,9 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("stopping");
         on_signal.cancel();
     });
-    agent::run(args.into_config()?, stop).await?;
-    Ok(())
+    let outcome = agent::run(args.into_config()?, stop).await;
+    telemetry.shutdown().await;
+    Ok(outcome?)
 }
 
 #[cfg(test)]

@@ -125,8 +125,21 @@ enum Role {
     Migrate,
 }
 
+impl Role {
+    /// What its spans are told under.
+    const fn service(&self) -> &'static str {
+        match self {
+            Self::Dev(_) => "graywave-dev",
+            Self::Api => "graywave-api",
+            Self::Scheduler => "graywave-scheduler",
+            Self::Worker => "graywave-worker",
+            Self::Migrate => "graywave-migrate",
+        }
+    }
+}
+
 async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init(&settings.telemetry, "graywave")?;
+    let telemetry = telemetry::init(&settings.telemetry, role.service())?;
     let stop = signals::stop()?;
     let outcome = match role {
         Role::Dev(arguments) => Box::pin(dev::run(arguments, settings, stop)).await,

@@ -239,6 +239,7 @@ impl Settings {
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
+        self.telemetry.check().map_err(anyhow::Error::msg)?;
         let tls = self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
         let orders = self.orders.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
         if orders.is_some() && tls.is_none() {
@@ -362,6 +363,7 @@ mod tests {
         assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));
         assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
+        assert!(wrong("[telemetry]\nsample_ratio = 2").contains("telemetry.sample_ratio"));
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
         assert!(wrong("[orders]\nkey_file = \"k\"").contains("name both"));
         assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("without certificates"));

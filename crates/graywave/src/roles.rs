@@ -154,7 +154,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
-    Box::pin(Tls::watched(tls, Signer::watched(signer, serving))).await
+    Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
 
 /// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
@@ -202,7 +202,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let ready = worker::Ready::default();
     health::serve(&settings.telemetry, hears_a_scheduler(ready.clone()), stop.clone()).await?;
     let serving = worker::run(settings.worker.clone(), listener, tls.clone(), ready, stop);
-    Ok(Tls::watched(tls, serving).await?)
+    Ok(Box::pin(certificates::watched(tls, serving)).await?)
 }
 
 /// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never

@@ -380,7 +380,7 @@ fn target_stop(stop: &Stop) -> TargetStop {
 }
 
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, max_running, stops, lease_until } = leased;
+    let Leased { batch, spec, first_scripts, max_running, stops, lease_until, trace_context } = leased;
     // An agent starts nothing after its task has expired.
     let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
         batch.terms.deadlines.deliver_by.min(expires_at)
@@ -421,6 +421,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
         answer_only: batch.answer_only,
         lease_until_unix_ms: unix_ms(Some(*lease_until)),
+        trace_context: trace_context.clone().unwrap_or_default(),
         signed_terms: Vec::new(),
     }
 }
@@ -438,6 +439,7 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
         project_id: result.project_id.parse().map_err(invalid)?,
         desktop_id: result.desktop_id.parse().map_err(invalid)?,
         scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
+        trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
 }
 

@@ -128,6 +128,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
             max_concurrency: submit.max_concurrency,
             expires_at: submit.expires_at,
             created_by: "a-test",
+            trace_context: None,
             now,
         },
     )

@@ -14,7 +14,7 @@ use proto::{
     scheduler::{DesktopKey, TargetResult},
     types::{Certificate, Desktop, Time},
 };
-use telemetry::metric;
+use telemetry::{metric, trace};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -250,7 +250,13 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult)
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;
     };
+    let carried = Some(result.trace_context.as_str());
+    let span = trace::child(carried, || {
+        let (task_id, ordinal, desktop_id) = (&key.task_id, key.ordinal, &desktop.desktop_id);
+        tracing::info_span!(target: trace::TARGET, parent: None, "report", %task_id, ordinal, %desktop_id)
+    });
     let result = TargetResult {
+        trace_context: trace::carry(&span, carried).unwrap_or_default(),
         task_id: key.task_id.clone(),
         ordinal: key.ordinal,
         attempt: key.attempt,
@@ -260,5 +266,5 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult)
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),
     };
-    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result }).await;
+    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;
 }

@@ -33,6 +33,8 @@ impl Database {
 
 pub(crate) struct Cluster {
     database: Database,
+    /// Settings of the test for all its processes.
+    environment: Vec<(String, String)>,
     /// Without it nobody speaks TLS.
     pub(crate) pki: Option<Pki>,
     /// How long certificates are good that desktops enrol for, in days; without it they cannot.
@@ -48,37 +50,51 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these settings, as variables, for all of them and for agents.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None, None)
+        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
+        Self::over(database, directory(), None, None, environment)
     }
 
     /// The same under TLS.
     pub(crate) fn start_with_tls() -> Self {
-        Self::start_certified(None)
+        Self::start_certified("", None, &[])
     }
 
     /// The same, where desktops can enrol for a certificate that is good for so many days.
     pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
-        let cluster = Self::start_certified(Some(certificate_days));
+        let cluster = Self::start_certified("", Some(certificate_days), &[]);
         cluster.command(&["projects", "create", PROJECT]);
         cluster
     }
 
-    fn start_certified(days: Option<f64>) -> Self {
+    /// The same under TLS with these settings, and with a password for the database, which it does not ask for.
+    pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_certified(password, None, environment)
+    }
+
+    fn start_certified(password: &str, days: Option<f64>, environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
         if days.is_some() {
             pki.issuer();
         }
-        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
-        Self::over(database, directory, Some(pki), days)
+        let mut database = runtime.block_on(testkit::database()).unwrap();
+        if !password.is_empty() {
+            database.url = database.url.replacen('@', &format!(":{password}@"), 1);
+        }
+        Self::over(Database::Shared(database), directory, Some(pki), days, environment)
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()), directory(), None, None)
+        Self::over(Database::Private(url.to_owned()), directory(), None, None, &[])
     }
 
     fn over(
@@ -86,6 +102,7 @@ impl Cluster {
         directory: tempfile::TempDir,
         pki: Option<Pki>,
         certificate_days: Option<f64>,
+        environment: &[(&str, &str)],
     ) -> Self {
         let http = free_address();
         let log = directory.path().join("api.log");
@@ -94,10 +111,12 @@ impl Cluster {
         command
             .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
             .env("GRAYWAVE__API__LISTEN", &http)
-            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
+            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
+            .envs(environment.iter().copied());
         let api_process = Process::spawn(&mut command, &log);
         let mut cluster = Self {
             database,
+            environment: environment.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
             pki,
             certificate_days,
             directory,
@@ -137,7 +156,8 @@ impl Cluster {
             .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
             .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
             .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
-            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200")
+            .envs(self.environment.clone());
         self.certify(&mut command, "scheduler", address);
         if let Some((days, pki)) = self.certificate_days.zip(self.pki.as_ref()) {
             let issuer = pki.issuer_files();
@@ -178,7 +198,8 @@ impl Cluster {
         command
             .arg("worker")
             .env("GRAYWAVE__WORKER__LISTEN", address)
-            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","))
+            .envs(self.environment.clone());
         self.certify(&mut command, "worker", address);
         if self.certificate_days.is_some() {
             command.env("GRAYWAVE__WORKER__ENROLMENT", "true");
@@ -228,6 +249,7 @@ impl Cluster {
         workers: impl IntoIterator<Item = String>,
     ) -> Process {
         let mut command = std::process::Command::new(agent_binary());
+        command.envs(self.environment.clone());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
         for address in workers {

@@ -5,6 +5,7 @@
 mod access;
 mod ca;
 mod cluster;
+mod collector;
 mod dev;
 mod engine;
 mod enrolment;
@@ -15,6 +16,8 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod secrets;
 mod signed_orders;
 mod tls;
+mod trace;
 mod usage;
