@@ -112,6 +112,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::scripts::revisions))
         .routes(routes!(v1::desktops::list))
         .routes(routes!(v1::desktops::show))
+        .routes(routes!(v1::desktops::revoke))
         .routes(routes!(v1::access::principals::list))
         .routes(routes!(v1::access::principals::put))
         .routes(routes!(v1::access::policies::list))
@@ -120,6 +121,8 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::access::tokens::delete))
         .routes(routes!(v1::access::keys::create, v1::access::keys::list))
         .routes(routes!(v1::access::keys::delete))
+        .routes(routes!(v1::access::enrolment_tokens::create, v1::access::enrolment_tokens::list))
+        .routes(routes!(v1::access::enrolment_tokens::delete))
 }
 
 /// The whole API.

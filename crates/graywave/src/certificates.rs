@@ -13,12 +13,13 @@ const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Who may call the service for workers.
 pub(crate) const WORKERS: Guard =
-    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker) };
+    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker), strangers: false };
 
 /// Who may call the admin service.
 pub(crate) const OPERATORS: Guard = Guard {
     who: "the roles admin and api",
     may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
+    strangers: false,
 };
 
 /// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.

@@ -76,6 +76,10 @@ metrics! {
         "Batches that were cut again because nobody held them any more";
     WORKERS_LOST: Kind::Counter, "scheduler", "graywave_workers_lost_total", [],
         "Workers that fell silent";
+    CERTIFICATES_ISSUED: Kind::Counter, "scheduler", "graywave_certificates_issued_total", [],
+        "Certificates that were made for desktops";
+    ENROLMENTS_REFUSED: Kind::Counter, "scheduler", "graywave_enrolments_refused_total", [],
+        "Enrolments and renewals of known tokens and desktops that were refused";
     TICK_SECONDS: SECONDS, "scheduler", "graywave_tick_seconds", ["loop"],
         "How long a round of a loop took";
     TICKS_FAILED: Kind::Counter, "scheduler", "graywave_ticks_failed_total", ["loop"],

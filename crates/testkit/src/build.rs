@@ -46,6 +46,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
         time_zone: String::new(),
         agent_id: String::new(),
         connected_at: Timestamp::UNIX_EPOCH,
+        certificate: None,
     }
 }
 

@@ -95,7 +95,7 @@ fn hand_out(
     order: Order,
     signed: Option<&Answer>,
 ) -> bool {
-    let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
+    let Some((session, to_agent)) = worker.registry.find_known(&desktop) else { return false };
     // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
     let messages = if signed.is_some() { 2 } else { 1 };
     let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
@@ -155,7 +155,8 @@ mod tests {
         worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
-        worker.registry.connect(key, Desktop::default(), to_agent).unwrap();
+        worker.registry.connect(key.clone(), Desktop::default(), to_agent).unwrap();
+        worker.registry.is_known(&key, &Desktop::default());
         (worker, now, outbox)
     }
 

@@ -1,6 +1,6 @@
 //! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, path::Path};
 
 use testkit::TestDatabase;
 
@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     environment: Vec<(String, String)>,
     /// Without it nobody speaks TLS.
     pub(crate) pki: Option<Pki>,
+    /// How long certificates are good that desktops enrol for, in days; without it they cannot.
+    certificate_days: Option<f64>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
     pub(crate) workers: Vec<(String, Process)>,
@@ -55,36 +57,51 @@ impl Cluster {
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
-        Self::over(database, directory(), None, environment)
+        Self::over(database, directory(), None, None, environment)
     }
 
     /// The same under TLS.
     pub(crate) fn start_with_tls() -> Self {
-        Self::start_with_passwords("", &[])
+        Self::start_certified("", None, &[])
+    }
+
+    /// The same, where desktops can enrol for a certificate that is good for so many days.
+    pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
+        let cluster = Self::start_certified("", Some(certificate_days), &[]);
+        cluster.command(&["projects", "create", PROJECT]);
+        cluster
     }
 
     /// The same under TLS with these settings, and with a password for the database, which it does not ask for.
     pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_certified(password, None, environment)
+    }
+
+    fn start_certified(password: &str, days: Option<f64>, environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
+        if days.is_some() {
+            pki.issuer();
+        }
         let mut database = runtime.block_on(testkit::database()).unwrap();
         if !password.is_empty() {
             database.url = database.url.replacen('@', &format!(":{password}@"), 1);
         }
-        Self::over(Database::Shared(database), directory, Some(pki), environment)
+        Self::over(Database::Shared(database), directory, Some(pki), days, environment)
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()), directory(), None, &[])
+        Self::over(Database::Private(url.to_owned()), directory(), None, None, &[])
     }
 
     fn over(
         database: Database,
         directory: tempfile::TempDir,
         pki: Option<Pki>,
+        certificate_days: Option<f64>,
         environment: &[(&str, &str)],
     ) -> Self {
         let http = free_address();
@@ -101,6 +118,7 @@ impl Cluster {
             database,
             environment: environment.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
             pki,
+            certificate_days,
             directory,
             schedulers: Vec::new(),
             workers: Vec::new(),
@@ -149,6 +167,13 @@ impl Cluster {
             .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200")
             .envs(self.environment.clone());
         self.certify(&mut command, "scheduler", address);
+        if let Some((days, pki)) = self.certificate_days.zip(self.pki.as_ref()) {
+            let issuer = pki.issuer_files();
+            command
+                .env("GRAYWAVE__ENROLMENT__ISSUER_CERT_FILE", issuer.cert)
+                .env("GRAYWAVE__ENROLMENT__ISSUER_KEY_FILE", issuer.key)
+                .env("GRAYWAVE__ENROLMENT__CERTIFICATE_DAYS", days.to_string());
+        }
         Process::spawn(&mut command, &self.log("scheduler"))
     }
 
@@ -184,7 +209,32 @@ impl Cluster {
             .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","))
             .envs(self.environment.clone());
         self.certify(&mut command, "worker", address);
+        if self.certificate_days.is_some() {
+            command.env("GRAYWAVE__WORKER__ENROLMENT", "true");
+        }
         Process::spawn(&mut command, &self.log("worker"))
+    }
+
+    /// A command on the database, and what it prints; it must succeed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = graywave().args(arguments).env("DATABASE_URL", self.database.url()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and its log has it, too.
+    pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
+        let mut command = std::process::Command::new(agent_binary());
+        command.arg("--data-dir").arg(self.directory.path().join(name));
+        for (address, _) in &self.workers {
+            command.args(["--worker", &format!("https://{address}")]);
+        }
+        if let Some(desktop_id) = desktop_id {
+            command.args(["--desktop-id", desktop_id]);
+        }
+        command.arg("--ca-file").arg(self.directory.path().join("pki/ca/ca.crt"));
+        command.arg("--enrolment-token-file").arg(token_file);
+        Process::spawn(&mut command, &self.log(name))
     }
 
     /// An agent that knows all workers, beginning with one.

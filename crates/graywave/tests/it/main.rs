@@ -8,6 +8,7 @@ mod cluster;
 mod collector;
 mod dev;
 mod engine;
+mod enrolment;
 mod harness;
 mod health;
 mod outage;
