@@ -400,3 +400,52 @@ async fn a_policy_that_somebody_is_just_given_is_not_deleted() {
         assert!(matches!(both, (200, 409) | (404, 204)), "{both:?}");
     }
 }
+
+#[tokio::test]
+async fn an_enrolment_token_is_made_listed_and_revoked_by_those_who_may() {
+    let harness = Harness::new().await;
+    let admin = harness.token("boss", &["admin"]).await;
+    let operator = harness.token("op", &["operator"]).await;
+    const TOKENS: &str = "/enrolment-tokens";
+    let body = json!({"uses": 3, "expires_in_hours": 2});
+    let answer = call(&harness, &admin, Method::POST, TOKENS, Some(&body)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["cache-control"]),
+        (200, &"no-store".parse().unwrap())
+    );
+    let (token, id) = (answer.body["token"].as_str().unwrap(), answer.body["token_id"].as_str().unwrap());
+    assert_eq!((token.len(), &answer.body["max_uses"]), (48, &json!(3)));
+    done(&harness, &admin, Method::POST, TOKENS, &json!({"desktop_id": "pc-1"})).await;
+    for wrong in [
+        json!({"uses": 0}),
+        json!({"uses": 100_001}),
+        json!({"expires_in_hours": 0}),
+        json!({"expires_in_hours": 721}),
+        json!({"desktop_id": ""}),
+        json!({"desktop_id": "pc-1", "uses": 2}),
+    ] {
+        assert_eq!(refused(&harness, &admin, Method::POST, TOKENS, Some(&wrong)).await.0, 400, "{wrong}");
+    }
+    assert_eq!(refused(&harness, &operator, Method::POST, TOKENS, Some(&body)).await.0, 403);
+    let listed = all(&harness, "/access/enrolment-tokens", "enrolment_tokens", 1).await;
+    assert_eq!((&listed[0]["max_uses"], &listed[0]["uses"]), (&json!(3), &json!(0)));
+    assert_eq!((&listed[1]["desktop_id"], listed.len()), (&json!("pc-1"), 2));
+    assert!(!json!(listed).to_string().contains(token));
+    let path = format!("{TOKENS}/{id}");
+    assert_eq!(refused(&harness, &operator, Method::DELETE, &path, None).await.0, 403);
+    assert_eq!(call(&harness, &admin, Method::DELETE, &path, None).await.status, 204);
+    assert_eq!(refused(&harness, &admin, Method::DELETE, &path, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_desktop_is_revoked_by_those_who_may() {
+    let harness = Harness::new().await;
+    let admin = harness.token("boss", &["admin"]).await;
+    let operator = harness.token("op", &["operator"]).await;
+    let path = "/v1/projects/project-1/desktops/pc-1/revoke";
+    let refused = harness.call_as(&operator, Method::POST, path, None).await;
+    assert_eq!(refused.status, 403);
+    let done = harness.call_as(&admin, Method::POST, path, None).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(done.body, json!({"desktop_id": "pc-1", "certificates": 0, "was_connected": false}));
+}
