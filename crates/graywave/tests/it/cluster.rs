@@ -44,7 +44,8 @@ pub(crate) struct Cluster {
     pub(crate) workers: Vec<(String, Process)>,
     pub(crate) agents: Vec<Process>,
     pub(crate) api: Api,
-    _api_process: Process,
+    api_address: String,
+    pub(crate) api_process: Process,
 }
 
 impl Cluster {
@@ -105,18 +106,12 @@ impl Cluster {
         environment: &[(&str, &str)],
     ) -> Self {
         let http = free_address();
-        let log = directory.path().join("api.log");
-        let mut command = graywave();
-        command.arg("api").env("DATABASE_URL", database.url());
-        command
-            .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
-            .env("GRAYWAVE__API__LISTEN", &http)
-            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
-            .envs(environment.iter().copied());
-        let api_process = Process::spawn(&mut command, &log);
+        let environment: Vec<_> =
+            environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let api_process = api_process(database.url(), &http, &environment, &directory.path().join("api.log"));
         let mut cluster = Self {
             database,
-            environment: environment.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
+            environment,
             pki,
             certificate_days,
             directory,
@@ -124,7 +119,8 @@ impl Cluster {
             workers: Vec::new(),
             agents: Vec::new(),
             api: Api::new(&format!("http://{http}"), PROJECT, TOKEN),
-            _api_process: api_process,
+            api_address: http,
+            api_process,
         };
         for _ in 0..2 {
             cluster.add_scheduler();
@@ -141,6 +137,29 @@ impl Cluster {
         let made =
             command.args(["projects", "create", PROJECT]).env("DATABASE_URL", self.database.url()).output();
         assert!(made.unwrap().status.success());
+    }
+
+    /// Ends all roles in order, and starts them again at the same addresses, on another database. Agents stay as they are.
+    pub(crate) fn move_to(&mut self, url: &str) {
+        self.stop_roles();
+        self.database = Database::Private(url.to_owned());
+        self.api_process = api_process(url, &self.api_address, &self.environment, &self.log("api"));
+        for place in 0..self.schedulers.len() {
+            self.schedulers[place].1 = self.scheduler(&self.schedulers[place].0.clone());
+        }
+        for place in 0..self.workers.len() {
+            self.workers[place].1 = self.worker(&self.workers[place].0.clone());
+        }
+    }
+
+    /// SIGTERM to each role, which ends in order.
+    pub(crate) fn stop_roles(&mut self) {
+        let roles = self.workers.iter_mut().chain(&mut self.schedulers).map(|(_, process)| process);
+        for process in roles.chain([&mut self.api_process]) {
+            if process.0.try_wait().unwrap().is_none() {
+                assert!(process.stop().success());
+            }
+        }
     }
 
     pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {
@@ -276,6 +295,23 @@ impl Cluster {
         }
         self.api.connected(self.agents.len() as u64)
     }
+}
+
+fn api_process(
+    url: &str,
+    address: &str,
+    environment: &[(String, String)],
+    log: &std::path::Path,
+) -> Process {
+    let mut command = graywave();
+    command
+        .arg("api")
+        .env("DATABASE_URL", url)
+        .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
+        .env("GRAYWAVE__API__LISTEN", address)
+        .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
+        .envs(environment.iter().cloned());
+    Process::spawn(&mut command, log)
 }
 
 pub(crate) fn desktop(number: usize) -> String {
