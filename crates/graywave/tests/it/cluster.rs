@@ -297,12 +297,7 @@ impl Cluster {
     }
 }
 
-fn api_process(
-    url: &str,
-    address: &str,
-    environment: &[(String, String)],
-    log: &std::path::Path,
-) -> Process {
+fn api_process(url: &str, address: &str, environment: &[(String, String)], log: &Path) -> Process {
     let mut command = graywave();
     command
         .arg("api")
