@@ -24,12 +24,16 @@ graywave ca issue --dir /ca --role worker --name compose --dns worker --out /out
 graywave ca issue --dir /ca --role admin --name compose --out /out/admin
 graywave ca issue --dir /ca --role signer --name compose --out /ca/signer
 graywave ca issuer --dir /ca --out /ca/issuer
-for part in signer issuer; do
-    for file in crt key; do
-        cp /ca/$part/tls.$file /out/scheduler/$part.$file.new
-        chown 65532:65532 /out/scheduler/$part.$file.new
-        mv /out/scheduler/$part.$file.new /out/scheduler/$part.$file
-    done
+
+# What schedulers sign orders with, and desktops' certificates.
+give() { # give FROM TO: never half of it
+    cp "$1" "$2.new"
+    chown 65532:65532 "$2.new"
+    mv "$2.new" "$2"
+}
+for file in crt key; do
+    give /ca/signer/tls.$file /out/scheduler/signer.$file
+    give /ca/issuer/issuer.$file /out/scheduler/issuer.$file
 done
 cp /ca/ca.crt /out/trust/ca.crt
 

@@ -4,6 +4,7 @@
 //! It starts a script at most once: `started` is on disk before the process exists, and what the journal knows is
 //! answered from the journal.
 
+mod attached;
 mod backoff;
 mod book;
 mod config;
@@ -28,6 +29,7 @@ use enrolment::{Enrolled, Renewal};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
+pub use attached::is_attached;
 pub use config::{Config, Enrolment, Token, this_machine};
 pub use enrolment::TOKEN_VARIABLE;
 pub use error::Error;
@@ -48,6 +50,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let at_start = clock.clone();
     let (_lock, agent_id, journal) = journal::blocking(move || {
         let (lock, journal) = journal::open_data_dir(&dir, &at_start)?;
+        attached::clear(&dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         Ok::<_, Error>((lock, identity::load_or_make(&dir)?, journal))
     })
     .await?;

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,6 +26,7 @@ use tonic::{Status, Streaming, transport::Endpoint};
 
 use crate::{
     Config, Error,
+    attached::Attached,
     backoff::Backoff,
     enrolment::Renewal,
     guard::Guard,
@@ -69,6 +71,7 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
+    data_dir: PathBuf,
     tls: Option<Tls>,
     /// Whether orders must be signed: where there are certificates.
     guard: Option<Guard>,
@@ -103,7 +106,8 @@ impl Link {
         let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| Guard::new(tls, &desktop));
-        Self { endpoints, tls, guard, renewal, desktop, orders, clock, backoff }
+        let data_dir = config.data_dir.clone();
+        Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff }
     }
 
     /// Keeps a connection until `stop`.
@@ -146,6 +150,8 @@ impl Link {
         let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
             .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
+        let _attached = Attached::note(&self.data_dir)
+            .map_err(|error| Status::internal(format!("the data directory cannot be written: {error}")))?;
         let begun = Instant::now();
         let renewed = async {
             match &self.renewal {

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 /// Runs on a desktop: dials out to a worker, executes the scripts it is ordered to, each at most once, and
 /// reports how they ended.
 #[derive(Debug, Parser)]
-#[command(name = "graywave-agent", version)]
+#[command(name = "graywave-agent", version, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A worker to dial, as https://host:port, or http:// on this machine; give it again for each further one (in the variable: with commas)
     #[arg(
         long = "worker",
@@ -64,6 +66,12 @@ struct Args {
     /// Where spans of traced orders go over OTLP/gRPC, as http://host:4317; nowhere when not given
     #[arg(long, value_name = "URL", env = "GRAYWAVE_AGENT_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Ask whether the agent of the data directory is attached to a worker; exit code 0 if it is, for health checks of containers
+    Healthcheck,
 }
 
 /// All three; the CAs alone, for an agent that enrols; or none where the worker is on this machine.
@@ -134,6 +142,10 @@ impl Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(Command::Healthcheck) = args.command {
+        anyhow::ensure!(agent::is_attached(&args.data_dir), "not attached to a worker");
+        return Ok(());
+    }
     let otlp_endpoint = args.otlp_endpoint.clone();
     let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
     let telemetry = telemetry::init(&telemetry, "graywave-agent")?;

@@ -208,6 +208,9 @@ good certificate cannot be enrolled again before it is revoked.")]
         /// Good for so many hours, 720 at most
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         expires_in_hours: i64,
+        /// Print the token alone, for scripts
+        #[arg(long)]
+        only_token: bool,
     },
     /// List a project's enrolment tokens
     List {
@@ -364,9 +367,12 @@ async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
 
 async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow::Result<String> {
     match command {
-        EnrolmentTokens::Create { project, desktop, uses, expires_in_hours } => {
+        EnrolmentTokens::Create { project, desktop, uses, expires_in_hours, only_token } => {
             let made =
                 control.create_enrolment_token(project.actor(), desktop, uses, expires_in_hours).await?;
+            if only_token {
+                return Ok(format!("{}\n", made.token));
+            }
             let terms = made.row.token;
             Ok(object(&json!({
                 "project_id": project.id, "token_id": made.row.token_id.simple().to_string(), "token": made.token,

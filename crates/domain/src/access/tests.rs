@@ -78,11 +78,12 @@ fn the_ready_policies() {
             .next_back()
             .is_some_and(|verb| verb.starts_with("list") || verb.starts_with("get"));
         let is_audit = action == Action::ListAudit;
-        let is_access = ["principals", "policies", "tokens", "keys"]
+        let is_access = ["principals", "policies", "tokens", "keys", "enrolmentTokens"]
             .iter()
             .any(|kind| action.as_str().starts_with(&format!("graywave:{kind}:")));
         assert_eq!(may("reader", action), reads && !is_audit && !is_access, "{action}");
-        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits) || is_access;
+        let is_admins =
+            matches!(action, Action::Unfreeze | Action::PutLimits | Action::RevokeDesktop) || is_access;
         assert_eq!(may("operator", action), !is_audit && !is_admins, "{action}");
         assert!(may("admin", action), "{action}");
     }

@@ -49,6 +49,24 @@ fn what_a_signer_signs_is_taken_by_who_trusts_its_ca_and_nothing_else_is() {
 }
 
 #[test]
+fn an_issuer_of_desktops_makes_no_signer() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, _at) = trusting(&ca);
+    let files = ca.issuer(dir.path());
+    let read = |path| fs::read_to_string(path).unwrap();
+    let key = KeyPair::from_pem(&read(&files.key)).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&read(&files.cert), key).unwrap();
+    let own = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let cert = crate::issue::params(&SIGNER.parse().unwrap(), now, now + 100)
+        .unwrap()
+        .signed_by(&own, &issuer)
+        .unwrap();
+    let refused = Signer::load(put(dir.path(), &CertifiedKey { cert, signing_key: own }), tls).unwrap_err();
+    assert!(refused.to_string().contains("of another CA"), "{refused}");
+}
+
+#[test]
 fn a_certificate_whose_signatures_nobody_would_take_is_refused_at_once() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let (tls, _at) = trusting(&ca);
