@@ -43,13 +43,23 @@ fn has_library(name: &str) -> bool {
     architectures.flatten().any(|entry| entry.path().join(name).is_file())
 }
 
+/// Prometheus' own tool, which reads its rules. Prometheus itself is not to run as a service of this machine.
+pub(crate) fn promtool() -> anyhow::Result<()> {
+    if answers("promtool", &["--version"]) {
+        return Ok(());
+    }
+    without_services(|| apt("promtool", &["prometheus"]))
+}
+
+/// Whether a program is there and does this.
+fn answers(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// Patroni, its client of etcd, and etcd, for the failovers. None of them is to run as a service of this machine.
 pub(crate) fn patroni() -> anyhow::Result<()> {
-    let answers = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
     let is_there = answers("patroni", &["--version"])
         && answers("/usr/bin/python3", &["-c", "import patroni, etcd"])
         && answers("etcd", &["--version"]);

@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("pgcluster", &[]),
     ("telemetry", &[]),
     ("proto", &["domain"]),
-    ("store", &["clock", "domain"]),
+    ("store", &["clock", "domain", "telemetry"]),
     ("control", &["domain", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "proto", "telemetry"]),

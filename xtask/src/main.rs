@@ -11,6 +11,7 @@ mod images;
 mod install;
 mod kubernetes;
 mod layers;
+mod observability;
 mod process;
 mod python;
 mod rest;
@@ -97,6 +98,12 @@ enum Command {
     ComposeTest,
     /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
     Kubernetes,
+    /// Check deploy/observability: rules with their tests, that each panel can be read, that every metric they name is told
+    Observability {
+        /// Make the copy of the rules for Kubernetes anew
+        #[arg(long)]
+        write: bool,
+    },
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -119,6 +126,7 @@ fn main() -> anyhow::Result<()> {
         Command::Images { profile } => images::run(&profile),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
+        Command::Observability { write } => observability::run(write),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

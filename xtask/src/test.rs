@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{chaos, compose, database, demo, install, kubernetes, layers, process, python, say};
+use crate::{
+    chaos, compose, database, demo, install, kubernetes, layers, observability, process, python, say,
+};
 
 /// Long enough for each kind of fault at least once, and most of them several times.
 const CHAOS_MINUTES: f64 = 2.5;
@@ -17,6 +19,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     step("kubernetes", kubernetes::run)?;
+    step("observability", || observability::run(false))?;
     let scratch = database::Scratch::start()?;
     step("queries", || database::describe(&scratch, true))?;
     step("lints", || {

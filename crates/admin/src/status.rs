@@ -1,21 +1,7 @@
-//! The one place that maps a failure to gRPC.
+//! Failures as gRPC tells them.
 
-use domain::{Error, ErrorKind};
-use tonic::{Code, Status};
-
-const fn code(kind: ErrorKind) -> Code {
-    match kind {
-        ErrorKind::Invalid => Code::InvalidArgument,
-        ErrorKind::Unauthenticated => Code::Unauthenticated,
-        ErrorKind::Forbidden => Code::PermissionDenied,
-        ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::Conflict => Code::FailedPrecondition,
-        ErrorKind::KeyReused => Code::AlreadyExists,
-        ErrorKind::TooMany => Code::ResourceExhausted,
-        ErrorKind::Unavailable => Code::Unavailable,
-        ErrorKind::Internal => Code::Internal,
-    }
-}
+use domain::Error;
+use tonic::Status;
 
 /// The status that a client gets; the cause goes to the log.
 pub(crate) fn failed(error: Error) -> Status {
@@ -23,11 +9,14 @@ pub(crate) fn failed(error: Error) -> Status {
         let cause: &dyn std::error::Error = &**cause;
         tracing::error!(error = cause, "an admin call failed");
     }
-    Status::new(code(error.kind), error.message)
+    Status::new(proto::code(error.kind), error.message)
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::ErrorKind;
+    use tonic::Code;
+
     use super::*;
 
     #[test]

@@ -104,7 +104,7 @@ impl Book {
     pub(crate) fn result(&self, key: &Key) -> Option<OrderResult> {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
         let scripts = results.iter().cloned().map(Into::into).collect();
-        Some(OrderResult { key: Some(key.clone().into()), scripts })
+        Some(OrderResult { key: Some(key.clone().into()), scripts, trace_context: String::new() })
     }
 
     /// About what the results that are not acknowledged take, on disk as in memory.

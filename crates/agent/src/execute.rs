@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    enrolment::TOKEN_VARIABLE,
     interpreter::{self, Interpreter},
     journal::blocking,
     output::Output,
@@ -172,6 +173,7 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
         .arg(&prepared.file)
         .envs(terms.env.iter().map(|(name, value)| (name, value)))
         .env(process_tree::MARK, &terms.mark)
+        .env_remove(TOKEN_VARIABLE)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)

@@ -61,7 +61,8 @@ impl Guard {
         signers.push_back((hash, certificate));
     }
 
-    /// The order that was signed, with the contents that were signed. What else the order says is dropped, but where it is to stop.
+    /// The order that was signed, with the contents that were signed. What else the order says is dropped, but where it is to stop
+    /// and the trace that it is a part of.
     ///
     /// # Errors
     ///
@@ -94,6 +95,7 @@ impl Guard {
             success_exit_codes: batch.success_exit_codes,
             stop_script: order.stop_script,
             max_running: batch.max_running,
+            trace_context: order.trace_context.clone(),
             signed: None,
         })
     }

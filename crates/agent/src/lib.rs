@@ -7,6 +7,7 @@
 mod backoff;
 mod book;
 mod config;
+mod enrolment;
 mod error;
 mod event;
 mod execute;
@@ -19,13 +20,16 @@ mod orders;
 mod output;
 mod process_tree;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use ::identity::Tls;
 use clock::Clock;
+use enrolment::{Enrolled, Renewal};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
 
-pub use config::{Config, this_machine};
+pub use config::{Config, Enrolment, Token, this_machine};
+pub use enrolment::TOKEN_VARIABLE;
 pub use error::Error;
 
 /// Runs the agent until `stop` is cancelled. A lost connection is made anew and never ends it.
@@ -37,7 +41,6 @@ pub use error::Error;
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let endpoints = link::endpoints(&config)?;
-    let tls = config.tls.clone().map(Tls::load).transpose()?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
@@ -49,9 +52,38 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     })
     .await?;
     config.desktop.agent_id = agent_id;
+    let enrolled = config.enrolment.clone().map(|enrolment| Enrolled::new(&config, enrolment)).transpose()?;
+    let tls = match (&enrolled, config.tls.clone()) {
+        (Some(enrolled), _) => {
+            let certificate = stop.run_until_cancelled(Box::pin(enrolled.certificate(&endpoints, &clock)));
+            let Some(tls) = certificate.await.transpose()? else { return Ok(()) };
+            Some(tls)
+        }
+        (None, Some(files)) => Some(Tls::load(files)?),
+        (None, None) => None,
+    };
+    if let Some(tls) = &tls {
+        config.take_identity(tls.identity(), enrolled.is_some())?;
+    }
     let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
-    let link = link::Link::new(&config, endpoints, tls.clone(), orders, clock);
+    let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
+    let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
+    let link = link::Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
     let running = async { tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run())) };
+    let running = async {
+        tokio::select! {
+            _ = running => {}
+            never = renewing => match never {},
+        }
+    };
     Tls::watched(tls, running).await;
     Ok(())
+}
+
+/// Has the certificate renewed in time, where it is one of an enrolment.
+async fn renew(renewal: Option<Arc<Renewal>>, endpoints: Vec<Endpoint>, clock: Clock) -> Infallible {
+    match renewal {
+        Some(renewal) => renewal.run(&endpoints, &clock).await,
+        None => std::future::pending().await,
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,6 +26,7 @@ use tonic::{Status, Streaming, transport::Endpoint};
 use crate::{
     Config, Error,
     backoff::Backoff,
+    enrolment::Renewal,
     guard::Guard,
     orders::{Answer, Orders},
 };
@@ -51,7 +53,7 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
         if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
             return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
         }
-        identity::check_url(url, config.tls.is_some())
+        identity::check_url(url, config.has_certificate())
             .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
@@ -70,11 +72,16 @@ pub(crate) struct Link {
     tls: Option<Tls>,
     /// Whether orders must be signed: where there are certificates.
     guard: Option<Guard>,
+    /// How the certificate is renewed, where it is.
+    renewal: Option<Arc<Renewal>>,
     desktop: Desktop,
     orders: Orders,
     clock: Clock,
     backoff: Backoff,
 }
+
+/// A connection was ended for a new certificate.
+struct Renewed;
 
 /// A connection that a worker has welcomed.
 struct Session {
@@ -88,6 +95,7 @@ impl Link {
         config: &Config,
         mut endpoints: Vec<Endpoint>,
         tls: Option<Tls>,
+        renewal: Option<Arc<Renewal>>,
         orders: Orders,
         clock: Clock,
     ) -> Self {
@@ -95,7 +103,7 @@ impl Link {
         let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| Guard::new(tls, &desktop));
-        Self { endpoints, tls, guard, desktop, orders, clock, backoff }
+        Self { endpoints, tls, guard, renewal, desktop, orders, clock, backoff }
     }
 
     /// Keeps a connection until `stop`.
@@ -109,7 +117,10 @@ impl Link {
         let endpoints = self.endpoints.clone();
         // Without an end: there is at least one.
         for endpoint in endpoints.iter().cycle() {
-            let Err(status) = self.connect_and_serve(endpoint).await;
+            let status = self.until_it_fails(endpoint).await;
+            if let Some(renewal) = &self.renewal {
+                renewal.refused(endpoint, &status, &self.clock).await;
+            }
             let pause = self.backoff.pause(&mut rand::rng());
             tracing::warn!(
                 worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
@@ -119,12 +130,33 @@ impl Link {
         }
     }
 
-    async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Infallible, Status> {
+    /// Connects, and connects again whenever there is a new certificate; with why that ended.
+    async fn until_it_fails(&mut self, endpoint: &Endpoint) -> Status {
+        loop {
+            match self.connect_and_serve(endpoint).await {
+                Ok(Renewed) => {
+                    tracing::info!(worker = %endpoint.uri(), "connecting with the new certificate")
+                }
+                Err(status) => return status,
+            }
+        }
+    }
+
+    async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Renewed, Status> {
         let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
             .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
         let begun = Instant::now();
-        let ended = self.serve(session).await;
+        let renewed = async {
+            match &self.renewal {
+                Some(renewal) => renewal.renewed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = self.serve(session) => ended.map(|never| match never {}),
+            () = renewed => Ok(Renewed),
+        };
         if begun.elapsed() >= GOOD_AFTER {
             self.backoff.reset();
         }
@@ -283,7 +315,7 @@ fn closed() -> Status {
 }
 
 /// tonic says only "transport error"; the cause is in the chain.
-fn whole_chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

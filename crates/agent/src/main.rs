@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use agent::{Enrolment, Token};
 use anyhow::Context as _;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Runs on a desktop: dials out to a worker, executes the scripts it is ordered to, each at most once, and
 /// reports how they ended.
@@ -22,12 +22,13 @@ struct Args {
         value_delimiter = ','
     )]
     workers: Vec<String>,
-    /// The project the desktop belongs to
-    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_PROJECT")]
-    project: String,
-    /// The desktop's id
-    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_DESKTOP_ID")]
-    desktop_id: String,
+    /// The project the desktop belongs to; with a certificate, or an enrolment token, it may be left out
+    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_PROJECT", required_unless_present = "ca_file")]
+    project: Option<String>,
+    /// The desktop's id. At an enrolment it is what the agent proposes, the host's name when it is left out; from then on the
+    /// certificate says it
+    #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_DESKTOP_ID", required_unless_present = "ca_file")]
+    desktop_id: Option<String>,
     /// The desktop's name for people; its id when not given
     #[arg(long, value_name = "NAME", env = "GRAYWAVE_AGENT_COMPUTER_NAME")]
     computer_name: Option<String>,
@@ -60,9 +61,12 @@ struct Args {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     max_parallel: u16,
+    /// Where spans of traced orders go over OTLP/gRPC, as http://host:4317; nowhere when not given
+    #[arg(long, value_name = "URL", env = "GRAYWAVE_AGENT_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
 }
 
-/// All three, or none where the worker is on this machine.
+/// All three; the CAs alone, for an agent that enrols; or none where the worker is on this machine.
 #[derive(Debug, clap::Args)]
 struct TlsArgs {
     /// Certificates of the CAs whose workers are trusted; read again when the file changes, like the other two
@@ -74,6 +78,30 @@ struct TlsArgs {
     /// The key of the desktop's certificate
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_KEY_FILE")]
     key_file: Option<PathBuf>,
+    /// The token that the agent enrols with when it has no certificate yet; or the variable GRAYWAVE_AGENT_ENROLMENT_TOKEN holds it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRAYWAVE_AGENT_ENROLMENT_TOKEN_FILE",
+        requires = "ca_file",
+        conflicts_with_all = ["cert_file", "key_file"]
+    )]
+    enrolment_token_file: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// The files, or how the agent enrols. A token in a variable is taken where no file is named.
+    fn into_certificates(
+        self,
+        variable: Option<String>,
+    ) -> Result<(Option<identity::Files>, Option<Enrolment>), String> {
+        let Self { ca_file, cert_file, key_file, enrolment_token_file } = self;
+        if let (Some(ca_file), None, None) = (&ca_file, &cert_file, &key_file) {
+            let token = enrolment_token_file.map(Token::File).or(variable.map(Token::Text));
+            return Ok((None, Some(Enrolment { ca_file: ca_file.clone(), token })));
+        }
+        Ok((identity::FilesGiven { ca_file, cert_file, key_file }.all_or_none()?, None))
+    }
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {
@@ -85,7 +113,10 @@ fn tag(text: &str) -> Result<(String, String), String> {
 
 impl Args {
     fn into_config(self) -> anyhow::Result<agent::Config> {
-        let mut desktop = agent::this_machine(self.project, self.desktop_id);
+        let variable = std::env::var(agent::TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
+        let (tls, enrolment) = self.tls.into_certificates(variable).map_err(anyhow::Error::msg)?;
+        let mut desktop =
+            agent::this_machine(self.project.unwrap_or_default(), self.desktop_id.unwrap_or_default());
         if let Some(name) = self.computer_name {
             desktop.computer_name = name;
         }
@@ -94,9 +125,8 @@ impl Args {
         desktop.tags = self.tags.into_iter().collect();
         let mut config = agent::Config::new(self.workers, desktop, self.data_dir);
         config.max_parallel = usize::from(self.max_parallel);
-        let TlsArgs { ca_file, cert_file, key_file } = self.tls;
-        let given = identity::FilesGiven { ca_file, cert_file, key_file };
-        config.tls = given.all_or_none().map_err(anyhow::Error::msg)?;
+        config.tls = tls;
+        config.enrolment = enrolment;
         Ok(config)
     }
 }
@@ -104,8 +134,9 @@ impl Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let otlp_endpoint = args.otlp_endpoint.clone();
+    let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
+    let telemetry = telemetry::init(&telemetry, "graywave-agent")?;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
@@ -118,8 +149,9 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("stopping");
         on_signal.cancel();
     });
-    agent::run(args.into_config()?, stop).await?;
-    Ok(())
+    let outcome = agent::run(args.into_config()?, stop).await;
+    telemetry.shutdown().await;
+    Ok(outcome?)
 }
 
 #[cfg(test)]
@@ -145,5 +177,23 @@ mod tests {
         assert_eq!(desktop.tags.get("b").map(String::as_str), Some("x=y"));
         assert!(!desktop.os_host_name.is_empty());
         assert!(tag("=x").is_err());
+    }
+
+    #[test]
+    fn the_cas_alone_mean_an_enrolment() {
+        let parsed = |more: &str| {
+            let args = format!("graywave-agent --worker https://a:1 --data-dir /tmp/none {more}");
+            Args::try_parse_from(args.split_whitespace()).map(|args| args.into_config())
+        };
+        let config = parsed("--ca-file ca --enrolment-token-file token").unwrap().unwrap();
+        let enrolment = config.enrolment.unwrap();
+        assert!(config.tls.is_none() && config.desktop.desktop_id.is_empty());
+        assert!(matches!(enrolment.token, Some(Token::File(path)) if path.ends_with("token")));
+        let config = parsed("--ca-file ca --cert-file cert --key-file key").unwrap().unwrap();
+        assert!(config.tls.is_some() && config.enrolment.is_none());
+        assert!(parsed("--ca-file ca --cert-file cert").unwrap().is_err());
+        assert!(parsed("--enrolment-token-file token").is_err());
+        assert!(parsed("").unwrap_err().to_string().contains("--project"));
+        assert!(parsed("--ca-file a --cert-file b --key-file c --enrolment-token-file d").is_err());
     }
 }

@@ -3,6 +3,7 @@
 mod queue;
 mod rules;
 mod stop_point;
+mod traces;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -18,8 +19,10 @@ use proto::{
     limits::MAX_SCRIPTS_PER_TASK,
     types::Script,
 };
+use telemetry::trace;
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     Config,
@@ -31,6 +34,7 @@ use crate::{
 use queue::Queue;
 use rules::{STOPPED_BEFORE, Turn};
 use stop_point::StopPoint;
+use traces::Traces;
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +78,7 @@ struct Shared {
     scripts_dir: PathBuf,
     /// Orders that wait or run, and where they are to stop.
     active: Mutex<HashMap<Key, Arc<StopPoint>>>,
+    traces: Traces,
     finished: Notify,
     stop: CancellationToken,
 }
@@ -84,6 +89,8 @@ struct Active {
     shared: Arc<Shared>,
     key: Key,
     stop: Arc<StopPoint>,
+    /// The trace that it is a part of, where that is sampled.
+    trace_context: Option<String>,
 }
 
 /// An order that waits or runs, and what it says.
@@ -96,20 +103,23 @@ struct Accepted {
 
 impl Active {
     /// `None` when it waits or runs already.
-    fn new(shared: &Arc<Shared>, key: &Key) -> Option<Self> {
+    fn new(shared: &Arc<Shared>, key: &Key, trace_context: Option<String>) -> Option<Self> {
         let mut active = shared.active();
         let Entry::Vacant(place) = active.entry(key.clone()) else { return None };
         let stop = Arc::clone(place.insert(Arc::new(StopPoint::new())));
         drop(active);
-        Some(Self { shared: Arc::clone(shared), key: key.clone(), stop })
+        Some(Self { shared: Arc::clone(shared), key: key.clone(), stop, trace_context })
     }
 }
 
 impl Active {
     /// Ends the order. It is no longer active when the connection hears of it, so that a duplicate that crosses
     /// the result is answered from the journal.
-    async fn finish(self, results: Vec<Record>) {
+    async fn finish(mut self, results: Vec<Record>) {
         let shared = Arc::clone(&self.shared);
+        if let Some(trace_context) = self.trace_context.take() {
+            shared.traces.keep(self.key.clone(), trace_context);
+        }
         shared.record(Event::Finished { key: self.key.clone(), results }).await;
         drop(self);
         shared.finished.notify_one();
@@ -155,6 +165,7 @@ pub(crate) fn new(
         desktop_id: config.desktop.desktop_id.clone(),
         scripts_dir: scripts_dir(&config.data_dir),
         active: Mutex::new(HashMap::new()),
+        traces: Traces::default(),
         finished: Notify::new(),
         stop,
     });
@@ -173,7 +184,9 @@ impl Orders {
             tracing::error!("an order without a key is ignored");
             return None;
         };
-        let Some(active) = Active::new(&self.shared, &key) else {
+        let trace_context =
+            Some(std::mem::take(&mut order.trace_context)).filter(|carried| !carried.is_empty());
+        let Some(active) = Active::new(&self.shared, &key, trace_context) else {
             tracing::info!(?key, "a duplicate of an order that waits or runs is ignored");
             return None;
         };
@@ -218,7 +231,11 @@ impl Orders {
         let span = Span { first: 0, count: u32::try_from(count).unwrap_or(1) };
         let results = rules::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
         let scripts = results.into_iter().map(Into::into).collect();
-        Some(Answer::Refusal(OrderResult { key: Some(key.into()), scripts }))
+        Some(Answer::Refusal(OrderResult {
+            key: Some(key.into()),
+            scripts,
+            trace_context: order.trace_context,
+        }))
     }
 
     /// Stops an order from this script on. Told again and again; what is not active has ended, or its order is still
@@ -240,6 +257,7 @@ impl Orders {
 
     /// The worker has stored the result.
     pub(crate) async fn acked(&self, key: Key) {
+        self.shared.traces.forget(&key);
         let journal = Arc::clone(&self.shared.journal);
         blocking(move || journal.record(Event::Acked { key })).await;
     }
@@ -252,7 +270,9 @@ impl Orders {
 
     pub(crate) async fn result(&self, key: Key) -> Option<OrderResult> {
         let journal = Arc::clone(&self.shared.journal);
-        blocking(move || journal.book(|book| book.result(&key))).await
+        let trace_context = self.shared.traces.of(&key).unwrap_or_default();
+        let result = blocking(move || journal.book(|book| book.result(&key))).await?;
+        Some(OrderResult { trace_context, ..result })
     }
 
     /// What is to be sent.
@@ -311,6 +331,19 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 
 /// An order whose turn has come, to its end.
 async fn run_order(accepted: Accepted) {
+    let Accepted { mut active, order, span } = accepted;
+    let of_order = trace::child(active.trace_context.as_deref(), || {
+        let Key { task, ordinal, attempt } = &active.key;
+        let desktop_id = &active.shared.desktop_id;
+        tracing::info_span!(
+            target: trace::TARGET, parent: None, "order", task_id = task, ordinal, attempt, desktop_id
+        )
+    });
+    active.trace_context = trace::carry(&of_order, active.trace_context.as_deref());
+    run_traced(Accepted { active, order, span }).instrument(of_order).await;
+}
+
+async fn run_traced(accepted: Accepted) {
     let Accepted { active, order, span } = accepted;
     let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
     // To be late is a failure, to be stopped is none.
@@ -319,19 +352,33 @@ async fn run_order(accepted: Accepted) {
     }
     let mut results: Vec<Record> = Vec::new();
     for (number, script) in (0..).zip(&order.scripts) {
-        let result =
-            match rules::turn(number, span, results.last(), active.stop.from(), active.shared.now_ms()) {
-                Turn::Ends(result) => result,
-                Turn::Run => {
-                    // Written down only when another script follows: else the order's end says it all. Of those that an
-                    // earlier task has done the start says it.
-                    if let Some(last) = results.last().filter(|last| last.script >= span.first) {
-                        let (key, result) = (active.key.clone(), last.clone());
-                        active.shared.record(Event::ScriptFinished { key, result }).await;
-                    }
-                    active.run_script(&order, span, number, script).await
+        let result = match rules::turn(
+            number,
+            span,
+            results.last(),
+            active.stop.from(),
+            active.shared.now_ms(),
+        ) {
+            Turn::Ends(result) => result,
+            Turn::Run => {
+                // Written down only when another script follows: else the order's end says it all. Of those that an
+                // earlier task has done the start says it.
+                if let Some(last) = results.last().filter(|last| last.script >= span.first) {
+                    let (key, result) = (active.key.clone(), last.clone());
+                    active.shared.record(Event::ScriptFinished { key, result }).await;
                 }
-            };
+                let of_script = trace::below(|| {
+                    tracing::info_span!(
+                        target: trace::TARGET, "script",
+                        script = number, outcome = tracing::field::Empty, exit_code = tracing::field::Empty
+                    )
+                });
+                let running = active.run_script(&order, span, number, script);
+                let result = running.instrument(of_script.clone()).await;
+                of_script.record("outcome", result.outcome.as_str()).record("exit_code", result.exit_code);
+                result
+            }
+        };
         results.push(result);
     }
     active.finish(results).await;

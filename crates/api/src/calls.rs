@@ -98,6 +98,10 @@ pub(crate) const CALLS: &[Call] = &[
     reads("ListKeys", Action::ListKeys),
     reveals("CreateKey", Action::CreateKey),
     changes("DeleteKey", Action::DeleteKey),
+    reads("ListEnrolmentTokens", Action::ListEnrolmentTokens),
+    reveals("CreateEnrolmentToken", Action::CreateEnrolmentToken),
+    changes("DeleteEnrolmentToken", Action::DeleteEnrolmentToken),
+    changes("RevokeDesktop", Action::RevokeDesktop),
 ];
 
 /// The call of an operation.

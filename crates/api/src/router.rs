@@ -18,13 +18,14 @@ use axum::{
 };
 use control::Control;
 use domain::{Error, ErrorKind, limits};
-use telemetry::metric;
+use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
 };
+use tracing::{Span, field};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -111,6 +112,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::scripts::revisions))
         .routes(routes!(v1::desktops::list))
         .routes(routes!(v1::desktops::show))
+        .routes(routes!(v1::desktops::revoke))
         .routes(routes!(v1::access::principals::list))
         .routes(routes!(v1::access::principals::put))
         .routes(routes!(v1::access::policies::list))
@@ -119,6 +121,8 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::access::tokens::delete))
         .routes(routes!(v1::access::keys::create, v1::access::keys::list))
         .routes(routes!(v1::access::keys::delete))
+        .routes(routes!(v1::access::enrolment_tokens::create, v1::access::enrolment_tokens::list))
+        .routes(routes!(v1::access::enrolment_tokens::delete))
 }
 
 /// The whole API.
@@ -139,7 +143,7 @@ pub fn router(control: Control, options: &Options) -> Router {
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(answered))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(HandleErrorLayer::new(|_| async { ApiError::overloaded() }))
         .layer(LoadShedLayer::new())
@@ -159,7 +163,23 @@ pub fn router(control: Control, options: &Options) -> Router {
 
 fn span(request: &Request) -> tracing::Span {
     let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
+    let span = tracing::info_span!(
+        target: trace::TARGET, parent: None, "request",
+        otel.kind = "server", method = %request.method(), path = request.uri().path(),
+        request_id, status = field::Empty, otel.status_code = field::Empty
+    );
+    trace::continues(&span, |name| request.headers().get(name)?.to_str().ok());
+    span
+}
+
+/// What a call was answered: with a body that follows the answer is not over yet.
+fn answered<B>(response: &axum::http::Response<B>, latency: Duration, span: &Span) {
+    let status = response.status();
+    span.record("status", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    tracing::debug!(status = status.as_u16(), ?latency, "answered");
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
@@ -176,6 +196,8 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 /// Counts the call by its route, which the requests of strangers do not make more of.
 async fn measured(method: Method, path: MatchedPath, request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    // By their routes calls are the same call; by their paths each is another one.
+    trace::rename(|| format!("{method} {}", path.as_str()));
     let response = next.run(request).await;
     let (method, path, status) = (method.as_str(), path.as_str(), response.status());
     metric::HTTP_REQUESTS.count(1, &[method, path, status.as_str()]);

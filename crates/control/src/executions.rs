@@ -22,6 +22,7 @@ use store::{
     script,
     task::{self, NewTask, PinnedScript, Selection},
 };
+use telemetry::{metric, trace};
 
 use crate::{Caller, Control};
 
@@ -65,6 +66,7 @@ impl Prepared {
 
 impl Control {
     /// Checks, plans and stores an execution over desktops that are named, and wakes the schedulers with the commit.
+    #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit(&self, caller: &Caller, request: ExecutionRequest) -> Result<TaskId, Error> {
         caller.check_any(Action::Execute)?;
         let chosen = Chosen { request, names: EXECUTION_FIELDS, action: Action::Execute, selection: None };
@@ -76,6 +78,7 @@ impl Control {
     }
 
     /// As [`Self::submit`], over the desktops that a pool or a tag has at this moment.
+    #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit_to_group(
         &self,
         caller: &Caller,
@@ -153,6 +156,7 @@ impl Control {
             grace: self.defaults.result_grace,
         };
         let task_id = TaskId(self.clock.id());
+        let trace_context = trace::current();
         let task = NewTask {
             task_id,
             project_id,
@@ -168,11 +172,13 @@ impl Control {
             max_concurrency: submission.rollout.max_concurrency,
             expires_at: submission.rollout.expires_at,
             created_by: &caller.identity.principal,
+            trace_context: trace_context.as_deref(),
             now: self.clock.now(),
         };
         task::insert(&mut tx, &task).await?;
         notify::send(&mut tx, Wake::Cut).await?;
         self.done(tx, caller, action, &format!("task:{task_id}"), &task_id.to_string()).await?;
+        metric::TASKS_ACCEPTED.count(1, &["submission"]);
         tracing::info!(
             %task_id, %project_id, targets = plan.order.len(), waves = plan.waves.len(), "task accepted"
         );

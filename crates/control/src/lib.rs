@@ -23,8 +23,8 @@ mod workers;
 use std::sync::Arc;
 
 pub use access::{
-    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT, NewKey,
-    NewToken, SigningKey, TOKEN_HEADER, Token,
+    Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
+    NewEnrolmentToken, NewKey, NewToken, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::Seen;
 use chrono::TimeDelta;
@@ -39,6 +39,7 @@ pub use store::{
     audit::{AuditFilter, EntryRow},
     credential::CredentialRow,
     desktop::{DesktopFilter, DesktopOrder, DesktopRow},
+    enrolment::{EnrolmentTokenRow, Revoked},
     event::EventRow,
     failure::FailureGroup,
     project::{PrincipalRow, ProjectRow},

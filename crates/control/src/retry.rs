@@ -18,6 +18,7 @@ use store::{
     task::{NewTask, PinnedScript, RetryOf, TaskRow},
     wave,
 };
+use telemetry::{metric, trace};
 
 use crate::{Caller, Control, executions::check_execute, found};
 
@@ -33,6 +34,7 @@ struct Retry {
 impl Control {
     /// Makes a task of what of a task, or of one record, did not succeed: the same scripts at the same revisions, with
     /// the same limits. What succeeded is not run again.
+    #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn retry(&self, caller: &Caller, aim: Aim) -> Result<TaskId, Error> {
         let old_id = aim.task_id();
         caller.check(Action::Retry, [Resource::Task(&old_id.to_string())])?;
@@ -61,6 +63,7 @@ impl Control {
         let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
         let plan = plan_again(order, retry.waves, retry.gray);
         let first_scripts: Vec<u16> = retry.remainder.iter().map(|one| one.first_script).collect();
+        let trace_context = trace::current();
         let new = NewTask {
             task_id,
             project_id: caller.project_id(),
@@ -77,6 +80,7 @@ impl Control {
             // That was the old one's: a retry is asked for now.
             expires_at: None,
             created_by: &caller.identity.principal,
+            trace_context: trace_context.as_deref(),
             now: self.clock.now(),
         };
         task::insert(&mut tx, &new).await?;
@@ -85,6 +89,7 @@ impl Control {
         event::insert(&mut tx, old_id, retried, self.clock.now()).await?;
         notify::send(&mut tx, Wake::Cut).await?;
         self.done(tx, caller, Action::Retry, &format!("task:{task_id}"), &task_id.to_string()).await?;
+        metric::TASKS_ACCEPTED.count(1, &["retry"]);
         tracing::info!(%task_id, retry_of = %old_id, targets = plan.order.len(), "retry accepted");
         Ok(task_id)
     }

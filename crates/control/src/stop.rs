@@ -6,6 +6,7 @@ use domain::{
     submission::Aim,
 };
 use store::stop;
+use telemetry::metric;
 
 use crate::{Caller, Control, found};
 
@@ -42,6 +43,9 @@ impl Control {
                 format!("record:{record_id}")
             }
         };
-        self.done(tx, caller, Action::Stop, &resource, "stopped").await
+        self.done(tx, caller, Action::Stop, &resource, "stopped").await?;
+        let of = if matches!(aim, Aim::Task(_)) { "task" } else { "record" };
+        metric::STOPS.count(1, &[of, if mode == StopMode::Kill { "kill" } else { "drain" }]);
+        Ok(())
     }
 }

@@ -107,6 +107,14 @@ actions! {
     CreateKey = "graywave:keys:create",
     /// Revoke an access key.
     DeleteKey = "graywave:keys:delete",
+    /// List enrolment tokens, without what they are.
+    ListEnrolmentTokens = "graywave:enrolmentTokens:list",
+    /// Make an enrolment token: whoever has it may become a desktop.
+    CreateEnrolmentToken = "graywave:enrolmentTokens:create",
+    /// Revoke an enrolment token.
+    DeleteEnrolmentToken = "graywave:enrolmentTokens:delete",
+    /// Revoke the certificates of a desktop.
+    RevokeDesktop = "graywave:desktops:revoke",
 }
 
 impl std::fmt::Display for Action {

@@ -39,6 +39,19 @@ pub struct DesktopFacts {
     pub agent_id: String,
     /// When its connection was made.
     pub connected_at: Timestamp,
+    /// The certificate that it was made with; `None` without TLS.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate as it was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its serial number in hex.
+    pub serial: String,
+    /// When it begins to be good, which is somewhat before it is made.
+    pub not_before: Timestamp,
+    /// Until when it is good.
+    pub not_after: Timestamp,
 }
 
 impl DesktopFacts {
@@ -55,9 +68,10 @@ impl DesktopFacts {
             ("time_zone", &self.time_zone),
             ("agent_id", &self.agent_id),
         ];
+        let serial = self.certificate.iter().map(|shown| ("the certificate's serial number", &shown.serial));
         let tags =
             self.tags.iter().flat_map(|(key, value)| [("a tag's name", key), ("a tag's value", value)]);
-        for (name, text) in texts.into_iter().chain(tags) {
+        for (name, text) in texts.into_iter().chain(serial).chain(tags) {
             if text.chars().count() > MAX_DESKTOP_TEXT_CHARS {
                 return Err(Error::invalid(format!(
                     "{name} has more than {MAX_DESKTOP_TEXT_CHARS} characters"
@@ -102,6 +116,7 @@ mod tests {
             time_zone: text(),
             agent_id: text(),
             connected_at: Timestamp::UNIX_EPOCH,
+            certificate: None,
         }
     }
 

@@ -48,31 +48,34 @@ pub enum Verdict {
     Halt(String),
 }
 
+/// Why a rollout is halted, in one of a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HaltKind {
+    /// A script ended with an exit code that halts at once.
+    ExitCode,
+    /// The wave's fail threshold.
+    Wave,
+    /// The fail threshold of the whole task.
+    Task,
+}
+
+impl HaltKind {
+    /// As metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExitCode => "exit_code",
+            Self::Wave => "wave_threshold",
+            Self::Task => "task_threshold",
+        }
+    }
+}
+
 /// The rule. Reached means `>=`. A halt is said as soon as it is certain, not when the wave is over; and it wins
 /// over a proceed, so the last target of a wave cannot open the next one with the failure that crosses the line.
 pub fn decide(input: &GateInput) -> Verdict {
-    let GateInput { size, results: Results { finished, failed }, earlier, .. } = *input;
-    if input.halting > 0 {
-        return Verdict::Halt(format!(
-            "{} of {size} targets ended with an exit code that halts the rollout",
-            input.halting
-        ));
-    }
-    if let Some(threshold) = input.fail_threshold
-        && threshold.is_reached(failed, finished)
-    {
-        return Verdict::Halt(format!(
-            "{failed} of {} targets failed: the fail threshold {threshold} is reached",
-            of(threshold, size, finished)
-        ));
-    }
-    let (all_failed, all_finished) = (earlier.failed + failed, earlier.finished + finished);
-    if let Some(threshold) = input.task_threshold
-        && threshold.is_reached(all_failed, all_finished)
-    {
-        return Verdict::Halt(format!(
-            "{all_failed} of {all_finished} targets of all waves failed: the task's fail threshold {threshold} is reached"
-        ));
+    let GateInput { size, results: Results { finished, failed }, .. } = *input;
+    if let Some((_, reason)) = halt(input) {
+        return Verdict::Halt(reason);
     }
     let judged = match input.fail_threshold {
         Some(threshold) => format!("{failed} of {size} targets failed, below the fail threshold {threshold}"),
@@ -102,6 +105,35 @@ pub fn decide(input: &GateInput) -> Verdict {
             format!("{finished} of {size} targets ended, {failed} of them failed; waiting: {waiting}")
         }
     })
+}
+
+/// Whether and why the rollout is halted.
+pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
+    let GateInput { size, results: Results { finished, failed }, earlier, .. } = *input;
+    if input.halting > 0 {
+        let reason =
+            format!("{} of {size} targets ended with an exit code that halts the rollout", input.halting);
+        return Some((HaltKind::ExitCode, reason));
+    }
+    if let Some(threshold) = input.fail_threshold
+        && threshold.is_reached(failed, finished)
+    {
+        let reason = format!(
+            "{failed} of {} targets failed: the fail threshold {threshold} is reached",
+            of(threshold, size, finished)
+        );
+        return Some((HaltKind::Wave, reason));
+    }
+    let (all_failed, all_finished) = (earlier.failed + failed, earlier.finished + finished);
+    if let Some(threshold) = input.task_threshold
+        && threshold.is_reached(all_failed, all_finished)
+    {
+        let reason = format!(
+            "{all_failed} of {all_finished} targets of all waves failed: the task's fail threshold {threshold} is reached"
+        );
+        return Some((HaltKind::Task, reason));
+    }
+    None
 }
 
 /// What a threshold is of: a count of the wave, a share of the results so far.

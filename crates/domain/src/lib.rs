@@ -8,6 +8,7 @@ pub mod claim;
 pub mod cut;
 pub mod deadline;
 pub mod desktop;
+pub mod enrolment;
 pub mod error;
 pub mod event;
 pub mod explain;

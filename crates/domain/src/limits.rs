@@ -51,6 +51,16 @@ pub const MAX_RUNNING_PER_DESKTOP: i64 = 100;
 pub const MAX_POLICY_BYTES: usize = 16 << 10;
 /// Policies bound to one principal.
 pub const MAX_POLICIES_PER_PRINCIPAL: usize = 20;
+/// Hours that an enrolment token is good for: thirty days.
+pub const MAX_ENROLMENT_TOKEN_HOURS: i64 = 30 * 24;
+/// Desktops that one enrolment token enrols.
+pub const MAX_ENROLMENT_TOKEN_USES: i64 = 100_000;
+/// Characters of what somebody shows as an enrolment token.
+pub const MAX_ENROLMENT_TOKEN_CHARS: usize = 128;
+/// Bytes of a message of somebody who enrols: a token, an id and a request.
+pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
+/// Days that a desktop's certificate is good for, where the configuration says more than thirty.
+pub const MAX_CERTIFICATE_DAYS: f64 = 3_650.0;
 /// Characters of an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
 
@@ -118,6 +128,13 @@ pub fn project_in_flight(most: i64) -> Result<u32, Error> {
 /// `max_running_per_desktop` of a project.
 pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
     in_range("max_running_per_desktop", most, MAX_RUNNING_PER_DESKTOP)
+}
+
+/// How many desktops an enrolment token enrols.
+pub fn enrolment_uses(uses: i64) -> Result<u32, Error> {
+    u32::try_from(uses).ok().filter(|_| (1..=MAX_ENROLMENT_TOKEN_USES).contains(&uses)).ok_or_else(|| {
+        Error::invalid(format!("uses {uses} is out of range: 1 to {MAX_ENROLMENT_TOKEN_USES}"))
+    })
 }
 
 fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Error> {

@@ -1,7 +1,7 @@
 //! The life of a wave, and what follows from its results.
 
 use crate::{
-    gate::{self, GateInput, Results, Verdict},
+    gate::{self, GateInput, HaltKind, Results, Verdict},
     limits,
     policy::RolloutPolicy,
     tally::Tally,
@@ -259,6 +259,11 @@ pub fn next_step(wave: &WaveState) -> Step {
             Verdict::Proceed(reason) => Step::Close(reason),
         },
     }
+}
+
+/// What kind of reason halts the rollout, where the gate halts it by this wave.
+pub fn halt_kind(wave: &WaveState) -> Option<HaltKind> {
+    gate::halt(&wave.gate_input()).map(|(kind, _)| kind)
 }
 
 /// Why a wave that was closed on a quorum halts the rollout after all: its last targets counted too.

@@ -1,4 +1,4 @@
-//! `graywave projects|principals|policies|keys|tokens`: who may call, managed in the database directly, by whoever may
+//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens|desktops`: who may call, and who is a desktop, managed in the database directly, by whoever may
 //! reach it.
 
 use std::path::PathBuf;
@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use control::{Actor, Control, CredentialRow, NO_LIMIT};
-use domain::{ErrorKind, Timestamp, access::READY_POLICIES, ids::ProjectId};
+use control::{Actor, Control, CredentialRow, EnrolmentTokenRow, NO_LIMIT};
+use domain::{
+    ErrorKind, Timestamp,
+    access::READY_POLICIES,
+    ids::{DesktopId, ProjectId},
+};
 use serde_json::{Value, json};
 
 use crate::{config::Settings, roles, table::table};
@@ -20,6 +24,8 @@ pub(crate) enum Access {
     Policies(Policies),
     Keys(Keys),
     Tokens(Tokens),
+    EnrolmentTokens(EnrolmentTokens),
+    Desktops(Desktops),
 }
 
 /// Make, list and revoke projects.
@@ -180,6 +186,58 @@ pub(crate) enum Tokens {
     },
 }
 
+/// Make, list and revoke enrolment tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrolmentTokens {
+    /// Make an enrolment token and print it, once, as JSON
+    #[command(after_help = "\
+Examples:
+  graywave enrolment-tokens create --project acme --desktop desktop-1
+  graywave enrolment-tokens create --project acme --uses 500 --expires-in-hours 72     for an image
+Bring the token to the machine in a file and start its agent with --ca-file and --enrolment-token-file. A desktop that has a
+good certificate cannot be enrolled again before it is revoked.")]
+    Create {
+        #[command(flatten)]
+        project: Project,
+        /// The one desktop it is for; any that has no certificate when it is left out
+        #[arg(long, value_name = "ID")]
+        desktop: Option<DesktopId>,
+        /// Desktops that it enrols
+        #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "desktop")]
+        uses: i64,
+        /// Good for so many hours, 720 at most
+        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        expires_in_hours: i64,
+    },
+    /// List a project's enrolment tokens
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Revoke an enrolment token for good; desktops that it has enrolled stay
+    Revoke {
+        /// Id of the token, as it was printed and as it is listed
+        token_id: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// Revoke desktops.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Desktops {
+    /// Revoke every certificate that a desktop has: its connection is cut, and nothing is handed to it any more
+    #[command(after_help = "\
+Also certificates that were made by hand are refused, when they begin before now. To let the desktop in again, make a new
+token for it: graywave enrolment-tokens create --project ID --desktop DESKTOP")]
+    Revoke {
+        /// Id of the desktop
+        desktop_id: DesktopId,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
 /// Does it and returns what is to be printed.
 pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<String> {
     let control = roles::control(settings, settings.store()?)?;
@@ -189,6 +247,8 @@ pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<S
         Access::Policies(command) => policies(&control, command).await,
         Access::Keys(command) => keys(&control, command).await,
         Access::Tokens(command) => tokens(&control, command).await,
+        Access::EnrolmentTokens(command) => enrolment_tokens(&control, command).await,
+        Access::Desktops(command) => desktops(&control, command).await,
     }
 }
 
@@ -300,6 +360,53 @@ async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
             Ok(format!("token {token_id} is revoked\n"))
         }
     }
+}
+
+async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow::Result<String> {
+    match command {
+        EnrolmentTokens::Create { project, desktop, uses, expires_in_hours } => {
+            let made =
+                control.create_enrolment_token(project.actor(), desktop, uses, expires_in_hours).await?;
+            let terms = made.row.token;
+            Ok(object(&json!({
+                "project_id": project.id, "token_id": made.row.token_id.simple().to_string(), "token": made.token,
+                "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
+            })))
+        }
+        EnrolmentTokens::List { project } => {
+            let found = control.list_enrolment_tokens(project.actor(), None, NO_LIMIT).await?;
+            let rows = found.into_iter().map(|EnrolmentTokenRow { token_id, token }| {
+                let state = if token.uses >= token.max_uses && token.revoked_at.is_none() {
+                    "used up".to_owned()
+                } else {
+                    state(Some(token.expires_at), token.revoked_at)
+                };
+                let desktop = token.desktop_id.map_or_else(|| "any".to_owned(), DesktopId::into_string);
+                let uses = format!("{} of {}", token.uses, token.max_uses);
+                let (created, expires) = (time(Some(token.created_at)), time(Some(token.expires_at)));
+                vec![token_id.simple().to_string(), desktop, uses, created, expires, state]
+            });
+            Ok(table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
+        }
+        EnrolmentTokens::Revoke { token_id, project } => {
+            control.revoke_enrolment_token(project.actor(), &token_id).await?;
+            Ok(format!("enrolment token {token_id} is revoked\n"))
+        }
+    }
+}
+
+async fn desktops(control: &Control, command: Desktops) -> anyhow::Result<String> {
+    let Desktops::Revoke { desktop_id, project } = command;
+    let revoked = control.revoke_desktop(project.actor(), &desktop_id).await?;
+    let mut said =
+        format!("desktop {desktop_id} is revoked: {} certificates of enrolments", revoked.certificates);
+    said.push_str(", and those made by hand until now");
+    if revoked.was_connected {
+        said.push_str("; its connection is being cut");
+    } else if !revoked.is_known {
+        said.push_str("; no desktop of this id has ever been connected");
+    }
+    Ok(said + "\n")
 }
 
 fn object(value: &Value) -> String {

@@ -1,20 +1,25 @@
 //! The certificates of a role, and what it may do without them.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use identity::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls};
 use listen::Guard;
+use telemetry::metric;
 use tokio::net::TcpListener;
+
+/// How often it is told until when a certificate is good.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Who may call the service for workers.
 pub(crate) const WORKERS: Guard =
-    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker) };
+    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker), strangers: false };
 
 /// Who may call the admin service.
 pub(crate) const OPERATORS: Guard = Guard {
     who: "the roles admin and api",
     may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
+    strangers: false,
 };
 
 /// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.
@@ -31,6 +36,24 @@ pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> an
         );
     }
     Ok(Some(tls))
+}
+
+/// Serves, looks meanwhile for new certificates, and tells until when those in use are good.
+pub(crate) async fn watched<T>(tls: Option<Tls>, serving: impl Future<Output = T>) -> T {
+    let shown = tls.clone();
+    tokio::select! {
+        served = Tls::watched(tls, serving) => served,
+        never = tell_expiry(shown) => match never {},
+    }
+}
+
+async fn tell_expiry(tls: Option<Tls>) -> Infallible {
+    let Some(tls) = tls else { return std::future::pending().await };
+    loop {
+        let not_after = u64::try_from(tls.facts().not_after_unix).unwrap_or_default();
+        metric::CERTIFICATE_EXPIRES.set(not_after, &[]);
+        tokio::time::sleep(TOLD_EVERY).await;
+    }
 }
 
 /// What a scheduler signs its orders with. Agents that have certificates run nothing that is not signed, so a scheduler that has

@@ -70,6 +70,12 @@ enum Command {
     /// Make, list and revoke bearer tokens
     #[command(subcommand)]
     Tokens(access::Tokens),
+    /// Make, list and revoke enrolment tokens, with which machines become desktops
+    #[command(subcommand)]
+    EnrolmentTokens(access::EnrolmentTokens),
+    /// Revoke the certificates of a desktop
+    #[command(subcommand)]
+    Desktops(access::Desktops),
     /// Make and rotate the CA, and issue the certificates that parts and desktops know each other by
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -96,6 +102,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Policies(command) => manage(Access::Policies(command), &settings()?).await,
         Command::Keys(command) => manage(Access::Keys(command), &settings()?).await,
         Command::Tokens(command) => manage(Access::Tokens(command), &settings()?).await,
+        Command::EnrolmentTokens(command) => manage(Access::EnrolmentTokens(command), &settings()?).await,
+        Command::Desktops(command) => manage(Access::Desktops(command), &settings()?).await,
         Command::Dev(arguments) => serve(Role::Dev(arguments), &settings()?).await,
         Command::Api => serve(Role::Api, &settings()?).await,
         Command::Scheduler => serve(Role::Scheduler, &settings()?).await,
@@ -117,8 +125,21 @@ enum Role {
     Migrate,
 }
 
+impl Role {
+    /// What its spans are told under.
+    const fn service(&self) -> &'static str {
+        match self {
+            Self::Dev(_) => "graywave-dev",
+            Self::Api => "graywave-api",
+            Self::Scheduler => "graywave-scheduler",
+            Self::Worker => "graywave-worker",
+            Self::Migrate => "graywave-migrate",
+        }
+    }
+}
+
 async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init(&settings.telemetry, "graywave")?;
+    let telemetry = telemetry::init(&settings.telemetry, role.service())?;
     let stop = signals::stop()?;
     let outcome = match role {
         Role::Dev(arguments) => Box::pin(dev::run(arguments, settings, stop)).await,

@@ -10,6 +10,8 @@ use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
 use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, Token};
+use domain::limits::MAX_CERTIFICATE_DAYS;
+use identity::{FilesGiven, IssuerFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
@@ -24,9 +26,10 @@ pub(crate) struct Settings {
     pub(crate) scheduler: scheduler::Config,
     pub(crate) retention: scheduler::Retention,
     pub(crate) worker: worker::Config,
-    pub(crate) tls: identity::FilesGiven,
+    pub(crate) tls: FilesGiven,
     /// What schedulers sign orders with.
     pub(crate) orders: identity::SignerFilesGiven,
+    pub(crate) enrolment: EnrolmentSettings,
     pub(crate) telemetry: telemetry::Config,
 }
 
@@ -88,6 +91,54 @@ impl AccessSettings {
             keys.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
         }
         MasterKeys::new(keys).context("access.master_keys or access.master_key_file")
+    }
+}
+
+/// What schedulers sign certificates of desktops with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EnrolmentSettings {
+    /// The issuer's certificate, made by `graywave ca issuer`; looked at at each signature, like its key.
+    pub(crate) issuer_cert_file: Option<PathBuf>,
+    /// The issuer's key.
+    pub(crate) issuer_key_file: Option<PathBuf>,
+    /// How long a certificate is good for; a fraction is taken.
+    pub(crate) certificate_days: f64,
+}
+
+impl Default for EnrolmentSettings {
+    fn default() -> Self {
+        Self { issuer_cert_file: None, issuer_key_file: None, certificate_days: 30.0 }
+    }
+}
+
+impl EnrolmentSettings {
+    /// The issuer's files, or `None` when none is named.
+    pub(crate) fn files(&self) -> anyhow::Result<Option<IssuerFiles>> {
+        match (&self.issuer_cert_file, &self.issuer_key_file) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(IssuerFiles { cert: cert.clone(), key: key.clone() })),
+            _ => bail!("enrolment: issuer_cert_file and issuer_key_file go together: name both, or none"),
+        }
+    }
+
+    /// How long a certificate is good for.
+    pub(crate) fn life(&self) -> TimeDelta {
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a few years at most")]
+        TimeDelta::milliseconds((self.certificate_days * 86_400_000.0) as i64)
+    }
+
+    fn check(&self, tls: &FilesGiven) -> anyhow::Result<()> {
+        if self.files()?.is_some() && tls.ca_file.is_none() {
+            bail!(
+                "enrolment needs tls.ca_file, tls.cert_file and tls.key_file: without TLS nobody shows a certificate"
+            );
+        }
+        let days = self.certificate_days;
+        if !(days > 0.0 && days <= MAX_CERTIFICATE_DAYS) {
+            bail!("enrolment.certificate_days must be more than 0, and {MAX_CERTIFICATE_DAYS} at most");
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +239,7 @@ impl Settings {
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
+        self.telemetry.check().map_err(anyhow::Error::msg)?;
         let tls = self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
         let orders = self.orders.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
         if orders.is_some() && tls.is_none() {
@@ -195,6 +247,7 @@ impl Settings {
                 "orders: nobody verifies signatures without certificates: name tls.ca_file, tls.cert_file and tls.key_file"
             );
         }
+        self.enrolment.check(&self.tls)?;
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");
         }
@@ -310,9 +363,16 @@ mod tests {
         assert!(wrong("[retention]\naudit_days = 36501").contains("retention.audit_days"));
         assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
+        assert!(wrong("[telemetry]\nsample_ratio = 2").contains("telemetry.sample_ratio"));
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
         assert!(wrong("[orders]\nkey_file = \"k\"").contains("name both"));
         assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("without certificates"));
+        assert!(wrong("[enrolment]\nissuer_key_file = \"x\"").contains("name both"));
+        assert!(
+            wrong("[enrolment]\nissuer_key_file = \"x\"\nissuer_cert_file = \"y\"").contains("tls.ca_file")
+        );
+        assert!(wrong("[enrolment]\ncertificate_days = 0").contains("certificate_days"));
+        assert!(wrong("[enrolment]\ncertificate_days = nan").contains("certificate_days"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));
     }
 }

@@ -5,8 +5,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
 use identity::{Role, Signer, Tls};
-use listen::Listener;
-use scheduler::{Engine, Retention, Wakes};
+use listen::{Listener, Security};
+use scheduler::{Engine, Retention, Wakes, engine::Enrolment};
 use store::Store;
 use telemetry::metric;
 use tokio::net::TcpListener;
@@ -143,11 +143,18 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
+    let engine = match (settings.enrolment.files()?, &tls) {
+        (Some(files), Some(tls)) => {
+            let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());
+            engine.with_enrolment(enrolment.context("enrolment")?)
+        }
+        _ => engine,
+    };
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
-    Box::pin(Tls::watched(tls, Signer::watched(signer, serving))).await
+    Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
 
 /// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
@@ -173,7 +180,7 @@ pub(crate) async fn serve_scheduler(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
-    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), tls);
+    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
@@ -195,7 +202,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
     let ready = worker::Ready::default();
     health::serve(&settings.telemetry, hears_a_scheduler(ready.clone()), stop.clone()).await?;
     let serving = worker::run(settings.worker.clone(), listener, tls.clone(), ready, stop);
-    Ok(Tls::watched(tls, serving).await?)
+    Ok(Box::pin(certificates::watched(tls, serving)).await?)
 }
 
 /// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never

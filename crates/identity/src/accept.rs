@@ -5,18 +5,27 @@ use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{certificate::read_facts, tls::Tls, who::Identity};
+use crate::{certificate::Certified, tls::Tls};
 
 /// Whoever has not shown a certificate within this time is no peer.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// A peer that has shown who it is.
+/// What becomes of a peer that shows no certificate at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// There is no connection.
+    Refused,
+    /// It is let in as nobody. One that shows a bad certificate is not.
+    LetIn,
+}
+
+/// A peer.
 #[derive(Debug)]
 pub struct Accepted<S> {
     /// What is said.
     pub stream: TlsStream<S>,
-    /// Who says it.
-    pub identity: Identity,
+    /// Who says it; `None` of a stranger that was let in.
+    pub who: Option<Certified>,
 }
 
 /// Takes a connection with the certificates that are in use now. Its peer has a certificate of a CA that is trusted, and
@@ -25,11 +34,19 @@ pub struct Accepted<S> {
 /// # Errors
 ///
 /// No good certificate in time; [`crate::why`] says which way.
-pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(tls: &Tls, stream: S) -> io::Result<Accepted<S>> {
-    let handshake = TlsAcceptor::from(tls.server()).accept(stream);
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    tls: &Tls,
+    strangers: Strangers,
+    stream: S,
+) -> io::Result<Accepted<S>> {
+    let handshake = TlsAcceptor::from(tls.server(strangers)).accept(stream);
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
-    let identity = peer(stream.get_ref().1.peer_certificates())?;
-    Ok(Accepted { stream, identity })
+    let shown = stream.get_ref().1.peer_certificates();
+    let who = match strangers {
+        Strangers::LetIn if shown.is_none() => None,
+        Strangers::LetIn | Strangers::Refused => Some(peer(shown)?),
+    };
+    Ok(Accepted { stream, who })
 }
 
 pub(crate) fn too_late() -> io::Error {
@@ -37,9 +54,8 @@ pub(crate) fn too_late() -> io::Error {
 }
 
 /// Who showed these certificates.
-pub(crate) fn peer(shown: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> io::Result<Identity> {
+pub(crate) fn peer(shown: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> io::Result<Certified> {
     let refused = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
     let first = shown.and_then(<[_]>::first).ok_or_else(|| refused("it shows no certificate".into()))?;
-    let facts = read_facts(first).map_err(|reason| refused(format!("its certificate {reason}")))?;
-    facts.identity.map_err(|error| refused(format!("its certificate names nobody: {error}")))
+    Certified::read(first).map_err(|reason| refused(format!("its certificate {reason}")))
 }

@@ -3,7 +3,10 @@
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate, prelude::X509Certificate};
 
-use crate::who::{Identity, NotAnIdentity};
+use crate::{
+    issue::BACKDATED_SECONDS,
+    who::{Identity, NotAnIdentity},
+};
 
 /// What a certificate says, for a person and for a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +15,12 @@ pub struct Facts {
     pub subject: String,
     /// Who it is of; an error says why that cannot be told.
     pub identity: Result<Identity, NotAnIdentity>,
+    /// Who signed it, in words.
+    pub issuer: String,
     /// Whether it may sign others.
     pub is_ca: bool,
+    /// How many CAs may stand below it; `None` where it does not say.
+    pub path_len: Option<u32>,
     /// The serial number in hex.
     pub serial: String,
     /// The first second in which it is good, since 1970.
@@ -22,6 +29,48 @@ pub struct Facts {
     pub not_after_unix: i64,
     /// The public key, as it stands in the certificate.
     pub public_key: Vec<u8>,
+}
+
+impl Facts {
+    /// When a certificate of ours was made, since 1970.
+    pub fn issued_unix(&self) -> i64 {
+        (self.not_before_unix + BACKDATED_SECONDS).min(self.not_after_unix)
+    }
+
+    /// When to have it renewed, since 1970: when a third of its life is left, and, by a `spread` from 0 to 1, up to a tenth of it
+    /// earlier, so that those that were made together do not all come at once.
+    pub fn renew_unix(&self, spread: f64) -> i64 {
+        let life = self.not_after_unix.saturating_sub(self.issued_unix());
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "to spread them")]
+        let earlier = (life as f64 / 10.0 * spread.clamp(0.0, 1.0)) as i64;
+        self.not_after_unix - life / 3 - earlier
+    }
+}
+
+/// Who somebody is, and by which certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// Who.
+    pub identity: Identity,
+    /// The certificate's serial number in hex.
+    pub serial: String,
+    /// The first second in which it is good, since 1970.
+    pub not_before_unix: i64,
+    /// The last second in which it is good, since 1970.
+    pub not_after_unix: i64,
+}
+
+impl Certified {
+    /// Whose certificate this is.
+    ///
+    /// # Errors
+    ///
+    /// Nobody's, in words that go behind "its certificate".
+    pub(crate) fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let Facts { identity, serial, not_before_unix, not_after_unix, .. } = read_facts(certificate)?;
+        let identity = identity.map_err(|error| format!("names nobody: {error}"))?;
+        Ok(Self { identity, serial, not_before_unix, not_after_unix })
+    }
 }
 
 /// The certificates of a PEM text, in their order.
@@ -50,7 +99,13 @@ pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
     Ok(Facts {
         subject: read.subject().to_string(),
         identity: identity(&read),
+        issuer: read.issuer().to_string(),
         is_ca: read.is_ca(),
+        path_len: read
+            .basic_constraints()
+            .ok()
+            .flatten()
+            .and_then(|constraints| constraints.value.path_len_constraint),
         serial: read.raw_serial_as_string(),
         not_before_unix: read.validity().not_before.timestamp(),
         not_after_unix: read.validity().not_after.timestamp(),
@@ -93,6 +148,21 @@ mod tests {
         let two = read(&["graywave://role/admin/ann", "https://example.org"]);
         assert!(two.identity.unwrap_err().to_string().contains("more than one"));
         assert!(read(&["https://example.org"]).identity.is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_between_a_half_and_two_thirds_of_its_life() {
+        let ca = Ca::new();
+        let read = read_facts(ca.signed(&[], &[], 1).cert.der()).unwrap();
+        for life in [3, 60, 86_400, 30 * 86_400] {
+            let facts = Facts { not_before_unix: -BACKDATED_SECONDS, not_after_unix: life, ..read.clone() };
+            assert_eq!(facts.issued_unix(), 0);
+            for spread in [-1.0, 0.0, 0.5, 1.0, 2.0] {
+                let due = facts.renew_unix(spread);
+                assert!(due >= life / 2 && due < life && due <= life * 2 / 3 + 1, "{due} of {life}");
+            }
+            assert!(facts.renew_unix(1.0) <= facts.renew_unix(0.0));
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The side that dials.
 
-use std::{future::Future, io, net::IpAddr, pin::Pin};
+use std::{future::Future, io, net::IpAddr, path::Path, pin::Pin, sync::Arc};
 
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::Uri;
@@ -11,26 +11,77 @@ use tower::service_fn;
 
 use crate::{
     accept::{HANDSHAKE_WITHIN, peer, too_late},
-    tls::Tls,
+    files, settings,
+    tls::{Error, Tls},
     who::Role,
 };
 
 /// A connection to a peer that has shown that it is who was meant.
 pub type Dialled = TlsStream<TcpStream>;
 
+/// Somebody who has no certificate yet, and knows whom to trust: all it is let in for is to enrol.
+#[derive(Debug, Clone)]
+pub struct Stranger {
+    client: Arc<ClientConfig>,
+}
+
+impl Stranger {
+    /// Reads the certificates of the CAs that are trusted. It blocks, for as long as a small file takes.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, or holds something else.
+    pub fn load(ca_file: &Path) -> Result<Self, Error> {
+        let path = ca_file.to_owned();
+        let pem = files::read(ca_file).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let client = settings::stranger(&pem).map_err(|reason| Error::Wrong { path, reason })?;
+        Ok(Self { client: Arc::new(client) })
+    }
+}
+
+/// Who dials.
+#[derive(Debug, Clone)]
+pub enum Dialling {
+    /// Somebody with a certificate.
+    Known(Tls),
+    /// Somebody without one.
+    Stranger(Stranger),
+}
+
+impl From<Tls> for Dialling {
+    fn from(tls: Tls) -> Self {
+        Self::Known(tls)
+    }
+}
+
+impl From<Stranger> for Dialling {
+    fn from(stranger: Stranger) -> Self {
+        Self::Stranger(stranger)
+    }
+}
+
+impl Dialling {
+    fn client(&self) -> Arc<ClientConfig> {
+        match self {
+            Self::Known(tls) => tls.client(),
+            Self::Stranger(stranger) => Arc::clone(&stranger.client),
+        }
+    }
+}
+
 /// Connects to a part of the control plane: it must have the host's name, and the role, in its certificate.
 ///
 /// # Errors
 ///
 /// Nobody there, or somebody else; [`crate::why`] says who.
-pub async fn connect(tls: &Tls, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
+pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
     let host = host.trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
-    let handshake = TlsConnector::from(tls.client()).connect(name, stream);
+    let handshake = TlsConnector::from(who.client()).connect(name, stream);
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
-    let identity = peer(stream.get_ref().1.peer_certificates())?;
+    let identity = peer(stream.get_ref().1.peer_certificates())?.identity;
     if !identity.has_role(role) {
         let reason = format!("{identity} is no {role}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
@@ -42,16 +93,17 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Dialled>>> + Se
 
 /// What `tonic` dials with; each connection uses the certificates that are in use then.
 pub fn connector(
-    tls: Tls,
+    who: impl Into<Dialling>,
     role: Role,
 ) -> impl tower::Service<Uri, Response = TokioIo<Dialled>, Error = io::Error, Future = Connecting> + Clone + Send
 {
+    let who = who.into();
     service_fn(move |uri: Uri| -> Connecting {
-        let tls = tls.clone();
+        let who = who.clone();
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL names no host"))?;
             let port = uri.port_u16().unwrap_or(443);
-            match connect(&tls, host, port, role).await {
+            match connect(&who, host, port, role).await {
                 Ok(stream) => Ok(TokioIo::new(stream)),
                 Err(error) => {
                     let reason = crate::why(&error);

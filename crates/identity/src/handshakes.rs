@@ -2,17 +2,15 @@
 
 use std::io;
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName, version::TLS13};
+use rcgen::KeyPair;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
 };
-use tokio_rustls::TlsConnector;
 
 use crate::{
-    Identity, Role, Tls, accept,
-    certificate::read_certificates,
-    connect,
+    Dialling, Files, Identity, Issuer, NewKey, Request, Role, Stranger, Strangers, Tls, accept, connect,
+    issue::params,
     testing::{Ca, Place},
     why,
 };
@@ -29,13 +27,22 @@ fn tls(ca: &Ca, trusted: &Ca, uri: &str, names: &[&str], days: i64) -> (Tls, Pla
 
 /// What both sides say of a connection: the dialled one first.
 async fn meet(dialled: &Tls, dialling: &Tls) -> (io::Result<Identity>, io::Result<()>) {
+    let (seen, made) = meet_anybody(dialled, Strangers::Refused, &dialling.clone().into()).await;
+    (seen.map(|who| who.unwrap()), made)
+}
+
+async fn meet_anybody(
+    dialled: &Tls,
+    strangers: Strangers,
+    dialling: &Dialling,
+) -> (io::Result<Option<Identity>>, io::Result<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let taking = async {
         let (stream, _) = listener.accept().await?;
-        let mut accepted = accept(dialled, stream).await?;
+        let mut accepted = accept(dialled, strangers, stream).await?;
         accepted.stream.write_all(b"!").await?;
-        Ok(accepted.identity)
+        Ok(accepted.who.map(|who| who.identity))
     };
     let making = async {
         let mut stream = connect(dialling, "127.0.0.1", port, Role::Scheduler).await?;
@@ -80,30 +87,108 @@ async fn who_is_dialled_must_have_the_name_and_the_role() {
 }
 
 #[tokio::test]
-async fn one_without_a_certificate_is_refused() {
+async fn one_without_a_certificate_is_refused_or_let_in_as_nobody() {
     let ca = Ca::new();
     let (scheduler, at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
-    let mut roots = RootCertStore::empty();
-    let pem = std::fs::read(at.files().ca).unwrap();
-    roots.add(read_certificates(&pem).unwrap().remove(0)).unwrap();
-    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let making = async {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        let mut stream = TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream).await?;
-        stream.read_exact(&mut [0]).await
-    };
-    let taking =
-        async { accept(&scheduler, listener.accept().await?.0).await.map(|accepted| accepted.identity) };
-    let (seen, made) = tokio::join!(taking, making);
+    let stranger = Stranger::load(&at.files().ca).unwrap().into();
+    let (seen, made) = meet_anybody(&scheduler, Strangers::Refused, &stranger).await;
     assert_eq!(why(&seen.unwrap_err()), "it shows no certificate");
     assert_eq!(why(&made.unwrap_err()), "it asks for a certificate");
+    let (seen, made) = meet_anybody(&scheduler, Strangers::LetIn, &stranger).await;
+    assert_eq!(seen.unwrap(), None);
+    made.unwrap();
+    // Who shows a certificate is known by it, and a bad one makes nobody of its owner.
+    let (worker, _of) = tls(&ca, &ca, WORKER, &[], 1);
+    let (seen, _) = meet_anybody(&scheduler, Strangers::LetIn, &worker.into()).await;
+    assert_eq!(seen.unwrap().unwrap().to_string(), WORKER);
+    let (old, _then) = tls(&ca, &ca, WORKER, &[], -1);
+    let (seen, _) = meet_anybody(&scheduler, Strangers::LetIn, &old.into()).await;
+    assert_eq!(why(&seen.unwrap_err()), "its certificate has expired");
+    // A stranger trusts nobody else either.
+    let (_, elsewhere) = tls(&Ca::new(), &ca, SCHEDULER, HERE, 1);
+    let lost = Stranger::load(&elsewhere.files().ca).unwrap();
+    let (_other, at) = tls(&Ca::new(), &Ca::new(), SCHEDULER, HERE, 1);
+    let other = Stranger::load(&at.files().ca).unwrap();
+    assert!(meet_anybody(&scheduler, Strangers::LetIn, &lost.into()).await.1.is_ok());
+    assert!(meet_anybody(&scheduler, Strangers::LetIn, &other.into()).await.1.is_err());
+}
+
+const DESKTOP: &str = "graywave://desktop/p/d";
+
+/// A certificate that an issuer has signed, whatever it says.
+fn through_issuer(ca: &Ca, uri: &str, names: &[&str]) -> (Tls, Place) {
+    let place = Place::new();
+    place.put(ca, &ca.signed(&[uri], names, 1));
+    let directory = tempfile::tempdir().unwrap();
+    let files = ca.issuer(directory.path());
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let (certificate, key) = (read(&files.cert), read(&files.key));
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key).unwrap()).unwrap();
+    let own = KeyPair::generate().unwrap();
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let mut params = params(&uri.parse().unwrap(), now, now + 100).unwrap();
+    for name in names {
+        params.subject_alt_names.push(rcgen::SanType::IpAddress(name.parse().unwrap()));
+    }
+    let signed = params.signed_by(&own, &issuer).unwrap();
+    let Files { cert, key, .. } = place.files();
+    std::fs::write(cert, signed.pem() + &certificate).unwrap();
+    std::fs::write(key, own.serialize_pem()).unwrap();
+    (Tls::load(place.files()).unwrap(), place)
+}
+
+#[tokio::test]
+async fn an_issuer_speaks_for_desktops_and_for_nobody_else() {
+    let ca = Ca::new();
+    let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
+    let (desktop, _of) = through_issuer(&ca, DESKTOP, &[]);
+    assert_eq!(meet(&scheduler, &desktop).await.0.unwrap().to_string(), DESKTOP);
+    for role in Role::ALL {
+        let (thief, _of) = through_issuer(&ca, &format!("graywave://role/{role}/w"), &[]);
+        let (seen, made) = meet(&scheduler, &thief).await;
+        assert_eq!(why(&seen.unwrap_err()), "its certificate is of another CA", "{role}");
+        assert!(made.is_err());
+    }
+    let (thief, _of) = through_issuer(&ca, SCHEDULER, HERE);
+    let (_, made) = meet(&thief, &desktop).await;
+    assert_eq!(why(&made.unwrap_err()), "its certificate is of another CA");
+}
+
+#[test]
+fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
+    let ca = Ca::new();
+    let (tls, place) = tls(&ca, &ca, SCHEDULER, HERE, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let files = ca.issuer(directory.path());
+    let issuer = Issuer::load(&files, &tls).unwrap();
+    let key = NewKey::generate().unwrap();
+    let request = key.request().unwrap();
+    let read = Request::read(&request).unwrap();
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let issued = issuer.sign(&DESKTOP.parse().unwrap(), &read, now, now + 60).unwrap();
+    assert!(key.is_of(&issued.chain[0].clone().into()) && !key.is_of(&issued.chain[1].clone().into()));
+    assert_eq!((issued.not_after_unix, issued.chain.len()), (now + 60, 2));
+    let cut = issuer.sign(&DESKTOP.parse().unwrap(), &read, now, i64::MAX).unwrap();
+    assert_eq!(cut.not_after_unix, issuer.not_after_unix);
+    assert!(issuer.sign(&WORKER.parse().unwrap(), &read, now, now + 60).unwrap_err().contains("no desktop"));
+    assert!(
+        issuer.sign(&DESKTOP.parse().unwrap(), &read, i64::MAX, i64::MAX).unwrap_err().contains("expired")
+    );
+    // A request that was changed, or is none.
+    let mut changed = request.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    assert!(Request::read(&changed).is_err());
+    assert!(Request::read(b"x").is_err());
+    let other = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let other = rcgen::CertificateParams::default().serialize_request(&other).unwrap();
+    assert!(Request::read(other.der()).unwrap_err().contains("P-256"));
+    // Files that do not fit.
+    let again = NewKey::from_pem(&key.pem()).unwrap();
+    std::fs::write(&files.key, again.pem()).unwrap();
+    assert!(Issuer::load(&files, &tls).unwrap_err().to_string().contains("is not the key"));
+    let mut ours = files.clone();
+    ours.cert = place.files().cert;
+    assert!(Issuer::load(&ours, &tls).unwrap_err().to_string().contains("graywave ca issuer"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,5 +196,5 @@ async fn one_that_says_nothing_is_waited_for_a_bounded_time() {
     let ca = Ca::new();
     let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
     let (here, _silent) = tokio::io::duplex(64);
-    assert!(why(&accept(&scheduler, here).await.unwrap_err()).contains("in time"));
+    assert!(why(&accept(&scheduler, Strangers::Refused, here).await.unwrap_err()).contains("in time"));
 }

@@ -5,10 +5,12 @@ mod accept;
 mod certificate;
 mod dial;
 mod files;
+mod issue;
 mod refusal;
 mod settings;
 mod signer;
 mod tls;
+mod verify;
 mod who;
 
 #[cfg(test)]
@@ -17,10 +19,11 @@ mod handshakes;
 #[cfg(test)]
 mod testing;
 
-pub use accept::{Accepted, accept};
-pub use certificate::{Facts, read_certificates, read_facts};
-pub use dial::{Dialled, check_url, connect, connector};
+pub use accept::{Accepted, Strangers, accept};
+pub use certificate::{Certified, Facts, read_certificates, read_facts};
+pub use dial::{Dialled, Dialling, Stranger, check_url, connect, connector};
 pub use files::{Files, FilesGiven};
+pub use issue::{BACKDATED_SECONDS, Issued, Issuer, IssuerFiles, NewKey, Request, params};
 pub use refusal::why;
 pub use rustls::pki_types::CertificateDer;
 pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};

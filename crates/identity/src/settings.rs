@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    client::Resumption,
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
+    client::{Resumption, WantsClientCert},
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
     version::TLS13,
 };
 
 use crate::{
+    accept::Strangers,
     certificate::{Facts, read_certificates, read_facts},
     files::Contents,
+    verify::{WhoDials, WhoIsDialled},
     who::Identity,
 };
 
@@ -22,10 +23,12 @@ use crate::{
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) facts: Facts,
-    /// CAs whose certificates are accepted.
-    pub(crate) trusted: usize,
+    /// Subjects of the CAs whose certificates are accepted.
+    pub(crate) trusted: Vec<String>,
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) server: Arc<ServerConfig>,
+    /// The same, for who lets strangers in.
+    pub(crate) open_server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
 }
 
@@ -39,47 +42,54 @@ pub(crate) enum Wrong {
 
 impl Settings {
     pub(crate) fn from_contents(contents: &Contents) -> Result<Self, Wrong> {
-        let roots = Arc::new(roots(&contents.ca).map_err(Wrong::Ca)?);
+        let (roots, trusted) = roots(&contents.ca).map_err(Wrong::Ca)?;
         let chain = read_certificates(&contents.cert).map_err(Wrong::Cert)?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
             .map_err(|error| Wrong::Key(format!("holds no private key: {error}")))?;
         let facts = read_facts(&chain[0]).map_err(Wrong::Cert)?;
         let identity =
             facts.identity.clone().map_err(|error| Wrong::Cert(format!("names nobody: {error}")))?;
-        let server = server(&roots, &chain, &key).map_err(Wrong::Key)?;
-        let client = client(&roots, chain, key).map_err(Wrong::Key)?;
-        let trusted = roots.len();
-        Ok(Self { identity, facts, trusted, roots, server: Arc::new(server), client: Arc::new(client) })
+        let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
+        let (server, open_server) = (server(Strangers::Refused)?, server(Strangers::LetIn)?);
+        let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
+        Ok(Self { identity, facts, trusted, roots, server, open_server, client })
     }
+}
+
+/// What somebody speaks with who has no certificate, and trusts these CAs.
+pub(crate) fn stranger(ca: &[u8]) -> Result<ClientConfig, String> {
+    let (roots, _) = roots(ca)?;
+    Ok(dialling(dials(&roots)?.with_no_client_auth()))
 }
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
+/// The CAs, and their subjects.
+fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), String> {
+    let (mut roots, mut subjects) = (RootCertStore::empty(), Vec::new());
     for certificate in read_certificates(pem)? {
-        if !read_facts(&certificate)?.is_ca {
+        let facts = read_facts(&certificate)?;
+        if !facts.is_ca {
             return Err("holds a certificate that is no CA's".into());
         }
         roots.add(certificate).map_err(|error| error.to_string())?;
+        subjects.push(facts.subject);
     }
-    Ok(roots)
+    Ok((Arc::new(roots), subjects))
 }
 
 fn server(
     roots: &Arc<RootCertStore>,
+    strangers: Strangers,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, String> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
-        .build()
-        .map_err(|error| error.to_string())?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(WhoDials::new(roots, strangers, provider())?))
         .with_single_cert(chain.to_vec(), key.clone_key())
         .map_err(does_not_fit)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -93,15 +103,22 @@ fn client(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig, String> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(Arc::clone(roots))
-        .with_client_auth_cert(chain, key)
-        .map_err(does_not_fit)?;
+    Ok(dialling(dials(roots)?.with_client_auth_cert(chain, key).map_err(does_not_fit)?))
+}
+
+fn dials(roots: &Arc<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+    let versions: ConfigBuilder<ClientConfig, WantsVerifier> =
+        ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| error.to_string())?;
+    let verifier = WhoIsDialled::new(roots, provider())?;
+    Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
+fn dialling(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.resumption = Resumption::disabled();
-    Ok(config)
+    config
 }
 
 fn does_not_fit(error: rustls::Error) -> String {

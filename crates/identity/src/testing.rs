@@ -1,13 +1,13 @@
 //! A CA for the tests, and a place for its certificates.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::files::Files;
+use crate::{files::Files, issue::IssuerFiles};
 
 pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
@@ -17,6 +17,19 @@ impl Ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "a CA of a test");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// An issuer for desktops, in files, as `graywave ca issuer` makes one.
+    pub(crate) fn issuer(&self, dir: &Path) -> IssuerFiles {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.distinguished_name.push(DnType::CommonName, "an issuer of a test");
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(100);
+        let key = KeyPair::generate().unwrap();
+        let files = IssuerFiles { cert: dir.join("issuer.crt"), key: dir.join("issuer.key") };
+        fs::write(&files.cert, params.signed_by(&key, &self.0).unwrap().pem()).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
     }
 
     /// A certificate that is good until so many days from now.

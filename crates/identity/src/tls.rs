@@ -11,6 +11,7 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::{
+    accept::Strangers,
     certificate::Facts,
     files::{Contents, Files},
     settings::{Settings, Wrong},
@@ -104,8 +105,17 @@ impl Tls {
         Arc::clone(&self.current().roots)
     }
 
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current().server)
+    pub(crate) fn server(&self, strangers: Strangers) -> Arc<ServerConfig> {
+        let current = self.current();
+        match strangers {
+            Strangers::Refused => Arc::clone(&current.server),
+            Strangers::LetIn => Arc::clone(&current.open_server),
+        }
+    }
+
+    /// The subjects of the CAs that are trusted now, as [`Facts`] has them.
+    pub fn trusted(&self) -> Vec<String> {
+        self.current().trusted.clone()
     }
 
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
@@ -125,20 +135,25 @@ impl Tls {
     async fn watch(&self) -> Infallible {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let tls = self.clone();
-            match tokio::task::spawn_blocking(move || tls.look()).await {
-                Ok(Ok(Look::Same)) => {}
-                Ok(Ok(Look::New)) => {
-                    let current = self.current();
-                    let (serial, trusted) = (&current.facts.serial, current.trusted);
-                    tracing::info!("new certificates are in use: {serial}, trusting {trusted} CAs");
-                }
-                Ok(Err(error)) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "the new certificates are not used; the old ones stay");
-                }
-                Err(error) => tracing::error!(%error, "the certificates could not be looked at"),
+            self.look_now().await;
+        }
+    }
+
+    /// Looks at the files now, for whoever has just changed them.
+    pub async fn look_now(&self) {
+        let tls = self.clone();
+        match tokio::task::spawn_blocking(move || tls.look()).await {
+            Ok(Ok(Look::Same)) => {}
+            Ok(Ok(Look::New)) => {
+                let current = self.current();
+                let (serial, trusted) = (&current.facts.serial, current.trusted.len());
+                tracing::info!("new certificates are in use: {serial}, trusting {trusted} CAs");
             }
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the new certificates are not used; the old ones stay");
+            }
+            Err(error) => tracing::error!(%error, "the certificates could not be looked at"),
         }
     }
 

@@ -3,37 +3,47 @@
 use identity::Identity;
 use tonic::{Request, Status, service::Interceptor};
 
-use crate::Peer;
+use crate::{Peer, Who};
 
-/// Lets only some peers call a service. What it lets pass has the peer's [`Identity`] among its extensions, where there is
-/// one, and its address where `tonic` looks for it.
+/// Lets only some peers call a service. What it lets pass has the peer's [`Identity`] and its
+/// [`Certified`](identity::Certified) among its extensions, where there is one, [`Who`] it is, and its address where `tonic`
+/// looks for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard {
     /// Who may, for the refusal.
     pub who: &'static str,
     /// Whether this one is among them.
     pub may: fn(&Identity) -> bool,
+    /// Whether those may who have shown no certificate.
+    pub strangers: bool,
 }
 
 impl Guard {
     /// Whoever has shown a certificate.
-    pub const ANYBODY: Self = Self { who: "anybody with a certificate", may: |_| true };
+    pub const ANYBODY: Self = Self { who: "anybody with a certificate", may: |_| true, strangers: false };
 }
 
 impl Interceptor for Guard {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(Peer { tcp, identity }) = request.extensions().get::<Peer>().cloned() else {
+        let Some(Peer { tcp, who }) = request.extensions().get::<Peer>().cloned() else {
             return Err(Status::internal("nobody knows who calls"));
         };
-        if let Some(identity) = identity {
-            if !(self.may)(&identity) {
-                let peer = tcp.remote_addr();
-                tracing::warn!(%identity, ?peer, who = self.who, "a call is refused: it has the wrong role");
-                let reason = format!("{identity} may not call this: only {}", self.who);
-                return Err(Status::permission_denied(reason));
-            }
-            request.extensions_mut().insert(identity);
+        let refused = match &who {
+            Who::Anybody => None,
+            Who::Stranger => (!self.strangers).then(|| "who shows no certificate".to_owned()),
+            Who::Known(known) => (!(self.may)(&known.identity)).then(|| known.identity.to_string()),
+        };
+        if let Some(identity) = refused {
+            let peer = tcp.remote_addr();
+            tracing::warn!(%identity, ?peer, who = self.who, "a call is refused: it has the wrong role");
+            let reason = format!("{identity} may not call this: only {}", self.who);
+            return Err(Status::permission_denied(reason));
         }
+        if let Who::Known(known) = &who {
+            request.extensions_mut().insert(known.identity.clone());
+            request.extensions_mut().insert(known.clone());
+        }
+        request.extensions_mut().insert(who);
         request.extensions_mut().insert(tcp);
         Ok(request)
     }
@@ -41,32 +51,55 @@ impl Interceptor for Guard {
 
 #[cfg(test)]
 mod tests {
-    use identity::Role;
+    use identity::{Certified, Role};
     use tonic::{Code, transport::server::TcpConnectInfo};
 
     use super::*;
 
-    const WORKERS: Guard = Guard { who: "workers", may: |identity| identity.has_role(Role::Worker) };
+    const WORKERS: Guard =
+        Guard { who: "workers", may: |identity| identity.has_role(Role::Worker), strangers: false };
 
-    fn called_by(identity: Option<Identity>) -> Result<Request<()>, Status> {
+    fn known(identity: &Identity) -> Who {
+        let serial = "01".to_owned();
+        Who::Known(Certified { identity: identity.clone(), serial, not_before_unix: 0, not_after_unix: 1 })
+    }
+
+    fn called_by(who: Who) -> Result<Request<()>, Status> {
+        guarded(WORKERS, who)
+    }
+
+    fn guarded(mut guard: Guard, who: Who) -> Result<Request<()>, Status> {
         let mut request = Request::new(());
         let remote_addr = Some(([127, 0, 0, 1], 5).into());
         let tcp = TcpConnectInfo { local_addr: None, remote_addr };
-        request.extensions_mut().insert(Peer { tcp, identity });
-        WORKERS.clone().call(request)
+        request.extensions_mut().insert(Peer { tcp, who });
+        guard.call(request)
     }
 
     #[test]
     fn only_the_right_role_passes_and_is_known_behind_it() {
         let worker = Identity::role(Role::Worker, "w").unwrap();
-        let passed = called_by(Some(worker.clone())).unwrap();
+        let passed = called_by(known(&worker)).unwrap();
         assert_eq!(passed.extensions().get(), Some(&worker));
+        assert_eq!(passed.extensions().get(), Some(&known(&worker)));
         assert_eq!(passed.remote_addr().unwrap().port(), 5);
         let desktop = Identity::desktop("p", "d").unwrap();
-        let refused = called_by(Some(desktop)).unwrap_err();
+        let refused = called_by(known(&desktop)).unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
         assert_eq!(refused.message(), "graywave://desktop/p/d may not call this: only workers");
-        assert!(called_by(None).unwrap().extensions().get::<Identity>().is_none(), "without TLS");
+        assert!(called_by(Who::Anybody).unwrap().extensions().get::<Identity>().is_none(), "without TLS");
         assert_eq!(WORKERS.clone().call(Request::new(())).unwrap_err().code(), Code::Internal);
+    }
+
+    #[test]
+    fn a_stranger_passes_only_where_strangers_are_meant() {
+        for guard in [WORKERS, Guard::ANYBODY] {
+            let refused = guarded(guard, Who::Stranger).unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied);
+            assert!(refused.message().starts_with("who shows no certificate may not call this"));
+        }
+        let passed = guarded(Guard { strangers: true, ..WORKERS }, Who::Stranger).unwrap();
+        assert_eq!(passed.extensions().get(), Some(&Who::Stranger));
+        assert!(passed.extensions().get::<Identity>().is_none());
     }
 }

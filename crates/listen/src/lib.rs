@@ -5,7 +5,7 @@ mod guard;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-pub use grpc::{Connection, Peer, grpc};
+pub use grpc::{Connection, Peer, Security, Who, grpc};
 pub use guard::Guard;
 use tokio::{
     net::{TcpListener, TcpStream},

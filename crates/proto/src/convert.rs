@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone as _, Utc};
+use tonic::Code;
 
 pub use domain::outcome::Outcome as ScriptOutcome;
 
-use domain::desktop::DesktopFacts;
+use domain::{
+    ErrorKind,
+    desktop::{Certificate, DesktopFacts},
+};
 
 use crate::types::{Desktop, Time};
 
@@ -33,6 +37,11 @@ impl Desktop {
             time_zone: clean(self.time_zone),
             agent_id: clean(self.agent_id),
             connected_at: unix_ms_opt(self.connected_at_unix_ms).unwrap_or_default(),
+            certificate: self.certificate.map(|shown| Certificate {
+                serial: clean(shown.serial),
+                not_before: unix_ms_opt(shown.not_before_unix_ms).unwrap_or_default(),
+                not_after: unix_ms_opt(shown.not_after_unix_ms).unwrap_or_default(),
+            }),
         };
         facts.check()?;
         Ok(facts)
@@ -60,4 +69,19 @@ pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {
 /// The moment that Unix milliseconds name; `None` for 0 and for what no calendar holds.
 pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
     if ms == 0 { None } else { Utc.timestamp_millis_opt(ms).single() }
+}
+
+/// The one place that maps a failure to gRPC.
+pub const fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Invalid => Code::InvalidArgument,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::Forbidden => Code::PermissionDenied,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::FailedPrecondition,
+        ErrorKind::KeyReused => Code::AlreadyExists,
+        ErrorKind::TooMany => Code::ResourceExhausted,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Internal => Code::Internal,
+    }
 }

@@ -3,7 +3,7 @@
 mod convert;
 pub mod signed;
 
-pub use convert::{ScriptOutcome, unix_ms, unix_ms_opt};
+pub use convert::{ScriptOutcome, code, unix_ms, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,

@@ -59,7 +59,11 @@ mod tests {
             targets: targets.iter().copied().map(target).collect(),
             ..Batch::default()
         };
-        PullResponse { batches: vec![batch(1, &[10, 11]), batch(2, &[]), batch(3, &[12])], signature: None }
+        PullResponse {
+            batches: vec![batch(1, &[10, 11]), batch(2, &[]), batch(3, &[12])],
+            signature: None,
+            revoked: Vec::new(),
+        }
     }
 
     #[test]

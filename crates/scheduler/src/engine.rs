@@ -2,6 +2,7 @@
 //! database at once: the row locks decide.
 
 mod cut;
+mod enrol;
 mod lease;
 mod presence;
 mod reap;
@@ -11,8 +12,12 @@ mod specs;
 mod stops;
 mod waiting;
 
+use std::sync::Arc;
+
 use domain::Timestamp;
+pub use enrol::{AskedBy, Enrolment};
 pub use lease::Leased;
+pub use presence::Refused;
 use proto::types::Time;
 pub use report::{ReportAnswer, ReturnedTarget, ScriptReport, TargetReport};
 pub use specs::Spec;
@@ -27,12 +32,19 @@ pub struct Engine {
     store: Store,
     config: Config,
     specs: specs::Specs,
+    enrolment: Option<Arc<Enrolment>>,
 }
 
 impl Engine {
     /// An engine over a database.
     pub fn new(store: Store, config: Config) -> Self {
-        Self { store, config, specs: specs::Specs::default() }
+        Self { store, config, specs: specs::Specs::default(), enrolment: None }
+    }
+
+    /// The same, which makes certificates for desktops.
+    #[must_use]
+    pub fn with_enrolment(self, enrolment: Enrolment) -> Self {
+        Self { enrolment: Some(Arc::new(enrolment)), ..self }
     }
 
     /// Its settings.

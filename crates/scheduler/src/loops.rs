@@ -75,7 +75,10 @@ async fn every<F, T>(
 {
     loop {
         bell.mark_unchanged();
-        let failed = match tick().await {
+        let begun = Instant::now();
+        let ended = tick().await;
+        metric::TICK_SECONDS.took(begun.elapsed(), &[name]);
+        let failed = match ended {
             Ok(()) => false,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, name, "tick failed");

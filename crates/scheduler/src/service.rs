@@ -10,12 +10,14 @@ use futures::{Stream, stream};
 use identity::Signer;
 use proto::{
     scheduler::{
-        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, HeartbeatRequest, HeartbeatResponse, Lease,
-        PullRequest, PullResponse, Refused, RenewRequest, RenewResponse, ReportRequest, ReportResponse,
-        Target, TargetStop, TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest,
-        WatchStopsResponse,
+        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse,
+        HeartbeatRequest, HeartbeatResponse, Lease, PullRequest, PullResponse, Refused,
+        RenewCertificateRequest, RenewCertificateResponse, RenewRequest, RenewResponse, ReportRequest,
+        ReportResponse, RevokedConnection, Target, TargetStop, TaskSpec, UpdatePresenceRequest,
+        UpdatePresenceResponse, WatchStopsRequest, WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
+    types::IssuedCertificate,
     unix_ms, unix_ms_opt,
 };
 use store::{batch::LeaseKey, target_stop::Stop};
@@ -27,12 +29,14 @@ use tonic::{Code, Request, Response, Status};
 use crate::{
     Engine, Wakes,
     caller::called,
-    engine::{Leased, ReturnedTarget, ScriptReport, TargetReport},
+    engine::{self, AskedBy, Leased, ReturnedTarget, ScriptReport, TargetReport},
     orders,
 };
 
 /// The longest that a pull waits.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
+/// A certificate is made within this time.
+const ISSUED_WITHIN: Duration = Duration::from_secs(8);
 /// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
 const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
@@ -58,10 +62,10 @@ struct Service {
 
 impl Service {
     /// The leased batches as they are handed out.
-    fn hand_out(&self, leased: &[Leased]) -> Result<PullResponse, Status> {
+    fn hand_out(&self, leased: &[Leased], revoked: Vec<RevokedConnection>) -> Result<PullResponse, Status> {
         let lease_ms = self.engine.config().lease_ms;
         let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
-        let mut answer = PullResponse { batches, signature: None };
+        let mut answer = PullResponse { batches, signature: None, revoked };
         if let Some(signer) = &self.signer {
             orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
         }
@@ -72,6 +76,42 @@ impl Service {
     async fn done<T>(&self, work: impl Future<Output = Result<T, store::Error>>) -> Result<T, Status> {
         self.engine.store().unless_silent(work).await.map_err(failed)
     }
+
+    /// The connections that a worker must end.
+    async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Status> {
+        let found = self.done(self.engine.to_end(worker_id)).await?;
+        Ok(found
+            .into_iter()
+            .map(|revoked| RevokedConnection {
+                desktop: Some(desktop_key(&revoked.project_id, &revoked.desktop_id)),
+                serial: revoked.serial,
+            })
+            .collect())
+    }
+
+    /// A certificate, or why there is none.
+    async fn issued(
+        &self,
+        work: impl Future<Output = Result<Vec<Vec<u8>>, domain::Error>>,
+    ) -> Result<Option<IssuedCertificate>, Status> {
+        let issued = tokio::time::timeout(ISSUED_WITHIN, work).await;
+        let chain =
+            issued.map_err(|_| Status::unavailable("the database does not answer; try again later"))?;
+        Ok(Some(IssuedCertificate { chain: chain.map_err(refused)? }))
+    }
+}
+
+fn desktop_key(project_id: &ProjectId, desktop_id: &DesktopId) -> DesktopKey {
+    DesktopKey { project_id: project_id.to_string(), desktop_id: desktop_id.to_string() }
+}
+
+/// What is said to whoever gets no certificate; the cause goes to the log.
+fn refused(error: domain::Error) -> Status {
+    if let Some(cause) = &error.source {
+        let cause: &dyn std::error::Error = &**cause;
+        tracing::error!(error = cause, "a certificate could not be issued");
+    }
+    Status::new(proto::code(error.kind), error.message)
 }
 
 /// The one place that turns a failure of the database into a status; the cause goes to the log.
@@ -108,6 +148,7 @@ impl SchedulerService for Service {
             interval_ms: self.engine.config().heartbeat_ms,
             resync,
             time: self.engine.time(),
+            revoked: self.to_end(&worker_id).await?,
         }))
     }
 
@@ -138,14 +179,18 @@ impl SchedulerService for Service {
             .done(told)
             .await?
             .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
-        let refused = refused
-            .into_iter()
-            .map(|(project_id, desktop_id)| DesktopKey {
-                project_id: project_id.to_string(),
-                desktop_id: desktop_id.to_string(),
-            })
-            .collect();
-        Ok(Response::new(UpdatePresenceResponse { refused }))
+        let mut answer = UpdatePresenceResponse::default();
+        for one in refused {
+            match one {
+                engine::Refused::Elsewhere(project_id, desktop_id) => {
+                    answer.refused.push(desktop_key(&project_id, &desktop_id));
+                }
+                engine::Refused::Revoked(project_id, desktop_id) => {
+                    answer.revoked.push(desktop_key(&project_id, &desktop_id));
+                }
+            }
+        }
+        Ok(Response::new(answer))
     }
 
     async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
@@ -163,7 +208,9 @@ impl SchedulerService for Service {
             if !leased.is_empty() || is_over {
                 let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
                 metric::TARGETS_LEASED.count(targets as u64, &[]);
-                return Ok(Response::new(self.hand_out(&leased)?));
+                // After the lease: what was revoked before is ended before any of it is handed out.
+                let revoked = if leased.is_empty() { Vec::new() } else { self.to_end(&worker_id).await? };
+                return Ok(Response::new(self.hand_out(&leased, revoked)?));
             }
             let look_again = deadline.min(tokio::time::Instant::now() + LOOKS_AGAIN);
             // Whatever ends the wait: look again.
@@ -267,6 +314,30 @@ impl SchedulerService for Service {
         self.done(self.engine.forget_worker(&worker_id, None, self.engine.now())).await?;
         Ok(Response::new(DeregisterResponse {}))
     }
+
+    async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        let (caller, asked) = called(request);
+        caller.is(&asked.worker_id)?;
+        let desktop_id: DesktopId = asked.desktop_id.parse().map_err(invalid)?;
+        let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
+        let work = self.engine.enrol(&asked.token, &desktop_id, by, self.engine.now());
+        Ok(Response::new(EnrolResponse { certificate: self.issued(Box::pin(work)).await? }))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        let (caller, asked) = called(request);
+        caller.is(&asked.worker_id)?;
+        let DesktopKey { project_id, desktop_id } = asked.desktop.unwrap_or_default();
+        let project_id: ProjectId = project_id.parse().map_err(invalid)?;
+        let desktop_id: DesktopId = desktop_id.parse().map_err(invalid)?;
+        let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
+        let now = self.engine.now();
+        let work = self.engine.renew_certificate(&project_id, &desktop_id, &asked.serial, by, now);
+        Ok(Response::new(RenewCertificateResponse { certificate: self.issued(Box::pin(work)).await? }))
+    }
 }
 
 /// A worker's stream of stops.
@@ -309,7 +380,7 @@ fn target_stop(stop: &Stop) -> TargetStop {
 }
 
 fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, max_running, stops, lease_until } = leased;
+    let Leased { batch, spec, first_scripts, max_running, stops, lease_until, trace_context } = leased;
     // An agent starts nothing after its task has expired.
     let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
         batch.terms.deadlines.deliver_by.min(expires_at)
@@ -350,6 +421,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
         answer_only: batch.answer_only,
         lease_until_unix_ms: unix_ms(Some(*lease_until)),
+        trace_context: trace_context.clone().unwrap_or_default(),
         signed_terms: Vec::new(),
     }
 }
@@ -367,6 +439,7 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
         project_id: result.project_id.parse().map_err(invalid)?,
         desktop_id: result.desktop_id.parse().map_err(invalid)?,
         scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
+        trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
 }
 

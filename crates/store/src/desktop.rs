@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use domain::{
     Timestamp,
-    desktop::{DesktopFacts, Stratum},
+    desktop::{Certificate, DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, WorkerId},
     page::Page,
     plan::Candidate,
@@ -166,12 +166,19 @@ pub async fn connected(
     let tags: Vec<serde_json::Value> =
         desktops.iter().map(|desktop| serde_json::json!(desktop.tags)).collect();
     let connected_at: Vec<Timestamp> = desktops.iter().map(|desktop| desktop.connected_at).collect();
+    let shown = || desktops.iter().map(|desktop| desktop.certificate.as_ref());
+    let serials: Vec<Option<String>> = shown().map(|shown| shown.map(|it| it.serial.clone())).collect();
+    let not_before: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_before)).collect();
+    let not_after: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_after)).collect();
     let taken = sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                              availability_zone, agent_version, tags, time_zone, agent_id, connected_at, worker_id, created_at, presence_at)
+                              availability_zone, agent_version, tags, time_zone, agent_id, connected_at,
+                              certificate_serial, certificate_not_before, certificate_not_after,
+                              worker_id, created_at, presence_at)
          SELECT *, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[]) AS new (project_id, desktop_id)
+                     $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
+                     $16::text[], $17::timestamptz[], $18::timestamptz[]) AS new (project_id, desktop_id)
          ORDER BY new.project_id, new.desktop_id
          ON CONFLICT (project_id, desktop_id) DO UPDATE SET
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
@@ -179,6 +186,11 @@ pub async fn connected(
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
              tags = excluded.tags, time_zone = excluded.time_zone, agent_id = excluded.agent_id,
              connected_at = excluded.connected_at, worker_id = excluded.worker_id,
+             certificate_serial = excluded.certificate_serial,
+             certificate_not_before = excluded.certificate_not_before,
+             certificate_not_after = excluded.certificate_not_after,
+             -- The connection that was revoked is replaced by this one.
+             revoked_worker_id = NULLIF(desktop.revoked_worker_id, excluded.worker_id),
              presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END
          -- A worker knows best whom it is connected to itself.
          WHERE desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
@@ -199,6 +211,9 @@ pub async fn connected(
         &column(|desktop| &desktop.time_zone),
         &column(|desktop| &desktop.agent_id),
         &connected_at,
+        &serials as &[Option<String>],
+        &not_before as &[Option<Timestamp>],
+        &not_after as &[Option<Timestamp>],
     )
     .fetch_all(connection)
     .await?;
@@ -233,6 +248,19 @@ pub async fn disconnected(
         &desktop_ids,
         now,
     )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "UPDATE desktop d SET revoked_worker_id = NULL
+         FROM (SELECT d.project_id, d.desktop_id
+               FROM desktop d JOIN unnest($2::text[], $3::text[]) AS gone (project_id, desktop_id)
+                   USING (project_id, desktop_id)
+               WHERE d.revoked_worker_id = $1 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        worker_id.as_str(),
+        &project_ids,
+        &desktop_ids,
+    )
     .execute(connection)
     .await?;
     Ok(())
@@ -245,7 +273,7 @@ pub async fn worker_gone(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "UPDATE desktop d SET worker_id = NULL, presence_at = $2
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $2, revoked_worker_id = NULLIF(d.revoked_worker_id, $1)
          FROM (SELECT project_id, desktop_id FROM desktop WHERE worker_id = $1
                ORDER BY project_id, desktop_id FOR UPDATE) AS held
          WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
@@ -260,7 +288,8 @@ pub async fn worker_gone(
 /// What a list reads of each desktop.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
-            agent_version, tags, time_zone, agent_id, connected_at, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
+            agent_version, tags, time_zone, agent_id, connected_at, certificate_serial, certificate_not_before,
+            certificate_not_after, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
 
 /// One page of desktops, and how many there are in all.
 pub async fn list(
@@ -337,6 +366,16 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
 }
 
+/// The certificate of three columns that are there together.
+pub(crate) fn certificate(
+    serial: Option<String>,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+) -> Option<Certificate> {
+    let ((serial, not_before), not_after) = serial.zip(not_before).zip(not_after)?;
+    Some(Certificate { serial, not_before, not_after })
+}
+
 #[derive(sqlx::FromRow)]
 struct Listed {
     project_id: String,
@@ -352,6 +391,9 @@ struct Listed {
     time_zone: String,
     agent_id: String,
     connected_at: Timestamp,
+    certificate_serial: Option<String>,
+    certificate_not_before: Option<Timestamp>,
+    certificate_not_after: Option<Timestamp>,
     worker_id: Option<String>,
     created_at: Timestamp,
     presence_at: Timestamp,
@@ -376,6 +418,11 @@ impl TryFrom<Listed> for DesktopRow {
                 time_zone: row.time_zone,
                 agent_id: row.agent_id,
                 connected_at: row.connected_at,
+                certificate: certificate(
+                    row.certificate_serial,
+                    row.certificate_not_before,
+                    row.certificate_not_after,
+                ),
             },
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,

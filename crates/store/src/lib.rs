@@ -3,12 +3,14 @@
 //! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
 //! order everywhere, which is what keeps transactions from waiting for each other in a circle:
 //! wave (ascending), record, batch and straggler, target_stop, task, project_limit. Only a freeze locks waves of several
-//! tasks, in the order of their ids. Whoever manages access holds the project's row, and none of these.
+//! tasks, in the order of their ids. Whoever manages access holds the project's row, and none of these. Who enrols holds a token, then the
+//! desktop's certificates (`enrolment::hold_desktop`), then its row.
 
 pub mod audit;
 pub mod batch;
 pub mod credential;
 pub mod desktop;
+pub mod enrolment;
 mod error;
 pub mod event;
 pub mod failure;

@@ -1,12 +1,18 @@
 //! The connection pool, with every wait bounded.
 
-use std::{convert::Infallible, str::FromStr as _, time::Duration};
+use std::{
+    convert::Infallible,
+    str::FromStr as _,
+    time::{Duration, Instant},
+};
 
 use clock::Clock;
 use sqlx::{
     PgPool, Postgres, Transaction,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use telemetry::metric;
 
 use crate::{
     Connection, Error,
@@ -102,18 +108,23 @@ impl Store {
     /// Opens a transaction.
     pub async fn begin(&self) -> Result<Tx, Error> {
         self.know_time().await?;
-        Ok(self.pool.begin().await?)
+        let begun = Instant::now();
+        noted(begun, self.pool.begin().await)
     }
 
     /// Commits a transaction.
     pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        Ok(tx.commit().await?)
+        let begun = Instant::now();
+        tx.commit().await?;
+        metric::DATABASE_COMMIT_SECONDS.took(begun.elapsed(), &[]);
+        Ok(())
     }
 
     /// A connection for single statements.
-    pub async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         self.know_time().await?;
-        Ok(self.pool.acquire().await?)
+        let begun = Instant::now();
+        noted(begun, self.pool.acquire().await)
     }
 
     /// Whether the database answers now.
@@ -167,6 +178,15 @@ impl Store {
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// Notes how long a connection was waited for.
+fn noted<T>(begun: Instant, acquired: Result<T, sqlx::Error>) -> Result<T, Error> {
+    metric::DATABASE_WAIT_SECONDS.took(begun.elapsed(), &[]);
+    if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
+        metric::DATABASE_TIMEOUTS.count(1, &[]);
+    }
+    Ok(acquired?)
 }
 
 /// While the database fails over, its address may lead to a node that is a standby by now. That takes connections and

@@ -11,14 +11,16 @@ use domain::{
     Timestamp,
     event::EventKind,
     failure::signature,
+    gate::HaltKind,
     ids::TaskId,
     opening::{self, Opening, Turn},
     outcome::Outcome,
     policy::{OnHalt, Weight},
     tally::Tally,
     task::TaskStatus,
-    wave::{Step, WaveStatus, late_halt, next_step},
+    wave::{Step, WaveStatus, halt_kind, late_halt, next_step},
 };
+use telemetry::{metric, trace};
 
 use crate::{
     Connection, Error, batch,
@@ -168,11 +170,15 @@ pub async fn settle(
         live.relate();
         let late = settle_closed(connection, task_id, live).await?;
         let Some(current) = live.current() else { return Ok(()) };
+        let is_open = current.state.status == WaveStatus::Open;
         let can_halt = matches!(current.state.status, WaveStatus::Open | WaveStatus::Pending);
-        let step = match late {
-            Some(reason) if can_halt => Step::Halt(reason),
-            _ => next_step(&current.state),
+        let (step, kind) = match late {
+            Some(reason) if can_halt => (Step::Halt(reason), "late"),
+            _ => (next_step(&current.state), halt_kind(&current.state).map_or("", HaltKind::as_str)),
         };
+        if is_open || matches!(step, Step::Halt(_)) {
+            tell_verdict(&step, kind, current.wave);
+        }
         match step {
             Step::Hold(_) => return Ok(()),
             Step::Halt(reason) => halt(connection, task_id, facts, live, &reason, now).await?,
@@ -188,6 +194,18 @@ pub async fn settle(
             Step::FinishCutShort(status) => return end_task(connection, task_id, status, now).await,
         }
     }
+}
+
+/// What the gate said, for whoever watches.
+fn tell_verdict(step: &Step, halts_by: &str, wave: u16) {
+    let (verdict, halts_by, reason) = match step {
+        Step::Hold(reason) => ("hold", "", reason.as_deref().unwrap_or_default()),
+        Step::Halt(reason) => ("halt", halts_by, reason.as_str()),
+        Step::Close(reason) | Step::Finish(reason) => ("proceed", "", reason.as_str()),
+        Step::FinishCutShort(_) => return,
+    };
+    metric::GATE_VERDICTS.count(1, &[verdict, halts_by]);
+    tracing::debug!(target: trace::TARGET, verdict, reason, wave, "gate");
 }
 
 /// As [`settle`], when targets came to wait for their desktops: a quorum looks at those as well as at results.
@@ -354,6 +372,7 @@ pub(crate) async fn end_task(
     task::set_status(connection, task_id, status, None, now).await?;
     let ended = NewEvent { kind: EventKind::Ended, wave: None, actor: "", detail: status.as_str() };
     event::insert(connection, task_id, ended, now).await?;
+    metric::TASKS_ENDED.count(1, &[status.as_str()]);
     tracing::info!(%task_id, %status, "task ended");
     Ok(())
 }

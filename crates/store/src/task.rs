@@ -90,6 +90,8 @@ pub struct NewTask<'a> {
     pub expires_at: Option<Timestamp>,
     /// The principal that asks for it.
     pub created_by: &'a str,
+    /// The trace it is submitted in, where that is sampled; as `telemetry::trace` carries it.
+    pub trace_context: Option<&'a str>,
     /// When it was accepted.
     pub now: Timestamp,
 }
@@ -112,9 +114,9 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
                            script_count, execution_timeout_ms, delivery_timeout_ms, grace_ms, gray, plan_seed,
                            plan_hash, plan_picks, created_at, retry_of, retry_of_ordinal, retry_of_script,
                            resource_group_type, resource_group_id, desktop_tag, created_by, policy, max_concurrency,
-                           expires_at, script_hash)
+                           expires_at, script_hash, trace_context)
          VALUES ($1, $2, $3, 'DESKTOP', $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26, $27)",
+                 $21, $22, $23, $24, $25, $26, $27, $28)",
         task.task_id.0,
         task.project_id.as_str(),
         TaskStatus::Waiting.as_str(),
@@ -142,6 +144,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
         task.max_concurrency.map(int4),
         task.expires_at,
         &script_hash[..],
+        task.trace_context,
     )
     .execute(&mut *connection)
     .await?;
@@ -236,6 +239,8 @@ pub struct TaskFacts {
     pub max_concurrency: Option<u32>,
     /// Its project says how much may be in flight over all its tasks.
     pub has_project_limit: bool,
+    /// The trace it was submitted in, where that is sampled.
+    pub trace_context: Option<String>,
 }
 
 impl TaskFacts {
@@ -255,7 +260,7 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
     let row = sqlx::query!(
         r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
                   retry_of IS NOT NULL AND script_count > 1 AS "resumes!", policy AS "policy: Json<RolloutPolicy>",
-                  expires_at, paused_at IS NOT NULL AS "is_paused!", max_concurrency,
+                  expires_at, paused_at IS NOT NULL AS "is_paused!", max_concurrency, trace_context,
                   EXISTS (SELECT FROM project_freeze f WHERE f.project_id = task.project_id) AS "is_frozen!",
                   EXISTS (SELECT FROM project_limit l WHERE l.project_id = task.project_id AND l.max_in_flight IS NOT NULL)
                       AS "has_project_limit!"
@@ -283,6 +288,7 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
             is_frozen: row.is_frozen,
             max_concurrency: row.max_concurrency.map(|most| count("task", most)).transpose()?,
             has_project_limit: row.has_project_limit,
+            trace_context: row.trace_context,
         })
     })
     .transpose()

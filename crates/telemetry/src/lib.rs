@@ -1,16 +1,29 @@
 //! Logs and traces: one line of text or JSON for each event on standard error, and spans to an OpenTelemetry
 //! collector where one is configured; metrics for Prometheus.
 
+mod line;
 pub mod metric;
+pub mod trace;
 
 use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracerProvider},
+};
 use serde::Deserialize;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, filter_fn},
+    fmt::format::{self, JsonFields},
+    layer::SubscriberExt as _,
+};
+
+use line::WithIds;
 
 /// How long spans that wait are given at the end.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -25,6 +38,8 @@ pub struct Config {
     pub format: Format,
     /// Where spans go over OTLP/gRPC, `http://host:4317`; nowhere when absent.
     pub otlp_endpoint: Option<String>,
+    /// Which part of the traces that begin here is sampled, 0 to 1. Of a trace that a client began the client says it.
+    pub sample_ratio: f64,
     /// Where metrics and health are served; [`DEFAULT_LISTEN`] when absent, if that is free.
     pub listen: Option<String>,
 }
@@ -44,7 +59,13 @@ pub enum Format {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { log: "info".into(), format: Format::Text, otlp_endpoint: None, listen: None }
+        Self {
+            log: "info".into(),
+            format: Format::Text,
+            otlp_endpoint: None,
+            sample_ratio: 0.01,
+            listen: None,
+        }
     }
 }
 
@@ -69,33 +90,71 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
     };
     let filter =
         EnvFilter::try_new(&filter).with_context(|| format!("telemetry.log {filter:?} is no filter"))?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    let lines = match config.format {
-        Format::Text => lines.boxed(),
-        Format::Json => lines.json().boxed(),
+    let ansi = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let format = config.format;
+    let lines = match format {
+        Format::Text => {
+            let form = format::Format::default().with_target(false).with_ansi(ansi);
+            lines.event_format(WithIds { form, format }).boxed()
+        }
+        Format::Json => {
+            let form = format::Format::default().json().with_target(false);
+            lines.fmt_fields(JsonFields::new()).event_format(WithIds { form, format }).boxed()
+        }
     };
-    let provider = config.otlp_endpoint.as_deref().map(|endpoint| exporter(endpoint, service)).transpose()?;
-    let spans = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("graywave")));
-    tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init()?;
+    let provider = config.otlp_endpoint.as_deref().map(|url| exporter(url, config, service)).transpose()?;
+    let spans = provider.as_ref().map(|provider| {
+        trace::exports();
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("graywave"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(belongs_to_traces).with_max_level_hint(LevelFilter::DEBUG))
+    });
+    // What is logged and what is traced are two questions: a quiet log makes no holes in traces.
+    let both = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
+    // Without the bridge from the crate `log`: its question whether anybody listens, which the database's client asks at every
+    // statement, makes filters of single layers swallow the event that comes next.
+    tracing::subscriber::set_global_default(both)?;
     Ok(Telemetry { provider })
 }
 
-fn exporter(endpoint: &str, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
+/// Our own spans, and what our own crates have to say in them; what libraries say goes to no other machine.
+fn belongs_to_traces(metadata: &Metadata<'_>) -> bool {
+    const OURS: [&str; 8] = ["admin", "agent", "api", "control", "graywave", "scheduler", "store", "worker"];
+    if metadata.target() == trace::TARGET {
+        return true;
+    }
+    let of = metadata.target().split("::").next().unwrap_or_default();
+    metadata.is_event() && *metadata.level() <= Level::INFO && OURS.contains(&of)
+}
+
+fn exporter(endpoint: &str, config: &Config, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
         .with_timeout(FLUSH)
         .build()
         .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?}"))?;
+    let begun_here = Sampler::TraceIdRatioBased(config.sample_ratio);
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
+        .with_sampler(Sampler::ParentBased(Box::new(begun_here)))
         .with_resource(Resource::builder().with_service_name(service).build())
         .build())
+}
+
+impl Config {
+    /// What is wrong with the settings, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if !(0.0..=1.0).contains(&self.sample_ratio) {
+            return Err("telemetry.sample_ratio must be 0 to 1".into());
+        }
+        Ok(())
+    }
 }
 
 impl Telemetry {

@@ -50,6 +50,16 @@ metrics! {
         "Requests that were answered";
     HTTP_REQUEST_SECONDS: SECONDS, "api", "graywave_http_request_seconds", ["method", "path"],
         "How long an answer took";
+    TASKS_ACCEPTED: Kind::Counter, "api", "graywave_tasks_accepted_total", ["kind"],
+        "Tasks that were accepted: submissions and retries";
+    TASKS_ENDED: Kind::Counter, "api, scheduler", "graywave_tasks_ended_total", ["status"],
+        "Tasks that ended";
+    STOPS: Kind::Counter, "api", "graywave_stops_total", ["of", "mode"],
+        "Stops of tasks and of single records that people asked for, which let what runs end or end it";
+    GATE_VERDICTS: Kind::Counter, "api, scheduler", "graywave_gate_verdicts_total", ["verdict", "reason"],
+        "What the gate said: proceed, hold or halt; a halt with its kind of reason: an exit code, the threshold of a wave or of the task, or failures that came late";
+    TARGETS_ADMITTED: Kind::Counter, "scheduler", "graywave_targets_admitted_total", [],
+        "Targets whose turn came";
     RECORDS: Kind::Counter, "scheduler", "graywave_records_total", ["outcome"],
         "Scripts that ended, as workers reported it or deadlines said; what is told twice counts twice";
     RESULTS_REFUSED: Kind::Counter, "scheduler", "graywave_results_refused_total", [],
@@ -66,8 +76,18 @@ metrics! {
         "Batches that were cut again because nobody held them any more";
     WORKERS_LOST: Kind::Counter, "scheduler", "graywave_workers_lost_total", [],
         "Workers that fell silent";
+    CERTIFICATES_ISSUED: Kind::Counter, "scheduler", "graywave_certificates_issued_total", [],
+        "Certificates that were made for desktops";
+    ENROLMENTS_REFUSED: Kind::Counter, "scheduler", "graywave_enrolments_refused_total", [],
+        "Enrolments and renewals of known tokens and desktops that were refused";
+    TICK_SECONDS: SECONDS, "scheduler", "graywave_tick_seconds", ["loop"],
+        "How long a round of a loop took";
     TICKS_FAILED: Kind::Counter, "scheduler", "graywave_ticks_failed_total", ["loop"],
         "Rounds of a loop that failed";
+    TASKS_DELETED: Kind::Counter, "scheduler", "graywave_tasks_deleted_total", [],
+        "Tasks over their age that were deleted";
+    PARTITIONS_DROPPED: Kind::Counter, "scheduler", "graywave_partitions_dropped_total", [],
+        "Partitions over their age that were dropped";
     TASKS_OPEN: Kind::Gauge, "scheduler", "graywave_tasks_open", [],
         "Tasks that have not ended";
     TARGETS: Kind::Gauge, "scheduler", "graywave_targets", ["state"],
@@ -78,6 +98,14 @@ metrics! {
         "Workers that are known";
     DATABASE_CONNECTIONS: Kind::Gauge, "api, scheduler", "graywave_database_connections", ["state"],
         "Connections of this process's pool";
+    DATABASE_WAIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_wait_seconds", [],
+        "How long a connection of the pool was waited for, with the BEGIN of its transaction";
+    DATABASE_TIMEOUTS: Kind::Counter, "api, scheduler", "graywave_database_timeouts_total", [],
+        "Waits for a connection that ended without one";
+    DATABASE_COMMIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_commit_seconds", [],
+        "How long a commit took";
+    CERTIFICATE_EXPIRES: Kind::Gauge, "scheduler, worker", "graywave_certificate_expires_timestamp_seconds", [],
+        "Until when the role's own certificate is good, in Unix seconds; not told without TLS";
     AGENTS_CONNECTED: Kind::Gauge, "worker", "graywave_agents_connected", [],
         "Agents that are connected";
     AGENTS_REFUSED: Kind::Counter, "worker", "graywave_agents_refused_total", [],

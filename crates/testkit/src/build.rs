@@ -46,6 +46,7 @@ pub fn desktop(number: u32) -> DesktopFacts {
         time_zone: String::new(),
         agent_id: String::new(),
         connected_at: Timestamp::UNIX_EPOCH,
+        certificate: None,
     }
 }
 
@@ -127,6 +128,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
             max_concurrency: submit.max_concurrency,
             expires_at: submit.expires_at,
             created_by: "a-test",
+            trace_context: None,
             now,
         },
     )

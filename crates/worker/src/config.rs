@@ -17,6 +17,8 @@ pub struct Config {
     pub max_agents: usize,
     /// How long running scripts are waited for at a stop, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Whether machines without a certificate may enrol here, with a token. It lets strangers in for that alone.
+    pub enrolment: bool,
 }
 
 impl Default for Config {
@@ -27,6 +29,7 @@ impl Default for Config {
             capacity: 10_000,
             max_agents: 50_000,
             drain_timeout_ms: 30_000,
+            enrolment: false,
         }
     }
 }

@@ -6,7 +6,8 @@ use proto::{
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
-use telemetry::metric;
+use telemetry::{metric, trace};
+use tracing::Instrument as _;
 
 use crate::{
     ledger::Held,
@@ -15,8 +16,22 @@ use crate::{
     signed::{Answer, Part},
 };
 
+/// Targets of one task, from its first on, of which a trace tells what their desktops did. Those of a huge task would bury
+/// the rest of it.
+const TRACED_TARGETS: u32 = 1_000;
+
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
+    let carried = Some(batch.trace_context.as_str());
+    let span = trace::child(carried, || {
+        let (task_id, batch_id, targets) = (&batch.task_id, &batch.batch_id, batch.targets.len());
+        tracing::info_span!(target: trace::TARGET, parent: None, "dispatch", %task_id, %batch_id, targets)
+    });
+    let trace_context = trace::carry(&span, carried).unwrap_or_default();
+    hand_out_all(worker, Batch { trace_context, ..batch }, part).instrument(span).await;
+}
+
+async fn hand_out_all(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
     let Batch {
         task_id,
         batch_id,
@@ -27,6 +42,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_
         deliver_by_unix_ms,
         answer_only,
         lease_until_unix_ms,
+        trace_context,
         signed_terms,
         ..
     } = batch;
@@ -36,11 +52,13 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
         let stop_script = target.stop_script;
+        let is_traced = target.ordinal < TRACED_TARGETS;
         let signed = part.map(|part| part.order(place, &signed_terms, &mut target));
         let order = Order {
             answer_only,
             first_script,
             stop_script,
+            trace_context: if is_traced { trace_context.clone() } else { String::new() },
             signed,
             ..order(&key, wave, &spec, deliver_by_unix_ms)
         };
@@ -77,7 +95,7 @@ fn hand_out(
     order: Order,
     signed: Option<&Answer>,
 ) -> bool {
-    let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
+    let Some((session, to_agent)) = worker.registry.find_known(&desktop) else { return false };
     // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
     let messages = if signed.is_some() { 2 } else { 1 };
     let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
@@ -112,6 +130,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
+        trace_context: String::new(),
         signed: None,
     }
 }
@@ -136,7 +155,8 @@ mod tests {
         worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
-        worker.registry.connect(key, Desktop::default(), to_agent).unwrap();
+        worker.registry.connect(key.clone(), Desktop::default(), to_agent).unwrap();
+        worker.registry.is_known(&key, &Desktop::default());
         (worker, now, outbox)
     }
 

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use domain::limits;
 use futures::Stream;
-use identity::Identity;
+use identity::{Certified, Identity};
 use proto::{
     agent::{
         AttachRequest, AttachResponse, OrderResult, Welcome,
@@ -12,9 +12,9 @@ use proto::{
         attach_request, attach_response,
     },
     scheduler::{DesktopKey, TargetResult},
-    types::{Desktop, Time},
+    types::{Certificate, Desktop, Time},
 };
-use telemetry::metric;
+use telemetry::{metric, trace};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +27,8 @@ use crate::{
 
 /// A connection that does not say who it is within this time is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 
 /// A worker that has just started needs a moment to learn the time. Without it no deadline can be kept.
 const TIME_WITHIN: Duration = Duration::from_secs(5);
@@ -57,14 +59,13 @@ impl AgentService for Gateway {
         if self.worker.registry.len() >= self.worker.config.max_agents {
             return Err(Status::resource_exhausted("this worker holds as many agents as it may"));
         }
-        let identity = request.extensions().get::<Identity>().cloned();
+        let shown = request.extensions().get::<Certified>().cloned();
         let mut inbound = request.into_inner();
         let (to_agent, outbound) = mpsc::channel(limits::MAX_ORDERS_PER_AGENT);
         // The agent waits for the response's headers before it speaks, so who it is is learnt in the background.
         let worker = Arc::clone(&self.worker);
         tokio::spawn(async move {
-            let hello = match tokio::time::timeout(HELLO_WITHIN, hello(&mut inbound, identity.as_ref())).await
-            {
+            let hello = match tokio::time::timeout(HELLO_WITHIN, hello(&mut inbound, shown.as_ref())).await {
                 Ok(Ok(desktop)) => desktop,
                 Ok(Err(status)) => return refuse(&to_agent, status),
                 Err(_) => return refuse(&to_agent, Status::deadline_exceeded("no hello came")),
@@ -84,10 +85,7 @@ fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Statu
 }
 
 /// The first message: who it is, which must be who its certificate says.
-async fn hello(
-    inbound: &mut Streaming<AttachRequest>,
-    identity: Option<&Identity>,
-) -> Result<Desktop, Status> {
+async fn hello(inbound: &mut Streaming<AttachRequest>, shown: Option<&Certified>) -> Result<Desktop, Status> {
     let first = inbound.message().await?.and_then(|request| request.message);
     let Some(attach_request::Message::Hello(hello)) = first else {
         return Err(Status::invalid_argument("the first message must be hello"));
@@ -96,9 +94,19 @@ async fn hello(
     if let Err(error) = desktop.clone().facts() {
         return Err(Status::invalid_argument(error.message));
     }
-    match identity {
-        Some(identity) => certified(identity, desktop),
-        None => Ok(desktop),
+    let desktop = match shown {
+        Some(shown) => certified(&shown.identity, desktop)?,
+        None => desktop,
+    };
+    // What an agent says of its own certificate is nothing.
+    Ok(Desktop { certificate: shown.map(certificate), ..desktop })
+}
+
+fn certificate(shown: &Certified) -> Certificate {
+    Certificate {
+        serial: shown.serial.clone(),
+        not_before_unix_ms: shown.not_before_unix.saturating_mul(1_000),
+        not_after_unix_ms: shown.not_after_unix.saturating_mul(1_000),
     }
 }
 
@@ -143,8 +151,17 @@ async fn serve(
     if let Some(older) = replaced {
         give_back(worker, older).await;
     }
+    let mut expiry = std::pin::pin!(expired(worker, desktop.certificate.clone()));
     worker.presence.came(key.clone(), desktop);
-    while let Some(message) = next(&mut inbound, &key).await {
+    loop {
+        let message = tokio::select! {
+            message = next(&mut inbound, &key) => message,
+            () = &mut expiry => {
+                end_expired(&key, &weak);
+                None
+            }
+        };
+        let Some(message) = message else { break };
         // Nothing is taken from a connection that the schedulers may refuse, nor after it was ended here.
         if !is_known(&mut known, &weak).await {
             break;
@@ -161,6 +178,25 @@ async fn serve(
         worker.presence.went(key);
     }
     give_back(worker, session).await;
+}
+
+/// Waits until the certificate of a connection is good no more, by the schedulers' time.
+async fn expired(worker: &Worker, certificate: Option<Certificate>) {
+    let Some(certificate) = certificate else { return std::future::pending().await };
+    loop {
+        let left_ms = certificate.not_after_unix_ms.saturating_sub(worker.clock.now().timestamp_millis());
+        let Ok(left_ms) = u64::try_from(left_ms) else { return };
+        // Not in one go: the time may be told anew.
+        tokio::time::sleep(Duration::from_millis(left_ms.saturating_add(1)).min(LOOK_AT_TIME_EVERY)).await;
+    }
+}
+
+fn end_expired(key: &DesktopKey, to_agent: &WeakToAgent) {
+    tracing::info!(desktop_id = key.desktop_id, "a connection is ended: its certificate has expired");
+    let ended = Err(Status::unauthenticated("the certificate of this connection has expired"));
+    if to_agent.upgrade().is_none_or(|to_agent| to_agent.try_send(ended).is_err()) {
+        tracing::debug!("the agent is gone already");
+    }
 }
 
 /// The agent's next message; `None` when there will be none.
@@ -214,7 +250,13 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult)
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;
     };
+    let carried = Some(result.trace_context.as_str());
+    let span = trace::child(carried, || {
+        let (task_id, ordinal, desktop_id) = (&key.task_id, key.ordinal, &desktop.desktop_id);
+        tracing::info_span!(target: trace::TARGET, parent: None, "report", %task_id, ordinal, %desktop_id)
+    });
     let result = TargetResult {
+        trace_context: trace::carry(&span, carried).unwrap_or_default(),
         task_id: key.task_id.clone(),
         ordinal: key.ordinal,
         attempt: key.attempt,
@@ -224,5 +266,5 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult)
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),
     };
-    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result }).await;
+    worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;
 }

@@ -31,6 +31,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
                     worker.told_time(asked, Told { now, error });
                 }
+                worker.end_revoked(answer.revoked);
                 if answer.resync {
                     worker.presence.tell_all(&worker.registry);
                 }

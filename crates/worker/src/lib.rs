@@ -7,6 +7,7 @@
 mod address;
 mod config;
 mod dispatch;
+mod enrolment;
 mod gateway;
 mod gauges;
 mod heartbeat;

@@ -32,6 +32,8 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             Ok(answer) => {
                 backoff.succeeded();
                 let mut answer = answer.into_inner();
+                // First: nothing goes to a desktop that is revoked.
+                worker.end_revoked(std::mem::take(&mut answer.revoked));
                 let signed = Answer::new(&mut answer);
                 for (batch, part) in parts(answer.batches, signed.as_ref()) {
                     worker.set_lease_ms(batch.lease_ms);

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use domain::enrolment::REVOKED;
 use proto::{agent::AttachResponse, scheduler::DesktopKey, signed::Hash, types::Desktop};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -51,6 +52,11 @@ impl Session {
 /// What an agent is told that is not the one which is connected as its desktop.
 pub(crate) fn elsewhere() -> Status {
     Status::already_exists("another agent is connected as this desktop: each desktop needs an id of its own")
+}
+
+/// What an agent is told whose certificate is revoked.
+pub(crate) fn revoked() -> Status {
+    Status::permission_denied(REVOKED)
 }
 
 /// All connections of this worker, one for each desktop: the newest of the same agent wins.
@@ -98,14 +104,33 @@ impl Registry {
     }
 
     /// Ends the connection of a desktop, as it was told, because the schedulers refuse it.
-    pub(crate) fn refuse(&self, key: &DesktopKey, told: &Desktop) {
+    pub(crate) fn refuse(&self, key: &DesktopKey, told: &Desktop, why: Status) {
+        self.end(key, why, |desktop| desktop == told);
+    }
+
+    /// Ends the connection of a desktop if it was made with this certificate, which is revoked; false when it was not.
+    pub(crate) fn end_revoked(&self, key: &DesktopKey, serial: &str) -> bool {
+        self.end(key, revoked(), |desktop| {
+            desktop.certificate.as_ref().is_some_and(|certificate| certificate.serial == serial)
+        })
+    }
+
+    fn end(&self, key: &DesktopKey, why: Status, is_meant: impl FnOnce(&Desktop) -> bool) -> bool {
         let mut sessions = self.lock();
-        if sessions.get(key).is_some_and(|session| session.desktop == *told)
-            && let Some(session) = sessions.remove(key)
-            && session.to_agent.try_send(Err(elsewhere())).is_err()
+        if !sessions.get(key).is_some_and(|session| is_meant(&session.desktop)) {
+            return false;
+        }
+        if let Some(session) = sessions.remove(key)
+            && session.to_agent.try_send(Err(why)).is_err()
         {
             tracing::debug!(desktop_id = key.desktop_id, "the refused agent is gone already");
         }
+        true
+    }
+
+    /// Whether a desktop has a connection.
+    pub(crate) fn is_connected(&self, key: &DesktopKey) -> bool {
+        self.lock().contains_key(key)
     }
 
     /// Removes a connection; false when a newer one has taken its place.
@@ -116,6 +141,13 @@ impl Registry {
             return true;
         }
         false
+    }
+
+    /// The way to a desktop's agent, once the schedulers know of the connection: they may still refuse it.
+    pub(crate) fn find_known(&self, key: &DesktopKey) -> Option<(SessionId, ToAgent)> {
+        let sessions = self.lock();
+        let session = sessions.get(key).filter(|session| *session.known.borrow())?;
+        Some((session.id, session.to_agent.clone()))
     }
 
     /// The way to a desktop's agent.
@@ -143,6 +175,8 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use proto::types::Certificate;
+
     use super::*;
 
     type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
@@ -181,12 +215,27 @@ mod tests {
         let (connected, mut outbox) = connect(&registry, "one");
         let connected = connected.unwrap();
         registry.is_known(&key(), &of_agent("earlier"));
-        registry.refuse(&key(), &of_agent("earlier"));
+        registry.refuse(&key(), &of_agent("earlier"), elsewhere());
         assert!(!*connected.known.borrow() && registry.len() == 1);
         registry.is_known(&key(), &of_agent("one"));
         assert!(*connected.known.borrow());
-        registry.refuse(&key(), &of_agent("one"));
+        registry.refuse(&key(), &of_agent("one"), elsewhere());
         assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::AlreadyExists);
         assert!(registry.len() == 0 && connected.known.has_changed().is_err());
+    }
+
+    #[test]
+    fn a_connection_is_ended_with_the_certificate_that_was_revoked_and_not_with_a_newer_one() {
+        let registry = Registry::default();
+        let (to_agent, mut outbox) = mpsc::channel(4);
+        let certificate = Some(Certificate { serial: "b".into(), ..Certificate::default() });
+        let desktop = Desktop { certificate, ..of_agent("one") };
+        let connected = registry.connect(key(), desktop.clone(), to_agent).unwrap();
+        assert!(registry.find_known(&key()).is_none(), "the schedulers may refuse it");
+        registry.is_known(&key(), &desktop);
+        assert!(!registry.end_revoked(&key(), "a") && registry.find_known(&key()).is_some());
+        assert!(registry.end_revoked(&key(), "b") && !registry.is_connected(&key()));
+        assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::PermissionDenied);
+        assert!(connected.known.has_changed().is_err());
     }
 }

@@ -32,10 +32,12 @@ async fn report(worker: &Worker, client: &mut Client, group: Vec<Waiting>) {
     let mut request = ReportRequest { worker_id: worker.worker_id.clone(), ..Default::default() };
     let mut acks = Vec::with_capacity(group.len());
     let mut room = Vec::with_capacity(group.len());
+    let mut spans = Vec::new();
     for Waiting { item, room: taken } in group {
         room.push(taken);
         match item {
-            Item::Result { key, desktop, result } => {
+            Item::Result { key, desktop, result, span } => {
+                spans.push(span);
                 acks.push((key, desktop));
                 request.results.push(result);
             }
@@ -67,6 +69,7 @@ async fn report(worker: &Worker, client: &mut Client, group: Vec<Waiting>) {
             }
         }
     }
+    drop(spans);
     worker.ledger.release(acks.iter().map(|(key, _)| key));
     for (key, desktop) in acks {
         acknowledge(worker, key, &desktop).await;

@@ -8,6 +8,7 @@ use proto::{
     scheduler::{DesktopKey, ReturnedTarget, TargetResult},
 };
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tracing::Span;
 
 /// Items that wait to be reported. When the schedulers are away it fills, and agents' streams are no longer read:
 /// their results wait in their journals.
@@ -18,7 +19,13 @@ const QUEUE_KIB: u32 = 64 << 10;
 /// What is reported.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Result { key: ExecutionKey, desktop: DesktopKey, result: TargetResult },
+    /// The span lasts until the result is stored.
+    Result {
+        key: ExecutionKey,
+        desktop: DesktopKey,
+        result: TargetResult,
+        span: Span,
+    },
     Returned(ReturnedTarget),
 }
 
@@ -104,7 +111,12 @@ mod tests {
     fn result(output_bytes: usize) -> Item {
         let scripts = vec![ScriptResult { output: "x".repeat(output_bytes), ..ScriptResult::default() }];
         let result = TargetResult { scripts, ..TargetResult::default() };
-        Item::Result { key: ExecutionKey::default(), desktop: DesktopKey::default(), result }
+        Item::Result {
+            key: ExecutionKey::default(),
+            desktop: DesktopKey::default(),
+            result,
+            span: Span::none(),
+        }
     }
 
     /// Sends as many as there is room for.

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{Identity, Tls};
-use listen::{Guard, Listener};
+use listen::{Guard, Listener, Security};
 use proto::scheduler::DeregisterRequest;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, address, gateway, gauges, heartbeat, pull, renew, report,
+    Config, Ready, address, enrolment, gateway, gauges, heartbeat, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
     stops, tell,
@@ -25,7 +25,10 @@ const UNREAD_BYTES: u32 = 64 << 10;
 const STREAMS_PER_AGENT: u32 = 4;
 const HEADERS_MAX_BYTES: u32 = 16 << 10;
 /// Who may attach.
-const AGENTS: Guard = Guard { who: "agents", may: Identity::is_desktop };
+const AGENTS: Guard = Guard { who: "agents", may: Identity::is_desktop, strangers: false };
+/// Who may ask for a certificate.
+const ENROLLING: Guard =
+    Guard { who: "agents, and who has a token", may: Identity::is_desktop, strangers: true };
 /// How long the schedulers are asked to forget us at the end.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -96,7 +99,8 @@ pub async fn run(
     });
 
     let gateway_stop = CancellationToken::new();
-    let gateway = tokio::spawn(serve(Arc::clone(&worker), listener, tls, gateway_stop.clone()));
+    let gateway =
+        tokio::spawn(serve(Arc::clone(&worker), client.clone(), listener, tls, gateway_stop.clone()));
     let mut gateway = std::pin::pin!(gateway);
     let failed = tokio::select! {
         () = stop.cancelled() => None,
@@ -124,12 +128,16 @@ fn both(worker: &Arc<Worker>, client: &Client) -> (Arc<Worker>, Client) {
 
 async fn serve(
     worker: Arc<Worker>,
+    client: Client,
     listener: TcpListener,
     tls: Option<Tls>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     // Some more than agents: those that come too many are told so.
     let max_connections = worker.config.max_agents.saturating_add(MORE_CONNECTIONS);
+    let security = Security::new(tls);
+    let security = if worker.config.enrolment { security.with_strangers() } else { security };
+    let enrolment = enrolment::service(Arc::clone(&worker), client);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -139,8 +147,9 @@ async fn serve(
         .max_concurrent_streams(STREAMS_PER_AGENT)
         .http2_max_header_list_size(HEADERS_MAX_BYTES)
         .add_service(InterceptedService::new(gateway::service(worker), AGENTS))
+        .add_service(InterceptedService::new(enrolment, ENROLLING))
         .serve_with_incoming_shutdown(
-            listen::grpc(Listener::new(listener, max_connections), tls),
+            listen::grpc(Listener::new(listener, max_connections), security),
             stop.cancelled_owned(),
         )
         .await

@@ -10,6 +10,7 @@ use std::{
 
 use clock::{Asked, Clock, Told};
 use identity::Identity;
+use proto::scheduler::RevokedConnection;
 use tokio::sync::{Notify, SetOnce};
 use uuid::Uuid;
 
@@ -80,6 +81,24 @@ impl Worker {
     /// Waits until a scheduler has told the time; `None` when none does.
     pub(crate) async fn knows_time_within(&self, patience: Duration) -> Option<()> {
         tokio::time::timeout(patience, self.time_known.wait()).await.ok().copied()
+    }
+
+    /// Ends connections whose certificate is revoked, and tells the schedulers that they are gone.
+    pub(crate) fn end_revoked(&self, revoked: Vec<RevokedConnection>) {
+        for RevokedConnection { desktop, serial } in revoked {
+            let Some(key) = desktop else { continue };
+            if self.registry.end_revoked(&key, &serial) {
+                tracing::warn!(
+                    project_id = key.project_id,
+                    desktop_id = key.desktop_id,
+                    serial,
+                    "a connection is ended: its certificate is revoked"
+                );
+            }
+            if !self.registry.is_connected(&key) {
+                self.presence.went(key);
+            }
+        }
     }
 
     /// How long leases last, as the schedulers said last.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proto::scheduler::{DesktopKey, UpdatePresenceRequest};
+use proto::scheduler::{UpdatePresenceRequest, UpdatePresenceResponse};
 
 use crate::{
     presence::Change,
+    registry,
     retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
@@ -28,7 +29,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         match client.update_presence(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
                 backoff.succeeded();
-                settle(worker, changes, &answer.into_inner().refused);
+                settle(worker, changes, &answer.into_inner());
             }
             Err(status) => {
                 worker.presence.put_back(changes);
@@ -43,16 +44,26 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
 }
 
 /// The schedulers know of what came, or will not have it here.
-fn settle(worker: &Worker, changes: Vec<Change>, refused: &[DesktopKey]) {
+fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse) {
     for (key, change) in changes {
         let Some(desktop) = change else { continue };
-        if refused.contains(&key) {
+        if answer.revoked.contains(&key) {
+            tracing::warn!(
+                project_id = key.project_id,
+                desktop_id = key.desktop_id,
+                "a connection is refused: its certificate is revoked"
+            );
+            worker.registry.refuse(&key, &desktop, registry::revoked());
+            if !worker.registry.is_connected(&key) {
+                worker.presence.went(key);
+            }
+        } else if answer.refused.contains(&key) {
             tracing::warn!(
                 project_id = key.project_id,
                 desktop_id = key.desktop_id,
                 "a connection is refused: another one of this desktop is newer, or of another agent"
             );
-            worker.registry.refuse(&key, &desktop);
+            worker.registry.refuse(&key, &desktop, registry::elsewhere());
         } else {
             worker.registry.is_known(&key, &desktop);
         }

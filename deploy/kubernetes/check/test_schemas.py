@@ -47,6 +47,7 @@ class Schemas(unittest.TestCase):
             ("Gateway", "graywave", lambda item: item["spec"]["listeners"][0].update(port="https"), "port"),
             ("HTTPRoute", "graywave-api", lambda item: item["spec"].update(host="graywave"), "host"),
             ("ServiceMonitor", "graywave", lambda item: item["spec"]["endpoints"][0].update(interval=1), "interval"),
+            ("PrometheusRule", "graywave", lambda item: item["spec"]["groups"][0].update(every=1), "every"),
             ("PodMonitor", "graywave-database", lambda item: item["spec"].pop("selector"), "selector"),
             ("Issuer", "graywave", lambda item: item["spec"].update(ca={}), "secretName"),
             ("Certificate", "graywave-worker", lambda item: item["spec"].update(uris=["spiffe://worker"]), "uris"),

@@ -78,7 +78,7 @@ impl Rig {
         };
         let targets = vec![target(0, "before"), target(1, desktop_id), target(2, "after")];
         let batch = Batch { signed_terms: terms.encode_to_vec(), targets, ..Batch::default() };
-        let answer = PullResponse { batches: vec![batch], signature: None };
+        let answer = PullResponse { batches: vec![batch], signature: None, revoked: Vec::new() };
         let tree = tree(&answer).unwrap();
         let Shown { certificate, signature } = self.signer.sign(&message(&tree.root(), tree.size())).unwrap();
         self.guard.shown(certificate.clone());
@@ -104,6 +104,7 @@ impl Rig {
             success_exit_codes: vec![9],
             stop_script: Some(4),
             max_running: None,
+            trace_context: "trace".into(),
             signed: Some(signed),
         }
     }
@@ -116,7 +117,7 @@ impl Rig {
 }
 
 #[test]
-fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop() {
+fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop_and_the_trace() {
     let rig = rig();
     let terms = terms();
     let taken = rig.guard.check(&rig.order(&terms, "d")).unwrap();
@@ -131,6 +132,7 @@ fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop() {
         success_exit_codes: vec![3],
         stop_script: Some(4),
         max_running: Some(2),
+        trace_context: "trace".into(),
         signed: None,
     };
     assert_eq!(taken, wanted);

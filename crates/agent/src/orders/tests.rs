@@ -63,6 +63,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         first_script: 0,
         success_exit_codes: Vec::new(),
         max_running: None,
+        trace_context: String::new(),
         stop_script: None,
         signed: None,
     }

@@ -65,6 +65,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         first_script: 0,
         success_exit_codes: Vec::new(),
         max_running: None,
+        trace_context: String::new(),
         stop_script: None,
         signed: None,
     }

@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Caller, Control, DesktopFilter, DesktopRow};
+use control::{Actor, Caller, Control, DesktopFilter, DesktopRow};
 use domain::{
     Error,
     ids::{DesktopId, WorkerId},
@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{page, time};
 use crate::{
     error::ApiError,
+    finish::finished,
     query::{self, Parameters},
     v2::{Project, non_empty},
 };
@@ -195,4 +196,39 @@ pub(crate) async fn show(
     Path(path): Path<DesktopPath>,
 ) -> Result<Json<NativeDesktop>, ApiError> {
     Ok(Json(control.show_desktop(&caller, &path.id()?).await?.into()))
+}
+
+/// What a revocation has found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RevokedDesktop {
+    desktop_id: String,
+    /// Certificates of enrolments that were good until now. Those that were made by hand are not counted, and refused as well.
+    certificates: u64,
+    /// Whether it was connected with a certificate; that connection is being cut.
+    was_connected: bool,
+}
+
+/// Revoke every certificate that a desktop has: its connection is cut, and nothing is handed to it. Only an enrolment token that
+/// is made later lets it in again.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/revoke", operation_id = "RevokeDesktop",
+    tag = "native", params(Project, DesktopPath),
+    responses((status = 200, description = "It is revoked.", body = RevokedDesktop)),
+)]
+pub(crate) async fn revoke(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<DesktopPath>,
+) -> Result<Json<RevokedDesktop>, ApiError> {
+    let desktop_id = path.id()?;
+    let revoked = finished(async move {
+        let revoked = control.revoke_desktop(Actor::Caller(&caller), &desktop_id).await?;
+        Ok(RevokedDesktop {
+            desktop_id: desktop_id.into_string(),
+            certificates: revoked.certificates,
+            was_connected: revoked.was_connected,
+        })
+    })
+    .await?;
+    Ok(Json(revoked))
 }

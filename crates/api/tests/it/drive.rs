@@ -70,6 +70,7 @@ impl Harness {
             project_id: testkit::project(),
             desktop_id: member.desktop_id.clone(),
             scripts,
+            trace_context: None,
         });
         let answer =
             self.engine.report(&Self::worker(), results.collect(), Vec::new(), Self::now()).await.unwrap();

@@ -38,6 +38,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
                 project_id: testkit::project(),
                 desktop_id: member.desktop_id.clone(),
                 scripts: results,
+                trace_context: None,
             }
         })
         .collect();

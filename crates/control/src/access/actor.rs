@@ -40,6 +40,14 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Whether the actor may do this to one thing, which gives nobody more rights than before.
+    pub(super) fn check_on(self, action: Action, resource: Resource<'_>) -> Result<(), Error> {
+        match self {
+            Self::Database(_) => Ok(()),
+            Self::Caller(caller) => caller.check(action, [resource]),
+        }
+    }
+
     /// Whether the actor may do this, which can give any right to anybody.
     pub(super) fn check_giving(self, action: Action) -> Result<(), Error> {
         match self {

@@ -19,7 +19,7 @@ use crate::Control;
 /// Characters of what is made here; each carries almost six bits.
 const ACCESS_KEY_CHARS: usize = 20;
 const SECRET_KEY_CHARS: usize = 40;
-const TOKEN_CHARS: usize = 48;
+pub(super) const TOKEN_CHARS: usize = 48;
 
 /// A new token. The text is shown once and never stored.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl NewToken {
     }
 }
 
-fn random(length: usize) -> String {
+pub(super) fn random(length: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::Control;
 
 const MAX_NAME_CHARS: usize = 128;
 /// Who the audit names where no principal of the project is meant.
-const RESERVED_PRINCIPALS: [&str; 2] = ["database", "configuration"];
+const RESERVED_PRINCIPALS: [&str; 3] = ["database", "configuration", "enrolment"];
 /// As the length of a page: all there are, for commands, which print them all.
 pub const NO_LIMIT: i64 = i64::MAX;
 

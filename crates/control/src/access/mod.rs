@@ -3,6 +3,7 @@
 mod actor;
 mod authenticate;
 mod caller;
+mod enrolment;
 mod fixed;
 mod issue;
 mod manage;
@@ -11,6 +12,7 @@ mod seal;
 pub use actor::Actor;
 pub use authenticate::SigningKey;
 pub use caller::{Caller, Idempotency, Identity};
+pub use enrolment::NewEnrolmentToken;
 pub use fixed::{AccessKey, Credentials, Token};
 pub use issue::{NewKey, NewToken};
 pub use manage::NO_LIMIT;

@@ -2,15 +2,12 @@
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::{CertificateDer, read_certificates, read_facts};
+use identity::{BACKDATED_SECONDS, CertificateDer, read_certificates, read_facts};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData as _,
 };
 use time::OffsetDateTime;
-
-/// A machine whose clock is behind by so much takes a new certificate all the same.
-const BACKDATED: TimeDelta = TimeDelta::hours(1);
 
 /// A CA that can issue.
 #[derive(Debug)]
@@ -29,12 +26,35 @@ impl Authority {
         let id = hex::encode(params.key_identifier(&key).get(..4).unwrap_or_default());
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("Graywave CA {id}"));
-        // It signs no other CA.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // It signs issuers, and those sign no other CA.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         set_validity(&mut params, now + TimeDelta::days(days.into()), now)?;
         let made = CertifiedIssuer::self_signed(params, key)?;
         Self::read(&made.pem(), &made.key().serialize_pem())
+    }
+
+    /// An issuer of desktops' certificates, signed by this CA: its certificate and its key in PEM, and its end.
+    pub(super) fn issuer(&self, days: u16, now: DateTime<Utc>) -> anyhow::Result<(String, String, i64)> {
+        if read_facts(&self.certificate).map_err(in_ca_crt)?.path_len == Some(0) {
+            bail!("this CA may sign no issuer: `graywave ca rotate` makes a new one that may");
+        }
+        let ends = DateTime::from_timestamp(self.not_after_unix, 0).context("the CA's end is no time")?;
+        if ends <= now {
+            bail!("the CA has expired: `graywave ca rotate` makes a new one");
+        }
+        let until = (now + TimeDelta::days(days.into())).min(ends);
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        let id = hex::encode(params.key_identifier(&key).get(..4).unwrap_or_default());
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("Graywave desktops {id}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, until, now)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), key.serialize_pem(), until.timestamp()))
     }
 
     /// The one whose key this is, among the certificates of `ca.crt`.
@@ -66,12 +86,12 @@ fn in_ca_crt(reason: String) -> anyhow::Error {
 }
 
 /// Good from now, or a little before, until then.
-pub(super) fn set_validity(
+fn set_validity(
     params: &mut CertificateParams,
     until: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    params.not_before = OffsetDateTime::from_unix_timestamp((now - BACKDATED).timestamp())?;
+    params.not_before = OffsetDateTime::from_unix_timestamp(now.timestamp() - BACKDATED_SECONDS)?;
     params.not_after = OffsetDateTime::from_unix_timestamp(until.timestamp())?;
     Ok(())
 }

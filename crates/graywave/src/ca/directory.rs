@@ -85,6 +85,13 @@ pub(super) fn put_pair(out: &Path, pair: &Pair, trusted: &str) -> anyhow::Result
     put(&out.join("ca.crt"), trusted, PUBLIC)
 }
 
+/// Puts an issuer where schedulers find it.
+pub(super) fn put_issuer(out: &Path, certificate: &str, key: &str) -> anyhow::Result<()> {
+    make(out)?;
+    put(&out.join("issuer.key"), key, SECRET)?;
+    put(&out.join("issuer.crt"), certificate, PUBLIC)
+}
+
 fn make(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
 }

@@ -5,12 +5,9 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::{Identity, Role};
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
-};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType};
 
-use super::authority::{Authority, set_validity};
+use super::authority::Authority;
 
 /// What is to be issued.
 #[derive(Debug)]
@@ -39,8 +36,7 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
     }
     let asked = now + TimeDelta::days(wanted.days.into());
     let until = asked.min(ends);
-    let mut params = params(wanted)?;
-    set_validity(&mut params, until, now)?;
+    let params = params(wanted, until, now)?;
     let is_signer = wanted.identity.has_role(Role::Signer);
     let key = KeyPair::generate_for(if is_signer { &PKCS_ED25519 } else { &PKCS_ECDSA_P256_SHA256 })?;
     let certificate = params.signed_by(&key, &authority.issuer)?;
@@ -52,52 +48,24 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
     })
 }
 
-fn params(wanted: &Wanted) -> anyhow::Result<CertificateParams> {
+fn params(wanted: &Wanted, until: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::Result<CertificateParams> {
     let Wanted { identity, dns, ip, .. } = wanted;
-    let is_dialled = identity.has_role(Role::Scheduler) || identity.has_role(Role::Worker);
-    if is_dialled && dns.is_empty() && ip.is_empty() {
+    if identity.is_dialled() && dns.is_empty() && ip.is_empty() {
         bail!("a scheduler and a worker are dialled: say under which names or addresses, with --dns or --ip");
     }
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name(identity));
-    params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
+    let mut params =
+        identity::params(identity, now.timestamp(), until.timestamp()).map_err(anyhow::Error::msg)?;
     for name in dns {
         let name = name.as_str().try_into().with_context(|| format!("--dns {name:?} is no DNS name"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
     params.subject_alt_names.extend(ip.iter().copied().map(SanType::IpAddress));
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = usages(identity);
-    params.use_authority_key_identifier_extension = true;
     Ok(params)
-}
-
-/// A signer opens no connection, and who opens connections signs nothing.
-fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
-    if identity.has_role(Role::Signer) {
-        return vec![ExtendedKeyUsagePurpose::CodeSigning];
-    }
-    let mut usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if !identity.is_desktop() {
-        usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-    }
-    usages
-}
-
-/// For people: nobody is known by it. X.509 has room for 64 characters.
-fn common_name(identity: &Identity) -> String {
-    let name = match identity {
-        Identity::Role { role, name } => format!("{role} {name}"),
-        Identity::Desktop { desktop_id, .. } => format!("desktop {desktop_id}"),
-        other => other.to_string(),
-    };
-    name.chars().take(64).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use identity::{read_certificates, read_facts};
+    use identity::{Role, read_certificates, read_facts};
 
     use super::*;
 

@@ -42,6 +42,22 @@ Examples:
   graywave ca issue --dir ca --role admin --name ann --out ann
   graywave ca issue --dir ca --project my-project --desktop desktop-1 --out desktop-1")]
     Issue(Issue),
+    /// Make an issuer, with which schedulers sign certificates of desktops that enrol: issuer.crt and issuer.key
+    #[command(after_help = "\
+Example:
+  graywave ca issuer --dir ca --out issuer
+Name both files in [enrolment] of every scheduler; a new issuer takes the place of the old one without a restart.
+Whoever has issuer.key can pass for any desktop, and for no other part: their certificates come from the CA alone.")]
+    Issuer {
+        #[command(flatten)]
+        place: Place,
+        /// Directory for the files; it is made where there is none
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Good for so many days, and no longer than its CA; no certificate outlives it
+        #[arg(long, value_name = "N", default_value_t = 1095, value_parser = days())]
+        days: u16,
+    },
     /// Make a new CA beside the old one: certificates of both are accepted by whoever has the new ca.crt
     #[command(after_help = "\
 To rotate without an interruption:
@@ -131,6 +147,16 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
             ))
         }
         Ca::Issue(issue) => issued(issue),
+        Ca::Issuer { place, out, days } => {
+            let (authority, _) = place.directory().load()?;
+            let (certificate, key, until) = authority.issuer(days, Utc::now())?;
+            directory::put_issuer(&out, &certificate, &key)?;
+            Ok(format!(
+                "an issuer of desktops' certificates is in {}, good until {}\n",
+                out.display(),
+                day(until)
+            ))
+        }
         Ca::Rotate { place, days } => {
             place.directory().rotate(&Authority::make(days, Utc::now())?)?;
             Ok("a new CA issues from now on; bring ca.crt to every part before you issue with it\n"

@@ -1,6 +1,6 @@
 //! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, path::Path};
 
 use testkit::TestDatabase;
 
@@ -33,8 +33,12 @@ impl Database {
 
 pub(crate) struct Cluster {
     database: Database,
+    /// Settings of the test for all its processes.
+    environment: Vec<(String, String)>,
     /// Without it nobody speaks TLS.
     pub(crate) pki: Option<Pki>,
+    /// How long certificates are good that desktops enrol for, in days; without it they cannot.
+    certificate_days: Option<f64>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
     pub(crate) workers: Vec<(String, Process)>,
@@ -47,30 +51,70 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// One API, two schedulers, two workers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these settings, as variables, for all of them and for agents.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory(), None)
+        let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
+        Self::over(database, directory(), None, None, environment)
     }
 
     /// The same under TLS.
     pub(crate) fn start_with_tls() -> Self {
+        Self::start_certified("", None, &[])
+    }
+
+    /// The same, where desktops can enrol for a certificate that is good for so many days.
+    pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
+        let cluster = Self::start_certified("", Some(certificate_days), &[]);
+        cluster.command(&["projects", "create", PROJECT]);
+        cluster
+    }
+
+    /// The same under TLS with these settings, and with a password for the database, which it does not ask for.
+    pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_certified(password, None, environment)
+    }
+
+    fn start_certified(password: &str, days: Option<f64>, environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = directory();
         let pki = Pki::new(&directory.path().join("pki"));
-        Self::over(Database::Shared(runtime.block_on(testkit::database()).unwrap()), directory, Some(pki))
+        if days.is_some() {
+            pki.issuer();
+        }
+        let mut database = runtime.block_on(testkit::database()).unwrap();
+        if !password.is_empty() {
+            database.url = database.url.replacen('@', &format!(":{password}@"), 1);
+        }
+        Self::over(Database::Shared(database), directory, Some(pki), days, environment)
     }
 
     /// The same on a Postgres of the test's own, at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
-        Self::over(Database::Private(url.to_owned()), directory(), None)
+        Self::over(Database::Private(url.to_owned()), directory(), None, None, &[])
     }
 
-    fn over(database: Database, directory: tempfile::TempDir, pki: Option<Pki>) -> Self {
+    fn over(
+        database: Database,
+        directory: tempfile::TempDir,
+        pki: Option<Pki>,
+        certificate_days: Option<f64>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let http = free_address();
-        let api_process = api_process(database.url(), &http, &directory.path().join("api.log"));
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+        let log = directory.path().join("api.log");
+        let api_process = api_process(database.url(), &http, &environment, &log);
         let mut cluster = Self {
             database,
+            environment,
             pki,
+            certificate_days,
             directory,
             schedulers: Vec::new(),
             workers: Vec::new(),
@@ -92,7 +136,7 @@ impl Cluster {
     pub(crate) fn move_to(&mut self, url: &str) {
         self.stop_roles();
         self.database = Database::Private(url.to_owned());
-        self.api_process = api_process(url, &self.api_address, &self.log("api"));
+        self.api_process = api_process(url, &self.api_address, &self.environment, &self.log("api"));
         for place in 0..self.schedulers.len() {
             self.schedulers[place].1 = self.scheduler(&self.schedulers[place].0.clone());
         }
@@ -132,8 +176,16 @@ impl Cluster {
             .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
             .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
             .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
-            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200");
+            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200")
+            .envs(self.environment.clone());
         self.certify(&mut command, "scheduler", address);
+        if let Some((days, pki)) = self.certificate_days.zip(self.pki.as_ref()) {
+            let issuer = pki.issuer_files();
+            command
+                .env("GRAYWAVE__ENROLMENT__ISSUER_CERT_FILE", issuer.cert)
+                .env("GRAYWAVE__ENROLMENT__ISSUER_KEY_FILE", issuer.key)
+                .env("GRAYWAVE__ENROLMENT__CERTIFICATE_DAYS", days.to_string());
+        }
         Process::spawn(&mut command, &self.log("scheduler"))
     }
 
@@ -166,9 +218,35 @@ impl Cluster {
         command
             .arg("worker")
             .env("GRAYWAVE__WORKER__LISTEN", address)
-            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","));
+            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","))
+            .envs(self.environment.clone());
         self.certify(&mut command, "worker", address);
+        if self.certificate_days.is_some() {
+            command.env("GRAYWAVE__WORKER__ENROLMENT", "true");
+        }
         Process::spawn(&mut command, &self.log("worker"))
+    }
+
+    /// A command on the database, and what it prints; it must succeed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = graywave().args(arguments).env("DATABASE_URL", self.database.url()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and its log has it, too.
+    pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
+        let mut command = std::process::Command::new(agent_binary());
+        command.arg("--data-dir").arg(self.directory.path().join(name));
+        for (address, _) in &self.workers {
+            command.args(["--worker", &format!("https://{address}")]);
+        }
+        if let Some(desktop_id) = desktop_id {
+            command.args(["--desktop-id", desktop_id]);
+        }
+        command.arg("--ca-file").arg(self.directory.path().join("pki/ca/ca.crt"));
+        command.arg("--enrolment-token-file").arg(token_file);
+        Process::spawn(&mut command, &self.log(name))
     }
 
     /// An agent that knows all workers, beginning with one.
@@ -191,6 +269,7 @@ impl Cluster {
         workers: impl IntoIterator<Item = String>,
     ) -> Process {
         let mut command = std::process::Command::new(agent_binary());
+        command.envs(self.environment.clone());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
         for address in workers {
@@ -211,14 +290,15 @@ impl Cluster {
     }
 }
 
-fn api_process(url: &str, address: &str, log: &std::path::Path) -> Process {
+fn api_process(url: &str, address: &str, environment: &[(String, String)], log: &Path) -> Process {
     let mut command = graywave();
     command
         .arg("api")
         .env("DATABASE_URL", url)
         .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
         .env("GRAYWAVE__API__LISTEN", address)
-        .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"));
+        .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
+        .envs(environment.iter().map(|(key, value)| (key, value)));
     Process::spawn(&mut command, log)
 }
 

@@ -123,6 +123,21 @@ impl Api {
         Some((response.status().as_u16(), after))
     }
 
+    /// The same API with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { base: self.base.clone(), token: token.to_owned(), agent: self.agent.clone() }
+    }
+
+    /// A change with more headers; its answer.
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send_json(body).unwrap();
+        (response.status().as_u16(), response.body_mut().read_json().unwrap_or_default())
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let request = self.agent.post(format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
         let mut response = request.send_json(body).unwrap();

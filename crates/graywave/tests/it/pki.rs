@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use identity::{Files, Tls};
+use identity::{Files, IssuerFiles, Tls};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use time::{Duration, OffsetDateTime};
 
@@ -29,6 +29,31 @@ impl Pki {
         let output =
             graywave().arg("ca").args(arguments).arg("--dir").arg(self.dir.join("ca")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Makes an issuer for schedulers.
+    pub(crate) fn issuer(&self) {
+        self.ca(&["issuer", "--out", self.dir.join("issuer").to_str().unwrap()]);
+    }
+
+    pub(crate) fn issuer_files(&self) -> IssuerFiles {
+        let at = |name: &str| self.dir.join("issuer").join(name);
+        IssuerFiles { cert: at("issuer.crt"), key: at("issuer.key") }
+    }
+
+    /// The certificate of a part, made with the issuer's key as a thief would.
+    pub(crate) fn stolen(&self, identity: &str) -> Files {
+        let files = self.role("admin", "thief");
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+        let IssuerFiles { cert, key } = self.issuer_files();
+        let issuer =
+            Issuer::from_ca_cert_pem(&read(cert.clone()), KeyPair::from_pem(&read(key)).unwrap()).unwrap();
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let own = KeyPair::generate().unwrap();
+        let params = identity::params(&identity.parse().unwrap(), now, now + 1_000).unwrap();
+        fs::write(&files.cert, params.signed_by(&own, &issuer).unwrap().pem() + &read(cert)).unwrap();
+        fs::write(&files.key, own.serialize_pem()).unwrap();
+        files
     }
 
     /// The files of one who has a certificate.

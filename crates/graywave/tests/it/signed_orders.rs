@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use chrono::{DateTime, Utc};
 use identity::{Role, read_certificates};
-use listen::Listener;
+use listen::{Listener, Security};
 use prost::Message as _;
 use proto::{
     agent::{
@@ -115,7 +115,7 @@ impl Thief {
         let (address, scheduler) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let incoming = listen::grpc(Listener::new(listener, 100), Some(tls.clone()));
+            let incoming = listen::grpc(Listener::new(listener, 100), Security::new(Some(tls.clone())));
             let server = Server::builder().add_service(AgentServiceServer::new(Gateway(sender)));
             tokio::spawn(server.serve_with_incoming(incoming));
             let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();

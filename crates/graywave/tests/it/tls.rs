@@ -247,16 +247,6 @@ fn what_a_role_lacks_of_certificates_is_said() {
     pki::of_role(&mut command, &pki.role("scheduler", "s"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
     assert!(text.contains("is of graywave://role/scheduler/s, and this is a worker"), "{text}");
-    let mut command = graywave();
-    command.arg("scheduler").env("GRAYWAVE__SCHEDULER__LISTEN", "127.0.0.1:0");
-    pki::of_role(&mut command, &pki.role("scheduler", "s"));
-    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
-    pki::signs_with(&mut command, &pki.role("worker", "w"));
-    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("holds no Ed25519 key"), "{text}");
-    let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
-    assert!(text.contains("name both"), "{text}");
     // Nor does a role without certificates listen to other machines, or dial them.
     for role in ["worker", "scheduler"] {
         let key = format!("GRAYWAVE__{}__LISTEN", role.to_uppercase());
@@ -272,4 +262,14 @@ fn what_a_role_lacks_of_certificates_is_said() {
     ];
     let text = refused(&["worker"], &far);
     assert!(text.contains("without TLS only this machine may be dialled"), "{text}");
+    let mut command = graywave();
+    command.arg("scheduler").env("GRAYWAVE__SCHEDULER__LISTEN", "127.0.0.1:0");
+    pki::of_role(&mut command, &pki.role("scheduler", "s"));
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
+    pki::signs_with(&mut command, &pki.role("worker", "w"));
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.contains("holds no Ed25519 key"), "{text}");
+    let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
+    assert!(text.contains("name both"), "{text}");
 }

@@ -18,6 +18,8 @@ use store::{
     task::TaskFacts,
     wave::{self, Live},
 };
+use telemetry::{metric, trace};
+use tracing::{Instrument as _, Span};
 
 use super::{Engine, fresh_batch_id, waiting};
 
@@ -37,9 +39,15 @@ impl Engine {
             // Who waited for a place comes before who has not had a turn yet.
             waiting::hand_out(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
         }
-        admit(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
-        settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
-        self.store.commit(tx).await?;
+        let span = span_of_cut(task_id, &facts, &mut live, &room);
+        let cutting = async {
+            let admitted = admit(&mut tx, task_id, &facts, &mut live, &mut room, now).await?;
+            settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
+            self.store.commit(tx).await?;
+            Ok::<_, Error>(admitted)
+        };
+        let admitted = Box::pin(cutting.instrument(span)).await?;
+        metric::TARGETS_ADMITTED.count(admitted.into(), &[]);
         live.relate();
         Ok(live.current().is_some_and(|row| room.of(row.state.admission()) > 0))
     }
@@ -88,7 +96,21 @@ impl Room {
     }
 }
 
-/// Admits the next targets of the open wave.
+/// A part of the task's trace, when there is something to admit.
+fn span_of_cut(task_id: TaskId, facts: &TaskFacts, live: &mut Live, room: &Room) -> Span {
+    trace::child(facts.trace_context.as_deref(), || {
+        live.relate();
+        let open = live.current().filter(|row| row.state.status == WaveStatus::Open);
+        let Some((wave, number)) =
+            open.map(|row| (row.wave, room.of(row.state.admission()))).filter(|(_, number)| *number > 0)
+        else {
+            return Span::none();
+        };
+        tracing::info_span!(target: trace::TARGET, parent: None, "cut", %task_id, wave, targets = number)
+    })
+}
+
+/// Admits the next targets of the open wave. Returns how many.
 async fn admit(
     connection: &mut Connection,
     task_id: TaskId,
@@ -96,14 +118,14 @@ async fn admit(
     live: &mut Live,
     room: &mut Room,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<u32, Error> {
     live.relate();
     let Some(current) = live.current().filter(|row| row.state.status == WaveStatus::Open) else {
-        return Ok(());
+        return Ok(0);
     };
     let number = room.of(current.state.admission());
     if number == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let (wave, first) = (current.wave, current.first_ordinal + current.cursor);
     let placed = target::place(connection, &facts.project_id, task_id, first, number).await?;
@@ -128,7 +150,7 @@ async fn admit(
         store_outcomes(connection, task_id, facts, live, &stopped, now).await?;
     }
     tracing::debug!(%task_id, wave, first, number, "targets admitted");
-    Ok(())
+    Ok(number)
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, of those whose window is closed as well,

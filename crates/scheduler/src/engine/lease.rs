@@ -12,6 +12,8 @@ use store::{
     batch::{self, BatchRow, LeaseKey, Ready},
     target, target_stop,
 };
+use telemetry::trace;
+use tracing::Span;
 
 use super::{Engine, Spec, fresh_batch_id};
 
@@ -33,6 +35,8 @@ pub struct Leased {
     pub stops: HashMap<u32, u16>,
     /// When the lease ends, unless it is renewed.
     pub lease_until: Timestamp,
+    /// The trace that the worker goes on with, where that is sampled.
+    pub trace_context: Option<String>,
 }
 
 /// What of a batch a person stopped.
@@ -42,6 +46,21 @@ async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashM
     };
     let (first, number) = (first.ordinal, last.ordinal - first.ordinal + 1);
     target_stop::of_range(connection, batch.terms.task_id, first, number).await
+}
+
+/// The lease as a part of the task's trace; the worker's part is below it.
+fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
+    let BatchRow { terms, batch_id, members, .. } = &leased.batch;
+    let carried = leased.spec.facts.trace_context.as_deref();
+    let span = trace::child(carried, || {
+        let targets = members.len();
+        tracing::info_span!(
+            target: trace::TARGET, parent: None, "lease",
+            task_id = %terms.task_id, wave = terms.wave, %batch_id, %worker_id, targets
+        )
+    });
+    leased.trace_context = trace::carry(&span, carried);
+    span
 }
 
 impl Engine {
@@ -72,8 +91,11 @@ impl Engine {
         }
         let lease_until = now + self.lease_time();
         let rows = batch::lease(&mut tx, &chosen, now, lease_until).await?;
-        let leased = self.with_specs(&mut tx, rows, &running, lease_until).await?;
+        let mut leased = self.with_specs(&mut tx, rows, &running, lease_until).await?;
+        // Each lasts until all of them are leased for good.
+        let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
         self.store.commit(tx).await?;
+        drop(spans);
         Ok(leased)
     }
 
@@ -98,7 +120,15 @@ impl Engine {
             };
             let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
             let max_running = running.get(&task_id).copied();
-            leased.push(Leased { batch, spec, first_scripts, max_running, stops, lease_until });
+            leased.push(Leased {
+                batch,
+                spec,
+                first_scripts,
+                max_running,
+                stops,
+                lease_until,
+                trace_context: None,
+            });
         }
         Ok(leased)
     }

@@ -7,6 +7,7 @@ use domain::{
 };
 use store::{
     Error, batch, desktop,
+    enrolment::{self, RevokedConnection},
     notify::{self, Wake},
     worker,
 };
@@ -14,6 +15,18 @@ use store::{
 use telemetry::metric;
 
 use super::Engine;
+
+/// Connections that one answer asks a worker to end.
+const ENDED_AT_ONCE: i64 = 10_000;
+
+/// A connection that a worker must let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Another agent, or a newer connection, is there as this desktop.
+    Elsewhere(ProjectId, DesktopId),
+    /// Its certificate is revoked.
+    Revoked(ProjectId, DesktopId),
+}
 
 impl Engine {
     /// Stores a heartbeat; true when the worker was not known (any more).
@@ -28,7 +41,7 @@ impl Engine {
         worker::heard(&mut *self.store.acquire().await?, worker_id, address, capacity, draining, now).await
     }
 
-    /// Stores which desktops a worker gained and lost; returns those that it must let go, because they are another agent's.
+    /// Stores which desktops a worker gained and lost; returns those that it must let go.
     /// `None` when the worker is not known: its presence would never be cleared, so it must send a heartbeat first.
     pub async fn presence(
         &self,
@@ -36,7 +49,7 @@ impl Engine {
         connected: &[DesktopFacts],
         disconnected: &[(ProjectId, DesktopId)],
         now: Timestamp,
-    ) -> Result<Option<Vec<(ProjectId, DesktopId)>>, Error> {
+    ) -> Result<Option<Vec<Refused>>, Error> {
         let mut tx = self.store.begin().await?;
         if !worker::lock_known(&mut tx, worker_id).await? {
             return Ok(None);
@@ -46,14 +59,34 @@ impl Engine {
             desktop::disconnected(&mut tx, worker_id, disconnected, now).await?;
         }
         if !connected.is_empty() {
-            refused = desktop::connected(&mut tx, worker_id, connected, now).await?;
+            let elsewhere = desktop::connected(&mut tx, worker_id, connected, now).await?;
+            refused
+                .extend(elsewhere.into_iter().map(|(project, desktop)| Refused::Elsewhere(project, desktop)));
+            // After their rows are locked: a revocation that comes now waits, and takes their presence itself.
+            let revoked = enrolment::revoked_among(&mut tx, connected).await?;
+            if !revoked.is_empty() {
+                enrolment::cut(&mut tx, worker_id, &revoked, now).await?;
+            }
+            refused.extend(revoked.into_iter().map(|(project, desktop)| Refused::Revoked(project, desktop)));
             notify::send(&mut tx, Wake::Presence).await?;
         }
         self.store.commit(tx).await?;
-        for (project_id, desktop_id) in &refused {
-            tracing::warn!(%worker_id, %project_id, %desktop_id, "an agent claims a desktop that another one is connected as");
+        for refused in &refused {
+            match refused {
+                Refused::Elsewhere(project_id, desktop_id) => {
+                    tracing::warn!(%worker_id, %project_id, %desktop_id, "an agent claims a desktop that another one is connected as");
+                }
+                Refused::Revoked(project_id, desktop_id) => {
+                    tracing::warn!(%worker_id, %project_id, %desktop_id, "a desktop is refused: its certificate is revoked");
+                }
+            }
         }
         Ok(Some(refused))
+    }
+
+    /// Connections of revoked desktops that a worker must end.
+    pub async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Error> {
+        enrolment::to_end(&mut *self.store.acquire().await?, worker_id, ENDED_AT_ONCE).await
     }
 
     /// Forgets a worker with all it held; its leases end now. `heard_before`: only if it stayed silent since.

@@ -20,7 +20,8 @@ use store::{
     wave::{self, Live},
 };
 
-use telemetry::metric;
+use telemetry::{metric, trace};
+use tracing::{Instrument as _, Span};
 
 use super::Engine;
 
@@ -58,6 +59,8 @@ pub struct TargetReport {
     pub desktop_id: DesktopId,
     /// One for each script of the task, in order.
     pub scripts: Vec<ScriptReport>,
+    /// The trace that it is a part of, where that is sampled.
+    pub trace_context: Option<String>,
 }
 
 /// A target that a worker gives back.
@@ -102,14 +105,30 @@ impl Engine {
         let begun = Instant::now();
         for (task_id, (results, returned)) in by_task {
             note(task_id, &results);
-            let mut tx = self.store.begin().await?;
-            report_task(&mut tx, task_id, worker_id, results, returned, now, &mut answer).await?;
-            self.store.commit(tx).await?;
+            let span = span_of(task_id, worker_id, &results);
+            let storing = async {
+                let mut tx = self.store.begin().await?;
+                report_task(&mut tx, task_id, worker_id, results, returned, now, &mut answer).await?;
+                let commit = trace::below(|| tracing::info_span!(target: trace::TARGET, "commit"));
+                self.store.commit(tx).instrument(commit).await
+            };
+            Box::pin(storing.instrument(span)).await?;
         }
         metric::REPORT_SECONDS.took(begun.elapsed(), &[]);
         metric::RESULTS_REFUSED.count(answer.refused.len() as u64, &[]);
         Ok(answer)
     }
+}
+
+/// What is stored of a task, as a part of its trace: below the first result that is, with links to the others.
+fn span_of(task_id: TaskId, worker_id: &WorkerId, results: &[TargetReport]) -> Span {
+    let mut carried = results.iter().filter_map(|result| result.trace_context.as_deref());
+    let span = trace::child(carried.next(), || {
+        let targets = results.len();
+        tracing::info_span!(target: trace::TARGET, parent: None, "settle", %task_id, %worker_id, targets)
+    });
+    trace::link(&span, carried);
+    span
 }
 
 /// Scripts that ended, for whoever watches.

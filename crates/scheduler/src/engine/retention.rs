@@ -10,6 +10,8 @@ use store::{
     retention,
 };
 
+use telemetry::metric;
+
 use super::Engine;
 use crate::Retention;
 
@@ -51,6 +53,7 @@ async fn delete_tasks(connection: &mut Connection, cutoff: Cutoff) -> Result<boo
         }
         retention::delete_tasks(connection, &task_ids).await?;
         deleted += task_ids.len();
+        metric::TASKS_DELETED.count(task_ids.len() as u64, &[]);
     }
     if deleted > 0 {
         tracing::info!(tasks = deleted, older_than = %cutoff.moment(), "tasks over their age are deleted");
@@ -77,6 +80,7 @@ async fn settle_partitions(
             Settled::Stays => {}
             Settled::Gone => {
                 tracing::info!(%partition, "a partition over its age is dropped");
+                metric::PARTITIONS_DROPPED.count(1, &[]);
                 dropped += 1;
             }
             Settled::Waits => {

@@ -150,6 +150,7 @@ pub(crate) fn result(
         batch_id,
         project_id: project(),
         desktop_id: desktop_id(ordinal),
+        trace_context: None,
         scripts: vec![ScriptReport {
             outcome,
             exit_code: (outcome == Outcome::Success).then_some(0),

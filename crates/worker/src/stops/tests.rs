@@ -3,8 +3,9 @@ use std::{sync::Arc, time::Duration};
 use futures::stream::BoxStream;
 use proto::{
     scheduler::{
-        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, HeartbeatRequest, HeartbeatResponse,
-        PullRequest, PullResponse, RenewRequest, RenewResponse, ReportRequest, ReportResponse, Target,
+        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse,
+        HeartbeatRequest, HeartbeatResponse, PullRequest, PullResponse, RenewCertificateRequest,
+        RenewCertificateResponse, RenewRequest, RenewResponse, ReportRequest, ReportResponse, Target,
         TaskSpec, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
@@ -33,6 +34,7 @@ fn desktop(id: &str) -> DesktopKey {
 fn attach(worker: &Worker, id: &str, room: usize) -> Outbox {
     let (to_agent, outbox): (ToAgent, Outbox) = mpsc::channel(room);
     worker.registry.connect(desktop(id), Desktop::default(), to_agent);
+    worker.registry.is_known(&desktop(id), &Desktop::default());
     outbox
 }
 
@@ -181,6 +183,17 @@ impl SchedulerService for FakeScheduler {
     }
 
     async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        none_of_it()
+    }
+
+    async fn enrol(&self, _: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        none_of_it()
+    }
+
+    async fn renew_certificate(
+        &self,
+        _: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
         none_of_it()
     }
 

@@ -1,6 +1,7 @@
-//! Who may call: principals, policies, tokens and access keys of the caller's project. The rules are those of the commands
-//! `graywave principals|policies|tokens|keys`.
+//! Who may call: principals, policies, tokens and access keys of the caller's project; and who may become a desktop. The rules are
+//! those of the commands `graywave principals|policies|tokens|keys|enrolment-tokens`.
 
+pub(crate) mod enrolment_tokens;
 pub(crate) mod keys;
 pub(crate) mod policies;
 pub(crate) mod principals;

@@ -1,0 +1,119 @@
+//! What the agent keeps of its identity: one file with the key and the certificate, so that both are the old ones or the new
+//! ones, and a key that is waiting for its certificate, so that an answer that was lost can be asked for again.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use identity::{CertificateDer, Files, NewKey, Tls};
+
+use crate::Error;
+
+/// The directory, within that of the agent's data.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    dir: PathBuf,
+    ca_file: PathBuf,
+}
+
+impl Kept {
+    pub(crate) fn open(data_dir: &Path, ca_file: &Path) -> Result<Self, Error> {
+        let dir = data_dir.join("identity");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|source| Error::DataDir { path: dir.clone(), source })?;
+        Ok(Self { dir, ca_file: ca_file.to_owned() })
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.dir.join("certificate.pem")
+    }
+
+    fn pending_key(&self) -> PathBuf {
+        self.dir.join("pending-key.pem")
+    }
+
+    /// The certificate, where there is one.
+    pub(crate) fn load(&self) -> Result<Option<Tls>, Error> {
+        let file = self.certificate();
+        if !file.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Tls::load(Files { ca: self.ca_file.clone(), cert: file.clone(), key: file })?))
+    }
+
+    /// The key that is waiting for its certificate; a new one where none is.
+    pub(crate) fn pending(&self) -> Result<NewKey, String> {
+        let path = self.pending_key();
+        match fs::read_to_string(&path) {
+            // Half of one was never used.
+            Ok(pem) => {
+                if let Ok(key) = NewKey::from_pem(&pem) {
+                    return Ok(key);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+        }
+        let key = NewKey::generate()?;
+        put(&path, &key.pem())?;
+        Ok(key)
+    }
+
+    /// Keeps a certificate of the pending key, which is pending no more.
+    pub(crate) fn put(&self, key: &NewKey, chain: &[Vec<u8>]) -> Result<(), String> {
+        let first = chain.first().ok_or("the answer holds no certificate")?;
+        if !key.is_of(&CertificateDer::from(first.as_slice())) {
+            return Err("the answer holds a certificate of another key".into());
+        }
+        let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
+        let text = std::iter::once(key.pem()).chain(certificates).collect::<String>();
+        put(&self.certificate(), &text)?;
+        match fs::remove_file(self.pending_key()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Written beside its place and moved there.
+fn put(path: &Path, text: &str) -> Result<(), String> {
+    let beside = path.with_extension("new");
+    let written = || {
+        // One of an attempt that died may have another mode.
+        drop(fs::remove_file(&beside));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+    };
+    written().map_err(|error: io::Error| format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_waits_until_its_certificate_is_there_and_is_nobody_elses_to_read() {
+        let place = tempfile::tempdir().unwrap();
+        let kept = Kept::open(place.path(), Path::new("ca.crt")).unwrap();
+        let key = kept.pending().unwrap();
+        assert_eq!(kept.pending().unwrap().pem(), key.pem(), "the same after a restart");
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(kept.pending_key()), mode(kept.dir.clone())), (0o600, 0o700));
+        assert!(kept.put(&key, &[]).unwrap_err().contains("no certificate"));
+        assert!(kept.put(&key, &[b"x".to_vec()]).unwrap_err().contains("another key"));
+        assert!(kept.load().unwrap().is_none());
+        fs::write(kept.pending_key(), "torn").unwrap();
+        assert_ne!(kept.pending().unwrap().pem(), key.pem());
+    }
+}

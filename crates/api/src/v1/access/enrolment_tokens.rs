@@ -1,0 +1,174 @@
+//! Tokens with which machines become desktops.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use control::{Actor, Caller, Control, EnrolmentTokenRow};
+use domain::{Error, ids::DesktopId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Secret, secret};
+use crate::{
+    body::Body,
+    error::ApiError,
+    finish::finished,
+    query::Parameters,
+    v1::{
+        page::{self, PageQuery},
+        time,
+    },
+    v2::Project,
+};
+
+/// What a new enrolment token is good for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewEnrolmentToken {
+    /// The one desktop it is for; any that has no certificate when it is left out.
+    #[schema(min_length = 1, max_length = 128)]
+    desktop_id: Option<String>,
+    /// Desktops that it enrols; 1 when it is left out.
+    #[schema(minimum = 1, maximum = 100_000)]
+    uses: Option<i64>,
+    /// Good for so many hours; 24 when it is left out.
+    #[schema(minimum = 1, maximum = 720)]
+    expires_in_hours: Option<i64>,
+}
+
+/// One page of enrolment tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EnrolmentTokens {
+    enrolment_tokens: Vec<ListedEnrolmentToken>,
+    /// `null` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// An enrolment token, without what an agent shows: only its hash is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ListedEnrolmentToken {
+    token_id: String,
+    /// The one desktop it is for.
+    desktop_id: Option<String>,
+    /// Desktops that it has enrolled.
+    uses: u32,
+    /// Desktops that it enrols.
+    max_uses: u32,
+    #[schema(format = DateTime)]
+    create_time: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: String,
+    /// Since when it is not.
+    #[schema(format = DateTime)]
+    revoke_time: Option<String>,
+}
+
+impl From<EnrolmentTokenRow> for ListedEnrolmentToken {
+    fn from(EnrolmentTokenRow { token_id, token }: EnrolmentTokenRow) -> Self {
+        Self {
+            token_id: token_id.simple().to_string(),
+            desktop_id: token.desktop_id.map(DesktopId::into_string),
+            uses: token.uses,
+            max_uses: token.max_uses,
+            create_time: time(token.created_at),
+            expire_time: time(token.expires_at),
+            revoke_time: token.revoked_at.map(time),
+        }
+    }
+}
+
+/// An enrolment token that was made. This is the only time that it is shown.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MadeEnrolmentToken {
+    /// By which it is listed and revoked.
+    token_id: String,
+    /// What an agent shows, from a file.
+    token: String,
+    /// The one desktop it is for.
+    desktop_id: Option<String>,
+    /// Desktops that it enrols.
+    max_uses: u32,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
+    expire_time: String,
+}
+
+/// List enrolment tokens, good or not, oldest first.
+#[utoipa::path(
+    get, path = "/v1/projects/{project_id}/access/enrolment-tokens", operation_id = "ListEnrolmentTokens",
+    tag = "native", params(Project, PageQuery),
+    responses((status = 200, description = "One page.", body = EnrolmentTokens)),
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<EnrolmentTokens>, ApiError> {
+    let (size, after) = query.read()?;
+    let found = control.list_enrolment_tokens(Actor::Caller(&caller), after, size).await?;
+    let next_page_token = page::next(&found, size, |row| row.token_id.simple().to_string());
+    let enrolment_tokens = found.into_iter().map(ListedEnrolmentToken::from).collect();
+    Ok(Json(EnrolmentTokens { enrolment_tokens, next_page_token }))
+}
+
+/// Make an enrolment token. It is shown in this answer and never again, so this call takes no `Idempotency-Key`.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/access/enrolment-tokens", operation_id = "CreateEnrolmentToken",
+    tag = "native", params(Project), request_body = NewEnrolmentToken,
+    responses((status = 200, description = "The token.", body = MadeEnrolmentToken)),
+)]
+pub(crate) async fn create(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<NewEnrolmentToken>,
+) -> Result<Secret<MadeEnrolmentToken>, ApiError> {
+    let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
+    let desktop_id: Option<DesktopId> = desktop_id.map(|id| id.parse()).transpose()?;
+    let uses = uses.unwrap_or(1);
+    if desktop_id.is_some() && uses != 1 {
+        return Err(
+            Error::invalid("a token for one desktop is good for one: leave out uses, or desktop_id").into()
+        );
+    }
+    let made = finished(async move {
+        let hours = expires_in_hours.unwrap_or(24);
+        let made = control.create_enrolment_token(Actor::Caller(&caller), desktop_id, uses, hours).await?;
+        let terms = made.row.token;
+        Ok(MadeEnrolmentToken {
+            token_id: made.row.token_id.simple().to_string(),
+            token: made.token,
+            desktop_id: terms.desktop_id.map(DesktopId::into_string),
+            max_uses: terms.max_uses,
+            expire_time: time(terms.expires_at),
+        })
+    })
+    .await?;
+    Ok(secret(made))
+}
+
+/// An enrolment token in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct EnrolmentTokenPath {
+    /// The token's id, not what an agent shows.
+    token_id: String,
+}
+
+/// Revoke an enrolment token for good: nobody is enrolled with it any more. Desktops that it has enrolled stay.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project_id}/access/enrolment-tokens/{token_id}",
+    operation_id = "DeleteEnrolmentToken", tag = "native", params(Project, EnrolmentTokenPath),
+    responses((status = 204, description = "It is revoked.")),
+)]
+pub(crate) async fn delete(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<EnrolmentTokenPath>,
+) -> Result<StatusCode, ApiError> {
+    let work = async move { control.revoke_enrolment_token(Actor::Caller(&caller), &path.token_id).await };
+    finished(work).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,113 @@
+//! Enrolment tokens: made, listed and revoked; and the revocation of a desktop's certificates. Enrolling itself is the scheduler's.
+
+use domain::{
+    Error,
+    access::{ALL, Action, Resource},
+    enrolment::{EnrolmentToken, token_expiry},
+    ids::DesktopId,
+    limits,
+};
+use sha2::{Digest as _, Sha256};
+use store::{
+    enrolment,
+    enrolment::{EnrolmentTokenRow, Revoked},
+    notify::{self, Wake},
+};
+use uuid::Uuid;
+
+use super::{
+    Actor,
+    issue::{TOKEN_CHARS, random},
+    manage::{check_project, hold_project},
+};
+use crate::Control;
+
+/// A new enrolment token. The text is shown once and never stored.
+#[derive(Clone)]
+pub struct NewEnrolmentToken {
+    /// Its id, by which it is listed and revoked, and what it is good for.
+    pub row: EnrolmentTokenRow,
+    /// What an agent shows.
+    pub token: String,
+}
+
+impl std::fmt::Debug for NewEnrolmentToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewEnrolmentToken {}", self.row.token_id.simple())
+    }
+}
+
+impl Control {
+    /// Makes a token with which so many machines may each become a desktop, or one machine this one.
+    pub async fn create_enrolment_token(
+        &self,
+        actor: Actor<'_>,
+        desktop_id: Option<DesktopId>,
+        uses: i64,
+        expires_in_hours: i64,
+    ) -> Result<NewEnrolmentToken, Error> {
+        let desktop = desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
+        actor.check_on(Action::CreateEnrolmentToken, Resource::Desktop(desktop))?;
+        actor.check_not_repeatable()?;
+        let now = self.clock.now();
+        let row = EnrolmentTokenRow {
+            token_id: self.clock.id(),
+            token: EnrolmentToken {
+                created_at: now,
+                expires_at: token_expiry(expires_in_hours, now)?,
+                revoked_at: None,
+                max_uses: limits::enrolment_uses(uses)?,
+                uses: 0,
+                desktop_id,
+            },
+        };
+        let token = random(TOKEN_CHARS);
+        let hash: [u8; 32] = Sha256::digest(&token).into();
+        let mut tx = self.store.begin().await?;
+        hold_project(&mut tx, actor.project_id()).await?;
+        enrolment::insert_token(&mut tx, actor.project_id(), &row, &hash).await?;
+        let desktop = row.token.desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
+        let resource = format!("enrolmentToken:{} desktop:{desktop}", row.token_id.simple());
+        self.managed(tx, actor, Action::CreateEnrolmentToken, &resource).await?;
+        Ok(NewEnrolmentToken { row, token })
+    }
+
+    /// A project's enrolment tokens, good or not, without what they are; oldest first, from behind `after` on.
+    pub async fn list_enrolment_tokens(
+        &self,
+        actor: Actor<'_>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<EnrolmentTokenRow>, Error> {
+        actor.check(Action::ListEnrolmentTokens)?;
+        let mut connection = self.store.acquire().await?;
+        check_project(&mut connection, actor.project_id()).await?;
+        Ok(enrolment::list_tokens(&mut connection, actor.project_id(), after, limit).await?)
+    }
+
+    /// Revokes an enrolment token: nobody is enrolled with it any more. Who was, stays.
+    pub async fn revoke_enrolment_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
+        actor.check(Action::DeleteEnrolmentToken)?;
+        let missing =
+            || Error::not_found(format!("enrolment token {token_id:?} does not exist or is revoked already"));
+        let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
+        let mut tx = self.store.begin().await?;
+        if enrolment::revoke_token(&mut tx, actor.project_id(), id, self.clock.now()).await? {
+            let resource = format!("enrolmentToken:{}", id.simple());
+            return self.managed(tx, actor, Action::DeleteEnrolmentToken, &resource).await;
+        }
+        Err(missing())
+    }
+
+    /// Revokes every certificate that a desktop has now, known or not: its connection ends, and none with them is made. Only a
+    /// token that is made later enrols it anew.
+    pub async fn revoke_desktop(&self, actor: Actor<'_>, desktop_id: &DesktopId) -> Result<Revoked, Error> {
+        actor.check_on(Action::RevokeDesktop, Resource::Desktop(desktop_id.as_str()))?;
+        let mut tx = self.store.begin().await?;
+        let revoked =
+            enrolment::revoke_desktop(&mut tx, actor.project_id(), desktop_id, self.clock.now()).await?;
+        notify::send(&mut tx, Wake::Presence).await?;
+        self.managed(tx, actor, Action::RevokeDesktop, &format!("desktop:{desktop_id}")).await?;
+        Ok(revoked)
+    }
+}

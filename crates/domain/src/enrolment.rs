@@ -1,0 +1,259 @@
+//! Who may become a desktop, and stay one: enrolment by a token, renewal by the certificate, revocation.
+
+use chrono::TimeDelta;
+
+use crate::{
+    Error, ErrorKind, Timestamp,
+    desktop::Certificate,
+    ids::DesktopId,
+    limits::{MAX_ENROLMENT_TOKEN_CHARS, MAX_ENROLMENT_TOKEN_HOURS},
+};
+
+/// A token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolmentToken {
+    /// The one desktop that it is for; any where it says none.
+    pub desktop_id: Option<DesktopId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+    /// Since when it is not.
+    pub revoked_at: Option<Timestamp>,
+    /// Desktops that it enrols.
+    pub max_uses: u32,
+    /// Desktops that it has enrolled.
+    pub uses: u32,
+}
+
+/// How a desktop stands that somebody would like to become.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Until when it has a certificate that is good.
+    pub certified_until: Option<Timestamp>,
+    /// When it was revoked last.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whether what somebody shows can be a token at all.
+pub fn check_token_text(text: &str) -> Result<(), Error> {
+    let fits = (1..=MAX_ENROLMENT_TOKEN_CHARS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(()) } else { Err(unknown_token()) }
+}
+
+/// Nobody knows the token.
+pub fn unknown_token() -> Error {
+    refused("the enrolment token is not known: look whether all of it was copied, or make a new one")
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unauthenticated, message)
+}
+
+/// Until when a new token is good: at least an hour, and not for ever.
+pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
+    if (1..=MAX_ENROLMENT_TOKEN_HOURS).contains(&hours) {
+        return Ok(now + TimeDelta::hours(hours));
+    }
+    Err(Error::invalid(format!(
+        "an enrolment token is good for 1 to {MAX_ENROLMENT_TOKEN_HOURS} hours, and not for {hours}"
+    )))
+}
+
+/// Whether who has the token may become this desktop now.
+pub fn check(
+    token: &EnrolmentToken,
+    desktop_id: &DesktopId,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if token.revoked_at.is_some() {
+        return Err(refused("the enrolment token is revoked: make a new one"));
+    }
+    if token.expires_at <= now {
+        let expired = token.expires_at;
+        return Err(refused(format!("the enrolment token has expired at {expired}: make a new one")));
+    }
+    if let Some(only) = token.desktop_id.as_ref().filter(|&only| only != desktop_id) {
+        let message = format!("the enrolment token is for desktop {only}, and not for {desktop_id}");
+        return Err(Error::new(ErrorKind::Forbidden, message));
+    }
+    if token.uses >= token.max_uses {
+        let message = format!(
+            "the enrolment token is used up, it was good for {} desktops: make a new one",
+            token.max_uses
+        );
+        return Err(refused(message));
+    }
+    if standing.revoked_at.is_some_and(|revoked_at| token.created_at <= revoked_at) {
+        let message = format!(
+            "desktop {desktop_id} was revoked after the enrolment token was made: make a new one for it"
+        );
+        return Err(Error::new(ErrorKind::Forbidden, message));
+    }
+    if let Some(until) = standing.certified_until.filter(|&until| until > now) {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "desktop {desktop_id} has a certificate that is good until {until}: if it is lost, revoke the desktop and \
+                 make a new token; if it is another machine, give this one another id"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What is known of a certificate that was made by an enrolment or a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// Until when it is good.
+    pub not_after: Timestamp,
+    /// Since when it is not.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whether a certificate that is shown is revoked. One that is known is as its row says; of one that is not, made by hand,
+/// only its age can be told: it is revoked with its desktop, unless it is younger.
+pub fn is_revoked(
+    known: Option<Option<Timestamp>>,
+    desktop_revoked_at: Option<Timestamp>,
+    shown: &Certificate,
+) -> bool {
+    match known {
+        Some(revoked_at) => revoked_at.is_some(),
+        None => desktop_revoked_at.is_some_and(|revoked_at| shown.not_before <= revoked_at),
+    }
+}
+
+/// Whether a certificate may be renewed now: not before a third of its life is over, so that nobody gathers them.
+pub fn check_renewal(known: Option<Issued>, now: Timestamp) -> Result<(), Error> {
+    let Some(Issued { issued_at, not_after, revoked_at }) = known else {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            "the certificate was made by hand: issue the next one by hand, or enrol the desktop with a token",
+        ));
+    };
+    if revoked_at.is_some() {
+        return Err(Error::new(ErrorKind::Forbidden, REVOKED));
+    }
+    if not_after <= now {
+        return Err(refused(format!("the certificate has expired at {not_after}: enrol the desktop anew")));
+    }
+    let earliest = issued_at + (not_after - issued_at) / 3;
+    if now < earliest {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("the certificate is too new to be renewed: wait until {earliest}"),
+        ));
+    }
+    Ok(())
+}
+
+/// What is said to a desktop that is revoked.
+pub const REVOKED: &str = "the desktop's certificate is revoked: it must be enrolled anew, with a new token";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
+    }
+
+    fn token() -> EnrolmentToken {
+        EnrolmentToken {
+            desktop_id: None,
+            created_at: at(0),
+            expires_at: at(100),
+            revoked_at: None,
+            max_uses: 2,
+            uses: 1,
+        }
+    }
+
+    fn desktop() -> DesktopId {
+        "d".parse().unwrap()
+    }
+
+    fn kind(token: &EnrolmentToken, standing: Standing, now: i64) -> Result<(), (ErrorKind, String)> {
+        check(token, &desktop(), standing, at(now)).map_err(|error| (error.kind, error.message))
+    }
+
+    #[test]
+    fn a_good_token_enrols_and_one_that_is_not_says_what_to_do() {
+        let free = Standing::default();
+        assert_eq!(kind(&token(), free, 99), Ok(()));
+        let cases = [
+            (EnrolmentToken { revoked_at: Some(at(1)), ..token() }, ErrorKind::Unauthenticated, "is revoked"),
+            (EnrolmentToken { expires_at: at(50), ..token() }, ErrorKind::Unauthenticated, "has expired"),
+            (EnrolmentToken { uses: 2, ..token() }, ErrorKind::Unauthenticated, "used up"),
+            (
+                EnrolmentToken { desktop_id: Some("e".parse().unwrap()), ..token() },
+                ErrorKind::Forbidden,
+                "is for desktop e, and not for d",
+            ),
+        ];
+        for (token, expected, said) in cases {
+            let (kind, message) = kind(&token, free, 50).unwrap_err();
+            assert!(kind == expected && message.contains(said), "{message}");
+        }
+        let own = EnrolmentToken { desktop_id: Some(desktop()), ..token() };
+        assert_eq!(kind(&own, free, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_desktop_that_has_a_certificate_is_nobody_elses() {
+        let certified = Standing { certified_until: Some(at(60)), revoked_at: None };
+        let (kind_, message) = kind(&token(), certified, 59).unwrap_err();
+        assert!(kind_ == ErrorKind::Conflict && message.contains("revoke the desktop"), "{message}");
+        assert_eq!(kind(&token(), certified, 60), Ok(()), "it has ended");
+    }
+
+    #[test]
+    fn after_a_revocation_only_a_newer_token_is_good() {
+        for (revoked, good) in [(-1, true), (0, false), (5, false)] {
+            let standing = Standing { certified_until: None, revoked_at: Some(at(revoked)) };
+            assert_eq!(kind(&token(), standing, 10).is_ok(), good, "{revoked}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_revoked_by_its_row_or_by_its_age() {
+        let shown = Certificate { serial: "01".into(), not_before: at(10), not_after: at(1_000) };
+        let revoked = |known, desktop: Option<i64>| is_revoked(known, desktop.map(at), &shown);
+        assert!(!revoked(None, None) && !revoked(Some(None), None));
+        assert!(revoked(Some(Some(at(1))), None));
+        // Enrolled anew after the revocation, with a certificate that is good from a little before.
+        assert!(!revoked(Some(None), Some(20)));
+        // Made by hand.
+        assert!(revoked(None, Some(10)) && revoked(None, Some(20)) && !revoked(None, Some(9)));
+    }
+
+    #[test]
+    fn a_renewal_is_for_who_is_known_good_and_not_too_early() {
+        let issued = Issued { issued_at: at(0), not_after: at(90), revoked_at: None };
+        let said = |known, now| check_renewal(known, at(now)).map_err(|error| error.message);
+        assert_eq!(said(Some(issued), 30), Ok(()));
+        assert_eq!(said(Some(issued), 89), Ok(()));
+        assert!(said(Some(issued), 29).unwrap_err().contains("too new"));
+        assert!(said(Some(issued), 90).unwrap_err().contains("enrol the desktop anew"));
+        assert!(said(None, 50).unwrap_err().contains("by hand"));
+        let revoked = Issued { revoked_at: Some(at(1)), ..issued };
+        assert_eq!(said(Some(revoked), 50), Err(REVOKED.to_owned()));
+    }
+
+    #[test]
+    fn a_token_is_good_for_a_bounded_time_and_has_a_form() {
+        assert_eq!(token_expiry(1, at(0)).unwrap(), at(3_600));
+        for wrong in [i64::MIN, 0, MAX_ENROLMENT_TOKEN_HOURS + 1, i64::MAX] {
+            assert!(token_expiry(wrong, at(0)).is_err(), "{wrong}");
+        }
+        assert!(check_token_text("abcXYZ019").is_ok());
+        for wrong in ["", "a b", "ü", "a\0", &"x".repeat(MAX_ENROLMENT_TOKEN_CHARS + 1)] {
+            assert_eq!(check_token_text(wrong).unwrap_err().kind, ErrorKind::Unauthenticated);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Machines that become desktops with a token, stay so by renewal, and are thrown out.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use identity::{Dialling, Files, Role, Stranger, read_certificates, read_facts};
+use proto::{
+    agent::{
+        AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,
+        attach_request, enrolment_service_client::EnrolmentServiceClient,
+    },
+    scheduler::{HeartbeatRequest, scheduler_service_client::SchedulerServiceClient},
+    types::Desktop,
+};
+use serde_json::{Value, json};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    cluster::{Cluster, PROJECT},
+    harness::{Process, wait_for},
+    pki::loaded,
+};
+
+/// So long that no test sees its end.
+const LONG: f64 = 30.0;
+const SECOND: f64 = 1.0 / 86_400.0;
+
+/// A new token in a file.
+fn token(cluster: &Cluster, name: &str, more: &[&str]) -> (PathBuf, Value) {
+    let arguments = ["enrolment-tokens", "create", "--project", PROJECT];
+    let made: Value = serde_json::from_str(&cluster.command(&[&arguments[..], more].concat())).unwrap();
+    let path = cluster.directory.path().join(name);
+    fs::write(&path, made["token"].as_str().unwrap()).unwrap();
+    (path, made)
+}
+
+fn log(cluster: &Cluster, name: &str) -> String {
+    fs::read_to_string(cluster.log(name)).unwrap_or_default()
+}
+
+fn wait_until_said(cluster: &Cluster, name: &str, what: &str) {
+    wait_for(what, || log(cluster, name).contains(what).then_some(()));
+}
+
+/// Where an agent keeps its certificate.
+fn certificate(cluster: &Cluster, name: &str) -> PathBuf {
+    cluster.directory.path().join(name).join("identity/certificate.pem")
+}
+
+fn serial(path: &Path) -> String {
+    read_facts(&read_certificates(&fs::read(path).unwrap()).unwrap()[0]).unwrap().serial
+}
+
+fn runs_on(cluster: &Cluster, desktop: &str) {
+    let task = cluster.api.run("true", &[desktop.to_owned()], json!({}));
+    assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
+}
+
+fn enrolled(cluster: &Cluster, name: &str, token: &Path) -> Process {
+    let agent = cluster.enrolling(name, Some(name), token);
+    wait_until_said(cluster, name, "attached");
+    agent
+}
+
+#[test]
+fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
+    let cluster = Cluster::start_with_enrolment(LONG);
+    let (file, made) = token(&cluster, "token", &[]);
+    let mut agent = enrolled(&cluster, "pc-1", &file);
+    cluster.api.connected(1);
+    runs_on(&cluster, "pc-1");
+    let first = serial(&certificate(&cluster, "pc-1"));
+    // Another machine with the same token is too late.
+    let _late = cluster.enrolling("pc-2", Some("pc-2"), &file);
+    wait_until_said(&cluster, "pc-2", "the enrolment token is used up");
+    // It is the same desktop after a restart, whatever it is told to be called, and needs no token.
+    assert!(agent.stop().success());
+    fs::remove_file(&file).unwrap();
+    let _again = cluster.enrolling("pc-1", Some("another"), &file);
+    wait_until_said(&cluster, "pc-1", "the desktop's id is that of its certificate");
+    assert_eq!(cluster.api.connected(1), ["pc-1"]);
+    assert_eq!(serial(&certificate(&cluster, "pc-1")), first);
+    let listed = cluster.command(&["enrolment-tokens", "list", "--project", PROJECT]);
+    assert!(listed.contains("used up") && !listed.contains(made["token"].as_str().unwrap()), "{listed}");
+    let audit = cluster.api.native().get("/audit").to_string();
+    assert!(
+        audit.contains("graywave:desktops:enrol") && audit.contains("desktop:pc-1 certificate:"),
+        "{audit}"
+    );
+    for name in ["scheduler", "worker", "pc-1", "pc-2", "api"] {
+        assert!(!log(&cluster, name).contains(made["token"].as_str().unwrap()), "{name} tells the token");
+    }
+}
+
+async fn dial(address: &str, who: Dialling, role: Role) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+    endpoint.connect_with_connector(identity::connector(who, role)).await.unwrap()
+}
+
+async fn enrol(
+    worker: &Channel,
+    token: &str,
+    desktop: &str,
+    key: &identity::NewKey,
+) -> Result<Vec<Vec<u8>>, Status> {
+    let (token, desktop_id) = (token.to_owned(), desktop.to_owned());
+    let request = EnrolRequest { token, desktop_id, certificate_request: key.request().unwrap() };
+    let answer = EnrolmentServiceClient::new(worker.clone()).enrol(request).await?.into_inner();
+    Ok(answer.certificate.unwrap().chain)
+}
+
+/// A stream of a desktop, to its end.
+async fn attach(
+    worker: &Channel,
+    desktop: &str,
+) -> Result<tonic::Streaming<proto::agent::AttachResponse>, Status> {
+    let desktop = Desktop { project_id: PROJECT.into(), desktop_id: desktop.into(), ..Desktop::default() };
+    let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
+    let hello = AttachRequest { message: Some(hello) };
+    let requests = tokio_stream::StreamExt::chain(tokio_stream::iter([hello]), tokio_stream::pending());
+    let mut responses = AgentServiceClient::new(worker.clone()).attach(requests).await?.into_inner();
+    responses.message().await?;
+    Ok(responses)
+}
+
+/// The files of one who enrolled by hand.
+fn files(cluster: &Cluster, key: &identity::NewKey, chain: &[Vec<u8>]) -> Files {
+    let file = cluster.directory.path().join("enrolled.pem");
+    let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
+    fs::write(&file, std::iter::once(key.pem()).chain(certificates).collect::<String>()).unwrap();
+    Files { ca: cluster.directory.path().join("pki/ca/ca.crt"), cert: file.clone(), key: file }
+}
+
+#[test]
+fn who_shows_no_certificate_may_enrol_and_nothing_else() {
+    let cluster = Cluster::start_with_enrolment(LONG);
+    let (_, bound) = token(&cluster, "bound", &["--desktop", "pc-1"]);
+    let (_, many) = token(&cluster, "many", &["--uses", "2"]);
+    let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
+    wait_until_said(&cluster, "worker", "worker starts");
+    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    let pki = cluster.pki.as_ref().unwrap();
+    let stranger = Stranger::load(&pki.role("admin", "ann").ca).unwrap();
+    let key = identity::NewKey::generate().unwrap();
+    let refused = |answer: Result<Vec<Vec<u8>>, Status>, code: Code, said: &str| {
+        let status = answer.unwrap_err();
+        assert!(status.code() == code && status.message().contains(said), "{status}");
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let worker = dial(&cluster.workers[0].0, stranger.clone().into(), Role::Worker).await;
+        let status = attach(&worker, "pc-1").await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+        let renewal = RenewRequest { certificate_request: key.request().unwrap() };
+        let status = EnrolmentServiceClient::new(worker.clone()).renew(renewal).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+        // Nor does a scheduler let it in at all.
+        let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();
+        let scheduler = endpoint.connect_with_connector_lazy(identity::connector(stranger, Role::Scheduler));
+        let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
+        SchedulerServiceClient::new(scheduler).heartbeat(beat).await.unwrap_err();
+
+        refused(enrol(&worker, "nobodystoken", "pc-1", &key).await, Code::Unauthenticated, "not known");
+        refused(enrol(&worker, "", "pc-1", &key).await, Code::Unauthenticated, "not known");
+        refused(
+            enrol(&worker, &text(&bound), "pc-2", &key).await,
+            Code::PermissionDenied,
+            "for desktop pc-1",
+        );
+        let large = "x".repeat(20_000);
+        assert!(enrol(&worker, &large, "pc-1", &key).await.is_err());
+        // The answer was lost: the same key has its certificate again, another one does not.
+        let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
+        assert_eq!(enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap(), chain);
+        let other = identity::NewKey::generate().unwrap();
+        refused(enrol(&worker, &text(&bound), "pc-1", &other).await, Code::Unauthenticated, "used up");
+        // Its id is taken, also for who has a good token.
+        refused(
+            enrol(&worker, &text(&many), "pc-1", &other).await,
+            Code::FailedPrecondition,
+            "revoke the desktop",
+        );
+        enrol(&worker, &text(&many), "pc-3", &other).await.unwrap();
+
+        // The certificate is good for its desktop alone, and cannot be renewed at once.
+        let desktop =
+            dial(&cluster.workers[0].0, loaded(files(&cluster, &key, &chain)).into(), Role::Worker).await;
+        let status = attach(&desktop, "pc-3").await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+        attach(&desktop, "pc-1").await.unwrap();
+        let renewal = RenewRequest { certificate_request: other.request().unwrap() };
+        let status = EnrolmentServiceClient::new(desktop).renew(renewal).await.unwrap_err();
+        assert!(status.message().contains("too new"), "{status}");
+    });
+    cluster.command(&[
+        "enrolment-tokens",
+        "revoke",
+        many["token_id"].as_str().unwrap(),
+        "--project",
+        PROJECT,
+    ]);
+    let _late = cluster.enrolling("pc-4", None, &cluster.directory.path().join("many"));
+    wait_until_said(&cluster, "pc-4", "the enrolment token is revoked");
+}
+
+#[test]
+fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
+    let cluster = Cluster::start_with_enrolment(LONG);
+    let pki = cluster.pki.as_ref().unwrap();
+    wait_until_said(&cluster, "scheduler", "the scheduler serves");
+    for role in Role::ALL {
+        let thief = loaded(pki.stolen(&format!("graywave://role/{role}/x")));
+        for (address, of) in
+            [(&cluster.schedulers[0].0, Role::Scheduler), (&cluster.workers[0].0, Role::Worker)]
+        {
+            let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+            let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
+            tokio::runtime::Runtime::new().unwrap().block_on(async {
+                let channel = endpoint.connect_with_connector_lazy(identity::connector(thief.clone(), of));
+                SchedulerServiceClient::new(channel).heartbeat(beat).await.unwrap_err();
+            });
+        }
+    }
+    for log_of in ["scheduler", "worker"] {
+        wait_until_said(&cluster, log_of, "its certificate is of another CA");
+    }
+}
+
+#[test]
+fn a_certificate_is_renewed_while_a_script_runs_and_costs_it_nothing() {
+    let cluster = Cluster::start_with_enrolment(20.0 * SECOND);
+    let (file, _) = token(&cluster, "token", &[]);
+    let _agent = enrolled(&cluster, "pc-1", &file);
+    cluster.api.connected(1);
+    let first = serial(&certificate(&cluster, "pc-1"));
+    let (marks, gate) = (cluster.directory.path().join("marks"), cluster.directory.path().join("gate"));
+    let command =
+        format!("echo x >> {}; until [ -e {} ]; do sleep 0.05; done", marks.display(), gate.display());
+    let task = cluster.api.run(&command, &["pc-1".to_owned()], json!({}));
+    wait_until_said(&cluster, "pc-1", "connecting with the new certificate");
+    wait_for("the connection with the new certificate", || {
+        (log(&cluster, "pc-1").matches("attached").count() == 2).then_some(())
+    });
+    assert_ne!(serial(&certificate(&cluster, "pc-1")), first);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
+    assert_eq!(fs::read_to_string(&marks).unwrap(), "x\n", "it started once");
+    assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:renew"));
+}
+
+#[test]
+fn a_connection_ends_with_its_certificate() {
+    let cluster = Cluster::start_with_enrolment(4.0 * SECOND);
+    let (_, made) = token(&cluster, "token", &[]);
+    wait_until_said(&cluster, "worker", "worker starts");
+    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    let ca = cluster.directory.path().join("pki/ca/ca.crt");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let address = &cluster.workers[0].0;
+        let worker = dial(address, Stranger::load(&ca).unwrap().into(), Role::Worker).await;
+        let key = identity::NewKey::generate().unwrap();
+        let chain = enrol(&worker, made["token"].as_str().unwrap(), "pc-1", &key).await.unwrap();
+        let tls = loaded(files(&cluster, &key, &chain));
+        let mut stream = attach(&dial(address, tls.into(), Role::Worker).await, "pc-1").await.unwrap();
+        let ended = stream.message().await.unwrap_err();
+        assert!(ended.code() == Code::Unauthenticated && ended.message().contains("expired"), "{ended}");
+    });
+    wait_until_said(&cluster, "worker", "its certificate has expired");
+    assert!(cluster.api.connected(0).is_empty());
+}
+
+#[test]
+fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
+    let mut cluster = Cluster::start_with_enrolment(LONG);
+    let (file, _) = token(&cluster, "token", &["--uses", "5"]);
+    // One whose certificate was made by hand, and one that has enrolled.
+    let by_hand = cluster.add_agents(1).remove(0);
+    let _agent = enrolled(&cluster, "pc-1", &file);
+    cluster.api.connected(2);
+    let revoke = |desktop: &str| cluster.command(&["desktops", "revoke", desktop, "--project", PROJECT]);
+    let said = revoke("pc-1");
+    assert!(said.contains("1 certificates") && said.contains("is being cut"), "{said}");
+    wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
+    // It has a token with which others could enrol, and comes back by none of its two ways.
+    wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was made");
+    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    assert_eq!(cluster.api.connected(1), [by_hand.clone()]);
+
+    let said = revoke(&by_hand);
+    assert!(said.contains("0 certificates") && said.contains("is being cut"), "{said}");
+    wait_until_said(&cluster, "agents", "the desktop's certificate is revoked");
+    cluster.api.connected(0);
+    // What waits for a desktop that is revoked is not handed out.
+    let marks = cluster.directory.path().join("marks");
+    let task = cluster.api.run(&format!("echo x >> {}", marks.display()), &["pc-1".to_owned()], json!({}));
+    assert!(revoke("never-seen").contains("has ever been connected"));
+
+    let (newer, _) = token(&cluster, "newer", &["--desktop", "pc-1"]);
+    assert!(!marks.exists());
+    fs::rename(newer, &file).unwrap();
+    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    assert_eq!(cluster.api.connected(1), ["pc-1"]);
+    assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
+    assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:revoke"));
+}

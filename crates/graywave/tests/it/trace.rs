@@ -1,0 +1,133 @@
+//! One trace over all processes: from a client's request to the commit of its results.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::Cluster,
+    collector::{Collector, Told, text},
+    harness::wait_for,
+};
+
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+const CLIENTS_SPAN: &str = "b7ad6b7169203331";
+const DESKTOPS: usize = 3;
+
+/// A cluster whose processes tell their spans soon, and none of traces that nobody asked for.
+fn cluster(collector: &Collector, desktops: usize) -> (Cluster, Vec<String>) {
+    let mut cluster = Cluster::start_with(&[
+        ("GRAYWAVE__TELEMETRY__OTLP_ENDPOINT", &collector.url),
+        ("GRAYWAVE__TELEMETRY__SAMPLE_RATIO", "0"),
+        ("GRAYWAVE__TELEMETRY__FORMAT", "json"),
+        ("GRAYWAVE_AGENT_OTLP_ENDPOINT", &collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ]);
+    let ids = cluster.add_agents(desktops);
+    (cluster, ids)
+}
+
+fn submit(cluster: &Cluster, desktops: &[String], sampled: bool) -> String {
+    let traceparent = format!("00-{TRACE_ID}-{CLIENTS_SPAN}-0{}", u8::from(sampled));
+    let headers = [("traceparent", traceparent.as_str()), ("tracestate", "vendor=1")];
+    let body = json!({"resource_ids": desktops, "command": "true", "command_type": "SHELL", "gray_count": 1});
+    let (status, answer) = cluster.api.post_with("/script-executions", &headers, &body);
+    assert_eq!(status, 200, "{answer}");
+    answer["task_id"].as_str().unwrap().to_owned()
+}
+
+struct Tree(Vec<Told>);
+
+impl Tree {
+    fn named(&self, name: &str) -> Vec<&Told> {
+        self.0.iter().filter(|told| told.span.name == name).collect()
+    }
+
+    /// How many results the commits are of: each is its span's parent or a link of it.
+    fn settled(&self) -> usize {
+        self.named("settle").iter().map(|told| 1 + told.span.links.len()).sum()
+    }
+
+    fn is_whole(&self) -> bool {
+        let by_id: HashMap<&[u8], &Told> = self.0.iter().map(|told| (&told.span.span_id[..], told)).collect();
+        self.named("script").len() == DESKTOPS
+            && self.named("report").len() == DESKTOPS
+            && self.settled() == DESKTOPS
+            && self.named("commit").len() == self.named("settle").len()
+            && self.0.iter().all(|told| {
+                let parent = &told.span.parent_span_id[..];
+                by_id.contains_key(parent) || parent == hex::decode(CLIENTS_SPAN).unwrap()
+            })
+    }
+
+    /// From a span up to the client's: service and name of each.
+    fn way_up(&self, from: &Told) -> Vec<String> {
+        let mut way = vec![format!("{} {}", from.service, from.span.name)];
+        let mut parent = &from.span.parent_span_id;
+        while let Some(told) = self.0.iter().find(|told| told.span.span_id == *parent) {
+            way.push(format!("{} {}", told.service, told.span.name));
+            parent = &told.span.parent_span_id;
+        }
+        assert_eq!(hex::encode(parent), CLIENTS_SPAN, "{way:?} ends at nobody");
+        way
+    }
+}
+
+#[test]
+fn a_clients_trace_goes_from_its_request_to_the_commit_of_the_results() {
+    let collector = Collector::start();
+    let (cluster, desktops) = cluster(&collector, DESKTOPS);
+    let unsampled = submit(&cluster, &desktops, false);
+    cluster.api.ended(&unsampled);
+    let task = submit(&cluster, &desktops, true);
+    cluster.api.ended(&task);
+    let tree = wait_for("the whole tree", || Some(Tree(collector.spans())).filter(Tree::is_whole));
+
+    for told in &tree.0 {
+        assert_eq!(hex::encode(&told.span.trace_id), TRACE_ID, "a trace that nobody asked for: {told:?}");
+        assert_eq!(told.span.trace_state, "vendor=1", "{told:?}");
+        let of = text(&told.span.attributes, "task_id");
+        assert!(of.is_none_or(|of| of == task), "a task that was not sampled: {told:?}");
+    }
+    for commit in tree.named("commit") {
+        let way = [
+            "graywave-scheduler commit",
+            "graywave-scheduler settle",
+            "graywave-worker report",
+            "graywave-agent order",
+            "graywave-worker dispatch",
+            "graywave-scheduler lease",
+            "graywave-api submit",
+            "graywave-api POST /v2/{project_id}/script-executions",
+        ];
+        assert_eq!(tree.way_up(commit), way);
+    }
+    for script in tree.named("script") {
+        assert_eq!(tree.way_up(script)[1], "graywave-agent order");
+        assert_eq!(text(&script.span.attributes, "outcome").as_deref(), Some("SUCCESS"));
+    }
+    let cuts = tree.named("cut");
+    assert!(cuts.len() >= 2, "one for each wave at least");
+    assert!(cuts.iter().all(|cut| tree.way_up(cut)[1] == "graywave-api submit"));
+    let request = tree.named("POST /v2/{project_id}/script-executions");
+    assert_eq!(text(&request[0].span.attributes, "status").as_deref(), Some("200"));
+    let verdicts = tree.named("settle").into_iter().flat_map(|told| &told.span.events);
+    let verdicts: Vec<String> = verdicts.filter_map(|event| text(&event.attributes, "verdict")).collect();
+    assert_eq!(verdicts.iter().filter(|verdict| *verdict == "proceed").count(), 2, "{verdicts:?}");
+    logs_carry_the_ids(&cluster, &task);
+}
+
+/// A line of the log names the trace, the span, the request and the task.
+fn logs_carry_the_ids(cluster: &Cluster, task: &str) {
+    let log = std::fs::read_to_string(cluster.log("api")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let accepted: Vec<Value> = lines.filter(|line| line["fields"]["message"] == "task accepted").collect();
+    let [untraced, traced] = accepted.as_slice() else { panic!("{accepted:?}") };
+    assert_eq!((&traced["trace_id"], &traced["fields"]["task_id"]), (&json!(TRACE_ID), &json!(task)));
+    assert!(traced["span_id"].is_string() && traced["spans"][0]["request_id"].is_string(), "{traced}");
+    assert_eq!(untraced["trace_id"], Value::Null);
+    let log = std::fs::read_to_string(cluster.log("scheduler")).unwrap();
+    let ended = log.lines().find(|line| line.contains("task ended") && line.contains(task)).unwrap();
+    let ended: Value = serde_json::from_str(ended).unwrap();
+    assert_eq!(ended["trace_id"], TRACE_ID, "{ended}");
+}

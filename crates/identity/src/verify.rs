@@ -1,0 +1,133 @@
+//! Whom a CA may speak for. What a part of the control plane is, only a CA that is trusted itself can say; who a desktop
+//! is, also an issuer that it has signed. So whoever steals an issuer's key can pass for a desktop, and for nobody else.
+
+use std::sync::Arc;
+
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use crate::{accept::Strangers, certificate::Certified};
+
+/// Checks who dials.
+#[derive(Debug)]
+pub(crate) struct WhoDials {
+    inner: Arc<dyn ClientCertVerifier>,
+    strangers: Strangers,
+}
+
+impl WhoDials {
+    pub(crate) fn new(
+        roots: &Arc<RootCertStore>,
+        strangers: Strangers,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { inner, strangers })
+    }
+}
+
+impl ClientCertVerifier for WhoDials {
+    fn client_auth_mandatory(&self) -> bool {
+        self.strangers == Strangers::Refused
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let is_desktop = Certified::read(end_entity).is_ok_and(|certified| certified.identity.is_desktop());
+        let between = if is_desktop { intermediates } else { &[] };
+        self.inner.verify_client_cert(end_entity, between, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Checks who is dialled, which is always a part of the control plane.
+#[derive(Debug)]
+pub(crate) struct WhoIsDialled {
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl WhoIsDialled {
+    pub(crate) fn new(roots: &Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { inner })
+    }
+}
+
+impl ServerCertVerifier for WhoIsDialled {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.inner.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,446 @@
+//! Enrolment tokens, the certificates that were made for desktops, and revocations.
+
+use domain::{
+    Timestamp,
+    desktop::DesktopFacts,
+    enrolment::{EnrolmentToken, Issued, Standing, is_revoked},
+    ids::{DesktopId, ProjectId, WorkerId},
+};
+use uuid::Uuid;
+
+use crate::{
+    Connection, Error,
+    desktop::certificate,
+    values::{count, int4, text_id},
+};
+
+/// A token as it is listed, without what is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolmentTokenRow {
+    /// Its id.
+    pub token_id: Uuid,
+    /// What it is good for.
+    pub token: EnrolmentToken,
+}
+
+struct RawToken {
+    token_id: Uuid,
+    desktop_id: Option<String>,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    max_uses: i32,
+    uses: i32,
+}
+
+impl TryFrom<RawToken> for EnrolmentTokenRow {
+    type Error = Error;
+
+    fn try_from(raw: RawToken) -> Result<Self, Error> {
+        const TABLE: &str = "enrolment_token";
+        Ok(Self {
+            token_id: raw.token_id,
+            token: EnrolmentToken {
+                desktop_id: raw.desktop_id.map(|id| text_id(TABLE, id)).transpose()?,
+                created_at: raw.created_at,
+                expires_at: raw.expires_at,
+                revoked_at: raw.revoked_at,
+                max_uses: count(TABLE, raw.max_uses)?,
+                uses: count(TABLE, raw.uses)?,
+            },
+        })
+    }
+}
+
+/// Stores a new token by its hash.
+pub async fn insert_token(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    row: &EnrolmentTokenRow,
+    sha256: &[u8; 32],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO enrolment_token (token_id, project_id, desktop_id, sha256, max_uses, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        row.token_id,
+        project_id.as_str(),
+        row.token.desktop_id.as_ref().map(DesktopId::as_str),
+        &sha256[..],
+        int4(row.token.max_uses),
+        row.token.created_at,
+        row.token.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A project's tokens, oldest first, from behind `after` on.
+pub async fn list_tokens(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<EnrolmentTokenRow>, Error> {
+    let rows = sqlx::query_as!(
+        RawToken,
+        "SELECT token_id, desktop_id, created_at, expires_at, revoked_at, max_uses, uses FROM enrolment_token
+         WHERE project_id = $1 AND ($2::uuid IS NULL OR token_id > $2) ORDER BY token_id LIMIT $3",
+        project_id.as_str(),
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(EnrolmentTokenRow::try_from).collect()
+}
+
+/// Revokes a token for good; false when there is no such token that is not.
+pub async fn revoke_token(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    token_id: Uuid,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE enrolment_token SET revoked_at = $3
+         WHERE project_id = $1 AND token_id = $2 AND revoked_at IS NULL",
+        project_id.as_str(),
+        token_id,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The token of this hash, and whose it is, unless its project is revoked. Whoever else shows it waits until the transaction
+/// ends.
+pub async fn hold_token(
+    connection: &mut Connection,
+    sha256: &[u8; 32],
+) -> Result<Option<(ProjectId, EnrolmentTokenRow)>, Error> {
+    let row = sqlx::query!(
+        "SELECT t.project_id, t.token_id, t.desktop_id, t.created_at, t.expires_at, t.revoked_at, t.max_uses, t.uses
+         FROM enrolment_token t JOIN project p USING (project_id)
+         WHERE t.sha256 = $1 AND p.revoked_at IS NULL FOR UPDATE OF t",
+        &sha256[..],
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let raw = RawToken {
+            token_id: row.token_id,
+            desktop_id: row.desktop_id,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            max_uses: row.max_uses,
+            uses: row.uses,
+        };
+        Ok((text_id("enrolment_token", row.project_id)?, raw.try_into()?))
+    })
+    .transpose()
+}
+
+/// Takes one use of a token.
+pub async fn spend(connection: &mut Connection, token_id: Uuid) -> Result<(), Error> {
+    sqlx::query!("UPDATE enrolment_token SET uses = uses + 1 WHERE token_id = $1", token_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whoever else changes the certificates of this desktop waits until the transaction ends.
+pub async fn hold_desktop(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        r#"SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 8)) AS "void: ()""#,
+        project_id.as_str(),
+        desktop_id.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How a desktop stands. A certificate that was made by hand is known once its desktop has connected with it.
+pub async fn standing(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+) -> Result<Standing, Error> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT max(not_after) FROM desktop_certificate
+                   WHERE project_id = $1 AND desktop_id = $2 AND revoked_at IS NULL) AS issued_until,
+                  (SELECT revoked_at FROM desktop_revocation WHERE project_id = $1 AND desktop_id = $2) AS revoked_at,
+                  d.certificate_serial AS "serial?", d.certificate_not_before AS "not_before?",
+                  d.certificate_not_after AS "not_after?",
+                  EXISTS (SELECT FROM desktop_certificate c WHERE c.project_id = $1 AND c.desktop_id = $2
+                              AND c.serial = d.certificate_serial) AS "is_issued!"
+           FROM (VALUES (1)) AS one LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = $2"#,
+        project_id.as_str(),
+        desktop_id.as_str(),
+    )
+    .fetch_one(connection)
+    .await?;
+    let shown = certificate(row.serial, row.not_before, row.not_after);
+    let by_hand = shown
+        .filter(|shown| !row.is_issued && !is_revoked(None, row.revoked_at, shown))
+        .map(|it| it.not_after);
+    Ok(Standing { certified_until: row.issued_until.max(by_hand), revoked_at: row.revoked_at })
+}
+
+/// A certificate that was signed.
+#[derive(Debug, Clone)]
+pub struct NewCertificate<'a> {
+    /// Whose.
+    pub project_id: &'a ProjectId,
+    /// Whose.
+    pub desktop_id: &'a DesktopId,
+    /// In hex.
+    pub serial: &'a str,
+    /// Of which key.
+    pub public_key_sha256: &'a [u8; 32],
+    /// In DER, with what lies between it and the CA.
+    pub chain: &'a [Vec<u8>],
+    /// The token that it was enrolled with, unless it renews another.
+    pub token_id: Option<Uuid>,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// Until when it is good.
+    pub not_after: Timestamp,
+}
+
+/// Stores a certificate, and forgets those of the same desktop that ended before a moment.
+pub async fn insert_certificate(
+    connection: &mut Connection,
+    new: &NewCertificate<'_>,
+    forget_before: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO desktop_certificate (project_id, desktop_id, serial, public_key_sha256, chain, token_id,
+                                          issued_at, not_after)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        new.project_id.as_str(),
+        new.desktop_id.as_str(),
+        new.serial,
+        &new.public_key_sha256[..],
+        new.chain,
+        new.token_id,
+        new.issued_at,
+        new.not_after,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM desktop_certificate WHERE project_id = $1 AND desktop_id = $2 AND not_after < $3",
+        new.project_id.as_str(),
+        new.desktop_id.as_str(),
+        forget_before,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What was signed for this key before, with the same token or without one, if it is still good.
+pub async fn signed_before(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+    public_key_sha256: &[u8; 32],
+    token_id: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT chain FROM desktop_certificate
+         WHERE project_id = $1 AND desktop_id = $2 AND public_key_sha256 = $3 AND token_id IS NOT DISTINCT FROM $4
+           AND revoked_at IS NULL AND not_after > $5 LIMIT 1",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        &public_key_sha256[..],
+        token_id,
+        now,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// What is known of a certificate; `None` of one that was made by hand.
+pub async fn issued(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+    serial: &str,
+) -> Result<Option<Issued>, Error> {
+    Ok(sqlx::query_as!(
+        Issued,
+        "SELECT issued_at, not_after, revoked_at FROM desktop_certificate
+         WHERE project_id = $1 AND desktop_id = $2 AND serial = $3",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        serial,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// What a revocation has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// Certificates that were good until then, of those that are known.
+    pub certificates: u64,
+    /// Whether the desktop was connected with a certificate.
+    pub was_connected: bool,
+    /// Whether the desktop has ever been connected.
+    pub is_known: bool,
+}
+
+/// Revokes every certificate that a desktop has now. Its connection counts as gone from then on, and its worker is told to
+/// end it.
+pub async fn revoke_desktop(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+    now: Timestamp,
+) -> Result<Revoked, Error> {
+    hold_desktop(connection, project_id, desktop_id).await?;
+    let revoked = sqlx::query!(
+        "UPDATE desktop_certificate SET revoked_at = $3
+         WHERE project_id = $1 AND desktop_id = $2 AND revoked_at IS NULL",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO desktop_revocation (project_id, desktop_id, revoked_at) VALUES ($1, $2, $3)
+         ON CONFLICT (project_id, desktop_id) DO UPDATE
+             SET revoked_at = greatest(desktop_revocation.revoked_at, excluded.revoked_at)",
+        project_id.as_str(),
+        desktop_id.as_str(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let desktop = sqlx::query!(
+        "SELECT worker_id, certificate_serial FROM desktop WHERE project_id = $1 AND desktop_id = $2 FOR UPDATE",
+        project_id.as_str(),
+        desktop_id.as_str(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let is_known = desktop.is_some();
+    // Without TLS there is no certificate that could be revoked.
+    let held_by = desktop.and_then(|row| row.certificate_serial.and(row.worker_id));
+    if let Some(worker_id) = &held_by {
+        let worker_id = text_id("desktop", worker_id.clone())?;
+        cut(connection, &worker_id, &[(project_id.clone(), desktop_id.clone())], now).await?;
+    }
+    Ok(Revoked { certificates: revoked.rows_affected(), was_connected: held_by.is_some(), is_known })
+}
+
+/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections.
+pub async fn cut(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    desktops: &[(ProjectId, DesktopId)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let project_ids: Vec<String> =
+        desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
+    let desktop_ids: Vec<String> =
+        desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
+    sqlx::query!(
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
+                              revoked_worker_id = d.worker_id, revoked_serial = d.certificate_serial
+         FROM (SELECT d.project_id, d.desktop_id
+               FROM desktop d JOIN unnest($1::text[], $2::text[]) AS revoked (project_id, desktop_id)
+                   USING (project_id, desktop_id)
+               WHERE d.worker_id = $4 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        &project_ids,
+        &desktop_ids,
+        now,
+        worker_id.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Those of the desktops that have shown a certificate which is revoked.
+pub async fn revoked_among(
+    connection: &mut Connection,
+    desktops: &[DesktopFacts],
+) -> Result<Vec<(ProjectId, DesktopId)>, Error> {
+    let shown: Vec<_> =
+        desktops.iter().filter_map(|facts| Some((facts, facts.certificate.as_ref()?))).collect();
+    if shown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let project_ids: Vec<String> = shown.iter().map(|(facts, _)| facts.project_id.to_string()).collect();
+    let desktop_ids: Vec<String> = shown.iter().map(|(facts, _)| facts.desktop_id.to_string()).collect();
+    let serials: Vec<String> = shown.iter().map(|(_, certificate)| certificate.serial.clone()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT n.place AS "place!", c.serial IS NOT NULL AS "is_issued!", c.revoked_at AS "revoked_at?",
+                  r.revoked_at AS "desktop_revoked_at?"
+           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n (project_id, desktop_id, serial, place)
+           LEFT JOIN desktop_certificate c USING (project_id, desktop_id, serial)
+           LEFT JOIN desktop_revocation r USING (project_id, desktop_id)
+           WHERE c.revoked_at IS NOT NULL OR r.revoked_at IS NOT NULL"#,
+        &project_ids,
+        &desktop_ids,
+        &serials,
+    )
+    .fetch_all(connection)
+    .await?;
+    let revoked = rows.into_iter().filter_map(|row| {
+        let (facts, certificate) = shown.get(usize::try_from(row.place - 1).ok()?)?;
+        let known = row.is_issued.then_some(row.revoked_at);
+        is_revoked(known, row.desktop_revoked_at, certificate)
+            .then(|| (facts.project_id.clone(), facts.desktop_id.clone()))
+    });
+    Ok(revoked.collect())
+}
+
+/// A connection that its worker must end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedConnection {
+    /// Whose.
+    pub project_id: ProjectId,
+    /// Whose.
+    pub desktop_id: DesktopId,
+    /// Of the certificate that it was made with.
+    pub serial: String,
+}
+
+/// The connections that a worker must end, at most `limit` of them.
+pub async fn to_end(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    limit: i64,
+) -> Result<Vec<RevokedConnection>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT project_id, desktop_id, revoked_serial AS "serial!" FROM desktop
+           WHERE revoked_worker_id = $1 AND revoked_serial IS NOT NULL LIMIT $2"#,
+        worker_id.as_str(),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(RevokedConnection {
+                project_id: text_id("desktop", row.project_id)?,
+                desktop_id: text_id("desktop", row.desktop_id)?,
+                serial: row.serial,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! The door for machines that want a certificate: their first one, for a token, or the next one. What is asked here is asked of a
+//! scheduler; this side only keeps strangers from asking too much.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::limits::MAX_ENROLMENT_BYTES;
+use governor::{DefaultKeyedRateLimiter, Quota};
+use identity::{Certified, Identity};
+use listen::Who;
+use proto::{
+    agent::{
+        EnrolRequest, EnrolResponse, RenewRequest, RenewResponse,
+        enrolment_service_server::{EnrolmentService, EnrolmentServiceServer},
+    },
+    scheduler::{self as asked, DesktopKey},
+};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    shared::Worker,
+};
+
+/// Calls under way at once, of all.
+const AT_ONCE: usize = 32;
+/// Calls from one address: so many each second, and so many after a pause. Many machines may stand behind one address.
+const PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// Addresses that are remembered before those that are quiet are forgotten.
+const MAX_ADDRESSES: usize = 10_000;
+
+pub(crate) fn service(worker: Arc<Worker>, client: Client) -> EnrolmentServiceServer<impl EnrolmentService> {
+    let rates = DefaultKeyedRateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(BURST));
+    EnrolmentServiceServer::new(Door {
+        worker,
+        client: Mutex::new(client),
+        rates,
+        room: Semaphore::new(AT_ONCE),
+    })
+    .max_decoding_message_size(MAX_ENROLMENT_BYTES)
+}
+
+struct Door {
+    worker: Arc<Worker>,
+    /// It may be sent between threads, and not shared.
+    client: Mutex<Client>,
+    rates: DefaultKeyedRateLimiter<IpAddr>,
+    room: Semaphore,
+}
+
+impl Door {
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets a call in if there is room for it; with where it came from.
+    fn enter<T>(&self, request: &Request<T>) -> Result<(tokio::sync::SemaphorePermit<'_>, String), Status> {
+        let who = request.extensions().get::<Who>();
+        if !matches!(who, Some(Who::Stranger | Who::Known(_))) {
+            let reason = "this worker has no TLS: there is nothing that a certificate would be good for";
+            return Err(Status::failed_precondition(reason));
+        }
+        let address = request.remote_addr().ok_or_else(|| Status::internal("nobody knows who calls"))?;
+        if self.rates.len() > MAX_ADDRESSES {
+            self.rates.retain_recent();
+        }
+        let too_often = || Status::resource_exhausted("too many machines enrol at once: try again later");
+        self.rates.check_key(&network(address.ip())).map_err(|_| too_often())?;
+        let permit = self.room.try_acquire().map_err(|_| too_often())?;
+        Ok((permit, address.to_string()))
+    }
+}
+
+/// Who has one address of IPv6 has a whole network of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
+#[tonic::async_trait]
+impl EnrolmentService for Door {
+    async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        let (_permit, source) = self.enter(&request)?;
+        let EnrolRequest { token, certificate_request, desktop_id } = request.into_inner();
+        let worker_id = self.worker.worker_id.clone();
+        let question =
+            asked::EnrolRequest { worker_id, token, certificate_request, desktop_id, source: source.clone() };
+        let answer = self.client().enrol(with_deadline(question, CALL_TIMEOUT)).await;
+        let answer = answer.map_err(|status| refused(&status, &source))?.into_inner();
+        Ok(Response::new(EnrolResponse { certificate: answer.certificate }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let (_permit, source) = self.enter(&request)?;
+        let Some(Certified { identity: Identity::Desktop { project_id, desktop_id }, serial, .. }) =
+            request.extensions().get::<Certified>().cloned()
+        else {
+            return Err(Status::permission_denied("only who shows a desktop's certificate may renew it"));
+        };
+        let question = asked::RenewCertificateRequest {
+            worker_id: self.worker.worker_id.clone(),
+            desktop: Some(DesktopKey { project_id, desktop_id }),
+            serial,
+            certificate_request: request.into_inner().certificate_request,
+            source: source.clone(),
+        };
+        let answer = self.client().renew_certificate(with_deadline(question, CALL_TIMEOUT)).await;
+        let answer = answer.map_err(|status| refused(&status, &source))?.into_inner();
+        Ok(Response::new(RenewResponse { certificate: answer.certificate }))
+    }
+}
+
+/// The scheduler's answer, for who has asked; of what this worker itself has with schedulers only that it failed.
+fn refused(status: &Status, peer: &str) -> Status {
+    tracing::warn!(%peer, %status, "no certificate was made");
+    Status::new(status.code(), status.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_count_together() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("10.0.0.1"), "10.0.0.1");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:2::9"), "2001:db8:1:2::");
+    }
+}
