@@ -38,7 +38,7 @@ struct Health {
     ready: Readiness,
 }
 
-/// Serves until `stop`. Without an address of its own the default one is taken where it is free: roles that share a machine
+/// Serves until the process ends; from `stop` on the role is not ready, and says so. Without an address of its own the default one is taken where it is free: roles that share a machine
 /// need an address each, and one of them is as good as none.
 pub(crate) async fn serve(
     settings: &telemetry::Config,
@@ -46,9 +46,13 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(listener) = bind(settings).await? else { return Ok(()) };
+    let ready = readiness(move || {
+        let (ready, is_stopping) = (ready(), stop.is_cancelled());
+        async move { if is_stopping { Err("the role is stopping".to_owned()) } else { ready.await } }
+    });
     let routes = routes(Health { exposition: metric::keep()?, ready });
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
-    tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, stop));
+    tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, CancellationToken::new()));
     Ok(())
 }
 

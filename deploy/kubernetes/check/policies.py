@@ -327,6 +327,9 @@ def settings_are_known(manifests: Manifests) -> Iterator[str]:
             key = name.removeprefix("GRAYWAVE__").replace("__", ".").lower()
             if key not in known:
                 yield f"{where}: {name}"
+            elif isinstance(known[key], bool):
+                if value not in ("true", "false"):
+                    yield f"{where}: {name} is neither true nor false: {value}"
             elif isinstance(known[key], int) and not value.isdigit():
                 yield f"{where}: {name} is no number: {value}"
 
