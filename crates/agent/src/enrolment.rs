@@ -128,7 +128,7 @@ impl Enrolled {
             Ok(client.enrol(request(bytes)).await?.into_inner().certificate)
         });
         let answer = asked.await;
-        if answer.as_ref().is_err_and(|status| is_for_good(status)) {
+        if answer.as_ref().is_err_and(is_for_good) {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
         }
         answer
