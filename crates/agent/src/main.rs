@@ -105,7 +105,7 @@ impl TlsArgs {
     ) -> Result<(Option<identity::Files>, Option<Enrolment>), String> {
         let Self { ca_file, cert_file, key_file, enrolment_token_file } = self;
         if let (Some(ca_file), None, None) = (&ca_file, &cert_file, &key_file) {
-            let token = enrolment_token_file.map(Token::File).or(variable.map(Token::Text));
+            let token = enrolment_token_file.map(Token::File).or_else(|| variable.map(Token::Text));
             return Ok((None, Some(Enrolment { ca_file: ca_file.clone(), token })));
         }
         Ok((identity::FilesGiven { ca_file, cert_file, key_file }.all_or_none()?, None))
@@ -161,7 +161,7 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("stopping");
         on_signal.cancel();
     });
-    let outcome = agent::run(args.into_config()?, stop).await;
+    let outcome = Box::pin(agent::run(args.into_config()?, stop)).await;
     telemetry.shutdown().await;
     Ok(outcome?)
 }

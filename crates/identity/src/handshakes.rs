@@ -179,7 +179,7 @@ fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
         issuer.sign(&DESKTOP.parse().unwrap(), &read, i64::MAX, i64::MAX).unwrap_err().contains("expired")
     );
     // A request that was changed, or is none.
-    let mut changed = request.clone();
+    let mut changed = request;
     *changed.last_mut().unwrap() ^= 1;
     assert!(Request::read(&changed).is_err());
     assert!(Request::read(b"x").is_err());
@@ -190,7 +190,7 @@ fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
     let again = NewKey::from_pem(&key.pem()).unwrap();
     std::fs::write(&files.key, again.pem()).unwrap();
     assert!(Issuer::load(&files, &tls).unwrap_err().to_string().contains("is not the key"));
-    let mut ours = files.clone();
+    let mut ours = files;
     ours.cert = place.files().cert;
     assert!(Issuer::load(&ours, &tls).unwrap_err().to_string().contains("graywave ca issuer"));
 }

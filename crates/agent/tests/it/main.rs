@@ -268,7 +268,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     let desktop = agent::this_machine("p1".to_owned(), "d1".to_owned());
     for urls in [vec![], vec!["not a url".to_owned()], vec!["host".to_owned()]] {
         let config = Config::new(urls, desktop.clone(), dir.path().to_owned());
-        let error = agent::run(config, CancellationToken::new()).await.unwrap_err();
+        let error = Box::pin(agent::run(config, CancellationToken::new())).await.unwrap_err();
         assert!(matches!(error, agent::Error::Config(_)), "{error}");
     }
 }
