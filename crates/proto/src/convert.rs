@@ -61,3 +61,17 @@ pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {
 pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
     if ms == 0 { None } else { Utc.timestamp_millis_opt(ms).single() }
 }
+
+/// A moment as a timestamp; `None` stands for none.
+pub fn time(moment: Option<DateTime<Utc>>) -> Option<prost_types::Timestamp> {
+    moment.map(|moment| prost_types::Timestamp {
+        seconds: moment.timestamp(),
+        // A leap second counts more nanoseconds than a second has.
+        nanos: i32::try_from(moment.timestamp_subsec_nanos().min(999_999_999)).unwrap_or_default(),
+    })
+}
+
+/// The moment of a timestamp; `None` when no calendar holds it.
+pub fn time_opt(timestamp: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).ok()?)
+}

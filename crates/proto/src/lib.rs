@@ -1,10 +1,12 @@
 //! The gRPC types and services of Graywave, generated from `proto/`, and their conversions to domain values.
 
 mod convert;
+mod words;
 
-pub use convert::{ScriptOutcome, unix_ms, unix_ms_opt};
+pub use convert::{ScriptOutcome, time, time_opt, unix_ms, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types};
+pub use words::{Word, word};
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.
 mod generated {

@@ -9,6 +9,7 @@ mod dispatch;
 mod gateway;
 mod gauges;
 mod heartbeat;
+mod leave;
 mod ledger;
 mod presence;
 mod pull;

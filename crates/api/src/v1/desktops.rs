@@ -179,7 +179,7 @@ pub(crate) struct DesktopPath {
 impl DesktopPath {
     /// An id that cannot be one is one that does not exist.
     fn id(&self) -> Result<DesktopId, Error> {
-        self.desktop_id.parse().map_err(|_: Error| Error::not_found("the desktop does not exist"))
+        DesktopId::find(&self.desktop_id)
     }
 }
 

@@ -16,7 +16,7 @@ use telemetry::metric;
 use super::Engine;
 
 impl Engine {
-    /// Stores a heartbeat; true when the worker was not known (any more).
+    /// Stores a heartbeat; says what the worker must know.
     pub async fn heartbeat(
         &self,
         worker_id: &WorkerId,
@@ -24,7 +24,7 @@ impl Engine {
         capacity: u32,
         draining: bool,
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<worker::Heard, Error> {
         worker::heard(&mut *self.store.acquire().await?, worker_id, address, capacity, draining, now).await
     }
 
