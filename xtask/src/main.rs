@@ -10,6 +10,7 @@ mod install;
 mod kubernetes;
 mod layers;
 mod process;
+mod proto;
 mod python;
 mod sim;
 mod test;
@@ -81,10 +82,13 @@ enum Command {
         #[arg(long, conflicts_with_all = ["seeds", "from"])]
         seed: Option<u64>,
     },
-    /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
+    /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone, on
+    /// dev clusters of their own
     Python,
     /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
     Kubernetes,
+    /// Hold the protos to buf's rules
+    Proto,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -105,6 +109,7 @@ fn main() -> anyhow::Result<()> {
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
         Command::Kubernetes => kubernetes::run(),
+        Command::Proto => proto::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{chaos, database, demo, install, kubernetes, layers, process, python, say};
+use crate::{chaos, database, demo, install, kubernetes, layers, process, proto, python, say};
 
 /// Long enough for each kind of fault at least once, and most of them several times.
 const CHAOS_MINUTES: f64 = 2.5;
@@ -16,6 +16,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
+    step("protos", proto::run)?;
     step("kubernetes", kubernetes::run)?;
     let scratch = database::Scratch::start()?;
     step("queries", || database::describe(&scratch, true))?;
