@@ -4,8 +4,9 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "graywave/types/v1/types.proto",
+    "graywave/order/v1/order.proto",
     "graywave/scheduler/v1/scheduler.proto",
     "graywave/agent/v1/agent.proto",
     "graywave/admin/v1/types.proto",

@@ -5,13 +5,13 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use serde_json::Value;
+
+use crate::rest::Rest;
 
 /// What `graywave dev` prints when it serves.
 #[derive(Debug, Deserialize)]
@@ -25,7 +25,7 @@ pub(crate) struct Ready {
 #[derive(Debug)]
 pub(crate) struct DevCluster {
     child: Child,
-    agent: ureq::Agent,
+    pub(crate) rest: Rest,
     pub(crate) ready: Ready,
     /// The same, as it was printed.
     pub(crate) ready_line: String,
@@ -63,27 +63,10 @@ impl DevCluster {
             let status = child.wait()?;
             bail!("graywave dev ended: {status}\n{}", std::fs::read_to_string(&log)?);
         }
-        let ready = serde_json::from_str(&line).with_context(|| format!("not the ready line: {line:?}"))?;
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        Ok(Self { child, agent, ready, ready_line: line.trim().to_owned() })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/v2/{}{path}", self.ready.http, self.ready.project_id)
-    }
-
-    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let response = self.agent.get(self.url(path)).header("X-Auth-Token", &self.ready.token).call()?;
-        answer(path, response)
-    }
-
-    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.agent.post(self.url(path)).header("X-Auth-Token", &self.ready.token);
-        answer(path, request.send_json(body)?)
+        let ready: Ready =
+            serde_json::from_str(&line).with_context(|| format!("not the ready line: {line:?}"))?;
+        let rest = Rest::new(&ready.http, &ready.project_id, &ready.token);
+        Ok(Self { child, rest, ready, ready_line: line.trim().to_owned() })
     }
 
     /// Waits until it ends by itself: a person's Ctrl-C reaches it too.
@@ -115,13 +98,4 @@ impl Drop for DevCluster {
             drop(self.child.wait());
         }
     }
-}
-
-fn answer(path: &str, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
-    let status = response.status();
-    let body: Value = response.body_mut().read_json()?;
-    if !status.is_success() {
-        bail!("{path}: {status}: {body}");
-    }
-    Ok(body)
 }

@@ -73,7 +73,7 @@ fn rollouts(cluster: &DevCluster) -> anyhow::Result<()> {
 }
 
 fn desktop_ids(cluster: &DevCluster) -> anyhow::Result<Vec<String>> {
-    let answer = cluster.get("/desktops?status=ACTIVE")?;
+    let answer = cluster.rest.get("/desktops?status=ACTIVE")?;
     let desktops = answer["desktops"].as_array().context("no desktops in the answer")?;
     Ok(desktops.iter().filter_map(|desktop| desktop["desktop_id"].as_str()).map(str::to_owned).collect())
 }
@@ -86,12 +86,13 @@ fn rollout(
     name: &str,
     content: &str,
 ) -> anyhow::Result<String> {
-    let script = cluster.post("/scripts", &json!({"name": name, "type": "SHELL", "content": content}))?;
+    let script =
+        cluster.rest.post("/scripts", &json!({"name": name, "type": "SHELL", "content": content}))?;
     let body = json!({
         "resource_type": "DESKTOP", "resource_ids": desktops, "script_ids": [script["script_id"]],
         "gray_count": GRAY_COUNT, "gray_resource_ids": gray, "gray_fail_threshold": GRAY_FAIL_THRESHOLD, "execution_timeout": 1,
     });
-    let answer = cluster.post("/script-executions", &body)?;
+    let answer = cluster.rest.post("/script-executions", &body)?;
     let task_id = answer["task_id"].as_str().context("no task_id in the answer")?.to_owned();
     say(&format!("   task {task_id}"));
     let begun = Instant::now();
@@ -121,12 +122,13 @@ fn rollout(
 }
 
 fn task(cluster: &DevCluster, task_id: &str) -> anyhow::Result<Value> {
-    let answer = cluster.get(&format!("/script-execution-tasks?task_id={task_id}"))?;
+    let answer = cluster.rest.get(&format!("/script-execution-tasks?task_id={task_id}"))?;
     Ok(answer["script_tasks"][0].clone())
 }
 
 fn records(cluster: &DevCluster, task_id: &str) -> anyhow::Result<Vec<Value>> {
-    let answer = cluster.get(&format!("/script-execution-records?script_task_id={task_id}&limit=100"))?;
+    let answer =
+        cluster.rest.get(&format!("/script-execution-records?script_task_id={task_id}&limit=100"))?;
     Ok(answer["script_records"].as_array().cloned().unwrap_or_default())
 }
 

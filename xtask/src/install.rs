@@ -59,6 +59,25 @@ pub(crate) fn patroni() -> anyhow::Result<()> {
     without_services(|| apt("Patroni with etcd", &["patroni", "python3-etcd", "etcd-server"]))
 }
 
+/// A Docker engine and its compose; the service is not started.
+pub(crate) fn docker() -> anyhow::Result<()> {
+    let is_there = ["dockerd", "docker", "docker-compose"].iter().all(|program| {
+        let mut command = Command::new(program);
+        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    });
+    if is_there {
+        return Ok(());
+    }
+    without_services(|| apt("Docker", &["docker.io", "docker-compose", "iptables"]))
+}
+
+/// What makes a Debian in a directory.
+pub(crate) fn debootstrap() -> anyhow::Result<()> {
+    let is_there = Path::new("/usr/sbin/debootstrap").exists();
+    if is_there { Ok(()) } else { apt("debootstrap", &["debootstrap"]) }
+}
+
 /// Debian starts what it installs, unless a policy says no; one that is there is left as it is.
 fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let policy = Path::new("/usr/sbin/policy-rc.d");

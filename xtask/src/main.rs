@@ -3,15 +3,18 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod compose;
 mod database;
 mod demo;
 mod failover;
+mod images;
 mod install;
 mod kubernetes;
 mod layers;
 mod process;
 mod proto;
 mod python;
+mod rest;
 mod sim;
 mod test;
 
@@ -85,6 +88,15 @@ enum Command {
     /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone, on
     /// dev clusters of their own
     Python,
+    /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
+    Images {
+        /// Cargo's profile: `dev` builds faster, for a try
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Bring the cluster of docker-compose.yml up from nothing, run a good and a halted rollout on it, kill and restart containers
+    /// in the middle of others, scale it, and take it down; installs and starts a Docker engine where there is none
+    ComposeTest,
     /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
     Kubernetes,
     /// Hold the protos to buf's rules
@@ -108,6 +120,8 @@ fn main() -> anyhow::Result<()> {
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
+        Command::Images { profile } => images::run(&profile),
+        Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use crate::{chaos, database, demo, install, kubernetes, layers, process, proto, python, say};
+use crate::{chaos, compose, database, demo, install, kubernetes, layers, process, proto, python, say};
 
 /// Long enough for each kind of fault at least once, and most of them several times.
 const CHAOS_MINUTES: f64 = 2.5;
@@ -29,6 +29,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
+    step("compose", compose::run_if_possible)?;
     step("chaos", || chaos::run(CHAOS_MINUTES, CHAOS_SEED))?;
     step("tests", || tests(&scratch))
 }

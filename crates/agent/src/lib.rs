@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod event;
 mod execute;
+mod guard;
 mod identity;
 mod interpreter;
 mod journal;

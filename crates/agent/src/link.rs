@@ -10,10 +10,10 @@ use clock::{Asked, Clock, Told};
 use identity::{Role, Tls};
 use proto::{
     agent::{
-        AskTime, AttachRequest, AttachResponse, Hello, agent_service_client::AgentServiceClient,
+        AskTime, AttachRequest, AttachResponse, Hello, Order, agent_service_client::AgentServiceClient,
         attach_request, attach_response,
     },
-    limits::MAX_MESSAGE_BYTES,
+    limits::{MAX_MESSAGE_BYTES, MAX_ORDERS_PER_AGENT},
     types::{Desktop, Time},
 };
 use rand::seq::SliceRandom as _;
@@ -22,7 +22,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, transport::Endpoint};
 
-use crate::{Config, Error, backoff::Backoff, event::Key, orders::Orders};
+use crate::{
+    Config, Error,
+    backoff::Backoff,
+    guard::Guard,
+    orders::{Answer, Orders},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +68,8 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
 pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
     tls: Option<Tls>,
+    /// Whether orders must be signed: where there are certificates.
+    guard: Option<Guard>,
     desktop: Desktop,
     orders: Orders,
     clock: Clock,
@@ -86,7 +93,9 @@ impl Link {
     ) -> Self {
         endpoints.shuffle(&mut rand::rng());
         let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
-        Self { endpoints, tls, desktop: config.desktop.clone(), orders, clock, backoff }
+        let desktop = config.desktop.clone();
+        let guard = tls.clone().map(|tls| Guard::new(tls, &desktop));
+        Self { endpoints, tls, guard, desktop, orders, clock, backoff }
     }
 
     /// Keeps a connection until `stop`.
@@ -159,7 +168,7 @@ impl Link {
     /// Sends every result that is not acknowledged, then each as it comes; takes orders, stops and acknowledgements.
     async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
-        let mut waiting: VecDeque<Key> = VecDeque::new();
+        let mut waiting: VecDeque<Answer> = VecDeque::new();
         self.collect(&mut last, &mut waiting).await;
         let mut ask_time_at = self.next_question();
         let mut asked = None;
@@ -169,8 +178,8 @@ impl Link {
             tokio::select! {
                 permit = session.outbox.reserve(), if !waiting.is_empty() => {
                     let permit = permit.map_err(|_| closed())?;
-                    if let Some(key) = waiting.pop_front()
-                        && let Some(result) = self.orders.result(key).await
+                    if let Some(answer) = waiting.pop_front()
+                        && let Some(result) = self.orders.result_of(answer).await
                     {
                         permit.send(AttachRequest { message: Some(attach_request::Message::Result(result)) });
                     }
@@ -182,8 +191,8 @@ impl Link {
                             self.told(asked, Some(time));
                             ask_time_at = self.next_question();
                         }
-                    } else if let Some(again) = self.take(response).await && !waiting.contains(&again) {
-                        waiting.push_back(again);
+                    } else if let Some(answer) = self.take(response).await {
+                        push(&mut waiting, answer);
                     }
                 }
                 () = tokio::time::sleep_until(ask_time_at) => {
@@ -198,12 +207,10 @@ impl Link {
         }
     }
 
-    async fn collect(&self, last: &mut u64, waiting: &mut VecDeque<Key>) {
+    async fn collect(&self, last: &mut u64, waiting: &mut VecDeque<Answer>) {
         for (number, key) in self.orders.unacked_after(*last).await {
             *last = number;
-            if !waiting.contains(&key) {
-                waiting.push_back(key);
-            }
+            push(waiting, Answer::FromJournal(key));
         }
     }
 
@@ -215,16 +222,32 @@ impl Link {
         tokio::time::Instant::now() + period.mul_f64(rand::random_range(0.5..1.0))
     }
 
+    /// Takes an order in, if it may be.
+    async fn order(&self, order: Order) -> Option<Answer> {
+        let Some(guard) = &self.guard else {
+            return self.orders.accept(order).await.map(Answer::FromJournal);
+        };
+        match guard.check(&order) {
+            Ok(checked) => self.orders.accept(checked).await.map(Answer::FromJournal),
+            Err(reason) => self.orders.refuse(order, &reason).await,
+        }
+    }
+
     fn told(&self, asked: Asked, time: Option<Time>) {
         if let Some((now, error)) = time.and_then(|time| time.read()) {
             self.clock.answered(asked, Told { now, error });
         }
     }
 
-    /// Returns the key of a result to send again.
-    async fn take(&self, response: AttachResponse) -> Option<Key> {
+    /// Returns what is to be answered.
+    async fn take(&self, response: AttachResponse) -> Option<Answer> {
         match response.message {
-            Some(attach_response::Message::Order(order)) => return self.orders.accept(order).await,
+            Some(attach_response::Message::Order(order)) => return self.order(order).await,
+            Some(attach_response::Message::Signer(signer)) => {
+                if let Some(guard) = &self.guard {
+                    guard.shown(signer.certificate);
+                }
+            }
             Some(attach_response::Message::Ack(ack)) => match ack.key {
                 Some(key) => self.orders.acked(key.into()).await,
                 None => tracing::error!("an acknowledgement without a key is ignored"),
@@ -239,6 +262,15 @@ impl Link {
             None => tracing::warn!("a message that this agent does not know is ignored"),
         }
         None
+    }
+}
+
+fn push(waiting: &mut VecDeque<Answer>, answer: Answer) {
+    let is_refusal = matches!(answer, Answer::Refusal(_));
+    if is_refusal && waiting.len() >= MAX_ORDERS_PER_AGENT {
+        tracing::error!("a refusal is not told: the worker takes no more");
+    } else if !waiting.contains(&answer) {
+        waiting.push_back(answer);
     }
 }
 

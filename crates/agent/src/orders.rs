@@ -15,6 +15,7 @@ use clock::Clock;
 use proto::{
     ScriptOutcome,
     agent::{Order, OrderResult},
+    limits::MAX_SCRIPTS_PER_TASK,
     types::Script,
 };
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
@@ -46,6 +47,15 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(600 * 60);
 pub(crate) struct Orders {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
+}
+
+/// What the worker is to be told.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// The result of a finished order.
+    FromJournal(Key),
+    /// That an order was not taken. Nothing keeps it: it says nothing of what may still come under its key.
+    Refusal(OrderResult),
 }
 
 /// The side that runs them.
@@ -192,6 +202,25 @@ impl Orders {
         None
     }
 
+    /// Refuses an order that may be of anybody. Nothing of it is believed and nothing written down: else who forges the order of
+    /// a target to come would keep the real one from running. What the journal knows of its key is the answer; where it knows
+    /// nothing, the worker alone is told that it was REJECTED.
+    pub(crate) async fn refuse(&self, mut order: Order, reason: &str) -> Option<Answer> {
+        let key = order.key.take().map(Key::from)?;
+        tracing::warn!(?key, reason, "an order is refused");
+        if self.shared.active().contains_key(&key) {
+            return None;
+        }
+        if self.shared.known(&key).await {
+            return Some(Answer::FromJournal(key));
+        }
+        let count = order.scripts.len().clamp(1, MAX_SCRIPTS_PER_TASK);
+        let span = Span { first: 0, count: u32::try_from(count).unwrap_or(1) };
+        let results = rules::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
+        let scripts = results.into_iter().map(Into::into).collect();
+        Some(Answer::Refusal(OrderResult { key: Some(key.into()), scripts }))
+    }
+
     /// Stops an order from this script on. Told again and again; what is not active has ended, or its order is still
     /// on its way and the stop will be told again.
     pub(crate) async fn stop(&self, key: &Key, script: u32) {
@@ -224,6 +253,14 @@ impl Orders {
     pub(crate) async fn result(&self, key: Key) -> Option<OrderResult> {
         let journal = Arc::clone(&self.shared.journal);
         blocking(move || journal.book(|book| book.result(&key))).await
+    }
+
+    /// What is to be sent.
+    pub(crate) async fn result_of(&self, answer: Answer) -> Option<OrderResult> {
+        match answer {
+            Answer::FromJournal(key) => self.result(key).await,
+            Answer::Refusal(result) => Some(result),
+        }
     }
 
     /// Returns when an order may have finished since the last call.

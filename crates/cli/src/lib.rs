@@ -40,6 +40,8 @@ impl Connection {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url =
             if self.grpc.contains("://") { self.grpc.clone() } else { format!("{scheme}://{}", self.grpc) };
+        // The token would be read by whoever listens on the way.
+        identity::check_url(&url, tls.is_some()).map_err(anyhow::Error::msg)?;
         let endpoint = Endpoint::from_shared(url)?.connect_timeout(PATIENCE).timeout(PATIENCE);
         let channel = match tls {
             Some(tls) => endpoint.connect_with_connector(identity::connector(tls, Role::Scheduler)).await,

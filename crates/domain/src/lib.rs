@@ -16,6 +16,7 @@ pub mod failure;
 pub mod gate;
 pub mod ids;
 pub mod limits;
+pub mod merkle;
 pub mod opening;
 pub mod outcome;
 pub mod page;

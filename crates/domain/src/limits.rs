@@ -141,9 +141,9 @@ fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Err
     })
 }
 
-// A task's scripts, at four bytes a character, fit into one message with a full batch of ids.
+// A task's scripts, at four bytes a character, fit into one message with a full batch of ids, each once more as it is signed.
 const _: () = assert!(
-    MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4 + MAX_TARGETS_PER_BATCH * (MAX_ID_CHARS * 4 + 32)
+    MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4 + MAX_TARGETS_PER_BATCH * 2 * (MAX_ID_CHARS * 4 + 32)
         < MAX_MESSAGE_BYTES
 );
 // The result that fills a report, and one target of many scripts after it, still fit into a message.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use control::{Actor, Control, CredentialRow, NO_LIMIT};
-use domain::{Timestamp, access::READY_POLICIES, ids::ProjectId};
+use domain::{ErrorKind, Timestamp, access::READY_POLICIES, ids::ProjectId};
 use serde_json::{Value, json};
 
 use crate::{config::Settings, roles, table::table};
@@ -32,6 +32,9 @@ pub(crate) enum Projects {
         /// For people; the id when it is left out
         #[arg(long)]
         name: Option<String>,
+        /// Good as well when it is there already
+        #[arg(long)]
+        unless_exists: bool,
     },
     /// List all projects
     List,
@@ -156,7 +159,13 @@ pub(crate) enum Keys {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tokens {
     /// Make a token and print it, once, as JSON
-    Create(NewCredential),
+    Create {
+        #[command(flatten)]
+        new: NewCredential,
+        /// Print the token alone, for scripts
+        #[arg(long)]
+        only_token: bool,
+    },
     /// List a project's tokens
     List {
         #[command(flatten)]
@@ -185,10 +194,14 @@ pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<S
 
 async fn projects(control: &Control, command: Projects) -> anyhow::Result<String> {
     match command {
-        Projects::Create { project_id, name } => {
+        Projects::Create { project_id, name, unless_exists } => {
             let name = name.unwrap_or_else(|| project_id.to_string());
-            control.create_project(&project_id, &name).await?;
-            Ok(format!("project {project_id} is made\n"))
+            match control.create_project(&project_id, &name).await {
+                Err(error) if unless_exists && error.kind == ErrorKind::Conflict => {
+                    Ok(format!("project {project_id} is there\n"))
+                }
+                made => made.map(|()| format!("project {project_id} is made\n")).map_err(Into::into),
+            }
         }
         Projects::List => {
             let rows = control.list_projects().await?.into_iter().map(|row| {
@@ -268,9 +281,12 @@ async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
 
 async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
     match command {
-        Tokens::Create(new) => {
+        Tokens::Create { new, only_token } => {
             let expires_at = new.expires_at();
             let made = control.create_token(new.project.actor(), &new.principal, expires_at).await?;
+            if only_token {
+                return Ok(format!("{}\n", made.token));
+            }
             Ok(object(&json!({
                 "project_id": new.project.id, "principal": new.principal,
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use identity::{FilesGiven, Identity, Role, Tls};
+use identity::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls};
 use listen::Guard;
 use tokio::net::TcpListener;
 
@@ -17,12 +17,10 @@ pub(crate) const OPERATORS: Guard = Guard {
     may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
 };
 
-/// A role's certificates, where the configuration names some. Without them it should listen on this machine only, and says so.
+/// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.
 pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> anyhow::Result<Option<Tls>> {
     let Some(files) = given.all_or_none().map_err(anyhow::Error::msg)? else {
-        if let Err(error) = only_this_machine(listener.local_addr()?) {
-            tracing::warn!("NOT SAFE: {error}");
-        }
+        only_this_machine(listener.local_addr()?)?;
         return Ok(None);
     };
     let tls = Tls::load(files).context("tls")?;
@@ -33,6 +31,30 @@ pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> an
         );
     }
     Ok(Some(tls))
+}
+
+/// What a scheduler signs its orders with. Agents that have certificates run nothing that is not signed, so a scheduler that has
+/// them and does not sign is of no use.
+pub(crate) fn signer(given: &SignerFilesGiven, tls: Option<&Tls>) -> anyhow::Result<Option<Signer>> {
+    let files = given.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
+    match (files, tls) {
+        (Some(files), Some(tls)) => Ok(Some(Signer::load(files, tls.clone()).context("orders")?)),
+        (None, Some(_)) => bail!(
+            "a scheduler with [tls] signs what it orders, or its agents refuse it: name orders.cert_file and orders.key_file \
+             (`graywave ca issue --role signer` makes them; docs/tls.md)"
+        ),
+        (_, None) => Ok(None),
+    }
+}
+
+/// Reads all files that a configuration names, as the roles will.
+pub(crate) fn check(tls: &FilesGiven, orders: &SignerFilesGiven) -> anyhow::Result<()> {
+    let Some(files) = tls.all_or_none().map_err(anyhow::Error::msg)? else { return Ok(()) };
+    let tls = Tls::load(files).context("tls")?;
+    if orders.both_or_none().map_err(anyhow::Error::msg)?.is_some() {
+        signer(orders, Some(&tls))?;
+    }
+    Ok(())
 }
 
 /// Whether an address is one of this machine alone.

@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     access::{self, Access},
-    ca,
+    ca, certificates,
     config::Settings,
-    dev,
+    dev, healthcheck,
     output::print,
     roles, signals,
 };
@@ -49,6 +49,8 @@ enum Command {
     Migrate,
     /// Check the settings, print what is wrong with them or that they are good, then exit
     CheckConfig,
+    /// Ask the role that runs on this machine whether it is ready; exit code 0 if it is, for health checks of containers
+    Healthcheck,
     /// Show a task with its waves and what the gate said of each
     Show(cli::ShowArguments),
     /// List the workers that are known
@@ -82,7 +84,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Show(arguments) => print(&cli::show(arguments).await?),
         Command::Workers(arguments) => print(&cli::workers(arguments).await?),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
-        Command::CheckConfig => settings().and_then(|_| print("the configuration is good\n")),
+        Command::CheckConfig => {
+            let settings = settings()?;
+            certificates::check(&settings.tls, &settings.orders)?;
+            print("the configuration is good\n")
+        }
+        Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
         Command::Ca(command) => print(&ca::run(command)?),
         Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,
         Command::Principals(command) => manage(Access::Principals(command), &settings()?).await,

@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) retention: scheduler::Retention,
     pub(crate) worker: worker::Config,
     pub(crate) tls: identity::FilesGiven,
+    /// What schedulers sign orders with.
+    pub(crate) orders: identity::SignerFilesGiven,
     pub(crate) telemetry: telemetry::Config,
 }
 
@@ -186,7 +188,13 @@ impl Settings {
         self.scheduler.check().map_err(anyhow::Error::msg)?;
         self.retention.check().map_err(anyhow::Error::msg)?;
         self.worker.check().map_err(anyhow::Error::msg)?;
-        self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
+        let tls = self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
+        let orders = self.orders.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
+        if orders.is_some() && tls.is_none() {
+            bail!(
+                "orders: nobody verifies signatures without certificates: name tls.ca_file, tls.cert_file and tls.key_file"
+            );
+        }
         if self.database.max_connections < 2 {
             bail!("database.max_connections must be at least 2: one of them listens for notifications");
         }
@@ -314,6 +322,8 @@ mod tests {
         assert!(wrong("[retention]\ntasks_days = -1").contains("tasks_days"));
         assert!(wrong("[worker]\ncapacity = 0").contains("worker.capacity"));
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
+        assert!(wrong("[orders]\nkey_file = \"k\"").contains("name both"));
+        assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("without certificates"));
         assert!(wrong("[tasks]\nexecution_timeout_ms = 0").contains("tasks"));
     }
 }

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod dev;
 mod health;
+mod healthcheck;
 mod http;
 mod output;
 mod roles;

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
-use identity::{Role, Tls};
+use identity::{Role, Signer, Tls};
 use listen::Listener;
 use scheduler::{Engine, Retention, Wakes};
 use store::Store;
@@ -142,14 +142,15 @@ async fn forget_expired(control: &Control, stop: &CancellationToken) {
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
+    let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.store()?;
     let engine = Engine::new(store.clone(), settings.scheduler.clone());
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
-    let door = Door { listener, tls: tls.clone() };
+    let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, options: settings.admin_options() };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, door, stop));
-    Box::pin(Tls::watched(tls, serving)).await
+    Box::pin(Tls::watched(tls, Signer::watched(signer, serving))).await
 }
 
 /// What operators are served with.
@@ -158,10 +159,11 @@ pub(crate) struct Admin {
     pub(crate) options: admin::Options,
 }
 
-/// Where a role waits for its peers, and what it shows them.
+/// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
 pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Tls>,
+    pub(crate) signer: Option<Signer>,
 }
 
 pub(crate) async fn serve_scheduler(
@@ -171,7 +173,7 @@ pub(crate) async fn serve_scheduler(
     door: Door,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Door { listener, tls } = door;
+    let Door { listener, tls, signer } = door;
     let wakes = Wakes::default();
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in admin::SERVICES.into_iter().chain(["", SCHEDULER_SERVICE]) {
@@ -184,7 +186,7 @@ pub(crate) async fn serve_scheduler(
     };
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
     let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), tls);
-    let workers = scheduler::service(engine.clone(), wakes.clone(), stop.clone());
+    let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
     let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))

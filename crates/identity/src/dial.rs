@@ -1,6 +1,6 @@
 //! The side that dials.
 
-use std::{future::Future, io, pin::Pin};
+use std::{future::Future, io, net::IpAddr, pin::Pin};
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -63,7 +63,7 @@ pub fn connector(
     })
 }
 
-/// Whether a URL may be dialled: with certificates it is `https`, and without them `http`.
+/// Whether a URL may be dialled: with certificates it is `https`, and without them `http` and of this machine.
 ///
 /// # Errors
 ///
@@ -72,7 +72,11 @@ pub fn check_url(url: &str, has_certificates: bool) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|_| format!("{url:?} is no URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) if has_certificates => Ok(()),
-        (Some("http"), Some(_)) if !has_certificates => Ok(()),
+        (Some("http"), Some(host)) if !has_certificates && is_this_machine(host) => Ok(()),
+        (Some("http"), Some(_)) if !has_certificates => Err(format!(
+            "{url}: without TLS only this machine may be dialled, as http://127.0.0.1:port; name a CA, a certificate and a key, \
+             and begin with https:// (docs/tls.md)"
+        )),
         (Some("http"), Some(_)) if has_certificates => {
             Err(format!("{url}: with certificates it must begin with https://"))
         }
@@ -83,15 +87,25 @@ pub fn check_url(url: &str, has_certificates: bool) -> Result<(), String> {
     }
 }
 
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_scheme_says_whether_there_are_certificates() {
-        for url in ["http://127.0.0.1:1", "http://worker.example:1", "http://[::1]:1/"] {
+        for url in ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1/"] {
             assert_eq!(check_url(url, false), Ok(()), "{url}");
             assert!(check_url(url, true).unwrap_err().contains("https://"), "{url}");
+        }
+        for url in
+            ["http://worker.example:1", "http://10.0.0.1:1", "http://localhost.example:1", "http://[::2]:1"]
+        {
+            assert!(check_url(url, false).unwrap_err().contains("only this machine"), "{url}");
         }
         assert_eq!(check_url("https://scheduler:9090", true), Ok(()));
         for url in ["https://127.0.0.1:1", "ftp://x", "x", ""] {

@@ -7,6 +7,7 @@ mod dial;
 mod files;
 mod refusal;
 mod settings;
+mod signer;
 mod tls;
 mod who;
 
@@ -22,5 +23,6 @@ pub use dial::{Dialled, check_url, connect, connector};
 pub use files::{Files, FilesGiven};
 pub use refusal::why;
 pub use rustls::pki_types::CertificateDer;
+pub use signer::{NotSigned, Shown, Signer, SignerFiles, SignerFilesGiven, verify_signed};
 pub use tls::{Error, Tls};
 pub use who::{Identity, NotAnIdentity, Role};

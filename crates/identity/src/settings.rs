@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) facts: Facts,
     /// CAs whose certificates are accepted.
     pub(crate) trusted: usize,
+    pub(crate) roots: Arc<RootCertStore>,
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
 }
@@ -47,7 +48,8 @@ impl Settings {
             facts.identity.clone().map_err(|error| Wrong::Cert(format!("names nobody: {error}")))?;
         let server = server(&roots, &chain, &key).map_err(Wrong::Key)?;
         let client = client(&roots, chain, key).map_err(Wrong::Key)?;
-        Ok(Self { identity, facts, trusted: roots.len(), server: Arc::new(server), client: Arc::new(client) })
+        let trusted = roots.len();
+        Ok(Self { identity, facts, trusted, roots, server: Arc::new(server), client: Arc::new(client) })
     }
 }
 

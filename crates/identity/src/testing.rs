@@ -26,7 +26,11 @@ impl Ca {
         params.not_before = OffsetDateTime::now_utc() - Duration::days(10);
         params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
         params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
-        let signing_key = KeyPair::generate().unwrap();
+        self.issue(params, KeyPair::generate().unwrap())
+    }
+
+    /// A certificate that says this, for a key.
+    pub(crate) fn issue(&self, params: CertificateParams, signing_key: KeyPair) -> CertifiedKey<KeyPair> {
         let cert = params.signed_by(&signing_key, &self.0).unwrap();
         CertifiedKey { cert, signing_key }
     }

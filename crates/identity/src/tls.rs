@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::{
     certificate::Facts,
@@ -97,6 +97,11 @@ impl Tls {
     /// What the certificate says that is in use.
     pub fn facts(&self) -> Facts {
         self.current().facts.clone()
+    }
+
+    /// The CAs that are trusted now.
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.current().roots)
     }
 
     pub(crate) fn server(&self) -> Arc<ServerConfig> {

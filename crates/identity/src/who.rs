@@ -25,11 +25,13 @@ pub enum Role {
     Api,
     /// An operator's tools.
     Admin,
+    /// Signs what agents are ordered. It is nobody that calls: its key is in the hands of schedulers.
+    Signer,
 }
 
 impl Role {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Scheduler, Self::Worker, Self::Api, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Scheduler, Self::Worker, Self::Api, Self::Admin, Self::Signer];
 
     /// The role as it is written.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Role {
             Self::Worker => "worker",
             Self::Api => "api",
             Self::Admin => "admin",
+            Self::Signer => "signer",
         }
     }
 }
@@ -52,10 +55,9 @@ impl FromStr for Role {
     type Err = NotAnIdentity;
 
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| NotAnIdentity("the role is none of scheduler, worker, api and admin".into()))
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            NotAnIdentity("the role is none of scheduler, worker, api, admin and signer".into())
+        })
     }
 }
 

@@ -1,11 +1,15 @@
 //! The gRPC types and services of Graywave, generated from `proto/`, and their conversions to domain values.
 
 mod convert;
+pub mod signed;
 mod words;
 
 pub use convert::{ScriptOutcome, time, time_opt, unix_ms, unix_ms_opt};
 pub use domain::limits;
-pub use generated::{admin::v1 as admin, agent::v1 as agent, scheduler::v1 as scheduler, types::v1 as types};
+pub use generated::{
+    admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,
+    types::v1 as types,
+};
 pub use words::{Word, word};
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.
@@ -25,6 +29,11 @@ mod generated {
     pub mod types {
         pub mod v1 {
             tonic::include_proto!("graywave.types.v1");
+        }
+    }
+    pub mod order {
+        pub mod v1 {
+            tonic::include_proto!("graywave.order.v1");
         }
     }
     pub mod scheduler {

@@ -76,7 +76,7 @@ fn published() -> Published {
         file.service.iter().for_each(|service| of_service(package, service, &mut found));
     }
     let packages: BTreeSet<_> = found.keys().filter_map(|name| name.split(".v1.").next()).collect();
-    assert_eq!(packages.len(), 4, "{packages:?}");
+    assert_eq!(packages.len(), 5, "{packages:?}");
     found
 }
 

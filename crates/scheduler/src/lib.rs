@@ -8,6 +8,7 @@ pub mod engine;
 mod gauges;
 mod hearing;
 mod loops;
+mod orders;
 mod retention;
 mod service;
 mod wake;

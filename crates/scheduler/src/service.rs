@@ -7,6 +7,7 @@ use domain::{
     limits,
 };
 use futures::{Stream, stream};
+use identity::Signer;
 use proto::{
     scheduler::{
         Batch, DeregisterRequest, DeregisterResponse, DesktopKey, HeartbeatRequest, HeartbeatResponse, Lease,
@@ -27,6 +28,7 @@ use crate::{
     Engine, Wakes,
     caller::called,
     engine::{Leased, ReturnedTarget, ScriptReport, TargetReport},
+    orders,
 };
 
 /// The longest that a pull waits.
@@ -34,13 +36,14 @@ const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
 /// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
 const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
-/// The service over an engine. At `stop`, waiting pulls are answered, so that the server can end.
+/// The service over an engine; with a signer, what it hands out is signed. At `stop`, waiting pulls are answered, so that the server can end.
 pub fn service(
     engine: Engine,
     wakes: Wakes,
+    signer: Option<Signer>,
     stop: CancellationToken,
 ) -> SchedulerServiceServer<impl SchedulerService> {
-    SchedulerServiceServer::new(Service { engine, wakes, stop })
+    SchedulerServiceServer::new(Service { engine, wakes, signer, stop })
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
@@ -49,10 +52,22 @@ pub fn service(
 struct Service {
     engine: Engine,
     wakes: Wakes,
+    signer: Option<Signer>,
     stop: CancellationToken,
 }
 
 impl Service {
+    /// The leased batches as they are handed out.
+    fn hand_out(&self, leased: &[Leased]) -> Result<PullResponse, Status> {
+        let lease_ms = self.engine.config().lease_ms;
+        let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
+        let mut answer = PullResponse { batches, signature: None };
+        if let Some(signer) = &self.signer {
+            orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
+        }
+        Ok(answer)
+    }
+
     /// The database's answer. A pull may wait for long, and so would a call to a database that is gone.
     async fn done<T>(&self, work: impl Future<Output = Result<T, store::Error>>) -> Result<T, Status> {
         self.engine.store().unless_silent(work).await.map_err(failed)
@@ -139,6 +154,8 @@ impl SchedulerService for Service {
         let worker_id = caller.is(&worker_id)?;
         let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
         let deadline = tokio::time::Instant::now() + wait;
+        // Before anything is leased: what cannot be signed stays where it is, for a scheduler that can.
+        self.signer.as_ref().map_or(Ok(()), Signer::check).map_err(Status::unavailable)?;
         let mut bell = self.wakes.ready.subscribe();
         loop {
             bell.mark_unchanged();
@@ -147,9 +164,7 @@ impl SchedulerService for Service {
             if !leased.is_empty() || is_over {
                 let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
                 metric::TARGETS_LEASED.count(targets as u64, &[]);
-                let lease_ms = self.engine.config().lease_ms;
-                let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
-                return Ok(Response::new(PullResponse { batches }));
+                return Ok(Response::new(self.hand_out(&leased)?));
             }
             let look_again = deadline.min(tokio::time::Instant::now() + LOOKS_AGAIN);
             // Whatever ends the wait: look again.
@@ -313,6 +328,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
                 desktop_id: member.desktop_id.as_str().to_owned(),
                 first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
                 stop_script: stops.get(&member.ordinal).copied().map(u32::from),
+                signed_terms: Vec::new(),
             })
             .collect(),
         spec: Some(TaskSpec {
@@ -335,6 +351,7 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
         answer_only: batch.answer_only,
         lease_until_unix_ms: unix_ms(Some(*lease_until)),
+        signed_terms: Vec::new(),
     }
 }
 

@@ -48,6 +48,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Where metrics and health are served.
+    pub fn address(&self) -> &str {
+        self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
+    }
+}
+
 /// Keeps the exporter; [`Telemetry::shutdown`] sends what waits.
 #[derive(Debug)]
 pub struct Telemetry {

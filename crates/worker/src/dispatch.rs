@@ -2,15 +2,21 @@
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
+    order::Signer,
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
 };
 
 use telemetry::metric;
 
-use crate::{ledger::Held, reports::Item, shared::Worker};
+use crate::{
+    ledger::Held,
+    reports::Item,
+    shared::Worker,
+    signed::{Answer, Part},
+};
 
 /// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
-pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
+pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
     let Batch {
         task_id,
         batch_id,
@@ -21,21 +27,28 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch) {
         deliver_by_unix_ms,
         answer_only,
         lease_until_unix_ms,
+        signed_terms,
         ..
     } = batch;
     let spec = spec.unwrap_or_default();
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
-    for target in targets {
+    for (place, mut target) in (0..).zip(targets) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
         let stop_script = target.stop_script;
-        let order =
-            Order { answer_only, first_script, stop_script, ..order(&key, wave, &spec, deliver_by_unix_ms) };
+        let signed = part.map(|part| part.order(place, &signed_terms, &mut target));
+        let order = Order {
+            answer_only,
+            first_script,
+            stop_script,
+            signed,
+            ..order(&key, wave, &spec, deliver_by_unix_ms)
+        };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         // A process that slept over the end of its lease must not act on it: others have the batch by now.
         let is_ours = !is_over(worker, lease_until_unix_ms);
-        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order)) {
+        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order, part.map(|part| part.answer))) {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
@@ -56,10 +69,18 @@ fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
 }
 
 /// False when the order certainly did not leave.
-fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &str, order: Order) -> bool {
+fn hand_out(
+    worker: &Worker,
+    key: ExecutionKey,
+    desktop: DesktopKey,
+    batch_id: &str,
+    order: Order,
+    signed: Option<&Answer>,
+) -> bool {
     let Some((session, to_agent)) = worker.registry.find(&desktop) else { return false };
-    // A permit first: what is noted as in hand must be certain to leave.
-    let Ok(permit) = to_agent.try_reserve() else { return false };
+    // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
+    let messages = if signed.is_some() { 2 } else { 1 };
+    let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
     let held = Held { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
     if !worker.ledger.hold(key.clone(), held) {
         // In hand from an earlier batch: its result settles this one too.
@@ -70,7 +91,11 @@ fn hand_out(worker: &Worker, key: ExecutionKey, desktop: DesktopKey, batch_id: &
         worker.ledger.release([&key]);
         return false;
     }
-    permit.send(Ok(AttachResponse { message: Some(Message::Order(order)) }));
+    let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
+    let signer = signer.map(|answer| Message::Signer(Signer { certificate: answer.certificate().to_vec() }));
+    for (permit, message) in permits.zip(signer.into_iter().chain([Message::Order(order)])) {
+        permit.send(Ok(AttachResponse { message: Some(message) }));
+    }
     metric::ORDERS.count(1, &[]);
     true
 }
@@ -87,6 +112,7 @@ fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
+        signed: None,
     }
 }
 
@@ -128,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_lease_that_is_over_nothing_is_handed_out() {
         let (worker, now, mut outbox) = worker_with_a_desktop();
-        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1))).await;
+        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), None).await;
         assert!(outbox.try_recv().is_err());
         let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
         let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
@@ -137,7 +163,7 @@ mod tests {
         };
         assert!(!returned.handed);
         assert!(worker.ledger.leases().is_empty());
-        dispatch(&worker, leased_until(now + TimeDelta::minutes(1))).await;
+        dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), None).await;
         assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
     }
 }

@@ -4,6 +4,7 @@
 //! It never touches the database and takes no decision: it holds leases and connections, and what it loses by
 //! dying, a scheduler gives to another.
 
+mod address;
 mod config;
 mod dispatch;
 mod gateway;
@@ -22,6 +23,7 @@ mod retry;
 mod run;
 mod scheduler;
 mod shared;
+mod signed;
 mod stops;
 mod tell;
 

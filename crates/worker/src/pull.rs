@@ -9,6 +9,7 @@ use crate::{
     retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
+    signed::{Answer, parts},
 };
 
 /// How long a pull waits for work at the scheduler.
@@ -34,9 +35,11 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         match client.pull(with_deadline(request, WAIT + CALL_TIMEOUT)).await {
             Ok(answer) => {
                 backoff.succeeded();
-                for batch in answer.into_inner().batches {
+                let mut answer = answer.into_inner();
+                let signed = Answer::new(&mut answer);
+                for (batch, part) in parts(answer.batches, signed.as_ref()) {
                     worker.set_lease_ms(batch.lease_ms);
-                    dispatch::dispatch(worker, batch).await;
+                    dispatch::dispatch(worker, batch, part).await;
                 }
             }
             Err(status) => {

@@ -8,9 +8,11 @@ use std::{
     },
 };
 
-use proto::{agent::AttachResponse, scheduler::DesktopKey, types::Desktop};
+use proto::{agent::AttachResponse, scheduler::DesktopKey, signed::Hash, types::Desktop};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
+
+use crate::signed::ShownSigners;
 
 /// One connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +28,7 @@ struct Session {
     to_agent: ToAgent,
     /// Whether a scheduler knows of it.
     known: watch::Sender<bool>,
+    shown: ShownSigners,
 }
 
 /// A connection that was registered.
@@ -80,7 +83,10 @@ impl Registry {
         if sessions.get(&key).is_some_and(|session| session.is_another(&desktop)) {
             return None;
         }
-        let replaced = sessions.insert(key, Session { id: session, desktop, to_agent, known: told });
+        let replaced = sessions.insert(
+            key,
+            Session { id: session, desktop, to_agent, known: told, shown: ShownSigners::default() },
+        );
         Some(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 
@@ -115,6 +121,13 @@ impl Registry {
     /// The way to a desktop's agent.
     pub(crate) fn find(&self, key: &DesktopKey) -> Option<(SessionId, ToAgent)> {
         self.lock().get(key).map(|session| (session.id, session.to_agent.clone()))
+    }
+
+    /// Whether a connection is to be shown this signer before what it signed; false where the connection is gone.
+    pub(crate) fn shows_first(&self, key: &DesktopKey, id: SessionId, signer: Hash) -> bool {
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(key).filter(|session| session.id == id);
+        session.is_some_and(|session| session.shown.is_new(signer))
     }
 
     /// Every desktop that is connected, for a scheduler that has forgotten us.

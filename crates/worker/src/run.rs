@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, gateway, gauges, heartbeat, leave, pull, renew, report,
+    Config, Ready, address, gateway, gauges, heartbeat, leave, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
     stops, tell,
@@ -57,7 +57,7 @@ pub async fn run(
         identity::check_url(url, tls.is_some()).map_err(Error::SchedulerScheme)?;
     }
     let client = scheduler::connect(&config.scheduler_urls, tls.as_ref()).map_err(Error::SchedulerUrl)?;
-    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let address = listener.local_addr().map(address::for_people).unwrap_or_default();
     let worker = Arc::new(Worker::new(config, address, tls.as_ref().map(Tls::identity)));
     tracing::info!(worker_id = worker.worker_id, address = worker.address, "worker starts");
 

@@ -307,6 +307,17 @@ def decoded(value: str) -> str:
 
 
 @policy
+def who_has_certificates_signs_orders(manifests: Manifests) -> Iterator[str]:
+    """A scheduler with TLS does not start without a signer, and its agents run nothing that is not signed."""
+    for _, container, where in containers(manifests):
+        names = manifests.environment(container)
+        if container.get("args") == ["scheduler"] and "GRAYWAVE__TLS__CERT_FILE" in names:
+            for name in ("GRAYWAVE__ORDERS__CERT_FILE", "GRAYWAVE__ORDERS__KEY_FILE"):
+                if name not in names:
+                    yield f"{where}: no {name}"
+
+
+@policy
 def settings_are_known(manifests: Manifests) -> Iterator[str]:
     known = documented_settings()
     for _, container, where in containers(manifests):

@@ -297,6 +297,12 @@ def _(manifests):
     setting(manifests, "api", "GRAYWAVE__API__TOKENS", "project:a-long-secret-token")
 
 
+@breaks(policies.who_has_certificates_signs_orders, "no GRAYWAVE__ORDERS__KEY_FILE")
+def _(manifests):
+    config = next(item for item in manifests.of("ConfigMap") if "graywave-scheduler" in item["metadata"]["name"])
+    del config["data"]["GRAYWAVE__ORDERS__KEY_FILE"]
+
+
 @breaks(policies.settings_are_known, "GRAYWAVE__WORKER__DRAIN_MS")
 def _(manifests):
     config = next(item for item in manifests.of("ConfigMap") if "graywave-worker" in item["metadata"]["name"])

@@ -64,6 +64,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         success_exit_codes: Vec::new(),
         max_running: None,
         stop_script: None,
+        signed: None,
     }
 }
 
@@ -258,4 +259,19 @@ async fn a_stop_ends_what_runs_and_journals_it() {
     let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
     assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);
     assert_eq!(result.scripts.first().unwrap().reason, "the agent was stopped while it ran");
+}
+
+#[tokio::test]
+async fn a_refused_order_leaves_nothing_behind_and_the_real_one_runs() {
+    let rig = rig(1);
+    let refusal = rig.orders.refuse(order(1, &["true", "true"]), "not signed").await;
+    let Some(Answer::Refusal(result)) = refusal else { panic!("{refusal:?}") };
+    let outcomes: Vec<&str> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["REJECTED", "SKIPPED"]);
+    assert_eq!(rig.orders.unacked_after(0).await, [], "the journal does not know it");
+    let ended = rig.run(order(1, &["echo ran", "true"])).await;
+    assert_eq!(ended[0], row("SUCCESS", "", "ran\n"));
+    // Now the journal knows, and answers what is true, whoever asks.
+    let again = rig.orders.refuse(order(1, &["true", "true"]), "not signed").await;
+    assert_eq!(again, Some(Answer::FromJournal(key(1))));
 }

@@ -66,6 +66,7 @@ fn order(name: &str, scripts: &[&str]) -> Order {
         success_exit_codes: Vec::new(),
         max_running: None,
         stop_script: None,
+        signed: None,
     }
 }
 

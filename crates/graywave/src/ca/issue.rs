@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::{Identity, Role};
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
 
 use super::authority::{Authority, set_validity};
@@ -40,7 +41,8 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
     let until = asked.min(ends);
     let mut params = params(wanted)?;
     set_validity(&mut params, until, now)?;
-    let key = KeyPair::generate()?;
+    let is_signer = wanted.identity.has_role(Role::Signer);
+    let key = KeyPair::generate_for(if is_signer { &PKCS_ED25519 } else { &PKCS_ECDSA_P256_SHA256 })?;
     let certificate = params.signed_by(&key, &authority.issuer)?;
     Ok(Pair {
         certificate_pem: certificate.pem(),
@@ -66,12 +68,21 @@ fn params(wanted: &Wanted) -> anyhow::Result<CertificateParams> {
     }
     params.subject_alt_names.extend(ip.iter().copied().map(SanType::IpAddress));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if !identity.is_desktop() {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-    }
+    params.extended_key_usages = usages(identity);
     params.use_authority_key_identifier_extension = true;
     Ok(params)
+}
+
+/// A signer opens no connection, and who opens connections signs nothing.
+fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
+    if identity.has_role(Role::Signer) {
+        return vec![ExtendedKeyUsagePurpose::CodeSigning];
+    }
+    let mut usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    if !identity.is_desktop() {
+        usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
+    usages
 }
 
 /// For people: nobody is known by it. X.509 has room for 64 characters.

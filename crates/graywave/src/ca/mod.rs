@@ -38,6 +38,7 @@ Whoever has ca.key can pass for any part and any desktop. Keep it off the machin
 Examples:
   graywave ca issue --dir ca --role scheduler --name s1 --dns scheduler.example --out s1
   graywave ca issue --dir ca --role worker --name w1 --ip 10.0.0.7 --out w1
+  graywave ca issue --dir ca --role signer --name s1 --out signer
   graywave ca issue --dir ca --role admin --name ann --out ann
   graywave ca issue --dir ca --project my-project --desktop desktop-1 --out desktop-1")]
     Issue(Issue),
@@ -86,7 +87,7 @@ impl Place {
 pub(crate) struct Issue {
     #[command(flatten)]
     place: Place,
-    /// Of a part of the control plane: scheduler, worker, api or admin
+    /// Of a part of the control plane: scheduler, worker, api, admin, or the signer of what schedulers order
     #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop"], required_unless_present = "project")]
     role: Option<Role>,
     /// Name of the part; a worker's id will carry it

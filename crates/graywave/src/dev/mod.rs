@@ -194,7 +194,7 @@ async fn serve(
         engine,
         settings.retention,
         roles::Admin { control: control.clone(), options: settings.admin_options() },
-        roles::Door { listener: listeners.grpc, tls: None },
+        roles::Door { listener: listeners.grpc, tls: None, signer: None },
         stop_core.clone(),
     ));
     let mut edge = JoinSet::new();

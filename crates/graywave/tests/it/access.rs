@@ -66,6 +66,7 @@ fn from_a_project_to_a_revoked_token() {
     let commands = Commands::new();
     commands.good("projects create acme --name Acme");
     assert!(commands.refused("projects create acme").contains("exists already"));
+    assert_eq!(commands.good("projects create acme --unless-exists"), "project acme is there\n");
     commands.good("principals put alice --project acme --policy reader");
     let made: Value = serde_json::from_str(
         &commands.good("tokens create --project acme --principal alice --expires-in-days 1"),
@@ -83,6 +84,9 @@ fn from_a_project_to_a_revoked_token() {
     assert!(
         commands.refused(&format!("tokens revoke {token_id} --project acme")).contains("revoked already")
     );
+
+    let other = commands.good("tokens create --project acme --principal alice --only-token");
+    assert_eq!(Api::new(&http, "acme", other.trim()).try_get("/scripts").unwrap().0, 200);
 
     let key: Value =
         serde_json::from_str(&commands.good("keys create --project acme --principal alice")).unwrap();

@@ -46,7 +46,8 @@ fn what_is_wrong_is_said() {
     assert_eq!(fs::read(at.join("ca/ca.key")).unwrap(), key);
     assert!(wrong("issue --dir ca --role worker --name w --out w").contains("--dns or --ip"));
     assert!(
-        wrong("issue --dir ca --role king --name w --out w").contains("scheduler, worker, api and admin")
+        wrong("issue --dir ca --role king --name w --out w")
+            .contains("scheduler, worker, api, admin and signer")
     );
     assert!(wrong("issue --dir ca --role admin --name a/b --out w").contains("a name has 1 to 64"));
     assert!(

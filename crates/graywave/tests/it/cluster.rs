@@ -124,6 +124,10 @@ impl Cluster {
         if let Some(pki) = &self.pki {
             let (_, port) = address.rsplit_once(':').unwrap();
             pki::of_role(command, &pki.role(role, port));
+            if role == "scheduler" {
+                // Each signs with one of its own.
+                pki::signs_with(command, &pki.role("signer", port));
+            }
         }
     }
 
@@ -157,11 +161,21 @@ impl Cluster {
 
     /// The same with these certificates.
     pub(crate) fn agent_with(&self, number: usize, files: Option<&identity::Files>) -> Process {
+        let turn = |turn: usize| self.workers[(number + turn) % self.workers.len()].0.clone();
+        self.agent_of(number, files, (0..self.workers.len()).map(turn))
+    }
+
+    /// The same, dialling these.
+    pub(crate) fn agent_of(
+        &self,
+        number: usize,
+        files: Option<&identity::Files>,
+        workers: impl IntoIterator<Item = String>,
+    ) -> Process {
         let mut command = std::process::Command::new(agent_binary());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
-        for turn in 0..self.workers.len() {
-            let (address, _) = &self.workers[(number + turn) % self.workers.len()];
+        for address in workers {
             command.args(["--worker", &format!("{}://{address}", self.scheme())]);
         }
         if let Some(files) = files {

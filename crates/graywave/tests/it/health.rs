@@ -1,6 +1,9 @@
 //! Metrics and health, as probes and collectors see them.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use serde_json::json;
 
@@ -10,6 +13,39 @@ fn get(address: &str, path: &str) -> (u16, String) {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     let mut answer = agent.get(format!("http://{address}{path}")).call().unwrap();
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+/// Whether `graywave healthcheck` finds it ready, and what it says otherwise.
+fn healthcheck(address: &str) -> (bool, String) {
+    let asked = Command::new(env!("CARGO_BIN_EXE_graywave"))
+        .arg("healthcheck")
+        .env("GRAYWAVE__TELEMETRY__LISTEN", address)
+        .output()
+        .unwrap();
+    (asked.status.success(), String::from_utf8(asked.stderr).unwrap())
+}
+
+#[test]
+fn a_healthcheck_says_why_a_role_is_not_ready() {
+    let (ready, said) = healthcheck("127.0.0.1:1");
+    assert!(!ready && said.contains("nothing serves 127.0.0.1:1"), "{said}");
+    // A worker that no scheduler hears.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_graywave"))
+        .arg("worker")
+        .env("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0")
+        .env("GRAYWAVE__WORKER__SCHEDULER_URLS", "http://127.0.0.1:1")
+        .env("GRAYWAVE__TELEMETRY__LISTEN", &address)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the worker's reason", || {
+        let (ready, said) = healthcheck(&address);
+        assert!(!ready, "{said}");
+        said.contains("not ready: no scheduler hears this worker").then_some(())
+    });
+    worker.kill().unwrap();
+    worker.wait().unwrap();
 }
 
 /// The number that a line of the metrics tells.
@@ -24,6 +60,7 @@ fn a_cluster_tells_what_it_does() {
     let dev = Dev::start(&directory.path().join("data"), 3, &[("GRAYWAVE__TELEMETRY__LISTEN", &address)]);
     assert_eq!(get(&address, "/healthz"), (200, "alive\n".into()));
     assert_eq!(get(&address, "/readyz"), (200, "ready\n".into()));
+    assert_eq!(healthcheck(&address), (true, String::new()));
     let desktops = dev.api.connected(3);
     let task = dev.api.run("[ $GRAYWAVE_DESKTOP_ID != desktop-0002 ]", &desktops, json!({}));
     dev.api.ended(&task);

@@ -14,5 +14,6 @@ mod overload;
 mod peers;
 mod pki;
 mod processes;
+mod signed_orders;
 mod tls;
 mod usage;

@@ -92,6 +92,11 @@ pub(crate) fn of_role(command: &mut Command, files: &Files) {
         .env("GRAYWAVE__TLS__KEY_FILE", &files.key);
 }
 
+/// The files with which a scheduler signs.
+pub(crate) fn signs_with(command: &mut Command, files: &Files) {
+    command.env("GRAYWAVE__ORDERS__CERT_FILE", &files.cert).env("GRAYWAVE__ORDERS__KEY_FILE", &files.key);
+}
+
 /// The files as flags of an agent or of an operator's command.
 pub(crate) fn as_flags(command: &mut Command, files: &Files) {
     command

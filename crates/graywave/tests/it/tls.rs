@@ -21,7 +21,7 @@ use tonic::{
 
 use crate::{
     cluster::{Cluster, PROJECT, TOKEN, desktop},
-    harness::{Process, directory, graywave, wait_for},
+    harness::{directory, graywave, wait_for},
     pki::{self, Pki, loaded},
 };
 
@@ -49,11 +49,26 @@ fn everybody(cluster: &Cluster) -> Vec<(&'static str, String)> {
     workers.chain(schedulers).chain(agents).collect()
 }
 
+/// The serial number of a certificate that is in use, or will be.
+fn serial(pki: &Pki, who: &str) -> String {
+    let certificates = read_certificates(&fs::read(pki.of(who).cert).unwrap()).unwrap();
+    read_facts(&certificates[0]).unwrap().serial
+}
+
+/// Issues each scheduler another signer, and waits until it signs.
+fn another_signer_each(cluster: &Cluster, pki: &Pki) {
+    for (address, _) in &cluster.schedulers {
+        let (_, port) = address.rsplit_once(':').unwrap();
+        pki.role("signer", port);
+        let serial = serial(pki, &format!("signer-{port}"));
+        wait_until_said(cluster, "scheduler", &format!("a new signer is in use: {serial}"));
+    }
+}
+
 /// Waits until everybody uses what is in its files.
 fn in_use(cluster: &Cluster, pki: &Pki, trusted: usize) {
     for (log, who) in everybody(cluster) {
-        let certificates = read_certificates(&fs::read(pki.of(&who).cert).unwrap()).unwrap();
-        let serial = read_facts(&certificates[0]).unwrap().serial;
+        let serial = serial(pki, &who);
         wait_until_said(cluster, log, &format!("in use: {serial}, trusting {trusted} CAs"));
     }
 }
@@ -76,6 +91,7 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
             (role, name) => pki.role(role, name),
         };
     }
+    another_signer_each(&cluster, pki);
     in_use(&cluster, pki, 2);
     pki.ca(&["drop-old"]);
     pki.bring_ca(&all);
@@ -89,6 +105,20 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
     drop(refused);
     let _fourth = cluster.agent(3);
     assert_eq!(cluster.api.connected(4).len(), 4);
+}
+
+#[test]
+fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
+    let mut cluster = Cluster::start_with_tls();
+    let desktops = cluster.add_agents(3);
+    runs_on(&cluster, &desktops);
+    let pki = cluster.pki.as_ref().unwrap();
+    // One after the other: meanwhile they sign with certificates of two generations.
+    another_signer_each(&cluster, pki);
+    runs_on(&cluster, &desktops);
+    runs_on(&cluster, &desktops);
+    assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
+    assert_eq!(said(&cluster, "agents", "an order is refused"), 0);
 }
 
 #[test]
@@ -217,9 +247,29 @@ fn what_a_role_lacks_of_certificates_is_said() {
     pki::of_role(&mut command, &pki.role("scheduler", "s"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
     assert!(text.contains("is of graywave://role/scheduler/s, and this is a worker"), "{text}");
-    let log = directory.path().join("worker.log");
+    // Nor does a role without certificates listen to other machines, or dial them.
+    for role in ["worker", "scheduler"] {
+        let key = format!("GRAYWAVE__{}__LISTEN", role.to_uppercase());
+        let text = refused(&[role], &[(&key, everywhere)]);
+        assert!(
+            text.contains("without TLS nothing but this machine") && text.contains("tls.ca_file"),
+            "{text}"
+        );
+    }
+    let far = [
+        ("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0"),
+        ("GRAYWAVE__WORKER__SCHEDULER_URLS", "http://10.9.8.7:1"),
+    ];
+    let text = refused(&["worker"], &far);
+    assert!(text.contains("without TLS only this machine may be dialled"), "{text}");
     let mut command = graywave();
-    command.arg("worker").env("GRAYWAVE__WORKER__LISTEN", everywhere);
-    let _worker = Process::spawn(&mut command, &log);
-    wait_for("the warning", || fs::read_to_string(&log).ok()?.contains("NOT SAFE").then_some(()));
+    command.arg("scheduler").env("GRAYWAVE__SCHEDULER__LISTEN", "127.0.0.1:0");
+    pki::of_role(&mut command, &pki.role("scheduler", "s"));
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
+    pki::signs_with(&mut command, &pki.role("worker", "w"));
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.contains("holds no Ed25519 key"), "{text}");
+    let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
+    assert!(text.contains("name both"), "{text}");
 }

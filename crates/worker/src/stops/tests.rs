@@ -40,11 +40,11 @@ async fn hand_out(worker: &Worker, targets: Vec<Target>) {
     let spec = TaskSpec { project_id: "p".into(), attempt: 3, ..TaskSpec::default() };
     let batch =
         Batch { task_id: TASK.into(), batch_id: "b".into(), targets, spec: Some(spec), ..Batch::default() };
-    dispatch::dispatch(worker, batch).await;
+    dispatch::dispatch(worker, batch, None).await;
 }
 
 fn target(ordinal: u32, desktop_id: &str) -> Target {
-    Target { ordinal, desktop_id: desktop_id.into(), first_script: 0, stop_script: None }
+    Target { ordinal, desktop_id: desktop_id.into(), ..Target::default() }
 }
 
 fn key(ordinal: u32) -> ExecutionKey {

@@ -1,0 +1,118 @@
+use std::{fs, path::Path};
+
+use rcgen::{CertificateParams, CertifiedKey, ExtendedKeyUsagePurpose, KeyPair, PKCS_ED25519, SanType};
+use time::{Duration as Span, OffsetDateTime};
+
+use super::*;
+use crate::testing::{Ca, Place};
+
+const SCHEDULER: &str = "graywave://role/scheduler/s";
+const SIGNER: &str = "graywave://role/signer/s1";
+
+fn signer(ca: &Ca, uri: &str, days: i64, change: impl Fn(&mut CertificateParams)) -> CertifiedKey<KeyPair> {
+    let mut params = CertificateParams::default();
+    params.not_before = OffsetDateTime::now_utc() - Span::days(10);
+    params.not_after = OffsetDateTime::now_utc() + Span::days(days);
+    params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    change(&mut params);
+    ca.issue(params, KeyPair::generate_for(&PKCS_ED25519).unwrap())
+}
+
+fn put(dir: &Path, pair: &CertifiedKey<KeyPair>) -> SignerFiles {
+    let files = SignerFiles { cert: dir.join("signer.crt"), key: dir.join("signer.key") };
+    fs::write(&files.cert, pair.cert.pem()).unwrap();
+    fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
+    files
+}
+
+/// A part that trusts this CA.
+fn trusting(ca: &Ca) -> (Tls, Place) {
+    let place = Place::new();
+    place.put(ca, &ca.signed(&[SCHEDULER], &[], 1));
+    (Tls::load(place.files()).unwrap(), place)
+}
+
+#[test]
+fn what_a_signer_signs_is_taken_by_who_trusts_its_ca_and_nothing_else_is() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, _at) = trusting(&ca);
+    let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls.clone()).unwrap();
+    let Shown { certificate, signature } = loaded.sign(b"orders").unwrap();
+    assert_eq!(verify_signed(&tls, &certificate, b"orders", &signature).unwrap().to_string(), SIGNER);
+    assert_eq!(verify_signed(&tls, &certificate, b"order", &signature), Err(NotSigned::Signature));
+    assert_eq!(verify_signed(&tls, &certificate, b"orders", &signature[1..]), Err(NotSigned::Signature));
+    let (other, _there) = trusting(&Ca::new());
+    let refused = verify_signed(&other, &certificate, b"orders", &signature).unwrap_err();
+    assert!(refused.to_string().contains("of another CA"), "{refused}");
+    assert!(verify_signed(&tls, b"none", b"orders", &signature).is_err());
+}
+
+#[test]
+fn a_certificate_whose_signatures_nobody_would_take_is_refused_at_once() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, _at) = trusting(&ca);
+    let refused = |pair: &CertifiedKey<KeyPair>| {
+        Signer::load(put(dir.path(), pair), tls.clone()).unwrap_err().to_string()
+    };
+    assert!(refused(&signer(&ca, SIGNER, -1, |_| {})).contains("has expired"));
+    assert!(refused(&signer(&Ca::new(), SIGNER, 1, |_| {})).contains("of another CA"));
+    assert!(refused(&signer(&ca, SCHEDULER, 1, |_| {})).contains("graywave://role/scheduler/s is no signer"));
+    let for_talking = signer(&ca, SIGNER, 1, |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    assert!(refused(&for_talking).contains("is not for signing"));
+    assert!(refused(&ca.signed(&[SIGNER], &[], 1)).contains("holds no Ed25519 key"));
+    let mixed = CertifiedKey {
+        cert: signer(&ca, SIGNER, 1, |_| {}).cert,
+        signing_key: KeyPair::generate_for(&PKCS_ED25519).unwrap(),
+    };
+    assert!(refused(&mixed).contains("is not the key of the certificate"));
+}
+
+#[test]
+fn a_new_signer_is_taken_and_what_is_wrong_keeps_the_old() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, _at) = trusting(&ca);
+    let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls).unwrap();
+    let first = loaded.sign(b"x").unwrap().certificate;
+    assert!(!loaded.look());
+    let next = signer(&ca, "graywave://role/signer/s2", 1, |_| {});
+    fs::write(dir.path().join("signer.crt"), next.cert.pem()).unwrap();
+    assert!(!loaded.look(), "the key is still the old one's");
+    assert_eq!(loaded.sign(b"x").unwrap().certificate, first);
+    put(dir.path(), &next);
+    assert!(loaded.look());
+    assert_eq!(loaded.sign(b"x").unwrap().certificate, next.cert.der().to_vec());
+}
+
+#[test]
+fn nothing_is_signed_any_more_once_the_ca_is_dropped() {
+    let (ca, other, dir) = (Ca::new(), Ca::new(), tempfile::tempdir().unwrap());
+    let (tls, at) = trusting(&ca);
+    let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls).unwrap();
+    at.put(&other, &other.signed(&[SCHEDULER], &[], 1));
+    let again =
+        Signer::load(put(dir.path(), &signer(&other, SIGNER, 1, |_| {})), Tls::load(at.files()).unwrap());
+    again.unwrap();
+    let moved = Signer {
+        inner: Arc::new(Inner {
+            files: loaded.inner.files.clone(),
+            tls: Tls::load(at.files()).unwrap(),
+            current: RwLock::new(Current { key: loaded.key(), wrong: None }),
+            seen: Mutex::new(None),
+        }),
+    };
+    moved.judge();
+    assert!(moved.sign(b"x").unwrap_err().contains("of another CA"));
+    assert!(moved.look(), "the files have one of the new CA");
+    moved.sign(b"x").unwrap();
+}
+
+#[test]
+fn the_two_files_go_together() {
+    let none = SignerFilesGiven::default();
+    assert_eq!(none.both_or_none(), Ok(None));
+    let one = SignerFilesGiven { cert_file: Some("c".into()), ..none };
+    assert!(one.both_or_none().unwrap_err().contains("both"));
+}

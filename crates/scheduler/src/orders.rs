@@ -1,0 +1,63 @@
+//! Signs what is handed out: one signature for all orders of an answer.
+
+use identity::{Shown, Signer};
+use prost::Message as _;
+use proto::{
+    order::{BatchTerms, ScriptTerms, Signature, TargetTerms},
+    scheduler::{Batch, PullResponse, Target, TaskSpec},
+    signed,
+    types::Script,
+};
+
+/// Writes down the terms of each order, in the bytes that are signed, and signs them all; an answer without orders needs no signature.
+///
+/// # Errors
+///
+/// Says why the signer does not sign.
+pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), String> {
+    for batch in &mut answer.batches {
+        batch.signed_terms = batch_terms(batch).encode_to_vec();
+        for target in &mut batch.targets {
+            target.signed_terms = target_terms(target).encode_to_vec();
+        }
+    }
+    let Some(tree) = signed::tree(answer) else { return Ok(()) };
+    let Shown { certificate, signature } = signer.sign(&signed::message(&tree.root(), tree.size()))?;
+    answer.signature = Some(Signature { certificate, signature });
+    Ok(())
+}
+
+fn batch_terms(batch: &Batch) -> BatchTerms {
+    let none = TaskSpec::default();
+    let spec = batch.spec.as_ref().unwrap_or(&none);
+    BatchTerms {
+        task_id: batch.task_id.clone(),
+        attempt: spec.attempt,
+        project_id: spec.project_id.clone(),
+        wave: batch.wave,
+        scripts: spec.scripts.iter().map(script_terms).collect(),
+        execution_timeout_ms: spec.execution_timeout_ms,
+        deliver_by_unix_ms: batch.deliver_by_unix_ms,
+        success_exit_codes: spec.success_exit_codes.clone(),
+        answer_only: batch.answer_only,
+        max_running: spec.max_running,
+    }
+}
+
+fn script_terms(script: &Script) -> ScriptTerms {
+    let sha256 = signed::script_sha256(&script.script_type, &script.content);
+    ScriptTerms {
+        script_id: script.script_id.clone(),
+        script_type: script.script_type.clone(),
+        // All types that are stored are known.
+        sha256: sha256.map(Vec::from).unwrap_or_default(),
+    }
+}
+
+fn target_terms(target: &Target) -> TargetTerms {
+    TargetTerms {
+        ordinal: target.ordinal,
+        desktop_id: target.desktop_id.clone(),
+        first_script: target.first_script,
+    }
+}

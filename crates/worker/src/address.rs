@@ -1,0 +1,26 @@
+//! Where agents reach this worker, for people to read.
+
+use std::net::SocketAddr;
+
+/// The address that is listened on; under the machine's name where that is every address it has.
+pub(crate) fn for_people(listening: SocketAddr) -> String {
+    if listening.ip().is_unspecified() {
+        let machine = rustix::system::uname();
+        return format!("{}:{}", machine.nodename().to_string_lossy(), listening.port());
+    }
+    listening.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_told_as_the_machine() {
+        assert_eq!(for_people("127.0.0.1:9443".parse().unwrap()), "127.0.0.1:9443");
+        for everywhere in ["0.0.0.0:9443", "[::]:9443"] {
+            let told = for_people(everywhere.parse().unwrap());
+            assert!(told.ends_with(":9443") && told.len() > 5 && !told.starts_with(['0', '[']), "{told}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The cluster of docker-compose.yml, under a name and on ports of its own.
+
+use std::{
+    net::TcpListener,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::{images::engine::Engine, process, root, say};
+
+/// A container's start, on a machine that does other things as well.
+const WITHIN: Duration = Duration::from_secs(120);
+const ASK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const PROJECT: &str = "demo";
+
+/// How a container stands.
+#[derive(Debug, Clone)]
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) is_running: bool,
+    pub(super) exit_code: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Cluster<'a> {
+    engine: &'a Engine,
+    /// So that a cluster that somebody has up is left alone.
+    name: String,
+    pub(super) http_port: u16,
+    grpc_port: u16,
+}
+
+impl<'a> Cluster<'a> {
+    pub(super) fn new(engine: &'a Engine) -> anyhow::Result<Self> {
+        let name = format!("graywave-test-{}", std::process::id());
+        Ok(Self { engine, name, http_port: free_port()?, grpc_port: free_port()? })
+    }
+
+    fn compose(&self, arguments: &[&str]) -> Command {
+        let mut command = self.engine.compose(arguments);
+        command
+            .current_dir(root())
+            .env("COMPOSE_PROJECT_NAME", &self.name)
+            .env("GRAYWAVE_HTTP_PORT", self.http_port.to_string())
+            .env("GRAYWAVE_GRPC_PORT", self.grpc_port.to_string());
+        command
+    }
+
+    /// Runs a command of compose, and returns what it printed.
+    pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        process::output(&mut self.compose(arguments))
+    }
+
+    /// Brings everything up, with so many workers and desktops.
+    pub(super) fn up(&self, workers: u32, desktops: u32) -> anyhow::Result<()> {
+        let [workers, desktops] = [format!("worker={workers}"), format!("desktop={desktops}")];
+        self.run(&["up", "--detach", "--no-build", "--scale", &workers, "--scale", &desktops]).map(drop)
+    }
+
+    pub(super) fn down(&self) -> anyhow::Result<()> {
+        self.run(&["down", "--volumes", "--remove-orphans", "--timeout", "10"]).map(drop)
+    }
+
+    /// Runs a command in one of a service's containers.
+    pub(super) fn exec(&self, service: &str, command: &[&str]) -> anyhow::Result<String> {
+        self.run(&[&["exec", "-T", service], command].concat())
+    }
+
+    /// The containers of a service, dead ones as well.
+    pub(super) fn containers(&self, service: &str) -> anyhow::Result<Vec<Container>> {
+        let filters = [
+            format!("label=com.docker.compose.project={}", self.name),
+            format!("label=com.docker.compose.service={service}"),
+        ];
+        let mut list =
+            self.engine.docker(&["ps", "--all", "--quiet", "--filter", &filters[0], "--filter", &filters[1]]);
+        let ids = process::output(&mut list)?;
+        ids.split_whitespace().map(|id| self.inspect(id)).collect()
+    }
+
+    fn inspect(&self, id: &str) -> anyhow::Result<Container> {
+        let text = self.docker(&["inspect", "--format", "{{json .State}}", id])?;
+        let state: Value = serde_json::from_str(&text)?;
+        Ok(Container {
+            id: id.to_owned(),
+            is_running: state["Running"] == true,
+            exit_code: state["ExitCode"].as_i64().context("no exit code")?,
+        })
+    }
+
+    /// Runs a command of the docker client.
+    pub(super) fn docker(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        process::output(&mut self.engine.docker(arguments))
+    }
+
+    /// Kills a container as a crash of its machine would, and starts it again.
+    pub(super) fn crash(&self, service: &str, index: usize) -> anyhow::Result<()> {
+        let containers = self.containers(service)?;
+        let container = containers.get(index).with_context(|| format!("no {service} {index}"))?;
+        say(&format!("-- killing a container of {service}, and starting it again"));
+        self.docker(&["kill", "--signal", "KILL", &container.id])?;
+        self.docker(&["start", &container.id]).map(drop)
+    }
+
+    /// Prints the end of every service's log, for whoever looks for a cause.
+    pub(super) fn show_logs(&self) {
+        match self.run(&["logs", "--no-color", "--tail", "40"]) {
+            Ok(logs) => say(&logs),
+            Err(error) => say(&format!("no logs: {error:#}")),
+        }
+    }
+}
+
+/// Asks until there is an answer; an error of the question itself is one as well when the time is over.
+pub(super) fn wait_for<T>(
+    what: &str,
+    mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        match answer {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) if begun.elapsed() > WITHIN => bail!("{what}: not within {} s", WITHIN.as_secs()),
+            Err(error) if begun.elapsed() > WITHIN => {
+                return Err(error.context(format!("{what}: not within {} s", WITHIN.as_secs())));
+            }
+            _ => std::thread::sleep(ASK_EVERY),
+        }
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

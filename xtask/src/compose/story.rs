@@ -1,0 +1,150 @@
+//! What happens on the cluster, and what must have become of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, Container, PROJECT, wait_for};
+use crate::{rest::Rest, say};
+
+/// Every script writes a line where its desktop keeps its journal, so a second start would be seen.
+const NOTE_START: &str = "echo started >> /var/lib/graywave-agent/starts-$GRAYWAVE_TASK_ID";
+
+const FIRST_DESKTOPS: u32 = 10;
+const MORE_DESKTOPS: u32 = 16;
+
+/// From `docker compose up` on nothing to an orderly stop.
+pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    say("-- docker compose up");
+    cluster.up(3, FIRST_DESKTOPS)?;
+    let token = wait_for("a token", || {
+        let create =
+            ["graywave", "tokens", "create", "--project", PROJECT, "--principal", "admin", "--only-token"];
+        cluster.exec("api", &create).map(Some)
+    })?;
+    let http = format!("http://127.0.0.1:{}", cluster.http_port);
+    let rest = Rest::new(&http, PROJECT, token.trim());
+    let desktops = connected(&rest, FIRST_DESKTOPS)?;
+
+    say("-- a good rollout, and one that the gray gate halts");
+    let good = run(&rest, &desktops, "true", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
+    ensure!(ended(&rest, &good)? == "SUCCESS", "the good rollout should have succeeded");
+    ensure!(starts(cluster, &good)? == FIRST_DESKTOPS, "each desktop should have started it once");
+    let bad = run(&rest, &desktops, "exit 3", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
+    ensure!(ended(&rest, &bad)? == "FAILED", "the bad rollout should have failed");
+    ensure!(starts(cluster, &bad)? <= 2, "the bad script should never have left the gray wave");
+
+    operators_see_the_workers(cluster, token.trim())?;
+    containers_that_die(cluster, &rest, &desktops)?;
+    other_numbers(cluster, &rest)?;
+    orderly_end(cluster)
+}
+
+/// The admin gRPC, with the operator's certificate.
+fn operators_see_the_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Result<()> {
+    let token = format!("GRAYWAVE_TOKEN={token}");
+    let listed = cluster.run(&["run", "--rm", "-T", "-e", &token, "admin", "workers"])?;
+    ensure!(listed.matches("worker-compose-").count() == 3, "three workers should be listed:\n{listed}");
+    Ok(())
+}
+
+/// One of each role, and the database, die while a rollout runs.
+fn containers_that_die(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
+    say("-- a rollout during which containers die");
+    let few_at_once = json!({"rollout": {"waves": [{"count": 2}, {"rest": true}], "max_concurrency": 2}, "execution_timeout": 5});
+    let task = run(rest, desktops, "sleep 6", &few_at_once)?;
+    for service in ["worker", "scheduler", "api", "postgres"] {
+        let before = succeeded(&state(rest, &task)?);
+        ensure!(before < u64::from(FIRST_DESKTOPS), "the rollout was over before {service} died");
+        cluster.crash(service, 0)?;
+        // Whatever it was, the cluster goes on by itself.
+        wait_for("progress after a crash", || Ok((succeeded(&state(rest, &task)?) > before).then_some(())))?;
+    }
+    ensure!(
+        ended(rest, &task)? == "SUCCESS",
+        "what dies in the control plane should cost no desktop its result"
+    );
+    let started = starts(cluster, &task)?;
+    ensure!(started == FIRST_DESKTOPS, "{started} starts on {FIRST_DESKTOPS} desktops");
+    Ok(())
+}
+
+/// More and fewer workers, more desktops, while a rollout runs.
+fn other_numbers(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
+    say("-- other numbers of workers and desktops");
+    cluster.up(4, MORE_DESKTOPS)?;
+    let desktops = connected(rest, MORE_DESKTOPS)?;
+    let task = run(rest, &desktops, "sleep 3", &json!({"rollout": {"max_concurrency": 4}}))?;
+    cluster.up(2, MORE_DESKTOPS)?;
+    ensure!(ended(rest, &task)? == "SUCCESS", "workers that go away should cost no desktop its result");
+    let started = starts(cluster, &task)?;
+    ensure!(started == MORE_DESKTOPS, "{started} starts on {MORE_DESKTOPS} desktops");
+    Ok(())
+}
+
+/// Every role ends by itself when it is told to, and says that all was well.
+fn orderly_end(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    say("-- docker compose stop");
+    cluster.run(&["stop"])?;
+    for service in ["api", "scheduler", "worker", "desktop", "postgres"] {
+        for Container { id, exit_code, is_running } in cluster.containers(service)? {
+            ensure!(!is_running && exit_code == 0, "{service} {id} ended with {exit_code}");
+        }
+    }
+    Ok(())
+}
+
+/// The ids of the desktops, once there are so many.
+fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
+    let desktops = wait_for("the desktops", || {
+        let answer = rest.get("/desktops?status=ACTIVE&limit=100")?;
+        let desktops = answer["desktops"].as_array().context("no desktops in the answer")?;
+        Ok((desktops.len() == count as usize).then(|| desktops.clone()))
+    })?;
+    Ok(desktops.iter().filter_map(|desktop| desktop["desktop_id"].as_str()).map(str::to_owned).collect())
+}
+
+/// Submits a script that notes its start, with what `more` adds to the body.
+fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow::Result<String> {
+    let mut body = json!({
+        "resource_type": "DESKTOP", "resource_ids": desktops,
+        "command_type": "SHELL", "command_content": format!("{NOTE_START}; {content}"),
+    });
+    for (key, value) in more.as_object().context("no object")? {
+        body[key] = value.clone();
+    }
+    let answer = rest.post("/script-executions", &body)?;
+    Ok(answer["task_id"].as_str().context("no task_id in the answer")?.to_owned())
+}
+
+/// The task's status, once it has ended.
+fn ended(rest: &Rest, task: &str) -> anyhow::Result<String> {
+    let ended = wait_for("the end of a task", || {
+        let state = state(rest, task)?;
+        Ok((!state["end_time"].is_null()).then_some(state))
+    })?;
+    Ok(ended["status"].as_str().context("no status")?.to_owned())
+}
+
+fn state(rest: &Rest, task: &str) -> anyhow::Result<Value> {
+    let answer = rest.get(&format!("/script-execution-tasks?task_id={task}"))?;
+    Ok(answer["script_tasks"].get(0).context("the task is not there")?.clone())
+}
+
+fn succeeded(state: &Value) -> u64 {
+    state["success_num"].as_u64().unwrap_or_default()
+}
+
+/// How often a task's script was started on all desktops; an error when one desktop started it twice.
+fn starts(cluster: &Cluster<'_>, task: &str) -> anyhow::Result<u32> {
+    let desktops = cluster.containers("desktop")?;
+    let mut counts = BTreeMap::new();
+    for desktop in &desktops {
+        let count = format!("cat /var/lib/graywave-agent/starts-{task} 2>/dev/null | wc -l");
+        let lines = cluster.docker(&["exec", &desktop.id, "sh", "-c", &count])?;
+        counts.insert(desktop.id.clone(), lines.trim().parse::<u32>()?);
+    }
+    ensure!(counts.values().all(|count| *count <= 1), "a desktop started task {task} twice: {counts:?}");
+    Ok(counts.values().sum())
+}

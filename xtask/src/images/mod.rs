@@ -1,0 +1,57 @@
+//! `cargo xtask images`: builds the images of deploy/Dockerfile, on stand-ins of the public base images where those cannot
+//! be pulled.
+
+pub(crate) mod engine;
+mod standin;
+
+use std::process::Command;
+
+use crate::{process, root, say};
+use engine::Engine;
+
+/// Where the images are published.
+const REGISTRY: &str = "ghcr.io/graywave";
+/// A target of deploy/Dockerfile each, and the image's name.
+const IMAGES: [(&str, &str); 2] = [("graywave", "graywave"), ("agent", "graywave-agent")];
+
+/// Builds both; `profile` is one of Cargo's.
+pub(crate) fn run(profile: &str) -> anyhow::Result<()> {
+    let engine = Engine::at_hand()?;
+    build(&engine, profile)?;
+    for (_, name) in IMAGES {
+        say(&format!("== {REGISTRY}/{name}:{}", version()));
+    }
+    engine.leave()
+}
+
+/// The tag of what is built here.
+pub(crate) fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// Builds both on an engine; what is unchanged is taken from its cache.
+pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
+    standin::provide(engine, &["debian:bookworm-slim", "rust:1.95-bookworm"])?;
+    for (target, name) in IMAGES {
+        say(&format!("-- building the image {name}, profile {profile}"));
+        let mut build =
+            engine.docker(&["build", "--quiet", "--file", "deploy/Dockerfile", "--target", target]);
+        build.args(["--build-arg", &format!("PROFILE={profile}")]);
+        build.args(["--build-arg", &format!("VERSION={}", version())]);
+        build.args(["--build-arg", &format!("REVISION={}", revision())]);
+        build.args(["--tag", &format!("{REGISTRY}/{name}:{}", version()), "."]);
+        process::output(build.current_dir(root()))?;
+    }
+    Ok(())
+}
+
+/// The commit, for the label; unknown outside a repository.
+fn revision() -> String {
+    let head = process::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()));
+    head.map_or_else(|_| "unknown".into(), |commit| commit.trim().to_owned())
+}
+
+/// Makes sure that the engine has these public images.
+pub(crate) fn provide(engine: &Engine, images: &[&str]) -> anyhow::Result<()> {
+    standin::provide(engine, images)
+}

@@ -1,0 +1,111 @@
+//! Public base images, and stand-ins of the same names where no registry can be reached: made of Debian's packages, and
+//! used in the same way, so that what is built on them is built and run for real.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::engine::{Engine, has_image};
+use crate::{install, process, say};
+
+/// What all others here are made of.
+const DEBIAN: &str = "debian:bookworm-slim";
+/// Marks a stand-in, so that it is never taken for what its name says.
+const MARK: &str = "dev.graywave.stand-in";
+
+/// How an image is made where it cannot be pulled.
+enum Recipe {
+    Debootstrap,
+    /// The toolchain of this machine, which built this program.
+    Toolchain,
+    /// A directory of deploy/standins.
+    Directory(&'static str),
+}
+
+fn recipe(image: &str) -> anyhow::Result<Recipe> {
+    Ok(match image {
+        DEBIAN => Recipe::Debootstrap,
+        "rust:1.95-bookworm" => Recipe::Toolchain,
+        "postgres:15-bookworm" => Recipe::Directory("postgres"),
+        "haproxy:2.6-bookworm" => Recipe::Directory("haproxy"),
+        "prom/prometheus:v2.42.0" => Recipe::Directory("prometheus"),
+        _ => bail!("{image} cannot be pulled here, and there is no stand-in of it"),
+    })
+}
+
+/// Makes sure that the engine has these images: what it has already, what can be pulled, or else a stand-in.
+pub(crate) fn provide(engine: &Engine, images: &[&str]) -> anyhow::Result<()> {
+    for image in images {
+        if has_image(engine, image) || pull(engine, image) {
+            continue;
+        }
+        let recipe = recipe(image)?;
+        if !matches!(recipe, Recipe::Debootstrap) {
+            provide(engine, &[DEBIAN])?;
+        }
+        say(&format!("-- {image} cannot be pulled: making a stand-in"));
+        match recipe {
+            Recipe::Debootstrap => debootstrap(engine, image)?,
+            Recipe::Toolchain => toolchain(engine, image)?,
+            Recipe::Directory(name) => directory(engine, image, name)?,
+        }
+    }
+    Ok(())
+}
+
+fn pull(engine: &Engine, image: &str) -> bool {
+    let mut pull = engine.docker(&["pull", "--quiet", image]);
+    pull.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A Debian of its essential packages.
+fn debootstrap(engine: &Engine, image: &str) -> anyhow::Result<()> {
+    install::debootstrap()?;
+    let scratch = tempfile::tempdir()?;
+    let system = scratch.path().join("system");
+    let mut make = Command::new("debootstrap");
+    make.args(["--variant=minbase", "bookworm"]).arg(&system).stdout(Stdio::null());
+    process::run(&mut make)?;
+    let archive = scratch.path().join("system.tar");
+    let mut tar = Command::new("tar");
+    tar.arg("--directory").arg(&system).arg("--create").arg("--file").arg(&archive);
+    process::run(tar.args(["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "."]))?;
+    let label = format!("LABEL {MARK}=true");
+    let mut import = engine.docker(&["import", "--change", "CMD [\"bash\"]", "--change", &label]);
+    process::output(import.arg(&archive).arg(image)).map(drop)
+}
+
+/// The linker from Debian, and the compiler, Cargo and the certificates with which this machine reaches its registry.
+fn toolchain(engine: &Engine, image: &str) -> anyhow::Result<()> {
+    let context = tempfile::tempdir_in(super::engine::fast_directory())?;
+    let toolchain =
+        PathBuf::from(process::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
+    for part in ["bin", "lib"] {
+        copy(&toolchain.join(part), &context.path().join("toolchain").join(part))?;
+    }
+    fs::copy("/etc/ssl/certs/ca-certificates.crt", context.path().join("ca-certificates.crt"))
+        .context("this machine has no /etc/ssl/certs/ca-certificates.crt")?;
+    build(engine, image, "rust", context.path())
+}
+
+/// A tree of files, by hard links where that can be.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut copy = Command::new("cp");
+    process::run(copy.args(["--recursive", "--no-target-directory"]).args([from, to]))
+}
+
+fn directory(engine: &Engine, image: &str, name: &str) -> anyhow::Result<()> {
+    build(engine, image, name, &crate::root().join("deploy/standins").join(name))
+}
+
+fn build(engine: &Engine, image: &str, name: &str, context: &Path) -> anyhow::Result<()> {
+    let file = crate::root().join("deploy/standins").join(name).join("Dockerfile");
+    let mut build =
+        engine.docker(&["build", "--quiet", "--label", &format!("{MARK}=true"), "--tag", image, "--file"]);
+    process::output(build.arg(file).arg(context)).map(drop)
+}
