@@ -6,6 +6,7 @@ mod access;
 mod ca;
 mod cluster;
 mod dev;
+mod drain;
 mod engine;
 mod harness;
 mod health;
