@@ -138,8 +138,7 @@ impl Registry {
     /// Ends the connections that `keep` does not want, so that their agents go to another worker.
     /// Returns whose they were.
     pub(crate) fn close_unless(&self, keep: impl Fn(SessionId) -> bool) -> Vec<DesktopKey> {
-        let closed = self.lock().extract_if(|_, session| !keep(session.id)).map(|(key, _)| key).collect();
-        closed
+        self.lock().extract_if(|_, session| !keep(session.id)).map(|(key, _)| key).collect()
     }
 }
 
