@@ -4,12 +4,23 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 16] = [
     "graywave/types/v1/types.proto",
     "graywave/order/v1/order.proto",
     "graywave/scheduler/v1/scheduler.proto",
     "graywave/agent/v1/agent.proto",
-    "graywave/admin/v1/admin.proto",
+    "graywave/admin/v1/types.proto",
+    "graywave/admin/v1/rollout.proto",
+    "graywave/admin/v1/task.proto",
+    "graywave/admin/v1/task_service.proto",
+    "graywave/admin/v1/insight_service.proto",
+    "graywave/admin/v1/record_service.proto",
+    "graywave/admin/v1/project_service.proto",
+    "graywave/admin/v1/worker_service.proto",
+    "graywave/admin/v1/desktop_service.proto",
+    "graywave/admin/v1/script_service.proto",
+    "graywave/admin/v1/access_service.proto",
+    "graywave/admin/v1/audit_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES.map(|file| root.join(file)), [&root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // In the order of their keys: the bytes of an admin request say whether it is the same as one before.
+    tonic_prost_build::configure().btree_map(".graywave.admin.v1").compile_fds(descriptors)?;
     Ok(())
 }

@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("store", &["clock", "domain", "telemetry"]),
     ("control", &["domain", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
-    ("admin", &["control", "domain", "proto", "telemetry"]),
+    ("admin", &["control", "domain", "identity", "proto", "telemetry"]),
     ("scheduler", &["domain", "identity", "store", "proto", "telemetry"]),
     ("worker", &["clock", "domain", "identity", "listen", "proto", "telemetry"]),
     ("agent", &["clock", "identity", "proto", "telemetry"]),

@@ -13,6 +13,7 @@ mod kubernetes;
 mod layers;
 mod observability;
 mod process;
+mod proto;
 mod python;
 mod rest;
 mod sim;
@@ -85,7 +86,8 @@ enum Command {
         #[arg(long, conflicts_with_all = ["seeds", "from"])]
         seed: Option<u64>,
     },
-    /// Drive the official SDK through every call, and try the OpenAPI document, on dev clusters of their own
+    /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone, on
+    /// dev clusters of their own
     Python,
     /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
     Images {
@@ -104,6 +106,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Hold the protos to buf's rules
+    Proto,
     /// Check that every crate imports only what ARCHITECTURE.md allows it
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
@@ -127,6 +131,7 @@ fn main() -> anyhow::Result<()> {
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),
         Command::Observability { write } => observability::run(write),
+        Command::Proto => proto::run(),
         Command::Layers => layers::check(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }

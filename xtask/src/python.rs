@@ -1,4 +1,5 @@
-//! `cargo xtask python`: the official SDK, and the OpenAPI document, against a running dev cluster.
+//! `cargo xtask python`: the official SDK, the OpenAPI document, and a gRPC client that knows what reflection tells, each
+//! against a running dev cluster.
 
 use std::{
     fs,
@@ -15,12 +16,12 @@ use crate::{
 
 const DESKTOPS: u32 = 6;
 
-/// Both programs, one after the other, each on a cluster of its own.
+/// The programs, one after the other, each on a cluster of its own.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
     let python = environment("python", &tests().join("requirements.txt"))?;
-    for program in ["sdk.py", "openapi.py"] {
+    for program in ["sdk.py", "openapi.py", "admin_grpc.py"] {
         say(&format!("-- {program}"));
         let directory = cluster::directory("graywave-python-")?;
         let cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, install, kubernetes, layers, observability, process, python, say,
+    chaos, compose, database, demo, install, kubernetes, layers, observability, process, proto, python, say,
 };
 
 /// Long enough for each kind of fault at least once, and most of them several times.
@@ -18,6 +18,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
+    step("protos", proto::run)?;
     step("kubernetes", kubernetes::run)?;
     step("observability", || observability::run(false))?;
     let scratch = database::Scratch::start()?;

@@ -1,7 +1,6 @@
 //! The one place that maps a failure to HTTP.
 //!
-//! The codes are the examples of the published schema, and two of our own where it has none; they are 12 characters,
-//! `WKS.` and 8 digits.
+//! The codes are `domain`'s, but for one that only HTTP has.
 
 use std::time::Duration;
 
@@ -10,12 +9,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Error, ErrorKind};
+use domain::{Error, ErrorKind, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// After which a client is asked to try again when something of ours is away.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The published schema's limit.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
@@ -35,18 +32,17 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// Status and error code of each kind.
-const fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
+/// Status of each kind.
+const fn status(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "WKS.00211102"),
-        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "WKS.00211302"),
-        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "WKS.00081102"),
-        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "WKS.00211902"),
-        ErrorKind::Conflict => (StatusCode::CONFLICT, "WKS.00211409"),
-        ErrorKind::KeyReused => (StatusCode::CONFLICT, "WKS.00211410"),
-        ErrorKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "WKS.00211429"),
-        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "WKS.00211401"),
-        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "WKS.00050902"),
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict | ErrorKind::KeyReused => StatusCode::CONFLICT,
+        ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -93,7 +89,7 @@ impl ApiError {
     pub(crate) fn body_too_large(limit_bytes: usize) -> Self {
         Self {
             status: StatusCode::PAYLOAD_TOO_LARGE,
-            code: "WKS.00211102",
+            code: ErrorKind::Invalid.code(),
             error: Error::invalid(format!("the body is larger than {limit_bytes} bytes")),
             retry_after: None,
         }
@@ -113,10 +109,8 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let (status, code) = status_and_code(error.kind);
-        let helps_later = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TooMany);
-        let retry_after = helps_later.then_some(RETRY_AFTER);
-        Self { status, code, error, retry_after }
+        let retry_after = error.kind.helps_later().then_some(RETRY_AFTER);
+        Self { status: status(error.kind), code: error.kind.code(), error, retry_after }
     }
 }
 
@@ -161,12 +155,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_status_and_a_code_of_the_published_form() {
+    fn every_kind_has_a_status_that_is_documented() {
         for kind in ErrorKind::ALL {
-            let (status, code) = status_and_code(kind);
+            let status = status(kind);
             assert!(FAILURES.iter().any(|(documented, _)| *documented == status), "{status}");
-            assert_eq!(code.len(), 12, "{code}");
-            assert!(code.starts_with("WKS.") && code.chars().skip(4).all(|c| c.is_ascii_digit()), "{code}");
         }
     }
 

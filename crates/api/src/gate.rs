@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use control::{Caller, Control, Idempotency, Identity, TOKEN_HEADER};
+use control::{BodyBudget, Caller, Control, Idempotency, Identity, Rates, TOKEN_HEADER};
 use domain::{
     Error, ErrorKind, Timestamp, limits,
     signature::{Authorization, SignedRequest},
@@ -24,7 +24,6 @@ use tower_http::request_id::RequestId;
 use crate::{
     calls::Call,
     error::{ApiError, Failure},
-    rate::{BodyBudget, Rates},
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

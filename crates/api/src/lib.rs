@@ -5,11 +5,9 @@
 mod body;
 mod calls;
 mod error;
-mod finish;
 mod gate;
 mod openapi;
 mod query;
-mod rate;
 mod router;
 mod v1;
 mod v2;

@@ -5,7 +5,6 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::DateTime;
 use domain::{
     Error, Timestamp,
-    ids::TaskId,
     page::{Page, PageRule},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -18,11 +17,6 @@ use utoipa::{
 };
 
 use crate::error::ApiError;
-
-/// The id of a task, in a path or a query. One that cannot be ours is one that does not exist.
-pub(crate) fn task_id(text: &str) -> Result<TaskId, Error> {
-    text.parse().map_err(|_: Error| Error::not_found("the task does not exist"))
-}
 
 /// The parameters of a request. Unknown names are ignored.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use control::Control;
+use control::{BodyBudget, Control, Rates};
 use domain::{Error, ErrorKind, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
@@ -32,9 +32,7 @@ use crate::{
     calls,
     error::ApiError,
     gate::{self, Gate},
-    openapi,
-    rate::{BodyBudget, Rates},
-    v1, v2,
+    openapi, v1, v2,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

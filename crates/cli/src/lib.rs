@@ -7,7 +7,6 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use identity::{FilesGiven, Role, Tls};
-use proto::admin::admin_service_client::AdminServiceClient;
 pub use show::{ShowArguments, WorkersArguments, show, workers};
 use tonic::transport::{Channel, Endpoint};
 
@@ -35,7 +34,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    async fn client(&self) -> anyhow::Result<AdminServiceClient<Channel>> {
+    /// The way to the admin services.
+    async fn channel(&self) -> anyhow::Result<Channel> {
         let tls = self.tls()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url =
@@ -47,9 +47,7 @@ impl Connection {
             Some(tls) => endpoint.connect_with_connector(identity::connector(tls, Role::Scheduler)).await,
             None => endpoint.connect().await,
         };
-        let channel = channel
-            .with_context(|| format!("cannot reach the admin service at {}: is it running?", self.grpc))?;
-        Ok(AdminServiceClient::new(channel))
+        channel.with_context(|| format!("cannot reach the admin service at {}: is it running?", self.grpc))
     }
 
     fn tls(&self) -> anyhow::Result<Option<Tls>> {
@@ -61,7 +59,8 @@ impl Connection {
 
     fn request<T>(&self, message: T) -> anyhow::Result<tonic::Request<T>> {
         let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("x-auth-token", self.token.parse().context("the token is not ASCII")?);
+        let bearer = format!("Bearer {}", self.token).parse().context("the token is not ASCII")?;
+        request.metadata_mut().insert("authorization", bearer);
         Ok(request)
     }
 }

@@ -3,7 +3,13 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use proto::admin::{GetTaskRequest, ListWorkersRequest, Task, Worker};
+use proto::{
+    admin::{
+        GetTaskRequest, ListWorkersRequest, Task, TaskStatus, WaveStatus, Worker,
+        task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+    },
+    word,
+};
 
 use crate::{Connection, explain};
 
@@ -26,19 +32,22 @@ pub struct WorkersArguments {
 /// The task, as text.
 pub async fn show(arguments: ShowArguments) -> anyhow::Result<String> {
     let request = arguments.connection.request(GetTaskRequest { task_id: arguments.task_id })?;
-    let answer = arguments.connection.client().await?.get_task(request).await.map_err(explain)?;
+    let mut client = TaskServiceClient::new(arguments.connection.channel().await?);
+    let answer = client.get_task(request).await.map_err(explain)?;
     Ok(task_text(&answer.into_inner().task.unwrap_or_default()))
 }
 
 /// The workers, as text.
 pub async fn workers(arguments: WorkersArguments) -> anyhow::Result<String> {
     let request = arguments.connection.request(ListWorkersRequest {})?;
-    let answer = arguments.connection.client().await?.list_workers(request).await.map_err(explain)?;
+    let mut client = WorkerServiceClient::new(arguments.connection.channel().await?);
+    let answer = client.list_workers(request).await.map_err(explain)?;
     Ok(workers_text(&answer.into_inner().workers))
 }
 
 fn task_text(task: &Task) -> String {
-    let mut text = format!("task {}  {}  {} desktops\n", task.task_id, task.status, task.target_count);
+    let status = word::<TaskStatus>(task.status);
+    let mut text = format!("task {}  {status}  {} desktops\n", task.task_id, task.target_count);
     text.push_str("wave  status   size  admitted  succeeded  failed  threshold  gate\n");
     for wave in &task.waves {
         let threshold = if wave.fail_threshold.is_empty() { "-" } else { wave.fail_threshold.as_str() };
@@ -47,17 +56,17 @@ fn task_text(task: &Task) -> String {
             format_args!(
                 "{:>4}  {:<7}  {:>4}  {:>8}  {:>9}  {:>6}  {threshold:>9}  {}",
                 wave.wave,
-                wave.status,
+                word::<WaveStatus>(wave.status),
                 wave.size,
                 wave.admitted,
-                wave.success,
+                wave.targets.unwrap_or_default().success,
                 wave.failed,
-                wave.verdict_reason
+                wave.verdict
             ),
         );
     }
-    if !task.halt_reason.is_empty() {
-        line(&mut text, format_args!("halted: {}", task.halt_reason));
+    if !task.reason.is_empty() {
+        line(&mut text, format_args!("halted: {}", task.reason));
     }
     text
 }
@@ -91,7 +100,10 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use proto::admin::Wave;
+    use proto::{
+        Word as _,
+        admin::{Outcomes, Wave},
+    };
 
     use super::*;
 
@@ -99,22 +111,22 @@ mod tests {
     fn a_halted_task_says_why() {
         let wave = |wave, status: &str, reason: &str, fail_threshold: &str| Wave {
             wave,
-            status: status.into(),
+            status: WaveStatus::number(status),
             size: 4,
             admitted: 4,
-            success: 2,
+            targets: Some(Outcomes { success: 2, ..Outcomes::default() }),
             failed: 2,
             fail_threshold: fail_threshold.into(),
-            verdict_reason: reason.into(),
+            verdict: reason.into(),
+            ..Wave::default()
         };
         let task = Task {
             task_id: "0".repeat(32),
-            project_id: "p".into(),
-            status: "HALTED".into(),
+            status: TaskStatus::number("HALTED"),
             target_count: 20,
             waves: vec![wave(1, "HALTED", "2 of 4 targets failed", "2"), wave(2, "PENDING", "", "")],
-            halt_reason: "2 of 4 targets failed".into(),
-            plan_hash: String::new(),
+            reason: "2 of 4 targets failed".into(),
+            ..Task::default()
         };
         assert_eq!(
             task_text(&task),

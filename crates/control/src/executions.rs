@@ -19,7 +19,7 @@ use store::{
     Connection, Tx, desktop,
     desktop::DesktopFilter,
     notify::{self, Wake},
-    script,
+    script::{self, At},
     task::{self, NewTask, PinnedScript, Selection},
 };
 use telemetry::{metric, trace};
@@ -38,12 +38,91 @@ pub enum Group {
     Tag(String, BTreeMap<String, String>),
 }
 
+impl Group {
+    /// Whether the caller may choose desktops by it, and the action that this is.
+    fn check(&self, caller: &Caller) -> Result<Action, Error> {
+        match self {
+            Self::Pool(pool_id) => {
+                caller.check(Action::ExecuteOnPool, [Resource::Pool(pool_id)])?;
+                Ok(Action::ExecuteOnPool)
+            }
+            Self::Tag(..) => {
+                caller.check_any(Action::ExecuteByDesktopTag)?;
+                Ok(Action::ExecuteByDesktopTag)
+            }
+        }
+    }
+
+    fn into_selection(self) -> Selection {
+        match self {
+            Self::Pool(pool_id) => Selection::Pool(pool_id),
+            Self::Tag(text, _) => Selection::Tag(text),
+        }
+    }
+}
+
+/// A request over desktops that it names, or over those of a group: of a pool only the named ones, if it names some.
+#[derive(Debug, Clone)]
+pub struct TaskRequest {
+    /// All but the choice of desktops.
+    pub request: ExecutionRequest,
+    /// What the desktops are chosen by, where they are not only named.
+    pub group: Option<Group>,
+    /// Scripts that run at another revision than their newest.
+    pub revisions: HashMap<ScriptId, i32>,
+    /// What the request calls its fields.
+    pub names: FieldNames,
+}
+
+impl From<ExecutionRequest> for TaskRequest {
+    /// Over desktops that are named, as the published call has it.
+    fn from(request: ExecutionRequest) -> Self {
+        Self { request, group: None, revisions: HashMap::new(), names: EXECUTION_FIELDS }
+    }
+}
+
+impl TaskRequest {
+    /// Whether the caller may run anything, and may choose desktops like this.
+    pub(crate) fn check(&self, caller: &Caller) -> Result<Action, Error> {
+        match &self.group {
+            None => caller.check_any(Action::Execute).map(|()| Action::Execute),
+            Some(Group::Tag(..)) if self.request.resource_ids.is_some() => Err(Error::invalid(format!(
+                "{} goes with a pool: a tag takes all that have it",
+                self.names.desktops
+            ))),
+            Some(group) => group.check(caller),
+        }
+    }
+
+    /// The desktops that it is about at this moment.
+    pub(crate) async fn choose(
+        mut self,
+        connection: &mut Connection,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<Chosen, Error> {
+        if let Some(group) = &self.group {
+            let only = self.request.resource_ids.take();
+            let chosen = members(connection, caller.project_id(), group, only, self.names).await?;
+            self.request.resource_ids = Some(chosen);
+        }
+        Ok(Chosen {
+            request: self.request,
+            names: self.names,
+            action,
+            selection: self.group.map(Group::into_selection),
+            revisions: self.revisions,
+        })
+    }
+}
+
 /// What a submission goes by once its desktops are chosen.
 pub(crate) struct Chosen {
-    pub(crate) request: ExecutionRequest,
-    pub(crate) names: FieldNames,
-    pub(crate) action: Action,
-    pub(crate) selection: Option<Selection>,
+    request: ExecutionRequest,
+    names: FieldNames,
+    action: Action,
+    selection: Option<Selection>,
+    revisions: HashMap<ScriptId, i32>,
 }
 
 /// A request that keeps the rules, with what it would run on what and when.
@@ -65,19 +144,21 @@ impl Prepared {
 }
 
 impl Control {
-    /// Checks, plans and stores an execution over desktops that are named, and wakes the schedulers with the commit.
+    /// Checks, plans and stores an execution, and wakes the schedulers with the commit. A pool or a tag stands for the
+    /// desktops that have it at this moment.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
-    pub async fn submit(&self, caller: &Caller, request: ExecutionRequest) -> Result<TaskId, Error> {
-        caller.check_any(Action::Execute)?;
-        let chosen = Chosen { request, names: EXECUTION_FIELDS, action: Action::Execute, selection: None };
+    pub async fn submit(&self, caller: &Caller, request: impl Into<TaskRequest>) -> Result<TaskId, Error> {
+        let request = request.into();
+        let action = request.check(caller)?;
         let mut tx = self.store.begin().await?;
-        match self.answered_before(&mut tx, caller).await? {
-            Some(answer) => answer.parse(),
-            None => self.accept(tx, caller, chosen).await,
+        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
+            return answer.parse();
         }
+        let chosen = request.choose(&mut tx, caller, action).await?;
+        self.accept(tx, caller, chosen).await
     }
 
-    /// As [`Self::submit`], over the desktops that a pool or a tag has at this moment.
+    /// As [`Self::submit`], with the ranges and defaults that the published calls by pool and tag have.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit_to_group(
         &self,
@@ -85,32 +166,20 @@ impl Control {
         group: Group,
         mut request: GroupRequest,
     ) -> Result<TaskId, Error> {
-        let action = match &group {
-            Group::Pool(pool_id) => {
-                caller.check(Action::ExecuteOnPool, [Resource::Pool(pool_id)])?;
-                Action::ExecuteOnPool
-            }
-            Group::Tag(..) => {
-                caller.check_any(Action::ExecuteByDesktopTag)?;
-                Action::ExecuteByDesktopTag
-            }
-        };
+        let action = group.check(caller)?;
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
         let only = request.desktop_ids.take();
-        if only.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::invalid(
-                "desktop_ids is empty: name at least one desktop, or leave it out for the whole pool",
-            ));
-        }
-        let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
-        let selection = Some(match group {
-            Group::Pool(pool_id) => Selection::Pool(pool_id),
-            Group::Tag(text, _) => Selection::Tag(text),
-        });
-        let chosen = Chosen { request: request.over(desktop_ids)?, names: GROUP_FIELDS, action, selection };
+        let desktop_ids = members(&mut tx, caller.project_id(), &group, only, GROUP_FIELDS).await?;
+        let chosen = Chosen {
+            request: request.over(desktop_ids)?,
+            names: GROUP_FIELDS,
+            action,
+            selection: Some(group.into_selection()),
+            revisions: HashMap::new(),
+        };
         self.accept(tx, caller, chosen).await
     }
 
@@ -122,14 +191,15 @@ impl Control {
         chosen: Chosen,
     ) -> Result<Prepared, Error> {
         let project_id = caller.project_id();
-        let submission = chosen.request.check(chosen.names)?;
+        let names = chosen.names;
+        let submission = chosen.request.check(names)?;
         rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())?;
         let scripts = match &submission.work {
-            Work::Scripts(ids) => pin(connection, project_id, ids).await?,
+            Work::Scripts(ids) => pin(connection, project_id, ids, &chosen.revisions).await?,
             Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
         };
         check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
-        let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
+        let candidates = candidates(connection, project_id, &submission.desktop_ids, names).await?;
         let plan = submission.plan(candidates.clone(), self.clock.seed())?;
         Ok(Prepared { submission, scripts, candidates, plan })
     }
@@ -210,7 +280,14 @@ async fn members(
     project_id: &ProjectId,
     group: &Group,
     only: Option<Vec<String>>,
+    names: FieldNames,
 ) -> Result<Vec<String>, Error> {
+    let field = names.desktops;
+    if only.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::invalid(format!(
+            "{field} is empty: name at least one desktop, or leave it out for the whole pool"
+        )));
+    }
     let (filter, what) = match group {
         Group::Pool(pool_id) => (
             DesktopFilter { pool_ids: vec![pool_id.clone()], ..DesktopFilter::default() },
@@ -233,7 +310,7 @@ async fn members(
     if strangers.is_empty() {
         return Ok(only);
     }
-    Err(Error::invalid(format!("desktop_ids names desktops that are not in the pool: {}", first(&strangers))))
+    Err(Error::invalid(format!("{field} names desktops that are not in the pool: {}", first(&strangers))))
 }
 
 /// The first of a list of ids, and how many more there are.
@@ -242,23 +319,29 @@ fn first(ids: &[&str]) -> String {
     if ids.len() > NAMED { format!("{named} and {} more", ids.len() - NAMED) } else { named }
 }
 
-/// The current revision of each script, in the order asked for.
+/// The current revision of each script, or the one that is asked for, in the order asked for.
 async fn pin(
     connection: &mut Connection,
     project_id: &ProjectId,
     script_ids: &[ScriptId],
+    revisions: &HashMap<ScriptId, i32>,
 ) -> Result<Vec<PinnedScript>, Error> {
     let current = script::current(connection, project_id, script_ids).await?;
     let mut by_id: HashMap<ScriptId, _> = current.into_iter().map(|row| (row.script_id, row)).collect();
-    script_ids
-        .iter()
-        .map(|script_id| {
-            let row = by_id
-                .remove(script_id)
-                .ok_or_else(|| Error::not_found(format!("script {script_id} does not exist")))?;
-            Ok(PinnedScript { script: Some((*script_id, row.revision)), name: row.body.name })
-        })
-        .collect()
+    let mut pinned = Vec::with_capacity(script_ids.len());
+    for &script_id in script_ids {
+        let mut row = by_id
+            .remove(&script_id)
+            .ok_or_else(|| Error::not_found(format!("script {script_id} does not exist")))?;
+        if let Some(&revision) = revisions.get(&script_id).filter(|revision| **revision != row.revision) {
+            let found = script::fetch(connection, project_id, script_id, At::Revision(revision)).await?;
+            row = found.ok_or_else(|| {
+                Error::not_found(format!("script {script_id} does not exist, or has no revision {revision}"))
+            })?;
+        }
+        pinned.push(PinnedScript { script: Some((script_id, row.revision)), name: row.body.name });
+    }
+    Ok(pinned)
 }
 
 /// What the plan needs of each desktop, in the order asked for; an unknown one refuses the whole task.
@@ -266,6 +349,7 @@ async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,
     desktop_ids: &[DesktopId],
+    names: FieldNames,
 ) -> Result<Vec<Candidate>, Error> {
     let known = desktop::candidates(connection, project_id, desktop_ids).await?;
     let mut by_id: HashMap<DesktopId, Candidate> =
@@ -281,6 +365,6 @@ async fn candidates(
     if unknown.is_empty() {
         return Ok(found);
     }
-    let message = format!("resource_ids names desktops that do not exist: {}", first(&unknown));
+    let message = format!("{} names desktops that do not exist: {}", names.desktops, first(&unknown));
     Err(Error::not_found(message))
 }

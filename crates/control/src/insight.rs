@@ -7,6 +7,7 @@ use domain::{
     ids::TaskId,
     limits,
     plan::PlannedWave,
+    record::RecordId,
     rollout::{self, RolloutRequest},
     what_if::{self, WhatIf},
 };
@@ -28,12 +29,27 @@ const SHOWN_MEMBERS: i64 = 100;
 /// Failures of a task.
 #[derive(Debug, Clone)]
 pub struct Failures {
+    /// The task.
+    pub task_id: TaskId,
     /// The attempt that their records belong to.
     pub attempt: u16,
     /// How many records, over all groups.
     pub records: u32,
     /// The largest groups, each with its first desktops in the order of the plan.
     pub groups: Vec<(FailureGroup, Vec<String>)>,
+}
+
+impl Failures {
+    /// The share of a group, of a hundred failed records of the task, to two decimals.
+    pub fn share_percent(&self, group: &FailureGroup) -> f64 {
+        (f64::from(group.records) * 10_000.0 / f64::from(self.records)).round() / 100.0
+    }
+
+    /// The record that was the first of a group.
+    pub const fn sample_record_id(&self, group: &FailureGroup) -> RecordId {
+        let (ordinal, script) = group.sample_record;
+        RecordId { task_id: self.task_id, ordinal, script, attempt: self.attempt }
+    }
 }
 
 impl Control {
@@ -161,6 +177,7 @@ impl Control {
             (group, desktop_ids)
         };
         Ok(Failures {
+            task_id,
             attempt: task.attempt,
             groups: groups.into_iter().map(with_members).collect(),
             records: failure::total(&mut connection, task_id).await?,

@@ -7,6 +7,7 @@ mod clock;
 mod concurrency;
 mod desktops;
 mod executions;
+mod finish;
 mod found;
 mod hold;
 mod insight;
@@ -14,25 +15,30 @@ mod listings;
 mod once;
 mod preview;
 mod project_limits;
+mod rate;
 mod retry;
 mod scripts;
 mod stop;
 mod upkeep;
+mod watch;
 mod workers;
 
 use std::sync::Arc;
 
 pub use access::{
     Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
-    NewEnrolmentToken, NewKey, NewToken, SigningKey, TOKEN_HEADER, Token,
+    NewEnrolmentToken, NewKey, NewToken, Operator, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::Seen;
 use chrono::TimeDelta;
 pub use clock::{Clock, DatabaseClock};
-pub use executions::Group;
+pub use executions::{Group, TaskRequest};
+pub use finish::finished;
 pub use insight::Failures;
 pub use listings::{TaskEntry, TaskProgress};
-pub use preview::Preview;
+pub use preview::{Preview, PreviewedWave};
+pub use rate::{BodyBudget, Rates};
+pub use scripts::ScriptPatch;
 pub use stop::StopMode;
 use store::Store;
 pub use store::{
@@ -51,6 +57,7 @@ pub use store::{
     wave::WaveRow,
     worker::WorkerRow,
 };
+pub use watch::{Looked, Progress, Told, Watch};
 
 /// The limits that a task is accepted with where it does not say otherwise.
 #[derive(Debug, Clone, Copy)]

@@ -153,6 +153,18 @@ impl Control {
         Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
     }
 
+    /// As [`Self::page_records`], with what each of them printed.
+    pub async fn page_outputs(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<RecordRow>, Error> {
+        caller.check(Action::GetRecordDetail, [Resource::Task(&task_id.to_string())])?;
+        self.page_records(caller, task_id, RecordFilter { with_output: true, ..filter }, limit).await
+    }
+
     /// One record with its output.
     pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;

@@ -19,6 +19,32 @@ impl Control {
         Ok(project_limit::fetch(&mut *self.store.acquire().await?, caller.project_id()).await?)
     }
 
+    /// Sets those that are named, or takes them away where they are `None`; the others stay. Returns them as they now are.
+    pub async fn update_limits(
+        &self,
+        caller: &Caller,
+        max_in_flight: Option<Option<i64>>,
+        max_running_per_desktop: Option<Option<i64>>,
+    ) -> Result<ProjectLimits, Error> {
+        caller.check(Action::PutLimits, [Resource::Everything])?;
+        let in_flight =
+            max_in_flight.map(|most| most.map(limits::project_in_flight).transpose()).transpose()?;
+        let running = max_running_per_desktop
+            .map(|most| most.map(limits::running_per_desktop).transpose())
+            .transpose()?;
+        let project_id = caller.project_id();
+        let mut tx = self.store.begin().await?;
+        let before = project_limit::lock(&mut tx, project_id).await?;
+        let limits = ProjectLimits {
+            max_in_flight: in_flight.unwrap_or(before.max_in_flight),
+            max_running_per_desktop: running.unwrap_or(before.max_running_per_desktop),
+        };
+        project_limit::put(&mut tx, project_id, limits).await?;
+        notify::send(&mut tx, Wake::Cut).await?;
+        self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await?;
+        Ok(limits)
+    }
+
     /// Sets them, or takes those away that are `None`. What is in flight already stays so.
     pub async fn put_limits(
         &self,

@@ -1,7 +1,7 @@
 //! Scripts: create, list, show, update, delete; their revisions.
 
 use domain::{
-    Error,
+    Error, ErrorKind,
     access::{ALL, Action, Resource},
     ids::ScriptId,
     page::Page,
@@ -10,6 +10,19 @@ use domain::{
 use store::script::{self, At, RevisionRow, ScriptFilter, ScriptRow};
 
 use crate::{Caller, Control};
+
+/// What of a script is replaced; all else stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptPatch {
+    /// Its name.
+    pub name: Option<String>,
+    /// What runs.
+    pub content: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Free text.
+    pub version: Option<String>,
+}
 
 fn missing(script_id: ScriptId) -> Error {
     Error::not_found(format!("script {script_id} does not exist"))
@@ -125,6 +138,36 @@ impl Control {
         let mut tx = self.store.begin().await?;
         let saved = script::update(&mut tx, caller.project_id(), script_id, body, self.clock.now()).await?;
         let revision = saved.ok_or_else(|| missing(script_id))?;
+        self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
+        Ok(revision)
+    }
+
+    /// Saves a new revision that differs from the newest one in what the patch gives, and returns its number.
+    pub async fn patch_script(
+        &self,
+        caller: &Caller,
+        script_id: ScriptId,
+        patch: ScriptPatch,
+    ) -> Result<i32, Error> {
+        check(caller, Action::PutScript, script_id)?;
+        let (project_id, now) = (caller.project_id(), self.clock.now());
+        let mut tx = self.store.begin().await?;
+        let before = script::fetch(&mut tx, project_id, script_id, At::Current).await?;
+        let before = before.ok_or_else(|| missing(script_id))?;
+        let body = ScriptBody::new(
+            patch.name.or(Some(before.body.name)),
+            patch.content.or(Some(before.body.content)),
+            patch.description.or(Some(before.body.description)),
+            patch.version.or(Some(before.body.version)),
+        )?;
+        let saved = script::update(&mut tx, project_id, script_id, &body, now).await?;
+        let revision = saved.ok_or_else(|| missing(script_id))?;
+        if revision != before.revision + 1 {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("script {script_id} was saved by somebody else meanwhile: look at it and try again"),
+            ));
+        }
         self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
         Ok(revision)
     }

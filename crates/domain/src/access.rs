@@ -83,6 +83,10 @@ actions! {
     PutLimits = "graywave:project:putLimits",
     /// List workers.
     ListWorkers = "graywave:workers:list",
+    /// Ask a worker to take no more work. It serves every project.
+    DrainWorker = "graywave:workers:drain",
+    /// Let a drained worker work again.
+    UndrainWorker = "graywave:workers:undrain",
     /// Read the audit.
     ListAudit = "graywave:audit:list",
     /// List principals with their policies.

@@ -96,6 +96,18 @@ pub struct Stratum {
     pub availability_zone: String,
 }
 
+/// The tags that a text like `k=v` or `k=v,k2=v2` asks for; `name` is the field's, for the error.
+pub fn parse_tags(name: &str, text: &str) -> Result<BTreeMap<String, String>, Error> {
+    text.split(',')
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !text.contains('\0') => {
+                Ok((key.to_owned(), value.to_owned()))
+            }
+            _ => Err(Error::invalid(format!("{name} must be k=v or k=v,k2=v2"))),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

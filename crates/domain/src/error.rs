@@ -3,6 +3,8 @@
 //! What the client may read and what the log gets are two fields: adapters map [`ErrorKind`] to a status and
 //! show `message`; `source` never leaves the process.
 
+use std::time::Duration;
+
 /// What kind of failure it is, in the client's terms. Each adapter maps it in one exhaustive match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -39,7 +41,31 @@ impl ErrorKind {
         Self::Unavailable,
         Self::Internal,
     ];
+
+    /// The code that clients are told, the same whatever they speak: `WKS.` and eight digits. Those that the published schema
+    /// has are its examples; the others are our own.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Invalid => "WKS.00211102",
+            Self::Unauthenticated => "WKS.00211302",
+            Self::Forbidden => "WKS.00081102",
+            Self::NotFound => "WKS.00211902",
+            Self::Conflict => "WKS.00211409",
+            Self::KeyReused => "WKS.00211410",
+            Self::TooMany => "WKS.00211429",
+            Self::Internal => "WKS.00211401",
+            Self::Unavailable => "WKS.00050902",
+        }
+    }
+
+    /// Whether the same request may be good later.
+    pub const fn helps_later(self) -> bool {
+        matches!(self, Self::Unavailable | Self::TooMany)
+    }
 }
+
+/// After which a client is asked to try again, where that helps and nothing better is known.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A failure that a client is told about.
 #[derive(Debug, thiserror::Error)]
@@ -75,5 +101,20 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own_in_the_published_form() {
+        let codes: std::collections::HashSet<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+        for code in codes {
+            assert!(code.len() == 12 && code.starts_with("WKS."), "{code}");
+            assert!(code.chars().skip(4).all(|c| c.is_ascii_digit()), "{code}");
+        }
     }
 }

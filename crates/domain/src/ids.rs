@@ -14,6 +14,13 @@ macro_rules! uuid_id {
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
+        impl $name {
+            /// The id that a client names. One that cannot be ours is one that does not exist.
+            pub fn find(text: &str) -> Result<Self, Error> {
+                text.parse().map_err(|_: Error| Error::not_found(concat!("the ", $noun, " does not exist")))
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.simple().fmt(f)
@@ -41,13 +48,18 @@ impl TaskId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+    ($(#[$doc:meta])* $name:ident, $noun:literal, $field:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
+            /// The id that a client names. One that cannot be ours is one that does not exist.
+            pub fn find(text: &str) -> Result<Self, Error> {
+                text.parse().map_err(|_: Error| Error::not_found(concat!("the ", $noun, " does not exist")))
+            }
+
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -99,15 +111,15 @@ uuid_id! {
 }
 text_id! {
     /// The tenant.
-    ProjectId, "project_id"
+    ProjectId, "project", "project_id"
 }
 text_id! {
     /// A desktop, unique within its project.
-    DesktopId, "desktop id"
+    DesktopId, "desktop", "desktop id"
 }
 text_id! {
     /// One run of a worker process.
-    WorkerId, "worker id"
+    WorkerId, "worker", "worker id"
 }
 
 fn check_text_id(field: &str, text: &str) -> Result<(), Error> {

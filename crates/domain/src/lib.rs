@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod claim;
+pub mod cursor;
 pub mod cut;
 pub mod deadline;
 pub mod desktop;
@@ -38,7 +39,7 @@ pub mod what_if;
 pub mod window;
 mod words;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, RETRY_AFTER};
 
 /// A moment in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

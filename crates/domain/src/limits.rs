@@ -1,5 +1,7 @@
 //! Every size and count that is bounded, in one place.
 
+use std::time::Duration;
+
 use crate::{Error, ErrorKind};
 
 /// Characters of a project's, desktop's or script's id.
@@ -31,6 +33,8 @@ pub const MAX_GROUP_GRAY: i64 = 1_000;
 pub const GROUP_TIMEOUT_MINUTES: i64 = 1;
 /// Waves of one task.
 pub const MAX_WAVES: usize = 100;
+/// What a client may name as a wave's number, which the database holds in two bytes.
+pub const MAX_WAVE_NUMBER: u16 = 32_767;
 /// Exit codes that one task weighs.
 pub const MAX_EXIT_CODES: usize = 100;
 /// `delivery_timeout_seconds`: thirty days.
@@ -103,6 +107,17 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Days that tasks or the audit are kept, where not for ever: a hundred years.
 pub const MAX_KEEP_DAYS: u32 = 36_500;
+
+/// Streams of events, or of records, that one process serves at once.
+pub const MAX_STREAMS: usize = 1_000;
+/// How often a stream of events looks.
+pub const STREAM_LOOKS_EVERY: Duration = Duration::from_millis(500);
+/// Events that one look takes.
+pub const EVENTS_PER_LOOK: i64 = 500;
+/// After which a stream ends: whoever comes back is asked anew who it is.
+pub const STREAM_LASTS: Duration = Duration::from_mins(10);
+/// Records that a stream reads at once, each with what it printed.
+pub const RECORDS_PER_LOOK: i64 = 32;
 
 /// Orders that one agent keeps waiting before it refuses more.
 pub const MAX_ORDERS_PER_AGENT: usize = 256;

@@ -121,6 +121,13 @@ impl RolloutPolicy {
         [Outcome::Undelivered, Outcome::Stopped].iter().any(|&end| self.weigh(end, None) != Weight::Ignore)
     }
 
+    /// Exit codes that weigh otherwise than FAILED does, in words: success, count, ignore or halt.
+    pub fn exit_code_words(&self) -> BTreeMap<String, &'static str> {
+        let successes = self.success_exit_codes.iter().map(|code| (code.to_string(), "success"));
+        let others = self.exit_codes.iter().map(|(code, weight)| (code.to_string(), weight.as_str()));
+        successes.chain(others).collect()
+    }
+
     /// What a wave of the plan needs before it opens.
     pub fn opening_of(&self, wave: u16) -> Opening {
         Opening { needs_approval: self.approval.before_waves.contains(&wave), ..Opening::default() }

@@ -17,17 +17,34 @@ use crate::{
 /// What a call names the fields whose names differ between the calls, for errors that the client understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldNames {
-    desktops: &'static str,
+    /// Of the desktops.
+    pub desktops: &'static str,
     gray_ids: &'static str,
+    scripts: &'static str,
     command: &'static str,
 }
 
 /// The names of ExecuteScriptOrCommand.
-pub const EXECUTION_FIELDS: FieldNames =
-    FieldNames { desktops: "resource_ids", gray_ids: "gray_resource_ids", command: "command" };
+pub const EXECUTION_FIELDS: FieldNames = FieldNames {
+    desktops: "resource_ids",
+    gray_ids: "gray_resource_ids",
+    scripts: "script_ids",
+    command: "command",
+};
 /// The names of the calls that choose desktops by tag or pool.
-pub const GROUP_FIELDS: FieldNames =
-    FieldNames { desktops: "desktop_ids", gray_ids: "gray_desktop_ids", command: "command_content" };
+pub const GROUP_FIELDS: FieldNames = FieldNames {
+    desktops: "desktop_ids",
+    gray_ids: "gray_desktop_ids",
+    scripts: "script_ids",
+    command: "command_content",
+};
+/// The names of the admin service.
+pub const ADMIN_FIELDS: FieldNames = FieldNames {
+    desktops: "desktop_ids",
+    gray_ids: "gray_desktop_ids",
+    scripts: "scripts",
+    command: "command",
+};
 
 /// The body of an execution request as it came, every field optional.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -108,7 +125,7 @@ impl ExecutionRequest {
         {
             return Err(Error::invalid("resource_type must be DESKTOP"));
         }
-        let work = check_work(self.script_ids, self.command, self.command_type, names.command)?;
+        let work = check_work(self.script_ids, self.command, self.command_type, names)?;
         let desktop_ids: Vec<DesktopId> = distinct(names.desktops, self.resource_ids.unwrap_or_default())?;
         if desktop_ids.is_empty() {
             return Err(Error::invalid(format!("{} is required: name at least one desktop", names.desktops)));
@@ -147,21 +164,22 @@ fn check_work(
     script_ids: Option<Vec<String>>,
     command: Option<String>,
     command_type: Option<String>,
-    command_name: &str,
+    names: FieldNames,
 ) -> Result<Work, Error> {
+    let FieldNames { scripts, command: command_name, .. } = names;
     // An id that cannot be ours is one that does not exist.
-    let script_ids: Vec<ScriptId> = distinct("script_ids", script_ids.unwrap_or_default())
+    let script_ids: Vec<ScriptId> = distinct(scripts, script_ids.unwrap_or_default())
         .map_err(|error| Error { kind: ErrorKind::NotFound, ..error })?;
     match (script_ids.is_empty(), command) {
-        (true, None) => Err(Error::invalid(format!("one of script_ids and {command_name} is required"))),
+        (true, None) => Err(Error::invalid(format!("one of {scripts} and {command_name} is required"))),
         (false, Some(_)) => {
-            Err(Error::invalid(format!("script_ids and {command_name} exclude each other: give one of them")))
+            Err(Error::invalid(format!("{scripts} and {command_name} exclude each other: give one of them")))
         }
         (false, None) if command_type.is_some() => {
             Err(Error::invalid(format!("command_type goes with {command_name}: a script has its own type")))
         }
         (false, None) if script_ids.len() > limits::MAX_SCRIPTS_PER_TASK => Err(Error::invalid(format!(
-            "script_ids names {} scripts: at most {} are allowed",
+            "{scripts} names {} scripts: at most {} are allowed",
             script_ids.len(),
             limits::MAX_SCRIPTS_PER_TASK
         ))),
@@ -346,10 +364,7 @@ impl Aim {
     /// Exactly one of the two is named. An id that cannot be ours is one that does not exist.
     pub fn new(task_id: Option<&str>, record_id: Option<&str>) -> Result<Self, Error> {
         match (task_id, record_id) {
-            (Some(text), None) => {
-                let task_id = text.parse().map_err(|_: Error| Error::not_found("the task does not exist"))?;
-                Ok(Self::Task(task_id))
-            }
+            (Some(text), None) => Ok(Self::Task(TaskId::find(text)?)),
             (None, Some(text)) => Ok(Self::Record(text.parse()?)),
             (None, None) => Err(Error::invalid("one of task_id and record_id is required")),
             (Some(_), Some(_)) => {

@@ -297,6 +297,17 @@ impl Settings {
         }
     }
 
+    /// What operators are served with: the limits of the API.
+    pub(crate) fn admin_options(&self) -> admin::Options {
+        admin::Options {
+            request_timeout: Duration::from_millis(self.api.request_timeout_ms),
+            body_budget_bytes: self.api.body_budget_bytes,
+            max_in_flight: self.api.max_in_flight,
+            rate_per_second: self.api.rate_per_second,
+            rate_burst: self.api.rate_burst,
+        }
+    }
+
     /// The limits that a task is accepted with.
     pub(crate) fn defaults(&self) -> Defaults {
         Defaults {

@@ -25,6 +25,8 @@ pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// A probe is answered in this time.
 const READY_WITHIN: Duration = Duration::from_secs(2);
+/// For health checks.
+const SCHEDULER_SERVICE: &str = "graywave.scheduler.v1.SchedulerService";
 const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often what has expired is forgotten.
@@ -153,8 +155,15 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
-    let serving = watched(&store, serve_scheduler(engine, settings.retention, control, door, stop));
+    let admin = Admin { control, options: settings.admin_options() };
+    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, door, stop));
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
+}
+
+/// What operators are served with.
+pub(crate) struct Admin {
+    pub(crate) control: Control,
+    pub(crate) options: admin::Options,
 }
 
 /// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
@@ -167,27 +176,33 @@ pub(crate) struct Door {
 pub(crate) async fn serve_scheduler(
     engine: Engine,
     retention: Retention,
-    control: Control,
+    admin: Admin,
     door: Door,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Door { listener, tls, signer } = door;
     let wakes = Wakes::default();
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    for name in admin::SERVICES.into_iter().chain(["", SCHEDULER_SERVICE]) {
+        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
     let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
+    let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_routes(operators)
         .add_service(health_service)
-        .add_service(reflection)
-        .add_service(InterceptedService::new(admin::service(control), certificates::OPERATORS))
+        .add_service(reflection().build_v1()?)
+        // Many clients still ask for the older version.
+        .add_service(reflection().build_v1alpha()?)
         .add_service(InterceptedService::new(workers, certificates::WORKERS))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));

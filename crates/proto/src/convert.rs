@@ -85,3 +85,17 @@ pub const fn code(kind: ErrorKind) -> Code {
         ErrorKind::Internal => Code::Internal,
     }
 }
+
+/// A moment as a timestamp; `None` stands for none.
+pub fn time(moment: Option<DateTime<Utc>>) -> Option<prost_types::Timestamp> {
+    moment.map(|moment| prost_types::Timestamp {
+        seconds: moment.timestamp(),
+        // A leap second counts more nanoseconds than a second has.
+        nanos: i32::try_from(moment.timestamp_subsec_nanos().min(999_999_999)).unwrap_or_default(),
+    })
+}
+
+/// The moment of a timestamp; `None` when no calendar holds it.
+pub fn time_opt(timestamp: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).ok()?)
+}

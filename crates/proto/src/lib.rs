@@ -2,13 +2,15 @@
 
 mod convert;
 pub mod signed;
+mod words;
 
-pub use convert::{ScriptOutcome, code, unix_ms, unix_ms_opt};
+pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,
     types::v1 as types,
 };
+pub use words::{Word, word};
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.
 mod generated {

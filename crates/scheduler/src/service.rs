@@ -143,10 +143,11 @@ impl SchedulerService for Service {
             return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
         }
         let beat = self.engine.heartbeat(&worker_id, &address, capacity, draining, self.engine.now());
-        let resync = self.done(beat).await?;
+        let heard = self.done(beat).await?;
         Ok(Response::new(HeartbeatResponse {
             interval_ms: self.engine.config().heartbeat_ms,
-            resync,
+            resync: heard.is_new,
+            drain: heard.drain,
             time: self.engine.time(),
             revoked: self.to_end(&worker_id).await?,
         }))

@@ -35,6 +35,19 @@ pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Resul
     })
 }
 
+/// The limits of a project, which stay so until the caller commits.
+pub async fn lock(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
+    // A row without limits says the same as none, and can be locked.
+    sqlx::query!(
+        "INSERT INTO project_limit (project_id) VALUES ($1)
+         ON CONFLICT (project_id) DO UPDATE SET project_id = excluded.project_id",
+        project_id.as_str()
+    )
+    .execute(&mut *connection)
+    .await?;
+    fetch(connection, project_id).await
+}
+
 /// Sets the limits of a project.
 pub async fn put(
     connection: &mut Connection,

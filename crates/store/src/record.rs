@@ -7,7 +7,7 @@ use domain::{
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
     page::Page,
-    record::{DONE_EARLIER_REASON, Place, RecordId, RecordStatus},
+    record::{DONE_EARLIER_REASON, Place, RecordId, RecordStatus, SKIPPED_REASON},
     script::ScriptType,
     task::TaskStatus,
     what_if::Finished,
@@ -171,8 +171,26 @@ pub struct RecordRow {
     pub ended_at: Option<Timestamp>,
     /// Why it ended so.
     pub reason: String,
-    /// What it printed; only in [`fetch`].
+    /// What it printed; only in [`fetch`], and in a [`page`] that asks for it.
     pub output: String,
+}
+
+impl RecordRow {
+    /// How it ended; `None` until it has.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self.status {
+            RecordStatus::Ended(outcome) => Some(outcome),
+            RecordStatus::Waiting | RecordStatus::Running => None,
+        }
+    }
+
+    /// Why it ended so, where that is known; one that was never stored says it by itself.
+    pub fn shown_reason(&self) -> Option<&str> {
+        if self.outcome().is_some() && self.ended_at.is_none() {
+            return Some(SKIPPED_REASON);
+        }
+        Some(self.reason.as_str()).filter(|reason| !reason.is_empty())
+    }
 }
 
 /// Filters of the list; all exact. Several values of one filter are alternatives.
@@ -204,6 +222,8 @@ pub struct RecordFilter {
     pub wave: Option<u16>,
     /// Only what comes behind this ordinal and script in the order of the plan.
     pub after: Option<(u32, u16)>,
+    /// With what each of them printed; only for a [`page`].
+    pub with_output: bool,
 }
 
 /// One page of records, newest task first, in the order of the plan, and how many there are in all.
@@ -241,7 +261,8 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<RecordRow>, Error> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT_RECORD);
-    query.push(format!(", {PLACE} AS place, '' AS output"));
+    let output = if filter.with_output { "coalesce(r.output, '')" } else { "''" };
+    query.push(format!(", {PLACE} AS place, {output} AS output"));
     push_from(&mut query);
     push_filter(&mut query, project_id, filter);
     query.push(" ORDER BY t.ordinal, ts.script LIMIT ").push_bind(limit);

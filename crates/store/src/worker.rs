@@ -22,9 +22,20 @@ pub struct WorkerRow {
     pub heard_at: Timestamp,
     /// Desktops whose connection it holds.
     pub desktops: u32,
+    /// Who wants it to drain, where somebody does.
+    pub drain_wanted_by: Option<String>,
 }
 
-/// Stores a heartbeat. True when the worker was not known (any more): it must tell its presence again.
+/// What a worker that is heard of must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// It was not known (any more): it must tell its presence again.
+    pub is_new: bool,
+    /// Somebody wants it to take no more work.
+    pub drain: bool,
+}
+
+/// Stores a heartbeat. A worker that is wanted to drain counts as draining before it says so itself.
 pub async fn heard(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -32,14 +43,15 @@ pub async fn heard(
     capacity: u32,
     draining: bool,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let row = sqlx::query!(
+) -> Result<Heard, Error> {
+    Ok(sqlx::query_as!(
+        Heard,
         r#"INSERT INTO worker (worker_id, address, capacity, draining, created_at, heard_at)
            VALUES ($1, $2, $3, $4, $5, $5)
            ON CONFLICT (worker_id) DO UPDATE SET
-               address = excluded.address, capacity = excluded.capacity, draining = excluded.draining,
-               heard_at = excluded.heard_at
-           RETURNING (xmax = 0) AS "is_new!""#,
+               address = excluded.address, capacity = excluded.capacity,
+               draining = excluded.draining OR worker.drain_wanted_at IS NOT NULL, heard_at = excluded.heard_at
+           RETURNING (xmax = 0) AS "is_new!", drain_wanted_at IS NOT NULL AS "drain!""#,
         worker_id.as_str(),
         address,
         int4(capacity),
@@ -47,8 +59,27 @@ pub async fn heard(
         now,
     )
     .fetch_one(connection)
+    .await?)
+}
+
+/// Wants a worker to take no more work, from now on; `None`: wants that no more. False when there is no such worker. It stays
+/// as draining until it says itself that it works again.
+pub async fn want_drain(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    wanted: Option<(&str, Timestamp)>,
+) -> Result<bool, Error> {
+    let (by, at) = wanted.unzip();
+    let done = sqlx::query!(
+        "UPDATE worker SET drain_wanted_by = $2, drain_wanted_at = $3, draining = draining OR $3::timestamptz IS NOT NULL
+         WHERE worker_id = $1",
+        worker_id.as_str(),
+        by,
+        at,
+    )
+    .execute(connection)
     .await?;
-    Ok(row.is_new)
+    Ok(done.rows_affected() == 1)
 }
 
 /// Workers that were last heard of before a moment.
@@ -78,7 +109,7 @@ pub async fn delete(
 /// All workers by id.
 pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.heard_at,
+        r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.heard_at, w.drain_wanted_by,
                   (SELECT count(*) FROM desktop d WHERE d.worker_id = w.worker_id) AS "desktops!"
            FROM worker w ORDER BY w.worker_id"#
     )
@@ -93,6 +124,7 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> 
                 draining: row.draining,
                 heard_at: row.heard_at,
                 desktops: count("worker", row.desktops)?,
+                drain_wanted_by: row.drain_wanted_by,
             })
         })
         .collect()

@@ -26,15 +26,16 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
         let asked = worker.clock.asks();
         let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
-                ready.set(!worker.is_draining());
                 let answer = answer.into_inner();
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
                     worker.told_time(asked, Told { now, error });
                 }
                 worker.end_revoked(answer.revoked);
+                worker.want_drain(answer.drain);
                 if answer.resync {
                     worker.presence.tell_all(&worker.registry);
                 }
+                ready.set(!worker.is_draining());
                 Duration::from_millis(u64::from(answer.interval_ms))
             }
             Err(status) => {

@@ -11,6 +11,7 @@ mod enrolment;
 mod gateway;
 mod gauges;
 mod heartbeat;
+mod leave;
 mod ledger;
 mod presence;
 mod pull;

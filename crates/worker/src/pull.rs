@@ -15,10 +15,14 @@ use crate::{
 /// How long a pull waits for work at the scheduler.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// Pulls until the worker drains.
+/// Pulls until the worker stops; not while an operator wants it to drain.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = Backoff::default();
+    let mut drain_wanted = worker.drain_wanted();
     loop {
+        if drain_wanted.wait_for(|wanted| !wanted).await.is_err() {
+            return;
+        }
         let changed = worker.ledger.changed.notified();
         let held = u32::try_from(worker.ledger.len()).unwrap_or(u32::MAX);
         let room = worker.config.capacity.saturating_sub(held);

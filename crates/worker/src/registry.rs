@@ -168,8 +168,9 @@ impl Registry {
     }
 
     /// Ends the connections that `keep` does not want, so that their agents go to another worker.
-    pub(crate) fn close_unless(&self, keep: impl Fn(SessionId) -> bool) {
-        self.lock().retain(|_, session| keep(session.id));
+    /// Returns whose they were.
+    pub(crate) fn close_unless(&self, keep: impl Fn(SessionId) -> bool) -> Vec<DesktopKey> {
+        self.lock().extract_if(|_, session| !keep(session.id)).map(|(key, _)| key).collect()
     }
 }
 

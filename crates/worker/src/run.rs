@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, address, enrolment, gateway, gauges, heartbeat, pull, renew, report,
+    Config, Ready, address, enrolment, gateway, gauges, heartbeat, leave, pull, renew, report,
     scheduler::{self, Client, with_deadline},
     shared::Worker,
     stops, tell,
@@ -81,6 +81,10 @@ pub async fn run(
         let (worker, client) = both(&worker, &client);
         async move { renew::run(&worker, client).await }
     });
+    parts.spawn({
+        let worker = Arc::clone(&worker);
+        async move { leave::run(&worker).await }
+    });
     // Not with the pulling, which ends when the drain begins: what still runs then may be stopped, too.
     parts.spawn({
         let (worker, client) = both(&worker, &client);
@@ -111,7 +115,7 @@ pub async fn run(
     }
     drain(&worker, &mut pulling).await;
     gateway_stop.cancel();
-    worker.registry.close_unless(|_| false);
+    drop(worker.registry.close_unless(|_| false));
     say_goodbye(&worker, client).await;
     parts.shutdown().await;
     if tokio::time::timeout(GOODBYE, gateway).await.is_err() {
@@ -164,9 +168,8 @@ async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
     let emptied = async {
         loop {
             let changed = worker.ledger.changed.notified();
-            let busy = worker.ledger.busy_sessions();
-            worker.registry.close_unless(|session| busy.contains(&session));
-            if busy.is_empty() && worker.has_reported() {
+            let (_, is_idle) = leave::send_idle_away(worker);
+            if is_idle && worker.has_reported() {
                 return;
             }
             // A report that ends rings no bell of its own.

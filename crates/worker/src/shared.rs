@@ -11,7 +11,7 @@ use std::{
 use clock::{Asked, Clock, Told};
 use identity::Identity;
 use proto::scheduler::RevokedConnection;
-use tokio::sync::{Notify, SetOnce};
+use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 
 use crate::{Config, ledger::Ledger, presence::Presence, registry::Registry, reports::Reports};
@@ -32,7 +32,9 @@ pub(crate) struct Worker {
     time_known: SetOnce<()>,
     lease_ms: AtomicU32,
     pub(crate) lease_changed: Notify,
-    draining: AtomicBool,
+    stopping: AtomicBool,
+    /// Whether an operator wants it to take nothing new.
+    drain_wanted: watch::Sender<bool>,
     reports_in_flight: Arc<AtomicUsize>,
 }
 
@@ -65,7 +67,8 @@ impl Worker {
             time_known: SetOnce::new(),
             lease_ms: AtomicU32::new(30_000),
             lease_changed: Notify::new(),
-            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            drain_wanted: watch::Sender::new(false),
             reports_in_flight: Arc::default(),
         }
     }
@@ -113,12 +116,27 @@ impl Worker {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.stopping.load(Ordering::SeqCst) || *self.drain_wanted.borrow()
+    }
+
+    /// A scheduler says whether an operator wants it to take nothing new.
+    pub(crate) fn want_drain(&self, wanted: bool) {
+        let is_news =
+            self.drain_wanted.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
+        if is_news {
+            tracing::warn!(wanted, "an operator wants this worker to drain, or to work again");
+            self.heartbeat_now.notify_one();
+        }
+    }
+
+    /// Hears when that changes.
+    pub(crate) fn drain_wanted(&self) -> watch::Receiver<bool> {
+        self.drain_wanted.subscribe()
     }
 
     /// Takes nothing new from now on, and says so at once.
     pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.stopping.store(true, Ordering::SeqCst);
         self.heartbeat_now.notify_one();
     }
 

@@ -109,7 +109,7 @@ fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
 fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow::Result<String> {
     let mut body = json!({
         "resource_type": "DESKTOP", "resource_ids": desktops,
-        "command_type": "SHELL", "command_content": format!("{NOTE_START}; {content}"),
+        "command_type": "SHELL", "command": format!("{NOTE_START}; {content}"),
     });
     for (key, value) in more.as_object().context("no object")? {
         body[key] = value.clone();

@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Actor, Caller, Control, DesktopFilter, DesktopRow};
+use control::{Actor, Caller, Control, DesktopFilter, DesktopRow, finished};
 use domain::{
     Error,
     ids::{DesktopId, WorkerId},
@@ -17,7 +17,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::{page, time};
 use crate::{
     error::ApiError,
-    finish::finished,
     query::{self, Parameters},
     v2::{Project, non_empty},
 };
@@ -180,7 +179,7 @@ pub(crate) struct DesktopPath {
 impl DesktopPath {
     /// An id that cannot be one is one that does not exist.
     fn id(&self) -> Result<DesktopId, Error> {
-        self.desktop_id.parse().map_err(|_: Error| Error::not_found("the desktop does not exist"))
+        DesktopId::find(&self.desktop_id)
     }
 }
 

@@ -15,8 +15,11 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use control::{Caller, Control, EventRow, TaskProgress};
-use domain::{Error, ErrorKind, event::EventKind, ids::TaskId};
+use control::{Caller, Control, EventRow, Looked, Told, Watch};
+use domain::{
+    Error, ErrorKind,
+    limits::{MAX_STREAMS, STREAM_LASTS, STREAM_LOOKS_EVERY},
+};
 use futures::stream;
 use serde::Serialize;
 use tokio::{
@@ -28,14 +31,6 @@ use utoipa::ToSchema;
 use super::{task::NativeWave, tasks::TaskPath, time};
 use crate::{error::ApiError, v2::Project};
 
-/// Streams that one process serves at once.
-const MAX_STREAMS: usize = 1_000;
-/// How often a stream looks.
-const LOOKS_EVERY: Duration = Duration::from_millis(500);
-/// Events that one look takes.
-const EVENTS_PER_LOOK: i64 = 500;
-/// After which a stream ends: whoever comes back is asked anew who it is.
-const LASTS: Duration = Duration::from_mins(10);
 /// After which an idle stream says that it is still there.
 const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
 
@@ -118,24 +113,14 @@ pub(crate) async fn watch(
             .map_err(|_| Error::invalid("Last-Event-ID is none of ours: send the id of an event, or none"))?,
     };
     // The caller is told at once if there is no such task.
-    let has_more = !control.list_events(&caller, task_id, after, 1).await?.is_empty();
-    if !has_more && after > 0 && control.show_task(&caller, task_id).await?.task.status.is_ended() {
+    let Some(watch) = control.watch_task(&caller, task_id, after).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
-    }
+    };
     let permit = Arc::clone(&STREAMS).try_acquire_owned().map_err(|_| {
         Error::new(ErrorKind::Unavailable, "too many streams of events are open; try again later")
     })?;
-    let watch = Watch {
-        control,
-        caller,
-        task_id,
-        after,
-        shown: String::new(),
-        is_first: true,
-        until: Instant::now() + LASTS,
-        _permit: permit,
-    };
-    let events = stream::unfold(Some(watch), next_events);
+    let place = Place { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
+    let events = stream::unfold(Some(place), next_events);
     let events = futures::StreamExt::flat_map(events, |events| {
         stream::iter(events.into_iter().map(Ok::<_, Infallible>))
     });
@@ -144,13 +129,8 @@ pub(crate) async fn watch(
 }
 
 /// A stream's place.
-struct Watch {
-    control: Control,
-    caller: Caller,
-    task_id: TaskId,
-    after: i64,
-    /// The progress that was sent last.
-    shown: String,
+struct Place {
+    watch: Watch,
     is_first: bool,
     until: Instant,
     _permit: OwnedSemaphorePermit,
@@ -158,15 +138,15 @@ struct Watch {
 
 /// What has happened since the last look; waits until something has. A look that fails ends the stream: its client
 /// comes back with the last id.
-async fn next_events(watch: Option<Watch>) -> Option<(Vec<Event>, Option<Watch>)> {
-    let mut watch = watch?;
-    while Instant::now() < watch.until {
-        if !std::mem::take(&mut watch.is_first) {
-            tokio::time::sleep(LOOKS_EVERY).await;
+async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)> {
+    let mut place = place?;
+    while Instant::now() < place.until {
+        if !std::mem::take(&mut place.is_first) {
+            tokio::time::sleep(STREAM_LOOKS_EVERY).await;
         }
-        match watch.look().await {
-            Ok((events, is_over)) if !events.is_empty() || is_over => {
-                return Some((events, (!is_over).then_some(watch)));
+        match place.watch.look().await {
+            Ok(Looked { told, is_over }) if !told.is_empty() || is_over => {
+                return Some((told.into_iter().filter_map(event).collect(), (!is_over).then_some(place)));
             }
             Ok(_) => {}
             Err(error) => {
@@ -178,41 +158,23 @@ async fn next_events(watch: Option<Watch>) -> Option<(Vec<Event>, Option<Watch>)
     None
 }
 
-impl Watch {
-    /// New events, and whether the last of them was the task's end.
-    async fn look(&mut self) -> Result<(Vec<Event>, bool), Error> {
-        // Events first: the progress that follows them is at least as new.
-        let found = self.control.list_events(&self.caller, self.task_id, self.after, EVENTS_PER_LOOK).await?;
-        let progress = self.control.show_task(&self.caller, self.task_id).await?;
-        let is_over = found.iter().any(|event| event.kind == EventKind::Ended)
-            || (found.is_empty() && progress.task.status.is_ended());
-        let mut events = Vec::new();
-        let shown = self.progress(progress);
-        for row in found {
-            self.after = row.event_id;
-            let id = row.event_id.to_string();
-            let kind = row.kind.as_str();
-            events.extend(Event::default().id(id).event(kind).json_data(NativeEvent::from(row)));
+fn event(told: Told) -> Option<Event> {
+    let made = match told {
+        Told::Event(row) => {
+            let (id, kind) = (row.event_id.to_string(), row.kind.as_str());
+            Event::default().id(id).event(kind).json_data(NativeEvent::from(row))
         }
-        // In front of the end, behind which nothing comes.
-        let place = if is_over { events.len().saturating_sub(1) } else { events.len() };
-        if let Some(shown) = shown {
-            events.insert(place, shown);
-        }
-        Ok((events, is_over))
-    }
+        Told::Progress(progress) => Event::default().event("PROGRESS").json_data(Progress::from(progress)),
+    };
+    made.ok()
+}
 
-    fn progress(&mut self, progress: TaskProgress) -> Option<Event> {
-        let data = serde_json::to_string(&Progress {
-            status: progress.task.status.as_str(),
+impl From<control::Progress> for Progress {
+    fn from(progress: control::Progress) -> Self {
+        Self {
+            status: progress.status.as_str(),
             waiting_for: progress.waiting_for,
             waves: progress.waves.into_iter().map(NativeWave::from).collect(),
-        })
-        .ok()?;
-        if data == self.shown {
-            return None;
         }
-        self.shown.clone_from(&data);
-        Some(Event::default().event("PROGRESS").data(data))
     }
 }

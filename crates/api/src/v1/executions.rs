@@ -1,13 +1,12 @@
 //! Run something, and be answered with the task.
 
 use axum::{Extension, Json, extract::State};
-use control::{Caller, Control};
+use control::{Caller, Control, finished};
 
 use super::task::NativeTask;
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     v2::{Project, executions::Execution},
 };
 

@@ -4,13 +4,13 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Caller, Control, FreezeRow, Seen};
+use control::{Caller, Control, FreezeRow, Seen, finished};
 use domain::{Error, ids::TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{task::NativeTask, tasks::TaskPath, time};
-use crate::{body::OptionalBody, error::ApiError, finish::finished, v2::Project};
+use crate::{body::OptionalBody, error::ApiError, v2::Project};
 
 /// Pause a task: nothing more of it is admitted, and what runs goes on. Its deadlines wait with it.
 #[utoipa::path(

@@ -8,7 +8,7 @@ use control::{Caller, Control, FailureGroup as FailedAlike, Failures};
 use domain::{
     Error,
     explain::Sentence,
-    record::RecordId,
+    ids::TaskId,
     rollout::RolloutRequest,
     what_if::{Ending, WhatIf},
 };
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery},
+    page::{self, Largest, PageQuery},
     tasks::TaskPath,
     time,
 };
 use crate::{
     body::Body,
     error::ApiError,
-    query::{self, Parameters},
+    query::Parameters,
     v2::{Project, rollout::Rollout},
 };
 
@@ -72,24 +72,6 @@ pub(crate) async fn explain(
     let desktop_id = query.desktop_id.filter(|id| !id.is_empty());
     let told = control.explain(&caller, path.id()?, desktop_id.as_deref()).await?;
     Ok(Json(Explanation { steps: told.into_iter().map(Step::from).collect() }))
-}
-
-/// A place in the groups of a task: records and signature of the last one that was shown.
-struct Largest(u32, i64);
-
-impl std::fmt::Display for Largest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.0, self.1)
-    }
-}
-
-impl std::str::FromStr for Largest {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (records, signature_id) = text.split_once(' ').ok_or(())?;
-        Ok(Self(records.parse().map_err(|_| ())?, signature_id.parse().map_err(|_| ())?))
-    }
 }
 
 /// Failures that look alike, the largest group first.
@@ -145,25 +127,27 @@ pub(crate) async fn failures(
     let task_id = path.id()?;
     let (size, after) = query.read::<Largest>()?;
     let after = after.map(|last| (last.0, last.1));
-    let Failures { attempt, records, groups } = control.list_failures(&caller, task_id, after, size).await?;
+    let found = control.list_failures(&caller, task_id, after, size).await?;
     let next_page_token =
-        page::next(&groups, size, |(last, _)| Largest(last.records, last.signature_id).to_string());
-    let group = |(group, desktop_ids): (FailedAlike, Vec<String>)| {
-        let (ordinal, script) = group.sample_record;
-        FailureGroup {
-            signature_id: group.signature_id.to_string(),
-            outcome: group.outcome.as_str(),
-            exit_code: group.exit_code,
-            signature: group.signature,
-            records: group.records,
-            share_percent: (f64::from(group.records) * 10_000.0 / f64::from(records)).round() / 100.0,
-            waves: group.waves.into_iter().map(|(wave, records)| WaveShare { wave, records }).collect(),
-            sample_record_id: RecordId { task_id, ordinal, script, attempt }.to_string(),
-            sample: group.sample,
-            desktop_ids,
-        }
-    };
-    Ok(Json(FailureGroups { records, groups: groups.into_iter().map(group).collect(), next_page_token }))
+        page::next(&found.groups, size, |(last, _)| Largest(last.records, last.signature_id).to_string());
+    let groups = found.groups.iter().map(|(group, desktop_ids)| failure_group(&found, group, desktop_ids));
+    Ok(Json(FailureGroups { records: found.records, groups: groups.collect(), next_page_token }))
+}
+
+fn failure_group(found: &Failures, group: &FailedAlike, desktop_ids: &[String]) -> FailureGroup {
+    let share = |&(wave, records): &(u16, u32)| WaveShare { wave, records };
+    FailureGroup {
+        signature_id: group.signature_id.to_string(),
+        outcome: group.outcome.as_str(),
+        exit_code: group.exit_code,
+        signature: group.signature.clone(),
+        records: group.records,
+        share_percent: found.share_percent(group),
+        waves: group.waves.iter().map(share).collect(),
+        sample_record_id: found.sample_record_id(group).to_string(),
+        sample: group.sample.clone(),
+        desktop_ids: desktop_ids.to_vec(),
+    }
 }
 
 /// A group of failures in the path.
@@ -205,7 +189,7 @@ pub(crate) async fn members(
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<FailureMembers>, ApiError> {
     let (size, after) = query.read()?;
-    let task_id = query::task_id(&path.task_id)?;
+    let task_id = TaskId::find(&path.task_id)?;
     let signature_id =
         path.signature_id.parse().map_err(|_| Error::not_found("the task has no such group of failures"))?;
     let found = control.page_failure_members(&caller, task_id, signature_id, after, size).await?;

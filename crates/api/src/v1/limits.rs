@@ -1,11 +1,11 @@
 //! The limits of a project, over all its tasks.
 
 use axum::{Extension, Json, extract::State};
-use control::{Caller, Control};
+use control::{Caller, Control, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{body::Body, error::ApiError, finish::finished, v2::Project};
+use crate::{body::Body, error::ApiError, v2::Project};
 
 /// What holds over all tasks of the project; `null` where there is no limit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,11 @@
 //! Preview: the plan that a request would make, and nothing else.
 
 use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, Preview};
+use control::{Caller, Control, Preview, PreviewedWave};
+use domain::{
+    ids::DesktopId,
+    plan::{Exposure, Uncovered},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -88,54 +92,54 @@ pub(crate) struct Offline {
     desktop_ids: Vec<String>,
 }
 
+impl From<Exposure> for WorstCase {
+    fn from(found: Exposure) -> Self {
+        Self { started: found.started, failed: found.failed }
+    }
+}
+
+impl From<PreviewedWave<'_>> for PreviewWave {
+    fn from(wave: PreviewedWave<'_>) -> Self {
+        Self {
+            wave: wave.planned.wave,
+            first_ordinal: wave.planned.first_ordinal,
+            size: wave.planned.size,
+            fail_threshold: wave.planned.fail_threshold.map(|threshold| threshold.to_string()),
+            needs_approval: wave.needs_approval,
+            desktop_ids: wave.desktop_ids.iter().map(ToString::to_string).collect(),
+            offline: wave.offline,
+            worst_case: wave.worst_case.into(),
+        }
+    }
+}
+
 impl From<Preview> for NativePreview {
     fn from(preview: Preview) -> Self {
-        let Preview { plan, scripts, script_hash, policy, exposure, uncovered, offline } = preview;
-        let order: Vec<String> = plan.order.into_iter().map(|id| id.into_string()).collect();
-        let exposure: Vec<WorstCase> =
-            exposure.iter().map(|it| WorstCase { started: it.started, failed: it.failed }).collect();
-        let waves = plan.waves.iter().zip(&exposure).map(|(wave, worst_case)| {
-            let first = wave.first_ordinal as usize;
-            let desktop_ids = order[first..first + wave.size as usize].to_vec();
-            let away = desktop_ids.iter().filter(|id| offline.contains(*id)).count();
-            PreviewWave {
-                wave: wave.wave,
-                first_ordinal: wave.first_ordinal,
-                size: wave.size,
-                fail_threshold: wave.fail_threshold.map(|threshold| threshold.to_string()),
-                needs_approval: policy.opening_of(wave.wave).needs_approval,
-                offline: u32::try_from(away).unwrap_or(u32::MAX),
-                desktop_ids,
-                worst_case: *worst_case,
-            }
-        });
-        let canaries = plan.picks.into_iter().filter_map(|pick| {
-            Some(Canary { desktop_id: order.get(pick.ordinal as usize)?.clone(), reason: pick.reason })
-        });
-        let strata = uncovered.into_iter().map(|it| UncoveredStratum {
+        let canary = |(desktop_id, reason): (&DesktopId, &str)| Canary {
+            desktop_id: desktop_id.to_string(),
+            reason: reason.to_owned(),
+        };
+        let stratum = |it: Uncovered| UncoveredStratum {
             os_type: it.stratum.os_type,
             pool_id: it.stratum.pool_id,
             availability_zone: it.stratum.availability_zone,
             desktops: it.desktops,
-        });
+        };
         Self {
-            target_count: u32::try_from(order.len()).unwrap_or(u32::MAX),
-            gray: plan.gray,
-            seed: plan.seed,
-            plan_hash: hex::encode(plan.hash),
-            script_hash: hex::encode(script_hash),
-            scripts: scripts.into_iter().filter_map(NativeScript::of).collect(),
-            waves: waves.collect(),
-            canaries: canaries.collect(),
-            uncovered_strata: strata.collect(),
-            worst_case: WorstCase {
-                started: exposure.iter().map(|it| it.started).max().unwrap_or_default(),
-                failed: exposure.iter().map(|it| it.failed).max().unwrap_or_default(),
-            },
+            target_count: u32::try_from(preview.plan.order.len()).unwrap_or(u32::MAX),
+            gray: preview.plan.gray,
+            seed: preview.plan.seed,
+            plan_hash: hex::encode(preview.plan.hash),
+            script_hash: hex::encode(&preview.script_hash),
+            waves: preview.waves().map(PreviewWave::from).collect(),
+            canaries: preview.canaries().map(canary).collect(),
+            worst_case: preview.worst_case().into(),
             offline: Offline {
-                count: offline.len(),
-                desktop_ids: order.into_iter().filter(|id| offline.contains(id)).collect(),
+                count: preview.offline.len(),
+                desktop_ids: preview.offline_desktops().map(ToString::to_string).collect(),
             },
+            scripts: preview.scripts.into_iter().filter_map(NativeScript::of).collect(),
+            uncovered_strata: preview.uncovered.into_iter().map(stratum).collect(),
         }
     }
 }

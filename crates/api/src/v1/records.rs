@@ -5,10 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, RecordFilter, RecordRow};
-use domain::{
-    Error,
-    record::{RecordStatus, SKIPPED_REASON},
-};
+use domain::{Error, limits::MAX_WAVE_NUMBER, outcome::Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,9 +22,6 @@ use crate::{
         records::{RecordPath, RecordWord},
     },
 };
-
-/// A wave's number is an int2.
-const MAX_WAVE: u16 = 32_767;
 
 /// One page of records.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,11 +61,8 @@ pub(crate) struct NativeRecord {
 
 impl From<RecordRow> for NativeRecord {
     fn from(row: RecordRow) -> Self {
-        let outcome = match row.status {
-            RecordStatus::Ended(outcome) => Some(outcome.as_str()),
-            RecordStatus::Waiting | RecordStatus::Running => None,
-        };
-        let never_stored = outcome.is_some() && row.ended_at.is_none();
+        let outcome = row.outcome().map(Outcome::as_str);
+        let reason = row.shown_reason().map(str::to_owned);
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         Self {
             record_id: row.record_id.to_string(),
@@ -87,7 +78,7 @@ impl From<RecordRow> for NativeRecord {
             status: row.status.status_and_result_code().0,
             outcome,
             exit_code: row.exit_code,
-            reason: if never_stored { Some(SKIPPED_REASON.to_owned()) } else { given(row.reason) },
+            reason,
             start_time: row.started_at.map(time),
             end_time: row.ended_at.map(time),
             output: Some(row.output),
@@ -128,8 +119,8 @@ pub(crate) async fn list(
 ) -> Result<Json<NativeRecords>, ApiError> {
     let size = page::size(query.page_size)?;
     let after: Option<Place> = page::token(query.page_token.as_deref())?;
-    if query.wave.is_some_and(|wave| !(1..=MAX_WAVE).contains(&wave)) {
-        return Err(Error::invalid(format!("wave is out of range: 1 to {MAX_WAVE}")).into());
+    if query.wave.is_some_and(|wave| !(1..=MAX_WAVE_NUMBER).contains(&wave)) {
+        return Err(Error::invalid(format!("wave is out of range: 1 to {MAX_WAVE_NUMBER}")).into());
     }
     let filter = RecordFilter {
         status: query.status.map(|word| word.as_str().to_owned()),

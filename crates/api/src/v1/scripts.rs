@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{At, Caller, Control, RevisionRow, ScriptFilter, ScriptRow};
+use control::{At, Caller, Control, RevisionRow, ScriptFilter, ScriptRow, finished};
 use domain::{Error, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     query::{self, Parameters},
     v2::{Project, ScriptType, scripts::ScriptPath},
 };

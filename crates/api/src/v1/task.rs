@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::{PinnedScript, RetryOf, Selection, TaskProgress, WaveRow};
-use domain::{outcome::Outcome, policy::RolloutPolicy, tally::Tally};
+use domain::{outcome::Outcome, tally::Tally};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -219,12 +219,6 @@ impl From<WaveRow> for NativeWave {
     }
 }
 
-fn exit_codes(policy: &RolloutPolicy) -> BTreeMap<String, &'static str> {
-    let successes = policy.success_exit_codes.iter().map(|code| (code.to_string(), "success"));
-    let others = policy.exit_codes.iter().map(|(code, weight)| (code.to_string(), weight.as_str()));
-    successes.chain(others).collect()
-}
-
 impl From<TaskProgress> for NativeTask {
     fn from(progress: TaskProgress) -> Self {
         let TaskProgress { task, scripts, waves, counts, waiting_for } = progress;
@@ -270,7 +264,7 @@ impl From<TaskProgress> for NativeTask {
                 .iter()
                 .map(|(outcome, weight)| (outcome.as_str(), weight.as_str()))
                 .collect(),
-            exit_codes: exit_codes(&task.policy),
+            exit_codes: task.policy.exit_code_words(),
             records: RecordNumbers {
                 success: counts.success_num,
                 failed: counts.failed_num,

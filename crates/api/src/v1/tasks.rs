@@ -4,7 +4,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Caller, Control, StopMode, TaskFilter};
+use control::{Caller, Control, StopMode, TaskFilter, finished};
 use domain::{Error, ids::TaskId, submission::Aim, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,8 +13,7 @@ use super::{page, task::NativeTask};
 use crate::{
     body::{Body, OptionalBody},
     error::ApiError,
-    finish::finished,
-    query::{self, Parameters},
+    query::Parameters,
     v2::Project,
 };
 
@@ -74,7 +73,7 @@ pub(crate) struct TaskPath {
 impl TaskPath {
     /// Its id.
     pub(crate) fn id(&self) -> Result<TaskId, Error> {
-        query::task_id(&self.task_id)
+        TaskId::find(&self.task_id)
     }
 }
 

@@ -1,13 +1,13 @@
 //! RetryScriptExecution, StopScriptExecution.
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use control::{Caller, Control, StopMode};
+use control::{Caller, Control, StopMode, finished};
 use domain::{Error, submission::Aim};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Accepted, Project};
-use crate::{body::Body, error::ApiError, finish::finished};
+use crate::{body::Body, error::ApiError};
 
 /// A task, or one record of it: exactly one of the two.
 #[derive(Debug, Deserialize, ToSchema)]

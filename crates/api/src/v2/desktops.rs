@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
-use domain::{Error, access::Action, page::DESKTOP_LIST};
+use domain::{Error, access::Action, desktop::parse_tags, page::DESKTOP_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -212,7 +212,7 @@ pub(crate) async fn list(
         computer_names: query::text(query.computer_name).into_iter().collect(),
         ip_address: query::text(query.desktop_ip),
         pool_ids: pools(query.pool_id),
-        tags: query.tag.map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        tags: query.tag.map(|text| parse_tags("tag", &text)).transpose()?.unwrap_or_default(),
         connected: connected.flatten(),
         ..DesktopFilter::default()
     };
@@ -222,16 +222,4 @@ pub(crate) async fn list(
     let (total_count, rows) =
         control.list_desktops(&caller, Action::ListDesktops, &filter, DesktopOrder::Id, page).await?;
     Ok(Json(Desktops { total_count, desktops: rows.into_iter().map(Desktop::from).collect() }))
-}
-
-/// `k=v` or `k=v,k2=v2`: all of them must be there.
-pub(crate) fn tags(name: &str, text: &str) -> Result<BTreeMap<String, String>, Error> {
-    text.split(',')
-        .map(|pair| match pair.split_once('=') {
-            Some((key, value)) if !key.is_empty() && !text.contains('\0') => {
-                Ok((key.to_owned(), value.to_owned()))
-            }
-            _ => Err(Error::invalid(format!("{name} must be k=v or k=v,k2=v2"))),
-        })
-        .collect()
 }

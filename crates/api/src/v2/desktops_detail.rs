@@ -2,7 +2,7 @@
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
-use domain::{access::Action, page::DESKTOP_DETAIL_LIST};
+use domain::{access::Action, desktop::parse_tags, page::DESKTOP_DETAIL_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +10,6 @@ use super::{
     Project,
     desktops::{
         DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools,
-        tags,
     },
 };
 use crate::{
@@ -199,7 +198,7 @@ pub(crate) async fn list(
         os_type: None,
         availability_zone: query::text(query.availability_zone),
         agent_version: query::text(query.agent_version),
-        tags: query.tag.map(|text| tags("tag", &text)).transpose()?.unwrap_or_default(),
+        tags: query.tag.map(|text| parse_tags("tag", &text)).transpose()?.unwrap_or_default(),
         without_any_tag: query.without_any_tag.unwrap_or(false),
         connected: connected.flatten(),
         after: None,

@@ -1,13 +1,13 @@
 //! ExecuteScriptOrCommand.
 
 use axum::{Extension, Json, extract::State};
-use control::{Caller, Control};
+use control::{Caller, Control, finished};
 use domain::{Error, rollout::RolloutRequest, submission::ExecutionRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Accepted, Project, ScriptType, rollout::Rollout};
-use crate::{body::Body, error::ApiError, finish::finished};
+use crate::{body::Body, error::ApiError};
 
 /// What is to run where. Exactly one of `script_ids` and `command`.
 #[derive(Debug, Deserialize, ToSchema)]

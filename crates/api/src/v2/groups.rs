@@ -4,15 +4,13 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Caller, Control, Group};
-use domain::{Error, rollout::RolloutRequest, submission::GroupRequest};
+use control::{Caller, Control, Group, finished};
+use domain::{Error, desktop::parse_tags, rollout::RolloutRequest, submission::GroupRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    Accepted, Project, ScriptType, desktops::tags, executions::refuse_unsupported, rollout::Rollout,
-};
-use crate::{body::Body, error::ApiError, finish::finished};
+use super::{Accepted, Project, ScriptType, executions::refuse_unsupported, rollout::Rollout};
+use crate::{body::Body, error::ApiError};
 
 /// What is to run on the desktops of a group. Exactly one of `script_ids` and `command_content`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,7 +83,7 @@ pub(crate) async fn execute_by_tag(
         .take()
         .filter(|tag| !tag.is_empty())
         .ok_or_else(|| Error::invalid("desktop_tag is required: k=v, or k=v,k2=v2"))?;
-    let group = Group::Tag(tag.clone(), tags("desktop_tag", &tag)?);
+    let group = Group::Tag(tag.clone(), parse_tags("desktop_tag", &tag)?);
     if execution.desktop_ids.is_some() {
         return Err(Error::invalid("desktop_ids goes with a pool: a tag takes all that have it").into());
     }

@@ -5,12 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, RecordFilter, RecordRow};
-use domain::{
-    Error,
-    page::SCRIPT_LISTS,
-    plan::execute_order,
-    record::{RecordId, RecordStatus, SKIPPED_REASON},
-};
+use domain::{Error, page::SCRIPT_LISTS, plan::execute_order, record::RecordId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -92,8 +87,8 @@ impl Record {
 
     fn detailed(row: RecordRow) -> Self {
         let (status, result_code) = row.status.status_and_result_code();
+        let reason = row.shown_reason().map(str::to_owned);
         let (command_type, command_content) = row.command.unzip();
-        let never_stored = matches!(row.status, RecordStatus::Ended(_)) && row.ended_at.is_none();
         Self {
             id: row.record_id.to_string(),
             script_id: row.script_id.map(|id| id.to_string()),
@@ -109,7 +104,7 @@ impl Record {
             status,
             execute_order: execute_order(row.gray, row.wave),
             result_code,
-            reason: if never_stored { Some(SKIPPED_REASON.to_owned()) } else { non_empty(row.reason) },
+            reason,
             output: Some(row.output),
         }
     }
@@ -200,8 +195,7 @@ impl ListQuery {
             runs_command: self.task_type.map(TaskType::runs_command),
             from,
             until,
-            wave: None,
-            after: None,
+            ..RecordFilter::default()
         }))
     }
 }

@@ -5,8 +5,13 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{At, Caller, Control, ScriptFilter, ScriptRow};
-use domain::{Error, ids::ScriptId, page::SCRIPT_LISTS, script::ScriptBody};
+use control::{At, Caller, Control, ScriptFilter, ScriptRow, finished};
+use domain::{
+    Error,
+    ids::{ScriptId, TaskId},
+    page::SCRIPT_LISTS,
+    script::ScriptBody,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,7 +19,6 @@ use super::{Project, ScriptType, time};
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     query::{self, Parameters},
 };
 
@@ -112,7 +116,7 @@ pub(crate) struct ScriptPath {
 impl ScriptPath {
     /// An id that cannot be ours is one that does not exist.
     pub(crate) fn id(&self) -> Result<ScriptId, Error> {
-        self.script_id.parse().map_err(|_: Error| Error::not_found("the script does not exist"))
+        ScriptId::find(&self.script_id)
     }
 }
 
@@ -199,7 +203,7 @@ pub(crate) async fn show(
     Path(path): Path<ScriptPath>,
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<Script>, ApiError> {
-    let task_id = query::text(query.script_task_id).map(|text| query::task_id(&text)).transpose()?;
+    let task_id = query::text(query.script_task_id).map(|text| TaskId::find(&text)).transpose()?;
     let at = task_id.map_or(At::Current, At::PinnedBy);
     Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, at).await?)))
 }

@@ -6,13 +6,10 @@ use domain::{
     access::{Action, Resource},
     ids::ProjectId,
 };
-use store::{Tx, audit, audit::NewEntry};
+use store::Tx;
 
-use super::Caller;
+use super::{Caller, operator::Outsider};
 use crate::Control;
-
-/// Who the audit says it was when the commands did it.
-const DATABASE: &str = "database";
 
 /// Who manages the access to a project.
 #[derive(Debug, Clone, Copy)]
@@ -81,33 +78,8 @@ impl Control {
         match actor {
             Actor::Caller(caller) => self.done(tx, caller, action, resource, "").await,
             Actor::Database(project_id) => {
-                self.done_by_command(tx, project_id, action.as_str(), resource).await
+                self.done_outside(tx, Outsider::Database, project_id, action.as_str(), resource).await
             }
         }
-    }
-
-    /// Commits a change that a command made, with its entry in the project's audit.
-    pub(super) async fn done_by_command(
-        &self,
-        mut tx: Tx,
-        project_id: &ProjectId,
-        action: &str,
-        resource: &str,
-    ) -> Result<(), Error> {
-        let entry = NewEntry {
-            audit_id: self.clock.id(),
-            project_id,
-            at: self.clock.now(),
-            principal: DATABASE,
-            credential: DATABASE,
-            action,
-            resource,
-            result: "DONE",
-            reason: "",
-            source: "",
-            request_id: "",
-        };
-        audit::insert(&mut tx, &entry).await?;
-        Ok(self.store.commit(tx).await?)
     }
 }

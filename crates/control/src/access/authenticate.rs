@@ -56,7 +56,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.clock.now())
             .await?
-            .ok_or_else(|| unauthenticated("the token in X-Auth-Token is not known, or not good any more"))?;
+            .ok_or_else(|| unauthenticated("the token is not known, or not good any more"))?;
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 

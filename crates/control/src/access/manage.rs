@@ -1,4 +1,4 @@
-//! Projects, principals and policies, as the people who run the cluster manage them.
+//! Principals and policies, as the people who run the cluster manage them.
 
 use domain::{
     Error, ErrorKind,
@@ -6,17 +6,14 @@ use domain::{
     ids::ProjectId,
     limits,
 };
-use store::{
-    Connection, project,
-    project::{PrincipalRow, ProjectRow},
-};
+use store::{Connection, project, project::PrincipalRow};
 
 use super::Actor;
 use crate::Control;
 
 const MAX_NAME_CHARS: usize = 128;
 /// Who the audit names where no principal of the project is meant.
-const RESERVED_PRINCIPALS: [&str; 3] = ["database", "configuration", "enrolment"];
+const RESERVED_PRINCIPALS: [&str; 4] = ["database", "configuration", "enrolment", "certificate"];
 /// As the length of a page: all there are, for commands, which print them all.
 pub const NO_LIMIT: i64 = i64::MAX;
 
@@ -25,7 +22,7 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());
     }
@@ -52,32 +49,6 @@ pub(super) async fn hold_project(connection: &mut Connection, project_id: &Proje
 }
 
 impl Control {
-    /// Makes a project.
-    pub async fn create_project(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
-        check_name("the name", name)?;
-        let mut tx = self.store.begin().await?;
-        if project::insert(&mut tx, project_id, name, self.clock.now()).await? {
-            let resource = format!("project:{project_id}");
-            return self.done_by_command(tx, project_id, "graywave:projects:create", &resource).await;
-        }
-        Err(Error::new(ErrorKind::Conflict, format!("project {project_id} exists already")))
-    }
-
-    /// All projects.
-    pub async fn list_projects(&self) -> Result<Vec<ProjectRow>, Error> {
-        Ok(project::list(&mut *self.store.acquire().await?).await?)
-    }
-
-    /// Refuses every credential of a project from now on. Its rows stay.
-    pub async fn revoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
-        let mut tx = self.store.begin().await?;
-        if project::revoke(&mut tx, project_id, self.clock.now()).await? {
-            let resource = format!("project:{project_id}");
-            return self.done_by_command(tx, project_id, "graywave:projects:revoke", &resource).await;
-        }
-        Err(Error::not_found(format!("project {project_id} does not exist or is revoked already")))
-    }
-
     /// Makes a principal, or binds other policies to one that is there.
     pub async fn put_principal(
         &self,

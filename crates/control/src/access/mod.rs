@@ -7,6 +7,7 @@ mod enrolment;
 mod fixed;
 mod issue;
 mod manage;
+mod operator;
 mod seal;
 
 pub use actor::Actor;
@@ -16,9 +17,10 @@ pub use enrolment::NewEnrolmentToken;
 pub use fixed::{AccessKey, Credentials, Token};
 pub use issue::{NewKey, NewToken};
 pub use manage::NO_LIMIT;
+pub use operator::Operator;
 pub use seal::MasterKeys;
 
-/// The header, or the metadata of a gRPC call, that carries a token.
+/// The header, or the metadata of a gRPC call, that carries a token and nothing else.
 pub const TOKEN_HEADER: &str = "x-auth-token";
 
 /// What the use cases know of credentials beside what the database holds.

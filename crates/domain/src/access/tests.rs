@@ -82,8 +82,11 @@ fn the_ready_policies() {
             .iter()
             .any(|kind| action.as_str().starts_with(&format!("graywave:{kind}:")));
         assert_eq!(may("reader", action), reads && !is_audit && !is_access, "{action}");
-        let is_admins =
-            matches!(action, Action::Unfreeze | Action::PutLimits | Action::RevokeDesktop) || is_access;
+        // A worker serves every project.
+        let is_of_all = matches!(action, Action::DrainWorker | Action::UndrainWorker);
+        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits | Action::RevokeDesktop)
+            || is_access
+            || is_of_all;
         assert_eq!(may("operator", action), !is_audit && !is_admins, "{action}");
         assert!(may("admin", action), "{action}");
     }

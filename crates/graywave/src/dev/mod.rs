@@ -193,7 +193,7 @@ async fn serve(
     core.spawn(roles::serve_scheduler(
         engine,
         settings.retention,
-        control.clone(),
+        roles::Admin { control: control.clone(), options: settings.admin_options() },
         roles::Door { listener: listeners.grpc, tls: None, signer: None },
         stop_core.clone(),
     ));

@@ -8,6 +8,7 @@ mod ca;
 mod cluster;
 mod collector;
 mod dev;
+mod drain;
 mod engine;
 mod enrolment;
 mod harness;

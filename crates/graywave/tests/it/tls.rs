@@ -8,7 +8,7 @@ use std::{
 
 use identity::{Files, Role, Tls, read_certificates, read_facts};
 use proto::{
-    admin::{ListWorkersRequest, admin_service_client::AdminServiceClient},
+    admin::{ListWorkersRequest, worker_service_client::WorkerServiceClient},
     agent::{AttachRequest, Hello, agent_service_client::AgentServiceClient, attach_request},
     scheduler::{HeartbeatRequest, scheduler_service_client::SchedulerServiceClient},
     types::Desktop,
@@ -162,7 +162,7 @@ async fn beat(scheduler: &Channel, worker_id: &str) -> Result<(), Status> {
 async fn list(scheduler: &Channel) -> Result<(), Status> {
     let mut request = Request::new(ListWorkersRequest::default());
     request.metadata_mut().insert("x-auth-token", TOKEN.parse().unwrap());
-    AdminServiceClient::new(scheduler.clone()).list_workers(request).await.map(drop)
+    WorkerServiceClient::new(scheduler.clone()).list_workers(request).await.map(drop)
 }
 
 async fn attach(worker: &Channel, project: &str, desktop: &str) -> Result<(), Status> {

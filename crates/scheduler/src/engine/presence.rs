@@ -29,7 +29,7 @@ pub enum Refused {
 }
 
 impl Engine {
-    /// Stores a heartbeat; true when the worker was not known (any more).
+    /// Stores a heartbeat; says what the worker must know.
     pub async fn heartbeat(
         &self,
         worker_id: &WorkerId,
@@ -37,7 +37,7 @@ impl Engine {
         capacity: u32,
         draining: bool,
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<worker::Heard, Error> {
         worker::heard(&mut *self.store.acquire().await?, worker_id, address, capacity, draining, now).await
     }
 

@@ -79,11 +79,11 @@ async fn a_worker_that_was_heard_again_is_not_forgotten_as_silent() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let w = worker_id("w");
-    assert!(worker::heard(&mut connection, &w, "here", 1, false, now()).await.unwrap(), "new");
+    assert!(worker::heard(&mut connection, &w, "here", 1, false, now()).await.unwrap().is_new, "new");
     let later = now() + TimeDelta::seconds(10);
     assert_eq!(worker::silent_since(&mut connection, later).await.unwrap(), std::slice::from_ref(&w));
     // It is heard between the look and the deletion.
-    assert!(!worker::heard(&mut connection, &w, "here", 1, false, later).await.unwrap());
+    assert!(!worker::heard(&mut connection, &w, "here", 1, false, later).await.unwrap().is_new);
     assert!(!worker::delete(&mut connection, &w, Some(later)).await.unwrap());
     assert!(worker::delete(&mut connection, &w, None).await.unwrap());
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{Actor, Caller, Control, EnrolmentTokenRow};
+use control::{Actor, Caller, Control, EnrolmentTokenRow, finished};
 use domain::{Error, ids::DesktopId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +14,6 @@ use super::{Secret, secret};
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     query::Parameters,
     v1::{
         page::{self, PageQuery},

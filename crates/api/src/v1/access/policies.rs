@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{Actor, Caller, Control};
+use control::{Actor, Caller, Control, finished};
 use domain::access;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +13,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     body::JsonText,
     error::ApiError,
-    finish::finished,
     query::Parameters,
     v1::page::{self, Name, PageQuery},
     v2::Project,

@@ -4,14 +4,13 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Actor, Caller, Control, PrincipalRow};
+use control::{Actor, Caller, Control, PrincipalRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     query::Parameters,
     v1::{
         page::{self, Name, PageQuery},

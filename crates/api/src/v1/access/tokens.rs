@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use control::{Actor, Caller, Control, CredentialRow};
+use control::{Actor, Caller, Control, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +13,6 @@ use super::{Life, NewCredential, Secret, secret};
 use crate::{
     body::Body,
     error::ApiError,
-    finish::finished,
     query::Parameters,
     v1::{
         page::{self, PageQuery},

@@ -16,18 +16,18 @@ const UNIT_BYTES: usize = 4 << 10;
 
 /// A bucket for each principal.
 #[derive(Debug)]
-pub(crate) struct Rates {
+pub struct Rates {
     buckets: DefaultKeyedRateLimiter<String>,
 }
 
 impl Rates {
     /// So many calls a second, with bursts of so many.
-    pub(crate) fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+    pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self { buckets: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)) }
     }
 
     /// Takes one call; the error is how long to wait.
-    pub(crate) fn take(&self, principal: &str) -> Result<(), Duration> {
+    pub fn take(&self, principal: &str) -> Result<(), Duration> {
         if self.buckets.len() > REMEMBERED {
             self.buckets.retain_recent();
         }
@@ -39,15 +39,16 @@ impl Rates {
 
 /// The memory that bodies may take together: large ones wait for nobody and are refused when it is used up.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyBudget(Arc<Semaphore>);
+pub struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).max(1))))
     }
 
     /// Room for a body of at most so many bytes, until the answer is dropped.
-    pub(crate) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+    pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| {
             Error::new(ErrorKind::Unavailable, "too many large requests are under way; try again later")

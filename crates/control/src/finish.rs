@@ -5,15 +5,12 @@ use std::future::Future;
 use domain::{Error, ErrorKind};
 use tracing::Instrument as _;
 
-use crate::error::ApiError;
-
 /// Does the work to its end, whatever becomes of who waits for it.
-pub(crate) async fn finished<T: Send + 'static>(
+pub async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, ApiError> {
+) -> Result<T, Error> {
     let working = tokio::spawn(work.instrument(tracing::Span::current()));
-    let done = working
+    working
         .await
-        .map_err(|error| Error::new(ErrorKind::Internal, "the operation failed inside").because(error))?;
-    Ok(done?)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the operation failed inside").because(error))?
 }

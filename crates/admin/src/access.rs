@@ -1,0 +1,223 @@
+//! Who may call: principals, policies, tokens and access keys of the caller's project.
+
+use control::{Actor, CredentialRow, PrincipalRow, finished};
+use domain::access;
+use proto::{
+    admin::{
+        CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
+        DeletePolicyResponse, Key, ListKeysRequest, ListKeysResponse, ListPoliciesRequest,
+        ListPoliciesResponse, ListPrincipalsRequest, ListPrincipalsResponse, ListTokensRequest,
+        ListTokensResponse, Policy, Principal, PutPolicyRequest, PutPolicyResponse, PutPrincipalRequest,
+        PutPrincipalResponse, RevokeKeyRequest, RevokeKeyResponse, RevokeTokenRequest, RevokeTokenResponse,
+        Token, access_service_server::AccessService,
+    },
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    called::called,
+    page::{self, Name},
+    status::failed,
+    values::moment,
+};
+
+fn principal(row: PrincipalRow) -> Principal {
+    Principal { principal: row.principal, policies: row.policies, create_time: time(Some(row.created_at)) }
+}
+
+fn policy((name, policy): (String, access::Policy)) -> Policy {
+    Policy {
+        ready: access::READY_POLICIES.contains(&name.as_str()),
+        name,
+        document: serde_json::to_string(&policy).unwrap_or_default(),
+    }
+}
+
+fn token(row: CredentialRow) -> Token {
+    Token {
+        token_id: row.id,
+        principal: row.principal,
+        create_time: time(Some(row.created_at)),
+        expire_time: time(row.expires_at),
+        revoke_time: time(row.revoked_at),
+    }
+}
+
+fn key(row: CredentialRow) -> Key {
+    Key {
+        access_key: row.id,
+        principal: row.principal,
+        create_time: time(Some(row.created_at)),
+        expire_time: time(row.expires_at),
+        revoke_time: time(row.revoked_at),
+    }
+}
+
+/// Entries at most, and the name that the page before ended with.
+fn by_name(page_size: i32, page_token: &str) -> Result<(i64, Option<String>), Status> {
+    let (size, after) = page::read::<Name>(page_size, page_token).map_err(failed)?;
+    Ok((size, after.map(|name| name.0)))
+}
+
+#[tonic::async_trait]
+impl AccessService for Service {
+    async fn list_principals(
+        &self,
+        request: Request<ListPrincipalsRequest>,
+    ) -> Result<Response<ListPrincipalsResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, after) = by_name(message.page_size, &message.page_token)?;
+        let found = self.control.list_principals(Actor::Caller(&caller), after.as_deref(), size).await;
+        let found = found.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.principal.clone());
+        let principals = found.into_iter().map(principal).collect();
+        Ok(Response::new(ListPrincipalsResponse { principals, next_page_token }))
+    }
+
+    async fn put_principal(
+        &self,
+        request: Request<PutPrincipalRequest>,
+    ) -> Result<Response<PutPrincipalResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let control = self.control.clone();
+        let stored = finished(async move {
+            control.put_principal(Actor::Caller(&caller), &message.principal, &message.policies).await
+        });
+        let principal = Some(principal(stored.await.map_err(failed)?));
+        Ok(Response::new(PutPrincipalResponse { principal }))
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<ListPoliciesRequest>,
+    ) -> Result<Response<ListPoliciesResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, after) = by_name(message.page_size, &message.page_token)?;
+        let found = self.control.list_policies(Actor::Caller(&caller), after.as_deref(), size).await;
+        let found = found.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |(name, _)| name.clone());
+        let policies = found.into_iter().map(policy).collect();
+        Ok(Response::new(ListPoliciesResponse { policies, next_page_token }))
+    }
+
+    async fn put_policy(
+        &self,
+        request: Request<PutPolicyRequest>,
+    ) -> Result<Response<PutPolicyResponse>, Status> {
+        let (caller, PutPolicyRequest { name, document }) = called(request)?;
+        let control = self.control.clone();
+        let stored = finished(async move {
+            let policy = control.put_policy(Actor::Caller(&caller), &name, &document).await?;
+            Ok((name, policy))
+        });
+        let policy = Some(policy(stored.await.map_err(failed)?));
+        Ok(Response::new(PutPolicyResponse { policy }))
+    }
+
+    async fn delete_policy(
+        &self,
+        request: Request<DeletePolicyRequest>,
+    ) -> Result<Response<DeletePolicyResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let control = self.control.clone();
+        let deleted =
+            finished(async move { control.delete_policy(Actor::Caller(&caller), &message.name).await });
+        deleted.await.map_err(failed)?;
+        Ok(Response::new(DeletePolicyResponse {}))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> Result<Response<ListTokensResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let found = self.control.list_tokens(Actor::Caller(&caller), after, size).await.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.id.clone());
+        let tokens = found.into_iter().map(token).collect();
+        Ok(Response::new(ListTokensResponse { tokens, next_page_token }))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        let (caller, CreateTokenRequest { principal, expire_time }) = called(request)?;
+        let expires_at = moment("expire_time", expire_time).map_err(failed)?;
+        let (control, created_at) = (self.control.clone(), self.control.now());
+        let made = finished(async move {
+            let made = control.create_token(Actor::Caller(&caller), &principal, expires_at).await?;
+            Ok((made, principal))
+        });
+        let (made, principal) = made.await.map_err(failed)?;
+        let token = Token {
+            token_id: made.token_id.simple().to_string(),
+            principal,
+            create_time: time(Some(created_at)),
+            expire_time: time(expires_at),
+            revoke_time: None,
+        };
+        Ok(Response::new(CreateTokenResponse { token: Some(token), secret: made.token }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let control = self.control.clone();
+        let revoked =
+            finished(async move { control.revoke_token(Actor::Caller(&caller), &message.token_id).await });
+        revoked.await.map_err(failed)?;
+        Ok(Response::new(RevokeTokenResponse {}))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, after) = by_name(message.page_size, &message.page_token)?;
+        let found = self.control.list_keys(Actor::Caller(&caller), after.as_deref(), size).await;
+        let found = found.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.id.clone());
+        let keys = found.into_iter().map(key).collect();
+        Ok(Response::new(ListKeysResponse { keys, next_page_token }))
+    }
+
+    async fn create_key(
+        &self,
+        request: Request<CreateKeyRequest>,
+    ) -> Result<Response<CreateKeyResponse>, Status> {
+        let (caller, CreateKeyRequest { principal, expire_time }) = called(request)?;
+        let expires_at = moment("expire_time", expire_time).map_err(failed)?;
+        let (control, created_at) = (self.control.clone(), self.control.now());
+        let made = finished(async move {
+            let made = control.create_key(Actor::Caller(&caller), &principal, expires_at).await?;
+            Ok((made, principal))
+        });
+        let (made, principal) = made.await.map_err(failed)?;
+        let key = Key {
+            access_key: made.access_key,
+            principal,
+            create_time: time(Some(created_at)),
+            expire_time: time(expires_at),
+            revoke_time: None,
+        };
+        Ok(Response::new(CreateKeyResponse { key: Some(key), secret_key: made.secret_key }))
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<RevokeKeyRequest>,
+    ) -> Result<Response<RevokeKeyResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let control = self.control.clone();
+        let revoked =
+            finished(async move { control.revoke_key(Actor::Caller(&caller), &message.access_key).await });
+        revoked.await.map_err(failed)?;
+        Ok(Response::new(RevokeKeyResponse {}))
+    }
+}

@@ -1,0 +1,145 @@
+//! What each call does, in one place: its action, which policies allow or deny, and whether it changes something.
+
+use domain::access::Action;
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// Whoever has a token, as far as its policies go.
+    Token(Action),
+    /// As with a token; and who has a certificate of the role admin and no token.
+    TokenOrCertificate(Action),
+    /// Only who has a certificate of the role admin and no token: it belongs to no project.
+    Certificate,
+}
+
+/// A call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Service and method, as in the path.
+    name: &'static str,
+    pub(crate) open: Open,
+    /// It is audited.
+    pub(crate) changes: bool,
+    /// It names desktops, very many of them.
+    pub(crate) is_large: bool,
+}
+
+const fn reads(name: &'static str, action: Action) -> Call {
+    Call { name, open: Open::Token(action), changes: false, is_large: false }
+}
+
+const fn changes(name: &'static str, action: Action) -> Call {
+    Call { name, open: Open::Token(action), changes: true, is_large: false }
+}
+
+const fn names_desktops(name: &'static str, changes: bool) -> Call {
+    Call { name, open: Open::Token(Action::Execute), changes, is_large: true }
+}
+
+const fn outside(name: &'static str, changes: bool) -> Call {
+    Call { name, open: Open::Certificate, changes, is_large: false }
+}
+
+/// Every call there is. One that is missing here is refused.
+pub(crate) const CALLS: &[Call] = &[
+    // Whether the desktops may be chosen by pool or tag is asked by the use case.
+    names_desktops("TaskService/SubmitTask", true),
+    names_desktops("TaskService/PreviewTask", false),
+    reads("TaskService/GetTask", Action::GetTask),
+    reads("TaskService/ListTasks", Action::ListTasks),
+    reads("TaskService/WatchTask", Action::GetTask),
+    changes("TaskService/PauseTask", Action::Pause),
+    changes("TaskService/ResumeTask", Action::Resume),
+    changes("TaskService/ApproveWave", Action::Approve),
+    changes("TaskService/StopTask", Action::Stop),
+    changes("TaskService/RetryTask", Action::Retry),
+    changes("TaskService/SetConcurrency", Action::SetConcurrency),
+    reads("TaskService/ListTargets", Action::GetTask),
+    reads("InsightService/ExplainTask", Action::GetTask),
+    reads("InsightService/ListFailures", Action::GetRecordDetail),
+    reads("InsightService/ListFailureMembers", Action::GetRecordDetail),
+    reads("InsightService/WhatIf", Action::GetTask),
+    reads("RecordService/ListRecords", Action::ListRecords),
+    reads("RecordService/GetRecord", Action::GetRecordDetail),
+    reads("RecordService/StreamRecords", Action::GetRecordDetail),
+    reads("ProjectService/GetProject", Action::GetProject),
+    changes("ProjectService/FreezeProject", Action::Freeze),
+    changes("ProjectService/UnfreezeProject", Action::Unfreeze),
+    changes("ProjectService/UpdateLimits", Action::PutLimits),
+    outside("ProjectService/ListProjects", false),
+    outside("ProjectService/CreateProject", true),
+    outside("ProjectService/RevokeProject", true),
+    Call {
+        name: "WorkerService/ListWorkers",
+        open: Open::TokenOrCertificate(Action::ListWorkers),
+        changes: false,
+        is_large: false,
+    },
+    changes("WorkerService/DrainWorker", Action::DrainWorker),
+    changes("WorkerService/UndrainWorker", Action::UndrainWorker),
+    reads("DesktopService/ListDesktops", Action::ListDesktopsDetail),
+    reads("DesktopService/GetDesktop", Action::ListDesktopsDetail),
+    changes("ScriptService/CreateScript", Action::CreateScript),
+    reads("ScriptService/ListScripts", Action::ListScripts),
+    reads("ScriptService/GetScript", Action::GetScript),
+    changes("ScriptService/UpdateScript", Action::PutScript),
+    changes("ScriptService/DeleteScript", Action::DeleteScript),
+    reads("ScriptService/ListRevisions", Action::GetScript),
+    reads("AccessService/ListPrincipals", Action::ListPrincipals),
+    changes("AccessService/PutPrincipal", Action::PutPrincipal),
+    reads("AccessService/ListPolicies", Action::ListPolicies),
+    changes("AccessService/PutPolicy", Action::PutPolicy),
+    changes("AccessService/DeletePolicy", Action::DeletePolicy),
+    reads("AccessService/ListTokens", Action::ListTokens),
+    changes("AccessService/CreateToken", Action::CreateToken),
+    changes("AccessService/RevokeToken", Action::DeleteToken),
+    reads("AccessService/ListKeys", Action::ListKeys),
+    changes("AccessService/CreateKey", Action::CreateKey),
+    changes("AccessService/RevokeKey", Action::DeleteKey),
+    reads("AuditService/ListAuditEntries", Action::ListAudit),
+];
+
+/// The call of a path like `/graywave.admin.v1.TaskService/GetTask`.
+pub(crate) fn find(path: &str) -> Option<&'static Call> {
+    let name = path.strip_prefix("/graywave.admin.v1.")?;
+    CALLS.iter().find(|call| call.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_protos_is_here_and_no_other() {
+        let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
+        let services = files.iter().filter(|file| file.package() == "graywave.admin.v1");
+        let services: Vec<_> = services.flat_map(|file| &file.service).collect();
+        let served: BTreeSet<String> = services
+            .iter()
+            .flat_map(|service| {
+                service.method.iter().map(|method| format!("{}/{}", service.name(), method.name()))
+            })
+            .collect();
+        assert_eq!(served, CALLS.iter().map(|call| call.name.to_owned()).collect());
+        let names: BTreeSet<String> =
+            services.iter().map(|service| format!("graywave.admin.v1.{}", service.name())).collect();
+        assert_eq!(names, crate::SERVICES.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_path_is_found_by_its_whole_name() {
+        assert_eq!(
+            find("/graywave.admin.v1.TaskService/GetTask").unwrap().open,
+            Open::Token(Action::GetTask)
+        );
+        for path in ["", "/graywave.admin.v1.TaskService/", "/graywave.admin.v2.TaskService/GetTask"] {
+            assert_eq!(find(path), None, "{path}");
+        }
+    }
+}

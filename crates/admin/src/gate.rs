@@ -1,0 +1,298 @@
+//! What every call passes before its service: who calls, may they, how often, and for how long.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use control::{BodyBudget, Caller, Control, Operator, Rates, TOKEN_HEADER};
+use domain::{Error, ErrorKind, access::Action, limits::MAX_MESSAGE_BYTES};
+use identity::Role;
+use tokio::{sync::Semaphore, time::Instant};
+use tonic::{Status, transport::server::TcpConnectInfo};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    calls::{self, Call, Open},
+    status::{self, failed, too_late, too_often},
+};
+
+const REQUEST_ID: &str = "x-request-id";
+const TIMEOUT: &str = "grpc-timeout";
+/// Characters of what the audit keeps of where a call comes from and what it asked for.
+const MAX_SOURCE_CHARS: usize = 256;
+/// `tonic` itself ends a call at its client's deadline, without a word on why. So much earlier we do it.
+const EARLIER: Duration = Duration::from_millis(20);
+
+/// What the gate needs.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) control: Control,
+    pub(crate) rates: Rates,
+    pub(crate) bodies: BodyBudget,
+    pub(crate) in_flight: Semaphore,
+    pub(crate) request_timeout: Duration,
+}
+
+/// When the client of a call stops waiting; a stream has it among its request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(pub(crate) Option<Instant>);
+
+/// The path of a call, for what an idempotency key stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Path(pub(crate) String);
+
+/// Who calls.
+#[derive(Debug, Clone)]
+enum Who {
+    Caller(Caller),
+    Operator(Operator),
+}
+
+/// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes what was refused or failed.
+pub(crate) async fn check(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let path: String = request.uri().path().chars().take(MAX_SOURCE_CHARS).collect();
+    let Some(call) = calls::find(&path) else {
+        let message = format!("{path} is no call of ours: reflection describes the calls there are");
+        return Status::unimplemented(message).into_http();
+    };
+    let request_id = request_id(request.headers());
+    let span = tracing::info_span!("call", path, request_id);
+    let mut response = gate.pass(call, path, &request_id, request, next).instrument(span).await;
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+impl Gate {
+    async fn pass(
+        &self,
+        call: &Call,
+        path: String,
+        request_id: &str,
+        mut request: Request,
+        next: Next,
+    ) -> Response {
+        let Ok(_place) = self.in_flight.try_acquire() else {
+            let message = "too many calls are under way; try again later";
+            return failed(Error::new(ErrorKind::Unavailable, message)).into_http();
+        };
+        let asked = timeout(request.headers());
+        let limit = asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout));
+        let deadline = Instant::now() + limit.saturating_sub(EARLIER);
+        let within = async {
+            let shown = match Shown::of(&request, request_id) {
+                Ok(shown) => shown,
+                Err(error) => return failed(error).into_http(),
+            };
+            let who = match self.enter(call, shown).await {
+                Ok(who) => who,
+                Err(error) => return failed(error).into_http(),
+            };
+            let response = match self.admit(call, &who) {
+                Ok(_room) => {
+                    let extensions = request.extensions_mut();
+                    extensions.insert(Path(path.clone()));
+                    extensions.insert(Deadline(asked.map(|_| deadline)));
+                    match who.clone() {
+                        Who::Caller(caller) => extensions.insert(caller).map(drop),
+                        Who::Operator(operator) => extensions.insert(operator).map(drop),
+                    };
+                    next.run(request).await
+                }
+                Err(status) => status.into_http(),
+            };
+            // The body of an answer cannot be held while something is waited for.
+            let failure = response.extensions().get::<Status>();
+            let failure = failure.map(|status| (status::kind(status.code()), status.message().to_owned()));
+            if let Some((kind, message)) = failure {
+                self.note_failure(call, &who, &path, kind, &message).await;
+            }
+            response
+        };
+        match tokio::time::timeout_at(deadline, within).await {
+            Ok(response) => response,
+            Err(_) => too_late().into_http(),
+        }
+    }
+
+    /// Finds out who calls. A token says it, whatever certificate comes with it.
+    async fn enter(&self, call: &Call, shown: Shown) -> Result<Who, Error> {
+        let Shown { token, certificate, source, request_id } = shown;
+        if let Some(token) = token {
+            let identity = self.control.authenticate_token(&token).await?;
+            return Ok(Who::Caller(Caller { identity, source, request_id, idempotency: None }));
+        }
+        match certificate {
+            Some(certificate) if !matches!(call.open, Open::Token(_)) => {
+                Ok(Who::Operator(Operator { certificate, source, request_id }))
+            }
+            _ => {
+                let message = "the call carries no token: send `authorization: Bearer TOKEN` in its metadata";
+                Err(Error::new(ErrorKind::Unauthenticated, message))
+            }
+        }
+    }
+
+    /// Whether who calls may go on, and room for what it sends. What is refused here has used nothing up.
+    fn admit(&self, call: &Call, who: &Who) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Status> {
+        let bucket = match who {
+            Who::Caller(caller) => format!("{}/{}", caller.project_id(), caller.identity.principal),
+            Who::Operator(operator) => operator.certificate.clone(),
+        };
+        self.rates.take(&bucket).map_err(too_often)?;
+        match (who, call.open) {
+            (Who::Caller(caller), Open::Token(action) | Open::TokenOrCertificate(action)) => {
+                check_any(caller, call, action).map_err(failed)?;
+            }
+            (Who::Operator(_), Open::Certificate | Open::TokenOrCertificate(_)) => {}
+            (Who::Caller(_), Open::Certificate) | (Who::Operator(_), Open::Token(_)) => {
+                let message = "this call belongs to no project: it is for a certificate of the role admin, without a \
+                               token (docs/admin-grpc.md)";
+                return Err(failed(Error::new(ErrorKind::Forbidden, message)));
+            }
+        }
+        let room = call.is_large.then(|| self.bodies.take(MAX_MESSAGE_BYTES)).transpose();
+        room.map_err(failed)
+    }
+
+    /// Puts into the audit what was refused, and what failed of what would have changed something.
+    async fn note_failure(&self, call: &Call, who: &Who, path: &str, kind: ErrorKind, message: &str) {
+        let (caller, action) = match (who, call.open) {
+            (Who::Caller(caller), Open::Token(action) | Open::TokenOrCertificate(action)) => (caller, action),
+            // Belongs to no project, and so into no project's audit.
+            _ => {
+                tracing::warn!(
+                    ?who,
+                    path,
+                    message,
+                    "a call that belongs to no project was refused or failed"
+                );
+                return;
+            }
+        };
+        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
+        if !(call.changes || kind == ErrorKind::Forbidden) || kind == ErrorKind::TooMany {
+            return;
+        }
+        if let Err(error) = self.control.audit_failure(caller, action, path, kind, message).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
+        }
+    }
+}
+
+/// What a call shows of who makes it.
+struct Shown {
+    token: Option<Vec<u8>>,
+    /// Who it is by its certificate, if that is of the role admin.
+    certificate: Option<String>,
+    source: String,
+    request_id: String,
+}
+
+impl Shown {
+    fn of(request: &Request<Body>, request_id: &str) -> Result<Self, Error> {
+        let identity = request.extensions().get::<identity::Identity>();
+        Ok(Self {
+            token: token(request.headers())?.map(<[u8]>::to_vec),
+            certificate: identity.filter(|it| it.has_role(Role::Admin)).map(ToString::to_string),
+            source: source(request),
+            request_id: request_id.to_owned(),
+        })
+    }
+}
+
+/// Whether the caller may do this at all. Desktops may be named, or chosen by a pool or a tag: then one of these is enough for
+/// now, and the use case asks for the right one.
+fn check_any(caller: &Caller, call: &Call, action: Action) -> Result<(), Error> {
+    let others: &[Action] =
+        if call.is_large { &[Action::ExecuteOnPool, Action::ExecuteByDesktopTag] } else { &[] };
+    caller.check_any(action).or_else(|refused| {
+        if others.iter().any(|&other| caller.check_any(other).is_ok()) { Ok(()) } else { Err(refused) }
+    })
+}
+
+/// The token, in the metadata that gRPC has for it or in that of the REST API.
+fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
+    if let Some(token) = headers.get(TOKEN_HEADER) {
+        return Ok(Some(token.as_bytes()));
+    }
+    let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let given = given.as_bytes();
+    let is_bearer = given.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    let token = given
+        .get(7..)
+        .filter(|_| is_bearer)
+        .map(<[u8]>::trim_ascii)
+        .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "authorization must be `Bearer TOKEN`"))?;
+    Ok(Some(token))
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty());
+    given.map_or_else(
+        || Uuid::now_v7().simple().to_string(),
+        |given| given.chars().take(MAX_SOURCE_CHARS).collect(),
+    )
+}
+
+fn source(request: &Request<Body>) -> String {
+    let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    let address = address.map(|address| address.ip().to_string()).unwrap_or_default();
+    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let source = [address.as_str(), agent.unwrap_or_default()];
+    let source = source.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    source.chars().take(MAX_SOURCE_CHARS).collect()
+}
+
+/// How long the client waits, by the protocol's rule: at most eight digits, and a unit.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(TIMEOUT)?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = (number.len() <= 8).then(|| number.parse().ok())??;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3_600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_timeout_has_a_number_and_a_unit() {
+        let read = |text| timeout(&headers(TIMEOUT, text));
+        assert_eq!(read("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(read("1500m"), Some(Duration::from_millis(1_500)));
+        assert_eq!(read("99999999u"), Some(Duration::from_micros(99_999_999)));
+        for wrong in ["", "5", "S", "123456789S", "1x", "-1S"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(timeout(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_token_is_a_bearers_or_that_of_rest() {
+        assert_eq!(token(&headers("authorization", "Bearer abc")).unwrap(), Some(&b"abc"[..]));
+        assert_eq!(token(&headers("authorization", "bearer  abc ")).unwrap(), Some(&b"abc"[..]));
+        assert_eq!(token(&headers("x-auth-token", "abc")).unwrap(), Some(&b"abc"[..]));
+        assert_eq!(token(&HeaderMap::new()).unwrap(), None);
+        assert!(token(&headers("authorization", "Basic abc")).is_err());
+    }
+}

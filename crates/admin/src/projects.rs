@@ -1,0 +1,142 @@
+//! Projects, and what holds over all tasks of one.
+
+use control::{FreezeRow, ProjectLimits, ProjectRow, finished};
+use domain::{Error, ids::ProjectId};
+use proto::{
+    admin::{
+        CreateProjectRequest, CreateProjectResponse, Freeze, FreezeProjectRequest, FreezeProjectResponse,
+        GetProjectRequest, GetProjectResponse, Limits, ListProjectsRequest, ListProjectsResponse, Project,
+        RevokeProjectRequest, RevokeProjectResponse, UnfreezeProjectRequest, UnfreezeProjectResponse,
+        UpdateLimitsRequest, UpdateLimitsResponse, project_service_server::ProjectService,
+    },
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    called::{called, once, operated},
+    page,
+    status::{failed, within},
+    values::masked,
+};
+
+fn freeze(row: Option<FreezeRow>) -> Freeze {
+    row.map_or_else(Freeze::default, |row| Freeze {
+        frozen: true,
+        freeze_time: time(Some(row.frozen_at)),
+        frozen_by: row.frozen_by,
+        reason: row.reason,
+    })
+}
+
+fn limits(limits: ProjectLimits) -> Limits {
+    Limits {
+        max_in_flight: limits.max_in_flight.map(i64::from),
+        max_running_per_desktop: limits.max_running_per_desktop.map(i64::from),
+    }
+}
+
+fn project(row: ProjectRow) -> Project {
+    Project {
+        project_id: row.project_id.into_string(),
+        name: row.name,
+        create_time: time(Some(row.created_at)),
+        revoke_time: time(row.revoked_at),
+    }
+}
+
+#[tonic::async_trait]
+impl ProjectService for Service {
+    async fn get_project(
+        &self,
+        request: Request<GetProjectRequest>,
+    ) -> Result<Response<GetProjectResponse>, Status> {
+        let (caller, _) = called(request)?;
+        let frozen = self.control.show_freeze(&caller).await.map_err(failed)?;
+        let found = self.control.show_limits(&caller).await.map_err(failed)?;
+        Ok(Response::new(GetProjectResponse {
+            project_id: caller.project_id().to_string(),
+            freeze: Some(freeze(frozen)),
+            limits: Some(limits(found)),
+        }))
+    }
+
+    async fn freeze_project(
+        &self,
+        request: Request<FreezeProjectRequest>,
+    ) -> Result<Response<FreezeProjectResponse>, Status> {
+        let (caller, message) = once(request, |message| &message.idempotency_key)?;
+        let control = self.control.clone();
+        let frozen = finished(async move {
+            control.freeze(&caller, message.reason).await?;
+            control.freeze_after(&caller).await
+        });
+        let frozen = frozen.await.map_err(failed)?;
+        Ok(Response::new(FreezeProjectResponse { freeze: Some(freeze(frozen)) }))
+    }
+
+    async fn unfreeze_project(
+        &self,
+        request: Request<UnfreezeProjectRequest>,
+    ) -> Result<Response<UnfreezeProjectResponse>, Status> {
+        let (caller, _) = once(request, |message| &message.idempotency_key)?;
+        let control = self.control.clone();
+        finished(async move { control.unfreeze(&caller).await }).await.map_err(failed)?;
+        Ok(Response::new(UnfreezeProjectResponse { freeze: Some(freeze(None)) }))
+    }
+
+    async fn update_limits(
+        &self,
+        request: Request<UpdateLimitsRequest>,
+    ) -> Result<Response<UpdateLimitsResponse>, Status> {
+        const KNOWN: [&str; 2] = ["max_in_flight", "max_running_per_desktop"];
+        let (caller, message) = called(request)?;
+        let wanted = message.limits.ok_or_else(|| failed(Error::invalid("limits is required")))?;
+        let named = masked(message.update_mask.as_ref(), &KNOWN).map_err(failed)?;
+        let in_flight = named.contains(&KNOWN[0]).then_some(wanted.max_in_flight);
+        let running = named.contains(&KNOWN[1]).then_some(wanted.max_running_per_desktop);
+        let control = self.control.clone();
+        let changed = finished(async move { control.update_limits(&caller, in_flight, running).await });
+        let changed = changed.await.map_err(|error| within("limits", error))?;
+        Ok(Response::new(UpdateLimitsResponse { limits: Some(limits(changed)) }))
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<ListProjectsRequest>,
+    ) -> Result<Response<ListProjectsResponse>, Status> {
+        let (operator, message) = operated(request)?;
+        let (size, after) =
+            page::read::<ProjectId>(message.page_size, &message.page_token).map_err(failed)?;
+        let found = self.control.page_projects(&operator, after.as_ref(), size).await.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.project_id.to_string());
+        let projects = found.into_iter().map(project).collect();
+        Ok(Response::new(ListProjectsResponse { projects, next_page_token }))
+    }
+
+    async fn create_project(
+        &self,
+        request: Request<CreateProjectRequest>,
+    ) -> Result<Response<CreateProjectResponse>, Status> {
+        let (operator, CreateProjectRequest { project_id, name }) = operated(request)?;
+        let project_id: ProjectId = project_id.parse().map_err(failed)?;
+        let name = if name.is_empty() { project_id.to_string() } else { name };
+        let control = self.control.clone();
+        let made = finished(async move { control.create_project_by(&operator, &project_id, &name).await });
+        let project = Some(project(made.await.map_err(failed)?));
+        Ok(Response::new(CreateProjectResponse { project }))
+    }
+
+    async fn revoke_project(
+        &self,
+        request: Request<RevokeProjectRequest>,
+    ) -> Result<Response<RevokeProjectResponse>, Status> {
+        let (operator, message) = operated(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let control = self.control.clone();
+        let revoked = finished(async move { control.revoke_project_by(&operator, &project_id).await });
+        revoked.await.map_err(failed)?;
+        Ok(Response::new(RevokeProjectResponse {}))
+    }
+}

@@ -1,0 +1,168 @@
+//! Scripts and their revisions.
+
+use control::{At, RevisionRow, ScriptFilter, ScriptPatch, ScriptRow, finished};
+use domain::{Error, ids::ScriptId, script::ScriptBody};
+use proto::{
+    Word as _,
+    admin::{
+        CreateScriptRequest, CreateScriptResponse, DeleteScriptRequest, DeleteScriptResponse,
+        GetScriptRequest, GetScriptResponse, ListRevisionsRequest, ListRevisionsResponse, ListScriptsRequest,
+        ListScriptsResponse, Revision, Script, ScriptType, UpdateScriptRequest, UpdateScriptResponse,
+        script_service_server::ScriptService,
+    },
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    called::{called, once},
+    page,
+    status::{failed, within},
+    values::{filter, masked, word},
+};
+
+fn script(row: ScriptRow) -> Script {
+    Script {
+        script_id: row.script_id.to_string(),
+        name: row.body.name,
+        description: row.body.description,
+        script_type: ScriptType::number(row.script_type.as_str()),
+        version: row.body.version,
+        content: row.body.content,
+        revision: row.revision,
+        sha256: hex::encode(row.sha256),
+        create_time: time(Some(row.create_time)),
+        update_time: time(Some(row.update_time)),
+    }
+}
+
+fn revision(row: RevisionRow) -> Revision {
+    Revision {
+        revision: row.revision,
+        sha256: hex::encode(row.sha256),
+        create_time: time(Some(row.create_time)),
+    }
+}
+
+fn given(script: Option<Script>) -> Result<Script, Status> {
+    script.ok_or_else(|| failed(Error::invalid("script is required")))
+}
+
+fn inside(error: Error) -> Status {
+    within("script", error)
+}
+
+/// Type and body of a new script.
+fn new_script(script: Script) -> Result<(domain::script::ScriptType, ScriptBody), Error> {
+    let script_type = word::<ScriptType>("script_type", script.script_type)?
+        .ok_or_else(|| Error::invalid("script_type is required"))?
+        .parse()?;
+    let (name, content) = (Some(script.name), Some(script.content));
+    Ok((script_type, ScriptBody::new(name, content, Some(script.description), Some(script.version))?))
+}
+
+#[tonic::async_trait]
+impl ScriptService for Service {
+    async fn create_script(
+        &self,
+        request: Request<CreateScriptRequest>,
+    ) -> Result<Response<CreateScriptResponse>, Status> {
+        let (caller, message) = once(request, |message| &message.idempotency_key)?;
+        let (script_type, body) = new_script(given(message.script)?).map_err(inside)?;
+        let control = self.control.clone();
+        let saved = finished(async move {
+            let script_id = control.create_script(&caller, script_type, &body).await?;
+            // Also when it is answered again, and was saved anew in between.
+            control.script_after(&caller, script_id, At::Revision(1)).await
+        });
+        let script = Some(script(saved.await.map_err(inside)?));
+        Ok(Response::new(CreateScriptResponse { script }))
+    }
+
+    async fn list_scripts(
+        &self,
+        request: Request<ListScriptsRequest>,
+    ) -> Result<Response<ListScriptsResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let script_type = word::<ScriptType>("script_type", message.script_type).map_err(failed)?;
+        let filter = ScriptFilter {
+            script_id: None,
+            name: filter("name", message.name).map_err(failed)?,
+            script_type: script_type.map(str::parse).transpose().map_err(failed)?,
+        };
+        let found = self.control.page_scripts(&caller, &filter, before, size).await.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.script_id.to_string());
+        let scripts = found.into_iter().map(|row| Script { content: String::new(), ..script(row) });
+        Ok(Response::new(ListScriptsResponse { scripts: scripts.collect(), next_page_token }))
+    }
+
+    async fn get_script(
+        &self,
+        request: Request<GetScriptRequest>,
+    ) -> Result<Response<GetScriptResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let script_id = ScriptId::find(&message.script_id).map_err(failed)?;
+        let at = match message.revision {
+            0 => At::Current,
+            revision if revision > 0 => At::Revision(revision),
+            revision => {
+                let message = format!("revision {revision} is out of range: they begin with 1");
+                return Err(failed(Error::invalid(message)));
+            }
+        };
+        let row = self.control.show_script(&caller, script_id, at).await.map_err(failed)?;
+        Ok(Response::new(GetScriptResponse { script: Some(script(row)) }))
+    }
+
+    async fn update_script(
+        &self,
+        request: Request<UpdateScriptRequest>,
+    ) -> Result<Response<UpdateScriptResponse>, Status> {
+        const KNOWN: [&str; 4] = ["name", "description", "version", "content"];
+        let (caller, message) = called(request)?;
+        let named = masked(message.update_mask.as_ref(), &KNOWN).map_err(failed)?;
+        let wanted = given(message.script)?;
+        let script_id = ScriptId::find(&wanted.script_id).map_err(failed)?;
+        let taken = |name: &str, value: String| named.contains(&name).then_some(value);
+        let patch = ScriptPatch {
+            name: taken("name", wanted.name),
+            description: taken("description", wanted.description),
+            version: taken("version", wanted.version),
+            content: taken("content", wanted.content),
+        };
+        let control = self.control.clone();
+        let saved = finished(async move {
+            let revision = control.patch_script(&caller, script_id, patch).await?;
+            control.script_after(&caller, script_id, At::Revision(revision)).await
+        });
+        let script = Some(script(saved.await.map_err(inside)?));
+        Ok(Response::new(UpdateScriptResponse { script }))
+    }
+
+    async fn delete_script(
+        &self,
+        request: Request<DeleteScriptRequest>,
+    ) -> Result<Response<DeleteScriptResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let script_id = ScriptId::find(&message.script_id).map_err(failed)?;
+        let control = self.control.clone();
+        let deleted = finished(async move { control.delete_script(&caller, script_id).await });
+        deleted.await.map_err(failed)?;
+        Ok(Response::new(DeleteScriptResponse {}))
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<ListRevisionsRequest>,
+    ) -> Result<Response<ListRevisionsResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let script_id = ScriptId::find(&message.script_id).map_err(failed)?;
+        let found = self.control.page_revisions(&caller, script_id, before, size).await.map_err(failed)?;
+        let next_page_token = page::next(&found, size, |row| row.revision.to_string());
+        let revisions = found.into_iter().map(revision).collect();
+        Ok(Response::new(ListRevisionsResponse { revisions, next_page_token }))
+    }
+}

@@ -1,0 +1,82 @@
+//! Workers.
+
+use control::{Caller, Operator, WorkerRow, finished};
+use domain::ids::WorkerId;
+use proto::{
+    admin::{
+        DrainWorkerRequest, DrainWorkerResponse, ListWorkersRequest, ListWorkersResponse,
+        UndrainWorkerRequest, UndrainWorkerResponse, Worker, worker_service_server::WorkerService,
+    },
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    called::{called, operated},
+    status::failed,
+    values::text,
+};
+
+fn worker(row: WorkerRow) -> Worker {
+    Worker {
+        worker_id: row.worker_id.into_string(),
+        address: row.address,
+        capacity: row.capacity,
+        draining: row.draining,
+        drain_wanted: row.drain_wanted_by.is_some(),
+        drain_wanted_by: text(row.drain_wanted_by),
+        desktops: row.desktops,
+        heard_time: time(Some(row.heard_at)),
+    }
+}
+
+impl Service {
+    async fn want_drain(
+        &self,
+        caller: Caller,
+        worker_id: &str,
+        wanted: bool,
+    ) -> Result<Option<Worker>, Status> {
+        let worker_id = WorkerId::find(worker_id).map_err(failed)?;
+        let control = self.control.clone();
+        let row = finished(async move { control.want_drain(&caller, &worker_id, wanted).await });
+        Ok(Some(worker(row.await.map_err(failed)?)))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for Service {
+    async fn list_workers(
+        &self,
+        request: Request<ListWorkersRequest>,
+    ) -> Result<Response<ListWorkersResponse>, Status> {
+        let found = if request.extensions().get::<Operator>().is_some() {
+            let (operator, _) = operated(request)?;
+            self.control.list_workers_by(&operator).await
+        } else {
+            let (caller, _) = called(request)?;
+            self.control.list_workers(&caller).await
+        };
+        let workers = found.map_err(failed)?.into_iter().map(worker).collect();
+        Ok(Response::new(ListWorkersResponse { workers }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<DrainWorkerRequest>,
+    ) -> Result<Response<DrainWorkerResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let worker = self.want_drain(caller, &message.worker_id, true).await?;
+        Ok(Response::new(DrainWorkerResponse { worker }))
+    }
+
+    async fn undrain_worker(
+        &self,
+        request: Request<UndrainWorkerRequest>,
+    ) -> Result<Response<UndrainWorkerResponse>, Status> {
+        let (caller, message) = called(request)?;
+        let worker = self.want_drain(caller, &message.worker_id, false).await?;
+        Ok(Response::new(UndrainWorkerResponse { worker }))
+    }
+}

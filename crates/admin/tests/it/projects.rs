@@ -1,0 +1,106 @@
+//! Projects, and what holds over all tasks of one.
+
+use admin::Options;
+use identity::{Identity, Role};
+use proto::admin::{
+    CreateProjectRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest, Limits,
+    ListAuditEntriesRequest, ListProjectsRequest, ListWorkersRequest, RevokeProjectRequest,
+    UnfreezeProjectRequest, UpdateLimitsRequest, project_service_client::ProjectServiceClient,
+    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+};
+use tonic::Code;
+
+use crate::harness::{Harness, TOKEN, refused};
+
+fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
+}
+
+#[tokio::test]
+async fn a_project_is_frozen_and_unfrozen() {
+    let harness = Harness::new().await;
+    let mut projects = harness.projects();
+    let freeze = FreezeProjectRequest { reason: "a bad patch".into(), idempotency_key: "k".into() };
+    for _ in 0..2 {
+        let frozen = projects.freeze_project(freeze.clone()).await.unwrap().into_inner().freeze.unwrap();
+        assert!(frozen.frozen && frozen.reason == "a bad patch" && frozen.frozen_by == "configuration");
+    }
+    let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
+    assert!(shown.freeze.unwrap().frozen && shown.project_id == "project-1");
+    projects.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
+    let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
+    assert!(!shown.freeze.unwrap().frozen);
+    let long = FreezeProjectRequest { reason: "x".repeat(501), idempotency_key: String::new() };
+    assert_eq!(refused(projects.freeze_project(long).await).fields, ["reason"]);
+}
+
+#[tokio::test]
+async fn limits_change_as_far_as_the_mask_goes() {
+    let harness = Harness::new().await;
+    let mut projects = harness.projects();
+    let mut update = async |in_flight, per_desktop, update_mask| {
+        let limits = Some(Limits { max_in_flight: in_flight, max_running_per_desktop: per_desktop });
+        let answer = projects.update_limits(UpdateLimitsRequest { limits, update_mask }).await;
+        answer.map(|answer| answer.into_inner().limits.unwrap())
+    };
+    let set =
+        |in_flight, per_desktop| Limits { max_in_flight: in_flight, max_running_per_desktop: per_desktop };
+    assert_eq!(update(Some(100), Some(2), None).await.unwrap(), set(Some(100), Some(2)));
+    let one = update(Some(50), None, mask(&["max_in_flight"])).await.unwrap();
+    assert_eq!(one, set(Some(50), Some(2)), "the other one stays");
+    let taken = update(None, None, mask(&["max_running_per_desktop"])).await.unwrap();
+    assert_eq!(taken, set(Some(50), None));
+    assert_eq!(refused(update(None, None, mask(&["name"])).await).fields, ["update_mask"]);
+    assert_eq!(refused(update(Some(0), None, None).await).fields, ["limits.max_in_flight"]);
+    let none = UpdateLimitsRequest { limits: None, update_mask: None };
+    assert_eq!(refused(harness.projects().update_limits(none).await).fields, ["limits"]);
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
+    let ann = Identity::role(Role::Admin, "ann").unwrap();
+    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let mut projects = ProjectServiceClient::new(harness.channel(None));
+    let make = |id: &str, name: &str| CreateProjectRequest { project_id: id.into(), name: name.into() };
+    let made = projects.create_project(make("project-2", "")).await.unwrap().into_inner().project.unwrap();
+    assert_eq!((made.project_id.as_str(), made.name.as_str()), ("project-2", "project-2"));
+    projects.create_project(make("project-1", "the first")).await.unwrap();
+    assert_eq!(refused(projects.create_project(make("project-1", "")).await).code, Code::FailedPrecondition);
+    assert_eq!(refused(projects.create_project(make("", "")).await).fields, ["project_id"]);
+    let page = ListProjectsRequest { page_size: 1, ..Default::default() };
+    let first = projects.list_projects(page.clone()).await.unwrap().into_inner();
+    assert_eq!(first.projects[0].name, "the first");
+    let page = ListProjectsRequest { page_token: first.next_page_token, ..page };
+    assert_eq!(projects.list_projects(page).await.unwrap().into_inner().projects[0].project_id, "project-2");
+    projects.revoke_project(RevokeProjectRequest { project_id: "project-2".into() }).await.unwrap();
+    let again = RevokeProjectRequest { project_id: "project-2".into() };
+    assert_eq!(refused(projects.revoke_project(again).await).code, Code::NotFound);
+    let mut workers = WorkerServiceClient::new(harness.channel(None));
+    workers.list_workers(ListWorkersRequest {}).await.unwrap();
+
+    // What belongs to a project needs a token of it, and a token makes nobody an operator.
+    let mut tasks = TaskServiceClient::new(harness.channel(None));
+    let task = GetTaskRequest { task_id: "0".repeat(32) };
+    assert_eq!(refused(tasks.get_task(task).await).code, Code::Unauthenticated);
+    let mut with_token = ProjectServiceClient::new(harness.channel(Some(TOKEN)));
+    let refusal = refused(with_token.list_projects(ListProjectsRequest::default()).await);
+    assert_eq!(refusal.code, Code::PermissionDenied);
+
+    let entries = harness.audit().list_audit_entries(ListAuditEntriesRequest::default()).await.unwrap();
+    let entry = &entries.into_inner().entries[0];
+    assert_eq!(entry.action, "graywave:projects:create");
+    assert_eq!(
+        (entry.principal.as_str(), entry.credential.as_str()),
+        ("certificate", "graywave://role/admin/ann")
+    );
+}
+
+#[tokio::test]
+async fn without_a_certificate_of_an_admin_nobody_manages_projects() {
+    for certificate in [None, Some(Identity::role(Role::Api, "a").unwrap())] {
+        let harness = Harness::with(Options::default(), certificate).await;
+        let mut projects = ProjectServiceClient::new(harness.channel(None));
+        let made = CreateProjectRequest { project_id: "p".into(), name: String::new() };
+        assert_eq!(refused(projects.create_project(made).await).code, Code::Unauthenticated);
+    }
+}

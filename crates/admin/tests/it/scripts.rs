@@ -1,0 +1,84 @@
+//! Scripts and their revisions.
+
+use proto::admin::{
+    CreateScriptRequest, DeleteScriptRequest, GetScriptRequest, ListRevisionsRequest, ListScriptsRequest,
+    Script, ScriptType, UpdateScriptRequest,
+};
+use tonic::Code;
+
+use crate::harness::{Harness, refused};
+
+fn script(name: &str, content: &str) -> Script {
+    Script {
+        name: name.into(),
+        content: content.into(),
+        description: "what it does".into(),
+        script_type: ScriptType::Shell.into(),
+        ..Script::default()
+    }
+}
+
+#[tokio::test]
+async fn a_script_has_revisions_and_a_mask_changes_some_of_it() {
+    let harness = Harness::new().await;
+    let mut scripts = harness.scripts();
+    let made = CreateScriptRequest { script: Some(script("patch", "one")), idempotency_key: "k".into() };
+    let first = scripts.create_script(made.clone()).await.unwrap().into_inner().script.unwrap();
+    let again = scripts.create_script(made).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((first.revision, &again), (1, &first));
+    let change = UpdateScriptRequest {
+        script: Some(Script {
+            script_id: first.script_id.clone(),
+            content: "two".into(),
+            ..Script::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["content".into()] }),
+    };
+    let changed = scripts.update_script(change.clone()).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((changed.revision, changed.content.as_str()), (2, "two"));
+    assert_eq!((changed.name.as_str(), changed.description.as_str()), ("patch", "what it does"), "they stay");
+    let whole = UpdateScriptRequest { update_mask: None, ..change };
+    assert_eq!(refused(scripts.update_script(whole).await).fields, ["script.name"]);
+
+    let get = |revision| GetScriptRequest { script_id: first.script_id.clone(), revision };
+    let old = scripts.get_script(get(1)).await.unwrap().into_inner().script.unwrap();
+    assert_eq!(old.content, "one");
+    assert_eq!(scripts.get_script(get(0)).await.unwrap().into_inner().script.unwrap().content, "two");
+    assert_eq!(refused(scripts.get_script(get(-1)).await).fields, ["revision"]);
+    assert_eq!(refused(scripts.get_script(get(9)).await).code, Code::NotFound);
+    let request =
+        ListRevisionsRequest { script_id: first.script_id.clone(), page_size: 1, ..Default::default() };
+    let newest = scripts.list_revisions(request).await.unwrap().into_inner();
+    assert_eq!((newest.revisions[0].revision, newest.next_page_token.is_empty()), (2, false));
+
+    scripts.delete_script(DeleteScriptRequest { script_id: first.script_id.clone() }).await.unwrap();
+    assert_eq!(refused(scripts.get_script(get(0)).await).code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn scripts_are_listed_and_what_is_wrong_is_named() {
+    let harness = Harness::new().await;
+    let mut scripts = harness.scripts();
+    for name in ["a", "b", "b"] {
+        let made = CreateScriptRequest { script: Some(script(name, "true")), ..Default::default() };
+        scripts.create_script(made).await.unwrap();
+    }
+    let named =
+        ListScriptsRequest { name: "b".into(), script_type: ScriptType::Shell.into(), ..Default::default() };
+    let found = scripts.list_scripts(named).await.unwrap().into_inner().scripts;
+    assert_eq!((found.len(), found[0].content.as_str()), (2, ""));
+    let all = ListScriptsRequest { page_size: 2, ..Default::default() };
+    assert_ne!(scripts.list_scripts(all).await.unwrap().into_inner().next_page_token, "");
+
+    let mut wrong = async |script: Option<Script>| {
+        let request = CreateScriptRequest { script, idempotency_key: String::new() };
+        refused(scripts.create_script(request).await).fields
+    };
+    assert_eq!(wrong(None).await, ["script"]);
+    assert_eq!(wrong(Some(script("a", ""))).await, ["script.content"]);
+    assert_eq!(wrong(Some(script("", "true"))).await, ["script.name"]);
+    let untyped = Script { script_type: 0, ..script("a", "true") };
+    assert_eq!(wrong(Some(untyped)).await, ["script.script_type"]);
+    let key = CreateScriptRequest { script: Some(script("a", "true")), idempotency_key: "a b".into() };
+    assert_eq!(refused(harness.scripts().create_script(key).await).fields, ["idempotency_key"]);
+}

@@ -1,0 +1,75 @@
+//! A task that is watched.
+
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use proto::admin::{EventKind, TaskStatus, WatchTaskRequest, WatchTaskResponse, watch_task_response::Told};
+use tonic::{Code, Request};
+
+use crate::harness::{Harness, command_on, refused};
+
+fn request(task_id: &str, cursor: &str) -> WatchTaskRequest {
+    WatchTaskRequest { task_id: task_id.into(), cursor: cursor.into() }
+}
+
+fn kinds(told: &[WatchTaskResponse]) -> Vec<EventKind> {
+    let event = |message: &WatchTaskResponse| match &message.told {
+        Some(Told::Event(event)) => Some(event.kind()),
+        _ => None,
+    };
+    told.iter().filter_map(event).collect()
+}
+
+#[tokio::test]
+async fn everything_is_told_once_and_goes_on_from_a_cursor() {
+    let harness = Harness::new().await;
+    harness.desktops(2).await;
+    let task_id = harness.submit(command_on(2)).await.task_id;
+    let stream = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
+    harness.run(&task_id, &[0, 0]).await;
+    let told: Vec<WatchTaskResponse> = stream.try_collect().await.unwrap();
+    let all = kinds(&told);
+    assert_eq!((all.first(), all.last()), (Some(&EventKind::Accepted), Some(&EventKind::Ended)));
+    let last = told.iter().rev().find_map(|message| match &message.told {
+        Some(Told::Progress(progress)) => Some(progress.clone()),
+        _ => None,
+    });
+    assert_eq!(last.unwrap().status(), TaskStatus::Success);
+
+    let first = told.iter().find(|message| matches!(message.told, Some(Told::Event(_)))).unwrap();
+    let rest = harness.tasks().watch_task(request(&task_id, &first.cursor)).await.unwrap();
+    let rest: Vec<_> = rest.into_inner().try_collect().await.unwrap();
+    assert_eq!(kinds(&rest), all[1..]);
+    let end = harness.tasks().watch_task(request(&task_id, &told.last().unwrap().cursor)).await.unwrap();
+    assert!(end.into_inner().message().await.unwrap().is_none(), "there is nothing behind the end");
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_the_clients_deadline_and_at_a_stop() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let task_id = harness.submit(command_on(1)).await.task_id;
+    let mut short = Request::new(request(&task_id, ""));
+    short.set_timeout(Duration::from_millis(400));
+    let stream = harness.tasks().watch_task(short).await.unwrap().into_inner();
+    let late = refused(stream.try_collect::<Vec<_>>().await);
+    assert_eq!(late.code, Code::DeadlineExceeded);
+
+    let mut stream = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    harness.stop.cancel();
+    let ended = refused(stream.try_collect::<Vec<_>>().await);
+    assert_eq!(ended.code, Code::Unavailable);
+    assert!(ended.message.contains("last cursor") && ended.details.retry_info().is_some(), "{ended:?}");
+}
+
+#[tokio::test]
+async fn who_asks_for_what_is_not_there_is_told_at_once() {
+    let harness = Harness::new().await;
+    let watched = async |task_id: &str, cursor: &str| {
+        refused(harness.tasks().watch_task(request(task_id, cursor)).await.map(drop))
+    };
+    assert_eq!(watched(&"0".repeat(32), "").await.code, Code::NotFound);
+    assert_eq!(watched("nonsense", "").await.code, Code::NotFound);
+    assert_eq!(watched(&"0".repeat(32), "nonsense").await.fields, ["cursor"]);
+}

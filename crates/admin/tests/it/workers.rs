@@ -1,0 +1,77 @@
+//! Workers and desktops.
+
+use proto::admin::{
+    DrainWorkerRequest, GetDesktopRequest, ListDesktopsRequest, ListWorkersRequest, Presence,
+    UndrainWorkerRequest,
+};
+use tonic::Code;
+
+use crate::harness::{Harness, command_on, refused};
+
+#[tokio::test]
+async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
+    let harness = Harness::new().await;
+    harness.desktops(2).await;
+    let mut workers = harness.workers();
+    let listed = workers.list_workers(ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert_eq!((listed.len(), listed[0].desktops, listed[0].draining), (1, 2, false));
+    let drain = DrainWorkerRequest { worker_id: "worker-1".into() };
+    let worker = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
+    assert!(worker.draining && worker.drain_wanted && worker.drain_wanted_by == "configuration");
+
+    // It does not know yet, and says so.
+    let heard = async |draining| {
+        harness.engine.heartbeat(&Harness::worker(), "here", 10_000, draining, Harness::now()).await.unwrap()
+    };
+    assert!(heard(false).await.drain, "it is told");
+    let task_id = harness.submit(command_on(2)).await.task_id;
+    while harness.engine.cut_all(Harness::now()).await.unwrap() {}
+    let leased = harness.engine.lease(&Harness::worker(), 100, Harness::now()).await.unwrap();
+    assert!(leased.is_empty(), "nothing is cut for it");
+
+    let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
+    let worker = workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap();
+    assert!(!worker.drain_wanted && worker.draining, "until it says itself that it works again");
+    assert!(!heard(false).await.drain);
+    let listed = workers.list_workers(ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert!(!listed[0].draining);
+    harness.engine.reap(Harness::now(), Harness::now()).await.unwrap();
+    assert_eq!(harness.lease(&task_id).await.batch.members.len(), 2);
+
+    let nobody = DrainWorkerRequest { worker_id: "worker-9".into() };
+    assert_eq!(refused(workers.drain_worker(nobody).await).code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn desktops_are_found_by_what_they_are() {
+    let harness = Harness::new().await;
+    harness.desktops(5).await;
+    let mut desktops = harness.desktops_client();
+    let mut found = async |request| {
+        let answer = desktops.list_desktops(request).await.unwrap().into_inner();
+        (answer.desktops.into_iter().map(|it| it.desktop_id).collect::<Vec<_>>(), answer.next_page_token)
+    };
+    let tagged = ListDesktopsRequest {
+        tags: [("pool".to_owned(), "finance".to_owned())].into(),
+        presence: Presence::Active.into(),
+        ..Default::default()
+    };
+    assert_eq!(found(tagged).await.0, ["desktop-0", "desktop-2", "desktop-4"]);
+    let away = ListDesktopsRequest { presence: Presence::Shutoff.into(), ..Default::default() };
+    assert!(found(away).await.0.is_empty());
+    let pool =
+        ListDesktopsRequest { desktop_pool_ids: vec!["pool-1".into()], page_size: 3, ..Default::default() };
+    let (first, page_token) = found(pool.clone()).await;
+    let (second, last) = found(ListDesktopsRequest { page_token, ..pool }).await;
+    assert_eq!((first.len(), second.len(), last.as_str()), (3, 2, ""));
+
+    let shown = desktops.get_desktop(GetDesktopRequest { desktop_id: "desktop-0".into() }).await.unwrap();
+    let shown = shown.into_inner().desktop.unwrap();
+    assert_eq!((shown.worker_id.as_str(), shown.presence()), ("worker-1", Presence::Active));
+    for id in ["desktop-9", "", "a\0"] {
+        let request = GetDesktopRequest { desktop_id: id.into() };
+        assert_eq!(refused(desktops.get_desktop(request).await).code, Code::NotFound, "{id:?}");
+    }
+    let nul = ListDesktopsRequest { os_type: "\0".into(), ..Default::default() };
+    assert_eq!(refused(desktops.list_desktops(nul).await).fields, ["os_type"]);
+}

@@ -1,0 +1,145 @@
+//! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
+
+use domain::{Error, ErrorKind, ids::ProjectId};
+use store::{Tx, audit, audit::NewEntry, project, project::ProjectRow, worker, worker::WorkerRow};
+
+use super::manage::check_name;
+use crate::Control;
+
+/// Whoever has shown a certificate of the role admin and no token. Belongs to no project, so it may see and change nothing
+/// that belongs to one.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Who it is, by its certificate.
+    pub certificate: String,
+    /// Address and user agent, for the audit.
+    pub source: String,
+    /// Of the request, for the audit.
+    pub request_id: String,
+}
+
+/// Who the audit says it was when a command, or an operator, did it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outsider<'a> {
+    Database,
+    Operator(&'a Operator),
+}
+
+impl<'a> Outsider<'a> {
+    fn entry(self, entry: NewEntry<'a>) -> NewEntry<'a> {
+        match self {
+            Self::Database => NewEntry { principal: "database", credential: "database", ..entry },
+            Self::Operator(operator) => NewEntry {
+                principal: "certificate",
+                credential: &operator.certificate,
+                source: &operator.source,
+                request_id: &operator.request_id,
+                ..entry
+            },
+        }
+    }
+}
+
+impl Control {
+    /// Makes a project.
+    pub async fn create_project(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
+        self.make_project(Outsider::Database, project_id, name).await.map(drop)
+    }
+
+    /// Makes a project for an operator.
+    pub async fn create_project_by(
+        &self,
+        operator: &Operator,
+        project_id: &ProjectId,
+        name: &str,
+    ) -> Result<ProjectRow, Error> {
+        self.make_project(Outsider::Operator(operator), project_id, name).await
+    }
+
+    async fn make_project(
+        &self,
+        by: Outsider<'_>,
+        project_id: &ProjectId,
+        name: &str,
+    ) -> Result<ProjectRow, Error> {
+        check_name("the name", name)?;
+        let mut tx = self.store.begin().await?;
+        let now = self.clock.now();
+        if !project::insert(&mut tx, project_id, name, now).await? {
+            return Err(Error::new(ErrorKind::Conflict, format!("project {project_id} exists already")));
+        }
+        let resource = format!("project:{project_id}");
+        self.done_outside(tx, by, project_id, "graywave:projects:create", &resource).await?;
+        let (project_id, name) = (project_id.clone(), name.to_owned());
+        Ok(ProjectRow { project_id, name, created_at: now, revoked_at: None })
+    }
+
+    /// All projects, in the order in which they were made.
+    pub async fn list_projects(&self) -> Result<Vec<ProjectRow>, Error> {
+        Ok(project::list(&mut *self.store.acquire().await?).await?)
+    }
+
+    /// Projects by id, from behind `after` on, at most `limit` of them.
+    pub async fn page_projects(
+        &self,
+        _: &Operator,
+        after: Option<&ProjectId>,
+        limit: i64,
+    ) -> Result<Vec<ProjectRow>, Error> {
+        let mut rows = self.list_projects().await?;
+        rows.retain(|row| after.is_none_or(|after| row.project_id > *after));
+        rows.sort_by(|a, b| a.project_id.cmp(&b.project_id));
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
+    }
+
+    /// Refuses every credential of a project from now on. Its rows stay.
+    pub async fn revoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
+        self.end_project(Outsider::Database, project_id).await
+    }
+
+    /// As [`Self::revoke_project`], for an operator.
+    pub async fn revoke_project_by(&self, operator: &Operator, project_id: &ProjectId) -> Result<(), Error> {
+        self.end_project(Outsider::Operator(operator), project_id).await
+    }
+
+    async fn end_project(&self, by: Outsider<'_>, project_id: &ProjectId) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        if project::revoke(&mut tx, project_id, self.clock.now()).await? {
+            let resource = format!("project:{project_id}");
+            return self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await;
+        }
+        Err(Error::not_found(format!("project {project_id} does not exist or is revoked already")))
+    }
+
+    /// All workers: they serve every project.
+    pub async fn list_workers_by(&self, _: &Operator) -> Result<Vec<WorkerRow>, Error> {
+        Ok(worker::list(&mut *self.store.acquire().await?).await?)
+    }
+
+    /// Commits a change that nobody of the project made, with its entry in the project's audit.
+    pub(super) async fn done_outside(
+        &self,
+        mut tx: Tx,
+        by: Outsider<'_>,
+        project_id: &ProjectId,
+        action: &str,
+        resource: &str,
+    ) -> Result<(), Error> {
+        let entry = by.entry(NewEntry {
+            audit_id: self.clock.id(),
+            project_id,
+            at: self.clock.now(),
+            principal: "",
+            credential: "",
+            action,
+            resource,
+            result: "DONE",
+            reason: "",
+            source: "",
+            request_id: "",
+        });
+        audit::insert(&mut tx, &entry).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+}

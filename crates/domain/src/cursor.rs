@@ -1,0 +1,115 @@
+//! Pages: a token names the last entry of the page before, so that nothing is shown twice or left out while the list
+//! grows.
+
+use std::{fmt::Display, str::FromStr};
+
+use crate::Error;
+
+const DEFAULT_PAGE_SIZE: i64 = 100;
+const MAX_PAGE_SIZE: i64 = 1_000;
+
+/// Checks `page_size`.
+pub fn size(given: Option<i64>) -> Result<i64, Error> {
+    let size = given.unwrap_or(DEFAULT_PAGE_SIZE);
+    if (1..=MAX_PAGE_SIZE).contains(&size) {
+        return Ok(size);
+    }
+    Err(Error::invalid(format!("page_size {size} is out of range: 1 to {MAX_PAGE_SIZE}")))
+}
+
+/// Reads `page_token`, which is opaque to clients.
+pub fn token<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Error> {
+    given
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            let bytes = hex::decode(text).ok();
+            let plain = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            plain.and_then(|plain| plain.parse().ok()).ok_or_else(|| {
+                Error::invalid("page_token is none of ours: use next_page_token of the page before, or none")
+            })
+        })
+        .transpose()
+}
+
+/// The token of the next page; `None` when this one is the last, because it is not full.
+pub fn next<T>(entries: &[T], size: i64, last: impl Fn(&T) -> String) -> Option<String> {
+    let is_full = i64::try_from(entries.len()).unwrap_or(i64::MAX) >= size;
+    entries.last().filter(|_| is_full).map(|entry| hex::encode(last(entry)))
+}
+
+/// Two numbers, as the place of a record in a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(pub u32, pub u16);
+
+impl Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (ordinal, script) = text.split_once('-').ok_or(())?;
+        Ok(Self(ordinal.parse().map_err(|_| ())?, script.parse().map_err(|_| ())?))
+    }
+}
+
+/// A name, as the place in a list by names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(pub String);
+
+impl FromStr for Name {
+    type Err = ();
+
+    /// No name of ours holds a control character, and no text of the database a NUL.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.chars().any(char::is_control) { Err(()) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+/// A place in the groups of a task: records and signature of the last one that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Largest(pub u32, pub i64);
+
+impl Display for Largest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+impl FromStr for Largest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (records, signature_id) = text.split_once(' ').ok_or(())?;
+        Ok(Self(records.parse().map_err(|_| ())?, signature_id.parse().map_err(|_| ())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_back_and_nonsense_is_refused() {
+        let made = next(&[Place(3, 1), Place(4, 0)], 2, ToString::to_string).unwrap();
+        assert_eq!(token::<Place>(Some(&made)).unwrap(), Some(Place(4, 0)));
+        assert_eq!(next(&[Place(3, 1)], 2, ToString::to_string), None);
+        assert_eq!(token::<Place>(None).unwrap(), None);
+        assert_eq!(token::<Place>(Some("")).unwrap(), None);
+        for bad in ["x", "zz", &hex::encode("1"), &hex::encode([0xff])] {
+            assert!(token::<Place>(Some(bad)).is_err(), "{bad}");
+        }
+        let named = hex::encode("alice");
+        assert_eq!(token::<Name>(Some(&named)).unwrap(), Some(Name("alice".to_owned())));
+        assert!(token::<Name>(Some(&hex::encode("a\0"))).is_err());
+    }
+
+    #[test]
+    fn a_page_has_bounds() {
+        assert_eq!(size(None).unwrap(), 100);
+        assert!(size(Some(0)).is_err() && size(Some(1_001)).is_err() && size(Some(1_000)).is_ok());
+    }
+}

@@ -1,0 +1,98 @@
+//! Enums of the admin service and the words that the rules have for the same: `TASK_STATUS_RUNNING` is RUNNING.
+
+use crate::admin::{
+    AuditResult, EventKind, OnHalt, Outcome, Presence, RecordStatus, ScriptType, StopMode, TaskStatus,
+    WaveStatus, WhatIfEnding,
+};
+
+/// An enum whose names are words behind a prefix.
+pub trait Word: Copy + Default + Into<i32> + TryFrom<i32> {
+    /// What all names begin with.
+    const PREFIX: &'static str;
+
+    /// The whole name.
+    fn name(self) -> &'static str;
+
+    /// The one of a whole name.
+    fn of_name(name: &str) -> Option<Self>;
+
+    /// The word alone; empty where it is not given.
+    fn as_word(self) -> &'static str {
+        match self.name().strip_prefix(Self::PREFIX) {
+            None | Some("UNSPECIFIED") => "",
+            Some(word) => word,
+        }
+    }
+
+    /// The one that a word of the rules means, in whatever case.
+    fn of_word(word: &str) -> Option<Self> {
+        Self::of_name(&format!("{}{}", Self::PREFIX, word.to_uppercase()))
+    }
+
+    /// The number on the wire for a word of the rules.
+    fn number(word: &str) -> i32 {
+        Self::of_word(word).unwrap_or_default().into()
+    }
+}
+
+/// The word of a number on the wire; empty where it is not given, or from a newer server.
+pub fn word<W: Word>(number: i32) -> &'static str {
+    W::try_from(number).map_or("", W::as_word)
+}
+
+macro_rules! words {
+    ($($name:ident $prefix:literal,)*) => {
+        $(impl Word for $name {
+            const PREFIX: &'static str = $prefix;
+
+            fn name(self) -> &'static str {
+                self.as_str_name()
+            }
+
+            fn of_name(name: &str) -> Option<Self> {
+                Self::from_str_name(name)
+            }
+        })*
+    };
+}
+
+words! {
+    AuditResult "AUDIT_RESULT_",
+    EventKind "EVENT_KIND_",
+    OnHalt "ON_HALT_",
+    Outcome "OUTCOME_",
+    Presence "PRESENCE_",
+    RecordStatus "RECORD_STATUS_",
+    ScriptType "SCRIPT_TYPE_",
+    StopMode "STOP_MODE_",
+    TaskStatus "TASK_STATUS_",
+    WaveStatus "WAVE_STATUS_",
+    WhatIfEnding "WHAT_IF_ENDING_",
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        event::EventKind as DomainEvent, outcome::Outcome as DomainOutcome, policy::OnHalt as DomainOnHalt,
+        task::TaskStatus as DomainTask,
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_rules_has_a_number() {
+        let outcomes = DomainOutcome::ALL.map(|it| Outcome::number(it.as_str()));
+        let tasks = DomainTask::ALL.map(|it| TaskStatus::number(it.as_str()));
+        let on_halt = DomainOnHalt::ALL.map(|it| OnHalt::number(it.as_str()));
+        assert!(outcomes.iter().chain(&tasks).chain(&on_halt).all(|number| *number > 0));
+        assert!(DomainEvent::ALL.iter().all(|it| EventKind::number(it.as_str()) > 0));
+    }
+
+    #[test]
+    fn a_number_is_a_word_and_what_is_not_known_is_none() {
+        assert_eq!(word::<TaskStatus>(TaskStatus::number("HALTED")), "HALTED");
+        assert_eq!((word::<TaskStatus>(0), word::<TaskStatus>(99)), ("", ""));
+        assert_eq!(OnHalt::of_word("kill"), Some(OnHalt::Kill));
+        assert_eq!(OnHalt::of_word("nonsense"), None);
+    }
+}
