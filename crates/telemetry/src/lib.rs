@@ -103,7 +103,9 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
             lines.fmt_fields(JsonFields::new()).event_format(WithIds { form, format }).boxed()
         }
     };
-    let provider = config.otlp_endpoint.as_deref().map(|url| exporter(url, config, service)).transpose()?;
+    // A variable that is empty names nothing.
+    let endpoint = config.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
+    let provider = endpoint.map(|url| exporter(url, config, service)).transpose()?;
     let spans = provider.as_ref().map(|provider| {
         trace::exports();
         tracing_opentelemetry::layer()

@@ -11,7 +11,7 @@ use crate::{
 use cluster::Cluster;
 
 /// What docker-compose.yml needs beside our own images.
-const PUBLIC_IMAGES: [&str; 2] = ["postgres:15-bookworm", "haproxy:2.6-bookworm"];
+const PUBLIC_IMAGES: [&str; 3] = ["postgres:15-bookworm", "haproxy:2.6-bookworm", "prom/prometheus:v2.42.0"];
 /// The images are tested here, and not how fast they are.
 const PROFILE: &str = "dev";
 
@@ -45,5 +45,7 @@ fn on(engine: &Engine) -> anyhow::Result<()> {
         cluster.show_logs();
     }
     let down = cluster.down();
-    told.and(down)
+    told.and(down)?;
+    say("-- as it should be: nothing was lost and nothing ran twice, and all of it is gone again");
+    Ok(())
 }

@@ -38,6 +38,7 @@ pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     operators_see_the_workers(cluster, token.trim())?;
     containers_that_die(cluster, &rest, &desktops)?;
     other_numbers(cluster, &rest)?;
+    prometheus_finds_all_roles(cluster)?;
     orderly_end(cluster)
 }
 
@@ -81,6 +82,18 @@ fn other_numbers(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
     let started = starts(cluster, &task)?;
     ensure!(started == MORE_DESKTOPS, "{started} starts on {MORE_DESKTOPS} desktops");
     Ok(())
+}
+
+/// By their names, whatever their number: two APIs, two schedulers, and the workers that are left.
+fn prometheus_finds_all_roles(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    say("-- Prometheus looks for all roles");
+    cluster.run(&["up", "--detach", "--no-build", "prometheus"])?;
+    let ask = ["promtool", "query", "instant", "http://127.0.0.1:9090", "count by (role) (up == 1)"];
+    wait_for("the roles in Prometheus", || {
+        let answer = cluster.exec("prometheus", &ask)?;
+        let has_two = |role: &str| answer.contains(&format!("{{role=\"{role}\"}} => 2 "));
+        Ok(["api", "scheduler", "worker"].into_iter().all(has_two).then_some(()))
+    })
 }
 
 /// Every role ends by itself when it is told to, and says that all was well.
