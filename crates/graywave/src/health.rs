@@ -46,14 +46,18 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(listener) = bind(settings).await? else { return Ok(()) };
-    let ready = readiness(move || {
-        let (ready, is_stopping) = (ready(), stop.is_cancelled());
-        async move { if is_stopping { Err("the role is stopping".to_owned()) } else { ready.await } }
-    });
-    let routes = routes(Health { exposition: metric::keep()?, ready });
+    let routes = routes(Health { exposition: metric::keep()?, ready: until(ready, stop) });
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
     tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, CancellationToken::new()));
     Ok(())
+}
+
+/// The same until `stop`; from then on it is not ready, whatever it could still do.
+fn until(ready: Readiness, stop: CancellationToken) -> Readiness {
+    readiness(move || {
+        let (ready, is_stopping) = (ready(), stop.is_cancelled());
+        async move { if is_stopping { Err("the role is stopping".to_owned()) } else { ready.await } }
+    })
 }
 
 async fn bind(settings: &telemetry::Config) -> anyhow::Result<Option<TcpListener>> {
@@ -123,6 +127,11 @@ mod tests {
             (status, body.as_str()),
             (StatusCode::SERVICE_UNAVAILABLE, "not ready: the database does not answer\n")
         );
+        let stop = CancellationToken::new();
+        let ready = until(readiness(|| std::future::ready(Ok(()))), stop.clone());
+        assert_eq!(ready().await, Ok(()));
+        stop.cancel();
+        assert_eq!(ready().await, Err("the role is stopping".to_owned()));
         metric::WORKERS.set(3, &["false"]);
         assert!(ask(away(), "/metrics").await.1.contains("graywave_workers{draining=\"false\"} 3"));
     }

@@ -273,12 +273,22 @@ pub async fn worker_gone(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "UPDATE desktop d SET worker_id = NULL, presence_at = $2, revoked_worker_id = NULLIF(d.revoked_worker_id, $1)
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $2
          FROM (SELECT project_id, desktop_id FROM desktop WHERE worker_id = $1
                ORDER BY project_id, desktop_id FOR UPDATE) AS held
          WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
         worker_id.as_str(),
         now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    // With it went the connections that it was to end.
+    sqlx::query!(
+        "UPDATE desktop d SET revoked_worker_id = NULL
+         FROM (SELECT project_id, desktop_id FROM desktop WHERE revoked_worker_id = $1
+               ORDER BY project_id, desktop_id FOR UPDATE) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        worker_id.as_str(),
     )
     .execute(connection)
     .await?;
