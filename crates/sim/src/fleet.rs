@@ -16,8 +16,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// Streams that share one connection; servers allow 200 by default.
-const STREAMS_PER_CONNECTION: u32 = 100;
+/// Agents that share one connection, to save descriptors; a worker takes no more streams of one than this.
+const STREAMS_PER_CONNECTION: u32 = 4;
 
 /// A command of which every simulated agent says that it failed, with an output of its own.
 pub const FAILING: &str = "exit 1";
