@@ -21,12 +21,7 @@ pub(crate) fn postgres() -> anyhow::Result<()> {
 
 /// Python with its virtual environments, for the tests by the official SDK.
 pub(crate) fn python() -> anyhow::Result<()> {
-    let is_there = Command::new("python3")
-        .args(["-c", "import venv, ensurepip"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if is_there {
+    if answers("python3", &["-c", "import venv, ensurepip"]) {
         return Ok(());
     }
     apt("Python", &["python3", "python3-venv"])
@@ -52,7 +47,7 @@ pub(crate) fn promtool() -> anyhow::Result<()> {
 }
 
 /// Whether a program is there and does this.
-fn answers(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
@@ -71,12 +66,7 @@ pub(crate) fn patroni() -> anyhow::Result<()> {
 
 /// A Docker engine and its compose; the service is not started.
 pub(crate) fn docker() -> anyhow::Result<()> {
-    let is_there = ["dockerd", "docker", "docker-compose"].iter().all(|program| {
-        let mut command = Command::new(program);
-        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    });
-    if is_there {
+    if ["dockerd", "docker", "docker-compose"].iter().all(|program| answers(program, &["--version"])) {
         return Ok(());
     }
     without_services(|| apt("Docker", &["docker.io", "docker-compose", "iptables"]))

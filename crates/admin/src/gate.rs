@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use control::{BodyBudget, Caller, Control, Operator, Rates, TOKEN_HEADER};
+use control::{BodyBudget, Caller, Control, Operator, Rates, TOKEN_HEADER, kept};
 use domain::{Error, ErrorKind, access::Action, limits::MAX_MESSAGE_BYTES};
 use identity::Role;
 use tokio::{sync::Semaphore, time::Instant};
@@ -24,8 +24,6 @@ use crate::{
 
 const REQUEST_ID: &str = "x-request-id";
 const TIMEOUT: &str = "grpc-timeout";
-/// Characters of what the audit keeps of where a call comes from and what it asked for.
-const MAX_SOURCE_CHARS: usize = 256;
 /// `tonic` itself ends a call at its client's deadline, without a word on why. So much earlier we do it.
 const EARLIER: Duration = Duration::from_millis(20);
 
@@ -56,7 +54,7 @@ enum Who {
 
 /// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes what was refused or failed.
 pub(crate) async fn check(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let path: String = request.uri().path().chars().take(MAX_SOURCE_CHARS).collect();
+    let path = kept(request.uri().path());
     let Some(call) = calls::find(&path) else {
         let message = format!("{path} is no call of ours: reflection describes the calls there are");
         return Status::unimplemented(message).into_http();
@@ -143,7 +141,7 @@ impl Gate {
     /// Whether who calls may go on, and room for what it sends. What is refused here has used nothing up.
     fn admit(&self, call: &Call, who: &Who) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Status> {
         let bucket = match who {
-            Who::Caller(caller) => format!("{}/{}", caller.project_id(), caller.identity.principal),
+            Who::Caller(caller) => caller.rate_bucket(),
             Who::Operator(operator) => operator.certificate.clone(),
         };
         self.rates.take(&bucket).map_err(too_often)?;
@@ -177,13 +175,7 @@ impl Gate {
                 return;
             }
         };
-        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
-        if !(call.changes || kind == ErrorKind::Forbidden) || kind == ErrorKind::TooMany {
-            return;
-        }
-        if let Err(error) = self.control.audit_failure(caller, action, path, kind, message).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
-        }
+        self.control.note_failure(caller, action, call.changes, path, (kind, message)).await;
     }
 }
 
@@ -236,19 +228,14 @@ fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
 
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty());
-    given.map_or_else(
-        || Uuid::now_v7().simple().to_string(),
-        |given| given.chars().take(MAX_SOURCE_CHARS).collect(),
-    )
+    given.map_or_else(|| Uuid::now_v7().simple().to_string(), kept)
 }
 
 fn source(request: &Request<Body>) -> String {
     let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
     let address = address.map(|address| address.ip().to_string()).unwrap_or_default();
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let source = [address.as_str(), agent.unwrap_or_default()];
-    let source = source.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-    source.chars().take(MAX_SOURCE_CHARS).collect()
+    control::source(&[&address, agent.unwrap_or_default()])
 }
 
 /// How long the client waits, by the protocol's rule: at most eight digits, and a unit.

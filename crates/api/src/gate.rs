@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use control::{BodyBudget, Caller, Control, Idempotency, Identity, Rates, TOKEN_HEADER};
+use control::{BodyBudget, Caller, Control, Idempotency, Identity, Rates, TOKEN_HEADER, kept, source};
 use domain::{
     Error, ErrorKind, Timestamp, limits,
     signature::{Authorization, SignedRequest},
@@ -27,8 +27,6 @@ use crate::{
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Characters of what the audit keeps of where a call comes from and what it asked for.
-const MAX_SOURCE_CHARS: usize = 256;
 
 /// What the gate needs.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub(crate) async fn check(
         return ApiError::from(Error::invalid("the path is not valid UTF-8")).into_response();
     };
     let (parts, body) = request.into_parts();
-    let path_asked: String = parts.uri.path().chars().take(MAX_SOURCE_CHARS).collect();
+    let path_asked = kept(parts.uri.path());
     let entered = match gate.enter(call, &parts, body).await {
         Ok(entered) => entered,
         Err(error) => return error.into_response(),
@@ -74,7 +72,8 @@ pub(crate) async fn check(
         Err(error) => error.into_response(),
     };
     if let Some(failure) = response.extensions().get::<Failure>().cloned() {
-        gate.note_failure(call, &caller, &path_asked, &failure).await;
+        let failure = (failure.kind, failure.message.as_str());
+        gate.control.note_failure(&caller, call.action, call.changes, &path_asked, failure).await;
     }
     response
 }
@@ -147,8 +146,7 @@ impl Gate {
         entered: Entered,
     ) -> Result<(Caller, Bytes), ApiError> {
         let Entered { mut caller, body, signed } = entered;
-        let bucket = format!("{}/{}", caller.project_id(), caller.identity.principal);
-        self.rates.take(&bucket).map_err(ApiError::too_often)?;
+        self.rates.take(&caller.rate_bucket()).map_err(ApiError::too_often)?;
         if asked != Some(caller.project_id().as_str()) {
             let message = "the credential does not belong to the project in the path";
             return Err(Error::new(ErrorKind::Forbidden, message).into());
@@ -159,20 +157,6 @@ impl Gate {
             self.control.use_signature(&authorization, now).await?;
         }
         Ok((caller, body))
-    }
-
-    /// Puts into the audit what was refused, and what failed of what would have changed something.
-    async fn note_failure(&self, call: &Call, caller: &Caller, path: &str, failure: &Failure) {
-        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
-        let is_worth_it = call.changes || failure.kind == ErrorKind::Forbidden;
-        if !is_worth_it || failure.kind == ErrorKind::TooMany {
-            return;
-        }
-        let noted =
-            self.control.audit_failure(caller, call.action, path, failure.kind, &failure.message).await;
-        if let Err(error) = noted {
-            tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
-        }
     }
 }
 
@@ -190,13 +174,12 @@ impl AsRef<[u8]> for Held {
 fn caller(identity: Arc<Identity>, parts: &Parts) -> Caller {
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
-    let source = [address.as_deref().unwrap_or_default(), text("x-forwarded-for"), text(USER_AGENT.as_str())];
-    let source = source.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let from = [address.as_deref().unwrap_or_default(), text("x-forwarded-for"), text(USER_AGENT.as_str())];
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     Caller {
         identity,
-        source: source.chars().take(MAX_SOURCE_CHARS).collect(),
-        request_id: request_id.unwrap_or_default().chars().take(MAX_SOURCE_CHARS).collect(),
+        source: source(&from),
+        request_id: kept(request_id.unwrap_or_default()),
         idempotency: None,
     }
 }

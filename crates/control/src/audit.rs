@@ -8,6 +8,19 @@ use store::audit::{self, AuditFilter, EntryRow, NewEntry};
 
 use crate::{Caller, Control};
 
+/// Characters of what the audit keeps of where a call comes from and what it asked for.
+const MAX_KEPT_CHARS: usize = 256;
+
+/// As much of a text that a client sent as the audit keeps.
+pub fn kept(text: &str) -> String {
+    text.chars().take(MAX_KEPT_CHARS).collect()
+}
+
+/// Where a call comes from, in one text, of the parts that are known.
+pub fn source(parts: &[&str]) -> String {
+    kept(&parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
 impl Control {
     /// An entry for something that was done.
     pub(crate) fn entry<'a>(&self, caller: &'a Caller, action: Action) -> NewEntry<'a> {
@@ -26,8 +39,27 @@ impl Control {
         }
     }
 
-    /// Notes a call that was not done, and why.
-    pub async fn audit_failure(
+    /// Notes a call that was not done: what was refused, and what failed of what would have changed something. An entry that cannot
+    /// be made is in the log.
+    pub async fn note_failure(
+        &self,
+        caller: &Caller,
+        action: Action,
+        changes: bool,
+        resource: &str,
+        (kind, reason): (ErrorKind, &str),
+    ) {
+        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
+        let is_worth_it = changes || kind == ErrorKind::Forbidden;
+        if !is_worth_it || kind == ErrorKind::TooMany {
+            return;
+        }
+        if let Err(error) = self.audit_failure(caller, action, resource, kind, reason).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a refusal could not be audited");
+        }
+    }
+
+    async fn audit_failure(
         &self,
         caller: &Caller,
         action: Action,

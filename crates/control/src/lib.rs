@@ -30,6 +30,7 @@ pub use access::{
     NewEnrolmentToken, NewKey, NewToken, Operator, SigningKey, TOKEN_HEADER, Token,
 };
 pub use approve::Seen;
+pub use audit::{kept, source};
 use chrono::TimeDelta;
 pub use clock::{Clock, DatabaseClock};
 pub use executions::{Group, TaskRequest};

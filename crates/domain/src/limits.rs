@@ -57,6 +57,10 @@ pub const MAX_POLICY_BYTES: usize = 16 << 10;
 pub const MAX_POLICIES_PER_PRINCIPAL: usize = 20;
 /// Hours that an enrolment token is good for: thirty days.
 pub const MAX_ENROLMENT_TOKEN_HOURS: i64 = 30 * 24;
+/// Hours that an enrolment token is good for where nobody says how many.
+pub const DEFAULT_ENROLMENT_TOKEN_HOURS: i64 = 24;
+/// Desktops that an enrolment token enrols where nobody says how many.
+pub const DEFAULT_ENROLMENT_TOKEN_USES: i64 = 1;
 /// Desktops that one enrolment token enrols.
 pub const MAX_ENROLMENT_TOKEN_USES: i64 = 100_000;
 /// Characters of what somebody shows as an enrolment token.
@@ -145,8 +149,11 @@ pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
     in_range("max_running_per_desktop", most, MAX_RUNNING_PER_DESKTOP)
 }
 
-/// How many desktops an enrolment token enrols.
-pub fn enrolment_uses(uses: i64) -> Result<u32, Error> {
+/// How many desktops an enrolment token enrols; one that names its desktop enrols one.
+pub fn enrolment_uses(uses: i64, names_desktop: bool) -> Result<u32, Error> {
+    if names_desktop && uses != 1 {
+        return Err(Error::invalid("a token for one desktop is good for one: leave out uses, or desktop_id"));
+    }
     u32::try_from(uses).ok().filter(|_| (1..=MAX_ENROLMENT_TOKEN_USES).contains(&uses)).ok_or_else(|| {
         Error::invalid(format!("uses {uses} is out of range: 1 to {MAX_ENROLMENT_TOKEN_USES}"))
     })

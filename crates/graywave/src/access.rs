@@ -11,6 +11,7 @@ use domain::{
     ErrorKind, Timestamp,
     access::READY_POLICIES,
     ids::{DesktopId, ProjectId},
+    limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
 };
 use serde_json::{Value, json};
 
@@ -203,10 +204,10 @@ good certificate cannot be enrolled again before it is revoked.")]
         #[arg(long, value_name = "ID")]
         desktop: Option<DesktopId>,
         /// Desktops that it enrols
-        #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "desktop")]
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_ENROLMENT_TOKEN_USES, conflicts_with = "desktop")]
         uses: i64,
         /// Good for so many hours, 720 at most
-        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS)]
         expires_in_hours: i64,
         /// Print the token alone, for scripts
         #[arg(long)]

@@ -225,6 +225,11 @@ pub async fn connected(
     Ok(desktops.iter().filter(|desktop| !is_taken(desktop)).map(key).collect())
 }
 
+/// The keys of desktops as two arrays of a statement.
+pub(crate) fn columns(desktops: &[(ProjectId, DesktopId)]) -> (Vec<String>, Vec<String>) {
+    desktops.iter().map(|(project_id, desktop_id)| (project_id.to_string(), desktop_id.to_string())).unzip()
+}
+
 /// Desktops that a worker lost. One that another worker holds by now keeps that presence.
 pub async fn disconnected(
     connection: &mut Connection,
@@ -232,10 +237,7 @@ pub async fn disconnected(
     desktops: &[(ProjectId, DesktopId)],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let project_ids: Vec<String> =
-        desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
-    let desktop_ids: Vec<String> =
-        desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
+    let (project_ids, desktop_ids) = columns(desktops);
     sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $4
          FROM (SELECT d.project_id, d.desktop_id

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    desktop::certificate,
+    desktop::{certificate, columns},
     values::{count, int4, text_id},
 };
 
@@ -352,10 +352,7 @@ pub async fn cut(
     desktops: &[(ProjectId, DesktopId)],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let project_ids: Vec<String> =
-        desktops.iter().map(|(project_id, _)| project_id.as_str().to_owned()).collect();
-    let desktop_ids: Vec<String> =
-        desktops.iter().map(|(_, desktop_id)| desktop_id.as_str().to_owned()).collect();
+    let (project_ids, desktop_ids) = columns(desktops);
     sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
                               revoked_worker_id = d.worker_id, revoked_serial = d.certificate_serial

@@ -17,11 +17,12 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Base images, layers of a build and a handful of containers.
 const NEEDED_BYTES: u64 = 8 << 30;
 
-/// Where `docker` commands go to. One that was started here ends with [`Engine::leave`], or when it is dropped.
+/// Where `docker` commands go to. One that was started here ends when it is dropped, with all that it has.
 #[derive(Debug)]
 pub(crate) struct Engine {
     /// `DOCKER_HOST`, unless it is what the machine says anyway.
     host: Option<String>,
+    has_compose_plugin: bool,
     /// Kept while it runs.
     started: Option<Started>,
 }
@@ -35,7 +36,7 @@ struct Started {
 impl Engine {
     /// The engine that answers here; where none does and this is root on Debian, one of our own.
     pub(crate) fn at_hand() -> anyhow::Result<Self> {
-        let running = Self { host: None, started: None };
+        let running = Self::new(None, None);
         if running.answers() {
             return Ok(running);
         }
@@ -47,6 +48,11 @@ impl Engine {
         Self::start()
     }
 
+    fn new(host: Option<String>, started: Option<Started>) -> Self {
+        let has_compose_plugin = install::answers("docker", &["compose", "version"]);
+        Self { host, has_compose_plugin, started }
+    }
+
     /// A command of the docker client, for this engine.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Command {
         self.command("docker", arguments)
@@ -54,13 +60,7 @@ impl Engine {
 
     /// A command of docker compose, in its second version or the first, on a file.
     pub(crate) fn compose(&self, arguments: &[&str]) -> Command {
-        let has_plugin = Command::new("docker")
-            .args(["compose", "version"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if has_plugin {
+        if self.has_compose_plugin {
             self.command("docker", &[&["compose"], arguments].concat())
         } else {
             self.command("docker-compose", arguments)
@@ -100,7 +100,7 @@ impl Engine {
             .stderr(File::options().append(true).open(&log)?)
             .spawn()
             .context("cannot start dockerd")?;
-        let mut engine = Self { host: Some(host), started: Some(Started { dockerd, directory }) };
+        let mut engine = Self::new(Some(host), Some(Started { dockerd, directory }));
         let begun = Instant::now();
         while !engine.answers() {
             let ended = match &mut engine.started {
@@ -113,11 +113,6 @@ impl Engine {
             std::thread::sleep(ASK_EVERY);
         }
         Ok(engine)
-    }
-
-    /// Ends an engine that was started here, with all that it has.
-    pub(crate) fn leave(mut self) -> anyhow::Result<()> {
-        self.started.take().map_or(Ok(()), Started::end)
     }
 }
 

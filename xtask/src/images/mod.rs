@@ -6,6 +6,8 @@ mod standin;
 
 use std::process::Command;
 
+pub(crate) use standin::provide;
+
 use crate::{process, root, say};
 use engine::Engine;
 
@@ -21,7 +23,7 @@ pub(crate) fn run(profile: &str) -> anyhow::Result<()> {
     for (_, name) in IMAGES {
         say(&format!("== {REGISTRY}/{name}:{}", version()));
     }
-    engine.leave()
+    Ok(())
 }
 
 /// The tag of what is built here.
@@ -31,7 +33,7 @@ pub(crate) fn version() -> &'static str {
 
 /// Builds both on an engine; what is unchanged is taken from its cache.
 pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
-    standin::provide(engine, &["debian:bookworm-slim", "rust:1.95-bookworm"])?;
+    provide(engine, &["debian:bookworm-slim", "rust:1.95-bookworm"])?;
     for (target, name) in IMAGES {
         say(&format!("-- building the image {name}, profile {profile}"));
         let mut build =
@@ -49,9 +51,4 @@ pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
 fn revision() -> String {
     let head = process::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()));
     head.map_or_else(|_| "unknown".into(), |commit| commit.trim().to_owned())
-}
-
-/// Makes sure that the engine has these public images.
-pub(crate) fn provide(engine: &Engine, images: &[&str]) -> anyhow::Result<()> {
-    standin::provide(engine, images)
 }

@@ -71,6 +71,11 @@ impl Caller {
         &self.identity.project_id
     }
 
+    /// Under which its calls are counted: all that its principal makes are one.
+    pub fn rate_bucket(&self) -> String {
+        format!("{}/{}", self.project_id(), self.identity.principal)
+    }
+
     /// Whether the caller may do this at all; for lists, and before anything is looked up.
     pub fn check_any(&self, action: Action) -> Result<(), Error> {
         self.identity.rights.check_any(action)

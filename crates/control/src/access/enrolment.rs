@@ -56,7 +56,7 @@ impl Control {
                 created_at: now,
                 expires_at: token_expiry(expires_in_hours, now)?,
                 revoked_at: None,
-                max_uses: limits::enrolment_uses(uses)?,
+                max_uses: limits::enrolment_uses(uses, desktop_id.is_some())?,
                 uses: 0,
                 desktop_id,
             },

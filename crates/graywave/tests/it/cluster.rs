@@ -69,7 +69,7 @@ impl Cluster {
     /// The same, where desktops can enrol for a certificate that is good for so many days.
     pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
         let cluster = Self::start_certified("", Some(certificate_days), &[]);
-        cluster.command(&["projects", "create", PROJECT]);
+        cluster.create_project();
         cluster
     }
 
@@ -133,10 +133,7 @@ impl Cluster {
 
     /// Makes the project, so that it may have principals and credentials in the database.
     pub(crate) fn create_project(&self) {
-        let mut command = graywave();
-        let made =
-            command.args(["projects", "create", PROJECT]).env("DATABASE_URL", self.database.url()).output();
-        assert!(made.unwrap().status.success());
+        self.command(&["projects", "create", PROJECT]);
     }
 
     /// Ends all roles in order, and starts them again at the same addresses, on another database. Agents stay as they are.

@@ -6,7 +6,10 @@ use axum::{
     http::StatusCode,
 };
 use control::{Actor, Caller, Control, EnrolmentTokenRow, finished};
-use domain::{Error, ids::DesktopId};
+use domain::{
+    ids::DesktopId,
+    limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -126,14 +129,9 @@ pub(crate) async fn create(
 ) -> Result<Secret<MadeEnrolmentToken>, ApiError> {
     let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
     let desktop_id: Option<DesktopId> = desktop_id.map(|id| id.parse()).transpose()?;
-    let uses = uses.unwrap_or(1);
-    if desktop_id.is_some() && uses != 1 {
-        return Err(
-            Error::invalid("a token for one desktop is good for one: leave out uses, or desktop_id").into()
-        );
-    }
     let made = finished(async move {
-        let hours = expires_in_hours.unwrap_or(24);
+        let uses = uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
+        let hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
         let made = control.create_enrolment_token(Actor::Caller(&caller), desktop_id, uses, hours).await?;
         let terms = made.row.token;
         Ok(MadeEnrolmentToken {
