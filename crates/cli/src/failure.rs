@@ -6,7 +6,7 @@ use domain::ErrorKind;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{Ended, spec::flag_of};
+use crate::{Ended, spec};
 
 /// A command that did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +76,8 @@ impl Failure {
         };
         let failure = Self::new(ended(status.code()), format!("{doing}: {why}"));
         let fields = details.bad_request().map_or(&[][..], |it| &it.field_violations);
-        let flags = fields.iter().filter_map(|violation| flag_of(&violation.field));
-        let failure = flags.fold(failure, |failure, flag| failure.try_next(format!("another {flag}")));
+        let hints = fields.iter().filter_map(|violation| spec::hint(&violation.field));
+        let failure = hints.fold(failure, Failure::try_next);
         let wait = details.retry_info().and_then(|it| it.retry_delay);
         let next = next(status.code(), details.error_info().map(|it| it.reason.as_str()), wait);
         next.into_iter().fold(failure, Self::try_next)

@@ -73,16 +73,17 @@ impl Session {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url =
             if way.grpc.contains("://") { way.grpc.clone() } else { format!("{scheme}://{}", way.grpc) };
+        let not_there = |error: &dyn std::fmt::Display| {
+            Failure::misused(format!("{} is no address: {error}", way.grpc)).try_next("--grpc HOST:PORT")
+        };
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
         // The token would be read by whoever listens on the way.
         identity::check_url(&url, tls.is_some()).map_err(|error| {
             Failure::misused(error).try_next(
                 "--ca-file, --cert-file and --key-file, with a certificate of the role admin: graywave ca",
             )
         })?;
-        let endpoint = Endpoint::from_shared(url)
-            .map_err(|error| {
-                Failure::misused(format!("{} is no address: {error}", way.grpc)).try_next("--grpc HOST:PORT")
-            })?
+        let endpoint = endpoint
             .connect_timeout(PATIENCE)
             .timeout(PATIENCE)
             .http2_keep_alive_interval(KEEP_ALIVE.0)

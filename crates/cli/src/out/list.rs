@@ -97,3 +97,49 @@ pub(crate) async fn pages<T: Listed>(
         page_token = next;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::Worker;
+
+    use super::*;
+
+    /// A list of so many workers, in pages of three whatever was asked for.
+    async fn listed(format: Format, limit: Option<u32>, there: usize) -> (String, Vec<i32>) {
+        let mut console = Console::kept(format);
+        let mut asked = Vec::new();
+        let call = async |page_size: i32, page_token: String| {
+            asked.push(page_size);
+            let from: usize = if page_token.is_empty() { 0 } else { page_token.parse().unwrap() };
+            let to = there.min(from + usize::try_from(page_size).unwrap().min(3));
+            let worker = |n: usize| Worker { worker_id: format!("w{}", "x".repeat(n)), ..Worker::default() };
+            let next = if to < there { to.to_string() } else { String::new() };
+            Ok(((from..to).map(worker).collect::<Vec<_>>(), next))
+        };
+        pages(&mut console, &Paging { limit }, "none", call).await.unwrap();
+        (console.kept_text(), asked)
+    }
+
+    #[tokio::test]
+    async fn every_page_of_a_list_is_printed_once() {
+        for there in [0, 1, 3, 4, 7] {
+            let (names, _) = listed(Format::Name, None, there).await;
+            let expected: String = (0..there).map(|n| format!("w{}\n", "x".repeat(n))).collect();
+            assert_eq!(names, expected, "{there}");
+            let (json, _) = listed(Format::Json, None, there).await;
+            let json: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+            assert_eq!(json.len(), there);
+            let (yaml, _) = listed(Format::Yaml, None, there).await;
+            let yaml: Vec<serde_json::Value> = serde_saphyr::from_str(&yaml).unwrap();
+            assert_eq!(yaml, json);
+            let (table, _) = listed(Format::Table, None, there).await;
+            assert_eq!(table.lines().count(), if there == 0 { 0 } else { there + 1 }, "one head: {table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_asked_for_than_is_wanted() {
+        let (names, asked) = listed(Format::Name, Some(5), 100).await;
+        assert_eq!((names.lines().count(), asked), (5, vec![5, 2]));
+    }
+}

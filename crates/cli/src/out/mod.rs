@@ -98,6 +98,21 @@ impl Console {
         self.sink.finish()
     }
 
+    /// One that keeps what is printed.
+    #[cfg(test)]
+    pub(crate) fn kept(format: Format) -> Self {
+        let (out, err) = (Paint::default(), Paint::default());
+        Self { format, quiet: true, out, err, may_page: false, sink: Sink::Kept(String::new()) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept_text(&self) -> String {
+        match &self.sink {
+            Sink::Kept(text) => text.clone(),
+            Sink::Stdout | Sink::Pager(_) => String::new(),
+        }
+    }
+
     /// A line for people on standard error.
     #[expect(clippy::print_stderr, reason = "what is not asked for goes to standard error")]
     pub(crate) fn say(&self, text: &str) {

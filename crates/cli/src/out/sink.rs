@@ -12,6 +12,9 @@ use crate::Failure;
 pub(crate) enum Sink {
     Stdout,
     Pager(Child),
+    /// Kept, to be looked at by a test.
+    #[cfg(test)]
+    Kept(String),
 }
 
 impl Sink {
@@ -30,6 +33,11 @@ impl Sink {
                 Some(stdin) => stdin.write_all(text.as_bytes()),
                 None => Ok(()),
             },
+            #[cfg(test)]
+            Self::Kept(kept) => {
+                kept.push_str(text);
+                Ok(())
+            }
         };
         written.map_err(gone)
     }

@@ -47,11 +47,12 @@ Examples:
   graywave stop latest                  what runs is ended
   graywave stop latest --mode drain     what runs goes on to its end
   graywave stop --record RECORD         one script on one desktop alone")]
+#[group(id = "what", required = true, args = ["task_id", "record"])]
 pub struct StopArguments {
     #[command(flatten)]
     task: Option<TaskNamed>,
     /// One record, instead of a task
-    #[arg(long, value_name = "ID", conflicts_with = "task_id", required_unless_present = "task_id")]
+    #[arg(long, value_name = "ID")]
     record: Option<String>,
     /// What becomes of what runs
     #[arg(long, value_enum, value_name = "MODE", default_value = "kill")]

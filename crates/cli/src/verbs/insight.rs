@@ -93,12 +93,20 @@ pub(super) async fn explain(arguments: ExplainArguments) -> Result<(), Failure> 
     let task_id = arguments.task.id(&session).await?;
     let desktop_id = arguments.desktop_id.unwrap_or_default();
     let request = ExplainTaskRequest { task_id: task_id.clone(), desktop_id };
-    let explained = session.insight().explain_task(request).await;
-    let explained =
-        explained.map_err(|status| no_task(&format!("cannot explain task {task_id}"), &status))?.into_inner();
+    let explained = session.insight().explain_task(request.clone()).await;
+    let explained = explained.map_err(|status| not_explained(&request, &status))?.into_inner();
     console.paged();
     console.show(&explained, &task_id, |_, _| steps(&explained))?;
     console.finish()
+}
+
+fn not_explained(request: &ExplainTaskRequest, status: &tonic::Status) -> Failure {
+    let doing = format!("cannot explain task {}", request.task_id);
+    if status.code() == tonic::Code::NotFound && !request.desktop_id.is_empty() {
+        return Failure::of(&doing, status)
+            .try_next(format!("graywave records {}: the desktops that it has", request.task_id));
+    }
+    no_task(&doing, status)
 }
 
 fn steps(explained: &ExplainTaskResponse) -> String {

@@ -123,8 +123,8 @@ fn text(project: &GetProjectResponse) -> String {
     facts(&[
         ("project", project.project_id.clone()),
         ("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
-        ("in flight", number(limits.max_in_flight)),
-        ("a desktop", number(limits.max_running_per_desktop)),
+        ("at once", number(limits.max_in_flight)),
+        ("per desktop", number(limits.max_running_per_desktop)),
     ])
 }
 

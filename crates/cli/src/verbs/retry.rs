@@ -19,11 +19,12 @@ Examples:
   graywave retry --record RECORD --detach
 
 {EXIT_CODES}"))]
+#[group(id = "what", required = true, args = ["task_id", "record"])]
 pub struct RetryArguments {
     #[command(flatten)]
     task: Option<TaskNamed>,
     /// One record, instead of a task
-    #[arg(long, value_name = "ID", conflicts_with = "task_id", required_unless_present = "task_id")]
+    #[arg(long, value_name = "ID")]
     record: Option<String>,
     /// Do not follow the new task: print its id and end
     #[arg(long)]

@@ -23,7 +23,7 @@ pub(crate) fn between(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Strin
 /// `key  value` in lines; what is empty is left out.
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let there = facts.iter().filter(|(_, value)| !value.is_empty());
-    there.map(|(key, value)| format!("{:<10} {value}\n", format!("{key}:"))).collect()
+    there.map(|(key, value)| format!("{:<11} {value}\n", format!("{key}:"))).collect()
 }
 
 /// `key=value` with commas between.
@@ -44,7 +44,7 @@ mod tests {
     fn facts_that_are_not_there_are_left_out() {
         assert_eq!(
             facts(&[("a", "1".into()), ("b", String::new()), ("long", "2".into())]),
-            "a:         1\nlong:      2\n"
+            "a:          1\nlong:       2\n"
         );
     }
 

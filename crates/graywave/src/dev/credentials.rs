@@ -4,6 +4,7 @@
 use std::{
     fs::OpenOptions,
     io::{ErrorKind, Write as _},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -81,16 +82,25 @@ pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// What a shell needs for the commands that work on the database: `graywave projects` and the like. There while the
-/// cluster runs.
+/// What a shell needs for the commands of operators, and for those that work on the database: `graywave projects` and the
+/// like. There while the cluster runs.
 #[derive(Debug)]
 pub(crate) struct EnvironmentFile(PathBuf);
 
 impl EnvironmentFile {
-    pub(crate) fn write(path: PathBuf, database_url: &str, master_key_file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn write(
+        path: PathBuf,
+        database_url: &str,
+        master_key_file: &Path,
+        grpc: SocketAddr,
+        credentials: &Credentials,
+    ) -> anyhow::Result<Self> {
         let text = format!(
-            "export DATABASE_URL={database_url}\nexport GRAYWAVE__ACCESS__MASTER_KEY_FILE={}\n",
-            master_key_file.display()
+            "export DATABASE_URL={database_url}\nexport GRAYWAVE__ACCESS__MASTER_KEY_FILE={}\n\
+             export GRAYWAVE_GRPC={grpc}\nexport GRAYWAVE_TOKEN={}\nexport GRAYWAVE_PROJECT={}\n",
+            master_key_file.display(),
+            credentials.token,
+            credentials.project_id,
         );
         let file = Self(path);
         // One of a run that was killed.

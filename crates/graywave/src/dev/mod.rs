@@ -38,7 +38,7 @@ const DRAIN_MS: u64 = 1_000;
 #[command(after_help = "\
 When everything serves, one line of JSON is printed on standard output: addresses, project and token. \
 Ctrl-C stops all of it; the next start on the same directory finds everything again. \
-While it runs, `. DIR/env` in a shell makes `graywave projects`, `tokens` and the like work on it.")]
+While it runs, `. DIR/env` in a shell makes the other commands work on it: `graywave run`, `ls`, `tokens` and all.")]
 pub(crate) struct DevArguments {
     /// Directory that holds the database, the credentials and the desktops' journals
     #[arg(long, default_value = "graywave-data", value_name = "DIR")]
@@ -152,6 +152,8 @@ async fn over_database(
             home.data_dir.join("env"),
             &home.database_url,
             &master_key_file,
+            loopback(listeners.grpc.local_addr()?),
+            &home.credentials,
         )?;
         roles::watched(&store, serve(arguments, &settings, listeners, home, &store, &control, stop)).await
     }
