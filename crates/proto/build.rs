@@ -30,7 +30,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES.map(|file| root.join(file)), [&root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    // In the order of their keys: the bytes of an admin request say whether it is the same as one before.
-    tonic_prost_build::configure().btree_map(".graywave.admin.v1").compile_fds(descriptors)?;
+    let mut config = prost_build::Config::new();
+    // A message knows its name, by which a client finds its descriptor.
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        // In the order of their keys: the bytes of an admin request say whether it is the same as one before.
+        .btree_map(".graywave.admin.v1")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens|desktops`: who may call, and who is a desktop, managed in the database directly, by whoever may
+//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: who may call, and who becomes a desktop, managed in the database directly, by whoever may
 //! reach it.
 
 use std::path::PathBuf;
@@ -26,7 +26,6 @@ pub(crate) enum Access {
     Keys(Keys),
     Tokens(Tokens),
     EnrolmentTokens(EnrolmentTokens),
-    Desktops(Desktops),
 }
 
 /// Make, list and revoke projects.
@@ -227,21 +226,6 @@ good certificate cannot be enrolled again before it is revoked.")]
     },
 }
 
-/// Revoke desktops.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Desktops {
-    /// Revoke every certificate that a desktop has: its connection is cut, and nothing is handed to it any more
-    #[command(after_help = "\
-Also certificates that were made by hand are refused, when they begin before now. To let the desktop in again, make a new
-token for it: graywave enrolment-tokens create --project ID --desktop DESKTOP")]
-    Revoke {
-        /// Id of the desktop
-        desktop_id: DesktopId,
-        #[command(flatten)]
-        project: Project,
-    },
-}
-
 /// Does it and returns what is to be printed.
 pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<String> {
     let control = roles::control(settings, settings.store()?)?;
@@ -252,7 +236,6 @@ pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<S
         Access::Keys(command) => keys(&control, command).await,
         Access::Tokens(command) => tokens(&control, command).await,
         Access::EnrolmentTokens(command) => enrolment_tokens(&control, command).await,
-        Access::Desktops(command) => desktops(&control, command).await,
     }
 }
 
@@ -400,20 +383,6 @@ async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow
             Ok(format!("enrolment token {token_id} is revoked\n"))
         }
     }
-}
-
-async fn desktops(control: &Control, command: Desktops) -> anyhow::Result<String> {
-    let Desktops::Revoke { desktop_id, project } = command;
-    let revoked = control.revoke_desktop(project.actor(), &desktop_id).await?;
-    let mut said =
-        format!("desktop {desktop_id} is revoked: {} certificates of enrolments", revoked.certificates);
-    said.push_str(", and those made by hand until now");
-    if revoked.was_connected {
-        said.push_str("; its connection is being cut");
-    } else if !revoked.is_known {
-        said.push_str("; no desktop of this id has ever been connected");
-    }
-    Ok(said + "\n")
 }
 
 fn object(value: &Value) -> String {

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use cli::Ended;
 
 use crate::{
     access::{self, Access},
-    ca, certificates,
+    ca, certificates, completion,
     config::Settings,
-    dev, healthcheck,
+    dev, healthcheck, help, man,
     output::print,
     roles, signals,
 };
@@ -19,7 +20,7 @@ use crate::{
 #[command(name = "graywave", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Settings in TOML; any key can be overridden by GRAYWAVE__SECTION__KEY
-    #[arg(long, global = true, env = "GRAYWAVE_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "GRAYWAVE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -28,15 +29,18 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   graywave dev --desktops 20                  all of it on this machine, with a private Postgres
-  DATABASE_URL=postgres://... graywave migrate
-  DATABASE_URL=postgres://... graywave scheduler
-  graywave projects create my-project
-  graywave principals put alice --project my-project --policy operator
-  graywave tokens create --project my-project --principal alice --expires-in-days 90
-  graywave --config graywave.toml check-config";
+  graywave login --grpc graywave.example.com:9090
+  graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
+  graywave watch latest
+  source <(graywave completion bash)          Tab offers commands, flags, and the ids of tasks and desktops
 
+`graywave help COMMAND` says more of each.";
+
+/// Each under the heading that [`help`] gives it.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Verb(cli::Verb),
     /// Run all roles and local desktops in one process, on a private Postgres
     Dev(dev::DevArguments),
     /// Serve the REST API
@@ -51,10 +55,6 @@ enum Command {
     CheckConfig,
     /// Ask the role that runs on this machine whether it is ready; exit code 0 if it is, for health checks of containers
     Healthcheck,
-    /// Show a task with its waves and what the gate said of each
-    Show(cli::ShowArguments),
-    /// List the workers that are known
-    Workers(cli::WorkersArguments),
     /// Make, list and revoke projects: the tenants that everything belongs to
     #[command(subcommand)]
     Projects(access::Projects),
@@ -73,22 +73,48 @@ enum Command {
     /// Make, list and revoke enrolment tokens, with which machines become desktops
     #[command(subcommand)]
     EnrolmentTokens(access::EnrolmentTokens),
-    /// Revoke the certificates of a desktop
-    #[command(subcommand)]
-    Desktops(access::Desktops),
     /// Make and rotate the CA, and issue the certificates that parts and desktops know each other by
     #[command(subcommand)]
     Ca(ca::Ca),
+    /// Print what a shell needs to complete commands, flags and ids
+    Completion(completion::CompletionArguments),
+    /// Write the manual pages
+    Man(man::ManArguments),
     /// Print the OpenAPI document of the REST API
     Openapi,
+    /// Print docs/cli.md
+    #[command(hide = true)]
+    Reference,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// The whole command line, as it is parsed, completed and documented.
+pub(crate) fn command() -> clap::Command {
+    help::grouped(Arguments::command())
+}
+
+/// What was asked for; ends the process where that makes no sense, and for `--help`.
+pub(crate) fn parse() -> Arguments {
+    let matches = command().get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
+    if let Command::Verb(verb) = arguments.command {
+        return Ok(verb.run().await?);
+    }
+    maintain(arguments).await.map(|()| Ended::Success)
+}
+
+/// What runs the cluster, or works on its database.
+async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
     let file = arguments.config;
     let settings = || Settings::load(file.as_deref());
     match arguments.command {
-        Command::Show(arguments) => print(&cli::show(arguments).await?),
-        Command::Workers(arguments) => print(&cli::workers(arguments).await?),
+        // Done before.
+        Command::Verb(_) => Ok(()),
+        Command::Completion(arguments) => print(&completion::registration(&arguments)?),
+        Command::Man(arguments) => man::write(&arguments),
+        Command::Reference => print(&help::reference()),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
         Command::CheckConfig => {
             let settings = settings()?;
@@ -103,7 +129,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Keys(command) => manage(Access::Keys(command), &settings()?).await,
         Command::Tokens(command) => manage(Access::Tokens(command), &settings()?).await,
         Command::EnrolmentTokens(command) => manage(Access::EnrolmentTokens(command), &settings()?).await,
-        Command::Desktops(command) => manage(Access::Desktops(command), &settings()?).await,
         Command::Dev(arguments) => serve(Role::Dev(arguments), &settings()?).await,
         Command::Api => serve(Role::Api, &settings()?).await,
         Command::Scheduler => serve(Role::Scheduler, &settings()?).await,

@@ -4,11 +4,14 @@ mod access;
 mod ca;
 mod certificates;
 mod commands;
+mod completion;
 mod config;
 mod dev;
 mod health;
 mod healthcheck;
+mod help;
 mod http;
+mod man;
 mod output;
 mod roles;
 mod signals;
@@ -16,10 +19,12 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
-    let arguments = commands::Arguments::parse();
+    // Answers a shell that asks what it may offer, and ends.
+    CompleteEnv::with_factory(commands::command).complete();
+    let arguments = commands::parse();
     // Two threads at least: the span exporter blocks one of them when it shuts down.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -28,12 +33,21 @@ fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprint(&format!("graywave: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Ok(ended) => ended.into(),
+        Err(error) => failed(&error),
     }
+}
+
+/// Says why it ends, with the exit code of its kind.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let Some(failure) = error.downcast_ref::<cli::Failure>() else {
+        eprint(&format!("graywave: {error:#}"));
+        return ExitCode::FAILURE;
+    };
+    if !failure.is_silent() {
+        eprint(&format!("graywave: {failure}"));
+    }
+    failure.ended.into()
 }
 
 #[expect(clippy::print_stderr, reason = "the program's last word, for the person at the terminal")]

@@ -1,0 +1,97 @@
+//! What a shell offers behind a flag: ids that the control plane knows at this moment.
+
+use std::{ffi::OsStr, time::Duration};
+
+use clap_complete::CompletionCandidate;
+use proto::{
+    admin::{ListDesktopsRequest, ListScriptsRequest, ListTasksRequest, ListWorkersRequest, TaskStatus},
+    word,
+};
+
+use crate::{
+    Failure,
+    connect::{Connection, Contexts, Session},
+};
+
+/// Who presses Tab does not wait longer than this.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// Ids that are offered at most.
+const MOST: i32 = 200;
+
+/// Names of contexts.
+pub(crate) fn contexts() -> Vec<CompletionCandidate> {
+    let contexts = Contexts::load().unwrap_or_default();
+    let offered = contexts
+        .iter()
+        .map(|(name, context)| CompletionCandidate::new(name).help(Some(context.grpc.clone().into())));
+    offered.collect()
+}
+
+/// Tasks, newest first.
+pub(crate) fn tasks(typed: &OsStr) -> Vec<CompletionCandidate> {
+    offer(typed, async |session| {
+        let request = ListTasksRequest { page_size: MOST, ..ListTasksRequest::default() };
+        let tasks = session.tasks().list_tasks(request).await?.into_inner().tasks;
+        let help = |task: &proto::admin::Task| {
+            format!("{} on {} desktops", word::<TaskStatus>(task.status), task.target_count)
+        };
+        Ok(tasks.into_iter().map(|task| (task.task_id.clone(), help(&task))).collect())
+    })
+}
+
+/// Desktops by id. More than are offered at once are found by typing more of the id.
+pub(crate) fn desktops(typed: &OsStr) -> Vec<CompletionCandidate> {
+    // Behind a comma begins another one.
+    let text = typed.to_string_lossy();
+    let (before, last) = text.rsplit_once(',').map_or(("", &*text), |(before, last)| (before, last));
+    let offered = offer(OsStr::new(last), async |session| {
+        let request = ListDesktopsRequest { page_size: 1_000, ..ListDesktopsRequest::default() };
+        let desktops = session.desktops().list_desktops(request).await?.into_inner().desktops;
+        Ok(desktops.into_iter().map(|desktop| (desktop.desktop_id, desktop.computer_name)).collect())
+    });
+    match before {
+        "" => offered,
+        before => offered.into_iter().map(|it| it.add_prefix(format!("{before},"))).collect(),
+    }
+}
+
+/// Scripts, the newest first, told by their names.
+pub(crate) fn scripts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    offer(typed, async |session| {
+        let request = ListScriptsRequest { page_size: MOST, ..ListScriptsRequest::default() };
+        let scripts = session.scripts().list_scripts(request).await?.into_inner().scripts;
+        Ok(scripts.into_iter().map(|script| (script.script_id, script.name)).collect())
+    })
+}
+
+/// Workers.
+pub(crate) fn workers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    offer(typed, async |session| {
+        let workers = session.workers().list_workers(ListWorkersRequest {}).await?.into_inner().workers;
+        Ok(workers.into_iter().map(|worker| (worker.worker_id, worker.address)).collect())
+    })
+}
+
+/// Those that begin with what is typed. Whatever goes wrong offers nothing: a shell's prompt is no place for errors.
+fn offer(
+    typed: &OsStr,
+    ask: impl AsyncFn(Session) -> Result<Vec<(String, String)>, tonic::Status>,
+) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let known = asked(ask).unwrap_or_default();
+    let fitting = known.into_iter().filter(|(id, _)| id.starts_with(&*typed));
+    fitting.map(|(id, help)| CompletionCandidate::new(id).help(Some(help.into()))).collect()
+}
+
+fn asked(
+    ask: impl AsyncFn(Session) -> Result<Vec<(String, String)>, tonic::Status>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::local("cannot start", error))?;
+    let asking = async {
+        let session = Connection::of_environment().open().await?;
+        ask(session).await.map_err(|status| Failure::of("cannot ask", &status))
+    };
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });
+    answer.unwrap_or_else(|_| Err(Failure::unreachable("it took too long")))
+}

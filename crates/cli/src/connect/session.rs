@@ -1,0 +1,139 @@
+//! Calls with a credential over one connection.
+
+use std::time::Duration;
+
+use domain::limits::MAX_MESSAGE_BYTES;
+use identity::{Role, Tls};
+use proto::admin::{
+    audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
+    insight_service_client::InsightServiceClient, project_service_client::ProjectServiceClient,
+    record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
+    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use super::Way;
+use crate::{Failure, failure::helps_later};
+
+/// How long a connection, and the answer of a call, may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Silence after which the other side is asked whether it is there, and how long it may take to say so.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// How often a call that is safe to repeat is made, and how long is waited before it is made again.
+const CALLS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What calls go through.
+type Service = InterceptedService<Channel, Bearer>;
+
+/// Shows the token with each call.
+#[derive(Clone)]
+pub(crate) struct Bearer(AsciiMetadataValue);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A connection to a control plane.
+#[derive(Clone)]
+pub(crate) struct Session {
+    service: Service,
+}
+
+macro_rules! clients {
+    ($($name:ident $client:ident,)*) => {
+        $(pub(crate) fn $name(&self) -> $client<Service> {
+            $client::new(self.service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        })*
+    };
+}
+
+impl Session {
+    clients! {
+        audit AuditServiceClient,
+        desktops DesktopServiceClient,
+        insight InsightServiceClient,
+        projects ProjectServiceClient,
+        records RecordServiceClient,
+        scripts ScriptServiceClient,
+        tasks TaskServiceClient,
+        workers WorkerServiceClient,
+    }
+
+    pub(crate) async fn open(way: Way) -> Result<Self, Failure> {
+        let tls = tls(&way)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url =
+            if way.grpc.contains("://") { way.grpc.clone() } else { format!("{scheme}://{}", way.grpc) };
+        // The token would be read by whoever listens on the way.
+        identity::check_url(&url, tls.is_some()).map_err(|error| {
+            Failure::misused(error).try_next(
+                "--ca-file, --cert-file and --key-file, with a certificate of the role admin: graywave ca",
+            )
+        })?;
+        let endpoint = Endpoint::from_shared(url)
+            .map_err(|error| {
+                Failure::misused(format!("{} is no address: {error}", way.grpc)).try_next("--grpc HOST:PORT")
+            })?
+            .connect_timeout(PATIENCE)
+            .timeout(PATIENCE)
+            .http2_keep_alive_interval(KEEP_ALIVE.0)
+            .keep_alive_timeout(KEEP_ALIVE.1)
+            .keep_alive_while_idle(true);
+        let channel = match tls {
+            Some(tls) => endpoint.connect_with_connector(identity::connector(tls, Role::Scheduler)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = channel.map_err(|error| unreachable(&way, &error))?;
+        let mut bearer: AsciiMetadataValue = format!("Bearer {}", way.token).parse().map_err(|_| {
+            Failure::misused("a token has visible characters of ASCII alone, and this one others too")
+                .try_next("graywave login")
+        })?;
+        bearer.set_sensitive(true);
+        Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
+    }
+}
+
+fn tls(way: &Way) -> Result<Option<Tls>, Failure> {
+    let files = way.files.all_or_none().map_err(Failure::misused)?;
+    files
+        .map(Tls::load)
+        .transpose()
+        .map_err(|error| Failure::misused(format!("the certificates cannot be used: {error}")))
+}
+
+fn unreachable(way: &Way, error: &(dyn std::error::Error + 'static)) -> Failure {
+    // The cause is what helps: "connection refused" rather than "transport error".
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let failure = Failure::unreachable(format!("cannot reach the control plane at {}: {cause}", way.grpc));
+    match &way.context {
+        Some(context) => failure.try_next(format!(
+            "graywave config show {context}: is this the address of a scheduler, and is one running?"
+        )),
+        None => failure.try_next(
+            "--grpc HOST:PORT: the address of a scheduler; `graywave dev` starts one on this machine",
+        ),
+    }
+}
+
+/// Makes a call that is safe to repeat, again when nobody answered it.
+pub(crate) async fn repeated<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
+    for _ in 1..CALLS {
+        match call().await {
+            Err(status) if helps_later(&status) => tokio::time::sleep(PAUSE).await,
+            answered => return answered,
+        }
+    }
+    call().await
+}

@@ -1,0 +1,180 @@
+//! What went wrong, in words: what failed, why, and what to try next.
+
+use std::{fmt, time::Duration};
+
+use domain::ErrorKind;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::{Ended, spec::flag_of};
+
+/// A command that did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub struct Failure {
+    /// How the command ends.
+    pub ended: Ended,
+    what: String,
+    next: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    /// A line of what failed and why, and a line for each thing to try.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))
+    }
+}
+
+impl Failure {
+    fn new(ended: Ended, what: impl Into<String>) -> Self {
+        Self { ended, what: what.into(), next: Vec::new() }
+    }
+
+    /// The command line, or a file that it names, makes no sense.
+    pub(crate) fn misused(what: impl Into<String>) -> Self {
+        Self::new(Ended::Misused, what)
+    }
+
+    /// What was asked for cannot be had, by what the control plane says.
+    pub(crate) fn refused(what: impl Into<String>) -> Self {
+        Self::new(Ended::Refused, what)
+    }
+
+    /// Something of this machine failed.
+    pub(crate) fn local(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self::new(Ended::Failed, format!("{what}: {error}"))
+    }
+
+    /// Nobody answers at an address.
+    pub(crate) fn unreachable(what: impl Into<String>) -> Self {
+        Self::new(Ended::Unreachable, what)
+    }
+
+    /// Nothing to say: who reads has seen enough.
+    pub(crate) fn silent() -> Self {
+        Self::new(Ended::Success, "")
+    }
+
+    /// Whether there is something to say.
+    pub fn is_silent(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// Another thing to try, the most likely first.
+    #[must_use]
+    pub(crate) fn try_next(mut self, next: impl Into<String>) -> Self {
+        self.next.push(next.into());
+        self
+    }
+
+    /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
+    pub(crate) fn of(doing: &str, status: &Status) -> Self {
+        let details = status.get_error_details();
+        let why = match status.message() {
+            "" => status.code().to_string(),
+            message => message.to_owned(),
+        };
+        let failure = Self::new(ended(status.code()), format!("{doing}: {why}"));
+        let fields = details.bad_request().map_or(&[][..], |it| &it.field_violations);
+        let flags = fields.iter().filter_map(|violation| flag_of(&violation.field));
+        let failure = flags.fold(failure, |failure, flag| failure.try_next(format!("another {flag}")));
+        let wait = details.retry_info().and_then(|it| it.retry_delay);
+        let next = next(status.code(), details.error_info().map(|it| it.reason.as_str()), wait);
+        next.into_iter().fold(failure, Self::try_next)
+    }
+}
+
+/// Whether the same call may be good a moment later.
+pub(crate) fn helps_later(status: &Status) -> bool {
+    // A deadline that is over says nothing of whether it was done; what is repeated is safe to repeat.
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+}
+
+const fn ended(code: Code) -> Ended {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Ended::Unreachable,
+        Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => Ended::Failed,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => Ended::Refused,
+    }
+}
+
+/// What helps, whatever was to be done.
+fn next(code: Code, reason: Option<&str>, wait: Option<Duration>) -> Vec<String> {
+    let next: &[&str] = match code {
+        Code::Unauthenticated => &[
+            "graywave login: the token is not known here, has expired or was revoked",
+            "graywave config show",
+        ],
+        Code::PermissionDenied => &[
+            "an administrator of the project binds a policy that allows it: graywave principals put NAME --policy POLICY",
+        ],
+        Code::Unavailable | Code::DeadlineExceeded if reason.is_none() => {
+            &["graywave config show: is this the address of a scheduler, and is one running?"]
+        }
+        Code::Unimplemented => {
+            &["the control plane is older than this command: upgrade it, or use its own graywave"]
+        }
+        Code::Internal if reason == Some(ErrorKind::Internal.code()) => {
+            &["the scheduler's log has the cause"]
+        }
+        _ => &[],
+    };
+    let again = wait.map(|wait| format!("the same again in {}", humantime::format_duration(wait)));
+    again.into_iter().chain(next.iter().map(|&it| it.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_breaks_a_rule_is_told_as_the_flag_that_sets_it() {
+        let details = ErrorDetails::with_bad_request_violation("task.gray_fail_threshold", "too large");
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "gray_fail_threshold 5 is too large", details);
+        let failure = Failure::of("cannot run it", &status);
+        assert_eq!(
+            (failure.to_string().as_str(), failure.ended),
+            (
+                "cannot run it: gray_fail_threshold 5 is too large\n  try: another --fail-threshold",
+                Ended::Refused
+            )
+        );
+    }
+
+    #[test]
+    fn who_is_asked_to_wait_is_told_how_long() {
+        let mut details = ErrorDetails::with_error_info("WKS.00050902", "graywave", HashMap::new());
+        details.set_retry_info(Some(Duration::from_secs(5)));
+        let status = Status::with_error_details(Code::Unavailable, "the database does not answer", details);
+        let failure = Failure::of("cannot list tasks", &status);
+        assert_eq!(
+            (failure.to_string().as_str(), failure.ended),
+            (
+                "cannot list tasks: the database does not answer\n  try: the same again in 5s",
+                Ended::Unreachable
+            )
+        );
+    }
+
+    #[test]
+    fn a_status_without_words_has_those_of_its_code() {
+        let failure = Failure::of("cannot list tasks", &Status::new(Code::Internal, ""));
+        assert_eq!(
+            (failure.to_string().as_str(), failure.ended),
+            ("cannot list tasks: Internal error", Ended::Failed)
+        );
+    }
+}

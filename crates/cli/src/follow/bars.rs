@@ -1,0 +1,285 @@
+//! A rollout on a terminal: what happens goes by above, with a bar for each wave below it.
+
+use std::{io::IsTerminal as _, time::Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::{
+    admin::{TaskStatus, WaveStatus},
+    word,
+};
+
+use super::{Rollout, Show, Told, WaveNow, bar_of, event_line, left, lines::lost};
+use crate::out::{Paint, Tone, tone};
+
+/// Waves that have a bar at once; of more than these, the ones around the first that is not done.
+const MAX_BARS: usize = 12;
+/// A bar is as wide as there is room, within these.
+const BAR: (usize, usize) = (8, 60);
+/// What stands before a bar: `wave 1  OPEN    `.
+const HEAD: usize = 16;
+/// Where nobody can tell how wide the terminal is.
+const WIDTH: u16 = 80;
+
+/// Whether somebody looks at a terminal that can show bars.
+pub(super) fn fits() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Bars, and a line over the whole below them.
+pub(super) struct Bars {
+    paint: Paint,
+    width: fn() -> u16,
+    all: MultiProgress,
+    lines: Vec<ProgressBar>,
+    begun: Instant,
+}
+
+impl Bars {
+    /// On standard error.
+    pub(super) fn new(paint: Paint) -> Self {
+        let width = || crossterm::terminal::size().map_or(WIDTH, |(columns, _)| columns);
+        Self::on(ProgressDrawTarget::stderr(), paint, width)
+    }
+
+    fn on(target: ProgressDrawTarget, paint: Paint, width: fn() -> u16) -> Self {
+        let all = MultiProgress::with_draw_target(target);
+        Self { paint, width, all, lines: Vec::new(), begun: Instant::now() }
+    }
+
+    /// Something that stays: it goes by above the bars.
+    fn above(&self, text: &str) {
+        // A terminal that is gone is noticed at the end.
+        drop(self.all.println(text));
+    }
+
+    fn draw(&mut self, rollout: &Rollout, now: Instant) {
+        let width = usize::from((self.width)()).saturating_sub(1);
+        let waves = around(rollout);
+        let mut lines = wave_lines(waves, width, self.paint, now);
+        lines.push(self.whole(rollout, waves.len(), now));
+        while self.lines.len() < lines.len() {
+            let bar = self.all.add(ProgressBar::no_length());
+            // Not a template of numbers: the line is ours.
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            self.lines.push(bar);
+        }
+        for (bar, line) in self.lines.iter().zip(lines) {
+            bar.set_message(line);
+            bar.tick();
+        }
+    }
+
+    fn whole(&self, rollout: &Rollout, shown: usize, now: Instant) -> String {
+        let (size, finished) = rollout.totals();
+        let hidden = rollout.waves.len() - shown;
+        let more = if hidden > 0 { format!("  {hidden} more waves") } else { String::new() };
+        let waits = if rollout.waiting_for.is_empty() {
+            String::new()
+        } else {
+            format!("  waits for {}", rollout.waiting_for)
+        };
+        let since = left(now.duration_since(self.begun));
+        let status = word::<TaskStatus>(rollout.status.into());
+        format!(
+            "{}  {finished} of {size} desktops, {since}{more}{waits}  (Ctrl-C detaches)",
+            self.paint.word(status)
+        )
+    }
+}
+
+impl Show for Bars {
+    fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant) {
+        match told {
+            Told::Event(event) => {
+                let (tone, line) = event_line(event);
+                self.above(&self.paint.paint(tone, &line));
+            }
+            Told::Lost(why) => self.above(&self.paint.paint(Tone::Warn, &lost(why))),
+            Told::Back => self.above("the control plane answers again"),
+            Told::Progress(_) | Told::End => {}
+        }
+        if !rollout.waves.is_empty() {
+            self.draw(rollout, now);
+        }
+    }
+
+    fn tick(&mut self, rollout: &Rollout, now: Instant) {
+        if !rollout.waves.is_empty() {
+            self.draw(rollout, now);
+        }
+    }
+
+    /// The last picture stays, without the line that says how to leave.
+    fn end(&mut self) {
+        if let Some(whole) = self.lines.pop() {
+            whole.finish_and_clear();
+        }
+        for bar in &self.lines {
+            bar.abandon();
+        }
+    }
+}
+
+/// The waves that have a bar.
+fn around(rollout: &Rollout) -> &[WaveNow] {
+    let waves = &rollout.waves;
+    let first = waves.iter().position(|wave| wave.wave.status() != WaveStatus::Closed).unwrap_or(waves.len());
+    let from = first.saturating_sub(2).min(waves.len().saturating_sub(MAX_BARS));
+    waves.get(from..waves.len().min(from + MAX_BARS)).unwrap_or_default()
+}
+
+/// Each wave as a line: the bars, all as wide as each other, take the room that the numbers leave.
+fn wave_lines(waves: &[WaveNow], width: usize, paint: Paint, now: Instant) -> Vec<String> {
+    let tails = [long, short].map(|words| waves.iter().map(|wave| words(wave, now)).collect::<Vec<String>>());
+    let room = |tails: &[String]| {
+        width.saturating_sub(HEAD + 2 + tails.iter().map(String::len).max().unwrap_or_default())
+    };
+    let [long, short] = &tails;
+    let tails = if room(long) >= 2 * BAR.0 { long } else { short };
+    let room = room(tails).clamp(BAR.0, BAR.1);
+    let lines = waves.iter().zip(tails).map(|(wave, tail)| {
+        let status = word::<WaveStatus>(wave.wave.status);
+        let status = paint.paint(tone(status), &format!("{status:<8}"));
+        format!("wave {:<3}{status}{}  {tail}", wave.wave.wave, bar(wave, room, paint))
+    });
+    lines.collect()
+}
+
+fn long(wave: &WaveNow, now: Instant) -> String {
+    let it = &wave.wave;
+    let of = if it.fail_threshold.is_empty() {
+        String::new()
+    } else {
+        format!(" (halts at {})", it.fail_threshold)
+    };
+    format!(
+        "{} of {}: {} succeeded, {} failed{of}, {} in flight, {} offline{}",
+        wave.finished(),
+        it.size,
+        wave.succeeded(),
+        it.failed,
+        it.in_flight,
+        it.waiting,
+        pace(wave, now, ", ", " left"),
+    )
+}
+
+fn short(wave: &WaveNow, now: Instant) -> String {
+    let it = &wave.wave;
+    format!(
+        "{}/{} ok {} bad {} run {} off {}{}",
+        wave.finished(),
+        it.size,
+        wave.succeeded(),
+        it.failed,
+        it.in_flight,
+        it.waiting,
+        pace(wave, now, " ", ""),
+    )
+}
+
+/// How fast it goes and how long it takes, where both can be told.
+fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
+    let rate = wave.rate(now).filter(|rate| *rate > 0.0);
+    let rate = rate.map_or_else(String::new, |rate| format!("{between}{rate:.1}/s"));
+    let left = wave.left(now).map_or_else(String::new, |time| format!("{between}{}{behind}", left(time)));
+    rate + &left
+}
+
+fn bar(wave: &WaveNow, width: usize, paint: Paint) -> String {
+    let signs = if paint.colored { ["█", "█", "▓", "░"] } else { ["#", "x", ">", "."] };
+    let tones = [Tone::Good, Tone::Bad, Tone::Busy, Tone::Dim];
+    let parts = bar_of(wave, u32::try_from(width).unwrap_or(u32::MAX));
+    let drawn = parts.iter().zip(signs).zip(tones).filter(|((part, _), _)| **part > 0);
+    drawn.map(|((part, sign), tone)| paint.paint(tone, &sign.repeat(*part as usize))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use indicatif::InMemoryTerm;
+    use proto::admin::{EventKind, Outcomes, TaskEvent, TaskProgress, Wave};
+
+    use super::*;
+
+    fn wave(
+        wave: u32,
+        size: u32,
+        status: WaveStatus,
+        [success, failed, in_flight, waiting]: [u32; 4],
+    ) -> Wave {
+        let targets = Some(Outcomes { success, failed, ..Outcomes::default() });
+        let fail_threshold = if wave == 1 { "2".to_owned() } else { "2.5%".to_owned() };
+        Wave {
+            wave,
+            size,
+            status: status.into(),
+            failed,
+            in_flight,
+            waiting,
+            targets,
+            fail_threshold,
+            ..Wave::default()
+        }
+    }
+
+    /// What a terminal shows of a rollout in its second wave.
+    fn screen(width: fn() -> u16) -> String {
+        let terminal = InMemoryTerm::new(20, width());
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+        let mut bars = Bars::on(target, Paint::default(), width);
+        let mut rollout = Rollout::default();
+        let begun = Instant::now();
+        bars.begun = begun;
+        let event = |kind: EventKind, wave, detail: &str| {
+            Told::Event(TaskEvent { kind: kind.into(), wave, detail: detail.into(), ..TaskEvent::default() })
+        };
+        let progress = |second: [u32; 4]| {
+            let waves = vec![
+                wave(1, 5, WaveStatus::Closed, [5, 0, 0, 0]),
+                wave(2, 5_000, WaveStatus::Open, second),
+                wave(3, 94_995, WaveStatus::Pending, [0, 0, 0, 0]),
+            ];
+            Told::Progress(TaskProgress {
+                status: TaskStatus::Running.into(),
+                waves,
+                ..TaskProgress::default()
+            })
+        };
+        let story = [
+            (0, event(EventKind::WaveOpened, 1, "5 desktops")),
+            (1, event(EventKind::WaveClosed, 1, "5 of 5 targets succeeded")),
+            (2, progress([0, 0, 500, 12])),
+            (12, progress([1_200, 3, 500, 12])),
+        ];
+        for (second, told) in story {
+            let now = begun + Duration::from_secs(second);
+            rollout.told(&told, now);
+            bars.told(&rollout, &told, now);
+        }
+        bars.draw(&rollout, begun + Duration::from_secs(12));
+        terminal.contents()
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_short_words_and_a_wide_one_whole_ones() {
+        insta::assert_snapshot!("bars_80", screen(|| 80));
+        insta::assert_snapshot!("bars_200", screen(|| 200));
+    }
+
+    #[test]
+    fn of_many_waves_those_around_the_open_one_are_shown() {
+        let waves = (1..=40)
+            .map(|n| wave(n, 10, if n < 20 { WaveStatus::Closed } else { WaveStatus::Pending }, [0; 4]));
+        let mut rollout = Rollout::default();
+        rollout.told(
+            &Told::Progress(TaskProgress { waves: waves.collect(), ..TaskProgress::default() }),
+            Instant::now(),
+        );
+        let shown: Vec<u32> = around(&rollout).iter().map(|wave| wave.wave.wave).collect();
+        assert_eq!(shown, (18..30).collect::<Vec<_>>());
+    }
+}

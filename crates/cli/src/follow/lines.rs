@@ -1,0 +1,102 @@
+//! A rollout as lines, where nobody looks at a terminal: in a log, or in a job of a pipeline.
+
+use std::time::{Duration, Instant};
+
+use super::{Rollout, Show, Told, event_line, left};
+use crate::out::{Console, Paint};
+
+/// How often the numbers are told where nothing happens.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Lines on standard error.
+pub(super) struct Lines<'a> {
+    console: &'a Console,
+    paint: Paint,
+    told_at: Option<Instant>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) const fn new(console: &'a Console) -> Self {
+        Self { console, paint: console.err, told_at: None }
+    }
+}
+
+impl Show for Lines<'_> {
+    fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant) {
+        match told {
+            Told::Event(event) => {
+                let (tone, line) = event_line(event);
+                self.console.say(&self.paint.paint(tone, &line));
+            }
+            Told::Lost(why) => self.console.say(&lost(why)),
+            Told::Back => self.console.say("the control plane answers again"),
+            Told::Progress(_) => {
+                let due = self.told_at.is_none_or(|at| now.duration_since(at) >= EVERY);
+                if due {
+                    for line in open_waves(rollout, now) {
+                        self.console.say(&line);
+                    }
+                    self.told_at = Some(now);
+                }
+            }
+            Told::End => {}
+        }
+    }
+
+    fn tick(&mut self, _: &Rollout, _: Instant) {}
+    fn end(&mut self) {}
+}
+
+pub(super) fn lost(why: &str) -> String {
+    format!("the control plane does not answer ({why}); trying again: the task runs on without us")
+}
+
+/// Each wave that is open, in numbers.
+fn open_waves(rollout: &Rollout, now: Instant) -> Vec<String> {
+    let open = rollout.waves.iter().filter(|wave| wave.is_open());
+    let line = open.map(|wave| {
+        let it = &wave.wave;
+        let left = wave.left(now).map_or_else(String::new, |time| format!(", {} left", left(time)));
+        format!(
+            "wave {} of {}: {} of {} succeeded, {} failed, {} in flight, {} offline{left}",
+            it.wave,
+            rollout.waves.len(),
+            wave.succeeded(),
+            it.size,
+            it.failed,
+            it.in_flight,
+            it.waiting
+        )
+    });
+    line.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::{Outcomes, TaskProgress, Wave, WaveStatus};
+
+    use super::*;
+
+    #[test]
+    fn only_waves_that_are_open_are_told() {
+        let wave = |wave, status: WaveStatus| Wave {
+            wave,
+            size: 10,
+            status: status.into(),
+            in_flight: 3,
+            waiting: 1,
+            failed: 2,
+            targets: Some(Outcomes { success: 4, failed: 2, ..Outcomes::default() }),
+            ..Wave::default()
+        };
+        let waves =
+            vec![wave(1, WaveStatus::Closed), wave(2, WaveStatus::Open), wave(3, WaveStatus::Pending)];
+        let mut rollout = Rollout::default();
+        let now = Instant::now();
+        rollout.told(&Told::Progress(TaskProgress { waves, ..TaskProgress::default() }), now);
+        assert_eq!(
+            open_waves(&rollout, now),
+            ["wave 2 of 3: 4 of 10 succeeded, 2 failed, 3 in flight, 1 offline"]
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! A rollout as it goes on: what is told of it, what is known by then, and how it is shown.
+
+mod bars;
+mod lines;
+mod rate;
+mod rollout;
+mod shown;
+mod watching;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use rollout::{Rollout, WaveNow};
+pub(crate) use shown::{bar_of, event_line, left};
+pub(crate) use watching::{Told, watch};
+
+use crate::{Ended, Failure, connect::Session, out::Console};
+
+/// How often rates and times are shown anew where nothing is told.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How somebody sees a rollout go on.
+trait Show {
+    /// Something was told.
+    fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant);
+    /// Time went by.
+    fn tick(&mut self, rollout: &Rollout, now: Instant);
+    /// It is over, or nobody looks any more.
+    fn end(&mut self);
+}
+
+/// Follows a task to its end, with bars on a terminal and with lines elsewhere. Ctrl-C ends the looking, not the task.
+pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) -> Result<Ended, Failure> {
+    let mut show: Box<dyn Show + '_> = match (console.quiet, bars::fits()) {
+        (true, _) => Box::new(Quiet),
+        (false, true) => Box::new(bars::Bars::new(console.err)),
+        (false, false) => Box::new(lines::Lines::new(console)),
+    };
+    let ended = to_the_end(session, task_id, &mut *show).await;
+    show.end();
+    match &ended {
+        Ok(Ended::Detached) => console.say(&format!(
+            "detached: the task runs on\n  come back: graywave watch {task_id}\n  stop it:   graywave stop {task_id}"
+        )),
+        Ok(_) => {}
+        Err(_) => console.say("the task runs on, whoever looks"),
+    }
+    ended.map_err(|failure| failure.try_next(format!("graywave watch {task_id}")))
+}
+
+async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Result<Ended, Failure> {
+    let mut told = watch(session, task_id);
+    let mut rollout = Rollout::default();
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            next = told.recv() => {
+                let told = next.unwrap_or(Ok(Told::End))?;
+                let now = Instant::now();
+                rollout.told(&told, now);
+                show.told(&rollout, &told, now);
+                if told == Told::End {
+                    return Ok(Ended::of_task(rollout.status));
+                }
+            }
+            _ = ticks.tick() => show.tick(&rollout, Instant::now()),
+            interrupted = tokio::signal::ctrl_c() => {
+                return match interrupted {
+                    Ok(()) => Ok(Ended::Detached),
+                    Err(error) => Err(Failure::local("Ctrl-C cannot be heard", error)),
+                };
+            }
+        }
+    }
+}
+
+/// Nobody wants to see it.
+struct Quiet;
+
+impl Show for Quiet {
+    fn told(&mut self, _: &Rollout, _: &Told, _: Instant) {}
+    fn tick(&mut self, _: &Rollout, _: Instant) {}
+    fn end(&mut self) {}
+}

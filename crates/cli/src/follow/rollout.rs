@@ -1,0 +1,166 @@
+//! What is known of a rollout that is watched.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use proto::admin::{Outcomes, TaskEvent, TaskStatus, Wave, WaveStatus};
+
+use super::{Told, rate::Rate};
+
+/// Events that are kept: more than any screen has lines.
+const MAX_EVENTS: usize = 1_000;
+
+/// A rollout so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rollout {
+    pub(crate) status: TaskStatus,
+    pub(crate) waiting_for: String,
+    pub(crate) waves: Vec<WaveNow>,
+    /// The last of what happened, in order.
+    pub(crate) events: VecDeque<TaskEvent>,
+    /// Since when nobody answers, and what the last try came to.
+    pub(crate) lost: Option<String>,
+    /// Everything was told.
+    pub(crate) over: bool,
+}
+
+/// A wave so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WaveNow {
+    pub(crate) wave: Wave,
+    rate: Rate,
+}
+
+impl Rollout {
+    /// Takes in what was told.
+    pub(crate) fn told(&mut self, told: &Told, now: Instant) {
+        match told {
+            Told::Event(event) => {
+                self.events.push_back(event.clone());
+                if self.events.len() > MAX_EVENTS {
+                    self.events.pop_front();
+                }
+            }
+            Told::Progress(progress) => {
+                self.status = progress.status();
+                self.waiting_for.clone_from(&progress.waiting_for);
+                self.waves.resize_with(progress.waves.len(), WaveNow::default);
+                for (known, wave) in self.waves.iter_mut().zip(&progress.waves) {
+                    known.wave = wave.clone();
+                    if wave.status() == WaveStatus::Open {
+                        known.rate.look(known.finished(), now);
+                    }
+                }
+            }
+            Told::Lost(why) => self.lost = Some(why.clone()),
+            Told::Back => self.lost = None,
+            Told::End => self.over = true,
+        }
+    }
+
+    /// Targets of all waves, and how many of them have finished.
+    pub(crate) fn totals(&self) -> (u32, u32) {
+        self.waves
+            .iter()
+            .fold((0, 0), |(size, finished), wave| (size + wave.wave.size, finished + wave.finished()))
+    }
+}
+
+impl WaveNow {
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        self.wave.targets.unwrap_or_default()
+    }
+
+    /// Targets that succeeded.
+    pub(crate) fn succeeded(&self) -> u32 {
+        self.outcomes().success
+    }
+
+    /// Targets that have an outcome which they came to by themselves or by a stop.
+    pub(crate) fn finished(&self) -> u32 {
+        let it = self.outcomes();
+        it.success + it.failed + it.timeout + it.undelivered + it.rejected + it.unknown + it.stopped
+    }
+
+    /// Targets that did not succeed, whether or not they count.
+    pub(crate) fn not_succeeded(&self) -> u32 {
+        self.finished() - self.succeeded()
+    }
+
+    /// Targets that finish in a second.
+    pub(crate) fn rate(&self, now: Instant) -> Option<f64> {
+        self.is_open().then(|| self.rate.per_second(now)).flatten()
+    }
+
+    /// How long it will take to the wave's end.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        let more = self.wave.size.saturating_sub(self.finished());
+        if !self.is_open() || more == 0 {
+            return None;
+        }
+        self.rate.left(more, now)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.wave.status() == WaveStatus::Open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::TaskProgress;
+
+    use super::*;
+
+    fn progress(success: u32, failed: u32, status: WaveStatus) -> Told {
+        let wave = Wave {
+            wave: 1,
+            size: 10,
+            status: status.into(),
+            targets: Some(Outcomes { success, failed, ..Outcomes::default() }),
+            ..Wave::default()
+        };
+        Told::Progress(TaskProgress {
+            status: TaskStatus::Running.into(),
+            waves: vec![wave],
+            ..TaskProgress::default()
+        })
+    }
+
+    #[test]
+    fn a_wave_has_a_rate_while_it_is_open() {
+        let begin = Instant::now();
+        let mut rollout = Rollout::default();
+        rollout.told(&progress(0, 0, WaveStatus::Open), begin);
+        let now = begin + Duration::from_secs(2);
+        rollout.told(&progress(3, 1, WaveStatus::Open), now);
+        let wave = &rollout.waves[0];
+        assert_eq!((wave.finished(), wave.not_succeeded(), wave.rate(now)), (4, 1, Some(2.0)));
+        assert_eq!(wave.left(now), Some(Duration::from_secs(3)));
+        assert_eq!(rollout.totals(), (10, 4));
+        rollout.told(&progress(9, 1, WaveStatus::Closed), now);
+        assert_eq!((rollout.waves[0].rate(now), rollout.waves[0].left(now)), (None, None));
+    }
+
+    #[test]
+    fn the_last_events_are_kept_and_no_more() {
+        let mut rollout = Rollout::default();
+        for event_id in 0..2_000 {
+            rollout.told(&Told::Event(TaskEvent { event_id, ..TaskEvent::default() }), Instant::now());
+        }
+        assert_eq!((rollout.events.len(), rollout.events.back().unwrap().event_id), (MAX_EVENTS, 1_999));
+    }
+
+    #[test]
+    fn a_connection_is_lost_until_it_is_back() {
+        let mut rollout = Rollout::default();
+        rollout.told(&Told::Lost("connection refused".into()), Instant::now());
+        assert_eq!(rollout.lost.as_deref(), Some("connection refused"));
+        rollout.told(&Told::Back, Instant::now());
+        assert_eq!((rollout.lost.as_deref(), rollout.over), (None, false));
+        rollout.told(&Told::End, Instant::now());
+        assert!(rollout.over);
+    }
+}

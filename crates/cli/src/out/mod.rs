@@ -1,0 +1,135 @@
+//! What a command prints: what was asked for on standard output, all else on standard error.
+
+mod json;
+mod list;
+mod pager;
+mod paint;
+mod sink;
+mod table;
+
+use std::io::IsTerminal as _;
+
+use clap::{Args, ValueEnum};
+pub(crate) use json::parse;
+pub(crate) use list::{List, Paging, pages};
+pub(crate) use paint::{Paint, Tone, tone};
+use prost::{Message, Name};
+use sink::Sink;
+pub(crate) use table::{Cell, Column, Listed, cell, table};
+
+use crate::Failure;
+
+/// In which form something is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people with a wide terminal: more columns
+    Wide,
+    /// All of it, for programs
+    Json,
+    /// All of it, for programs and people
+    Yaml,
+    /// The ids alone, one in a line
+    Name,
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Manner {
+    /// Form of what is printed
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORM", help_heading = HEADING)]
+    output: Format,
+    /// Say nothing on standard error but errors
+    #[arg(long, short, help_heading = HEADING)]
+    quiet: bool,
+    /// No colours; NO_COLOR in the environment means the same, and what goes to no terminal has none
+    #[arg(long, help_heading = HEADING, hide_short_help = true)]
+    no_color: bool,
+    /// Do not page through long output with $PAGER (less)
+    #[arg(long, help_heading = HEADING, hide_short_help = true)]
+    no_pager: bool,
+}
+
+const HEADING: &str = "Output";
+
+impl Manner {
+    pub(crate) fn console(&self) -> Console {
+        Console {
+            format: self.output,
+            quiet: self.quiet,
+            out: Paint::of(&std::io::stdout(), self.no_color),
+            err: Paint::of(&std::io::stderr(), self.no_color),
+            may_page: !self.no_pager && std::io::stdout().is_terminal(),
+            sink: Sink::Stdout,
+        }
+    }
+}
+
+/// Where a command prints to.
+#[derive(Debug)]
+pub(crate) struct Console {
+    pub(crate) format: Format,
+    pub(crate) quiet: bool,
+    /// Of standard output.
+    pub(crate) out: Paint,
+    /// Of standard error.
+    pub(crate) err: Paint,
+    may_page: bool,
+    sink: Sink,
+}
+
+impl Console {
+    /// From now on what is longer than the screen is paged through.
+    pub(crate) fn paged(&mut self) {
+        if self.may_page {
+            self.sink = Sink::pager();
+        }
+    }
+
+    /// Prints to standard output.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        self.sink.write(text)
+    }
+
+    /// Waits until who reads has seen everything.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.sink.finish()
+    }
+
+    /// A line for people on standard error.
+    #[expect(clippy::print_stderr, reason = "what is not asked for goes to standard error")]
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Prints one message, for people as `text` has it.
+    pub(crate) fn show<M: Message + Name>(
+        &mut self,
+        message: &M,
+        name: &str,
+        text: impl FnOnce(Paint, bool) -> String,
+    ) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Table => text(self.out, false),
+            Format::Wide => text(self.out, true),
+            Format::Json => pretty(&json::of(message))?,
+            Format::Yaml => yaml(&json::of(message))?,
+            Format::Name => format!("{name}\n"),
+        };
+        self.print(&text)
+    }
+}
+
+fn pretty(json: &serde_json::Value) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(json)
+        .map_err(|error| Failure::local("cannot print it as JSON", error))?;
+    Ok(text + "\n")
+}
+
+fn yaml(json: &serde_json::Value) -> Result<String, Failure> {
+    serde_saphyr::to_string(json).map_err(|error| Failure::local("cannot print it as YAML", error))
+}

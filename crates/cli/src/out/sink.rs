@@ -1,0 +1,60 @@
+//! Where standard output goes: to whoever reads it, or through a pager.
+
+use std::{
+    io::{self, ErrorKind, Write as _},
+    process::Child,
+};
+
+use super::pager;
+use crate::Failure;
+
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Stdout,
+    Pager(Child),
+}
+
+impl Sink {
+    /// Through a pager, where there is one.
+    pub(crate) fn pager() -> Self {
+        pager::start().map_or(Self::Stdout, Self::Pager)
+    }
+
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            }
+            Self::Pager(child) => match &mut child.stdin {
+                Some(stdin) => stdin.write_all(text.as_bytes()),
+                None => Ok(()),
+            },
+        };
+        written.map_err(gone)
+    }
+
+    /// Waits until the reader of a pager has seen enough.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        let Self::Pager(child) = self else { return Ok(()) };
+        drop(child.stdin.take());
+        child.wait().map_err(|error| Failure::local("the pager failed", error))?;
+        *self = Self::Stdout;
+        Ok(())
+    }
+}
+
+impl Drop for Sink {
+    /// A terminal that a pager still has is not written to.
+    fn drop(&mut self) {
+        drop(self.finish());
+    }
+}
+
+/// Who read has seen enough, as with `| head`: that is no failure.
+fn gone(error: io::Error) -> Failure {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Failure::silent();
+    }
+    Failure::local("cannot write to standard output", error)
+}

@@ -1,0 +1,122 @@
+//! Which desktops.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use domain::limits::{MAX_EXECUTION_BODY_BYTES, MAX_TARGETS_PER_TASK};
+use proto::admin::{ListDesktopsRequest, TaskSpec};
+
+use crate::{Failure, complete, connect::Session};
+
+const HEADING: &str = "Desktops";
+/// Desktops that are asked for at once.
+const PAGE: i32 = 1_000;
+
+/// Flags that say on which desktops.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DesktopFlags {
+    /// A desktop; repeat it, or separate by commas. With --pool only these of the pool
+    #[arg(long, short, value_name = "ID", value_delimiter = ',', help_heading = HEADING,
+          visible_alias = "resource-ids", aliases = ["resource_ids", "desktop-ids", "desktop_ids"],
+          add = ArgValueCompleter::new(complete::desktops))]
+    pub(crate) desktop: Vec<String>,
+    /// File with an id in each line; # begins a remark; - is standard input
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    pub(crate) desktops_file: Option<PathBuf>,
+    /// All desktops with this tag; repeat it for those with all of them
+    #[arg(long, short, value_name = "KEY=VALUE", help_heading = HEADING, aliases = ["desktop-tag", "desktop_tag"],
+          conflicts_with_all = ["desktop", "desktops_file"])]
+    pub(crate) tag: Vec<String>,
+    /// All desktops of a pool
+    #[arg(long, short, value_name = "ID", help_heading = HEADING, aliases = ["desktop-pool-id", "desktop_pool_id"],
+          conflicts_with = "tag")]
+    pub(crate) pool: Option<String>,
+    /// All desktops of the project
+    #[arg(long, help_heading = HEADING, conflicts_with_all = ["desktop", "desktops_file", "tag", "pool"])]
+    pub(crate) all: bool,
+}
+
+impl DesktopFlags {
+    /// Puts the desktops into a task.
+    pub(crate) async fn apply(self, task: &mut TaskSpec, session: &Session) -> Result<(), Failure> {
+        let mut ids = self.desktop;
+        if let Some(path) = &self.desktops_file {
+            ids.append(&mut read_ids(path)?);
+        }
+        if self.all {
+            ids = all(session).await?;
+        }
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        if ids.is_empty() && self.tag.is_empty() && self.pool.is_none() {
+            return Err(match self.all || self.desktops_file.is_some() {
+                true => Failure::misused("there are no desktops to run it on").try_next("graywave desktops"),
+                false => Failure::misused("on which desktops?")
+                    .try_next("--desktop ID, --desktops-file FILE, --tag KEY=VALUE, --pool ID or --all"),
+            });
+        }
+        task.desktop_ids = ids;
+        task.desktop_tag = self.tag.join(",");
+        task.desktop_pool_id = self.pool.unwrap_or_default();
+        Ok(())
+    }
+}
+
+fn read_ids(path: &PathBuf) -> Result<Vec<String>, Failure> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        Failure::misused(format!("cannot read ids from {}: {error}", path.display()))
+    };
+    let input: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(path).map_err(|error| cannot(&error))?),
+    };
+    let mut text = String::new();
+    let most = MAX_EXECUTION_BODY_BYTES as u64;
+    let read = input.take(most + 1).read_to_string(&mut text).map_err(|error| cannot(&error))?;
+    if read as u64 > most {
+        return Err(cannot(&format!("it is larger than {most} bytes")));
+    }
+    let ids = ids_of(&text);
+    if ids.len() > MAX_TARGETS_PER_TASK {
+        return Err(cannot(&format!(
+            "it names {} desktops, and a task has {MAX_TARGETS_PER_TASK} at most",
+            ids.len()
+        )));
+    }
+    Ok(ids)
+}
+
+fn ids_of(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+async fn all(session: &Session) -> Result<Vec<String>, Failure> {
+    let mut request = ListDesktopsRequest { page_size: PAGE, ..ListDesktopsRequest::default() };
+    let mut ids = Vec::new();
+    loop {
+        let page = session.desktops().list_desktops(request.clone()).await;
+        let page = page.map_err(|status| Failure::of("cannot list desktops", &status))?.into_inner();
+        ids.extend(page.desktops.into_iter().map(|desktop| desktop.desktop_id));
+        if page.next_page_token.is_empty() || ids.len() > MAX_TARGETS_PER_TASK {
+            return Ok(ids);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_an_id_in_each_line_and_remarks() {
+        assert_eq!(ids_of("# finance\na\n  b # the boss\n\nc\r\n"), ["a", "b", "c"]);
+    }
+}

@@ -1,0 +1,224 @@
+//! What runs: scripts that are saved, a file of this machine, or a command.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use clap_complete::{ArgValueCompleter, PathCompleter};
+use domain::limits::{MAX_SCRIPT_CONTENT_CHARS, MAX_SCRIPT_NAME_CHARS};
+use proto::admin::{
+    Command, CreateScriptRequest, GetScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType,
+    TaskSpec,
+};
+use uuid::Uuid;
+
+use crate::{Failure, complete, connect::Session, out::Console};
+
+const HEADING: &str = "What runs";
+
+/// Flags that say what runs.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PayloadFlags {
+    /// A script of this machine. It is saved under its name, or found where it is saved already
+    #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
+          add = ArgValueCompleter::new(PathCompleter::file()))]
+    pub(crate) file: Option<PathBuf>,
+    /// A saved script, at its newest revision or at one of its revisions; repeat it for scripts that run one after the other
+    #[arg(long, short, value_name = "ID[@REVISION]", value_delimiter = ',', value_parser = revision, help_heading = HEADING,
+          conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids"],
+          add = ArgValueCompleter::new(complete::scripts))]
+    pub(crate) script: Vec<ScriptRevision>,
+    /// What runs a file or a command; by a file's ending (.ps1, .bat, .cmd), else SHELL
+    #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
+          aliases = ["command-type", "command_type", "script-type"])]
+    pub(crate) kind: Option<Kind>,
+    /// A command, behind --. One word is taken as it is; of several, each is quoted for SHELL
+    #[arg(last = true, value_name = "COMMAND", help_heading = HEADING)]
+    pub(crate) command: Vec<String>,
+}
+
+/// What runs a script or a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum Kind {
+    /// sh
+    Shell,
+    /// PowerShell
+    Powershell,
+    /// A batch file of Windows
+    Bat,
+}
+
+/// The same for the service.
+pub(crate) const fn script_type(kind: Kind) -> ScriptType {
+    match kind {
+        Kind::Shell => ScriptType::Shell,
+        Kind::Powershell => ScriptType::Powershell,
+        Kind::Bat => ScriptType::Bat,
+    }
+}
+
+/// What runs a file of this name.
+pub(crate) fn type_of_file(path: &Path) -> ScriptType {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("ps1") => ScriptType::Powershell,
+        Some("bat" | "cmd") => ScriptType::Bat,
+        _ => ScriptType::Shell,
+    }
+}
+
+impl PayloadFlags {
+    /// Puts what runs into a task; a file is saved first unless it is only to be looked at.
+    pub(crate) async fn apply(
+        self,
+        task: &mut TaskSpec,
+        session: &Session,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        if !self.command.is_empty() {
+            let kind = self.kind.map_or(ScriptType::Shell, script_type);
+            task.command = Some(Command { command_type: kind.into(), content: line(kind, &self.command)? });
+            return Ok(());
+        }
+        if let Some(path) = &self.file {
+            let kind = self.kind.map_or_else(|| type_of_file(path), script_type);
+            task.scripts = vec![saved(session, console, &read_script(path)?, path, kind).await?];
+            return Ok(());
+        }
+        if self.script.is_empty() {
+            return Err(
+                Failure::misused("what is to run?").try_next("a FILE, --script ID, or a command behind --")
+            );
+        }
+        task.scripts = self.script;
+        Ok(())
+    }
+}
+
+/// `ID` or `ID@REVISION`.
+fn revision(text: &str) -> Result<ScriptRevision, String> {
+    let (script_id, revision) = match text.split_once('@') {
+        None => (text, 0),
+        Some((id, number)) => {
+            (id, number.parse().map_err(|_| format!("{number} is no revision: write it like {id}@2"))?)
+        }
+    };
+    Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
+}
+
+/// The words of a command as one line: what the operator's own shell has taken apart is put together again.
+fn line(kind: ScriptType, words: &[String]) -> Result<String, Failure> {
+    match (kind, words) {
+        (_, [line]) => Ok(line.clone()),
+        (ScriptType::Shell, words) => shlex::try_join(words.iter().map(String::as_str))
+            .map_err(|error| Failure::misused(format!("the command cannot be quoted: {error}"))),
+        (_, words) => Ok(words.join(" ")),
+    }
+}
+
+/// What a script file has in it.
+pub(crate) fn read_script(path: &Path) -> Result<String, Failure> {
+    let cannot =
+        |error: &dyn std::fmt::Display| Failure::misused(format!("cannot read {}: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
+    match text.chars().count() {
+        0 => Err(cannot(&"it is empty")),
+        chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(
+            "it has {chars} characters, and a script {MAX_SCRIPT_CONTENT_CHARS} at most"
+        ))),
+        _ => Ok(text),
+    }
+}
+
+/// The script's revision of this very content, made if there is none. Another script of the same name is left as it is: others
+/// may run it.
+async fn saved(
+    session: &Session,
+    console: &Console,
+    content: &str,
+    path: &Path,
+    kind: ScriptType,
+) -> Result<ScriptRevision, Failure> {
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name: String = file_name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
+    if let Some(found) = find(session, &name, content, kind).await? {
+        return Ok(found);
+    }
+    let script = Script { name, script_type: kind.into(), content: content.to_owned(), ..Script::default() };
+    let request =
+        CreateScriptRequest { script: Some(script), idempotency_key: Uuid::new_v4().simple().to_string() };
+    let made = crate::connect::repeated(async || session.scripts().create_script(request.clone()).await);
+    let made = made.await.map_err(|status| Failure::of("cannot save the script", &status))?;
+    let script = made.into_inner().script.unwrap_or_default();
+    console.say(&format!("saved {} as script {}", path.display(), script.script_id));
+    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
+}
+
+async fn find(
+    session: &Session,
+    name: &str,
+    content: &str,
+    kind: ScriptType,
+) -> Result<Option<ScriptRevision>, Failure> {
+    let cannot = |status| Failure::of("cannot look for the script", &status);
+    let request = ListScriptsRequest {
+        name: name.to_owned(),
+        script_type: kind.into(),
+        ..ListScriptsRequest::default()
+    };
+    let found = session.scripts().list_scripts(request).await.map_err(cannot)?.into_inner();
+    for script in found.scripts {
+        let request = GetScriptRequest { script_id: script.script_id, revision: script.revision };
+        let script = session
+            .scripts()
+            .get_script(request)
+            .await
+            .map_err(cannot)?
+            .into_inner()
+            .script
+            .unwrap_or_default();
+        if script.content == content {
+            return Ok(Some(ScriptRevision {
+                script_id: script.script_id,
+                revision: script.revision,
+                name: script.name,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_put_together_as_the_desktops_shell_takes_them_apart() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let of = |kind, it: &[&str]| line(kind, &words(it)).unwrap();
+        assert_eq!(of(ScriptType::Shell, &["systemctl", "restart", "agent"]), "systemctl restart agent");
+        assert_eq!(of(ScriptType::Shell, &["echo", "two words", "$HOME"]), "echo 'two words' '$HOME'");
+        assert_eq!(of(ScriptType::Shell, &["echo $HOME | wc -c"]), "echo $HOME | wc -c");
+        assert_eq!(of(ScriptType::Powershell, &["Get-Item", "C:\\"]), "Get-Item C:\\");
+    }
+
+    #[test]
+    fn a_file_is_run_by_what_its_ending_says() {
+        let of = |name: &str| type_of_file(Path::new(name));
+        assert_eq!(
+            (of("a.sh"), of("a"), of("a.PS1")),
+            (ScriptType::Shell, ScriptType::Shell, ScriptType::Powershell)
+        );
+        assert_eq!((of("a.cmd"), of("a.bat")), (ScriptType::Bat, ScriptType::Bat));
+    }
+
+    #[test]
+    fn a_revision_stands_behind_an_at_sign() {
+        let of = |text: &str| revision(text).map(|it| (it.script_id, it.revision));
+        assert_eq!((of("abc"), of("abc@3")), (Ok(("abc".into(), 0)), Ok(("abc".into(), 3))));
+        assert!(of("abc@x").is_err());
+    }
+}

@@ -1,0 +1,324 @@
+//! How a rollout goes on, and when it halts.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+
+use clap::{Args, ValueEnum};
+use proto::admin::{Approval, Canary, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
+
+use super::measures::{minutes, pair, seconds, size, threshold, wave, window};
+use crate::{Failure, out};
+
+const HEADING: &str = "Gray waves";
+const MORE: &str = "Rollout";
+
+/// Flags of the gray wave and of everything behind it. The names of the published API are accepted as well.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RolloutFlags {
+    /// Desktops of the gray (canary) wave, which runs first: a number, or a percentage of all
+    #[arg(long, value_name = "N|P%", value_parser = size, help_heading = HEADING,
+          visible_alias = "gray-count", aliases = ["gray_count"])]
+    pub(crate) canary: Option<WaveSpec>,
+    /// A member of the gray wave; repeat it, or separate by commas. A sample fills up to --canary
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = HEADING,
+          visible_alias = "gray-resource-ids", aliases = ["gray_resource_ids", "gray-desktop-ids", "gray_desktop_ids"])]
+    pub(crate) canary_desktop: Vec<String>,
+    /// Failed desktops of the gray wave (with --waves, of the first one) at which no other wave is begun: 2, 20%, or 20%/10
+    /// once 10 results are in. With a gray wave and without this the first failure halts
+    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING,
+          visible_alias = "gray-fail-threshold", aliases = ["gray_fail_threshold"])]
+    pub(crate) fail_threshold: Option<FailThreshold>,
+    /// Waves in order, instead of --canary: sizes, each with a threshold behind a colon if it has one: 5:1,10%:2%/50,rest
+    #[arg(long, value_name = "SIZE[:N|P%],...", value_delimiter = ',', value_parser = wave, help_heading = HEADING,
+          conflicts_with_all = ["canary", "canary_desktop"])]
+    pub(crate) waves: Vec<WaveSpec>,
+    /// Failed desktops of all waves together at which it halts
+    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING)]
+    pub(crate) total_fail_threshold: Option<FailThreshold>,
+    /// Never have more desktops under way than may still fail, so that no more than the threshold can ever fail
+    #[arg(long, help_heading = HEADING)]
+    pub(crate) strict: bool,
+    /// What becomes of what runs when the gate halts [default: drain]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = HEADING, aliases = ["on_halt"])]
+    pub(crate) on_halt: Option<Ending>,
+    /// Minutes that one script may run; 5, 90m or 2h
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = MORE,
+          visible_alias = "timeout", aliases = ["execution_timeout"])]
+    pub(crate) execution_timeout: Option<i64>,
+    /// Desktops that are at it at once, at most
+    #[arg(long, value_name = "N", help_heading = MORE, aliases = ["max_concurrency"])]
+    pub(crate) max_concurrency: Option<i64>,
+    /// Time after a wave before the next one opens; 90s, 10m
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+          aliases = ["soak-seconds", "soak_seconds"])]
+    pub(crate) soak: Option<i64>,
+    /// Waves that a person must approve before they open, by number; --approve-before 2,3
+    #[arg(long, value_name = "WAVE", value_delimiter = ',', help_heading = MORE)]
+    pub(crate) approve_before: Vec<i64>,
+    /// Whoever asks for the task may not approve its waves
+    #[arg(long, requires = "approve_before", help_heading = MORE)]
+    pub(crate) distinct_approver: bool,
+    /// How long a desktop that is away is waited for; 10m, 8h
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+          aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
+    pub(crate) delivery_timeout: Option<i64>,
+    /// Share of a wave with which it is over although the missing ones are away; 95
+    #[arg(long, value_name = "PERCENT", help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
+    pub(crate) quorum: Option<f64>,
+    /// Nothing is started after it; like 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak, help_heading = MORE,
+          conflicts_with = "expires_in", aliases = ["expires_at"])]
+    pub(crate) expires_at: Option<SystemTime>,
+    /// Nothing is started after so much time; 8h
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE)]
+    pub(crate) expires_in: Option<i64>,
+    /// Hours in which desktops may start, in their own local time or in that of a place: 22:00-05:00@Europe/Berlin
+    #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = MORE)]
+    pub(crate) window: Option<Window>,
+    /// What an outcome counts as: count or ignore; --outcome UNDELIVERED=ignore
+    #[arg(long, value_name = "OUTCOME=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    pub(crate) outcome: Vec<(String, String)>,
+    /// What an exit code counts as: success, count, ignore or halt; --exit-code 3010=success,42=halt
+    #[arg(long, value_name = "CODE=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    pub(crate) exit_code: Vec<(String, String)>,
+    /// What the canaries are spread over: os, pool, zone [default: all three]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', help_heading = MORE)]
+    pub(crate) canary_by: Vec<String>,
+    /// What the canaries are drawn with: the same seed over the same desktops is the same plan
+    #[arg(long, value_name = "N", help_heading = MORE)]
+    pub(crate) seed: Option<u64>,
+    /// File with the object `rollout` of the REST API (docs/api.md), as JSON; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = MORE)]
+    pub(crate) rollout: Option<PathBuf>,
+}
+
+/// What becomes of what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ending {
+    /// It runs to its end
+    Drain,
+    /// It is ended
+    Kill,
+}
+
+impl RolloutFlags {
+    /// Puts what the flags say into a task.
+    pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Failure> {
+        task.execution_timeout = self.execution_timeout;
+        let mut rollout = self.rollout()?.unwrap_or_default();
+        self.richer(&mut rollout, now);
+        self.first_wave(task, &mut rollout)?;
+        task.rollout = (rollout != Rollout::default()).then_some(rollout);
+        Ok(())
+    }
+
+    /// Only the object `rollout`, for a task that is there.
+    pub(crate) fn into_rollout(self, now: SystemTime) -> Result<Rollout, Failure> {
+        let mut task = TaskSpec::default();
+        let (count, of_first) = (self.canary, self.fail_threshold);
+        let waves = match count {
+            Some(first) => vec![WaveSpec { fail_threshold: of_first, ..first }, rest()],
+            None => self.waves.clone(),
+        };
+        let flags = Self { canary: None, canary_desktop: Vec::new(), waves, ..self };
+        flags.apply(&mut task, now)?;
+        Ok(task.rollout.unwrap_or_default())
+    }
+
+    /// What the file has.
+    fn rollout(&self) -> Result<Option<Rollout>, Failure> {
+        let Some(path) = &self.rollout else { return Ok(None) };
+        let wrong = |error: &dyn std::fmt::Display| {
+            Failure::misused(format!("{} has no rollout: {error}", path.display())).try_next(
+                "an object of JSON like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
+            )
+        };
+        let text = fs::read(path).map_err(|error| wrong(&error))?;
+        let json = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+        out::parse(json).map(Some).map_err(|error| wrong(&error))
+    }
+
+    /// The gray fields say it in the API's own words wherever they can; percentages need waves.
+    fn first_wave(self, task: &mut TaskSpec, rollout: &mut Rollout) -> Result<(), Failure> {
+        if !self.waves.is_empty() {
+            rollout.waves = self.waves;
+        }
+        if let Some(first) = rollout.waves.first_mut() {
+            if self.canary.is_some() || !self.canary_desktop.is_empty() {
+                return Err(Failure::misused("the rollout names its waves, so that there is no --canary"));
+            }
+            first.fail_threshold = self.fail_threshold.or(first.fail_threshold);
+            return Ok(());
+        }
+        let by_count = self.canary.is_none_or(|canary| canary.count.is_some());
+        let by_number = self.fail_threshold.is_none_or(|threshold| threshold.count.is_some());
+        if by_count && by_number {
+            task.gray_count = self.canary.and_then(|canary| canary.count);
+            task.gray_desktop_ids = self.canary_desktop;
+            task.gray_fail_threshold = self.fail_threshold.and_then(|threshold| threshold.count);
+            return Ok(());
+        }
+        match self.canary {
+            Some(first) if self.canary_desktop.is_empty() => {
+                rollout.waves = vec![WaveSpec { fail_threshold: self.fail_threshold, ..first }, rest()];
+                Ok(())
+            }
+            _ => Err(Failure::misused(
+                "a percentage goes with --canary or --waves, and not with --canary-desktop",
+            )
+            .try_next("a number for --fail-threshold and --canary")),
+        }
+    }
+
+    fn richer(&self, rollout: &mut Rollout, now: SystemTime) {
+        fn set<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *field = Some(value.clone());
+            }
+        }
+        set(&mut rollout.fail_threshold, &self.total_fail_threshold);
+        set(&mut rollout.max_concurrency, &self.max_concurrency);
+        set(&mut rollout.soak_seconds, &self.soak);
+        set(&mut rollout.delivery_timeout_seconds, &self.delivery_timeout);
+        set(&mut rollout.quorum_percent, &self.quorum);
+        set(&mut rollout.window, &self.window);
+        let expires_in = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
+        let after = expires_in.and_then(|seconds| now.checked_add(std::time::Duration::from_secs(seconds)));
+        set(&mut rollout.expires_at, &self.expires_at.or(after).map(prost_types::Timestamp::from));
+        rollout.strict |= self.strict;
+        if let Some(on_halt) = self.on_halt {
+            rollout.on_halt = match on_halt {
+                Ending::Drain => OnHalt::Drain.into(),
+                Ending::Kill => OnHalt::Kill.into(),
+            };
+        }
+        if !self.approve_before.is_empty() {
+            rollout.approval = Some(Approval {
+                before_waves: self.approve_before.clone(),
+                distinct_approver: self.distinct_approver,
+            });
+        }
+        rollout.outcomes.extend(self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone())));
+        rollout.exit_codes.extend(self.exit_code.iter().cloned().collect::<BTreeMap<_, _>>());
+        if !self.canary_by.is_empty() || self.seed.is_some() {
+            let canary = rollout.canary.get_or_insert_with(Canary::default);
+            if !self.canary_by.is_empty() {
+                canary.by.clone_from(&self.canary_by);
+            }
+            canary.seed = self.seed.or(canary.seed);
+        }
+    }
+}
+
+fn rest() -> WaveSpec {
+    WaveSpec { rest: Some(true), ..WaveSpec::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: RolloutFlags,
+    }
+
+    fn task(line: &str) -> Result<TaskSpec, String> {
+        let line = Line::try_parse_from(std::iter::once("it").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())?;
+        let mut task = TaskSpec::default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        line.flags.apply(&mut task, now).map_err(|failure| failure.to_string())?;
+        Ok(task)
+    }
+
+    #[test]
+    fn the_sentence_that_operators_think_in_has_the_fields_of_the_api() {
+        let expected = TaskSpec { gray_count: Some(5), gray_fail_threshold: Some(2), ..TaskSpec::default() };
+        for line in [
+            "--canary 5 --fail-threshold 2",
+            "--gray-count 5 --gray-fail-threshold 2",
+            "--gray_count 5 --gray_fail_threshold 2",
+        ] {
+            assert_eq!(task(line), Ok(expected.clone()), "{line}");
+        }
+        assert_eq!(task("--gray_resource_ids a,b").unwrap().gray_desktop_ids, ["a", "b"]);
+        assert_eq!(task("--execution_timeout 5").unwrap().execution_timeout, Some(5));
+    }
+
+    #[test]
+    fn percentages_make_waves() {
+        let waves = task("--canary 5% --fail-threshold 20%/10").unwrap().rollout.unwrap().waves;
+        let threshold = FailThreshold { percent: Some(20.0), min_results: Some(10), count: None };
+        let first = WaveSpec { percent: Some(5.0), fail_threshold: Some(threshold), ..WaveSpec::default() };
+        assert_eq!(waves, [first, rest()]);
+        assert!(
+            task("--canary-desktop a --fail-threshold 20%")
+                .unwrap_err()
+                .starts_with("a percentage goes with")
+        );
+    }
+
+    #[test]
+    fn waves_exclude_the_gray_flags_and_the_threshold_is_the_first_ones() {
+        let waves = task("--waves 5,10%:3,rest --fail-threshold 1").unwrap().rollout.unwrap().waves;
+        let counts: Vec<_> = waves.iter().map(|wave| wave.fail_threshold.and_then(|it| it.count)).collect();
+        assert_eq!(counts, [Some(1), Some(3), None]);
+        assert!(task("--waves 5,rest --canary 3").is_err());
+    }
+
+    #[test]
+    fn every_flag_sets_its_field() {
+        let task = task(
+            "--canary 5 --total-fail-threshold 20 --strict --on-halt kill --timeout 2h --max-concurrency 9 --soak 10m \
+             --approve-before 2,3 --distinct-approver --delivery-timeout 1h --quorum 95 --expires-in 1m \
+             --window 22:00-05:00@UTC --outcome undelivered=ignore --exit-code 3010=success,42=halt --canary-by os,pool \
+             --seed 7",
+        )
+        .unwrap();
+        assert_eq!((task.gray_count, task.execution_timeout), (Some(5), Some(120)));
+        let rollout = task.rollout.unwrap();
+        let expected = Rollout {
+            waves: Vec::new(),
+            fail_threshold: Some(FailThreshold { count: Some(20), ..FailThreshold::default() }),
+            strict: true,
+            max_concurrency: Some(9),
+            soak_seconds: Some(600),
+            approval: Some(Approval { before_waves: vec![2, 3], distinct_approver: true }),
+            on_halt: OnHalt::Kill.into(),
+            delivery_timeout_seconds: Some(3_600),
+            quorum_percent: Some(95.0),
+            expires_at: Some(prost_types::Timestamp { seconds: 1_060, nanos: 0 }),
+            window: Some(Window { from: "22:00".into(), to: "05:00".into(), time_zone: "UTC".into() }),
+            outcomes: [("UNDELIVERED".to_owned(), "ignore".to_owned())].into(),
+            exit_codes: [("3010", "success"), ("42", "halt")]
+                .map(|(code, it)| (code.into(), it.into()))
+                .into(),
+            canary: Some(Canary { by: vec!["os".into(), "pool".into()], seed: Some(7) }),
+        };
+        assert_eq!(rollout, expected);
+    }
+
+    #[test]
+    fn a_file_has_the_object_of_the_api_and_flags_win_over_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display();
+        fs::write(
+            file.path(),
+            r#"{"waves": [{"count": 5}, {"rest": true}], "on_halt": "kill", "soak_seconds": 60}"#,
+        )
+        .unwrap();
+        let rollout = task(&format!("--rollout {path} --soak 90")).unwrap().rollout.unwrap();
+        assert_eq!(
+            (rollout.waves.len(), rollout.on_halt(), rollout.soak_seconds),
+            (2, OnHalt::Kill, Some(90))
+        );
+        fs::write(file.path(), r#"{"wavs": []}"#).unwrap();
+        assert!(task(&format!("--rollout {path}")).unwrap_err().contains("wavs"));
+        assert!(task("--rollout /nowhere.json").unwrap_err().contains("/nowhere.json"));
+    }
+}

@@ -1,0 +1,96 @@
+//! `graywave audit`.
+
+use clap::Args;
+use proto::{
+    Word as _,
+    admin::{AuditEntry, AuditResult, ListAuditEntriesRequest},
+    word,
+};
+
+use super::{Common, told::time};
+use crate::{
+    Failure,
+    out::{Cell, Column, Listed, Paging, cell, pages},
+};
+
+/// Which entries.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave audit --limit 20
+  graywave audit --principal ann --result REFUSED -o wide
+  graywave audit --resource task:0192f3c45e6b7a8c9d0e1f2a3b4c5d6e")]
+pub struct AuditArguments {
+    /// Only of this principal
+    #[arg(long, value_name = "NAME", default_value_t, hide_default_value = true)]
+    principal: String,
+    /// Only of this action, like workspace:scripts:execute
+    #[arg(long, value_name = "ACTION", default_value_t, hide_default_value = true)]
+    action: String,
+    /// Only with this result: DONE, REFUSED, FAILED
+    #[arg(long, value_name = "RESULT", value_parser = result)]
+    result: Option<i32>,
+    /// Only about this, like task:ID
+    #[arg(long, value_name = "KIND:ID", default_value_t, hide_default_value = true)]
+    resource: String,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn result(text: &str) -> Result<i32, String> {
+    let found = AuditResult::of_word(text).filter(|it| *it != AuditResult::Unspecified);
+    found.map(Into::into).ok_or_else(|| format!("{text} is no result: it is DONE, REFUSED or FAILED"))
+}
+
+pub(super) async fn audit(arguments: AuditArguments) -> Result<(), Failure> {
+    let AuditArguments { principal, action, result, resource, paging, common } = arguments;
+    let (session, mut console) = common.open().await?;
+    pages(&mut console, &paging, "there are no such entries", async |page_size, page_token| {
+        let request = ListAuditEntriesRequest {
+            page_size,
+            page_token,
+            principal: principal.clone(),
+            action: action.clone(),
+            result: result.unwrap_or_default(),
+            resource: resource.clone(),
+        };
+        let page = session.audit().list_audit_entries(request).await;
+        let page = page.map_err(|status| Failure::of("cannot list the audit", &status))?.into_inner();
+        Ok((page.entries, page.next_page_token))
+    })
+    .await
+}
+
+impl Listed for AuditEntry {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("time"),
+        Column::text("principal"),
+        Column::text("action"),
+        Column::text("resource"),
+        Column::text("result"),
+        Column::text("credential").wide(),
+        Column::text("source").wide(),
+        Column::text("request").wide(),
+        Column::text("reason").wide(),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            cell(time(self.time.as_ref())),
+            cell(&self.principal),
+            cell(&self.action),
+            cell(&self.resource),
+            Cell::word(word::<AuditResult>(self.result)),
+            cell(&self.credential),
+            cell(&self.source),
+            cell(&self.request_id),
+            cell(&self.reason),
+        ]
+    }
+
+    fn id(&self) -> &str {
+        &self.audit_id
+    }
+}

@@ -1,0 +1,59 @@
+//! The task that is meant.
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use proto::admin::{GetTaskRequest, ListTasksRequest, Task};
+
+use crate::{Failure, complete, connect::Session};
+
+/// The newest task.
+const LATEST: &str = "latest";
+
+/// Which task.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TaskNamed {
+    /// Id of the task, or `latest` for the newest one
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
+    task_id: String,
+}
+
+impl TaskNamed {
+    /// Its id.
+    pub(crate) async fn id(&self, session: &Session) -> Result<String, Failure> {
+        match self.task_id.as_str() {
+            LATEST => latest(session).await,
+            id => Ok(id.to_owned()),
+        }
+    }
+}
+
+async fn latest(session: &Session) -> Result<String, Failure> {
+    let newest = newest(session, 1).await?;
+    let task = newest.into_iter().next();
+    task.map(|task| task.task_id)
+        .ok_or_else(|| Failure::refused("there is no task yet").try_next("graywave run"))
+}
+
+/// So many tasks, the newest first.
+pub(crate) async fn newest(session: &Session, page_size: i32) -> Result<Vec<Task>, Failure> {
+    let request = ListTasksRequest { page_size, ..ListTasksRequest::default() };
+    let answer = session.tasks().list_tasks(request).await;
+    Ok(answer.map_err(|status| Failure::of("cannot list tasks", &status))?.into_inner().tasks)
+}
+
+/// A task as it stands.
+pub(crate) async fn task(session: &Session, task_id: &str) -> Result<Task, Failure> {
+    let request = GetTaskRequest { task_id: task_id.to_owned() };
+    let answer = session.tasks().get_task(request).await;
+    let answer = answer.map_err(|status| no_task(&format!("cannot show task {task_id}"), &status))?;
+    Ok(answer.into_inner().task.unwrap_or_default())
+}
+
+/// A call about a task that failed.
+pub(crate) fn no_task(doing: &str, status: &tonic::Status) -> Failure {
+    let failure = Failure::of(doing, status);
+    match status.code() {
+        tonic::Code::NotFound => failure.try_next("graywave ls"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,99 @@
+//! `graywave login`.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use clap::Args;
+
+use super::{Common, project};
+use crate::{
+    Failure,
+    connect::{Connection, Context, Contexts, DEFAULT_GRPC},
+};
+
+/// Bytes of a token that is read: far more than one has.
+const MAX_TOKEN_BYTES: u64 = 4_096;
+/// What a context is called where nobody says otherwise.
+const NAME: &str = "default";
+
+/// Where to.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The token is asked for, or read from standard input: it does not appear in the shell's history. It is tried before it is kept,
+in ~/.config/graywave/contexts.toml (or the file GRAYWAVE_CONTEXTS), which this user alone may read.
+Examples:
+  graywave login --grpc graywave.example.com:9090
+  graywave login --context prod --grpc graywave.example.com:9090 --ca-file ca.crt --cert-file me.crt --key-file me.key < token
+  graywave tokens create --project acme --principal ann --only-token | graywave login --grpc 127.0.0.1:9090")]
+pub struct LoginArguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
+    let console = arguments.common.manner.console();
+    let connection = arguments.common.connection;
+    let mut contexts = Contexts::load()?;
+    let name = connection.context.clone().unwrap_or_else(|| NAME.to_owned());
+    let known = contexts.find(&name).ok().map(|(_, context)| context.clone()).unwrap_or_default();
+    let grpc = match (&connection.grpc, known.grpc.as_str()) {
+        (Some(grpc), _) => grpc.clone(),
+        (None, "") => DEFAULT_GRPC.to_owned(),
+        (None, known) => known.to_owned(),
+    };
+    let token = match connection.token.clone() {
+        Some(token) => token,
+        None => token(&grpc)?,
+    };
+    let absolute =
+        |given: Option<std::path::PathBuf>, known: Option<std::path::PathBuf>| match given.or(known) {
+            None => Ok(None),
+            Some(path) => std::path::absolute(&path)
+                .map(Some)
+                .map_err(|error| Failure::local(format!("{} has no place", path.display()), error)),
+        };
+    let mut context = Context {
+        grpc,
+        token: Some(token),
+        project_id: None,
+        ca_file: absolute(connection.ca_file, known.ca_file)?,
+        cert_file: absolute(connection.cert_file, known.cert_file)?,
+        key_file: absolute(connection.key_file, known.key_file)?,
+    };
+    let project_id = tried(&context).await?;
+    console.say(&format!("logged in at {} to project {project_id}, as context {name}", context.grpc));
+    context.project_id = Some(project_id);
+    contexts.put(&name, context);
+    contexts.save()
+}
+
+/// The project that the token is for.
+async fn tried(context: &Context) -> Result<String, Failure> {
+    let connection = Connection {
+        context: None,
+        grpc: Some(context.grpc.clone()),
+        token: context.token.clone(),
+        ca_file: context.ca_file.clone(),
+        cert_file: context.cert_file.clone(),
+        key_file: context.key_file.clone(),
+    };
+    let way = connection.resolve(&Contexts::default())?;
+    let session = crate::connect::Session::open(way).await?;
+    Ok(project::get(&session).await?.project_id)
+}
+
+fn token(grpc: &str) -> Result<String, Failure> {
+    let token = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password(format!("token for {grpc}: "))
+            .map_err(|error| Failure::local("cannot read the token", error))?
+    } else {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(MAX_TOKEN_BYTES).read_to_string(&mut text);
+        read.map_err(|error| Failure::local("cannot read the token", error))?;
+        text
+    };
+    match token.trim() {
+        "" => Err(Failure::misused("there is no token")
+            .try_next("graywave tokens create --project ID --principal NAME")),
+        token => Ok(token.to_owned()),
+    }
+}

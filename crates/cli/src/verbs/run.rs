@@ -1,0 +1,194 @@
+//! `graywave run` and `graywave watch`.
+
+use std::{io::IsTerminal as _, time::SystemTime};
+
+use clap::Args;
+use proto::admin::{ListFailuresRequest, SubmitTaskRequest, Task, TaskSpec};
+
+use super::{
+    Common,
+    found::{self, TaskNamed},
+    idempotency_key, preview, tasks,
+};
+use crate::{
+    Ended, Failure,
+    connect::{Session, repeated},
+    follow::follow,
+    out::{Console, Format},
+    screen,
+    spec::{DesktopFlags, PayloadFlags, RolloutFlags},
+};
+
+/// How many groups of failures are told of a rollout that did not succeed.
+const FAILURES: i32 = 3;
+
+pub(super) const EXIT_CODES: &str = "\
+Exit codes: 0 the rollout succeeded everywhere, 1 something failed, 2 the command line makes no sense, 3 the gate halted it,
+4 it was stopped or its time was over, 5 it was refused, 6 nobody answers, 130 detached by Ctrl-C: the rollout runs on.";
+
+const EXAMPLES: &str = "\
+Examples:
+  graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
+  graywave run patch.sh --canary 1% --fail-threshold 20%/10 --all --strict --total-fail-threshold 50
+  graywave run --script 0192f3c45e6b7a8c --desktops-file ids.txt --waves 5:1,10%:2%/50,rest --soak 10m --approve-before 2
+  graywave run --desktop desktop-1,desktop-2 --type POWERSHELL -- 'Restart-Service Spooler'";
+
+/// What, where and how.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct RunArguments {
+    #[command(flatten)]
+    payload: PayloadFlags,
+    #[command(flatten)]
+    desktops: DesktopFlags,
+    #[command(flatten)]
+    rollout: RolloutFlags,
+    /// Do not follow it: print the task's id and end
+    #[arg(long)]
+    detach: bool,
+    /// Show the plan first, and ask
+    #[arg(long, conflicts_with = "quiet")]
+    ask: bool,
+    /// Follow it on the whole screen, as `graywave watch` does
+    #[arg(long, conflicts_with_all = ["detach", "quiet"])]
+    watch: bool,
+    /// Makes it safe to give the same command again for 24 hours: it is done once. One is made when it is left out
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Which rollout.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct WatchArguments {
+    #[command(flatten)]
+    task: TaskNamed,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
+    let RunArguments { payload, desktops, rollout, detach, ask, watch, idempotency_key: key, common } =
+        arguments;
+    let (session, mut console) = common.open().await?;
+    let mut task = TaskSpec::default();
+    // What this machine can tell is wrong is told before a script is saved.
+    rollout.apply(&mut task, SystemTime::now())?;
+    desktops.apply(&mut task, &session).await?;
+    payload.apply(&mut task, &session, &console).await?;
+    if ask && !agreed(&session, &console, &task).await? {
+        return Err(Failure::misused("nothing was run"));
+    }
+    let key = key.unwrap_or_else(idempotency_key);
+    let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
+    let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
+    let task =
+        submitted.map_err(|status| not_submitted(&status, &key))?.into_inner().task.unwrap_or_default();
+    begun(&console, &task);
+    if detach {
+        return print_id(&mut console, &task).map(|()| Ended::Success);
+    }
+    to_its_end(&session, &mut console, &task.task_id, watch).await
+}
+
+/// It may have been accepted although nobody said so: the same key finds out without running it twice.
+fn not_submitted(status: &tonic::Status, key: &str) -> Failure {
+    let failure = Failure::of("cannot run it", status);
+    match failure.ended {
+        Ended::Unreachable => failure.try_next(format!(
+            "the same with --idempotency-key {key}: it is run once, whatever became of this"
+        )),
+        _ => failure,
+    }
+}
+
+/// What was accepted, before anything is seen of it.
+pub(super) fn begun(console: &Console, task: &Task) {
+    let waves = match task.waves.as_slice() {
+        [_] => "one wave".to_owned(),
+        waves => {
+            let sizes: Vec<String> = waves.iter().take(5).map(|wave| wave.size.to_string()).collect();
+            let more = if waves.len() > 5 { ", ..." } else { "" };
+            format!("{} waves of {}{more}", waves.len(), sizes.join(", "))
+        }
+    };
+    console.say(&format!("task {}: {} desktops in {waves}", task.task_id, task.target_count));
+    let is_bounded =
+        task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
+    if is_bounded && task.target_count > 1 {
+        console.say("no threshold halts it: --canary 5 --fail-threshold 2 would run 5 first");
+    }
+}
+
+pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Failure> {
+    match console.format {
+        Format::Table | Format::Wide | Format::Name => console.print(&format!("{}\n", task.task_id)),
+        Format::Json | Format::Yaml => tasks::print(console, task),
+    }
+}
+
+async fn agreed(session: &Session, console: &Console, task: &TaskSpec) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::misused("--ask needs a terminal to ask at")
+            .try_next("graywave preview, and then run without --ask"));
+    }
+    let plan = preview::ask(session, task, false).await?;
+    console.say(preview::text(&plan, console.err, false).trim_end());
+    console.say("\nrun it? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::local("cannot read the answer", error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Follows a task and prints what it came to.
+pub(super) async fn to_its_end(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    on_screen: bool,
+) -> Result<Ended, Failure> {
+    let ended = if on_screen && screen::fits() {
+        screen::watch(session, console, task_id).await?
+    } else {
+        follow(session, console, task_id).await?
+    };
+    if ended == Ended::Detached {
+        return Ok(ended);
+    }
+    let task = found::task(session, task_id).await?;
+    tasks::print(console, &task)?;
+    if ended != Ended::Success {
+        hint(session, console, task_id).await;
+    }
+    Ok(ended)
+}
+
+/// Where to look first. What cannot be had is left out: the rollout's end is told already.
+async fn hint(session: &Session, console: &Console, task_id: &str) {
+    let request = ListFailuresRequest {
+        task_id: task_id.to_owned(),
+        page_size: FAILURES,
+        ..ListFailuresRequest::default()
+    };
+    let Ok(answer) = session.insight().list_failures(request).await else { return };
+    for group in answer.into_inner().groups {
+        let desktop = group.desktop_ids.first().map_or("", String::as_str);
+        let last = group.sample.lines().last().unwrap_or_default();
+        console.say(&format!(
+            "{} failed alike: {}\n  see: graywave logs {desktop} --task {task_id}",
+            group.records,
+            super::told::harmless(last)
+        ));
+    }
+    console.say(&format!("  see: graywave failures {task_id}"));
+}
+
+pub(super) async fn watch(arguments: WatchArguments) -> Result<Ended, Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let task_id = arguments.task.id(&session).await?;
+    to_its_end(&session, &mut console, &task_id, true).await
+}

@@ -1,0 +1,323 @@
+//! `graywave scripts`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use clap_complete::{ArgValueCompleter, PathCompleter};
+use prost_types::FieldMask;
+use proto::{
+    admin::{
+        CreateScriptRequest, DeleteScriptRequest, GetScriptRequest, ListRevisionsRequest, ListScriptsRequest,
+        Revision, Script, ScriptType, UpdateScriptRequest,
+    },
+    word,
+};
+use tonic::Status;
+
+use super::{
+    Common, idempotency_key,
+    told::{facts, harmless, time},
+};
+use crate::{
+    Failure, complete,
+    connect::repeated,
+    out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, pages},
+    spec::{Kind, read_script, script_type, type_of_file},
+};
+
+/// What is done with scripts; they are listed when nothing is said.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ScriptsArguments {
+    #[command(flatten)]
+    list: ListArguments,
+    #[command(subcommand)]
+    command: Option<ScriptsCommand>,
+}
+
+/// What is done with scripts.
+#[derive(Debug, Clone, Subcommand)]
+enum ScriptsCommand {
+    /// List scripts, the newest first
+    Ls(ListArguments),
+    /// Print a script
+    Show(ShowArguments),
+    /// Save a file as a new script
+    Save(SaveArguments),
+    /// Save a new revision of a script; earlier ones stay
+    Update(UpdateArguments),
+    /// List the revisions of a script
+    Revisions(RevisionsArguments),
+    /// Delete a script; tasks that run or ran it keep what they have of it
+    Rm(RmArguments),
+}
+
+/// Which scripts.
+#[derive(Debug, Clone, Args)]
+struct ListArguments {
+    /// Only scripts of exactly this name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Only scripts of this type
+    #[arg(long = "type", value_enum, ignore_case = true, value_name = "TYPE")]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Which script.
+#[derive(Debug, Clone, Args)]
+struct ScriptNamed {
+    /// Id of the script
+    #[arg(value_name = "SCRIPT", add = ArgValueCompleter::new(complete::scripts))]
+    script_id: String,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ShowArguments {
+    #[command(flatten)]
+    script: ScriptNamed,
+    /// A revision of it, instead of the newest
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    revision: i32,
+    /// The content alone, as it was saved
+    #[arg(long)]
+    content: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Args)]
+struct SaveArguments {
+    /// The file
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(PathCompleter::file()))]
+    file: PathBuf,
+    /// Its name; the file's when it is left out
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
+    description: String,
+    /// What runs it; by the file's ending when it is left out
+    #[arg(long = "type", value_enum, ignore_case = true, value_name = "TYPE")]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["file", "name", "description"])]
+struct UpdateArguments {
+    #[command(flatten)]
+    script: ScriptNamed,
+    /// File with its new content
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(PathCompleter::file()))]
+    file: Option<PathBuf>,
+    /// Its new name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Args)]
+struct RevisionsArguments {
+    #[command(flatten)]
+    script: ScriptNamed,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Args)]
+struct RmArguments {
+    #[command(flatten)]
+    script: ScriptNamed,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn scripts(arguments: ScriptsArguments) -> Result<(), Failure> {
+    match arguments.command.unwrap_or(ScriptsCommand::Ls(arguments.list)) {
+        ScriptsCommand::Ls(it) => ls(it).await,
+        ScriptsCommand::Show(it) => show(it).await,
+        ScriptsCommand::Save(it) => save(it).await,
+        ScriptsCommand::Update(it) => update(it).await,
+        ScriptsCommand::Revisions(it) => revisions(it).await,
+        ScriptsCommand::Rm(it) => rm(it).await,
+    }
+}
+
+fn refused(what: &str, script_id: &str, status: &Status) -> Failure {
+    let failure = Failure::of(&format!("cannot {what} script {script_id}"), status);
+    match status.code() {
+        tonic::Code::NotFound => failure.try_next("graywave scripts"),
+        _ => failure,
+    }
+}
+
+async fn ls(arguments: ListArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let (name, kind) =
+        (arguments.name.unwrap_or_default(), arguments.kind.map_or(ScriptType::Unspecified, script_type));
+    pages(&mut console, &arguments.paging, "there are no such scripts", async |page_size, page_token| {
+        let request =
+            ListScriptsRequest { page_size, page_token, name: name.clone(), script_type: kind.into() };
+        let page = session.scripts().list_scripts(request).await;
+        let page = page.map_err(|status| Failure::of("cannot list scripts", &status))?.into_inner();
+        Ok((page.scripts, page.next_page_token))
+    })
+    .await
+}
+
+async fn show(arguments: ShowArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let script_id = arguments.script.script_id;
+    let request = GetScriptRequest { script_id: script_id.clone(), revision: arguments.revision };
+    let script =
+        session.scripts().get_script(request).await.map_err(|status| refused("show", &script_id, &status))?;
+    let script = script.into_inner().script.unwrap_or_default();
+    if arguments.content {
+        return console.print(&script.content);
+    }
+    console.paged();
+    print(&mut console, &script, true)?;
+    console.finish()
+}
+
+async fn save(arguments: SaveArguments) -> Result<(), Failure> {
+    let content = read_script(&arguments.file)?;
+    let (session, mut console) = arguments.common.open().await?;
+    let of_file = || arguments.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let kind = arguments.kind.map_or_else(|| type_of_file(&arguments.file), script_type);
+    let script = Script {
+        name: arguments.name.unwrap_or_else(of_file),
+        description: arguments.description,
+        script_type: kind.into(),
+        content,
+        ..Script::default()
+    };
+    let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
+    let saved = repeated(async || session.scripts().create_script(request.clone()).await).await;
+    let saved = saved.map_err(|status| Failure::of("cannot save the script", &status))?;
+    print(&mut console, &saved.into_inner().script.unwrap_or_default(), false)
+}
+
+async fn update(arguments: UpdateArguments) -> Result<(), Failure> {
+    let content = arguments.file.as_deref().map(read_script).transpose()?;
+    let (session, mut console) = arguments.common.open().await?;
+    let script_id = arguments.script.script_id;
+    let given = [
+        ("content", content.is_some()),
+        ("name", arguments.name.is_some()),
+        ("description", arguments.description.is_some()),
+    ];
+    let paths = given.iter().filter(|(_, given)| *given).map(|(path, _)| (*path).to_owned()).collect();
+    let script = Script {
+        script_id: script_id.clone(),
+        content: content.unwrap_or_default(),
+        name: arguments.name.unwrap_or_default(),
+        description: arguments.description.unwrap_or_default(),
+        ..Script::default()
+    };
+    let request = UpdateScriptRequest { script: Some(script), update_mask: Some(FieldMask { paths }) };
+    let updated = session.scripts().update_script(request).await;
+    let updated = updated.map_err(|status| refused("update", &script_id, &status))?;
+    print(&mut console, &updated.into_inner().script.unwrap_or_default(), false)
+}
+
+async fn revisions(arguments: RevisionsArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let script_id = arguments.script.script_id;
+    pages(&mut console, &arguments.paging, "there are no revisions", async |page_size, page_token| {
+        let request = ListRevisionsRequest { script_id: script_id.clone(), page_size, page_token };
+        let page = session.scripts().list_revisions(request).await;
+        let page = page.map_err(|status| refused("list the revisions of", &script_id, &status))?.into_inner();
+        Ok((page.revisions, page.next_page_token))
+    })
+    .await
+}
+
+async fn rm(arguments: RmArguments) -> Result<(), Failure> {
+    let (session, console) = arguments.common.open().await?;
+    let script_id = arguments.script.script_id;
+    let request = DeleteScriptRequest { script_id: script_id.clone() };
+    session
+        .scripts()
+        .delete_script(request)
+        .await
+        .map_err(|status| refused("delete", &script_id, &status))?;
+    console.say(&format!("script {script_id} is deleted"));
+    Ok(())
+}
+
+fn print(console: &mut Console, script: &Script, with_content: bool) -> Result<(), Failure> {
+    console.show(script, &script.script_id, |paint, _| text(script, paint, with_content))
+}
+
+fn text(script: &Script, paint: Paint, with_content: bool) -> String {
+    let text = facts(&[
+        ("script", script.script_id.clone()),
+        ("name", script.name.clone()),
+        ("for", script.description.clone()),
+        ("type", word::<ScriptType>(script.script_type).to_owned()),
+        ("version", script.version.clone()),
+        ("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
+        ("sha256", script.sha256.clone()),
+    ]);
+    if !with_content {
+        return text;
+    }
+    let content = harmless(&script.content);
+    let end = if content.ends_with('\n') { "" } else { "\n" };
+    format!("{text}{}\n{content}{end}", paint.paint(Tone::Dim, "--"))
+}
+
+impl Listed for Script {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("script"),
+        Column::text("type"),
+        Column::number("revision"),
+        Column::text("saved"),
+        Column::text("name"),
+        Column::text("version").wide(),
+        Column::text("for").wide(),
+        Column::text("sha256").wide(),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            cell(&self.script_id),
+            cell(word::<ScriptType>(self.script_type)),
+            cell(self.revision),
+            cell(time(self.update_time.as_ref())),
+            cell(&self.name),
+            cell(&self.version),
+            cell(&self.description),
+            cell(&self.sha256),
+        ]
+    }
+
+    fn id(&self) -> &str {
+        &self.script_id
+    }
+}
+
+impl Listed for Revision {
+    const COLUMNS: &'static [Column] =
+        &[Column::number("revision"), Column::text("saved"), Column::text("sha256")];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![cell(self.revision), cell(time(self.create_time.as_ref())), cell(&self.sha256)]
+    }
+
+    fn id(&self) -> &str {
+        &self.sha256
+    }
+}

@@ -1,0 +1,257 @@
+//! `graywave ls` and `graywave show`.
+
+use clap::Args;
+use proto::{
+    Word as _,
+    admin::{ListTasksRequest, ScriptType, Task, TaskStatus, Wave, WaveStatus},
+    word,
+};
+
+use super::{
+    Common,
+    found::{self, TaskNamed},
+    told::{between, facts, pairs, time},
+};
+use crate::{
+    Failure,
+    out::{Cell, Column, Console, Listed, Paging, Paint, cell, pages, table, tone},
+};
+
+/// Which tasks.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave ls --limit 10
+  graywave ls --status RUNNING,HALTED
+  graywave ls -o name | xargs -n1 graywave failures")]
+pub struct LsArguments {
+    /// Only with one of these statuses: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED, STOPPED
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status)]
+    status: Vec<i32>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn status(text: &str) -> Result<i32, String> {
+    let found = TaskStatus::of_word(text).filter(|it| *it != TaskStatus::Unspecified);
+    found.map(Into::into).ok_or_else(|| format!("{text} is no status of a task"))
+}
+
+/// Which task.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave show latest
+  graywave show 0192f3c45e6b7a8c9d0e1f2a3b4c5d6e -o json | jq .waves")]
+pub struct ShowArguments {
+    #[command(flatten)]
+    task: TaskNamed,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn ls(arguments: LsArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    pages(&mut console, &arguments.paging, "there are no such tasks", async |page_size, page_token| {
+        let request = ListTasksRequest { page_size, page_token, statuses: arguments.status.clone() };
+        let page = session.tasks().list_tasks(request).await;
+        let page = page.map_err(|status| Failure::of("cannot list tasks", &status))?.into_inner();
+        Ok((page.tasks, page.next_page_token))
+    })
+    .await
+}
+
+pub(super) async fn show(arguments: ShowArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let task_id = arguments.task.id(&session).await?;
+    print(&mut console, &found::task(&session, &task_id).await?)
+}
+
+/// Prints a task as it stands.
+pub(super) fn print(console: &mut Console, task: &Task) -> Result<(), Failure> {
+    console.show(task, &task.task_id, |paint, wide| text(task, paint, wide))
+}
+
+impl Listed for Task {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("task"),
+        Column::text("status"),
+        Column::number("desktops"),
+        Column::text("wave"),
+        Column::text("created"),
+        Column::text("by").wide(),
+        Column::text("runs").wide(),
+        Column::text("reason").wide(),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let status = word::<TaskStatus>(self.status);
+        vec![
+            cell(&self.task_id),
+            Cell::word(status),
+            cell(self.target_count),
+            cell(place(self)),
+            cell(time(self.create_time.as_ref())),
+            cell(&self.created_by),
+            cell(runs(self)),
+            cell(if self.reason.is_empty() { &self.waiting_for } else { &self.reason }),
+        ]
+    }
+
+    fn id(&self) -> &str {
+        &self.task_id
+    }
+}
+
+/// The wave that it has come to.
+fn place(task: &Task) -> String {
+    let begun = task.waves.iter().rev().find(|wave| wave.status() != WaveStatus::Pending);
+    format!("{}/{}", begun.map_or(0, |wave| wave.wave), task.waves.len())
+}
+
+/// What it runs, in a few words.
+pub(super) fn runs(task: &Task) -> String {
+    if let Some(command) = &task.command {
+        return format!("{}: {}", word::<ScriptType>(command.command_type), command.content);
+    }
+    let scripts = task.scripts.iter().map(|script| format!("{}@{}", script.name, script.revision));
+    scripts.collect::<Vec<_>>().join(", ")
+}
+
+/// A task for people.
+fn text(task: &Task, paint: Paint, wide: bool) -> String {
+    let status = word::<TaskStatus>(task.status);
+    let chosen = match (task.desktop_pool_id.as_str(), task.desktop_tag.as_str()) {
+        ("", "") => String::new(),
+        ("", tag) => format!(", all with {tag}"),
+        (pool, _) => format!(", of pool {pool}"),
+    };
+    let retry = task
+        .retry_of
+        .as_ref()
+        .map_or_else(String::new, |it| format!("of {}, attempt {}", it.task_id, task.attempt));
+    let ended = match between(task.create_time.as_ref(), task.end_time.as_ref()) {
+        none if none.is_empty() => String::new(),
+        took => format!("{}, after {took}", time(task.end_time.as_ref())),
+    };
+    let mut told = vec![
+        ("task", task.task_id.clone()),
+        ("status", paint.word(status)),
+        ("reason", paint.paint(tone(status), &task.reason)),
+        ("waits for", task.waiting_for.clone()),
+        ("runs", runs(task).lines().next().unwrap_or_default().to_owned()),
+        ("on", format!("{} desktops{chosen}", task.target_count)),
+        ("retry", retry),
+        ("retried by", task.retried_by.join(", ")),
+        ("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
+        ("ended", ended),
+    ];
+    if wide {
+        told.extend(terms(task));
+    }
+    facts(&told) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, paint)
+}
+
+/// What it was agreed to.
+fn terms(task: &Task) -> Vec<(&'static str, String)> {
+    let number = |it: Option<u32>| it.map_or_else(String::new, |it| it.to_string());
+    let duration =
+        |it: Option<&prost_types::Duration>| it.map_or_else(String::new, |it| format!("{}s", it.seconds));
+    vec![
+        ("plan", task.plan_hash.clone()),
+        ("scripts", task.script_hash.clone()),
+        ("seed", task.seed.to_string()),
+        ("halts at", task.fail_threshold.clone()),
+        ("strict", if task.strict { "yes".to_owned() } else { String::new() }),
+        ("at once", number(task.max_concurrency)),
+        ("timeout", duration(task.execution_timeout.as_ref())),
+        ("delivery", duration(task.delivery_timeout.as_ref())),
+        ("window", task.window.clone()),
+        ("expires", time(task.expire_time.as_ref())),
+        ("outcomes", pairs(&task.outcomes)),
+        ("exit codes", pairs(&task.exit_codes)),
+    ]
+}
+
+const WAVES: &[Column] = &[
+    Column::number("wave"),
+    Column::text("status"),
+    Column::number("size"),
+    Column::number("ok"),
+    Column::number("failed"),
+    Column::number("running"),
+    Column::number("offline"),
+    Column::number("halts at"),
+    Column::text("opened").wide(),
+    Column::text("closed").wide(),
+    Column::text("approved by").wide(),
+    Column::text("gate"),
+];
+
+fn wave_cells(wave: &Wave) -> Vec<Cell> {
+    let approved = match (wave.needs_approval, wave.approved_by.as_str()) {
+        (true, "") => "nobody yet",
+        (_, by) => by,
+    };
+    vec![
+        cell(wave.wave),
+        Cell::word(word::<WaveStatus>(wave.status)),
+        cell(wave.size),
+        cell(wave.targets.unwrap_or_default().success),
+        cell(wave.failed),
+        cell(wave.in_flight),
+        cell(wave.waiting),
+        cell(&wave.fail_threshold),
+        cell(time(wave.open_time.as_ref())),
+        cell(time(wave.close_time.as_ref())),
+        cell(approved),
+        cell(&wave.verdict),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::{Outcomes, ScriptRevision};
+
+    use super::*;
+
+    fn halted() -> Task {
+        let wave = |wave, status: &str, verdict: &str, [success, failed]: [u32; 2]| Wave {
+            wave,
+            status: WaveStatus::number(status),
+            size: 4,
+            targets: Some(Outcomes { success, failed, ..Outcomes::default() }),
+            failed,
+            fail_threshold: if wave == 1 { "2".into() } else { String::new() },
+            verdict: verdict.into(),
+            ..Wave::default()
+        };
+        Task {
+            task_id: "0".repeat(32),
+            status: TaskStatus::number("HALTED"),
+            target_count: 20,
+            desktop_tag: "pool=finance".into(),
+            created_by: "ann".into(),
+            create_time: Some(prost_types::Timestamp { seconds: 1_764_000_000, nanos: 0 }),
+            end_time: Some(prost_types::Timestamp { seconds: 1_764_000_065, nanos: 0 }),
+            scripts: vec![ScriptRevision { script_id: "s".into(), revision: 3, name: "patch".into() }],
+            waves: vec![wave(1, "HALTED", "2 of 4 targets failed", [2, 2]), wave(2, "PENDING", "", [0, 0])],
+            reason: "2 of 4 targets failed".into(),
+            ..Task::default()
+        }
+    }
+
+    #[test]
+    fn a_halted_task_says_why() {
+        insta::assert_snapshot!("a_halted_task", text(&halted(), Paint::default(), false));
+        insta::assert_snapshot!("a_halted_task_wide", text(&halted(), Paint::default(), true));
+    }
+
+    #[test]
+    fn a_status_is_one_of_the_words() {
+        assert_eq!(status("halted"), Ok(TaskStatus::number("HALTED")));
+        assert!(status("nice").is_err() && status("unspecified").is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! The help of the whole: commands under headings, and the page docs/cli.md that is made of it.
+
+use clap::Command;
+
+/// Which commands stand under which heading, in this order.
+const GROUPS: [(&str, &[&str]); 6] = [
+    ("Run a rollout", &["run", "preview", "watch"]),
+    ("See what became of it", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
+    (
+        "Intervene",
+        &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
+    ),
+    ("Look after the fleet", &["scripts", "desktops", "workers", "audit"]),
+    ("This command line", &["login", "config", "completion", "man"]),
+    (
+        "Run a cluster, and work on its database",
+        &[
+            "dev",
+            "api",
+            "scheduler",
+            "worker",
+            "migrate",
+            "check-config",
+            "healthcheck",
+            "projects",
+            "principals",
+            "policies",
+            "tokens",
+            "keys",
+            "enrolment-tokens",
+            "ca",
+            "openapi",
+            "help",
+        ],
+    ),
+];
+
+/// The command line with its commands under headings.
+pub(crate) fn grouped(command: Command) -> Command {
+    let mut groups = String::new();
+    for (heading, names) in GROUPS {
+        groups.push_str(&format!("{heading}:\n"));
+        for name in names {
+            let about = match command.find_subcommand(name).and_then(Command::get_about) {
+                Some(about) => about.to_string(),
+                None if *name == "help" => "Print the help of a command".to_owned(),
+                None => continue,
+            };
+            groups.push_str(&format!("  {name:<17} {about}\n"));
+        }
+        groups.push('\n');
+    }
+    command.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"
+    ))
+}
+
+/// docs/cli.md.
+pub(crate) fn reference() -> String {
+    let mut command = crate::commands::command();
+    command.build();
+    let mut text = String::from(INTRODUCTION);
+    if let Some(ls) = command.find_subcommand_mut("ls") {
+        text.push_str(&format!("\n## Flags of every command of operators\n\n```text\n{}\n```\n", common(ls)));
+    }
+    for (heading, names) in GROUPS {
+        text.push_str(&format!("\n## {heading}\n"));
+        for name in names.iter().filter(|name| **name != "help") {
+            if let Some(command) = command.find_subcommand_mut(name) {
+                page(command, "graywave", &mut text);
+            }
+        }
+    }
+    text
+}
+
+/// A command with those below it.
+fn page(command: &mut Command, above: &str, text: &mut String) {
+    let name = format!("{above} {}", command.get_name());
+    let help = long_help(command);
+    let help = without_common(&help);
+    text.push_str(&format!("\n### {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+    for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+        page(below, &name, text);
+    }
+}
+
+/// The same whatever the environment and the terminal are.
+fn long_help(command: &Command) -> String {
+    let command = command.clone().mut_args(|argument| argument.hide_env_values(true));
+    command.term_width(WIDTH).render_long_help().to_string()
+}
+
+/// The lines of a help, but for the flags that every command has: the page has them once.
+fn without_common(help: &str) -> Vec<&str> {
+    let mut is_common = false;
+    let lines = help.lines().map(str::trim_end).filter(|line| {
+        if !line.starts_with(' ') && line.ends_with(':') {
+            is_common = COMMON.contains(line);
+        } else if !line.starts_with(' ') && !line.is_empty() {
+            is_common = false;
+        }
+        !is_common
+    });
+    lines.collect()
+}
+
+/// Headings of flags that every command of operators has.
+const COMMON: [&str; 2] = ["Output:", "Connection:"];
+
+/// Those flags, as a command has them.
+fn common(command: &mut Command) -> String {
+    let help = long_help(command);
+    let from = COMMON.iter().filter_map(|heading| help.find(heading)).min().unwrap_or(help.len());
+    let text = help.get(from..).unwrap_or_default();
+    let end = text.find("\nExamples:").unwrap_or(text.len());
+    text.get(..end).unwrap_or_default().trim_end().to_owned()
+}
+
+/// Columns of the page's help.
+const WIDTH: usize = 120;
+
+const INTRODUCTION: &str = "\
+# The command line
+
+<!-- Made by `cargo run --bin graywave reference`; a test compares. -->
+
+`graywave` is one binary: an operator's commands, which speak to a scheduler over [gRPC](admin-grpc.md), and the roles of a cluster. `graywave help COMMAND`
+prints what stands here. [coming-from.md](coming-from.md) has the commands of other tools beside these.
+
+```console
+$ graywave login --grpc graywave.example.com:9090       # once: asks for a token, and keeps it for this user alone
+$ graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
+$ graywave watch latest
+```
+
+- **Connection**: flags, else `GRAYWAVE_GRPC`, `GRAYWAVE_TOKEN` and the like, else the context that `login` made. A context's token goes to its own address alone.
+  With `graywave dev`, `. graywave-data/env` in a shell sets them.
+- **Output**: `-o table`, `wide`, `json`, `yaml` or `name`. JSON and YAML have the fields of the admin service, with the words of the REST API. What was asked
+  for goes to standard output, all else (progress, remarks) to standard error, where `--quiet` turns it off. Long lists are paged through on a terminal.
+- **Colours** only on terminals, and not with `--no-color` or `NO_COLOR`. What desktops print cannot control the terminal.
+- **Repeating**: a change that got no answer is tried again, safely: it has an idempotency key. `latest` in place of a task's id is the newest task.
+
+| exit code | when |
+|---|---|
+| 0 | it was done; a rollout that was followed succeeded everywhere |
+| 1 | a rollout ran to its end and something failed; or something of this machine or of the control plane failed |
+| 2 | the command line, or a file that it names, makes no sense |
+| 3 | the gate halted the rollout that was followed |
+| 4 | the rollout was stopped, or its time was over |
+| 5 | the control plane refused it |
+| 6 | nobody answers |
+| 130 | detached by Ctrl-C: the rollout runs on |
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands;
+
+    #[test]
+    fn every_command_stands_under_one_heading() {
+        let command = commands::command();
+        command.clone().debug_assert();
+        let mut placed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        placed.retain(|name| *name != "help");
+        placed.sort_unstable();
+        let visible = command.get_subcommands().filter(|it| !it.is_hide_set());
+        let mut there: Vec<&str> = visible.map(Command::get_name).collect();
+        there.sort_unstable();
+        assert_eq!(placed, there);
+    }
+
+    #[test]
+    fn docs_cli_md_is_what_the_commands_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == reference(), "write it anew: cargo run --bin graywave reference > docs/cli.md");
+    }
+}

@@ -1,0 +1,27 @@
+//! `graywave man`: manual pages of every command.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::commands;
+
+/// Where to.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  graywave man --dir /usr/local/share/man/man1 && man graywave-run")]
+pub(crate) struct ManArguments {
+    /// Directory for the pages, one for each command; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Writes them.
+pub(crate) fn write(arguments: &ManArguments) -> anyhow::Result<()> {
+    let dir = &arguments.dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    clap_mangen::generate_to(commands::command(), dir)
+        .with_context(|| format!("cannot write manual pages to {}", dir.display()))
+}
