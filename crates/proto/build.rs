@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "graywave/types/v1/types.proto",
     "graywave/order/v1/order.proto",
     "graywave/scheduler/v1/scheduler.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 16] = [
     "graywave/admin/v1/project_service.proto",
     "graywave/admin/v1/worker_service.proto",
     "graywave/admin/v1/desktop_service.proto",
+    "graywave/admin/v1/enrolment_service.proto",
     "graywave/admin/v1/script_service.proto",
     "graywave/admin/v1/access_service.proto",
     "graywave/admin/v1/audit_service.proto",

@@ -5,6 +5,7 @@ Usage: admin_grpc.py READY, where READY is the line of JSON that `graywave dev -
 
 import json
 import sys
+import time
 
 import grpc
 from google.protobuf import json_format, message_factory
@@ -15,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 
 PATIENCE_S = 60
+LOOK_EVERY_S = 0.05
 PACKAGE = "graywave.admin.v1"
 
 
@@ -69,6 +71,51 @@ def refused(what, code, call):
     sys.exit(f"NOT SO: {what}: it was not refused")
 
 
+def look_until(what, look):
+    """Looks until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not look():
+        if time.monotonic() > deadline:
+            sys.exit(f"NOT SO: {what}")
+        time.sleep(LOOK_EVERY_S)
+    check(what, True)
+
+
+def desktops_and_enrolment(admin, desktop_id):
+    """What operators make of desktops, and the tokens with which machines become some."""
+    pool = {"pool": "lab"}
+    tagged = admin("DesktopService", "TagDesktop", desktop_id=desktop_id, set=pool)["desktop"]
+    check("an operator's tag is set", tagged["tags"] == tagged["operator_tags"] == pool, tagged)
+    task = {"desktop_tag": "pool=lab", "command": {"command_type": "SCRIPT_TYPE_SHELL", "content": "true"}}
+    preview = admin("TaskService", "PreviewTask", task=task)
+    check("a task may choose by it", [wave["size"] for wave in preview["waves"]] == [1], preview)
+    plain = admin("DesktopService", "TagDesktop", desktop_id=desktop_id, remove=["pool"])["desktop"]
+    check("it is removed", "tags" not in plain, plain)
+
+    retired = admin("DesktopService", "RetireDesktop", desktop_id=desktop_id)["desktop"]
+    check("a desktop is retired", "retire_time" in retired and retired["presence"] == "PRESENCE_SHUTOFF", retired)
+    rest = [desktop["desktop_id"] for desktop in admin("DesktopService", "ListDesktops")["desktops"]]
+    only = admin("DesktopService", "ListDesktops", retired="RETIRED_FILTER_ONLY")["desktops"]
+    check("it is listed when it is asked for", desktop_id not in rest and len(only) == 1, (rest, only))
+    refused(
+        "a task that names it is refused",
+        grpc.StatusCode.FAILED_PRECONDITION,
+        lambda: admin("TaskService", "SubmitTask", task=task | {"desktop_tag": "", "desktop_ids": [desktop_id]}),
+    )
+    admin("DesktopService", "UnretireDesktop", desktop_id=desktop_id)
+    shown = lambda: admin("DesktopService", "GetDesktop", desktop_id=desktop_id)["desktop"]
+    look_until("its agent is let in again", lambda: shown()["presence"] == "PRESENCE_ACTIVE")
+    revoked = admin("DesktopService", "RevokeDesktop", desktop_id=desktop_id)
+    check("without TLS there is nothing to revoke", revoked == {"is_known": True}, revoked)
+
+    made = admin("EnrolmentService", "CreateEnrolmentToken", uses=2)
+    token = made["enrolment_token"]
+    check("an enrolment token is shown once", len(made["secret"]) == 48 and token["max_uses"] == 2, token)
+    admin("EnrolmentService", "RevokeEnrolmentToken", token_id=token["token_id"])
+    listed = admin("EnrolmentService", "ListEnrolmentTokens")["enrolment_tokens"]
+    check("it is listed as revoked", [("revoke_time" in it, "secret" in it) for it in listed] == [(True, False)], listed)
+
+
 def main():
     ready = json.loads(sys.argv[1])
     address = ready["grpc"].removeprefix("http://")
@@ -116,6 +163,8 @@ def main():
 
         tasks = admin("TaskService", "ListTasks", page_size=1)["tasks"]
         check("tasks are listed", tasks[0]["task_id"] == task["task_id"], tasks)
+
+        desktops_and_enrolment(admin, desktops[0])
 
         wrong = refused(
             "a bad request is refused",

@@ -25,6 +25,13 @@ pub(crate) struct Call {
     pub(crate) is_large: bool,
 }
 
+impl Call {
+    /// Its service and its method.
+    pub(crate) fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('/').unwrap_or_default()
+    }
+}
+
 const fn reads(name: &'static str, action: Action) -> Call {
     Call { name, open: Open::Token(action), changes: false, is_large: false }
 }
@@ -80,6 +87,13 @@ pub(crate) const CALLS: &[Call] = &[
     changes("WorkerService/UndrainWorker", Action::UndrainWorker),
     reads("DesktopService/ListDesktops", Action::ListDesktopsDetail),
     reads("DesktopService/GetDesktop", Action::ListDesktopsDetail),
+    changes("DesktopService/TagDesktop", Action::TagDesktop),
+    changes("DesktopService/RetireDesktop", Action::RetireDesktop),
+    changes("DesktopService/UnretireDesktop", Action::UnretireDesktop),
+    changes("DesktopService/RevokeDesktop", Action::RevokeDesktop),
+    reads("EnrolmentService/ListEnrolmentTokens", Action::ListEnrolmentTokens),
+    changes("EnrolmentService/CreateEnrolmentToken", Action::CreateEnrolmentToken),
+    changes("EnrolmentService/RevokeEnrolmentToken", Action::DeleteEnrolmentToken),
     changes("ScriptService/CreateScript", Action::CreateScript),
     reads("ScriptService/ListScripts", Action::ListScripts),
     reads("ScriptService/GetScript", Action::GetScript),
@@ -138,6 +152,7 @@ mod tests {
             find("/graywave.admin.v1.TaskService/GetTask").unwrap().open,
             Open::Token(Action::GetTask)
         );
+        assert!(CALLS.iter().all(|call| call.parts().0.ends_with("Service") && !call.parts().1.is_empty()));
         for path in ["", "/graywave.admin.v1.TaskService/", "/graywave.admin.v2.TaskService/GetTask"] {
             assert_eq!(find(path), None, "{path}");
         }

@@ -5,9 +5,11 @@ mod audit;
 mod called;
 mod calls;
 mod desktops;
+mod enrolment;
 mod fields;
 mod gate;
 mod insight;
+mod metered;
 mod page;
 mod preview;
 mod projects;
@@ -29,10 +31,10 @@ use control::{BodyBudget, Control, Rates};
 use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_STREAMS};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
-    desktop_service_server::DesktopServiceServer, insight_service_server::InsightServiceServer,
-    project_service_server::ProjectServiceServer, record_service_server::RecordServiceServer,
-    script_service_server::ScriptServiceServer, task_service_server::TaskServiceServer,
-    worker_service_server::WorkerServiceServer,
+    desktop_service_server::DesktopServiceServer, enrolment_service_server::EnrolmentServiceServer,
+    insight_service_server::InsightServiceServer, project_service_server::ProjectServiceServer,
+    record_service_server::RecordServiceServer, script_service_server::ScriptServiceServer,
+    task_service_server::TaskServiceServer, worker_service_server::WorkerServiceServer,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -41,10 +43,11 @@ use tonic::service::{Interceptor, InterceptorLayer, Routes};
 use crate::gate::Gate;
 
 /// The full names of all services, for health checks.
-pub const SERVICES: [&str; 9] = [
+pub const SERVICES: [&str; 10] = [
     "graywave.admin.v1.AccessService",
     "graywave.admin.v1.AuditService",
     "graywave.admin.v1.DesktopService",
+    "graywave.admin.v1.EnrolmentService",
     "graywave.admin.v1.InsightService",
     "graywave.admin.v1.ProjectService",
     "graywave.admin.v1.RecordService",
@@ -120,12 +123,14 @@ pub fn routes(
         .add_service(served!(ProjectServiceServer, MAX_BODY_BYTES))
         .add_service(served!(WorkerServiceServer, MAX_BODY_BYTES))
         .add_service(served!(DesktopServiceServer, MAX_BODY_BYTES))
+        .add_service(served!(EnrolmentServiceServer, MAX_BODY_BYTES))
         .add_service(served!(ScriptServiceServer, MAX_BODY_BYTES))
         .add_service(served!(AccessServiceServer, MAX_BODY_BYTES))
         .add_service(served!(AuditServiceServer, MAX_BODY_BYTES));
     let guarded = routes
         .into_axum_router()
         .route_layer(middleware::from_fn_with_state(gate, gate::check))
-        .route_layer(InterceptorLayer::new(guard));
+        .route_layer(InterceptorLayer::new(guard))
+        .route_layer(middleware::from_fn(metered::check));
     Routes::from(guarded)
 }

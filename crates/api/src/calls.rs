@@ -102,6 +102,9 @@ pub(crate) const CALLS: &[Call] = &[
     reveals("CreateEnrolmentToken", Action::CreateEnrolmentToken),
     changes("DeleteEnrolmentToken", Action::DeleteEnrolmentToken),
     changes("RevokeDesktop", Action::RevokeDesktop),
+    changes("TagDesktop", Action::TagDesktop),
+    changes("RetireDesktop", Action::RetireDesktop),
+    changes("UnretireDesktop", Action::UnretireDesktop),
 ];
 
 /// The call of an operation.

@@ -18,7 +18,7 @@ use crate::{
     query::TaskType,
     router,
     v1::{
-        desktops::TagFilter,
+        desktops::{RetiredToo, TagFilter},
         events::{NativeEvent, Progress},
     },
     v2::desktops_detail::{SortField, SortType},
@@ -32,7 +32,7 @@ use crate::{
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
     // Those that only parameters refer to are not found by themselves.
-    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter)),
+    components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter, RetiredToo)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),

@@ -111,6 +111,8 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::desktops::list))
         .routes(routes!(v1::desktops::show))
         .routes(routes!(v1::desktops::revoke))
+        .routes(routes!(v1::desktops::tag))
+        .routes(routes!(v1::desktops::retire, v1::desktops::unretire))
         .routes(routes!(v1::access::principals::list))
         .routes(routes!(v1::access::principals::put))
         .routes(routes!(v1::access::policies::list))

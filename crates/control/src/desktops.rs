@@ -1,14 +1,46 @@
-//! Desktops as they are read.
+//! Desktops as they are read, tagged, and taken out of service and back.
 
 use domain::{
     Error,
     access::{ALL, Action, Resource},
-    ids::DesktopId,
+    ids::{DesktopId, ProjectId},
     page::Page,
+    tags::{TagChange, effective},
 };
-use store::desktop::{self, DesktopFilter, DesktopOrder, DesktopRow};
+use store::{
+    Connection,
+    desktop::{self, DesktopFilter, DesktopOrder, DesktopRow, Retired},
+    enrolment,
+    notify::{self, Wake},
+};
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, kept};
+
+fn missing(desktop_id: &DesktopId) -> Error {
+    Error::not_found(format!("desktop {desktop_id} does not exist"))
+}
+
+/// A desktop, in service or not.
+async fn find(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    desktop_id: &DesktopId,
+) -> Result<DesktopRow, Error> {
+    let filter = DesktopFilter {
+        desktop_ids: vec![desktop_id.as_str().to_owned()],
+        retired: Retired::Included,
+        ..DesktopFilter::default()
+    };
+    let found = desktop::page(connection, project_id, &filter, 1).await?.pop();
+    found.ok_or_else(|| missing(desktop_id))
+}
+
+/// A change of tags in one text.
+fn told(desktop_id: &DesktopId, change: &TagChange) -> String {
+    let set = change.set.iter().map(|(name, value)| format!(" set:{name}={value}"));
+    let removed = change.remove.iter().map(|name| format!(" remove:{name}"));
+    kept(&format!("desktop:{desktop_id}{}", set.chain(removed).collect::<String>()))
+}
 
 impl Control {
     /// One page of desktops, and how many there are in all. `action` is that of the list that is asked for.
@@ -37,13 +69,68 @@ impl Control {
         Ok(desktop::page(&mut connection, caller.project_id(), filter, limit).await?)
     }
 
-    /// One desktop.
+    /// One desktop, in service or not.
     pub async fn show_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::ListDesktopsDetail, [Resource::Desktop(desktop_id.as_str())])?;
-        let filter =
-            DesktopFilter { desktop_ids: vec![desktop_id.as_str().to_owned()], ..DesktopFilter::default() };
-        let mut connection = self.store.acquire().await?;
-        let mut found = desktop::page(&mut connection, caller.project_id(), &filter, 1).await?;
-        found.pop().ok_or_else(|| Error::not_found(format!("desktop {desktop_id} does not exist")))
+        find(&mut *self.store.acquire().await?, caller.project_id(), desktop_id).await
+    }
+
+    /// Sets and removes operators' tags of a desktop. They win over its agent's, whatever that says later. Returns the desktop as
+    /// it now is.
+    pub async fn tag_desktop(
+        &self,
+        caller: &Caller,
+        desktop_id: &DesktopId,
+        change: &TagChange,
+    ) -> Result<DesktopRow, Error> {
+        caller.check(Action::TagDesktop, [Resource::Desktop(desktop_id.as_str())])?;
+        change.check()?;
+        let project_id = caller.project_id();
+        let mut tx = self.store.begin().await?;
+        let stored = desktop::lock_tags(&mut tx, project_id, desktop_id).await?;
+        let stored = stored.ok_or_else(|| missing(desktop_id))?;
+        let operators = change.apply(&stored.agents, &stored.operators)?;
+        let tags = effective(&stored.agents, &operators);
+        desktop::put_operator_tags(&mut tx, project_id, desktop_id, &operators, &tags).await?;
+        let row = find(&mut tx, project_id, desktop_id).await?;
+        self.done(tx, caller, Action::TagDesktop, &told(desktop_id, change), "").await?;
+        Ok(row)
+    }
+
+    /// Takes a desktop out of service: it is chosen for nothing new, its certificates are revoked, its connection ends, and its
+    /// agent is refused. What waits for it ends as if it had gone away. Returns it as it now is.
+    pub async fn retire_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
+        caller.check(Action::RetireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
+        let (project_id, by, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
+        let mut tx = self.store.begin().await?;
+        // In this order, as who revokes it alone: both lock what is known of its certificates first.
+        enrolment::revoke_desktop(&mut tx, project_id, desktop_id, now).await?;
+        if !desktop::retire(&mut tx, project_id, desktop_id, by, now).await? {
+            return Err(missing(desktop_id));
+        }
+        notify::send(&mut tx, Wake::Presence).await?;
+        let row = find(&mut tx, project_id, desktop_id).await?;
+        self.done(tx, caller, Action::RetireDesktop, &format!("desktop:{desktop_id}"), "").await?;
+        tracing::warn!(%project_id, %desktop_id, actor = by, "a desktop is retired");
+        Ok(row)
+    }
+
+    /// Takes a retired desktop back into service; one that is in service stays so. Its certificates stay revoked. Returns it as
+    /// it now is.
+    pub async fn unretire_desktop(
+        &self,
+        caller: &Caller,
+        desktop_id: &DesktopId,
+    ) -> Result<DesktopRow, Error> {
+        caller.check(Action::UnretireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
+        let (project_id, by) = (caller.project_id(), &caller.identity.principal);
+        let mut tx = self.store.begin().await?;
+        if !desktop::unretire(&mut tx, project_id, desktop_id).await? {
+            return Err(missing(desktop_id));
+        }
+        let row = find(&mut tx, project_id, desktop_id).await?;
+        self.done(tx, caller, Action::UnretireDesktop, &format!("desktop:{desktop_id}"), "").await?;
+        tracing::warn!(%project_id, %desktop_id, actor = by, "a retired desktop is in service again");
+        Ok(row)
     }
 }

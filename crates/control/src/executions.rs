@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Error,
+    Error, ErrorKind,
     access::{Action, Resource},
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
@@ -310,7 +310,23 @@ async fn members(
     if strangers.is_empty() {
         return Ok(only);
     }
+    let ids: Vec<DesktopId> = strangers.iter().filter_map(|id| id.parse().ok()).collect();
+    let known = desktop::candidates(connection, project_id, &ids).await?;
+    let retired = known.iter().filter(|(_, is_retired)| *is_retired);
+    refuse_retired(field, &retired.map(|(known, _)| known.desktop_id.as_str()).collect::<Vec<_>>())?;
     Err(Error::invalid(format!("{field} names desktops that are not in the pool: {}", first(&strangers))))
+}
+
+/// A desktop that is out of service is given nothing to do, by whatever name it is called.
+pub(crate) fn refuse_retired(field: &str, retired: &[&str]) -> Result<(), Error> {
+    if retired.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{field} names desktops that are retired: {}. Leave them out, or unretire them first",
+        first(retired)
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 /// The first of a list of ids, and how many more there are.
@@ -344,7 +360,7 @@ async fn pin(
     Ok(pinned)
 }
 
-/// What the plan needs of each desktop, in the order asked for; an unknown one refuses the whole task.
+/// What the plan needs of each desktop, in the order asked for; one that is not known or out of service refuses the whole task.
 async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -352,19 +368,22 @@ async fn candidates(
     names: FieldNames,
 ) -> Result<Vec<Candidate>, Error> {
     let known = desktop::candidates(connection, project_id, desktop_ids).await?;
-    let mut by_id: HashMap<DesktopId, Candidate> =
-        known.into_iter().map(|candidate| (candidate.desktop_id.clone(), candidate)).collect();
-    let mut unknown = Vec::new();
+    let mut by_id: HashMap<DesktopId, (Candidate, bool)> =
+        known.into_iter().map(|known| (known.0.desktop_id.clone(), known)).collect();
+    let (mut unknown, mut retired) = (Vec::new(), Vec::new());
     let mut found = Vec::with_capacity(desktop_ids.len());
     for desktop_id in desktop_ids {
         match by_id.remove(desktop_id) {
-            Some(candidate) => found.push(candidate),
+            Some((candidate, false)) => found.push(candidate),
+            Some((_, true)) => retired.push(desktop_id.as_str()),
             None => unknown.push(desktop_id.as_str()),
         }
     }
-    if unknown.is_empty() {
-        return Ok(found);
+    let field = names.desktops;
+    if !unknown.is_empty() {
+        let message = format!("{field} names desktops that do not exist: {}", first(&unknown));
+        return Err(Error::not_found(message));
     }
-    let message = format!("{} names desktops that do not exist: {}", names.desktops, first(&unknown));
-    Err(Error::not_found(message))
+    refuse_retired(field, &retired)?;
+    Ok(found)
 }

@@ -45,7 +45,7 @@ use store::Store;
 pub use store::{
     audit::{AuditFilter, EntryRow},
     credential::CredentialRow,
-    desktop::{DesktopFilter, DesktopOrder, DesktopRow},
+    desktop::{DesktopFilter, DesktopOrder, DesktopRow, Retired},
     enrolment::{EnrolmentTokenRow, Revoked},
     event::EventRow,
     failure::FailureGroup,

@@ -4,14 +4,14 @@ use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
     event::EventKind,
-    ids::TaskId,
+    ids::{DesktopId, TaskId},
     plan::plan_again,
     retry::{self, Remainder},
     submission::Aim,
     threshold::Threshold,
 };
 use store::{
-    Connection,
+    Connection, desktop,
     event::{self, NewEvent},
     notify::{self, Wake},
     target, task,
@@ -20,7 +20,11 @@ use store::{
 };
 use telemetry::{metric, trace};
 
-use crate::{Caller, Control, executions::check_execute, found};
+use crate::{
+    Caller, Control,
+    executions::{check_execute, refuse_retired},
+    found,
+};
 
 /// What a retry runs, and on what.
 struct Retry {
@@ -33,7 +37,7 @@ struct Retry {
 
 impl Control {
     /// Makes a task of what of a task, or of one record, did not succeed: the same scripts at the same revisions, with
-    /// the same limits. What succeeded is not run again.
+    /// the same limits. What succeeded is not run again, and what is of desktops that are retired by now is left out.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn retry(&self, caller: &Caller, aim: Aim) -> Result<TaskId, Error> {
         let old_id = aim.task_id();
@@ -102,7 +106,8 @@ async fn of_task(connection: &mut Connection, old: &TaskRow) -> Result<Retry, Er
     if remainder.is_empty() {
         return Err(Error::new(
             ErrorKind::Conflict,
-            "everything succeeded or was retried record by record: there is nothing to retry",
+            "all that did not succeed was retried record by record, or is of desktops that are retired: there is nothing to \
+             retry",
         ));
     }
     let old_waves = wave::list(connection, &[old.task_id]).await?;
@@ -127,11 +132,16 @@ async fn of_record(
 ) -> Result<Retry, Error> {
     let record = Some((ordinal, script));
     refuse_second(connection, old.task_id, record).await?;
+    let desktop_id: DesktopId = desktop_id.parse()?;
+    let known = desktop::candidates(connection, &old.project_id, std::slice::from_ref(&desktop_id)).await?;
+    if known.iter().any(|(_, is_retired)| *is_retired) {
+        refuse_retired("the record", &[desktop_id.as_str()])?;
+    }
     let mut pinned = task::pinned_scripts(connection, &[old.task_id]).await?;
     let scripts = pinned.remove(&old.task_id).unwrap_or_default();
     Ok(Retry {
         scripts: scripts.into_iter().skip(usize::from(script)).take(1).collect(),
-        remainder: vec![Remainder { desktop_id: desktop_id.parse()?, first_script: 0 }],
+        remainder: vec![Remainder { desktop_id, first_script: 0 }],
         waves: vec![(1, None)],
         gray: false,
         of: RetryOf { task_id: old.task_id, record },

@@ -119,6 +119,12 @@ actions! {
     DeleteEnrolmentToken = "graywave:enrolmentTokens:delete",
     /// Revoke the certificates of a desktop.
     RevokeDesktop = "graywave:desktops:revoke",
+    /// Set and remove operators' tags of a desktop.
+    TagDesktop = "graywave:desktops:tag",
+    /// Take a desktop out of service.
+    RetireDesktop = "graywave:desktops:retire",
+    /// Take a retired desktop back into service.
+    UnretireDesktop = "graywave:desktops:unretire",
 }
 
 impl std::fmt::Display for Action {
@@ -258,7 +264,7 @@ fn short_form(pattern: &str) -> &str {
 pub const READY_POLICIES: [&str; 3] = ["reader", "operator", "admin"];
 
 /// A ready policy: `reader` reads all but the audit and who may call, `operator` also saves scripts, runs, retries, stops,
-/// pauses and approves, and freezes the project; `admin` may do everything.
+/// pauses and approves, tags desktops, and freezes the project; `admin` may do everything.
 pub fn ready_policy(name: &str) -> Option<Policy> {
     match name {
         "reader" => Some(Policy::allow(&[
@@ -275,6 +281,8 @@ pub fn ready_policy(name: &str) -> Option<Policy> {
             // Whoever sees that something is wrong may stop all of it; to go on is decided by an admin.
             "graywave:project:freeze",
             "graywave:workers:list",
+            // Whom it may run something on is decided by other actions, however the desktops are chosen.
+            "graywave:desktops:tag",
         ])),
         "admin" => Some(Policy::allow(&["*"])),
         _ => None,

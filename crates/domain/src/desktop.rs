@@ -10,6 +10,10 @@ use crate::{
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
 
+/// What an agent is told whose desktop is out of service.
+pub const RETIRED: &str =
+    "this desktop is retired: its agent is let in again when an operator has unretired it";
+
 /// A desktop as its agent describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesktopFacts {

@@ -33,6 +33,8 @@ pub struct Standing {
     pub certified_until: Option<Timestamp>,
     /// When it was revoked last.
     pub revoked_at: Option<Timestamp>,
+    /// It is out of service.
+    pub is_retired: bool,
 }
 
 /// Whether what somebody shows can be a token at all.
@@ -85,6 +87,11 @@ pub fn check(
             token.max_uses
         );
         return Err(refused(message));
+    }
+    if standing.is_retired {
+        let message =
+            format!("desktop {desktop_id} is retired: unretire it first, and make a new token then");
+        return Err(Error::new(ErrorKind::Forbidden, message));
     }
     if standing.revoked_at.is_some_and(|revoked_at| token.created_at <= revoked_at) {
         let message = format!(
@@ -206,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_desktop_that_has_a_certificate_is_nobody_elses() {
-        let certified = Standing { certified_until: Some(at(60)), revoked_at: None };
+        let certified = Standing { certified_until: Some(at(60)), ..Standing::default() };
         let (kind_, message) = kind(&token(), certified, 59).unwrap_err();
         assert!(kind_ == ErrorKind::Conflict && message.contains("revoke the desktop"), "{message}");
         assert_eq!(kind(&token(), certified, 60), Ok(()), "it has ended");
@@ -215,9 +222,16 @@ mod tests {
     #[test]
     fn after_a_revocation_only_a_newer_token_is_good() {
         for (revoked, good) in [(-1, true), (0, false), (5, false)] {
-            let standing = Standing { certified_until: None, revoked_at: Some(at(revoked)) };
+            let standing = Standing { revoked_at: Some(at(revoked)), ..Standing::default() };
             assert_eq!(kind(&token(), standing, 10).is_ok(), good, "{revoked}");
         }
+    }
+
+    #[test]
+    fn a_desktop_that_is_retired_is_nobodys() {
+        let retired = Standing { is_retired: true, ..Standing::default() };
+        let (kind, message) = kind(&token(), retired, 10).unwrap_err();
+        assert!(kind == ErrorKind::Forbidden && message.contains("unretire it first"), "{message}");
     }
 
     #[test]

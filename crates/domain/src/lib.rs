@@ -31,6 +31,7 @@ pub mod script;
 pub mod signature;
 pub mod submission;
 pub mod suspect;
+pub mod tags;
 pub mod tally;
 pub mod task;
 pub mod threshold;

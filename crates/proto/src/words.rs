@@ -1,8 +1,8 @@
 //! Enums of the admin service and the words that the rules have for the same: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, EventKind, OnHalt, Outcome, Presence, RecordStatus, ScriptType, StopMode, TaskStatus,
-    WaveStatus, WhatIfEnding,
+    AuditResult, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
+    TaskStatus, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose names are words behind a prefix.
@@ -63,6 +63,7 @@ words! {
     Outcome "OUTCOME_",
     Presence "PRESENCE_",
     RecordStatus "RECORD_STATUS_",
+    RetiredFilter "RETIRED_FILTER_",
     ScriptType "SCRIPT_TYPE_",
     StopMode "STOP_MODE_",
     TaskStatus "TASK_STATUS_",

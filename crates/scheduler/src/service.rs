@@ -189,6 +189,12 @@ impl SchedulerService for Service {
                 engine::Refused::Revoked(project_id, desktop_id) => {
                     answer.revoked.push(desktop_key(&project_id, &desktop_id));
                 }
+                engine::Refused::Retired(project_id, desktop_id) => {
+                    let key = desktop_key(&project_id, &desktop_id);
+                    answer.retired.push(key.clone());
+                    // What a worker does that does not know the other.
+                    answer.revoked.push(key);
+                }
             }
         }
         Ok(Response::new(answer))

@@ -1,5 +1,7 @@
 //! Desktops and their presence. Presence is written in bulk, on change.
 
+mod service;
+
 use std::collections::{BTreeMap, HashSet};
 
 use domain::{
@@ -8,22 +10,40 @@ use domain::{
     ids::{DesktopId, ProjectId, WorkerId},
     page::Page,
     plan::Candidate,
+    tags::Tags,
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
+pub use self::service::{StoredTags, lock_tags, put_operator_tags, retire, retired_among, unretire};
 use crate::{Connection, Error, values::text_id};
 
 /// A desktop as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesktopRow {
-    /// What its agent said of it.
+    /// What its agent said of it, but for its tags: those that count.
     pub facts: DesktopFacts,
+    /// Those of its tags that operators set.
+    pub operator_tags: Tags,
+    /// Since when it is out of service, and by whose word.
+    pub retired: Option<(Timestamp, String)>,
     /// The worker that holds its connection.
     pub worker_id: Option<WorkerId>,
     /// First seen.
     pub created_at: Timestamp,
     /// When it last connected or went.
     pub presence_at: Timestamp,
+}
+
+/// Whether desktops are meant that are out of service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Retired {
+    /// They are not.
+    #[default]
+    Excluded,
+    /// They are, as well.
+    Included,
+    /// They alone are.
+    Only,
 }
 
 /// Filters of the list; all exact.
@@ -49,6 +69,8 @@ pub struct DesktopFilter {
     pub without_any_tag: bool,
     /// Only those that are connected, or not.
     pub connected: Option<bool>,
+    /// Whether those that are out of service are meant.
+    pub retired: Retired,
     /// Only those behind this id in the order of ids.
     pub after: Option<String>,
 }
@@ -81,16 +103,16 @@ impl DesktopOrder {
     }
 }
 
-/// What the plan needs of the desktops that exist, in no order.
+/// What the plan needs of the desktops that exist, in no order; each with whether it is out of service.
 pub async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,
     desktop_ids: &[DesktopId],
-) -> Result<Vec<Candidate>, Error> {
+) -> Result<Vec<(Candidate, bool)>, Error> {
     let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
     let rows = sqlx::query!(
-        "SELECT desktop_id, os_type, pool_id, availability_zone FROM desktop
-         WHERE project_id = $1 AND desktop_id = ANY($2)",
+        r#"SELECT desktop_id, os_type, pool_id, availability_zone, retired_at IS NOT NULL AS "is_retired!"
+           FROM desktop WHERE project_id = $1 AND desktop_id = ANY($2)"#,
         project_id.as_str(),
         &ids,
     )
@@ -98,14 +120,13 @@ pub async fn candidates(
     .await?;
     rows.into_iter()
         .map(|row| {
-            Ok(Candidate {
-                desktop_id: text_id("desktop", row.desktop_id)?,
-                stratum: Stratum {
-                    os_type: row.os_type,
-                    pool_id: row.pool_id,
-                    availability_zone: row.availability_zone,
-                },
-            })
+            let desktop_id = text_id("desktop", row.desktop_id)?;
+            let stratum = Stratum {
+                os_type: row.os_type,
+                pool_id: row.pool_id,
+                availability_zone: row.availability_zone,
+            };
+            Ok((Candidate { desktop_id, stratum }, row.is_retired))
         })
         .collect()
 }
@@ -152,8 +173,8 @@ pub async fn find(
 }
 
 /// Desktops that a worker now holds: made known when they are new, described anew when they are not. One that comes from
-/// another worker was there all the time. Returns those that were refused: another worker holds their connection to another
-/// agent, or a newer one to the same.
+/// another worker was there all the time. Operators' tags stay, and win. Returns those that were refused: another worker holds
+/// their connection to another agent, or a newer one to the same, or they are out of service (see [`retired_among`]).
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -172,19 +193,22 @@ pub async fn connected(
     let not_after: Vec<Option<Timestamp>> = shown().map(|shown| shown.map(|it| it.not_after)).collect();
     let taken = sqlx::query!(
         "INSERT INTO desktop (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
-                              availability_zone, agent_version, tags, time_zone, agent_id, connected_at,
+                              availability_zone, agent_version, agent_tags, time_zone, agent_id, connected_at,
                               certificate_serial, certificate_not_before, certificate_not_after,
-                              worker_id, created_at, presence_at)
-         SELECT *, $11, $12, $12
+                              tags, worker_id, created_at, presence_at)
+         SELECT *, agent_tags, $11, $12, $12
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::jsonb[], $13::text[], $14::text[], $15::timestamptz[],
-                     $16::text[], $17::timestamptz[], $18::timestamptz[]) AS new (project_id, desktop_id)
+                     $16::text[], $17::timestamptz[], $18::timestamptz[])
+              AS new (project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id,
+                      availability_zone, agent_version, agent_tags)
          ORDER BY new.project_id, new.desktop_id
          ON CONFLICT (project_id, desktop_id) DO UPDATE SET
              computer_name = excluded.computer_name, os_host_name = excluded.os_host_name,
              os_type = excluded.os_type, ip_address = excluded.ip_address, pool_id = excluded.pool_id,
              availability_zone = excluded.availability_zone, agent_version = excluded.agent_version,
-             tags = excluded.tags, time_zone = excluded.time_zone, agent_id = excluded.agent_id,
+             agent_tags = excluded.agent_tags, tags = excluded.agent_tags || desktop.operator_tags,
+             time_zone = excluded.time_zone, agent_id = excluded.agent_id,
              connected_at = excluded.connected_at, worker_id = excluded.worker_id,
              certificate_serial = excluded.certificate_serial,
              certificate_not_before = excluded.certificate_not_before,
@@ -193,8 +217,9 @@ pub async fn connected(
              revoked_worker_id = NULLIF(desktop.revoked_worker_id, excluded.worker_id),
              presence_at = CASE WHEN desktop.worker_id IS NULL THEN excluded.presence_at ELSE desktop.presence_at END
          -- A worker knows best whom it is connected to itself.
-         WHERE desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
-            OR desktop.agent_id = excluded.agent_id AND desktop.connected_at <= excluded.connected_at
+         WHERE desktop.retired_at IS NULL
+           AND (desktop.worker_id IS NULL OR desktop.worker_id = excluded.worker_id
+                OR desktop.agent_id = excluded.agent_id AND desktop.connected_at <= excluded.connected_at)
          RETURNING project_id, desktop_id",
         &column(|desktop| desktop.project_id.as_str()),
         &column(|desktop| desktop.desktop_id.as_str()),
@@ -301,7 +326,8 @@ pub async fn worker_gone(
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
             agent_version, tags, time_zone, agent_id, connected_at, certificate_serial, certificate_not_before,
-            certificate_not_after, worker_id, created_at, presence_at FROM desktop WHERE project_id = ";
+            certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
+     FROM desktop WHERE project_id = ";
 
 /// One page of desktops, and how many there are in all.
 pub async fn list(
@@ -370,6 +396,11 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     if filter.without_any_tag {
         query.push(" AND tags = '{}'::jsonb");
     }
+    match filter.retired {
+        Retired::Excluded => drop(query.push(" AND retired_at IS NULL")),
+        Retired::Included => {}
+        Retired::Only => drop(query.push(" AND retired_at IS NOT NULL")),
+    }
     if let Some(after) = &filter.after {
         query.push(" AND desktop_id > ").push_bind(after.clone());
     }
@@ -409,6 +440,9 @@ struct Listed {
     worker_id: Option<String>,
     created_at: Timestamp,
     presence_at: Timestamp,
+    operator_tags: Json<Tags>,
+    retired_at: Option<Timestamp>,
+    retired_by: Option<String>,
 }
 
 impl TryFrom<Listed> for DesktopRow {
@@ -439,6 +473,8 @@ impl TryFrom<Listed> for DesktopRow {
             worker_id: row.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             created_at: row.created_at,
             presence_at: row.presence_at,
+            operator_tags: row.operator_tags.0,
+            retired: row.retired_at.zip(row.retired_by),
         })
     }
 }

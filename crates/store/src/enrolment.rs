@@ -179,6 +179,7 @@ pub async fn standing(
                   (SELECT revoked_at FROM desktop_revocation WHERE project_id = $1 AND desktop_id = $2) AS revoked_at,
                   d.certificate_serial AS "serial?", d.certificate_not_before AS "not_before?",
                   d.certificate_not_after AS "not_after?",
+                  d.retired_at IS NOT NULL AS "is_retired!",
                   EXISTS (SELECT FROM desktop_certificate c WHERE c.project_id = $1 AND c.desktop_id = $2
                               AND c.serial = d.certificate_serial) AS "is_issued!"
            FROM (VALUES (1)) AS one LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = $2"#,
@@ -191,7 +192,11 @@ pub async fn standing(
     let by_hand = shown
         .filter(|shown| !row.is_issued && !is_revoked(None, row.revoked_at, shown))
         .map(|it| it.not_after);
-    Ok(Standing { certified_until: row.issued_until.max(by_hand), revoked_at: row.revoked_at })
+    Ok(Standing {
+        certified_until: row.issued_until.max(by_hand),
+        revoked_at: row.revoked_at,
+        is_retired: row.is_retired,
+    })
 }
 
 /// A certificate that was signed.
@@ -345,7 +350,8 @@ pub async fn revoke_desktop(
     Ok(Revoked { certificates: revoked.rows_affected(), was_connected: held_by.is_some(), is_known })
 }
 
-/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections.
+/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections: those that
+/// were made with the certificate that was shown last, or without one.
 pub async fn cut(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -355,7 +361,7 @@ pub async fn cut(
     let (project_ids, desktop_ids) = columns(desktops);
     sqlx::query!(
         "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
-                              revoked_worker_id = d.worker_id, revoked_serial = d.certificate_serial
+                              revoked_worker_id = d.worker_id, revoked_serial = coalesce(d.certificate_serial, '')
          FROM (SELECT d.project_id, d.desktop_id
                FROM desktop d JOIN unnest($1::text[], $2::text[]) AS revoked (project_id, desktop_id)
                    USING (project_id, desktop_id)
@@ -413,7 +419,7 @@ pub struct RevokedConnection {
     pub project_id: ProjectId,
     /// Whose.
     pub desktop_id: DesktopId,
-    /// Of the certificate that it was made with.
+    /// Of the certificate that it was made with; empty when it was made without one.
     pub serial: String,
 }
 

@@ -103,8 +103,9 @@ pub async fn first_scripts(
         .collect()
 }
 
-/// What of an ended task did not succeed and was not retried by itself, in the order of its plan. Scripts run in
-/// order and stop at the first that does not succeed, so the number of successes is the place to go on from.
+/// What of an ended task did not succeed and was not retried by itself, in the order of its plan, but for desktops that are
+/// out of service. Scripts run in order and stop at the first that does not succeed, so the number of successes is the place
+/// to go on from.
 pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Remainder>, Error> {
     let rows = sqlx::query!(
         r#"SELECT t.desktop_id, greatest(t.first_script, coalesce(done.successes, 0)) AS "first_script!"
@@ -114,6 +115,8 @@ pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<V
                       WHERE task_id = $1 AND outcome = 'SUCCESS' GROUP BY ordinal) AS done USING (ordinal)
            WHERE t.task_id = $1 AND coalesce(done.successes, 0) < k.script_count
              AND NOT EXISTS (SELECT FROM task later WHERE later.retry_of = $1 AND later.retry_of_ordinal = t.ordinal)
+             AND NOT EXISTS (SELECT FROM desktop d WHERE d.project_id = k.project_id AND d.desktop_id = t.desktop_id
+                                 AND d.retired_at IS NOT NULL)
            ORDER BY t.ordinal"#,
         task_id.0
     )

@@ -50,6 +50,10 @@ metrics! {
         "Requests that were answered";
     HTTP_REQUEST_SECONDS: SECONDS, "api", "graywave_http_request_seconds", ["method", "path"],
         "How long an answer took";
+    ADMIN_CALLS: Kind::Counter, "scheduler", "graywave_admin_calls_total", ["service", "method", "code"],
+        "Calls of the admin gRPC service that were answered; a stream counts when it has begun, a call that does not exist has neither service nor method";
+    ADMIN_CALL_SECONDS: SECONDS, "scheduler", "graywave_admin_call_seconds", ["service", "method"],
+        "How long an answer of the admin gRPC service took; of a stream, how long it took to begin";
     TASKS_ACCEPTED: Kind::Counter, "api", "graywave_tasks_accepted_total", ["kind"],
         "Tasks that were accepted: submissions and retries";
     TASKS_ENDED: Kind::Counter, "api, scheduler", "graywave_tasks_ended_total", ["status"],

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use domain::enrolment::REVOKED;
+use domain::{desktop::RETIRED, enrolment::REVOKED};
 use proto::{agent::AttachResponse, scheduler::DesktopKey, signed::Hash, types::Desktop};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -57,6 +57,11 @@ pub(crate) fn elsewhere() -> Status {
 /// What an agent is told whose certificate is revoked.
 pub(crate) fn revoked() -> Status {
     Status::permission_denied(REVOKED)
+}
+
+/// What an agent is told whose desktop is retired: nothing that it does itself helps.
+pub(crate) fn retired() -> Status {
+    Status::failed_precondition(RETIRED)
 }
 
 /// All connections of this worker, one for each desktop: the newest of the same agent wins.
@@ -108,10 +113,12 @@ impl Registry {
         self.end(key, why, |desktop| desktop == told);
     }
 
-    /// Ends the connection of a desktop if it was made with this certificate, which is revoked; false when it was not.
+    /// Ends the connection of a desktop if it was made with this certificate, which is revoked, or without one where there is
+    /// none: such a desktop is retired. False when it was not.
     pub(crate) fn end_revoked(&self, key: &DesktopKey, serial: &str) -> bool {
-        self.end(key, revoked(), |desktop| {
-            desktop.certificate.as_ref().is_some_and(|certificate| certificate.serial == serial)
+        let why = if serial.is_empty() { retired() } else { revoked() };
+        self.end(key, why, |desktop| {
+            desktop.certificate.as_ref().map_or("", |certificate| &certificate.serial) == serial
         })
     }
 
@@ -238,5 +245,14 @@ mod tests {
         assert!(registry.end_revoked(&key(), "b") && !registry.is_connected(&key()));
         assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::PermissionDenied);
         assert!(connected.known.has_changed().is_err());
+    }
+
+    #[test]
+    fn without_certificates_the_connection_of_a_retired_desktop_is_ended() {
+        let registry = Registry::default();
+        let (_connected, mut outbox) = connect(&registry, "one");
+        assert!(!registry.end_revoked(&key(), "a"));
+        assert!(registry.end_revoked(&key(), "") && !registry.is_connected(&key()));
+        assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::FailedPrecondition);
     }
 }

@@ -86,7 +86,7 @@ impl Worker {
         tokio::time::timeout(patience, self.time_known.wait()).await.ok().copied()
     }
 
-    /// Ends connections whose certificate is revoked, and tells the schedulers that they are gone.
+    /// Ends connections whose certificate is revoked, or whose desktop is retired, and tells the schedulers that they are gone.
     pub(crate) fn end_revoked(&self, revoked: Vec<RevokedConnection>) {
         for RevokedConnection { desktop, serial } in revoked {
             let Some(key) = desktop else { continue };
@@ -95,7 +95,7 @@ impl Worker {
                     project_id = key.project_id,
                     desktop_id = key.desktop_id,
                     serial,
-                    "a connection is ended: its certificate is revoked"
+                    "a connection is ended: its certificate is revoked, or its desktop is retired"
                 );
             }
             if !self.registry.is_connected(&key) {

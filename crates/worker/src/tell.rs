@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::scheduler::{UpdatePresenceRequest, UpdatePresenceResponse};
+use proto::scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse};
 
 use crate::{
     presence::Change,
@@ -47,13 +47,16 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
 fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse) {
     for (key, change) in changes {
         let Some(desktop) = change else { continue };
+        // Those that are retired are among the revoked.
         if answer.revoked.contains(&key) {
-            tracing::warn!(
-                project_id = key.project_id,
-                desktop_id = key.desktop_id,
-                "a connection is refused: its certificate is revoked"
-            );
-            worker.registry.refuse(&key, &desktop, registry::revoked());
+            let (why, reason) = if answer.retired.contains(&key) {
+                ("its desktop is retired", registry::retired())
+            } else {
+                ("its certificate is revoked", registry::revoked())
+            };
+            let DesktopKey { project_id, desktop_id } = &key;
+            tracing::warn!(project_id, desktop_id, "a connection is refused: {why}");
+            worker.registry.refuse(&key, &desktop, reason);
             if !worker.registry.is_connected(&key) {
                 worker.presence.went(key);
             }

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod desktops;
 mod errors;
 mod gate;
 mod harness;
 mod insight;
+mod metered;
 mod projects;
 mod records;
 mod scripts;

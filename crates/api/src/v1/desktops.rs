@@ -1,21 +1,23 @@
-//! Desktops with all that is known of them.
+//! Desktops: all that is known of them, their tags, and whether they are in service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use control::{Actor, Caller, Control, DesktopFilter, DesktopRow, finished};
+use control::{Actor, Caller, Control, DesktopFilter, DesktopRow, Retired, finished};
 use domain::{
     Error,
     ids::{DesktopId, WorkerId},
+    tags::TagChange,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{page, time};
 use crate::{
+    body::Body,
     error::ApiError,
     query::{self, Parameters},
     v2::{Project, non_empty},
@@ -39,7 +41,7 @@ pub(crate) enum Presence {
     Shutoff,
 }
 
-/// A desktop, as its agent describes it.
+/// A desktop, as its agent describes it, and what operators have made of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeDesktop {
     desktop_id: String,
@@ -53,7 +55,10 @@ pub(crate) struct NativeDesktop {
     /// Like `Europe/Berlin`.
     time_zone: Option<String>,
     agent_version: String,
+    /// What it is marked with: by its agent and by operators, whose tags win.
     tags: BTreeMap<String, String>,
+    /// Those of the tags that operators set.
+    operator_tags: BTreeMap<String, String>,
     status: Presence,
     connected: bool,
     /// The worker that holds its connection.
@@ -64,11 +69,17 @@ pub(crate) struct NativeDesktop {
     /// When it was first seen.
     #[schema(format = DateTime)]
     create_time: String,
+    /// Since when it is retired; `null` while it is in service.
+    #[schema(format = DateTime)]
+    retire_time: Option<String>,
+    /// The principal that retired it.
+    retired_by: Option<String>,
 }
 
 impl From<DesktopRow> for NativeDesktop {
     fn from(row: DesktopRow) -> Self {
         let connected = row.worker_id.is_some();
+        let (retired_at, retired_by) = row.retired.unzip();
         let facts = row.facts;
         Self {
             desktop_id: facts.desktop_id.into_string(),
@@ -81,11 +92,14 @@ impl From<DesktopRow> for NativeDesktop {
             time_zone: non_empty(facts.time_zone),
             agent_version: facts.agent_version,
             tags: facts.tags,
+            operator_tags: row.operator_tags,
             status: if connected { Presence::Active } else { Presence::Shutoff },
             connected,
             worker_id: row.worker_id.map(WorkerId::into_string),
             presence_time: time(row.presence_at),
             create_time: time(row.created_at),
+            retire_time: retired_at.map(time),
+            retired_by,
         }
     }
 }
@@ -96,6 +110,16 @@ impl From<DesktopRow> for NativeDesktop {
 #[schema(value_type = String, pattern = "^[^=]+=")]
 #[expect(dead_code, reason = "documents a parameter")]
 pub(crate) struct TagFilter(String);
+
+/// Whether desktops that are retired are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum RetiredToo {
+    /// They are listed as well.
+    Included,
+    /// They alone are listed.
+    Only,
+}
 
 /// Which desktops are listed. All that is given must be so.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -118,6 +142,8 @@ pub(crate) struct ListQuery {
     availability_zone: Option<String>,
     /// Only with this status.
     status: Option<Presence>,
+    /// Those that are retired as well, or alone; none of them when it is left out.
+    retired: Option<RetiredToo>,
 }
 
 /// Each `key=value`; a value may hold both signs of the form.
@@ -138,7 +164,7 @@ fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
     Ok(tags)
 }
 
-/// List desktops in the order of their ids.
+/// List desktops in the order of their ids; those that are retired only where they are asked for.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/desktops", operation_id = "ListKnownDesktops", tag = "native",
     params(Project, ListQuery),
@@ -157,6 +183,11 @@ pub(crate) async fn list(
         availability_zone: query::text(query.availability_zone),
         tags: tags(query.tag)?,
         connected: query.status.map(|status| status == Presence::Active),
+        retired: match query.retired {
+            None => Retired::Excluded,
+            Some(RetiredToo::Included) => Retired::Included,
+            Some(RetiredToo::Only) => Retired::Only,
+        },
         after: after.map(DesktopId::into_string),
         ..DesktopFilter::default()
     };
@@ -183,7 +214,7 @@ impl DesktopPath {
     }
 }
 
-/// Show a desktop.
+/// Show a desktop, also one that is retired.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/desktops/{desktop_id}", operation_id = "GetDesktop", tag = "native",
     params(Project, DesktopPath),
@@ -230,4 +261,71 @@ pub(crate) async fn revoke(
     })
     .await?;
     Ok(Json(revoked))
+}
+
+/// What becomes of operators' tags of a desktop. What is not named stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TagRequest {
+    /// Tags to set, whether they are there or not. A name has 1 to 256 characters, none of them `=` or `,`, and a value at most
+    /// 256; neither has a control character. A desktop has at most 50 tags of operators, beside those of its agent.
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    /// Names of operators' tags to remove; one that is not there is removed already. What the agent says of such a name counts
+    /// again. A tag that is the agent's alone cannot be removed, only overruled.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    remove: BTreeSet<String>,
+}
+
+/// Set operators' tags of a desktop, and remove others. They win over the tags that its agent describes it with, and stay when it
+/// connects anew.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/tags", operation_id = "TagDesktop", tag = "native",
+    params(Project, DesktopPath), request_body = TagRequest,
+    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+)]
+pub(crate) async fn tag(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<DesktopPath>,
+    Body(request): Body<TagRequest>,
+) -> Result<Json<NativeDesktop>, ApiError> {
+    let desktop_id = path.id()?;
+    let change = TagChange { set: request.set, remove: request.remove };
+    let row = finished(async move { control.tag_desktop(&caller, &desktop_id, &change).await }).await?;
+    Ok(Json(row.into()))
+}
+
+/// Take a desktop out of service: it is neither listed nor chosen for new tasks, its certificates are revoked, its connection is
+/// cut, and its agent is refused until it is unretired. What it has done stays readable.
+#[utoipa::path(
+    post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/retire", operation_id = "RetireDesktop",
+    tag = "native", params(Project, DesktopPath),
+    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+)]
+pub(crate) async fn retire(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<DesktopPath>,
+) -> Result<Json<NativeDesktop>, ApiError> {
+    let desktop_id = path.id()?;
+    let row = finished(async move { control.retire_desktop(&caller, &desktop_id).await }).await?;
+    Ok(Json(row.into()))
+}
+
+/// Take a retired desktop back into service. Its certificates stay revoked: under TLS it needs a new one.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project_id}/desktops/{desktop_id}/retire", operation_id = "UnretireDesktop",
+    tag = "native", params(Project, DesktopPath),
+    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+)]
+pub(crate) async fn unretire(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<DesktopPath>,
+) -> Result<Json<NativeDesktop>, ApiError> {
+    let desktop_id = path.id()?;
+    let row = finished(async move { control.unretire_desktop(&caller, &desktop_id).await }).await?;
+    Ok(Json(row.into()))
 }

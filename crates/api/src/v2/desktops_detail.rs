@@ -1,7 +1,7 @@
 //! ListDesktopsDetail.
 
 use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
+use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow, Retired};
 use domain::{access::Action, desktop::parse_tags, page::DESKTOP_DETAIL_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -201,6 +201,7 @@ pub(crate) async fn list(
         tags: query.tag.map(|text| parse_tags("tag", &text)).transpose()?.unwrap_or_default(),
         without_any_tag: query.without_any_tag.unwrap_or(false),
         connected: connected.flatten(),
+        retired: Retired::Excluded,
         after: None,
     };
     if !knows_it_all || connected.is_none() {

@@ -54,6 +54,7 @@ impl Ids {
             "ExecuteDesktopPoolScript" => json!({"script_ids": [self.script]}),
             "RetryScriptExecution" | "StopScriptExecution" => json!({"task_id": self.task}),
             "StopTask" | "SetConcurrency" | "CreateEnrolmentToken" => json!({}),
+            "TagDesktop" => json!({"set": {"ours": "not"}}),
             "WhatIf" => json!({"rollout": {}}),
             "PutLimits" => json!({"max_in_flight": 5}),
             _ => return None,

@@ -438,6 +438,38 @@ async fn an_enrolment_token_is_made_listed_and_revoked_by_those_who_may() {
 }
 
 #[tokio::test]
+async fn a_desktop_is_tagged_retired_and_taken_back_by_those_who_may() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let admin = harness.token("boss", &["admin"]).await;
+    let operator = harness.token("op", &["operator"]).await;
+    const PATH: &str = "/v1/projects/project-1/desktops/desktop-0";
+    let path = |end: &str| format!("{PATH}{end}");
+    let body = json!({"set": {"owner": "ann"}});
+    let tagged = harness.call_as(&operator, Method::POST, &path("/tags"), Some(&body)).await;
+    assert_eq!((tagged.status.as_u16(), &tagged.body["operator_tags"]), (200, &json!({"owner": "ann"})));
+    for wrong in [json!({}), json!({"set": {"": "x"}}), json!({"remove": ["a=b"]}), json!({"sett": {}})] {
+        let answer = harness.call_as(&operator, Method::POST, &path("/tags"), Some(&wrong)).await;
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.body);
+    }
+    for method in [Method::POST, Method::DELETE] {
+        assert_eq!(harness.call_as(&operator, method, &path("/retire"), None).await.status, 403);
+    }
+    let retired = harness.call_as(&admin, Method::POST, &path("/retire"), None).await;
+    assert_eq!((retired.status.as_u16(), &retired.body["retired_by"]), (200, &json!("boss")));
+    let number = async |query: &str| {
+        let list = format!("/v1/projects/project-1/desktops{query}");
+        let answer = harness.call_as(&operator, Method::GET, &list, None).await;
+        answer.body["desktops"].as_array().unwrap().len()
+    };
+    let numbers = [number("").await, number("?retired=INCLUDED").await, number("?retired=ONLY").await];
+    assert_eq!(numbers, [0, 1, 1]);
+    let back = harness.call_as(&admin, Method::DELETE, &path("/retire"), None).await;
+    assert_eq!((back.status.as_u16(), &back.body["retire_time"]), (200, &json!(null)));
+    assert_eq!(number("").await, 1);
+}
+
+#[tokio::test]
 async fn a_desktop_is_revoked_by_those_who_may() {
     let harness = Harness::new().await;
     let admin = harness.token("boss", &["admin"]).await;

@@ -84,9 +84,11 @@ fn the_ready_policies() {
         assert_eq!(may("reader", action), reads && !is_audit && !is_access, "{action}");
         // A worker serves every project.
         let is_of_all = matches!(action, Action::DrainWorker | Action::UndrainWorker);
-        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits | Action::RevokeDesktop)
-            || is_access
-            || is_of_all;
+        // Whoever ends a desktop's certificates ends more than a task.
+        let ends_desktops =
+            matches!(action, Action::RevokeDesktop | Action::RetireDesktop | Action::UnretireDesktop);
+        let is_admins =
+            matches!(action, Action::Unfreeze | Action::PutLimits) || ends_desktops || is_access || is_of_all;
         assert_eq!(may("operator", action), !is_audit && !is_admins, "{action}");
         assert!(may("admin", action), "{action}");
     }

@@ -21,7 +21,7 @@ use scheduler::Engine;
 use serde::Serialize;
 use store::{
     PoolOptions, Store,
-    desktop::{self, DesktopFilter, DesktopOrder},
+    desktop::{self, DesktopFilter, DesktopOrder, Retired},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -241,17 +241,21 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
     }
 }
 
-/// Prints the ready line once every local desktop is connected; then waits for ever. Returns only when it failed.
+/// Prints the ready line once every local desktop is connected that is not retired; then waits for ever. Returns only when it failed.
 async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let project_id: ProjectId = ready.credentials.project_id.parse()?;
     let connected = async {
-        let filter = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
+        let there = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
+        let retired = DesktopFilter { retired: Retired::Only, ..DesktopFilter::default() };
         let page = Page::new(DESKTOP_LIST, None, Some(0))?;
         loop {
             let mut connection = store.acquire().await?;
-            let order = DesktopOrder::default();
-            let (number, _) = desktop::list(&mut connection, &project_id, &filter, order, page).await?;
+            let mut number = 0;
+            for filter in [&there, &retired] {
+                let order = DesktopOrder::default();
+                number += desktop::list(&mut connection, &project_id, filter, order, page).await?.0;
+            }
             drop(connection);
             if number >= i64::from(desktops) {
                 return anyhow::Ok(());

@@ -307,3 +307,29 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
     assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:revoke"));
 }
+
+#[test]
+fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
+    let cluster = Cluster::start_with_enrolment(LONG);
+    let (file, _) = token(&cluster, "token", &["--uses", "5"]);
+    let _agent = enrolled(&cluster, "pc-1", &file);
+    cluster.api.connected(1);
+    let native = cluster.api.native();
+    let retired = native.post("/desktops/pc-1/retire", &json!({}));
+    assert!(!retired["retire_time"].is_null(), "{retired}");
+    cluster.api.connected(0);
+    wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
+    wait_until_said(&cluster, "pc-1", "this desktop is retired");
+    // A token that is newer than the retirement makes no difference: another machine would like to be this one.
+    let (newer, _) = token(&cluster, "newer", &["--uses", "2"]);
+    let mut other = cluster.enrolling("other", Some("pc-1"), &newer);
+    wait_until_said(&cluster, "other", "desktop pc-1 is retired: unretire it first");
+    other.kill();
+    native.delete("/desktops/pc-1/retire");
+    // Its certificate is revoked as before, and its token older than that.
+    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    fs::rename(newer, &file).unwrap();
+    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    assert_eq!(cluster.api.connected(1), ["pc-1"]);
+    runs_on(&cluster, "pc-1");
+}

@@ -6,7 +6,7 @@ use domain::{
     ids::{DesktopId, ProjectId, WorkerId},
 };
 use store::{
-    Error, batch, desktop,
+    Connection, Error, batch, desktop,
     enrolment::{self, RevokedConnection},
     notify::{self, Wake},
     worker,
@@ -26,6 +26,8 @@ pub enum Refused {
     Elsewhere(ProjectId, DesktopId),
     /// Its certificate is revoked.
     Revoked(ProjectId, DesktopId),
+    /// It is out of service.
+    Retired(ProjectId, DesktopId),
 }
 
 impl Engine {
@@ -59,15 +61,7 @@ impl Engine {
             desktop::disconnected(&mut tx, worker_id, disconnected, now).await?;
         }
         if !connected.is_empty() {
-            let elsewhere = desktop::connected(&mut tx, worker_id, connected, now).await?;
-            refused
-                .extend(elsewhere.into_iter().map(|(project, desktop)| Refused::Elsewhere(project, desktop)));
-            // After their rows are locked: a revocation that comes now waits, and takes their presence itself.
-            let revoked = enrolment::revoked_among(&mut tx, connected).await?;
-            if !revoked.is_empty() {
-                enrolment::cut(&mut tx, worker_id, &revoked, now).await?;
-            }
-            refused.extend(revoked.into_iter().map(|(project, desktop)| Refused::Revoked(project, desktop)));
+            refused = take_in(&mut tx, worker_id, connected, now).await?;
             notify::send(&mut tx, Wake::Presence).await?;
         }
         self.store.commit(tx).await?;
@@ -78,6 +72,9 @@ impl Engine {
                 }
                 Refused::Revoked(project_id, desktop_id) => {
                     tracing::warn!(%worker_id, %project_id, %desktop_id, "a desktop is refused: its certificate is revoked");
+                }
+                Refused::Retired(project_id, desktop_id) => {
+                    tracing::warn!(%worker_id, %project_id, %desktop_id, "a desktop is refused: it is retired");
                 }
             }
         }
@@ -110,4 +107,34 @@ impl Engine {
         tracing::info!(%worker_id, desktops, leases, "worker gone");
         Ok(true)
     }
+}
+
+/// Stores which desktops a worker gained; returns those that it must let go, each once.
+async fn take_in(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    connected: &[DesktopFacts],
+    now: Timestamp,
+) -> Result<Vec<Refused>, Error> {
+    let mut elsewhere = desktop::connected(connection, worker_id, connected, now).await?;
+    let retired = if elsewhere.is_empty() {
+        Vec::new()
+    } else {
+        desktop::retired_among(connection, &elsewhere).await?
+    };
+    elsewhere.retain(|key| !retired.contains(key));
+    // After their rows are locked: a revocation that comes now waits, and takes their presence itself.
+    let mut revoked = enrolment::revoked_among(connection, connected).await?;
+    if !revoked.is_empty() {
+        enrolment::cut(connection, worker_id, &revoked, now).await?;
+    }
+    // Of these the certificates are revoked as well, which is not what their agents have to know first.
+    revoked.retain(|key| !retired.contains(key));
+    let told = |keys: Vec<(ProjectId, DesktopId)>, refused: fn(ProjectId, DesktopId) -> Refused| {
+        keys.into_iter().map(move |(project_id, desktop_id)| refused(project_id, desktop_id))
+    };
+    Ok(told(elsewhere, Refused::Elsewhere)
+        .chain(told(revoked, Refused::Revoked))
+        .chain(told(retired, Refused::Retired))
+        .collect())
 }

@@ -5,6 +5,7 @@
 mod enrolment;
 mod migration;
 mod partition;
+mod service;
 mod silence;
 mod standby;
 
