@@ -1,10 +1,12 @@
 //! The operator's verbs over admin gRPC.
 
+mod changes;
 mod complete;
 mod connect;
 mod ended;
 mod failure;
 mod follow;
+mod found;
 mod out;
 mod screen;
 mod spec;

@@ -40,7 +40,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Verb(cli::Verb),
+    Verb(Box<cli::Verb>),
     /// Run all roles and local desktops in one process, on a private Postgres
     Dev(dev::DevArguments),
     /// Serve the REST API

@@ -6,9 +6,10 @@ use domain::limits::MAX_MESSAGE_BYTES;
 use identity::{Role, Tls};
 use proto::admin::{
     audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
-    insight_service_client::InsightServiceClient, project_service_client::ProjectServiceClient,
-    record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
-    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+    enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
+    project_service_client::ProjectServiceClient, record_service_client::RecordServiceClient,
+    script_service_client::ScriptServiceClient, task_service_client::TaskServiceClient,
+    worker_service_client::WorkerServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -60,6 +61,7 @@ impl Session {
     clients! {
         audit AuditServiceClient,
         desktops DesktopServiceClient,
+        enrolment EnrolmentServiceClient,
         insight InsightServiceClient,
         projects ProjectServiceClient,
         records RecordServiceClient,

@@ -93,7 +93,7 @@ fn word(descriptor: &EnumDescriptor, number: i32) -> Json {
     match descriptor.get_value(number) {
         None => number.into(),
         Some(_) if number == 0 => Json::Null,
-        Some(value) => value.name().strip_prefix(&prefix(descriptor)).unwrap_or(value.name()).into(),
+        Some(value) => value.name().strip_prefix(&prefix(descriptor)).unwrap_or_else(|| value.name()).into(),
     }
 }
 

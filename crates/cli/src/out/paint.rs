@@ -25,7 +25,7 @@ pub(crate) fn tone(word: &str) -> Tone {
         "FAILED" | "HALTED" | "HALTING" | "TIMEOUT" | "UNDELIVERED" | "REJECTED" | "UNKNOWN" => Tone::Bad,
         "RUNNING" | "OPEN" => Tone::Busy,
         "STOPPED" | "STOPPING" | "REFUSED" => Tone::Warn,
-        "SKIPPED" | "PENDING" | "WAITING" | "SHUTOFF" => Tone::Dim,
+        "SKIPPED" | "PENDING" | "WAITING" | "SHUTOFF" | "RETIRED" => Tone::Dim,
         _ => Tone::Plain,
     }
 }

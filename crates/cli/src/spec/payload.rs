@@ -12,9 +12,8 @@ use proto::admin::{
     Command, CreateScriptRequest, GetScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType,
     TaskSpec,
 };
-use uuid::Uuid;
 
-use crate::{Failure, complete, connect::Session, out::Console};
+use crate::{Failure, changes::idempotency_key, complete, connect::Session, out::Console};
 
 const HEADING: &str = "What runs";
 
@@ -148,8 +147,7 @@ async fn saved(
         return Ok(found);
     }
     let script = Script { name, script_type: kind.into(), content: content.to_owned(), ..Script::default() };
-    let request =
-        CreateScriptRequest { script: Some(script), idempotency_key: Uuid::new_v4().simple().to_string() };
+    let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
     let made = crate::connect::repeated(async || session.scripts().create_script(request.clone()).await);
     let made = made.await.map_err(|status| Failure::of("cannot save the script", &status))?;
     let script = made.into_inner().script.unwrap_or_default();

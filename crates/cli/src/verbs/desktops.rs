@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use proto::{
-    admin::{Desktop, GetDesktopRequest, ListDesktopsRequest, Presence},
+    admin::{
+        CreateEnrolmentTokenRequest, Desktop, GetDesktopRequest, ListDesktopsRequest, Presence,
+        RetireDesktopRequest, RetiredFilter, RevokeDesktopRequest, TagDesktopRequest, UnretireDesktopRequest,
+    },
     word,
 };
 use tonic::Status;
@@ -35,6 +38,19 @@ enum DesktopsCommand {
     Ls(ListArguments),
     /// Show what is known of a desktop
     Show(DesktopArguments),
+    /// Set and remove operators' tags of a desktop; they win over those of its agent
+    Tag(TagArguments),
+    /// Take a desktop out of service: no task chooses it, its agent is refused; its history stays
+    Retire(DesktopArguments),
+    /// Take a retired desktop back
+    Unretire(DesktopArguments),
+    /// Revoke every certificate that a desktop has: its connection is cut, and nothing is handed to it any more
+    #[command(after_help = "\
+Also certificates that were made by hand are refused, when they begin before now. To let the desktop in again, make a token for
+it: graywave desktops enrol --desktop ID")]
+    Revoke(DesktopArguments),
+    /// Make an enrolment token, with which a machine becomes a desktop, and print it, once
+    Enrol(EnrolArguments),
 }
 
 /// Which desktops. All that is given must be so.
@@ -62,8 +78,57 @@ struct ListArguments {
     /// Only those that are not
     #[arg(long)]
     offline: bool,
+    /// Those that are retired as well
+    #[arg(long, conflicts_with = "only_retired")]
+    with_retired: bool,
+    /// Those that are retired alone
+    #[arg(long)]
+    only_retired: bool,
     #[command(flatten)]
     paging: Paging,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What becomes of its tags.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave desktops tag desktop-1 ring=early,owner=ann
+  graywave desktops tag desktop-1 --remove ring")]
+#[group(id = "change", required = true, multiple = true, args = ["set", "remove"])]
+struct TagArguments {
+    /// Id of the desktop
+    #[arg(value_name = "DESKTOP", add = ArgValueCompleter::new(complete::desktops))]
+    desktop_id: String,
+    /// Tags to set
+    #[arg(value_name = "KEY=VALUE", value_delimiter = ',', value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Names of tags to remove; what the agent says under such a name counts again
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    remove: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// For whom.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave desktops enrol --desktop desktop-1 > token
+  graywave desktops enrol --uses 500 --expires-in-hours 72 > token     for an image
+Bring the token to the machine in a file and start its agent with --ca-file and --enrolment-token-file. `graywave
+enrolment-tokens` lists and revokes tokens.")]
+struct EnrolArguments {
+    /// The one desktop it is for; any that has no certificate when it is left out
+    #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
+    desktop: String,
+    /// Desktops that it enrols [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "desktop")]
+    uses: Option<i64>,
+    /// Good for so many hours, 720 at most [default: 24]
+    #[arg(long, value_name = "HOURS")]
+    expires_in_hours: Option<i64>,
     #[command(flatten)]
     common: Common,
 }
@@ -81,6 +146,11 @@ pub(super) async fn desktops(arguments: DesktopsArguments) -> Result<(), Failure
     match arguments.command.unwrap_or(DesktopsCommand::Ls(arguments.list)) {
         DesktopsCommand::Ls(it) => ls(it).await,
         DesktopsCommand::Show(it) => show(it).await,
+        DesktopsCommand::Tag(it) => tag(it).await,
+        DesktopsCommand::Retire(it) => retire(it).await,
+        DesktopsCommand::Unretire(it) => unretire(it).await,
+        DesktopsCommand::Revoke(it) => revoke(it).await,
+        DesktopsCommand::Enrol(it) => enrol(it).await,
     }
 }
 
@@ -99,7 +169,13 @@ async fn ls(arguments: ListArguments) -> Result<(), Failure> {
         (_, true) => Presence::Shutoff,
         _ => Presence::Unspecified,
     };
+    let retired = match (arguments.with_retired, arguments.only_retired) {
+        (true, _) => RetiredFilter::Included,
+        (_, true) => RetiredFilter::Only,
+        _ => RetiredFilter::Unspecified,
+    };
     let filter = ListDesktopsRequest {
+        retired: retired.into(),
         tags: arguments.tag.into_iter().collect(),
         desktop_pool_ids: arguments.pool,
         os_type: arguments.os,
@@ -125,8 +201,81 @@ async fn show(arguments: DesktopArguments) -> Result<(), Failure> {
     print(&mut console, &found.desktop.unwrap_or_default())
 }
 
+async fn tag(arguments: TagArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let desktop_id = arguments.desktop_id;
+    let request = TagDesktopRequest {
+        desktop_id: desktop_id.clone(),
+        set: arguments.set.into_iter().collect(),
+        remove: arguments.remove,
+    };
+    let tagged = session.desktops().tag_desktop(request).await;
+    let tagged = tagged.map_err(|status| refused("tag", &desktop_id, &status))?.into_inner();
+    print(&mut console, &tagged.desktop.unwrap_or_default())
+}
+
+async fn retire(arguments: DesktopArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let desktop_id = arguments.desktop_id;
+    let request = RetireDesktopRequest { desktop_id: desktop_id.clone() };
+    let retired = session.desktops().retire_desktop(request).await;
+    let retired = retired.map_err(|status| refused("retire", &desktop_id, &status))?.into_inner();
+    console.say(&format!("retired: graywave desktops unretire {desktop_id} takes it back"));
+    print(&mut console, &retired.desktop.unwrap_or_default())
+}
+
+async fn unretire(arguments: DesktopArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let desktop_id = arguments.desktop_id;
+    let request = UnretireDesktopRequest { desktop_id: desktop_id.clone() };
+    let back = session.desktops().unretire_desktop(request).await;
+    let back = back.map_err(|status| refused("unretire", &desktop_id, &status))?.into_inner();
+    console.say(&format!(
+        "where desktops have certificates it needs a new one: graywave desktops enrol --desktop {desktop_id}"
+    ));
+    print(&mut console, &back.desktop.unwrap_or_default())
+}
+
+async fn revoke(arguments: DesktopArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let desktop_id = arguments.desktop_id;
+    let request = RevokeDesktopRequest { desktop_id: desktop_id.clone() };
+    let revoked = session.desktops().revoke_desktop(request).await;
+    let revoked = revoked.map_err(|status| refused("revoke", &desktop_id, &status))?.into_inner();
+    console.show(&revoked, &desktop_id, |_, _| {
+        let connection = match (revoked.was_connected, revoked.is_known) {
+            (true, _) => "; its connection is being cut",
+            (false, true) => "",
+            (false, false) => "; no desktop of this id has ever been connected",
+        };
+        format!(
+            "desktop {desktop_id} is revoked: {} certificates of enrolments, and those made by hand until now{connection}\n",
+            revoked.certificates
+        )
+    })
+}
+
+async fn enrol(arguments: EnrolArguments) -> Result<(), Failure> {
+    let (session, mut console) = arguments.common.open().await?;
+    let request = CreateEnrolmentTokenRequest {
+        desktop_id: arguments.desktop,
+        uses: arguments.uses,
+        expires_in_hours: arguments.expires_in_hours,
+    };
+    let made = session.enrolment().create_enrolment_token(request).await;
+    let made = made.map_err(|status| Failure::of("cannot make an enrolment token", &status))?.into_inner();
+    let terms = made.enrolment_token.clone().unwrap_or_default();
+    console.say(&format!("token {}, good until {}", terms.token_id, time(terms.expire_time.as_ref())));
+    console.show(&made, &terms.token_id, |_, _| format!("{}\n", made.secret))
+}
+
 fn print(console: &mut Console, desktop: &Desktop) -> Result<(), Failure> {
     console.show(desktop, &desktop.desktop_id, |paint, _| text(desktop, paint))
+}
+
+fn retired(desktop: &Desktop) -> String {
+    let since = time(desktop.retire_time.as_ref());
+    if since.is_empty() { since } else { format!("since {since} by {}", desktop.retired_by) }
 }
 
 fn text(desktop: &Desktop, paint: Paint) -> String {
@@ -149,6 +298,8 @@ fn text(desktop: &Desktop, paint: Paint) -> String {
         ("zone", desktop.availability_zone.clone()),
         ("time zone", desktop.time_zone.clone()),
         ("tags", pairs(&desktop.tags)),
+        ("operators'", pairs(&desktop.operator_tags)),
+        ("retired", retired(desktop)),
         ("agent", desktop.agent_version.clone()),
         ("first seen", time(desktop.create_time.as_ref())),
     ])
@@ -172,7 +323,7 @@ impl Listed for Desktop {
     fn cells(&self) -> Vec<Cell> {
         vec![
             cell(&self.desktop_id),
-            Cell::word(word::<Presence>(self.presence)),
+            Cell::word(if self.retire_time.is_some() { "RETIRED" } else { word::<Presence>(self.presence) }),
             cell(&self.os_type),
             cell(&self.desktop_pool_id),
             cell(&self.availability_zone),

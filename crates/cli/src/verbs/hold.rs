@@ -1,18 +1,16 @@
 //! `graywave pause`, `resume`, `approve`, `stop` and `concurrency`.
 
 use clap::Args;
-use proto::admin::{
-    ApproveWaveRequest, PauseTaskRequest, ResumeTaskRequest, SetConcurrencyRequest, StopMode,
-    StopTaskRequest, Task, Wave, WaveStatus,
-};
-use tonic::Status;
+use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task};
 
-use super::{
-    Common,
-    found::{self, TaskNamed, no_task},
-    idempotency_key, tasks,
+use super::{Common, tasks};
+use crate::{
+    Failure,
+    changes::{self, idempotency_key, refused},
+    connect::{Session, repeated},
+    found::TaskNamed,
+    spec::Ending,
 };
-use crate::{Failure, connect::repeated, spec::Ending};
 
 /// Which task.
 #[derive(Debug, Clone, Args)]
@@ -89,78 +87,48 @@ fn at_once(text: &str) -> Result<AtOnce, String> {
 
 pub(super) async fn pause(arguments: PauseArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
-    let task_id = arguments.task.id(&session).await?;
-    let request = PauseTaskRequest { task_id: task_id.clone(), idempotency_key: idempotency_key() };
-    let paused = repeated(async || session.tasks().pause_task(request.clone()).await).await;
-    let paused = paused.map_err(|status| refused("pause", &task_id, &status))?;
+    let task = changes::pause(&session, &arguments.task.id(&session).await?).await?;
     console.say("paused: what runs goes on, and nothing more is started");
-    tasks::print(&mut console, &paused.into_inner().task.unwrap_or_default())
+    tasks::print(&mut console, &task)
 }
 
 pub(super) async fn resume(arguments: PauseArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
-    let task_id = arguments.task.id(&session).await?;
-    let request = ResumeTaskRequest { task_id: task_id.clone(), idempotency_key: idempotency_key() };
-    let resumed = repeated(async || session.tasks().resume_task(request.clone()).await).await;
-    let resumed = resumed.map_err(|status| refused("resume", &task_id, &status))?;
-    tasks::print(&mut console, &resumed.into_inner().task.unwrap_or_default())
+    let task = changes::resume(&session, &arguments.task.id(&session).await?).await?;
+    tasks::print(&mut console, &task)
 }
 
 pub(super) async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
     let task_id = arguments.task.id(&session).await?;
-    let seen = found::task(&session, &task_id).await?;
-    let Some(wave) = arguments.wave.or_else(|| waits_for_approval(&seen)) else {
-        return Err(Failure::refused(format!(
-            "no wave of task {task_id} needs an approval that it does not have"
-        ))
-        .try_next(format!("graywave show {task_id}")));
-    };
-    let request = ApproveWaveRequest {
-        task_id: task_id.clone(),
-        wave,
-        plan_hash: seen.plan_hash,
-        script_hash: seen.script_hash,
-        idempotency_key: idempotency_key(),
-    };
-    let approved = repeated(async || session.tasks().approve_wave(request.clone()).await).await;
-    let approved =
-        approved.map_err(|status| refused(&format!("approve wave {wave} of"), &task_id, &status))?;
+    let (wave, task) = changes::approve(&session, &task_id, arguments.wave).await?;
     console.say(&format!("wave {wave} is approved"));
-    tasks::print(&mut console, &approved.into_inner().task.unwrap_or_default())
-}
-
-/// The first wave that a person must still approve.
-fn waits_for_approval(task: &Task) -> Option<u32> {
-    let waits = |wave: &&Wave| {
-        wave.needs_approval && wave.approved_by.is_empty() && wave.status() == WaveStatus::Pending
-    };
-    task.waves.iter().find(waits).map(|wave| wave.wave)
+    tasks::print(&mut console, &task)
 }
 
 pub(super) async fn stop(arguments: StopArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
-    let task_id = match &arguments.task {
-        Some(task) => task.id(&session).await?,
-        None => String::new(),
-    };
     let mode = match arguments.mode {
         Ending::Drain => StopMode::Drain,
         Ending::Kill => StopMode::Kill,
     };
-    let record_id = arguments.record.unwrap_or_default();
+    let task = match (&arguments.task, arguments.record) {
+        (Some(task), _) => changes::stop(&session, &task.id(&session).await?, mode).await?,
+        (None, record_id) => stop_record(&session, record_id.unwrap_or_default(), mode).await?,
+    };
+    tasks::print(&mut console, &task)
+}
+
+async fn stop_record(session: &Session, record_id: String, mode: StopMode) -> Result<Task, Failure> {
+    let doing = format!("cannot stop record {record_id}");
     let request = StopTaskRequest {
-        task_id: task_id.clone(),
-        record_id: record_id.clone(),
+        record_id,
         mode: mode.into(),
         idempotency_key: idempotency_key(),
+        ..StopTaskRequest::default()
     };
     let stopped = repeated(async || session.tasks().stop_task(request.clone()).await).await;
-    let stopped = stopped.map_err(|status| match record_id.as_str() {
-        "" => refused("stop", &task_id, &status),
-        record => Failure::of(&format!("cannot stop record {record}"), &status),
-    })?;
-    tasks::print(&mut console, &stopped.into_inner().task.unwrap_or_default())
+    Ok(stopped.map_err(|status| Failure::of(&doing, &status))?.into_inner().task.unwrap_or_default())
 }
 
 pub(super) async fn concurrency(arguments: ConcurrencyArguments) -> Result<(), Failure> {
@@ -174,35 +142,4 @@ pub(super) async fn concurrency(arguments: ConcurrencyArguments) -> Result<(), F
     let changed = repeated(async || session.tasks().set_concurrency(request.clone()).await).await;
     let changed = changed.map_err(|status| refused("change the concurrency of", &task_id, &status))?;
     tasks::print(&mut console, &changed.into_inner().task.unwrap_or_default())
-}
-
-/// A change of a task that was refused: how it stands says why more often than not.
-fn refused(what: &str, task_id: &str, status: &Status) -> Failure {
-    let failure = no_task(&format!("cannot {what} task {task_id}"), status);
-    match status.code() {
-        tonic::Code::FailedPrecondition => failure.try_next(format!("graywave show {task_id}")),
-        _ => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wave_that_is_approved_is_the_first_that_needs_it() {
-        let wave = |wave, needs_approval, approved_by: &str| Wave {
-            wave,
-            needs_approval,
-            approved_by: approved_by.into(),
-            status: WaveStatus::Pending.into(),
-            ..Wave::default()
-        };
-        let task = |waves| Task { waves, ..Task::default() };
-        assert_eq!(
-            waits_for_approval(&task(vec![wave(1, false, ""), wave(2, true, "ann"), wave(3, true, "")])),
-            Some(3)
-        );
-        assert_eq!(waits_for_approval(&task(vec![wave(1, false, "")])), None);
-    }
 }

@@ -12,11 +12,11 @@ use proto::{
 
 use super::{
     Common,
-    found::{TaskNamed, no_task},
     told::{harmless, time},
 };
 use crate::{
     Failure, complete,
+    found::{TaskNamed, no_task},
     out::{Cell, Column, Listed, Paging, Tone, cell, pages},
 };
 

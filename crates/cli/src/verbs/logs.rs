@@ -7,10 +7,11 @@ use proto::{
     word,
 };
 
-use super::{Common, found, told::harmless};
+use super::{Common, told::harmless};
 use crate::{
     Failure, complete,
     connect::Session,
+    found,
     out::{Format, List},
 };
 

@@ -3,7 +3,6 @@
 mod audit;
 mod config;
 mod desktops;
-mod found;
 mod hold;
 mod insight;
 mod login;
@@ -143,9 +142,4 @@ impl Common {
     async fn open(&self) -> Result<(Session, Console), Failure> {
         Ok((self.connection.open().await?, self.manner.console()))
     }
-}
-
-/// Makes a request safe to repeat.
-fn idempotency_key() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }

@@ -8,11 +8,12 @@ use proto::admin::{
 };
 
 use super::{
-    Common, idempotency_key,
+    Common,
     told::{facts, time},
 };
 use crate::{
     Failure,
+    changes::idempotency_key,
     connect::{Session, repeated},
     out::Console,
 };

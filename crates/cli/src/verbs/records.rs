@@ -10,11 +10,11 @@ use proto::{
 
 use super::{
     Common,
-    found::{TaskNamed, no_task},
     told::{between, time},
 };
 use crate::{
     Failure, complete,
+    found::{TaskNamed, no_task},
     out::{Cell, Column, List, Listed, Paging, cell, pages},
 };
 

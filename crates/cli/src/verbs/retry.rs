@@ -5,11 +5,14 @@ use proto::admin::RetryTaskRequest;
 
 use super::{
     Common,
-    found::{TaskNamed, no_task},
-    idempotency_key,
     run::{EXIT_CODES, begun, print_id, to_its_end},
 };
-use crate::{Ended, Failure, connect::repeated};
+use crate::{
+    Ended, Failure,
+    changes::idempotency_key,
+    connect::repeated,
+    found::{TaskNamed, no_task},
+};
 
 /// What is retried.
 #[derive(Debug, Clone, Args)]

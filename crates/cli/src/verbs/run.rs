@@ -5,15 +5,13 @@ use std::{io::IsTerminal as _, time::SystemTime};
 use clap::Args;
 use proto::admin::{ListFailuresRequest, SubmitTaskRequest, Task, TaskSpec};
 
-use super::{
-    Common,
-    found::{self, TaskNamed},
-    idempotency_key, preview, tasks,
-};
+use super::{Common, preview, tasks};
 use crate::{
     Ended, Failure,
+    changes::idempotency_key,
     connect::{Session, repeated},
     follow::follow,
+    found::{self, TaskNamed},
     out::{Console, Format},
     screen,
     spec::{DesktopFlags, PayloadFlags, RolloutFlags},

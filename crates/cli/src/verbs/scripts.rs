@@ -15,11 +15,13 @@ use proto::{
 use tonic::Status;
 
 use super::{
-    Common, idempotency_key,
+    Common,
     told::{facts, harmless, time},
 };
 use crate::{
-    Failure, complete,
+    Failure,
+    changes::idempotency_key,
+    complete,
     connect::repeated,
     out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, pages},
     spec::{Kind, read_script, script_type, type_of_file},

@@ -9,11 +9,11 @@ use proto::{
 
 use super::{
     Common,
-    found::{self, TaskNamed},
     told::{between, facts, pairs, time},
 };
 use crate::{
     Failure,
+    found::{self, TaskNamed},
     out::{Cell, Column, Console, Listed, Paging, Paint, cell, pages, table, tone},
 };
 

@@ -10,11 +10,11 @@ use proto::{
 
 use super::{
     Common,
-    found::{TaskNamed, no_task},
     told::{facts, time},
 };
 use crate::{
     Failure,
+    found::{TaskNamed, no_task},
     out::{Cell, Column, Paint, cell, table},
     spec::RolloutFlags,
 };

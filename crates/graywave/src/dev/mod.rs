@@ -106,7 +106,7 @@ pub(crate) async fn run(
     let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
     let cluster = start_postgres(data_dir.join("postgres")).await?;
     let home = Home { data_dir, credentials, database_url: cluster.url("postgres") };
-    let outcome = over_database(&arguments, settings, listeners, &home, &stop).await;
+    let outcome = Box::pin(over_database(&arguments, settings, listeners, &home, &stop)).await;
     let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
     outcome?;
     stopped.context("the private Postgres did not stop")
