@@ -232,7 +232,7 @@ async fn enrolment_tokens_are_made_listed_and_revoked() {
     }
     let page = ListEnrolmentTokensRequest { page_size: 1, ..Default::default() };
     let first = enrolment.list_enrolment_tokens(page.clone()).await.unwrap().into_inner();
-    assert_eq!(first.enrolment_tokens, [token.clone()]);
+    assert_eq!(first.enrolment_tokens, std::slice::from_ref(&token));
     let page = ListEnrolmentTokensRequest { page_token: first.next_page_token, ..page };
     let second = enrolment.list_enrolment_tokens(page).await.unwrap().into_inner();
     assert_eq!(second.enrolment_tokens[0].desktop_id, "pc-1");

@@ -8,7 +8,7 @@ use proto::{
     word,
 };
 
-use super::{Rollout, Show, Told, WaveNow, bar_of, event_line, left, lines::lost};
+use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lines::lost};
 use crate::out::{Paint, Tone, tone};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
@@ -189,10 +189,9 @@ fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
 }
 
 fn bar(wave: &WaveNow, width: usize, paint: Paint) -> String {
-    let signs = if paint.colored { ["█", "█", "▓", "░"] } else { ["#", "x", ">", "."] };
-    let tones = [Tone::Good, Tone::Bad, Tone::Busy, Tone::Dim];
+    let signs = BAR_SIGNS[usize::from(paint.colored)];
     let parts = bar_of(wave, u32::try_from(width).unwrap_or(u32::MAX));
-    let drawn = parts.iter().zip(signs).zip(tones).filter(|((part, _), _)| **part > 0);
+    let drawn = parts.iter().zip(signs).zip(BAR_TONES).filter(|((part, _), _)| **part > 0);
     drawn.map(|((part, sign), tone)| paint.paint(tone, &sign.repeat(*part as usize))).collect()
 }
 

@@ -10,7 +10,7 @@ mod watching;
 use std::time::{Duration, Instant};
 
 pub(crate) use rollout::{Rollout, WaveNow};
-pub(crate) use shown::{bar_of, event_line, left};
+pub(crate) use shown::{BAR_SIGNS, BAR_TONES, bar_of, event_line, left};
 pub(crate) use watching::{Told, watch};
 
 use crate::{Ended, Failure, connect::Session, out::Console};
@@ -38,13 +38,21 @@ pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) 
     let ended = to_the_end(session, task_id, &mut *show).await;
     show.end();
     match &ended {
-        Ok(Ended::Detached) => console.say(&format!(
-            "detached: the task runs on\n  come back: graywave watch {task_id}\n  stop it:   graywave stop {task_id}"
-        )),
+        Ok(Ended::Detached) => console.say(&detached(task_id)),
         Ok(_) => {}
-        Err(_) => console.say("the task runs on, whoever looks"),
+        Err(_) => console.say(RUNS_ON),
     }
     ended.map_err(|failure| failure.try_next(format!("graywave watch {task_id}")))
+}
+
+/// What is said where nobody looks any more.
+pub(crate) const RUNS_ON: &str = "the task runs on, whoever looks";
+
+/// How to come back.
+pub(crate) fn detached(task_id: &str) -> String {
+    format!(
+        "detached: the task runs on\n  come back: graywave watch {task_id}\n  stop it:   graywave stop {task_id}"
+    )
 }
 
 async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Result<Ended, Failure> {

@@ -9,7 +9,7 @@ use proto::{
 };
 
 use super::WaveNow;
-use crate::out::Tone;
+use crate::out::{Tone, harmless_line};
 
 /// The time of the day, in UTC.
 pub(crate) fn clock(time: Option<&prost_types::Timestamp>) -> String {
@@ -24,13 +24,8 @@ pub(crate) fn event_line(event: &TaskEvent) -> (Tone, String) {
     let word = word::<EventKind>(event.kind);
     let what = word.strip_prefix("WAVE_").unwrap_or(word).to_lowercase().replace('_', " ");
     let detail =
-        if event.detail.is_empty() { String::new() } else { format!(": {}", one_line(&event.detail)) };
+        if event.detail.is_empty() { String::new() } else { format!(": {}", harmless_line(&event.detail)) };
     (tone(event.kind()), format!("{}  {about}{what}{detail}{by}", clock(event.time.as_ref())))
-}
-
-/// Whatever a terminal would obey is a blank.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 const fn tone(kind: EventKind) -> Tone {
@@ -57,6 +52,11 @@ pub(crate) fn left(time: Duration) -> String {
     let text = humantime::format_duration(whole).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
+
+/// Signs of a bar's parts, without colours and with them.
+pub(crate) const BAR_SIGNS: [[&str; 4]; 2] = [["#", "x", ">", "."], ["█", "█", "▓", "░"]];
+/// What a bar's parts mean.
+pub(crate) const BAR_TONES: [Tone; 4] = [Tone::Good, Tone::Bad, Tone::Busy, Tone::Dim];
 
 /// A bar of so many characters: what succeeded, what did not, what is under way, and what is still to come, by their share.
 /// What is there at all has a character at least while there is room, so that one failure among 100,000 is seen.

@@ -1,5 +1,6 @@
 //! What a command prints: what was asked for on standard output, all else on standard error.
 
+mod harmless;
 mod json;
 mod list;
 mod pager;
@@ -10,6 +11,7 @@ mod table;
 use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
+pub(crate) use harmless::{harmless, harmless_line};
 pub(crate) use json::parse;
 pub(crate) use list::{List, Paging, pages};
 pub(crate) use paint::{Paint, Tone, tone};

@@ -3,7 +3,7 @@
 use comfy_table::{Attribute, CellAlignment, ColumnConstraint, Table, Width, presets};
 use prost::{Message, Name};
 
-use super::{Paint, Tone, tone};
+use super::{Paint, Tone, harmless_line, tone};
 
 /// A column of a list.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ fn one_line(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    harmless_line(text)
 }
 
 /// Something that a list has a line for.

@@ -10,14 +10,11 @@ use proto::{
     word,
 };
 
-use super::{
-    Common,
-    told::{harmless, time},
-};
+use super::{Common, told::time};
 use crate::{
     Failure, complete,
     found::{TaskNamed, no_task},
-    out::{Cell, Column, Listed, Paging, Tone, cell, pages},
+    out::{Cell, Column, Listed, Paging, Tone, cell, harmless, pages},
 };
 
 /// Desktops of a group that are named in a table.

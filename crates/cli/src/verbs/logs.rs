@@ -7,12 +7,12 @@ use proto::{
     word,
 };
 
-use super::{Common, told::harmless};
+use super::Common;
 use crate::{
     Failure, complete,
     connect::Session,
     found,
-    out::{Format, List},
+    out::{Format, List, harmless},
 };
 
 /// Tasks that are looked through for a desktop, the newest first.

@@ -19,6 +19,7 @@ mod what_if;
 mod workers;
 
 use clap::{Args, Subcommand};
+pub(crate) use tasks::runs;
 
 use crate::{
     Ended, Failure,

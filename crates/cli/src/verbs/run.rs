@@ -12,7 +12,7 @@ use crate::{
     connect::{Session, repeated},
     follow::follow,
     found::{self, TaskNamed},
-    out::{Console, Format},
+    out::{Console, Format, harmless},
     screen,
     spec::{DesktopFlags, PayloadFlags, RolloutFlags},
 };
@@ -179,7 +179,7 @@ async fn hint(session: &Session, console: &Console, task_id: &str) {
         console.say(&format!(
             "{} failed alike: {}\n  see: graywave logs {desktop} --task {task_id}",
             group.records,
-            super::told::harmless(last)
+            harmless(last)
         ));
     }
     console.say(&format!("  see: graywave failures {task_id}"));

@@ -16,14 +16,14 @@ use tonic::Status;
 
 use super::{
     Common,
-    told::{facts, harmless, time},
+    told::{facts, time},
 };
 use crate::{
     Failure,
     changes::idempotency_key,
     complete,
     connect::repeated,
-    out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, pages},
+    out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, harmless, pages},
     spec::{Kind, read_script, script_type, type_of_file},
 };
 

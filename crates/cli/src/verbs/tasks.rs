@@ -112,7 +112,7 @@ fn place(task: &Task) -> String {
 }
 
 /// What it runs, in a few words.
-pub(super) fn runs(task: &Task) -> String {
+pub(crate) fn runs(task: &Task) -> String {
     if let Some(command) = &task.command {
         return format!("{}: {}", word::<ScriptType>(command.command_type), command.content);
     }

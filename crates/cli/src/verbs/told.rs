@@ -31,11 +31,6 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// What a terminal would obey is taken out, line ends and tabs are kept: a script's output is data.
-pub(crate) fn harmless(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,10 +49,5 @@ mod tests {
         assert_eq!((time(at(0).as_ref()).as_str(), time(None).as_str()), ("1970-01-01 00:00:00", ""));
         assert_eq!(between(at(10).as_ref(), at(75).as_ref()), "1m 5s");
         assert_eq!(between(at(10).as_ref(), None), "");
-    }
-
-    #[test]
-    fn output_cannot_move_the_cursor() {
-        assert_eq!(harmless("a\u{1b}[2Jb\tc\nd\r"), "a[2Jb\tc\nd");
     }
 }

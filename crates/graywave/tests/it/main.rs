@@ -5,6 +5,7 @@
 mod access;
 mod backup;
 mod ca;
+mod cli;
 mod cluster;
 mod collector;
 mod dev;
