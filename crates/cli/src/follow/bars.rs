@@ -8,7 +8,7 @@ use proto::{
     word,
 };
 
-use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lines::lost};
+use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lost};
 use crate::out::{Paint, Tone, tone};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
@@ -66,8 +66,10 @@ impl Bars {
             self.lines.push(bar);
         }
         for (bar, line) in self.lines.iter().zip(lines) {
-            bar.set_message(line);
-            bar.tick();
+            // Each message draws all bars anew.
+            if bar.message() != line {
+                bar.set_message(line);
+            }
         }
     }
 

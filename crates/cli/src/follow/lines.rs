@@ -47,7 +47,8 @@ impl Show for Lines<'_> {
     fn end(&mut self) {}
 }
 
-pub(super) fn lost(why: &str) -> String {
+/// Nobody answers.
+pub(crate) fn lost(why: &str) -> String {
     format!("the control plane does not answer ({why}); trying again: the task runs on without us")
 }
 

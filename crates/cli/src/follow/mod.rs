@@ -9,6 +9,7 @@ mod watching;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use lines::lost;
 pub(crate) use rollout::{Rollout, WaveNow};
 pub(crate) use shown::{BAR_SIGNS, BAR_TONES, bar_of, event_line, left};
 pub(crate) use watching::{Told, watch};

@@ -42,13 +42,15 @@ impl Sink {
         written.map_err(gone)
     }
 
-    /// Waits until the reader of a pager has seen enough.
+    /// Waits until the reader of a pager has seen enough. What is written later is not shown.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        let Self::Pager(child) = self else { return Ok(()) };
-        drop(child.stdin.take());
-        child.wait().map_err(|error| Failure::local("the pager failed", error))?;
-        *self = Self::Stdout;
-        Ok(())
+        match self {
+            Self::Pager(child) => {
+                drop(child.stdin.take());
+                child.wait().map(|_| ()).map_err(|error| Failure::local("the pager failed", error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     waves,
 };
 use crate::{
-    follow::left,
+    follow::{self, left},
     out::{Tone, harmless_line, tone},
     verbs::runs,
 };
@@ -80,22 +80,21 @@ fn head(frame: &mut Frame<'_>, area: Rect, app: &App, now: Instant) {
     frame.render_widget(Paragraph::new(vec![first, second, standing(app), gauge]), area);
 }
 
-/// What there is to say of how it stands: the worst first.
+/// What there is to say: what a key came to for a while, else how it stands, the worst first.
 fn standing(app: &App) -> Line<'static> {
     let status = word::<TaskStatus>(app.rollout.status.into());
-    let (tone, text) = if let Some(why) = &app.rollout.lost {
-        (
-            Tone::Warn,
-            format!("the control plane does not answer ({why}); trying again: the task runs on without us"),
-        )
+    let waits = &app.rollout.waiting_for;
+    let (tone, text) = if let Some(notice) = &app.notice {
+        (if notice.is_bad { Tone::Bad } else { Tone::Good }, notice.text.clone())
+    } else if let Some(why) = &app.rollout.lost {
+        (Tone::Warn, follow::lost(why))
     } else if app.rollout.over {
         let reason =
             if app.task.reason.is_empty() { String::new() } else { format!(": {}", app.task.reason) };
         (tone(status), format!("{status} (q leaves){reason}"))
-    } else if app.waits_for_approval() && !app.rollout.waiting_for.is_empty() {
-        (Tone::Warn, format!("waits for {} (a approves)", app.rollout.waiting_for))
-    } else if !app.rollout.waiting_for.is_empty() {
-        (Tone::Warn, format!("waits for {}", app.rollout.waiting_for))
+    } else if !waits.is_empty() {
+        let approves = if app.waits_for_approval() { " (a approves)" } else { "" };
+        (Tone::Warn, format!("waits for {waits}{approves}"))
     } else {
         (Tone::Plain, String::new())
     };
@@ -118,20 +117,16 @@ fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
 }
 
 fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let line = match (app.over, &app.notice) {
-        (Over::Stop, _) => Line::styled(
+    let line = if app.over == Over::Stop {
+        Line::styled(
             "stop it? d: what runs goes to its end   k: what runs is ended   any other key: no",
             style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD),
-        ),
-        (_, Some(notice)) => {
-            let tone = if notice.is_bad { Tone::Bad } else { Tone::Good };
-            Line::styled(harmless_line(&notice.text), style(tone, app.colored))
-        }
-        (_, None) if app.rollout.over => Line::raw("q leave   Tab pane   arrows scroll   ? help"),
-        (_, None) => {
-            let pause = if app.task.paused { "p resume" } else { "p pause" };
-            Line::raw(format!("q detach   {pause}   a approve   s stop   Tab pane   arrows scroll   ? help"))
-        }
+        )
+    } else if app.rollout.over {
+        Line::raw("q leave   Tab pane   arrows scroll   ? help")
+    } else {
+        let pause = if app.task.paused { "p resume" } else { "p pause" };
+        Line::raw(format!("q detach   {pause}   a approve   s stop   Tab pane   arrows scroll   ? help"))
     };
     frame.render_widget(line, area);
 }

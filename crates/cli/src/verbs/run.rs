@@ -98,6 +98,9 @@ fn not_submitted(status: &tonic::Status, key: &str) -> Failure {
         Ended::Unreachable => failure.try_next(format!(
             "the same with --idempotency-key {key}: it is run once, whatever became of this"
         )),
+        _ if status.code() == tonic::Code::NotFound => {
+            failure.try_next("graywave desktops, graywave scripts: what there is")
+        }
         _ => failure,
     }
 }

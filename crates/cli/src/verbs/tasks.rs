@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Failure,
     found::{self, TaskNamed},
-    out::{Cell, Column, Console, Listed, Paging, Paint, cell, pages, table, tone},
+    out::{Cell, Column, Console, Listed, Paging, Paint, cell, harmless_line, pages, table, tone},
 };
 
 /// Which tasks.
@@ -151,7 +151,19 @@ fn text(task: &Task, paint: Paint, wide: bool) -> String {
     if wide {
         told.extend(terms(task));
     }
-    facts(&told) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, paint)
+    let mut text = facts(&told) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, paint);
+    if !wide {
+        text.push_str(&verdicts(task));
+    }
+    text
+}
+
+/// What the gate said of each wave: too long for a column of a narrow terminal.
+fn verdicts(task: &Task) -> String {
+    let spoken = task.waves.iter().filter(|wave| !wave.verdict.is_empty());
+    let lines = spoken.map(|wave| format!("\ngate of wave {}: {}", wave.wave, harmless_line(&wave.verdict)));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { lines + "\n" }
 }
 
 /// What it was agreed to.
@@ -187,7 +199,7 @@ const WAVES: &[Column] = &[
     Column::text("opened").wide(),
     Column::text("closed").wide(),
     Column::text("approved by").wide(),
-    Column::text("gate"),
+    Column::text("gate").wide(),
 ];
 
 fn wave_cells(wave: &Wave) -> Vec<Cell> {

@@ -101,6 +101,8 @@ fn settings() -> Settings {
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
         (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
         (r"after \d+m?s", "after TOOK"),
+        (r" \d+s( |\n)", " Ns$1"),
+        (r"(host name|time zone|os_host_name|time_zone)(.?:) .*", "$1$2 ..."),
         (r"127\.0\.0\.1:\d+ *", "127.0.0.1:PORT "),
         (r"graywave-test-[0-9A-Za-z]+", "graywave-test"),
         (r"/[^ ]*/graywave-test", "/TMP/graywave-test"),

@@ -23,6 +23,7 @@ mod processes;
 mod retire;
 mod secrets;
 mod signed_orders;
+mod terminal;
 mod tls;
 mod trace;
 mod usage;
