@@ -1,5 +1,5 @@
-//! `cargo xtask python`: the official SDK, the OpenAPI document, and a gRPC client that knows what reflection tells, each
-//! against a running dev cluster.
+//! `cargo xtask python`: the official SDK, the OpenAPI document, and two gRPC clients, one that knows what reflection tells and one
+//! that is generated from the protos, each against a running dev cluster of its own.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
     let python = environment("python", &tests().join("requirements.txt"))?;
-    for program in ["sdk.py", "openapi.py", "admin_grpc.py"] {
+    for program in ["sdk.py", "openapi.py", "admin_grpc.py", "admin_generated.py"] {
         say(&format!("-- {program}"));
         let directory = cluster::directory("graywave-python-")?;
         let cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;

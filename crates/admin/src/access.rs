@@ -1,7 +1,7 @@
 //! Who may call: principals, policies, tokens and access keys of the caller's project.
 
 use control::{Actor, CredentialRow, PrincipalRow, finished};
-use domain::access;
+use domain::{Error, access};
 use proto::{
     admin::{
         CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
@@ -18,8 +18,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     called::called,
+    fields,
     page::{self, Name},
-    status::failed,
+    status::{failed, within},
     values::moment,
 };
 
@@ -33,6 +34,11 @@ fn policy((name, policy): (String, access::Policy)) -> Policy {
         name,
         document: serde_json::to_string(&policy).unwrap_or_default(),
     }
+}
+
+/// What the rules say of a policy is about its document, but for what they say of its name.
+fn of_policy(error: Error) -> Status {
+    if fields::path("", &error.message) == "name" { failed(error) } else { within("document", error) }
 }
 
 fn token(row: CredentialRow) -> Token {
@@ -71,8 +77,8 @@ impl AccessService for Service {
         let (size, after) = by_name(message.page_size, &message.page_token)?;
         let found = self.control.list_principals(Actor::Caller(&caller), after.as_deref(), size).await;
         let found = found.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.principal.clone());
-        let principals = found.into_iter().map(principal).collect();
+        let (principals, next_page_token) =
+            page::of(found.into_iter().map(principal), size, |it| it.principal.clone());
         Ok(Response::new(ListPrincipalsResponse { principals, next_page_token }))
     }
 
@@ -97,8 +103,7 @@ impl AccessService for Service {
         let (size, after) = by_name(message.page_size, &message.page_token)?;
         let found = self.control.list_policies(Actor::Caller(&caller), after.as_deref(), size).await;
         let found = found.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |(name, _)| name.clone());
-        let policies = found.into_iter().map(policy).collect();
+        let (policies, next_page_token) = page::of(found.into_iter().map(policy), size, |it| it.name.clone());
         Ok(Response::new(ListPoliciesResponse { policies, next_page_token }))
     }
 
@@ -112,7 +117,7 @@ impl AccessService for Service {
             let policy = control.put_policy(Actor::Caller(&caller), &name, &document).await?;
             Ok((name, policy))
         });
-        let policy = Some(policy(stored.await.map_err(failed)?));
+        let policy = Some(policy(stored.await.map_err(of_policy)?));
         Ok(Response::new(PutPolicyResponse { policy }))
     }
 
@@ -135,8 +140,8 @@ impl AccessService for Service {
         let (caller, message) = called(request)?;
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let found = self.control.list_tokens(Actor::Caller(&caller), after, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.id.clone());
-        let tokens = found.into_iter().map(token).collect();
+        let (tokens, next_page_token) =
+            page::of(found.into_iter().map(token), size, |it| it.token_id.clone());
         Ok(Response::new(ListTokensResponse { tokens, next_page_token }))
     }
 
@@ -182,8 +187,7 @@ impl AccessService for Service {
         let (size, after) = by_name(message.page_size, &message.page_token)?;
         let found = self.control.list_keys(Actor::Caller(&caller), after.as_deref(), size).await;
         let found = found.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.id.clone());
-        let keys = found.into_iter().map(key).collect();
+        let (keys, next_page_token) = page::of(found.into_iter().map(key), size, |it| it.access_key.clone());
         Ok(Response::new(ListKeysResponse { keys, next_page_token }))
     }
 

@@ -51,8 +51,8 @@ impl AuditService for Service {
             resource: filter("resource", message.resource).map_err(failed)?,
         };
         let found = self.control.list_audit(&caller, &wanted, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.audit_id.simple().to_string());
-        let entries = found.into_iter().map(entry).collect();
+        let (entries, next_page_token) =
+            page::of(found.into_iter().map(entry), size, |it| it.audit_id.clone());
         Ok(Response::new(ListAuditEntriesResponse { entries, next_page_token }))
     }
 }

@@ -40,6 +40,10 @@ const fn changes(name: &'static str, action: Action) -> Call {
     Call { name, open: Open::Token(action), changes: true, is_large: false }
 }
 
+const fn of_workers(name: &'static str, action: Action, changes: bool) -> Call {
+    Call { name, open: Open::TokenOrCertificate(action), changes, is_large: false }
+}
+
 const fn names_desktops(name: &'static str, changes: bool) -> Call {
     Call { name, open: Open::Token(Action::Execute), changes, is_large: true }
 }
@@ -77,14 +81,9 @@ pub(crate) const CALLS: &[Call] = &[
     outside("ProjectService/ListProjects", false),
     outside("ProjectService/CreateProject", true),
     outside("ProjectService/RevokeProject", true),
-    Call {
-        name: "WorkerService/ListWorkers",
-        open: Open::TokenOrCertificate(Action::ListWorkers),
-        changes: false,
-        is_large: false,
-    },
-    changes("WorkerService/DrainWorker", Action::DrainWorker),
-    changes("WorkerService/UndrainWorker", Action::UndrainWorker),
+    of_workers("WorkerService/ListWorkers", Action::ListWorkers, false),
+    of_workers("WorkerService/DrainWorker", Action::DrainWorker, true),
+    of_workers("WorkerService/UndrainWorker", Action::UndrainWorker, true),
     reads("DesktopService/ListDesktops", Action::ListDesktopsDetail),
     reads("DesktopService/GetDesktop", Action::ListDesktopsDetail),
     changes("DesktopService/TagDesktop", Action::TagDesktop),

@@ -55,6 +55,7 @@ fn wanted(message: ListDesktopsRequest, after: Option<DesktopId>) -> Result<Desk
         check_text("tags", value)?;
     }
     Ok(DesktopFilter {
+        id_prefix: filter("desktop_id_prefix", message.desktop_id_prefix)?,
         pool_ids: filters("desktop_pool_ids", message.desktop_pool_ids)?,
         os_type: filter("os_type", message.os_type)?,
         availability_zone: filter("availability_zone", message.availability_zone)?,
@@ -80,8 +81,8 @@ impl DesktopService for Service {
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let filter = wanted(message, after).map_err(failed)?;
         let found = self.control.page_desktops(&caller, &filter, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.facts.desktop_id.to_string());
-        let desktops = found.into_iter().map(desktop).collect();
+        let (desktops, next_page_token) =
+            page::of(found.into_iter().map(desktop), size, |it| it.desktop_id.clone());
         Ok(Response::new(ListDesktopsResponse { desktops, next_page_token }))
     }
 

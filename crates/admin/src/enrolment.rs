@@ -19,7 +19,7 @@ use crate::{
     Service,
     called::called,
     page,
-    status::failed,
+    status::{failed, within},
     values::{filter, text},
 };
 
@@ -45,8 +45,8 @@ impl EnrolmentService for Service {
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let found = self.control.list_enrolment_tokens(Actor::Caller(&caller), after, size).await;
         let found = found.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.token_id.simple().to_string());
-        let enrolment_tokens = found.into_iter().map(token).collect();
+        let (enrolment_tokens, next_page_token) =
+            page::of(found.into_iter().map(token), size, |it| it.token_id.clone());
         Ok(Response::new(ListEnrolmentTokensResponse { enrolment_tokens, next_page_token }))
     }
 
@@ -56,7 +56,8 @@ impl EnrolmentService for Service {
     ) -> Result<Response<CreateEnrolmentTokenResponse>, Status> {
         let (caller, message) = called(request)?;
         let desktop_id = filter("desktop_id", message.desktop_id).map_err(failed)?;
-        let desktop_id: Option<DesktopId> = desktop_id.map(|id| id.parse()).transpose().map_err(failed)?;
+        let desktop_id: Option<DesktopId> =
+            desktop_id.map(|id| id.parse()).transpose().map_err(|error| within("desktop_id", error))?;
         let uses = message.uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
         let hours = message.expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
         let control = self.control.clone();

@@ -1,33 +1,74 @@
 //! The field that an error is about: the rules begin their messages with its name.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use prost::Message as _;
-use prost_types::{DescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
 
-/// The name of every field of the admin service.
-static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+/// Parts of requests that the rules know nothing of: what is named is inside of them.
+const PARTS: [(&str, &str); 5] = [
+    ("task", "TaskSpec"),
+    ("script", "Script"),
+    ("limits", "Limits"),
+    ("filter", "RecordFilter"),
+    ("rollout", "Rollout"),
+];
+
+/// Every message of the admin service by its name.
+static MESSAGES: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
     let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap_or_default().file;
     let ours = files.into_iter().filter(|file| file.package() == "graywave.admin.v1");
-    let mut names = HashSet::new();
-    for message in ours.flat_map(|file| file.message_type) {
-        collect(&message, &mut names);
-    }
-    names
+    ours.flat_map(|file| file.message_type).map(|message| (message.name().to_owned(), message)).collect()
 });
 
-fn collect(message: &DescriptorProto, names: &mut HashSet<String>) {
-    names.extend(message.field.iter().map(|field| field.name().to_owned()));
-    for nested in &message.nested_type {
-        collect(nested, names);
+/// The name of every field.
+static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    MESSAGES.values().flat_map(|message| &message.field).map(|field| field.name().to_owned()).collect()
+});
+
+/// The path, from the request on, of the field that a message begins with; the part alone where it begins with none, or where the
+/// part has no fields.
+pub(crate) fn path(part: &str, message: &str) -> String {
+    match (part, named_by(message)) {
+        (part, None) => part.to_owned(),
+        ("", Some(field)) => field.to_owned(),
+        // The rules know it by the part's name already.
+        (part, Some(field)) if root(field) == Some(part) => field.to_owned(),
+        (part, Some(_)) if !PARTS.iter().any(|(name, _)| *name == part) => part.to_owned(),
+        (part, Some(field)) => format!("{part}.{}{field}", above(part, field)),
     }
 }
 
-/// The path of the field that a message begins with, if it begins with one.
-pub(crate) fn named_by(message: &str) -> Option<&str> {
+/// What a message begins with, if that is a field.
+fn named_by(message: &str) -> Option<&str> {
     let first = message.split([' ', ':', ',']).next()?;
-    let root = first.split(['.', '[']).next()?;
-    NAMES.contains(root).then_some(first)
+    NAMES.contains(root(first)?).then_some(first)
+}
+
+fn root(path: &str) -> Option<&str> {
+    path.split(['.', '[']).next()
+}
+
+/// The fields between a part and a field of a message within it, each with a point behind it. Nothing where the part has the
+/// field itself, or where no message within it has it.
+fn above(part: &str, field: &str) -> String {
+    let Some(root) = root(field) else { return String::new() };
+    let message =
+        PARTS.iter().find(|(name, _)| *name == part).and_then(|(_, message)| MESSAGES.get(*message));
+    let Some(message) = message.filter(|message| !has(message, root)) else { return String::new() };
+    let inside = message.field.iter().filter(|field| field.r#type() == Type::Message);
+    let found = inside.filter_map(|field| {
+        let inner = MESSAGES.get(field.type_name().rsplit('.').next()?)?;
+        has(inner, root).then(|| format!("{}.", field.name()))
+    });
+    found.into_iter().next().unwrap_or_default()
+}
+
+fn has(message: &DescriptorProto, name: &str) -> bool {
+    message.field.iter().any(|field| field.name() == name)
 }
 
 #[cfg(test)]
@@ -40,5 +81,10 @@ mod tests {
         assert_eq!(named_by("rollout.exit_codes.x: no exit code"), Some("rollout.exit_codes.x"));
         assert_eq!(named_by("the body is empty"), None);
         assert_eq!(named_by(""), None);
+    }
+
+    #[test]
+    fn every_part_is_a_message() {
+        assert!(PARTS.iter().all(|(_, message)| MESSAGES.contains_key(*message)));
     }
 }

@@ -10,16 +10,17 @@ use axum::{
     response::Response,
 };
 use control::{BodyBudget, Caller, Control, Operator, Rates, TOKEN_HEADER, kept};
-use domain::{Error, ErrorKind, access::Action, limits::MAX_MESSAGE_BYTES};
-use identity::Role;
+use domain::{Error, ErrorKind, access::Action};
+use identity::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Status, transport::server::TcpConnectInfo};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
+    body::Counted,
     calls::{self, Call, Open},
-    status::{self, failed, too_late, too_often},
+    status::{self, detailed, failed, no_such_call, too_late, too_often},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -52,12 +53,21 @@ enum Who {
     Operator(Operator),
 }
 
+impl Who {
+    /// Under which its calls are counted, and noted in the log.
+    fn name(&self) -> String {
+        match self {
+            Self::Caller(caller) => caller.rate_bucket(),
+            Self::Operator(operator) => operator.certificate.clone(),
+        }
+    }
+}
+
 /// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes what was refused or failed.
 pub(crate) async fn check(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let path = kept(request.uri().path());
     let Some(call) = calls::find(&path) else {
-        let message = format!("{path} is no call of ours: reflection describes the calls there are");
-        return Status::unimplemented(message).into_http();
+        return no_such_call(&path).into_http();
     };
     let request_id = request_id(request.headers());
     let span = tracing::info_span!("call", path, request_id);
@@ -81,9 +91,11 @@ impl Gate {
             let message = "too many calls are under way; try again later";
             return failed(Error::new(ErrorKind::Unavailable, message)).into_http();
         };
-        let asked = timeout(request.headers());
-        let limit = asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout));
-        let deadline = Instant::now() + limit.saturating_sub(EARLIER);
+        // Until its client stops waiting, and until a call must be answered, which of a stream is until it begins.
+        let now = Instant::now();
+        let asked = timeout(request.headers()).map(|asked| now + asked.saturating_sub(EARLIER));
+        let most = now + self.request_timeout;
+        let deadline = asked.map_or(most, |asked| asked.min(most));
         let within = async {
             let shown = match Shown::of(&request, request_id) {
                 Ok(shown) => shown,
@@ -94,15 +106,20 @@ impl Gate {
                 Err(error) => return failed(error).into_http(),
             };
             let response = match self.admit(call, &who) {
-                Ok(_room) => {
+                Ok(()) => {
+                    // Held until the call is answered.
+                    let counted = call.is_large.then(|| Counted::new(self.bodies.clone()));
+                    if let Some(counted) = &counted {
+                        request = request.map(|body| counted.body(body));
+                    }
                     let extensions = request.extensions_mut();
                     extensions.insert(Path(path.clone()));
-                    extensions.insert(Deadline(asked.map(|_| deadline)));
+                    extensions.insert(Deadline(asked));
                     match who.clone() {
                         Who::Caller(caller) => extensions.insert(caller).map(drop),
                         Who::Operator(operator) => extensions.insert(operator).map(drop),
                     };
-                    next.run(request).await
+                    detailed(next.run(request).await)
                 }
                 Err(status) => status.into_http(),
             };
@@ -120,7 +137,7 @@ impl Gate {
         }
     }
 
-    /// Finds out who calls. A token says it, whatever certificate comes with it.
+    /// Finds out who calls. A token says it, whatever certificate comes with it; without one a principal's certificate does.
     async fn enter(&self, call: &Call, shown: Shown) -> Result<Who, Error> {
         let Shown { token, certificate, source, request_id } = shown;
         if let Some(token) = token {
@@ -128,23 +145,26 @@ impl Gate {
             return Ok(Who::Caller(Caller { identity, source, request_id, idempotency: None }));
         }
         match certificate {
-            Some(certificate) if !matches!(call.open, Open::Token(_)) => {
-                Ok(Who::Operator(Operator { certificate, source, request_id }))
+            Some(Certified { identity: Identity::Principal { project_id, principal }, serial, .. }) => {
+                let known = self.control.authenticate_certificate(&project_id, &principal, &serial).await?;
+                Ok(Who::Caller(Caller { identity: known, source, request_id, idempotency: None }))
+            }
+            Some(Certified { identity, .. })
+                if identity.has_role(Role::Admin) && !matches!(call.open, Open::Token(_)) =>
+            {
+                Ok(Who::Operator(Operator { certificate: identity.to_string(), source, request_id }))
             }
             _ => {
-                let message = "the call carries no token: send `authorization: Bearer TOKEN` in its metadata";
+                let message = "the call carries no token: send `authorization: Bearer TOKEN` in its metadata, or call with a \
+                               certificate of a principal";
                 Err(Error::new(ErrorKind::Unauthenticated, message))
             }
         }
     }
 
-    /// Whether who calls may go on, and room for what it sends. What is refused here has used nothing up.
-    fn admit(&self, call: &Call, who: &Who) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Status> {
-        let bucket = match who {
-            Who::Caller(caller) => caller.rate_bucket(),
-            Who::Operator(operator) => operator.certificate.clone(),
-        };
-        self.rates.take(&bucket).map_err(too_often)?;
+    /// Whether who calls may go on.
+    fn admit(&self, call: &Call, who: &Who) -> Result<(), Status> {
+        self.rates.take(&who.name()).map_err(too_often)?;
         match (who, call.open) {
             (Who::Caller(caller), Open::Token(action) | Open::TokenOrCertificate(action)) => {
                 check_any(caller, call, action).map_err(failed)?;
@@ -156,8 +176,7 @@ impl Gate {
                 return Err(failed(Error::new(ErrorKind::Forbidden, message)));
             }
         }
-        let room = call.is_large.then(|| self.bodies.take(MAX_MESSAGE_BYTES)).transpose();
-        room.map_err(failed)
+        Ok(())
     }
 
     /// Puts into the audit what was refused, and what failed of what would have changed something.
@@ -166,12 +185,8 @@ impl Gate {
             (Who::Caller(caller), Open::Token(action) | Open::TokenOrCertificate(action)) => (caller, action),
             // Belongs to no project, and so into no project's audit.
             _ => {
-                tracing::warn!(
-                    ?who,
-                    path,
-                    message,
-                    "a call that belongs to no project was refused or failed"
-                );
+                let who = who.name();
+                tracing::warn!(who, path, message, "a call that belongs to no project was refused or failed");
                 return;
             }
         };
@@ -182,18 +197,16 @@ impl Gate {
 /// What a call shows of who makes it.
 struct Shown {
     token: Option<Vec<u8>>,
-    /// Who it is by its certificate, if that is of the role admin.
-    certificate: Option<String>,
+    certificate: Option<Certified>,
     source: String,
     request_id: String,
 }
 
 impl Shown {
     fn of(request: &Request<Body>, request_id: &str) -> Result<Self, Error> {
-        let identity = request.extensions().get::<identity::Identity>();
         Ok(Self {
             token: token(request.headers())?.map(<[u8]>::to_vec),
-            certificate: identity.filter(|it| it.has_role(Role::Admin)).map(ToString::to_string),
+            certificate: request.extensions().get::<Certified>().cloned(),
             source: source(request),
             request_id: request_id.to_owned(),
         })

@@ -23,7 +23,7 @@ use crate::{
     called::called,
     page::{self, Largest},
     rollout,
-    status::failed,
+    status::{failed, within},
     values,
 };
 
@@ -76,10 +76,10 @@ impl InsightService for Service {
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let after = after.map(|last| (last.0, last.1));
         let found = self.control.list_failures(&caller, task_id, after, size).await.map_err(failed)?;
-        let last = |(last, _): &(FailedAlike, _)| Largest(last.records, last.signature_id).to_string();
-        let next_page_token = page::next(&found.groups, size, last);
         let groups = found.groups.iter().map(|(one, desktop_ids)| group(&found, one, desktop_ids));
-        let groups = groups.collect();
+        // A number of ours that the message has as a text.
+        let last = |it: &FailureGroup| Largest(it.records, it.signature_id.parse().unwrap_or_default());
+        let (groups, next_page_token) = page::of(groups, size, |it| last(it).to_string());
         Ok(Response::new(ListFailuresResponse { records: found.records, groups, next_page_token }))
     }
 
@@ -94,9 +94,8 @@ impl InsightService for Service {
         let signature_id = message.signature_id.parse().map_err(missing)?;
         let found = self.control.page_failure_members(&caller, task_id, signature_id, after, size);
         let found = found.await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |(ordinal, _)| ordinal.to_string());
         let members = found.into_iter().map(|(ordinal, desktop_id)| FailureMember { ordinal, desktop_id });
-        let members = members.collect();
+        let (members, next_page_token) = page::of(members, size, |it| it.ordinal.to_string());
         Ok(Response::new(ListFailureMembersResponse { members, next_page_token }))
     }
 
@@ -104,8 +103,9 @@ impl InsightService for Service {
         let (caller, message) = called(request)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let given = message.rollout.ok_or_else(|| failed(Error::invalid("rollout is required")))?;
-        let wanted = rollout::rollout(given).map_err(failed)?;
-        let found = self.control.what_if(&caller, task_id, wanted).await.map_err(failed)?;
+        let inside = |error| within("rollout", error);
+        let wanted = rollout::rollout(given).map_err(inside)?;
+        let found = self.control.what_if(&caller, task_id, wanted).await.map_err(inside)?;
         let ending = match found.ending {
             Ending::Halted => WhatIfEnding::Halted,
             Ending::Completed => WhatIfEnding::Completed,

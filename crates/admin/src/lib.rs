@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod body;
 mod called;
 mod calls;
 mod desktops;
@@ -39,6 +40,7 @@ use proto::admin::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Interceptor, InterceptorLayer, Routes};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::gate::Gate;
 
@@ -129,8 +131,11 @@ pub fn routes(
         .add_service(served!(AuditServiceServer, MAX_BODY_BYTES));
     let guarded = routes
         .into_axum_router()
+        // Else all calls of a connection would end with the one that panics.
+        .route_layer(CatchPanicLayer::custom(status::panicked))
         .route_layer(middleware::from_fn_with_state(gate, gate::check))
         .route_layer(InterceptorLayer::new(guard))
+        .route_layer(middleware::map_response(async |response| status::detailed(response)))
         .route_layer(middleware::from_fn(metered::check));
     Routes::from(guarded)
 }

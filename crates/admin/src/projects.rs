@@ -82,20 +82,28 @@ impl ProjectService for Service {
     ) -> Result<Response<UnfreezeProjectResponse>, Status> {
         let (caller, _) = once(request, |message| &message.idempotency_key)?;
         let control = self.control.clone();
-        finished(async move { control.unfreeze(&caller).await }).await.map_err(failed)?;
-        Ok(Response::new(UnfreezeProjectResponse { freeze: Some(freeze(None)) }))
+        let frozen = finished(async move {
+            control.unfreeze(&caller).await?;
+            // It may be frozen anew by now.
+            control.freeze_after(&caller).await
+        });
+        let frozen = frozen.await.map_err(failed)?;
+        Ok(Response::new(UnfreezeProjectResponse { freeze: Some(freeze(frozen)) }))
     }
 
     async fn update_limits(
         &self,
         request: Request<UpdateLimitsRequest>,
     ) -> Result<Response<UpdateLimitsResponse>, Status> {
-        const KNOWN: [&str; 2] = ["max_in_flight", "max_running_per_desktop"];
         let (caller, message) = called(request)?;
         let wanted = message.limits.ok_or_else(|| failed(Error::invalid("limits is required")))?;
-        let named = masked(message.update_mask.as_ref(), &KNOWN).map_err(failed)?;
-        let in_flight = named.contains(&KNOWN[0]).then_some(wanted.max_in_flight);
-        let running = named.contains(&KNOWN[1]).then_some(wanted.max_running_per_desktop);
+        let fields = [
+            ("max_in_flight", wanted.max_in_flight.is_some()),
+            ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),
+        ];
+        let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
+        let in_flight = taken("max_in_flight").then_some(wanted.max_in_flight);
+        let running = taken("max_running_per_desktop").then_some(wanted.max_running_per_desktop);
         let control = self.control.clone();
         let changed = finished(async move { control.update_limits(&caller, in_flight, running).await });
         let changed = changed.await.map_err(|error| within("limits", error))?;
@@ -110,8 +118,8 @@ impl ProjectService for Service {
         let (size, after) =
             page::read::<ProjectId>(message.page_size, &message.page_token).map_err(failed)?;
         let found = self.control.page_projects(&operator, after.as_ref(), size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.project_id.to_string());
-        let projects = found.into_iter().map(project).collect();
+        let (projects, next_page_token) =
+            page::of(found.into_iter().map(project), size, |it| it.project_id.clone());
         Ok(Response::new(ListProjectsResponse { projects, next_page_token }))
     }
 

@@ -52,8 +52,10 @@ fn record(row: RecordRow) -> Record {
     }
 }
 
-fn place(row: &RecordRow) -> String {
-    Place(row.record_id.ordinal, row.record_id.script).to_string()
+/// Its place in the task.
+fn place(record: &Record) -> String {
+    // A number of ours that the message has in more bits.
+    Place(record.ordinal, u16::try_from(record.script).unwrap_or(u16::MAX)).to_string()
 }
 
 /// What of a task is asked for, from behind a place on.
@@ -81,8 +83,7 @@ impl RecordService for Service {
         let filter = filter(message.filter, after).map_err(|error| within("filter", error))?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let found = self.control.page_records(&caller, task_id, filter, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, place);
-        let records = found.into_iter().map(record).collect();
+        let (records, next_page_token) = page::of(found.into_iter().map(record), size, place);
         Ok(Response::new(ListRecordsResponse { records, next_page_token }))
     }
 
@@ -141,8 +142,9 @@ async fn next(reader: Option<Reader>) -> Option<(Result<StreamRecordsResponse, S
     let mut reader = reader?;
     loop {
         if let Some(row) = reader.rows.pop_front() {
-            let cursor = hex::encode(place(&row));
-            return Some((Ok(StreamRecordsResponse { cursor, record: Some(record(row)) }), Some(reader)));
+            let record = record(row);
+            let cursor = cursor::after(place(&record));
+            return Some((Ok(StreamRecordsResponse { cursor, record: Some(record) }), Some(reader)));
         }
         if reader.is_last {
             return None;

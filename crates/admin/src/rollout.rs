@@ -15,6 +15,9 @@ use proto::admin::{FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, T
 
 use crate::values::{check_text, moment, word};
 
+/// As a revision.
+const NEWEST: i32 = 0;
+
 /// The request of a specification.
 pub(crate) fn request(given: Option<TaskSpec>) -> Result<TaskRequest, Error> {
     let spec = given.ok_or_else(|| Error::invalid("task is required"))?;
@@ -61,19 +64,26 @@ fn group(pool_id: String, tag: String) -> Result<Option<Group>, Error> {
 /// Scripts that run at another revision than their newest.
 fn revisions(scripts: &[ScriptRevision]) -> Result<HashMap<ScriptId, i32>, Error> {
     let mut revisions = HashMap::new();
-    for script in scripts.iter().filter(|script| script.revision != 0) {
+    for script in scripts {
         if script.revision < 0 {
             return Err(Error::invalid(format!(
                 "scripts: revision {} is out of range: they begin with 1, and 0 is the newest",
                 script.revision
             )));
         }
-        let script_id = ScriptId::find(&script.script_id)?;
+        let script_id = match ScriptId::find(&script.script_id) {
+            // What is wrong with the id is told by the rules of a request.
+            Err(_) if script.revision == NEWEST => continue,
+            found => found?,
+        };
         let before = revisions.insert(script_id, script.revision);
         if before.is_some_and(|before| before != script.revision) {
-            return Err(Error::invalid(format!("scripts: {script_id} is named at two revisions")));
+            return Err(Error::invalid(format!(
+                "scripts: {script_id} is named at two revisions (0 is the newest): a task runs a script at one"
+            )));
         }
     }
+    revisions.retain(|_, revision| *revision != NEWEST);
     Ok(revisions)
 }
 

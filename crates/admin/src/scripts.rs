@@ -93,9 +93,9 @@ impl ScriptService for Service {
             script_type: script_type.map(str::parse).transpose().map_err(failed)?,
         };
         let found = self.control.page_scripts(&caller, &filter, before, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.script_id.to_string());
         let scripts = found.into_iter().map(|row| Script { content: String::new(), ..script(row) });
-        Ok(Response::new(ListScriptsResponse { scripts: scripts.collect(), next_page_token }))
+        let (scripts, next_page_token) = page::of(scripts, size, |it| it.script_id.clone());
+        Ok(Response::new(ListScriptsResponse { scripts, next_page_token }))
     }
 
     async fn get_script(
@@ -120,17 +120,21 @@ impl ScriptService for Service {
         &self,
         request: Request<UpdateScriptRequest>,
     ) -> Result<Response<UpdateScriptResponse>, Status> {
-        const KNOWN: [&str; 4] = ["name", "description", "version", "content"];
-        let (caller, message) = called(request)?;
-        let named = masked(message.update_mask.as_ref(), &KNOWN).map_err(failed)?;
+        let (caller, message) = once(request, |message| &message.idempotency_key)?;
         let wanted = given(message.script)?;
-        let script_id = ScriptId::find(&wanted.script_id).map_err(failed)?;
-        let taken = |name: &str, value: String| named.contains(&name).then_some(value);
+        let script_id = ScriptId::find(&wanted.script_id).map_err(inside)?;
+        let fields = [
+            ("name", !wanted.name.is_empty()),
+            ("description", !wanted.description.is_empty()),
+            ("version", !wanted.version.is_empty()),
+            ("content", !wanted.content.is_empty()),
+        ];
+        let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
         let patch = ScriptPatch {
-            name: taken("name", wanted.name),
-            description: taken("description", wanted.description),
-            version: taken("version", wanted.version),
-            content: taken("content", wanted.content),
+            name: taken("name").then_some(wanted.name),
+            description: taken("description").then_some(wanted.description),
+            version: taken("version").then_some(wanted.version),
+            content: taken("content").then_some(wanted.content),
         };
         let control = self.control.clone();
         let saved = finished(async move {
@@ -161,8 +165,8 @@ impl ScriptService for Service {
         let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let script_id = ScriptId::find(&message.script_id).map_err(failed)?;
         let found = self.control.page_revisions(&caller, script_id, before, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.revision.to_string());
-        let revisions = found.into_iter().map(revision).collect();
+        let (revisions, next_page_token) =
+            page::of(found.into_iter().map(revision), size, |it| it.revision.to_string());
         Ok(Response::new(ListRevisionsResponse { revisions, next_page_token }))
     }
 }

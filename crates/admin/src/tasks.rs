@@ -92,8 +92,8 @@ impl TaskService for Service {
         let filter =
             TaskFilter { before, statuses: statuses(&message).map_err(failed)?, ..TaskFilter::default() };
         let found = self.control.page_tasks(&caller, &filter, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |progress| progress.task.task_id.to_string());
-        let tasks = found.into_iter().map(task::task).collect();
+        let (tasks, next_page_token) =
+            page::of(found.into_iter().map(task::task), size, |it| it.task_id.clone());
         Ok(Response::new(ListTasksResponse { tasks, next_page_token }))
     }
 
@@ -192,8 +192,8 @@ impl TaskService for Service {
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let found = self.control.page_targets(&caller, task_id, after, size).await.map_err(failed)?;
-        let next_page_token = page::next(&found, size, |row| row.ordinal.to_string());
-        let targets = found.into_iter().map(task::target).collect();
+        let (targets, next_page_token) =
+            page::of(found.into_iter().map(task::target), size, |it| it.ordinal.to_string());
         Ok(Response::new(ListTargetsResponse { targets, next_page_token }))
     }
 }

@@ -14,10 +14,13 @@ pub(crate) fn filter(name: &str, value: String) -> Result<Option<String>, Error>
     Ok(Some(value).filter(|text| !text.is_empty()))
 }
 
-/// Texts of a filter.
+/// Texts of a filter, of which one must be so. An empty one is a mistake, and not a wish for all there is.
 pub(crate) fn filters(name: &str, values: Vec<String>) -> Result<Vec<String>, Error> {
+    if values.iter().any(String::is_empty) {
+        return Err(Error::invalid(format!("{name} holds an empty text: leave it out")));
+    }
     values.iter().try_for_each(|value| check_text(name, value))?;
-    Ok(values.into_iter().filter(|text| !text.is_empty()).collect())
+    Ok(values)
 }
 
 /// No text of the database holds a NUL.
@@ -42,24 +45,28 @@ pub(crate) fn duration(delta: chrono::TimeDelta) -> Option<prost_types::Duration
     Some(prost_types::Duration { seconds: delta.num_seconds(), nanos: delta.subsec_nanos() })
 }
 
-/// The fields that a mask names, of those that it may name; all of them where it is left out or says `*`.
-pub(crate) fn masked<'a>(
+/// Whether a field is to be taken, by a mask: of those that may be named with whether each is given. `*` names them all; where there
+/// is no mask, those are taken that are given.
+pub(crate) fn masked(
     mask: Option<&prost_types::FieldMask>,
-    known: &[&'a str],
-) -> Result<Vec<&'a str>, Error> {
+    fields: &[(&'static str, bool)],
+) -> Result<impl Fn(&str) -> bool + use<>, Error> {
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if paths.is_empty() || paths.iter().any(|path| path == "*") {
-        return Ok(known.to_vec());
+    let is_known = |path: &&String| *path == "*" || fields.iter().any(|(name, _)| name == path);
+    if let Some(path) = paths.iter().find(|path| !is_known(path)) {
+        let shown: String = path.chars().take(64).collect();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        return Err(Error::invalid(format!("update_mask names {shown:?}: it may name {}", names.join(", "))));
     }
-    paths
-        .iter()
-        .map(|path| {
-            known.iter().copied().find(|name| name == path).ok_or_else(|| {
-                let shown: String = path.chars().take(64).collect();
-                Error::invalid(format!("update_mask names {shown:?}: it may name {}", known.join(", ")))
-            })
-        })
-        .collect()
+    let is_named = |name: &str| paths.iter().any(|path| path == "*" || path == name);
+    let taken = fields.iter().filter(|(name, given)| if paths.is_empty() { *given } else { is_named(name) });
+    let taken: Vec<&'static str> = taken.map(|(name, _)| *name).collect();
+    if taken.is_empty() {
+        return Err(Error::invalid(
+            "update_mask names nothing, and nothing is given: there is nothing to change",
+        ));
+    }
+    Ok(move |name: &str| taken.contains(&name))
 }
 
 #[cfg(test)]
@@ -68,13 +75,27 @@ mod tests {
 
     #[test]
     fn a_mask_names_what_may_be_changed() {
-        let masked = |paths: &[&str]| {
+        let taken = |paths: &[&str], a_is_given: bool| {
             let mask = prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
-            masked(Some(&mask), &["a", "b"])
+            let taken = masked(Some(&mask), &[("a", a_is_given), ("b", false)]);
+            taken.map(|taken| ["a", "b"].map(taken)).map_err(|error| error.message)
         };
-        assert_eq!(masked(&[]).unwrap(), ["a", "b"]);
-        assert_eq!(masked(&["*"]).unwrap(), ["a", "b"]);
-        assert_eq!(masked(&["b"]).unwrap(), ["b"]);
-        assert!(masked(&["c"]).unwrap_err().message.starts_with("update_mask names \"c\": it may name a, b"));
+        assert_eq!(taken(&["*"], false), Ok([true, true]));
+        assert_eq!(taken(&["b"], true), Ok([false, true]));
+        // Without a mask what is given is meant.
+        assert_eq!(taken(&[], true), Ok([true, false]));
+        assert!(taken(&[], false).unwrap_err().contains("there is nothing to change"));
+        for paths in [&["c"][..], &["*", "c"]] {
+            let told = taken(paths, true).unwrap_err();
+            assert!(told.starts_with("update_mask names \"c\": it may name a, b"), "{told}");
+        }
+        assert!(masked(None, &[("a", true)]).unwrap()("a"));
+    }
+
+    #[test]
+    fn an_empty_text_in_a_filter_is_a_mistake() {
+        assert_eq!(filters("desktop_ids", vec!["a".into()]).unwrap(), ["a"]);
+        assert!(filters("desktop_ids", vec!["a".into(), String::new()]).is_err());
+        assert!(filters("desktop_ids", vec!["a\0".into()]).is_err());
     }
 }

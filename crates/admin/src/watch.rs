@@ -24,10 +24,11 @@ pub(crate) async fn watch(
     let life = Life::begin(service, &request)?;
     let (caller, message) = called(request)?;
     let task_id = TaskId::find(&message.task_id).map_err(failed)?;
-    let after = cursor(&message.cursor).map_err(failed)?;
+    let after = cursor(task_id, &message.cursor).map_err(failed)?;
     let watch = service.control.watch_task(&caller, task_id, after).await.map_err(failed)?;
     let place = watch.map(|watch| Place {
         watch,
+        task_id,
         after,
         waiting: VecDeque::new(),
         is_over: false,
@@ -37,17 +38,26 @@ pub(crate) async fn watch(
     Ok(Box::pin(stream::unfold(place, next)))
 }
 
-fn cursor(text: &str) -> Result<i64, Error> {
+/// The event that was told last. With another task's a stream would leave out what it must tell.
+fn cursor(task_id: TaskId, text: &str) -> Result<i64, Error> {
     if text.is_empty() {
         return Ok(0);
     }
-    let bad = |_| Error::invalid("cursor is none of ours: use that of the last message, or none");
-    text.parse().map_err(bad)
+    let of_task = text.split_once('.').filter(|(task, _)| *task == task_id.to_string());
+    let event_id = of_task.and_then(|(_, event_id)| event_id.parse().ok()).filter(|event_id| *event_id >= 0);
+    event_id.ok_or_else(|| {
+        Error::invalid("cursor is none of this task: use that of the last message of the same task, or none")
+    })
+}
+
+fn cursor_behind(task_id: TaskId, event_id: i64) -> String {
+    format!("{task_id}.{event_id}")
 }
 
 /// A stream's place.
 struct Place {
     watch: Watch,
+    task_id: TaskId,
     /// The event that was told last.
     after: i64,
     waiting: VecDeque<Told>,
@@ -95,6 +105,23 @@ impl Place {
             }
             Told::Progress(progress) => watch_task_response::Told::Progress(task::progress(progress)),
         };
-        WatchTaskResponse { cursor: self.after.to_string(), told: Some(told) }
+        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), told: Some(told) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_for_its_own_task_alone() {
+        let id = |digit: &str| TaskId::find(&digit.repeat(32)).unwrap();
+        let made = cursor_behind(id("1"), 7);
+        assert_eq!(cursor(id("1"), &made).unwrap(), 7);
+        assert_eq!(cursor(id("1"), "").unwrap(), 0);
+        assert!(cursor(id("2"), &made).is_err());
+        for bad in ["7", "-5", "x", &cursor_behind(id("1"), -5), &format!("{made}x")] {
+            assert!(cursor(id("1"), bad).is_err(), "{bad}");
+        }
     }
 }

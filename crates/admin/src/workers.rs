@@ -31,16 +31,29 @@ fn worker(row: WorkerRow) -> Worker {
     }
 }
 
+/// Workers serve every project: a caller of one may be allowed to look after them, and an operator of the cluster is.
+enum Who {
+    Caller(Caller),
+    Operator(Operator),
+}
+
+fn who<T>(request: Request<T>) -> Result<(Who, T), Status> {
+    if request.extensions().get::<Operator>().is_some() {
+        return operated(request).map(|(operator, message)| (Who::Operator(operator), message));
+    }
+    called(request).map(|(caller, message)| (Who::Caller(caller), message))
+}
+
 impl Service {
-    async fn want_drain(
-        &self,
-        caller: Caller,
-        worker_id: &str,
-        wanted: bool,
-    ) -> Result<Option<Worker>, Status> {
+    async fn want_drain(&self, who: Who, worker_id: &str, wanted: bool) -> Result<Option<Worker>, Status> {
         let worker_id = WorkerId::find(worker_id).map_err(failed)?;
         let control = self.control.clone();
-        let row = finished(async move { control.want_drain(&caller, &worker_id, wanted).await });
+        let row = finished(async move {
+            match who {
+                Who::Caller(caller) => control.want_drain(&caller, &worker_id, wanted).await,
+                Who::Operator(operator) => control.want_drain_by(&operator, &worker_id, wanted).await,
+            }
+        });
         Ok(Some(worker(row.await.map_err(failed)?)))
     }
 }
@@ -51,12 +64,9 @@ impl WorkerService for Service {
         &self,
         request: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
-        let found = if request.extensions().get::<Operator>().is_some() {
-            let (operator, _) = operated(request)?;
-            self.control.list_workers_by(&operator).await
-        } else {
-            let (caller, _) = called(request)?;
-            self.control.list_workers(&caller).await
+        let found = match who(request)?.0 {
+            Who::Caller(caller) => self.control.list_workers(&caller).await,
+            Who::Operator(operator) => self.control.list_workers_by(&operator).await,
         };
         let workers = found.map_err(failed)?.into_iter().map(worker).collect();
         Ok(Response::new(ListWorkersResponse { workers }))
@@ -66,8 +76,8 @@ impl WorkerService for Service {
         &self,
         request: Request<DrainWorkerRequest>,
     ) -> Result<Response<DrainWorkerResponse>, Status> {
-        let (caller, message) = called(request)?;
-        let worker = self.want_drain(caller, &message.worker_id, true).await?;
+        let (who, message) = who(request)?;
+        let worker = self.want_drain(who, &message.worker_id, true).await?;
         Ok(Response::new(DrainWorkerResponse { worker }))
     }
 
@@ -75,8 +85,8 @@ impl WorkerService for Service {
         &self,
         request: Request<UndrainWorkerRequest>,
     ) -> Result<Response<UndrainWorkerResponse>, Status> {
-        let (caller, message) = called(request)?;
-        let worker = self.want_drain(caller, &message.worker_id, false).await?;
+        let (who, message) = who(request)?;
+        let worker = self.want_drain(who, &message.worker_id, false).await?;
         Ok(Response::new(UndrainWorkerResponse { worker }))
     }
 }

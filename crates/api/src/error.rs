@@ -13,9 +13,6 @@ use domain::{Error, ErrorKind, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The published schema's limit.
-const MAX_MESSAGE_CHARS: usize = 1_000;
-
 /// A failure on its way to the client.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -132,7 +129,7 @@ impl IntoResponse for ApiError {
             let cause: &dyn std::error::Error = &**cause;
             tracing::error!(error = cause, status = self.status.as_u16(), "request failed");
         }
-        let error_msg: String = self.error.message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let error_msg = self.error.told().to_owned();
         let failure = Failure { kind: self.error.kind, message: error_msg.clone() };
         let mut response = (self.status, Json(Body { error_code: self.code, error_msg })).into_response();
         if self.retry_after.is_some() || self.status == StatusCode::PAYLOAD_TOO_LARGE {

@@ -39,13 +39,17 @@ pub(crate) fn tasks(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Desktops by id. More than are offered at once are found by typing more of the id.
+/// Desktops by id. Of more than can be offered at once the first are; more of them are found by typing more of the id.
 pub(crate) fn desktops(typed: &OsStr) -> Vec<CompletionCandidate> {
     // Behind a comma begins another one.
     let text = typed.to_string_lossy();
     let (before, last) = text.rsplit_once(',').map_or(("", &*text), |(before, last)| (before, last));
     let offered = offer(OsStr::new(last), async |session| {
-        let request = ListDesktopsRequest { page_size: 1_000, ..ListDesktopsRequest::default() };
+        let request = ListDesktopsRequest {
+            page_size: MOST,
+            desktop_id_prefix: last.to_owned(),
+            ..ListDesktopsRequest::default()
+        };
         let desktops = session.desktops().list_desktops(request).await?.into_inner().desktops;
         Ok(desktops.into_iter().map(|desktop| (desktop.desktop_id, desktop.computer_name)).collect())
     });

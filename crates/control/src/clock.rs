@@ -2,9 +2,13 @@
 
 use std::{fmt::Debug, sync::Mutex};
 
+use chrono::SubsecRound as _;
 use domain::Timestamp;
 use store::Store;
 use uuid::{ContextV7, Uuid};
+
+/// Of a second: microseconds.
+const STORED_DIGITS: u16 = 6;
 
 /// Time, ids and seeds.
 pub trait Clock: Debug + Send + Sync {
@@ -32,8 +36,9 @@ impl DatabaseClock {
 }
 
 impl Clock for DatabaseClock {
+    /// As exact as the database keeps it, so that what is answered at once is what is read later.
     fn now(&self) -> Timestamp {
-        self.time.now()
+        self.time.now().trunc_subsecs(STORED_DIGITS)
     }
 
     fn id(&self) -> Uuid {

@@ -152,6 +152,12 @@ impl Control {
         check(caller, Action::PutScript, script_id)?;
         let (project_id, now) = (caller.project_id(), self.clock.now());
         let mut tx = self.store.begin().await?;
+        if let Some(answer) = self.answered_before(&mut tx, caller).await? {
+            let revision = answer.parse::<i32>();
+            return revision.map_err(|error| {
+                Error::new(ErrorKind::Internal, "the operation failed inside").because(error)
+            });
+        }
         let before = script::fetch(&mut tx, project_id, script_id, At::Current).await?;
         let before = before.ok_or_else(|| missing(script_id))?;
         let body = ScriptBody::new(
@@ -168,7 +174,7 @@ impl Control {
                 format!("script {script_id} was saved by somebody else meanwhile: look at it and try again"),
             ));
         }
-        self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
+        self.done(tx, caller, Action::PutScript, &name(script_id), &revision.to_string()).await?;
         Ok(revision)
     }
 

@@ -24,6 +24,11 @@ impl Control {
     pub async fn stop(&self, caller: &Caller, aim: Aim, mode: StopMode) -> Result<(), Error> {
         let task_id = aim.task_id();
         caller.check(Action::Stop, [Resource::Task(&task_id.to_string())])?;
+        if matches!(aim, Aim::Record(_)) && mode == StopMode::Drain {
+            return Err(Error::invalid(
+                "mode drain is for a whole task: a record that runs is ended, or it is not stopped",
+            ));
+        }
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         if self.answered_before(&mut tx, caller).await?.is_some() {

@@ -87,8 +87,9 @@ impl Watch {
         let progress = Progress::from(progress);
         if self.told.as_ref() != Some(&progress) {
             self.told = Some(progress.clone());
-            // In front of the end, behind which nothing comes.
-            let place = if is_over { told.len().saturating_sub(1) } else { told.len() };
+            // In front of the end: who has heard of that waits for no numbers.
+            let is_end = |told: &Told| matches!(told, Told::Event(event) if event.kind == EventKind::Ended);
+            let place = told.iter().position(is_end).unwrap_or(told.len());
             told.insert(place, Told::Progress(progress));
         }
         Ok(Looked { told, is_over })

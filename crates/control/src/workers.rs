@@ -5,9 +5,16 @@ use domain::{
     access::{Action, Resource},
     ids::WorkerId,
 };
-use store::worker::{self, WorkerRow};
+use store::{
+    Tx,
+    worker::{self, WorkerRow},
+};
 
-use crate::{Caller, Control};
+use crate::{Caller, Control, Operator};
+
+fn missing(worker_id: &WorkerId) -> Error {
+    Error::not_found(format!("worker {worker_id} does not exist: it may have stopped"))
+}
 
 impl Control {
     /// All workers: they serve every project.
@@ -26,15 +33,43 @@ impl Control {
     ) -> Result<WorkerRow, Error> {
         let action = if wanted { Action::DrainWorker } else { Action::UndrainWorker };
         caller.check(action, [Resource::Everything])?;
-        let missing = || Error::not_found(format!("worker {worker_id} does not exist: it may have stopped"));
-        let wish = wanted.then_some((caller.identity.principal.as_str(), self.clock.now()));
         let mut tx = self.store.begin().await?;
-        if !worker::want_drain(&mut tx, worker_id, wish).await? {
-            return Err(missing());
-        }
-        let found = worker::list(&mut tx).await?.into_iter().find(|row| row.worker_id == *worker_id);
+        let found = self.wish(&mut tx, &caller.identity.principal, worker_id, wanted).await?;
         self.done(tx, caller, action, &format!("worker:{worker_id}"), "").await?;
-        tracing::warn!(%worker_id, wanted, actor = caller.identity.principal, "a worker is wanted to drain, or to work again");
-        found.ok_or_else(missing)
+        Ok(found)
+    }
+
+    /// All workers, for an operator.
+    pub async fn list_workers_by(&self, _: &Operator) -> Result<Vec<WorkerRow>, Error> {
+        Ok(worker::list(&mut *self.store.acquire().await?).await?)
+    }
+
+    /// As [`Self::want_drain`], for an operator. A worker belongs to no project, in whose audit this could stand: the log has it.
+    pub async fn want_drain_by(
+        &self,
+        operator: &Operator,
+        worker_id: &WorkerId,
+        wanted: bool,
+    ) -> Result<WorkerRow, Error> {
+        let mut tx = self.store.begin().await?;
+        let found = self.wish(&mut tx, &operator.certificate, worker_id, wanted).await?;
+        self.store.commit(tx).await?;
+        Ok(found)
+    }
+
+    async fn wish(
+        &self,
+        tx: &mut Tx,
+        actor: &str,
+        worker_id: &WorkerId,
+        wanted: bool,
+    ) -> Result<WorkerRow, Error> {
+        let wish = wanted.then_some((actor, self.clock.now()));
+        if !worker::want_drain(tx, worker_id, wish).await? {
+            return Err(missing(worker_id));
+        }
+        tracing::warn!(%worker_id, wanted, actor, "a worker is wanted to drain, or to work again");
+        let found = worker::list(tx).await?.into_iter().find(|row| row.worker_id == *worker_id);
+        found.ok_or_else(|| missing(worker_id))
     }
 }

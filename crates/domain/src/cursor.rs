@@ -6,7 +6,8 @@ use std::{fmt::Display, str::FromStr};
 use crate::Error;
 
 const DEFAULT_PAGE_SIZE: i64 = 100;
-const MAX_PAGE_SIZE: i64 = 1_000;
+/// Entries of one page at most.
+pub const MAX_PAGE_SIZE: i64 = 1_000;
 
 /// Checks `page_size`.
 pub fn size(given: Option<i64>) -> Result<i64, Error> {
@@ -31,10 +32,15 @@ pub fn token<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Error> {
         .transpose()
 }
 
+/// The token of the page that begins behind an entry.
+pub fn after(last: String) -> String {
+    hex::encode(last)
+}
+
 /// The token of the next page; `None` when this one is the last, because it is not full.
 pub fn next<T>(entries: &[T], size: i64, last: impl Fn(&T) -> String) -> Option<String> {
     let is_full = i64::try_from(entries.len()).unwrap_or(i64::MAX) >= size;
-    entries.last().filter(|_| is_full).map(|entry| hex::encode(last(entry)))
+    entries.last().filter(|_| is_full).map(|entry| after(last(entry)))
 }
 
 /// Two numbers, as the place of a record in a task.

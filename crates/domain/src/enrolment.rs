@@ -58,9 +58,7 @@ pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
     if (1..=MAX_ENROLMENT_TOKEN_HOURS).contains(&hours) {
         return Ok(now + TimeDelta::hours(hours));
     }
-    Err(Error::invalid(format!(
-        "an enrolment token is good for 1 to {MAX_ENROLMENT_TOKEN_HOURS} hours, and not for {hours}"
-    )))
+    Err(Error::invalid(format!("expires_in_hours {hours} is out of range: 1 to {MAX_ENROLMENT_TOKEN_HOURS}")))
 }
 
 /// Whether who has the token may become this desktop now.

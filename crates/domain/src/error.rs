@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::limits::MAX_ERROR_MESSAGE_CHARS;
+
 /// What kind of failure it is, in the client's terms. Each adapter maps it in one exhaustive match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -96,6 +98,12 @@ impl Error {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// What the client is told: as much of the message as one may have, since it may repeat what the client sent.
+    pub fn told(&self) -> &str {
+        let end = self.message.char_indices().nth(MAX_ERROR_MESSAGE_CHARS);
+        end.and_then(|(end, _)| self.message.get(..end)).unwrap_or(&self.message)
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -107,6 +115,12 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_has_an_end_between_two_characters() {
+        let told = |characters: usize| Error::invalid("ü".repeat(characters)).told().chars().count();
+        assert_eq!([0, 999, 1_000, 1_001, 50_000].map(told), [0, 999, 1_000, 1_000, 1_000]);
+    }
 
     #[test]
     fn every_kind_has_a_code_of_its_own_in_the_published_form() {

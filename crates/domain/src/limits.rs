@@ -69,6 +69,8 @@ pub const MAX_ENROLMENT_TOKEN_CHARS: usize = 128;
 pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
 /// Days that a desktop's certificate is good for, where the configuration says more than thirty.
 pub const MAX_CERTIFICATE_DAYS: f64 = 3_650.0;
+/// Characters of what a client is told of a failure: the published schema's limit.
+pub const MAX_ERROR_MESSAGE_CHARS: usize = 1_000;
 /// Characters of an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
 
@@ -152,7 +154,7 @@ pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
 /// How many desktops an enrolment token enrols; one that names its desktop enrols one.
 pub fn enrolment_uses(uses: i64, names_desktop: bool) -> Result<u32, Error> {
     if names_desktop && uses != 1 {
-        return Err(Error::invalid("a token for one desktop is good for one: leave out uses, or desktop_id"));
+        return Err(Error::invalid("uses is 1 for one desktop: leave out uses, or desktop_id"));
     }
     u32::try_from(uses).ok().filter(|_| (1..=MAX_ENROLMENT_TOKEN_USES).contains(&uses)).ok_or_else(|| {
         Error::invalid(format!("uses {uses} is out of range: 1 to {MAX_ENROLMENT_TOKEN_USES}"))

@@ -17,8 +17,10 @@ pub(crate) const WORKERS: Guard =
 
 /// Who may call the admin service.
 pub(crate) const OPERATORS: Guard = Guard {
-    who: "the roles admin and api",
-    may: |identity: &Identity| identity.has_role(Role::Admin) || identity.has_role(Role::Api),
+    who: "principals and the roles admin and api",
+    may: |identity: &Identity| {
+        identity.is_principal() || identity.has_role(Role::Admin) || identity.has_role(Role::Api)
+    },
     strangers: false,
 };
 

@@ -7,6 +7,7 @@ mod commands;
 mod completion;
 mod config;
 mod dev;
+mod grpc;
 mod health;
 mod healthcheck;
 mod help;

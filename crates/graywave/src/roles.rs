@@ -16,6 +16,7 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 use crate::{
     certificates,
     config::Settings,
+    grpc,
     health::{self, Readiness},
     http,
 };
@@ -25,8 +26,6 @@ pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// A probe is answered in this time.
 const READY_WITHIN: Duration = Duration::from_secs(2);
-/// For health checks.
-const SCHEDULER_SERVICE: &str = "graywave.scheduler.v1.SchedulerService";
 const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often what has expired is forgotten.
@@ -155,7 +154,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
     let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
-    let admin = Admin { control, options: settings.admin_options() };
+    let admin = Admin { control, options: settings.admin_options(), ready: database_answers(&store) };
     let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, door, stop));
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
@@ -164,6 +163,8 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
 pub(crate) struct Admin {
     pub(crate) control: Control,
     pub(crate) options: admin::Options,
+    /// Whether the scheduler can do its work.
+    pub(crate) ready: Readiness,
 }
 
 /// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
@@ -182,15 +183,7 @@ pub(crate) async fn serve_scheduler(
 ) -> anyhow::Result<()> {
     let Door { listener, tls, signer } = door;
     let wakes = Wakes::default();
-    let (health, health_service) = tonic_health::server::health_reporter();
-    for name in admin::SERVICES.into_iter().chain(["", SCHEDULER_SERVICE]) {
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    }
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
+    let health = grpc::Health::new(admin.ready).await;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
     let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
@@ -199,14 +192,13 @@ pub(crate) async fn serve_scheduler(
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_routes(operators)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        // Many clients still ask for the older version.
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(health.service())
+        .add_service(grpc::reflection().build_v1()?)
+        .add_service(grpc::reflection().build_v1alpha()?)
         .add_service(InterceptedService::new(workers, certificates::WORKERS))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));
-    let (served, ()) = tokio::join!(bounded(serving, &stop), loops);
+    let (served, (), ()) = tokio::join!(bounded(serving, &stop), loops, health.watch(stop.clone()));
     served.context("the scheduler's gRPC server failed")
 }
 

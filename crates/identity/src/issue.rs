@@ -58,6 +58,7 @@ fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
 fn common_name(identity: &Identity) -> String {
     let name = match identity {
         Identity::Role { role, name } => format!("{role} {name}"),
+        Identity::Principal { principal, .. } => format!("principal {principal}"),
         Identity::Desktop { desktop_id, .. } => format!("desktop {desktop_id}"),
     };
     name.chars().take(64).collect()

@@ -61,7 +61,8 @@ impl FromStr for Role {
     }
 }
 
-/// Who somebody is: `graywave://role/<role>/<name>` or `graywave://desktop/<project_id>/<desktop_id>`.
+/// Who somebody is: `graywave://role/<role>/<name>`, `graywave://principal/<project_id>/<principal>` or
+/// `graywave://desktop/<project_id>/<desktop_id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Identity {
@@ -71,6 +72,13 @@ pub enum Identity {
         role: Role,
         /// Which one it is.
         name: String,
+    },
+    /// A principal of a project, who may do what its policies allow.
+    Principal {
+        /// The principal's project.
+        project_id: String,
+        /// Its name.
+        principal: String,
     },
     /// An agent.
     Desktop {
@@ -102,24 +110,34 @@ impl Identity {
         Ok(Self::Role { role, name: name.to_owned() })
     }
 
+    /// A principal of a project.
+    ///
+    /// # Errors
+    ///
+    /// An id or a name that is too long, empty or holds control characters.
+    pub fn principal(project_id: &str, principal: &str) -> Result<Self, NotAnIdentity> {
+        check_ids([project_id, principal])?;
+        Ok(Self::Principal { project_id: project_id.to_owned(), principal: principal.to_owned() })
+    }
+
     /// An agent.
     ///
     /// # Errors
     ///
     /// Ids that are too long, empty or hold control characters.
     pub fn desktop(project_id: &str, desktop_id: &str) -> Result<Self, NotAnIdentity> {
-        for id in [project_id, desktop_id] {
-            if id.is_empty() || id.chars().count() > MAX_ID_CHARS || id.chars().any(char::is_control) {
-                let rule = format!("an id has 1 to {MAX_ID_CHARS} characters and no control characters");
-                return Err(NotAnIdentity(rule));
-            }
-        }
+        check_ids([project_id, desktop_id])?;
         Ok(Self::Desktop { project_id: project_id.to_owned(), desktop_id: desktop_id.to_owned() })
     }
 
     /// Whether it has this role.
     pub fn has_role(&self, wanted: Role) -> bool {
         matches!(self, Self::Role { role, .. } if *role == wanted)
+    }
+
+    /// Whether it is a principal of a project.
+    pub fn is_principal(&self) -> bool {
+        matches!(self, Self::Principal { .. })
     }
 
     /// Whether it is an agent.
@@ -145,12 +163,24 @@ impl Identity {
     }
 }
 
+fn check_ids(ids: [&str; 2]) -> Result<(), NotAnIdentity> {
+    let is_good =
+        |id: &str| !id.is_empty() && id.chars().count() <= MAX_ID_CHARS && !id.chars().any(char::is_control);
+    if ids.into_iter().all(is_good) {
+        return Ok(());
+    }
+    Err(NotAnIdentity(format!("an id has 1 to {MAX_ID_CHARS} characters and no control characters")))
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let encoded = |id| utf8_percent_encode(id, ENCODED);
         match self {
             Self::Role { role, name } => write!(f, "{SCHEME}role/{role}/{name}"),
+            Self::Principal { project_id, principal } => {
+                write!(f, "{SCHEME}principal/{}/{}", encoded(project_id), encoded(principal))
+            }
             Self::Desktop { project_id, desktop_id } => {
-                let encoded = |id| utf8_percent_encode(id, ENCODED);
                 write!(f, "{SCHEME}desktop/{}/{}", encoded(project_id), encoded(desktop_id))
             }
         }
@@ -164,13 +194,18 @@ impl FromStr for Identity {
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
         let shape = || {
             NotAnIdentity(
-                "it is not like graywave://role/ROLE/NAME or graywave://desktop/PROJECT/DESKTOP".into(),
+                "it is not like graywave://role/ROLE/NAME, graywave://principal/PROJECT/NAME or \
+                 graywave://desktop/PROJECT/DESKTOP"
+                    .into(),
             )
         };
         let path = text.strip_prefix(SCHEME).ok_or_else(shape)?;
         let parts: Vec<&str> = path.splitn(4, '/').collect();
         let identity = match parts.as_slice() {
             ["role", role, name] => Self::role(role.parse()?, name)?,
+            ["principal", project_id, principal] => {
+                Self::principal(&decoded(project_id)?, &decoded(principal)?)?
+            }
             ["desktop", project_id, desktop_id] => {
                 Self::desktop(&decoded(project_id)?, &decoded(desktop_id)?)?
             }
@@ -195,7 +230,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_kinds_are_read() {
+    fn the_three_kinds_are_read() {
+        let ann = Identity::principal("my project", "ann@acme").unwrap();
+        assert_eq!(ann.to_string(), "graywave://principal/my%20project/ann%40acme");
+        assert_eq!(ann.to_string().parse(), Ok(ann.clone()));
+        assert!(ann.is_principal() && !ann.is_desktop() && !ann.has_role(Role::Admin));
         let worker = Identity::role(Role::Worker, "w-1.eu").unwrap();
         assert_eq!(worker.to_string(), "graywave://role/worker/w-1.eu");
         assert_eq!("graywave://role/worker/w-1.eu".parse(), Ok(worker));
@@ -215,6 +254,9 @@ mod tests {
             "graywave://role/worker/",
             "graywave://role/worker/a/b",
             "graywave://role/worker/a b",
+            "graywave://principal/p",
+            "graywave://principal/p/",
+            "graywave://principal/p/a/b",
             "graywave://desktop/p",
             "graywave://desktop/p/d/",
             "graywave://desktop//d",
@@ -254,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_written_the_same(text in "graywave://(role|desktop)/[a-z%0-9/]{0,12}/.{0,12}") {
+        fn what_is_read_is_written_the_same(text in "graywave://(role|principal|desktop)/[a-z%0-9/]{0,12}/.{0,12}") {
             if let Ok(identity) = text.parse::<Identity>() {
                 prop_assert_eq!(identity.to_string(), text);
             }

@@ -71,6 +71,28 @@ pub async fn token_holder(
     .transpose()
 }
 
+/// A principal, if its project is good.
+pub async fn principal(
+    connection: &mut Connection,
+    project_id: &str,
+    principal: &str,
+) -> Result<Option<Holder>, Error> {
+    let row = sqlx::query_as!(
+        RawHolder,
+        r#"SELECT p.project_id, p.principal, p.policies,
+                  ARRAY(SELECT document FROM policy o WHERE o.project_id = p.project_id AND o.policy = ANY(p.policies))
+                      AS "documents: Vec<Json<Policy>>"
+           FROM principal p
+           JOIN project j USING (project_id)
+           WHERE p.project_id = $1 AND p.principal = $2 AND j.revoked_at IS NULL"#,
+        project_id,
+        principal,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
 /// A secret key as it is kept.
 #[derive(Debug, Clone)]
 pub struct SealedSecret {

@@ -51,6 +51,8 @@ pub enum Retired {
 pub struct DesktopFilter {
     /// Only these.
     pub desktop_ids: Vec<String>,
+    /// Only those whose ids begin so.
+    pub id_prefix: Option<String>,
     /// Only with one of these names.
     pub computer_names: Vec<String>,
     /// Only with this address.
@@ -371,6 +373,9 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     query.push_bind(project_id.as_str().to_owned());
     if !filter.desktop_ids.is_empty() {
         query.push(" AND desktop_id = ANY(").push_bind(filter.desktop_ids.clone()).push(")");
+    }
+    if let Some(prefix) = &filter.id_prefix {
+        query.push(" AND starts_with(desktop_id, ").push_bind(prefix.clone()).push(")");
     }
     if !filter.computer_names.is_empty() {
         query.push(" AND computer_name = ANY(").push_bind(filter.computer_names.clone()).push(")");

@@ -60,9 +60,10 @@ async fn a_page_has_bounds_and_a_token_is_one_of_ours() {
         let request = ListTasksRequest { page_size, page_token: page_token.into(), ..Default::default() };
         refused(harness.tasks().list_tasks(request).await).fields
     };
-    assert_eq!(list(1_001, "").await, ["page_size"]);
     assert_eq!(list(-1, "").await, ["page_size"]);
     assert_eq!(list(0, "zz").await, ["page_token"]);
+    let many = ListTasksRequest { page_size: i32::MAX, ..Default::default() };
+    harness.tasks().list_tasks(many).await.expect("as many as a page may have");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use admin::Options;
 use chrono::DateTime;
 use control::{Access, Actor, Clock, Control, Credentials, Defaults, MasterKeys, NewToken, Token};
 use domain::{Timestamp, ids::WorkerId, outcome::Outcome};
-use identity::Identity;
+use identity::{Certified, Identity};
 use proto::admin::{
     Command, ScriptType, SubmitTaskRequest, Task, TaskSpec, access_service_client::AccessServiceClient,
     audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
@@ -90,8 +90,10 @@ impl Harness {
         let engine = Engine::new(database.store.clone(), Config::default());
         let stop = CancellationToken::new();
         let guard = move |mut request: Request<()>| {
-            if let Some(certificate) = &certificate {
-                request.extensions_mut().insert(certificate.clone());
+            if let Some(identity) = certificate.clone() {
+                let serial = "0a".to_owned();
+                let shown = Certified { identity, serial, not_before_unix: 0, not_after_unix: i64::MAX };
+                request.extensions_mut().insert(shown);
             }
             Ok(request)
         };
@@ -152,6 +154,16 @@ impl Harness {
         self.control.put_principal(actor, principal, &policies.collect::<Vec<_>>()).await.unwrap();
         let NewToken { token, .. } = self.control.create_token(actor, principal, None).await.unwrap();
         token
+    }
+
+    /// A token of a principal whose one policy is this document.
+    pub(crate) async fn token_with(&self, principal: &str, document: &str) -> String {
+        self.project().await;
+        let project_id = testkit::project();
+        let actor = Actor::Database(&project_id);
+        self.control.put_policy(actor, "its-own", document).await.unwrap();
+        self.control.put_principal(actor, principal, &["its-own".to_owned()]).await.unwrap();
+        self.control.create_token(actor, principal, None).await.unwrap().token
     }
 
     pub(crate) fn worker() -> WorkerId {

@@ -3,10 +3,11 @@
 use admin::Options;
 use identity::{Identity, Role};
 use proto::admin::{
-    CreateProjectRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest, Limits,
-    ListAuditEntriesRequest, ListProjectsRequest, ListWorkersRequest, RevokeProjectRequest,
-    UnfreezeProjectRequest, UpdateLimitsRequest, project_service_client::ProjectServiceClient,
-    task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
+    CreateProjectRequest, DrainWorkerRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest,
+    Limits, ListAuditEntriesRequest, ListProjectsRequest, ListTasksRequest, ListWorkersRequest,
+    RevokeProjectRequest, UndrainWorkerRequest, UnfreezeProjectRequest, UpdateLimitsRequest,
+    project_service_client::ProjectServiceClient, task_service_client::TaskServiceClient,
+    worker_service_client::WorkerServiceClient,
 };
 use tonic::Code;
 
@@ -30,6 +31,12 @@ async fn a_project_is_frozen_and_unfrozen() {
     projects.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
     let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
     assert!(!shown.freeze.unwrap().frozen);
+    // An answer that is given again says how it stands now, and not how it stood then.
+    let unfreeze = UnfreezeProjectRequest { idempotency_key: "u".into() };
+    projects.unfreeze_project(unfreeze.clone()).await.unwrap();
+    projects.freeze_project(FreezeProjectRequest::default()).await.unwrap();
+    let again = projects.unfreeze_project(unfreeze).await.unwrap().into_inner().freeze.unwrap();
+    assert!(again.frozen);
     let long = FreezeProjectRequest { reason: "x".repeat(501), idempotency_key: String::new() };
     assert_eq!(refused(projects.freeze_project(long).await).fields, ["reason"]);
 }
@@ -52,6 +59,9 @@ async fn limits_change_as_far_as_the_mask_goes() {
     assert_eq!(taken, set(Some(50), None));
     assert_eq!(refused(update(None, None, mask(&["name"])).await).fields, ["update_mask"]);
     assert_eq!(refused(update(Some(0), None, None).await).fields, ["limits.max_in_flight"]);
+    assert_eq!(update(None, Some(3), None).await.unwrap(), set(Some(50), Some(3)), "what is not given stays");
+    assert_eq!(update(None, None, mask(&["*"])).await.unwrap(), set(None, None));
+    assert_eq!(refused(update(None, None, None).await).fields, ["update_mask"]);
     let none = UpdateLimitsRequest { limits: None, update_mask: None };
     assert_eq!(refused(harness.projects().update_limits(none).await).fields, ["limits"]);
 }
@@ -77,6 +87,12 @@ async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
     assert_eq!(refused(projects.revoke_project(again).await).code, Code::NotFound);
     let mut workers = WorkerServiceClient::new(harness.channel(None));
     workers.list_workers(ListWorkersRequest {}).await.unwrap();
+    harness.desktops(1).await;
+    let drain = DrainWorkerRequest { worker_id: "worker-1".into() };
+    let drained = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
+    assert_eq!(drained.drain_wanted_by, "graywave://role/admin/ann");
+    let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
+    assert!(!workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap().drain_wanted);
 
     // What belongs to a project needs a token of it, and a token makes nobody an operator.
     let mut tasks = TaskServiceClient::new(harness.channel(None));
@@ -93,6 +109,32 @@ async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
         (entry.principal.as_str(), entry.credential.as_str()),
         ("certificate", "graywave://role/admin/ann")
     );
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_principal_is_as_good_as_its_token() {
+    let ann = Identity::principal("project-1", "ann").unwrap();
+    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let mut tasks = TaskServiceClient::new(harness.channel(None));
+    let list = ListTasksRequest::default;
+    let unknown = refused(tasks.list_tasks(list()).await);
+    assert_eq!(unknown.code, Code::Unauthenticated, "nobody has made it");
+    harness.token("ann", &["reader"]).await;
+    tasks.list_tasks(list()).await.unwrap();
+    let mut projects = ProjectServiceClient::new(harness.channel(None));
+    let freeze = FreezeProjectRequest { reason: "it may not".into(), ..Default::default() };
+    assert_eq!(refused(projects.freeze_project(freeze).await).code, Code::PermissionDenied);
+    let listed = projects.list_projects(ListProjectsRequest::default()).await;
+    assert_eq!(refused(listed).code, Code::PermissionDenied, "it is nobody who looks after the cluster");
+    let entries = harness.audit().list_audit_entries(ListAuditEntriesRequest::default()).await.unwrap();
+    let entry = &entries.into_inner().entries[0];
+    assert_eq!((entry.principal.as_str(), entry.credential.as_str()), ("ann", "certificate:0a"));
+    // A token says who calls, whatever certificate comes with it.
+    let mut with_token = ProjectServiceClient::new(harness.channel(Some(TOKEN)));
+    with_token.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
+
+    harness.control.revoke_project(&testkit::project()).await.unwrap();
+    assert_eq!(refused(tasks.list_tasks(list()).await).code, Code::Unauthenticated);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt as _;
 use proto::admin::{
-    GetRecordRequest, ListRecordsRequest, Outcome, RecordFilter, RecordStatus, StopTaskRequest,
+    GetRecordRequest, ListRecordsRequest, Outcome, RecordFilter, RecordStatus, StopMode, StopTaskRequest,
     StreamRecordsRequest,
 };
 use tonic::Code;
@@ -67,6 +67,8 @@ async fn what_names_no_records_is_refused() {
     assert_eq!(refused(records.list_records(listed(status)).await).fields, ["filter.status"]);
     let nul = RecordFilter { desktop_ids: vec!["a\0".into()], ..Default::default() };
     assert_eq!(refused(records.list_records(listed(nul)).await).fields, ["filter.desktop_ids"]);
+    let empty = RecordFilter { desktop_ids: vec![String::new()], ..Default::default() };
+    assert_eq!(refused(records.list_records(listed(empty)).await).fields, ["filter.desktop_ids"]);
     let none = GetRecordRequest { record_id: "nonsense".into() };
     assert_eq!(refused(records.get_record(none).await).code, Code::NotFound);
     let cursor = StreamRecordsRequest { task_id: task_id.clone(), cursor: "x".into(), filter: None };
@@ -75,6 +77,8 @@ async fn what_names_no_records_is_refused() {
     // One record can be stopped; it never started.
     let record_id = records.list_records(listed(RecordFilter::default())).await.unwrap().into_inner().records;
     let stop = StopTaskRequest { record_id: record_id[0].record_id.clone(), ..Default::default() };
+    let drain = StopTaskRequest { mode: StopMode::Drain.into(), ..stop.clone() };
+    assert_eq!(refused(harness.tasks().stop_task(drain).await).fields, ["mode"]);
     let task = harness.tasks().stop_task(stop).await.unwrap().into_inner().task.unwrap();
     assert_eq!(task.task_id, task_id);
 }

@@ -33,11 +33,26 @@ async fn a_script_has_revisions_and_a_mask_changes_some_of_it() {
             ..Script::default()
         }),
         update_mask: Some(prost_types::FieldMask { paths: vec!["content".into()] }),
+        idempotency_key: "update".into(),
     };
     let changed = scripts.update_script(change.clone()).await.unwrap().into_inner().script.unwrap();
     assert_eq!((changed.revision, changed.content.as_str()), (2, "two"));
     assert_eq!((changed.name.as_str(), changed.description.as_str()), ("patch", "what it does"), "they stay");
-    let whole = UpdateScriptRequest { update_mask: None, ..change };
+    let again = scripts.update_script(change.clone()).await.unwrap().into_inner().script.unwrap();
+    assert_eq!(again, changed, "a key saves one revision");
+    let other = Script { content: "three".into(), ..change.script.clone().unwrap() };
+    let other = UpdateScriptRequest { script: Some(other), ..change.clone() };
+    assert_eq!(refused(scripts.update_script(other).await).code, Code::AlreadyExists);
+
+    // Without a mask what is given is meant; all of it where the mask says so.
+    let given = UpdateScriptRequest { update_mask: None, idempotency_key: String::new(), ..change };
+    let changed = scripts.update_script(given.clone()).await.unwrap().into_inner().script.unwrap();
+    assert_eq!((changed.revision, changed.name.as_str()), (3, "patch"));
+    let nothing = Script { script_id: first.script_id.clone(), ..Script::default() };
+    let nothing = UpdateScriptRequest { script: Some(nothing), ..given.clone() };
+    assert_eq!(refused(scripts.update_script(nothing).await).fields, ["update_mask"]);
+    let whole = Some(prost_types::FieldMask { paths: vec!["*".into()] });
+    let whole = UpdateScriptRequest { update_mask: whole, ..given };
     assert_eq!(refused(scripts.update_script(whole).await).fields, ["script.name"]);
 
     let get = |revision| GetScriptRequest { script_id: first.script_id.clone(), revision };
@@ -49,7 +64,7 @@ async fn a_script_has_revisions_and_a_mask_changes_some_of_it() {
     let request =
         ListRevisionsRequest { script_id: first.script_id.clone(), page_size: 1, ..Default::default() };
     let newest = scripts.list_revisions(request).await.unwrap().into_inner();
-    assert_eq!((newest.revisions[0].revision, newest.next_page_token.is_empty()), (2, false));
+    assert_eq!((newest.revisions[0].revision, newest.next_page_token.is_empty()), (3, false));
 
     scripts.delete_script(DeleteScriptRequest { script_id: first.script_id.clone() }).await.unwrap();
     assert_eq!(refused(scripts.get_script(get(0)).await).code, Code::NotFound);

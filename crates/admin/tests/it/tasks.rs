@@ -101,7 +101,7 @@ async fn a_script_runs_at_the_revision_that_is_named() {
     };
     let made = CreateScriptRequest { script: Some(script("", "one")), idempotency_key: String::new() };
     let script_id = scripts.create_script(made).await.unwrap().into_inner().script.unwrap().script_id;
-    let changed = UpdateScriptRequest { script: Some(script(&script_id, "two")), update_mask: None };
+    let changed = UpdateScriptRequest { script: Some(script(&script_id, "two")), ..Default::default() };
     scripts.update_script(changed).await.unwrap();
     let spec = |revision| TaskSpec {
         desktop_ids: vec!["desktop-0".into()],
@@ -111,6 +111,10 @@ async fn a_script_runs_at_the_revision_that_is_named() {
     for (asked, pinned) in [(0, 2), (1, 1), (2, 2)] {
         assert_eq!(harness.submit(spec(asked)).await.scripts[0].revision, pinned);
     }
+    // Neither of the two would be left out without a word.
+    let both = TaskSpec { scripts: [spec(1).scripts, spec(0).scripts].concat(), ..spec(1) };
+    let both = SubmitTaskRequest { task: Some(both), idempotency_key: String::new() };
+    assert_eq!(refused(harness.tasks().submit_task(both).await).fields, ["task.scripts"]);
     let request = SubmitTaskRequest { task: Some(spec(3)), idempotency_key: String::new() };
     assert_eq!(refused(harness.tasks().submit_task(request).await).code, Code::NotFound);
 }

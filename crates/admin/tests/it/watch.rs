@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admin::Options;
 use futures::TryStreamExt as _;
 use proto::admin::{EventKind, TaskStatus, WatchTaskRequest, WatchTaskResponse, watch_task_response::Told};
 use tonic::{Code, Request};
@@ -72,4 +73,33 @@ async fn who_asks_for_what_is_not_there_is_told_at_once() {
     assert_eq!(watched(&"0".repeat(32), "").await.code, Code::NotFound);
     assert_eq!(watched("nonsense", "").await.code, Code::NotFound);
     assert_eq!(watched(&"0".repeat(32), "nonsense").await.fields, ["cursor"]);
+
+    // A cursor of another task would leave out what is to be told.
+    harness.desktops(1).await;
+    let [one, other] = [harness.submit(command_on(1)).await, harness.submit(command_on(1)).await];
+    let mut stream = harness.tasks().watch_task(request(&one.task_id, "")).await.unwrap().into_inner();
+    let cursor = stream.message().await.unwrap().unwrap().cursor;
+    assert_eq!(watched(&other.task_id, &cursor).await.fields, ["cursor"]);
+}
+
+#[tokio::test]
+async fn a_stream_lasts_as_long_as_its_client_asks_for_and_longer_than_a_call() {
+    let options = Options { request_timeout: Duration::from_millis(100), ..Options::default() };
+    let harness = Harness::with(options, None).await;
+    harness.desktops(1).await;
+    let task_id = harness.submit(command_on(1)).await.task_id;
+    let mut long = Request::new(request(&task_id, ""));
+    long.set_timeout(Duration::from_secs(30));
+    let stream = harness.tasks().watch_task(long).await.unwrap().into_inner();
+    // It takes longer than one call may: the next look at the events is half a second away.
+    let told = tokio::spawn(stream.try_collect::<Vec<_>>());
+    let mut looked = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
+    while looked
+        .message()
+        .await
+        .unwrap()
+        .is_some_and(|message| !matches!(message.told, Some(Told::Progress(_))))
+    {}
+    harness.run(&task_id, &[0]).await;
+    assert_eq!(kinds(&told.await.unwrap().unwrap()).last(), Some(&EventKind::Ended));
 }

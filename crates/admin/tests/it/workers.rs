@@ -65,6 +65,12 @@ async fn desktops_are_found_by_what_they_are() {
     let (second, last) = found(ListDesktopsRequest { page_token, ..pool }).await;
     assert_eq!((first.len(), second.len(), last.as_str()), (3, 2, ""));
 
+    let prefix =
+        |prefix: &str| ListDesktopsRequest { desktop_id_prefix: prefix.into(), ..Default::default() };
+    assert_eq!(found(prefix("desktop-")).await.0.len(), 5);
+    assert_eq!(found(prefix("desktop-3")).await.0, ["desktop-3"]);
+    assert!(found(prefix("desktop_")).await.0.is_empty() && found(prefix("%")).await.0.is_empty());
+
     let shown = desktops.get_desktop(GetDesktopRequest { desktop_id: "desktop-0".into() }).await.unwrap();
     let shown = shown.into_inner().desktop.unwrap();
     assert_eq!((shown.worker_id.as_str(), shown.presence()), ("worker-1", Presence::Active));

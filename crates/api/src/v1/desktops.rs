@@ -131,6 +131,8 @@ pub(crate) struct ListQuery {
     page_size: Option<i64>,
     /// `next_page_token` of the page before.
     page_token: Option<String>,
+    /// Only those whose ids begin so.
+    desktop_id_prefix: Option<String>,
     /// Only with this tag, `key=value`; repeated: with all of them.
     #[param(value_type = Vec<TagFilter>)]
     tag: Vec<String>,
@@ -178,6 +180,7 @@ pub(crate) async fn list(
     let size = page::size(query.page_size)?;
     let after: Option<DesktopId> = page::token(query.page_token.as_deref())?;
     let filter = DesktopFilter {
+        id_prefix: query::text(query.desktop_id_prefix),
         pool_ids: query::texts(query.desktop_pool_id),
         os_type: query::text(query.os_type),
         availability_zone: query::text(query.availability_zone),

@@ -191,6 +191,7 @@ pub(crate) async fn list(
     let mut computer_names = query::texts(query.computer_names);
     computer_names.extend(query::text(query.computer_name));
     let filter = DesktopFilter {
+        id_prefix: None,
         desktop_ids: desktop_ids(query.desktop_id)?,
         computer_names,
         ip_address: query::text(query.desktop_ip),

@@ -163,7 +163,7 @@ async fn what_is_wrong_with_a_request_about_access_is_named() {
     for (method, path, body, status, word) in [
         (Method::PUT, "/principals/a", json!({}), 400, "policies"),
         (Method::PUT, "/principals/a", json!({"policies": [], "roles": []}), 400, "unknown field `roles`"),
-        (Method::PUT, "/principals/a", json!({"policies": many}), 400, "at most 20 policies"),
+        (Method::PUT, "/principals/a", json!({"policies": many}), 400, "policies has at most 20 names"),
         (
             Method::PUT,
             "/principals/a",
@@ -173,8 +173,8 @@ async fn what_is_wrong_with_a_request_about_access_is_named() {
         ),
         (Method::PUT, "/principals/a%0Ab", json!({"policies": []}), 400, "control character"),
         (Method::PUT, &format!("/principals/{long}"), json!({"policies": []}), 400, "1 to 128"),
-        (Method::PUT, "/principals/database", json!({"policies": []}), 400, "must not be called database"),
-        (Method::PUT, "/principals/configuration", json!({"policies": []}), 400, "must not be called"),
+        (Method::PUT, "/principals/database", json!({"policies": []}), 400, "must not be database"),
+        (Method::PUT, "/principals/configuration", json!({"policies": []}), 400, "must not be configuration"),
         (Method::PUT, "/policies/p", json!([]), 400, "the body is a list"),
         (Method::PUT, "/policies/p", json!({"Version": "5.0"}), 400, "Statement"),
         (Method::PUT, "/policies/p", allow("workspace:scripts:exceute", "*"), 400, "fits no action there is"),

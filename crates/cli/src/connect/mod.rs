@@ -9,7 +9,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 pub(crate) use contexts::{Context, Contexts};
 use identity::FilesGiven;
-pub(crate) use session::{Session, repeated};
+pub(crate) use session::{Session, repeated, tls};
 
 use crate::{Failure, complete};
 
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     /// Certificates of the CAs whose schedulers are trusted, where the admin service speaks TLS
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_CA_FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Certificate of the role admin
+    /// Certificate of the role admin; or of a principal, who needs no token then
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_CERT_FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) cert_file: Option<PathBuf>,
     /// Key of the certificate
@@ -63,8 +63,15 @@ impl Connection {
         Session::open(way).await
     }
 
-    /// What the flags and the contexts come to.
+    /// What the flags and the contexts come to. What the environment sets to nothing is not set.
     pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<Way, Failure> {
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let Self { ca_file, cert_file, key_file, .. } = self.clone();
+        let (context, grpc, token) = (set(&self.context), set(&self.grpc), set(&self.token));
+        Self { context, grpc, token, ca_file, cert_file, key_file }.resolved(contexts)
+    }
+
+    fn resolved(&self, contexts: &Contexts) -> Result<Way, Failure> {
         let context = self.chosen(contexts)?;
         let grpc = match (&self.grpc, context) {
             (Some(grpc), _) => grpc.clone(),
@@ -73,11 +80,6 @@ impl Connection {
         };
         let (name, context) = context.unzip();
         let token = self.token.clone().or_else(|| context.and_then(|context| context.token.clone()));
-        let Some(token) = token else {
-            return Err(Failure::misused("there is no token for the control plane")
-                .try_next("graywave login, which keeps one")
-                .try_next("GRAYWAVE_TOKEN in the environment; for `graywave dev`: . graywave-data/env"));
-        };
         let given = FilesGiven {
             ca_file: self.ca_file.clone(),
             cert_file: self.cert_file.clone(),
@@ -87,6 +89,12 @@ impl Connection {
             Some(context) if given == FilesGiven::default() => context.files(),
             _ => given,
         };
+        // A certificate may be all that is needed.
+        if token.is_none() && files == FilesGiven::default() {
+            return Err(Failure::misused("there is no token for the control plane")
+                .try_next("graywave login, which keeps one")
+                .try_next("GRAYWAVE_TOKEN in the environment; for `graywave dev`: . graywave-data/env"));
+        }
         Ok(Way { grpc, token, files, context: name.cloned() })
     }
 
@@ -116,7 +124,8 @@ impl Connection {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     pub(crate) grpc: String,
-    pub(crate) token: String,
+    /// None where a certificate says who calls.
+    pub(crate) token: Option<String>,
     pub(crate) files: FilesGiven,
     /// The context that it is from.
     pub(crate) context: Option<String>,
@@ -146,7 +155,7 @@ mod tests {
 
     fn way(connection: &Connection) -> Result<(String, String), String> {
         let way = connection.resolve(&contexts());
-        way.map(|way| (way.grpc, way.token)).map_err(|failure| failure.to_string())
+        way.map(|way| (way.grpc, way.token.unwrap_or_default())).map_err(|failure| failure.to_string())
     }
 
     fn flags(context: Option<&str>, grpc: Option<&str>, token: Option<&str>) -> Connection {
@@ -171,6 +180,20 @@ mod tests {
         assert!(other.starts_with("there is no token"), "{other}");
         let other = way(&flags(Some("near"), Some("other:1"), None)).unwrap_err();
         assert!(other.starts_with("the token of context near is for near:9090, not for other:1"), "{other}");
+    }
+
+    #[test]
+    fn a_certificate_may_be_all_that_is_needed() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        let (ca_file, cert_file, key_file) = (file("ca.crt"), file("tls.crt"), file("tls.key"));
+        let with = Connection { ca_file, cert_file, key_file, ..flags(None, Some("other:1"), None) };
+        assert_eq!(way(&with), Ok(("other:1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn what_is_set_to_nothing_is_not_set() {
+        let with = flags(Some(""), Some(""), Some(""));
+        assert_eq!(way(&with), way(&flags(None, None, None)));
     }
 
     #[test]

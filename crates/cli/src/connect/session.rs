@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::limits::MAX_MESSAGE_BYTES;
-use identity::{Role, Tls};
+use identity::{FilesGiven, Role, Tls};
 use proto::admin::{
     audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
     enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
@@ -32,13 +32,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What calls go through.
 type Service = InterceptedService<Channel, Bearer>;
 
-/// Shows the token with each call.
+/// Shows the token with each call, where there is one.
 #[derive(Clone)]
-pub(crate) struct Bearer(AsciiMetadataValue);
+pub(crate) struct Bearer(Option<AsciiMetadataValue>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(bearer) = &self.0 {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
         Ok(request)
     }
 }
@@ -71,7 +73,7 @@ impl Session {
     }
 
     pub(crate) async fn open(way: Way) -> Result<Self, Failure> {
-        let tls = tls(&way)?;
+        let tls = tls(&way.files)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url =
             if way.grpc.contains("://") { way.grpc.clone() } else { format!("{scheme}://{}", way.grpc) };
@@ -82,7 +84,7 @@ impl Session {
         // The token would be read by whoever listens on the way.
         identity::check_url(&url, tls.is_some()).map_err(|error| {
             Failure::misused(error).try_next(
-                "--ca-file, --cert-file and --key-file, with a certificate of the role admin: graywave ca",
+                "--ca-file, --cert-file and --key-file, with a certificate of the role admin or of a principal: graywave ca",
             )
         })?;
         let endpoint = endpoint
@@ -96,17 +98,23 @@ impl Session {
             None => endpoint.connect().await,
         };
         let channel = channel.map_err(|error| unreachable(&way, &error))?;
-        let mut bearer: AsciiMetadataValue = format!("Bearer {}", way.token).parse().map_err(|_| {
-            Failure::misused("a token has visible characters of ASCII alone, and this one others too")
-                .try_next("graywave login")
-        })?;
-        bearer.set_sensitive(true);
+        let bearer = way.token.as_deref().map(bearer).transpose()?;
         Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
     }
 }
 
-fn tls(way: &Way) -> Result<Option<Tls>, Failure> {
-    let files = way.files.all_or_none().map_err(Failure::misused)?;
+fn bearer(token: &str) -> Result<AsciiMetadataValue, Failure> {
+    let mut bearer: AsciiMetadataValue = format!("Bearer {token}").parse().map_err(|_| {
+        Failure::misused("a token has visible characters of ASCII alone, and this one others too")
+            .try_next("graywave login")
+    })?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// What is shown to a control plane that speaks TLS.
+pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Failure> {
+    let files = files.all_or_none().map_err(Failure::misused)?;
     files
         .map(Tls::load)
         .transpose()

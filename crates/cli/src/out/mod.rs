@@ -130,12 +130,22 @@ impl Console {
         name: &str,
         text: impl FnOnce(Paint, bool) -> String,
     ) -> Result<(), Failure> {
+        self.show_value(|| json::of(message), &format!("{name}\n"), text)
+    }
+
+    /// As [`Self::show`], of what is no message of the control plane.
+    pub(crate) fn show_value(
+        &mut self,
+        value: impl FnOnce() -> serde_json::Value,
+        names: &str,
+        text: impl FnOnce(Paint, bool) -> String,
+    ) -> Result<(), Failure> {
         let text = match self.format {
             Format::Table => text(self.out, false),
             Format::Wide => text(self.out, true),
-            Format::Json => pretty(&json::of(message))?,
-            Format::Yaml => yaml(&json::of(message))?,
-            Format::Name => format!("{name}\n"),
+            Format::Json => pretty(&value())?,
+            Format::Yaml => yaml(&value())?,
+            Format::Name => names.to_owned(),
         };
         self.print(&text)
     }

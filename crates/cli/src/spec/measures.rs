@@ -27,6 +27,14 @@ pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
     }
 }
 
+/// A size of the gray wave: `5` or `10%`.
+pub(super) fn share(text: &str) -> Result<WaveSpec, String> {
+    match size(text) {
+        Ok(WaveSpec { rest: None, .. }) => size(text),
+        _ => Err(format!("{text} is no size of a gray wave: write it like 5 or 10%")),
+    }
+}
+
 /// Failures at which a rollout halts: `2`, `2%`, or `2%/50`, which speaks once 50 results are in.
 pub(super) fn threshold(text: &str) -> Result<FailThreshold, String> {
     let (amount, min_results) = match text.split_once('/') {

@@ -7,7 +7,7 @@ mod rollout;
 
 pub(crate) use desktops::DesktopFlags;
 pub(crate) use measures::pair;
-pub(crate) use payload::{Kind, PayloadFlags, read_script, script_type, type_of_file};
+pub(crate) use payload::{Kind, Payload, PayloadFlags, read_script, script_type, type_of_file};
 pub(crate) use rollout::{Ending, RolloutFlags};
 
 /// What to try where a field of a request breaks a rule: the flag that sets it.

@@ -9,13 +9,14 @@ use clap::{Args, ValueEnum};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use domain::limits::{MAX_SCRIPT_CONTENT_CHARS, MAX_SCRIPT_NAME_CHARS};
 use proto::admin::{
-    Command, CreateScriptRequest, GetScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType,
-    TaskSpec,
+    Command, CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, TaskSpec,
 };
 
 use crate::{Failure, changes::idempotency_key, complete, connect::Session, out::Console};
 
 const HEADING: &str = "What runs";
+/// Scripts that are looked through at once.
+const PAGE: i32 = 1_000;
 
 /// Flags that say what runs.
 #[derive(Debug, Clone, Default, Args)]
@@ -69,30 +70,66 @@ pub(crate) fn type_of_file(path: &Path) -> ScriptType {
     }
 }
 
+/// What runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Payload {
+    /// A command.
+    Command(Command),
+    /// A file of this machine, not saved yet.
+    File { name: String, content: String, kind: ScriptType },
+    /// Scripts that are saved.
+    Scripts(Vec<ScriptRevision>),
+}
+
 impl PayloadFlags {
-    /// Puts what runs into a task; a file is saved first unless it is only to be looked at.
-    pub(crate) async fn apply(
-        self,
-        task: &mut TaskSpec,
-        session: &Session,
-        console: &Console,
-    ) -> Result<(), Failure> {
+    /// What the flags, and the file that they name, say. Nobody is asked for it.
+    pub(crate) fn read(self) -> Result<Payload, Failure> {
         if !self.command.is_empty() {
             let kind = self.kind.map_or(ScriptType::Shell, script_type);
-            task.command = Some(Command { command_type: kind.into(), content: line(kind, &self.command)? });
-            return Ok(());
+            let content = line(kind, &self.command)?;
+            return Ok(Payload::Command(Command { command_type: kind.into(), content }));
         }
         if let Some(path) = &self.file {
             let kind = self.kind.map_or_else(|| type_of_file(path), script_type);
-            task.scripts = vec![saved(session, console, &read_script(path)?, path, kind).await?];
-            return Ok(());
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
+            return Ok(Payload::File { name, content: read_script(path)?, kind });
         }
         if self.script.is_empty() {
             return Err(
                 Failure::misused("what is to run?").try_next("a FILE, --script ID, or a command behind --")
             );
         }
-        task.scripts = self.script;
+        Ok(Payload::Scripts(self.script))
+    }
+}
+
+impl Payload {
+    /// Puts it into a task that is only to be looked at: nothing is saved for that.
+    pub(crate) fn look(&self, task: &mut TaskSpec) {
+        match self.clone() {
+            Self::Command(command) => task.command = Some(command),
+            Self::File { content, kind, .. } => {
+                task.command = Some(Command { command_type: kind.into(), content });
+            }
+            Self::Scripts(scripts) => task.scripts = scripts,
+        }
+    }
+
+    /// Puts it into a task that is to run; a file is saved first.
+    pub(crate) async fn apply(
+        self,
+        task: &mut TaskSpec,
+        session: &Session,
+        console: &Console,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Command(command) => task.command = Some(command),
+            Self::File { name, content, kind } => {
+                task.scripts = vec![saved(session, console, name, content, kind).await?];
+            }
+            Self::Scripts(scripts) => task.scripts = scripts,
+        }
         Ok(())
     }
 }
@@ -137,24 +174,23 @@ pub(crate) fn read_script(path: &Path) -> Result<String, Failure> {
 async fn saved(
     session: &Session,
     console: &Console,
-    content: &str,
-    path: &Path,
+    name: String,
+    content: String,
     kind: ScriptType,
 ) -> Result<ScriptRevision, Failure> {
-    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let name: String = file_name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
-    if let Some(found) = find(session, &name, content, kind).await? {
+    if let Some(found) = find(session, &name, &content, kind).await? {
         return Ok(found);
     }
-    let script = Script { name, script_type: kind.into(), content: content.to_owned(), ..Script::default() };
+    let script = Script { name, script_type: kind.into(), content, ..Script::default() };
     let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
     let made = crate::connect::repeated(async || session.scripts().create_script(request.clone()).await);
     let made = made.await.map_err(|status| Failure::of("cannot save the script", &status))?;
     let script = made.into_inner().script.unwrap_or_default();
-    console.say(&format!("saved {} as script {}", path.display(), script.script_id));
+    console.say(&format!("saved {} as script {}", script.name, script.script_id));
     Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
 }
 
+/// The newest of the scripts of this name whose newest revision has this content, by its hash.
 async fn find(
     session: &Session,
     name: &str,
@@ -162,31 +198,33 @@ async fn find(
     kind: ScriptType,
 ) -> Result<Option<ScriptRevision>, Failure> {
     let cannot = |status| Failure::of("cannot look for the script", &status);
-    let request = ListScriptsRequest {
+    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), content));
+    let mut request = ListScriptsRequest {
         name: name.to_owned(),
         script_type: kind.into(),
+        page_size: PAGE,
         ..ListScriptsRequest::default()
     };
-    let found = session.scripts().list_scripts(request).await.map_err(cannot)?.into_inner();
-    for script in found.scripts {
-        let request = GetScriptRequest { script_id: script.script_id, revision: script.revision };
-        let script = session
-            .scripts()
-            .get_script(request)
-            .await
-            .map_err(cannot)?
-            .into_inner()
-            .script
-            .unwrap_or_default();
-        if script.content == content {
-            return Ok(Some(ScriptRevision {
-                script_id: script.script_id,
-                revision: script.revision,
-                name: script.name,
-            }));
+    loop {
+        let page = session.scripts().list_scripts(request.clone()).await.map_err(cannot)?.into_inner();
+        // The filter by name takes others that hold it as well.
+        let same = page.scripts.into_iter().find(|script| script.name == name && script.sha256 == sha256);
+        if let Some(Script { script_id, revision, name, .. }) = same {
+            return Ok(Some(ScriptRevision { script_id, revision, name }));
         }
+        if page.next_page_token.is_empty() {
+            return Ok(None);
+        }
+        request.page_token = page.next_page_token;
     }
-    Ok(None)
+}
+
+const fn of_rules(kind: ScriptType) -> domain::script::ScriptType {
+    match kind {
+        ScriptType::Powershell => domain::script::ScriptType::Powershell,
+        ScriptType::Bat => domain::script::ScriptType::Bat,
+        ScriptType::Shell | ScriptType::Unspecified => domain::script::ScriptType::Shell,
+    }
 }
 
 #[cfg(test)]

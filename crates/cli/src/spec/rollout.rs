@@ -5,17 +5,19 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
 use clap::{Args, ValueEnum};
 use proto::admin::{Approval, Canary, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
 
-use super::measures::{minutes, pair, seconds, size, threshold, wave, window};
+use super::measures::{minutes, pair, seconds, share, threshold, wave, window};
 use crate::{Failure, out};
 
 const HEADING: &str = "Gray waves";
 const MORE: &str = "Rollout";
+/// What the API takes for the gray wave's threshold where none is given.
+const FIRST_FAILURE: FailThreshold = FailThreshold { count: Some(1), percent: None, min_results: None };
 
 /// Flags of the gray wave and of everything behind it. The names of the published API are accepted as well.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RolloutFlags {
     /// Desktops of the gray (canary) wave, which runs first: a number, or a percentage of all
-    #[arg(long, value_name = "N|P%", value_parser = size, help_heading = HEADING,
+    #[arg(long, value_name = "N|P%", value_parser = share, help_heading = HEADING,
           visible_alias = "gray-count", aliases = ["gray_count"])]
     pub(crate) canary: Option<WaveSpec>,
     /// A member of the gray wave; repeat it, or separate by commas. A sample fills up to --canary
@@ -116,7 +118,9 @@ impl RolloutFlags {
         let mut task = TaskSpec::default();
         let (count, of_first) = (self.canary, self.fail_threshold);
         let waves = match count {
-            Some(first) => vec![WaveSpec { fail_threshold: of_first, ..first }, rest()],
+            Some(first) => {
+                vec![WaveSpec { fail_threshold: of_first.or(Some(FIRST_FAILURE)), ..first }, rest()]
+            }
             None => self.waves.clone(),
         };
         let flags = Self { canary: None, canary_desktop: Vec::new(), waves, ..self };
@@ -149,17 +153,26 @@ impl RolloutFlags {
             first.fail_threshold = self.fail_threshold.or(first.fail_threshold);
             return Ok(());
         }
+        if self.canary.is_none() && self.canary_desktop.is_empty() && self.fail_threshold.is_some() {
+            return Err(Failure::misused("--fail-threshold is the gray wave's, and there is none")
+                .try_next("--canary 5, which runs first, with it")
+                .try_next("--total-fail-threshold, which is that of the whole rollout"));
+        }
         let by_count = self.canary.is_none_or(|canary| canary.count.is_some());
         let by_number = self.fail_threshold.is_none_or(|threshold| threshold.count.is_some());
         if by_count && by_number {
             task.gray_count = self.canary.and_then(|canary| canary.count);
             task.gray_desktop_ids = self.canary_desktop;
-            task.gray_fail_threshold = self.fail_threshold.and_then(|threshold| threshold.count);
+            let threshold = self.fail_threshold.and_then(|threshold| threshold.count);
+            // The API takes thresholds below the size only. One of one is what it does by default.
+            let is_default = threshold == Some(1) && task.gray_count == Some(1);
+            task.gray_fail_threshold = threshold.filter(|_| !is_default);
             return Ok(());
         }
         match self.canary {
             Some(first) if self.canary_desktop.is_empty() => {
-                rollout.waves = vec![WaveSpec { fail_threshold: self.fail_threshold, ..first }, rest()];
+                let fail_threshold = self.fail_threshold.or(Some(FIRST_FAILURE));
+                rollout.waves = vec![WaveSpec { fail_threshold, ..first }, rest()];
                 Ok(())
             }
             _ => Err(Failure::misused(
@@ -256,11 +269,29 @@ mod tests {
         let threshold = FailThreshold { percent: Some(20.0), min_results: Some(10), count: None };
         let first = WaveSpec { percent: Some(5.0), fail_threshold: Some(threshold), ..WaveSpec::default() };
         assert_eq!(waves, [first, rest()]);
+        let unsaid = task("--canary 5%").unwrap().rollout.unwrap().waves[0].fail_threshold;
+        assert_eq!(unsaid, Some(FIRST_FAILURE), "as with a number: the first failure halts");
         assert!(
             task("--canary-desktop a --fail-threshold 20%")
                 .unwrap_err()
                 .starts_with("a percentage goes with")
         );
+    }
+
+    #[test]
+    fn one_canary_may_be_given_the_threshold_that_it_has() {
+        let one = task("--canary 1 --fail-threshold 1").unwrap();
+        assert_eq!((one.gray_count, one.gray_fail_threshold), (Some(1), None));
+        let two = task("--canary 1 --fail-threshold 2").unwrap();
+        assert_eq!(two.gray_fail_threshold, Some(2), "for the API to refuse");
+    }
+
+    #[test]
+    fn a_threshold_of_a_gray_wave_needs_one() {
+        let refused = task("--fail-threshold 2").unwrap_err();
+        assert!(refused.contains("--canary 5") && refused.contains("--total-fail-threshold"), "{refused}");
+        assert!(task("--fail-threshold 2 --canary-desktop a").is_ok());
+        assert!(task("--canary rest").is_err());
     }
 
     #[test]

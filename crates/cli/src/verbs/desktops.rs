@@ -58,8 +58,12 @@ it: graywave desktops enrol --desktop ID")]
 #[command(after_help = "\
 Examples:
   graywave desktops --tag pool=finance --offline
-  graywave desktops --pool p1 -o name > ids.txt")]
+  graywave desktops --pool p1 -o name > ids.txt
+  graywave desktops --prefix fin- --online")]
 struct ListArguments {
+    /// Only those whose ids begin so
+    #[arg(long, value_name = "TEXT", default_value_t, hide_default_value = true)]
+    prefix: String,
     /// Only with this tag; repeat it for those with all of them
     #[arg(long, short, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = pair)]
     tag: Vec<(String, String)>,
@@ -175,6 +179,7 @@ async fn ls(arguments: ListArguments) -> Result<(), Failure> {
         _ => RetiredFilter::Unspecified,
     };
     let filter = ListDesktopsRequest {
+        desktop_id_prefix: arguments.prefix,
         retired: retired.into(),
         tags: arguments.tag.into_iter().collect(),
         desktop_pool_ids: arguments.pool,

@@ -18,11 +18,13 @@ const NAME: &str = "default";
 /// Where to.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The token is asked for, or read from standard input: it does not appear in the shell's history. It is tried before it is kept,
+The token is asked for, or read from standard input: it does not appear in the shell's history. With a certificate of a principal
+(graywave ca issue --project ID --principal NAME) there is no token. What was given is tried before it is kept,
 in ~/.config/graywave/contexts.toml (or the file GRAYWAVE_CONTEXTS), which this user alone may read.
 Examples:
   graywave login --grpc graywave.example.com:9090
   graywave login --context prod --grpc graywave.example.com:9090 --ca-file ca.crt --cert-file me.crt --key-file me.key < token
+  graywave login --grpc graywave.example.com:9090 --ca-file ca.crt --cert-file ann.crt --key-file ann.key
   graywave tokens create --project acme --principal ann --only-token | graywave login --grpc 127.0.0.1:9090")]
 pub struct LoginArguments {
     #[command(flatten)]
@@ -40,10 +42,6 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
         (None, "") => DEFAULT_GRPC.to_owned(),
         (None, known) => known.to_owned(),
     };
-    let token = match connection.token.clone() {
-        Some(token) => token,
-        None => token(&grpc)?,
-    };
     let absolute =
         |given: Option<std::path::PathBuf>, known: Option<std::path::PathBuf>| match given.or(known) {
             None => Ok(None),
@@ -53,12 +51,15 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
         };
     let mut context = Context {
         grpc,
-        token: Some(token),
+        token: connection.token.filter(|token| !token.is_empty()),
         project_id: None,
         ca_file: absolute(connection.ca_file, known.ca_file)?,
         cert_file: absolute(connection.cert_file, known.cert_file)?,
         key_file: absolute(connection.key_file, known.key_file)?,
     };
+    if context.token.is_none() && !is_of_principal(&context)? {
+        context.token = Some(token(&context.grpc)?);
+    }
     let project_id = tried(&context).await?;
     console.say(&format!("logged in at {} to project {project_id}, as context {name}", context.grpc));
     context.project_id = Some(project_id);
@@ -66,7 +67,13 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
     contexts.save()
 }
 
-/// The project that the token is for.
+/// Whether its certificate says who calls, so that no token is needed.
+fn is_of_principal(context: &Context) -> Result<bool, Failure> {
+    let tls = crate::connect::tls(&context.files())?;
+    Ok(tls.is_some_and(|tls| tls.identity().is_principal()))
+}
+
+/// The project that the credential is for.
 async fn tried(context: &Context) -> Result<String, Failure> {
     let connection = Connection {
         context: None,

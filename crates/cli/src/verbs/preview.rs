@@ -42,8 +42,8 @@ pub(super) async fn preview(arguments: PreviewArguments) -> Result<(), Failure> 
     let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
     rollout.apply(&mut task, SystemTime::now())?;
+    payload.read()?.look(&mut task);
     desktops.apply(&mut task, &session).await?;
-    payload.apply(&mut task, &session, &console).await?;
     let plan = ask(&session, &task, with_desktops).await?;
     console.paged();
     console.show(&plan, &plan.plan_hash, |paint, wide| text(&plan, paint, wide))?;

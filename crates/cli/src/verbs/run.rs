@@ -14,7 +14,7 @@ use crate::{
     found::{self, TaskNamed},
     out::{Console, Format, harmless},
     screen,
-    spec::{DesktopFlags, PayloadFlags, RolloutFlags},
+    spec::{DesktopFlags, Payload, PayloadFlags, RolloutFlags},
 };
 
 /// How many groups of failures are told of a rollout that did not succeed.
@@ -28,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
   graywave run patch.sh --canary 1% --fail-threshold 20%/10 --all --strict --total-fail-threshold 50
-  graywave run --script 0192f3c45e6b7a8c --desktops-file ids.txt --waves 5:1,10%:2%/50,rest --soak 10m --approve-before 2
+  graywave run --script 0192f3c45e6b7a8c9d0e1f2a3b4c5d6e --desktops-file ids.txt --waves 5:1,10%:2%/50,rest --soak 10m --approve-before 2
   graywave run --desktop desktop-1,desktop-2 --type POWERSHELL -- 'Restart-Service Spooler'";
 
 /// What, where and how.
@@ -74,11 +74,12 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
     let mut task = TaskSpec::default();
     // What this machine can tell is wrong is told before a script is saved.
     rollout.apply(&mut task, SystemTime::now())?;
+    let payload = payload.read()?;
     desktops.apply(&mut task, &session).await?;
-    payload.apply(&mut task, &session, &console).await?;
-    if ask && !agreed(&session, &console, &task).await? {
+    if ask && !agreed(&session, &console, &task, &payload).await? {
         return Err(Failure::misused("nothing was run"));
     }
+    payload.apply(&mut task, &session, &console).await?;
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
     let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
@@ -116,9 +117,9 @@ pub(super) fn begun(console: &Console, task: &Task) {
         }
     };
     console.say(&format!("task {}: {} desktops in {waves}", task.task_id, task.target_count));
-    let is_bounded =
+    let is_unbounded =
         task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
-    if is_bounded && task.target_count > 1 {
+    if is_unbounded && task.target_count > 1 {
         console.say("no threshold halts it: --canary 5 --fail-threshold 2 would run 5 first");
     }
 }
@@ -130,12 +131,19 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Failure
     }
 }
 
-async fn agreed(session: &Session, console: &Console, task: &TaskSpec) -> Result<bool, Failure> {
+async fn agreed(
+    session: &Session,
+    console: &Console,
+    task: &TaskSpec,
+    payload: &Payload,
+) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::misused("--ask needs a terminal to ask at")
             .try_next("graywave preview, and then run without --ask"));
     }
-    let plan = preview::ask(session, task, false).await?;
+    let mut looked = task.clone();
+    payload.look(&mut looked);
+    let plan = preview::ask(session, &looked, false).await?;
     console.say(preview::text(&plan, console.err, false).trim_end());
     console.say("\nrun it? [y/N]");
     let mut answer = String::new();

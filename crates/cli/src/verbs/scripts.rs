@@ -228,8 +228,12 @@ async fn update(arguments: UpdateArguments) -> Result<(), Failure> {
         description: arguments.description.unwrap_or_default(),
         ..Script::default()
     };
-    let request = UpdateScriptRequest { script: Some(script), update_mask: Some(FieldMask { paths }) };
-    let updated = session.scripts().update_script(request).await;
+    let request = UpdateScriptRequest {
+        script: Some(script),
+        update_mask: Some(FieldMask { paths }),
+        idempotency_key: idempotency_key(),
+    };
+    let updated = repeated(async || session.scripts().update_script(request.clone()).await).await;
     let updated = updated.map_err(|status| refused("update", &script_id, &status))?;
     print(&mut console, &updated.into_inner().script.unwrap_or_default(), false)
 }

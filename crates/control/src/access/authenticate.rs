@@ -60,6 +60,21 @@ impl Control {
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
+    /// The principal of whom a certificate is. It was checked by whoever accepted the connection; `serial` names it in the audit.
+    pub async fn authenticate_certificate(
+        &self,
+        project_id: &str,
+        principal: &str,
+        serial: &str,
+    ) -> Result<Arc<Identity>, Error> {
+        let mut connection = self.store.acquire().await?;
+        let holder = credential::principal(&mut connection, project_id, principal).await?;
+        let holder = holder.ok_or_else(|| {
+            unauthenticated("the certificate's principal does not exist, or its project is revoked")
+        })?;
+        Ok(identity(holder, format!("certificate:{serial}")))
+    }
+
     /// The key that a request says it is signed with; looked up before its body is read.
     pub async fn signing_key(
         &self,

@@ -16,7 +16,7 @@ pub struct Identity {
     pub project_id: ProjectId,
     /// The principal's name.
     pub principal: String,
-    /// Which credential: `token:ID` or `key:ACCESS_KEY`.
+    /// Which credential: `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
     pub credential: String,
     /// What the principal's policies give.
     pub rights: Rights,

@@ -72,7 +72,7 @@ pub(super) fn random(length: usize) -> String {
 fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match expires_at {
         Some(expires_at) if expires_at <= now => {
-            Err(Error::invalid(format!("the time of expiry {expires_at} is not in the future: it is {now}")))
+            Err(Error::invalid(format!("expire_time {expires_at} is not in the future: it is {now}")))
         }
         _ => Ok(()),
     }

@@ -57,15 +57,15 @@ impl Control {
         policies: &[String],
     ) -> Result<PrincipalRow, Error> {
         actor.check_giving(Action::PutPrincipal)?;
-        check_name("the principal", principal)?;
+        check_name("principal", principal)?;
         if RESERVED_PRINCIPALS.contains(&principal) {
             return Err(Error::invalid(format!(
-                "the principal must not be called {principal}: the audit means somebody else by it"
+                "principal must not be {principal}: the audit means somebody else by it"
             )));
         }
         if policies.len() > limits::MAX_POLICIES_PER_PRINCIPAL {
             return Err(Error::invalid(format!(
-                "a principal has at most {} policies",
+                "policies has at most {} names",
                 limits::MAX_POLICIES_PER_PRINCIPAL
             )));
         }
@@ -104,7 +104,7 @@ impl Control {
     /// Stores a policy of a project's own under a name, replacing one of that name.
     pub async fn put_policy(&self, actor: Actor<'_>, name: &str, document: &str) -> Result<Policy, Error> {
         actor.check_giving(Action::PutPolicy)?;
-        check_name("the name", name)?;
+        check_name("name", name)?;
         if ready_policy(name).is_some() {
             return Err(Error::new(
                 ErrorKind::Conflict,

@@ -1,7 +1,7 @@
 //! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
 
 use domain::{Error, ErrorKind, ids::ProjectId};
-use store::{Tx, audit, audit::NewEntry, project, project::ProjectRow, worker, worker::WorkerRow};
+use store::{Tx, audit, audit::NewEntry, project, project::ProjectRow};
 
 use super::manage::check_name;
 use crate::Control;
@@ -62,7 +62,7 @@ impl Control {
         project_id: &ProjectId,
         name: &str,
     ) -> Result<ProjectRow, Error> {
-        check_name("the name", name)?;
+        check_name("name", name)?;
         let mut tx = self.store.begin().await?;
         let now = self.clock.now();
         if !project::insert(&mut tx, project_id, name, now).await? {
@@ -110,11 +110,6 @@ impl Control {
             return self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await;
         }
         Err(Error::not_found(format!("project {project_id} does not exist or is revoked already")))
-    }
-
-    /// All workers: they serve every project.
-    pub async fn list_workers_by(&self, _: &Operator) -> Result<Vec<WorkerRow>, Error> {
-        Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 
     /// Commits a change that nobody of the project made, with its entry in the project's audit.

@@ -104,16 +104,20 @@ pub(crate) struct Issue {
     #[command(flatten)]
     place: Place,
     /// Of a part of the control plane: scheduler, worker, api, admin, or the signer of what schedulers order
-    #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop"], required_unless_present = "project")]
+    #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop", "principal"],
+          required_unless_present = "project")]
     role: Option<Role>,
     /// Name of the part; a worker's id will carry it
     #[arg(long, requires = "role")]
     name: Option<String>,
-    /// Of an agent: the desktop's project
-    #[arg(long, value_name = "ID", requires = "desktop")]
+    /// Of a principal or an agent: its project
+    #[arg(long, value_name = "ID", requires = "of")]
     project: Option<String>,
+    /// Name of the principal, who may then call the admin service without a token
+    #[arg(long, value_name = "NAME", requires = "project", group = "of")]
+    principal: Option<String>,
     /// The desktop's id
-    #[arg(long, value_name = "ID", requires = "project")]
+    #[arg(long, value_name = "ID", requires = "project", group = "of")]
     desktop: Option<String>,
     /// Name under which it is dialled; repeat for several
     #[arg(long, value_name = "NAME", requires = "role")]
@@ -171,11 +175,12 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
 }
 
 fn issued(issue: Issue) -> anyhow::Result<String> {
-    let Issue { place, role, name, project, desktop, dns, ip, out, days } = issue;
-    let identity = match (role, name, project, desktop) {
-        (Some(role), Some(name), ..) => Identity::role(role, &name)?,
-        (_, _, Some(project), Some(desktop)) => Identity::desktop(&project, &desktop)?,
-        _ => anyhow::bail!("say of whom: --role and --name, or --project and --desktop"),
+    let Issue { place, role, name, project, principal, desktop, dns, ip, out, days } = issue;
+    let identity = match (role.zip(name), project, principal, desktop) {
+        (Some((role, name)), ..) => Identity::role(role, &name)?,
+        (_, Some(project), Some(principal), _) => Identity::principal(&project, &principal)?,
+        (_, Some(project), _, Some(desktop)) => Identity::desktop(&project, &desktop)?,
+        _ => anyhow::bail!("say of whom: --role and --name, or --project with --principal or --desktop"),
     };
     let directory = place.directory();
     let (authority, trusted) = directory.load()?;

@@ -195,7 +195,11 @@ async fn serve(
     core.spawn(roles::serve_scheduler(
         engine,
         settings.retention,
-        roles::Admin { control: control.clone(), options: settings.admin_options() },
+        roles::Admin {
+            control: control.clone(),
+            options: settings.admin_options(),
+            ready: roles::database_answers(store),
+        },
         roles::Door { listener: listeners.grpc, tls: None, signer: None },
         stop_core.clone(),
     ));

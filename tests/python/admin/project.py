@@ -1,0 +1,82 @@
+"""The project, those of operators, and workers."""
+
+from .checks import FORBIDDEN, INVALID, NOT_FOUND, check, look_until, refused
+from .steps import ended, events, get, person, submit
+
+
+def frozen(admin, desktops, project_id):
+    project = lambda: admin("ProjectService", "GetProject")
+    check("the project is shown", project() == {"project_id": project_id, "freeze": {}, "limits": {}}, project())
+    operator = person(admin, "freezer", "operator")
+    freeze = operator("ProjectService", "FreezeProject", reason="storm", idempotency_key="a-freeze")["freeze"]
+    check("an operator freezes it", (freeze["frozen_by"], freeze["reason"]) == ("freezer", "storm"), freeze)
+    check("  it is shown", project()["freeze"] == freeze, project())
+    again = admin("ProjectService", "FreezeProject", reason="another")["freeze"]
+    check("  it is frozen once", again == freeze, again)
+    long = lambda: admin("ProjectService", "FreezeProject", reason="x" * 501)
+    refused("  for a short reason", INVALID, long, "reason")
+    task_id = submit(admin, desktops, "true")["task_id"]
+    task = get(admin, task_id)
+    check("a new task waits", task["status"] == "TASK_STATUS_WAITING" and task["waiting_for"], task)
+    refused("an operator does not unfreeze it", FORBIDDEN, lambda: operator("ProjectService", "UnfreezeProject"))
+    check("  nothing ran", "admitted" not in get(admin, task_id)["waves"][0])
+    thawed = admin("ProjectService", "UnfreezeProject", idempotency_key="a-thaw")["freeze"]
+    check("an admin does", thawed == project()["freeze"] == {}, thawed)
+    check("  and the task goes on", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
+    kinds = [event["kind"] for event in events(admin, task_id)]
+    check("  its events say so", "EVENT_KIND_UNFROZEN" in kinds, kinds)
+
+
+def limited(admin):
+    """Numbers of 64 bits are texts in JSON, and names of a mask are written as there."""
+    update = lambda mask, **limits: admin("ProjectService", "UpdateLimits", limits=limits, update_mask=mask)["limits"]
+    both = update("*", max_in_flight=50, max_running_per_desktop=2)
+    check("limits are set", both == {"max_in_flight": "50", "max_running_per_desktop": "2"}, both)
+    one = update("maxInFlight", max_in_flight=60, max_running_per_desktop=9)
+    check("  those that the mask names", one == {"max_in_flight": "60", "max_running_per_desktop": "2"}, one)
+    one = update("maxRunningPerDesktop")
+    check("  or taken away", one == admin("ProjectService", "GetProject")["limits"] == {"max_in_flight": "60"}, one)
+    wrong = lambda: update("maxInFlight", max_in_flight=0)
+    refused("  they are not nothing", INVALID, wrong, "limits.max_in_flight")
+    refused("  a mask names what there is", INVALID, lambda: update("frozen"), "update_mask")
+    check("  all are taken away", update("*") == {})
+
+
+def of_operators(admin):
+    """Calls that belong to no project."""
+    name = {"project_id": "another"}
+    for method, fields in [("ListProjects", {}), ("CreateProject", name), ("RevokeProject", name)]:
+        call = lambda: admin("ProjectService", method, **fields)
+        refused(f"a token makes nobody an operator: {method}", FORBIDDEN, call)
+
+
+def active(admin):
+    """A desktop that is here."""
+    here = lambda: admin("DesktopService", "ListDesktops", presence="PRESENCE_ACTIVE").get("desktops", [])
+    return [look_until("  it is here", here)[0]["desktop_id"]]
+
+
+def workers(admin, desktops):
+    worker = lambda: admin("WorkerService", "ListWorkers")["workers"][0]
+    before = worker()
+    check("the worker has all desktops", before["desktops"] == len(desktops) and "draining" not in before, before)
+    change = lambda method: admin("WorkerService", method, worker_id=before["worker_id"])["worker"]
+    wanted = change("DrainWorker")
+    check("it is asked to drain", wanted["drain_wanted"] and wanted["drain_wanted_by"], wanted)
+    look_until("  it takes no more work", lambda: worker().get("draining"))
+    look_until("  its desktops go", lambda: "desktops" not in worker())
+    check("it is to work again", "drain_wanted" not in change("UndrainWorker"))
+    # An agent that was refused may pause for half a minute: one that does not is enough.
+    look_until("  a desktop comes back", lambda: "desktops" in worker())
+    check("  it takes work", "draining" not in worker(), worker())
+    task_id = submit(admin, active(admin), "true")["task_id"]
+    check("  and does it", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
+    for method in ("DrainWorker", "UndrainWorker"):
+        call = lambda: admin("WorkerService", method, worker_id="nobody")
+        refused(f"there is no such worker: {method}", NOT_FOUND, call)
+
+
+def everything(admin, desktops, project_id):
+    frozen(admin, desktops, project_id)
+    limited(admin)
+    of_operators(admin)

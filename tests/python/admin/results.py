@@ -1,0 +1,116 @@
+"""What a task came to: records, and insight into failures."""
+
+from .checks import CONFLICT, INVALID, NOT_FOUND, check, refused
+from .steps import Door, ended, records, submit
+
+
+def half_failed(admin, desktops):
+    """A task whose gray wave succeeds and whose second wave fails in two ways; nothing halts it."""
+    full, broken = desktops[:2], desktops[2:3]
+    content = f"""echo on $GRAYWAVE_DESKTOP_ID
+        case $GRAYWAVE_DESKTOP_ID in
+            {"|".join(full)}) echo disk full: $$ of 5000 MB; exit 3;;
+            {"|".join(broken)}) exit 4;;
+        esac"""
+    spec = {"desktop_ids": desktops, "command": {"command_type": "SCRIPT_TYPE_SHELL", "content": content}}
+    gray = {"gray_count": 2, "gray_desktop_ids": desktops[4:], "gray_fail_threshold": 1}
+    task = admin("TaskService", "SubmitTask", task=spec | gray)["task"]
+    task = ended(admin, task["task_id"])
+    check("half of it fails", task["records"] == {"success": "3", "failed": "3"}, task)
+    check("  to its end", task["status"] == "TASK_STATUS_FAILED", task)
+    return task["task_id"], full
+
+
+def recorded(admin, desktops, task_id, full):
+    pages = list(admin.pages("RecordService", "ListRecords", "records", 4, task_id=task_id))
+    found = [record for page in pages for record in page]
+    check("records are listed in pages", [len(page) for page in pages] == [4, 2], pages)
+    check("  without what they printed", not any("output" in record for record in found), found)
+    check("  one of each desktop", sorted(record["desktop_id"] for record in found) == desktops, found)
+    on = lambda **filters: [record["desktop_id"] for record in records(admin, task_id, **filters)]
+    check("  those that failed", sorted(on(status="RECORD_STATUS_FAILED")) == desktops[:3])
+    check("  those of the gray wave", sorted(on(wave=1)) == desktops[4:])
+    check("  those of two desktops", sorted(on(desktop_ids=full)) == full)
+    check("  all of these at once", on(wave=1, status="RECORD_STATUS_FAILED", desktop_ids=desktops) == [])
+    wrong = lambda: admin("RecordService", "ListRecords", task_id=task_id, filter={"status": 99})
+    refused("a status that is none", INVALID, wrong, "filter.status")
+
+    failed = next(record for record in found if record["desktop_id"] == full[0])
+    shown = admin("RecordService", "GetRecord", record_id=failed["record_id"])["record"]
+    check("a record has what was printed", shown["output"].startswith(f"on {full[0]}\ndisk full: "), shown)
+    ending = (shown["status"], shown["outcome"], shown["exit_code"])
+    check("  and how it ended", ending == ("RECORD_STATUS_FAILED", "OUTCOME_FAILED", 3), shown)
+    for record_id in (f"{task_id}-9-0-1", "nothing"):
+        call = lambda: admin("RecordService", "GetRecord", record_id=record_id)
+        refused(f"there is no record ...{record_id[-7:]}", NOT_FOUND, call)
+
+
+def streamed(admin, desktops, task_id):
+    stream = lambda **more: list(admin("RecordService", "StreamRecords", task_id=task_id, **more))
+    told = stream()
+    printed = {message["record"]["output"].splitlines()[0] for message in told}
+    check("what was printed is streamed", printed == {f"on {desktop}" for desktop in desktops}, printed)
+    going_on = [stream(cursor=message["cursor"]) for message in told]
+    check("  from each cursor on", going_on == [told[place:] for place in range(1, 7)], going_on)
+    good = stream(filter={"status": "RECORD_STATUS_SUCCESS"})
+    check("  those that succeeded", [it["record"].get("exit_code") for it in good] == [0] * 3, good)
+    refused("a cursor that is none", INVALID, lambda: stream(cursor="nowhere"), "cursor")
+    nothing = lambda: admin("RecordService", "StreamRecords", task_id="0" * 32)
+    refused("there is no such task to stream", NOT_FOUND, nothing)
+
+
+def grouped(admin, task_id, full):
+    """Returns the larger group of failures."""
+    found = admin("InsightService", "ListFailures", task_id=task_id)
+    seen = [(group["records"], group["exit_code"]) for group in found["groups"]]
+    check("failures are in groups, the largest first", seen == [(2, 3), (1, 4)] and found["records"] == 3, found)
+    group = found["groups"][0]
+    check("  with what they have in common", "disk full" in group["signature"] and group["desktop_ids"] == full, group)
+    check("  and where they were", group["waves"] == [{"wave": 2, "records": 2}], group)
+    group_id = group["signature_id"]
+    pages = admin.pages("InsightService", "ListFailureMembers", "members", 1, task_id=task_id, signature_id=group_id)
+    members = [member["desktop_id"] for page in pages for member in page]
+    check("  the members of one", members == full, members)
+    for other in ("1", "nothing"):
+        call = lambda: admin("InsightService", "ListFailureMembers", task_id=task_id, signature_id=other)
+        refused(f"  there is no group {other}", NOT_FOUND, call)
+    return group_id
+
+
+def explained(admin, desktops, task_id):
+    explain = lambda **more: [
+        step["text"] for step in admin("InsightService", "ExplainTask", task_id=task_id, **more)["steps"]
+    ]
+    texts = explain()
+    check("a task is explained", len(texts) > 3 and all(texts), texts)
+    texts = explain(desktop_id=desktops[5])
+    check("  and one desktop of it", any("wave 1" in text for text in texts), texts)
+    refused("  which must be of it", NOT_FOUND, lambda: explain(desktop_id="nowhere"))
+
+
+def what_if(admin, desktops, task_id):
+    replay = lambda rollout, of=task_id: admin("InsightService", "WhatIf", task_id=of, rollout=rollout)
+    found = replay({"fail_threshold": {"count": 1}})
+    halted = (found["ending"], found["failed"], found["waves"][-1]["wave"])
+    check("a stricter gate would have halted it", halted == ("WHAT_IF_ENDING_HALTED", 1, 2), found)
+    found = replay({"exit_codes": {"3": "ignore", "4": "ignore"}, "fail_threshold": {"count": 1}})
+    check("  a milder one would not", found["ending"] == "WHAT_IF_ENDING_COMPLETED", found)
+    wrong = lambda: replay({"fail_threshold": {"count": 0}})
+    refused("  nor can one be that is none", INVALID, wrong, "rollout.fail_threshold.count")
+    refused("  one must be given", INVALID, lambda: admin("InsightService", "WhatIf", task_id=task_id), "rollout")
+    with Door() as door:
+        running = submit(admin, desktops[:1], door.wait())["task_id"]
+        refused("  of what is over", CONFLICT, lambda: replay({}, of=running))
+        door.open()
+        ended(admin, running)
+
+
+def everything(admin, desktops):
+    """Returns a task with failures, and one group of them."""
+    task_id, full = half_failed(admin, desktops)
+    recorded(admin, desktops, task_id, full)
+    streamed(admin, desktops, task_id)
+    group_id = grouped(admin, task_id, full)
+    explained(admin, desktops, task_id)
+    what_if(admin, desktops, task_id)
+    return task_id, group_id
