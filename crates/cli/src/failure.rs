@@ -69,6 +69,12 @@ impl Failure {
 
     /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
     pub(crate) fn of(doing: &str, status: &Status) -> Self {
+        if is_of_the_way(status) {
+            let cause = deepest(status);
+            return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
+                .try_next("graywave config show: is this the address of a scheduler, and is one running?")
+                .try_next("with a certificate: the scheduler's log says whether it was refused");
+        }
         let details = status.get_error_details();
         let why = match status.message() {
             "" => status.code().to_string(),
@@ -84,10 +90,27 @@ impl Failure {
     }
 }
 
+/// Whether nobody answered, and the words are those of the connection: all answers of a control plane have a request id.
+fn is_of_the_way(status: &Status) -> bool {
+    let may_be =
+        matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::Unavailable);
+    may_be && status.metadata().get("x-request-id").is_none() && status.details().is_empty()
+}
+
+/// The cause that helps: "connection refused" rather than "transport error".
+pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    // Where nothing is behind a status it has words of its own.
+    cause.downcast_ref::<Status>().map_or_else(|| cause.to_string(), |status| status.message().to_owned())
+}
+
 /// Whether the same call may be good a moment later.
 pub(crate) fn helps_later(status: &Status) -> bool {
     // A deadline that is over says nothing of whether it was done; what is repeated is safe to repeat.
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
 }
 
 const fn ended(code: Code) -> Ended {
@@ -116,7 +139,7 @@ fn next(code: Code, reason: Option<&str>, wait: Option<Duration>) -> Vec<String>
         Code::PermissionDenied => &[
             "an administrator of the project binds a policy that allows it: graywave principals put NAME --policy POLICY",
         ],
-        Code::Unavailable | Code::DeadlineExceeded if reason.is_none() => {
+        Code::DeadlineExceeded if reason.is_none() => {
             &["graywave config show: is this the address of a scheduler, and is one running?"]
         }
         Code::Unimplemented => {
@@ -171,10 +194,26 @@ mod tests {
 
     #[test]
     fn a_status_without_words_has_those_of_its_code() {
-        let failure = Failure::of("cannot list tasks", &Status::new(Code::Internal, ""));
+        let failure = Failure::of("cannot list tasks", &Status::new(Code::DataLoss, ""));
         assert_eq!(
             (failure.to_string().as_str(), failure.ended),
-            ("cannot list tasks: Internal error", Ended::Failed)
+            ("cannot list tasks: Unrecoverable data loss or corruption", Ended::Failed)
         );
+    }
+
+    #[test]
+    fn a_connection_that_ended_is_no_answer() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for status in [Status::from_error(Box::new(reset)), Status::cancelled("operation was canceled")] {
+            let failure = Failure::of("cannot list tasks", &status);
+            let told = failure.to_string();
+            assert_eq!(failure.ended, Ended::Unreachable, "{told}");
+            assert!(told.starts_with("cannot list tasks: the connection ended: "), "{told}");
+            assert!(told.contains("connection reset") || told.contains("operation was canceled"), "{told}");
+        }
+        let mut answered = Status::internal("the operation failed inside");
+        answered.metadata_mut().insert("x-request-id", "1".parse().unwrap());
+        assert_eq!(Failure::of("cannot list tasks", &answered).ended, Ended::Failed);
+        assert!(helps_later(&Status::cancelled("operation was canceled")) && !helps_later(&answered));
     }
 }

@@ -19,7 +19,10 @@ use tonic::{
 };
 
 use super::Way;
-use crate::{Failure, failure::helps_later};
+use crate::{
+    Failure,
+    failure::{deepest, helps_later},
+};
 
 /// How long a connection, and the answer of a call, may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -122,11 +125,7 @@ pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Failure> {
 }
 
 fn unreachable(way: &Way, error: &(dyn std::error::Error + 'static)) -> Failure {
-    // The cause is what helps: "connection refused" rather than "transport error".
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
+    let cause = deepest(error);
     let failure = Failure::unreachable(format!("cannot reach the control plane at {}: {cause}", way.grpc));
     match &way.context {
         Some(context) => failure.try_next(format!(

@@ -37,3 +37,39 @@ impl Operator {
         self.runtime.block_on(call).unwrap().into_inner()
     }
 }
+
+#[test]
+fn reflection_describes_what_is_served_and_nothing_else() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let directory = crate::harness::directory();
+    let dev = Dev::start(&directory.path().join("data"), 1, &[]);
+    let operator = Operator::new(&dev);
+    let asked = |question| {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+        let client = ServerReflectionClient::new(operator.channel.clone());
+        let call = async move { { client }.server_reflection_info(tokio_stream::iter([request])).await };
+        let mut answers = operator.answer(call);
+        operator.runtime.block_on(answers.message()).unwrap().unwrap().message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(listed) = asked(MessageRequest::ListServices(String::new()))
+    else {
+        panic!("no list of services");
+    };
+    let mut names: Vec<&str> = listed.service.iter().map(|service| service.name.as_str()).collect();
+    names.sort_unstable();
+    let others = [
+        "graywave.scheduler.v1.SchedulerService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ];
+    assert_eq!(names, [&admin::SERVICES[..], &others].concat());
+    // What comes with a failure can be read by who knows reflection alone.
+    for name in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "graywave.admin.v1.TaskSpec"] {
+        let answer = asked(MessageRequest::FileContainingSymbol(name.to_owned()));
+        assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{name}: {answer:?}");
+    }
+}

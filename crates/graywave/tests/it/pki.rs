@@ -69,6 +69,14 @@ impl Pki {
         files(&out)
     }
 
+    /// The certificate of a principal.
+    pub(crate) fn principal(&self, project: &str, principal: &str) -> Files {
+        let out = self.dir.join(format!("principal-{principal}"));
+        let ids = ["--project", project, "--principal", principal];
+        self.ca(&[&["issue"][..], &ids, &["--out", out.to_str().unwrap()]].concat());
+        files(&out)
+    }
+
     /// The certificate of an agent.
     pub(crate) fn desktop(&self, project: &str, desktop: &str) -> Files {
         let out = self.dir.join(desktop);

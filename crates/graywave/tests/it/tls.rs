@@ -218,6 +218,45 @@ fn each_role_may_call_what_is_for_it() {
 }
 
 #[test]
+fn a_person_with_a_certificate_needs_no_token() {
+    let cluster = Cluster::start_with_tls();
+    let pki = cluster.pki.as_ref().unwrap();
+    wait_until_said(&cluster, "scheduler", "the scheduler serves");
+    cluster.create_project();
+    cluster.command(&["principals", "put", "ann", "--project", PROJECT, "--policy", "reader"]);
+    let files = pki.principal(PROJECT, "ann");
+    let scratch = directory();
+    let contexts = scratch.path().join("contexts.toml");
+    let asked = |arguments: &[&str], files: Option<&Files>| {
+        let mut command = graywave();
+        command.args(arguments).env("GRAYWAVE_CONTEXTS", &contexts).stdin(std::process::Stdio::null());
+        command.env_remove("GRAYWAVE_TOKEN");
+        if let Some(files) = files {
+            command.args(["--grpc", &cluster.schedulers[0].0]);
+            pki::as_flags(&mut command, files);
+        }
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // Kept once, and used by all that follows.
+    assert_eq!(asked(&["login"], Some(&files)), (0, login_said(&cluster)));
+    assert_eq!(asked(&["ls"], None).0, 0);
+    let (code, told) = asked(&["freeze"], None);
+    assert!(code == 5 && told.contains("no policy allows graywave:project:freeze"), "{code} {told}");
+    let (code, told) = asked(&["ls"], Some(&pki.principal(PROJECT, "bob")));
+    assert!(code == 5 && told.contains("principal does not exist"), "{code} {told}");
+    // Whoever steals what makes desktops' certificates makes no person with it.
+    pki.issuer();
+    let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
+    let (code, told) = asked(&["ls"], Some(&stolen));
+    assert!(code == 6 && told.contains("certificate"), "{code} {told}");
+}
+
+fn login_said(cluster: &Cluster) -> String {
+    format!("logged in at {} to project {PROJECT}, as context default\n", cluster.schedulers[0].0)
+}
+
+#[test]
 fn what_a_role_lacks_of_certificates_is_said() {
     let directory = directory();
     let refused = |arguments: &[&str], settings: &[(&str, &str)]| {
