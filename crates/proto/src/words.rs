@@ -29,6 +29,11 @@ pub trait Word: Copy + Default + Into<i32> + TryFrom<i32> {
         Self::of_name(&format!("{}{}", Self::PREFIX, word.to_uppercase()))
     }
 
+    /// The words of all that is given, in the order of their numbers.
+    fn words() -> Vec<&'static str> {
+        (1..).map_while(|number| Self::try_from(number).ok()).map(Self::as_word).collect()
+    }
+
     /// The number on the wire for a word of the rules.
     fn number(word: &str) -> i32 {
         Self::of_word(word).unwrap_or_default().into()

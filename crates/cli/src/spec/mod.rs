@@ -5,10 +5,17 @@ mod measures;
 mod payload;
 mod rollout;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub(crate) use desktops::DesktopFlags;
 pub(crate) use measures::pair;
 pub(crate) use payload::{Kind, Payload, PayloadFlags, read_script, script_type, type_of_file};
+use proto::Word;
 pub(crate) use rollout::{Ending, RolloutFlags};
+
+/// One of the words of an enum, in whatever case, as its number on the wire; a shell is offered them. With `ignore_case`.
+pub(crate) fn one_of<W: Word + Send + Sync + 'static>() -> impl TypedValueParser<Value = i32> {
+    PossibleValuesParser::new(W::words()).map(|word| W::number(&word))
+}
 
 /// What to try where a field of a request breaks a rule: the flag that sets it.
 pub(crate) fn hint(field: &str) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -159,7 +160,12 @@ fn line(kind: ScriptType, words: &[String]) -> Result<String, Failure> {
 pub(crate) fn read_script(path: &Path) -> Result<String, Failure> {
     let cannot =
         |error: &dyn std::fmt::Display| Failure::misused(format!("cannot read {}: {error}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => cannot(&error)
+            .try_next(format!("a command stands behind --: graywave run ... -- {}", path.display())),
+        ErrorKind::InvalidData => cannot(&"it is not text in UTF-8"),
+        _ => cannot(&error),
+    })?;
     match text.chars().count() {
         0 => Err(cannot(&"it is empty")),
         chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use proto::{
-    Word as _,
     admin::{AuditEntry, AuditResult, ListAuditEntriesRequest},
     word,
 };
@@ -11,6 +10,7 @@ use super::{Common, told::time};
 use crate::{
     Failure,
     out::{Cell, Column, Listed, Paging, cell, pages},
+    spec::one_of,
 };
 
 /// Which entries.
@@ -27,8 +27,8 @@ pub struct AuditArguments {
     /// Only of this action, like workspace:scripts:execute
     #[arg(long, value_name = "ACTION", default_value_t, hide_default_value = true)]
     action: String,
-    /// Only with this result: DONE, REFUSED, FAILED
-    #[arg(long, value_name = "RESULT", value_parser = result)]
+    /// Only with this result
+    #[arg(long, value_name = "RESULT", value_parser = one_of::<AuditResult>(), ignore_case = true)]
     result: Option<i32>,
     /// Only about this, like task:ID
     #[arg(long, value_name = "KIND:ID", default_value_t, hide_default_value = true)]
@@ -37,11 +37,6 @@ pub struct AuditArguments {
     paging: Paging,
     #[command(flatten)]
     common: Common,
-}
-
-fn result(text: &str) -> Result<i32, String> {
-    let found = AuditResult::of_word(text).filter(|it| *it != AuditResult::Unspecified);
-    found.map(Into::into).ok_or_else(|| format!("{text} is no result: it is DONE, REFUSED or FAILED"))
 }
 
 pub(super) async fn audit(arguments: AuditArguments) -> Result<(), Failure> {

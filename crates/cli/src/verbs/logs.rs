@@ -63,10 +63,10 @@ pub(super) async fn logs(arguments: LogsArguments) -> Result<(), Failure> {
         return console.finish();
     }
     let within = match task {
-        Some(task) => format!("task {task}"),
-        None => format!("the newest {} tasks", candidates.len()),
+        Some(task) => format!("not in task {task}"),
+        None => format!("in no task; the newest {} were looked through", candidates.len()),
     };
-    Err(Failure::refused(format!("desktop {desktop_id} is in none of {within}"))
+    Err(Failure::refused(format!("desktop {desktop_id} is {within}"))
         .try_next("graywave desktops: is this its id?")
         .try_next(format!("graywave logs {desktop_id} --task TASK")))
 }

@@ -3,7 +3,6 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use proto::{
-    Word as _,
     admin::{ListRecordsRequest, Outcome, Record, RecordFilter, RecordStatus, StreamRecordsRequest},
     word,
 };
@@ -16,6 +15,7 @@ use crate::{
     Failure, complete,
     found::{TaskNamed, no_task},
     out::{Cell, Column, List, Listed, Paging, cell, pages},
+    spec::one_of,
 };
 
 /// Which records.
@@ -28,8 +28,8 @@ Examples:
 pub struct RecordsArguments {
     #[command(flatten)]
     task: TaskNamed,
-    /// Only with this status: WAITING, RUNNING, SUCCESS, FAILED, STOPPED, SKIPPED
-    #[arg(long, value_name = "STATUS", value_parser = status)]
+    /// Only with this status
+    #[arg(long, value_name = "STATUS", value_parser = one_of::<RecordStatus>(), ignore_case = true)]
     status: Option<i32>,
     /// Only of this wave, from 1
     #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
@@ -44,11 +44,6 @@ pub struct RecordsArguments {
     paging: Paging,
     #[command(flatten)]
     common: Common,
-}
-
-fn status(text: &str) -> Result<i32, String> {
-    let found = RecordStatus::of_word(text).filter(|it| *it != RecordStatus::Unspecified);
-    found.map(Into::into).ok_or_else(|| format!("{text} is no status of a record"))
 }
 
 pub(super) async fn records(arguments: RecordsArguments) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use proto::{
-    Word as _,
     admin::{ListTasksRequest, ScriptType, Task, TaskStatus, Wave, WaveStatus},
     word,
 };
@@ -15,6 +14,7 @@ use crate::{
     Failure,
     found::{self, TaskNamed},
     out::{Cell, Column, Console, Listed, Paging, Paint, cell, harmless_line, pages, table, tone},
+    spec::one_of,
 };
 
 /// Which tasks.
@@ -25,18 +25,13 @@ Examples:
   graywave ls --status RUNNING,HALTED
   graywave ls -o name | xargs -n1 graywave failures")]
 pub struct LsArguments {
-    /// Only with one of these statuses: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED, STOPPED
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status)]
+    /// Only with one of these statuses
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = one_of::<TaskStatus>(), ignore_case = true)]
     status: Vec<i32>,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
     common: Common,
-}
-
-fn status(text: &str) -> Result<i32, String> {
-    let found = TaskStatus::of_word(text).filter(|it| *it != TaskStatus::Unspecified);
-    found.map(Into::into).ok_or_else(|| format!("{text} is no status of a task"))
 }
 
 /// Which task.
@@ -225,7 +220,10 @@ fn wave_cells(wave: &Wave) -> Vec<Cell> {
 
 #[cfg(test)]
 mod tests {
-    use proto::admin::{Outcomes, ScriptRevision};
+    use proto::{
+        Word as _,
+        admin::{Outcomes, ScriptRevision},
+    };
 
     use super::*;
 
@@ -263,7 +261,20 @@ mod tests {
 
     #[test]
     fn a_status_is_one_of_the_words() {
-        assert_eq!(status("halted"), Ok(TaskStatus::number("HALTED")));
-        assert!(status("nice").is_err() && status("unspecified").is_err());
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            ls: LsArguments,
+        }
+        let statuses = |line: &str| {
+            let parsed = Line::try_parse_from(["ls", "--status", line]);
+            parsed.map(|line| line.ls.status).map_err(|error| error.to_string())
+        };
+        let numbers = ["HALTED", "RUNNING"].map(TaskStatus::number).to_vec();
+        assert_eq!(statuses("halted,RUNNING"), Ok(numbers));
+        assert!(statuses("nice").unwrap_err().contains("possible values: WAITING, RUNNING"));
+        assert!(statuses("unspecified").is_err() && statuses("").is_err());
     }
 }
