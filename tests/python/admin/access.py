@@ -50,7 +50,7 @@ def principals(admin):
     names = [it["principal"] for it in found]
     check("  and listed by name", "alice" in names and names == sorted(names), names)
     refused("  policies must be there", NOT_FOUND, lambda: put("alice", "nothing"))
-    refused("  a name of ours is nobody's", INVALID, lambda: put("database"))
+    refused("  a name of ours is nobody's", INVALID, lambda: put("database"), "principal")
 
 
 def policies(admin):
@@ -67,8 +67,8 @@ def policies(admin):
     refused("  what it does not allow is refused", FORBIDDEN, lambda: lister("ProjectService", "GetProject"))
     put(allow("workspace:scripts:list", "graywave:project:get"))
     check("  until it does", "project_id" in lister("ProjectService", "GetProject"))
-    refused("  it must fit something", INVALID, lambda: put(allow("workspace:scripts:lst")))
-    refused("  and be one", INVALID, lambda: put({"Statement": "all"}))
+    refused("  it must fit something", INVALID, lambda: put(allow("workspace:scripts:lst")), "document")
+    refused("  and be one", INVALID, lambda: put({"Statement": "all"}), "document")
     delete = lambda name: admin(ACCESS, "DeletePolicy", name=name)
     refused("what binds somebody is not deleted", CONFLICT, lambda: delete("lister"))
     refused("  nor what is always there", CONFLICT, lambda: delete("reader"))
@@ -103,7 +103,7 @@ def tokens(admin):
     admin.by(limited["secret"])("ScriptService", "ListScripts")
     refused("  another one is", NOT_FOUND, lambda: admin(ACCESS, "RevokeToken", token_id="nothing"))
     past = lambda: make(expire_time="2001-01-01T00:00:00Z")
-    refused("no token is good until yesterday", INVALID, past)
+    refused("no token is good until yesterday", INVALID, past, "expire_time")
     refused("  nor nobody's", NOT_FOUND, lambda: admin(ACCESS, "CreateToken", principal="nobody"))
 
 
@@ -120,7 +120,7 @@ def keys(admin):
     refused("  another is not there", NOT_FOUND, lambda: admin(ACCESS, "RevokeKey", access_key="nothing"))
     refused("none is nobody's", NOT_FOUND, lambda: make(principal="nobody"))
     past = lambda: make(expire_time="2001-01-01T00:00:00Z")
-    refused("  or good until yesterday", INVALID, past)
+    refused("  or good until yesterday", INVALID, past, "expire_time")
 
 
 def everything(admin):

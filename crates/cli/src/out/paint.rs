@@ -69,7 +69,7 @@ impl Paint {
     }
 
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        if !self.colored || tone == Tone::Plain {
+        if !self.colored || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
         }
         let style = tone.style();
