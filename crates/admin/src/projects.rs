@@ -129,7 +129,6 @@ impl ProjectService for Service {
     ) -> Result<Response<CreateProjectResponse>, Status> {
         let (operator, CreateProjectRequest { project_id, name }) = operated(request)?;
         let project_id: ProjectId = project_id.parse().map_err(failed)?;
-        let name = if name.is_empty() { project_id.to_string() } else { name };
         let control = self.control.clone();
         let made = finished(async move { control.create_project_by(&operator, &project_id, &name).await });
         let project = Some(project(made.await.map_err(failed)?));

@@ -6,7 +6,7 @@ use control::{Caller, Control, RecordRow};
 use domain::{
     Error, cursor,
     ids::TaskId,
-    limits::{MAX_WAVE_NUMBER, RECORDS_PER_LOOK},
+    limits::{RECORDS_PER_LOOK, wave_number},
     record::RecordId,
 };
 use futures::stream;
@@ -61,12 +61,10 @@ fn place(record: &Record) -> String {
 /// What of a task is asked for, from behind a place on.
 fn filter(given: Option<RecordFilter>, after: Option<Place>) -> Result<control::RecordFilter, Error> {
     let given = given.unwrap_or_default();
-    let wave = u16::try_from(given.wave).ok().filter(|wave| *wave <= MAX_WAVE_NUMBER);
-    let wave = wave.ok_or_else(|| Error::invalid(format!("wave is out of range: 1 to {MAX_WAVE_NUMBER}")))?;
     Ok(control::RecordFilter {
         status: values::word::<RecordStatus>("status", given.status)?.map(str::to_owned),
         desktop_ids: values::filters("desktop_ids", given.desktop_ids)?,
-        wave: (wave > 0).then_some(wave),
+        wave: (given.wave > 0).then(|| wave_number(given.wave)).transpose()?,
         after: after.map(|Place(ordinal, script)| (ordinal, script)),
         ..control::RecordFilter::default()
     })

@@ -154,7 +154,11 @@ impl TaskService for Service {
         let (caller, message) = once(request, |message| &message.idempotency_key)?;
         let aim = aim(&message.task_id, &message.record_id)?;
         let word = values::word::<proto::admin::StopMode>("mode", message.mode).map_err(failed)?;
-        let mode = if word == Some("DRAIN") { StopMode::Drain } else { StopMode::Kill };
+        let mode = match word {
+            Some("DRAIN") => StopMode::Drain,
+            Some("KILL") => StopMode::Kill,
+            _ => StopMode::default(),
+        };
         let changed = self.task_of(caller, move |control, caller| async move {
             control.stop(&caller, aim, mode).await.map(|()| aim.task_id())
         });

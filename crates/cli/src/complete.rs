@@ -11,6 +11,7 @@ use proto::{
 use crate::{
     Failure,
     connect::{Connection, Contexts, Session},
+    found::LATEST,
 };
 
 /// Who presses Tab does not wait longer than this.
@@ -27,8 +28,16 @@ pub(crate) fn contexts() -> Vec<CompletionCandidate> {
     offered.collect()
 }
 
-/// Tasks, newest first.
+/// Tasks, newest first, and the word for the newest one.
 pub(crate) fn tasks(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut offered = tasks_there(typed);
+    if LATEST.starts_with(&*typed.to_string_lossy()) {
+        offered.push(CompletionCandidate::new(LATEST).help(Some("the newest task".into())));
+    }
+    offered
+}
+
+fn tasks_there(typed: &OsStr) -> Vec<CompletionCandidate> {
     offer(typed, async |session| {
         let request = ListTasksRequest { page_size: MOST, ..ListTasksRequest::default() };
         let tasks = session.tasks().list_tasks(request).await?.into_inner().tasks;
@@ -93,7 +102,10 @@ fn asked(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::local("cannot start", error))?;
     let asking = async {
-        let session = Connection::of_environment().open().await?;
+        // As the shell has the line so far.
+        let words: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let session = Connection::of_words(&words).open().await?;
         ask(session).await.map_err(|status| Failure::of("cannot ask", &status))
     };
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });

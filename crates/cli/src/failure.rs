@@ -35,6 +35,11 @@ impl Failure {
         Self::new(Ended::Misused, what)
     }
 
+    /// Somebody was asked, and said no.
+    pub(crate) fn declined(what: impl Into<String>) -> Self {
+        Self::new(Ended::Failed, what)
+    }
+
     /// What was asked for cannot be had, by what the control plane says.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
         Self::new(Ended::Refused, what)
@@ -69,6 +74,11 @@ impl Failure {
 
     /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
     pub(crate) fn of(doing: &str, status: &Status) -> Self {
+        if is_of_another(status) {
+            return Self::unreachable(format!("{doing}: what answers there is no gRPC service")).try_next(
+                "graywave config show: the admin service of a scheduler listens on 9090, not where REST does",
+            );
+        }
         if is_of_the_way(status) {
             let cause = deepest(status);
             return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
@@ -85,7 +95,7 @@ impl Failure {
         let hints = fields.iter().filter_map(|violation| spec::hint(&violation.field));
         let failure = hints.fold(failure, Failure::try_next);
         let wait = details.retry_info().and_then(|it| it.retry_delay);
-        let next = next(status.code(), details.error_info().map(|it| it.reason.as_str()), wait);
+        let next = next(status, details.error_info().map(|it| it.reason.as_str()), wait);
         next.into_iter().fold(failure, Self::try_next)
     }
 }
@@ -95,6 +105,12 @@ fn is_of_the_way(status: &Status) -> bool {
     let may_be =
         matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::Unavailable);
     may_be && status.metadata().get("x-request-id").is_none() && status.details().is_empty()
+}
+
+/// Whether something else than a gRPC service answered.
+fn is_of_another(status: &Status) -> bool {
+    let content_type = status.metadata().get("content-type").and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|kind| !kind.starts_with("application/grpc"))
 }
 
 /// The cause that helps: "connection refused" rather than "transport error".
@@ -130,12 +146,14 @@ const fn ended(code: Code) -> Ended {
 }
 
 /// What helps, whatever was to be done.
-fn next(code: Code, reason: Option<&str>, wait: Option<Duration>) -> Vec<String> {
-    let next: &[&str] = match code {
+fn next(status: &Status, reason: Option<&str>, wait: Option<Duration>) -> Vec<String> {
+    let next: &[&str] = match status.code() {
         Code::Unauthenticated => &[
             "graywave login: the token is not known here, has expired or was revoked",
             "graywave config show",
         ],
+        // Who asked for a task may not approve it, and the like: no policy helps.
+        Code::PermissionDenied if !status.message().contains("no policy allows") => &[],
         Code::PermissionDenied => &[
             "an administrator of the project binds a policy that allows it: graywave principals put NAME --policy POLICY",
         ],

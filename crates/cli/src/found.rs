@@ -7,7 +7,7 @@ use proto::admin::{GetTaskRequest, ListTasksRequest, Task};
 use crate::{Failure, complete, connect::Session};
 
 /// The newest task.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
 /// Which task.
 #[derive(Debug, Clone, Default, Args)]

@@ -11,11 +11,12 @@ use telemetry::metric;
 use crate::{Caller, Control, found};
 
 /// What becomes of what runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StopMode {
     /// It runs to its end.
     Drain,
-    /// It is ended.
+    /// It is ended. What is meant where nothing is said.
+    #[default]
     Kill,
 }
 

@@ -141,6 +141,14 @@ pub fn check_open_tasks(open: u32, most: u32) -> Result<(), Error> {
     ))
 }
 
+/// The number of a wave that records are asked for of, from 1.
+pub fn wave_number(given: u32) -> Result<u16, Error> {
+    u16::try_from(given)
+        .ok()
+        .filter(|wave| (1..=MAX_WAVE_NUMBER).contains(wave))
+        .ok_or_else(|| Error::invalid(format!("wave {given} is out of range: 1 to {MAX_WAVE_NUMBER}")))
+}
+
 /// `max_in_flight` of a project.
 pub fn project_in_flight(most: i64) -> Result<u32, Error> {
     in_range("max_in_flight", most, MAX_PROJECT_IN_FLIGHT)

@@ -242,8 +242,7 @@ pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<S
 async fn projects(control: &Control, command: Projects) -> anyhow::Result<String> {
     match command {
         Projects::Create { project_id, name, unless_exists } => {
-            let name = name.unwrap_or_else(|| project_id.to_string());
-            match control.create_project(&project_id, &name).await {
+            match control.create_project(&project_id, &name.unwrap_or_default()).await {
                 Err(error) if unless_exists && error.kind == ErrorKind::Conflict => {
                     Ok(format!("project {project_id} is there\n"))
                 }

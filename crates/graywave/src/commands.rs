@@ -11,7 +11,7 @@ use crate::{
     config::Settings,
     dev, healthcheck, help, man,
     output::print,
-    roles, signals,
+    roles, signals, words,
 };
 
 /// Runs a script or a command on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, the
@@ -94,7 +94,8 @@ pub(crate) fn command() -> clap::Command {
 
 /// What was asked for; ends the process where that makes no sense, and for `--help`.
 pub(crate) fn parse() -> Arguments {
-    let matches = command().get_matches();
+    let words = words::in_order(std::env::args_os().collect());
+    let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| words::exit(&error, &words));
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, RecordFilter, RecordRow};
-use domain::{Error, limits::MAX_WAVE_NUMBER, outcome::Outcome};
+use domain::{limits::wave_number, outcome::Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -119,13 +119,10 @@ pub(crate) async fn list(
 ) -> Result<Json<NativeRecords>, ApiError> {
     let size = page::size(query.page_size)?;
     let after: Option<Place> = page::token(query.page_token.as_deref())?;
-    if query.wave.is_some_and(|wave| !(1..=MAX_WAVE_NUMBER).contains(&wave)) {
-        return Err(Error::invalid(format!("wave is out of range: 1 to {MAX_WAVE_NUMBER}")).into());
-    }
     let filter = RecordFilter {
         status: query.status.map(|word| word.as_str().to_owned()),
         desktop_ids: query.desktop_id,
-        wave: query.wave,
+        wave: query.wave.map(|wave| wave_number(wave.into())).transpose()?,
         after: after.map(|Place(ordinal, script)| (ordinal, script)),
         ..RecordFilter::default()
     };

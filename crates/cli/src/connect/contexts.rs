@@ -95,7 +95,11 @@ impl Contexts {
                 .try_next(format!("chmod 600 {}", path.display())));
         }
         toml::from_str(&text).map_err(|error| {
-            cannot(&error.to_string().trim_end()).try_next("mend it, or remove it and log in anew")
+            // Not the line itself: it may hold a token.
+            let place = error.span().and_then(|span| text.get(..span.start));
+            let line = place.map_or(1, |before| before.matches('\n').count() + 1);
+            cannot(&format!("line {line}: {}", error.message()))
+                .try_next("mend it, or remove it and log in anew")
         })
     }
 
@@ -105,8 +109,10 @@ impl Contexts {
     }
 
     fn save_to(&self, path: &Path) -> Result<(), Failure> {
-        let cannot =
-            |error: &dyn std::fmt::Display| Failure::local(format!("cannot write {}", path.display()), error);
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::local(format!("cannot write {}", path.display()), error)
+                .try_next(format!("{ELSEWHERE}=FILE: another place"))
+        };
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -127,6 +133,11 @@ impl Contexts {
     /// The one that counts where none is named.
     pub(crate) fn current(&self) -> Option<(&String, &Context)> {
         self.contexts.get_key_value(self.current.as_ref()?)
+    }
+
+    /// Names of all.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.contexts.keys().map(String::as_str).collect()
     }
 
     /// The one of a name.
@@ -202,7 +213,13 @@ mod tests {
         one().save_to(&path).unwrap();
         fs::write(&path, "[contexts.near]\ngrcp = 1\n").unwrap();
         let refused = Contexts::load_from(&path).unwrap_err().to_string();
-        assert!(refused.contains("grcp") && refused.contains("contexts.toml"), "{refused}");
+        assert!(
+            refused.contains("line 2: unknown field `grcp`") && refused.contains("contexts.toml"),
+            "{refused}"
+        );
+        fs::write(&path, "[contexts.near]\ngrpc = 'a:1'\ntoken = \"s3cret\n").unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(refused.contains("line 3") && !refused.contains("s3cret"), "{refused}");
         assert!(path.exists());
     }
 

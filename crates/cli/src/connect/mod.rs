@@ -44,16 +44,16 @@ pub(crate) struct Connection {
 const HEADING: &str = "Connection";
 
 impl Connection {
-    /// What is known where no flags are: when a shell asks what it may offer.
-    pub(crate) fn of_environment() -> Self {
-        let text = |name: &str| std::env::var(name).ok();
+    /// What is known of a command line that is not whole: when a shell asks what it may offer.
+    pub(crate) fn of_words(words: &[String]) -> Self {
+        let text = |flag: &str, name: &str| value_of(words, flag).or_else(|| std::env::var(name).ok());
         Self {
-            context: text("GRAYWAVE_CONTEXT"),
-            grpc: text("GRAYWAVE_GRPC"),
-            token: text("GRAYWAVE_TOKEN"),
-            ca_file: text("GRAYWAVE_CA_FILE").map(Into::into),
-            cert_file: text("GRAYWAVE_CERT_FILE").map(Into::into),
-            key_file: text("GRAYWAVE_KEY_FILE").map(Into::into),
+            context: text("--context", "GRAYWAVE_CONTEXT"),
+            grpc: text("--grpc", "GRAYWAVE_GRPC"),
+            token: text("--token", "GRAYWAVE_TOKEN"),
+            ca_file: text("--ca-file", "GRAYWAVE_CA_FILE").map(Into::into),
+            cert_file: text("--cert-file", "GRAYWAVE_CERT_FILE").map(Into::into),
+            key_file: text("--key-file", "GRAYWAVE_KEY_FILE").map(Into::into),
         }
     }
 
@@ -91,7 +91,14 @@ impl Connection {
         };
         // A certificate may be all that is needed.
         if token.is_none() && files == FilesGiven::default() {
-            return Err(Failure::misused("there is no token for the control plane")
+            let failure = Failure::misused("there is no token for the control plane");
+            let failure = match contexts.names().as_slice() {
+                [] => failure,
+                names => {
+                    failure.try_next(format!("graywave config use NAME: there are {}", names.join(", ")))
+                }
+            };
+            return Err(failure
                 .try_next("graywave login, which keeps one")
                 .try_next("GRAYWAVE_TOKEN in the environment; for `graywave dev`: . graywave-data/env"));
         }
@@ -117,6 +124,17 @@ impl Connection {
             },
             _ => Ok(Some((name, context))),
         }
+    }
+}
+
+/// What stands behind a flag, or behind its sign of equality.
+fn value_of(words: &[String], flag: &str) -> Option<String> {
+    let place = words.iter().position(|word| {
+        word.strip_prefix(flag).is_some_and(|behind| behind.is_empty() || behind.starts_with('='))
+    })?;
+    match words.get(place)?.split_once('=') {
+        Some((_, value)) => Some(value.to_owned()),
+        None => words.get(place + 1).cloned(),
     }
 }
 
@@ -188,6 +206,15 @@ mod tests {
         let (ca_file, cert_file, key_file) = (file("ca.crt"), file("tls.crt"), file("tls.key"));
         let with = Connection { ca_file, cert_file, key_file, ..flags(None, Some("other:1"), None) };
         assert_eq!(way(&with), Ok(("other:1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn a_shell_that_asks_has_the_flags_of_the_line_so_far() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let of = |line: &str| Connection::of_words(&words(line));
+        assert_eq!(of("show --context near x").context.as_deref(), Some("near"));
+        assert_eq!(of("show --grpc=other:1 x").grpc.as_deref(), Some("other:1"));
+        assert_eq!(value_of(&words("show --contexts near"), "--context"), None);
     }
 
     #[test]

@@ -27,10 +27,13 @@ use crate::{
 /// How long a connection, and the answer of a call, may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Silence after which the other side is asked whether it is there, and how long it may take to say so.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// How often a call that is safe to repeat is made, and how long is waited before it is made again.
 const CALLS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where schedulers serve operators.
+const DEFAULT_PORT: u16 = 9090;
 
 /// What calls go through.
 type Service = InterceptedService<Channel, Bearer>;
@@ -78,8 +81,11 @@ impl Session {
     pub(crate) async fn open(way: Way) -> Result<Self, Failure> {
         let tls = tls(&way.files)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let url =
-            if way.grpc.contains("://") { way.grpc.clone() } else { format!("{scheme}://{}", way.grpc) };
+        let url = if way.grpc.contains("://") {
+            way.grpc.clone()
+        } else {
+            format!("{scheme}://{}", with_port(&way.grpc))
+        };
         let not_there = |error: &dyn std::fmt::Display| {
             Failure::misused(format!("{} is no address: {error}", way.grpc)).try_next("--grpc HOST:PORT")
         };
@@ -104,6 +110,12 @@ impl Session {
         let bearer = way.token.as_deref().map(bearer).transpose()?;
         Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
     }
+}
+
+/// An address without a port means that of the admin service.
+fn with_port(address: &str) -> String {
+    let after_host = address.rsplit_once(']').map_or(address, |(_, behind)| behind);
+    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") }
 }
 
 fn bearer(token: &str) -> Result<AsciiMetadataValue, Failure> {
@@ -146,4 +158,22 @@ pub(crate) async fn repeated<T>(mut call: impl AsyncFnMut() -> Result<T, Status>
         }
     }
     call().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_has_the_usual_one() {
+        for (given, meant) in [
+            ("host", "host:9090"),
+            ("host:1", "host:1"),
+            ("127.0.0.1", "127.0.0.1:9090"),
+            ("[::1]", "[::1]:9090"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(with_port(given), meant);
+        }
+    }
 }

@@ -8,8 +8,8 @@ use proto::{
     word,
 };
 
-use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lost};
-use crate::out::{Paint, Tone, tone};
+use super::{BAR_SIGNS, BAR_TONES, Rollout, SLOWEST, Show, Told, WaveNow, bar_of, event_line, left, lost};
+use crate::out::{Paint, Tone, harmless_line, tone};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
 const MAX_BARS: usize = 12;
@@ -27,6 +27,7 @@ pub(super) fn fits() -> bool {
 
 /// Bars, and a line over the whole below them.
 pub(super) struct Bars {
+    task_id: String,
     paint: Paint,
     width: fn() -> u16,
     all: MultiProgress,
@@ -36,14 +37,14 @@ pub(super) struct Bars {
 
 impl Bars {
     /// On standard error.
-    pub(super) fn new(paint: Paint) -> Self {
+    pub(super) fn new(paint: Paint, task_id: &str) -> Self {
         let width = || crossterm::terminal::size().map_or(WIDTH, |(columns, _)| columns);
-        Self::on(ProgressDrawTarget::stderr(), paint, width)
+        Self { task_id: task_id.to_owned(), ..Self::on(ProgressDrawTarget::stderr(), paint, width) }
     }
 
     fn on(target: ProgressDrawTarget, paint: Paint, width: fn() -> u16) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        Self { paint, width, all, lines: Vec::new(), begun: Instant::now() }
+        Self { task_id: String::new(), paint, width, all, lines: Vec::new(), begun: Instant::now() }
     }
 
     /// Something that stays: it goes by above the bars.
@@ -53,10 +54,11 @@ impl Bars {
     }
 
     fn draw(&mut self, rollout: &Rollout, now: Instant) {
-        let width = usize::from((self.width)()).saturating_sub(1);
+        // Room for the ^C that a terminal echoes: a line that it makes longer than the terminal would be two.
+        let width = usize::from((self.width)()).saturating_sub(3);
         let waves = around(rollout);
         let mut lines = wave_lines(waves, width, self.paint, now);
-        lines.push(self.whole(rollout, waves.len(), now));
+        lines.push(self.whole(rollout, waves.len(), width, now));
         while self.lines.len() < lines.len() {
             let bar = self.all.add(ProgressBar::no_length());
             // Not a template of numbers: the line is ours.
@@ -73,21 +75,21 @@ impl Bars {
         }
     }
 
-    fn whole(&self, rollout: &Rollout, shown: usize, now: Instant) -> String {
+    /// In one line, whatever the width.
+    fn whole(&self, rollout: &Rollout, shown: usize, width: usize, now: Instant) -> String {
         let (size, finished) = rollout.totals();
         let hidden = rollout.waves.len() - shown;
         let more = if hidden > 0 { format!("  {hidden} more waves") } else { String::new() };
-        let waits = if rollout.waiting_for.is_empty() {
-            String::new()
-        } else {
-            format!("  waits for {}", rollout.waiting_for)
-        };
         let since = left(now.duration_since(self.begun));
         let status = word::<TaskStatus>(rollout.status.into());
-        format!(
-            "{}  {finished} of {size} desktops, {since}{more}{waits}  (Ctrl-C detaches)",
-            self.paint.word(status)
-        )
+        let how = format!("  {finished} of {size} desktops, {since}{more}");
+        let leave = "  (Ctrl-C detaches)";
+        let mut waits = String::new();
+        if !rollout.waiting_for.is_empty() {
+            let room = width.saturating_sub(status.len() + how.len() + leave.len());
+            waits = cut(&format!("  waits for {}", harmless_line(&rollout.waiting_for)), room);
+        }
+        format!("{}{how}{waits}{leave}", self.paint.word(status))
     }
 }
 
@@ -97,6 +99,9 @@ impl Show for Bars {
             Told::Event(event) => {
                 let (tone, line) = event_line(event);
                 self.above(&self.paint.paint(tone, &line));
+                if let Some(hint) = super::hint(rollout, event, &self.task_id) {
+                    self.above(&hint);
+                }
             }
             Told::Lost(why) => self.above(&self.paint.paint(Tone::Warn, &lost(why))),
             Told::Back => self.above("the control plane answers again"),
@@ -149,6 +154,14 @@ fn wave_lines(waves: &[WaveNow], width: usize, paint: Paint, now: Instant) -> Ve
     lines.collect()
 }
 
+/// As much of a text as there is room for.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(3)).chain("...".chars()).take(room).collect()
+}
+
 fn long(wave: &WaveNow, now: Instant) -> String {
     let it = &wave.wave;
     let of = if it.fail_threshold.is_empty() {
@@ -171,7 +184,7 @@ fn long(wave: &WaveNow, now: Instant) -> String {
 fn short(wave: &WaveNow, now: Instant) -> String {
     let it = &wave.wave;
     format!(
-        "{}/{} ok {} bad {} run {} off {}{}",
+        "{}/{}: {} ok {} bad {} run {} off{}",
         wave.finished(),
         it.size,
         wave.succeeded(),
@@ -184,7 +197,7 @@ fn short(wave: &WaveNow, now: Instant) -> String {
 
 /// How fast it goes and how long it takes, where both can be told.
 fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
-    let rate = wave.rate(now).filter(|rate| *rate > 0.0);
+    let rate = wave.rate(now).filter(|rate| *rate >= SLOWEST);
     let rate = rate.map_or_else(String::new, |rate| format!("{between}{rate:.1}/s"));
     let left = wave.left(now).map_or_else(String::new, |time| format!("{between}{}{behind}", left(time)));
     rate + &left
@@ -269,6 +282,14 @@ mod tests {
     fn a_narrow_terminal_has_short_words_and_a_wide_one_whole_ones() {
         insta::assert_snapshot!("bars_80", screen(|| 80));
         insta::assert_snapshot!("bars_200", screen(|| 200));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        assert_eq!(
+            (cut("waits", 5).as_str(), cut("waits", 4).as_str(), cut("waits", 2).as_str()),
+            ("waits", "w...", "..")
+        );
     }
 
     #[test]

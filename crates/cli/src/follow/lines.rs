@@ -5,19 +5,32 @@ use std::time::{Duration, Instant};
 use super::{Rollout, Show, Told, event_line, left};
 use crate::out::{Console, Paint};
 
-/// How often the numbers are told where nothing happens.
+/// How often the numbers are told at most.
 const EVERY: Duration = Duration::from_secs(10);
+/// How often they are told where they do not change.
+const STILL_EVERY: Duration = Duration::from_secs(30);
 
 /// Lines on standard error.
 pub(super) struct Lines<'a> {
     console: &'a Console,
     paint: Paint,
     told_at: Option<Instant>,
+    task_id: &'a str,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) const fn new(console: &'a Console) -> Self {
-        Self { console, paint: console.err, told_at: None }
+    pub(super) const fn new(console: &'a Console, task_id: &'a str) -> Self {
+        Self { console, paint: console.err, told_at: None, task_id }
+    }
+
+    fn numbers(&mut self, rollout: &Rollout, every: Duration, now: Instant) {
+        if self.told_at.is_some_and(|at| now.duration_since(at) < every) {
+            return;
+        }
+        for line in open_waves(rollout, now) {
+            self.console.say(&line);
+        }
+        self.told_at = Some(now);
     }
 }
 
@@ -27,23 +40,23 @@ impl Show for Lines<'_> {
             Told::Event(event) => {
                 let (tone, line) = event_line(event);
                 self.console.say(&self.paint.paint(tone, &line));
+                if let Some(hint) = super::hint(rollout, event, self.task_id) {
+                    self.console.say(&hint);
+                }
             }
             Told::Lost(why) => self.console.say(&lost(why)),
             Told::Back => self.console.say("the control plane answers again"),
-            Told::Progress(_) => {
-                let due = self.told_at.is_none_or(|at| now.duration_since(at) >= EVERY);
-                if due {
-                    for line in open_waves(rollout, now) {
-                        self.console.say(&line);
-                    }
-                    self.told_at = Some(now);
-                }
-            }
+            Told::Progress(_) => self.numbers(rollout, EVERY, now),
             Told::End => {}
         }
     }
 
-    fn tick(&mut self, _: &Rollout, _: Instant) {}
+    /// Who reads a log sees that somebody still looks.
+    fn tick(&mut self, rollout: &Rollout, now: Instant) {
+        if self.told_at.is_some() && rollout.lost.is_none() {
+            self.numbers(rollout, STILL_EVERY, now);
+        }
+    }
     fn end(&mut self) {}
 }
 

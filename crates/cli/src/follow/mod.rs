@@ -14,7 +14,13 @@ pub(crate) use rollout::{Rollout, WaveNow};
 pub(crate) use shown::{BAR_SIGNS, BAR_TONES, bar_of, event_line, left};
 pub(crate) use watching::{Told, watch};
 
+use proto::admin::{EventKind, TaskEvent};
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{Ended, Failure, connect::Session, out::Console};
+
+/// Targets in a second below which a rate says nothing.
+pub(crate) const SLOWEST: f64 = 0.05;
 
 /// How often rates and times are shown anew where nothing is told.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,21 +39,49 @@ trait Show {
 pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) -> Result<Ended, Failure> {
     let mut show: Box<dyn Show + '_> = match (console.quiet, bars::fits()) {
         (true, _) => Box::new(Quiet),
-        (false, true) => Box::new(bars::Bars::new(console.err)),
-        (false, false) => Box::new(lines::Lines::new(console)),
+        (false, true) => Box::new(bars::Bars::new(console.err, task_id)),
+        (false, false) => Box::new(lines::Lines::new(console, task_id)),
     };
     let ended = to_the_end(session, task_id, &mut *show).await;
     show.end();
-    match &ended {
-        Ok(Ended::Detached) => console.say(&detached(task_id)),
-        Ok(_) => {}
-        Err(_) => console.say(RUNS_ON),
-    }
-    ended.map_err(|failure| failure.try_next(format!("graywave watch {task_id}")))
+    said(ended, console, task_id)
 }
 
-/// What is said where nobody looks any more.
-pub(crate) const RUNS_ON: &str = "the task runs on, whoever looks";
+/// Says how it goes on where nobody looks any more.
+pub(crate) fn said(
+    ended: Result<Ended, Failure>,
+    console: &Console,
+    task_id: &str,
+) -> Result<Ended, Failure> {
+    match ended {
+        Ok(Ended::Detached) => console.say(&detached(task_id)),
+        Err(failure) if failure.ended == Ended::Unreachable => {
+            console.say("the task runs on, whoever looks");
+            return Err(failure.try_next(format!("graywave watch {task_id}")));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    ended
+}
+
+/// What somebody may do about an event.
+fn hint(rollout: &Rollout, event: &TaskEvent, task_id: &str) -> Option<String> {
+    let wave = rollout.waves.iter().map(|wave| &wave.wave).find(|wave| wave.wave == event.wave)?;
+    let is_asked = event.kind() == EventKind::WaveWaits && wave.needs_approval && wave.approved_by.is_empty();
+    is_asked.then(|| format!("  to approve it: graywave approve {task_id}"))
+}
+
+/// Somebody wants it to end: Ctrl-C, a `kill`, or a terminal that is gone.
+pub(crate) async fn interrupted() -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| Failure::local("signals cannot be heard", error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(cannot),
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
 
 /// How to come back.
 pub(crate) fn detached(task_id: &str) -> String {
@@ -60,6 +94,8 @@ async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Re
     let mut told = watch(session, task_id);
     let mut rollout = Rollout::default();
     let mut ticks = tokio::time::interval(TICK);
+    // Heard from here on, also between two looks.
+    let mut interrupted = std::pin::pin!(interrupted());
     loop {
         tokio::select! {
             next = told.recv() => {
@@ -72,12 +108,7 @@ async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Re
                 }
             }
             _ = ticks.tick() => show.tick(&rollout, Instant::now()),
-            interrupted = tokio::signal::ctrl_c() => {
-                return match interrupted {
-                    Ok(()) => Ok(Ended::Detached),
-                    Err(error) => Err(Failure::local("Ctrl-C cannot be heard", error)),
-                };
-            }
+            heard = &mut interrupted => return heard.map(|()| Ended::Detached),
         }
     }
 }

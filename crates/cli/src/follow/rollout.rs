@@ -94,10 +94,10 @@ impl WaveNow {
         self.is_open().then(|| self.rate.per_second(now)).flatten()
     }
 
-    /// How long it will take to the wave's end.
+    /// How long it will take to the wave's end. Nobody knows where all that is missing is away.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         let more = self.wave.size.saturating_sub(self.finished());
-        if !self.is_open() || more == 0 {
+        if !self.is_open() || more <= self.wave.waiting {
             return None;
         }
         self.rate.left(more, now)

@@ -75,6 +75,12 @@ pub(crate) fn bar_of(wave: &WaveNow, width: u32) -> [u32; 4] {
             _ => break,
         }
     }
+    let parts_width = bar.iter().sum::<u32>();
+    // Where nothing is to come, the largest gets what the shares left.
+    let is_all = parts.iter().sum::<u32>() >= wave.wave.size;
+    if let Some(largest) = bar.iter_mut().max_by_key(|part| **part).filter(|_| is_all && wave.wave.size > 0) {
+        *largest += width.saturating_sub(parts_width);
+    }
     let rest = width - bar.iter().sum::<u32>();
     [bar[0], bar[1], bar[2], rest]
 }
@@ -121,6 +127,7 @@ mod tests {
         assert_eq!(bar_of(&wave(100_000, 50_000, 1, 500), 40), [20, 1, 1, 18]);
         assert_eq!(bar_of(&wave(10, 10, 0, 0), 10), [10, 0, 0, 0]);
         assert_eq!(bar_of(&wave(100, 99, 1, 0), 10), [9, 1, 0, 0]);
+        assert_eq!(bar_of(&wave(10, 8, 2, 0), 9), [8, 1, 0, 0], "what is done is drawn done");
         assert_eq!(bar_of(&wave(0, 0, 0, 0), 10), [0, 0, 0, 10]);
     }
 

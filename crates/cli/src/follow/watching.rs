@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proto::admin::{
-    TaskEvent, TaskProgress, WatchTaskRequest, WatchTaskResponse, watch_task_response::Told as Message,
+    EventKind, TaskEvent, TaskProgress, WatchTaskRequest, WatchTaskResponse,
+    watch_task_response::Told as Message,
 };
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
@@ -58,6 +59,8 @@ struct Watching {
     session: Session,
     task_id: String,
     cursor: String,
+    /// The end was told: nothing comes behind it.
+    has_ended: bool,
     stream: Option<Streaming<WatchTaskResponse>>,
     /// Tries since the last message, and how long has been waited between them.
     tries: usize,
@@ -70,6 +73,7 @@ impl Watching {
             session: session.clone(),
             task_id: task_id.to_owned(),
             cursor: String::new(),
+            has_ended: false,
             stream: None,
             tries: 0,
             waited: Duration::ZERO,
@@ -85,8 +89,13 @@ impl Watching {
         loop {
             match self.step().await {
                 Ok(Some(told)) => return Ok(told),
-                // The server ends a stream in good order only behind the task's end.
-                Ok(None) => return Ok(Told::End),
+                Ok(None) if self.has_ended => return Ok(Told::End),
+                // Somebody on the way ended it: the server ends a stream in good order only behind the task's end.
+                Ok(None) => {
+                    if let Some(told) = self.again(&Status::unavailable("the stream ended early")).await? {
+                        return Ok(told);
+                    }
+                }
                 Err(status) if comes_again(&status) => {
                     if let Some(told) = self.again(&status).await? {
                         return Ok(told);
@@ -115,7 +124,10 @@ impl Watching {
             self.tries = 0;
             self.cursor = message.cursor;
             match message.told {
-                Some(Message::Event(event)) => return Ok(Some(Told::Event(event))),
+                Some(Message::Event(event)) => {
+                    self.has_ended |= event.kind() == EventKind::Ended;
+                    return Ok(Some(Told::Event(event)));
+                }
                 Some(Message::Progress(progress)) => return Ok(Some(Told::Progress(progress))),
                 // From a newer server.
                 None => {}

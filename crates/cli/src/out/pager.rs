@@ -2,8 +2,12 @@
 
 use std::process::{Child, Command, Stdio};
 
-/// Starts it; none where it is turned off (`PAGER=cat` or empty) or not there.
+/// Starts it; none where it is turned off (`PAGER=cat` or empty), not there, or
+/// where the terminal can do nothing.
 pub(super) fn start() -> Option<Child> {
+    if std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
+        return None;
+    }
     let words = words(std::env::var("GRAYWAVE_PAGER").ok(), std::env::var("PAGER").ok())?;
     let (program, arguments) = words.split_first()?;
     let mut command = Command::new(program);
@@ -12,7 +16,10 @@ pub(super) fn start() -> Option<Child> {
         // As git has it: end when it fits, keep colours, leave the screen as it is. And no folding: a table stays a table.
         command.env("LESS", "FRXS");
     }
-    command.spawn().ok()
+    let pager = command.spawn().ok()?;
+    // Ctrl-C is the pager's, which has the terminal.
+    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    Some(pager)
 }
 
 fn words(own: Option<String>, common: Option<String>) -> Option<Vec<String>> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus};
 
@@ -80,8 +81,18 @@ pub(super) struct App {
     looked: u32,
 }
 
+/// How long a task took; one that has not ended, up to now.
+pub(super) fn took(task: &Task, now: Option<DateTime<Utc>>) -> Option<Duration> {
+    let time = |it: Option<prost_types::Timestamp>| {
+        it.and_then(|it| DateTime::<Utc>::from_timestamp(it.seconds, u32::try_from(it.nanos).ok()?))
+    };
+    // Clocks of two machines may differ.
+    (time(task.end_time).or(now)? - time(task.create_time)?).to_std().ok()
+}
+
 impl App {
-    pub(super) fn new(task: Task, colored: bool, now: Instant) -> Self {
+    /// What is shown of a task that is so old.
+    pub(super) fn new(task: Task, colored: bool, now: Instant, age: Duration) -> Self {
         Self {
             task,
             rollout: Rollout::default(),
@@ -90,7 +101,7 @@ impl App {
             over: Over::default(),
             notice: None,
             colored,
-            begun: now,
+            begun: now.checked_sub(age).unwrap_or(now),
             ended_at: None,
             scrolled: [0; 3],
             looked_at: None,
@@ -119,7 +130,12 @@ impl App {
         match done {
             Done::Said(text) => self.say(text, false, now),
             Done::Refused(text) => self.say(text, true, now),
-            Done::Task(task) => self.task = *task,
+            Done::Task(task) => {
+                if self.rollout.over && task.end_time.is_some() {
+                    self.ended_at = took(&task, None).and_then(|took| self.begun.checked_add(took));
+                }
+                self.task = *task;
+            }
             Done::Failures(failures) => self.failures = failures,
         }
     }
@@ -230,7 +246,7 @@ mod tests {
     use super::*;
 
     fn app() -> App {
-        App::new(Task { task_id: "t".into(), ..Task::default() }, false, Instant::now())
+        App::new(Task { task_id: "t".into(), ..Task::default() }, false, Instant::now(), Duration::ZERO)
     }
 
     fn press(app: &mut App, key: char) -> Option<Command> {

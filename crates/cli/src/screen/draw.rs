@@ -119,7 +119,7 @@ fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
 fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let line = if app.over == Over::Stop {
         Line::styled(
-            "stop it? d: what runs goes to its end   k: what runs is ended   any other key: no",
+            "stop it? d: what runs goes to its end   k: what runs is killed   Esc: no",
             style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD),
         )
     } else if app.rollout.over {

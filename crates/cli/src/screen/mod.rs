@@ -14,6 +14,7 @@ use std::{
 };
 
 use app::{App, Command};
+use chrono::Utc;
 use crossterm::event::{Event, EventStream};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use ratatui::DefaultTerminal;
@@ -40,18 +41,14 @@ pub(crate) fn fits() -> bool {
 /// Shows a rollout until it has ended and a key was pressed, or until somebody leaves: the task runs on then.
 pub(crate) async fn watch(session: &Session, console: &Console, task_id: &str) -> Result<Ended, Failure> {
     let task = found::task(session, task_id).await?;
-    let mut app = App::new(task, console.out.colored, Instant::now());
+    let age = app::took(&task, Some(Utc::now())).unwrap_or_default();
+    let mut app = App::new(task, console.out.colored, Instant::now(), age);
     // From here on the terminal is ours; it is given back whatever happens, in a panic too.
     let mut terminal =
         ratatui::try_init().map_err(|error| Failure::local("the terminal has no whole screen", error))?;
     let ended = shown(&mut terminal, session, &mut app).await;
     ratatui::restore();
-    match &ended {
-        Ok(Ended::Detached) => console.say(&follow::detached(task_id)),
-        Ok(_) => {}
-        Err(_) => console.say(follow::RUNS_ON),
-    }
-    ended.map_err(|failure| failure.try_next(format!("graywave watch {task_id}")))
+    follow::said(ended, console, task_id)
 }
 
 async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App) -> Result<Ended, Failure> {
@@ -61,6 +58,7 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
     let mut work = FuturesUnordered::new();
     let mut keys = EventStream::new();
     let mut ticks = tokio::time::interval(TICK);
+    let mut interrupted = std::pin::pin!(follow::interrupted());
     loop {
         terminal
             .draw(|frame| draw::draw(frame, app, Instant::now()))
@@ -95,6 +93,7 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
                 // The terminal is gone.
                 None => return Ok(app.ended()),
             },
+            heard = &mut interrupted => return heard.map(|()| app.ended()),
             _ = ticks.tick() => {
                 app.tick(Instant::now());
                 if work.len() < MAX_WORK && app.wants_failures(Instant::now()) {

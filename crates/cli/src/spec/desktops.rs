@@ -2,9 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs::File,
-    io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -12,6 +10,7 @@ use clap_complete::ArgValueCompleter;
 use domain::limits::{MAX_EXECUTION_BODY_BYTES, MAX_TARGETS_PER_TASK};
 use proto::admin::{ListDesktopsRequest, TaskSpec};
 
+use super::input;
 use crate::{Failure, complete, connect::Session};
 
 const HEADING: &str = "Desktops";
@@ -23,7 +22,7 @@ const PAGE: i32 = 1_000;
 pub(crate) struct DesktopFlags {
     /// A desktop; repeat it, or separate by commas. With --pool only these of the pool
     #[arg(long, short, value_name = "ID", value_delimiter = ',', help_heading = HEADING,
-          visible_alias = "resource-ids", aliases = ["resource_ids", "desktop-ids", "desktop_ids"],
+          visible_alias = "resource-ids", aliases = ["resource_ids", "desktop-ids", "desktop_ids", "desktop-id", "desktop_id"],
           add = ArgValueCompleter::new(complete::desktops))]
     pub(crate) desktop: Vec<String>,
     /// File with an id in each line; # begins a remark; - is standard input
@@ -34,7 +33,7 @@ pub(crate) struct DesktopFlags {
           conflicts_with_all = ["desktop", "desktops_file"])]
     pub(crate) tag: Vec<String>,
     /// All desktops of a pool
-    #[arg(long, short, value_name = "ID", help_heading = HEADING, aliases = ["desktop-pool-id", "desktop_pool_id"],
+    #[arg(long, short, value_name = "ID", help_heading = HEADING, aliases = ["desktop-pool-id", "desktop_pool_id", "pool-id", "pool_id"],
           conflicts_with = "tag")]
     pub(crate) pool: Option<String>,
     /// All desktops of the project
@@ -68,33 +67,23 @@ impl DesktopFlags {
     }
 }
 
-fn read_ids(path: &PathBuf) -> Result<Vec<String>, Failure> {
-    let cannot = |error: &dyn std::fmt::Display| {
-        Failure::misused(format!("cannot read ids from {}: {error}", path.display()))
-    };
-    let input: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
-        _ => Box::new(File::open(path).map_err(|error| cannot(&error))?),
-    };
-    let mut text = String::new();
-    let most = MAX_EXECUTION_BODY_BYTES as u64;
-    let read = input.take(most + 1).read_to_string(&mut text).map_err(|error| cannot(&error))?;
-    if read as u64 > most {
-        return Err(cannot(&format!("it is larger than {most} bytes")));
-    }
-    let ids = ids_of(&text);
+fn read_ids(path: &Path) -> Result<Vec<String>, Failure> {
+    let ids = ids_of(&input::read(path, "file of ids", MAX_EXECUTION_BODY_BYTES)?);
     if ids.len() > MAX_TARGETS_PER_TASK {
-        return Err(cannot(&format!(
-            "it names {} desktops, and a task has {MAX_TARGETS_PER_TASK} at most",
+        return Err(Failure::misused(format!(
+            "{} names {} desktops, and a task has {MAX_TARGETS_PER_TASK} at most",
+            path.display(),
             ids.len()
         )));
     }
     Ok(ids)
 }
 
+/// An id in each line, or several between commas or blanks; no id has either.
 fn ids_of(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let ids = lines.flat_map(|line| line.split([',', ' ', '\t', '\r']));
+    ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
 }
 
 async fn all(session: &Session) -> Result<Vec<String>, Failure> {
@@ -117,6 +106,6 @@ mod tests {
 
     #[test]
     fn a_file_has_an_id_in_each_line_and_remarks() {
-        assert_eq!(ids_of("# finance\na\n  b # the boss\n\nc\r\n"), ["a", "b", "c"]);
+        assert_eq!(ids_of("# finance\na\n  b # the boss\n\nc, d\r\n"), ["a", "b", "c", "d"]);
     }
 }

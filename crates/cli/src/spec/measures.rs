@@ -1,5 +1,8 @@
 //! Numbers as operators write them: 5, 10%, rest, 2%/50, 90s.
 
+use std::time::SystemTime;
+
+use chrono::DateTime;
 use proto::admin::{FailThreshold, WaveSpec, Window};
 
 /// `10%` as 10.
@@ -14,6 +17,7 @@ fn count(text: &str) -> Result<i64, String> {
 
 /// A size of a wave: `5`, `10%` or `rest`.
 pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
+    let text = text.trim();
     if text.eq_ignore_ascii_case("rest") {
         return Ok(WaveSpec { rest: Some(true), ..WaveSpec::default() });
     }
@@ -30,9 +34,31 @@ pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
 /// A size of the gray wave: `5` or `10%`.
 pub(super) fn share(text: &str) -> Result<WaveSpec, String> {
     match size(text) {
-        Ok(WaveSpec { rest: None, .. }) => size(text),
+        Ok(WaveSpec { count: Some(0), .. }) => {
+            Err("a gray wave has a desktop at least: leave it out where there is to be none".to_owned())
+        }
+        Ok(WaveSpec { percent: Some(percent), .. }) if percent <= 0.0 => {
+            Err("a gray wave has a desktop at least: leave it out where there is to be none".to_owned())
+        }
+        Ok(it @ WaveSpec { rest: None, .. }) => Ok(it),
         _ => Err(format!("{text} is no size of a gray wave: write it like 5 or 10%")),
     }
+}
+
+/// A share in percent: `95` or `95%`.
+pub(super) fn share_of_wave(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim();
+    number.parse().map_err(|_| format!("{text} is no percentage: write it like 95 or 95%"))
+}
+
+/// A moment, in the zone that it names.
+pub(super) fn moment(text: &str) -> Result<SystemTime, String> {
+    let moment = DateTime::parse_from_rfc3339(text.trim());
+    moment.map(SystemTime::from).map_err(|_| {
+        format!(
+            "{text} is no time with its zone: write it like 2026-12-01T00:00:00Z or 2026-12-01T00:00:00+02:00"
+        )
+    })
 }
 
 /// Failures at which a rollout halts: `2`, `2%`, or `2%/50`, which speaks once 50 results are in.
@@ -126,6 +152,18 @@ mod tests {
         assert_eq!((seconds("90"), seconds("10m"), seconds("1h 30m")), (Ok(90), Ok(600), Ok(5_400)));
         assert_eq!((minutes("5"), minutes("2h")), (Ok(5), Ok(120)));
         assert!(minutes("90s").is_err() && seconds("soon").is_err());
+    }
+
+    #[test]
+    fn a_moment_has_a_zone_and_a_share_may_have_its_sign() {
+        let unix = |text: &str| {
+            moment(text).map(|it| it.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()).ok()
+        };
+        assert_eq!(unix("1970-01-02T00:00:00Z"), Some(86_400));
+        assert_eq!(unix("1970-01-02T00:00:00+02:00"), Some(79_200));
+        assert_eq!((unix("1970-01-02T00:00:00"), unix("tomorrow")), (None, None));
+        assert_eq!((share_of_wave("95"), share_of_wave("95%")), (Ok(95.0), Ok(95.0)));
+        assert!(share_of_wave("many").is_err());
     }
 
     #[test]

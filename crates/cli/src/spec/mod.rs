@@ -1,6 +1,7 @@
 //! What is to run, where and how: from flags to the request.
 
 mod desktops;
+mod input;
 mod measures;
 mod payload;
 mod rollout;
@@ -8,7 +9,9 @@ mod rollout;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 pub(crate) use desktops::DesktopFlags;
 pub(crate) use measures::pair;
-pub(crate) use payload::{Kind, Payload, PayloadFlags, read_script, script_type, type_of_file};
+pub(crate) use payload::{
+    Kind, Payload, PayloadFlags, name_of, read_script, script_type, type_of_file, warn_of_line_ends,
+};
 use proto::Word;
 pub(crate) use rollout::{Ending, RolloutFlags};
 

@@ -1,10 +1,6 @@
 //! What runs: scripts that are saved, a file of this machine, or a command.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clap_complete::{ArgValueCompleter, PathCompleter};
@@ -13,6 +9,7 @@ use proto::admin::{
     Command, CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, TaskSpec,
 };
 
+use super::input;
 use crate::{Failure, changes::idempotency_key, complete, connect::Session, out::Console};
 
 const HEADING: &str = "What runs";
@@ -22,19 +19,23 @@ const PAGE: i32 = 1_000;
 /// Flags that say what runs.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PayloadFlags {
-    /// A script of this machine. It is saved under its name, or found where it is saved already
+    /// A script of this machine; - is standard input. It is saved under its name, or found where it is saved already
     #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
           add = ArgValueCompleter::new(PathCompleter::file()))]
     pub(crate) file: Option<PathBuf>,
     /// A saved script, at its newest revision or at one of its revisions; repeat it for scripts that run one after the other
     #[arg(long, short, value_name = "ID[@REVISION]", value_delimiter = ',', value_parser = revision, help_heading = HEADING,
-          conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids"],
+          conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
           add = ArgValueCompleter::new(complete::scripts))]
     pub(crate) script: Vec<ScriptRevision>,
     /// What runs a file or a command; by a file's ending (.ps1, .bat, .cmd), else SHELL
     #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
           aliases = ["command-type", "command_type", "script-type"])]
     pub(crate) kind: Option<Kind>,
+    /// The same, under the API's name
+    #[arg(long = "command", value_name = "LINE", help_heading = HEADING, hide = true,
+          aliases = ["command-content", "command_content"], conflicts_with_all = ["file", "script", "command"])]
+    pub(crate) command_content: Option<String>,
     /// A command, behind --. One word is taken as it is; of several, each is quoted for SHELL
     #[arg(last = true, value_name = "COMMAND", help_heading = HEADING)]
     pub(crate) command: Vec<String>,
@@ -85,14 +86,15 @@ pub(crate) enum Payload {
 impl PayloadFlags {
     /// What the flags, and the file that they name, say. Nobody is asked for it.
     pub(crate) fn read(self) -> Result<Payload, Failure> {
-        if !self.command.is_empty() {
+        let command = self.command_content.map_or(self.command, |line| vec![line]);
+        if !command.is_empty() {
             let kind = self.kind.map_or(ScriptType::Shell, script_type);
-            let content = line(kind, &self.command)?;
+            let content = line(kind, &command)?;
             return Ok(Payload::Command(Command { command_type: kind.into(), content }));
         }
         if let Some(path) = &self.file {
             let kind = self.kind.map_or_else(|| type_of_file(path), script_type);
-            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            let name = name_of(path);
             let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
             return Ok(Payload::File { name, content: read_script(path)?, kind });
         }
@@ -127,6 +129,7 @@ impl Payload {
         match self {
             Self::Command(command) => task.command = Some(command),
             Self::File { name, content, kind } => {
+                warn_of_line_ends(console, &name, &content, kind);
                 task.scripts = vec![saved(session, console, name, content, kind).await?];
             }
             Self::Scripts(scripts) => task.scripts = scripts,
@@ -156,16 +159,26 @@ fn line(kind: ScriptType, words: &[String]) -> Result<String, Failure> {
     }
 }
 
+/// What a script of this file is called.
+pub(crate) fn name_of(path: &Path) -> String {
+    if input::is_stdin(path) {
+        return "stdin".to_owned();
+    }
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Windows ends its lines with a sign that sh takes for part of them.
+pub(crate) fn warn_of_line_ends(console: &Console, name: &str, content: &str, kind: ScriptType) {
+    if kind == ScriptType::Shell && content.contains("\r\n") {
+        console.say(&format!("{name} has the line ends of Windows (CRLF), which sh takes for part of each line: sed -i 's/\\r$//' {name}"));
+    }
+}
+
 /// What a script file has in it.
 pub(crate) fn read_script(path: &Path) -> Result<String, Failure> {
     let cannot =
-        |error: &dyn std::fmt::Display| Failure::misused(format!("cannot read {}: {error}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => cannot(&error)
-            .try_next(format!("a command stands behind --: graywave run ... -- {}", path.display())),
-        ErrorKind::InvalidData => cannot(&"it is not text in UTF-8"),
-        _ => cannot(&error),
-    })?;
+        |error: &dyn std::fmt::Display| Failure::misused(format!("cannot run {}: {error}", path.display()));
+    let text = input::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4)?;
     match text.chars().count() {
         0 => Err(cannot(&"it is empty")),
         chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(

@@ -1,11 +1,15 @@
 //! How a rollout goes on, and when it halts.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use clap::{Args, ValueEnum};
+use domain::limits::MAX_BODY_BYTES;
 use proto::admin::{Approval, Canary, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
 
-use super::measures::{minutes, pair, seconds, share, threshold, wave, window};
+use super::{
+    input,
+    measures::{minutes, moment, pair, seconds, share, share_of_wave, threshold, wave, window},
+};
 use crate::{Failure, out};
 
 const HEADING: &str = "Gray waves";
@@ -64,10 +68,10 @@ pub(crate) struct RolloutFlags {
           aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
     pub(crate) delivery_timeout: Option<i64>,
     /// Share of a wave with which it is over although the missing ones are away; 95
-    #[arg(long, value_name = "PERCENT", help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
+    #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
-    /// Nothing is started after it; like 2026-12-01T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak, help_heading = MORE,
+    /// Nothing is started after it; like 2026-12-01T00:00:00Z or 2026-12-01T00:00:00+02:00
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = MORE,
           conflicts_with = "expires_in", aliases = ["expires_at"])]
     pub(crate) expires_at: Option<SystemTime>,
     /// Nothing is started after so much time; 8h
@@ -88,7 +92,7 @@ pub(crate) struct RolloutFlags {
     /// What the canaries are drawn with: the same seed over the same desktops is the same plan
     #[arg(long, value_name = "N", help_heading = MORE)]
     pub(crate) seed: Option<u64>,
-    /// File with the object `rollout` of the REST API (docs/api.md), as JSON; flags win over it
+    /// File with the object `rollout` of the REST API (docs/api.md), as JSON; - is standard input; flags win over it
     #[arg(long, value_name = "FILE", help_heading = MORE)]
     pub(crate) rollout: Option<PathBuf>,
 }
@@ -136,8 +140,8 @@ impl RolloutFlags {
                 "an object of JSON like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
             )
         };
-        let text = fs::read(path).map_err(|error| wrong(&error))?;
-        let json = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+        let text = input::read(path, "rollout", MAX_BODY_BYTES)?;
+        let json = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
         out::parse(json).map(Some).map_err(|error| wrong(&error))
     }
 
@@ -228,7 +232,7 @@ fn rest() -> WaveSpec {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{fs, time::Duration};
 
     use clap::Parser;
 
@@ -291,7 +295,9 @@ mod tests {
         let refused = task("--fail-threshold 2").unwrap_err();
         assert!(refused.contains("--canary 5") && refused.contains("--total-fail-threshold"), "{refused}");
         assert!(task("--fail-threshold 2 --canary-desktop a").is_ok());
-        assert!(task("--canary rest").is_err());
+        assert!(
+            task("--canary rest").is_err() && task("--canary 0").is_err() && task("--canary 0%").is_err()
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use super::told::facts;
+use super::told::{fact, facts};
 use crate::{
     Failure, complete,
     connect::{Context, Contexts},
@@ -129,13 +129,13 @@ fn text(name: &str, context: &Context) -> String {
     };
     let token = if context.token.is_some() { "kept, and not shown" } else { "none" };
     facts(&[
-        ("context", name.to_owned()),
-        ("address", context.grpc.clone()),
-        ("project", context.project_id.clone().unwrap_or_default()),
-        ("token", token.to_owned()),
-        ("CA", path(&context.ca_file)),
-        ("cert", path(&context.cert_file)),
-        ("key", path(&context.key_file)),
+        fact("context", name),
+        fact("address", &context.grpc),
+        fact("project", context.project_id.clone().unwrap_or_default()),
+        fact("token", token),
+        fact("CA", path(&context.ca_file)),
+        fact("cert", path(&context.cert_file)),
+        fact("key", path(&context.key_file)),
     ])
 }
 

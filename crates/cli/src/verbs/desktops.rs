@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{
     Common,
-    told::{facts, pairs, time},
+    told::{fact, facts, painted, pairs, time},
 };
 use crate::{
     Failure, complete,
@@ -70,9 +70,9 @@ struct ListArguments {
     /// Only of one of these pools
     #[arg(long, short, value_name = "ID", value_delimiter = ',')]
     pool: Vec<String>,
-    /// Only with this operating system: Linux, Windows, macOS
-    #[arg(long, value_name = "NAME", default_value_t, hide_default_value = true)]
-    os: String,
+    /// Only with this operating system: Linux, Windows or macOS
+    #[arg(long, value_name = "NAME", value_parser = system)]
+    os: Option<String>,
     /// Only in this availability zone
     #[arg(long, value_name = "ZONE", default_value_t, hide_default_value = true)]
     zone: String,
@@ -92,6 +92,15 @@ struct ListArguments {
     paging: Paging,
     #[command(flatten)]
     common: Common,
+}
+
+/// As agents write it, in whatever case it is typed.
+fn system(text: &str) -> Result<String, String> {
+    const SYSTEMS: [&str; 3] = ["Linux", "Windows", "macOS"];
+    let known = SYSTEMS.iter().find(|system| system.eq_ignore_ascii_case(text));
+    known
+        .map(|&it| it.to_owned())
+        .ok_or_else(|| format!("{text} is no operating system of desktops: they have {}", SYSTEMS.join(", ")))
 }
 
 /// What becomes of its tags.
@@ -183,7 +192,7 @@ async fn ls(arguments: ListArguments) -> Result<(), Failure> {
         retired: retired.into(),
         tags: arguments.tag.into_iter().collect(),
         desktop_pool_ids: arguments.pool,
-        os_type: arguments.os,
+        os_type: arguments.os.unwrap_or_default(),
         availability_zone: arguments.zone,
         presence: presence.into(),
         ..ListDesktopsRequest::default()
@@ -285,9 +294,9 @@ fn retired(desktop: &Desktop) -> String {
 
 fn text(desktop: &Desktop, paint: Paint) -> String {
     facts(&[
-        ("desktop", desktop.desktop_id.clone()),
-        ("name", desktop.computer_name.clone()),
-        (
+        fact("desktop", &desktop.desktop_id),
+        fact("name", &desktop.computer_name),
+        painted(
             "presence",
             format!(
                 "{} since {}",
@@ -295,18 +304,18 @@ fn text(desktop: &Desktop, paint: Paint) -> String {
                 time(desktop.presence_time.as_ref())
             ),
         ),
-        ("worker", desktop.worker_id.clone()),
-        ("system", desktop.os_type.clone()),
-        ("host name", desktop.os_host_name.clone()),
-        ("address", desktop.ip_address.clone()),
-        ("pool", desktop.desktop_pool_id.clone()),
-        ("zone", desktop.availability_zone.clone()),
-        ("time zone", desktop.time_zone.clone()),
-        ("tags", pairs(&desktop.tags)),
-        ("operators'", pairs(&desktop.operator_tags)),
-        ("retired", retired(desktop)),
-        ("agent", desktop.agent_version.clone()),
-        ("first seen", time(desktop.create_time.as_ref())),
+        fact("worker", &desktop.worker_id),
+        fact("system", &desktop.os_type),
+        fact("host name", &desktop.os_host_name),
+        fact("address", &desktop.ip_address),
+        fact("pool", &desktop.desktop_pool_id),
+        fact("zone", &desktop.availability_zone),
+        fact("time zone", &desktop.time_zone),
+        fact("tags", pairs(&desktop.tags)),
+        fact("operators'", pairs(&desktop.operator_tags)),
+        fact("retired", retired(desktop)),
+        fact("agent", &desktop.agent_version),
+        fact("first seen", time(desktop.create_time.as_ref())),
     ])
 }
 

@@ -1,7 +1,7 @@
 //! `graywave pause`, `resume`, `approve`, `stop` and `concurrency`.
 
 use clap::Args;
-use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task};
+use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task, TaskStatus};
 
 use super::{Common, tasks};
 use crate::{
@@ -113,10 +113,24 @@ pub(super) async fn stop(arguments: StopArguments) -> Result<(), Failure> {
         Ending::Kill => StopMode::Kill,
     };
     let task = match (&arguments.task, arguments.record) {
-        (Some(task), _) => changes::stop(&session, &task.id(&session).await?, mode).await?,
+        (Some(task), _) => {
+            let task = changes::stop(&session, &task.id(&session).await?, mode).await?;
+            console.say(stopped(task.status()));
+            task
+        }
         (None, record_id) => stop_record(&session, record_id.unwrap_or_default(), mode).await?,
     };
     tasks::print(&mut console, &task)
+}
+
+/// What came of it.
+const fn stopped(status: TaskStatus) -> &'static str {
+    match status {
+        TaskStatus::Stopping => "nothing more of it starts; what runs is waited for",
+        TaskStatus::Stopped => "it is stopped",
+        TaskStatus::Halting | TaskStatus::Halted => "the gate had halted it before",
+        _ => "it had ended before: there was nothing to stop",
+    }
 }
 
 async fn stop_record(session: &Session, record_id: String, mode: StopMode) -> Result<Task, Failure> {

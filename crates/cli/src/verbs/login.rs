@@ -35,7 +35,7 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
     let console = arguments.common.manner.console();
     let connection = arguments.common.connection;
     let mut contexts = Contexts::load()?;
-    let name = connection.context.clone().unwrap_or_else(|| NAME.to_owned());
+    let name = connection.context.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| NAME.to_owned());
     let known = contexts.find(&name).ok().map(|(_, context)| context.clone()).unwrap_or_default();
     let grpc = match (&connection.grpc, known.grpc.as_str()) {
         (Some(grpc), _) => grpc.clone(),
@@ -61,10 +61,12 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
         context.token = Some(token(&context.grpc)?);
     }
     let project_id = tried(&context).await?;
-    console.say(&format!("logged in at {} to project {project_id}, as context {name}", context.grpc));
+    let said = format!("logged in at {} to project {project_id}, as context {name}", context.grpc);
     context.project_id = Some(project_id);
     contexts.put(&name, context);
-    contexts.save()
+    contexts.save()?;
+    console.say(&said);
+    Ok(())
 }
 
 /// Whether its certificate says who calls, so that no token is needed.

@@ -12,7 +12,7 @@ use crate::{
     Failure, complete,
     connect::Session,
     found,
-    out::{Format, List, harmless},
+    out::{Format, List, harmless, harmless_line},
 };
 
 /// Tasks that are looked through for a desktop, the newest first.
@@ -40,7 +40,9 @@ pub(super) async fn logs(arguments: LogsArguments) -> Result<(), Failure> {
     let LogsArguments { desktop_id, task, common } = arguments;
     let (session, mut console) = common.open().await?;
     let candidates = match task.as_deref() {
-        Some("latest") => found::newest(&session, 1).await?.into_iter().map(|task| task.task_id).collect(),
+        Some(found::LATEST) => {
+            found::newest(&session, 1).await?.into_iter().map(|task| task.task_id).collect()
+        }
         Some(id) => vec![id.to_owned()],
         None => found::newest(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
     };
@@ -89,14 +91,18 @@ async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Re
 
 /// What stands over an output.
 fn head(record: &Record, task_id: &str) -> String {
-    let script = if record.script_name.is_empty() { "the command" } else { &record.script_name };
+    let script = match record.script_name.as_str() {
+        "" => "the command".to_owned(),
+        name => harmless_line(name),
+    };
     let how = match word::<Outcome>(record.outcome) {
         "" => word::<RecordStatus>(record.status),
         outcome => outcome,
     };
     let exit = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
-    let reason =
-        if record.reason.is_empty() { String::new() } else { format!(": {}", harmless(&record.reason)) };
+    // That of an exit code says nothing more.
+    let is_said = record.reason.is_empty() || record.exit_code.is_some();
+    let reason = if is_said { String::new() } else { format!(": {}", harmless_line(&record.reason)) };
     format!("-- {script} of task {task_id}, wave {}: {how}{exit}{reason}", record.wave)
 }
 

@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use clap::Args;
 use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec};
 
-use super::{Common, told::facts};
+use super::{
+    Common,
+    told::{fact, facts},
+};
 use crate::{
     Failure,
     connect::Session,
@@ -88,10 +91,13 @@ fn wave(wave: &PreviewWave) -> Vec<Cell> {
 pub(super) fn text(plan: &PreviewTaskResponse, paint: Paint, wide: bool) -> String {
     let worst = plan.worst_case.unwrap_or_default();
     let mut text = facts(&[
-        ("on", format!("{} desktops, {} of them away", plan.target_count, plan.offline_count)),
-        ("at worst", format!("{} started, {} failed, over the whole rollout", worst.started, worst.failed)),
-        ("seed", plan.seed.to_string()),
-        ("plan", if wide { plan.plan_hash.clone() } else { String::new() }),
+        fact("on", format!("{} desktops, {} of them away", plan.target_count, plan.offline_count)),
+        fact(
+            "at worst",
+            format!("{} started, {} failed, over the whole rollout", worst.started, worst.failed),
+        ),
+        fact("seed", plan.seed.to_string()),
+        fact("plan", if wide { plan.plan_hash.clone() } else { String::new() }),
     ]);
     text.push('\n');
     text.push_str(&table(WAVES, plan.waves.iter().map(wave), wide, paint));

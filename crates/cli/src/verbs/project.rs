@@ -9,7 +9,7 @@ use proto::admin::{
 
 use super::{
     Common,
-    told::{facts, time},
+    told::{fact, facts, time},
 };
 use crate::{
     Failure,
@@ -74,7 +74,10 @@ pub(super) async fn freeze(arguments: FreezeArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
     let request = FreezeProjectRequest { reason: arguments.reason, idempotency_key: idempotency_key() };
     let frozen = repeated(async || session.projects().freeze_project(request.clone()).await).await;
-    frozen.map_err(|status| Failure::of("cannot freeze the project", &status))?;
+    let frozen = frozen.map_err(|status| Failure::of("cannot freeze the project", &status))?.into_inner();
+    if frozen.freeze.is_some_and(|freeze| freeze.reason != request.reason) {
+        console.say("it was frozen before: by whom, and why, stays as it was");
+    }
     print(&session, &mut console).await
 }
 
@@ -122,10 +125,10 @@ fn text(project: &GetProjectResponse) -> String {
     let limits = project.limits.unwrap_or_default();
     let number = |it: Option<i64>| it.map_or_else(|| "no limit".to_owned(), |it| it.to_string());
     facts(&[
-        ("project", project.project_id.clone()),
-        ("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
-        ("at once", number(limits.max_in_flight)),
-        ("per desktop", number(limits.max_running_per_desktop)),
+        fact("project", &project.project_id),
+        fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
+        fact("at once", number(limits.max_in_flight)),
+        fact("per desktop", number(limits.max_running_per_desktop)),
     ])
 }
 

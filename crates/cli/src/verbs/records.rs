@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Failure, complete,
     found::{TaskNamed, no_task},
-    out::{Cell, Column, List, Listed, Paging, cell, pages},
+    out::{Cell, Column, Format, List, Listed, Paging, cell, pages},
     spec::one_of,
 };
 
@@ -32,8 +32,8 @@ pub struct RecordsArguments {
     #[arg(long, value_name = "STATUS", value_parser = one_of::<RecordStatus>(), ignore_case = true)]
     status: Option<i32>,
     /// Only of this wave, from 1
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    wave: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    wave: Option<u32>,
     /// Only on these desktops
     #[arg(long, short, value_name = "ID", value_delimiter = ',', add = ArgValueCompleter::new(complete::desktops))]
     desktop: Vec<String>,
@@ -52,10 +52,15 @@ pub(super) async fn records(arguments: RecordsArguments) -> Result<(), Failure> 
     let filter = RecordFilter {
         status: arguments.status.unwrap_or_default(),
         desktop_ids: arguments.desktop,
-        wave: arguments.wave,
+        wave: arguments.wave.unwrap_or_default(),
     };
     let failed = |status| no_task(&format!("cannot list the records of task {task_id}"), &status);
     if arguments.with_output {
+        if matches!(console.format, Format::Table | Format::Wide | Format::Name) {
+            console.say(
+                "what they printed is in -o json and yaml alone; graywave logs DESKTOP prints that of one",
+            );
+        }
         let request = StreamRecordsRequest {
             task_id: task_id.clone(),
             filter: Some(filter),

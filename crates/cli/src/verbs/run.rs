@@ -3,16 +3,21 @@
 use std::{io::IsTerminal as _, time::SystemTime};
 
 use clap::Args;
-use proto::admin::{ListFailuresRequest, SubmitTaskRequest, Task, TaskSpec};
+use proto::{
+    admin::{
+        FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, SubmitTaskRequest, Task, TaskSpec,
+    },
+    word,
+};
 
-use super::{Common, preview, tasks};
+use super::{Common, preview, tasks, told::many};
 use crate::{
     Ended, Failure,
     changes::idempotency_key,
     connect::{Session, repeated},
     follow::follow,
     found::{self, TaskNamed},
-    out::{Console, Format, harmless},
+    out::{Console, Format, harmless_line},
     screen,
     spec::{DesktopFlags, Payload, PayloadFlags, RolloutFlags},
 };
@@ -76,9 +81,7 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
     rollout.apply(&mut task, SystemTime::now())?;
     let payload = payload.read()?;
     desktops.apply(&mut task, &session).await?;
-    if ask && !agreed(&session, &console, &task, &payload).await? {
-        return Err(Failure::misused("nothing was run"));
-    }
+    let agreed = if ask { Some(agreed(&session, &console, &mut task, &payload).await?) } else { None };
     payload.apply(&mut task, &session, &console).await?;
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
@@ -86,6 +89,11 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
     let task =
         submitted.map_err(|status| not_submitted(&status, &key))?.into_inner().task.unwrap_or_default();
     begun(&console, &task);
+    if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
+        console.say(
+            "its desktops are others than those that the plan was shown for: somebody changed them meanwhile",
+        );
+    }
     if detach {
         return print_id(&mut console, &task).map(|()| Ended::Success);
     }
@@ -116,11 +124,11 @@ pub(super) fn begun(console: &Console, task: &Task) {
             format!("{} waves of {}{more}", waves.len(), sizes.join(", "))
         }
     };
-    console.say(&format!("task {}: {} desktops in {waves}", task.task_id, task.target_count));
+    console.say(&format!("task {}: {} in {waves}", task.task_id, many(task.target_count, "desktop")));
     let is_unbounded =
         task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
     if is_unbounded && task.target_count > 1 {
-        console.say("no threshold halts it: --canary 5 --fail-threshold 2 would run 5 first");
+        console.say("no threshold halts it: --canary 5 would run 5 first, and --total-fail-threshold 2 halt it at two failures");
     }
 }
 
@@ -131,12 +139,13 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Failure
     }
 }
 
+/// Shows the plan, and returns its hash when it may run. The task keeps to it: its canaries are drawn alike.
 async fn agreed(
     session: &Session,
     console: &Console,
-    task: &TaskSpec,
+    task: &mut TaskSpec,
     payload: &Payload,
-) -> Result<bool, Failure> {
+) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::misused("--ask needs a terminal to ask at")
             .try_next("graywave preview, and then run without --ask"));
@@ -150,7 +159,12 @@ async fn agreed(
     std::io::stdin()
         .read_line(&mut answer)
         .map_err(|error| Failure::local("cannot read the answer", error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Err(Failure::declined("nothing was run"));
+    }
+    let rollout = task.rollout.get_or_insert_default();
+    rollout.canary.get_or_insert_default().seed = Some(plan.seed);
+    Ok(plan.plan_hash)
 }
 
 /// Follows a task and prints what it came to.
@@ -169,11 +183,29 @@ pub(super) async fn to_its_end(
         return Ok(ended);
     }
     let task = found::task(session, task_id).await?;
-    tasks::print(console, &task)?;
-    if ended != Ended::Success {
-        hint(session, console, task_id).await;
+    match tasks::print(console, &task) {
+        // How it ended counts also where nobody reads it.
+        Err(failure) if failure.is_silent() => {}
+        printed => printed?,
+    }
+    match ended {
+        Ended::Success => printed_where(session, console, &task).await,
+        _ => hint(session, console, task_id).await,
     }
     Ok(ended)
+}
+
+/// Where to look for what the one desktop of a task printed.
+async fn printed_where(session: &Session, console: &Console, task: &Task) {
+    if task.target_count != 1 {
+        return;
+    }
+    let request = ListRecordsRequest { task_id: task.task_id.clone(), page_size: 1, ..Default::default() };
+    let Ok(answer) = session.records().list_records(request).await else { return };
+    if let Some(record) = answer.into_inner().records.first() {
+        let desktop_id = harmless_line(&record.desktop_id);
+        console.say(&format!("  what it printed: graywave logs {desktop_id} --task {}", task.task_id));
+    }
 }
 
 /// Where to look first. What cannot be had is left out: the rollout's end is told already.
@@ -185,15 +217,21 @@ async fn hint(session: &Session, console: &Console, task_id: &str) {
     };
     let Ok(answer) = session.insight().list_failures(request).await else { return };
     for group in answer.into_inner().groups {
-        let desktop = group.desktop_ids.first().map_or("", String::as_str);
-        let last = group.sample.lines().last().unwrap_or_default();
-        console.say(&format!(
-            "{} failed alike: {}\n  see: graywave logs {desktop} --task {task_id}",
-            group.records,
-            harmless(last)
-        ));
+        console.say(&alike(&group));
+        let desktop_id = group.desktop_ids.first().filter(|_| !group.sample.is_empty());
+        if let Some(desktop_id) = desktop_id.map(|id| harmless_line(id)) {
+            console.say(&format!("  see: graywave logs {desktop_id} --task {task_id}"));
+        }
     }
     console.say(&format!("  see: graywave failures {task_id}"));
+}
+
+/// Failures of a kind in a line: `3 FAILED with exit code 1: broken pipe`.
+fn alike(group: &FailureGroup) -> String {
+    let exit = group.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+    let last = harmless_line(group.sample.trim_end().lines().last().unwrap_or_default());
+    let said = if last.is_empty() { String::new() } else { format!(": {last}") };
+    format!("{} {}{exit}{said}", group.records, word::<Outcome>(group.outcome))
 }
 
 pub(super) async fn watch(arguments: WatchArguments) -> Result<Ended, Failure> {

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     Common,
-    told::{facts, time},
+    told::{fact, facts, time},
 };
 use crate::{
     Failure,
@@ -24,7 +24,7 @@ use crate::{
     complete,
     connect::repeated,
     out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, harmless, pages},
-    spec::{Kind, read_script, script_type, type_of_file},
+    spec::{Kind, name_of, read_script, script_type, type_of_file, warn_of_line_ends},
 };
 
 /// What is done with scripts; they are listed when nothing is said.
@@ -196,10 +196,10 @@ async fn show(arguments: ShowArguments) -> Result<(), Failure> {
 async fn save(arguments: SaveArguments) -> Result<(), Failure> {
     let content = read_script(&arguments.file)?;
     let (session, mut console) = arguments.common.open().await?;
-    let of_file = || arguments.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let kind = arguments.kind.map_or_else(|| type_of_file(&arguments.file), script_type);
+    warn_of_line_ends(&console, &name_of(&arguments.file), &content, kind);
     let script = Script {
-        name: arguments.name.unwrap_or_else(of_file),
+        name: arguments.name.unwrap_or_else(|| name_of(&arguments.file)),
         description: arguments.description,
         script_type: kind.into(),
         content,
@@ -269,13 +269,13 @@ fn print(console: &mut Console, script: &Script, with_content: bool) -> Result<(
 
 fn text(script: &Script, paint: Paint, with_content: bool) -> String {
     let text = facts(&[
-        ("script", script.script_id.clone()),
-        ("name", script.name.clone()),
-        ("for", script.description.clone()),
-        ("type", word::<ScriptType>(script.script_type).to_owned()),
-        ("version", script.version.clone()),
-        ("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
-        ("sha256", script.sha256.clone()),
+        fact("script", &script.script_id),
+        fact("name", &script.name),
+        fact("for", &script.description),
+        fact("type", word::<ScriptType>(script.script_type)),
+        fact("version", &script.version),
+        fact("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
+        fact("sha256", script.sha256.clone()),
     ]);
     if !with_content {
         return text;

@@ -8,7 +8,7 @@ use proto::{
 
 use super::{
     Common,
-    told::{between, facts, pairs, time},
+    told::{Fact, between, fact, facts, many, painted, pairs, time},
 };
 use crate::{
     Failure,
@@ -131,17 +131,24 @@ fn text(task: &Task, paint: Paint, wide: bool) -> String {
         none if none.is_empty() => String::new(),
         took => format!("{}, after {took}", time(task.end_time.as_ref())),
     };
+    let halts_at = match task.fail_threshold.as_str() {
+        "" => String::new(),
+        threshold => format!("{threshold} failed desktops of all waves"),
+    };
+    let at_once = task.max_concurrency.map_or_else(String::new, |most| format!("{most} desktops at most"));
     let mut told = vec![
-        ("task", task.task_id.clone()),
-        ("status", paint.word(status)),
-        ("reason", paint.paint(tone(status), &task.reason)),
-        ("waits for", task.waiting_for.clone()),
-        ("runs", runs(task).lines().next().unwrap_or_default().to_owned()),
-        ("on", format!("{} desktops{chosen}", task.target_count)),
-        ("retry", retry),
-        ("retried by", task.retried_by.join(", ")),
-        ("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
-        ("ended", ended),
+        fact("task", &task.task_id),
+        painted("status", paint.word(status)),
+        painted("reason", paint.paint(tone(status), &harmless_line(&task.reason))),
+        fact("waits for", &task.waiting_for),
+        fact("runs", runs(task).lines().next().unwrap_or_default()),
+        fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
+        fact("halts at", halts_at),
+        fact("at once", at_once),
+        fact("retry", retry),
+        fact("retried by", task.retried_by.join(", ")),
+        fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
+        fact("ended", ended),
     ];
     if wide {
         told.extend(terms(task));
@@ -153,32 +160,37 @@ fn text(task: &Task, paint: Paint, wide: bool) -> String {
     text
 }
 
-/// What the gate said of each wave: too long for a column of a narrow terminal.
+/// What the gate said of the waves that it spoke of last: too long for a column of a narrow terminal.
 fn verdicts(task: &Task) -> String {
-    let spoken = task.waves.iter().filter(|wave| !wave.verdict.is_empty());
-    let lines = spoken.map(|wave| format!("\ngate of wave {}: {}", wave.wave, harmless_line(&wave.verdict)));
-    let lines: String = lines.collect();
-    if lines.is_empty() { lines } else { lines + "\n" }
+    let spoken: Vec<&Wave> = task.waves.iter().filter(|wave| !wave.verdict.is_empty()).collect();
+    let earlier = spoken.len().saturating_sub(VERDICTS);
+    let mut lines: Vec<String> = Vec::new();
+    if earlier > 0 {
+        lines.push(format!("gate of {earlier} earlier waves: -o wide"));
+    }
+    let last = spoken.iter().skip(earlier);
+    lines.extend(last.map(|wave| format!("gate of wave {}: {}", wave.wave, harmless_line(&wave.verdict))));
+    if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
 }
 
+/// Of so many waves.
+const VERDICTS: usize = 3;
+
 /// What it was agreed to.
-fn terms(task: &Task) -> Vec<(&'static str, String)> {
-    let number = |it: Option<u32>| it.map_or_else(String::new, |it| it.to_string());
+fn terms(task: &Task) -> Vec<Fact> {
     let duration =
         |it: Option<&prost_types::Duration>| it.map_or_else(String::new, |it| format!("{}s", it.seconds));
     vec![
-        ("plan", task.plan_hash.clone()),
-        ("scripts", task.script_hash.clone()),
-        ("seed", task.seed.to_string()),
-        ("halts at", task.fail_threshold.clone()),
-        ("strict", if task.strict { "yes".to_owned() } else { String::new() }),
-        ("at once", number(task.max_concurrency)),
-        ("timeout", duration(task.execution_timeout.as_ref())),
-        ("delivery", duration(task.delivery_timeout.as_ref())),
-        ("window", task.window.clone()),
-        ("expires", time(task.expire_time.as_ref())),
-        ("outcomes", pairs(&task.outcomes)),
-        ("exit codes", pairs(&task.exit_codes)),
+        fact("plan", &task.plan_hash),
+        fact("scripts", &task.script_hash),
+        fact("seed", task.seed.to_string()),
+        fact("strict", if task.strict { "yes" } else { "" }),
+        fact("timeout", duration(task.execution_timeout.as_ref())),
+        fact("delivery", duration(task.delivery_timeout.as_ref())),
+        fact("window", &task.window),
+        fact("expires", time(task.expire_time.as_ref())),
+        fact("outcomes", pairs(&task.outcomes)),
+        fact("exit codes", pairs(&task.exit_codes)),
     ]
 }
 

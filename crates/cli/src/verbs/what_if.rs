@@ -10,7 +10,7 @@ use proto::{
 
 use super::{
     Common,
-    told::{facts, time},
+    told::{fact, facts, painted, time},
 };
 use crate::{
     Failure,
@@ -59,10 +59,10 @@ fn wave(wave: &WhatIfWave) -> Vec<Cell> {
 fn text(answer: &WhatIfResponse, paint: Paint, wide: bool) -> String {
     let ending = word::<WhatIfEnding>(answer.ending);
     let told = facts(&[
-        ("ending", paint.word(ending)),
-        ("started", format!("{} at most", answer.started)),
-        ("failed", answer.failed.to_string()),
-        ("halted", time(answer.halt_time.as_ref())),
+        painted("ending", paint.word(ending)),
+        fact("started", format!("{} at most", answer.started)),
+        fact("failed", answer.failed.to_string()),
+        fact("halted", time(answer.halt_time.as_ref())),
     ]);
     told + "\n" + &table(WAVES, answer.waves.iter().map(wave), wide, paint)
 }

@@ -41,7 +41,7 @@ impl<'a> Outsider<'a> {
 }
 
 impl Control {
-    /// Makes a project.
+    /// Makes a project; where it has no name its id stands for one.
     pub async fn create_project(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
         self.make_project(Outsider::Database, project_id, name).await.map(drop)
     }
@@ -62,6 +62,7 @@ impl Control {
         project_id: &ProjectId,
         name: &str,
     ) -> Result<ProjectRow, Error> {
+        let name = if name.is_empty() { project_id.as_str() } else { name };
         check_name("name", name)?;
         let mut tx = self.store.begin().await?;
         let now = self.clock.now();

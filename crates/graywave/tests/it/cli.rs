@@ -56,6 +56,14 @@ impl Operator {
         self.command(arguments).output().unwrap()
     }
 
+    /// A line of a shell that knows the cluster.
+    fn shell(&self, line: &str) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("GRAYWAVE_CONTEXTS", self.path("contexts.toml")).stdin(Stdio::null());
+        command.env("GRAYWAVE_GRPC", self.text("grpc")).env("GRAYWAVE_TOKEN", self.text("token"));
+        command.output().unwrap()
+    }
+
     /// What a command that is good prints.
     fn good(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
@@ -276,6 +284,89 @@ fn a_rollout_is_held_approved_stopped_and_retried() {
         (&project["freeze"]["frozen"], &project["limits"]["max_in_flight"]),
         (&Value::Bool(false), &9.into())
     );
+}
+
+#[test]
+fn how_a_rollout_ended_counts_also_where_nobody_reads_it() {
+    let operator = Operator::new();
+    let line = |rest: &str| {
+        let run = format!("{} run --canary 2 --all -- 'exit 1'", env!("CARGO_BIN_EXE_graywave"));
+        let output = operator.shell(&format!("({run}; echo ended with $? >&3) 3>&1 {rest}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for nobody in [
+        ">/dev/null 2>&1",
+        ">/dev/full 2>/dev/null",
+        ">&- 2>/dev/null",
+        "2>/dev/full >/dev/null",
+        "2>&- >/dev/null",
+    ] {
+        // What cannot be written to a full disk is a failure of this machine.
+        let expected = if nobody.starts_with(">/dev/full") || nobody.starts_with(">&-") {
+            ["ended with 1", "ended with 3"]
+        } else {
+            ["ended with 3"; 2]
+        };
+        let said = line(nobody);
+        assert!(expected.contains(&said.trim()), "{nobody}: {said}");
+    }
+    let piped = format!(
+        "{{ {} run --canary 2 --all -- 'exit 1'; echo ended with $? >&2; }} | true",
+        env!("CARGO_BIN_EXE_graywave")
+    );
+    let output = operator.shell(&piped);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ended with 3"), "{output:?}");
+}
+
+#[test]
+fn what_people_and_desktops_say_does_not_control_the_terminal() {
+    let operator = Operator::new();
+    let evil = "echo \u{1b}[31mX\u{1b}]0;pwn\u{7} \u{202e}txt";
+    let task = operator.task(&["--desktop", "desktop-0001", "--", evil]);
+    operator.ended(&task);
+    operator.good(&["desktops", "tag", "desktop-0001", "evil=\u{202e}x"]);
+    operator.good(&["freeze", "--reason", evil]);
+    for command in [
+        &["show", &task][..],
+        &["show", &task, "-o", "wide"],
+        &["ls", "-o", "wide"],
+        &["limits"],
+        &["desktops", "show", "desktop-0001"],
+        &["desktops", "-o", "wide"],
+        &["logs", "desktop-0001"],
+        &["explain", &task],
+    ] {
+        let shown = operator.good(command);
+        let bad = shown.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(bad, None, "{command:?}: {shown:?}");
+    }
+}
+
+#[test]
+fn what_runs_may_come_from_standard_input_and_looking_saves_nothing() {
+    let operator = Operator::new();
+    let script = operator.path("patch.sh");
+    fs::write(&script, "echo patched\r\n").unwrap();
+    let preview = operator.good(&["preview", script.to_str().unwrap(), "--canary", "2", "--all"]);
+    assert!(preview.contains("at worst"), "{preview}");
+    assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "looking saves nothing");
+    let binary = env!("CARGO_BIN_EXE_graywave");
+    let output = operator.shell(&format!("echo 'echo from a pipe' | {binary} run - --desktop desktop-0001"));
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("saved stdin as script") && told.contains("what it printed: graywave logs"),
+        "{told}"
+    );
+    assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");
+    // Not refused: somebody may mean it.
+    let output = operator.output(&["run", script.to_str().unwrap(), "--desktop", "desktop-0001"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("patch.sh has the line ends of Windows"), "{told}");
+    let output = operator
+        .shell(&format!("echo desktop-0001, desktop-0002 | {binary} run --desktops-file - --quiet -- true"));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(operator.json(&["show", "latest"])["target_count"], 2);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn a_rollout_is_followed_with_a_bar_for_each_wave() {
         let run = ["run", "--canary", "2", "--fail-threshold", "1", "--all", "--", &waits];
         let mut terminal = cluster.at_terminal(&run, size, &[]);
         let words: &[&str] = if size.0 == 80 {
-            &["0/2 ok 0 bad 0 run 2 off 0"]
+            &["0/2: 0 ok 0 bad 2 run 0 off"]
         } else {
             &["0 of 2: 0 succeeded, 0 failed (halts at 1), 2 in flight"]
         };
@@ -183,7 +183,7 @@ fn a_halt_is_seen_and_ctrl_c_only_ends_the_looking() {
     terminal.shows(&[
         "wave 1: halted: 1 of 2 targets failed",
         "status:     HALTED",
-        "1 failed alike: broken",
+        "1 FAILED with exit code 1: broken",
         "graywave failures",
     ]);
     assert_eq!(terminal.ends(), 3);
@@ -252,6 +252,22 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
 }
 
 #[test]
+fn who_is_ended_gives_the_terminal_back() {
+    let cluster = Cluster::new();
+    let waits = cluster.waits_for("never");
+    let desktops = ["desktop-0001".to_owned()];
+    let task_id = cluster.dev.api.run(&waits, &desktops, json!({}));
+    let mut terminal = cluster.at_terminal(&["watch", &task_id], SIZES[0], &[]);
+    terminal.shows(&["1 OPEN"]);
+    let pid = rustix::process::Pid::from_raw(terminal.child.process_id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    terminal.shows(&["detached: the task runs on"]);
+    assert_eq!(terminal.ends(), 130);
+    let parser = terminal.seen.lock().unwrap();
+    assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
+}
+
+#[test]
 fn long_lists_go_through_the_pager() {
     let cluster = Cluster::new();
     let pager = [("GRAYWAVE_PAGER", "sed s/^/paged:/")];
@@ -274,11 +290,23 @@ fn who_asks_is_shown_the_plan_and_may_say_no() {
     terminal.shows(&["at worst", "CANARY", "run it? [y/N]"]);
     terminal.press("n\r");
     terminal.shows(&["nothing was run"]);
-    assert_eq!(terminal.ends(), 2);
+    assert_eq!(terminal.ends(), 1);
     let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
-    terminal.shows(&["run it? [y/N]"]);
+    let screen = terminal.shows(&["run it? [y/N]"]);
     terminal.press("y\r");
     terminal.shows(&["status:     SUCCESS"]);
     assert_eq!(terminal.ends(), 0);
-    assert!(cluster.newest()["task_id"].is_string());
+    // What was agreed to is what ran: the same canaries.
+    let canaries: Vec<&str> = screen
+        .lines()
+        .filter(|line| line.contains("sampled: "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let task_id = cluster.newest()["task_id"].as_str().unwrap().to_owned();
+    let targets = cluster.dev.api.native().get(&format!("/tasks/{task_id}/targets"));
+    let ran: Vec<&str> = targets["targets"].as_array().unwrap()[..2]
+        .iter()
+        .map(|it| it["desktop_id"].as_str().unwrap())
+        .collect();
+    assert_eq!((canaries.len(), &canaries), (2, &ran), "{screen}");
 }

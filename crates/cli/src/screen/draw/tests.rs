@@ -47,7 +47,7 @@ fn app(begun: Instant) -> App {
         created_by: "ann".into(),
         ..Task::default()
     };
-    let mut app = App::new(task, false, begun);
+    let mut app = App::new(task, false, begun, Duration::ZERO);
     let story = [
         (0, event(0, EventKind::WaveOpened, 1, "5 desktops")),
         (1, event(1, EventKind::WaveClosed, 1, "0 of 5 targets failed, below the fail threshold 2")),

@@ -1,0 +1,76 @@
+//! Files that a command line names, or standard input in their place.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    path::Path,
+};
+
+use crate::Failure;
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// Whether standard input is meant.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}
+
+/// The text of a file, or of standard input, without the mark that some editors begin it with. `what` is what it should be, like
+/// "a script".
+pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String, Failure> {
+    let named = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
+    let cannot = |error: &dyn std::fmt::Display| Failure::misused(format!("cannot read {named}: {error}"));
+    let input: Box<dyn Read> = match is_stdin(path) {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(File::open(path).map_err(|error| missing(path, cannot(&error), &error))?),
+    };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(most_bytes).unwrap_or(u64::MAX);
+    input.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+    if bytes.len() > most_bytes {
+        return Err(cannot(&format!("it is larger than {most_bytes} bytes, and no {what}")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| cannot(&"it is not text in UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Whoever forgot the two hyphens has named a command as a file.
+fn missing(path: &Path, failure: Failure, error: &io::Error) -> Failure {
+    let is_word = path.components().count() == 1 && path.extension().is_none();
+    if error.kind() == ErrorKind::NotFound && is_word {
+        return failure
+            .try_next(format!("a command stands behind --: graywave run ... -- {}", path.display()));
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn read_back(bytes: &[u8]) -> Result<String, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        read(file.path(), "script", 10).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_text_is_read_without_its_mark_and_up_to_a_limit() {
+        assert_eq!(read_back(b"\xef\xbb\xbfecho").as_deref(), Ok("echo"));
+        assert_eq!(read_back(b"0123456789").as_deref(), Ok("0123456789"));
+        assert!(read_back(b"0123456789x").unwrap_err().contains("larger than 10 bytes"));
+        assert!(read_back(b"\xff").unwrap_err().ends_with("it is not text in UTF-8"));
+        let directory = tempfile::tempdir().unwrap();
+        assert!(read(directory.path(), "script", 10).is_err());
+    }
+
+    #[test]
+    fn a_command_that_was_taken_for_a_file_is_guessed() {
+        let told = |name: &str| read(Path::new(name), "script", 10).unwrap_err().to_string();
+        assert!(told("uptime-of-nobody").contains("graywave run ... -- uptime-of-nobody"));
+        assert!(!told("nowhere.sh").contains("--:"));
+    }
+}
