@@ -14,7 +14,13 @@ use crate::status::failed;
 #[derive(Debug, Clone)]
 pub(crate) struct Counted {
     budget: BodyBudget,
-    taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    permit: Option<OwnedSemaphorePermit>,
+    bytes: usize,
 }
 
 impl Counted {
@@ -32,11 +38,17 @@ impl Counted {
     }
 
     fn take(&self, bytes: usize) -> Result<(), axum::BoxError> {
-        let more = self.budget.take(bytes).map_err(failed)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.as_mut() {
-            Some(taken) => taken.merge(more),
-            None => *taken = Some(more),
+        taken.bytes = taken.bytes.saturating_add(bytes);
+        // What comes in small pieces takes no more than what comes at once.
+        let lacks = taken.bytes.saturating_sub(taken.permit.as_ref().map_or(0, BodyBudget::room));
+        if lacks == 0 {
+            return Ok(());
+        }
+        let more = self.budget.take(lacks).map_err(failed)?;
+        match taken.permit.as_mut() {
+            Some(permit) => permit.merge(more),
+            None => taken.permit = Some(more),
         }
         Ok(())
     }
@@ -64,6 +76,11 @@ mod tests {
         let status = Status::from_error(refused.unwrap_err().into_inner());
         assert_eq!(status.code(), Code::Unavailable);
         drop((first, second));
+        // In as many pieces as there are bytes.
+        let counted = Counted::new(budget.clone());
+        (0..40 << 10).for_each(|_| counted.take(1).unwrap());
+        assert_eq!(read(24).await.1.unwrap(), 24 << 10);
+        drop(counted);
         assert_eq!(read(64).await.1.unwrap(), 64 << 10);
     }
 }

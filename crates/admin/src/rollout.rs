@@ -139,8 +139,9 @@ mod tests {
     fn a_script_may_be_named_at_one_revision_only() {
         let script = |revision| ScriptRevision { script_id: "0".repeat(32), revision, name: String::new() };
         assert_eq!(revisions(&[script(0)]).unwrap().len(), 0);
-        assert_eq!(revisions(&[script(3), script(3), script(0)]).unwrap().len(), 1);
+        assert_eq!(revisions(&[script(3), script(3)]).unwrap().len(), 1);
         assert!(revisions(&[script(3), script(2)]).is_err());
+        assert!(revisions(&[script(3), script(0)]).is_err() && revisions(&[script(0), script(3)]).is_err());
         assert!(revisions(&[script(-1)]).is_err());
     }
 

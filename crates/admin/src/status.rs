@@ -49,6 +49,9 @@ pub(crate) fn kind(code: Code) -> ErrorKind {
     })
 }
 
+/// How the reasons begin for which `tonic` cannot read a request. It calls them its own fault.
+const UNREADABLE: [&str; 3] = ["failed to decode", "protocol error", "Missing request message"];
+
 /// The answer of a call; a failure that has no details, because it comes from what carries our calls and not from a rule of ours,
 /// gets them. What could not be read of a request is the caller's fault.
 pub(crate) fn detailed(response: Response) -> Response {
@@ -57,7 +60,9 @@ pub(crate) fn detailed(response: Response) -> Response {
     let message = bare.message();
     let told = match bare.code() {
         Code::Ok => return response,
-        Code::Internal => failed(Error::invalid(format!("the request cannot be read: {message}"))),
+        Code::Internal if UNREADABLE.iter().any(|begins| message.starts_with(begins)) => {
+            failed(Error::invalid(format!("the request cannot be read: {message}")))
+        }
         Code::OutOfRange => failed(Error::invalid(format!(
             "the request is too large: {message}. One that names desktops may have {MAX_MESSAGE_BYTES} bytes: more are chosen \
              by pool or tag"
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn what_does_not_come_from_a_rule_of_ours_has_details_too() {
         let detailed = |code: Code| {
-            let response = detailed(Status::new(code, "too bad").into_http());
+            let response = detailed(Status::new(code, "failed to decode Protobuf message: x").into_http());
             let status = response.extensions().get::<Status>().unwrap().clone();
             let reason = status.get_error_details().error_info().unwrap().reason.clone();
             (status.code(), reason)

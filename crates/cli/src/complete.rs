@@ -109,5 +109,7 @@ fn asked(
         ask(session).await.map_err(|status| Failure::of("cannot ask", &status))
     };
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
     answer.unwrap_or_else(|_| Err(Failure::unreachable("it took too long")))
 }

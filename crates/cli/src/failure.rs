@@ -6,7 +6,10 @@ use domain::ErrorKind;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{Ended, spec};
+use crate::{Ended, out::harmless_line, spec};
+
+/// What our own side says when it has waited as long as it waits.
+const TOO_LATE: &str = "Timeout expired";
 
 /// A command that did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,11 @@ impl Failure {
                 "graywave config show: the admin service of a scheduler listens on 9090, not where REST does",
             );
         }
+        if status.code() == Code::Cancelled && status.message() == TOO_LATE {
+            return Self::unreachable(format!("{doing}: there was no answer in time"))
+                .try_next("the same again")
+                .try_next("graywave config show: is this the address of a scheduler, and is one running?");
+        }
         if is_of_the_way(status) {
             let cause = deepest(status);
             return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
@@ -88,7 +96,7 @@ impl Failure {
         let details = status.get_error_details();
         let why = match status.message() {
             "" => status.code().to_string(),
-            message => message.to_owned(),
+            message => harmless_line(message),
         };
         let failure = Self::new(ended(status.code()), format!("{doing}: {why}"));
         let fields = details.bad_request().map_or(&[][..], |it| &it.field_violations);

@@ -4,7 +4,10 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use proto::admin::{GetTaskRequest, ListTasksRequest, Task};
 
-use crate::{Failure, complete, connect::Session};
+use crate::{
+    Failure, complete,
+    connect::{Session, repeated},
+};
 
 /// The newest task.
 pub(crate) const LATEST: &str = "latest";
@@ -44,7 +47,7 @@ pub(crate) async fn newest(session: &Session, page_size: i32) -> Result<Vec<Task
 /// A task as it stands.
 pub(crate) async fn task(session: &Session, task_id: &str) -> Result<Task, Failure> {
     let request = GetTaskRequest { task_id: task_id.to_owned() };
-    let answer = session.tasks().get_task(request).await;
+    let answer = repeated(async || session.tasks().get_task(request.clone()).await).await;
     let answer = answer.map_err(|status| no_task(&format!("cannot show task {task_id}"), &status))?;
     Ok(answer.into_inner().task.unwrap_or_default())
 }

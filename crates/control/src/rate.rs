@@ -47,6 +47,11 @@ impl BodyBudget {
         Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).max(1))))
     }
 
+    /// How many bytes there is room for in what was taken: as many as were asked for, or a few more.
+    pub fn room(taken: &OwnedSemaphorePermit) -> usize {
+        taken.num_permits() * UNIT_BYTES
+    }
+
     /// Room for a body of at most so many bytes, until the answer is dropped.
     pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);

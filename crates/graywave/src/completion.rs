@@ -26,7 +26,7 @@ enum Shell {
 }
 
 /// The variable by which the shell asks.
-const ASKED_BY: &str = "COMPLETE";
+pub(crate) const ASKED_BY: &str = "GRAYWAVE_COMPLETE";
 
 /// What the shell is to read.
 pub(crate) fn registration(arguments: &CompletionArguments) -> anyhow::Result<String> {

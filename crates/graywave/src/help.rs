@@ -134,23 +134,26 @@ $ graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl res
 $ graywave watch latest
 ```
 
-- **Connection**: flags, else `GRAYWAVE_GRPC`, `GRAYWAVE_TOKEN` and the like, else the context that `login` made. A context's token goes to its own address alone.
+- **Flags** of every command may stand in front of it as well: `graywave -o json ls`. Where a file is named, `-` is standard input.
+- **Connection**: flags; else the context that `--context` names, with nothing mixed into it; else `GRAYWAVE_GRPC`, `GRAYWAVE_TOKEN` and the like; else the context of `GRAYWAVE_CONTEXT`, or the current one, which `login` made. A token goes to its
+  own address alone.
   With `graywave dev`, `. graywave-data/env` in a shell sets them.
 - **Output**: `-o table`, `wide`, `json`, `yaml` or `name`. JSON and YAML have the fields of the admin service, with the words of the REST API. What was asked
   for goes to standard output, all else (progress, remarks) to standard error, where `--quiet` turns it off. Long lists are paged through on a terminal.
+- **Times** are in UTC, as their Z says.
 - **Colours** only on terminals, and not with `--no-color` or `NO_COLOR`. What desktops print cannot control the terminal.
-- **Repeating**: a change that got no answer is tried again, safely: it has an idempotency key. `latest` in place of a task's id is the newest task.
+- **Repeating**: what runs, changes or ends tasks, saves scripts, and freezes or limits the project is tried again where it got no answer, safely: it is done once. `latest` in place of a task's id is the newest task.
 
 | exit code | when |
 |---|---|
 | 0 | it was done; a rollout that was followed succeeded everywhere |
-| 1 | a rollout ran to its end and something failed; or something of this machine or of the control plane failed |
+| 1 | a rollout ran to its end and something failed; or something of this machine or of the control plane failed, or somebody said no to `--ask` |
 | 2 | the command line, or a file that it names, makes no sense |
 | 3 | the gate halted the rollout that was followed |
 | 4 | the rollout was stopped, or its time was over |
 | 5 | the control plane refused it |
 | 6 | nobody answers |
-| 130 | detached by Ctrl-C: the rollout runs on |
+| 130 | detached, by Ctrl-C or a signal: the rollout runs on |
 ";
 
 #[cfg(test)]

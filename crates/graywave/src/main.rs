@@ -25,7 +25,7 @@ use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
     // Answers a shell that asks what it may offer, and ends.
-    CompleteEnv::with_factory(commands::command).complete();
+    CompleteEnv::with_factory(commands::command).var(completion::ASKED_BY).complete();
     let arguments = commands::parse();
     // Two threads at least: the span exporter blocks one of them when it shuts down.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);

@@ -48,7 +48,7 @@ fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
         return vec![ExtendedKeyUsagePurpose::CodeSigning];
     }
     let mut usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if !identity.is_desktop() {
+    if matches!(identity, Identity::Role { .. }) {
         usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     usages

@@ -98,7 +98,9 @@ impl Contexts {
             // Not the line itself: it may hold a token.
             let place = error.span().and_then(|span| text.get(..span.start));
             let line = place.map_or(1, |before| before.matches('\n').count() + 1);
-            cannot(&format!("line {line}: {}", error.message()))
+            // Nor a message that quotes it.
+            let told = Some(error.message()).filter(|message| !message.contains('"'));
+            cannot(&format!("line {line}: {}", told.unwrap_or("it is of another kind")))
                 .try_next("mend it, or remove it and log in anew")
         })
     }
@@ -220,6 +222,9 @@ mod tests {
         fs::write(&path, "[contexts.near]\ngrpc = 'a:1'\ntoken = \"s3cret\n").unwrap();
         let refused = Contexts::load_from(&path).unwrap_err().to_string();
         assert!(refused.contains("line 3") && !refused.contains("s3cret"), "{refused}");
+        fs::write(&path, "[contexts]\nnear = \"s3cret\"\n").unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(refused.contains("line 2") && !refused.contains("s3cret"), "{refused}");
         assert!(path.exists());
     }
 

@@ -16,28 +16,28 @@ use crate::{Failure, complete};
 /// Where a control plane of this machine listens.
 pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
-/// Where the control plane is, and the credential for it: the flags, else the environment, else the context.
-#[derive(Debug, Clone, Default, Args)]
+/// Where the control plane is, and the credential for it. Flags come first; then a context that a flag names; then the environment;
+/// then the context that the environment names, or the current one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct Connection {
-    /// Context to use instead of the current one; `graywave login` makes contexts
-    #[arg(long, env = "GRAYWAVE_CONTEXT", value_name = "NAME", help_heading = HEADING, hide_short_help = true,
+    /// Context to use instead of the environment and the current one (GRAYWAVE_CONTEXT); `graywave login` makes contexts
+    #[arg(long, value_name = "NAME", help_heading = HEADING, hide_short_help = true,
           add = ArgValueCandidates::new(complete::contexts))]
     pub(crate) context: Option<String>,
-    /// Address of the gRPC admin service; 127.0.0.1:9090 when neither this nor a context says it
-    #[arg(long, env = "GRAYWAVE_GRPC", value_name = "HOST:PORT", help_heading = HEADING, hide_short_help = true)]
+    /// Address of the gRPC admin service (GRAYWAVE_GRPC); 127.0.0.1:9090 when nothing says it
+    #[arg(long, value_name = "HOST:PORT", help_heading = HEADING, hide_short_help = true)]
     pub(crate) grpc: Option<String>,
-    /// Token of the project
-    #[arg(long, env = "GRAYWAVE_TOKEN", hide_env_values = true, value_name = "TOKEN", help_heading = HEADING,
-          hide_short_help = true)]
+    /// Token of the project (GRAYWAVE_TOKEN)
+    #[arg(long, value_name = "TOKEN", help_heading = HEADING, hide_short_help = true)]
     pub(crate) token: Option<String>,
-    /// Certificates of the CAs whose schedulers are trusted, where the admin service speaks TLS
-    #[arg(long, value_name = "FILE", env = "GRAYWAVE_CA_FILE", help_heading = HEADING, hide_short_help = true)]
+    /// Certificates of the CAs whose schedulers are trusted, where the admin service speaks TLS (GRAYWAVE_CA_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Certificate of the role admin; or of a principal, who needs no token then
-    #[arg(long, value_name = "FILE", env = "GRAYWAVE_CERT_FILE", help_heading = HEADING, hide_short_help = true)]
+    /// Certificate of the role admin; or of a principal, who needs no token then (GRAYWAVE_CERT_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) cert_file: Option<PathBuf>,
-    /// Key of the certificate
-    #[arg(long, value_name = "FILE", env = "GRAYWAVE_KEY_FILE", help_heading = HEADING, hide_short_help = true)]
+    /// Key of the certificate (GRAYWAVE_KEY_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) key_file: Option<PathBuf>,
 }
 
@@ -46,32 +46,67 @@ const HEADING: &str = "Connection";
 impl Connection {
     /// What is known of a command line that is not whole: when a shell asks what it may offer.
     pub(crate) fn of_words(words: &[String]) -> Self {
-        let text = |flag: &str, name: &str| value_of(words, flag).or_else(|| std::env::var(name).ok());
+        let file = |flag: &str| value_of(words, flag).map(PathBuf::from);
         Self {
-            context: text("--context", "GRAYWAVE_CONTEXT"),
-            grpc: text("--grpc", "GRAYWAVE_GRPC"),
-            token: text("--token", "GRAYWAVE_TOKEN"),
-            ca_file: text("--ca-file", "GRAYWAVE_CA_FILE").map(Into::into),
-            cert_file: text("--cert-file", "GRAYWAVE_CERT_FILE").map(Into::into),
-            key_file: text("--key-file", "GRAYWAVE_KEY_FILE").map(Into::into),
+            context: value_of(words, "--context"),
+            grpc: value_of(words, "--grpc"),
+            token: value_of(words, "--token"),
+            ca_file: file("--ca-file"),
+            cert_file: file("--cert-file"),
+            key_file: file("--key-file"),
+        }
+    }
+
+    /// What the environment says; what is set to nothing is not set.
+    fn of_environment() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self {
+            context: text("GRAYWAVE_CONTEXT"),
+            grpc: text("GRAYWAVE_GRPC"),
+            token: text("GRAYWAVE_TOKEN"),
+            ca_file: text("GRAYWAVE_CA_FILE").map(PathBuf::from),
+            cert_file: text("GRAYWAVE_CERT_FILE").map(PathBuf::from),
+            key_file: text("GRAYWAVE_KEY_FILE").map(PathBuf::from),
         }
     }
 
     /// A session with the control plane that the flags, the environment or a context name.
     pub(crate) async fn open(&self) -> Result<Session, Failure> {
-        let way = self.resolve(&Contexts::load()?)?;
+        let way = self.within(&Self::of_environment()).resolve(&Contexts::load()?)?;
         Session::open(way).await
     }
 
-    /// What the flags and the contexts come to. What the environment sets to nothing is not set.
-    pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<Way, Failure> {
-        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let Self { ca_file, cert_file, key_file, .. } = self.clone();
-        let (context, grpc, token) = (set(&self.context), set(&self.grpc), set(&self.token));
-        Self { context, grpc, token, ca_file, cert_file, key_file }.resolved(contexts)
+    /// The flags, with what the environment adds. A context that a flag names stands for itself: nothing is mixed into it. The
+    /// environment's token is for its address, and goes to no other.
+    fn within(&self, environment: &Self) -> Self {
+        if self.context.is_some() {
+            return self.clone();
+        }
+        let is_for_another =
+            self.grpc.is_some() && environment.grpc.is_some() && self.grpc != environment.grpc;
+        let added = if is_for_another { &Self::default() } else { environment };
+        let (files, of_environment) = (self.files(), added.files());
+        let files = if files == FilesGiven::default() { of_environment } else { files };
+        Self {
+            context: environment.context.clone(),
+            grpc: self.grpc.clone().or_else(|| added.grpc.clone()),
+            token: self.token.clone().or_else(|| added.token.clone()),
+            ca_file: files.ca_file,
+            cert_file: files.cert_file,
+            key_file: files.key_file,
+        }
     }
 
-    fn resolved(&self, contexts: &Contexts) -> Result<Way, Failure> {
+    fn files(&self) -> FilesGiven {
+        FilesGiven {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+        }
+    }
+
+    /// What this and the contexts come to.
+    pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<Way, Failure> {
         let context = self.chosen(contexts)?;
         let grpc = match (&self.grpc, context) {
             (Some(grpc), _) => grpc.clone(),
@@ -80,11 +115,7 @@ impl Connection {
         };
         let (name, context) = context.unzip();
         let token = self.token.clone().or_else(|| context.and_then(|context| context.token.clone()));
-        let given = FilesGiven {
-            ca_file: self.ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-        };
+        let given = self.files();
         let files = match context {
             Some(context) if given == FilesGiven::default() => context.files(),
             _ => given,
@@ -218,9 +249,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_to_nothing_is_not_set() {
-        let with = flags(Some(""), Some(""), Some(""));
-        assert_eq!(way(&with), way(&flags(None, None, None)));
+    fn a_context_that_is_named_is_not_mixed_with_the_environment() {
+        let environment = flags(None, Some("dev:1"), Some("dev's"));
+        let within = |given: &Connection| way(&given.within(&environment));
+        let pair = |grpc: &str, token: &str| Ok((grpc.to_owned(), token.to_owned()));
+        assert_eq!(within(&flags(Some("near"), None, None)), pair("near:9090", "near's"));
+        assert_eq!(within(&flags(None, None, None)), pair("dev:1", "dev's"), "over the current context");
+        assert_eq!(within(&flags(None, None, Some("mine"))), pair("dev:1", "mine"));
+        // Its token is for its own address.
+        assert_eq!(within(&flags(None, Some("far:9090"), None)), pair("far:9090", "far's"));
+        assert!(within(&flags(None, Some("other:1"), None)).unwrap_err().starts_with("there is no token"));
+        let only_token = flags(None, None, Some("ours"));
+        let with = flags(None, Some("other:1"), None).within(&only_token);
+        assert_eq!(
+            way(&with),
+            pair("other:1", "ours"),
+            "a token without an address is for the one that is given"
+        );
+        let named = flags(Some("near"), None, None);
+        assert_eq!(way(&flags(None, None, None).within(&named)), pair("near:9090", "near's"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proto::{
 };
 
 use super::{BAR_SIGNS, BAR_TONES, Rollout, SLOWEST, Show, Told, WaveNow, bar_of, event_line, left, lost};
-use crate::out::{Paint, Tone, harmless_line, tone};
+use crate::out::{Paint, Tone, harmless_line, is_dumb, tone};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
 const MAX_BARS: usize = 12;
@@ -22,12 +22,11 @@ const WIDTH: u16 = 80;
 
 /// Whether somebody looks at a terminal that can show bars.
 pub(super) fn fits() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    std::io::stderr().is_terminal() && !is_dumb()
 }
 
 /// Bars, and a line over the whole below them.
 pub(super) struct Bars {
-    task_id: String,
     paint: Paint,
     width: fn() -> u16,
     all: MultiProgress,
@@ -37,14 +36,14 @@ pub(super) struct Bars {
 
 impl Bars {
     /// On standard error.
-    pub(super) fn new(paint: Paint, task_id: &str) -> Self {
+    pub(super) fn new(paint: Paint) -> Self {
         let width = || crossterm::terminal::size().map_or(WIDTH, |(columns, _)| columns);
-        Self { task_id: task_id.to_owned(), ..Self::on(ProgressDrawTarget::stderr(), paint, width) }
+        Self::on(ProgressDrawTarget::stderr(), paint, width)
     }
 
     fn on(target: ProgressDrawTarget, paint: Paint, width: fn() -> u16) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        Self { task_id: String::new(), paint, width, all, lines: Vec::new(), begun: Instant::now() }
+        Self { paint, width, all, lines: Vec::new(), begun: Instant::now() }
     }
 
     /// Something that stays: it goes by above the bars.
@@ -99,9 +98,6 @@ impl Show for Bars {
             Told::Event(event) => {
                 let (tone, line) = event_line(event);
                 self.above(&self.paint.paint(tone, &line));
-                if let Some(hint) = super::hint(rollout, event, &self.task_id) {
-                    self.above(&hint);
-                }
             }
             Told::Lost(why) => self.above(&self.paint.paint(Tone::Warn, &lost(why))),
             Told::Back => self.above("the control plane answers again"),
@@ -110,6 +106,10 @@ impl Show for Bars {
         if !rollout.waves.is_empty() {
             self.draw(rollout, now);
         }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.above(line);
     }
 
     fn tick(&mut self, rollout: &Rollout, now: Instant) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Rollout, Show, Told, event_line, left};
-use crate::out::{Console, Paint};
+use crate::out::{Console, Paint, harmless_line};
 
 /// How often the numbers are told at most.
 const EVERY: Duration = Duration::from_secs(10);
@@ -15,12 +15,11 @@ pub(super) struct Lines<'a> {
     console: &'a Console,
     paint: Paint,
     told_at: Option<Instant>,
-    task_id: &'a str,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) const fn new(console: &'a Console, task_id: &'a str) -> Self {
-        Self { console, paint: console.err, told_at: None, task_id }
+    pub(super) const fn new(console: &'a Console) -> Self {
+        Self { console, paint: console.err, told_at: None }
     }
 
     fn numbers(&mut self, rollout: &Rollout, every: Duration, now: Instant) {
@@ -40,15 +39,16 @@ impl Show for Lines<'_> {
             Told::Event(event) => {
                 let (tone, line) = event_line(event);
                 self.console.say(&self.paint.paint(tone, &line));
-                if let Some(hint) = super::hint(rollout, event, self.task_id) {
-                    self.console.say(&hint);
-                }
             }
             Told::Lost(why) => self.console.say(&lost(why)),
             Told::Back => self.console.say("the control plane answers again"),
             Told::Progress(_) => self.numbers(rollout, EVERY, now),
             Told::End => {}
         }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.console.say(line);
     }
 
     /// Who reads a log sees that somebody still looks.
@@ -62,6 +62,7 @@ impl Show for Lines<'_> {
 
 /// Nobody answers.
 pub(crate) fn lost(why: &str) -> String {
+    let why = harmless_line(why);
     format!("the control plane does not answer ({why}); trying again: the task runs on without us")
 }
 

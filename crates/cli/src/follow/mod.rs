@@ -14,10 +14,9 @@ pub(crate) use rollout::{Rollout, WaveNow};
 pub(crate) use shown::{BAR_SIGNS, BAR_TONES, bar_of, event_line, left};
 pub(crate) use watching::{Told, watch};
 
-use proto::admin::{EventKind, TaskEvent};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Ended, Failure, connect::Session, out::Console};
+use crate::{Ended, Failure, changes, connect::Session, out::Console};
 
 /// Targets in a second below which a rate says nothing.
 pub(crate) const SLOWEST: f64 = 0.05;
@@ -29,6 +28,8 @@ const TICK: Duration = Duration::from_secs(1);
 trait Show {
     /// Something was told.
     fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant);
+    /// A line that stays.
+    fn say(&mut self, line: &str);
     /// Time went by.
     fn tick(&mut self, rollout: &Rollout, now: Instant);
     /// It is over, or nobody looks any more.
@@ -39,8 +40,8 @@ trait Show {
 pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) -> Result<Ended, Failure> {
     let mut show: Box<dyn Show + '_> = match (console.quiet, bars::fits()) {
         (true, _) => Box::new(Quiet),
-        (false, true) => Box::new(bars::Bars::new(console.err, task_id)),
-        (false, false) => Box::new(lines::Lines::new(console, task_id)),
+        (false, true) => Box::new(bars::Bars::new(console.err)),
+        (false, false) => Box::new(lines::Lines::new(console)),
     };
     let ended = to_the_end(session, task_id, &mut *show).await;
     show.end();
@@ -64,11 +65,11 @@ pub(crate) fn said(
     ended
 }
 
-/// What somebody may do about an event.
-fn hint(rollout: &Rollout, event: &TaskEvent, task_id: &str) -> Option<String> {
-    let wave = rollout.waves.iter().map(|wave| &wave.wave).find(|wave| wave.wave == event.wave)?;
-    let is_asked = event.kind() == EventKind::WaveWaits && wave.needs_approval && wave.approved_by.is_empty();
-    is_asked.then(|| format!("  to approve it: graywave approve {task_id}"))
+/// What somebody may do about what a rollout waits for.
+fn hint(rollout: &Rollout, task_id: &str) -> Option<String> {
+    let waves: Vec<_> = rollout.waves.iter().map(|wave| wave.wave.clone()).collect();
+    let wave = changes::waits_for_approval(&waves).filter(|_| rollout.waiting_for.contains("approval"))?;
+    Some(format!("to approve wave {wave}: graywave approve {task_id}"))
 }
 
 /// Somebody wants it to end: Ctrl-C, a `kill`, or a terminal that is gone.
@@ -93,6 +94,7 @@ pub(crate) fn detached(task_id: &str) -> String {
 async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Result<Ended, Failure> {
     let mut told = watch(session, task_id);
     let mut rollout = Rollout::default();
+    let mut hinted = None;
     let mut ticks = tokio::time::interval(TICK);
     // Heard from here on, also between two looks.
     let mut interrupted = std::pin::pin!(interrupted());
@@ -103,6 +105,11 @@ async fn to_the_end(session: &Session, task_id: &str, show: &mut dyn Show) -> Re
                 let now = Instant::now();
                 rollout.told(&told, now);
                 show.told(&rollout, &told, now);
+                let hint = hint(&rollout, task_id);
+                if let Some(hint) = hint.as_ref().filter(|_| hint != hinted) {
+                    show.say(hint);
+                }
+                hinted = hint;
                 if told == Told::End {
                     return Ok(Ended::of_task(rollout.status));
                 }
@@ -118,6 +125,7 @@ struct Quiet;
 
 impl Show for Quiet {
     fn told(&mut self, _: &Rollout, _: &Told, _: Instant) {}
+    fn say(&mut self, _: &str) {}
     fn tick(&mut self, _: &Rollout, _: Instant) {}
     fn end(&mut self) {}
 }

@@ -20,7 +20,8 @@ pub(crate) fn clock(time: Option<&prost_types::Timestamp>) -> String {
 /// An event as a line, and what it means for who reads it. What it is about stands first, so that it can be searched for.
 pub(crate) fn event_line(event: &TaskEvent) -> (Tone, String) {
     let about = if event.wave > 0 { format!("wave {}: ", event.wave) } else { String::new() };
-    let by = if event.actor.is_empty() { String::new() } else { format!(" ({})", event.actor) };
+    let by =
+        if event.actor.is_empty() { String::new() } else { format!(" ({})", harmless_line(&event.actor)) };
     let word = word::<EventKind>(event.kind);
     let what = word.strip_prefix("WAVE_").unwrap_or(word).to_lowercase().replace('_', " ");
     let detail =

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture, stream::BoxStream};
 use proto::admin::{
     EventKind, TaskEvent, TaskProgress, WatchTaskRequest, WatchTaskResponse,
     watch_task_response::Told as Message,
 };
-use tokio::sync::mpsc;
-use tonic::{Code, Status, Streaming};
+use tokio::{sync::mpsc, time::Instant};
+use tonic::{Code, Status};
 
-use crate::{Failure, connect::Session};
+use crate::{Failure, connect::Session, failure::helps_later};
 
 /// How long nobody may answer before it is told as a failure.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -37,7 +38,13 @@ const MAX_WAITING: usize = 64;
 
 /// Watches a task, until its end, a failure, or until nobody listens any more.
 pub(crate) fn watch(session: &Session, task_id: &str) -> mpsc::Receiver<Result<Told, Failure>> {
-    let mut watching = Watching::new(session, task_id);
+    let session = session.clone();
+    let open: Open = Box::new(move |request| {
+        let session = session.clone();
+        let opened = async move { session.tasks().watch_task(request).await };
+        opened.map_ok(|answer| answer.into_inner().boxed()).boxed()
+    });
+    let mut watching = Watching::new(open, task_id);
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     tokio::spawn(async move {
         loop {
@@ -54,29 +61,37 @@ pub(crate) fn watch(session: &Session, task_id: &str) -> mpsc::Receiver<Result<T
     receiver
 }
 
+/// Messages as they come.
+type Messages = BoxStream<'static, Result<WatchTaskResponse, Status>>;
+/// Begins to bring them.
+type Open = Box<dyn FnMut(WatchTaskRequest) -> BoxFuture<'static, Result<Messages, Status>> + Send>;
+
 /// A task that is watched.
 struct Watching {
-    session: Session,
+    open: Open,
     task_id: String,
     cursor: String,
     /// The end was told: nothing comes behind it.
     has_ended: bool,
-    stream: Option<Streaming<WatchTaskResponse>>,
-    /// Tries since the last message, and how long has been waited between them.
+    stream: Option<Messages>,
+    /// Tries since the last message, and since when there was none.
     tries: usize,
-    waited: Duration,
+    lost_at: Option<Instant>,
+    /// A message that is told behind the word that somebody answers again.
+    waiting: Option<Told>,
 }
 
 impl Watching {
-    fn new(session: &Session, task_id: &str) -> Self {
+    fn new(open: Open, task_id: &str) -> Self {
         Self {
-            session: session.clone(),
+            open,
             task_id: task_id.to_owned(),
             cursor: String::new(),
             has_ended: false,
             stream: None,
             tries: 0,
-            waited: Duration::ZERO,
+            lost_at: None,
+            waiting: None,
         }
     }
 
@@ -109,29 +124,33 @@ impl Watching {
     }
 
     async fn step(&mut self) -> Result<Option<Told>, Status> {
+        if let Some(told) = self.waiting.take() {
+            return Ok(Some(told));
+        }
         if self.stream.is_none() {
             let request = WatchTaskRequest { task_id: self.task_id.clone(), cursor: self.cursor.clone() };
-            self.stream = Some(self.session.tasks().watch_task(request).await?.into_inner());
-            if std::mem::take(&mut self.tries) > 1 {
-                self.waited = Duration::ZERO;
-                return Ok(Some(Told::Back));
-            }
+            self.stream = Some((self.open)(request).await?);
         }
         let Some(stream) = &mut self.stream else { return Ok(None) };
         loop {
-            let Some(message) = stream.message().await? else { return Ok(None) };
-            self.waited = Duration::ZERO;
-            self.tries = 0;
+            let Some(message) = stream.next().await.transpose()? else { return Ok(None) };
             self.cursor = message.cursor;
-            match message.told {
+            let told = match message.told {
                 Some(Message::Event(event)) => {
                     self.has_ended |= event.kind() == EventKind::Ended;
-                    return Ok(Some(Told::Event(event)));
+                    Told::Event(event)
                 }
-                Some(Message::Progress(progress)) => return Ok(Some(Told::Progress(progress))),
+                Some(Message::Progress(progress)) => Told::Progress(progress),
                 // From a newer server.
-                None => {}
+                None => continue,
+            };
+            // A connection that brings nothing is no better than none.
+            self.lost_at = None;
+            if std::mem::take(&mut self.tries) > 1 {
+                self.waiting = Some(told);
+                return Ok(Some(Told::Back));
             }
+            return Ok(Some(told));
         }
     }
 
@@ -139,14 +158,14 @@ impl Watching {
     async fn again(&mut self, status: &Status) -> Result<Option<Told>, Failure> {
         self.stream = None;
         self.tries += 1;
+        let lost_at = *self.lost_at.get_or_insert_with(Instant::now);
         if self.tries == 1 {
             return Ok(None);
         }
         let pause = PAUSES.get(self.tries - 2).copied().unwrap_or(Duration::from_secs(10));
-        if self.waited > PATIENCE {
+        if lost_at.elapsed() > PATIENCE {
             return Err(Failure::of(&format!("cannot watch task {} any more", self.task_id), status));
         }
-        self.waited += pause;
         tokio::time::sleep(pause).await;
         Ok((self.tries == 2).then(|| Told::Lost(status.message().to_owned())))
     }
@@ -154,13 +173,98 @@ impl Watching {
 
 /// A connection that broke, a server that stops, or too many who look: others may answer, or the same one later.
 fn comes_again(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Unknown
-            | Code::Cancelled
-            | Code::Internal
-            | Code::ResourceExhausted
-    )
+    helps_later(status) || status.code() == Code::ResourceExhausted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures::stream;
+
+    use super::*;
+
+    fn message(event_id: i64, kind: EventKind) -> Result<WatchTaskResponse, Status> {
+        let event = TaskEvent { event_id, kind: kind.into(), ..TaskEvent::default() };
+        Ok(WatchTaskResponse { cursor: event_id.to_string(), told: Some(Message::Event(event)) })
+    }
+
+    fn broken() -> Result<WatchTaskResponse, Status> {
+        Err(Status::unavailable("the server is stopping"))
+    }
+
+    /// What is told of connections that bring this, one after the other, and the cursors that they were opened with.
+    async fn told(
+        connections: Vec<Result<Vec<Result<WatchTaskResponse, Status>>, Status>>,
+    ) -> (Vec<String>, Vec<String>) {
+        let cursors = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let asked = std::sync::Arc::clone(&cursors);
+        let mut connections = VecDeque::from(connections);
+        let open: Open = Box::new(move |request| {
+            asked.lock().unwrap().push(request.cursor);
+            let next = connections.pop_front().unwrap_or_else(|| Err(Status::unavailable("nobody is there")));
+            std::future::ready(next.map(|messages| stream::iter(messages).boxed())).boxed()
+        });
+        let mut watching = Watching::new(open, "t");
+        let mut told = Vec::new();
+        loop {
+            told.push(match watching.next().await {
+                Ok(Told::Event(event)) => format!("event {}", event.event_id),
+                Ok(Told::Progress(_)) => "progress".to_owned(),
+                Ok(Told::Lost(why)) => format!("lost: {why}"),
+                Ok(Told::Back) => "back".to_owned(),
+                Ok(Told::End) => "end".to_owned(),
+                Err(failure) => failure.to_string().lines().next().unwrap_or_default().to_owned(),
+            });
+            if told.last().is_some_and(|last| last == "end" || last.starts_with("cannot")) {
+                let cursors = cursors.lock().unwrap().clone();
+                return (told, cursors);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_event_is_told_once_over_connections_that_break() {
+        let (first, second) = (message(1, EventKind::Accepted), message(2, EventKind::Ended));
+        let (told, cursors) = told(vec![Ok(vec![first, broken()]), Ok(vec![second])]).await;
+        // That a stream ends once is not worth a word.
+        assert_eq!(told, ["event 1", "event 2", "end"]);
+        assert_eq!(cursors, ["", "1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_ends_early_is_no_end() {
+        let (told, cursors) =
+            told(vec![Ok(vec![message(1, EventKind::Accepted)]), Ok(vec![message(2, EventKind::Ended)])])
+                .await;
+        assert_eq!(
+            (told, cursors),
+            (vec!["event 1".into(), "event 2".into(), "end".into()], vec![String::new(), "1".into()])
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_away_is_told_as_lost_and_back_and_given_up_after_five_minutes() {
+        let away = || Err(Status::unavailable("connection refused"));
+        let back = Ok(vec![message(1, EventKind::Ended)]);
+        let (seen, _) = told(vec![away(), away(), away(), back]).await;
+        assert_eq!(seen, ["lost: connection refused", "back", "event 1", "end"]);
+
+        // Connections that open and bring nothing are no better, and are not opened without a pause.
+        let begun = Instant::now();
+        let empty = (0..10_000).map(|_| Ok(vec![broken()])).collect();
+        let (seen, cursors) = told(empty).await;
+        assert_eq!(seen.len(), 2);
+        assert!(seen[1].starts_with("cannot watch task t any more"), "{seen:?}");
+        assert!(begun.elapsed() >= PATIENCE && cursors.len() < 100, "{} connections", cursors.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_not_asked_again() {
+        let (seen, cursors) = told(vec![Err(Status::not_found("the task does not exist"))]).await;
+        assert_eq!(
+            (seen, cursors.len()),
+            (vec!["cannot watch task t: the task does not exist".to_owned()], 1)
+        );
+    }
 }

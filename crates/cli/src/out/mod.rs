@@ -21,6 +21,11 @@ pub(crate) use table::{Cell, Column, Listed, cell, table};
 
 use crate::Failure;
 
+/// Whether the terminal can do no more than print.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
+
 /// In which form something is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -88,6 +93,11 @@ impl Console {
         if self.may_page {
             self.sink = Sink::pager();
         }
+    }
+
+    /// Whether a pager has the terminal: then nothing else may write to it.
+    pub(crate) fn is_paged(&self) -> bool {
+        matches!(self.sink, Sink::Pager(_))
     }
 
     /// Prints to standard output.

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 /// Starts it; none where it is turned off (`PAGER=cat` or empty), not there, or
 /// where the terminal can do nothing.
 pub(super) fn start() -> Option<Child> {
-    if std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
+    if super::is_dumb() {
         return None;
     }
     let words = words(std::env::var("GRAYWAVE_PAGER").ok(), std::env::var("PAGER").ok())?;

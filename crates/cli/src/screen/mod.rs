@@ -24,18 +24,19 @@ use crate::{
     connect::Session,
     follow::{self, Told},
     found,
-    out::Console,
+    out::{Console, is_dumb},
 };
 
 /// How often times and rates are drawn anew where nothing happens.
 const TICK: Duration = Duration::from_millis(500);
+/// How long what a key asked for is waited for when somebody leaves.
+const LAST_WORK: Duration = Duration::from_secs(5);
 /// What is under way in the background at most; keys beyond it are not heard.
 const MAX_WORK: usize = 8;
 
 /// Whether somebody looks at a terminal with a whole screen, and has keys.
 pub(crate) fn fits() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    !is_dumb && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+    !is_dumb() && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
 /// Shows a rollout until it has ended and a key was pressed, or until somebody leaves: the task runs on then.
@@ -59,7 +60,7 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
     let mut keys = EventStream::new();
     let mut ticks = tokio::time::interval(TICK);
     let mut interrupted = std::pin::pin!(follow::interrupted());
-    loop {
+    let ended = loop {
         terminal
             .draw(|frame| draw::draw(frame, app, Instant::now()))
             .map_err(|error| Failure::local("the screen cannot be drawn", error))?;
@@ -83,7 +84,7 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
             }
             key = keys.next() => match key {
                 Some(Ok(Event::Key(key))) => match app.key(key) {
-                    Some(Command::Leave) => return Ok(app.ended()),
+                    Some(Command::Leave) => break app.ended(),
                     Some(command) if work.len() < MAX_WORK => work.push(work::perform(session, &task_id, command)),
                     Some(_) | None => {}
                 },
@@ -91,9 +92,12 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Failure::local("keys cannot be read", error)),
                 // The terminal is gone.
-                None => return Ok(app.ended()),
+                None => break app.ended(),
             },
-            heard = &mut interrupted => return heard.map(|()| app.ended()),
+            heard = &mut interrupted => {
+                heard?;
+                break app.ended();
+            }
             _ = ticks.tick() => {
                 app.tick(Instant::now());
                 if work.len() < MAX_WORK && app.wants_failures(Instant::now()) {
@@ -101,5 +105,8 @@ async fn shown(terminal: &mut DefaultTerminal, session: &Session, app: &mut App)
                 }
             }
         }
-    }
+    };
+    // What a key asked for is not left half-done.
+    drop(tokio::time::timeout(LAST_WORK, async { while work.next().await.is_some() {} }).await);
+    Ok(ended)
 }

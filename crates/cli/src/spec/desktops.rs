@@ -25,7 +25,7 @@ pub(crate) struct DesktopFlags {
           visible_alias = "resource-ids", aliases = ["resource_ids", "desktop-ids", "desktop_ids", "desktop-id", "desktop_id"],
           add = ArgValueCompleter::new(complete::desktops))]
     pub(crate) desktop: Vec<String>,
-    /// File with an id in each line; # begins a remark; - is standard input
+    /// File with an id in each line; a line that begins with # is a remark; - is standard input
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub(crate) desktops_file: Option<PathBuf>,
     /// All desktops with this tag; repeat it for those with all of them
@@ -79,11 +79,10 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(ids)
 }
 
-/// An id in each line, or several between commas or blanks; no id has either.
+/// An id in each line, as it is: it may hold blanks, commas and signs of every kind. A line that begins with # is a remark.
 fn ids_of(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let ids = lines.flat_map(|line| line.split([',', ' ', '\t', '\r']));
-    ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
 }
 
 async fn all(session: &Session) -> Result<Vec<String>, Failure> {
@@ -106,6 +105,6 @@ mod tests {
 
     #[test]
     fn a_file_has_an_id_in_each_line_and_remarks() {
-        assert_eq!(ids_of("# finance\na\n  b # the boss\n\nc, d\r\n"), ["a", "b", "c", "d"]);
+        assert_eq!(ids_of("# finance\na\n  lab#1\n\nfin 01, c\r\n"), ["a", "lab#1", "fin 01, c"]);
     }
 }

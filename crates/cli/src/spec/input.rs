@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, ErrorKind, Read},
+    io::{self, Read},
     path::Path,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String,
     let cannot = |error: &dyn std::fmt::Display| Failure::misused(format!("cannot read {named}: {error}"));
     let input: Box<dyn Read> = match is_stdin(path) {
         true => Box::new(io::stdin().lock()),
-        false => Box::new(File::open(path).map_err(|error| missing(path, cannot(&error), &error))?),
+        false => Box::new(File::open(path).map_err(|error| cannot(&error))?),
     };
     let mut bytes = Vec::new();
     let most = u64::try_from(most_bytes).unwrap_or(u64::MAX);
@@ -33,16 +33,6 @@ pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String,
     }
     let text = String::from_utf8(bytes).map_err(|_| cannot(&"it is not text in UTF-8"))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
-}
-
-/// Whoever forgot the two hyphens has named a command as a file.
-fn missing(path: &Path, failure: Failure, error: &io::Error) -> Failure {
-    let is_word = path.components().count() == 1 && path.extension().is_none();
-    if error.kind() == ErrorKind::NotFound && is_word {
-        return failure
-            .try_next(format!("a command stands behind --: graywave run ... -- {}", path.display()));
-    }
-    failure
 }
 
 #[cfg(test)]
@@ -65,12 +55,5 @@ mod tests {
         assert!(read_back(b"\xff").unwrap_err().ends_with("it is not text in UTF-8"));
         let directory = tempfile::tempdir().unwrap();
         assert!(read(directory.path(), "script", 10).is_err());
-    }
-
-    #[test]
-    fn a_command_that_was_taken_for_a_file_is_guessed() {
-        let told = |name: &str| read(Path::new(name), "script", 10).unwrap_err().to_string();
-        assert!(told("uptime-of-nobody").contains("graywave run ... -- uptime-of-nobody"));
-        assert!(!told("nowhere.sh").contains("--:"));
     }
 }

@@ -92,8 +92,8 @@ pub(super) fn wave(text: &str) -> Result<WaveSpec, String> {
 
 /// Seconds: `90`, `90s`, `10m`, `1h 30m`.
 pub(super) fn seconds(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(seconds.into());
     }
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}: write it like 90s, 10m or 1h"))?;
@@ -151,7 +151,7 @@ mod tests {
     fn a_time_is_a_number_of_the_unit_or_says_its_own() {
         assert_eq!((seconds("90"), seconds("10m"), seconds("1h 30m")), (Ok(90), Ok(600), Ok(5_400)));
         assert_eq!((minutes("5"), minutes("2h")), (Ok(5), Ok(120)));
-        assert!(minutes("90s").is_err() && seconds("soon").is_err());
+        assert!(minutes("90s").is_err() && seconds("soon").is_err() && seconds("-5").is_err());
     }
 
     #[test]

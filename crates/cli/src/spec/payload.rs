@@ -178,7 +178,15 @@ pub(crate) fn warn_of_line_ends(console: &Console, name: &str, content: &str, ki
 pub(crate) fn read_script(path: &Path) -> Result<String, Failure> {
     let cannot =
         |error: &dyn std::fmt::Display| Failure::misused(format!("cannot run {}: {error}", path.display()));
-    let text = input::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4)?;
+    let text = input::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4).map_err(|failure| {
+        // Whoever forgot the two hyphens has named a command as a file.
+        let is_word = path.components().count() == 1 && path.extension().is_none() && !path.exists();
+        match is_word && !input::is_stdin(path) {
+            true => failure
+                .try_next(format!("a command stands behind --: graywave run ... -- {}", path.display())),
+            false => failure,
+        }
+    })?;
     match text.chars().count() {
         0 => Err(cannot(&"it is empty")),
         chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(
@@ -226,8 +234,7 @@ async fn find(
     };
     loop {
         let page = session.scripts().list_scripts(request.clone()).await.map_err(cannot)?.into_inner();
-        // The filter by name takes others that hold it as well.
-        let same = page.scripts.into_iter().find(|script| script.name == name && script.sha256 == sha256);
+        let same = page.scripts.into_iter().find(|script| script.sha256 == sha256);
         if let Some(Script { script_id, revision, name, .. }) = same {
             return Ok(Some(ScriptRevision { script_id, revision, name }));
         }
@@ -268,6 +275,13 @@ mod tests {
             (ScriptType::Shell, ScriptType::Shell, ScriptType::Powershell)
         );
         assert_eq!((of("a.cmd"), of("a.bat")), (ScriptType::Bat, ScriptType::Bat));
+    }
+
+    #[test]
+    fn a_command_that_was_taken_for_a_file_is_guessed() {
+        let told = |name: &str| read_script(Path::new(name)).unwrap_err().to_string();
+        assert!(told("uptime-of-nobody").contains("graywave run ... -- uptime-of-nobody"));
+        assert!(!told("nowhere.sh").contains("--:"));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! How a rollout goes on, and when it halts.
 
-use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, ValueEnum};
 use domain::limits::MAX_BODY_BYTES;
@@ -119,6 +123,12 @@ impl RolloutFlags {
 
     /// Only the object `rollout`, for a task that is there.
     pub(crate) fn into_rollout(self, now: SystemTime) -> Result<Rollout, Failure> {
+        if !self.canary_desktop.is_empty() {
+            return Err(Failure::misused(
+                "the results are those that there are: --canary-desktop chooses none of them",
+            )
+            .try_next("--canary N or --waves, by number"));
+        }
         let mut task = TaskSpec::default();
         let (count, of_first) = (self.canary, self.fail_threshold);
         let waves = match count {
@@ -169,7 +179,8 @@ impl RolloutFlags {
             task.gray_desktop_ids = self.canary_desktop;
             let threshold = self.fail_threshold.and_then(|threshold| threshold.count);
             // The API takes thresholds below the size only. One of one is what it does by default.
-            let is_default = threshold == Some(1) && task.gray_count == Some(1);
+            let named = i64::try_from(task.gray_desktop_ids.len()).unwrap_or(i64::MAX);
+            let is_default = threshold == Some(1) && task.gray_count.unwrap_or(named) == 1;
             task.gray_fail_threshold = threshold.filter(|_| !is_default);
             return Ok(());
         }
@@ -198,8 +209,8 @@ impl RolloutFlags {
         set(&mut rollout.delivery_timeout_seconds, &self.delivery_timeout);
         set(&mut rollout.quorum_percent, &self.quorum);
         set(&mut rollout.window, &self.window);
-        let expires_in = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
-        let after = expires_in.and_then(|seconds| now.checked_add(std::time::Duration::from_secs(seconds)));
+        let after = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
+        let after = after.map(|seconds| now + Duration::from_secs(seconds));
         set(&mut rollout.expires_at, &self.expires_at.or(after).map(prost_types::Timestamp::from));
         rollout.strict |= self.strict;
         if let Some(on_halt) = self.on_halt {
@@ -209,9 +220,11 @@ impl RolloutFlags {
             };
         }
         if !self.approve_before.is_empty() {
+            // What a file asks for is not taken away.
+            let of_file = rollout.approval.take().is_some_and(|approval| approval.distinct_approver);
             rollout.approval = Some(Approval {
                 before_waves: self.approve_before.clone(),
-                distinct_approver: self.distinct_approver,
+                distinct_approver: self.distinct_approver || of_file,
             });
         }
         rollout.outcomes.extend(self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone())));
@@ -232,7 +245,7 @@ fn rest() -> WaveSpec {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::fs;
 
     use clap::Parser;
 
@@ -294,7 +307,10 @@ mod tests {
     fn a_threshold_of_a_gray_wave_needs_one() {
         let refused = task("--fail-threshold 2").unwrap_err();
         assert!(refused.contains("--canary 5") && refused.contains("--total-fail-threshold"), "{refused}");
-        assert!(task("--fail-threshold 2 --canary-desktop a").is_ok());
+        assert!(task("--fail-threshold 2 --canary-desktop a,b,c").is_ok());
+        let one = task("--fail-threshold 1 --canary-desktop a").unwrap();
+        assert_eq!(one.gray_fail_threshold, None, "as with --canary 1");
+        assert!(task("--canary 5 --expires-in=-5").is_err());
         assert!(
             task("--canary rest").is_err() && task("--canary 0").is_err() && task("--canary 0%").is_err()
         );
@@ -354,6 +370,10 @@ mod tests {
             (rollout.waves.len(), rollout.on_halt(), rollout.soak_seconds),
             (2, OnHalt::Kill, Some(90))
         );
+        fs::write(file.path(), r#"{"approval": {"before_waves": [3], "distinct_approver": true}}"#).unwrap();
+        let approval =
+            task(&format!("--rollout {path} --approve-before 2")).unwrap().rollout.unwrap().approval;
+        assert_eq!(approval, Some(Approval { before_waves: vec![2], distinct_approver: true }));
         fs::write(file.path(), r#"{"wavs": []}"#).unwrap();
         assert!(task(&format!("--rollout {path}")).unwrap_err().contains("wavs"));
         assert!(task("--rollout /nowhere.json").unwrap_err().contains("/nowhere.json"));

@@ -8,6 +8,7 @@ use super::{Common, project};
 use crate::{
     Failure,
     connect::{Connection, Context, Contexts, DEFAULT_GRPC},
+    out::harmless_line,
 };
 
 /// Bytes of a token that is read: far more than one has.
@@ -37,6 +38,7 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
     let mut contexts = Contexts::load()?;
     let name = connection.context.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| NAME.to_owned());
     let known = contexts.find(&name).ok().map(|(_, context)| context.clone()).unwrap_or_default();
+    // The environment is another cluster's: what is kept is what is said here.
     let grpc = match (&connection.grpc, known.grpc.as_str()) {
         (Some(grpc), _) => grpc.clone(),
         (None, "") => DEFAULT_GRPC.to_owned(),
@@ -51,7 +53,7 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
         };
     let mut context = Context {
         grpc,
-        token: connection.token.filter(|token| !token.is_empty()),
+        token: connection.token,
         project_id: None,
         ca_file: absolute(connection.ca_file, known.ca_file)?,
         cert_file: absolute(connection.cert_file, known.cert_file)?,
@@ -61,7 +63,8 @@ pub(super) async fn login(arguments: LoginArguments) -> Result<(), Failure> {
         context.token = Some(token(&context.grpc)?);
     }
     let project_id = tried(&context).await?;
-    let said = format!("logged in at {} to project {project_id}, as context {name}", context.grpc);
+    let shown = harmless_line(&project_id);
+    let said = format!("logged in at {} to project {shown}, as context {name}", context.grpc);
     context.project_id = Some(project_id);
     contexts.put(&name, context);
     contexts.save()?;

@@ -3,11 +3,11 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use proto::{
-    admin::{Outcome, Record, RecordFilter, RecordStatus, StreamRecordsRequest},
+    admin::{Outcome, Record, RecordFilter, RecordStatus},
     word,
 };
 
-use super::Common;
+use super::{Common, streamed::Records};
 use crate::{
     Failure, complete,
     connect::Session,
@@ -59,7 +59,12 @@ pub(super) async fn logs(arguments: LogsArguments) -> Result<(), Failure> {
         console.paged();
         for record in &records {
             let head = head(record, task_id);
-            console.say(&console.err.bold(&head));
+            // A pager that has the terminal shows it with the rest.
+            if console.is_paged() {
+                console.print(&format!("{}\n", console.out.bold(&head)))?;
+            } else {
+                console.say(&console.err.bold(&head));
+            }
             console.print(&output(record))?;
         }
         return console.finish();
@@ -76,15 +81,10 @@ pub(super) async fn logs(arguments: LogsArguments) -> Result<(), Failure> {
 async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Record>, Failure> {
     let failed = |status| found::no_task(&format!("cannot read the records of task {task_id}"), &status);
     let filter = RecordFilter { desktop_ids: vec![desktop_id.to_owned()], ..RecordFilter::default() };
-    let request = StreamRecordsRequest {
-        task_id: task_id.to_owned(),
-        filter: Some(filter),
-        ..StreamRecordsRequest::default()
-    };
-    let mut stream = session.records().stream_records(request).await.map_err(failed)?.into_inner();
+    let mut stream = Records::new(session, task_id, filter);
     let mut records = Vec::new();
-    while let Some(message) = stream.message().await.map_err(failed)? {
-        records.extend(message.record);
+    while let Some(record) = stream.next().await.map_err(failed)? {
+        records.push(record);
     }
     Ok(records)
 }

@@ -13,6 +13,7 @@ mod records;
 mod retry;
 mod run;
 mod scripts;
+mod streamed;
 mod tasks;
 mod told;
 mod what_if;

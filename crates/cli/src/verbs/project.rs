@@ -104,7 +104,8 @@ pub(super) async fn limits(arguments: LimitsArguments) -> Result<(), Failure> {
             max_running_per_desktop: of(arguments.max_running_per_desktop),
         };
         let request = UpdateLimitsRequest { limits: Some(limits), update_mask: Some(FieldMask { paths }) };
-        let updated = session.projects().update_limits(request).await;
+        // Twice comes to the same.
+        let updated = repeated(async || session.projects().update_limits(request.clone()).await).await;
         updated.map_err(|status| Failure::of("cannot change the limits", &status))?;
     }
     print(&session, &mut console).await

@@ -3,12 +3,13 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use proto::{
-    admin::{ListRecordsRequest, Outcome, Record, RecordFilter, RecordStatus, StreamRecordsRequest},
+    admin::{ListRecordsRequest, Outcome, Record, RecordFilter, RecordStatus},
     word,
 };
 
 use super::{
     Common,
+    streamed::Records,
     told::{between, time},
 };
 use crate::{
@@ -61,18 +62,13 @@ pub(super) async fn records(arguments: RecordsArguments) -> Result<(), Failure> 
                 "what they printed is in -o json and yaml alone; graywave logs DESKTOP prints that of one",
             );
         }
-        let request = StreamRecordsRequest {
-            task_id: task_id.clone(),
-            filter: Some(filter),
-            ..StreamRecordsRequest::default()
-        };
-        let mut stream = session.records().stream_records(request).await.map_err(failed)?.into_inner();
+        let mut records = Records::new(&session, &task_id, filter);
         let mut left = arguments.paging.limit.unwrap_or(u32::MAX);
         let mut list = List::new(&mut console);
         while left > 0
-            && let Some(message) = stream.message().await.map_err(failed)?
+            && let Some(record) = records.next().await.map_err(failed)?
         {
-            list.add(message.record.as_slice())?;
+            list.add(std::slice::from_ref(&record))?;
             left -= 1;
         }
         return list.end(NONE);

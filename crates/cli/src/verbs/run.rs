@@ -15,7 +15,7 @@ use crate::{
     Ended, Failure,
     changes::idempotency_key,
     connect::{Session, repeated},
-    follow::follow,
+    follow::{self, follow},
     found::{self, TaskNamed},
     out::{Console, Format, harmless_line},
     screen,
@@ -55,8 +55,9 @@ pub struct RunArguments {
     /// Follow it on the whole screen, as `graywave watch` does
     #[arg(long, conflicts_with_all = ["detach", "quiet"])]
     watch: bool,
-    /// Makes it safe to give the same command again for 24 hours: it is done once. One is made when it is left out
-    #[arg(long, value_name = "KEY")]
+    /// Makes it safe to give the same command again for 24 hours: it is done once. One is made when it is left out. Not with
+    /// --ask and --expires-in, which make each command another one
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["ask", "expires_in"])]
     idempotency_key: Option<String>,
     #[command(flatten)]
     common: Common,
@@ -81,7 +82,8 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
     rollout.apply(&mut task, SystemTime::now())?;
     let payload = payload.read()?;
     desktops.apply(&mut task, &session).await?;
-    let agreed = if ask { Some(agreed(&session, &console, &mut task, &payload).await?) } else { None };
+    let mut payload = payload;
+    let agreed = if ask { Some(agreed(&session, &console, &mut task, &mut payload).await?) } else { None };
     payload.apply(&mut task, &session, &console).await?;
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
@@ -104,7 +106,7 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
 fn not_submitted(status: &tonic::Status, key: &str) -> Failure {
     let failure = Failure::of("cannot run it", status);
     match failure.ended {
-        Ended::Unreachable => failure.try_next(format!(
+        Ended::Unreachable => failure.try_next("graywave ls: it may have been accepted").try_next(format!(
             "the same with --idempotency-key {key}: it is run once, whatever became of this"
         )),
         _ if status.code() == tonic::Code::NotFound => {
@@ -144,7 +146,7 @@ async fn agreed(
     session: &Session,
     console: &Console,
     task: &mut TaskSpec,
-    payload: &Payload,
+    payload: &mut Payload,
 ) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::misused("--ask needs a terminal to ask at")
@@ -164,6 +166,16 @@ async fn agreed(
     }
     let rollout = task.rollout.get_or_insert_default();
     rollout.canary.get_or_insert_default().seed = Some(plan.seed);
+    if let Payload::Scripts(scripts) = payload {
+        // What is the newest revision by then was not shown.
+        scripts.clone_from(&plan.scripts);
+    }
+    let mut looked = task.clone();
+    payload.look(&mut looked);
+    if preview::ask(session, &looked, false).await?.plan_hash != plan.plan_hash {
+        return Err(Failure::declined("the plan has changed while it was looked at, and nothing was run")
+            .try_next("the same again"));
+    }
     Ok(plan.plan_hash)
 }
 
@@ -182,7 +194,31 @@ pub(super) async fn to_its_end(
     if ended == Ended::Detached {
         return Ok(ended);
     }
-    let task = found::task(session, task_id).await?;
+    // It has ended: who wants this to end as well waits for nobody.
+    let leaving = tokio::spawn(async {
+        if follow::interrupted().await.is_ok() {
+            std::process::exit(Ended::Detached.code().into());
+        }
+    });
+    let told = tell(session, console, task_id, ended).await;
+    leaving.abort();
+    told
+}
+
+/// What a rollout came to. How it ended counts also where this cannot be told.
+async fn tell(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    ended: Ended,
+) -> Result<Ended, Failure> {
+    let task = match found::task(session, task_id).await {
+        Ok(task) => task,
+        Err(failure) => {
+            console.say(&format!("it has ended; {failure}"));
+            return Ok(ended);
+        }
+    };
     match tasks::print(console, &task) {
         // How it ended counts also where nobody reads it.
         Err(failure) if failure.is_silent() => {}

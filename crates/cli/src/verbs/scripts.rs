@@ -1,6 +1,6 @@
 //! `graywave scripts`.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use clap_complete::{ArgValueCompleter, PathCompleter};
@@ -186,7 +186,10 @@ async fn show(arguments: ShowArguments) -> Result<(), Failure> {
         session.scripts().get_script(request).await.map_err(|status| refused("show", &script_id, &status))?;
     let script = script.into_inner().script.unwrap_or_default();
     if arguments.content {
-        return console.print(&script.content);
+        // A terminal would obey what is in it; a file, or another program, gets it as it is.
+        let is_looked_at = std::io::stdout().is_terminal();
+        let content = if is_looked_at { harmless(&script.content) } else { script.content };
+        return console.print(&content);
     }
     console.paged();
     print(&mut console, &script, true)?;

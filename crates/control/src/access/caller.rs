@@ -73,7 +73,8 @@ impl Caller {
 
     /// Under which its calls are counted: all that its principal makes are one.
     pub fn rate_bucket(&self) -> String {
-        format!("{}/{}", self.project_id(), self.identity.principal)
+        // No id and no name holds a control character.
+        format!("{}\n{}", self.project_id(), self.identity.principal)
     }
 
     /// Whether the caller may do this at all; for lists, and before anything is looked up.

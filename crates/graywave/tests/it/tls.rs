@@ -249,7 +249,8 @@ fn a_person_with_a_certificate_needs_no_token() {
     pki.issuer();
     let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
     let (code, told) = asked(&["ls"], Some(&stolen));
-    assert!(code == 6 && told.contains("certificate"), "{code} {told}");
+    assert!(code == 6 && told.contains("the connection ended"), "{code} {told}");
+    wait_until_said(&cluster, "scheduler", "its certificate is of another CA");
 }
 
 fn login_said(cluster: &Cluster) -> String {
