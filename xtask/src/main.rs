@@ -86,8 +86,8 @@ enum Command {
         #[arg(long, conflicts_with_all = ["seeds", "from"])]
         seed: Option<u64>,
     },
-    /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone, on
-    /// dev clusters of their own
+    /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone and
+    /// through a generated client, on dev clusters of their own
     Python,
     /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
     Images {

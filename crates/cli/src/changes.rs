@@ -60,11 +60,11 @@ pub(crate) async fn approve(
 }
 
 /// The first wave that a person must still approve.
-pub(crate) fn waits_for_approval(waves: &[Wave]) -> Option<u32> {
+pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<u32> {
     let waits = |wave: &&Wave| {
         wave.needs_approval && wave.approved_by.is_empty() && wave.status() == WaveStatus::Pending
     };
-    waves.iter().find(waits).map(|wave| wave.wave)
+    waves.into_iter().find(waits).map(|wave| wave.wave)
 }
 
 /// Nothing more of it is started; the mode says what becomes of what runs.

@@ -11,6 +11,9 @@ use crate::{Ended, out::harmless_line, spec};
 /// What our own side says when it has waited as long as it waits.
 const TOO_LATE: &str = "Timeout expired";
 
+/// What helps where nobody answers.
+const IS_IT_THERE: &str = "graywave config show: is this the address of a scheduler, and is one running?";
+
 /// A command that did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub struct Failure {
@@ -85,12 +88,12 @@ impl Failure {
         if status.code() == Code::Cancelled && status.message() == TOO_LATE {
             return Self::unreachable(format!("{doing}: there was no answer in time"))
                 .try_next("the same again")
-                .try_next("graywave config show: is this the address of a scheduler, and is one running?");
+                .try_next(IS_IT_THERE);
         }
         if is_of_the_way(status) {
             let cause = deepest(status);
             return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
-                .try_next("graywave config show: is this the address of a scheduler, and is one running?")
+                .try_next(IS_IT_THERE)
                 .try_next("with a certificate: the scheduler's log says whether it was refused");
         }
         let details = status.get_error_details();
@@ -165,9 +168,7 @@ fn next(status: &Status, reason: Option<&str>, wait: Option<Duration>) -> Vec<St
         Code::PermissionDenied => &[
             "an administrator of the project binds a policy that allows it: graywave principals put NAME --policy POLICY",
         ],
-        Code::DeadlineExceeded if reason.is_none() => {
-            &["graywave config show: is this the address of a scheduler, and is one running?"]
-        }
+        Code::DeadlineExceeded if reason.is_none() => &[IS_IT_THERE],
         Code::Unimplemented => {
             &["the control plane is older than this command: upgrade it, or use its own graywave"]
         }

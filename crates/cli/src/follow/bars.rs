@@ -8,7 +8,7 @@ use proto::{
     word,
 };
 
-use super::{BAR_SIGNS, BAR_TONES, Rollout, SLOWEST, Show, Told, WaveNow, bar_of, event_line, left, lost};
+use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lost};
 use crate::out::{Paint, Tone, harmless_line, is_dumb, tone};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
@@ -197,8 +197,7 @@ fn short(wave: &WaveNow, now: Instant) -> String {
 
 /// How fast it goes and how long it takes, where both can be told.
 fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
-    let rate = wave.rate(now).filter(|rate| *rate >= SLOWEST);
-    let rate = rate.map_or_else(String::new, |rate| format!("{between}{rate:.1}/s"));
+    let rate = wave.rate(now).map_or_else(String::new, |rate| format!("{between}{rate:.1}/s"));
     let left = wave.left(now).map_or_else(String::new, |time| format!("{between}{}{behind}", left(time)));
     rate + &left
 }

@@ -16,10 +16,7 @@ pub(crate) use watching::{Told, watch};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Ended, Failure, changes, connect::Session, out::Console};
-
-/// Targets in a second below which a rate says nothing.
-pub(crate) const SLOWEST: f64 = 0.05;
+use crate::{Ended, Failure, connect::Session, out::Console};
 
 /// How often rates and times are shown anew where nothing is told.
 const TICK: Duration = Duration::from_secs(1);
@@ -67,8 +64,7 @@ pub(crate) fn said(
 
 /// What somebody may do about what a rollout waits for.
 fn hint(rollout: &Rollout, task_id: &str) -> Option<String> {
-    let waves: Vec<_> = rollout.waves.iter().map(|wave| wave.wave.clone()).collect();
-    let wave = changes::waits_for_approval(&waves).filter(|_| rollout.waiting_for.contains("approval"))?;
+    let wave = rollout.waits_for_approval().filter(|_| rollout.waiting_for.contains("approval"))?;
     Some(format!("to approve wave {wave}: graywave approve {task_id}"))
 }
 

@@ -8,6 +8,10 @@ use std::{
 use proto::admin::{Outcomes, TaskEvent, TaskStatus, Wave, WaveStatus};
 
 use super::{Told, rate::Rate};
+use crate::changes;
+
+/// Targets in a second below which a rate says nothing.
+const SLOWEST: f64 = 0.05;
 
 /// Events that are kept: more than any screen has lines.
 const MAX_EVENTS: usize = 1_000;
@@ -34,6 +38,11 @@ pub(crate) struct WaveNow {
 }
 
 impl Rollout {
+    /// The first wave that a person must still approve.
+    pub(crate) fn waits_for_approval(&self) -> Option<u32> {
+        changes::waits_for_approval(self.waves.iter().map(|wave| &wave.wave))
+    }
+
     /// Takes in what was told.
     pub(crate) fn told(&mut self, told: &Told, now: Instant) {
         match told {
@@ -89,9 +98,9 @@ impl WaveNow {
         self.finished() - self.succeeded()
     }
 
-    /// Targets that finish in a second.
+    /// Targets that finish in a second, where that says something.
     pub(crate) fn rate(&self, now: Instant) -> Option<f64> {
-        self.is_open().then(|| self.rate.per_second(now)).flatten()
+        self.is_open().then(|| self.rate.per_second(now)).flatten().filter(|rate| *rate >= SLOWEST)
     }
 
     /// How long it will take to the wave's end. Nobody knows where all that is missing is away.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use proto::{
     admin::{EventKind, TaskEvent},
     word,
@@ -13,8 +12,8 @@ use crate::out::{Tone, harmless_line};
 
 /// The time of the day, in UTC.
 pub(crate) fn clock(time: Option<&prost_types::Timestamp>) -> String {
-    let time = time.and_then(|it| DateTime::<Utc>::from_timestamp(it.seconds, u32::try_from(it.nanos).ok()?));
-    time.map_or_else(|| "--:--:--".to_owned(), |time| time.format("%H:%M:%S").to_string())
+    time.and_then(proto::time_opt)
+        .map_or_else(|| "--:--:--".to_owned(), |time| time.format("%H:%M:%S").to_string())
 }
 
 /// An event as a line, and what it means for who reads it. What it is about stands first, so that it can be searched for.

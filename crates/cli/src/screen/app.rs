@@ -8,7 +8,7 @@ use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus};
 
 use super::work::Done;
 use crate::{
-    Ended, changes,
+    Ended,
     follow::{Rollout, Told, WaveNow},
 };
 
@@ -83,11 +83,9 @@ pub(super) struct App {
 
 /// How long a task took; one that has not ended, up to now.
 pub(super) fn took(task: &Task, now: Option<DateTime<Utc>>) -> Option<Duration> {
-    let time = |it: Option<prost_types::Timestamp>| {
-        it.and_then(|it| DateTime::<Utc>::from_timestamp(it.seconds, u32::try_from(it.nanos).ok()?))
-    };
+    let (began, ended) = (task.create_time.as_ref(), task.end_time.as_ref());
     // Clocks of two machines may differ.
-    (time(task.end_time).or(now)? - time(task.create_time)?).to_std().ok()
+    (ended.and_then(proto::time_opt).or(now)? - began.and_then(proto::time_opt)?).to_std().ok()
 }
 
 impl App {
@@ -167,8 +165,7 @@ impl App {
 
     /// A wave waits for somebody's approval.
     pub(super) fn waits_for_approval(&self) -> bool {
-        let waves: Vec<_> = self.rollout.waves.iter().map(|wave| wave.wave.clone()).collect();
-        self.rollout.status == TaskStatus::Running && changes::waits_for_approval(&waves).is_some()
+        self.rollout.status == TaskStatus::Running && self.rollout.waits_for_approval().is_some()
     }
 
     /// What a key does.

@@ -15,7 +15,7 @@ use super::{
     look::{border, style},
 };
 use crate::{
-    follow::{BAR_SIGNS, BAR_TONES, SLOWEST, WaveNow, bar_of, left},
+    follow::{BAR_SIGNS, BAR_TONES, WaveNow, bar_of, left},
     out::tone,
 };
 
@@ -81,7 +81,7 @@ fn row(wave: &WaveNow, bar: u16, wide: bool, colored: bool, now: Instant) -> Row
     let limit =
         if it.fail_threshold.is_empty() { String::new() } else { format!(" of {}", it.fail_threshold) };
     let failed = if it.failed > 0 { crate::out::Tone::Bad } else { crate::out::Tone::Plain };
-    let rate = wave.rate(now).filter(|rate| *rate >= SLOWEST);
+    let rate = wave.rate(now);
     let mut cells = vec![
         Cell::from(format!("{:>4}", it.wave)),
         Cell::from(Span::styled(status, style(tone(status), colored))),

@@ -34,10 +34,7 @@ pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
 /// A size of the gray wave: `5` or `10%`.
 pub(super) fn share(text: &str) -> Result<WaveSpec, String> {
     match size(text) {
-        Ok(WaveSpec { count: Some(0), .. }) => {
-            Err("a gray wave has a desktop at least: leave it out where there is to be none".to_owned())
-        }
-        Ok(WaveSpec { percent: Some(percent), .. }) if percent <= 0.0 => {
+        Ok(it) if it.count == Some(0) || it.percent.is_some_and(|percent| percent <= 0.0) => {
             Err("a gray wave has a desktop at least: leave it out where there is to be none".to_owned())
         }
         Ok(it @ WaveSpec { rest: None, .. }) => Ok(it),

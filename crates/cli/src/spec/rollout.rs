@@ -130,11 +130,8 @@ impl RolloutFlags {
             .try_next("--canary N or --waves, by number"));
         }
         let mut task = TaskSpec::default();
-        let (count, of_first) = (self.canary, self.fail_threshold);
-        let waves = match count {
-            Some(first) => {
-                vec![WaveSpec { fail_threshold: of_first.or(Some(FIRST_FAILURE)), ..first }, rest()]
-            }
+        let waves = match self.canary {
+            Some(first) => gray_and_rest(first, self.fail_threshold),
             None => self.waves.clone(),
         };
         let flags = Self { canary: None, canary_desktop: Vec::new(), waves, ..self };
@@ -186,8 +183,7 @@ impl RolloutFlags {
         }
         match self.canary {
             Some(first) if self.canary_desktop.is_empty() => {
-                let fail_threshold = self.fail_threshold.or(Some(FIRST_FAILURE));
-                rollout.waves = vec![WaveSpec { fail_threshold, ..first }, rest()];
+                rollout.waves = gray_and_rest(first, self.fail_threshold);
                 Ok(())
             }
             _ => Err(Failure::misused(
@@ -237,6 +233,11 @@ impl RolloutFlags {
             canary.seed = self.seed.or(canary.seed);
         }
     }
+}
+
+/// The gray wave, halted by its first failure where nothing else is said, and all others behind it.
+fn gray_and_rest(gray: WaveSpec, fail_threshold: Option<FailThreshold>) -> Vec<WaveSpec> {
+    vec![WaveSpec { fail_threshold: fail_threshold.or(Some(FIRST_FAILURE)), ..gray }, rest()]
 }
 
 fn rest() -> WaveSpec {

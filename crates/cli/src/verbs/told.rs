@@ -1,14 +1,13 @@
 //! Values in words, as the verbs print them.
 
-use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 
 use crate::out::harmless_line;
 
 /// A time in UTC to the second; empty when it is not given.
 pub(crate) fn time(time: Option<&Timestamp>) -> String {
-    let time = time.and_then(|it| DateTime::<Utc>::from_timestamp(it.seconds, u32::try_from(it.nanos).ok()?));
-    time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
+    time.and_then(proto::time_opt)
+        .map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// From one time to another, to the second; empty unless both are given.
