@@ -33,6 +33,8 @@ pub struct GateInput {
     pub earlier_missing: u32,
     /// Whether no wave follows.
     pub is_last: bool,
+    /// Whether the wave is closed already, on a quorum: its remaining results still count.
+    pub is_closed: bool,
     /// Failures of all waves together at which the rollout halts.
     pub task_threshold: Option<Threshold>,
 }
@@ -91,12 +93,7 @@ pub fn decide(input: &GateInput) -> Verdict {
             input.earlier_missing
         ));
     }
-    // What runs, or was not admitted yet, is always waited for.
-    if let Some(quorum) = input.quorum
-        && !input.is_last
-        && missing == input.waiting
-        && u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size)
-    {
+    if has_quorum(input) {
         return Verdict::Proceed(format!("{judged}; waiting: {missing}, and the others are a quorum"));
     }
     Verdict::Hold(match input.waiting {
@@ -107,6 +104,19 @@ pub fn decide(input: &GateInput) -> Verdict {
     })
 }
 
+/// Whether the wave closes without its missing targets. Those that run or are not admitted yet are always waited for.
+fn has_quorum(input: &GateInput) -> bool {
+    let GateInput { size, results: Results { finished, .. }, .. } = *input;
+    let is_enough = |quorum| u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size);
+    !input.is_last && size - finished == input.waiting && input.quorum.is_some_and(is_enough)
+}
+
+/// Whether the wave is closed, or closes unless a threshold halts it.
+fn closes(input: &GateInput) -> bool {
+    let missing = input.size - input.results.finished;
+    input.is_closed || has_quorum(input) || missing == 0 && (!input.is_last || input.earlier_missing == 0)
+}
+
 /// Whether and why the rollout is halted.
 pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
     let GateInput { size, results: Results { finished, failed }, earlier, .. } = *input;
@@ -115,8 +125,9 @@ pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
             format!("{} of {size} targets ended with an exit code that halts the rollout", input.halting);
         return Some((HaltKind::ExitCode, reason));
     }
+    let closes = closes(input);
     if let Some(threshold) = input.fail_threshold
-        && threshold.is_reached(failed, finished)
+        && is_reached(threshold, input.results, closes)
     {
         let reason = format!(
             "{failed} of {} targets failed: the fail threshold {threshold} is reached",
@@ -124,16 +135,28 @@ pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
         );
         return Some((HaltKind::Wave, reason));
     }
-    let (all_failed, all_finished) = (earlier.failed + failed, earlier.finished + finished);
+    let all = Results { finished: earlier.finished + finished, failed: earlier.failed + failed };
     if let Some(threshold) = input.task_threshold
-        && threshold.is_reached(all_failed, all_finished)
+        // Waves that follow may still bring the results that a percentage waits for.
+        && is_reached(threshold, all, closes && input.is_last)
     {
+        let Results { finished, failed } = all;
         let reason = format!(
-            "{all_failed} of {all_finished} targets of all waves failed: the task's fail threshold {threshold} is reached"
+            "{failed} of {finished} targets of all waves failed: the task's fail threshold {threshold} is reached"
         );
         return Some((HaltKind::Task, reason));
     }
     None
+}
+
+/// Whether results reach a threshold; `closes` says that no further results come.
+const fn is_reached(threshold: Threshold, results: Results, closes: bool) -> bool {
+    let Results { finished, failed } = results;
+    if closes {
+        threshold.is_reached_at_close(failed, finished)
+    } else {
+        threshold.is_reached(failed, finished)
+    }
 }
 
 /// What a threshold is of: a count of the wave, a share of the results so far.

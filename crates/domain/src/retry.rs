@@ -54,7 +54,8 @@ pub fn waves(old: &[(u32, Option<Threshold>)], remainder: u32) -> Vec<(u32, Opti
             Some(Threshold::Count(count)) if size < old_size => {
                 Some(Threshold::Count(count.min(size.saturating_sub(1)).max(1)))
             }
-            other => other,
+            // A smaller wave has fewer results, and `min_results` above the wave's size could never be met.
+            other => other.map(|threshold| threshold.with_min_results_within(size)),
         };
         waves.push((size, threshold));
         left -= size;
@@ -89,13 +90,14 @@ mod tests {
     #[test]
     fn the_waves_are_kept_as_far_as_the_remainder_allows() {
         use Threshold::Count;
-        let percent = Some(Threshold::Percent { hundredths: 500, min_results: 9 });
+        let percent_of = |min_results| Some(Threshold::Percent { hundredths: 500, min_results });
+        let percent = percent_of(9);
         let old = [(4, Some(Count(3))), (10, percent), (86, None)];
         for (remainder, expected) in [
             (100, old.to_vec()),
             (60, vec![(4, Some(Count(3))), (10, percent), (46, None)]),
             (14, vec![(4, Some(Count(3))), (10, percent)]),
-            (5, vec![(4, Some(Count(3))), (1, percent)]),
+            (5, vec![(4, Some(Count(3))), (1, percent_of(1))]),
             (3, vec![(3, Some(Count(2)))]),
             (2, vec![(2, Some(Count(1)))]),
             (1, vec![(1, Some(Count(1)))]),

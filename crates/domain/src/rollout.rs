@@ -395,6 +395,36 @@ pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshol
     Ok(sizes)
 }
 
+/// A percentage must be able to speak: `min_results` is at most the size of its wave, and of the task for the task's.
+///
+/// `waves` are the planned sizes, in order.
+pub fn check_min_results(policy: &RolloutPolicy, waves: &[(u32, Option<Threshold>)]) -> Result<(), Error> {
+    let total = waves.iter().map(|(size, _)| size).sum();
+    check_min_results_within("rollout.fail_threshold", policy.fail_threshold, "the task", total)?;
+    for (place, &(size, threshold)) in waves.iter().enumerate() {
+        let field = format!("rollout.waves[{place}].fail_threshold");
+        check_min_results_within(&field, threshold, &format!("wave {}", place + 1), size)?;
+    }
+    Ok(())
+}
+
+fn check_min_results_within(
+    field: &str,
+    threshold: Option<Threshold>,
+    what: &str,
+    size: u32,
+) -> Result<(), Error> {
+    match threshold.and_then(Threshold::min_results) {
+        Some(min_results) if min_results > size => {
+            let desktops = if size == 1 { "desktop" } else { "desktops" };
+            Err(Error::invalid(format!(
+                "{field}.min_results {min_results} is larger than {what}, which has {size} {desktops}: use at most {size}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Strict mode needs a number to keep to in every wave.
 pub fn check_strict(policy: &RolloutPolicy, waves: &[Option<Threshold>]) -> Result<(), Error> {
     let has_count = |threshold: &Option<Threshold>| threshold.and_then(Threshold::count).is_some();

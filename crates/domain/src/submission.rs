@@ -113,6 +113,8 @@ impl Submission {
         rollout::check_approval_waves(&self.rollout.policy.approval, waves)?;
         let thresholds: Vec<_> = plan.waves.iter().map(|wave| wave.fail_threshold).collect();
         rollout::check_strict(&self.rollout.policy, &thresholds)?;
+        let sizes: Vec<_> = plan.waves.iter().map(|wave| (wave.size, wave.fail_threshold)).collect();
+        rollout::check_min_results(&self.rollout.policy, &sizes)?;
         Ok(plan)
     }
 }

@@ -16,7 +16,7 @@ pub enum Threshold {
     Percent {
         /// Hundredths of a percent, 1 to 10,000.
         hundredths: u32,
-        /// It says nothing before so many results are in.
+        /// Results from which on the percentage is judged; a wave that closes with fewer is judged on those it has.
         min_results: u32,
     },
 }
@@ -52,16 +52,49 @@ impl Threshold {
         }
     }
 
-    /// Whether so many failures among so many results reach it.
+    /// Whether this many failures among this many results reach the threshold while more results may come.
     pub const fn is_reached(self, failed: u32, finished: u32) -> bool {
+        self.has_enough(finished) && self.is_reached_at_close(failed, finished)
+    }
+
+    /// Whether this many failures reach the threshold although no further results come.
+    ///
+    /// `min_results` defers the judgement of a percentage; a wave that closes earlier is judged on the results it has.
+    /// Otherwise a canary wave with 100 % failures would open the next wave.
+    pub const fn is_reached_at_close(self, failed: u32, finished: u32) -> bool {
         match self {
             Self::Count(count) => failed >= count,
-            Self::Percent { hundredths, min_results } => {
-                // Without a failure there is nothing to halt for.
-                failed > 0
-                    && finished >= min_results
-                    && failed as u64 * 10_000 >= hundredths as u64 * finished as u64
+            // Without a failure there is nothing to halt for.
+            Self::Percent { hundredths, .. } => {
+                failed > 0 && failed as u64 * 10_000 >= hundredths as u64 * finished as u64
             }
+        }
+    }
+
+    /// Whether this many results suffice to judge.
+    const fn has_enough(self, finished: u32) -> bool {
+        match self {
+            Self::Count(_) => true,
+            Self::Percent { min_results, .. } => finished >= min_results,
+        }
+    }
+
+    /// The same threshold for at most `size` targets: `min_results` is lowered to `size`, so that it can be met.
+    #[must_use]
+    pub fn with_min_results_within(self, size: u32) -> Self {
+        match self {
+            Self::Count(_) => self,
+            Self::Percent { hundredths, min_results } => {
+                Self::Percent { hundredths, min_results: min_results.min(size) }
+            }
+        }
+    }
+
+    /// Results that a percentage waits for; `None` for a count.
+    pub const fn min_results(self) -> Option<u32> {
+        match self {
+            Self::Count(_) => None,
+            Self::Percent { min_results, .. } => Some(min_results),
         }
     }
 
@@ -129,6 +162,17 @@ mod tests {
             (percent(33.34, 1), 1, 3, false),
         ] {
             assert_eq!(threshold.is_reached(failed, finished), reached, "{threshold} {failed}/{finished}");
+        }
+    }
+
+    #[test]
+    fn close_below_min_results_judges_what_there_is() {
+        let percent = Threshold::new("t", None, Some(20.0), Some(10)).unwrap();
+        for (failed, finished, reached) in
+            [(0, 1, false), (1, 1, true), (1, 5, true), (1, 6, false), (0, 0, false)]
+        {
+            assert!(!percent.is_reached(failed, finished));
+            assert_eq!(percent.is_reached_at_close(failed, finished), reached, "{failed}/{finished}");
         }
     }
 

@@ -215,6 +215,7 @@ impl WaveState {
             earlier: self.others.results,
             earlier_missing: self.others.missing(),
             is_last: self.is_last,
+            is_closed: self.status == WaveStatus::Closed,
             task_threshold: self.terms.task_threshold,
         }
     }

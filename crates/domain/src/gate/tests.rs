@@ -17,6 +17,7 @@ fn input(size: u32, finished: u32, failed: u32, fail_threshold: Option<Threshold
         earlier: Results::default(),
         earlier_missing: 0,
         is_last: false,
+        is_closed: false,
         task_threshold: None,
     }
 }
@@ -88,6 +89,32 @@ fn the_page_says_what_the_rule_does() {
         seen += 1;
     }
     assert!(seen >= 35, "{seen} rows");
+}
+
+fn percent_of(percent: f64, min_results: i64) -> Option<Threshold> {
+    Threshold::new("t", None, Some(percent), Some(min_results)).ok()
+}
+
+#[test]
+fn quorum_close_below_min_results_is_judged() {
+    let quorum = GateInput { waiting: 2, quorum: Some(5_000), ..input(4, 2, 2, percent_of(20.0, 4)) };
+    assert_eq!(word(&decide(&quorum)), "halt");
+    assert_eq!(word(&decide(&GateInput { waiting: 1, ..quorum })), "hold");
+}
+
+#[test]
+fn closed_wave_with_late_failure_is_judged() {
+    let late = GateInput { is_closed: true, quorum: Some(5_000), ..input(4, 3, 1, percent_of(20.0, 4)) };
+    assert_eq!(word(&decide(&late)), "halt");
+    assert_eq!(word(&decide(&GateInput { is_closed: false, ..late })), "hold");
+}
+
+#[test]
+fn last_wave_close_judges_task_percentage() {
+    let last = GateInput { is_last: true, task_threshold: percent_of(20.0, 50), ..input(4, 4, 1, None) };
+    assert_eq!(word(&decide(&last)), "halt");
+    let missing = GateInput { earlier_missing: 1, ..last };
+    assert_eq!(word(&decide(&missing)), "hold");
 }
 
 #[test]

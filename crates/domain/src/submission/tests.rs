@@ -214,3 +214,64 @@ fn the_calls_by_tag_and_pool_have_their_own_ranges() {
         assert!(over(wrong).unwrap_err().message.contains(word), "{word}");
     }
 }
+
+fn candidates(number: usize) -> Vec<Candidate> {
+    let candidate = |number| Candidate {
+        desktop_id: format!("d{number}").parse().unwrap(),
+        stratum: crate::desktop::Stratum {
+            os_type: String::new(),
+            pool_id: String::new(),
+            availability_zone: String::new(),
+        },
+    };
+    (0..number).map(candidate).collect()
+}
+
+/// Plans ten desktops in waves of these sizes, the last one taking the rest, with `20%/min_results` for the wave at `place`.
+fn plan_with_min_results(sizes: &[i64], place: usize, min_results: i64) -> Result<Plan, Error> {
+    let percentage =
+        rollout::ThresholdRequest { percent: Some(20.0), min_results: Some(min_results), count: None };
+    let rest = rollout::WaveRequest { rest: Some(true), ..rollout::WaveRequest::default() };
+    let counts = sizes
+        .iter()
+        .map(|size| rollout::WaveRequest { count: Some(*size), ..rollout::WaveRequest::default() });
+    let mut waves: Vec<_> = counts.chain([rest]).collect();
+    waves[place].fail_threshold = Some(percentage);
+    let rollout = RolloutRequest { waves: Some(waves), ..RolloutRequest::default() };
+    let request = ExecutionRequest { rollout: Some(rollout), ..request() };
+    request.check(EXECUTION_FIELDS).unwrap().plan(candidates(10), 1)
+}
+
+#[test]
+fn min_results_above_wave_size_is_refused() {
+    let error = plan_with_min_results(&[1], 0, 10).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert_eq!(
+        error.message,
+        "rollout.waves[0].fail_threshold.min_results 10 is larger than wave 1, which has 1 desktop: use at most 1"
+    );
+    let error = plan_with_min_results(&[1, 3], 2, 7).unwrap_err();
+    assert!(
+        error.message.contains("waves[2]") && error.message.contains("wave 3, which has 6 desktops"),
+        "{error}"
+    );
+    assert!(plan_with_min_results(&[1, 3], 2, 6).is_ok());
+    assert!(plan_with_min_results(&[1], 0, 1).is_ok());
+}
+
+#[test]
+fn min_results_above_task_size_is_refused() {
+    let of_task = |min_results| {
+        let percentage =
+            rollout::ThresholdRequest { percent: Some(5.0), min_results: Some(min_results), count: None };
+        let rollout = RolloutRequest { fail_threshold: Some(percentage), ..RolloutRequest::default() };
+        let request = ExecutionRequest { rollout: Some(rollout), ..request() };
+        request.check(EXECUTION_FIELDS).unwrap().plan(candidates(10), 1)
+    };
+    assert!(of_task(10).is_ok());
+    let error = of_task(11).unwrap_err();
+    assert_eq!(
+        error.message,
+        "rollout.fail_threshold.min_results 11 is larger than the task, which has 10 desktops: use at most 10"
+    );
+}

@@ -43,12 +43,14 @@ impl Promises {
         for (row, count) in database.waves.iter().zip(self.counts.clone()) {
             failed += count.failed;
             ended += count.ended;
-            let is_due = count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended);
+            let is_closed = row.state.status == WaveStatus::Closed;
+            let threshold = row.state.fail_threshold;
+            let is_due = count.halting > 0 || is_reached(threshold, count.failed, count.ended, is_closed);
             self.must(!is_due, "no next wave after a halt", || {
                 format!("wave {} has {} failures of {} and goes on", row.wave, count.failed, count.ended)
             });
         }
-        let is_due = is_reached(self.policy.fail_threshold, failed, ended);
+        let is_due = is_reached(self.policy.fail_threshold, failed, ended, false);
         self.must(!is_due, "no next wave after a halt", || {
             format!("all waves have {failed} failures of {ended} and the task goes on")
         });

@@ -142,7 +142,8 @@ impl Promises {
                 format!("wave {wave} was closed with {} of {}", count.ended, row.state.size)
             });
         }
-        let is_bad = count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended);
+        let is_bad =
+            count.halting > 0 || is_reached(row.state.fail_threshold, count.failed, count.ended, true);
         self.must(!is_bad, "no next wave after a halt", || {
             format!("wave {wave} was closed with {} failures of {}", count.failed, count.ended)
         });

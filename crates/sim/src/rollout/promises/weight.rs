@@ -26,14 +26,16 @@ impl Promises {
     }
 }
 
-/// Reached means at least, everywhere.
-pub(super) fn is_reached(threshold: Option<Threshold>, failed: u32, ended: u32) -> bool {
+/// Reached means at least, everywhere. A wave that `is_closed` is judged although `min_results` are not in.
+pub(super) fn is_reached(threshold: Option<Threshold>, failed: u32, ended: u32, is_closed: bool) -> bool {
     match threshold {
         None => false,
         Some(Threshold::Count(count)) => failed >= count,
         Some(Threshold::Percent { hundredths, min_results }) => {
             let share = f64::from(failed) * 10_000.0;
-            failed > 0 && ended >= min_results && share >= f64::from(hundredths) * f64::from(ended)
+            failed > 0
+                && (is_closed || ended >= min_results)
+                && share >= f64::from(hundredths) * f64::from(ended)
         }
     }
 }
