@@ -111,6 +111,10 @@ pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
 /// Bytes of any other request body: a script of 100,000 characters, each escaped as `\uXXXX` twice, fits.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 
+/// Unix milliseconds of the last moment that is accepted from a peer: the end of the year 9999. RFC 3339 has no later year,
+/// and X.509 writes "no expiry" as 9999-12-31. The first is 0, the year 1970.
+pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
+
 /// Days that tasks or the audit are kept, where not for ever: a hundred years.
 pub const MAX_KEEP_DAYS: u32 = 36_500;
 

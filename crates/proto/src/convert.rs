@@ -36,15 +36,23 @@ impl Desktop {
             tags: self.tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect(),
             time_zone: clean(self.time_zone),
             agent_id: clean(self.agent_id),
-            connected_at: unix_ms_opt(self.connected_at_unix_ms).unwrap_or_default(),
-            certificate: self.certificate.map(|shown| Certificate {
-                serial: clean(shown.serial),
-                not_before: unix_ms_opt(shown.not_before_unix_ms).unwrap_or_default(),
-                not_after: unix_ms_opt(shown.not_after_unix_ms).unwrap_or_default(),
-            }),
+            connected_at: unix_ms_in_range("connected_at_unix_ms", self.connected_at_unix_ms)?
+                .unwrap_or_default(),
+            certificate: self.certificate.map(|shown| shown.facts(clean)).transpose()?,
         };
         facts.check()?;
         Ok(facts)
+    }
+}
+
+impl crate::types::Certificate {
+    fn facts(self, clean: impl Fn(String) -> String) -> Result<Certificate, domain::Error> {
+        let moment = |field, ms| Ok(unix_ms_in_range(field, ms)?.unwrap_or_default());
+        Ok(Certificate {
+            serial: clean(self.serial),
+            not_before: moment("certificate.not_before_unix_ms", self.not_before_unix_ms)?,
+            not_after: moment("certificate.not_after_unix_ms", self.not_after_unix_ms)?,
+        })
     }
 }
 
@@ -69,6 +77,21 @@ pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {
 /// The moment that Unix milliseconds name; `None` for 0 and for what no calendar holds.
 pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
     if ms == 0 { None } else { Utc.timestamp_millis_opt(ms).single() }
+}
+
+/// The moment that a peer gives as Unix milliseconds; `None` for 0.
+///
+/// # Errors
+///
+/// When the moment is outside the years 1970 to 9999: Postgres and RFC 3339 cannot hold every moment that an i64 names.
+pub fn unix_ms_in_range(field: &str, ms: i64) -> Result<Option<DateTime<Utc>>, domain::Error> {
+    if (0..=crate::limits::MAX_UNIX_MS).contains(&ms) {
+        return Ok(unix_ms_opt(ms));
+    }
+    Err(domain::Error::invalid(format!(
+        "{field} {ms} is out of range: 0 to {} (years 1970 to 9999)",
+        crate::limits::MAX_UNIX_MS
+    )))
 }
 
 /// The one place that maps a failure to gRPC.

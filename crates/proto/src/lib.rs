@@ -4,7 +4,7 @@ mod convert;
 pub mod signed;
 mod words;
 
-pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_opt};
+pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_in_range, unix_ms_opt};
 pub use domain::limits;
 pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,

@@ -3,6 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use domain::{
+    desktop::DesktopFacts,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     limits,
 };
@@ -17,8 +18,8 @@ use proto::{
         UpdatePresenceResponse, WatchStopsRequest, WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
-    types::IssuedCertificate,
-    unix_ms, unix_ms_opt,
+    types::{Desktop, IssuedCertificate},
+    unix_ms, unix_ms_in_range,
 };
 use store::{batch::LeaseKey, target_stop::Stop};
 use telemetry::metric;
@@ -162,10 +163,8 @@ impl SchedulerService for Service {
             return Err(too_many("desktops", limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE));
         }
         let worker_id = caller.is(&worker_id)?;
-        let connected = connected
-            .into_iter()
-            .map(|desktop| desktop.facts().map_err(invalid))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut answer = UpdatePresenceResponse::default();
+        let connected = well_formed(connected, &mut answer);
         let disconnected = disconnected
             .into_iter()
             .map(|key| {
@@ -180,7 +179,6 @@ impl SchedulerService for Service {
             .done(told)
             .await?
             .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
-        let mut answer = UpdatePresenceResponse::default();
         for one in refused {
             match one {
                 engine::Refused::Elsewhere(project_id, desktop_id) => {
@@ -234,30 +232,25 @@ impl SchedulerService for Service {
             return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
         }
         let worker_id = caller.is(&worker_id)?;
+        // One malformed entry must not keep the others from being stored.
         let mut refused = Vec::new();
         let mut reports = Vec::with_capacity(results.len());
         for result in results {
             let (task_id, ordinal) = (result.task_id.clone(), result.ordinal);
-            // One bad result must not keep the others from being stored.
             match target_report(result) {
                 Ok(report) => reports.push(report),
-                Err(status) => {
-                    refused.push(Refused { task_id, ordinal, reason: status.message().to_owned() })
-                }
+                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.message }),
             }
         }
-        let returned = returned
-            .into_iter()
-            .map(|target| {
-                Ok(ReturnedTarget {
-                    task_id: target.task_id.parse().map_err(invalid)?,
-                    batch_id: target.batch_id.parse().map_err(invalid)?,
-                    ordinal: target.ordinal,
-                    handed: target.handed,
-                })
-            })
-            .collect::<Result<Vec<_>, Status>>()?;
-        let answer = self.done(self.engine.report(&worker_id, reports, returned, self.engine.now())).await?;
+        let mut returns = Vec::with_capacity(returned.len());
+        for target in returned {
+            let (task_id, ordinal) = (target.task_id.clone(), target.ordinal);
+            match returned_target(target) {
+                Ok(target) => returns.push(target),
+                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.message }),
+            }
+        }
+        let answer = self.done(self.engine.report(&worker_id, reports, returns, self.engine.now())).await?;
         refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
             task_id: task_id.to_string(),
             ordinal,
@@ -266,7 +259,11 @@ impl SchedulerService for Service {
         for refused in &refused {
             tracing::warn!(%worker_id, task_id = refused.task_id, ordinal = refused.ordinal, reason = refused.reason, "result refused");
         }
-        Ok(Response::new(ReportResponse { stored: answer.stored, refused }))
+        Ok(Response::new(ReportResponse {
+            stored: answer.stored,
+            refused,
+            failed_task_ids: answer.failed.iter().map(TaskId::to_string).collect(),
+        }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
@@ -433,32 +430,59 @@ fn batch(leased: &Leased, lease_ms: u32) -> Batch {
     }
 }
 
-fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, Status> {
+/// The desktops that are described well; the others are refused in `answer`, one by one.
+fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> Vec<DesktopFacts> {
+    let mut facts = Vec::with_capacity(connected.len());
+    for desktop in connected {
+        let key =
+            DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
+        match desktop.facts() {
+            Ok(desktop) => facts.push(desktop),
+            Err(error) => {
+                let DesktopKey { project_id, desktop_id } = &key;
+                tracing::warn!(project_id, desktop_id, reason = error.message, "desktop refused: malformed");
+                answer.refused.push(key);
+            }
+        }
+    }
+    facts
+}
+
+fn returned_target(target: proto::scheduler::ReturnedTarget) -> Result<ReturnedTarget, domain::Error> {
+    Ok(ReturnedTarget {
+        task_id: target.task_id.parse()?,
+        batch_id: target.batch_id.parse()?,
+        ordinal: target.ordinal,
+        handed: target.handed,
+    })
+}
+
+fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, domain::Error> {
     let batch_id = match result.batch_id.as_str() {
         "" => None,
-        text => Some(text.parse::<BatchId>().map_err(invalid)?),
+        text => Some(text.parse::<BatchId>()?),
     };
     Ok(TargetReport {
-        task_id: result.task_id.parse::<TaskId>().map_err(invalid)?,
+        task_id: result.task_id.parse::<TaskId>()?,
         ordinal: result.ordinal,
         attempt: result.attempt,
         batch_id,
-        project_id: result.project_id.parse().map_err(invalid)?,
-        desktop_id: result.desktop_id.parse().map_err(invalid)?,
+        project_id: result.project_id.parse()?,
+        desktop_id: result.desktop_id.parse()?,
         scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
         trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })
 }
 
-fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptReport, Status> {
+fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptReport, domain::Error> {
     if script.script != place {
-        return Err(Status::invalid_argument(format!("result {place} is of script {}", script.script)));
+        return Err(domain::Error::invalid(format!("result {place} is of script {}", script.script)));
     }
     Ok(ScriptReport {
-        outcome: script.outcome.parse().map_err(invalid)?,
+        outcome: script.outcome.parse()?,
         exit_code: script.exit_code,
-        started_at: unix_ms_opt(script.started_at_unix_ms),
-        ended_at: unix_ms_opt(script.ended_at_unix_ms),
+        started_at: unix_ms_in_range("started_at_unix_ms", script.started_at_unix_ms)?,
+        ended_at: unix_ms_in_range("ended_at_unix_ms", script.ended_at_unix_ms)?,
         output: storable(script.output, limits::MAX_OUTPUT_BYTES),
         reason: storable(script.reason, limits::MAX_REASON_BYTES),
     })

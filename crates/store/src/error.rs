@@ -41,6 +41,12 @@ impl Error {
         }
     }
 
+    /// Whether one transaction failed on a database that answers: rolled back for another one (class 40), or out of its time.
+    pub fn is_of_transaction(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        self.is_timeout() || error.code().is_some_and(|code| code.starts_with("40"))
+    }
+
     /// Whether somebody else was waited for as long as was allowed, and in vain.
     pub(crate) fn is_timeout(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };

@@ -30,6 +30,22 @@ pub(crate) enum Item {
 }
 
 impl Item {
+    /// The task of the target.
+    pub(crate) fn task_id(&self) -> &str {
+        match self {
+            Self::Result { result, .. } => &result.task_id,
+            Self::Returned(target) => &target.task_id,
+        }
+    }
+
+    /// The execution of a result; `None` for a returned target, which the ledger has let go already.
+    pub(crate) fn key(&self) -> Option<&ExecutionKey> {
+        match self {
+            Self::Result { key, .. } => Some(key),
+            Self::Returned(_) => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Result { result, .. } => {
@@ -44,7 +60,9 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) item: Item,
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
+    /// Reports of it that were answered without storing it.
+    pub(crate) tries: u8,
 }
 
 /// The queue of reports.
@@ -68,7 +86,16 @@ impl Reports {
         let kib = u32::try_from(item.bytes().div_ceil(1_024)).unwrap_or(u32::MAX).clamp(1, QUEUE_KIB);
         // It is never closed.
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
-        if self.sender.send(Waiting { item, room }).await.is_err() {
+        self.push(Waiting { item, _room: room, tries: 0 }).await;
+    }
+
+    /// Queues an item once more that the schedulers could not store; it has its room still.
+    pub(crate) async fn send_again(&self, waiting: Waiting) {
+        self.push(Waiting { tries: waiting.tries.saturating_add(1), ..waiting }).await;
+    }
+
+    async fn push(&self, waiting: Waiting) {
+        if self.sender.send(waiting).await.is_err() {
             // The receiver lives as long as the queue itself.
             tracing::error!("the queue of reports is closed");
         }

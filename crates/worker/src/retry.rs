@@ -18,9 +18,14 @@ impl Backoff {
 
     /// The next pause.
     pub(crate) fn failed(&mut self) -> Duration {
-        let pause = FIRST.saturating_mul(1 << self.failures.min(16));
+        let pause = Self::after(self.failures);
         self.failures = self.failures.saturating_add(1);
-        pause.min(LAST)
+        pause
+    }
+
+    /// The pause after this many failures in a row.
+    pub(crate) fn after(failures: impl Into<u32>) -> Duration {
+        FIRST.saturating_mul(1 << failures.into().min(16)).min(LAST)
     }
 }
 

@@ -83,10 +83,27 @@ pub struct ReportAnswer {
     pub stored: u32,
     /// Results that fit no target of ours, with the reason.
     pub refused: Vec<(TaskId, u32, String)>,
+    /// Tasks of which nothing was stored because their own rows or statements failed; the log has the cause.
+    pub failed: Vec<TaskId>,
+}
+
+impl ReportAnswer {
+    fn merge(&mut self, of_task: Self) {
+        self.stored += of_task.stored;
+        self.refused.extend(of_task.refused);
+        self.failed.extend(of_task.failed);
+    }
 }
 
 impl Engine {
     /// Stores results and takes returned targets back. Sending the same again changes nothing.
+    ///
+    /// Each task has a transaction of its own: one that cannot be stored is named in [`ReportAnswer::failed`], and the
+    /// others are stored. Otherwise one task would stop every worker that reports anything of it.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer; what was stored by then stays stored.
     pub async fn report(
         &self,
         worker_id: &WorkerId,
@@ -107,17 +124,31 @@ impl Engine {
             note(task_id, &results);
             let span = span_of(task_id, worker_id, &results);
             let storing = async {
+                let mut of_task = ReportAnswer::default();
                 let mut tx = self.store.begin().await?;
-                report_task(&mut tx, task_id, worker_id, results, returned, now, &mut answer).await?;
+                report_task(&mut tx, task_id, worker_id, results, returned, now, &mut of_task).await?;
                 let commit = trace::below(|| tracing::info_span!(target: trace::TARGET, "commit"));
-                self.store.commit(tx).instrument(commit).await
+                self.store.commit(tx).instrument(commit).await?;
+                Ok(of_task)
             };
-            Box::pin(storing.instrument(span)).await?;
+            match Box::pin(storing.instrument(span)).await {
+                Ok(of_task) => answer.merge(of_task),
+                Err(error) if is_of_one_task(&error) => {
+                    tracing::error!(%task_id, error = &error as &dyn std::error::Error, "results cannot be stored");
+                    answer.failed.push(task_id);
+                }
+                Err(error) => return Err(error),
+            }
         }
         metric::REPORT_SECONDS.took(begun.elapsed(), &[]);
         metric::RESULTS_REFUSED.count(answer.refused.len() as u64, &[]);
         Ok(answer)
     }
+}
+
+/// Whether only the task's own rows or statements failed, so that other tasks may still be stored.
+fn is_of_one_task(error: &Error) -> bool {
+    !error.is_unavailable() || error.is_of_transaction()
 }
 
 /// What is stored of a task, as a part of its trace: below the first result that is, with links to the others.

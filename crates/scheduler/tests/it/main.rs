@@ -7,6 +7,7 @@ mod claims;
 mod concurrency;
 mod deadlines;
 mod gate;
+mod grpc;
 mod harness;
 mod leases;
 mod opening;

@@ -1,0 +1,129 @@
+//! The gRPC service over an engine: what one peer sends cannot keep another's results from being stored.
+
+use domain::outcome::Outcome;
+use proto::scheduler::{
+    ReportRequest, ReportResponse, ReturnedTarget, TargetResult, UpdatePresenceRequest,
+    scheduler_service_client::SchedulerServiceClient, scheduler_service_server::SchedulerService,
+};
+use scheduler::{SchedulerServiceServer, Wakes, engine::Leased};
+use testkit::Submit;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Harness, start, worker};
+
+type Client<S> = SchedulerServiceClient<SchedulerServiceServer<S>>;
+
+/// A client of a service over the harness's engine, whose clock runs.
+pub(crate) fn client(harness: &Harness) -> Client<impl SchedulerService + use<>> {
+    let stop = CancellationToken::new();
+    let service = scheduler::service(harness.engine.clone(), Wakes::default(), None, stop);
+    SchedulerServiceClient::new(service)
+}
+
+/// A result of each target of a batch, as its worker reports it.
+fn results(leased: &Leased) -> Vec<TargetResult> {
+    let result = |member: &domain::cut::Member| TargetResult {
+        task_id: leased.batch.terms.task_id.to_string(),
+        ordinal: member.ordinal,
+        attempt: 1,
+        batch_id: leased.batch.batch_id.to_string(),
+        scripts: vec![proto::types::ScriptResult {
+            outcome: Outcome::Success.as_str().into(),
+            exit_code: Some(0),
+            started_at_unix_ms: start().timestamp_millis(),
+            ended_at_unix_ms: start().timestamp_millis(),
+            ..Default::default()
+        }],
+        project_id: leased.spec.facts.project_id.to_string(),
+        desktop_id: member.desktop_id.to_string(),
+        ..TargetResult::default()
+    };
+    leased.batch.members.iter().map(result).collect()
+}
+
+async fn report(harness: &Harness, results: Vec<TargetResult>) -> ReportResponse {
+    let request = ReportRequest { worker_id: "w".into(), results, ..ReportRequest::default() };
+    client(harness).report(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn out_of_range_times_refuse_that_result_alone() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..5, start()).await;
+    harness.submit_and_cut(Submit { targets: 5, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    let mut results = results(&leased[0]);
+    // Years that Postgres does not have, that RFC 3339 cannot write, and that no calendar has.
+    for (place, ms) in [-300_000_000_000_000, 300_000_000_000_000, i64::MIN, i64::MAX].into_iter().enumerate()
+    {
+        let script = &mut results[place].scripts[0];
+        if place % 2 == 0 { script.started_at_unix_ms = ms } else { script.ended_at_unix_ms = ms }
+    }
+    let answer = report(&harness, results).await;
+    assert_eq!((answer.stored, answer.refused.len(), answer.failed_task_ids.len()), (1, 4, 0));
+    assert_eq!(
+        answer.refused[0].reason,
+        "started_at_unix_ms -300000000000000 is out of range: 0 to 253402300799999 (years 1970 to 9999)"
+    );
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 1);
+}
+
+#[tokio::test]
+async fn unstorable_task_keeps_no_other_from_being_stored() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+        all.push(task_id);
+    }
+    let leased = harness.lease(&w, 10, start()).await;
+    let mut connection = harness.database.connection().await.unwrap();
+    // The first by its id: what is stored after it would be lost with it.
+    sqlx::query("UPDATE wave SET target_tally = '{1}' WHERE task_id = $1")
+        .bind(all[0].0)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let answer = report(&harness, leased.iter().flat_map(results).collect()).await;
+    assert_eq!((answer.stored, answer.refused.len()), (4, 0));
+    assert_eq!(answer.failed_task_ids, [all[0].to_string()]);
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 4);
+}
+
+#[tokio::test]
+async fn malformed_returned_target_is_refused_alone() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    let returned = vec![ReturnedTarget { task_id: "none".into(), ..ReturnedTarget::default() }];
+    let request = ReportRequest { worker_id: "w".into(), results: results(&leased[0]), returned };
+    let answer = client(&harness).report(request).await.unwrap().into_inner();
+    assert_eq!((answer.stored, answer.refused.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn malformed_desktop_is_refused_alone() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    let desktop = |name: &str| proto::types::Desktop {
+        project_id: testkit::project().to_string(),
+        desktop_id: name.into(),
+        connected_at_unix_ms: start().timestamp_millis(),
+        ..Default::default()
+    };
+    let far = proto::types::Desktop { connected_at_unix_ms: i64::MAX, ..desktop("far") };
+    let request = UpdatePresenceRequest {
+        worker_id: "w".into(),
+        connected: vec![desktop("good"), far, desktop("")],
+        disconnected: Vec::new(),
+    };
+    let answer = client(&harness).update_presence(request).await.unwrap().into_inner();
+    let refused: Vec<&str> = answer.refused.iter().map(|key| key.desktop_id.as_str()).collect();
+    assert_eq!(refused, ["far", ""]);
+    assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE desktop_id = 'good'").await, 1);
+}
