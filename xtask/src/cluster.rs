@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::rest::Rest;
+use crate::{process, rest::Rest};
 
 /// What `graywave dev` prints when it serves.
 #[derive(Debug, Deserialize)]
@@ -40,6 +40,16 @@ pub(crate) fn target_directory() -> PathBuf {
 pub(crate) fn directory(prefix: &str) -> anyhow::Result<tempfile::TempDir> {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     Ok(tempfile::Builder::new().prefix(prefix).permissions(open).tempdir()?)
+}
+
+/// Runs a client's program against a dev cluster of its own; the last argument is the cluster's ready line.
+pub(crate) fn run_client(program: &mut Command, desktops: u32) -> anyhow::Result<()> {
+    let directory = directory("graywave-client-")?;
+    let cluster = DevCluster::start(&directory.path().join("data"), desktops)?;
+    program.arg(&cluster.ready_line).current_dir(directory.path());
+    // The SDKs leave files in the working directory and in the home directory.
+    process::run(program.env("HOME", directory.path()))?;
+    cluster.stop()
 }
 
 impl DevCluster {

@@ -27,6 +27,14 @@ pub(crate) fn python() -> anyhow::Result<()> {
     apt("Python", &["python3", "python3-venv"])
 }
 
+/// Node.js with npm, for the tests by the official SDK for Node.js.
+pub(crate) fn node() -> anyhow::Result<()> {
+    if ["node", "npm"].iter().all(|program| answers(program, &["--version"])) {
+        return Ok(());
+    }
+    apt("Node.js", &["nodejs", "npm"])
+}
+
 /// What sets the clock of one process, for the faults.
 pub(crate) fn faketime() -> anyhow::Result<()> {
     if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }

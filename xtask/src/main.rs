@@ -11,6 +11,7 @@ mod images;
 mod install;
 mod kubernetes;
 mod layers;
+mod node;
 mod observability;
 mod process;
 mod proto;
@@ -89,6 +90,8 @@ enum Command {
     /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone and
     /// through a generated client, on dev clusters of their own
     Python,
+    /// Sign calls with the official SDK for Node.js, send their queries in every form that HTTP libraries use
+    Node,
     /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
     Images {
         /// Cargo's profile: `dev` builds faster, for a try
@@ -127,6 +130,7 @@ fn main() -> anyhow::Result<()> {
         Command::Failover { failovers, seed } => failover::run(failovers, seed),
         Command::Sim { seeds, from, seed } => sim::run(seeds, from, seed),
         Command::Python => python::run(),
+        Command::Node => node::run(),
         Command::Images { profile } => images::run(&profile),
         Command::ComposeTest => compose::run(),
         Command::Kubernetes => kubernetes::run(),

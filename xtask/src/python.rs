@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{
-    cluster::{self, DevCluster},
-    install, process, root, say,
-};
+use crate::{cluster, install, process, root, say};
 
 const DESKTOPS: u32 = 6;
 
@@ -23,13 +20,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let python = environment("python", &tests().join("requirements.txt"))?;
     for program in ["sdk.py", "openapi.py", "admin_grpc.py", "admin_generated.py"] {
         say(&format!("-- {program}"));
-        let directory = cluster::directory("graywave-python-")?;
-        let cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;
-        let mut command = Command::new(&python);
-        command.arg(tests().join(program)).arg(&cluster.ready_line).current_dir(directory.path());
-        // The SDK leaves a file in the home directory of whoever imports it.
-        process::run(command.env("HOME", directory.path()))?;
-        cluster.stop()?;
+        cluster::run_client(Command::new(&python).arg(tests().join(program)), DESKTOPS)?;
     }
     Ok(())
 }

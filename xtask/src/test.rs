@@ -5,7 +5,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::{
-    chaos, compose, database, demo, install, kubernetes, layers, observability, process, proto, python, say,
+    chaos, compose, database, demo, install, kubernetes, layers, node, observability, process, proto, python,
+    say,
 };
 
 /// Long enough for each kind of fault at least once, and most of them several times.
@@ -16,6 +17,7 @@ const CHAOS_SEED: u64 = 1;
 pub(crate) fn run() -> anyhow::Result<()> {
     install::postgres()?;
     install::python()?;
+    install::node()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
     step("protos", proto::run)?;
@@ -32,6 +34,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
+    step("node", node::run)?;
     step("compose", compose::run_if_possible)?;
     step("chaos", || chaos::run(CHAOS_MINUTES, CHAOS_SEED))?;
     step("tests", || tests(&scratch))

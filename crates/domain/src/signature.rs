@@ -1,7 +1,7 @@
 //! Signed requests: SDK-HMAC-SHA256, as the official SDKs sign them with an access key and a secret key.
 //!
-//! Source: the public signing guide and the behaviour of the SDKs' signer. The signature covers method, path, query,
-//! the headers that it names, and the hash of the body.
+//! Source: the public signing guide and the behaviour of the SDKs' signers for Python and JavaScript. The signature covers
+//! method, path, query, the headers that it names, and the hash of the body.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -154,15 +154,13 @@ fn canonical_path(path: &str) -> String {
     canonical
 }
 
-/// Pairs in the order of their plain names and values, each part encoded anew.
+/// Pairs in the order of their decoded names and values, each part encoded anew.
+///
+/// Clients sign the decoded pairs and differ in how they send them: a space as `+` or `%20`, lower-case digits, characters
+/// that need no encoding, a name without `=`. The query is decoded as the handlers decode it, so that the signature covers
+/// exactly the values that they see.
 fn canonical_query(query: &str) -> String {
-    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let mut pairs: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect();
+    let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     pairs.sort();
     pairs
         .iter()

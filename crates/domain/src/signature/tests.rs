@@ -86,6 +86,64 @@ fn odd_characters_are_read_as_the_sdk_signs_them() {
     }
 }
 
+/// Signed by the official Python SDK over `Z=1`, `a=&=?#`, two values of `name` and three of `resource_id`.
+const ODD_SIGNATURE: &str = "28afe2737db7c1729f4fa7905bd278f22e69b436f0e3a64ddd66b45a60845664";
+const ODD_PATH: &str = "/v2/project-1/scripts/a+b%25c/%E4%B8%AD,!$&'()*;=:@";
+
+#[test]
+fn form_encoding_of_the_signed_query_is_accepted() {
+    let headers = headers();
+    let spellings = [
+        // Go: url.Values.Encode.
+        "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9+100%25+%2B+a%2Fb+~%2A%27%28%29&resource_id=a&resource_id=a\
+         &resource_id=b",
+        // JavaScript: URLSearchParams.
+        "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9+100%25+%2B+a%2Fb+%7E*%27%28%29&resource_id=a&resource_id=a\
+         &resource_id=b",
+        // JavaScript: querystring.stringify.
+        "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9%20100%25%20%2B%20a%2Fb%20~*'()&resource_id=a&resource_id=a\
+         &resource_id=b",
+        // Lower-case digits, characters that need no encoding, no equals sign, another order, an empty pair.
+        "resource_id=b&resource_id=a&name=caf%c3%a9+100%25+%2b+a/b+~*'()&a=%26=?%23&name&&Z=%31&resource_id=a",
+    ];
+    for query in spellings {
+        let request = SignedRequest { method: "GET", path: ODD_PATH, query, headers: &headers, body: b"" };
+        let verified = authorization(ODD_SIGNATURE).verify(&request, SECRET_KEY, now());
+        assert_eq!(verified.map_err(|error| error.message), Ok(()), "{query}");
+    }
+}
+
+/// A plus stands for a space in a query, and for itself in a path.
+#[test]
+fn plus_in_place_of_a_signed_plus_is_refused() {
+    let headers = headers();
+    let query = "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9+100%25+%2B+a%2Fb+~*'()&resource_id=a&resource_id=a\
+                 &resource_id=b";
+    let good = SignedRequest { method: "GET", path: ODD_PATH, query, headers: &headers, body: b"" };
+    for (path, query) in
+        [(ODD_PATH, query.replace("%2B", "+")), (&ODD_PATH.replace('+', "%20"), query.to_owned())]
+    {
+        let request = SignedRequest { path, query: &query, ..good };
+        refusal(authorization(ODD_SIGNATURE).verify(&request, SECRET_KEY, now()));
+    }
+}
+
+#[test]
+fn unencoded_colons_and_spaces_as_plus_are_accepted() {
+    let headers = headers();
+    let get = SignedRequest {
+        method: "GET",
+        path: "/v2/project-1/script-execution-records",
+        query: "execute_time_end=2099-10-01T12:00:00Z&is_first_order=true&resource_id=desk-1&resource_id=desk-2\
+                &script_name=other+name&script_name=x",
+        headers: &headers,
+        body: b"",
+    };
+    authorization("06fc121531efeb1fab3e71ac1333c4178e7e688a9f2fb2098b78bf38d0ce182d")
+        .verify(&get, SECRET_KEY, now())
+        .unwrap();
+}
+
 #[test]
 fn whatever_is_changed_breaks_it() {
     let headers = headers();
