@@ -82,6 +82,10 @@ pub const MAX_TARGETS_PER_CUT: u32 = 10_000;
 pub const MAX_RESULTS_PER_REPORT: usize = 500;
 /// Bytes of one report's results at which it is sent although it could hold more.
 pub const SOFT_REPORT_BYTES: usize = 4 << 20;
+/// Bytes of one answer to a pull at which no further batch is leased although the worker has room for it.
+pub const SOFT_PULL_BYTES: usize = 8 << 20;
+/// Connections that one answer asks a worker to end; the rest follows when these have ended.
+pub const MAX_REVOKED_PER_ANSWER: u32 = 5_000;
 /// Desktops in one presence update.
 pub const MAX_DESKTOPS_PER_PRESENCE_UPDATE: usize = 1_000;
 /// Leases in one renewal.
@@ -179,9 +183,12 @@ fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Err
     })
 }
 
-// A task's scripts, at four bytes a character, fit into one message with a full batch of ids, each once more as it is signed.
+// The first batch of an answer may exceed the soft limit: its scripts, at four bytes a character, and its ids, each once more
+// as it is signed, fit into one message with the connections to be ended.
 const _: () = assert!(
-    MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4 + MAX_TARGETS_PER_BATCH * 2 * (MAX_ID_CHARS * 4 + 32)
+    MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4
+        + MAX_TARGETS_PER_BATCH * 2 * (MAX_ID_CHARS * 4 + 32)
+        + MAX_REVOKED_PER_ANSWER as usize * (2 * MAX_ID_CHARS * 4 + 256)
         < MAX_MESSAGE_BYTES
 );
 // The result that fills a report, and one target of many scripts after it, still fit into a message.

@@ -63,6 +63,7 @@ mod tests {
             batches: vec![batch(1, &[10, 11]), batch(2, &[]), batch(3, &[12])],
             signature: None,
             revoked: Vec::new(),
+            scripts: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a scheduler does, each in one transaction, with the time as a parameter. Several engines may work on one
 //! database at once: the row locks decide.
 
+mod budget;
 mod cut;
 mod enrol;
 mod lease;

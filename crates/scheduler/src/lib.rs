@@ -2,6 +2,7 @@
 //!
 //! It holds no state: any number run side by side on one database, and any worker may talk to any of them.
 
+mod answer;
 mod caller;
 mod config;
 pub mod engine;

@@ -15,8 +15,9 @@ use proto::{
 ///
 /// Says why the signer does not sign.
 pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), String> {
+    let scripts: Vec<ScriptTerms> = answer.scripts.iter().map(script_terms).collect();
     for batch in &mut answer.batches {
-        batch.signed_terms = batch_terms(batch).encode_to_vec();
+        batch.signed_terms = batch_terms(batch, &scripts).encode_to_vec();
         for target in &mut batch.targets {
             target.signed_terms = target_terms(target).encode_to_vec();
         }
@@ -27,7 +28,7 @@ pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), Str
     Ok(())
 }
 
-fn batch_terms(batch: &Batch) -> BatchTerms {
+fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
     let none = TaskSpec::default();
     let spec = batch.spec.as_ref().unwrap_or(&none);
     BatchTerms {
@@ -35,7 +36,12 @@ fn batch_terms(batch: &Batch) -> BatchTerms {
         attempt: spec.attempt,
         project_id: spec.project_id.clone(),
         wave: batch.wave,
-        scripts: spec.scripts.iter().map(script_terms).collect(),
+        scripts: spec
+            .script_indexes
+            .iter()
+            .filter_map(|index| scripts.get(*index as usize))
+            .cloned()
+            .collect(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms: batch.deliver_by_unix_ms,
         success_exit_codes: spec.success_exit_codes.clone(),

@@ -11,15 +11,15 @@ use futures::{Stream, stream};
 use identity::Signer;
 use proto::{
     scheduler::{
-        Batch, DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse,
-        HeartbeatRequest, HeartbeatResponse, Lease, PullRequest, PullResponse, Refused,
-        RenewCertificateRequest, RenewCertificateResponse, RenewRequest, RenewResponse, ReportRequest,
-        ReportResponse, RevokedConnection, Target, TargetStop, TaskSpec, UpdatePresenceRequest,
-        UpdatePresenceResponse, WatchStopsRequest, WatchStopsResponse,
+        DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse, HeartbeatRequest,
+        HeartbeatResponse, Lease, PullRequest, PullResponse, Refused, RenewCertificateRequest,
+        RenewCertificateResponse, RenewRequest, RenewResponse, ReportRequest, ReportResponse,
+        RevokedConnection, TargetStop, UpdatePresenceRequest, UpdatePresenceResponse, WatchStopsRequest,
+        WatchStopsResponse,
         scheduler_service_server::{SchedulerService, SchedulerServiceServer},
     },
     types::{Desktop, IssuedCertificate},
-    unix_ms, unix_ms_in_range,
+    unix_ms_in_range,
 };
 use store::{batch::LeaseKey, target_stop::Stop};
 use telemetry::metric;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    Engine, Wakes,
+    Engine, Wakes, answer,
     caller::called,
     engine::{self, AskedBy, Leased, ReturnedTarget, ScriptReport, TargetReport},
     orders,
@@ -65,8 +65,7 @@ impl Service {
     /// The leased batches as they are handed out.
     fn hand_out(&self, leased: &[Leased], revoked: Vec<RevokedConnection>) -> Result<PullResponse, Status> {
         let lease_ms = self.engine.config().lease_ms;
-        let batches = leased.iter().map(|leased| batch(leased, lease_ms)).collect();
-        let mut answer = PullResponse { batches, signature: None, revoked };
+        let mut answer = answer::pull_response(leased, lease_ms, revoked);
         if let Some(signer) = &self.signer {
             orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
         }
@@ -380,53 +379,6 @@ fn target_stop(stop: &Stop) -> TargetStop {
         ordinal: stop.ordinal,
         attempt: u32::from(stop.attempt),
         script: u32::from(stop.script),
-    }
-}
-
-fn batch(leased: &Leased, lease_ms: u32) -> Batch {
-    let Leased { batch, spec, first_scripts, max_running, stops, lease_until, trace_context } = leased;
-    // An agent starts nothing after its task has expired.
-    let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
-        batch.terms.deadlines.deliver_by.min(expires_at)
-    });
-    Batch {
-        task_id: batch.terms.task_id.to_string(),
-        batch_id: batch.batch_id.to_string(),
-        epoch: batch.epoch,
-        wave: u32::from(batch.terms.wave),
-        targets: batch
-            .members
-            .iter()
-            .map(|member| Target {
-                ordinal: member.ordinal,
-                desktop_id: member.desktop_id.as_str().to_owned(),
-                first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
-                stop_script: stops.get(&member.ordinal).copied().map(u32::from),
-                signed_terms: Vec::new(),
-            })
-            .collect(),
-        spec: Some(TaskSpec {
-            project_id: spec.facts.project_id.as_str().to_owned(),
-            scripts: spec
-                .scripts
-                .iter()
-                .map(|script| proto::types::Script {
-                    script_id: script.script_id.map(|id| id.to_string()).unwrap_or_default(),
-                    script_type: script.script_type.as_str().to_owned(),
-                    content: script.content.clone(),
-                })
-                .collect(),
-            execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
-            attempt: u32::from(spec.facts.attempt),
-            success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
-            max_running: max_running.map(u32::from),
-        }),
-        lease_ms,
-        deliver_by_unix_ms: unix_ms(Some(deliver_by)),
-        answer_only: batch.answer_only,
-        lease_until_unix_ms: unix_ms(Some(*lease_until)),
-        trace_context: trace_context.clone().unwrap_or_default(),
-        signed_terms: Vec::new(),
     }
 }
 

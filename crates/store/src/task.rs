@@ -13,7 +13,7 @@ use domain::{
     opening::{self, Hold, Turn},
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
-    script::ScriptType,
+    script::{self, ScriptType},
     task::TaskStatus,
 };
 use sqlx::types::Json;
@@ -176,7 +176,7 @@ pub async fn script_hash(
     command: Option<(ScriptType, &str)>,
 ) -> Result<Vec<u8>, Error> {
     if let Some((command_type, content)) = command {
-        return Ok(domain::script::sha256(command_type, content).to_vec());
+        return Ok(script::sha256(command_type, content).to_vec());
     }
     let pinned = scripts.iter().filter_map(|pinned| pinned.script);
     let (ids, revisions): (Vec<Uuid>, Vec<i32>) =
@@ -303,6 +303,8 @@ pub struct RunnableScript {
     pub script_type: ScriptType,
     /// What runs.
     pub content: String,
+    /// SHA-256 over type and content.
+    pub sha256: [u8; 32],
 }
 
 /// What a task runs, in order, at the revisions it pinned.
@@ -321,9 +323,11 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
     .await?;
     rows.into_iter()
         .map(|row| {
+            let script_type = word("script", &row.script_type)?;
             Ok(RunnableScript {
                 script_id: row.script_id.map(ScriptId),
-                script_type: word("script", &row.script_type)?,
+                script_type,
+                sha256: script::sha256(script_type, &row.content),
                 content: row.content,
             })
         })

@@ -57,6 +57,8 @@ pub struct Submit {
     pub task_id: Option<TaskId>,
     /// Desktops.
     pub targets: u32,
+    /// What runs on each of them, by `/bin/sh`.
+    pub command: String,
     /// Size of the gray wave and its threshold.
     pub gray: Option<(u32, u32)>,
     /// How long one script may run.
@@ -80,6 +82,7 @@ impl Default for Submit {
         Self {
             task_id: None,
             targets: 1,
+            command: "true".to_owned(),
             gray: None,
             execution: TimeDelta::minutes(10),
             delivery: TimeDelta::minutes(10),
@@ -113,7 +116,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
             task_id,
             project_id: &project(),
             scripts: &[PinnedScript { script: None, name: String::new() }],
-            command: Some((ScriptType::Shell, "true")),
+            command: Some((ScriptType::Shell, &submit.command)),
             timeouts: Timeouts {
                 execution: submit.execution,
                 delivery: submit.delivery,

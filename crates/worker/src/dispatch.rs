@@ -4,6 +4,7 @@ use proto::{
     agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
     order::Signer,
     scheduler::{Batch, DesktopKey, Lease, ReturnedTarget, TaskSpec},
+    types::Script,
 };
 
 use telemetry::{metric, trace};
@@ -20,18 +21,24 @@ use crate::{
 /// the rest of it.
 const TRACED_TARGETS: u32 = 1_000;
 
-/// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here.
-pub(crate) async fn dispatch(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
+/// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here. `scripts` are those of
+/// the answer that brought the batch.
+pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], part: Option<Part<'_>>) {
     let carried = Some(batch.trace_context.as_str());
     let span = trace::child(carried, || {
         let (task_id, batch_id, targets) = (&batch.task_id, &batch.batch_id, batch.targets.len());
         tracing::info_span!(target: trace::TARGET, parent: None, "dispatch", %task_id, %batch_id, targets)
     });
     let trace_context = trace::carry(&span, carried).unwrap_or_default();
-    hand_out_all(worker, Batch { trace_context, ..batch }, part).instrument(span).await;
+    hand_out_all(worker, Batch { trace_context, ..batch }, scripts, part).instrument(span).await;
 }
 
-async fn hand_out_all(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
+/// What a task runs, in order; `None` when its answer lacks a part of it.
+fn scripts_of(spec: &TaskSpec, scripts: &[Script]) -> Option<Vec<Script>> {
+    spec.script_indexes.iter().map(|index| scripts.get(*index as usize).cloned()).collect()
+}
+
+async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: Option<Part<'_>>) {
     let Batch {
         task_id,
         batch_id,
@@ -47,6 +54,10 @@ async fn hand_out_all(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
         ..
     } = batch;
     let spec = spec.unwrap_or_default();
+    let scripts = scripts_of(&spec, scripts);
+    if scripts.is_none() {
+        tracing::error!(task_id, batch_id, "batch given back: the answer lacks a script of it");
+    }
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for (place, mut target) in (0..).zip(targets) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
@@ -60,12 +71,12 @@ async fn hand_out_all(worker: &Worker, batch: Batch, part: Option<Part<'_>>) {
             stop_script,
             trace_context: if is_traced { trace_context.clone() } else { String::new() },
             signed,
-            ..order(&key, wave, &spec, deliver_by_unix_ms)
+            ..order(&key, wave, &spec, scripts.as_deref().unwrap_or_default(), deliver_by_unix_ms)
         };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         // A process that slept over the end of its lease must not act on it: others have the batch by now.
-        let is_ours = !is_over(worker, lease_until_unix_ms);
+        let is_ours = scripts.is_some() && !is_over(worker, lease_until_unix_ms);
         if !(is_ours && hand_out(worker, key, desktop, &batch_id, order, part.map(|part| part.answer))) {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
@@ -118,11 +129,17 @@ fn hand_out(
     true
 }
 
-fn order(key: &ExecutionKey, wave: u32, spec: &TaskSpec, deliver_by_unix_ms: i64) -> Order {
+fn order(
+    key: &ExecutionKey,
+    wave: u32,
+    spec: &TaskSpec,
+    scripts: &[Script],
+    deliver_by_unix_ms: i64,
+) -> Order {
     Order {
         key: Some(key.clone()),
         wave,
-        scripts: spec.scripts.clone(),
+        scripts: scripts.to_vec(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms,
         answer_only: false,
@@ -174,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_lease_that_is_over_nothing_is_handed_out() {
         let (worker, now, mut outbox) = worker_with_a_desktop();
-        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), None).await;
+        dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), &[], None).await;
         assert!(outbox.try_recv().is_err());
         let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
         let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
@@ -183,7 +200,7 @@ mod tests {
         };
         assert!(!returned.handed);
         assert!(worker.ledger.leases().is_empty());
-        dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), None).await;
+        dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), &[], None).await;
         assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
                 let signed = Answer::new(&mut answer);
                 for (batch, part) in parts(answer.batches, signed.as_ref()) {
                     worker.set_lease_ms(batch.lease_ms);
-                    dispatch::dispatch(worker, batch, part).await;
+                    dispatch::dispatch(worker, batch, &answer.scripts, part).await;
                 }
             }
             Err(status) => {

@@ -108,6 +108,7 @@ mod tests {
         let mut answer = PullResponse {
             batches: vec![batch(1, &[10, 11, 12]), batch(2, &[20, 21])],
             revoked: Vec::new(),
+            scripts: Vec::new(),
             signature: Some(Signature { certificate: b"c".to_vec(), signature: b"s".to_vec() }),
         };
         let whole = Answer::new(&mut answer).unwrap();

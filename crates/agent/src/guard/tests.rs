@@ -78,7 +78,8 @@ impl Rig {
         };
         let targets = vec![target(0, "before"), target(1, desktop_id), target(2, "after")];
         let batch = Batch { signed_terms: terms.encode_to_vec(), targets, ..Batch::default() };
-        let answer = PullResponse { batches: vec![batch], signature: None, revoked: Vec::new() };
+        let answer =
+            PullResponse { batches: vec![batch], signature: None, revoked: Vec::new(), scripts: Vec::new() };
         let tree = tree(&answer).unwrap();
         let Shown { certificate, signature } = self.signer.sign(&message(&tree.root(), tree.size())).unwrap();
         self.guard.shown(certificate.clone());

@@ -171,7 +171,7 @@ fn orders(answer: &PullResponse) -> (Vec<Order>, Vec<u8>) {
     let [batch] = answer.batches.as_slice() else { panic!("not one batch: {answer:?}") };
     let order = |(index, target): (u32, &proto::scheduler::Target)| Order {
         key: Some(key(batch, target.ordinal)),
-        scripts: batch.spec.clone().unwrap().scripts,
+        scripts: scripts(answer, batch),
         signed: Some(Signed {
             batch: batch.signed_terms.clone(),
             target: target.signed_terms.clone(),
@@ -184,6 +184,12 @@ fn orders(answer: &PullResponse) -> (Vec<Order>, Vec<u8>) {
         ..Order::default()
     };
     ((0..).zip(&batch.targets).map(order).collect(), signature.certificate)
+}
+
+/// What a batch of an answer runs.
+fn scripts(answer: &PullResponse, batch: &Batch) -> Vec<Script> {
+    let indexes = batch.spec.clone().unwrap().script_indexes;
+    indexes.iter().map(|index| answer.scripts[*index as usize].clone()).collect()
 }
 
 fn key(batch: &Batch, ordinal: u32) -> ExecutionKey {

@@ -15,7 +15,7 @@ use store::{
 use telemetry::trace;
 use tracing::Span;
 
-use super::{Engine, Spec, fresh_batch_id};
+use super::{Engine, Spec, budget::Budget, fresh_batch_id};
 
 /// Batches that one pull looks at.
 const BATCHES_PER_PULL: u32 = 64;
@@ -73,11 +73,19 @@ impl Engine {
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut chosen = Vec::new();
+        let mut specs = HashMap::new();
         let mut room = room;
-        for Ready { task_id, batch_id, size, .. } in ready {
+        let mut budget = Budget::default();
+        for Ready { task_id, batch_id, size, ids_bytes, .. } in ready {
             if room == 0 {
                 break;
             }
+            let spec = self.spec(&mut tx, task_id).await?;
+            // Of the whole batch, although only a part of it may fit into the room: rather too many bytes than too few.
+            if !budget.admits(&spec, size as usize, ids_bytes as usize) {
+                break;
+            }
+            specs.insert(task_id, spec);
             let mut chosen_id = batch_id;
             if size > room {
                 chosen_id = fresh_batch_id();
@@ -90,8 +98,10 @@ impl Engine {
             return Ok(Vec::new());
         }
         let lease_until = now + self.lease_time();
-        let rows = batch::lease(&mut tx, &chosen, now, lease_until).await?;
-        let mut leased = self.with_specs(&mut tx, rows, &running, lease_until).await?;
+        let mut rows = batch::lease(&mut tx, &chosen, now, lease_until).await?;
+        // Oldest first, as they were chosen.
+        rows.sort_by_key(|row| chosen.iter().position(|(_, batch_id)| *batch_id == row.batch_id));
+        let mut leased = with_specs(&mut tx, rows, &specs, &running, lease_until).await?;
         // Each lasts until all of them are leased for good.
         let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
         self.store.commit(tx).await?;
@@ -99,38 +109,9 @@ impl Engine {
         Ok(leased)
     }
 
-    async fn with_specs(
-        &self,
-        tx: &mut Tx,
-        rows: Vec<BatchRow>,
-        running: &HashMap<TaskId, u16>,
-        lease_until: Timestamp,
-    ) -> Result<Vec<Leased>, Error> {
-        let mut leased = Vec::with_capacity(rows.len());
-        for batch in rows {
-            let task_id: TaskId = batch.terms.task_id;
-            let spec = self.specs.get(tx, task_id).await?;
-            let spec =
-                spec.ok_or_else(|| Error::Corrupt { table: "batch", what: format!("no task {task_id}") })?;
-            let ordinals: Vec<u32> = batch.members.iter().map(|member| member.ordinal).collect();
-            let first_scripts = if spec.facts.resumes {
-                target::first_scripts(tx, task_id, &ordinals).await?
-            } else {
-                HashMap::new()
-            };
-            let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
-            let max_running = running.get(&task_id).copied();
-            leased.push(Leased {
-                batch,
-                spec,
-                first_scripts,
-                max_running,
-                stops,
-                lease_until,
-                trace_context: None,
-            });
-        }
-        Ok(leased)
+    async fn spec(&self, tx: &mut Tx, task_id: TaskId) -> Result<Arc<Spec>, Error> {
+        let spec = self.specs.get(tx, task_id).await?;
+        spec.ok_or_else(|| Error::Corrupt { table: "batch", what: format!("no task {task_id}") })
     }
 
     /// Extends leases; returns those that are not the worker's any more.
@@ -148,4 +129,37 @@ impl Engine {
     fn lease_time(&self) -> TimeDelta {
         TimeDelta::milliseconds(i64::from(self.config.lease_ms))
     }
+}
+
+/// Leased rows with what their targets run and where each begins.
+async fn with_specs(
+    tx: &mut Tx,
+    rows: Vec<BatchRow>,
+    specs: &HashMap<TaskId, Arc<Spec>>,
+    running: &HashMap<TaskId, u16>,
+    lease_until: Timestamp,
+) -> Result<Vec<Leased>, Error> {
+    let mut leased = Vec::with_capacity(rows.len());
+    for batch in rows {
+        let task_id: TaskId = batch.terms.task_id;
+        let Some(spec) = specs.get(&task_id).map(Arc::clone) else { continue };
+        let ordinals: Vec<u32> = batch.members.iter().map(|member| member.ordinal).collect();
+        let first_scripts = if spec.facts.resumes {
+            target::first_scripts(tx, task_id, &ordinals).await?
+        } else {
+            HashMap::new()
+        };
+        let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
+        let max_running = running.get(&task_id).copied();
+        leased.push(Leased {
+            batch,
+            spec,
+            first_scripts,
+            max_running,
+            stops,
+            lease_until,
+            trace_context: None,
+        });
+    }
+    Ok(leased)
 }

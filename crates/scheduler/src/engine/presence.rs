@@ -4,6 +4,7 @@ use domain::{
     Timestamp,
     desktop::DesktopFacts,
     ids::{DesktopId, ProjectId, WorkerId},
+    limits,
 };
 use store::{
     Connection, Error, batch, desktop,
@@ -15,9 +16,6 @@ use store::{
 use telemetry::metric;
 
 use super::Engine;
-
-/// Connections that one answer asks a worker to end.
-const ENDED_AT_ONCE: i64 = 10_000;
 
 /// A connection that a worker must let go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +81,8 @@ impl Engine {
 
     /// Connections of revoked desktops that a worker must end.
     pub async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Error> {
-        enrolment::to_end(&mut *self.store.acquire().await?, worker_id, ENDED_AT_ONCE).await
+        enrolment::to_end(&mut *self.store.acquire().await?, worker_id, limits::MAX_REVOKED_PER_ANSWER.into())
+            .await
     }
 
     /// Forgets a worker with all it held; its leases end now. `heard_before`: only if it stayed silent since.

@@ -1,9 +1,11 @@
 //! The gRPC service over an engine: what one peer sends cannot keep another's results from being stored.
 
-use domain::outcome::Outcome;
+use domain::{limits, outcome::Outcome};
+use prost::Message as _;
 use proto::scheduler::{
-    ReportRequest, ReportResponse, ReturnedTarget, TargetResult, UpdatePresenceRequest,
-    scheduler_service_client::SchedulerServiceClient, scheduler_service_server::SchedulerService,
+    PullRequest, PullResponse, ReportRequest, ReportResponse, ReturnedTarget, TargetResult,
+    UpdatePresenceRequest, scheduler_service_client::SchedulerServiceClient,
+    scheduler_service_server::SchedulerService,
 };
 use scheduler::{SchedulerServiceServer, Wakes, engine::Leased};
 use testkit::Submit;
@@ -17,7 +19,7 @@ type Client<S> = SchedulerServiceClient<SchedulerServiceServer<S>>;
 pub(crate) fn client(harness: &Harness) -> Client<impl SchedulerService + use<>> {
     let stop = CancellationToken::new();
     let service = scheduler::service(harness.engine.clone(), Wakes::default(), None, stop);
-    SchedulerServiceClient::new(service)
+    SchedulerServiceClient::new(service).max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
 
 /// A result of each target of a batch, as its worker reports it.
@@ -44,6 +46,66 @@ fn results(leased: &Leased) -> Vec<TargetResult> {
 async fn report(harness: &Harness, results: Vec<TargetResult>) -> ReportResponse {
     let request = ReportRequest { worker_id: "w".into(), results, ..ReportRequest::default() };
     client(harness).report(request).await.unwrap().into_inner()
+}
+
+/// Pulls until nothing is ready; one answer for each pull that brought something.
+async fn pull_all(harness: &Harness) -> Vec<PullResponse> {
+    let mut answers = Vec::new();
+    loop {
+        let request = PullRequest { worker_id: "w".into(), capacity: 10_000, wait_ms: 0 };
+        let answer = client(harness).pull(request).await.unwrap().into_inner();
+        if answer.batches.is_empty() {
+            return answers;
+        }
+        answers.push(answer);
+    }
+}
+
+/// The text of a command of the largest size: a number and characters of four bytes.
+fn largest_command(number: usize) -> String {
+    let number = format!("#{number}");
+    "\u{1f980}".repeat(limits::MAX_SCRIPT_CONTENT_CHARS - number.len()) + &number
+}
+
+#[tokio::test]
+async fn pull_answer_stays_within_its_byte_budget() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    // 60 batches with 400,000 bytes of content each are 24 MB, and a message holds 16 MiB.
+    for number in 0..60 {
+        let submit = Submit { command: largest_command(number), ..Submit::default() };
+        harness.submit_and_cut(submit).await;
+    }
+    let answers = pull_all(&harness).await;
+    assert!(answers.len() > 1, "one message cannot hold all of it");
+    assert_eq!(answers.iter().map(|answer| answer.batches.len()).sum::<usize>(), 60);
+    for answer in &answers {
+        assert!(answer.encoded_len() <= limits::SOFT_PULL_BYTES, "{}", answer.encoded_len());
+        assert!(answer.batches.iter().all(|batch| batch.epoch <= 1), "nothing is leased and given back");
+    }
+    let first = &answers[0];
+    let contents: Vec<&str> = first
+        .batches
+        .iter()
+        .map(|batch| batch.spec.as_ref().unwrap().script_indexes[0] as usize)
+        .map(|index| first.scripts[index].content.as_str())
+        .collect();
+    let oldest_first: Vec<String> = (0..contents.len()).map(largest_command).collect();
+    assert!(contents == oldest_first, "the oldest batches are leased first");
+}
+
+#[tokio::test]
+async fn script_of_many_batches_is_sent_once() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1_200, start()).await;
+    for _ in 0..2 {
+        let submit = Submit { targets: 1_200, command: largest_command(0), ..Submit::default() };
+        harness.submit_and_cut(submit).await;
+    }
+    harness.submit_and_cut(Submit { command: largest_command(1), ..Submit::default() }).await;
+    let answers = pull_all(&harness).await;
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].batches.len(), answers[0].scripts.len()), (7, 2));
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn hand_out(worker: &Worker, targets: Vec<Target>) {
     let spec = TaskSpec { project_id: "p".into(), attempt: 3, ..TaskSpec::default() };
     let batch =
         Batch { task_id: TASK.into(), batch_id: "b".into(), targets, spec: Some(spec), ..Batch::default() };
-    dispatch::dispatch(worker, batch, None).await;
+    dispatch::dispatch(worker, batch, &[], None).await;
 }
 
 fn target(ordinal: u32, desktop_id: &str) -> Target {

@@ -1,0 +1,84 @@
+//! The answer to a pull: leased batches as messages, each script once.
+
+use std::collections::HashMap;
+
+use domain::ids::ScriptId;
+use proto::{
+    scheduler::{Batch, PullResponse, RevokedConnection, Target, TaskSpec},
+    types::Script,
+    unix_ms,
+};
+use store::task::RunnableScript;
+
+use crate::engine::Leased;
+
+/// The leased batches, with what they run, as they are handed out; unsigned.
+pub(crate) fn pull_response(
+    leased: &[Leased],
+    lease_ms: u32,
+    revoked: Vec<RevokedConnection>,
+) -> PullResponse {
+    let mut scripts = Scripts::default();
+    let batches = leased.iter().map(|leased| batch(leased, lease_ms, &mut scripts)).collect();
+    PullResponse { batches, signature: None, revoked, scripts: scripts.in_order }
+}
+
+/// The scripts of an answer. The same script at the same revision has one place, whatever task runs it.
+#[derive(Debug, Default)]
+struct Scripts {
+    in_order: Vec<Script>,
+    indexes: HashMap<(Option<ScriptId>, [u8; 32]), u32>,
+}
+
+impl Scripts {
+    fn index(&mut self, script: &RunnableScript) -> u32 {
+        let next = u32::try_from(self.in_order.len()).unwrap_or(u32::MAX);
+        *self.indexes.entry((script.script_id, script.sha256)).or_insert_with(|| {
+            self.in_order.push(Script {
+                script_id: script.script_id.map(|id| id.to_string()).unwrap_or_default(),
+                script_type: script.script_type.as_str().to_owned(),
+                content: script.content.clone(),
+            });
+            next
+        })
+    }
+}
+
+fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
+    let Leased { batch, spec, first_scripts, max_running, stops, lease_until, trace_context } = leased;
+    // An agent starts nothing after its task has expired.
+    let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
+        batch.terms.deadlines.deliver_by.min(expires_at)
+    });
+    Batch {
+        task_id: batch.terms.task_id.to_string(),
+        batch_id: batch.batch_id.to_string(),
+        epoch: batch.epoch,
+        wave: u32::from(batch.terms.wave),
+        targets: batch
+            .members
+            .iter()
+            .map(|member| Target {
+                ordinal: member.ordinal,
+                desktop_id: member.desktop_id.as_str().to_owned(),
+                first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
+                stop_script: stops.get(&member.ordinal).copied().map(u32::from),
+                signed_terms: Vec::new(),
+            })
+            .collect(),
+        spec: Some(TaskSpec {
+            project_id: spec.facts.project_id.as_str().to_owned(),
+            script_indexes: spec.scripts.iter().map(|script| scripts.index(script)).collect(),
+            execution_timeout_ms: spec.facts.timeouts.execution.num_milliseconds(),
+            attempt: u32::from(spec.facts.attempt),
+            success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
+            max_running: max_running.map(u32::from),
+        }),
+        lease_ms,
+        deliver_by_unix_ms: unix_ms(Some(deliver_by)),
+        answer_only: batch.answer_only,
+        lease_until_unix_ms: unix_ms(Some(*lease_until)),
+        trace_context: trace_context.clone().unwrap_or_default(),
+        signed_terms: Vec::new(),
+    }
+}
