@@ -20,6 +20,18 @@ pub struct Placed {
     pub worker_id: Option<WorkerId>,
     /// The desktop's time zone, as its agent tells it.
     pub time_zone: String,
+    /// Id of the agent that connected last as the desktop; empty for an agent without an id.
+    pub agent_id: String,
+    /// Id of the agent that may have started the target; `None` when it was certainly never handed out.
+    pub handed_to: Option<String>,
+}
+
+impl Placed {
+    /// Whether the desktop was set up anew since the target was handed out: the agent that is connected has no journal of
+    /// it, and would start it a second time.
+    fn is_replaced(&self) -> bool {
+        self.worker_id.is_some() && self.handed_to.as_ref().is_some_and(|agent_id| *agent_id != self.agent_id)
+    }
 }
 
 /// A target without its worker.
@@ -29,6 +41,8 @@ pub struct Member {
     pub ordinal: u32,
     /// Its desktop.
     pub desktop_id: DesktopId,
+    /// Id of the agent that the target is for, and that alone may start it; empty for an agent without an id.
+    pub agent_id: String,
 }
 
 /// What a cut makes.
@@ -38,17 +52,24 @@ pub struct Cut {
     pub batches: Vec<(WorkerId, Vec<Member>)>,
     /// Targets whose desktop is not reachable.
     pub stragglers: Vec<Member>,
+    /// Targets that a former agent of their desktop may have started. Nobody can tell how they ended.
+    pub replaced: Vec<Member>,
 }
 
 /// Splits targets by worker into batches of at most `batch_size`, which is at least 1.
+///
+/// A target that may have started goes back to the agent that may have started it, and to no other.
 pub fn cut(targets: impl IntoIterator<Item = Placed>, batch_size: usize) -> Cut {
     let mut by_worker: BTreeMap<WorkerId, Vec<Member>> = BTreeMap::new();
-    let mut stragglers = Vec::new();
-    for Placed { ordinal, desktop_id, worker_id, .. } in targets {
-        let member = Member { ordinal, desktop_id };
+    let (mut stragglers, mut replaced) = (Vec::new(), Vec::new());
+    for target in targets {
+        let is_replaced = target.is_replaced();
+        let Placed { ordinal, desktop_id, worker_id, agent_id, handed_to, .. } = target;
+        let member = |agent_id| Member { ordinal, desktop_id, agent_id };
         match worker_id {
-            Some(worker_id) => by_worker.entry(worker_id).or_default().push(member),
-            None => stragglers.push(member),
+            _ if is_replaced => replaced.push(member(handed_to.unwrap_or_default())),
+            Some(worker_id) => by_worker.entry(worker_id).or_default().push(member(agent_id)),
+            None => stragglers.push(member(handed_to.unwrap_or_default())),
         }
     }
     let mut batches = Vec::new();
@@ -57,7 +78,7 @@ pub fn cut(targets: impl IntoIterator<Item = Placed>, batch_size: usize) -> Cut 
             batches.push((worker_id.clone(), chunk.to_vec()));
         }
     }
-    Cut { batches, stragglers }
+    Cut { batches, stragglers, replaced }
 }
 
 /// Targets that share deadlines, and when the window of those that may not start yet opens.
@@ -109,37 +130,73 @@ mod tests {
 
     use super::*;
 
+    /// A target whose desktop nobody holds.
+    fn placed(ordinal: u32) -> Placed {
+        Placed {
+            ordinal,
+            desktop_id: format!("d{ordinal}").parse().unwrap(),
+            worker_id: None,
+            time_zone: String::new(),
+            agent_id: String::new(),
+            handed_to: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn every_target_lands_once_with_the_worker_that_holds_it(
             holders in prop::collection::vec(prop::option::of(0usize..4), 0..2_000),
             batch_size in 1usize..600,
         ) {
-            let placed: Vec<Placed> = holders
+            let targets: Vec<Placed> = holders
                 .iter()
                 .zip(0u32..)
                 .map(|(holder, ordinal)| Placed {
-                    ordinal,
-                    desktop_id: format!("d{ordinal}").parse().unwrap(),
                     worker_id: holder.map(|worker| format!("w{worker}").parse().unwrap()),
-                    time_zone: String::new(),
+                    ..placed(ordinal)
                 })
                 .collect();
-            let cut = cut(placed.clone(), batch_size);
+            let cut = cut(targets.clone(), batch_size);
             let mut seen: Vec<Placed> = Vec::new();
             for (worker_id, members) in &cut.batches {
                 prop_assert!((1..=batch_size).contains(&members.len()));
                 prop_assert!(members.is_sorted_by_key(|member| member.ordinal));
-                seen.extend(members.iter().cloned().map(|Member { ordinal, desktop_id }| Placed {
-                    ordinal, desktop_id, worker_id: Some(worker_id.clone()), time_zone: String::new(),
+                seen.extend(members.iter().map(|member| Placed {
+                    worker_id: Some(worker_id.clone()), ..placed(member.ordinal)
                 }));
             }
-            seen.extend(cut.stragglers.into_iter().map(|Member { ordinal, desktop_id }| Placed {
-                ordinal, desktop_id, worker_id: None, time_zone: String::new(),
-            }));
+            seen.extend(cut.stragglers.into_iter().map(|member| placed(member.ordinal)));
             seen.sort_by_key(|placed| placed.ordinal);
-            prop_assert_eq!(seen, placed);
+            prop_assert_eq!(seen, targets);
         }
+    }
+
+    #[test]
+    fn replaced_agent_is_given_nothing_that_may_have_started() {
+        let target = |ordinal, is_there: bool, agent: &str, handed_to: Option<&str>| Placed {
+            worker_id: is_there.then(|| "w".parse().unwrap()),
+            agent_id: agent.into(),
+            handed_to: handed_to.map(str::to_owned),
+            ..placed(ordinal)
+        };
+        let cut = cut(
+            [
+                target(0, true, "new", None),
+                target(1, true, "same", Some("same")),
+                target(2, true, "new", Some("former")),
+                // Whoever comes back as the desktop may be the former agent.
+                target(3, false, "new", Some("former")),
+                target(4, true, "", Some("former")),
+                target(5, true, "new", Some("")),
+            ],
+            10,
+        );
+        let of = |members: &[Member]| -> Vec<(u32, String)> {
+            members.iter().map(|member| (member.ordinal, member.agent_id.clone())).collect()
+        };
+        assert_eq!(of(&cut.batches[0].1), [(0, "new".into()), (1, "same".into())]);
+        assert_eq!(of(&cut.stragglers), [(3, "former".into())]);
+        assert_eq!(of(&cut.replaced), [(2, "former".into()), (4, "former".into()), (5, String::new())]);
     }
 
     #[test]
@@ -148,10 +205,9 @@ mod tests {
         let minutes = chrono::TimeDelta::minutes;
         let deadlines = Deadlines { deliver_by: now + minutes(600), finish_by: now + minutes(700) };
         let target = |ordinal: u32, zone: &str, is_there: bool| Placed {
-            ordinal,
-            desktop_id: format!("d{ordinal}").parse().unwrap(),
             worker_id: is_there.then(|| "w".parse().unwrap()),
             time_zone: zone.into(),
+            ..placed(ordinal)
         };
         let targets = vec![
             target(0, "Europe/Berlin", true),

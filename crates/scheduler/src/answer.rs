@@ -64,6 +64,7 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
                 first_script: first_scripts.get(&member.ordinal).copied().map_or(0, u32::from),
                 stop_script: stops.get(&member.ordinal).copied().map(u32::from),
                 signed_terms: Vec::new(),
+                agent_id: member.agent_id.clone(),
             })
             .collect(),
         spec: Some(TaskSpec {

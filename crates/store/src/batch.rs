@@ -89,22 +89,25 @@ pub async fn insert(
     let mut worker_ids = Vec::new();
     let mut ordinals = Vec::new();
     let mut desktop_ids = Vec::new();
+    let mut agent_ids = Vec::new();
     for batch in batches {
         for member in &batch.members {
             batch_ids.push(batch.batch_id.0);
             worker_ids.push(batch.worker_id.as_str().to_owned());
             ordinals.push(int4(member.ordinal));
             desktop_ids.push(member.desktop_id.as_str().to_owned());
+            agent_ids.push(member.agent_id.clone());
         }
     }
     sqlx::query!(
-        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed,
+        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_handed,
                             answer_only, held, stop, deliver_by, finish_by, created_at, losses)
          SELECT $1, batch_id, $2, worker_id, array_agg(ordinal ORDER BY ordinal),
-                array_agg(desktop_id ORDER BY ordinal), 'READY', $3, $11, $13,
+                array_agg(desktop_id ORDER BY ordinal), array_agg(agent_id ORDER BY ordinal), 'READY', $3, $11, $13,
                 $12 OR EXISTS (SELECT FROM target_stop x WHERE x.task_id = $1 AND x.ordinal = ANY(array_agg(m.ordinal))),
                 $4, $5, $6, $14
-         FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[]) AS m (batch_id, worker_id, ordinal, desktop_id)
+         FROM unnest($7::uuid[], $8::text[], $9::int4[], $10::text[], $15::text[])
+             AS m (batch_id, worker_id, ordinal, desktop_id, agent_id)
          GROUP BY batch_id, worker_id ORDER BY min(ordinal)",
         terms.task_id.0,
         int2(terms.wave),
@@ -120,6 +123,7 @@ pub async fn insert(
         facts.killing,
         facts.is_held(),
         int2(terms.losses),
+        &agent_ids,
     )
     .execute(connection)
     .await?;
@@ -133,6 +137,7 @@ struct Raw {
     epoch: i32,
     ordinals: Vec<i32>,
     desktop_ids: Vec<String>,
+    agent_ids: Vec<String>,
     maybe_handed: bool,
     answer_only: bool,
     stop: bool,
@@ -157,17 +162,26 @@ impl TryFrom<Raw> for BatchRow {
             epoch: count("batch", raw.epoch)?,
             answer_only: raw.answer_only,
             stop: raw.stop,
-            members: members(raw.ordinals, raw.desktop_ids)?,
+            members: members(raw.ordinals, raw.desktop_ids, raw.agent_ids)?,
         })
     }
 }
 
-fn members(ordinals: Vec<i32>, desktop_ids: Vec<String>) -> Result<Vec<Member>, Error> {
+fn members(
+    ordinals: Vec<i32>,
+    desktop_ids: Vec<String>,
+    agent_ids: Vec<String>,
+) -> Result<Vec<Member>, Error> {
     ordinals
         .into_iter()
         .zip(desktop_ids)
-        .map(|(ordinal, desktop_id)| {
-            Ok(Member { ordinal: count("batch", ordinal)?, desktop_id: text_id("batch", desktop_id)? })
+        .zip(agent_ids)
+        .map(|((ordinal, desktop_id), agent_id)| {
+            Ok(Member {
+                ordinal: count("batch", ordinal)?,
+                desktop_id: text_id("batch", desktop_id)?,
+                agent_id,
+            })
         })
         .collect()
 }
@@ -243,10 +257,10 @@ pub async fn split(
     head_id: BatchId,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, epoch, maybe_handed,
-                            answer_only, stop, deliver_by, finish_by, created_at, losses)
-         SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], status, epoch, maybe_handed,
-                answer_only, stop, deliver_by, finish_by, created_at, losses
+        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, epoch,
+                            maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses)
+         SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], agent_ids[:$3], status, epoch,
+                maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -256,7 +270,7 @@ pub async fn split(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE batch SET ordinals = ordinals[$3 + 1:], desktop_ids = desktop_ids[$3 + 1:]
+        "UPDATE batch SET ordinals = ordinals[$3 + 1:], desktop_ids = desktop_ids[$3 + 1:], agent_ids = agent_ids[$3 + 1:]
          WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -280,8 +294,8 @@ pub async fn lease(
         "UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3, leased_at = $4
          FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
          WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
-         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
-                   b.losses, b.deliver_by, b.finish_by",
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.agent_ids, b.maybe_handed,
+                   b.answer_only, b.stop, b.losses, b.deliver_by, b.finish_by",
         &task_ids,
         &batch_ids,
         lease_until,
@@ -382,8 +396,8 @@ pub async fn take_out(
 ) -> Result<Option<(BatchTerms, Vec<Member>)>, Error> {
     let raw = sqlx::query_as!(
         Raw,
-        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop, losses,
-                deliver_by, finish_by
+        "SELECT task_id, batch_id, wave, epoch, ordinals, desktop_ids, agent_ids, maybe_handed, answer_only, stop,
+                losses, deliver_by, finish_by
          FROM batch WHERE task_id = $1 AND batch_id = $2 AND worker_id = $3 AND status = 'LEASED' FOR UPDATE",
         task_id.0,
         batch_id.0,
@@ -401,14 +415,17 @@ pub async fn take_out(
             .await?;
     } else {
         let ordinals: Vec<i32> = left.iter().map(|member| int4(member.ordinal)).collect();
-        let desktop_ids: Vec<String> =
-            left.into_iter().map(|member| DesktopId::into_string(member.desktop_id)).collect();
+        let (desktop_ids, agent_ids): (Vec<String>, Vec<String>) = left
+            .into_iter()
+            .map(|member| (DesktopId::into_string(member.desktop_id), member.agent_id))
+            .unzip();
         sqlx::query!(
-            "UPDATE batch SET ordinals = $3, desktop_ids = $4 WHERE task_id = $1 AND batch_id = $2",
+            "UPDATE batch SET ordinals = $3, desktop_ids = $4, agent_ids = $5 WHERE task_id = $1 AND batch_id = $2",
             task_id.0,
             batch_id.0,
             &ordinals,
             &desktop_ids,
+            &agent_ids,
         )
         .execute(connection)
         .await?;
@@ -426,6 +443,8 @@ pub async fn take_unhanded(
     let batch_id = sqlx::query_scalar!(
         "UPDATE batch SET desktop_ids = desktop_ids[:array_position(ordinals, $2) - 1]
                                         || desktop_ids[array_position(ordinals, $2) + 1:],
+                          agent_ids = agent_ids[:array_position(ordinals, $2) - 1]
+                                      || agent_ids[array_position(ordinals, $2) + 1:],
                           ordinals = array_remove(ordinals, $2)
          WHERE task_id = $1 AND $2 = ANY(ordinals) AND status = 'READY' AND NOT maybe_handed
            AND cardinality(ordinals) > 1

@@ -37,11 +37,12 @@ pub async fn insert(
     let ordinals: Vec<i32> = members.iter().map(|member| int4(member.ordinal)).collect();
     let desktop_ids: Vec<String> =
         members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
+    let agent_ids: Vec<String> = members.iter().map(|member| member.agent_id.clone()).collect();
     let done = sqlx::query!(
         "INSERT INTO straggler (task_id, ordinal, project_id, desktop_id, wave, maybe_handed, deliver_by, finish_by, held,
-                                not_before, losses)
-         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6, $9, $10, $11
-         FROM unnest($7::int4[], $8::text[]) AS m (ordinal, desktop_id)
+                                not_before, losses, agent_id)
+         SELECT $1, ordinal, $2, desktop_id, $3, $4, $5, $6, $9, $10, $11, agent_id
+         FROM unnest($7::int4[], $8::text[], $12::text[]) AS m (ordinal, desktop_id, agent_id)
          ON CONFLICT (task_id, ordinal) DO NOTHING",
         terms.task_id.0,
         facts.project_id.as_str(),
@@ -54,6 +55,7 @@ pub async fn insert(
         facts.is_held(),
         not_before,
         int2(terms.losses),
+        &agent_ids,
     )
     .execute(&mut *connection)
     .await?;
@@ -165,8 +167,11 @@ struct Raw {
     losses: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
+    /// Of the agent that may have started it.
+    handed_to: String,
     worker_id: Option<String>,
     time_zone: Option<String>,
+    agent_id: Option<String>,
 }
 
 impl Raw {
@@ -184,6 +189,8 @@ impl Raw {
                 desktop_id: text_id("straggler", self.desktop_id)?,
                 worker_id: self.worker_id.map(|id| text_id("worker", id)).transpose()?,
                 time_zone: self.time_zone.unwrap_or_default(),
+                agent_id: self.agent_id.unwrap_or_default(),
+                handed_to: self.maybe_handed.then_some(self.handed_to),
             },
         })
     }
@@ -202,7 +209,7 @@ pub async fn take_reachable(
     let rows = sqlx::query_as!(
         Raw,
         r#"DELETE FROM straggler s USING (
-             SELECT c.ordinal, w.worker_id, d.time_zone
+             SELECT c.ordinal, w.worker_id, d.time_zone, d.agent_id
              FROM (
                  SELECT s.ordinal, s.project_id, s.desktop_id, s.maybe_handed,
                         row_number() OVER (PARTITION BY s.maybe_handed ORDER BY s.ordinal) AS place
@@ -218,7 +225,8 @@ pub async fn take_reachable(
          ) AS now_there
          WHERE s.task_id = $1 AND s.ordinal = now_there.ordinal
          RETURNING s.ordinal, s.desktop_id, s.wave, s.maybe_handed, s.losses, s.deliver_by, s.finish_by,
-                   now_there.worker_id AS "worker_id?", now_there.time_zone AS "time_zone?""#,
+                   s.agent_id AS handed_to, now_there.worker_id AS "worker_id?", now_there.time_zone AS "time_zone?",
+                   now_there.agent_id AS "agent_id?""#,
         task_id.0,
         int2(wave),
         i64::from(room),
@@ -319,8 +327,8 @@ pub async fn take_overdue(
         Raw,
         "DELETE FROM straggler
          WHERE task_id = $1 AND ordinal = ANY($2) AND deliver_by <= $3 AND NOT held AND (NOT maybe_handed OR finish_by <= $4)
-         RETURNING ordinal, desktop_id, wave, maybe_handed, losses, deliver_by, finish_by, NULL::text AS worker_id,
-                   NULL::text AS time_zone",
+         RETURNING ordinal, desktop_id, wave, maybe_handed, losses, deliver_by, finish_by, agent_id AS handed_to,
+                   NULL::text AS worker_id, NULL::text AS time_zone, NULL::text AS agent_id",
         task_id.0,
         &ordinals,
         now,

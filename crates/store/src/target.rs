@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    cut::Placed,
+    cut::{Member, Placed},
     explain::{Handed, Story, Waits},
     ids::{DesktopId, ProjectId, TaskId},
     retry::Remainder,
@@ -178,6 +178,8 @@ struct Raw {
     desktop_id: String,
     worker_id: Option<String>,
     time_zone: Option<String>,
+    agent_id: Option<String>,
+    handed_to: Option<String>,
 }
 
 impl TryFrom<Raw> for Placed {
@@ -189,6 +191,8 @@ impl TryFrom<Raw> for Placed {
             desktop_id: text_id("target", raw.desktop_id)?,
             worker_id: raw.worker_id.map(|id| text_id("desktop", id)).transpose()?,
             time_zone: raw.time_zone.unwrap_or_default(),
+            agent_id: raw.agent_id.unwrap_or_default(),
+            handed_to: raw.handed_to,
         })
     }
 }
@@ -204,7 +208,8 @@ pub async fn place(
 ) -> Result<Vec<Placed>, Error> {
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?", d.time_zone AS "time_zone?"
+        r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?", d.time_zone AS "time_zone?",
+                  d.agent_id AS "agent_id?", NULL::text AS handed_to
            FROM target t
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
            LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
@@ -220,25 +225,30 @@ pub async fn place(
     rows.into_iter().map(Placed::try_from).collect()
 }
 
-/// Targets that are known by id, with the worker that holds each one's desktop now.
+/// Targets of a batch that is taken away, with the worker that holds each one's desktop now. `maybe_handed` says that the
+/// agents they were for may have started them.
 pub async fn place_again(
     connection: &mut Connection,
     project_id: &ProjectId,
-    ordinals: &[u32],
-    desktop_ids: &[DesktopId],
+    members: &[Member],
+    maybe_handed: bool,
 ) -> Result<Vec<Placed>, Error> {
-    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let ids: Vec<String> = desktop_ids.iter().map(|id| id.as_str().to_owned()).collect();
+    let ordinals: Vec<i32> = members.iter().map(|member| int4(member.ordinal)).collect();
+    let ids: Vec<String> = members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
+    let agent_ids: Vec<String> = members.iter().map(|member| member.agent_id.clone()).collect();
     let rows = sqlx::query_as!(
         Raw,
-        r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?", d.time_zone AS "time_zone?"
-           FROM unnest($2::int4[], $3::text[]) AS t (ordinal, desktop_id)
+        r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?", d.time_zone AS "time_zone?",
+                  d.agent_id AS "agent_id?", CASE WHEN $5 THEN t.agent_id END AS handed_to
+           FROM unnest($2::int4[], $3::text[], $4::text[]) AS t (ordinal, desktop_id, agent_id)
            LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
            LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
            ORDER BY t.ordinal"#,
         project_id.as_str(),
         &ordinals,
         &ids,
+        &agent_ids,
+        maybe_handed,
     )
     .fetch_all(connection)
     .await?;

@@ -77,7 +77,8 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
         // A process that slept over the end of its lease must not act on it: others have the batch by now.
         let is_ours = scripts.is_some() && !is_over(worker, lease_until_unix_ms);
-        if !(is_ours && hand_out(worker, key, desktop, &batch_id, order, part.map(|part| part.answer))) {
+        let held_for = HandOut { desktop, agent_id: &target.agent_id, batch_id: &batch_id };
+        if !(is_ours && hand_out(worker, key, held_for, order, part.map(|part| part.answer))) {
             let returned = ReturnedTarget {
                 task_id: task_id.clone(),
                 batch_id: batch_id.clone(),
@@ -97,16 +98,24 @@ fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
     ends.zip(worker.clock.told()).is_some_and(|(ends, told)| told.now >= ends)
 }
 
+/// Where an order goes, and by which batch.
+struct HandOut<'a> {
+    desktop: DesktopKey,
+    /// No other agent of the desktop may start the target.
+    agent_id: &'a str,
+    batch_id: &'a str,
+}
+
 /// False when the order certainly did not leave.
 fn hand_out(
     worker: &Worker,
     key: ExecutionKey,
-    desktop: DesktopKey,
-    batch_id: &str,
+    to: HandOut<'_>,
     order: Order,
     signed: Option<&Answer>,
 ) -> bool {
-    let Some((session, to_agent)) = worker.registry.find_known(&desktop) else { return false };
+    let HandOut { desktop, agent_id, batch_id } = to;
+    let Some((session, to_agent)) = worker.registry.find_known(&desktop, agent_id) else { return false };
     // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
     let messages = if signed.is_some() { 2 } else { 1 };
     let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
@@ -186,6 +195,17 @@ mod tests {
             lease_until_unix_ms: proto::unix_ms(Some(at)),
             ..Batch::default()
         }
+    }
+
+    #[tokio::test]
+    async fn target_of_another_agent_is_given_back() {
+        let (worker, now, mut outbox) = worker_with_a_desktop();
+        let mut batch = leased_until(now + TimeDelta::minutes(1));
+        batch.targets[0].agent_id = "former".into();
+        dispatch(&worker, batch, &[], None).await;
+        assert!(outbox.try_recv().is_err(), "the agent that is connected has another id");
+        let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
+        assert!(matches!(&group[0].item, Item::Returned(returned) if !returned.handed));
     }
 
     #[tokio::test]

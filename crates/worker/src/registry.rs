@@ -150,10 +150,14 @@ impl Registry {
         false
     }
 
-    /// The way to a desktop's agent, once the schedulers know of the connection: they may still refuse it.
-    pub(crate) fn find_known(&self, key: &DesktopKey) -> Option<(SessionId, ToAgent)> {
+    /// The way to this agent of a desktop, once the schedulers know of the connection: they may still refuse it. `None` where
+    /// another agent is connected as the desktop.
+    pub(crate) fn find_known(&self, key: &DesktopKey, agent_id: &str) -> Option<(SessionId, ToAgent)> {
         let sessions = self.lock();
         let session = sessions.get(key).filter(|session| *session.known.borrow())?;
+        if session.desktop.agent_id != agent_id {
+            return None;
+        }
         Some((session.id, session.to_agent.clone()))
     }
 
@@ -239,9 +243,9 @@ mod tests {
         let certificate = Some(Certificate { serial: "b".into(), ..Certificate::default() });
         let desktop = Desktop { certificate, ..of_agent("one") };
         let connected = registry.connect(key(), desktop.clone(), to_agent).unwrap();
-        assert!(registry.find_known(&key()).is_none(), "the schedulers may refuse it");
+        assert!(registry.find_known(&key(), "one").is_none(), "the schedulers may refuse it");
         registry.is_known(&key(), &desktop);
-        assert!(!registry.end_revoked(&key(), "a") && registry.find_known(&key()).is_some());
+        assert!(!registry.end_revoked(&key(), "a") && registry.find_known(&key(), "one").is_some());
         assert!(registry.end_revoked(&key(), "b") && !registry.is_connected(&key()));
         assert_eq!(outbox.try_recv().unwrap().unwrap_err().code(), tonic::Code::PermissionDenied);
         assert!(connected.known.has_changed().is_err());

@@ -136,3 +136,22 @@ fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it
     assert_eq!(cluster.api.ended(&straggling)["status"], "SUCCESS");
     assert_eq!(lines(&marks), 2, "one start of each");
 }
+
+/// Its data directory is gone with the journal, and it has the same id: as after a reinstallation in mid-run.
+#[test]
+fn desktop_set_up_anew_in_mid_run_starts_once() {
+    let mut cluster = Cluster::start();
+    let desktops = cluster.add_agents(1);
+    let marks = cluster.directory.path().join("marks");
+    let command = format!("echo started >> {}; sleep 30", marks.display());
+    let task = cluster.api.run(&command, &desktops, json!({}));
+    wait_for("the start", || (lines(&marks) == 1).then_some(()));
+    cluster.agents[0].kill();
+    fs::remove_dir_all(cluster.directory.path().join(crate::cluster::desktop(0))).unwrap();
+    cluster.agents[0] = cluster.agent(0);
+    assert_eq!(cluster.api.ended(&task)["status"], "FAILED");
+    assert_eq!(cluster.api.records(&task)[0]["result_code"], "UNKNOWN");
+    assert_eq!(lines(&marks), 1, "the new agent starts nothing that the former one had started");
+    let next = cluster.api.run("true", &desktops, json!({}));
+    assert_eq!(cluster.api.ended(&next)["status"], "SUCCESS", "the new agent runs what is new");
+}

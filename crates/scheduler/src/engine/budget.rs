@@ -12,8 +12,8 @@ use super::Spec;
 
 /// Bytes of a batch beside its scripts and targets: ids, numbers, trace context, and the terms that are signed.
 const BATCH_BYTES: usize = 2_048;
-/// Bytes of a target beside its ids: numbers, and the terms that are signed.
-const TARGET_BYTES: usize = 64;
+/// Bytes of a target beside its desktop's id: numbers, its agent's id of 32 digits, and the terms that are signed.
+const TARGET_BYTES: usize = 128;
 /// Bytes of a script beside its content, and of its part of the terms that are signed.
 const SCRIPT_BYTES: usize = 256;
 

@@ -2,9 +2,10 @@
 
 use domain::{
     Timestamp,
-    cut::{self, Placed, Timed},
+    cut::{self, Member, Placed, Timed},
     deadline,
     ids::TaskId,
+    outcome::Outcome,
     suspect,
     wave::WaveStatus,
 };
@@ -13,6 +14,7 @@ use store::{
     batch::{self, BatchTerms, NewBatch},
     notify::{self, Wake},
     project_limit,
+    record::NewRecord,
     settle::{open_current, settle_waiting, store_outcomes},
     stop, straggler, target, task,
     task::TaskFacts,
@@ -21,7 +23,7 @@ use store::{
 use telemetry::{metric, trace};
 use tracing::{Instrument as _, Span};
 
-use super::{Engine, fresh_batch_id, waiting};
+use super::{Engine, fresh_batch_id, report::count_records, waiting};
 
 impl Engine {
     /// One cut of one task under its waves' locks: true when another one may follow at once.
@@ -145,7 +147,9 @@ async fn admit(
         maybe_handed: false,
         losses: 0,
     };
-    room.take(hand_to_workers(connection, facts, live, &terms, placed, now).await?);
+    // Nothing of it was handed out before, so no agent can have been replaced.
+    let handed = hand_to_workers(connection, facts, live, &terms, placed, now).await?;
+    room.take(handed.targets);
     if !stopped.is_empty() {
         store_outcomes(connection, task_id, facts, live, &stopped, now).await?;
     }
@@ -154,7 +158,7 @@ async fn admit(
 }
 
 /// Makes batches for the workers that hold the desktops and stragglers of the rest, of those whose window is closed as well,
-/// and wakes who waits for them. Returns how many targets are in batches.
+/// and wakes who waits for them.
 pub(super) async fn hand_to_workers(
     connection: &mut Connection,
     facts: &TaskFacts,
@@ -162,16 +166,17 @@ pub(super) async fn hand_to_workers(
     terms: &BatchTerms,
     placed: Vec<Placed>,
     now: Timestamp,
-) -> Result<u32, Error> {
+) -> Result<Handed, Error> {
     // What may have been handed out was in its window then, and is only asked for if it was.
     let window = facts.policy.window.as_ref().filter(|_| !terms.maybe_handed);
     let fresh = deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count));
-    let mut handed = 0;
+    let (mut handed, mut replaced) = (0, Vec::new());
     for Timed { deadlines, not_before, targets } in
         cut::by_window(placed, window, terms.deadlines, fresh, now)
     {
         let terms = BatchTerms { deadlines, ..*terms };
         let mut cut = cut::cut(targets, suspect::batch_size(terms.losses));
+        replaced.append(&mut cut.replaced);
         if not_before.is_some() {
             let members = cut.batches.drain(..).flat_map(|(_, members)| members);
             cut.stragglers.extend(members);
@@ -192,5 +197,52 @@ pub(super) async fn hand_to_workers(
     if handed > 0 {
         notify::send(connection, Wake::Ready).await?;
     }
-    Ok(u32::try_from(handed).unwrap_or(u32::MAX))
+    Ok(Handed { targets: u32::try_from(handed).unwrap_or(u32::MAX), replaced })
+}
+
+/// What became of targets that were to be handed out.
+#[derive(Debug, Default)]
+#[must_use = "replaced targets end with end_replaced"]
+pub(super) struct Handed {
+    /// Targets that are in batches.
+    pub(super) targets: u32,
+    /// Targets that a former agent of their desktop may have started.
+    pub(super) replaced: Vec<Member>,
+}
+
+/// Ends targets of replaced agents as UNKNOWN, which counts as a failure. Call it when everything else is handed out: the
+/// failures may halt the task, and a halt withdraws what is ready by then.
+pub(super) async fn end_replaced(
+    connection: &mut Connection,
+    task_id: TaskId,
+    facts: &TaskFacts,
+    live: &mut Live,
+    replaced: &[Member],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    let records = replaced.iter().flat_map(|member| {
+        tracing::warn!(
+            %task_id, ordinal = member.ordinal, desktop_id = %member.desktop_id,
+            "target ends as UNKNOWN: its desktop's agent was replaced while it may have run"
+        );
+        (0..facts.script_count).map(move |script| NewRecord {
+            ordinal: member.ordinal,
+            desktop_id: member.desktop_id.clone(),
+            script,
+            outcome: Outcome::Unknown,
+            exit_code: None,
+            started_at: None,
+            ended_at: now,
+            output: String::new(),
+            reason: "handed to the desktop's agent, and that agent was replaced before its result came"
+                .to_owned(),
+        })
+    });
+    let records: Vec<NewRecord> = records.collect();
+    count_records(records.iter().map(|record| record.outcome));
+    store_outcomes(connection, task_id, facts, live, &records, now).await?;
+    Ok(())
 }

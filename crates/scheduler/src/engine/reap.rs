@@ -32,7 +32,7 @@ use telemetry::metric;
 
 use super::{
     Engine,
-    cut::{Room, hand_to_workers},
+    cut::{Room, end_replaced, hand_to_workers},
     report::{count_records, requeue},
     waiting,
 };
@@ -121,10 +121,10 @@ impl Engine {
         } else if facts.status.admits_no_more() && !left.terms.maybe_handed {
             requeue(&mut tx, &facts, &mut live, &left.terms, left.members, now).await?;
         } else if !facts.status.is_ended() {
-            let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
-                left.members.into_iter().map(|member| (member.ordinal, member.desktop_id)).unzip();
-            let placed = target::place_again(&mut tx, &facts.project_id, &ordinals, &desktop_ids).await?;
-            hand_to_workers(&mut tx, &facts, &mut live, &left.terms, placed, now).await?;
+            let maybe_handed = left.terms.maybe_handed;
+            let placed = target::place_again(&mut tx, &facts.project_id, &left.members, maybe_handed).await?;
+            let handed = hand_to_workers(&mut tx, &facts, &mut live, &left.terms, placed, now).await?;
+            end_replaced(&mut tx, task_id, &facts, &mut live, &handed.replaced, now).await?;
             settle_waiting(&mut tx, task_id, &facts, &mut live, now).await?;
         }
         self.store.commit(tx).await
@@ -219,7 +219,7 @@ async fn isolate(
 ) -> Result<(), Error> {
     let Reclaimed { terms, members } = left;
     let (task_id, losses) = (terms.task_id, terms.losses);
-    for Member { ordinal, desktop_id } in &members {
+    for Member { ordinal, desktop_id, .. } in &members {
         tracing::error!(%task_id, ordinal, %desktop_id, losses, "every worker that held this target died: it is handed out no more");
         let detail = format!("desktop {desktop_id}: {losses} workers died that held it");
         event::insert(connection, task_id, NewEvent::of_wave(EventKind::Isolated, terms.wave, &detail), now)
@@ -237,6 +237,8 @@ fn unplaced(left: Reclaimed) -> impl Iterator<Item = Taken> {
             desktop_id: member.desktop_id,
             worker_id: None,
             time_zone: String::new(),
+            agent_id: String::new(),
+            handed_to: left.terms.maybe_handed.then_some(member.agent_id),
         },
     })
 }
@@ -255,14 +257,20 @@ async fn wait_for_next_window(
     let (unhanded, mut overdue): (Vec<Taken>, Vec<Taken>) =
         taken.into_iter().partition(|taken| !taken.terms.maybe_handed);
     let Some(terms) = unhanded.first().map(|taken| taken.terms) else { return Ok(overdue) };
-    let (ordinals, desktop_ids): (Vec<_>, Vec<_>) =
-        unhanded.into_iter().map(|taken| (taken.placed.ordinal, taken.placed.desktop_id)).unzip();
-    let placed = target::place_again(connection, &facts.project_id, &ordinals, &desktop_ids).await?;
+    let member = |Taken { placed, .. }| Member {
+        ordinal: placed.ordinal,
+        desktop_id: placed.desktop_id,
+        agent_id: String::new(),
+    };
+    let members: Vec<Member> = unhanded.into_iter().map(member).collect();
+    let placed = target::place_again(connection, &facts.project_id, &members, false).await?;
     let (waits, over): (Vec<Placed>, Vec<Placed>) = placed
         .into_iter()
         .partition(|target| cut::missed_window(window, &target.time_zone, &terms.deadlines));
     let fresh = deadline::of_target(now, &facts.timeouts, u32::from(facts.script_count));
-    hand_to_workers(connection, facts, live, &BatchTerms { deadlines: fresh, ..terms }, waits, now).await?;
+    let fresh = BatchTerms { deadlines: fresh, ..terms };
+    // None of them was handed out before, so no agent can have been replaced.
+    let _never_replaced = hand_to_workers(connection, facts, live, &fresh, waits, now).await?;
     overdue.extend(over.into_iter().map(|placed| Taken { terms, placed }));
     Ok(overdue)
 }

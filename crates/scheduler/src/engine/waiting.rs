@@ -11,7 +11,7 @@ use store::{
     wave::Live,
 };
 
-use super::cut::{Room, hand_to_workers};
+use super::cut::{Room, end_replaced, hand_to_workers};
 
 /// Of every wave that can still change, as many as there are places for. Those that hold a place already need none.
 pub(super) async fn hand_out(
@@ -23,6 +23,7 @@ pub(super) async fn hand_out(
     now: Timestamp,
 ) -> Result<(), Error> {
     let waves: Vec<u16> = live.waves.iter().map(|row| row.wave).collect();
+    let mut replaced = Vec::new();
     for wave in waves {
         live.relate();
         let places = live.wave(wave).map_or(0, |row| row.state.late_admission());
@@ -32,13 +33,14 @@ pub(super) async fn hand_out(
                 terms.deadlines = deadline::after_waiting(terms.deadlines, now, &facts.timeouts);
             }
             tracing::debug!(%task_id, wave, targets = placed.len(), "desktops are back");
-            let handed = hand_to_workers(connection, facts, live, &terms, placed, now).await?;
+            let mut handed = hand_to_workers(connection, facts, live, &terms, placed, now).await?;
             if !terms.maybe_handed {
-                room.take(handed);
+                room.take(handed.targets);
             }
+            replaced.append(&mut handed.replaced);
         }
     }
-    Ok(())
+    end_replaced(connection, task_id, facts, live, &replaced, now).await
 }
 
 /// Groups stragglers that may share a batch.

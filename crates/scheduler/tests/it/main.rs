@@ -12,6 +12,7 @@ mod harness;
 mod leases;
 mod opening;
 mod policy;
+mod replaced;
 mod reports;
 mod retention;
 mod stops;

@@ -6,6 +6,7 @@ mod orders;
 use domain::outcome::Outcome;
 
 use super::{
+    coverage::Feature,
     dice::Dice,
     event::{Ended, Event, Order, Session, Worker},
     sabotage::Sabotage,
@@ -59,6 +60,8 @@ pub(super) struct Agent {
     /// Grows when the agent dies: what an earlier one was about to do does not happen.
     life: u32,
     is_up: bool,
+    /// Which agent it is; grows when the desktop is set up anew.
+    install: u32,
     pub(super) session: Option<(Worker, Session)>,
     journal: Journal,
     active: Option<Active>,
@@ -91,6 +94,7 @@ impl Agent {
             slow_ms: dice.between(0, fleet.slow.num_milliseconds()),
             life: 0,
             is_up: true,
+            install: 0,
             session: None,
             journal: Journal::Empty,
             active: None,
@@ -126,6 +130,7 @@ impl World {
         };
         self.sessions += 1;
         let session = self.sessions;
+        self.installs.insert(session, self.agents[ordinal as usize].install);
         self.agents[ordinal as usize].session = Some((worker, session));
         self.welcome(worker, ordinal, session);
         self.send_result(ordinal);
@@ -165,6 +170,14 @@ impl World {
         self.clock.after(away_ms, Event::AgentConnects { ordinal });
     }
 
+    /// The desktop is set up anew while it is away: another agent comes back, without a journal.
+    pub(super) fn set_up_anew(&mut self, ordinal: u32) {
+        self.coverage.add(Feature::SetUpAnew);
+        let agent = &mut self.agents[ordinal as usize];
+        agent.install += 1;
+        agent.journal = Journal::Empty;
+    }
+
     /// The desktop restarts; what runs on it is gone.
     pub(super) fn reboot(&mut self, ordinal: u32, away_ms: i64) {
         self.promises.fault(ordinal);
@@ -173,6 +186,10 @@ impl World {
         agent.life += 1;
         agent.is_up = false;
         agent.active = None;
+        // A tenth of the restarts, without a further roll of the dice: kept stories stay what they were.
+        if away_ms % 10 == 0 {
+            self.set_up_anew(ordinal);
+        }
         self.clock.after(away_ms, Event::AgentReturns { ordinal });
     }
 

@@ -39,6 +39,8 @@ pub enum Feature {
     WorkerDrained,
     Flap,
     Reboot,
+    SetUpAnew,
+    Replaced,
     Success,
     Failed,
     Thousands,
@@ -46,7 +48,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every one.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -80,6 +82,8 @@ impl Feature {
         Self::WorkerDrained,
         Self::Flap,
         Self::Reboot,
+        Self::SetUpAnew,
+        Self::Replaced,
         Self::Success,
         Self::Failed,
         Self::Thousands,

@@ -86,6 +86,8 @@ impl Database {
             id,
             time_zone: zones[place % zones.len()].to_owned(),
             worker: None,
+            agent: 0,
+            meant_for: 0,
             presence_at: now,
         });
         Self {
@@ -164,13 +166,17 @@ impl Database {
         self.workers.get(&worker).is_some_and(|row| !row.draining).then_some(worker)
     }
 
-    pub(super) fn placed(&self, ordinal: u32) -> Placed {
+    /// A target with the presence of its desktop. `maybe_handed` says that the agent it was for may have started it.
+    pub(super) fn placed(&self, ordinal: u32, maybe_handed: bool) -> Placed {
         let desktop = &self.desktops[ordinal as usize];
+        let is_known = maybe_handed && !self.sabotaged(Sabotage::ForgetAgents);
         Placed {
             ordinal,
             desktop_id: desktop.id.clone(),
             worker_id: self.holder(ordinal).and_then(worker_id),
             time_zone: desktop.time_zone.clone(),
+            agent_id: desktop.agent.to_string(),
+            handed_to: is_known.then(|| desktop.meant_for.to_string()),
         }
     }
 
@@ -199,6 +205,11 @@ pub(super) fn worker_id(worker: Worker) -> Option<WorkerId> {
 /// The worker of an id.
 pub(super) fn worker_of(id: &WorkerId) -> Option<Worker> {
     id.as_str().parse().ok()
+}
+
+/// The agent of an id.
+pub(super) fn agent_of(id: &str) -> u32 {
+    id.parse().unwrap_or_default()
 }
 
 /// The ordinals of members.

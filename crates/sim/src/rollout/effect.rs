@@ -29,6 +29,8 @@ pub(super) enum Effect {
     LateHalt,
     /// A lost batch was cut again.
     CutAgain { maybe_handed: bool },
+    /// Targets ended because another agent came back as their desktop.
+    Replaced { ordinals: Vec<u32> },
     /// A result came that was known.
     KnownResult,
     /// The next wave soaks, or waits for a person.

@@ -172,7 +172,7 @@ pub(super) enum Call {
     /// Nothing comes of one that arrives after its deadline.
     Presence {
         tell: u64,
-        changes: Vec<(u32, bool)>,
+        changes: Vec<Presence>,
         deadline: Timestamp,
     },
     Pull {
@@ -188,6 +188,14 @@ pub(super) enum Call {
     },
     Stops,
     Goodbye,
+}
+
+/// A desktop that a worker gained or lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presence {
+    pub(super) ordinal: u32,
+    /// The agent that is connected; `None` when the connection is gone.
+    pub(super) agent: Option<u32>,
 }
 
 /// How all scripts of a target ended.
@@ -223,6 +231,8 @@ pub(super) struct Leased {
     pub(super) batch: BatchId,
     pub(super) order: Order,
     pub(super) ordinals: Vec<u32>,
+    /// The agents that they are for, in their order.
+    pub(super) agents: Vec<u32>,
     /// Those of them that are to be stopped.
     pub(super) stops: Vec<u32>,
 }

@@ -17,6 +17,8 @@ pub enum Sabotage {
     ForgetEpochs,
     /// Agents forget what they had started when they restart.
     NoJournal,
+    /// What a former agent may have started is handed to the agent that replaced it.
+    ForgetAgents,
     /// The next wave opens at once.
     SkipSoak,
     /// A wave opens without the approval it needs.
@@ -61,7 +63,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -69,6 +71,7 @@ impl Sabotage {
         Self::LeaseWhileHeld,
         Self::ForgetEpochs,
         Self::NoJournal,
+        Self::ForgetAgents,
         Self::SkipSoak,
         Self::IgnoreApproval,
         Self::QuorumOnLastWave,

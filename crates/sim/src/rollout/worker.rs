@@ -178,11 +178,12 @@ impl World {
 
     /// Hands a batch's targets to their agents; gives back what cannot be.
     fn dispatch(&mut self, worker: Worker, leased: Leased) {
-        let Leased { batch, order, ordinals, stops } = leased;
+        let Leased { batch, order, ordinals, agents, stops } = leased;
         self.workers[worker].batches.insert(batch, 0);
-        for ordinal in ordinals {
+        for (ordinal, agent) in ordinals.into_iter().zip(agents) {
             let state = &mut self.workers[worker];
-            let Some(&session) = state.sessions.get(&ordinal) else {
+            let session = state.sessions.get(&ordinal);
+            let Some(&session) = session.filter(|session| self.installs.get(session) == Some(&agent)) else {
                 state.returned.push(Returned { ordinal, batch, handed: false });
                 continue;
             };

@@ -1,6 +1,6 @@
 //! The world of one story: everything in it, and what each event does to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use domain::{
@@ -40,6 +40,8 @@ pub(super) struct World {
     /// By ordinal.
     pub(super) agents: Vec<Agent>,
     pub(super) sessions: Session,
+    /// Which agent each connection is of.
+    pub(super) installs: BTreeMap<Session, u32>,
     /// Waves that an approver was called to.
     pub(super) asked: BTreeSet<u16>,
     pub(super) are_faults_on: bool,
@@ -72,6 +74,7 @@ impl World {
             workers: Vec::new(),
             agents,
             sessions: 0,
+            installs: BTreeMap::new(),
             asked: BTreeSet::new(),
             are_faults_on: false,
             coverage: Coverage::default(),

@@ -86,8 +86,8 @@ pub async fn reclaim(
            AND (status = 'LEASED' AND lease_until <= $3
                 OR status = 'READY' AND NOT EXISTS (
                     SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining))
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
-                   losses, deliver_by, finish_by",
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, agent_ids, maybe_handed, answer_only,
+                   stop, losses, deliver_by, finish_by",
         task_id.0,
         batch_id.0,
         heard,
@@ -161,8 +161,8 @@ pub async fn take_overdue(
         "DELETE FROM batch WHERE task_id = $1 AND batch_id = $2
            AND (finish_by <= $4 OR status = 'READY' AND NOT maybe_handed AND deliver_by <= $3)
            AND NOT held
-         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, maybe_handed, answer_only, stop,
-                   losses, deliver_by, finish_by",
+         RETURNING task_id, batch_id, wave, epoch, ordinals, desktop_ids, agent_ids, maybe_handed, answer_only,
+                   stop, losses, deliver_by, finish_by",
         task_id.0,
         batch_id.0,
         now,
@@ -181,8 +181,8 @@ pub(crate) async fn take_held(connection: &mut Connection, task_id: TaskId) -> R
              SELECT batch_id FROM batch WHERE task_id = $1 AND held AND NOT maybe_handed ORDER BY batch_id FOR UPDATE
          ) AS held
          WHERE b.task_id = $1 AND b.batch_id = held.batch_id
-         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.maybe_handed, b.answer_only, b.stop,
-                   b.losses, b.deliver_by, b.finish_by",
+         RETURNING b.task_id, b.batch_id, b.wave, b.epoch, b.ordinals, b.desktop_ids, b.agent_ids, b.maybe_handed,
+                   b.answer_only, b.stop, b.losses, b.deliver_by, b.finish_by",
         task_id.0,
     )
     .fetch_all(connection)

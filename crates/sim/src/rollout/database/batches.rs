@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use domain::{Timestamp, cut::Member};
 
-use super::{Batch, Database, Terms, ordinals_of};
+use super::{Batch, Database, Terms, agent_of, ordinals_of};
 use crate::rollout::{
     effect::Effect,
     event::{BatchId, Leased, Order, Worker},
@@ -28,6 +28,10 @@ impl Database {
             held: self.is_held(),
             stop: self.task.killing || members.iter().any(|member| self.stops.contains(&member.ordinal)),
         };
+        for member in members {
+            let desktop = &mut self.desktops[member.ordinal as usize];
+            desktop.meant_for = agent_of(&member.agent_id);
+        }
         let id = self.fresh_batch();
         self.batches.insert(id, batch);
     }
@@ -91,6 +95,7 @@ impl Database {
         let deliver_by = expires_at.map_or(deliver_by, |expires_at| deliver_by.min(expires_at));
         let order = Order { deliver_by, answer_only: batch.answer_only, stop: false };
         let ordinals = batch.ordinals.clone();
+        let agents = ordinals.iter().map(|&ordinal| self.desktops[ordinal as usize].meant_for).collect();
         let is_stopped = |ordinal: &u32| batch.stop && self.stops.contains(ordinal);
         let stops = ordinals.iter().copied().filter(is_stopped).collect();
         self.effects.push(Effect::Leased {
@@ -98,7 +103,7 @@ impl Database {
             ordinals: ordinals.clone(),
             answer_only: batch.answer_only,
         });
-        Some(Leased { batch: id, order, ordinals, stops })
+        Some(Leased { batch: id, order, ordinals, agents, stops })
     }
 
     /// Extends leases that the worker still has; returns the others.

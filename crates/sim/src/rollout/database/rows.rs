@@ -101,6 +101,10 @@ pub(in crate::rollout) struct Desktop {
     pub(in crate::rollout) id: DesktopId,
     pub(in crate::rollout) time_zone: String,
     pub(in crate::rollout) worker: Option<Worker>,
+    /// The agent that connected last.
+    pub(in crate::rollout) agent: u32,
+    /// The agent that its target is for, once that is in a batch: as `batch.agent_ids` and `straggler.agent_id`.
+    pub(in crate::rollout) meant_for: u32,
     pub(in crate::rollout) presence_at: Timestamp,
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use domain::{
     Timestamp,
-    cut::{self, Placed, Timed},
+    cut::{self, Member, Placed, Timed},
     deadline, limits,
+    outcome::Outcome,
     wave::WaveStatus,
 };
 
@@ -83,10 +84,10 @@ impl Database {
         row.cursor += number;
         self.effects.push(Effect::Admitted { wave, first, number });
         let (stopped, others) = self.before_start((first..first + number).collect());
-        let placed = others.into_iter().map(|ordinal| self.placed(ordinal)).collect();
+        let placed = others.into_iter().map(|ordinal| self.placed(ordinal, false)).collect();
         let deadlines = self.fresh(now);
         let handed = self.hand_to_workers(Terms { wave, deadlines, maybe_handed: false }, placed, now);
-        room.take(handed);
+        room.take(handed.targets);
         if !stopped.is_empty() {
             self.store_outcomes(stopped, now);
         }
@@ -95,6 +96,7 @@ impl Database {
     /// Hands out targets that waited for their desktops, now that these are back: of every wave that can still change,
     /// as many as there are places for. Those that hold a place already need none.
     fn hand_out(&mut self, room: &mut Room, now: Timestamp) {
+        let mut replaced = Vec::new();
         for place in self.live() {
             self.relate();
             let row = &self.waves[place];
@@ -104,7 +106,7 @@ impl Database {
             for (ordinal, terms) in taken {
                 let key = (terms.maybe_handed, terms.deadlines.deliver_by, terms.deadlines.finish_by);
                 let group = groups.entry(key).or_insert_with(|| (terms, Vec::new()));
-                group.1.push(self.placed(ordinal));
+                group.1.push(self.placed(ordinal, terms.maybe_handed));
             }
             for (mut terms, placed) in groups.into_values() {
                 if !terms.maybe_handed {
@@ -112,12 +114,14 @@ impl Database {
                     let ordinals = placed.iter().map(|target| target.ordinal).collect();
                     self.effects.push(Effect::Placed { ordinals });
                 }
-                let handed = self.hand_to_workers(terms, placed, now);
+                let mut handed = self.hand_to_workers(terms, placed, now);
                 if !terms.maybe_handed {
-                    room.take(handed);
+                    room.take(handed.targets);
                 }
+                replaced.append(&mut handed.replaced);
             }
         }
+        self.end_replaced(&replaced, now);
     }
 
     /// Stragglers whose desktop came online get their batch, as far as there are places.
@@ -136,18 +140,19 @@ impl Database {
     }
 
     /// Makes batches for the workers that hold the desktops, and stragglers of the rest and of those whose window is
-    /// closed. Returns how many targets are in batches.
+    /// closed.
     pub(in crate::rollout) fn hand_to_workers(
         &mut self,
         terms: Terms,
         placed: Vec<Placed>,
         now: Timestamp,
-    ) -> u32 {
-        let mut handed = 0;
+    ) -> Handed {
+        let (mut handed, mut replaced) = (0, Vec::new());
         for timed in self.by_window(placed, terms.deadlines, terms.maybe_handed, now) {
             let Timed { deadlines, not_before, targets } = timed;
             let terms = Terms { deadlines, ..terms };
             let mut cut = cut::cut(targets, limits::MAX_TARGETS_PER_BATCH);
+            replaced.append(&mut cut.replaced);
             if not_before.is_some() {
                 let members = cut.batches.drain(..).flat_map(|(_, members)| members);
                 cut.stragglers.extend(members);
@@ -161,6 +166,27 @@ impl Database {
                 }
             }
         }
-        u32::try_from(handed).unwrap_or(u32::MAX)
+        Handed { targets: u32::try_from(handed).unwrap_or(u32::MAX), replaced }
     }
+
+    /// Ends targets of replaced agents as UNKNOWN.
+    pub(in crate::rollout) fn end_replaced(&mut self, replaced: &[Member], now: Timestamp) {
+        if replaced.is_empty() {
+            return;
+        }
+        let ordinals = ordinals_of(replaced);
+        self.effects.push(Effect::Replaced { ordinals: ordinals.clone() });
+        let scripts = self.overdue_scripts(Outcome::Unknown);
+        let outcomes = ordinals.into_iter().map(|ordinal| (ordinal, scripts.clone())).collect();
+        self.store_outcomes(outcomes, now);
+    }
+}
+
+/// What became of targets that were to be handed out.
+#[must_use = "replaced targets end with end_replaced"]
+pub(in crate::rollout) struct Handed {
+    /// Targets that are in batches.
+    pub(in crate::rollout) targets: u32,
+    /// Targets that a former agent of their desktop may have started.
+    pub(in crate::rollout) replaced: Vec<Member>,
 }

@@ -5,7 +5,7 @@ use domain::{Timestamp, outcome::Outcome, task::TaskStatus};
 use crate::rollout::{
     database::{Database, Terms, WorkerRow},
     effect::Effect,
-    event::{BatchId, Ended, Worker},
+    event::{BatchId, Ended, Presence, Worker},
 };
 
 impl Database {
@@ -18,15 +18,16 @@ impl Database {
     pub(in crate::rollout) fn presence(
         &mut self,
         worker: Worker,
-        changes: &[(u32, bool)],
+        changes: &[Presence],
         now: Timestamp,
     ) -> bool {
         if !self.workers.contains_key(&worker) {
             return false;
         }
-        for &(ordinal, is_there) in changes {
+        for &Presence { ordinal, agent } in changes {
             let desktop = &mut self.desktops[ordinal as usize];
-            if is_there {
+            if let Some(agent) = agent {
+                desktop.agent = agent;
                 // One that comes from another worker was there all the time.
                 if desktop.worker.replace(worker).is_none() {
                     desktop.presence_at = now;
@@ -68,8 +69,9 @@ impl Database {
         if self.task.status.admits_no_more() && !maybe_handed {
             self.requeue(self.task.status, terms, left, now);
         } else if !self.task.status.is_ended() {
-            let placed = left.into_iter().map(|ordinal| self.placed(ordinal)).collect();
-            self.hand_to_workers(terms, placed, now);
+            let placed = left.into_iter().map(|ordinal| self.placed(ordinal, maybe_handed)).collect();
+            let handed = self.hand_to_workers(terms, placed, now);
+            self.end_replaced(&handed.replaced, now);
             self.settle_waiting(now);
         }
     }
@@ -142,12 +144,12 @@ impl Database {
             return taken;
         }
         let (waits, overdue): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(ordinal, terms)| {
-            !terms.maybe_handed && self.missed_window(&self.placed(*ordinal), &terms.deadlines)
+            !terms.maybe_handed && self.missed_window(&self.placed(*ordinal, false), &terms.deadlines)
         });
         for (ordinal, terms) in waits {
             let terms = Terms { deadlines: self.fresh(now), ..terms };
-            let placed = vec![self.placed(ordinal)];
-            self.hand_to_workers(terms, placed, now);
+            let placed = vec![self.placed(ordinal, false)];
+            let _never_replaced = self.hand_to_workers(terms, placed, now);
         }
         overdue
     }

@@ -46,6 +46,13 @@ impl Promises {
             Effect::CutAgain { maybe_handed } => {
                 coverage.add(if *maybe_handed { Feature::LostBatch } else { Feature::NeverPulled });
             }
+            Effect::Replaced { ordinals } => {
+                coverage.add(Feature::Replaced);
+                let is_explained = ordinals.iter().all(|&ordinal| self.target(ordinal).faulted);
+                self.must(is_explained, "an agent is replaced only where a desktop was set up anew", || {
+                    format!("targets {ordinals:?}")
+                });
+            }
             Effect::KnownResult => coverage.add(Feature::KnownResult),
             Effect::Waits { soaks } => {
                 coverage.add(if *soaks { Feature::SoakWait } else { Feature::ApprovalWait });

@@ -13,6 +13,7 @@ const CAUGHT: [(Sabotage, u64, &str); Sabotage::ALL.len()] = [
     (Sabotage::LeaseWhileHeld, 11, "while the task is held no batch is leased"),
     (Sabotage::ForgetEpochs, 8, "UNDELIVERED is only what certainly never started"),
     (Sabotage::NoJournal, 26, "a start happens at most once"),
+    (Sabotage::ForgetAgents, 0, "a start happens at most once"),
     (Sabotage::SkipSoak, 10, "a wave soaks before the next one opens"),
     (Sabotage::IgnoreApproval, 0, "a wave that needs approval waits for it"),
     (Sabotage::QuorumOnLastWave, 15, "the last wave waits for all"),

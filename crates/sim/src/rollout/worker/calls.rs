@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Report;
 use crate::rollout::{
-    event::{Answer, Call, Event, ToAgent, Worker},
+    event::{Answer, Call, Event, Presence, ToAgent, Worker},
     world::World,
 };
 
@@ -97,8 +97,15 @@ impl World {
             return;
         }
         let changes = std::mem::take(&mut state.changes);
-        let told: Vec<(u32, bool)> =
-            changes.iter().map(|(&ordinal, &is_there)| (ordinal, is_there)).collect();
+        let installs = &self.installs;
+        let agent = |ordinal: u32| state.sessions.get(&ordinal).and_then(|session| installs.get(session));
+        let told: Vec<Presence> = changes
+            .iter()
+            .map(|(&ordinal, &is_there)| Presence {
+                ordinal,
+                agent: agent(ordinal).copied().filter(|_| is_there),
+            })
+            .collect();
         state.told += 1;
         let tell = state.told;
         state.telling = Some((tell, changes));

@@ -1,0 +1,115 @@
+//! A desktop that is set up anew in mid-run: its new agent has no journal, so nothing that its former agent may have
+//! started is started again.
+
+use domain::{desktop::DesktopFacts, ids::WorkerId, outcome::Outcome, task::TaskStatus};
+use scheduler::engine::{Leased, ReturnedTarget};
+use testkit::{Submit, desktop, desktop_id, project};
+
+use crate::harness::{Harness, after, result, start, worker};
+
+/// Desktop 0 connects to a worker with an agent of this id.
+async fn connect(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) {
+    harness.engine.heartbeat(by, "here", 10_000, false, after(second)).await.unwrap();
+    let facts = DesktopFacts { agent_id: agent_id.into(), connected_at: after(second), ..desktop(0) };
+    let refused = harness.engine.presence(by, &[facts], &[], after(second)).await.unwrap();
+    assert!(refused.unwrap().is_empty());
+}
+
+/// The connection of desktop 0 ends; its target is given back.
+async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed: bool, second: i64) {
+    let gone = [(project(), desktop_id(0))];
+    harness.engine.presence(from, &[], &gone, after(second)).await.unwrap();
+    let (task_id, batch_id) = (leased.batch.terms.task_id, leased.batch.batch_id);
+    let returned = vec![ReturnedTarget { task_id, batch_id, ordinal: 0, handed }];
+    harness.engine.report(from, Vec::new(), returned, after(second)).await.unwrap();
+}
+
+const UNKNOWN: &str =
+    "SELECT count(*) FROM record WHERE outcome = 'UNKNOWN' AND reason LIKE '%agent was replaced%'";
+
+#[tokio::test]
+async fn replaced_agent_gets_no_target_that_may_have_started() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    connect(&harness, &w, "former", 0).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    assert_eq!(leased[0].batch.members[0].agent_id, "former");
+    disconnect(&harness, &w, &leased[0], true, 1).await;
+    connect(&harness, &w, "new", 2).await;
+    harness.reap(after(2)).await;
+    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "it would start a second time");
+    assert_eq!(harness.count(UNKNOWN).await, 1);
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
+    // Whatever the new agent says.
+    let claim = result(task_id, None, 0, Outcome::Success);
+    let answer = harness.engine.report(&w, vec![claim], Vec::new(), after(3)).await.unwrap();
+    assert_eq!((answer.stored, harness.count(UNKNOWN).await), (0, 1));
+}
+
+#[tokio::test]
+async fn replaced_agent_after_a_lost_worker_makes_unknown() {
+    let harness = Harness::new().await;
+    let (lost, other) = (worker("lost"), worker("other"));
+    connect(&harness, &lost, "former", 0).await;
+    harness.submit_and_cut(Submit::default()).await;
+    assert_eq!(harness.lease(&lost, 10, start()).await.len(), 1);
+    harness.engine.forget_worker(&lost, None, after(1)).await.unwrap();
+    connect(&harness, &other, "new", 2).await;
+    harness.reap(after(3)).await;
+    harness.reap(after(4)).await;
+    assert!(harness.lease(&other, 10, after(4)).await.is_empty());
+    assert_eq!(harness.count(UNKNOWN).await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+}
+
+#[tokio::test]
+async fn same_agent_gets_its_target_again() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    connect(&harness, &w, "same", 0).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    disconnect(&harness, &w, &leased[0], true, 1).await;
+    connect(&harness, &w, "same", 2).await;
+    harness.reap(after(2)).await;
+    let again = harness.lease(&w, 10, after(2)).await;
+    assert!(again[0].batch.terms.maybe_handed, "its journal has the answer");
+    assert_eq!(again[0].batch.members[0].agent_id, "same");
+}
+
+#[tokio::test]
+async fn replaced_agent_gets_what_was_never_handed_out() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    connect(&harness, &w, "former", 0).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    disconnect(&harness, &w, &leased[0], false, 1).await;
+    connect(&harness, &w, "new", 2).await;
+    harness.reap(after(2)).await;
+    let again = harness.lease(&w, 10, after(2)).await;
+    assert!(!again[0].batch.terms.maybe_handed);
+    assert_eq!(again[0].batch.members[0].agent_id, "new");
+}
+
+#[tokio::test]
+async fn replaced_agent_halts_at_the_threshold() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    connect(&harness, &w, "former", 0).await;
+    harness.online(&w, 1..4, start()).await;
+    // Whichever desktop is the canary: the others of the wave are given back as well.
+    let submit = Submit { targets: 4, gray: Some((4, 1)), ..Submit::default() };
+    let task_id = harness.submit_and_cut(submit).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    let member = leased[0].batch.members.iter().find(|member| member.desktop_id == desktop_id(0)).unwrap();
+    let (batch_id, ordinal) = (leased[0].batch.batch_id, member.ordinal);
+    harness.engine.presence(&w, &[], &[(project(), desktop_id(0))], after(1)).await.unwrap();
+    let returned = vec![ReturnedTarget { task_id, batch_id, ordinal, handed: true }];
+    harness.engine.report(&w, Vec::new(), returned, after(1)).await.unwrap();
+    connect(&harness, &w, "new", 2).await;
+    harness.reap(after(2)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "UNKNOWN counts as a failure");
+}
