@@ -81,6 +81,8 @@ pub(crate) const CALLS: &[Call] = &[
     outside("ProjectService/ListProjects", false),
     outside("ProjectService/CreateProject", true),
     outside("ProjectService/RevokeProject", true),
+    outside("ProjectService/UnrevokeProject", true),
+    outside("ProjectService/StopProject", true),
     of_workers("WorkerService/ListWorkers", Action::ListWorkers, false),
     of_workers("WorkerService/DrainWorker", Action::DrainWorker, true),
     of_workers("WorkerService/UndrainWorker", Action::UndrainWorker, true),

@@ -6,7 +6,8 @@ use proto::{
     admin::{
         CreateProjectRequest, CreateProjectResponse, Freeze, FreezeProjectRequest, FreezeProjectResponse,
         GetProjectRequest, GetProjectResponse, Limits, ListProjectsRequest, ListProjectsResponse, Project,
-        RevokeProjectRequest, RevokeProjectResponse, UnfreezeProjectRequest, UnfreezeProjectResponse,
+        RevokeProjectRequest, RevokeProjectResponse, StopProjectRequest, StopProjectResponse,
+        UnfreezeProjectRequest, UnfreezeProjectResponse, UnrevokeProjectRequest, UnrevokeProjectResponse,
         UpdateLimitsRequest, UpdateLimitsResponse, project_service_server::ProjectService,
     },
     time,
@@ -18,6 +19,7 @@ use crate::{
     called::{called, once, operated},
     page,
     status::{failed, within},
+    tasks::stop_mode,
     values::masked,
 };
 
@@ -145,5 +147,30 @@ impl ProjectService for Service {
         let revoked = finished(async move { control.revoke_project_by(&operator, &project_id).await });
         revoked.await.map_err(failed)?;
         Ok(Response::new(RevokeProjectResponse {}))
+    }
+
+    async fn unrevoke_project(
+        &self,
+        request: Request<UnrevokeProjectRequest>,
+    ) -> Result<Response<UnrevokeProjectResponse>, Status> {
+        let (operator, message) = operated(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let control = self.control.clone();
+        let accepted = finished(async move { control.unrevoke_project_by(&operator, &project_id).await });
+        accepted.await.map_err(failed)?;
+        Ok(Response::new(UnrevokeProjectResponse {}))
+    }
+
+    async fn stop_project(
+        &self,
+        request: Request<StopProjectRequest>,
+    ) -> Result<Response<StopProjectResponse>, Status> {
+        let (operator, message) = operated(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let mode = stop_mode(message.mode).map_err(failed)?;
+        let control = self.control.clone();
+        let stopped = finished(async move { control.stop_project_by(&operator, &project_id, mode).await });
+        let stopped_tasks = i32::try_from(stopped.await.map_err(failed)?).unwrap_or(i32::MAX);
+        Ok(Response::new(StopProjectResponse { stopped_tasks }))
     }
 }

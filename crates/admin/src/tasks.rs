@@ -50,6 +50,15 @@ fn aim(task_id: &str, record_id: &str) -> Result<Aim, Status> {
     Aim::new(given(task_id).as_deref(), given(record_id).as_deref()).map_err(failed)
 }
 
+/// What becomes of what runs; the default where nothing is given.
+pub(crate) fn stop_mode(mode: i32) -> Result<StopMode, Error> {
+    Ok(match values::word::<proto::admin::StopMode>("mode", mode)? {
+        Some("DRAIN") => StopMode::Drain,
+        Some("KILL") => StopMode::Kill,
+        _ => StopMode::default(),
+    })
+}
+
 #[tonic::async_trait]
 impl TaskService for Service {
     async fn submit_task(
@@ -153,12 +162,7 @@ impl TaskService for Service {
     ) -> Result<Response<StopTaskResponse>, Status> {
         let (caller, message) = once(request, |message| &message.idempotency_key)?;
         let aim = aim(&message.task_id, &message.record_id)?;
-        let word = values::word::<proto::admin::StopMode>("mode", message.mode).map_err(failed)?;
-        let mode = match word {
-            Some("DRAIN") => StopMode::Drain,
-            Some("KILL") => StopMode::Kill,
-            _ => StopMode::default(),
-        };
+        let mode = stop_mode(message.mode).map_err(failed)?;
         let changed = self.task_of(caller, move |control, caller| async move {
             control.stop(&caller, aim, mode).await.map(|()| aim.task_id())
         });

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use control::{Actor, Control, CredentialRow, EnrolmentTokenRow, NO_LIMIT};
+use control::{Actor, Control, CredentialRow, EnrolmentTokenRow, NO_LIMIT, StopMode};
 use domain::{
     ErrorKind, Timestamp,
     access::READY_POLICIES,
@@ -28,7 +28,7 @@ pub(crate) enum Access {
     EnrolmentTokens(EnrolmentTokens),
 }
 
-/// Make, list and revoke projects.
+/// Make, list, revoke and stop projects.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Projects {
     /// Make a project
@@ -44,10 +44,26 @@ pub(crate) enum Projects {
     },
     /// List all projects
     List,
-    /// Refuse every credential of a project from now on; its rows stay
+    /// Refuse every credential of a project from now on, and freeze it; its rows stay
+    #[command(
+        after_help = "Nothing more of its tasks is admitted. What runs goes on: `graywave projects stop` ends it."
+    )]
     Revoke {
         /// Id of the project
         project_id: ProjectId,
+    },
+    /// Accept the credentials of a revoked project again; it stays frozen until it is unfrozen
+    Unrevoke {
+        /// Id of the project
+        project_id: ProjectId,
+    },
+    /// Stop every task of a project that has not ended, also of a revoked one
+    Stop {
+        /// Id of the project
+        project_id: ProjectId,
+        /// Let what runs go on to its end; killed by default
+        #[arg(long)]
+        drain: bool,
     },
 }
 
@@ -258,7 +274,18 @@ async fn projects(control: &Control, command: Projects) -> anyhow::Result<String
         }
         Projects::Revoke { project_id } => {
             control.revoke_project(&project_id).await?;
-            Ok(format!("project {project_id} is revoked\n"))
+            Ok(format!("project {project_id} is revoked and frozen\n"))
+        }
+        Projects::Unrevoke { project_id } => {
+            control.unrevoke_project(&project_id).await?;
+            Ok(format!(
+                "project {project_id} is accepted again; it stays frozen until somebody unfreezes it\n"
+            ))
+        }
+        Projects::Stop { project_id, drain } => {
+            let mode = if drain { StopMode::Drain } else { StopMode::Kill };
+            let stopped = control.stop_project(&project_id, mode).await?;
+            Ok(format!("{stopped} tasks of project {project_id} are stopped\n"))
         }
     }
 }

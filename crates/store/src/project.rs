@@ -116,6 +116,17 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
+/// Accepts a revoked project's credentials again; false when there is no such project that is revoked.
+pub async fn unrevoke(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE project SET revoked_at = NULL WHERE project_id = $1 AND revoked_at IS NOT NULL",
+        project_id.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Stores a principal with its policies, replacing those that it had, and returns it as it now is.
 pub async fn put_principal(
     connection: &mut Connection,

@@ -334,6 +334,18 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
+/// Tasks of a project that have not ended, in the order in which they are locked.
+pub async fn unended(connection: &mut Connection, project_id: &ProjectId) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task
+         WHERE project_id = $1 AND status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING') ORDER BY task_id",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
 /// Tasks of a project that have not ended, counted up to `most`.
 pub async fn count_open(
     connection: &mut Connection,

@@ -45,7 +45,7 @@ def limited(admin):
 def of_operators(admin):
     """Calls that belong to no project."""
     name = {"project_id": "another"}
-    for method, fields in [("ListProjects", {}), ("CreateProject", name), ("RevokeProject", name)]:
+    for method, fields in [("ListProjects", {}), ("CreateProject", name), ("RevokeProject", name), ("UnrevokeProject", name), ("StopProject", name)]:
         call = lambda: admin("ProjectService", method, **fields)
         refused(f"a token makes nobody an operator: {method}", FORBIDDEN, call)
 

@@ -7,7 +7,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from .checks import PATIENCE_S, check
 from .reflected import PACKAGE
 
-FOR_CERTIFICATES = {f"ProjectService/{method}" for method in ("ListProjects", "CreateProject", "RevokeProject")}
+FOR_CERTIFICATES = {
+    f"ProjectService/{method}Project{plural}"
+    for method, plural in (("List", "s"), ("Create", ""), ("Revoke", ""), ("Unrevoke", ""), ("Stop", ""))
+}
 SUBJECTS = "Access Audit Desktop Enrolment Insight Project Record Script Task Worker"
 
 

@@ -67,7 +67,7 @@ impl Interceptor for Bearer {
 pub(crate) type Channel = InterceptedService<Routes, Bearer>;
 
 pub(crate) struct Harness {
-    _database: TestDatabase,
+    database: TestDatabase,
     pub(crate) engine: Engine,
     pub(crate) control: Control,
     pub(crate) stop: CancellationToken,
@@ -98,7 +98,13 @@ impl Harness {
             Ok(request)
         };
         let routes = admin::routes(control.clone(), &options, guard, stop.clone());
-        Self { _database: database, engine, control, stop, routes }
+        Self { database, engine, control, stop, routes }
+    }
+
+    /// One text from the database.
+    pub(crate) async fn text(&self, statement: &'static str) -> String {
+        let mut connection = self.database.connection().await.unwrap();
+        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
     }
 
     pub(crate) fn channel(&self, token: Option<&str>) -> Channel {

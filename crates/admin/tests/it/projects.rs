@@ -5,13 +5,14 @@ use identity::{Identity, Role};
 use proto::admin::{
     CreateProjectRequest, DrainWorkerRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest,
     Limits, ListAuditEntriesRequest, ListProjectsRequest, ListTasksRequest, ListWorkersRequest,
-    RevokeProjectRequest, UndrainWorkerRequest, UnfreezeProjectRequest, UpdateLimitsRequest,
+    RevokeProjectRequest, StopMode, StopProjectRequest, TaskStatus, UndrainWorkerRequest,
+    UnfreezeProjectRequest, UnrevokeProjectRequest, UpdateLimitsRequest,
     project_service_client::ProjectServiceClient, task_service_client::TaskServiceClient,
     worker_service_client::WorkerServiceClient,
 };
 use tonic::Code;
 
-use crate::harness::{Harness, TOKEN, refused};
+use crate::harness::{Harness, TOKEN, command_on, refused};
 
 fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
@@ -109,6 +110,39 @@ async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
         (entry.principal.as_str(), entry.credential.as_str()),
         ("certificate", "graywave://role/admin/ann")
     );
+}
+
+#[tokio::test]
+async fn revoked_project_is_frozen_stopped_and_unrevoked() {
+    let ann = Identity::role(Role::Admin, "ann").unwrap();
+    let harness = Harness::with(Options::default(), Some(ann)).await;
+    let mut projects = ProjectServiceClient::new(harness.channel(None));
+    let project_id = || "project-1".to_owned();
+    let made = CreateProjectRequest { project_id: project_id(), name: String::new() };
+    projects.create_project(made).await.unwrap();
+    harness.desktops(3).await;
+    let task_id = harness.submit(command_on(3)).await.task_id;
+    projects.revoke_project(RevokeProjectRequest { project_id: project_id() }).await.unwrap();
+    let reason = "SELECT reason FROM project_freeze WHERE project_id = 'project-1'";
+    assert_eq!(harness.text(reason).await, "the project is revoked", "its rollouts open no further wave");
+    assert_eq!(
+        refused(harness.projects().get_project(GetProjectRequest {}).await).code,
+        Code::Unauthenticated
+    );
+
+    let stop = StopProjectRequest { project_id: project_id(), mode: StopMode::Kill.into() };
+    let stopped = projects.stop_project(stop.clone()).await.unwrap().into_inner();
+    assert_eq!(stopped.stopped_tasks, 1, "nobody of the project could stop it");
+    assert_eq!(projects.stop_project(stop).await.unwrap().into_inner().stopped_tasks, 0);
+
+    let unrevoke = UnrevokeProjectRequest { project_id: project_id() };
+    projects.unrevoke_project(unrevoke.clone()).await.unwrap();
+    assert_eq!(refused(projects.unrevoke_project(unrevoke).await).code, Code::NotFound);
+    let mut own = harness.projects();
+    assert!(own.get_project(GetProjectRequest {}).await.unwrap().into_inner().freeze.unwrap().frozen);
+    let task = harness.tasks().get_task(GetTaskRequest { task_id }).await.unwrap().into_inner().task.unwrap();
+    assert_eq!(task.status(), TaskStatus::Stopped);
+    own.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
 }
 
 #[tokio::test]

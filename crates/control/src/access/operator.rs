@@ -1,10 +1,21 @@
 //! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
 
 use domain::{Error, ErrorKind, ids::ProjectId};
-use store::{Tx, audit, audit::NewEntry, project, project::ProjectRow};
+use store::{
+    Tx, audit,
+    audit::NewEntry,
+    hold, project,
+    project::ProjectRow,
+    project_limit::{self, FreezeRow},
+    stop, task,
+};
+use telemetry::metric;
 
 use super::manage::check_name;
-use crate::Control;
+use crate::{Control, StopMode};
+
+/// Why a revoked project is frozen.
+const REVOKED: &str = "the project is revoked";
 
 /// Whoever has shown a certificate of the role admin and no token. Belongs to no project, so it may see and change nothing
 /// that belongs to one.
@@ -26,6 +37,14 @@ pub(super) enum Outsider<'a> {
 }
 
 impl<'a> Outsider<'a> {
+    /// As events and freezes name it.
+    fn name(self) -> &'a str {
+        match self {
+            Self::Database => "database",
+            Self::Operator(operator) => &operator.certificate,
+        }
+    }
+
     fn entry(self, entry: NewEntry<'a>) -> NewEntry<'a> {
         match self {
             Self::Database => NewEntry { principal: "database", credential: "database", ..entry },
@@ -94,7 +113,8 @@ impl Control {
         Ok(rows)
     }
 
-    /// Refuses every credential of a project from now on. Its rows stay.
+    /// Refuses every credential of a project from now on, and freezes it: nobody of the project could stop its rollouts.
+    /// Its rows stay.
     pub async fn revoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
         self.end_project(Outsider::Database, project_id).await
     }
@@ -105,12 +125,82 @@ impl Control {
     }
 
     async fn end_project(&self, by: Outsider<'_>, project_id: &ProjectId) -> Result<(), Error> {
+        let now = self.clock.now();
         let mut tx = self.store.begin().await?;
-        if project::revoke(&mut tx, project_id, self.clock.now()).await? {
-            let resource = format!("project:{project_id}");
-            return self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await;
+        if !project::revoke(&mut tx, project_id, now).await? {
+            return Err(Error::not_found(format!(
+                "project {project_id} does not exist or is revoked already"
+            )));
         }
-        Err(Error::not_found(format!("project {project_id} does not exist or is revoked already")))
+        let actor = by.name().to_owned();
+        let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: REVOKED.to_owned() };
+        // A freeze of the project's own stays as it is.
+        let is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
+        let resource = format!("project:{project_id}");
+        self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await?;
+        // Admissions under way before the commit are waited for. A scheduler does it if this process dies first.
+        let mut tx = self.store.begin().await?;
+        let news = is_news.then_some(hold::Freeze { actor: &actor, reason: REVOKED });
+        hold::hold_project(&mut tx, project_id, news, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// Accepts the credentials of a revoked project again. It stays frozen until somebody of the project unfreezes it.
+    pub async fn unrevoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
+        self.accept_project(Outsider::Database, project_id).await
+    }
+
+    /// As [`Self::unrevoke_project`], for an operator.
+    pub async fn unrevoke_project_by(
+        &self,
+        operator: &Operator,
+        project_id: &ProjectId,
+    ) -> Result<(), Error> {
+        self.accept_project(Outsider::Operator(operator), project_id).await
+    }
+
+    async fn accept_project(&self, by: Outsider<'_>, project_id: &ProjectId) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        if !project::unrevoke(&mut tx, project_id).await? {
+            return Err(Error::not_found(format!("project {project_id} does not exist or is not revoked")));
+        }
+        let resource = format!("project:{project_id}");
+        self.done_outside(tx, by, project_id, "graywave:projects:unrevoke", &resource).await
+    }
+
+    /// Stops every task of a project that has not ended, whether the project is revoked or not; returns how many.
+    pub async fn stop_project(&self, project_id: &ProjectId, mode: StopMode) -> Result<usize, Error> {
+        self.stop_tasks(Outsider::Database, project_id, mode).await
+    }
+
+    /// As [`Self::stop_project`], for an operator.
+    pub async fn stop_project_by(
+        &self,
+        operator: &Operator,
+        project_id: &ProjectId,
+        mode: StopMode,
+    ) -> Result<usize, Error> {
+        self.stop_tasks(Outsider::Operator(operator), project_id, mode).await
+    }
+
+    /// One transaction for each task: those that are stopped stay so, whatever becomes of the rest.
+    async fn stop_tasks(
+        &self,
+        by: Outsider<'_>,
+        project_id: &ProjectId,
+        mode: StopMode,
+    ) -> Result<usize, Error> {
+        let task_ids = task::unended(&mut *self.store.acquire().await?, project_id).await?;
+        let reason = format!("stopped by {}, who manages projects", by.name());
+        for &task_id in &task_ids {
+            let mut tx = self.store.begin().await?;
+            let is_kill = mode == StopMode::Kill;
+            stop::stop_task(&mut tx, task_id, is_kill, by.name(), &reason, self.clock.now()).await?;
+            let resource = format!("task:{task_id}");
+            self.done_outside(tx, by, project_id, "graywave:projects:stop", &resource).await?;
+            metric::STOPS.count(1, &["task", if is_kill { "kill" } else { "drain" }]);
+        }
+        Ok(task_ids.len())
     }
 
     /// Commits a change that nobody of the project made, with its entry in the project's audit.
