@@ -11,29 +11,35 @@ pub(crate) struct Call {
     pub(crate) changes: bool,
     /// It names desktops, up to a million of them.
     pub(crate) is_large: bool,
+    /// It stops, pauses or freezes something: capacity is reserved for it, and its body is small.
+    pub(crate) is_urgent: bool,
     /// Its answer holds a secret that is shown once, so that it cannot be given again: it takes no `Idempotency-Key`.
     pub(crate) reveals: bool,
 }
 
 const fn reads(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: false, is_large: false, reveals: false }
+    Call { operation_id, action, changes: false, is_large: false, reveals: false, is_urgent: false }
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: false, reveals: false }
+    Call { operation_id, action, changes: true, is_large: false, reveals: false, is_urgent: false }
+}
+
+const fn stops(operation_id: &'static str, action: Action) -> Call {
+    Call { is_urgent: true, ..changes(operation_id, action) }
 }
 
 const fn reveals(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: false, reveals: true }
+    Call { operation_id, action, changes: true, is_large: false, reveals: true, is_urgent: false }
 }
 
 const fn runs(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: true, reveals: false }
+    Call { operation_id, action, changes: true, is_large: true, reveals: false, is_urgent: false }
 }
 
 /// A POST that changes nothing: what it asks about is in its body.
 const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
-    Call { operation_id, action, changes: false, is_large, reveals: false }
+    Call { operation_id, action, changes: false, is_large, reveals: false, is_urgent: false }
 }
 
 /// Every call there is. One that is missing here is refused.
@@ -46,7 +52,7 @@ pub(crate) const CALLS: &[Call] = &[
     runs("ExecuteScriptOrCommand", Action::Execute),
     runs("ExecuteScriptByDesktopTag", Action::ExecuteByDesktopTag),
     changes("RetryScriptExecution", Action::Retry),
-    changes("StopScriptExecution", Action::Stop),
+    stops("StopScriptExecution", Action::Stop),
     reads("ListScriptTasks", Action::ListTasks),
     reads("ListScriptRecords", Action::ListRecords),
     reads("ShowScriptRecordDetail", Action::GetRecordDetail),
@@ -58,10 +64,10 @@ pub(crate) const CALLS: &[Call] = &[
     asks("PreviewExecution", Action::Execute, true),
     reads("ListTasks", Action::ListTasks),
     reads("GetTask", Action::GetTask),
-    changes("StopTask", Action::Stop),
+    stops("StopTask", Action::Stop),
     changes("RetryTask", Action::Retry),
     changes("SetConcurrency", Action::SetConcurrency),
-    changes("PauseTask", Action::Pause),
+    stops("PauseTask", Action::Pause),
     changes("ResumeTask", Action::Resume),
     changes("ApproveWave", Action::Approve),
     reads("ExplainTask", Action::GetTask),
@@ -70,7 +76,7 @@ pub(crate) const CALLS: &[Call] = &[
     reads("ListFailureMembers", Action::GetRecordDetail),
     asks("WhatIf", Action::GetTask, false),
     reads("GetFreeze", Action::GetProject),
-    changes("FreezeProject", Action::Freeze),
+    stops("FreezeProject", Action::Freeze),
     changes("UnfreezeProject", Action::Unfreeze),
     reads("GetLimits", Action::GetProject),
     changes("PutLimits", Action::PutLimits),

@@ -92,6 +92,15 @@ impl ApiError {
         }
     }
 
+    /// The body did not arrive in time.
+    pub(crate) fn body_too_slow(timeout: Duration) -> Self {
+        Error::invalid(format!(
+            "the body did not arrive within {} s: send all of it at once",
+            timeout.as_secs()
+        ))
+        .into()
+    }
+
     /// The caller asks too often.
     pub(crate) fn too_often(wait: Duration) -> Self {
         let error = Error::new(ErrorKind::TooMany, "too many requests: wait as long as Retry-After says");

@@ -1,6 +1,6 @@
 //! What every call passes before its handler: who calls, may they, how often, and was it asked before.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody as _, to_bytes},
@@ -13,7 +13,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use control::{BodyBudget, Caller, Control, Idempotency, Identity, Rates, TOKEN_HEADER, kept, source};
+use control::{
+    Bulkhead, Caller, Control, Idempotency, Identity, Place, Priority, Rates, SigningKey, TOKEN_HEADER, kept,
+    source,
+};
 use domain::{
     Error, ErrorKind, Timestamp, limits,
     signature::{Authorization, SignedRequest},
@@ -35,11 +38,15 @@ pub(crate) struct Gate {
     /// By method and path, as the document has them.
     pub(crate) calls: HashMap<(Method, String), &'static Call>,
     pub(crate) rates: Rates,
-    pub(crate) bodies: BodyBudget,
+    pub(crate) bulkhead: Bulkhead,
     pub(crate) max_execution_body_bytes: usize,
+    pub(crate) body_timeout: Duration,
 }
 
 /// Lets a request through that may be done, with its [`Caller`] as an extension; notes what was refused or failed.
+///
+/// Who calls, how often, and whether that caller may is checked before the body is read, so that a body that never comes
+/// costs nobody else anything.
 pub(crate) async fn check(
     State(gate): State<Arc<Gate>>,
     path: MatchedPath,
@@ -48,7 +55,7 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     let Some(call) = gate.calls.get(&(as_routed(request.method()), path.as_str().to_owned())).copied() else {
-        // A call that nobody has said what it does is done for nobody.
+        // Deny operations missing from the CALLS table.
         let error = Error::new(ErrorKind::Forbidden, "this call is not open to anybody");
         return ApiError::from(error).into_response();
     };
@@ -57,21 +64,18 @@ pub(crate) async fn check(
     };
     let (parts, body) = request.into_parts();
     let path_asked = kept(parts.uri.path());
-    let entered = match gate.enter(call, &parts, body).await {
-        Ok(entered) => entered,
-        Err(error) => return error.into_response(),
-    };
-    let caller = entered.caller.clone();
     let asked = parameters.iter().find(|(name, _)| *name == "project_id").map(|(_, value)| value.to_owned());
-    let response = match gate.admit(call, asked.as_deref(), &parts, entered).await {
-        Ok((caller, body)) => {
+    let (caller, response) = match gate.pass(call, asked.as_deref(), &parts, body).await {
+        Ok(Passed { caller, body, place }) => {
             let mut request = Request::from_parts(parts, Body::from(body));
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let response = next.run(request).await;
+            drop(place);
+            (Some(caller), response)
         }
-        Err(error) => error.into_response(),
+        Err(Refusal { error, caller }) => (caller.map(|caller| *caller), error.into_response()),
     };
-    if let Some(failure) = response.extensions().get::<Failure>().cloned() {
+    if let Some((failure, caller)) = response.extensions().get::<Failure>().cloned().zip(caller) {
         let failure = (failure.kind, failure.message.as_str());
         gate.control.note_failure(&caller, call.action, call.changes, &path_asked, failure).await;
     }
@@ -83,21 +87,95 @@ fn as_routed(method: &Method) -> Method {
     if *method == Method::HEAD { Method::GET } else { method.clone() }
 }
 
-/// A request whose caller is known.
-struct Entered {
+/// A request that may be done.
+struct Passed {
     caller: Caller,
     body: Bytes,
-    /// If it was signed, and when that was checked.
-    signed: Option<(Authorization, Timestamp)>,
+    /// Its place among the requests under way.
+    place: Place,
+}
+
+/// Why a request is refused, and the caller in whose name that is audited; `None` while nobody has proven to be the caller.
+struct Refusal {
+    error: ApiError,
+    caller: Option<Box<Caller>>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, caller: None }
+    }
+}
+
+impl Refusal {
+    fn of(caller: &Caller) -> impl FnOnce(ApiError) -> Self + use<> {
+        let caller = Some(Box::new(caller.clone()));
+        move |error| Self { error, caller }
+    }
+}
+
+/// How a request shows who calls.
+enum Proof {
+    /// A token, which is enough.
+    Token,
+    /// A signature, which covers the body: until that is read the caller is a claim.
+    Signature { authorization: Authorization, key: SigningKey, now: Timestamp },
 }
 
 impl Gate {
-    /// Finds out who calls. A token wins over a signature: a client that presets one means it.
-    async fn enter(&self, call: &Call, parts: &Parts, body: Body) -> Result<Entered, ApiError> {
+    async fn pass(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        let (caller, proof) = self.identify(parts).await?;
+        let early = self.check_head(call, asked, &caller, &proof, parts);
+        if let Err(error) = early {
+            return Err(match proof {
+                Proof::Token => Refusal::of(&caller)(error),
+                // The audit names nobody who has not signed.
+                Proof::Signature { authorization, key, now } if is_small(&body) => {
+                    let body = self.read(call, body, &mut self.enter(call, &caller, parts)?).await?;
+                    verify(key, &authorization, parts, &body, now)?;
+                    Refusal::of(&caller)(error)
+                }
+                Proof::Signature { .. } => error.into(),
+            });
+        }
+        let mut place = self.enter(call, &caller, parts)?;
+        let body = self.read(call, body, &mut place).await?;
+        let caller = match proof {
+            Proof::Token => self.admit(&caller, parts, &body).map_err(Refusal::of(&caller))?,
+            Proof::Signature { authorization, key, now } => {
+                verify(key, &authorization, parts, &body, now)?;
+                self.rates
+                    .take(&caller.rate_bucket())
+                    .map_err(ApiError::too_often)
+                    .map_err(Refusal::of(&caller))?;
+                let admitted = self.admit(&caller, parts, &body).map_err(Refusal::of(&caller))?;
+                if call.changes {
+                    let used = self.control.use_signature(&authorization, now).await;
+                    used.map_err(ApiError::from).map_err(Refusal::of(&caller))?;
+                }
+                admitted
+            }
+        };
+        Ok(Passed { caller, body, place })
+    }
+
+    /// Finds out who calls, or claims to. A token wins over a signature: a client that presets one means it.
+    async fn identify(&self, parts: &Parts) -> Result<(Caller, Proof), Error> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
             let identity = self.control.authenticate_token(token.as_bytes()).await?;
-            let body = self.read(call, body).await?;
-            return Ok(Entered { caller: caller(identity, parts), body, signed: None });
+            return Ok((caller(identity, parts), Proof::Token));
         }
         let unsigned = || {
             let message = "the request carries neither X-Auth-Token nor a signature in Authorization";
@@ -107,23 +185,47 @@ impl Gate {
             parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
         let authorization = Authorization::parse(header)?;
         let now = self.control.now();
+        authorization.check_head(&plain_headers(&parts.headers), now)?;
         let key = self.control.signing_key(&authorization, now).await?;
-        // The signature covers the body.
-        let body = self.read(call, body).await?;
-        let headers = plain_headers(&parts.headers);
-        let signed = SignedRequest {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &headers,
-            body: &body,
-        };
-        let identity = key.verify(&authorization, &signed, now)?;
-        Ok(Entered { caller: caller(identity, parts), body, signed: Some((authorization, now)) })
+        Ok((caller(key.claimed(), parts), Proof::Signature { authorization, key, now }))
     }
 
-    async fn read(&self, call: &Call, body: Body) -> Result<Bytes, ApiError> {
-        let limit = if call.is_large { self.max_execution_body_bytes } else { limits::MAX_BODY_BYTES };
+    /// Whether the caller may go on, as far as that is known without the body. What is refused here has used nothing up.
+    fn check_head(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        caller: &Caller,
+        proof: &Proof,
+        parts: &Parts,
+    ) -> Result<(), ApiError> {
+        // Whoever knows an access key's name must not use up the rate of its owner.
+        let bucket = match proof {
+            Proof::Token => caller.rate_bucket(),
+            Proof::Signature { .. } => claim(caller, parts),
+        };
+        self.rates.take(&bucket).map_err(ApiError::too_often)?;
+        if asked != Some(caller.project_id().as_str()) {
+            let message = "the credential does not belong to the project in the path";
+            return Err(Error::new(ErrorKind::Forbidden, message).into());
+        }
+        Ok(caller.check_any(call.action)?)
+    }
+
+    /// Takes a place among the requests under way.
+    fn enter(&self, call: &Call, caller: &Caller, parts: &Parts) -> Result<Place, Error> {
+        let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
+        let is_token = parts.headers.contains_key(TOKEN_HEADER);
+        let who = if is_token { caller.rate_bucket() } else { claim(caller, parts) };
+        self.bulkhead.enter(&who, priority)
+    }
+
+    async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+        let limit = match call {
+            Call { is_urgent: true, .. } => limits::MAX_URGENT_BODY_BYTES,
+            Call { is_large: true, .. } => self.max_execution_body_bytes,
+            _ => limits::MAX_BODY_BYTES,
+        };
         // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
         // as much as it may have.
         let most = match body.size_hint().upper() {
@@ -131,33 +233,51 @@ impl Gate {
             Some(length) => usize::try_from(length).unwrap_or(limit),
             None => limit,
         };
-        let room = self.bodies.take(most)?;
-        let bytes = to_bytes(body, limit).await.map_err(|_| ApiError::body_too_large(limit))?;
+        let room = place.body(most)?;
+        // A million ids may take as long as the whole request.
+        let timeout = if call.is_large { Duration::MAX } else { self.body_timeout };
+        let bytes = tokio::time::timeout(timeout, to_bytes(body, limit))
+            .await
+            .map_err(|_| ApiError::body_too_slow(timeout))?
+            .map_err(|_| ApiError::body_too_large(limit))?;
         // Given back when the handler has read it.
         Ok(Bytes::from_owner(Held { bytes, _room: room }))
     }
 
-    /// Whether the known caller may go on. What is refused here has used nothing up.
-    async fn admit(
-        &self,
-        call: &Call,
-        asked: Option<&str>,
-        parts: &Parts,
-        entered: Entered,
-    ) -> Result<(Caller, Bytes), ApiError> {
-        let Entered { mut caller, body, signed } = entered;
-        self.rates.take(&caller.rate_bucket()).map_err(ApiError::too_often)?;
-        if asked != Some(caller.project_id().as_str()) {
-            let message = "the credential does not belong to the project in the path";
-            return Err(Error::new(ErrorKind::Forbidden, message).into());
-        }
-        caller.check_any(call.action)?;
-        caller.idempotency = idempotency(parts, &body)?;
-        if let Some((authorization, now)) = signed.filter(|_| call.changes) {
-            self.control.use_signature(&authorization, now).await?;
-        }
-        Ok((caller, body))
+    /// The caller with what the body says of the request.
+    fn admit(&self, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
+        Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
     }
+}
+
+/// Whether a body is read to find out in whose name a refusal is audited.
+fn is_small(body: &Body) -> bool {
+    body.size_hint().upper().is_some_and(|length| length <= limits::MAX_URGENT_BODY_BYTES as u64)
+}
+
+/// Checks the signature over the whole request.
+fn verify(
+    key: SigningKey,
+    authorization: &Authorization,
+    parts: &Parts,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let headers = plain_headers(&parts.headers);
+    let signed = SignedRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    };
+    key.verify(authorization, &signed, now).map(drop)
+}
+
+/// Whoever claims from this address to be the caller.
+fn claim(caller: &Caller, parts: &Parts) -> String {
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    format!("{}\n{}", caller.identity.credential, address.unwrap_or_default())
 }
 
 struct Held {

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use control::{BodyBudget, Control, Rates};
+use control::{Bulkhead, Control, RESERVED_PLACES, Rates};
 use domain::{Error, ErrorKind, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
@@ -48,6 +48,8 @@ pub struct Options {
     pub body_budget_bytes: usize,
     /// Requests under way at once; more are refused with 503.
     pub max_in_flight: usize,
+    /// After which a body must have arrived, unless it may name a million desktops.
+    pub body_timeout: Duration,
     /// Requests that one principal may make each second; more are refused with 429.
     pub rate_per_second: NonZeroU32,
     /// Requests that one principal may make at once after a pause.
@@ -61,6 +63,7 @@ impl Default for Options {
             max_execution_body_bytes: limits::MAX_EXECUTION_BODY_BYTES,
             body_budget_bytes: 512 << 20,
             max_in_flight: 1_000,
+            body_timeout: limits::BODY_TIMEOUT,
             rate_per_second: NonZeroU32::MIN.saturating_add(499),
             rate_burst: NonZeroU32::MIN.saturating_add(999),
         }
@@ -136,7 +139,12 @@ pub fn router(control: Control, options: &Options) -> Router {
         control: control.clone(),
         calls,
         rates: Rates::new(options.rate_per_second, options.rate_burst),
-        bodies: BodyBudget::new(options.body_budget_bytes.max(options.max_execution_body_bytes)),
+        bulkhead: Bulkhead::new(
+            options.max_in_flight,
+            options.body_budget_bytes,
+            options.max_execution_body_bytes.max(limits::MAX_BODY_BYTES),
+        ),
+        body_timeout: options.body_timeout,
         max_execution_body_bytes: options.max_execution_body_bytes,
     });
     // From the outside in: an id for the request, a span with it, panics, overload and slowness turned into answers.
@@ -147,7 +155,8 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(HandleErrorLayer::new(|_| async { ApiError::overloaded() }))
         .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
+        // The bulkhead gives the places out, once it is known who calls.
+        .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
     routes
         .route_layer(middleware::from_fn_with_state(gate, gate::check))

@@ -3,6 +3,7 @@
 mod access;
 mod approve;
 mod audit;
+mod bulkhead;
 mod clock;
 mod concurrency;
 mod desktops;
@@ -31,6 +32,7 @@ pub use access::{
 };
 pub use approve::Seen;
 pub use audit::{kept, source};
+pub use bulkhead::{Bulkhead, Place, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
 pub use clock::{Clock, DatabaseClock};
 pub use executions::{Group, TaskRequest};

@@ -119,6 +119,11 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 /// and X.509 writes "no expiry" as 9999-12-31. The first is 0, the year 1970.
 pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 
+/// Bytes of the body of a request that stops, pauses or freezes something.
+pub const MAX_URGENT_BODY_BYTES: usize = 64 << 10;
+/// After which a body that is not a million ids must have arrived.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Days that tasks or the audit are kept, where not for ever: a hundred years.
 pub const MAX_KEEP_DAYS: u32 = 36_500;
 

@@ -84,16 +84,23 @@ impl Authorization {
         })
     }
 
-    /// Checks the request against the secret key of [`Self::access_key`]. The comparison takes the same time
-    /// wherever the signatures differ.
-    pub fn verify(&self, request: &SignedRequest<'_>, secret_key: &str, now: Timestamp) -> Result<(), Error> {
+    /// Checks what can be checked before the body is there: which headers are signed, and the clock.
+    ///
+    /// `headers` have names in lower case.
+    pub fn check_head(&self, headers: &[(String, String)], now: Timestamp) -> Result<(), Error> {
         if let Some(missing) =
             MUST_BE_SIGNED.iter().find(|name| !self.signed_headers.iter().any(|signed| signed == *name))
         {
             return Err(unauthenticated(format!("the signature does not cover the header {missing}")));
         }
-        let date = header(request, DATE_HEADER)?;
-        check_clock(date, now)?;
+        check_clock(header(headers, DATE_HEADER)?, now)
+    }
+
+    /// Checks the request against the secret key of [`Self::access_key`]. The comparison takes the same time
+    /// wherever the signatures differ.
+    pub fn verify(&self, request: &SignedRequest<'_>, secret_key: &str, now: Timestamp) -> Result<(), Error> {
+        self.check_head(request.headers, now)?;
+        let date = header(request.headers, DATE_HEADER)?;
         let canonical = self.canonical_request(request)?;
         let to_sign = format!("{ALGORITHM}\n{date}\n{}", hex::encode(Sha256::digest(canonical)));
         // A key of any length is one.
@@ -111,7 +118,7 @@ impl Authorization {
         for name in &self.signed_headers {
             headers.push_str(name);
             headers.push(':');
-            headers.push_str(header(request, name)?.trim());
+            headers.push_str(header(request.headers, name)?.trim());
             headers.push('\n');
         }
         Ok([
@@ -127,8 +134,8 @@ impl Authorization {
     }
 }
 
-fn header<'a>(request: &SignedRequest<'a>, name: &str) -> Result<&'a str, Error> {
-    let found = request.headers.iter().find(|(given, _)| given == name);
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> Result<&'a str, Error> {
+    let found = headers.iter().find(|(given, _)| given == name);
     found.map(|(_, value)| value.as_str()).ok_or_else(|| {
         unauthenticated(format!("the signed header {:?} is missing", crate::ids::shorten(name)))
     })

@@ -294,6 +294,7 @@ impl Settings {
             max_in_flight: self.api.max_in_flight,
             rate_per_second: self.api.rate_per_second,
             rate_burst: self.api.rate_burst,
+            ..api::Options::default()
         }
     }
 

@@ -9,9 +9,10 @@ use axum::{
 use control::{Access, Control, DatabaseClock, Defaults};
 use serde_json::{Value, json};
 use store::{PoolOptions, Store};
+use tokio::io::DuplexStream;
 use tower::ServiceExt as _;
 
-use crate::harness::{Answer, Harness, TOKEN, ids, request_with};
+use crate::harness::{Answer, Harness, OTHER_TOKEN, TOKEN, ids, request_with};
 
 async fn with_key(harness: &Harness, key: &str, path: &str, body: &Value) -> Answer {
     let request = Request::builder()
@@ -47,6 +48,7 @@ async fn who_calls_too_often_is_told_to_wait_and_others_are_not() {
 #[tokio::test]
 async fn more_than_can_be_under_way_is_shed() {
     let harness = Harness::with(|options| api::Options { max_in_flight: 1, ..options }).await;
+    let alice = harness.token("alice", &["reader"]).await;
     let (waiting, body) = tokio::io::duplex(64);
     let slow = Request::builder()
         .method(Method::POST)
@@ -57,7 +59,7 @@ async fn more_than_can_be_under_way_is_shed() {
     let mut slow = tokio::spawn(harness.router.clone().oneshot(slow));
     // Until it is under way, the other may still be answered.
     let refused = loop {
-        let answer = harness.send(request_with("/openapi.json", None)).await;
+        let answer = harness.call_as(&alice, Method::GET, "/v2/project-1/scripts", None).await;
         if answer.status != StatusCode::OK {
             break answer;
         }
@@ -110,7 +112,7 @@ async fn only_bodies_count_against_the_budget_of_bodies() {
         }
         assert!(tokio::time::timeout(Duration::from_millis(1), &mut endless).await.is_err());
     };
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "it has its share");
     let looks =
         futures::future::join_all((0..100).map(|_| harness.call(Method::GET, "/scripts", None))).await;
     assert!(looks.iter().all(|answer| answer.status == StatusCode::OK));
@@ -200,4 +202,82 @@ async fn a_key_belongs_to_one_request_of_one_principal() {
     sqlx::query("UPDATE idempotency SET expires_at = '2020-01-01'").execute(&mut connection).await.unwrap();
     harness.control.forget_expired().await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM idempotency").await, 0);
+}
+
+/// A POST whose body never ends, under way in the background.
+fn half_sent(
+    harness: &Harness,
+    token: &str,
+    path: &str,
+) -> (tokio::task::JoinHandle<StatusCode>, DuplexStream) {
+    let (sender, body) = tokio::io::duplex(64);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v2/project-1{path}"))
+        .header("X-Auth-Token", token)
+        .body(Body::from_stream(tokio_util::io::ReaderStream::new(body)))
+        .unwrap();
+    let answer = harness.router.clone().oneshot(request);
+    (tokio::spawn(async move { answer.await.unwrap().status() }), sender)
+}
+
+#[tokio::test]
+async fn half_sent_posts_of_a_reader_are_refused_unread() {
+    let harness = Harness::new().await;
+    let reader = harness.token("reader", &["reader"]).await;
+    for _ in 0..3 {
+        let (answer, _sender) = half_sent(&harness, &reader, "/scripts");
+        let status = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
+        assert_eq!(status, StatusCode::FORBIDDEN, "rights come before the body");
+        let (answer, _sender) = half_sent(&harness, OTHER_TOKEN, "/scripts");
+        let status = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
+        assert_eq!(status, StatusCode::FORBIDDEN, "and so does the project");
+    }
+}
+
+#[tokio::test]
+async fn half_sent_posts_keep_nobody_from_a_stop() {
+    let harness = Harness::with(|options| api::Options {
+        max_execution_body_bytes: 8 << 20,
+        body_budget_bytes: 64 << 20,
+        ..options
+    })
+    .await;
+    harness.desktops(1).await;
+    let body = json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL"});
+    let task = harness.post("/script-executions", &body).await.body["task_id"].clone();
+    let alice = harness.token("alice", &["operator"]).await;
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        waiting.push(half_sent(&harness, &alice, "/scripts"));
+    }
+    // They have come as far as they do when each is answered or waits for its body.
+    let refused = loop {
+        tokio::task::yield_now().await;
+        let refused = waiting.iter().filter(|(answer, _)| answer.is_finished()).count();
+        if refused > 200 {
+            break refused;
+        }
+    };
+    assert!(refused < 300, "its share is read");
+    for (answer, _) in waiting.iter_mut().filter(|(answer, _)| answer.is_finished()) {
+        assert_eq!(answer.await.unwrap(), StatusCode::TOO_MANY_REQUESTS, "beyond its share");
+    }
+    let stop = json!({"task_id": task});
+    let own =
+        harness.call_as(&alice, Method::POST, "/v2/project-1/script-executions/stop", Some(&stop)).await;
+    assert_eq!(own.status, StatusCode::OK, "a stop of the same principal");
+    let other = harness.post("/scripts", &json!({"name": "a", "type": "SHELL", "content": "true"})).await;
+    assert_eq!(other.status, StatusCode::OK, "{}", other.body);
+    let stopped = harness.post("/script-executions/stop", &stop).await;
+    assert_eq!(stopped.status, StatusCode::OK, "{}", stopped.body);
+}
+
+#[tokio::test]
+async fn body_that_does_not_arrive_is_given_up() {
+    let harness =
+        Harness::with(|options| api::Options { body_timeout: Duration::from_millis(50), ..options }).await;
+    let (answer, _sender) = half_sent(&harness, TOKEN, "/scripts");
+    let status = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST);
 }

@@ -30,6 +30,11 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
+    /// Who signed the request, if the signature fits; for checks that come before the body, which decide nothing but refusals.
+    pub fn claimed(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
     /// Who signed the request, if it was signed with this key.
     pub fn verify(
         self,

@@ -1,0 +1,230 @@
+//! Capacity for requests and their bodies: bounded for all callers, bounded for each, with a reserve for urgent calls.
+//!
+//! Without a share, one caller's half-sent requests take all places, and nobody else can stop a rollout.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{Error, ErrorKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::BodyBudget;
+
+/// A caller's share of places and of body bytes: one part in so many.
+const SHARES: usize = 4;
+/// Places that only urgent calls take.
+pub const RESERVED_PLACES: usize = 64;
+/// Bytes of the bodies of urgent calls under way.
+const RESERVED_BODY_BYTES: usize = 4 << 20;
+
+/// How a call is treated when capacity runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// It is refused.
+    Ordinary,
+    /// It takes from the reserve: it stops, pauses or freezes something.
+    Urgent,
+}
+
+/// Who calls, and how urgently: what a share is counted for.
+type Key = (String, Priority);
+
+/// What a caller has under way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    requests: usize,
+    body_bytes: usize,
+}
+
+/// Capacity for requests and their bodies. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bulkhead(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ordinary: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+    bodies: BodyBudget,
+    reserved_bodies: BodyBudget,
+    max_requests: usize,
+    max_body_bytes: usize,
+    usage: Mutex<HashMap<Key, Usage>>,
+}
+
+impl Inner {
+    fn usage(&self) -> MutexGuard<'_, HashMap<Key, Usage>> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    const fn max_requests(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Ordinary => self.max_requests,
+            Priority::Urgent => RESERVED_PLACES / SHARES,
+        }
+    }
+
+    const fn max_body_bytes(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Ordinary => self.max_body_bytes,
+            Priority::Urgent => RESERVED_BODY_BYTES / SHARES,
+        }
+    }
+}
+
+impl Bulkhead {
+    /// For this many requests and body bytes under way. A caller may have a quarter of each, and at least one body of the largest
+    /// size; as much is left for the others.
+    pub fn new(max_requests: usize, body_budget_bytes: usize, largest_body_bytes: usize) -> Self {
+        let max_requests = max_requests.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Inner {
+            ordinary: Arc::new(Semaphore::new(max_requests)),
+            reserve: Arc::new(Semaphore::new(RESERVED_PLACES)),
+            bodies: BodyBudget::new(body_budget_bytes.max(2 * largest_body_bytes)),
+            reserved_bodies: BodyBudget::new(RESERVED_BODY_BYTES),
+            max_requests: (max_requests / SHARES).max(1),
+            max_body_bytes: (body_budget_bytes / SHARES).max(largest_body_bytes),
+            usage: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// Takes a place for a request of a caller, until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// TooMany when the caller has its share under way, Unavailable when all places are taken.
+    pub fn enter(&self, caller: &str, priority: Priority) -> Result<Place, Error> {
+        let inner = &self.0;
+        let key = (caller.to_owned(), priority);
+        let most = inner.max_requests(priority);
+        {
+            let mut usage = inner.usage();
+            let usage = usage.entry(key.clone()).or_default();
+            if usage.requests >= most {
+                return Err(Error::new(
+                    ErrorKind::TooMany,
+                    format!(
+                        "this caller has {most} requests under way, which is its share: wait until some end"
+                    ),
+                ));
+            }
+            usage.requests += 1;
+        }
+        // From here on its drop gives the share back.
+        let mut place = Place { bulkhead: self.clone(), key, permit: None, body_bytes: 0 };
+        let permit = Arc::clone(&inner.ordinary).try_acquire_owned().or_else(|refused| match priority {
+            Priority::Ordinary => Err(refused),
+            Priority::Urgent => Arc::clone(&inner.reserve).try_acquire_owned(),
+        });
+        place.permit = Some(permit.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, "too many requests are under way; try again later")
+        })?);
+        Ok(place)
+    }
+}
+
+/// A request's place, until this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    bulkhead: Bulkhead,
+    key: Key,
+    permit: Option<OwnedSemaphorePermit>,
+    body_bytes: usize,
+}
+
+impl Place {
+    /// Takes room for a body of at most this many bytes, until it is dropped. The share is given back with the place.
+    ///
+    /// # Errors
+    ///
+    /// TooMany when the caller's bodies have its share, Unavailable when those of all callers have all of it.
+    pub fn body(&mut self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &self.bulkhead.0;
+        let most = inner.max_body_bytes(self.key.1);
+        {
+            let mut usage = inner.usage();
+            let usage = usage.entry(self.key.clone()).or_default();
+            if usage.body_bytes.saturating_add(bytes) > most {
+                return Err(Error::new(
+                    ErrorKind::TooMany,
+                    format!(
+                        "this caller's requests under way have {most} bytes, which is its share: wait until some end"
+                    ),
+                ));
+            }
+            usage.body_bytes += bytes;
+            self.body_bytes += bytes;
+        }
+        match self.key.1 {
+            Priority::Ordinary => inner.bodies.take(bytes),
+            Priority::Urgent => inner.bodies.take(bytes).or_else(|_| inner.reserved_bodies.take(bytes)),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.bulkhead.0.usage();
+        let Some(usage) = all.get_mut(&self.key) else { return };
+        usage.requests = usage.requests.saturating_sub(1);
+        usage.body_bytes = usage.body_bytes.saturating_sub(self.body_bytes);
+        if usage.requests == 0 {
+            all.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn kind<T>(result: Result<T, Error>) -> ErrorKind {
+        result.err().unwrap().kind
+    }
+
+    #[test]
+    fn caller_beyond_its_share_leaves_room_for_others() {
+        let bulkhead = Bulkhead::new(8, 4 * MIB, MIB);
+        let held: Vec<Place> = (0..2).map(|_| bulkhead.enter("a", Priority::Ordinary).unwrap()).collect();
+        assert_eq!(kind(bulkhead.enter("a", Priority::Ordinary)), ErrorKind::TooMany);
+        assert!(bulkhead.enter("b", Priority::Ordinary).is_ok());
+        drop(held);
+        assert!(bulkhead.enter("a", Priority::Ordinary).is_ok());
+        assert!(bulkhead.0.usage().is_empty(), "nobody who is gone is remembered");
+    }
+
+    #[test]
+    fn urgent_calls_have_places_when_all_are_taken() {
+        let bulkhead = Bulkhead::new(4, MIB, MIB);
+        let callers = ["a", "b", "c", "d"];
+        let _held: Vec<Place> =
+            callers.iter().map(|caller| bulkhead.enter(caller, Priority::Ordinary).unwrap()).collect();
+        assert_eq!(kind(bulkhead.enter("e", Priority::Ordinary)), ErrorKind::Unavailable);
+        let urgent: Vec<_> = (0..20).map(|_| bulkhead.enter("a", Priority::Urgent)).collect();
+        assert_eq!(urgent.iter().filter(|place| place.is_ok()).count(), RESERVED_PLACES / SHARES);
+        assert!(bulkhead.enter("e", Priority::Urgent).is_ok(), "one caller cannot use the reserve up");
+    }
+
+    #[test]
+    fn bodies_have_a_share_and_urgent_ones_a_reserve() {
+        let bulkhead = Bulkhead::new(100, 4 * MIB, MIB);
+        let mut first = bulkhead.enter("a", Priority::Ordinary).unwrap();
+        let room = first.body(MIB).unwrap();
+        let mut second = bulkhead.enter("a", Priority::Ordinary).unwrap();
+        assert_eq!(kind(second.body(1)), ErrorKind::TooMany);
+        let mut others = Vec::new();
+        for caller in ["b", "c", "d"] {
+            let mut place = bulkhead.enter(caller, Priority::Ordinary).unwrap();
+            others.push((place.body(MIB).unwrap(), place));
+        }
+        let mut last = bulkhead.enter("e", Priority::Ordinary).unwrap();
+        assert_eq!(kind(last.body(1_000)), ErrorKind::Unavailable);
+        let mut urgent = bulkhead.enter("a", Priority::Urgent).unwrap();
+        assert!(urgent.body(1_000).is_ok(), "the caller's own share does not count for what it stops");
+        drop((first, room));
+        assert!(second.body(MIB).is_ok());
+    }
+}
