@@ -2,24 +2,21 @@
 
 use std::{
     convert::Infallible,
-    fs::{File, Permissions},
+    fs::File,
     future::pending,
     io::{self, Write as _},
     os::{
         fd::OwnedFd,
-        unix::{
-            fs::{OpenOptionsExt as _, PermissionsExt as _},
-            process::ExitStatusExt as _,
-        },
+        unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use proto::{ScriptOutcome, types::Script};
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::{
     net::unix::pipe::Receiver,
     process::{Child, Command},
@@ -33,6 +30,7 @@ use crate::{
     journal::blocking,
     output::Output,
     process_tree,
+    scratch::{RunDir, Scratch},
 };
 
 #[cfg(test)]
@@ -46,19 +44,15 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Prepared {
     interpreter: Interpreter,
     file: PathBuf,
-    /// The script's working directory; removed with all that is in it when the script is over.
-    dir: TempDir,
+    dir: RunDir,
 }
 
 /// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
 /// its rejection. Blocks.
-pub(crate) fn prepare(script: &Script, scripts_dir: &Path) -> Result<Prepared, String> {
+pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepared, String> {
     let interpreter = interpreter::of(script)?;
-    let write = || -> io::Result<(TempDir, PathBuf)> {
-        let dir = tempfile::Builder::new()
-            .prefix("run-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(scripts_dir)?;
+    let write = || -> io::Result<(RunDir, PathBuf)> {
+        let dir = scratch.create()?;
         let path = dir.path().join(interpreter.file_name);
         let mut file = File::options().create_new(true).write(true).mode(0o600).open(&path)?;
         file.write_all(script.content.as_bytes())?;
@@ -105,14 +99,18 @@ enum End {
 
 /// Runs a script to its end, its timeout or `halt`; the error says why it could not be started.
 ///
-/// When the future is dropped the script goes on: nobody is left to say how it ended.
+/// When the future is dropped, the script runs on in its directory, and nobody learns how it ended.
 pub(crate) async fn execute(
-    prepared: Prepared,
+    mut prepared: Prepared,
     terms: Terms,
     halt: impl Future<Output = Halt>,
 ) -> Result<Ended, String> {
-    let (mut child, mut pipe) =
-        spawn(&prepared, &terms).map_err(|error| format!("the script cannot be started: {error}"))?;
+    prepared.dir.set_in_use(true);
+    let spawned = spawn(&prepared, &terms);
+    if spawned.is_err() {
+        prepared.dir.set_in_use(false);
+    }
+    let (mut child, mut pipe) = spawned.map_err(|error| format!("the script cannot be started: {error}"))?;
     let mut output = Output::default();
     let mut until_closed = Box::pin(async {
         read(&mut pipe, &mut output).await;
@@ -145,7 +143,8 @@ pub(crate) async fn execute(
             end = End::Exited(Ok(status));
         }
     }
-    // What the script left running may hold the pipe for ever.
+    prepared.dir.set_in_use(false);
+    // A background process may hold the pipe for ever.
     if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
         tracing::debug!("the script is over and its output still open");
     }

@@ -22,11 +22,6 @@ mod tests;
 /// Above this size the file is rewritten without what is no longer needed.
 const COMPACT_BYTES: u64 = 8 << 20;
 
-/// Where scripts lie while they run.
-pub(crate) fn scripts_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("scripts")
-}
-
 /// Runs file work where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -67,13 +62,6 @@ pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journ
         Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
     };
-    // What an agent that was killed left there.
-    let scripts = scripts_dir(dir);
-    match fs::remove_dir_all(&scripts) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&scripts)(error)),
-        _ => {}
-    }
-    create_private_dir(&scripts).map_err(failed(&scripts))?;
     let journal = Journal::open(dir, clock).map_err(failed(&dir.join("journal.log")))?;
     Ok((lock, journal))
 }

@@ -20,6 +20,7 @@ mod link;
 mod orders;
 mod output;
 mod process_tree;
+mod scratch;
 
 use std::{convert::Infallible, sync::Arc};
 

@@ -7,7 +7,6 @@ mod traces;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,7 +28,8 @@ use crate::{
     book::Book,
     event::{Event, Key, Record, Span},
     execute::{self, Halt, Terms},
-    journal::{Journal, blocking, scripts_dir},
+    journal::{Journal, blocking},
+    scratch::Scratch,
 };
 use queue::Queue;
 use rules::{STOPPED_BEFORE, Turn};
@@ -75,7 +75,7 @@ struct Shared {
     journal: Arc<Journal>,
     clock: Clock,
     desktop_id: String,
-    scripts_dir: PathBuf,
+    scratch: Arc<Scratch>,
     /// Orders that wait or run, and where they are to stop.
     active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     traces: Traces,
@@ -163,7 +163,7 @@ pub(crate) fn new(
         journal,
         clock,
         desktop_id: config.desktop.desktop_id.clone(),
-        scripts_dir: scripts_dir(&config.data_dir),
+        scratch: Scratch::new(&config.data_dir),
         active: Mutex::new(HashMap::new()),
         traces: Traces::default(),
         finished: Notify::new(),
@@ -292,6 +292,7 @@ impl Orders {
 impl Dispatcher {
     /// Runs orders until the agent is stopped, then waits for those that run to be ended.
     pub(crate) async fn run(self) {
+        self.shared.scratch.remove_leftovers();
         // Dropped with this future, and all that runs in it.
         let mut running = JoinSet::new();
         loop {
@@ -392,8 +393,8 @@ impl Active {
         if shared.stop.is_cancelled() {
             return rejected("the agent was stopped before it started");
         }
-        let (copy, dir) = (script.clone(), shared.scripts_dir.clone());
-        let prepared = match blocking(move || execute::prepare(&copy, &dir)).await {
+        let (copy, scratch) = (script.clone(), Arc::clone(&shared.scratch));
+        let prepared = match blocking(move || execute::prepare(&copy, &scratch)).await {
             Ok(prepared) => prepared,
             Err(reason) => return rejected(&reason),
         };
@@ -413,7 +414,8 @@ impl Active {
                 () = self.stop.reached(number) => Halt::Request,
             }
         };
-        match execute::execute(prepared, shared.terms(key, order, number, script), halt).await {
+        let terms = shared.terms(key, order, number, script);
+        match execute::execute(prepared, terms, halt).await {
             Ok(ended) => Record {
                 exit_code: ended.exit_code,
                 started_at,

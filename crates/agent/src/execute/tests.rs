@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{path::Path, thread, time::Instant};
 
 use rustix::process::Pid;
 
@@ -18,12 +18,25 @@ fn terms(timeout: Duration) -> Terms {
 
 const LONG: Duration = Duration::from_secs(60);
 
+fn prepared(content: &str, data_dir: &Path) -> Prepared {
+    prepare(&shell(content), &Scratch::new(data_dir)).unwrap()
+}
+
 async fn run_for(content: &str, timeout: Duration) -> Ended {
     let dir = tempfile::tempdir().unwrap();
-    let prepared = prepare(&shell(content), dir.path()).unwrap();
+    let prepared = prepared(content, dir.path());
+    let run_dir = prepared.dir.path().to_owned();
     let ended = execute(prepared, terms(timeout), pending()).await.unwrap();
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "the script's directory is removed");
+    wait_for("the removal of the working directory", || !run_dir.exists());
     ended
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < LONG, "waited in vain for {what}");
+        thread::yield_now();
+    }
 }
 
 async fn run(content: &str) -> Ended {
@@ -85,7 +98,7 @@ async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
     let terms = terms(Duration::from_millis(1500));
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
-    let prepared = prepare(&shell(content), dir.path()).unwrap();
+    let prepared = prepared(content, dir.path());
     let result = execute(prepared, terms, pending()).await.unwrap();
     assert_eq!((result.outcome, result.exit_code), (ScriptOutcome::Timeout, None));
     assert_eq!(result.reason, "still running after 1500 ms");
@@ -115,7 +128,7 @@ async fn run_halted(content: impl Fn(&Path) -> String, halt: Halt) -> Ended {
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
     let up = dir.path().join("up");
-    let prepared = prepare(&shell(&content(dir.path())), dir.path()).unwrap();
+    let prepared = prepared(&content(dir.path()), dir.path());
     let halted = async {
         while !up.exists() {
             tokio::task::yield_now().await;
@@ -142,7 +155,7 @@ async fn a_halt_kills_the_tree_and_says_whose_it_was() {
 #[tokio::test]
 async fn what_was_over_when_it_was_to_be_stopped_keeps_its_own_end() {
     let dir = tempfile::tempdir().unwrap();
-    let over = prepare(&shell("echo out; exit 3"), dir.path()).unwrap();
+    let over = prepared("echo out; exit 3", dir.path());
     let (mut child, _pipe) = spawn(&over, &terms(LONG)).unwrap();
     // Over and not yet reaped: its state is the first word after its name.
     let stat = format!("/proc/{}/stat", child.id().unwrap());
@@ -154,10 +167,10 @@ async fn what_was_over_when_it_was_to_be_stopped_keeps_its_own_end() {
 
 #[tokio::test]
 async fn what_cannot_start_is_a_reason() {
-    let reason = prepare(&shell(""), Path::new("/no/such")).unwrap_err();
+    let reason = prepare(&shell(""), &Scratch::new(Path::new("/no/such"))).unwrap_err();
     assert!(reason.starts_with("the script's file cannot be written: "), "{reason}");
     let dir = tempfile::tempdir().unwrap();
-    let prepared = prepare(&shell(""), dir.path()).unwrap();
+    let prepared = prepared("", dir.path());
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
     let reason = execute(prepared, terms, pending()).await.unwrap_err();
     assert!(reason.starts_with("the script cannot be started: "), "{reason}");
@@ -173,4 +186,37 @@ async fn another_exit_code_may_be_a_success() {
         let ended = run(content).await;
         assert_eq!((ended.outcome, ended.exit_code), (outcome, Some(exit_code)), "{content}");
     }
+}
+
+#[tokio::test]
+async fn dropped_execution_leaves_the_directory_to_the_script() {
+    let dir = tempfile::tempdir().unwrap();
+    let (up, go, done) = (dir.path().join("up"), dir.path().join("go"), dir.path().join("done"));
+    let content = format!(
+        "touch here; : > {}; until [ -e {} ]; do sleep 0.01; done; [ -e here ] && : > {}",
+        up.display(),
+        go.display(),
+        done.display()
+    );
+    let prepared = prepared(&content, dir.path());
+    let run_dir = prepared.dir.path().to_owned();
+    {
+        let mut running = Box::pin(execute(prepared, terms(LONG), pending()));
+        while !up.exists() {
+            assert!(timeout(Duration::from_millis(1), &mut running).await.is_err());
+        }
+    }
+    std::fs::write(&go, "").unwrap();
+    wait_for("the end of the script", || done.exists());
+    assert!(run_dir.join("here").exists());
+}
+
+#[tokio::test]
+async fn script_that_is_never_started_leaves_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let prepared = prepared("", dir.path());
+    let run_dir = prepared.dir.path().to_owned();
+    assert!(run_dir.exists());
+    drop(prepared);
+    wait_for("the removal of the working directory", || !run_dir.exists());
 }

@@ -1,6 +1,10 @@
 mod stops;
 
-use std::{fs, path::Path, process, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process, thread,
+};
 
 use chrono::TimeDelta;
 use clock::Told;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+mod agent_process;
 mod fake_worker;
+mod working_directory;
 
 use std::{
     fs,

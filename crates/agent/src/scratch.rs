@@ -1,0 +1,180 @@
+//! The working directories of scripts, from their creation to their removal.
+//!
+//! Each script runs in `DATA_DIR/scripts/run-*`. It may fill that directory as it likes and damage the directories
+//! above, so both are opened by descriptor and checked each time.
+
+mod directory;
+mod removal;
+mod remover;
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{self, Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use rustix::{
+    fs::{Mode, OFlags, mkdirat, open},
+    io::Errno,
+};
+
+use directory::MountCheck;
+use remover::Remover;
+
+#[cfg(test)]
+mod tests;
+
+/// Directories below the data directory that may hold working directories. The first usable one is taken: a script can
+/// put a file, a link or a mount in the place of any of them.
+const SCRIPTS_DIRS: [&str; 8] =
+    ["scripts", "scripts-1", "scripts-2", "scripts-3", "scripts-4", "scripts-5", "scripts-6", "scripts-7"];
+
+/// Names that are tried for a new working directory.
+const MAX_NAMES: usize = 16;
+
+/// Creates and removes working directories.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    names: Names,
+    next: AtomicU64,
+    /// The place in `SCRIPTS_DIRS` of the directory that was used last.
+    used: AtomicUsize,
+    remover: Remover,
+}
+
+/// The names that one agent gives to working directories.
+#[derive(Debug, Clone)]
+struct Names {
+    data_dir: PathBuf,
+    /// What the names of this agent's working directories begin with. It differs from one start to the next.
+    prefix: String,
+}
+
+impl Names {
+    /// Whether an entry is the working directory of an earlier agent.
+    fn is_leftover(&self, name: &OsStr) -> bool {
+        let name = name.as_bytes();
+        name.starts_with(b"run-") && !name.starts_with(self.prefix.as_bytes())
+    }
+}
+
+/// The working directory of one script.
+///
+/// When this is dropped, the directory is removed in the background: the outcome of a script does not wait for the
+/// removal of a million files. A directory that is in use is left for the next start: when the future that runs a
+/// script is dropped, the script runs on.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    scratch: Arc<Scratch>,
+    scripts: &'static str,
+    name: OsString,
+    path: PathBuf,
+    in_use: bool,
+}
+
+impl Scratch {
+    /// Uses the directories of this data directory. Nothing is created yet.
+    pub(crate) fn new(data_dir: &Path) -> Arc<Self> {
+        // A script's own directory differs from the agent's, so a relative path would lead it astray.
+        let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        let names = Names { data_dir, prefix: format!("run-{:016x}-", rand::random::<u64>()) };
+        let remover = Remover::new(names.clone());
+        Arc::new(Self { names, next: AtomicU64::new(0), used: AtomicUsize::new(0), remover })
+    }
+
+    /// Removes in the background what earlier agents left. Working directories of this agent are not affected.
+    pub(crate) fn remove_leftovers(&self) {
+        self.remover.remove_leftovers();
+    }
+
+    /// Creates a working directory. Blocks.
+    pub(crate) fn create(self: &Arc<Self>) -> io::Result<RunDir> {
+        let data_dir = open_data_dir(&self.names.data_dir)?;
+        let mut last = Errno::NOENT;
+        for (place, scripts) in SCRIPTS_DIRS.into_iter().enumerate() {
+            match self.create_in(data_dir.as_fd(), scripts) {
+                Ok(name) => {
+                    if self.used.swap(place, Ordering::Relaxed) != place && place > 0 {
+                        let path = self.names.data_dir.join(scripts);
+                        tracing::warn!(path = %path.display(), cause = %last, "scripts run here: an earlier choice is unusable");
+                    }
+                    let path = self.names.data_dir.join(scripts).join(&name);
+                    return Ok(RunDir { scratch: Arc::clone(self), scripts, name, path, in_use: false });
+                }
+                Err(error) if is_obstacle(error) => last = error,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    fn create_in(&self, data_dir: BorrowedFd<'_>, scripts: &str) -> Result<OsString, Errno> {
+        let mut dir = open_scripts_dir(data_dir, scripts, MountCheck::Openat2);
+        if dir.as_ref().err() == Some(&Errno::NOENT) {
+            mkdirat(data_dir, scripts, Mode::RWXU)?;
+            dir = open_scripts_dir(data_dir, scripts, MountCheck::Openat2);
+        }
+        let dir = dir?;
+        for _ in 0..MAX_NAMES {
+            let name = format!("{}{}", self.names.prefix, self.next.fetch_add(1, Ordering::Relaxed));
+            match mkdirat(&dir, &name, Mode::RWXU) {
+                Ok(()) => return Ok(name.into()),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+}
+
+/// Whether another directory may do where this error came up.
+fn is_obstacle(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::ACCESS
+            | Errno::EXIST
+            | Errno::LOOP
+            | Errno::NOTDIR
+            | Errno::OPNOTSUPP
+            | Errno::PERM
+            | Errno::ROFS
+            | Errno::XDEV
+    )
+}
+
+/// Opens the data directory. The operator chooses its path, so links and mounts on the way to it are fine.
+fn open_data_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn open_scripts_dir(data_dir: BorrowedFd<'_>, name: &str, check: MountCheck) -> Result<OwnedFd, Errno> {
+    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+    directory::open(data_dir, &name, check)
+}
+
+impl RunDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says whether a process may run in the directory.
+    pub(crate) fn set_in_use(&mut self, in_use: bool) {
+        self.in_use = in_use;
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if !self.in_use {
+            self.scratch.remover.remove(self.scripts, std::mem::take(&mut self.name));
+        }
+    }
+}

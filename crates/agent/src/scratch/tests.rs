@@ -1,0 +1,110 @@
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, symlink},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn create(dir: &TempDir) -> (Arc<Scratch>, RunDir) {
+    let scratch = Scratch::new(dir.path());
+    let run_dir = scratch.create().unwrap();
+    (scratch, run_dir)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn dropped_directory_is_removed_unless_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scratch, mut run_dir) = create(&dir);
+    assert_eq!(fs::metadata(run_dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::create_dir_all(run_dir.path().join("a/b")).unwrap();
+    let used = run_dir.path().to_owned();
+    run_dir.set_in_use(true);
+    drop(run_dir);
+    let unused = scratch.create().unwrap();
+    let path = unused.path().to_owned();
+    drop(unused);
+    wait_for("the removal", || !path.exists());
+    assert!(used.join("a/b").exists());
+}
+
+#[test]
+fn leftovers_are_removed_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scratch, of_this_agent) = create(&dir);
+    let scripts = dir.path().join("scripts");
+    fs::create_dir_all(scripts.join("run-old/a/b")).unwrap();
+    fs::create_dir_all(scripts.join("other/a")).unwrap();
+    fs::create_dir_all(dir.path().join("scripts-3/run-old/a")).unwrap();
+    fs::create_dir_all(dir.path().join("scripts-x/run-old/a")).unwrap();
+    fs::write(scripts.join("run-file"), "").unwrap();
+    symlink(dir.path().join("scripts-x"), scripts.join("run-link")).unwrap();
+    scratch.remove_leftovers();
+    let own = of_this_agent.path().file_name().unwrap().to_str().unwrap();
+    wait_for("the removal", || {
+        names(&scripts) == ["other", own] && names(&dir.path().join("scripts-3")).is_empty()
+    });
+    assert!(scripts.join("other/a").exists() && dir.path().join("scripts-x/run-old/a").exists());
+}
+
+#[test]
+fn leftover_in_which_a_process_runs_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let scripts = dir.path().join("scripts");
+    fs::create_dir_all(scripts.join("run-used/a")).unwrap();
+    fs::create_dir_all(scripts.join("run-unused/a")).unwrap();
+    let mut process = std::process::Command::new("sleep")
+        .arg("300")
+        .current_dir(scripts.join("run-used/a"))
+        .spawn()
+        .unwrap();
+    let scratch = Scratch::new(dir.path());
+    scratch.remove_leftovers();
+    wait_for("the removal", || names(&scripts) == ["run-used"]);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    scratch.remove_leftovers();
+    wait_for("the removal", || names(&scripts).is_empty());
+}
+
+#[test]
+fn unusable_scripts_directory_is_passed_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let scripts = dir.path().join("scripts");
+    let scratch = Scratch::new(dir.path());
+    let place = |run_dir: &RunDir| run_dir.path().parent().unwrap().file_name().unwrap().to_owned();
+    fs::write(&scripts, "").unwrap();
+    symlink("/tmp", dir.path().join("scripts-1")).unwrap();
+    assert_eq!(place(&scratch.create().unwrap()), "scripts-2");
+    fs::remove_file(&scripts).unwrap();
+    assert_eq!(place(&scratch.create().unwrap()), "scripts");
+    assert!(dir.path().join("scripts-1").is_symlink());
+}
+
+#[test]
+fn scripts_directory_without_permissions_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scratch, run_dir) = create(&dir);
+    let scripts = run_dir.path().parent().unwrap();
+    fs::set_permissions(scripts, Permissions::from_mode(0o000)).unwrap();
+    scratch.create().unwrap();
+    assert_eq!(fs::metadata(scripts).unwrap().permissions().mode() & 0o777, 0o700);
+}
