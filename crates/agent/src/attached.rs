@@ -6,43 +6,56 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::data_dir::{make_usable, set_aside};
+
 const FILE: &str = "attached";
 
-/// While it lives, the file is there.
+/// Keeps the file in place until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Attached(PathBuf);
 
 impl Attached {
-    pub(crate) fn note(data_dir: &Path) -> io::Result<Self> {
+    /// Creates the file. Without it the agent works all the same, so a failure is only logged.
+    pub(crate) fn note(data_dir: &Path) -> Self {
         let path = data_dir.join(FILE);
-        File::create(&path)?;
-        Ok(Self(path))
+        make_usable(data_dir);
+        // An existing file is not opened: a script may have put a link there.
+        let created = remove(&path).and_then(|()| File::options().write(true).create_new(true).open(&path));
+        if let Err(error) = created {
+            tracing::warn!(%error, path = %path.display(), "cannot be created; a health check will fail");
+        }
+        Self(path)
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if let Err(error) = forget(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "cannot be removed: this agent will seem to be attached");
+        if let Err(error) = remove(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "cannot be removed; a health check will succeed");
         }
     }
 }
 
-/// Removes what an agent left that was killed.
-pub(crate) fn clear(data_dir: &Path) -> io::Result<()> {
-    forget(&data_dir.join(FILE))
+/// Removes the file of an earlier agent that was killed. A failure is only logged.
+pub(crate) fn clear(data_dir: &Path) {
+    let path = data_dir.join(FILE);
+    if let Err(error) = remove(&path) {
+        tracing::warn!(%error, path = %path.display(), "cannot be removed; a health check will succeed");
+    }
 }
 
-fn forget(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A directory, for example.
+        Err(_) => set_aside(path),
     }
 }
 
 /// Whether the agent of this data directory, if it runs, is attached to a worker.
 pub fn is_attached(data_dir: &Path) -> bool {
-    data_dir.join(FILE).exists()
+    fs::symlink_metadata(data_dir.join(FILE)).is_ok_and(|metadata| metadata.is_file())
 }
 
 #[cfg(test)]
@@ -53,14 +66,16 @@ mod tests {
     fn it_is_there_while_the_connection_is() {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path();
-        clear(data_dir).unwrap();
+        clear(data_dir);
         assert!(!is_attached(data_dir));
-        let attached = Attached::note(data_dir).unwrap();
+        let attached = Attached::note(data_dir);
         assert!(is_attached(data_dir));
         drop(attached);
         assert!(!is_attached(data_dir));
-        std::mem::forget(Attached::note(data_dir).unwrap());
-        clear(data_dir).unwrap();
+        fs::create_dir_all(data_dir.join(FILE).join("of a script")).unwrap();
+        assert!(!is_attached(data_dir));
+        std::mem::forget(Attached::note(data_dir));
+        clear(data_dir);
         assert!(!is_attached(data_dir));
     }
 }

@@ -2,22 +2,33 @@
 
 use std::{fs, io, path::Path};
 
-use crate::Error;
+use crate::{
+    Error,
+    data_dir::{replace, restore_file},
+};
 
 /// Tells this agent from another one that says it is the same desktop. It is no secret, and proves nothing.
 pub(crate) fn load_or_make(data_dir: &Path) -> Result<String, Error> {
     let path = data_dir.join("agent-id");
-    let failed = |source| Error::DataDir { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(id) if is_id(id.trim_end()) => return Ok(id.trim_end().to_owned()),
-        // Nothing, or half of one: nobody was told it.
-        Ok(_) => {}
+    read_or_make(&path).map_err(|source| Error::DataDir { path, source })
+}
+
+fn read_or_make(path: &Path) -> io::Result<String> {
+    restore_file(path)?;
+    match fs::read(path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let id = text.trim_end();
+            if is_id(id) {
+                return Ok(id.to_owned());
+            }
+            // A torn write, or a script has overwritten the file.
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     }
     let id = format!("{:032x}", rand::random::<u128>());
-    let new = data_dir.join("agent-id.new");
-    fs::write(&new, format!("{id}\n")).and_then(|()| fs::rename(&new, &path)).map_err(failed)?;
+    replace(path, format!("{id}\n").as_bytes())?;
     Ok(id)
 }
 

@@ -1,9 +1,8 @@
 //! The journal's file: one line per event, `crc32 json`, appended, and rewritten when it has grown.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,6 +12,7 @@ use clock::Clock;
 use crate::{
     Error,
     book::Book,
+    data_dir::{DirLock, replace, restore_file},
     event::{Event, Key, Span},
 };
 
@@ -34,45 +34,17 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
-/// The lock of a data directory, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct DirLock(File);
-
-impl Drop for DirLock {
-    fn drop(&mut self) {
-        // To close it is not enough: a child between its fork and its exec has a copy of the descriptor, and with it
-        // the lock.
-        if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "the data directory cannot be unlocked");
-        }
-    }
-}
-
 /// Creates what is missing, locks the directory against a second agent, and opens the journal.
 pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journal), Error> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::DataDir { path, source }
-    };
-    create_private_dir(dir).map_err(failed(dir))?;
-    let path = dir.join("lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
-    let lock = match lock.try_lock() {
-        Ok(()) => DirLock(lock),
-        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
-    };
-    let journal = Journal::open(dir, clock).map_err(failed(&dir.join("journal.log")))?;
+    let lock = DirLock::acquire(dir)?;
+    let path = dir.join("journal.log");
+    let journal = Journal::open(dir, clock).map_err(|source| Error::DataDir { path, source })?;
     Ok((lock, journal))
 }
 
 /// When it is now, in Unix milliseconds; 0 while nobody has told: then the scheduler says when it heard of it.
 fn told_ms(clock: &Clock) -> i64 {
     clock.told().map_or(0, |told| told.now.timestamp_millis())
-}
-
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// The journal, and what it says.
@@ -182,16 +154,11 @@ impl Inner {
 
 /// Writes the book to a new file and puts it in the place of the journal; whole or not at all.
 fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
-    let new = dir.join("journal.new");
-    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
     let mut bytes = Vec::new();
     for event in book.events() {
         bytes.append(&mut encode(&event)?);
     }
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join("journal.log"))?;
-    File::open(dir)?.sync_all()?;
+    let file = replace(&dir.join("journal.log"), &bytes)?;
     Ok((file, bytes.len() as u64))
 }
 
@@ -199,6 +166,7 @@ fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
 /// that precedes it, and to forget a start would let its script start again.
 fn read(dir: &Path) -> io::Result<Vec<Event>> {
     let path = dir.join("journal.log");
+    restore_file(&path)?;
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -210,8 +178,7 @@ fn read(dir: &Path) -> io::Result<Vec<Event>> {
     let damaged_lines = lines.iter().take(readable_end).filter(|line| line.is_none()).count();
     if damaged_lines > 0 {
         let damaged = dir.join("journal.damaged");
-        fs::copy(&path, &damaged)?;
-        File::open(&damaged)?.sync_all()?;
+        replace(&damaged, &bytes)?;
         tracing::error!(copy = %damaged.display(), damaged_lines, "the journal is damaged; the rest of it is used");
     }
     Ok(lines.into_iter().flatten().collect())

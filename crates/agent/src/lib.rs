@@ -8,6 +8,7 @@ mod attached;
 mod backoff;
 mod book;
 mod config;
+mod data_dir;
 mod enrolment;
 mod error;
 mod event;
@@ -51,7 +52,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let at_start = clock.clone();
     let (_lock, agent_id, journal) = journal::blocking(move || {
         let (lock, journal) = journal::open_data_dir(&dir, &at_start)?;
-        attached::clear(&dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
+        attached::clear(&dir);
         Ok::<_, Error>((lock, identity::load_or_make(&dir)?, journal))
     })
     .await?;

@@ -30,6 +30,7 @@ use crate::{
     backoff::Backoff,
     enrolment::Renewal,
     guard::Guard,
+    journal::blocking,
     orders::{Answer, Orders},
 };
 
@@ -150,8 +151,8 @@ impl Link {
         let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
             .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
-        let _attached = Attached::note(&self.data_dir)
-            .map_err(|error| Status::internal(format!("the data directory cannot be written: {error}")))?;
+        let data_dir = self.data_dir.clone();
+        let _attached = blocking(move || Attached::note(&data_dir)).await;
         let begun = Instant::now();
         let renewed = async {
             match &self.renewal {

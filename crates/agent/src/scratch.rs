@@ -26,6 +26,7 @@ use rustix::{
     io::Errno,
 };
 
+use crate::data_dir::make_usable;
 use directory::MountCheck;
 use remover::Remover;
 
@@ -97,6 +98,7 @@ impl Scratch {
 
     /// Creates a working directory. Blocks.
     pub(crate) fn create(self: &Arc<Self>) -> io::Result<RunDir> {
+        make_usable(&self.names.data_dir);
         let data_dir = open_data_dir(&self.names.data_dir)?;
         let mut last = Errno::NOENT;
         for (place, scripts) in SCRIPTS_DIRS.into_iter().enumerate() {

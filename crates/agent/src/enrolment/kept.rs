@@ -2,15 +2,16 @@
 //! ones, and a key that is waiting for its certificate, so that an answer that was lost can be asked for again.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use identity::{CertificateDer, Files, NewKey, Tls};
 
-use crate::Error;
+use crate::{
+    Error,
+    data_dir::{replace, restore_file, restore_private_dir},
+};
 
 /// The directory, within that of the agent's data.
 #[derive(Debug, Clone)]
@@ -22,11 +23,7 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn open(data_dir: &Path, ca_file: &Path) -> Result<Self, Error> {
         let dir = data_dir.join("identity");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|source| Error::DataDir { path: dir.clone(), source })?;
+        restore_private_dir(&dir).map_err(|source| Error::DataDir { path: dir.clone(), source })?;
         Ok(Self { dir, ca_file: ca_file.to_owned() })
     }
 
@@ -41,6 +38,7 @@ impl Kept {
     /// The certificate, where there is one.
     pub(crate) fn load(&self) -> Result<Option<Tls>, Error> {
         let file = self.certificate();
+        restore_file(&file).map_err(|source| Error::DataDir { path: file.clone(), source })?;
         if !file.exists() {
             return Ok(None);
         }
@@ -50,10 +48,10 @@ impl Kept {
     /// The key that is waiting for its certificate; a new one where none is.
     pub(crate) fn pending(&self) -> Result<NewKey, String> {
         let path = self.pending_key();
-        match fs::read_to_string(&path) {
+        match restore_file(&path).and_then(|()| fs::read(&path)) {
             // Half of one was never used.
             Ok(pem) => {
-                if let Ok(key) = NewKey::from_pem(&pem) {
+                if let Ok(key) = NewKey::from_pem(&String::from_utf8_lossy(&pem)) {
                     return Ok(key);
                 }
             }
@@ -81,19 +79,10 @@ impl Kept {
     }
 }
 
-/// Written beside its place and moved there.
 fn put(path: &Path, text: &str) -> Result<(), String> {
-    let beside = path.with_extension("new");
-    let written = || {
-        // One of an attempt that died may have another mode.
-        drop(fs::remove_file(&beside));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
-    };
-    written().map_err(|error: io::Error| format!("cannot write {}: {error}", path.display()))
+    replace(path, text.as_bytes())
+        .map(drop)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -115,5 +104,18 @@ mod tests {
         assert!(kept.load().unwrap().is_none());
         fs::write(kept.pending_key(), "torn").unwrap();
         assert_ne!(kept.pending().unwrap().pem(), key.pem());
+    }
+
+    #[test]
+    fn entries_of_another_kind_are_set_aside() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("identity"), "").unwrap();
+        let kept = Kept::open(place.path(), Path::new("ca.crt")).unwrap();
+        for path in [kept.certificate(), kept.pending_key(), kept.pending_key().with_extension("new")] {
+            fs::create_dir_all(path.join("of a script")).unwrap();
+        }
+        assert!(kept.load().unwrap().is_none());
+        let key = kept.pending().unwrap();
+        assert_eq!(kept.pending().unwrap().pem(), key.pem());
     }
 }

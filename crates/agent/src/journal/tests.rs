@@ -198,7 +198,7 @@ fn a_data_directory_is_private_and_for_one_agent() {
 fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
     let dir = tempfile::tempdir().unwrap();
     let (lock, _journal) = open_data_dir(dir.path(), &Clock::new()).unwrap();
-    let _of_a_child = lock.0.try_clone().unwrap();
+    let _of_a_child = lock.try_clone().unwrap();
     drop(lock);
     open_data_dir(dir.path(), &Clock::new()).unwrap();
 }

@@ -147,3 +147,42 @@ async fn read_only_leftover_does_not_keep_the_agent_from_starting() {
     eventually("the removal", || names(&scripts).is_empty()).await;
     agent.stop();
 }
+
+/// What a script may do to the directories that the agent needs.
+const SABOTAGE: [(&str, &str); 12] = [
+    ("scripts-mode", "chmod 000 .."),
+    ("scripts-gone", "rm -rf ../../scripts"),
+    ("scripts-file", "cd ../..; rm -rf scripts; touch scripts"),
+    ("scripts-link", "cd ../..; rm -rf scripts; ln -s /tmp scripts"),
+    ("data-mode", "chmod 000 ../.."),
+    ("journal-new", "mkdir -p ../../journal.new/x"),
+    ("journal-mode", "chmod 000 ../../journal.log"),
+    ("id-new", "mkdir -p ../../agent-id.new/x; rm ../../agent-id"),
+    ("id-pipe", "rm ../../agent-id; mkfifo ../../agent-id"),
+    ("id-bytes", "printf '\\377' > ../../agent-id"),
+    ("lock", "rm ../../lock; mkdir -p ../../lock/x"),
+    ("attached", "rm ../../attached; mkdir -p ../../attached/x"),
+];
+
+#[tokio::test]
+async fn damage_to_the_data_directory_stops_neither_scripts_nor_a_start() {
+    for (name, content) in SABOTAGE {
+        let (place, mut worker) = (Place::unprivileged(), FakeWorker::start().await);
+        let Some(agent) = place.start(&worker, "") else { return };
+        let mut session = worker.session().await;
+        assert_eq!(run(&mut session, name, content).await, ("SUCCESS".into(), String::new()), "{name}");
+        let next = format!("{name}-next");
+        assert_eq!(run(&mut session, &next, "touch here").await, ("SUCCESS".into(), String::new()), "{name}");
+        agent.stop();
+        drop(session);
+        let agent = place.start(&worker, "").unwrap();
+        let mut session = worker.session().await;
+        for _ in 0..2 {
+            let earlier = session.result().await;
+            session.ack(earlier.key.unwrap()).await;
+        }
+        let last = format!("{name}-last");
+        assert_eq!(run(&mut session, &last, "touch here").await, ("SUCCESS".into(), String::new()), "{name}");
+        agent.stop();
+    }
+}

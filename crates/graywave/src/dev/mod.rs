@@ -155,7 +155,8 @@ async fn over_database(
             loopback(listeners.grpc.local_addr()?),
             &home.credentials,
         )?;
-        roles::watched(&store, serve(arguments, &settings, listeners, home, &store, &control, stop)).await
+        let serving = serve(arguments, &settings, listeners, home, &store, &control, stop);
+        roles::watched(&store, Box::pin(serving)).await
     }
     .await;
     store.close().await;
@@ -211,13 +212,14 @@ async fn serve(
     let stop_agents = CancellationToken::new();
     for number in 1..=arguments.desktops {
         let config = agent_config(&home.data_dir, &home.credentials.project_id, &worker_url, number);
-        agents.spawn(agent::run(config, stop_agents.clone()));
+        agents.spawn(run_agent(config, stop_agents.clone()));
     }
 
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
         ended = core.join_next() => unexpected(ended),
         ended = edge.join_next() => unexpected(ended),
+        failed = agent_failure(&mut agents) => Err(failed),
         failed = say_ready(store, &ready, arguments.desktops) => failed,
     };
     stop_agents.cancel();
@@ -235,6 +237,25 @@ async fn run_worker(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     Ok(worker::run(config, listener, None, worker::Ready::default(), stop).await?)
+}
+
+async fn run_agent(config: agent::Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let desktop_id = config.desktop.desktop_id.clone();
+    Box::pin(agent::run(config, stop))
+        .await
+        .with_context(|| format!("local desktop {desktop_id} cannot start"))
+}
+
+/// The error of the first agent that fails. An agent fails only at its start, and stays away then.
+async fn agent_failure(agents: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = agents.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return error.into(),
+        }
+    }
+    std::future::pending().await
 }
 
 fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {

@@ -1,10 +1,10 @@
 //! `graywave dev`, used as the README says.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use serde_json::json;
 
-use crate::harness::{Dev, directory, graywave, wait_for};
+use crate::harness::{Dev, Process, directory, graywave, wait_for};
 
 #[test]
 fn a_dev_cluster_runs_scripts_and_keeps_everything_over_a_restart() {
@@ -201,4 +201,26 @@ fn a_rollout_of_three_waves_weighs_exit_codes_and_kills_on_halt() {
     assert_eq!(number(7, 8, "SKIPPED"), 1);
     let success = dev.api.output(records[0..4].iter().find(|record| record["status"] == "SUCCESS").unwrap());
     assert_eq!(success["reason"], "exit code 9, which is a success here");
+}
+
+#[test]
+fn desktop_that_cannot_start_ends_dev_at_once_with_its_error() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    fs::create_dir_all(data.join("desktops")).unwrap();
+    fs::write(data.join("desktops/desktop-0002"), "").unwrap();
+    let log = directory.path().join("log");
+    let mut command = graywave();
+    command
+        .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
+        .args(["--desktops", "2", "--data-dir"])
+        .arg(&data)
+        .stdout(Stdio::null());
+    let mut process = Process::spawn(&mut command, &log);
+    let status = wait_for("the end of dev", || process.0.try_wait().unwrap());
+    assert!(!status.success());
+    let log = fs::read_to_string(&log).unwrap();
+    let error = log.lines().find(|line| line.contains("desktop-0002") && line.contains("File exists"));
+    assert!(error.is_some_and(|line| line.contains("desktops/desktop-0002: ")), "{log}");
+    assert!(!log.contains("did not connect"), "{log}");
 }

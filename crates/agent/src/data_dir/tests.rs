@@ -1,0 +1,74 @@
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn entry_of_another_kind_is_set_aside_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    restore_file(&path).unwrap();
+    for number in 0..2 {
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("kept"), number.to_string()).unwrap();
+        restore_file(&path).unwrap();
+        let aside = dir.path().join(format!("file.unusable-{number}"));
+        assert_eq!(fs::read_to_string(aside.join("kept")).unwrap(), number.to_string());
+        assert!(!path.exists());
+    }
+    for target in ["nowhere", "file"] {
+        symlink(target, &path).unwrap();
+        restore_file(&path).unwrap();
+        assert!(!path.is_symlink());
+    }
+    fs::write(&path, "text").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o040)).unwrap();
+    restore_file(&path).unwrap();
+    assert_eq!(mode(&path), 0o640);
+}
+
+#[test]
+fn file_in_the_place_of_a_directory_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    fs::write(&path, "").unwrap();
+    restore_private_dir(&path).unwrap();
+    assert_eq!(mode(&path), 0o700);
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    restore_private_dir(&path).unwrap();
+    assert_eq!(mode(&path), 0o700);
+}
+
+#[test]
+fn replacement_never_writes_through_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, precious) = (dir.path().join("a.log"), dir.path().join("precious"));
+    fs::write(&precious, "kept").unwrap();
+    symlink(&precious, &path).unwrap();
+    symlink(&precious, dir.path().join("a.new")).unwrap();
+    replace(&path, b"1").unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+    assert!(!path.is_symlink());
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), ("1", 0o600));
+}
+
+#[test]
+fn replacement_passes_by_what_is_in_its_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.log");
+    fs::create_dir_all(dir.path().join("a.new/kept")).unwrap();
+    fs::create_dir_all(path.join("kept")).unwrap();
+    replace(&path, b"1").unwrap().write_all(b"2").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "12");
+    let mut names: Vec<_> = dir
+        .path()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["a.log", "a.log.unusable-0", "a.new"]);
+}
