@@ -2,16 +2,19 @@
 
 use std::{
     convert::Infallible,
-    fs::File,
+    fs::{File, Permissions},
     future::pending,
     io::{self, Write as _},
     os::{
         fd::OwnedFd,
-        unix::{fs::OpenOptionsExt as _, process::ExitStatusExt as _},
+        unix::{
+            fs::{OpenOptionsExt as _, PermissionsExt as _},
+            process::ExitStatusExt as _,
+        },
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -39,6 +42,13 @@ mod tests;
 /// How long to go on reading, or to wait for a killed process, once the script is over.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Keeps a script's file from being open for writing while any process of this one forks.
+///
+/// A child has a copy of every descriptor until it executes its program, also of those that close then. Meanwhile
+/// nobody can execute a file that is open for writing: `exec "$0"` would fail with ETXTBSY. So who writes a script's
+/// file has this lock to read, and who starts a process has it to write.
+static SCRIPT_FILES: RwLock<()> = RwLock::new(());
+
 /// A script that can be started: its interpreter is there and its file is written.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -54,12 +64,20 @@ pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepare
     let write = || -> io::Result<(RunDir, PathBuf)> {
         let dir = scratch.create()?;
         let path = dir.path().join(interpreter.file_name);
-        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&path)?;
-        file.write_all(script.content.as_bytes())?;
+        write_script(&path, &script.content)?;
         Ok((dir, path))
     };
     let (dir, file) = write().map_err(|error| format!("the script's file cannot be written: {error}"))?;
     Ok(Prepared { interpreter, file, dir })
+}
+
+/// Writes a file that its owner may execute: a script may run `exec "$0"`.
+fn write_script(path: &Path, content: &str) -> io::Result<()> {
+    let _no_fork = SCRIPT_FILES.read().unwrap_or_else(PoisonError::into_inner);
+    let mut file = File::options().create_new(true).write(true).mode(0o700).open(path)?;
+    // Whatever the umask is.
+    file.set_permissions(Permissions::from_mode(0o700))?;
+    file.write_all(content.as_bytes())
 }
 
 /// What a script is told, and what binds it.
@@ -106,7 +124,8 @@ pub(crate) async fn execute(
     halt: impl Future<Output = Halt>,
 ) -> Result<Ended, String> {
     prepared.dir.set_in_use(true);
-    let spawned = spawn(&prepared, &terms);
+    // It may wait for a script's file to be written.
+    let (spawned, mut prepared, terms) = blocking(move || (spawn(&prepared, &terms), prepared, terms)).await;
     if spawned.is_err() {
         prepared.dir.set_in_use(false);
     }
@@ -167,6 +186,7 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
     // One pipe for both, so that the output is in the order in which it was written.
     let (reader, writer) = io::pipe()?;
     let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let _no_open_script_file = SCRIPT_FILES.write().unwrap_or_else(PoisonError::into_inner);
     let child = Command::new(&prepared.interpreter.program)
         .args(&prepared.interpreter.args)
         .arg(&prepared.file)

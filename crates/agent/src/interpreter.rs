@@ -31,8 +31,8 @@ pub(crate) fn of(script: &Script) -> Result<Interpreter, String> {
     }
 }
 
-/// What the first line names, as the kernel would read it, or `/bin/sh`. The file itself is never executed:
-/// its file system may be mounted noexec, and a file that was just written may still be "busy".
+/// The interpreter that the first line names, as the kernel would read it, or `/bin/sh`. The agent does not execute the
+/// file itself, because its file system may be mounted noexec.
 fn shell(content: &str) -> Result<Interpreter, String> {
     let named = content.lines().next().and_then(|line| line.strip_prefix("#!")).map_or("", str::trim);
     let (program, argument) = named.split_once([' ', '\t']).unwrap_or((named, ""));

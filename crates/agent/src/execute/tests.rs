@@ -62,7 +62,7 @@ async fn another_exit_code_or_a_signal_is_a_failure() {
 #[tokio::test]
 async fn a_script_has_its_environment_no_input_and_a_directory_of_its_own() {
     let content = "echo $GRAYWAVE_TASK_ID ${GRAYWAVE_EXECUTION%%-*} ${PATH:+path}; cat; ls; stat -c %a . $0";
-    assert_eq!(run(content).await.output, "t-1 execute path\nscript.sh\n700\n600\n");
+    assert_eq!(run(content).await.output, "t-1 execute path\nscript.sh\n700\n700\n");
     assert_eq!(
         run("#!/bin/cat -n\nx").await.output.split_whitespace().collect::<Vec<_>>(),
         ["1", "#!/bin/cat", "-n", "2", "x"]
@@ -219,4 +219,29 @@ async fn script_that_is_never_started_leaves_no_directory() {
     assert!(run_dir.exists());
     drop(prepared);
     wait_for("the removal of the working directory", || !run_dir.exists());
+}
+
+/// A child that is forked while a script's file is open for writing would keep it open: ETXTBSY.
+#[tokio::test]
+async fn many_scripts_at_once_can_execute_their_own_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new(dir.path());
+    // A long file is open for a while.
+    let comment = "#\n".repeat(100_000);
+    let content = format!("#!/bin/sh\n[ -n \"$AGAIN\" ] || AGAIN=1 exec \"$0\"\necho again; exit\n{comment}");
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let (scratch, script) = (Arc::clone(&scratch), shell(&content));
+        running.spawn(async move {
+            for _ in 0..60 {
+                let (scratch, script) = (Arc::clone(&scratch), script.clone());
+                let prepared = blocking(move || prepare(&script, &scratch)).await.unwrap();
+                let result = execute(prepared, terms(LONG), pending()).await.unwrap();
+                assert_eq!(result, ended(ScriptOutcome::Success, Some(0), "again\n", ""));
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
 }

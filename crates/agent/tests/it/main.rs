@@ -4,6 +4,7 @@
 
 mod agent_process;
 mod fake_worker;
+mod script_process;
 mod working_directory;
 
 use std::{
