@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    ffi::OsString,
     fs::{File, Permissions},
     future::pending,
     io::{self, Write as _},
@@ -28,12 +29,14 @@ use tokio::{
 };
 
 use crate::{
+    drains::Drains,
     enrolment::TOKEN_VARIABLE,
     interpreter::{self, Interpreter},
     journal::blocking,
     output::Output,
     process_tree,
     scratch::{RunDir, Scratch},
+    user,
 };
 
 #[cfg(test)]
@@ -55,6 +58,8 @@ pub(crate) struct Prepared {
     interpreter: Interpreter,
     file: PathBuf,
     dir: RunDir,
+    /// Variables of the agent's user.
+    user: Vec<(&'static str, OsString)>,
 }
 
 /// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
@@ -68,7 +73,7 @@ pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepare
         Ok((dir, path))
     };
     let (dir, file) = write().map_err(|error| format!("the script's file cannot be written: {error}"))?;
-    Ok(Prepared { interpreter, file, dir })
+    Ok(Prepared { interpreter, file, dir, user: user::variables() })
 }
 
 /// Writes a file that its owner may execute: a script may run `exec "$0"`.
@@ -122,6 +127,7 @@ pub(crate) async fn execute(
     mut prepared: Prepared,
     terms: Terms,
     halt: impl Future<Output = Halt>,
+    drains: &Drains,
 ) -> Result<Ended, String> {
     prepared.dir.set_in_use(true);
     // It may wait for a script's file to be written.
@@ -165,7 +171,7 @@ pub(crate) async fn execute(
     prepared.dir.set_in_use(false);
     // A background process may hold the pipe for ever.
     if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
-        tracing::debug!("the script is over and its output still open");
+        drains.add(pipe);
     }
     Ok(judge(end, all_killed, terms.timeout, &terms.success_exit_codes, output.into_text()))
 }
@@ -190,6 +196,7 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
     let child = Command::new(&prepared.interpreter.program)
         .args(&prepared.interpreter.args)
         .arg(&prepared.file)
+        .envs(prepared.user.iter().map(|(name, value)| (name, value)))
         .envs(terms.env.iter().map(|(name, value)| (name, value)))
         .env(process_tree::MARK, &terms.mark)
         .env_remove(TOKEN_VARIABLE)

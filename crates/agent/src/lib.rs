@@ -9,6 +9,7 @@ mod backoff;
 mod book;
 mod config;
 mod data_dir;
+mod drains;
 mod enrolment;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod orders;
 mod output;
 mod process_tree;
 mod scratch;
+mod user;
 
 use std::{convert::Infallible, sync::Arc};
 

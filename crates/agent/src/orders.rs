@@ -26,6 +26,7 @@ use tracing::Instrument as _;
 use crate::{
     Config,
     book::Book,
+    drains::Drains,
     event::{Event, Key, Record, Span},
     execute::{self, Halt, Terms},
     journal::{Journal, blocking},
@@ -76,6 +77,7 @@ struct Shared {
     clock: Clock,
     desktop_id: String,
     scratch: Arc<Scratch>,
+    drains: Drains,
     /// Orders that wait or run, and where they are to stop.
     active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     traces: Traces,
@@ -164,6 +166,7 @@ pub(crate) fn new(
         clock,
         desktop_id: config.desktop.desktop_id.clone(),
         scratch: Scratch::new(&config.data_dir),
+        drains: Drains::default(),
         active: Mutex::new(HashMap::new()),
         traces: Traces::default(),
         finished: Notify::new(),
@@ -415,7 +418,7 @@ impl Active {
             }
         };
         let terms = shared.terms(key, order, number, script);
-        match execute::execute(prepared, terms, halt).await {
+        match execute::execute(prepared, terms, halt, &shared.drains).await {
             Ok(ended) => Record {
                 exit_code: ended.exit_code,
                 started_at,

@@ -26,7 +26,7 @@ async fn run_for(content: &str, timeout: Duration) -> Ended {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepared(content, dir.path());
     let run_dir = prepared.dir.path().to_owned();
-    let ended = execute(prepared, terms(timeout), pending()).await.unwrap();
+    let ended = execute(prepared, terms(timeout), pending(), &Drains::default()).await.unwrap();
     wait_for("the removal of the working directory", || !run_dir.exists());
     ended
 }
@@ -99,7 +99,7 @@ async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
     let mark = terms.mark.clone();
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepared(content, dir.path());
-    let result = execute(prepared, terms, pending()).await.unwrap();
+    let result = execute(prepared, terms, pending(), &Drains::default()).await.unwrap();
     assert_eq!((result.outcome, result.exit_code), (ScriptOutcome::Timeout, None));
     assert_eq!(result.reason, "still running after 1500 ms");
     let (before, deep) = result.output.trim_end().split_once('\n').unwrap();
@@ -135,7 +135,7 @@ async fn run_halted(content: impl Fn(&Path) -> String, halt: Halt) -> Ended {
         }
         halt
     };
-    let ended = execute(prepared, terms, halted).await.unwrap();
+    let ended = execute(prepared, terms, halted, &Drains::default()).await.unwrap();
     assert_eq!(carriers(&mark), 0);
     ended
 }
@@ -172,7 +172,7 @@ async fn what_cannot_start_is_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepared("", dir.path());
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
-    let reason = execute(prepared, terms, pending()).await.unwrap_err();
+    let reason = execute(prepared, terms, pending(), &Drains::default()).await.unwrap_err();
     assert!(reason.starts_with("the script cannot be started: "), "{reason}");
 }
 
@@ -201,7 +201,8 @@ async fn dropped_execution_leaves_the_directory_to_the_script() {
     let prepared = prepared(&content, dir.path());
     let run_dir = prepared.dir.path().to_owned();
     {
-        let mut running = Box::pin(execute(prepared, terms(LONG), pending()));
+        let drains = Drains::default();
+        let mut running = Box::pin(execute(prepared, terms(LONG), pending(), &drains));
         while !up.exists() {
             assert!(timeout(Duration::from_millis(1), &mut running).await.is_err());
         }
@@ -236,7 +237,7 @@ async fn many_scripts_at_once_can_execute_their_own_files() {
             for _ in 0..60 {
                 let (scratch, script) = (Arc::clone(&scratch), script.clone());
                 let prepared = blocking(move || prepare(&script, &scratch)).await.unwrap();
-                let result = execute(prepared, terms(LONG), pending()).await.unwrap();
+                let result = execute(prepared, terms(LONG), pending(), &Drains::default()).await.unwrap();
                 assert_eq!(result, ended(ScriptOutcome::Success, Some(0), "again\n", ""));
             }
         });

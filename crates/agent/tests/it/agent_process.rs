@@ -1,4 +1,4 @@
-//! The agent's binary as a process of its own: under another user, in a private mount namespace.
+//! The agent's binary as a process of its own: under another user, in a private mount namespace, without an environment.
 
 use std::{
     fs::{self, File},
@@ -65,6 +65,15 @@ impl Place {
     ///
     /// `None` if the user of this place cannot execute the binary.
     pub(crate) fn start(&self, worker: &FakeWorker, setup: &str) -> Option<AgentProcess> {
+        self.start_with(worker, setup, |_| {})
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        worker: &FakeWorker,
+        setup: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Option<AgentProcess> {
         let mut command = if setup.is_empty() {
             Command::new(env!("CARGO_BIN_EXE_graywave-agent"))
         } else {
@@ -83,6 +92,7 @@ impl Place {
             .stdin(Stdio::null())
             .stdout(stderr.try_clone().unwrap())
             .stderr(stderr);
+        change(&mut command);
         self.drop_privileges(&mut command);
         match command.spawn() {
             Ok(child) => Some(AgentProcess { child, log }),
