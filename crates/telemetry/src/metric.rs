@@ -1,7 +1,12 @@
 //! Every metric by name, so that the list in docs/metrics.md is the list in the code.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
+use anyhow::Context as _;
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -35,6 +40,9 @@ const SECONDS: Kind = Kind::Histogram(&[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0,
 ]);
 const SIZES: Kind = Kind::Histogram(&[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
+
+/// Period in which recorded samples move into their histogram. Until then a sample takes 16 bytes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(2);
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $constant:ident: $kind:expr, $role:literal, $name:literal, [$($label:literal),*], $help:literal;)*) => {
@@ -152,22 +160,23 @@ impl Metric {
     }
 }
 
-/// What all metrics say, as Prometheus reads it.
+/// The metrics of the process in Prometheus' text format.
 #[derive(Debug, Clone)]
 pub struct Exposition(PrometheusHandle);
 
 impl Exposition {
-    /// All of them, now.
+    /// Renders the current values of all metrics.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
     }
 }
 
-/// Begins to keep the metrics of the process; called again it gives the same.
+/// Starts the recorder of the process and its upkeep; a later call returns the same recorder.
 pub fn keep() -> anyhow::Result<Exposition> {
-    static KEPT: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = KEPT.get() {
+    static KEPT: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = kept.as_ref() {
         return Ok(Exposition(handle.clone()));
     }
     let mut builder = PrometheusBuilder::new();
@@ -186,11 +195,32 @@ pub fn keep() -> anyhow::Result<Exposition> {
             Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
         }
     }
-    Ok(Exposition(KEPT.get_or_init(|| handle).clone()))
+    start_upkeep(handle.clone())?;
+    Ok(Exposition(kept.insert(handle).clone()))
+}
+
+/// Drains recorded samples for as long as the process runs.
+///
+/// The recorder keeps every sample of a histogram until a scrape or this upkeep drains it. Without the upkeep a process
+/// that nobody scrapes grows by gigabytes a day. A thread, since the recorder outlives any one runtime.
+fn start_upkeep(handle: PrometheusHandle) -> anyhow::Result<()> {
+    let upkeep = move || {
+        loop {
+            thread::sleep(UPKEEP_EVERY);
+            handle.run_upkeep();
+        }
+    };
+    thread::Builder::new()
+        .name("metrics".into())
+        .spawn(upkeep)
+        .context("cannot start the upkeep of metrics")?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -210,6 +240,29 @@ mod tests {
             "graywave_report_seconds_bucket{le=\"0.005\"} 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    /// The recorder's `Debug` form is the only view of drained samples that drains nothing itself.
+    fn has_drained(exposition: &Exposition, samples: u64) -> bool {
+        format!("{:?}", exposition.0).contains(&format!("Histogram {{ count: {samples},"))
+    }
+
+    #[test]
+    fn samples_that_nobody_scrapes_are_drained() {
+        const SAMPLES: u64 = 12_345;
+        let exposition = keep().unwrap();
+        for _ in 0..SAMPLES {
+            START_SECONDS.note(0.002, &[]);
+        }
+        let deadline = Instant::now() + 5 * UPKEEP_EVERY;
+        while !has_drained(&exposition, SAMPLES) {
+            assert!(Instant::now() < deadline, "{SAMPLES} samples still wait for a scrape");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let text = exposition.render();
+        for line in ["_bucket{le=\"0.001\"} 0", "_bucket{le=\"0.0025\"} 12345", "_count 12345"] {
+            assert!(text.contains(&format!("graywave_start_seconds{line}")), "{line}\n{text}");
         }
     }
 

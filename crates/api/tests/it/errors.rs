@@ -42,6 +42,23 @@ async fn unknown_paths_and_methods_are_answered_in_the_same_form() {
     assert_eq!(answer.body["error_code"], "WKS.00000405");
 }
 
+/// Anybody may send any method: none of them may make a series of its own.
+#[tokio::test]
+async fn unknown_methods_and_paths_make_no_series() {
+    let exposition = telemetry::metric::keep().unwrap();
+    let harness = Harness::new().await;
+    for (method, path) in
+        [("BREW", "/v2/project-1/scripts"), ("GET", "/v2/project-1/brew"), ("BREW", "/brew")]
+    {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        assert!(harness.send(request).await.status.is_client_error(), "{method} {path}");
+    }
+    harness.send(request_with("/v2/project-1/scripts/brew", None)).await;
+    let text = exposition.render();
+    assert!(text.contains("graywave_http_requests_total{method=\"GET\""), "{text}");
+    assert!(!text.to_lowercase().contains("brew"), "{text}");
+}
+
 #[tokio::test]
 async fn a_request_id_that_is_given_comes_back() {
     let harness = Harness::new().await;
