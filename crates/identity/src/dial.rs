@@ -1,10 +1,22 @@
 //! The side that dials.
 
-use std::{future::Future, io, net::IpAddr, path::Path, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::Uri;
 use tower::service_fn;
@@ -15,6 +27,9 @@ use crate::{
     tls::{Error, Tls},
     who::Role,
 };
+
+/// Time for one of several addresses to accept a connection.
+const ADDRESS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection to a peer that has shown that it is who was meant.
 pub type Dialled = TlsStream<TcpStream>;
@@ -75,9 +90,22 @@ impl Dialling {
 ///
 /// Nobody there, or somebody else; [`crate::why`] says who.
 pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
+    connect_in_turn(who, host, port, role, 0).await
+}
+
+/// Does the same, and begins with the address of the name whose turn it is.
+async fn connect_in_turn(
+    who: &Dialling,
+    host: &str,
+    port: u16,
+    role: Role,
+    turn: usize,
+) -> io::Result<Dialled> {
     let host = host.trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect((host, port)).await?;
+    let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    rotate(&mut addresses, turn);
+    let stream = dial_first(&addresses).await?;
     stream.set_nodelay(true)?;
     let handshake = TlsConnector::from(who.client()).connect(name, stream);
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
@@ -89,21 +117,50 @@ pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::R
     Ok(stream)
 }
 
+/// Puts the address first whose turn it is.
+fn rotate(addresses: &mut [SocketAddr], turn: usize) {
+    if let Some(first) = turn.checked_rem(addresses.len()) {
+        addresses.rotate_left(first);
+    }
+}
+
+/// Connects to the first address that answers. A silent address does not use up the time of the next one; the last
+/// address has all the time of the caller.
+async fn dial_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let Some((last, others)) = addresses.split_last() else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    };
+    for address in others {
+        match tokio::time::timeout(ADDRESS_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => tracing::debug!(%address, %error, "no connection; the next address is tried"),
+            Err(_) => tracing::debug!(%address, "no connection in time; the next address is tried"),
+        }
+    }
+    TcpStream::connect(last).await
+}
+
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Dialled>>> + Send>>;
 
 /// What `tonic` dials with; each connection uses the certificates that are in use then.
+///
+/// Each connection begins with another address of the name. If one address hangs, the next connection goes elsewhere.
+/// The first turn is random, so that many clients do not all begin at one address. Clones share their turn.
 pub fn connector(
     who: impl Into<Dialling>,
     role: Role,
 ) -> impl tower::Service<Uri, Response = TokioIo<Dialled>, Error = io::Error, Future = Connecting> + Clone + Send
 {
     let who = who.into();
+    let first_turn = RandomState::new().hash_one(()) as usize;
+    let turns = Arc::new(AtomicUsize::new(first_turn));
     service_fn(move |uri: Uri| -> Connecting {
         let who = who.clone();
+        let turn = turns.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other("the URL names no host"))?;
             let port = uri.port_u16().unwrap_or(443);
-            match connect(&who, host, port, role).await {
+            match connect_in_turn(&who, host, port, role, turn).await {
                 Ok(stream) => Ok(TokioIo::new(stream)),
                 Err(error) => {
                     let reason = crate::why(&error);
@@ -146,7 +203,34 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect()
+    }
+
+    #[test]
+    fn each_turn_begins_with_another_address() {
+        for (turn, expected) in [(0, [1, 2, 3]), (1, [2, 3, 1]), (2, [3, 1, 2]), (3, [1, 2, 3])] {
+            let mut all = addresses(&[1, 2, 3]);
+            rotate(&mut all, turn);
+            assert_eq!(all, addresses(&expected), "{turn}");
+        }
+        rotate(&mut [], 7);
+    }
+
+    #[tokio::test]
+    async fn closed_address_is_passed_for_the_next_one() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open_address = open.local_addr().unwrap();
+        let stream = dial_first(&[closed, open_address, closed]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open_address);
+        assert!(dial_first(&[closed]).await.is_err());
+        assert_eq!(dial_first(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn the_scheme_says_whether_there_are_certificates() {

@@ -1,4 +1,4 @@
-//! Keeps the worker known.
+//! Keeps the worker alive in the schedulers' eyes.
 
 use std::time::Duration;
 
@@ -7,15 +7,35 @@ use proto::scheduler::HeartbeatRequest;
 
 use crate::{
     Ready,
+    retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
 
-/// Pause after a heartbeat that failed.
-const AGAIN: Duration = Duration::from_millis(500);
+/// Longest pause after a heartbeat that failed; the first one is shorter.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Interval until a scheduler has named its own; the default of `scheduler.heartbeat_ms`.
+const FIRST_INTERVAL: Duration = Duration::from_secs(3);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
+const LONGEST_FIRST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Deadline of a heartbeat after a number of failures in a row.
+///
+/// The first one is short: if one scheduler hangs, the next heartbeat goes to another. It doubles, because schedulers
+/// that are only slow must be able to answer in the end.
+fn deadline(interval: Duration, failures: u32) -> Duration {
+    let first = interval.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST_TIMEOUT);
+    first.saturating_mul(1 << failures.min(8)).min(CALL_TIMEOUT)
+}
 
 /// Sends a heartbeat at the interval that the schedulers ask for, and at once when something changed.
+///
+/// With one hung scheduler, the longest time between two heartbeats is the interval, the deadline of the one that fails,
+/// and the pause: 3 + 2 + 0.1 = 5.1 s by default. Schedulers give a silent worker 15 s (`scheduler.worker_timeout_ms`).
 pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
+    let mut interval = FIRST_INTERVAL;
+    let mut failures = 0;
+    let mut backoff = Backoff::default();
     loop {
         let request = HeartbeatRequest {
             worker_id: worker.worker_id.clone(),
@@ -24,7 +44,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             draining: worker.is_draining(),
         };
         let asked = worker.clock.asks();
-        let pause = match client.heartbeat(with_deadline(request, CALL_TIMEOUT)).await {
+        let pause = match client.heartbeat(with_deadline(request, deadline(interval, failures))).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
@@ -36,17 +56,51 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                     worker.presence.tell_all(&worker.registry);
                 }
                 ready.set(!worker.is_draining());
-                Duration::from_millis(u64::from(answer.interval_ms))
+                failures = 0;
+                backoff.succeeded();
+                interval = Duration::from_millis(u64::from(answer.interval_ms));
+                interval
             }
             Err(status) => {
                 ready.set(false);
                 tracing::debug!(%status, "heartbeat failed");
-                AGAIN
+                failures = failures.saturating_add(1);
+                backoff.failed().min(LONGEST_PAUSE)
             }
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = worker.heartbeat_now.notified() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn deadlines_start_short_and_double() {
+        let deadlines = |interval| [0, 1, 2, 3, 99].map(|failures| deadline(interval, failures));
+        assert_eq!(deadlines(seconds(3)), [2, 4, 8, 10, 10].map(seconds));
+        assert_eq!(
+            deadlines(Duration::from_millis(300)),
+            [500, 1_000, 2_000, 4_000, 10_000].map(Duration::from_millis)
+        );
+    }
+
+    #[test]
+    fn hung_schedulers_leave_time_before_a_worker_is_lost() {
+        // Defaults of scheduler.heartbeat_ms and scheduler.worker_timeout_ms.
+        let (interval, worker_timeout) = (seconds(3), seconds(15));
+        let mut backoff = Backoff::default();
+        let one_hung = interval + deadline(interval, 0) + backoff.failed().min(LONGEST_PAUSE);
+        let two_hung = one_hung + deadline(interval, 1) + backoff.failed().min(LONGEST_PAUSE);
+        assert!(one_hung < worker_timeout / 2, "{one_hung:?}");
+        assert!(two_hung < worker_timeout * 3 / 4, "{two_hung:?}");
     }
 }

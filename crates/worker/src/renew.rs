@@ -1,38 +1,58 @@
 //! Renews leases well before they end.
 
+use std::time::Duration;
+
 use domain::limits;
-use proto::scheduler::RenewRequest;
+use proto::scheduler::{Lease, RenewRequest};
 
 use crate::{
+    retry::Backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
 
-/// Renews three times within a lease.
+/// Part of a lease after which it is renewed, and which one try may take.
+///
+/// With one hung scheduler, a renewal needs one part to begin, one for the try that fails and a pause of 0.1 s; the rest
+/// is left for the try at another scheduler.
+const PARTS: u32 = 3;
+
+/// Renews all leases three times within the time that they last.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(worker.lease() / 3) => {}
+            () = tokio::time::sleep(worker.lease() / PARTS) => {}
             // The first pull may say that leases are shorter than we thought.
             () = worker.lease_changed.notified() => continue,
         }
         for leases in worker.ledger.leases().chunks(limits::MAX_LEASES_PER_RENEWAL) {
-            let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
-            match client.renew(with_deadline(request, CALL_TIMEOUT)).await {
-                Ok(answer) => {
-                    let answer = answer.into_inner();
-                    worker.set_lease_ms(answer.lease_ms);
-                    if !answer.lost.is_empty() {
-                        tracing::warn!(
-                            leases = answer.lost.len(),
-                            "leases lost: others take over what is not done"
-                        );
-                        worker.ledger.lose(&answer.lost);
-                    }
-                }
-                // The next round comes well before the leases end.
-                Err(status) => tracing::debug!(%status, "leases could not be renewed"),
-            }
+            renew(worker, &mut client, leases).await;
         }
     }
+}
+
+/// Tries until a scheduler answers. After a lease's time it gives up: by then others may hold the leases.
+async fn renew(worker: &Worker, client: &mut Client, leases: &[Lease]) {
+    let lease = worker.lease();
+    let tries = async {
+        let mut backoff = Backoff::default();
+        loop {
+            let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
+            match client.renew(with_deadline(request, try_timeout(lease))).await {
+                Ok(answer) => return answer.into_inner(),
+                Err(status) => tracing::debug!(%status, "leases could not be renewed"),
+            }
+            tokio::time::sleep(backoff.failed()).await;
+        }
+    };
+    let Ok(answer) = tokio::time::timeout(lease, tries).await else { return };
+    worker.set_lease_ms(answer.lease_ms);
+    if !answer.lost.is_empty() {
+        tracing::warn!(leases = answer.lost.len(), "leases lost: others take over what is not done");
+        worker.ledger.lose(&answer.lost);
+    }
+}
+
+fn try_timeout(lease: Duration) -> Duration {
+    (lease / PARTS).min(CALL_TIMEOUT)
 }

@@ -31,6 +31,8 @@ const ENROLLING: Guard =
     Guard { who: "agents, and who has a token", may: Identity::is_desktop, strangers: true };
 /// How long the schedulers are asked to forget us at the end.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// Tries within that time; each goes to another scheduler.
+const GOODBYES: u32 = 3;
 
 /// The worker could not run.
 #[derive(Debug, thiserror::Error)]
@@ -187,8 +189,13 @@ async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
 }
 
 async fn say_goodbye(worker: &Worker, mut client: Client) {
-    let request = with_deadline(DeregisterRequest { worker_id: worker.worker_id.clone() }, GOODBYE);
-    if let Err(status) = client.deregister(request).await {
-        tracing::warn!(%status, "no scheduler heard the goodbye: the leases run out by themselves");
+    for number in 1..=GOODBYES {
+        let request = DeregisterRequest { worker_id: worker.worker_id.clone() };
+        match client.deregister(with_deadline(request, GOODBYE / GOODBYES)).await {
+            Ok(_) => return,
+            Err(status) => {
+                tracing::warn!(number, %status, "a scheduler did not hear the goodbye; the leases run out by themselves");
+            }
+        }
     }
 }

@@ -1,62 +1,75 @@
 //! The way to the schedulers: one client over all of them, with keepalive and a deadline on every call.
 
-use std::time::Duration;
+mod channels;
+mod choice;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, time::Duration};
 
 use domain::limits;
 use identity::{Role, Tls};
 use proto::scheduler::scheduler_service_client::SchedulerServiceClient;
-use tonic::{
-    body::Body,
-    codegen::http,
-    transport::{Channel, Endpoint},
-};
-use tower::steer::Steer;
+use tonic::transport::{Channel, Endpoint};
 
-/// A client over all schedulers; calls go to any of them.
-pub(crate) type Client = SchedulerServiceClient<Steer<Channel, Pick, Call>>;
+use channels::Channels;
 
-type Call = http::Request<Body>;
-type Pick = fn(&Call, &[Channel]) -> usize;
+/// A client over all schedulers. A call goes to one of them; after a failure, the next call goes to another.
+pub(crate) type Client = SchedulerServiceClient<Channels>;
 
-/// Deadline of every call but a pull. With the longest pause before the next try it is shorter than a silent worker is
-/// waited for: one call that hangs makes nobody think that this worker is gone.
+/// Deadline of a call that stores something, which may take long under load. A connection to a scheduler that hangs
+/// breaks earlier, after [`SILENCE_BEFORE_PING`] and [`PING_TIMEOUT`].
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const SILENCE_BEFORE_PING: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// A name may stand for several schedulers. Each connection dials another address of the name, so a second channel is a
+/// way around the first one.
+const CHANNELS_PER_NAME: usize = 2;
 
+/// Makes a client that dials on its first call; an error for a URL that is none.
 pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, tonic::transport::Error> {
-    let endpoints = urls
-        .iter()
-        .map(|url| {
-            Ok(Endpoint::from_shared(url.clone())?
-                .connect_timeout(Duration::from_secs(5))
-                .http2_keep_alive_interval(Duration::from_secs(10))
-                .keep_alive_timeout(Duration::from_secs(5))
-                .keep_alive_while_idle(true)
-                .tcp_nodelay(true))
-        })
-        .collect::<Result<Vec<_>, tonic::transport::Error>>()?;
-    let channels = match (tls, endpoints.as_slice()) {
-        // `tonic` balances only what it dials itself.
-        (Some(tls), all) => {
-            let dialled = |endpoint: &Endpoint| {
-                endpoint.connect_with_connector_lazy(identity::connector(tls.clone(), Role::Scheduler))
-            };
-            all.iter().map(dialled).collect()
-        }
-        (None, [only]) => vec![only.connect_lazy()],
-        (None, _) => vec![Channel::balance_list(endpoints.into_iter())],
-    };
-    Ok(SchedulerServiceClient::new(Steer::new(channels, any as Pick))
+    let mut channels = Vec::new();
+    for url in urls {
+        let endpoint = Endpoint::from_shared(url.clone())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(SILENCE_BEFORE_PING)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        channels.extend(dial(&endpoint, tls));
+    }
+    Ok(SchedulerServiceClient::new(Channels::new(channels))
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES))
 }
 
-fn any(_: &Call, channels: &[Channel]) -> usize {
-    rand::random_range(0..channels.len())
+fn dial(endpoint: &Endpoint, tls: Option<&Tls>) -> Vec<Channel> {
+    // Without TLS only this machine is dialled.
+    let Some(tls) = tls else { return vec![endpoint.connect_lazy()] };
+    let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+    let count = if host.parse::<IpAddr>().is_ok() { 1 } else { CHANNELS_PER_NAME };
+    // The clones share their turn among the addresses of the name.
+    let connector = identity::connector(tls.clone(), Role::Scheduler);
+    (0..count).map(|_| endpoint.connect_with_connector_lazy(connector.clone())).collect()
 }
 
-/// A call's request with its deadline, which the server is told too.
+/// Time until the answer begins; [`Channels`] reads it from the request.
+#[derive(Debug, Clone, Copy)]
+struct AnswerWithin(Duration);
+
+/// Gives a call its deadline, which the server learns too.
 pub(crate) fn with_deadline<T>(message: T, timeout: Duration) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
+    let mut request = answer_begins_within(message, timeout);
     request.set_timeout(timeout);
+    request
+}
+
+/// Gives a call a deadline for the begin of its answer, which may then last for ever.
+pub(crate) fn answer_begins_within<T>(message: T, timeout: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.extensions_mut().insert(AnswerWithin(timeout));
     request
 }

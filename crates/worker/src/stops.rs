@@ -4,19 +4,18 @@ use proto::{
     agent::{AttachResponse, ExecutionKey, StopOrder, attach_response::Message},
     scheduler::{TargetStop, WatchStopsRequest},
 };
-use tokio::time::timeout;
 use tonic::Status;
 
 use crate::{
     retry::Backoff,
-    scheduler::{CALL_TIMEOUT, Client},
+    scheduler::{CALL_TIMEOUT, Client, answer_begins_within},
     shared::Worker,
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Listens to a scheduler for as long as the worker runs, also while it drains.
+/// Listens to a scheduler for as long as the worker runs, also while the worker drains.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = Backoff::default();
     loop {
@@ -28,12 +27,11 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
     }
 }
 
-/// Listens until the stream ends. It may be silent for as long as nothing is to be stopped, so only its beginning has
-/// a deadline; that the scheduler is gone is noticed by the connection's keepalive.
+/// Listens until the stream ends. The stream is silent while nothing is to be stopped, so only its begin has a deadline.
+/// The connection's keepalive ends the stream of a scheduler that is gone or hangs.
 async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> Result<(), Status> {
     let request = WatchStopsRequest { worker_id: worker.worker_id.clone() };
-    let opened = timeout(CALL_TIMEOUT, client.watch_stops(request)).await;
-    let mut stream = opened.map_err(|_| Status::deadline_exceeded("no answer in time"))??.into_inner();
+    let mut stream = client.watch_stops(answer_begins_within(request, CALL_TIMEOUT)).await?.into_inner();
     backoff.succeeded();
     while let Some(response) = stream.message().await? {
         for stop in response.stops {

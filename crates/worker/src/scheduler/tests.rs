@@ -1,0 +1,174 @@
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures::stream::BoxStream;
+use proto::scheduler::{
+    DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest, HeartbeatResponse,
+    PullRequest, PullResponse, RenewCertificateRequest, RenewCertificateResponse, RenewRequest,
+    RenewResponse, ReportRequest, ReportResponse, UpdatePresenceRequest, UpdatePresenceResponse,
+    WatchStopsRequest, WatchStopsResponse,
+    scheduler_service_server::{SchedulerService, SchedulerServiceServer},
+};
+use tokio::{io::copy_bidirectional, net::TcpListener, sync::oneshot, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+use super::*;
+use crate::{Config, Ready, heartbeat, shared::Worker};
+
+/// A scheduler that answers each call at once and counts heartbeats. Its stream of stops stays open and silent.
+#[derive(Clone, Default)]
+struct FakeScheduler {
+    heartbeats: Arc<AtomicUsize>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl SchedulerService for FakeScheduler {
+    type WatchStopsStream = BoxStream<'static, Result<WatchStopsResponse, Status>>;
+
+    async fn watch_stops(&self, _: Request<WatchStopsRequest>) -> Answer<Self::WatchStopsStream> {
+        Ok(Response::new(Box::pin(futures::stream::pending())))
+    }
+
+    async fn heartbeat(&self, _: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
+        self.heartbeats.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(HeartbeatResponse { interval_ms: 20, ..HeartbeatResponse::default() }))
+    }
+
+    async fn update_presence(&self, _: Request<UpdatePresenceRequest>) -> Answer<UpdatePresenceResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn pull(&self, _: Request<PullRequest>) -> Answer<PullResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn report(&self, _: Request<ReportRequest>) -> Answer<ReportResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Answer<RenewResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn enrol(&self, _: Request<EnrolRequest>) -> Answer<EnrolResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn renew_certificate(
+        &self,
+        _: Request<RenewCertificateRequest>,
+    ) -> Answer<RenewCertificateResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn deregister(&self, _: Request<DeregisterRequest>) -> Answer<DeregisterResponse> {
+        Ok(Response::new(Default::default()))
+    }
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+async fn serve(scheduler: FakeScheduler) -> String {
+    let (listener, url) = listener().await;
+    let server = Server::builder().add_service(SchedulerServiceServer::new(scheduler));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    url
+}
+
+/// A scheduler that is stopped: the kernel accepts connections, and nobody answers.
+async fn hung() -> String {
+    let (listener, url) = listener().await;
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+        }
+    });
+    url
+}
+
+/// Calls until ten calls in a row have succeeded.
+async fn ten_in_a_row<F: Future<Output = Result<(), Status>>>(name: &str, call: impl Fn(Client) -> F) {
+    let urls = [hung().await, serve(FakeScheduler::default()).await];
+    let client = connect(&urls, None).unwrap();
+    let calls = async {
+        let mut successes = 0;
+        while successes < 10 {
+            successes = if call(client.clone()).await.is_ok() { successes + 1 } else { 0 };
+        }
+    };
+    assert!(timeout(Duration::from_secs(8), calls).await.is_ok(), "{name} keeps going to the hung scheduler");
+}
+
+#[tokio::test]
+async fn heartbeats_pass_a_hung_scheduler() {
+    let scheduler = FakeScheduler::default();
+    let urls = [hung().await, serve(scheduler.clone()).await];
+    let client = connect(&urls, None).unwrap();
+    let worker = Worker::new(Config::default(), String::new(), None);
+    let ready = Ready::default();
+    let beats = async {
+        while scheduler.heartbeats.load(Ordering::SeqCst) < 30 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = heartbeat::run(&worker, client, &ready) => {}
+        arrived = timeout(Duration::from_secs(6), beats) => {
+            assert!(arrived.is_ok(), "{:?} heartbeats in 6 seconds", scheduler.heartbeats);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_call_passes_a_hung_scheduler() {
+    let presence = ten_in_a_row("presence", async |mut client| {
+        client.update_presence(with_deadline(UpdatePresenceRequest::default(), CALL_TIMEOUT)).await.map(drop)
+    });
+    let report = ten_in_a_row("report", async |mut client| {
+        client.report(with_deadline(ReportRequest::default(), CALL_TIMEOUT)).await.map(drop)
+    });
+    let renew = ten_in_a_row("renew", async |mut client| {
+        client.renew(with_deadline(RenewRequest::default(), CALL_TIMEOUT)).await.map(drop)
+    });
+    let pull = ten_in_a_row("pull", async |mut client| {
+        client.pull(with_deadline(PullRequest::default(), Duration::from_secs(30))).await.map(drop)
+    });
+    let stops = ten_in_a_row("stops", async |mut client| {
+        let request = answer_begins_within(WatchStopsRequest::default(), CALL_TIMEOUT);
+        client.watch_stops(request).await.map(drop)
+    });
+    tokio::join!(presence, report, renew, pull, stops);
+}
+
+#[tokio::test]
+async fn stream_on_a_silent_connection_breaks_soon() {
+    let target = serve(FakeScheduler::default()).await.replace("http://", "");
+    let (listener, url) = listener().await;
+    let (freeze, frozen) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => {}
+            _ = frozen => std::future::pending().await,
+        }
+    });
+    let mut client = connect(&[url], None).unwrap();
+    let mut stops = client.watch_stops(WatchStopsRequest::default()).await.unwrap().into_inner();
+    freeze.send(()).unwrap();
+    let ended = timeout(Duration::from_secs(8), stops.message()).await;
+    assert!(matches!(ended, Ok(Err(_))), "the stream goes on in silence: {ended:?}");
+}
