@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) changes: bool,
     /// It names desktops, very many of them.
     pub(crate) is_large: bool,
+    /// It stops, pauses or freezes something: capacity is reserved for it.
+    pub(crate) is_urgent: bool,
 }
 
 impl Call {
@@ -33,23 +35,27 @@ impl Call {
 }
 
 const fn reads(name: &'static str, action: Action) -> Call {
-    Call { name, open: Open::Token(action), changes: false, is_large: false }
+    Call { name, open: Open::Token(action), changes: false, is_large: false, is_urgent: false }
 }
 
 const fn changes(name: &'static str, action: Action) -> Call {
-    Call { name, open: Open::Token(action), changes: true, is_large: false }
+    Call { name, open: Open::Token(action), changes: true, is_large: false, is_urgent: false }
 }
 
 const fn of_workers(name: &'static str, action: Action, changes: bool) -> Call {
-    Call { name, open: Open::TokenOrCertificate(action), changes, is_large: false }
+    Call { name, open: Open::TokenOrCertificate(action), changes, is_large: false, is_urgent: false }
 }
 
 const fn names_desktops(name: &'static str, changes: bool) -> Call {
-    Call { name, open: Open::Token(Action::Execute), changes, is_large: true }
+    Call { name, open: Open::Token(Action::Execute), changes, is_large: true, is_urgent: false }
 }
 
 const fn outside(name: &'static str, changes: bool) -> Call {
-    Call { name, open: Open::Certificate, changes, is_large: false }
+    Call { name, open: Open::Certificate, changes, is_large: false, is_urgent: false }
+}
+
+const fn urgent(call: Call) -> Call {
+    Call { is_urgent: true, ..call }
 }
 
 /// Every call there is. One that is missing here is refused.
@@ -60,10 +66,10 @@ pub(crate) const CALLS: &[Call] = &[
     reads("TaskService/GetTask", Action::GetTask),
     reads("TaskService/ListTasks", Action::ListTasks),
     reads("TaskService/WatchTask", Action::GetTask),
-    changes("TaskService/PauseTask", Action::Pause),
+    urgent(changes("TaskService/PauseTask", Action::Pause)),
     changes("TaskService/ResumeTask", Action::Resume),
     changes("TaskService/ApproveWave", Action::Approve),
-    changes("TaskService/StopTask", Action::Stop),
+    urgent(changes("TaskService/StopTask", Action::Stop)),
     changes("TaskService/RetryTask", Action::Retry),
     changes("TaskService/SetConcurrency", Action::SetConcurrency),
     reads("TaskService/ListTargets", Action::GetTask),
@@ -75,14 +81,14 @@ pub(crate) const CALLS: &[Call] = &[
     reads("RecordService/GetRecord", Action::GetRecordDetail),
     reads("RecordService/StreamRecords", Action::GetRecordDetail),
     reads("ProjectService/GetProject", Action::GetProject),
-    changes("ProjectService/FreezeProject", Action::Freeze),
+    urgent(changes("ProjectService/FreezeProject", Action::Freeze)),
     changes("ProjectService/UnfreezeProject", Action::Unfreeze),
     changes("ProjectService/UpdateLimits", Action::PutLimits),
     outside("ProjectService/ListProjects", false),
     outside("ProjectService/CreateProject", true),
-    outside("ProjectService/RevokeProject", true),
+    urgent(outside("ProjectService/RevokeProject", true)),
     outside("ProjectService/UnrevokeProject", true),
-    outside("ProjectService/StopProject", true),
+    urgent(outside("ProjectService/StopProject", true)),
     of_workers("WorkerService/ListWorkers", Action::ListWorkers, false),
     of_workers("WorkerService/DrainWorker", Action::DrainWorker, true),
     of_workers("WorkerService/UndrainWorker", Action::UndrainWorker, true),

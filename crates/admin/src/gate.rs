@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use control::{BodyBudget, Caller, Control, Operator, Rates, TOKEN_HEADER, kept};
+use control::{Bulkhead, Caller, Control, Operator, Place, Priority, Rates, TOKEN_HEADER, kept};
 use domain::{Error, ErrorKind, access::Action};
 use identity::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
@@ -33,7 +33,8 @@ const EARLIER: Duration = Duration::from_millis(20);
 pub(crate) struct Gate {
     pub(crate) control: Control,
     pub(crate) rates: Rates,
-    pub(crate) bodies: BodyBudget,
+    pub(crate) bulkhead: Bulkhead,
+    /// Calls of which it is not yet known who makes them, and all others.
     pub(crate) in_flight: Semaphore,
     pub(crate) request_timeout: Duration,
 }
@@ -105,11 +106,11 @@ impl Gate {
                 Ok(who) => who,
                 Err(error) => return failed(error).into_http(),
             };
-            let response = match self.admit(call, &who) {
-                Ok(()) => {
+            let response = match self.admit(call, &who).and_then(|()| self.enter_bulkhead(call, &who)) {
+                Ok(place) => {
                     // Held until the call is answered.
-                    let counted = call.is_large.then(|| Counted::new(self.bodies.clone()));
-                    if let Some(counted) = &counted {
+                    let counted = Counted::new(place);
+                    if call.is_large {
                         request = request.map(|body| counted.body(body));
                     }
                     let extensions = request.extensions_mut();
@@ -177,6 +178,12 @@ impl Gate {
             }
         }
         Ok(())
+    }
+
+    /// Takes a place among the calls under way.
+    fn enter_bulkhead(&self, call: &Call, who: &Who) -> Result<Place, Status> {
+        let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
+        self.bulkhead.enter(&who.name(), priority).map_err(failed)
     }
 
     /// Puts into the audit what was refused, and what failed of what would have changed something.

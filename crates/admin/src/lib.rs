@@ -28,7 +28,7 @@ mod workers;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::middleware;
-use control::{BodyBudget, Control, Rates};
+use control::{Bulkhead, Control, RESERVED_PLACES, Rates};
 use domain::limits::{MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_STREAMS};
 use proto::admin::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
@@ -106,8 +106,10 @@ pub fn routes(
     let gate = Arc::new(Gate {
         control: control.clone(),
         rates: Rates::new(options.rate_per_second, options.rate_burst),
-        bodies: BodyBudget::new(options.body_budget_bytes.max(MAX_MESSAGE_BYTES)),
-        in_flight: Semaphore::new(options.max_in_flight.min(Semaphore::MAX_PERMITS)),
+        bulkhead: Bulkhead::new(options.max_in_flight, options.body_budget_bytes, MAX_MESSAGE_BYTES),
+        in_flight: Semaphore::new(
+            options.max_in_flight.saturating_add(RESERVED_PLACES).min(Semaphore::MAX_PERMITS),
+        ),
         request_timeout: options.request_timeout,
     });
     let service = Service { control, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };

@@ -134,7 +134,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes room for a body of at most this many bytes, until it is dropped. The share is given back with the place.
+    /// Takes room for a body of at most this many bytes, or for more of one, until it is dropped. The share is given back with the place.
     ///
     /// # Errors
     ///
@@ -142,6 +142,8 @@ impl Place {
     pub fn body(&mut self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let inner = &self.bulkhead.0;
         let most = inner.max_body_bytes(self.key.1);
+        // Small pieces take no less of the share than of the budget.
+        let bytes = BodyBudget::taken_by(bytes);
         {
             let mut usage = inner.usage();
             let usage = usage.entry(self.key.clone()).or_default();

@@ -52,6 +52,11 @@ impl BodyBudget {
         taken.num_permits() * UNIT_BYTES
     }
 
+    /// What a body of this many bytes takes of the budget.
+    pub const fn taken_by(bytes: usize) -> usize {
+        bytes.div_ceil(UNIT_BYTES) * UNIT_BYTES
+    }
+
     /// Room for a body of at most so many bytes, until the answer is dropped.
     pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
