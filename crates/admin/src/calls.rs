@@ -164,4 +164,10 @@ mod tests {
             assert_eq!(find(path), None, "{path}");
         }
     }
+
+    #[test]
+    fn large_calls_are_not_urgent() {
+        // Pieces of a body come from one budget, and an urgent call may take from two.
+        assert!(CALLS.iter().all(|call| !(call.is_large && call.is_urgent)));
+    }
 }

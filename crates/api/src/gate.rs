@@ -141,21 +141,34 @@ impl Gate {
         if let Err(error) = early {
             return Err(match proof {
                 Proof::Token => Refusal::of(&caller)(error),
-                // The audit names nobody who has not signed.
-                Proof::Signature { authorization, key, now } if is_small(&body) => {
-                    let body = self.read(call, body, &mut self.enter(call, &caller, parts)?).await?;
-                    verify(key, &authorization, parts, &body, now)?;
-                    Refusal::of(&caller)(error)
+                // The audit names nobody who has not signed: a small body is read to find that out.
+                Proof::Signature { authorization, key, now } => {
+                    let mut place = self.enter(call, &caller, parts)?;
+                    match self.read_within(limits::MAX_URGENT_BODY_BYTES, body, &mut place).await {
+                        Ok(body) => {
+                            verify(key, &authorization, parts, &body, now)?;
+                            Refusal::of(&caller)(error)
+                        }
+                        Err(_) => error.into(),
+                    }
                 }
-                Proof::Signature { .. } => error.into(),
             });
         }
-        let mut place = self.enter(call, &caller, parts)?;
+        let mut place = match &proof {
+            Proof::Token => {
+                self.enter(call, &caller, parts).map_err(ApiError::from).map_err(Refusal::of(&caller))?
+            }
+            Proof::Signature { .. } => self.enter(call, &caller, parts)?,
+        };
         let body = self.read(call, body, &mut place).await?;
         let caller = match proof {
             Proof::Token => self.admit(&caller, parts, &body).map_err(Refusal::of(&caller))?,
             Proof::Signature { authorization, key, now } => {
                 verify(key, &authorization, parts, &body, now)?;
+                place
+                    .count_for(&caller.rate_bucket())
+                    .map_err(ApiError::from)
+                    .map_err(Refusal::of(&caller))?;
                 self.rates
                     .take(&caller.rate_bucket())
                     .map_err(ApiError::too_often)
@@ -223,25 +236,17 @@ impl Gate {
     async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
         let limit = match call {
             Call { is_urgent: true, .. } => limits::MAX_URGENT_BODY_BYTES,
-            Call { is_large: true, .. } => self.max_execution_body_bytes,
+            // A million ids may take as long as the whole request.
+            Call { is_large: true, .. } => {
+                return read_whole(self.max_execution_body_bytes, Duration::MAX, body, place).await;
+            }
             _ => limits::MAX_BODY_BYTES,
         };
-        // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
-        // as much as it may have.
-        let most = match body.size_hint().upper() {
-            Some(length) if length > limit as u64 => return Err(ApiError::body_too_large(limit)),
-            Some(length) => usize::try_from(length).unwrap_or(limit),
-            None => limit,
-        };
-        let room = place.body(most)?;
-        // A million ids may take as long as the whole request.
-        let timeout = if call.is_large { Duration::MAX } else { self.body_timeout };
-        let bytes = tokio::time::timeout(timeout, to_bytes(body, limit))
-            .await
-            .map_err(|_| ApiError::body_too_slow(timeout))?
-            .map_err(|_| ApiError::body_too_large(limit))?;
-        // Given back when the handler has read it.
-        Ok(Bytes::from_owner(Held { bytes, _room: room }))
+        self.read_within(limit, body, place).await
+    }
+
+    async fn read_within(&self, limit: usize, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+        read_whole(limit, self.body_timeout, body, place).await
     }
 
     /// The caller with what the body says of the request.
@@ -250,9 +255,27 @@ impl Gate {
     }
 }
 
-/// Whether a body is read to find out in whose name a refusal is audited.
-fn is_small(body: &Body) -> bool {
-    body.size_hint().upper().is_some_and(|length| length <= limits::MAX_URGENT_BODY_BYTES as u64)
+/// Reads a body of at most `limit` bytes, unless there is no room for it.
+async fn read_whole(
+    limit: usize,
+    timeout: Duration,
+    body: Body,
+    place: &mut Place,
+) -> Result<Bytes, ApiError> {
+    // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
+    // as much as it may have.
+    let most = match body.size_hint().upper() {
+        Some(length) if length > limit as u64 => return Err(ApiError::body_too_large(limit)),
+        Some(length) => usize::try_from(length).unwrap_or(limit),
+        None => limit,
+    };
+    let room = place.body(most)?;
+    let bytes = tokio::time::timeout(timeout, to_bytes(body, limit))
+        .await
+        .map_err(|_| ApiError::body_too_slow(timeout))?
+        .map_err(|_| ApiError::body_too_large(limit))?;
+    // Given back when the handler has read it.
+    Ok(Bytes::from_owner(Held { bytes, _room: room }))
 }
 
 /// Checks the signature over the whole request.

@@ -14,6 +14,8 @@ use crate::BodyBudget;
 
 /// A caller's share of places and of body bytes: one part in so many.
 const SHARES: usize = 4;
+/// Places that a caller may have although a quarter is less, where there are so many.
+const MIN_SHARE: usize = 4;
 /// Places that only urgent calls take.
 pub const RESERVED_PLACES: usize = 64;
 /// Bytes of the bodies of urgent calls under way.
@@ -78,12 +80,13 @@ impl Bulkhead {
     /// size; as much is left for the others.
     pub fn new(max_requests: usize, body_budget_bytes: usize, largest_body_bytes: usize) -> Self {
         let max_requests = max_requests.min(Semaphore::MAX_PERMITS);
+        let largest_body_bytes = BodyBudget::taken_by(largest_body_bytes);
         Self(Arc::new(Inner {
             ordinary: Arc::new(Semaphore::new(max_requests)),
             reserve: Arc::new(Semaphore::new(RESERVED_PLACES)),
             bodies: BodyBudget::new(body_budget_bytes.max(2 * largest_body_bytes)),
             reserved_bodies: BodyBudget::new(RESERVED_BODY_BYTES),
-            max_requests: (max_requests / SHARES).max(1),
+            max_requests: (max_requests / SHARES).max(max_requests.min(MIN_SHARE)),
             max_body_bytes: (body_budget_bytes / SHARES).max(largest_body_bytes),
             usage: Mutex::new(HashMap::new()),
         }))
@@ -96,21 +99,7 @@ impl Bulkhead {
     /// TooMany when the caller has its share under way, Unavailable when all places are taken.
     pub fn enter(&self, caller: &str, priority: Priority) -> Result<Place, Error> {
         let inner = &self.0;
-        let key = (caller.to_owned(), priority);
-        let most = inner.max_requests(priority);
-        {
-            let mut usage = inner.usage();
-            let usage = usage.entry(key.clone()).or_default();
-            if usage.requests >= most {
-                return Err(Error::new(
-                    ErrorKind::TooMany,
-                    format!(
-                        "this caller has {most} requests under way, which is its share: wait until some end"
-                    ),
-                ));
-            }
-            usage.requests += 1;
-        }
+        let key = self.enter_share(caller, priority)?;
         // From here on its drop gives the share back.
         let mut place = Place { bulkhead: self.clone(), key, permit: None, body_bytes: 0 };
         let permit = Arc::clone(&inner.ordinary).try_acquire_owned().or_else(|refused| match priority {
@@ -122,9 +111,36 @@ impl Bulkhead {
         })?);
         Ok(place)
     }
+
+    /// Counts one more request of a caller.
+    fn enter_share(&self, caller: &str, priority: Priority) -> Result<Key, Error> {
+        let key = (caller.to_owned(), priority);
+        let most = self.0.max_requests(priority);
+        let mut all = self.0.usage();
+        let usage = all.entry(key.clone()).or_default();
+        if usage.requests >= most {
+            return Err(Error::new(
+                ErrorKind::TooMany,
+                format!("this caller has {most} requests under way, which is its share: wait until some end"),
+            ));
+        }
+        usage.requests += 1;
+        Ok(key)
+    }
+
+    /// Counts one request less, with its body.
+    fn leave_share(&self, key: &Key, body_bytes: usize) {
+        let mut all = self.0.usage();
+        let Some(usage) = all.get_mut(key) else { return };
+        usage.requests = usage.requests.saturating_sub(1);
+        usage.body_bytes = usage.body_bytes.saturating_sub(body_bytes);
+        if usage.requests == 0 {
+            all.remove(key);
+        }
+    }
 }
 
-/// A request's place, until this is dropped.
+/// A request's place among those under way, until this is dropped.
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Bulkhead,
@@ -165,15 +181,26 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Counts the request, with its body, for another caller from now on: for the one that a claim turned out to be.
+    ///
+    /// # Errors
+    ///
+    /// TooMany when that caller has its share under way.
+    pub fn count_for(&mut self, caller: &str) -> Result<(), Error> {
+        let other = self.bulkhead.enter_share(caller, self.key.1)?;
+        self.bulkhead.leave_share(&self.key, self.body_bytes);
+        if let Some(usage) = self.bulkhead.0.usage().get_mut(&other) {
+            usage.body_bytes += self.body_bytes;
+        }
+        self.key = other;
+        Ok(())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut all = self.bulkhead.0.usage();
-        let Some(usage) = all.get_mut(&self.key) else { return };
-        usage.requests = usage.requests.saturating_sub(1);
-        usage.body_bytes = usage.body_bytes.saturating_sub(self.body_bytes);
-        if usage.requests == 0 {
-            all.remove(&self.key);
-        }
+        self.bulkhead.leave_share(&self.key, self.body_bytes);
     }
 }
 
@@ -189,8 +216,8 @@ mod tests {
 
     #[test]
     fn caller_beyond_its_share_leaves_room_for_others() {
-        let bulkhead = Bulkhead::new(8, 4 * MIB, MIB);
-        let held: Vec<Place> = (0..2).map(|_| bulkhead.enter("a", Priority::Ordinary).unwrap()).collect();
+        let bulkhead = Bulkhead::new(16, 4 * MIB, MIB);
+        let held: Vec<Place> = (0..4).map(|_| bulkhead.enter("a", Priority::Ordinary).unwrap()).collect();
         assert_eq!(kind(bulkhead.enter("a", Priority::Ordinary)), ErrorKind::TooMany);
         assert!(bulkhead.enter("b", Priority::Ordinary).is_ok());
         drop(held);
@@ -208,6 +235,24 @@ mod tests {
         let urgent: Vec<_> = (0..20).map(|_| bulkhead.enter("a", Priority::Urgent)).collect();
         assert_eq!(urgent.iter().filter(|place| place.is_ok()).count(), RESERVED_PLACES / SHARES);
         assert!(bulkhead.enter("e", Priority::Urgent).is_ok(), "one caller cannot use the reserve up");
+    }
+
+    #[test]
+    fn proven_claim_counts_for_its_caller() {
+        let bulkhead = Bulkhead::new(16, 4 * MIB, MIB);
+        let mut places: Vec<Place> =
+            (0..4).map(|_| bulkhead.enter("key at address", Priority::Ordinary).unwrap()).collect();
+        places.iter_mut().for_each(|place| place.count_for("caller").unwrap());
+        let mut fifth = bulkhead.enter("key at address", Priority::Ordinary).unwrap();
+        assert_eq!(kind(fifth.count_for("caller")), ErrorKind::TooMany);
+        drop((places, fifth));
+        assert!(bulkhead.0.usage().is_empty());
+    }
+
+    #[test]
+    fn body_of_an_odd_largest_size_fits() {
+        let bulkhead = Bulkhead::new(16, 1_000, 100_000_000);
+        assert!(bulkhead.enter("a", Priority::Ordinary).unwrap().body(100_000_000).is_ok());
     }
 
     #[test]

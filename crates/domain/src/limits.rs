@@ -192,7 +192,7 @@ fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Err
 // as it is signed, fit into one message with the connections to be ended.
 const _: () = assert!(
     MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4
-        + MAX_TARGETS_PER_BATCH * 2 * (MAX_ID_CHARS * 4 + 32)
+        + MAX_TARGETS_PER_BATCH * (2 * (MAX_ID_CHARS * 4 + 32) + MAX_DESKTOP_TEXT_CHARS * 4)
         + MAX_REVOKED_PER_ANSWER as usize * (2 * MAX_ID_CHARS * 4 + 256)
         < MAX_MESSAGE_BYTES
 );

@@ -195,7 +195,7 @@ pub struct Ready {
     pub batch_id: BatchId,
     /// The number of its targets.
     pub size: u32,
-    /// Bytes of their desktop ids.
+    /// Bytes of the ids of their desktops and agents.
     pub ids_bytes: u32,
     /// Scripts that one desktop runs at once at most, by the limit of its project.
     pub max_running: Option<u16>,
@@ -212,7 +212,7 @@ pub async fn lock_ready(
 ) -> Result<Vec<Ready>, Error> {
     let rows = sqlx::query!(
         r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!",
-                  octet_length(array_to_string(desktop_ids, '')) AS "ids_bytes!",
+                  octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
                   (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
                    WHERE k.task_id = batch.task_id) AS max_running
            FROM batch

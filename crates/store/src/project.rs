@@ -66,6 +66,15 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<ProjectRow>, Error>
         .collect()
 }
 
+/// Whether there is such a project, revoked or not.
+pub async fn exists(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
+    let found =
+        sqlx::query_scalar!("SELECT project_id FROM project WHERE project_id = $1", project_id.as_str())
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
+}
+
 /// Whether there is such a project that is not revoked.
 pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(

@@ -359,17 +359,19 @@ pub(crate) async fn cut_short(
     Ok(withdrawn)
 }
 
-/// Ends a task and clears what is left of its work.
+/// Ends a task and clears what is left of its work; a task that has ended stays as it is.
 pub(crate) async fn end_task(
     connection: &mut Connection,
     task_id: TaskId,
     status: TaskStatus,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if !task::set_status(connection, task_id, status, None, now).await? {
+        return Ok(());
+    }
     batch::delete_of_task(connection, task_id).await?;
     straggler::delete_of_task(connection, task_id).await?;
     target_stop::delete_of_task(connection, task_id).await?;
-    task::set_status(connection, task_id, status, None, now).await?;
     let ended = NewEvent { kind: EventKind::Ended, wave: None, actor: "", detail: status.as_str() };
     event::insert(connection, task_id, ended, now).await?;
     metric::TASKS_ENDED.count(1, &[status.as_str()]);

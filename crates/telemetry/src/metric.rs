@@ -195,8 +195,9 @@ pub fn keep() -> anyhow::Result<Exposition> {
             Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
         }
     }
+    let handle = kept.insert(handle).clone();
     start_upkeep(handle.clone())?;
-    Ok(Exposition(kept.insert(handle).clone()))
+    Ok(Exposition(handle))
 }
 
 /// Drains recorded samples for as long as the process runs.

@@ -1,6 +1,6 @@
 //! Keeps the worker alive in the schedulers' eyes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clock::Told;
 use proto::scheduler::HeartbeatRequest;
@@ -28,6 +28,14 @@ fn deadline(interval: Duration, failures: u32) -> Duration {
     first.saturating_mul(1 << failures.min(8)).min(CALL_TIMEOUT)
 }
 
+/// Failures in a row to assume after an answer that took this long: the fewest whose deadline leaves twice that time.
+///
+/// Schedulers that are slow and not hung would otherwise miss the short first deadline at every second heartbeat.
+fn failures_after(interval: Duration, failures: u32, answered_within: Duration) -> u32 {
+    let leaves_time = |failures: &u32| deadline(interval, *failures) >= answered_within.saturating_mul(2);
+    (0..failures).find(leaves_time).unwrap_or(failures)
+}
+
 /// Sends a heartbeat at the interval that the schedulers ask for, and at once when something changed.
 ///
 /// With one hung scheduler, the longest time between two heartbeats is the interval, the deadline of the one that fails,
@@ -44,6 +52,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             draining: worker.is_draining(),
         };
         let asked = worker.clock.asks();
+        let began = Instant::now();
         let pause = match client.heartbeat(with_deadline(request, deadline(interval, failures))).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
@@ -56,7 +65,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                     worker.presence.tell_all(&worker.registry);
                 }
                 ready.set(!worker.is_draining());
-                failures = 0;
+                failures = failures_after(interval, failures, began.elapsed());
                 backoff.succeeded();
                 interval = Duration::from_millis(u64::from(answer.interval_ms));
                 interval
@@ -91,6 +100,14 @@ mod tests {
             deadlines(Duration::from_millis(300)),
             [500, 1_000, 2_000, 4_000, 10_000].map(Duration::from_millis)
         );
+    }
+
+    #[test]
+    fn slow_answers_keep_the_deadline_that_they_need() {
+        let after =
+            |failures, answered_ms| failures_after(seconds(3), failures, Duration::from_millis(answered_ms));
+        assert_eq!([after(0, 1_900), after(2, 5_700), after(3, 9_000)], [0, 2, 3]);
+        assert_eq!([after(3, 3_000), after(3, 1_500), after(3, 10)], [2, 1, 0], "it recovers");
     }
 
     #[test]

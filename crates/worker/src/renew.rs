@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::limits;
+use futures::future::join_all;
 use proto::scheduler::{Lease, RenewRequest};
 
 use crate::{
@@ -18,21 +19,22 @@ use crate::{
 const PARTS: u32 = 3;
 
 /// Renews all leases three times within the time that they last.
-pub(crate) async fn run(worker: &Worker, mut client: Client) {
+pub(crate) async fn run(worker: &Worker, client: Client) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(worker.lease() / PARTS) => {}
             // The first pull may say that leases are shorter than we thought.
             () = worker.lease_changed.notified() => continue,
         }
-        for leases in worker.ledger.leases().chunks(limits::MAX_LEASES_PER_RENEWAL) {
-            renew(worker, &mut client, leases).await;
-        }
+        let leases = worker.ledger.leases();
+        let chunks = leases.chunks(limits::MAX_LEASES_PER_RENEWAL);
+        // At once: one that fails for long must not keep the others from being renewed.
+        join_all(chunks.map(|leases| renew(worker, client.clone(), leases))).await;
     }
 }
 
 /// Tries until a scheduler answers. After a lease's time it gives up: by then others may hold the leases.
-async fn renew(worker: &Worker, client: &mut Client, leases: &[Lease]) {
+async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
     let lease = worker.lease();
     let tries = async {
         let mut backoff = Backoff::default();

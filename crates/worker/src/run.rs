@@ -29,10 +29,10 @@ const AGENTS: Guard = Guard { who: "agents", may: Identity::is_desktop, stranger
 /// Who may ask for a certificate.
 const ENROLLING: Guard =
     Guard { who: "agents, and who has a token", may: Identity::is_desktop, strangers: true };
-/// How long the schedulers are asked to forget us at the end.
+/// How long agents' connections may take to end after the goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// Tries within that time; each goes to another scheduler.
-const GOODBYES: u32 = 3;
+/// Deadlines of the tries to say goodbye: a short one for a scheduler that hangs, the next for one that is slow.
+const GOODBYE_TIMEOUTS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// The worker could not run.
 #[derive(Debug, thiserror::Error)]
@@ -189,12 +189,12 @@ async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
 }
 
 async fn say_goodbye(worker: &Worker, mut client: Client) {
-    for number in 1..=GOODBYES {
+    for timeout in GOODBYE_TIMEOUTS {
         let request = DeregisterRequest { worker_id: worker.worker_id.clone() };
-        match client.deregister(with_deadline(request, GOODBYE / GOODBYES)).await {
+        match client.deregister(with_deadline(request, timeout)).await {
             Ok(_) => return,
             Err(status) => {
-                tracing::warn!(number, %status, "a scheduler did not hear the goodbye; the leases run out by themselves");
+                tracing::warn!(?timeout, %status, "a scheduler did not hear the goodbye; the leases run out by themselves");
             }
         }
     }

@@ -135,6 +135,9 @@ async fn revoked_project_is_frozen_stopped_and_unrevoked() {
     assert_eq!(stopped.stopped_tasks, 1, "nobody of the project could stop it");
     assert_eq!(projects.stop_project(stop).await.unwrap().into_inner().stopped_tasks, 0);
 
+    let typo = StopProjectRequest { project_id: "project-9".into(), ..StopProjectRequest::default() };
+    assert_eq!(refused(projects.stop_project(typo).await).code, Code::NotFound);
+
     let unrevoke = UnrevokeProjectRequest { project_id: project_id() };
     projects.unrevoke_project(unrevoke.clone()).await.unwrap();
     assert_eq!(refused(projects.unrevoke_project(unrevoke).await).code, Code::NotFound);

@@ -100,12 +100,12 @@ async fn a_signed_change_is_done_once_and_a_look_as_often_as_it_is_asked() {
     for _ in 0..2 {
         assert_eq!(harness.send(look()).await.body["count"], 2);
     }
-    // Remembered for as long as a clock may let it through, and no longer.
+    // Remembered for as long as a clock may let it through and its body may take, and no longer.
     harness.control.forget_expired().await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM used_signature").await, 2);
     let mut connection = harness.database.connection().await.unwrap();
     let longest: bool = sqlx::query_scalar(
-        "SELECT bool_and(expires_at = timestamptz '2027-01-15 08:30:00+00') FROM used_signature",
+        "SELECT bool_and(expires_at = timestamptz '2027-01-15 08:32:00+00') FROM used_signature",
     )
     .fetch_one(&mut connection)
     .await
@@ -135,4 +135,21 @@ async fn a_key_of_the_database_signs_until_it_is_revoked() {
     let refused = harness.send(look(&key.secret_key)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert!(refused.body["error_msg"].as_str().unwrap().contains("not good any more"));
+}
+
+#[tokio::test]
+async fn refused_signed_change_is_audited_whatever_its_length() {
+    let harness = Harness::new().await;
+    let refused = "SELECT count(*) FROM audit WHERE result = 'REFUSED' AND principal = 'configuration'";
+    let foreign = || signed("POST", "/v2/project-2/scripts", "", NOW, "{}");
+    assert_eq!(harness.send(foreign()).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(harness.count(refused).await, 1);
+    let in_pieces = foreign().map(|body| Body::from_stream(body.into_data_stream()));
+    assert_eq!(harness.send(in_pieces).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(harness.count(refused).await, 2);
+    // Nobody who has not signed is named.
+    let mut forged = foreign();
+    *forged.body_mut() = Body::from("{ }");
+    assert_eq!(harness.send(forged).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(harness.count(refused).await, 2);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use domain::{
     Error, ErrorKind, Timestamp,
     access::{Policy, Rights, ready_policy},
@@ -46,6 +47,9 @@ impl SigningKey {
         Ok(self.identity)
     }
 }
+
+/// The clock is checked before a body is read, which may take this long.
+const READING: TimeDelta = TimeDelta::minutes(2);
 
 fn unauthenticated(message: &str) -> Error {
     Error::new(ErrorKind::Unauthenticated, message)
@@ -117,7 +121,7 @@ impl Control {
     /// Uses a checked signature up, so that the same request cannot be sent again.
     pub async fn use_signature(&self, authorization: &Authorization, now: Timestamp) -> Result<(), Error> {
         // From the earliest to the latest clock that lets it through.
-        let expires_at = now + CLOCK_TOLERANCE * 2;
+        let expires_at = now + CLOCK_TOLERANCE * 2 + READING;
         let hash: [u8; 32] = Sha256::new()
             .chain_update(&authorization.access_key)
             .chain_update([0])

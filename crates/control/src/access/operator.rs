@@ -190,7 +190,12 @@ impl Control {
         project_id: &ProjectId,
         mode: StopMode,
     ) -> Result<usize, Error> {
-        let task_ids = task::unended(&mut *self.store.acquire().await?, project_id).await?;
+        let mut connection = self.store.acquire().await?;
+        let task_ids = task::unended(&mut connection, project_id).await?;
+        if task_ids.is_empty() && !project::exists(&mut connection, project_id).await? {
+            return Err(Error::not_found(format!("project {project_id} does not exist")));
+        }
+        drop(connection);
         let reason = format!("stopped by {}, who manages projects", by.name());
         for &task_id in &task_ids {
             let mut tx = self.store.begin().await?;

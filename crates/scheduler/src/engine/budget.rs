@@ -5,15 +5,15 @@
 
 use std::collections::HashSet;
 
-use domain::limits;
+use domain::{ids::ScriptId, limits};
 use store::task::RunnableScript;
 
 use super::Spec;
 
 /// Bytes of a batch beside its scripts and targets: ids, numbers, trace context, and the terms that are signed.
 const BATCH_BYTES: usize = 2_048;
-/// Bytes of a target beside its desktop's id: numbers, its agent's id of 32 digits, and the terms that are signed.
-const TARGET_BYTES: usize = 128;
+/// Bytes of a target beside its ids: numbers, and the terms that are signed.
+const TARGET_BYTES: usize = 64;
 /// Bytes of a script beside its content, and of its part of the terms that are signed.
 const SCRIPT_BYTES: usize = 256;
 
@@ -21,16 +21,18 @@ const SCRIPT_BYTES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     bytes: usize,
-    scripts: HashSet<[u8; 32]>,
+    /// Script and content, as the answer tells scripts apart.
+    scripts: HashSet<(Option<ScriptId>, [u8; 32])>,
 }
 
 impl Budget {
     /// Counts a batch in, unless the answer would exceed [`limits::SOFT_PULL_BYTES`] by it; the first batch always fits.
     ///
-    /// `ids_bytes` are those of the desktop ids of the batch's `targets`.
+    /// `ids_bytes` are those of the desktop and agent ids of the batch's `targets`.
     pub(super) fn admits(&mut self, spec: &Spec, targets: usize, ids_bytes: usize) -> bool {
+        let key = |script: &RunnableScript| (script.script_id, script.sha256);
         let new: Vec<&RunnableScript> =
-            spec.scripts.iter().filter(|script| !self.scripts.contains(&script.sha256)).collect();
+            spec.scripts.iter().filter(|script| !self.scripts.contains(&key(script))).collect();
         let scripts_bytes: usize = new.iter().map(|script| script.content.len()).sum();
         // Ids, and the exit codes of a task, are written once more as they are signed.
         let spec_bytes =
@@ -40,7 +42,7 @@ impl Budget {
             return false;
         }
         self.bytes += batch_bytes;
-        self.scripts.extend(new.into_iter().map(|script| script.sha256));
+        self.scripts.extend(new.into_iter().map(key));
         true
     }
 }

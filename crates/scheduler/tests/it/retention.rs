@@ -140,9 +140,9 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
             format!("INSERT INTO target_stop VALUES ('{id}', 0, 0, now())"),
             format!("INSERT INTO straggler VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now())"),
             format!(
-                "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, status, maybe_handed, answer_only,
-                                    deliver_by, finish_by, created_at)
-                 VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', 'READY', false, false, now(), now(), now())"
+                "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_handed,
+                                    answer_only, deliver_by, finish_by, created_at)
+                 VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now())"
             ),
         ] {
             execute(&mut connection, &statement).await.unwrap();
