@@ -11,17 +11,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
+
 use crate::Error;
 
 #[cfg(test)]
 mod tests;
 
-/// Names that are tried for an entry that is set aside, or for the new version of a file.
-const MAX_NAMES: u32 = 16;
+/// Numbered names for an entry that is set aside, or for the new version of a file. Random names follow them.
+const MAX_NUMBERED: u32 = 16;
+/// Names that are tried in all.
+const MAX_NAMES: u32 = MAX_NUMBERED + 4;
 
 /// The lock of a data directory, until this is dropped.
+///
+/// Both the directory and a file in it are locked. A script can replace the file, and some network file systems cannot
+/// lock a directory.
 #[derive(Debug)]
-pub(crate) struct DirLock(File);
+pub(crate) struct DirLock {
+    dir: Option<File>,
+    file: File,
+}
 
 impl DirLock {
     /// Creates the directory if it is missing, and locks it against a second agent.
@@ -31,6 +41,15 @@ impl DirLock {
             move |source| Error::DataDir { path, source }
         };
         create_private_dir(dir).map_err(failed(dir))?;
+        let locked_dir = File::open(dir).map_err(failed(dir))?;
+        let locked_dir = match locked_dir.try_lock() {
+            Ok(()) => Some(locked_dir),
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "this file system cannot lock a directory; the lock file is left");
+                None
+            }
+        };
         let path = dir.join("lock");
         let open = || {
             restore_file(&path)?;
@@ -38,15 +57,16 @@ impl DirLock {
         };
         let file = open().map_err(failed(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => Ok(Self { dir: locked_dir, file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(&path)(source)),
         }
     }
 
+    /// Duplicates the descriptors, as a fork does.
     #[cfg(test)]
-    pub(crate) fn try_clone(&self) -> io::Result<File> {
-        self.0.try_clone()
+    pub(crate) fn try_clone(&self) -> io::Result<Vec<File>> {
+        self.dir.iter().chain([&self.file]).map(File::try_clone).collect()
     }
 }
 
@@ -54,8 +74,10 @@ impl Drop for DirLock {
     fn drop(&mut self) {
         // Closing is not enough: a child between its fork and its exec has a copy of the descriptor, and with it the
         // lock.
-        if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "the data directory cannot be unlocked");
+        for locked in self.dir.iter().chain([&self.file]) {
+            if let Err(error) = locked.unlock() {
+                tracing::warn!(%error, "the data directory cannot be unlocked");
+            }
         }
     }
 }
@@ -81,29 +103,41 @@ pub(crate) fn make_usable(dir: &Path) {
     }
 }
 
-/// Makes sure that a path is free, or a regular file that its owner can read and write.
+/// Follows links to an entry; `None` if nothing has this path. A link that leads nowhere is set aside.
+fn metadata_of(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        // After any other error, such as EACCES or EIO, the link may lead to a good file.
+        Err(error) if leads_nowhere(&error) && path.is_symlink() => set_aside(path).map(|()| None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn leads_nowhere(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::LOOP)
+}
+
+/// Makes sure that a path is free, or a regular file. Its owner may read and write it, as far as this can be arranged.
 pub(crate) fn restore_file(path: &Path) -> io::Result<()> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(_) if path.is_symlink() => return set_aside(path),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(metadata) = metadata_of(path)? else { return Ok(()) };
     if !metadata.is_file() {
         // A pipe would even block whoever opens it.
         return set_aside(path);
     }
     let mode = metadata.permissions().mode();
-    if mode & 0o600 == 0o600 {
-        Ok(())
-    } else {
-        fs::set_permissions(path, Permissions::from_mode(mode | 0o600))
+    if mode & 0o600 != 0o600
+        && let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode | 0o600))
+    {
+        // A file of another owner, or on a read-only mount, may be readable all the same.
+        tracing::warn!(path = %path.display(), %error, "the permissions of a file cannot be restored");
     }
+    Ok(())
 }
 
 /// Makes sure that a path is free or a directory, and creates the directory.
 pub(crate) fn restore_private_dir(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok() && !path.is_dir() {
+    if metadata_of(path)?.is_some_and(|metadata| !metadata.is_dir()) {
         set_aside(path)?;
     }
     create_private_dir(path)
@@ -112,12 +146,17 @@ pub(crate) fn restore_private_dir(path: &Path) -> io::Result<()> {
 /// Renames an entry that is in the way. Nothing is deleted: it is not the agent's.
 pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
     let free = (0..MAX_NAMES)
-        .map(|number| with_suffix(path, &format!(".unusable-{number}")))
+        .map(|number| with_suffix(path, &format!(".unusable-{}", name_number(number))))
         .find(|aside| fs::symlink_metadata(aside).is_err())
         .ok_or_else(|| io::Error::new(ErrorKind::AlreadyExists, "too many entries are set aside already"))?;
     fs::rename(path, &free)?;
     tracing::warn!(path = %path.display(), now = %free.display(), "an entry that is not a usable file is set aside");
     Ok(())
+}
+
+/// The number in the name of one attempt. A script can occupy all small numbers, but cannot guess a random one.
+fn name_number(attempt: u32) -> u64 {
+    if attempt < MAX_NUMBERED { attempt.into() } else { rand::random() }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -147,8 +186,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
 /// Creates the file that takes the place of `path`. An existing file is never opened: it may be a link or a mount.
 fn create_new_version(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut last = io::Error::from(ErrorKind::AlreadyExists);
-    for number in 0..MAX_NAMES {
-        let extension = if number == 0 { "new".to_owned() } else { format!("new-{number}") };
+    for attempt in 0..MAX_NAMES {
+        let extension = if attempt == 0 { "new".to_owned() } else { format!("new-{}", name_number(attempt)) };
         let new = path.with_extension(extension);
         // What an attempt left that died, which may have another mode.
         drop(fs::remove_file(&new));

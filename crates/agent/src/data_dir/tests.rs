@@ -72,3 +72,54 @@ fn replacement_passes_by_what_is_in_its_way() {
     names.sort();
     assert_eq!(names, ["a.log", "a.log.unusable-0", "a.new"]);
 }
+
+#[test]
+fn link_that_fails_for_another_cause_is_an_error_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    // This stands for EACCES and EIO, which root never gets here.
+    symlink("x".repeat(300), &path).unwrap();
+    assert_eq!(restore_file(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
+    assert_eq!(restore_private_dir(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
+    assert!(path.is_symlink());
+}
+
+#[test]
+fn many_entries_set_aside_do_not_prevent_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    for _ in 0..20 {
+        fs::create_dir(&path).unwrap();
+        restore_file(&path).unwrap();
+    }
+    assert_eq!(dir.path().read_dir().unwrap().count(), 20);
+}
+
+#[test]
+fn many_directories_in_the_way_do_not_prevent_a_replacement() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.log");
+    fs::create_dir_all(dir.path().join("a.new/kept")).unwrap();
+    for number in 1..20 {
+        fs::create_dir_all(dir.path().join(format!("a.new-{number}/kept"))).unwrap();
+    }
+    replace(&path, b"1").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1");
+}
+
+#[test]
+fn failed_change_of_permissions_leaves_a_file_usable() {
+    // Mode 0444, and the kernel permits no change of it, not even to root.
+    restore_file(Path::new("/proc/self/status")).unwrap();
+}
+
+#[test]
+fn replaced_lock_file_does_not_admit_a_second_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = DirLock::acquire(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("lock")).unwrap();
+    fs::create_dir_all(dir.path().join("lock/x")).unwrap();
+    assert!(matches!(DirLock::acquire(dir.path()), Err(Error::Locked(_))));
+    drop(lock);
+    DirLock::acquire(dir.path()).unwrap();
+}
