@@ -51,6 +51,7 @@ impl Book {
     /// Takes one event in. Events that say nothing new (a second finish, an ack of the unknown) change nothing.
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
+            Event::Opened => {}
             Event::Started { key, script, script_count, first_script, at } => {
                 if let Some(running) = self.running(key) {
                     running.first_script = running.first_script.max(first_script);

@@ -98,6 +98,8 @@ fn bounded(reason: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
+    /// The first line of a journal: a file that lacks it was truncated or replaced. Older journals have none.
+    Opened,
     /// A script is about to start; on disk before its process exists.
     Started {
         key: Key,

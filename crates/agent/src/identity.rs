@@ -8,14 +8,20 @@ use crate::{
 };
 
 /// Tells this agent from another one that says it is the same desktop. It is no secret, and proves nothing.
-pub(crate) fn load_or_make(data_dir: &Path) -> Result<String, Error> {
+///
+/// The id stands for the journal: a script that may have started is handed again only to the same id, because its
+/// journal knows the start. So an agent whose journal is no longer whole gets a new id. The id is durable on return.
+pub(crate) fn load_or_make(data_dir: &Path, journal_is_whole: bool) -> Result<String, Error> {
     let path = data_dir.join("agent-id");
-    read_or_make(&path).map_err(|source| Error::DataDir { path, source })
+    read_or_make(&path, journal_is_whole).map_err(|source| Error::DataDir { path, source })
 }
 
-fn read_or_make(path: &Path) -> io::Result<String> {
+fn read_or_make(path: &Path, journal_is_whole: bool) -> io::Result<String> {
     restore_file(path)?;
     match fs::read(path) {
+        Ok(_) if !journal_is_whole => {
+            tracing::warn!("the journal is lost or damaged, so the agent takes a new id");
+        }
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let id = text.trim_end();
@@ -43,12 +49,13 @@ mod tests {
     #[test]
     fn it_is_made_once_and_anew_only_where_it_is_no_id() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let id = load_or_make(one.path()).unwrap();
+        let load = |dir: &tempfile::TempDir| load_or_make(dir.path(), true).unwrap();
+        let id = load(&one);
         assert!(is_id(&id));
-        assert_eq!(load_or_make(one.path()).unwrap(), id);
-        assert_ne!(load_or_make(other.path()).unwrap(), id);
+        assert_eq!(load(&one), id);
+        assert_ne!(load(&other), id);
         fs::write(one.path().join("agent-id"), "torn").unwrap();
-        let anew = load_or_make(one.path()).unwrap();
+        let anew = load(&one);
         assert!(is_id(&anew) && anew != id);
     }
 }

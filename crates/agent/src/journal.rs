@@ -14,6 +14,7 @@ use crate::{
     book::Book,
     data_dir::{DirLock, replace, restore_file},
     event::{Event, Key, Span},
+    identity,
 };
 
 #[cfg(test)]
@@ -34,12 +35,25 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
+/// An opened data directory.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    pub(crate) lock: DirLock,
+    /// The id that belongs to the journal.
+    pub(crate) agent_id: String,
+    pub(crate) journal: Journal,
+}
+
 /// Creates what is missing, locks the directory against a second agent, and opens the journal.
-pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<(DirLock, Journal), Error> {
+pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<DataDir, Error> {
     let lock = DirLock::acquire(dir)?;
-    let path = dir.join("journal.log");
-    let journal = Journal::open(dir, clock).map_err(|source| Error::DataDir { path, source })?;
-    Ok((lock, journal))
+    let failed = |source| Error::DataDir { path: dir.join("journal.log"), source };
+    let content = read(dir).map_err(failed)?;
+    // A new id must be durable before a new journal is. After a crash between the two, the old id would otherwise stand
+    // for an empty journal.
+    let agent_id = identity::load_or_make(dir, content.is_whole)?;
+    let journal = Journal::open(dir, content.events, clock).map_err(failed)?;
+    Ok(DataDir { lock, agent_id, journal })
 }
 
 /// When it is now, in Unix milliseconds; 0 while nobody has told: then the scheduler says when it heard of it.
@@ -66,11 +80,11 @@ struct Inner {
 }
 
 impl Journal {
-    /// Reads the journal, ends what an earlier agent left running, and rewrites the file without what is no
-    /// longer needed. Call it under the lock of the directory.
-    pub(crate) fn open(dir: &Path, clock: &Clock) -> io::Result<Self> {
+    /// Takes the events of the file in, ends what an earlier agent left running, and rewrites the file without what
+    /// is no longer needed. Call it under the lock of the directory.
+    fn open(dir: &Path, events: Vec<Event>, clock: &Clock) -> io::Result<Self> {
         let mut book = Book::default();
-        for event in read(dir)? {
+        for event in events {
             book.apply(event);
         }
         for event in book.all_interrupted(told_ms(clock)) {
@@ -154,7 +168,7 @@ impl Inner {
 
 /// Writes the book to a new file and puts it in the place of the journal; whole or not at all.
 fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
-    let mut bytes = Vec::new();
+    let mut bytes = encode(&Event::Opened)?;
     for event in book.events() {
         bytes.append(&mut encode(&event)?);
     }
@@ -162,14 +176,24 @@ fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
     Ok((file, bytes.len() as u64))
 }
 
-/// The events of every line that can be read. Each line stands for itself: one that follows damage is as true as one
-/// that precedes it, and to forget a start would let its script start again.
-fn read(dir: &Path) -> io::Result<Vec<Event>> {
+/// What the file of a journal holds.
+#[derive(Debug, Default)]
+struct Content {
+    /// The events of every line that can be read. Each line stands for itself: one that follows damage is as true as
+    /// one that precedes it, and to forget a start would let its script start again.
+    events: Vec<Event>,
+    /// Whether no start can be missing. Scripts can remove, replace and truncate the file. A damaged line may have been
+    /// a start, so damage counts as a loss although the other lines are used.
+    is_whole: bool,
+}
+
+/// Reads the file. Changes nothing but what is in its way.
+fn read(dir: &Path) -> io::Result<Content> {
     let path = dir.join("journal.log");
     restore_file(&path)?;
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
         Err(error) => return Err(error),
     };
     let lines: Vec<Option<Event>> = bytes.split_inclusive(|byte| *byte == b'\n').map(decode).collect();
@@ -181,7 +205,11 @@ fn read(dir: &Path) -> io::Result<Vec<Event>> {
         replace(&damaged, &bytes)?;
         tracing::error!(copy = %damaged.display(), damaged_lines, "the journal is damaged; the rest of it is used");
     }
-    Ok(lines.into_iter().flatten().collect())
+    // A journal always has its first line, so a file without a readable line is not the one that was written. Damage to a
+    // complete line at the end is rarely a torn write, which lacks the end of the line.
+    let complete_lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let is_whole = readable_end > 0 && readable_end == complete_lines && damaged_lines == 0;
+    Ok(Content { events: lines.into_iter().flatten().collect(), is_whole })
 }
 
 fn encode(event: &Event) -> io::Result<Vec<u8>> {

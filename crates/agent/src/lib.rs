@@ -30,6 +30,7 @@ use std::{convert::Infallible, sync::Arc};
 use ::identity::Tls;
 use clock::Clock;
 use enrolment::{Enrolled, Renewal};
+use journal::DataDir;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
@@ -52,10 +53,10 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
     // while a blocking write still runs.
     let at_start = clock.clone();
-    let (_lock, agent_id, journal) = journal::blocking(move || {
-        let (lock, journal) = journal::open_data_dir(&dir, &at_start)?;
+    let DataDir { lock: _lock, agent_id, journal } = journal::blocking(move || {
+        let opened = journal::open_data_dir(&dir, &at_start)?;
         attached::clear(&dir);
-        Ok::<_, Error>((lock, identity::load_or_make(&dir)?, journal))
+        Ok::<_, Error>(opened)
     })
     .await?;
     config.desktop.agent_id = agent_id;

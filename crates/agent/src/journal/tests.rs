@@ -20,7 +20,11 @@ fn span(count: u32) -> Span {
 }
 
 fn open(dir: &TempDir) -> Journal {
-    Journal::open(dir.path(), &Clock::new()).unwrap()
+    opened(dir.path()).journal
+}
+
+fn opened(dir: &Path) -> DataDir {
+    open_data_dir(dir, &Clock::new()).unwrap()
 }
 
 fn log(dir: &TempDir) -> PathBuf {
@@ -55,7 +59,7 @@ fn a_start_is_on_disk_when_the_call_returns() {
     let journal = open(&dir);
     journal.start(key("a"), 0, span(1), 1).unwrap();
     let text = fs::read_to_string(log(&dir)).unwrap();
-    let (crc, json) = text.trim_end().split_once(' ').unwrap();
+    let (crc, json) = text.lines().last().unwrap().split_once(' ').unwrap();
     assert_eq!(crc, format!("{:08x}", crc32fast::hash(json.as_bytes())));
     assert!(json.starts_with(r#"{"event":"started","key":{"task":"a""#), "{json}");
 }
@@ -114,7 +118,10 @@ fn damage_in_the_middle_loses_its_own_line_alone_and_the_file_is_kept_aside() {
     append(&dir, b"00000000 {}\n");
     append(&dir, &encode(&finished("b", "")).unwrap());
     let damaged = fs::read(log(&dir)).unwrap();
-    let journal = open(&dir);
+    let id = fs::read_to_string(dir.path().join("agent-id")).unwrap();
+    let DataDir { agent_id, journal, .. } = opened(dir.path());
+    // The damaged line may have been a start.
+    assert_ne!(agent_id, id.trim_end());
     // To forget a start that can be read would let the script start again.
     assert!(result(&journal, "a").is_some() && result(&journal, "b").is_some());
     assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), damaged);
@@ -186,25 +193,58 @@ fn a_grown_file_is_rewritten_while_it_is_in_use() {
 fn a_data_directory_is_private_and_for_one_agent() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("new/data");
-    let (lock, _journal) = open_data_dir(&dir, &Clock::new()).unwrap();
+    let DataDir { lock, .. } = opened(&dir);
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(dir.join("journal.log")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(open_data_dir(&dir, &Clock::new()), Err(Error::Locked(locked)) if locked == dir));
     drop(lock);
-    open_data_dir(&dir, &Clock::new()).unwrap();
+    opened(&dir);
 }
 
 #[test]
 fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
     let dir = tempfile::tempdir().unwrap();
-    let (lock, _journal) = open_data_dir(dir.path(), &Clock::new()).unwrap();
+    let DataDir { lock, .. } = opened(dir.path());
     let _of_a_child = lock.try_clone().unwrap();
     drop(lock);
-    open_data_dir(dir.path(), &Clock::new()).unwrap();
+    opened(dir.path());
 }
 
 #[test]
 fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
     let error = open_data_dir(Path::new("/proc/no/such"), &Clock::new()).unwrap_err();
     assert!(error.to_string().starts_with("data directory /proc/no/such: "), "{error}");
+}
+
+#[test]
+fn crash_before_the_new_journal_leaves_no_old_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = opened(dir.path()).agent_id;
+    fs::remove_file(log(&dir)).unwrap();
+    let content = read(dir.path()).unwrap();
+    let new = identity::load_or_make(dir.path(), content.is_whole).unwrap();
+    assert!(!log(&dir).exists(), "the id precedes the journal");
+    let after_crash = opened(dir.path()).agent_id;
+    assert!(new != old && after_crash != old);
+    assert_eq!(opened(dir.path()).agent_id, after_crash);
+}
+
+#[test]
+fn journal_without_its_first_line_is_whole_if_it_has_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = opened(dir.path()).agent_id;
+    fs::write(log(&dir), encode(&finished("a", "")).unwrap()).unwrap();
+    assert_eq!(opened(dir.path()).agent_id, id, "a journal of an earlier version");
+}
+
+#[test]
+fn complete_last_line_that_is_damaged_is_a_loss() {
+    for (tail, is_loss) in
+        [(&b"00000000 {}\n"[..], true), (b"\0\0\n", true), (b"00000000 {", false), (b"\0", false)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let id = opened(dir.path()).agent_id;
+        append(&dir, tail);
+        assert_eq!(opened(dir.path()).agent_id != id, is_loss, "{tail:?}");
+    }
 }

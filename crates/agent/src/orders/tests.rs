@@ -33,8 +33,7 @@ struct Rig {
 fn rig(max_parallel: usize) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::new();
-    let (_lock, journal) = open_data_dir(dir.path(), &clock).unwrap();
-    let journal = Arc::new(journal);
+    let journal = Arc::new(open_data_dir(dir.path(), &clock).unwrap().journal);
     let desktop = Desktop { desktop_id: "d1".to_owned(), ..Desktop::default() };
     let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned());
     config.max_parallel = max_parallel;
@@ -259,7 +258,7 @@ async fn a_stop_ends_what_runs_and_journals_it() {
     written(&up).await;
     rig.stop.cancel();
     timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
-    let journal = Journal::open(rig.dir.path(), &Clock::new()).unwrap();
+    let journal = open_data_dir(rig.dir.path(), &Clock::new()).unwrap().journal;
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
     assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);

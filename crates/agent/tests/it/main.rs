@@ -275,3 +275,46 @@ async fn what_cannot_work_is_said_at_the_start() {
         assert!(matches!(error, agent::Error::Config(_)), "{error}");
     }
 }
+
+/// Starts an agent, runs one script, stops the agent, and returns the agent's id.
+async fn life(worker: &mut FakeWorker, data_dir: &Path, name: &str, content: &str) -> String {
+    let agent = start(worker, data_dir);
+    let mut session = worker.session().await;
+    let agent_id = session.desktop.agent_id.clone();
+    session.order(order(name, &[content])).await;
+    // A result of the life before may come first.
+    while session.result().await.key != Some(key(name)) {}
+    agent.stop().await;
+    agent_id
+}
+
+#[tokio::test]
+async fn agent_that_lost_its_journal_gets_a_new_id() {
+    let lost = [
+        ("rm", "rm ../../journal.log"),
+        ("mv", "mv ../../journal.log ../../other"),
+        ("dir", "rm ../../journal.log; mkdir ../../journal.log"),
+        ("fifo", "rm ../../journal.log; mkfifo ../../journal.log"),
+        ("link", "rm ../../journal.log; ln -s nowhere ../../journal.log"),
+        ("empty", ": > ../../journal.log"),
+        ("other", "rm ../../journal.log; echo other > ../../journal.log"),
+    ];
+    for (name, content) in lost {
+        let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+        let id = life(&mut worker, dir.path(), &format!("{name}-1"), content).await;
+        let second = life(&mut worker, dir.path(), &format!("{name}-2"), "true").await;
+        assert_ne!(second, id, "{name}");
+        let third = life(&mut worker, dir.path(), &format!("{name}-3"), "true").await;
+        assert_eq!(third, second, "{name}: the journal is good again");
+    }
+}
+
+#[tokio::test]
+async fn agent_with_a_good_journal_keeps_its_id() {
+    let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
+    let id = life(&mut worker, dir.path(), "good-1", "true").await;
+    // The machine stopped while a line was being written.
+    let mut log = fs::File::options().append(true).open(dir.path().join("journal.log")).unwrap();
+    std::io::Write::write_all(&mut log, b"00000000 {\"eve").unwrap();
+    assert_eq!(life(&mut worker, dir.path(), "good-2", "true").await, id);
+}

@@ -267,7 +267,7 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     rig.orders.stop(&key(1), 0).await;
     rig.dispatcher.abort();
     assert!(rig.dispatcher.await.unwrap_err().is_cancelled());
-    let journal = Journal::open(rig.dir.path(), &rig.clock).unwrap();
+    let journal = open_data_dir(rig.dir.path(), &rig.clock).unwrap().journal;
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let rows: Vec<_> = result.scripts.iter().map(|it| (it.outcome.as_str(), it.reason.as_str())).collect();
     let unknown = ("UNKNOWN", "the agent stopped while it ran");
