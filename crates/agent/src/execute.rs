@@ -62,6 +62,13 @@ pub(crate) struct Prepared {
     user: Vec<(&'static str, OsString)>,
 }
 
+impl Prepared {
+    /// Waits until the script's directory is removed, or until it is left because it is in use.
+    pub(crate) fn removed(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.dir.removed()
+    }
+}
+
 /// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
 /// its rejection. Blocks.
 pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepared, String> {

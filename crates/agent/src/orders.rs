@@ -42,6 +42,8 @@ mod tests;
 
 /// How long the running scripts may take to be ended when the agent stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for the removal of a working directory: after its script, and when the agent stops.
+const REMOVAL_GRACE: Duration = Duration::from_secs(2);
 /// Results that wait to be acknowledged. Beyond them no order is taken: the disk of a desktop is not ours to fill.
 const MAX_UNACKED_BYTES: usize = 64 << 20;
 /// For an order that names no timeout: the longest that the API allows.
@@ -293,9 +295,10 @@ impl Orders {
 }
 
 impl Dispatcher {
-    /// Runs orders until the agent is stopped, then waits for those that run to be ended.
+    /// Runs orders until the agent is stopped, then waits for those that run to be ended, and for the removal of their
+    /// working directories.
     pub(crate) async fn run(self) {
-        self.shared.scratch.remove_leftovers();
+        let _sweep = self.shared.scratch.remove_leftovers();
         // Dropped with this future, and all that runs in it.
         let mut running = JoinSet::new();
         loop {
@@ -315,6 +318,11 @@ impl Dispatcher {
         };
         if timeout(STOP_GRACE, all_ended).await.is_err() {
             tracing::error!("not all scripts could be ended in time; the next start reports them as UNKNOWN");
+        }
+        if timeout(REMOVAL_GRACE, self.shared.scratch.idle()).await.is_err() {
+            tracing::info!(
+                "not all working directories could be removed in time; the next start removes them"
+            );
         }
     }
 }
@@ -397,10 +405,11 @@ impl Active {
             return rejected("the agent was stopped before it started");
         }
         let (copy, scratch) = (script.clone(), Arc::clone(&shared.scratch));
-        let prepared = match blocking(move || execute::prepare(&copy, &scratch)).await {
+        let mut prepared = match blocking(move || execute::prepare(&copy, &scratch)).await {
             Ok(prepared) => prepared,
             Err(reason) => return rejected(&reason),
         };
+        let removed = prepared.removed();
         let started_at = shared.now_ms();
         let (journal, started) = (Arc::clone(&shared.journal), key.clone());
         let written = blocking(move || journal.start(started, number, span, started_at)).await;
@@ -418,7 +427,7 @@ impl Active {
             }
         };
         let terms = shared.terms(key, order, number, script);
-        match execute::execute(prepared, terms, halt, &shared.drains).await {
+        let record = match execute::execute(prepared, terms, halt, &shared.drains).await {
             Ok(ended) => Record {
                 exit_code: ended.exit_code,
                 started_at,
@@ -426,7 +435,14 @@ impl Active {
                 ..Record::bare(number, ended.outcome, &ended.reason, shared.now_ms())
             },
             Err(reason) => rejected(&reason),
+        };
+        // The script may have filled the disk, which the next one and the journal need.
+        tokio::select! {
+            _ = timeout(REMOVAL_GRACE, removed) => {}
+            // The dispatcher waits then.
+            () = shared.stop.cancelled() => {}
         }
+        record
     }
 }
 

@@ -25,10 +25,11 @@ use rustix::{
     fs::{Mode, OFlags, mkdirat, open},
     io::Errno,
 };
+use tokio::sync::oneshot;
 
 use crate::data_dir::make_usable;
 use directory::MountCheck;
-use remover::Remover;
+use remover::{Done, Remover, Sweep};
 
 #[cfg(test)]
 mod tests;
@@ -69,8 +70,8 @@ impl Names {
 
 /// The working directory of one script.
 ///
-/// When this is dropped, the directory is removed in the background: the outcome of a script does not wait for the
-/// removal of a million files. A directory that is in use is left for the next start: when the future that runs a
+/// When this is dropped, the directory is removed in the background: the outcome of a script does not wait for ever for
+/// the removal of a million files. A directory that is in use is left for the next start: when the future that runs a
 /// script is dropped, the script runs on.
 #[derive(Debug)]
 pub(crate) struct RunDir {
@@ -79,6 +80,7 @@ pub(crate) struct RunDir {
     name: OsString,
     path: PathBuf,
     in_use: bool,
+    done: Option<Done>,
 }
 
 impl Scratch {
@@ -91,9 +93,15 @@ impl Scratch {
         Arc::new(Self { names, next: AtomicU64::new(0), used: AtomicUsize::new(0), remover })
     }
 
-    /// Removes in the background what earlier agents left. Working directories of this agent are not affected.
-    pub(crate) fn remove_leftovers(&self) {
-        self.remover.remove_leftovers();
+    /// Removes in the background what earlier agents left, until the returned value is dropped. Working directories of
+    /// this agent are not affected.
+    pub(crate) fn remove_leftovers(&self) -> Sweep {
+        self.remover.remove_leftovers()
+    }
+
+    /// Waits until there is nothing to remove.
+    pub(crate) async fn idle(&self) {
+        self.remover.idle().await;
     }
 
     /// Creates a working directory. Blocks.
@@ -109,7 +117,14 @@ impl Scratch {
                         tracing::warn!(path = %path.display(), cause = %last, "scripts run here: an earlier choice is unusable");
                     }
                     let path = self.names.data_dir.join(scripts).join(&name);
-                    return Ok(RunDir { scratch: Arc::clone(self), scripts, name, path, in_use: false });
+                    return Ok(RunDir {
+                        scratch: Arc::clone(self),
+                        scripts,
+                        name,
+                        path,
+                        in_use: false,
+                        done: None,
+                    });
                 }
                 Err(error) if is_obstacle(error) => last = error,
                 Err(error) => return Err(error.into()),
@@ -167,6 +182,16 @@ impl RunDir {
         &self.path
     }
 
+    /// Waits until the directory is removed, or until it is left because it is in use. Only the last call counts.
+    pub(crate) fn removed(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (done, removed) = oneshot::channel();
+        self.done = Some(done);
+        async {
+            // It ends with an error as soon as the sender is dropped.
+            let Err(_) = removed.await;
+        }
+    }
+
     /// Says whether a process may run in the directory.
     pub(crate) fn set_in_use(&mut self, in_use: bool) {
         self.in_use = in_use;
@@ -176,7 +201,7 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         if !self.in_use {
-            self.scratch.remover.remove(self.scripts, std::mem::take(&mut self.name));
+            self.scratch.remover.remove(self.scripts, std::mem::take(&mut self.name), self.done.take());
         }
     }
 }

@@ -279,3 +279,25 @@ async fn a_refused_order_leaves_nothing_behind_and_the_real_one_runs() {
     let again = rig.orders.refuse(order(1, &["true", "true"]), "not signed").await;
     assert_eq!(again, Some(Answer::FromJournal(key(1))));
 }
+
+/// A script that fills its working directory with entries whose removal takes a while.
+const MANY_FILES: &str = "i=0; while [ $i -lt 5000 ]; do : > $i; i=$((i+1)); done";
+
+#[tokio::test]
+async fn next_script_starts_after_a_quick_removal() {
+    let rig = rig(4);
+    let results = rig.run(order(1, &[MANY_FILES, "ls .. | wc -l"])).await;
+    assert_eq!(results, [row("SUCCESS", "", ""), row("SUCCESS", "", "1\n")]);
+}
+
+#[tokio::test]
+async fn removal_is_complete_when_the_agent_has_stopped() {
+    let rig = rig(4);
+    let up = rig.fifo("up");
+    let content = format!("{MANY_FILES}; echo > {}; sleep 300", up.display());
+    assert_eq!(rig.orders.accept(order(1, &[&content])).await, None);
+    written(&up).await;
+    rig.stop.cancel();
+    timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
+    assert_eq!(fs::read_dir(rig.dir.path().join("scripts")).unwrap().count(), 0);
+}

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    convert::Infallible,
     ffi::{CString, OsStr, OsString},
     fs,
     os::{fd::AsFd as _, unix::ffi::OsStrExt as _},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -12,6 +14,8 @@ use std::{
 };
 
 use rustix::{fs::Dir, io::Errno};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{Names, directory::MountCheck, open_data_dir, removal};
 
@@ -30,7 +34,19 @@ pub(super) struct Remover(Arc<Queue>);
 struct Queue {
     names: Names,
     state: Mutex<State>,
+    /// Jobs that wait or are under way.
+    pending: watch::Sender<usize>,
 }
+
+/// Permits the removal of leftovers until it is dropped.
+///
+/// The lock of the data directory must outlive it: the working directories of the next agent look like leftovers.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Sweep(CancellationToken);
+
+/// Ends the wait for a removal when it is dropped.
+pub(super) type Done = oneshot::Sender<Infallible>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -41,27 +57,47 @@ struct State {
 #[derive(Debug)]
 enum Job {
     /// One working directory.
-    Run { scripts: &'static str, name: OsString },
-    /// All working directories of earlier agents.
-    Leftovers,
+    Run { scripts: &'static str, name: OsString, done: Option<Done> },
+    /// All working directories of earlier agents, until the token is cancelled.
+    Leftovers(CancellationToken),
+    /// Occupies a thread until something is sent; panics if the sender is dropped.
+    #[cfg(test)]
+    Hold(std::sync::mpsc::Receiver<()>),
 }
 
 impl Remover {
     pub(super) fn new(names: Names) -> Self {
-        Self(Arc::new(Queue { names, state: Mutex::default() }))
+        Self(Arc::new(Queue { names, state: Mutex::default(), pending: watch::Sender::new(0) }))
     }
 
-    /// Removes a working directory soon.
-    pub(super) fn remove(&self, scripts: &'static str, name: OsString) {
-        self.push(Job::Run { scripts, name });
+    /// Removes a working directory soon, and drops `done` afterwards.
+    pub(super) fn remove(&self, scripts: &'static str, name: OsString, done: Option<Done>) {
+        self.push(Job::Run { scripts, name, done });
     }
 
     /// Removes soon whatever earlier agents left.
-    pub(super) fn remove_leftovers(&self) {
-        self.push(Job::Leftovers);
+    pub(super) fn remove_leftovers(&self) -> Sweep {
+        let closed = CancellationToken::new();
+        self.push(Job::Leftovers(closed.clone()));
+        Sweep(closed)
+    }
+
+    /// Waits until there is nothing to remove.
+    pub(super) async fn idle(&self) {
+        // Fails only if the sender is gone, and `self` keeps it.
+        drop(self.0.pending.subscribe().wait_for(|pending| *pending == 0).await);
+    }
+
+    /// Occupies a thread until something is sent; its job panics if the sender is dropped.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> std::sync::mpsc::Sender<()> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.push(Job::Hold(receiver));
+        sender
     }
 
     fn push(&self, job: Job) {
+        self.0.pending.send_modify(|pending| *pending += 1);
         let mut state = self.0.state();
         state.waiting.push_back(job);
         if state.threads == MAX_REMOVALS {
@@ -76,6 +112,12 @@ impl Remover {
     }
 }
 
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,10 +125,23 @@ impl Queue {
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            match job {
-                Job::Run { scripts, name } => self.remove(scripts, &name),
-                Job::Leftovers => self.remove_leftovers(),
+            // A panic must not end the thread: its place among the threads would stay taken.
+            if catch_unwind(AssertUnwindSafe(|| self.perform(job))).is_err() {
+                tracing::error!("the removal of a working directory panicked");
             }
+            self.pending.send_modify(|pending| *pending -= 1);
+        }
+    }
+
+    fn perform(&self, job: Job) {
+        match job {
+            Job::Run { scripts, name, done } => {
+                self.remove(scripts, &name);
+                drop(done);
+            }
+            Job::Leftovers(closed) => self.remove_leftovers(&closed),
+            #[cfg(test)]
+            Job::Hold(released) => released.recv().unwrap(),
         }
     }
 
@@ -119,8 +174,11 @@ impl Queue {
         }
     }
 
-    fn remove_leftovers(&self) {
+    fn remove_leftovers(&self, closed: &CancellationToken) {
         for scripts in super::SCRIPTS_DIRS {
+            if closed.is_cancelled() {
+                return;
+            }
             let path = self.names.data_dir.join(scripts);
             let leftovers = match self.leftovers(scripts) {
                 Ok(leftovers) => leftovers,
@@ -132,6 +190,10 @@ impl Queue {
             };
             let occupied = if leftovers.is_empty() { HashSet::new() } else { occupied(&path) };
             for name in leftovers {
+                // Checked after the listing as well: from the close on, it may hold directories of the next agent.
+                if closed.is_cancelled() {
+                    return;
+                }
                 if occupied.contains(&name) {
                     let path = path.join(&name);
                     tracing::info!(path = %path.display(), "a script of an earlier agent still runs in this directory");

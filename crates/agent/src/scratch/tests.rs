@@ -57,7 +57,7 @@ fn leftovers_are_removed_and_nothing_else() {
     fs::create_dir_all(dir.path().join("scripts-x/run-old/a")).unwrap();
     fs::write(scripts.join("run-file"), "").unwrap();
     symlink(dir.path().join("scripts-x"), scripts.join("run-link")).unwrap();
-    scratch.remove_leftovers();
+    let _sweep = scratch.remove_leftovers();
     let own = of_this_agent.path().file_name().unwrap().to_str().unwrap();
     wait_for("the removal", || {
         names(&scripts) == ["other", own] && names(&dir.path().join("scripts-3")).is_empty()
@@ -77,11 +77,11 @@ fn leftover_in_which_a_process_runs_is_left() {
         .spawn()
         .unwrap();
     let scratch = Scratch::new(dir.path());
-    scratch.remove_leftovers();
+    let _sweep = scratch.remove_leftovers();
     wait_for("the removal", || names(&scripts) == ["run-used"]);
     process.kill().unwrap();
     process.wait().unwrap();
-    scratch.remove_leftovers();
+    let _sweep = scratch.remove_leftovers();
     wait_for("the removal", || names(&scripts).is_empty());
 }
 
@@ -107,4 +107,48 @@ fn scripts_directory_without_permissions_is_restored() {
     fs::set_permissions(scripts, Permissions::from_mode(0o000)).unwrap();
     scratch.create().unwrap();
     assert_eq!(fs::metadata(scripts).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn wait_for_a_removal_ends_with_it_or_at_once_if_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scratch, mut run_dir) = create(&dir);
+    let (path, removed) = (run_dir.path().to_owned(), run_dir.removed());
+    drop(run_dir);
+    removed.await;
+    assert!(!path.exists());
+    let mut run_dir = scratch.create().unwrap();
+    let (path, removed) = (run_dir.path().to_owned(), run_dir.removed());
+    run_dir.set_in_use(true);
+    drop(run_dir);
+    removed.await;
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn removals_that_panic_keep_no_thread_from_later_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scratch, run_dir) = create(&dir);
+    for _ in 0..4 {
+        drop(scratch.remover.hold());
+    }
+    let path = run_dir.path().to_owned();
+    drop(run_dir);
+    tokio::time::timeout(Duration::from_secs(60), scratch.idle()).await.unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn ended_sweep_leaves_directories_of_the_next_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new(dir.path());
+    // The sweep has its turn after both.
+    let held = [scratch.remover.hold(), scratch.remover.hold()];
+    drop(scratch.remove_leftovers());
+    let (_next, of_the_next_agent) = create(&dir);
+    for job in held {
+        job.send(()).unwrap();
+    }
+    scratch.idle().await;
+    assert!(of_the_next_agent.path().exists());
 }
