@@ -47,6 +47,7 @@ pub use error::Error;
 /// uses it.
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
+    user::look_up();
     let endpoints = link::endpoints(&config)?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();
