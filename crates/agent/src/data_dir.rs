@@ -52,7 +52,7 @@ impl DirLock {
         };
         let path = dir.join("lock");
         let open = || {
-            restore_file(&path)?;
+            restore_own_file(&path)?;
             File::options().create(true).truncate(false).write(true).open(&path)
         };
         let file = open().map_err(failed(&path))?;
@@ -133,6 +133,16 @@ pub(crate) fn restore_file(path: &Path) -> io::Result<()> {
         tracing::warn!(path = %path.display(), %error, "the permissions of a file cannot be restored");
     }
     Ok(())
+}
+
+/// As [`restore_file`], for a file that the agent alone creates: a link in its place is set aside whatever its target answers.
+///
+/// No leftover of a script keeps the agent from starting. A journal that is lost by this is noticed and costs the agent its id.
+pub(crate) fn restore_own_file(path: &Path) -> io::Result<()> {
+    match restore_file(path) {
+        Err(_) if path.is_symlink() => set_aside(path),
+        restored => restored,
+    }
 }
 
 /// Makes sure that a path is free or a directory, and creates the directory.

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use crate::{
     Error,
-    data_dir::{replace, restore_file},
+    data_dir::{replace, restore_own_file},
 };
 
 /// Tells this agent from another one that says it is the same desktop. It is no secret, and proves nothing.
@@ -17,7 +17,7 @@ pub(crate) fn load_or_make(data_dir: &Path, journal_is_whole: bool) -> Result<St
 }
 
 fn read_or_make(path: &Path, journal_is_whole: bool) -> io::Result<String> {
-    restore_file(path)?;
+    restore_own_file(path)?;
     match fs::read(path) {
         Ok(_) if !journal_is_whole => {
             tracing::warn!("the journal is lost or damaged, so the agent takes a new id");

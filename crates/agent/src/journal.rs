@@ -12,7 +12,7 @@ use clock::Clock;
 use crate::{
     Error,
     book::Book,
-    data_dir::{DirLock, replace, restore_file},
+    data_dir::{DirLock, replace, restore_own_file},
     event::{Event, Key, Span},
     identity,
 };
@@ -190,7 +190,7 @@ struct Content {
 /// Reads the file. Changes nothing but what is in its way.
 fn read(dir: &Path) -> io::Result<Content> {
     let path = dir.join("journal.log");
-    restore_file(&path)?;
+    restore_own_file(&path)?;
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),

@@ -82,6 +82,8 @@ fn link_that_fails_for_another_cause_is_an_error_and_kept() {
     assert_eq!(restore_file(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
     assert_eq!(restore_private_dir(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
     assert!(path.is_symlink());
+    restore_own_file(&path).unwrap();
+    assert!(!path.is_symlink(), "a script's link does not keep the agent from starting");
 }
 
 #[test]
