@@ -137,8 +137,14 @@ impl Gate {
         body: Body,
     ) -> Result<Passed, Refusal> {
         let (caller, proof) = self.identify(parts).await?;
-        let early = self.check_head(call, asked, &caller, &proof, parts);
-        if let Err(error) = early {
+        // Whoever knows an access key's name must not use up the rate of its owner.
+        let bucket = match &proof {
+            Proof::Token => caller.rate_bucket(),
+            Proof::Signature { .. } => claim(&caller, parts),
+        };
+        self.rates.take(&bucket).map_err(ApiError::too_often)?;
+        if let Err(error) = check_rights(call, asked, &caller) {
+            let error = ApiError::from(error);
             return Err(match proof {
                 Proof::Token => Refusal::of(&caller)(error),
                 // The audit names nobody who has not signed: a small body is read to find that out.
@@ -203,28 +209,6 @@ impl Gate {
         Ok((caller(key.claimed(), parts), Proof::Signature { authorization, key, now }))
     }
 
-    /// Whether the caller may go on, as far as that is known without the body. What is refused here has used nothing up.
-    fn check_head(
-        &self,
-        call: &Call,
-        asked: Option<&str>,
-        caller: &Caller,
-        proof: &Proof,
-        parts: &Parts,
-    ) -> Result<(), ApiError> {
-        // Whoever knows an access key's name must not use up the rate of its owner.
-        let bucket = match proof {
-            Proof::Token => caller.rate_bucket(),
-            Proof::Signature { .. } => claim(caller, parts),
-        };
-        self.rates.take(&bucket).map_err(ApiError::too_often)?;
-        if asked != Some(caller.project_id().as_str()) {
-            let message = "the credential does not belong to the project in the path";
-            return Err(Error::new(ErrorKind::Forbidden, message).into());
-        }
-        Ok(caller.check_any(call.action)?)
-    }
-
     /// Takes a place among the requests under way.
     fn enter(&self, call: &Call, caller: &Caller, parts: &Parts) -> Result<Place, Error> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
@@ -253,6 +237,15 @@ impl Gate {
     fn admit(&self, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
         Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
     }
+}
+
+/// Whether the caller may do this in the project of the path.
+fn check_rights(call: &Call, asked: Option<&str>, caller: &Caller) -> Result<(), Error> {
+    if asked != Some(caller.project_id().as_str()) {
+        let message = "the credential does not belong to the project in the path";
+        return Err(Error::new(ErrorKind::Forbidden, message));
+    }
+    caller.check_any(call.action)
 }
 
 /// Reads a body of at most `limit` bytes, unless there is no room for it.

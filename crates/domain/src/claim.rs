@@ -14,6 +14,8 @@ pub enum Claim {
     MaybeHanded,
     /// The target was certainly never handed out.
     NeverHanded,
+    /// The target is for another agent of its desktop, which may have started it.
+    ForAnotherAgent,
 }
 
 impl Claim {
@@ -23,6 +25,7 @@ impl Claim {
             Self::Held | Self::MaybeHanded => None,
             Self::HeldByAnother => Some("another worker holds the batch that it names"),
             Self::NeverHanded => Some("the target was not handed out to anybody"),
+            Self::ForAnotherAgent => Some("the target was handed to another agent of its desktop"),
         }
     }
 }
@@ -36,5 +39,6 @@ mod tests {
         assert_eq!([Claim::Held, Claim::MaybeHanded].map(Claim::refusal), [None, None]);
         assert!(Claim::HeldByAnother.refusal().unwrap().contains("another worker"));
         assert!(Claim::NeverHanded.refusal().unwrap().contains("not handed out"));
+        assert!(Claim::ForAnotherAgent.refusal().unwrap().contains("another agent"));
     }
 }

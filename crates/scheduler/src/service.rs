@@ -421,6 +421,7 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
         batch_id,
         project_id: result.project_id.parse()?,
         desktop_id: result.desktop_id.parse()?,
+        agent_id: result.agent_id,
         scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
         trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
     })

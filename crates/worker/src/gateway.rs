@@ -152,6 +152,7 @@ async fn serve(
         give_back(worker, older).await;
     }
     let mut expiry = std::pin::pin!(expired(worker, desktop.certificate.clone()));
+    let agent_id = desktop.agent_id.clone();
     worker.presence.came(key.clone(), desktop);
     loop {
         let message = tokio::select! {
@@ -167,7 +168,7 @@ async fn serve(
             break;
         }
         match message {
-            attach_request::Message::Result(result) => take_result(worker, &key, result).await,
+            attach_request::Message::Result(result) => take_result(worker, &key, &agent_id, result).await,
             attach_request::Message::AskTime(_) => tell_time(worker, &weak),
             attach_request::Message::Hello(_) => {
                 tracing::warn!(desktop_id = key.desktop_id, "an agent says hello again");
@@ -244,7 +245,7 @@ async fn give_back(worker: &Worker, session: SessionId) {
     }
 }
 
-async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult) {
+async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, result: OrderResult) {
     metric::RESULTS.count(1, &[]);
     let Some(key) = result.key else {
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
@@ -265,6 +266,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, result: OrderResult)
         scripts: result.scripts,
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),
+        agent_id: agent_id.to_owned(),
     };
     worker.reports.send(Item::Result { key, desktop: desktop.clone(), result, span }).await;
 }

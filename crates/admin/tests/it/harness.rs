@@ -223,6 +223,7 @@ impl Harness {
             batch_id: Some(leased.batch.batch_id),
             project_id: testkit::project(),
             desktop_id: member.desktop_id.clone(),
+            agent_id: member.agent_id.clone(),
             scripts: vec![ScriptReport {
                 outcome: if exit_code == 0 { Outcome::Success } else { Outcome::Failed },
                 exit_code: Some(exit_code),

@@ -69,6 +69,7 @@ impl Harness {
             batch_id: Some(leased.batch.batch_id),
             project_id: testkit::project(),
             desktop_id: member.desktop_id.clone(),
+            agent_id: member.agent_id.clone(),
             scripts,
             trace_context: None,
         });

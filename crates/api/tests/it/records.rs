@@ -37,6 +37,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
                 batch_id: Some(leased.batch.batch_id),
                 project_id: testkit::project(),
                 desktop_id: member.desktop_id.clone(),
+                agent_id: member.agent_id.clone(),
                 scripts: results,
                 trace_context: None,
             }

@@ -57,6 +57,8 @@ pub struct TargetReport {
     pub project_id: ProjectId,
     /// Which desktop it comes from.
     pub desktop_id: DesktopId,
+    /// Which agent of that desktop it comes from.
+    pub agent_id: String,
     /// One for each script of the task, in order.
     pub scripts: Vec<ScriptReport>,
     /// The trace that it is a part of, where that is sampled.
@@ -207,9 +209,13 @@ async fn report_task(
             .extend(results.iter().map(|result| (task_id, result.ordinal, "no such task".to_owned())));
         return Ok(());
     };
-    let named: Vec<Reported> = results
+    let named: Vec<Reported<'_>> = results
         .iter()
-        .map(|result| Reported { ordinal: result.ordinal, batch_id: result.batch_id })
+        .map(|result| Reported {
+            ordinal: result.ordinal,
+            batch_id: result.batch_id,
+            agent_id: &result.agent_id,
+        })
         .collect();
     let claims = batch::claims(connection, task_id, worker_id, &named).await?;
     let mut seen = HashSet::new();

@@ -131,6 +131,7 @@ pub(crate) fn results(leased: &Leased, outcome: Outcome) -> Vec<TargetReport> {
         .iter()
         .map(|member| TargetReport {
             desktop_id: member.desktop_id.clone(),
+            agent_id: member.agent_id.clone(),
             ..result(task_id, batch_id, member.ordinal, outcome)
         })
         .collect()
@@ -150,6 +151,7 @@ pub(crate) fn result(
         batch_id,
         project_id: project(),
         desktop_id: desktop_id(ordinal),
+        agent_id: String::new(),
         trace_context: None,
         scripts: vec![ScriptReport {
             outcome,

@@ -2,7 +2,7 @@
 //! started is started again.
 
 use domain::{desktop::DesktopFacts, ids::WorkerId, outcome::Outcome, task::TaskStatus};
-use scheduler::engine::{Leased, ReturnedTarget};
+use scheduler::engine::{Leased, ReturnedTarget, TargetReport};
 use testkit::{Submit, desktop, desktop_id, project};
 
 use crate::harness::{Harness, after, result, start, worker};
@@ -37,12 +37,14 @@ async fn replaced_agent_gets_no_target_that_may_have_started() {
     assert_eq!(leased[0].batch.members[0].agent_id, "former");
     disconnect(&harness, &w, &leased[0], true, 1).await;
     connect(&harness, &w, "new", 2).await;
+    let claim = TargetReport { agent_id: "new".into(), ..result(task_id, None, 0, Outcome::Success) };
+    let answer = harness.engine.report(&w, vec![claim.clone()], Vec::new(), after(2)).await.unwrap();
+    assert!(answer.refused[0].2.contains("another agent"), "{answer:?}");
     harness.reap(after(2)).await;
     assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "it would start a second time");
     assert_eq!(harness.count(UNKNOWN).await, 1);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
     // Whatever the new agent says.
-    let claim = result(task_id, None, 0, Outcome::Success);
     let answer = harness.engine.report(&w, vec![claim], Vec::new(), after(3)).await.unwrap();
     assert_eq!((answer.stored, harness.count(UNKNOWN).await), (0, 1));
 }
@@ -62,6 +64,20 @@ async fn replaced_agent_after_a_lost_worker_makes_unknown() {
     assert_eq!(harness.count(UNKNOWN).await, 1);
     assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
     assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+}
+
+#[tokio::test]
+async fn result_of_the_former_agent_counts_until_it_is_replaced() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    connect(&harness, &w, "former", 0).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    disconnect(&harness, &w, &leased[0], true, 1).await;
+    // From its journal, by way of another worker.
+    let late = TargetReport { agent_id: "former".into(), ..result(task_id, None, 0, Outcome::Success) };
+    harness.engine.report(&worker("v"), vec![late], Vec::new(), after(2)).await.unwrap();
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
 }
 
 #[tokio::test]
