@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::ErrorKind,
-    net::TcpListener,
     os::unix::{
         fs::{PermissionsExt as _, chown},
         process::CommandExt as _,
@@ -15,6 +14,7 @@ use std::{
 use crate::{
     Error,
     binaries::{User, find_binaries, ordinary_user},
+    free_ports,
 };
 
 /// What a crash of the machine may cost.
@@ -195,6 +195,6 @@ fn check_passage(directory: &Path) -> Result<(), Error> {
 
 /// A port that is free now. Another process may take it before the server does; then the start fails and says so.
 fn free_port() -> Result<u16, Error> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(Error::io("127.0.0.1:0"))?;
-    Ok(listener.local_addr().map_err(Error::io("127.0.0.1:0"))?.port())
+    let ports = free_ports(1).map_err(Error::io("127.0.0.1"))?;
+    Ok(ports.first().copied().unwrap_or_default())
 }

@@ -6,7 +6,9 @@
 mod binaries;
 mod cluster;
 mod error;
+mod port;
 
 pub use binaries::{User, find_binaries, ordinary_user};
 pub use cluster::{Cluster, Durability, Options};
 pub use error::Error;
+pub use port::{free_address, free_ports};

@@ -1,19 +1,14 @@
 //! What is needed to run the roles as separate processes on loopback.
 
-use std::{net::TcpListener, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 
-/// Addresses on loopback that are free now. All are taken at once, so that no two are the same.
+/// Addresses on loopback that are free now, all of them different.
 pub fn addresses<const NUMBER: usize>() -> anyhow::Result<[String; NUMBER]> {
-    let mut listeners = Vec::with_capacity(NUMBER);
-    let mut found = [const { String::new() }; NUMBER];
-    for address in &mut found {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *address = listener.local_addr()?.to_string();
-        listeners.push(listener);
-    }
-    Ok(found)
+    let addresses: Vec<String> =
+        pgcluster::free_ports(NUMBER)?.into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    addresses.try_into().map_err(|_| anyhow::anyhow!("not {NUMBER} ports"))
 }
 
 /// One of the project's programs, which cargo puts beside this one.

@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, ResultAck, attach_response::Message},
-    scheduler::{DesktopKey, ReportRequest, ReportResponse},
+    scheduler::{DesktopKey, ReportRequest, ReportResponse, TargetResult},
 };
 
 use crate::{
@@ -57,7 +57,7 @@ fn request(worker: &Worker, group: &[Waiting]) -> ReportRequest {
     let mut request = ReportRequest { worker_id: worker.worker_id.clone(), ..ReportRequest::default() };
     for waiting in group {
         match &waiting.item {
-            Item::Result { result, .. } => request.results.push(result.clone()),
+            Item::Result { result, .. } => request.results.push(TargetResult::clone(result)),
             Item::Returned(target) => request.returned.push(target.clone()),
         }
     }
@@ -128,7 +128,6 @@ async fn acknowledge(worker: &Worker, key: ExecutionKey, desktop: &DesktopKey) {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use proto::scheduler::TargetResult;
     use tracing::Span;
 
     use super::*;
@@ -144,7 +143,7 @@ mod tests {
             key.clone(),
             Held { batch_id: "b".into(), desktop: desktop.clone(), session: SessionId(1) },
         );
-        let result = TargetResult { task_id: task_id.into(), ..TargetResult::default() };
+        let result = Box::new(TargetResult { task_id: task_id.into(), ..TargetResult::default() });
         worker.reports.send(Item::Result { key, desktop, result, span: Span::none() }).await;
         worker.reports.next_group().await
     }

@@ -23,7 +23,7 @@ pub(crate) enum Item {
     Result {
         key: ExecutionKey,
         desktop: DesktopKey,
-        result: TargetResult,
+        result: Box<TargetResult>,
         span: Span,
     },
     Returned(ReturnedTarget),
@@ -137,7 +137,7 @@ mod tests {
 
     fn result(output_bytes: usize) -> Item {
         let scripts = vec![ScriptResult { output: "x".repeat(output_bytes), ..ScriptResult::default() }];
-        let result = TargetResult { scripts, ..TargetResult::default() };
+        let result = Box::new(TargetResult { scripts, ..TargetResult::default() });
         Item::Result {
             key: ExecutionKey::default(),
             desktop: DesktopKey::default(),

@@ -1,7 +1,6 @@
 //! The cluster of docker-compose.yml, under a name and on ports of its own.
 
 use std::{
-    net::TcpListener,
     process::Command,
     time::{Duration, Instant},
 };
@@ -134,5 +133,5 @@ pub(super) fn wait_for<T>(
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    pgcluster::free_ports(1)?.first().copied().context("no free port")
 }

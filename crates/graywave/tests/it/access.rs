@@ -51,7 +51,7 @@ impl Commands {
 }
 
 fn serve(commands: &Commands, log: &Path) -> (Process, String) {
-    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let http = pgcluster::free_address().unwrap();
     let mut command = graywave();
     command
         .arg("api")

@@ -1,6 +1,6 @@
 //! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
 
-use std::{net::TcpListener, path::Path};
+use std::path::Path;
 
 use testkit::TestDatabase;
 
@@ -13,7 +13,7 @@ pub(crate) const PROJECT: &str = "project-1";
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
 
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    pgcluster::free_address().unwrap()
 }
 
 /// Where the database is, and what keeps it there.

@@ -1,0 +1,82 @@
+//! Free ports on loopback for servers that cannot listen on port 0, or whose address must be known before they start.
+
+use std::{
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, TcpListener},
+    ops::Range,
+};
+
+/// Below it are ports of well-known services.
+const FIRST: u16 = 10_000;
+/// Where the system does not say where its ephemeral ports begin: Linux's default.
+const FIRST_EPHEMERAL: u16 = 32_768;
+
+/// Returns this many different ports that nothing listens on.
+///
+/// They are not ephemeral ports: any outgoing connection could take one of those before the server does. Another server may
+/// still take a port first; then the start fails and says so.
+///
+/// # Errors
+///
+/// When so many ports are not free.
+pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    let range = FIRST..first_ephemeral().max(FIRST + 1);
+    let start = RandomState::new().hash_one(std::process::id());
+    // Held until all are found, so that they differ.
+    let mut listeners = Vec::with_capacity(count);
+    for port in from(&range, start) {
+        if listeners.len() == count {
+            break;
+        }
+        listeners.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    }
+    if listeners.len() < count {
+        let message =
+            format!("only {} of {count} ports between {FIRST} and {} are free", listeners.len(), range.end);
+        return Err(io::Error::new(ErrorKind::AddrInUse, message));
+    }
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+/// As [`free_ports`], one of them as an address on loopback.
+pub fn free_address() -> io::Result<String> {
+    let ports = free_ports(1)?;
+    let port = ports.first().ok_or(ErrorKind::AddrInUse)?;
+    Ok(format!("{}:{port}", Ipv4Addr::LOCALHOST))
+}
+
+/// All ports of a range, beginning at a random place.
+fn from(range: &Range<u16>, start: u64) -> impl Iterator<Item = u16> + use<> {
+    let offset = u16::try_from(start % u64::try_from(range.len()).unwrap_or(1)).unwrap_or_default();
+    let middle = range.start + offset;
+    (middle..range.end).chain(range.start..middle)
+}
+
+fn first_ephemeral() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(FIRST_EPHEMERAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_differ_and_are_not_ephemeral() {
+        let mut ports = free_ports(50).unwrap();
+        assert!(ports.iter().all(|port| (FIRST..first_ephemeral()).contains(port)), "{ports:?}");
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 50);
+    }
+
+    #[test]
+    fn every_port_of_the_range_is_tried_once() {
+        let mut ports: Vec<u16> = from(&(10..20), 17).collect();
+        assert_eq!(ports[0], 17);
+        ports.sort_unstable();
+        assert_eq!(ports, (10..20).collect::<Vec<_>>());
+    }
+}
