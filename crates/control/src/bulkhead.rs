@@ -86,7 +86,7 @@ impl Bulkhead {
             reserve: Arc::new(Semaphore::new(RESERVED_PLACES)),
             bodies: BodyBudget::new(body_budget_bytes.max(2 * largest_body_bytes)),
             reserved_bodies: BodyBudget::new(RESERVED_BODY_BYTES),
-            max_requests: (max_requests / SHARES).max(max_requests.min(MIN_SHARE)),
+            max_requests: (max_requests / SHARES).max(max_requests.clamp(1, MIN_SHARE)),
             max_body_bytes: (body_budget_bytes / SHARES).max(largest_body_bytes),
             usage: Mutex::new(HashMap::new()),
         }))
@@ -223,6 +223,12 @@ mod tests {
         drop(held);
         assert!(bulkhead.enter("a", Priority::Ordinary).is_ok());
         assert!(bulkhead.0.usage().is_empty(), "nobody who is gone is remembered");
+    }
+
+    #[test]
+    fn no_place_at_all_is_nobodys_share() {
+        let none = Bulkhead::new(0, MIB, MIB);
+        assert_eq!(kind(none.enter("a", Priority::Ordinary)), ErrorKind::Unavailable);
     }
 
     #[test]
