@@ -9,7 +9,7 @@ use axum::{
 use control::{Access, Control, DatabaseClock, Defaults};
 use serde_json::{Value, json};
 use store::{PoolOptions, Store};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tower::ServiceExt as _;
 
 use crate::harness::{Answer, Harness, OTHER_TOKEN, TOKEN, ids, request_with};
@@ -49,28 +49,15 @@ async fn who_calls_too_often_is_told_to_wait_and_others_are_not() {
 async fn more_than_can_be_under_way_is_shed() {
     let harness = Harness::with(|options| api::Options { max_in_flight: 1, ..options }).await;
     let alice = harness.token("alice", &["reader"]).await;
-    let (waiting, body) = tokio::io::duplex(64);
-    let slow = Request::builder()
-        .method(Method::POST)
-        .uri("/v2/project-1/scripts")
-        .header("X-Auth-Token", TOKEN)
-        .body(Body::from_stream(tokio_util::io::ReaderStream::new(body)))
-        .unwrap();
-    let mut slow = tokio::spawn(harness.router.clone().oneshot(slow));
-    // Until it is under way, the other may still be answered.
-    let refused = loop {
-        let answer = harness.call_as(&alice, Method::GET, "/v2/project-1/scripts", None).await;
-        if answer.status != StatusCode::OK {
-            break answer;
-        }
-        assert!(tokio::time::timeout(Duration::from_millis(1), &mut slow).await.is_err());
-    };
+    let (slow, mut waiting) = half_sent(&harness, TOKEN, "/scripts");
+    is_read(&mut waiting).await;
+    let refused = harness.call_as(&alice, Method::GET, "/v2/project-1/scripts", None).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(
         refused.headers.contains_key(header::RETRY_AFTER) && refused.headers.contains_key("x-request-id")
     );
     drop(waiting);
-    assert_eq!(slow.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST, "its body ended");
+    assert_eq!(slow.await.unwrap(), StatusCode::BAD_REQUEST, "its body ended");
 }
 
 #[tokio::test]
@@ -94,24 +81,11 @@ async fn only_bodies_count_against_the_budget_of_bodies() {
         ..options
     })
     .await;
-    let in_pieces = || {
-        Request::builder()
-            .method(Method::POST)
-            .uri("/v2/project-1/scripts")
-            .header("X-Auth-Token", TOKEN)
-            .body(Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>()))
-            .unwrap()
-    };
     // It says nothing of its length, so it takes all that a script may have, and never ends.
-    let mut endless = tokio::spawn(harness.router.clone().oneshot(in_pieces()));
+    let (endless, mut sender) = half_sent(&harness, TOKEN, "/scripts");
+    is_read(&mut sender).await;
     let script = json!({"name": "s", "type": "SHELL", "content": "true"});
-    let refused = loop {
-        let answer = harness.post("/scripts", &script).await;
-        if answer.status != StatusCode::OK {
-            break answer;
-        }
-        assert!(tokio::time::timeout(Duration::from_millis(1), &mut endless).await.is_err());
-    };
+    let refused = harness.post("/scripts", &script).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "it has its share");
     let looks =
         futures::future::join_all((0..100).map(|_| harness.call(Method::GET, "/scripts", None))).await;
@@ -219,6 +193,11 @@ fn half_sent(
         .unwrap();
     let answer = harness.router.clone().oneshot(request);
     (tokio::spawn(async move { answer.await.unwrap().status() }), sender)
+}
+
+/// Waits until the server reads the body: more is sent than waits unread.
+async fn is_read(sender: &mut DuplexStream) {
+    sender.write_all(&[b' '; 200]).await.unwrap();
 }
 
 #[tokio::test]
