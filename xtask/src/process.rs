@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 ///
 /// ring's build script, for one, runs again when `CARGO_MANIFEST_DIR` or a `CARGO_PKG_*` changes. If the variables of
 /// xtask reached an inner cargo, that cargo and a plain `cargo build` would rebuild ring and its dependents in turn.
-/// `LD_LIBRARY_PATH` stays: cargo sets it anew for every process, and no build script watches it.
+/// `LD_LIBRARY_PATH` stays: cargo sets it again for every process, and no build script watches it.
 const PACKAGE_VARIABLES: [&str; 7] = [
     "CARGO_MANIFEST_",
     "CARGO_PKG_",

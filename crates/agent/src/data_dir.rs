@@ -94,12 +94,18 @@ pub(crate) fn make_usable(dir: &Path) {
     if let Ok(metadata) = fs::metadata(dir)
         && metadata.is_dir()
     {
-        let mode = metadata.permissions().mode();
-        if mode & 0o700 != 0o700
-            && let Err(error) = fs::set_permissions(dir, Permissions::from_mode(mode | 0o700))
-        {
-            tracing::warn!(path = %dir.display(), %error, "the permissions of a directory cannot be restored");
-        }
+        add_permissions(dir, &metadata, 0o700);
+    }
+}
+
+/// Adds the permissions that an entry lacks, as far as this can be arranged.
+fn add_permissions(path: &Path, metadata: &fs::Metadata, wanted: u32) {
+    let mode = metadata.permissions().mode();
+    if mode & wanted != wanted
+        && let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode | wanted))
+    {
+        // An entry of another owner, or on a read-only mount, may be usable all the same.
+        tracing::warn!(path = %path.display(), %error, "permissions cannot be restored");
     }
 }
 
@@ -125,13 +131,7 @@ pub(crate) fn restore_file(path: &Path) -> io::Result<()> {
         // A pipe would even block whoever opens it.
         return set_aside(path);
     }
-    let mode = metadata.permissions().mode();
-    if mode & 0o600 != 0o600
-        && let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode | 0o600))
-    {
-        // A file of another owner, or on a read-only mount, may be readable all the same.
-        tracing::warn!(path = %path.display(), %error, "the permissions of a file cannot be restored");
-    }
+    add_permissions(path, &metadata, 0o600);
     Ok(())
 }
 

@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(load(&one), id);
         assert_ne!(load(&other), id);
         fs::write(one.path().join("agent-id"), "torn").unwrap();
-        let anew = load(&one);
-        assert!(is_id(&anew) && anew != id);
+        let renewed = load(&one);
+        assert!(is_id(&renewed) && renewed != id);
     }
 }

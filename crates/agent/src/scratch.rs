@@ -61,6 +61,10 @@ struct Names {
 }
 
 impl Names {
+    fn open_scripts_dir(&self, scripts: &str) -> Result<OwnedFd, Errno> {
+        open_scripts_dir(open_data_dir(&self.data_dir)?.as_fd(), scripts)
+    }
+
     /// Whether an entry is the working directory of an earlier agent.
     fn is_leftover(&self, name: &OsStr) -> bool {
         let name = name.as_bytes();
@@ -134,10 +138,10 @@ impl Scratch {
     }
 
     fn create_in(&self, data_dir: BorrowedFd<'_>, scripts: &str) -> Result<OsString, Errno> {
-        let mut dir = open_scripts_dir(data_dir, scripts, MountCheck::Openat2);
+        let mut dir = open_scripts_dir(data_dir, scripts);
         if dir.as_ref().err() == Some(&Errno::NOENT) {
             mkdirat(data_dir, scripts, Mode::RWXU)?;
-            dir = open_scripts_dir(data_dir, scripts, MountCheck::Openat2);
+            dir = open_scripts_dir(data_dir, scripts);
         }
         let dir = dir?;
         for _ in 0..MAX_NAMES {
@@ -172,9 +176,9 @@ fn open_data_dir(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn open_scripts_dir(data_dir: BorrowedFd<'_>, name: &str, check: MountCheck) -> Result<OwnedFd, Errno> {
+fn open_scripts_dir(data_dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    directory::open(data_dir, &name, check)
+    directory::open(data_dir, &name, MountCheck::Openat2)
 }
 
 impl RunDir {

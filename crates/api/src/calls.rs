@@ -22,7 +22,7 @@ const fn reads(operation_id: &'static str, action: Action) -> Call {
 }
 
 const fn changes(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: false, reveals: false, is_urgent: false }
+    Call { changes: true, ..reads(operation_id, action) }
 }
 
 const fn stops(operation_id: &'static str, action: Action) -> Call {
@@ -30,16 +30,16 @@ const fn stops(operation_id: &'static str, action: Action) -> Call {
 }
 
 const fn reveals(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: false, reveals: true, is_urgent: false }
+    Call { reveals: true, ..changes(operation_id, action) }
 }
 
 const fn runs(operation_id: &'static str, action: Action) -> Call {
-    Call { operation_id, action, changes: true, is_large: true, reveals: false, is_urgent: false }
+    Call { is_large: true, ..changes(operation_id, action) }
 }
 
 /// A POST that changes nothing: what it asks about is in its body.
 const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
-    Call { operation_id, action, changes: false, is_large, reveals: false, is_urgent: false }
+    Call { is_large, ..reads(operation_id, action) }
 }
 
 /// Every call there is. One that is missing here is refused.

@@ -114,18 +114,18 @@ impl From<ApiError> for Refusal {
 }
 
 impl Refusal {
-    fn of(caller: &Caller) -> impl FnOnce(ApiError) -> Self + use<> {
+    /// Makes refusals in the name of a caller.
+    fn of<E: Into<ApiError>>(caller: &Caller) -> impl FnOnce(E) -> Self + use<E> {
         let caller = Some(Box::new(caller.clone()));
-        move |error| Self { error, caller }
+        move |error| Self { error: error.into(), caller }
     }
 }
 
-/// How a request shows who calls.
-enum Proof {
-    /// A token, which is enough.
-    Token,
-    /// A signature, which covers the body: until that is read the caller is a claim.
-    Signature { authorization: Authorization, key: SigningKey, now: Timestamp },
+/// A signature, which covers the body: until that is read, the caller is a claim.
+struct Signature {
+    authorization: Authorization,
+    key: SigningKey,
+    now: Timestamp,
 }
 
 impl Gate {
@@ -136,65 +136,69 @@ impl Gate {
         parts: &Parts,
         body: Body,
     ) -> Result<Passed, Refusal> {
-        let (caller, proof) = self.identify(parts).await?;
-        // Whoever knows an access key's name must not use up the rate of its owner.
-        let bucket = match &proof {
-            Proof::Token => caller.rate_bucket(),
-            Proof::Signature { .. } => claim(&caller, parts),
-        };
-        self.rates.take(&bucket).map_err(ApiError::too_often)?;
-        if let Err(error) = check_rights(call, asked, &caller) {
-            let error = ApiError::from(error);
-            return Err(match proof {
-                Proof::Token => Refusal::of(&caller)(error),
-                // The audit names nobody who has not signed: a small body is read to find that out.
-                Proof::Signature { authorization, key, now } => {
-                    let mut place = self.enter(call, &caller, parts)?;
-                    match self.read_within(limits::MAX_URGENT_BODY_BYTES, body, &mut place).await {
-                        Ok(body) => {
-                            verify(key, &authorization, parts, &body, now)?;
-                            Refusal::of(&caller)(error)
-                        }
-                        Err(_) => error.into(),
-                    }
-                }
-            });
+        match self.identify(parts).await? {
+            (caller, None) => self.pass_token(call, asked, &caller, parts, body).await,
+            (caller, Some(signature)) => self.pass_signed(call, asked, &caller, signature, parts, body).await,
         }
-        let mut place = match &proof {
-            Proof::Token => {
-                self.enter(call, &caller, parts).map_err(ApiError::from).map_err(Refusal::of(&caller))?
-            }
-            Proof::Signature { .. } => self.enter(call, &caller, parts)?,
-        };
+    }
+
+    async fn pass_token(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        caller: &Caller,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        let bucket = caller.rate_bucket();
+        self.rates.take(&bucket).map_err(ApiError::too_often)?;
+        check_rights(call, asked, caller).map_err(Refusal::of(caller))?;
+        let mut place = self.enter(call, &bucket).map_err(Refusal::of(caller))?;
         let body = self.read(call, body, &mut place).await?;
-        let caller = match proof {
-            Proof::Token => self.admit(&caller, parts, &body).map_err(Refusal::of(&caller))?,
-            Proof::Signature { authorization, key, now } => {
-                verify(key, &authorization, parts, &body, now)?;
-                place
-                    .count_for(&caller.rate_bucket())
-                    .map_err(ApiError::from)
-                    .map_err(Refusal::of(&caller))?;
-                self.rates
-                    .take(&caller.rate_bucket())
-                    .map_err(ApiError::too_often)
-                    .map_err(Refusal::of(&caller))?;
-                let admitted = self.admit(&caller, parts, &body).map_err(Refusal::of(&caller))?;
-                if call.changes {
-                    let used = self.control.use_signature(&authorization, now).await;
-                    used.map_err(ApiError::from).map_err(Refusal::of(&caller))?;
-                }
-                admitted
-            }
-        };
+        let caller = admit(caller, parts, &body).map_err(Refusal::of(caller))?;
         Ok(Passed { caller, body, place })
     }
 
+    /// Counts the request for the claim until the signature is verified, and for the caller from then on: a stranger who
+    /// knows the name of an access key must not use up the rate or the places of its owner.
+    async fn pass_signed(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        caller: &Caller,
+        signature: Signature,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        let claim = claim(caller, parts);
+        self.rates.take(&claim).map_err(ApiError::too_often)?;
+        let allowed = check_rights(call, asked, caller);
+        let mut place = self.enter(call, &claim)?;
+        let Signature { authorization, key, now } = signature;
+        if let Err(error) = allowed {
+            // The audit names only a caller who has signed: a small body is read to find that out.
+            let read = self.read_within(limits::MAX_URGENT_BODY_BYTES, body, &mut place).await;
+            let Ok(body) = read else { return Err(error.into()) };
+            verify(key, &authorization, parts, &body, now)?;
+            return Err(Refusal::of(caller)(error));
+        }
+        let body = self.read(call, body, &mut place).await?;
+        verify(key, &authorization, parts, &body, now)?;
+        let bucket = caller.rate_bucket();
+        place.count_for(&bucket).map_err(Refusal::of(caller))?;
+        self.rates.take(&bucket).map_err(ApiError::too_often).map_err(Refusal::of(caller))?;
+        let admitted = admit(caller, parts, &body).map_err(Refusal::of(caller))?;
+        if call.changes {
+            self.control.use_signature(&authorization, now).await.map_err(Refusal::of(caller))?;
+        }
+        Ok(Passed { caller: admitted, body, place })
+    }
+
     /// Finds out who calls, or claims to. A token wins over a signature: a client that presets one means it.
-    async fn identify(&self, parts: &Parts) -> Result<(Caller, Proof), Error> {
+    async fn identify(&self, parts: &Parts) -> Result<(Caller, Option<Signature>), Error> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
             let identity = self.control.authenticate_token(token.as_bytes()).await?;
-            return Ok((caller(identity, parts), Proof::Token));
+            return Ok((caller(identity, parts), None));
         }
         let unsigned = || {
             let message = "the request carries neither X-Auth-Token nor a signature in Authorization";
@@ -206,15 +210,13 @@ impl Gate {
         let now = self.control.now();
         authorization.check_head(&plain_headers(&parts.headers), now)?;
         let key = self.control.signing_key(&authorization, now).await?;
-        Ok((caller(key.claimed(), parts), Proof::Signature { authorization, key, now }))
+        Ok((caller(key.claimed(), parts), Some(Signature { authorization, key, now })))
     }
 
     /// Takes a place among the requests under way.
-    fn enter(&self, call: &Call, caller: &Caller, parts: &Parts) -> Result<Place, Error> {
+    fn enter(&self, call: &Call, who: &str) -> Result<Place, Error> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
-        let is_token = parts.headers.contains_key(TOKEN_HEADER);
-        let who = if is_token { caller.rate_bucket() } else { claim(caller, parts) };
-        self.bulkhead.enter(&who, priority)
+        self.bulkhead.enter(who, priority)
     }
 
     async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
@@ -232,11 +234,11 @@ impl Gate {
     async fn read_within(&self, limit: usize, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
         read_whole(limit, self.body_timeout, body, place).await
     }
+}
 
-    /// The caller with what the body says of the request.
-    fn admit(&self, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
-        Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
-    }
+/// The caller with what the body says of the request.
+fn admit(caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
+    Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
 }
 
 /// Whether the caller may do this in the project of the path.
@@ -290,7 +292,7 @@ fn verify(
     key.verify(authorization, &signed, now).map(drop)
 }
 
-/// Whoever claims from this address to be the caller.
+/// The address from which somebody claims to be the caller, and that caller's credential.
 fn claim(caller: &Caller, parts: &Parts) -> String {
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
     format!("{}\n{}", caller.identity.credential, address.unwrap_or_default())

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::BodyBudget;
 
-/// A caller's share of places and of body bytes: one part in so many.
+/// Number of equal parts; a caller's share of places, and of body bytes, is one of them.
 const SHARES: usize = 4;
-/// Places that a caller may have although a quarter is less, where there are so many.
+/// Places that a caller may have although its share is less, if there are that many in all.
 const MIN_SHARE: usize = 4;
 /// Places that only urgent calls take.
 pub const RESERVED_PLACES: usize = 64;
@@ -179,9 +179,7 @@ impl Place {
             Priority::Urgent => inner.bodies.take(bytes).or_else(|_| inner.reserved_bodies.take(bytes)),
         }
     }
-}
 
-impl Place {
     /// Counts the request, with its body, for another caller from now on: for the one that a claim turned out to be.
     ///
     /// # Errors

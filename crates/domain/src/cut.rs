@@ -27,7 +27,7 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// Whether the desktop was set up anew since the target was handed out: the agent that is connected has no journal of
+    /// Whether the desktop was reinstalled since the target was handed out: the agent that is connected has no journal of
     /// it, and would start it a second time.
     fn is_replaced(&self) -> bool {
         self.worker_id.is_some() && self.handed_to.as_ref().is_some_and(|agent_id| *agent_id != self.agent_id)

@@ -20,7 +20,7 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 ///
 /// # Errors
 ///
-/// When so many ports are not free.
+/// When fewer ports are free.
 pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let range = FIRST..first_ephemeral().max(FIRST + 1);
     let start = RandomState::new().hash_one(std::process::id());

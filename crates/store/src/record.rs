@@ -43,6 +43,30 @@ pub struct NewRecord {
     pub reason: String,
 }
 
+impl NewRecord {
+    /// The record of a script of which no result came.
+    pub fn without_result(
+        ordinal: u32,
+        desktop_id: DesktopId,
+        script: u16,
+        outcome: Outcome,
+        ended_at: Timestamp,
+        reason: &str,
+    ) -> Self {
+        Self {
+            ordinal,
+            desktop_id,
+            script,
+            outcome,
+            exit_code: None,
+            started_at: None,
+            ended_at,
+            output: String::new(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
 /// Stores records of one task in one statement and returns (ordinal, script, outcome) of those that are new.
 /// A record that is there already stays as it is, and one whose desktop is not its target's is left out. A script
 /// that an earlier task has done counts as the success that it was there, whatever became of this target. Beside each

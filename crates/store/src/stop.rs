@@ -151,16 +151,9 @@ fn stopped_records(
     now: Timestamp,
 ) -> Vec<NewRecord> {
     (0..script_count)
-        .map(|script| NewRecord {
-            ordinal,
-            desktop_id: desktop_id.clone(),
-            script,
-            outcome: if script == stopped { Outcome::Stopped } else { Outcome::Skipped },
-            exit_code: None,
-            started_at: None,
-            ended_at: now,
-            output: String::new(),
-            reason: NOT_STARTED_REASON.to_owned(),
+        .map(|script| {
+            let outcome = if script == stopped { Outcome::Stopped } else { Outcome::Skipped };
+            NewRecord::without_result(ordinal, desktop_id.clone(), script, outcome, now, NOT_STARTED_REASON)
         })
         .collect()
 }

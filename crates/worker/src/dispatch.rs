@@ -56,7 +56,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
     let spec = spec.unwrap_or_default();
     let scripts = scripts_of(&spec, scripts);
     if scripts.is_none() {
-        tracing::error!(task_id, batch_id, "batch given back: the answer lacks a script of it");
+        tracing::error!(task_id, batch_id, "batch given back: the answer lacks one of its scripts");
     }
     worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for (place, mut target) in (0..).zip(targets) {

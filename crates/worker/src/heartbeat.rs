@@ -7,7 +7,7 @@ use proto::scheduler::HeartbeatRequest;
 
 use crate::{
     Ready,
-    retry::Backoff,
+    retry::{Backoff, doubled},
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -25,7 +25,7 @@ const LONGEST_FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// that are only slow must be able to answer in the end.
 fn deadline(interval: Duration, failures: u32) -> Duration {
     let first = interval.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST_TIMEOUT);
-    first.saturating_mul(1 << failures.min(8)).min(CALL_TIMEOUT)
+    doubled(first, failures, CALL_TIMEOUT)
 }
 
 /// Failures in a row to assume after an answer that took this long: the fewest whose deadline leaves twice that time.

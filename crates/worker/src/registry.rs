@@ -216,7 +216,7 @@ mod tests {
         let (second, alive) = connect(&registry, "one");
         assert_eq!(second.unwrap().replaced, Some(first.session));
         assert!(outbox.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Disconnected));
-        // Its machine was set up anew, and nobody holds the old connection any more.
+        // Its machine was reinstalled, and nobody holds the old connection any more.
         drop(alive);
         assert!(connect(&registry, "other").0.is_some());
     }

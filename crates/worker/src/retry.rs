@@ -25,8 +25,13 @@ impl Backoff {
 
     /// The pause after this many failures in a row.
     pub(crate) fn after(failures: impl Into<u32>) -> Duration {
-        FIRST.saturating_mul(1 << failures.into().min(16)).min(LAST)
+        doubled(FIRST, failures.into(), LAST)
     }
+}
+
+/// A duration doubled this many times, and `most` at most.
+pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(most)
 }
 
 #[cfg(test)]

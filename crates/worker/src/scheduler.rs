@@ -29,7 +29,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// way around the first one.
 const CHANNELS_PER_NAME: usize = 2;
 
-/// Makes a client that dials on its first call; an error for a URL that is none.
+/// Makes a client that dials on its first call; an error if one of the URLs is invalid.
 pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, tonic::transport::Error> {
     let mut channels = Vec::new();
     for url in urls {

@@ -17,7 +17,7 @@ use rustix::{fs::Dir, io::Errno};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, directory::MountCheck, open_data_dir, removal};
+use super::{Names, removal};
 
 /// Removals at the same time, each on a thread of its own. They are threads of no runtime, because a runtime waits for
 /// its blocking work when it shuts down.
@@ -157,8 +157,7 @@ impl Queue {
 
     fn remove(&self, scripts: &'static str, name: &OsStr) {
         let removed = || {
-            let data_dir = open_data_dir(&self.names.data_dir)?;
-            let dir = super::open_scripts_dir(data_dir.as_fd(), scripts, MountCheck::Openat2)?;
+            let dir = self.names.open_scripts_dir(scripts)?;
             let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
             Ok(removal::remove(dir.as_fd(), &name, Instant::now() + REMOVAL_TIMEOUT))
         };
@@ -206,10 +205,8 @@ impl Queue {
 
     /// Names of the working directories that earlier agents left.
     fn leftovers(&self, scripts: &'static str) -> Result<Vec<OsString>, Errno> {
-        let data_dir = open_data_dir(&self.names.data_dir)?;
-        let dir = super::open_scripts_dir(data_dir.as_fd(), scripts, MountCheck::Openat2)?;
         let mut names = Vec::new();
-        for entry in Dir::new(dir)? {
+        for entry in Dir::new(self.names.open_scripts_dir(scripts)?)? {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
             if self.names.is_leftover(&name) {
                 names.push(name);

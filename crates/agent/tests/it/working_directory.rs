@@ -1,6 +1,9 @@
 //! The removal of a script's working directory by a whole agent.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use proto::agent::Order;
 
@@ -18,11 +21,21 @@ async fn run(session: &mut Session, name: &str, content: &str) -> (String, Strin
     (script.outcome, script.reason + &script.output)
 }
 
-fn precious(place: &Place) -> std::path::PathBuf {
+fn precious(place: &Place) -> PathBuf {
     let precious = place.dir.path().join("precious");
     fs::create_dir_all(precious.join("run-deep")).unwrap();
     fs::write(precious.join("run-deep/file"), "kept").unwrap();
     precious
+}
+
+/// A place, a worker, and a directory that must stay as it is; `None` if this user may not mount.
+async fn place_for_mounts() -> Option<(Place, FakeWorker, PathBuf)> {
+    if !mounts_are_permitted() {
+        return None;
+    }
+    let place = Place::new();
+    let precious = precious(&place);
+    Some((place, FakeWorker::start().await, precious))
 }
 
 fn is_whole(precious: &Path) -> bool {
@@ -37,11 +50,7 @@ fn left(place: &Place) -> Vec<String> {
 
 #[tokio::test]
 async fn mount_in_a_working_directory_is_left_untouched() {
-    if !mounts_are_permitted() {
-        return;
-    }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
-    let precious = precious(&place);
+    let Some((place, mut worker, precious)) = place_for_mounts().await else { return };
     let agent = place.start(&worker, ":").unwrap();
     let mut session = worker.session().await;
     let mount = format!("mkdir m d; touch d/f; mount --bind {} m", precious.display());
@@ -57,11 +66,7 @@ async fn mount_in_a_working_directory_is_left_untouched() {
 
 #[tokio::test]
 async fn mount_in_a_leftover_is_left_untouched_at_the_start() {
-    if !mounts_are_permitted() {
-        return;
-    }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
-    let precious = precious(&place);
+    let Some((place, mut worker, precious)) = place_for_mounts().await else { return };
     place.shell("mkdir -p data/scripts/run-old/m; touch data/scripts/run-old/f data/scripts/other");
     let agent = place.start(&worker, "mount --bind precious data/scripts/run-old/m").unwrap();
     let mut session = worker.session().await;
@@ -77,11 +82,7 @@ async fn mount_in_a_leftover_is_left_untouched_at_the_start() {
 
 #[tokio::test]
 async fn mount_on_the_scripts_directory_is_left_untouched() {
-    if !mounts_are_permitted() {
-        return;
-    }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
-    let precious = precious(&place);
+    let Some((place, mut worker, precious)) = place_for_mounts().await else { return };
     place.shell("mkdir -p data/scripts");
     let agent = place.start(&worker, "mount --bind precious data/scripts").unwrap();
     let mut session = worker.session().await;
@@ -93,11 +94,7 @@ async fn mount_on_the_scripts_directory_is_left_untouched() {
 
 #[tokio::test]
 async fn mount_on_the_scripts_directory_by_a_script_is_passed_by() {
-    if !mounts_are_permitted() {
-        return;
-    }
-    let (place, mut worker) = (Place::new(), FakeWorker::start().await);
-    let precious = precious(&place);
+    let Some((place, mut worker, precious)) = place_for_mounts().await else { return };
     let agent = place.start(&worker, ":").unwrap();
     let mut session = worker.session().await;
     let mount = format!("mount --bind {} {}/scripts", precious.display(), place.data_dir().display());

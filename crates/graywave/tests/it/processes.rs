@@ -139,7 +139,7 @@ fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it
 
 /// Its data directory is gone with the journal, and it has the same id: as after a reinstallation in mid-run.
 #[test]
-fn desktop_set_up_anew_in_mid_run_starts_once() {
+fn reinstalled_desktop_starts_once() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(1);
     let marks = cluster.directory.path().join("marks");

@@ -1,7 +1,7 @@
 //! The bytes of an answer to a pull, counted while its batches are chosen.
 //!
-//! An answer that no message holds would be lost after its leases are committed, again and again, until every target of it
-//! is UNKNOWN.
+//! An answer that no message holds would be lost after its leases are committed, again and again, until all its targets
+//! are UNKNOWN.
 
 use std::collections::HashSet;
 

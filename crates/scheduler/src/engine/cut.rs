@@ -200,6 +200,9 @@ pub(super) async fn hand_to_workers(
     Ok(Handed { targets: u32::try_from(handed).unwrap_or(u32::MAX), replaced })
 }
 
+const REPLACED_REASON: &str =
+    "handed to the desktop's agent, and that agent was replaced before its result came";
+
 /// What became of targets that were to be handed out.
 #[derive(Debug, Default)]
 #[must_use = "replaced targets end with end_replaced"]
@@ -228,17 +231,10 @@ pub(super) async fn end_replaced(
             %task_id, ordinal = member.ordinal, desktop_id = %member.desktop_id,
             "target ends as UNKNOWN: its desktop's agent was replaced while it may have run"
         );
-        (0..facts.script_count).map(move |script| NewRecord {
-            ordinal: member.ordinal,
-            desktop_id: member.desktop_id.clone(),
-            script,
-            outcome: Outcome::Unknown,
-            exit_code: None,
-            started_at: None,
-            ended_at: now,
-            output: String::new(),
-            reason: "handed to the desktop's agent, and that agent was replaced before its result came"
-                .to_owned(),
+        let Member { ordinal, desktop_id, .. } = member;
+        (0..facts.script_count).map(move |script| {
+            let (desktop_id, outcome) = (desktop_id.clone(), Outcome::Unknown);
+            NewRecord::without_result(*ordinal, desktop_id, script, outcome, now, REPLACED_REASON)
         })
     });
     let records: Vec<NewRecord> = records.collect();

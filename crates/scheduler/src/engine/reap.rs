@@ -283,15 +283,5 @@ fn overdue(outcome: Outcome, losses: u16, placed: &Placed, script: u16, now: Tim
         }
         _ => "handed to the desktop's agent, and no result came before its deadline",
     };
-    NewRecord {
-        ordinal: placed.ordinal,
-        desktop_id: placed.desktop_id.clone(),
-        script,
-        outcome,
-        exit_code: None,
-        started_at: None,
-        ended_at: now,
-        output: String::new(),
-        reason: reason.to_owned(),
-    }
+    NewRecord::without_result(placed.ordinal, placed.desktop_id.clone(), script, outcome, now, reason)
 }

@@ -103,7 +103,7 @@ async fn a_desktop_that_is_connected_is_nobody_else_s() {
     assert!(claim(&harness, &there, "real", 30).await, "it may move");
     let (project_id, desktop_id) = (testkit::project(), testkit::desktop_id(0));
     harness.engine.presence(&there, &[], &[(project_id, desktop_id)], after(40)).await.unwrap();
-    assert!(claim(&harness, &here, "other", 50).await, "it is gone: its machine may have been set up anew");
+    assert!(claim(&harness, &here, "other", 50).await, "it is gone: its machine may have been reinstalled");
 }
 
 #[tokio::test]

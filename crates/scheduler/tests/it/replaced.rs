@@ -1,7 +1,12 @@
-//! A desktop that is set up anew in mid-run: its new agent has no journal, so nothing that its former agent may have
+//! A desktop that is reinstalled during a rollout: its new agent has no journal, so nothing that its former agent may have
 //! started is started again.
 
-use domain::{desktop::DesktopFacts, ids::WorkerId, outcome::Outcome, task::TaskStatus};
+use domain::{
+    desktop::DesktopFacts,
+    ids::{TaskId, WorkerId},
+    outcome::Outcome,
+    task::TaskStatus,
+};
 use scheduler::engine::{Leased, ReturnedTarget, TargetReport};
 use testkit::{Submit, desktop, desktop_id, project};
 
@@ -24,6 +29,16 @@ async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed:
     harness.engine.report(from, Vec::new(), returned, after(second)).await.unwrap();
 }
 
+/// The target of a new task is leased for an agent of this id, which then disconnects.
+async fn lease_and_disconnect(harness: &Harness, w: &WorkerId, agent_id: &str, handed: bool) -> TaskId {
+    connect(harness, w, agent_id, 0).await;
+    let task_id = harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(w, 10, start()).await;
+    assert_eq!(leased[0].batch.members[0].agent_id, agent_id);
+    disconnect(harness, w, &leased[0], handed, 1).await;
+    task_id
+}
+
 const UNKNOWN: &str =
     "SELECT count(*) FROM record WHERE outcome = 'UNKNOWN' AND reason LIKE '%agent was replaced%'";
 
@@ -31,11 +46,7 @@ const UNKNOWN: &str =
 async fn replaced_agent_gets_no_target_that_may_have_started() {
     let harness = Harness::new().await;
     let w = worker("w");
-    connect(&harness, &w, "former", 0).await;
-    let task_id = harness.submit_and_cut(Submit::default()).await;
-    let leased = harness.lease(&w, 10, start()).await;
-    assert_eq!(leased[0].batch.members[0].agent_id, "former");
-    disconnect(&harness, &w, &leased[0], true, 1).await;
+    let task_id = lease_and_disconnect(&harness, &w, "former", true).await;
     connect(&harness, &w, "new", 2).await;
     let claim = TargetReport { agent_id: "new".into(), ..result(task_id, None, 0, Outcome::Success) };
     let answer = harness.engine.report(&w, vec![claim.clone()], Vec::new(), after(2)).await.unwrap();
@@ -70,10 +81,7 @@ async fn replaced_agent_after_a_lost_worker_makes_unknown() {
 async fn result_of_the_former_agent_counts_until_it_is_replaced() {
     let harness = Harness::new().await;
     let w = worker("w");
-    connect(&harness, &w, "former", 0).await;
-    let task_id = harness.submit_and_cut(Submit::default()).await;
-    let leased = harness.lease(&w, 10, start()).await;
-    disconnect(&harness, &w, &leased[0], true, 1).await;
+    let task_id = lease_and_disconnect(&harness, &w, "former", true).await;
     // From its journal, by way of another worker.
     let late = TargetReport { agent_id: "former".into(), ..result(task_id, None, 0, Outcome::Success) };
     harness.engine.report(&worker("v"), vec![late], Vec::new(), after(2)).await.unwrap();
@@ -84,10 +92,7 @@ async fn result_of_the_former_agent_counts_until_it_is_replaced() {
 async fn same_agent_gets_its_target_again() {
     let harness = Harness::new().await;
     let w = worker("w");
-    connect(&harness, &w, "same", 0).await;
-    harness.submit_and_cut(Submit::default()).await;
-    let leased = harness.lease(&w, 10, start()).await;
-    disconnect(&harness, &w, &leased[0], true, 1).await;
+    lease_and_disconnect(&harness, &w, "same", true).await;
     connect(&harness, &w, "same", 2).await;
     harness.reap(after(2)).await;
     let again = harness.lease(&w, 10, after(2)).await;
@@ -99,10 +104,7 @@ async fn same_agent_gets_its_target_again() {
 async fn replaced_agent_gets_what_was_never_handed_out() {
     let harness = Harness::new().await;
     let w = worker("w");
-    connect(&harness, &w, "former", 0).await;
-    harness.submit_and_cut(Submit::default()).await;
-    let leased = harness.lease(&w, 10, start()).await;
-    disconnect(&harness, &w, &leased[0], false, 1).await;
+    lease_and_disconnect(&harness, &w, "former", false).await;
     connect(&harness, &w, "new", 2).await;
     harness.reap(after(2)).await;
     let again = harness.lease(&w, 10, after(2)).await;

@@ -60,7 +60,7 @@ pub(super) struct Agent {
     /// Grows when the agent dies: what an earlier one was about to do does not happen.
     life: u32,
     is_up: bool,
-    /// Which agent it is; grows when the desktop is set up anew.
+    /// Which agent it is; grows when the desktop is reinstalled.
     install: u32,
     pub(super) session: Option<(Worker, Session)>,
     journal: Journal,
@@ -170,9 +170,9 @@ impl World {
         self.clock.after(away_ms, Event::AgentConnects { ordinal });
     }
 
-    /// The desktop is set up anew while it is away: another agent comes back, without a journal.
-    pub(super) fn set_up_anew(&mut self, ordinal: u32) {
-        self.coverage.add(Feature::SetUpAnew);
+    /// The desktop is reinstalled while it is away: another agent comes back, without a journal.
+    pub(super) fn reinstall(&mut self, ordinal: u32) {
+        self.coverage.add(Feature::Reinstalled);
         let agent = &mut self.agents[ordinal as usize];
         agent.install += 1;
         agent.journal = Journal::Empty;
@@ -188,7 +188,7 @@ impl World {
         agent.active = None;
         // A tenth of the restarts, without a further roll of the dice: kept stories stay what they were.
         if away_ms % 10 == 0 {
-            self.set_up_anew(ordinal);
+            self.reinstall(ordinal);
         }
         self.clock.after(away_ms, Event::AgentReturns { ordinal });
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::retry::doubled;
+
 /// How long a channel is avoided after its first failure; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// How long it is avoided at most.
@@ -29,7 +31,7 @@ impl Standing {
     }
 
     fn is_avoided(&self, now: Instant) -> bool {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(LAST_PAUSE);
+        let pause = doubled(FIRST_PAUSE, self.failures.saturating_sub(1), LAST_PAUSE);
         self.since.is_some_and(|since| now.saturating_duration_since(since) < pause)
     }
 }

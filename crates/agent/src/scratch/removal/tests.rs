@@ -49,6 +49,13 @@ fn is_in_process_of(permitted: &[&str], wrap: &[&str]) -> Option<bool> {
     Some(false)
 }
 
+/// Whether this process is in a mount namespace of its own. If not, the rest of the test runs in one, or is left out.
+fn is_in_mount_namespace() -> bool {
+    let namespace = ["unshare", "--mount", "--propagation", "private"];
+    let permitted = [&namespace[..], &["sh", "-c", "mount -t tmpfs none /mnt"]].concat();
+    is_in_process_of(&permitted, &namespace) == Some(true)
+}
+
 fn left_out(reason: &str) {
     eprintln!("left out: {reason}");
 }
@@ -126,9 +133,7 @@ fn deadline_ends_the_removal() {
 
 #[test]
 fn mount_is_left_untouched_and_all_beside_it_is_removed() {
-    let namespace = ["unshare", "--mount", "--propagation", "private"];
-    let permitted = [&namespace[..], &["sh", "-c", "mount -t tmpfs none /mnt"]].concat();
-    if is_in_process_of(&permitted, &namespace) != Some(true) {
+    if !is_in_mount_namespace() {
         return;
     }
     for check in CHECKS {
@@ -160,9 +165,7 @@ fn mount_is_left_untouched_and_all_beside_it_is_removed() {
 
 #[test]
 fn mount_below_a_deep_directory_is_left_untouched() {
-    let namespace = ["unshare", "--mount", "--propagation", "private"];
-    let permitted = [&namespace[..], &["sh", "-c", "mount -t tmpfs none /mnt"]].concat();
-    if is_in_process_of(&permitted, &namespace) != Some(true) {
+    if !is_in_mount_namespace() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -228,9 +231,7 @@ fn immutable_file_is_left_and_all_beside_it_is_removed() {
 
 #[test]
 fn reported_entries_are_bounded() {
-    let namespace = ["unshare", "--mount", "--propagation", "private"];
-    let permitted = [&namespace[..], &["sh", "-c", "mount -t tmpfs none /mnt"]].concat();
-    if is_in_process_of(&permitted, &namespace) != Some(true) {
+    if !is_in_mount_namespace() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

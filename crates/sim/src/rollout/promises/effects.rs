@@ -49,7 +49,7 @@ impl Promises {
             Effect::Replaced { ordinals } => {
                 coverage.add(Feature::Replaced);
                 let is_explained = ordinals.iter().all(|&ordinal| self.target(ordinal).faulted);
-                self.must(is_explained, "an agent is replaced only where a desktop was set up anew", || {
+                self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
                     format!("targets {ordinals:?}")
                 });
             }
