@@ -34,6 +34,11 @@ impl Scratch {
         Ok(Self { cluster: Some(cluster), directory: Some(directory) })
     }
 
+    /// The end of the server's log, for a step that failed: a server that crashed says why there.
+    pub(crate) fn log_tail(&self) -> String {
+        self.cluster.as_ref().map(|cluster| cluster.log_tail(40)).unwrap_or_default()
+    }
+
     pub(crate) fn url(&self) -> String {
         self.cluster.as_ref().map(|cluster| cluster.url("postgres")).unwrap_or_default()
     }

@@ -57,7 +57,8 @@ fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
     } else {
         &["test", "--workspace", "--locked", "--", "--test-threads", "4"]
     };
-    process::run(
-        process::cargo(arguments).env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no"),
-    )
+    let mut command = process::cargo(arguments);
+    command.env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no");
+    process::run(&mut command)
+        .inspect_err(|_| say(&format!("== the end of the log of Postgres:\n{}", scratch.log_tail())))
 }

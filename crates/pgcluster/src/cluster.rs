@@ -48,6 +48,7 @@ pub struct Cluster {
     running: bool,
 }
 
+const SERVER_LOG: &str = "postgres.log";
 const SUPERUSER: &str = "graywave";
 
 impl Cluster {
@@ -77,6 +78,11 @@ impl Cluster {
     /// Where a database of this cluster is reached.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The last lines of the server's log, oldest first. Empty when the log cannot be read.
+    pub fn log_tail(&self, lines: usize) -> String {
+        log_tail(&self.options.directory, lines)
     }
 
     /// Stops the server and waits for it.
@@ -112,13 +118,17 @@ impl Cluster {
         let sockets = options.directory.to_string_lossy().into_owned();
         let mut settings = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{sockets}' -c max_connections={} \
-             -c shared_buffers=256MB -c max_wal_size=2GB -c log_min_messages=warning",
+             -c shared_buffers=256MB -c log_min_messages=warning",
             self.port, options.max_connections
         );
-        if options.durability == Durability::None {
-            settings.push_str(" -c fsync=off -c synchronous_commit=off -c full_page_writes=off");
-        }
-        let log = options.directory.join("postgres.log").to_string_lossy().into_owned();
+        settings.push_str(match options.durability {
+            Durability::Full => " -c max_wal_size=2GB",
+            // A small log: the cluster may be in memory, and without fsync a checkpoint costs little.
+            Durability::None => {
+                " -c max_wal_size=256MB -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+            }
+        });
+        let log = options.directory.join(SERVER_LOG).to_string_lossy().into_owned();
         self.pg_ctl(&["start", "-w", "-t", "60", "-l", &log, "-o", &settings])
     }
 
@@ -153,9 +163,8 @@ impl Cluster {
             return Ok(());
         }
         let mut output = fs::read_to_string(&log_path).unwrap_or_default();
-        if let Ok(server_log) = fs::read_to_string(directory.join("postgres.log")) {
-            output.extend(server_log.lines().rev().take(5).flat_map(|line| ["\n", line]));
-        }
+        output.push('\n');
+        output.push_str(&log_tail(directory, 5));
         Err(Error::Program { program: program.to_owned(), output })
     }
 }
@@ -168,6 +177,13 @@ impl Drop for Cluster {
             tracing::warn!(%error, "the private Postgres could not be stopped");
         }
     }
+}
+
+fn log_tail(directory: &Path, lines: usize) -> String {
+    let log = fs::read(directory.join(SERVER_LOG)).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let skipped = log.lines().count().saturating_sub(lines);
+    log.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
 fn prepare_directory(directory: &Path, user: Option<User>) -> Result<(), Error> {

@@ -1,4 +1,7 @@
 //! A database for each test, copied from a template that is migrated once.
+//!
+//! The name of a database holds the process id of its test. Later tests drop the databases of processes that have ended, so
+//! that a run needs space for a few databases and not for hundreds: the server of `cargo xtask test` keeps them in memory.
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
@@ -6,6 +9,7 @@ use domain::{
     Timestamp,
     retention::{Month, months_in_use},
 };
+use rustix::process::{Pid, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use store::{PoolOptions, Store};
 use uuid::Uuid;
@@ -14,6 +18,9 @@ const VARIABLE: &str = "GRAYWAVE_TEST_POSTGRES";
 const TEMPLATE: &str = "graywave_template";
 /// Any number: tests that make the template at once wait for each other on it.
 const TEMPLATE_LOCK: i64 = 0x6772_6179;
+/// Held by the one test that drops databases; the others do not wait for it.
+const CLEANUP_LOCK: i64 = TEMPLATE_LOCK + 1;
+const PREFIX: &str = "test_";
 
 /// A database of a test's own.
 #[derive(Debug, Clone)]
@@ -60,11 +67,39 @@ async fn server() -> anyhow::Result<(String, PgConnection)> {
 }
 
 async fn copy_of(admin: &mut PgConnection, server: &str, template: &str) -> anyhow::Result<TestDatabase> {
-    let name = format!("test_{}", Uuid::now_v7().simple());
+    drop_abandoned(admin).await?;
+    let name = format!("{PREFIX}{}_{}", std::process::id(), Uuid::now_v7().simple());
     execute(admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
     let url = with_database(server, &name)?;
     let store = Store::connect(&PoolOptions { max_connections: 8, ..PoolOptions::new(&url) })?;
     Ok(TestDatabase { url, store })
+}
+
+/// Drops the databases whose tests have ended, unless another test does so now.
+async fn drop_abandoned(admin: &mut PgConnection) -> anyhow::Result<()> {
+    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(CLEANUP_LOCK)
+        .fetch_one(&mut *admin)
+        .await?;
+    if !is_ours {
+        return Ok(());
+    }
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT datname FROM pg_database WHERE starts_with(datname, $1)")
+            .bind(PREFIX)
+            .fetch_all(&mut *admin)
+            .await?;
+    for name in names.iter().filter(|name| is_abandoned(name)) {
+        execute(admin, format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(CLEANUP_LOCK).execute(admin).await?;
+    Ok(())
+}
+
+/// Whether the process that made this database has ended. A name without a process id is left alone.
+fn is_abandoned(name: &str) -> bool {
+    let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next()?.parse().ok());
+    pid.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 async fn ensure_template(admin: &mut PgConnection, server: &str) -> anyhow::Result<()> {
@@ -118,4 +153,19 @@ async fn execute(admin: &mut PgConnection, statement: String) -> anyhow::Result<
 fn with_database(server: &str, name: &str) -> anyhow::Result<String> {
     let (base, _) = server.rsplit_once('/').context("the server's URL ends in /database")?;
     Ok(format!("{base}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_databases_of_ended_processes_are_abandoned() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(is_abandoned(&format!("{PREFIX}{}_0192", child.id())));
+        assert!(!is_abandoned(&format!("{PREFIX}{}_0192", std::process::id())));
+        assert!(!is_abandoned("test_0192f7c5"), "no process id");
+        assert!(!is_abandoned("graywave"));
+    }
 }
