@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::process;
 
 /// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("clock", &[]),
     ("identity", &[]),
@@ -16,11 +16,12 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("pgcluster", &[]),
     ("telemetry", &[]),
     ("proto", &["domain"]),
-    ("store", &["clock", "domain", "telemetry"]),
-    ("control", &["domain", "store", "telemetry"]),
+    ("engine", &["domain"]),
+    ("store", &["clock", "domain", "engine", "telemetry"]),
+    ("control", &["domain", "engine", "store", "telemetry"]),
     ("api", &["control", "domain", "telemetry"]),
     ("admin", &["control", "domain", "identity", "proto", "telemetry"]),
-    ("scheduler", &["domain", "identity", "store", "proto", "telemetry"]),
+    ("scheduler", &["domain", "engine", "identity", "store", "proto", "telemetry"]),
     ("worker", &["clock", "domain", "identity", "listen", "proto", "telemetry"]),
     ("agent", &["clock", "identity", "proto", "telemetry"]),
     ("cli", &["domain", "identity", "proto", "telemetry"]),
@@ -44,7 +45,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
         ],
     ),
     ("testkit", &["domain", "pgcluster", "store"]),
-    ("sim", &["agent", "domain", "pgcluster", "proto", "store"]),
+    ("sim", &["agent", "domain", "engine", "pgcluster", "proto", "store"]),
 ];
 
 /// Crates that only tests and tools may import.

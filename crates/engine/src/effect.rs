@@ -1,0 +1,114 @@
+//! What a committed operation did, for metrics, logs and traces.
+
+use domain::{
+    ids::{BatchId, DesktopId},
+    outcome::Outcome,
+    task::TaskStatus,
+};
+
+/// Something that an operation did. The caller reports it after the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Targets of a wave were admitted, from ordinal `first` on.
+    Admitted {
+        /// Wave of the targets.
+        wave: u16,
+        /// First ordinal.
+        first: u32,
+        /// Number of targets.
+        number: u32,
+    },
+    /// Deferred targets of a wave were handed out.
+    HandedOut {
+        /// Wave of the targets.
+        wave: u16,
+        /// Ordinals.
+        ordinals: Vec<u32>,
+        /// Whether an agent may have started them before.
+        maybe_handed: bool,
+    },
+    /// A record was stored.
+    Recorded {
+        /// Outcome of the record.
+        outcome: Outcome,
+    },
+    /// A result came again.
+    KnownResult {
+        /// Its target.
+        ordinal: u32,
+    },
+    /// The gate decided.
+    Verdict {
+        /// Wave that it judged.
+        wave: u16,
+        /// `hold`, `halt` or `proceed`.
+        verdict: &'static str,
+        /// Rule that halts; empty unless it halts.
+        halts_by: &'static str,
+        /// Reason for people.
+        reason: String,
+    },
+    /// A wave opened.
+    WaveOpened {
+        /// The wave.
+        wave: u16,
+    },
+    /// The next wave waits for its soak or its approval.
+    WaveWaits {
+        /// The wave.
+        wave: u16,
+        /// Whether it soaks.
+        soaks: bool,
+    },
+    /// The gate halted the task.
+    Halted {
+        /// Wave at which it halted.
+        wave: u16,
+        /// Reason for people.
+        reason: String,
+        /// Targets that were withdrawn.
+        withdrawn: u32,
+        /// Whether a wave that was closed before has halted it.
+        is_late: bool,
+    },
+    /// A person, or its time, stopped the task.
+    Stopped {
+        /// Reason for people.
+        reason: String,
+    },
+    /// The task ended.
+    Ended {
+        /// Its status.
+        status: TaskStatus,
+    },
+    /// A batch without a holder was cut again.
+    Reclaimed {
+        /// The batch.
+        batch_id: BatchId,
+        /// Targets without a result.
+        targets: u32,
+        /// Whether they may have been handed out.
+        maybe_handed: bool,
+    },
+    /// A target is handed out no more, because worker after worker died that held it.
+    Isolated {
+        /// The target.
+        ordinal: u32,
+        /// Its desktop.
+        desktop_id: DesktopId,
+        /// Number of workers that died.
+        losses: u16,
+    },
+    /// A target ended as UNKNOWN, because its desktop's agent was replaced while it may have run.
+    Replaced {
+        /// The target.
+        ordinal: u32,
+        /// Its desktop.
+        desktop_id: DesktopId,
+    },
+    /// Targets passed their deadline.
+    Overdue {
+        /// Number of targets.
+        targets: u32,
+    },
+}

@@ -1,0 +1,86 @@
+//! Approval of a wave by a person.
+
+use domain::{
+    Error, Timestamp,
+    event::EventKind,
+    ids::TaskId,
+    opening::{ApprovalRequest, check_approval},
+    wave::WaveStatus,
+};
+
+use super::Engine;
+use crate::{Decision, Faults, NewEvent, Rows, Wake, row::TaskFacts};
+
+/// An approval as a person gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval<'a> {
+    /// Wave to approve.
+    pub wave: u16,
+    /// Principal that submitted the task.
+    pub author: &'a str,
+    /// Principal that approves.
+    pub approver: &'a str,
+    /// Whether the plan that the approver has seen, if one is named, is the task's.
+    pub fits_plan: bool,
+    /// Whether the scripts that the approver has seen, if they are named, are the task's.
+    pub fits_scripts: bool,
+}
+
+/// What became of an approval.
+#[derive(Debug)]
+pub enum Approved {
+    /// It is done with this decision; without one, the wave was approved before.
+    Done(Option<Box<Decision>>),
+    /// The task admits no more, or there is none.
+    TooLate,
+    /// The rules refuse it.
+    Refused(Error),
+}
+
+impl<F: Faults> Engine<F> {
+    /// Approves the next wave, if it waits for that. To approve it again changes nothing.
+    pub async fn approve<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        approval: &Approval<'_>,
+        now: Timestamp,
+    ) -> Result<Approved, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else {
+            return Ok(Approved::TooLate);
+        };
+        if rollout.facts.status.admits_no_more() {
+            return Ok(Approved::TooLate);
+        }
+        let Approval { wave, author, approver, fits_plan, fits_scripts } = *approval;
+        let TaskFacts { policy, .. } = &rollout.facts;
+        let (distinct_approver, unopened) = (policy.approval.distinct_approver, policy.opening_of(wave));
+        let next = rollout.current().filter(|row| row.wave == wave);
+        let opening = next.as_ref().map_or(unopened, |row| row.opening);
+        let is_pending = next.as_ref().is_some_and(|row| row.state.status == WaveStatus::Pending);
+        let request = ApprovalRequest {
+            wave,
+            is_next: is_pending || opening.is_approved,
+            opening: &opening,
+            author,
+            approver,
+            distinct_approver,
+            fits_plan,
+            fits_scripts,
+        };
+        if let Err(error) = check_approval(&request) {
+            return Ok(Approved::Refused(error));
+        }
+        if opening.is_approved {
+            return Ok(Approved::Done(None));
+        }
+        if let Some(row) = next {
+            row.opening.is_approved = true;
+            row.approved = Some((approver.to_owned(), now));
+        }
+        let event = NewEvent::of_wave(EventKind::WaveApproved, wave, "");
+        rollout.event(NewEvent { actor: approver.to_owned(), ..event });
+        rollout.wake(Wake::Cut);
+        Ok(Approved::Done(Some(Box::new(rollout.decide()))))
+    }
+}

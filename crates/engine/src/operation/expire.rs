@@ -1,0 +1,32 @@
+//! Stops a task whose time is over.
+
+use chrono::SecondsFormat;
+use domain::{Timestamp, event::EventKind, ids::TaskId};
+
+use super::Engine;
+use crate::{Decision, Effect, Faults, NewEvent, Rows};
+
+impl<F: Faults> Engine<F> {
+    /// Stops a task whose time is over: nothing more of it is admitted, and what runs goes on. `None` when its time is not
+    /// over, or it admits no more.
+    pub async fn expire<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { return Ok(None) };
+        let expires_at = rollout.facts.expires_at.filter(|expires_at| *expires_at <= now);
+        let Some(expires_at) = expires_at.filter(|_| !rollout.facts.status.admits_no_more()) else {
+            return Ok(None);
+        };
+        let until = expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let reason = format!("expired: nothing is started after {until}");
+        self.prepare_withdrawal(rows, &mut rollout).await?;
+        rollout.end_early(&reason);
+        rollout.event(NewEvent::of_task(EventKind::Expired, "", reason.clone()));
+        rollout.effect(Effect::Stopped { reason });
+        self.settle(rows, &mut rollout).await?;
+        Ok(Some(rollout.decide()))
+    }
+}

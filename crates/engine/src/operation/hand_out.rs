@@ -1,0 +1,113 @@
+//! Hands out deferred targets whose desktops are online again.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Timestamp,
+    cut::{Member, Placed},
+    deadline,
+    ids::TaskId,
+};
+
+use super::{Engine, room::Room};
+use crate::{
+    Decision, Effect, Faults, Rows, Rule, TargetSelection,
+    rollout::Rollout,
+    row::{BatchTerms, DeferredRow},
+};
+
+impl<F: Faults> Engine<F> {
+    /// Hands out deferred targets of a task, as far as there are places. `None` when the task is on hold.
+    pub async fn hand_out<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        ordinals: &[u32],
+        now: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
+        if rollout.hold().is_some() && !rollout.facts.status.admits_no_more() {
+            return Ok(None);
+        }
+        let mut room = Room::lock(rows, &rollout.facts).await?;
+        self.hand_out_deferred(rows, &mut rollout, &mut room).await?;
+        self.settle(rows, &mut rollout).await?;
+        Ok(Some(rollout.decide()))
+    }
+
+    /// Hands out deferred targets of every wave that can still change. Those that hold a place already need none.
+    pub(super) async fn hand_out_deferred<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+        room: &mut Room,
+    ) -> Result<(), R::Error> {
+        let waves: Vec<u16> = rollout.waves.iter().map(|row| row.wave).collect();
+        let mut replaced = Vec::new();
+        for wave in waves {
+            let limit = room.of(rollout.late_admission(wave));
+            let deferred = rows.reachable_deferred(rollout.task_id(), wave, limit, rollout.now).await?;
+            replaced.append(&mut hand_out_of_wave(rollout, room, wave, deferred));
+        }
+        self.end_replaced(rows, rollout, &replaced).await
+    }
+
+    /// Ends targets of replaced agents as UNKNOWN.
+    pub(super) async fn end_replaced<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+        replaced: &[Member],
+    ) -> Result<(), R::Error> {
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let ordinals: Vec<u32> = replaced.iter().map(|member| member.ordinal).collect();
+        let selection = TargetSelection::Ordinals(&ordinals);
+        let mut targets = self.targets(rows, rollout, selection, false).await?;
+        self.prepare_failures(rows, rollout).await?;
+        rollout.end_replaced(replaced, &mut targets);
+        Ok(())
+    }
+}
+
+/// Returns the targets that a former agent of their desktop may have started.
+fn hand_out_of_wave<F: Faults>(
+    rollout: &mut Rollout<F>,
+    room: &mut Room,
+    wave: u16,
+    deferred: Vec<DeferredRow>,
+) -> Vec<Member> {
+    let mut replaced = Vec::new();
+    for (mut terms, placed) in by_terms(rollout, deferred) {
+        if !terms.maybe_handed {
+            terms.deadlines = deadline::after_waiting(terms.deadlines, rollout.now, &rollout.facts.timeouts);
+        }
+        let ordinals = placed.iter().map(|target| target.ordinal).collect();
+        rollout.effect(Effect::HandedOut { wave, ordinals, maybe_handed: terms.maybe_handed });
+        let mut handed = rollout.hand_to_workers(&terms, placed);
+        if !terms.maybe_handed {
+            room.take(handed.targets);
+        }
+        replaced.append(&mut handed.replaced);
+    }
+    replaced
+}
+
+/// Groups targets that may share a batch. They are deferred no more.
+fn by_terms<F: Faults>(
+    rollout: &mut Rollout<F>,
+    deferred: Vec<DeferredRow>,
+) -> Vec<(BatchTerms, Vec<Placed>)> {
+    let forgets_agents = rollout.breaks(Rule::ForgetAgents);
+    let mut groups: BTreeMap<_, (BatchTerms, Vec<Placed>)> = BTreeMap::new();
+    for row in deferred {
+        let BatchTerms { wave, maybe_handed, losses, deadlines, .. } = row.terms;
+        rollout.undefer(wave, row.member.ordinal, maybe_handed);
+        rollout.note_stop(row.member.ordinal, row.stop);
+        let key = (maybe_handed, losses, deadlines.deliver_by, deadlines.finish_by);
+        let group = groups.entry(key).or_insert_with(|| (row.terms, Vec::new()));
+        group.1.push(row.placed(forgets_agents));
+    }
+    groups.into_values().collect()
+}

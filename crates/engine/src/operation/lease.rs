@@ -1,0 +1,62 @@
+//! Which ready batches a worker gets.
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId, WorkerId},
+    suspect,
+};
+
+use super::Engine;
+use crate::{Faults, LeaseRows, Rule, row::ReadyBatch};
+
+/// Batches that one pull looks at.
+const BATCHES_PER_PULL: u32 = 64;
+
+/// A batch that is leased, whole or in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseChoice {
+    /// Task of the batch.
+    pub task_id: TaskId,
+    /// Id of the batch.
+    pub batch_id: BatchId,
+    /// Number of its first targets that are leased, if not all. The rest stays ready.
+    pub part: Option<u32>,
+}
+
+impl<F: Faults> Engine<F> {
+    /// Locks the batches that a worker may lease now, oldest first. Suspected batches (see `domain::suspect`) go out one at a
+    /// time: at most one is among them, and none while the worker may still die of another one. A lease lasts `lease`.
+    pub async fn leasable<R: LeaseRows>(
+        &self,
+        rows: &mut R,
+        worker_id: &WorkerId,
+        now: Timestamp,
+        lease: TimeDelta,
+    ) -> Result<Vec<ReadyBatch>, R::Error> {
+        let with_held = self.faults.breaks(Rule::LeaseWhileHeld);
+        let (mut ready, mut has_suspect) =
+            rows.lock_leasable(worker_id, now - lease, with_held, BATCHES_PER_PULL).await?;
+        ready.retain(|batch| {
+            if !suspect::is_suspected(batch.losses) {
+                return true;
+            }
+            !std::mem::replace(&mut has_suspect, true)
+        });
+        Ok(ready)
+    }
+
+    /// Chooses batches while `room` targets allow. The last one is split to fit.
+    pub fn choose(&self, ready: &[ReadyBatch], mut room: u32) -> Vec<LeaseChoice> {
+        let mut choices = Vec::new();
+        for batch in ready {
+            if room == 0 {
+                break;
+            }
+            let part = (batch.size > room).then_some(room);
+            choices.push(LeaseChoice { task_id: batch.task_id, batch_id: batch.batch_id, part });
+            room -= batch.size.min(room);
+        }
+        choices
+    }
+}

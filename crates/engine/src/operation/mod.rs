@@ -1,0 +1,117 @@
+//! The operations: each loads, decides, and returns the decision.
+
+mod approve;
+mod concurrency;
+mod cut;
+mod expire;
+mod hand_out;
+mod hold;
+mod lease;
+mod overdue;
+mod perform;
+mod reclaim;
+mod report;
+mod room;
+mod stop;
+
+pub use approve::{Approval, Approved};
+pub use cut::Cut;
+use domain::{Timestamp, ids::TaskId};
+pub use hold::{Freeze, Hold};
+pub use lease::LeaseChoice;
+pub use report::{Refusal, Report, ReportAnswer, ReportedTarget, ReturnedTarget, ScriptResult};
+
+use crate::{
+    Faults, NoFaults, Rows, TargetSelection,
+    rollout::{Need, Rollout, Targets},
+};
+
+/// The rollout operations. Generic over deliberate faults, which only the simulator has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Engine<F = NoFaults> {
+    faults: F,
+}
+
+impl Engine {
+    /// The operations as they are.
+    pub const fn new() -> Self {
+        Self { faults: NoFaults }
+    }
+}
+
+impl<F: Faults> Engine<F> {
+    /// The operations with deliberate faults.
+    pub const fn with_faults(faults: F) -> Self {
+        Self { faults }
+    }
+
+    /// Locks a task. `None` when there is no such task.
+    async fn load<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        ordinals: &[u32],
+        now: Timestamp,
+    ) -> Result<Option<Rollout<F>>, R::Error> {
+        let snapshot = rows.lock(task_id, ordinals).await?;
+        Ok(snapshot.map(|snapshot| Rollout::new(self.faults, task_id, snapshot, now)))
+    }
+
+    /// Reads targets, and notes which of them a person stopped.
+    async fn targets<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+        selection: TargetSelection<'_>,
+        with_presence: bool,
+    ) -> Result<Targets, R::Error> {
+        if matches!(selection, TargetSelection::Ordinals([])) {
+            return Ok(Targets::new());
+        }
+        let (task_id, project_id) = (rollout.task_id(), rollout.facts.project_id.clone());
+        let targets = rows.targets(task_id, &project_id, selection, with_presence).await?;
+        rollout.note_stops(&targets);
+        Ok(targets.into_iter().map(|target| (target.ordinal, target)).collect())
+    }
+
+    /// Reads what counting failures needs, before any is counted.
+    async fn prepare_failures<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+    ) -> Result<(), R::Error> {
+        rollout.signature_ids = rows.signature_ids(rollout.task_id()).await?;
+        Ok(())
+    }
+
+    /// Reads what cutting a task short needs.
+    async fn prepare_withdrawal<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+    ) -> Result<(), R::Error> {
+        let ready = rows.lock_ready(rollout.task_id()).await?;
+        rollout.provide_ready_batches(ready);
+        Ok(())
+    }
+
+    /// Does what follows from what the operation changed.
+    async fn settle<R: Rows>(&self, rows: &mut R, rollout: &mut Rollout<F>) -> Result<(), R::Error> {
+        let task_id = rollout.task_id();
+        while let Some(need) = rollout.settle() {
+            match need {
+                Need::NextWave(after) => {
+                    let next = rows.lock_next_wave(task_id, after).await?;
+                    rollout.provide_next_wave(next);
+                }
+                Need::ReadyBatches => self.prepare_withdrawal(rows, rollout).await?,
+                Need::OtherTallies(waves) => {
+                    let tally = rows.other_tallies(task_id, &waves).await?;
+                    rollout.provide_other_tallies(tally);
+                }
+            }
+        }
+        rollout.wake_for_places();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! Targets past their deadline end as UNDELIVERED or UNKNOWN. Those that only wait for a place get more time.
+
+use domain::{
+    Timestamp,
+    cut::{Member, Placed},
+    deadline::HAND_OUT,
+    ids::{BatchId, TaskId},
+    outcome::Outcome,
+    suspect,
+};
+
+use super::{
+    Engine,
+    reclaim::{place_again, terms_left, without_result},
+};
+use crate::{
+    Decision, Effect, Faults, Rows, Rule, TargetSelection,
+    rollout::{Rollout, Targets},
+    row::{BatchTerms, DeferredRow, NewRecord},
+};
+
+impl<F: Faults> Engine<F> {
+    /// Ends the targets of a batch that passed a deadline. `None` when it is no longer overdue. Results are missed only up to
+    /// `heard`.
+    pub async fn expire_batch<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        batch_id: BatchId,
+        ordinals: &[u32],
+        now: Timestamp,
+        heard: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        if self.faults.breaks(Rule::ForgetDeadlines) {
+            return Ok(None);
+        }
+        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
+        let batch = rows.lock_batches(task_id, &[batch_id]).await?.pop();
+        let Some(batch) = batch.filter(|batch| batch.is_overdue(now, heard)) else { return Ok(None) };
+        let terms = terms_left(&rollout, &batch);
+        rollout.changes().batches.delete.push(batch_id);
+        let mut targets = self.members(rows, &mut rollout, &batch.members).await?;
+        // The deadline of what was ready may be that of its window.
+        let members = without_result(batch.members, &targets);
+        let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
+        let overdue = overdue.into_iter().map(|member| (terms, member)).collect();
+        self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
+        Ok(Some(rollout.decide()))
+    }
+
+    /// Ends those of the deferred targets that passed their deadline.
+    pub async fn expire_deferred<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        ordinals: &[u32],
+        now: Timestamp,
+        heard: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        if self.faults.breaks(Rule::ForgetDeadlines) {
+            return Ok(None);
+        }
+        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
+        let deferred = rows.deferred(task_id, ordinals).await?;
+        let (waits, others): (Vec<_>, Vec<_>) =
+            deferred.into_iter().partition(|row| row.waits_for_place(now));
+        put_off(&mut rollout, &waits);
+        let mut overdue = Vec::new();
+        for row in others.into_iter().filter(|row| row.is_overdue(now, heard)) {
+            rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_handed);
+            overdue.push((row.terms, row.member));
+        }
+        let ordinals: Vec<u32> = overdue.iter().map(|(_, member)| member.ordinal).collect();
+        let selection = TargetSelection::Ordinals(&ordinals);
+        let mut targets = self.targets(rows, &mut rollout, selection, false).await?;
+        self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
+        Ok(Some(rollout.decide()))
+    }
+
+    /// Gives those of the deferred targets more time that only wait for a place.
+    pub async fn put_off<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        ordinals: &[u32],
+        now: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
+        let mut deferred = rows.deferred(task_id, ordinals).await?;
+        deferred.retain(|row| row.waits_for_place(now));
+        put_off(&mut rollout, &deferred);
+        Ok(Some(rollout.decide()))
+    }
+
+    async fn end_overdue<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+        overdue: Vec<(BatchTerms, Member)>,
+        targets: &mut Targets,
+    ) -> Result<(), R::Error> {
+        let records = records(rollout, &overdue);
+        if !records.is_empty() && !rollout.facts.status.is_ended() {
+            self.prepare_failures(rows, rollout).await?;
+            rollout.effect(Effect::Overdue { targets: u32::try_from(overdue.len()).unwrap_or(u32::MAX) });
+            rollout.count(targets, records);
+        }
+        self.settle(rows, rollout).await
+    }
+}
+
+fn put_off<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow]) {
+    let deliver_by = rollout.now + HAND_OUT;
+    let later = deferred.iter().map(|row| {
+        let deadlines = row.terms.deadlines;
+        (row.member.ordinal, deadlines.later(deliver_by - deadlines.deliver_by))
+    });
+    rollout.changes().deferred.set_deadlines.extend(later);
+}
+
+/// Targets that were not handed out because their window closed wait for the next one. Returns what is really overdue.
+fn wait_for_next_window<F: Faults>(
+    rollout: &mut Rollout<F>,
+    terms: &BatchTerms,
+    members: Vec<Member>,
+    targets: &Targets,
+) -> Vec<Member> {
+    if terms.maybe_handed || rollout.facts.status.admits_no_more() || rollout.facts.policy.window.is_none() {
+        return members;
+    }
+    let placed = place_again(rollout, &members, targets, false);
+    let (waits, overdue): (Vec<Placed>, Vec<Placed>) =
+        placed.into_iter().partition(|target| rollout.missed_window(target, &terms.deadlines));
+    let fresh = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..*terms };
+    // None of them was handed out before, so no agent can have been replaced.
+    let _never_replaced = rollout.hand_to_workers(&fresh, waits);
+    members
+        .into_iter()
+        .filter(|member| overdue.iter().any(|target| target.ordinal == member.ordinal))
+        .collect()
+}
+
+fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[(BatchTerms, Member)]) -> Vec<NewRecord> {
+    let of_target = |(terms, member): &(BatchTerms, Member)| {
+        let outcome = rollout.expired(terms)?;
+        let reason = reason(outcome, terms.losses);
+        Some(rollout.without_result(member.ordinal, &member.desktop_id, outcome, reason))
+    };
+    overdue.iter().filter_map(of_target).flatten().collect()
+}
+
+const fn reason(outcome: Outcome, losses: u16) -> &'static str {
+    match outcome {
+        Outcome::Undelivered => "the desktop was not reached before its delivery deadline",
+        _ if suspect::is_isolated(losses) => {
+            "every worker that held it died: it was handed out no more, and no result came before its deadline"
+        }
+        _ => "handed to the desktop's agent, and no result came before its deadline",
+    }
+}

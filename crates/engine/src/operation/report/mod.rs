@@ -1,0 +1,258 @@
+//! What workers report: results, and targets that they give back.
+
+mod claims;
+mod take_back;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use domain::{
+    Timestamp,
+    ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
+    outcome::Outcome,
+};
+
+use self::claims::Claims;
+use super::Engine;
+use crate::{
+    Decision, Faults, Rows, Rule, TargetSelection,
+    rollout::{Rollout, Targets},
+    row::{BatchRow, NewRecord},
+};
+
+/// How one script of a target ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptResult {
+    /// Outcome of the script.
+    pub outcome: Outcome,
+    /// Exit code; `None` if the script was killed or never started.
+    pub exit_code: Option<i32>,
+    /// Time of the start; `None` if it never started.
+    pub started_at: Option<Timestamp>,
+    /// Time of the end; the scheduler's time where the agent does not say.
+    pub ended_at: Option<Timestamp>,
+    /// Output of the script.
+    pub output: String,
+    /// Reason of the outcome.
+    pub reason: String,
+}
+
+/// How all scripts of a target ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedTarget {
+    /// Place in the plan, from 0.
+    pub ordinal: u32,
+    /// Attempt of the task.
+    pub attempt: u32,
+    /// Batch that it was handed out in, where the worker knows.
+    pub batch_id: Option<BatchId>,
+    /// Project of the desktop that it comes from.
+    pub project_id: ProjectId,
+    /// Desktop that it comes from.
+    pub desktop_id: DesktopId,
+    /// Agent of that desktop that it comes from.
+    pub agent_id: String,
+    /// One result for each script of the task, in order.
+    pub scripts: Vec<ScriptResult>,
+}
+
+/// A target that a worker gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReturnedTarget {
+    /// Batch that it was handed out in.
+    pub batch_id: BatchId,
+    /// Place in the plan, from 0.
+    pub ordinal: u32,
+    /// False only when it was certainly never handed to its agent.
+    pub handed: bool,
+}
+
+/// A result that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Target that the result names.
+    pub ordinal: u32,
+    /// Why it is refused.
+    pub reason: String,
+}
+
+/// What a worker reports of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Task of the results.
+    pub task_id: TaskId,
+    /// Worker that reports.
+    pub worker_id: WorkerId,
+    /// Results.
+    pub results: Vec<ReportedTarget>,
+    /// Targets that the worker gives back.
+    pub returned: Vec<ReturnedTarget>,
+}
+
+/// What becomes of a report.
+#[derive(Debug)]
+pub struct ReportAnswer {
+    /// What it changes; `None` when there is no such task.
+    pub decision: Option<Decision>,
+    /// Targets that end by it. All others were known already.
+    pub stored: u32,
+    /// Results that fit no target.
+    pub refused: Vec<Refusal>,
+}
+
+impl<F: Faults> Engine<F> {
+    /// Stores results and takes returned targets back. The same report again changes nothing.
+    pub async fn report<R: Rows>(
+        &self,
+        rows: &mut R,
+        report: Report,
+        now: Timestamp,
+    ) -> Result<ReportAnswer, R::Error> {
+        let Report { task_id, worker_id, results, returned } = report;
+        let ordinals = ordinals_of(&results, &returned);
+        let Some(mut rollout) = self.load(rows, task_id, &ordinals, now).await? else {
+            return Ok(no_such_task(&results));
+        };
+        let mut batches = self.named_batches(rows, task_id, &results, &returned).await?;
+        let mut targets =
+            self.targets(rows, &mut rollout, TargetSelection::Ordinals(&ordinals), false).await?;
+        let claims = Claims::read(rows, task_id, &worker_id, &batches, &results).await?;
+        let (fitting, mut refused) = fit(&rollout, &claims, results);
+        if fitting.iter().any(ReportedTarget::has_failed) {
+            self.prepare_failures(rows, &mut rollout).await?;
+        }
+        let status_before = rollout.facts.status;
+        let stored = store_results(&mut rollout, &claims, &mut targets, fitting, &mut refused);
+        // Before anything is taken back: the results may halt the task.
+        self.settle(rows, &mut rollout).await?;
+        let status = if rollout.breaks(Rule::StaleStatus) { status_before } else { rollout.facts.status };
+        batches.retain(|_, batch| batch.worker_id == worker_id && batch.lease_until.is_some());
+        take_back::take_back(&mut rollout, status, batches, &mut targets, &returned);
+        self.settle(rows, &mut rollout).await?;
+        Ok(ReportAnswer { decision: Some(rollout.decide()), stored, refused })
+    }
+
+    /// Locks the batches that results and returned targets name.
+    async fn named_batches<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        results: &[ReportedTarget],
+        returned: &[ReturnedTarget],
+    ) -> Result<BTreeMap<BatchId, BatchRow>, R::Error> {
+        let named = results.iter().filter_map(|result| result.batch_id);
+        let named: BTreeSet<BatchId> = named.chain(returned.iter().map(|target| target.batch_id)).collect();
+        if named.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let named: Vec<BatchId> = named.into_iter().collect();
+        let batches = rows.lock_batches(task_id, &named).await?;
+        Ok(batches.into_iter().map(|batch| (batch.batch_id, batch)).collect())
+    }
+}
+
+impl ReportedTarget {
+    fn has_failed(&self) -> bool {
+        self.scripts.iter().any(|script| script.outcome.counts_as_failure())
+    }
+}
+
+fn ordinals_of(results: &[ReportedTarget], returned: &[ReturnedTarget]) -> Vec<u32> {
+    let ordinals = results.iter().map(|result| result.ordinal);
+    ordinals.chain(returned.iter().map(|target| target.ordinal)).collect()
+}
+
+const NO_SUCH_TASK: &str = "no such task";
+
+fn no_such_task(results: &[ReportedTarget]) -> ReportAnswer {
+    let refused =
+        results.iter().map(|result| Refusal { ordinal: result.ordinal, reason: NO_SUCH_TASK.to_owned() });
+    ReportAnswer { decision: None, stored: 0, refused: refused.collect() }
+}
+
+/// The results that belong to targets of the task, each target once, and the others.
+fn fit<F: Faults>(
+    rollout: &Rollout<F>,
+    claims: &Claims,
+    results: Vec<ReportedTarget>,
+) -> (Vec<ReportedTarget>, Vec<Refusal>) {
+    let mut seen = HashSet::new();
+    let (mut fitting, mut refused) = (Vec::new(), Vec::new());
+    for result in results {
+        let refusal = || claims.of(&result).refusal().map(str::to_owned);
+        match misfit(rollout, &result).or_else(refusal) {
+            Some(reason) => refused.push(Refusal { ordinal: result.ordinal, reason }),
+            None if seen.insert(result.ordinal) => fitting.push(result),
+            None => {}
+        }
+    }
+    (fitting, refused)
+}
+
+/// Why a result cannot belong to a target of the task, if so.
+fn misfit<F: Faults>(rollout: &Rollout<F>, result: &ReportedTarget) -> Option<String> {
+    let facts = &rollout.facts;
+    if result.project_id != facts.project_id {
+        // Says nothing of what exists in another project.
+        return Some(NO_SUCH_TASK.to_owned());
+    }
+    if result.attempt != u32::from(facts.attempt) {
+        return Some(format!("attempt {} is not the task's, {}", result.attempt, facts.attempt));
+    }
+    if result.scripts.len() != usize::from(facts.script_count) {
+        return Some(format!("{} script results for {} scripts", result.scripts.len(), facts.script_count));
+    }
+    if !rollout.waves.iter().any(|row| row.has_admitted(result.ordinal)) {
+        return Some(format!("target {} was never admitted", result.ordinal));
+    }
+    None
+}
+
+/// Stores results that fit. Returns how many targets ended.
+fn store_results<F: Faults>(
+    rollout: &mut Rollout<F>,
+    claims: &Claims,
+    targets: &mut Targets,
+    results: Vec<ReportedTarget>,
+    refused: &mut Vec<Refusal>,
+) -> u32 {
+    let mut per_batch: BTreeMap<BatchId, u32> = BTreeMap::new();
+    for batch_id in results.iter().filter_map(|result| result.batch_id) {
+        *per_batch.entry(batch_id).or_default() += 1;
+    }
+    rollout.changes().batches.results.extend(per_batch);
+    // Every target of an ended task that was handed out has its record: what comes now was counted before.
+    if rollout.facts.status.is_ended() {
+        return 0;
+    }
+    let ordinals: Vec<u32> = results.iter().map(|result| result.ordinal).collect();
+    let now = rollout.now;
+    let records = results.into_iter().flat_map(|result| records_of(result, now)).collect();
+    let ended = rollout.count(targets, records);
+    for ordinal in ordinals {
+        if !targets.get(&ordinal).is_some_and(|target| target.has_ended) {
+            let reason = "the target belongs to another desktop".to_owned();
+            refused.push(Refusal { ordinal, reason });
+        } else if let Some(maybe_handed) = claims.deferred(ordinal) {
+            // It was given back before its result came another way.
+            let wave = rollout.waves.iter().find(|row| row.has(ordinal)).map_or(0, |row| row.wave);
+            rollout.undefer(wave, ordinal, maybe_handed);
+        }
+    }
+    u32::try_from(ended.len()).unwrap_or(u32::MAX)
+}
+
+fn records_of(result: ReportedTarget, now: Timestamp) -> impl Iterator<Item = NewRecord> {
+    let ReportedTarget { ordinal, desktop_id, scripts, .. } = result;
+    scripts.into_iter().zip(0u16..).map(move |(script, place)| NewRecord {
+        ordinal,
+        desktop_id: desktop_id.clone(),
+        script: place,
+        outcome: script.outcome,
+        exit_code: script.exit_code,
+        started_at: script.started_at,
+        ended_at: script.ended_at.unwrap_or(now),
+        output: script.output,
+        reason: script.reason,
+        signature_id: None,
+    })
+}

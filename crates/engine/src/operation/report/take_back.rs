@@ -1,0 +1,43 @@
+//! Targets that a worker gives back become deferred ones, unless they ended, or the task was cut short before they were
+//! handed out.
+
+use std::collections::{BTreeMap, HashSet};
+
+use domain::{cut::Member, ids::BatchId, task::TaskStatus};
+
+use super::ReturnedTarget;
+use crate::{
+    Faults,
+    rollout::{Rollout, Targets},
+    row::{BatchRow, BatchTerms},
+};
+
+/// Takes targets out of the batches that their worker holds. `status` is the task's, as the operation knows it.
+pub(super) fn take_back<F: Faults>(
+    rollout: &mut Rollout<F>,
+    status: TaskStatus,
+    batches: BTreeMap<BatchId, BatchRow>,
+    targets: &mut Targets,
+    returned: &[ReturnedTarget],
+) {
+    for (batch_id, batch) in batches {
+        let returned = returned.iter().filter(|target| target.batch_id == batch_id);
+        let handed: HashSet<u32> =
+            returned.clone().filter(|target| target.handed).map(|target| target.ordinal).collect();
+        let wanted: HashSet<u32> = returned.map(|target| target.ordinal).collect();
+        let (taken, left): (Vec<Member>, Vec<Member>) =
+            batch.members.into_iter().partition(|member| wanted.contains(&member.ordinal));
+        if taken.is_empty() {
+            continue;
+        }
+        rollout.take_from_batch(batch_id, left);
+        let unended = |member: &Member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended);
+        let taken = taken.into_iter().filter(unended).collect::<Vec<_>>();
+        let (mut maybe, mut never): (Vec<Member>, Vec<Member>) = taken
+            .into_iter()
+            .partition(|member| batch.terms.maybe_handed || handed.contains(&member.ordinal));
+        for (maybe_handed, members) in [(false, &mut never), (true, &mut maybe)] {
+            rollout.requeue_as(status, &BatchTerms { maybe_handed, ..batch.terms }, members, targets);
+        }
+    }
+}

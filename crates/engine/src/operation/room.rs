@@ -1,0 +1,30 @@
+//! The limit of a project on targets in flight.
+
+use crate::{Rows, row::TaskFacts};
+
+/// How many more targets the project allows in flight, while its limit is locked. `None` without a limit.
+#[derive(Debug)]
+pub(super) struct Room(Option<u32>);
+
+impl Room {
+    /// Locks the project's limit, if it has one.
+    pub(super) async fn lock<R: Rows>(rows: &mut R, facts: &TaskFacts) -> Result<Self, R::Error> {
+        if !facts.has_project_limit {
+            return Ok(Self(None));
+        }
+        Ok(Self(rows.lock_room(&facts.project_id).await?))
+    }
+
+    pub(super) const fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// As many of these targets as there is room for.
+    pub(super) fn of(&self, wanted: u32) -> u32 {
+        self.0.map_or(wanted, |room| room.min(wanted))
+    }
+
+    pub(super) fn take(&mut self, taken: u32) {
+        self.0 = self.0.map(|room| room.saturating_sub(taken));
+    }
+}

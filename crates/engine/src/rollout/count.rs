@@ -1,0 +1,130 @@
+//! Counting outcomes: each target once, whatever is reported.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    failure::{Signature, sample, signature, within_limit},
+    outcome::Outcome,
+    policy::Weight,
+    record::DONE_EARLIER_REASON,
+};
+
+use super::{Rollout, Targets};
+use crate::{Effect, FailureCount, Faults, Rule, row::NewRecord};
+
+impl<F: Faults> Rollout<F> {
+    /// Stores and counts the records of targets that have none. Records of another desktop than the target's are left out.
+    /// Returns the ordinals of the targets that ended.
+    pub(crate) fn count(&mut self, targets: &mut Targets, records: Vec<NewRecord>) -> Vec<u32> {
+        let mut by_target: BTreeMap<u32, Vec<NewRecord>> = BTreeMap::new();
+        for record in records {
+            by_target.entry(record.ordinal).or_default().push(record);
+        }
+        let mut ended = Vec::new();
+        for (ordinal, mut records) in by_target {
+            let Some(target) = targets.get_mut(&ordinal) else { continue };
+            records.retain(|record| record.desktop_id == target.desktop_id);
+            if records.is_empty() {
+                continue;
+            }
+            let is_known = std::mem::replace(&mut target.has_ended, true);
+            for record in records.iter_mut().filter(|record| record.script < target.first_script) {
+                done_earlier(record);
+            }
+            records.sort_unstable_by_key(|record| record.script);
+            if self.count_target(ordinal, records, is_known) {
+                ended.push(ordinal);
+            }
+        }
+        self.has_counted |= !ended.is_empty();
+        self.has_results |= !ended.is_empty();
+        ended
+    }
+
+    /// Counts one target; false when its result is known already.
+    fn count_target(&mut self, ordinal: u32, mut records: Vec<NewRecord>, is_known: bool) -> bool {
+        if is_known {
+            self.effect(Effect::KnownResult { ordinal });
+            if self.breaks(Rule::LastWordWins) {
+                self.changes.records.append(&mut records);
+                return false;
+            }
+            if !self.breaks(Rule::CountTwice) {
+                return false;
+            }
+        }
+        let decider = records.iter().find(|record| record.outcome != Outcome::Success);
+        let outcome = Outcome::of_target(records.iter().map(|record| record.outcome));
+        let weight = self.weigh(outcome, decider.and_then(|record| record.exit_code));
+        let Some(row) = self.waves.iter_mut().find(|row| row.has(ordinal)) else { return false };
+        let wave = row.wave;
+        row.state.tally.add(outcome);
+        row.state.failed += u32::from(weight != Weight::Ignore);
+        row.state.halting += u32::from(weight == Weight::Halt);
+        records.iter().for_each(|record| row.record_tally.add(record.outcome));
+        if !is_known {
+            self.store(wave, records);
+        }
+        true
+    }
+
+    fn store(&mut self, wave: u16, mut records: Vec<NewRecord>) {
+        for record in &mut records {
+            self.effects.push(Effect::Recorded { outcome: record.outcome });
+            if let Some(signature) = self.signature_of(record) {
+                record.signature_id = Some(signature.id);
+                self.count_failure(wave, record, signature);
+            }
+        }
+        self.changes.records.append(&mut records);
+    }
+
+    /// The signature of a failure. A task with as many signatures as it may have shares one among all others.
+    fn signature_of(&mut self, record: &NewRecord) -> Option<Signature> {
+        if !record.outcome.counts_as_failure() {
+            return None;
+        }
+        let mut signature = signature(record.outcome, record.exit_code, &record.output, &record.reason);
+        within_limit(&mut self.signature_ids, [&mut signature]);
+        Some(signature)
+    }
+
+    fn count_failure(&mut self, wave: u16, record: &NewRecord, signature: Signature) {
+        let failures = &mut self.changes.failures;
+        if let Some(known) =
+            failures.iter_mut().find(|known| known.wave == wave && known.signature.id == signature.id)
+        {
+            known.records += 1;
+            return;
+        }
+        failures.push(FailureCount {
+            wave,
+            signature,
+            records: 1,
+            outcome: record.outcome,
+            exit_code: record.exit_code,
+            sample_record: (record.ordinal, record.script),
+            sample: sample(&record.output),
+        });
+    }
+
+    /// Records for all scripts of a target of which no result came.
+    pub(crate) fn without_result(
+        &self,
+        ordinal: u32,
+        desktop_id: &domain::ids::DesktopId,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Vec<NewRecord> {
+        let record = |script| {
+            NewRecord::without_result(ordinal, desktop_id.clone(), script, outcome, self.now, reason)
+        };
+        (0..self.facts.script_count).map(record).collect()
+    }
+}
+
+/// A script that an earlier task has done counts as the success that it was there.
+fn done_earlier(record: &mut NewRecord) {
+    record.outcome = Outcome::Success;
+    record.reason = DONE_EARLIER_REASON.to_owned();
+}

@@ -1,0 +1,169 @@
+//! Handing targets to workers: in batches, or deferred.
+
+use domain::{
+    cut::{self, Member, Placed, Timed},
+    ids::DesktopId,
+    outcome::Outcome,
+    suspect,
+};
+
+use super::{Rollout, Targets};
+use crate::{
+    Effect, Faults, Wake,
+    row::{BatchTerms, NewBatch, NewDeferred, TargetRow, deferred::placed},
+};
+
+const REPLACED_REASON: &str =
+    "handed to the desktop's agent, and that agent was replaced before its result came";
+
+/// What became of targets that were to be handed out.
+#[derive(Debug, Default)]
+#[must_use = "replaced targets end with end_replaced"]
+pub(crate) struct Handed {
+    /// Targets that are in batches.
+    pub(crate) targets: u32,
+    /// Targets that a former agent of their desktop may have started.
+    pub(crate) replaced: Vec<Member>,
+}
+
+impl<F: Faults> Rollout<F> {
+    /// Makes batches for the workers that hold the desktops. Targets without one are deferred, and those whose window is
+    /// closed.
+    pub(crate) fn hand_to_workers(&mut self, terms: &BatchTerms, placed: Vec<Placed>) -> Handed {
+        let mut handed = Handed::default();
+        for Timed { deadlines, not_before, targets } in self.by_window(placed, terms) {
+            let terms = BatchTerms { deadlines, ..*terms };
+            let mut cut = cut::cut(targets, suspect::batch_size(terms.losses));
+            handed.replaced.append(&mut cut.replaced);
+            if not_before.is_some() {
+                let members = cut.batches.drain(..).flat_map(|(_, members)| members);
+                cut.stragglers.extend(members);
+            }
+            self.defer(&terms, not_before, cut.stragglers);
+            for (worker_id, members) in cut.batches {
+                handed.targets += u32::try_from(members.len()).unwrap_or(u32::MAX);
+                self.insert_batch(terms, worker_id, members);
+            }
+        }
+        handed
+    }
+
+    fn insert_batch(&mut self, terms: BatchTerms, worker_id: domain::ids::WorkerId, members: Vec<Member>) {
+        let stop = self.facts.killing || members.iter().any(|member| self.stopped.contains(&member.ordinal));
+        let batch = NewBatch {
+            worker_id,
+            terms,
+            members,
+            answer_only: self.facts.status.admits_no_more(),
+            held: self.facts.is_held(),
+            stop,
+        };
+        self.changes.batches.insert.push(batch);
+        self.wake(Wake::Ready);
+    }
+
+    /// Defers targets. Those that were certainly never handed out hold no place and wait.
+    pub(crate) fn defer(
+        &mut self,
+        terms: &BatchTerms,
+        not_before: Option<domain::Timestamp>,
+        members: Vec<Member>,
+    ) {
+        if members.is_empty() {
+            return;
+        }
+        self.note_deferred();
+        let held = self.facts.is_held();
+        let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        if let Some(row) = self.wave(terms.wave).filter(|_| !terms.maybe_handed) {
+            row.state.waiting += number;
+        }
+        let deferred =
+            members.into_iter().map(|member| NewDeferred { terms: *terms, not_before, held, member });
+        self.changes.deferred.insert.extend(deferred);
+    }
+
+    /// Notes that a deferred target waits no more.
+    pub(crate) fn undefer(&mut self, wave: u16, ordinal: u32, maybe_handed: bool) {
+        self.note_deferred();
+        self.changes.deferred.delete.push(ordinal);
+        if let Some(row) = self.wave(wave).filter(|_| !maybe_handed) {
+            row.state.waiting = row.state.waiting.saturating_sub(1);
+        }
+    }
+
+    /// Leaves a batch with these members. An empty one is deleted.
+    pub(crate) fn take_from_batch(&mut self, batch_id: domain::ids::BatchId, left: Vec<Member>) {
+        let batches = &mut self.changes.batches;
+        if left.is_empty() {
+            batches.delete.push(batch_id);
+        } else {
+            batches.keep.push((batch_id, left));
+        }
+    }
+
+    /// Puts targets of a lost batch among the deferred ones. Those that certainly nobody has started end as STOPPED where a
+    /// person stopped them, and are withdrawn where the task admits no more.
+    pub(crate) fn requeue(&mut self, terms: &BatchTerms, mut members: Vec<Member>, targets: &mut Targets) {
+        let status = self.facts.status;
+        self.requeue_as(status, terms, &mut members, targets);
+    }
+
+    /// As [`Self::requeue`], with the status that the caller saw.
+    pub(crate) fn requeue_as(
+        &mut self,
+        status: domain::task::TaskStatus,
+        terms: &BatchTerms,
+        members: &mut Vec<Member>,
+        targets: &mut Targets,
+    ) {
+        if members.is_empty() || status.is_ended() {
+            return;
+        }
+        if !terms.maybe_handed {
+            let stopped = self.stopped_before_start(members, targets);
+            self.count(targets, stopped);
+        }
+        if status.admits_no_more() && !terms.maybe_handed {
+            let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            if let Some(row) = self.wave(terms.wave) {
+                row.state.admitted -= number;
+            }
+            self.has_withdrawn = true;
+            return;
+        }
+        self.defer(terms, None, std::mem::take(members));
+    }
+
+    /// Targets that are admitted for the first time: those that a person stopped end at once.
+    pub(crate) fn hand_out_new(&mut self, terms: &BatchTerms, targets: &mut Targets) -> u32 {
+        let mut members: Vec<Member> = targets.values().map(member).collect();
+        let stopped = self.stopped_before_start(&mut members, targets);
+        let placed = members.iter().filter_map(|member| {
+            let target = targets.get(&member.ordinal)?;
+            Some(placed(member, target.presence.as_ref(), None))
+        });
+        let placed = placed.collect();
+        // Nothing was handed out before, so no agent can have been replaced.
+        let handed = self.hand_to_workers(terms, placed);
+        self.count(targets, stopped);
+        handed.targets
+    }
+
+    /// Ends targets of replaced agents as UNKNOWN, which counts as a failure. It comes after everything else is handed out:
+    /// the failures may halt the task, and a halt withdraws what is ready by then.
+    pub(crate) fn end_replaced(&mut self, replaced: &[Member], targets: &mut Targets) {
+        let mut records = Vec::new();
+        for Member { ordinal, desktop_id, .. } in replaced {
+            let (ordinal, desktop_id): (u32, DesktopId) = (*ordinal, desktop_id.clone());
+            records.extend(self.without_result(ordinal, &desktop_id, Outcome::Unknown, REPLACED_REASON));
+            self.effect(Effect::Replaced { ordinal, desktop_id });
+        }
+        self.count(targets, records);
+    }
+}
+
+/// A target that no agent was given yet.
+fn member(target: &TargetRow) -> Member {
+    Member { ordinal: target.ordinal, desktop_id: target.desktop_id.clone(), agent_id: String::new() }
+}

@@ -1,0 +1,183 @@
+//! The working copy of one task: its locked rows, on which decisions are made, and what they changed.
+
+mod count;
+mod dispatch;
+mod rules;
+mod settle;
+mod stops;
+mod withdraw;
+
+use std::collections::{BTreeMap, HashSet};
+
+use domain::{
+    Timestamp, event::EventKind, gate::Results, ids::TaskId, tally::Tally, task::TaskStatus, wave::relate,
+};
+pub(crate) use settle::Need;
+
+use crate::{
+    Changes, Decision, Effect, Faults, NewEvent, Rule, Snapshot, Wake,
+    row::{TargetRow, TaskFacts, WaveRow, WithdrawableBatch},
+};
+
+/// Targets by ordinal.
+pub(crate) type Targets = BTreeMap<u32, TargetRow>;
+
+/// The working copy of one task.
+#[derive(Debug)]
+pub(crate) struct Rollout<F> {
+    faults: F,
+    pub(crate) now: Timestamp,
+    pub(crate) facts: TaskFacts,
+    /// Waves that can still change, by number.
+    pub(crate) waves: Vec<WaveRow>,
+    /// The same waves as they were loaded.
+    stored: Vec<WaveRow>,
+    settled: Results,
+    /// Loaded when a wave closes: the one after it.
+    next_wave: Option<WaveRow>,
+    /// Loaded when the last wave finishes: what all other waves came to.
+    other_tallies: Option<Tally>,
+    /// Loaded when the task is cut short.
+    ready: Option<Vec<WithdrawableBatch>>,
+    /// Signatures that the task's failures have.
+    pub(crate) signature_ids: HashSet<i64>,
+    /// Targets that a person stopped, as far as they are known.
+    stopped: HashSet<u32>,
+    /// Whether targets ended since the task was settled last.
+    has_counted: bool,
+    /// Whether targets ended at all.
+    has_results: bool,
+    /// Whether targets were taken back.
+    has_withdrawn: bool,
+    /// Whether something changed that a quorum looks at.
+    has_deferred: bool,
+    changes: Changes,
+    effects: Vec<Effect>,
+}
+
+impl<F: Faults> Rollout<F> {
+    pub(crate) fn new(faults: F, task_id: TaskId, snapshot: Snapshot, now: Timestamp) -> Self {
+        let Snapshot { facts, mut waves, settled } = snapshot;
+        let stored = waves.clone();
+        for row in &mut waves {
+            // The task's row is read after the waves are locked: a person may have changed the limit meanwhile.
+            row.state.terms.max_concurrency = facts.max_concurrency;
+        }
+        let changes = Changes::new(task_id, facts.project_id.clone(), facts.attempt, now);
+        let mut rollout = Self {
+            faults,
+            now,
+            facts,
+            waves,
+            stored,
+            settled,
+            next_wave: None,
+            other_tallies: None,
+            ready: None,
+            signature_ids: HashSet::new(),
+            stopped: HashSet::new(),
+            has_counted: false,
+            has_results: false,
+            has_withdrawn: false,
+            has_deferred: false,
+            changes,
+            effects: Vec::new(),
+        };
+        rollout.relate();
+        rollout
+    }
+
+    pub(crate) const fn task_id(&self) -> TaskId {
+        self.changes.task_id
+    }
+
+    pub(crate) fn breaks(&self, rule: Rule) -> bool {
+        self.faults.breaks(rule)
+    }
+
+    pub(crate) const fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn event(&mut self, event: NewEvent) {
+        self.changes.events.push(event);
+    }
+
+    pub(crate) fn wake(&mut self, wake: Wake) {
+        self.changes.wakes.insert(wake);
+    }
+
+    /// Tells each wave what the others came to. It is done after each change and before a rule is asked.
+    pub(crate) fn relate(&mut self) {
+        relate(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
+    }
+
+    /// The current wave: the first that is not closed. `None` when the task has ended.
+    pub(crate) fn current(&mut self) -> Option<&mut WaveRow> {
+        use domain::wave::WaveStatus;
+        self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
+    }
+
+    /// A wave by number.
+    pub(crate) fn wave(&mut self, wave: u16) -> Option<&mut WaveRow> {
+        self.waves.iter_mut().find(|row| row.wave == wave)
+    }
+
+    /// Remembers whether a person stopped a target.
+    pub(crate) fn note_stop(&mut self, ordinal: u32, stop: Option<u16>) {
+        if stop.is_some() {
+            self.stopped.insert(ordinal);
+        }
+    }
+
+    /// Remembers which of these targets a person stopped.
+    pub(crate) fn note_stops(&mut self, targets: &[TargetRow]) {
+        targets.iter().for_each(|target| self.note_stop(target.ordinal, target.stop));
+    }
+
+    /// Moves the task on, unless it has ended.
+    fn set_status(&mut self, status: TaskStatus, reason: Option<&str>) {
+        if self.facts.status.is_ended() {
+            return;
+        }
+        self.facts.status = status;
+        let reason = reason
+            .map(str::to_owned)
+            .or_else(|| self.changes.task.status.take().and_then(|(_, reason)| reason));
+        self.changes.task.status = Some((status, reason));
+    }
+
+    /// Ends the task and clears what is left of its work.
+    fn end(&mut self, status: TaskStatus) {
+        if self.facts.status.is_ended() {
+            return;
+        }
+        self.set_status(status, None);
+        self.changes.clears_task = true;
+        self.changes.batches.insert.clear();
+        self.changes.deferred.insert.clear();
+        self.event(NewEvent::of_task(EventKind::Ended, "", status.as_str()));
+        self.effect(Effect::Ended { status });
+    }
+
+    /// The decision: every wave that differs from its stored row, and what else was changed.
+    pub(crate) fn decide(mut self) -> Decision {
+        let stored = &self.stored;
+        let is_changed = |row: &&WaveRow| {
+            stored.iter().find(|stored| stored.wave == row.wave).is_none_or(|stored| !is_same(stored, row))
+        };
+        self.changes.waves = self.waves.iter().filter(is_changed).cloned().collect();
+        Decision { changes: self.changes, effects: self.effects }
+    }
+}
+
+/// Whether two rows of a wave are stored alike. What the state says of other waves and of the task is not stored with it.
+fn is_same(stored: &WaveRow, row: &WaveRow) -> bool {
+    let state =
+        domain::wave::WaveState { others: stored.state.others, terms: stored.state.terms, ..row.state };
+    *stored == WaveRow { state, ..row.clone() }
+}

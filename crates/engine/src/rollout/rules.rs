@@ -1,0 +1,140 @@
+//! The rules of `domain`, as they are asked here: unchanged, but where a deliberate fault breaks one.
+
+use domain::{
+    cut::{self, Placed, Timed},
+    deadline::{self, Deadlines},
+    opening::{self, Hold, Turn},
+    outcome::Outcome,
+    policy::Weight,
+    threshold::Threshold,
+    wave::{self, Step, WaveState, WaveStatus},
+};
+
+use super::Rollout;
+use crate::{
+    Faults, Rule,
+    row::{BatchTerms, WaveRow},
+};
+
+impl<F: Faults> Rollout<F> {
+    /// What keeps the task from admitting anything.
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        self.facts.hold(self.now).filter(|_| !self.breaks(Rule::AdmitWhileHeld))
+    }
+
+    /// Whether a wave whose turn it is opens.
+    pub(super) fn turn(&self, row: &WaveRow) -> Turn {
+        let mut opening = row.opening;
+        if self.breaks(Rule::SkipSoak) {
+            opening.opens_at = None;
+        }
+        if self.breaks(Rule::IgnoreApproval) {
+            opening.needs_approval = false;
+        }
+        opening::decide(&opening, self.hold(), self.now)
+    }
+
+    /// Targets that the current wave may admit now.
+    pub(crate) fn admission(&mut self) -> u32 {
+        self.relate();
+        let state = self.current().map(|row| row.state);
+        state.map_or(0, |state| self.as_admission_sees(state).admission())
+    }
+
+    /// Deferred targets of a wave that may be handed out now.
+    pub(crate) fn late_admission(&mut self, wave: u16) -> u32 {
+        self.relate();
+        let state = self.wave(wave).map(|row| row.state);
+        state.map_or(0, |state| self.as_admission_sees(state).late_admission())
+    }
+
+    fn as_admission_sees(&self, mut state: WaveState) -> WaveState {
+        if self.breaks(Rule::IgnoreConcurrency) {
+            state.terms.max_concurrency = None;
+        }
+        if self.breaks(Rule::StrictForgetsWaiting) {
+            state.terms.ignores_away = true;
+        }
+        state
+    }
+
+    /// What follows from the results of the current wave.
+    pub(super) fn next_step(&self, mut state: WaveState) -> Step {
+        if self.breaks(Rule::ReachedMeansMore) {
+            state.fail_threshold = state.fail_threshold.map(one_more);
+            state.terms.task_threshold = state.terms.task_threshold.map(one_more);
+        }
+        if self.breaks(Rule::QuorumOnLastWave) && state.is_last && state.terms.quorum.is_some() {
+            let as_others = WaveState { is_last: false, ..state };
+            if let Step::Close(reason) = wave::next_step(&as_others) {
+                return Step::Finish(reason);
+            }
+        }
+        let is_open = state.status == WaveStatus::Open;
+        let finished = state.tally.finished();
+        match wave::next_step(&state) {
+            Step::Halt(reason) if self.breaks(Rule::IgnoreHalt) => {
+                match (is_open && finished == state.size, state.is_last) {
+                    (false, _) => Step::Hold(None),
+                    (true, false) => Step::Close(reason),
+                    (true, true) => Step::Finish(reason),
+                }
+            }
+            Step::Hold(_)
+                if self.breaks(Rule::CloseWithMissing)
+                    && is_open
+                    && !state.is_last
+                    && finished * 2 >= state.size =>
+            {
+                Step::Close("half of the results are in".to_owned())
+            }
+            step => step,
+        }
+    }
+
+    /// Why a wave that was closed before halts the task, if it does.
+    pub(super) fn late_halt(&self, state: &WaveState) -> Option<String> {
+        let is_ignored = self.breaks(Rule::NoLateHalt) || self.breaks(Rule::IgnoreHalt);
+        wave::late_halt(state).filter(|_| !is_ignored)
+    }
+
+    /// What an outcome counts as.
+    pub(super) fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
+        if self.breaks(Rule::UndeliveredIgnored) && outcome == Outcome::Undelivered {
+            return Weight::Ignore;
+        }
+        self.facts.policy.weigh(outcome, exit_code)
+    }
+
+    /// What a target without a result came to by now.
+    pub(crate) fn expired(&self, terms: &BatchTerms) -> Option<Outcome> {
+        match deadline::expired(self.now, &terms.deadlines, terms.maybe_handed) {
+            Some(Outcome::Unknown) if self.breaks(Rule::UnknownAsUndelivered) => Some(Outcome::Undelivered),
+            expired => expired,
+        }
+    }
+
+    /// Groups targets by when their windows let them start.
+    pub(super) fn by_window(&self, placed: Vec<Placed>, terms: &BatchTerms) -> Vec<Timed> {
+        // What may have been handed out was in its window then, and is only asked for if it was.
+        let is_ignored = terms.maybe_handed || self.breaks(Rule::IgnoreWindow);
+        let window = self.facts.policy.window.as_ref().filter(|_| !is_ignored);
+        cut::by_window(placed, window, terms.deadlines, self.facts.deadlines(self.now), self.now)
+    }
+
+    /// Whether a target that was not handed out by its deadline only missed its window.
+    pub(crate) fn missed_window(&self, target: &Placed, deadlines: &Deadlines) -> bool {
+        let window = self.facts.policy.window.as_ref();
+        window.is_some_and(|window| cut::missed_window(window, &target.time_zone, deadlines))
+    }
+}
+
+/// The threshold that one failure more reaches.
+fn one_more(threshold: Threshold) -> Threshold {
+    match threshold {
+        Threshold::Count(count) => Threshold::Count(count + 1),
+        Threshold::Percent { hundredths, min_results } => {
+            Threshold::Percent { hundredths, min_results: min_results + 1 }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Targets that a person stopped before they started.
+
+use domain::{cut::Member, outcome::Outcome, record::NOT_STARTED_REASON};
+
+use super::{Rollout, Targets};
+use crate::{Faults, row::NewRecord};
+
+impl<F: Faults> Rollout<F> {
+    /// Takes those out of `members`, none of which was handed out, that a person stopped before their first script. Returns
+    /// their records.
+    pub(super) fn stopped_before_start(
+        &self,
+        members: &mut Vec<Member>,
+        targets: &Targets,
+    ) -> Vec<NewRecord> {
+        let mut records = Vec::new();
+        members.retain(|member| {
+            let Some(target) = targets.get(&member.ordinal) else { return true };
+            let stop = target.stop.filter(|&script| script <= target.first_script);
+            if let Some(script) = stop {
+                records.extend(self.stopped(member, script));
+            }
+            stop.is_none()
+        });
+        records
+    }
+
+    /// The records of a target that was stopped at a script before it started.
+    pub(crate) fn stopped(&self, member: &Member, stopped: u16) -> Vec<NewRecord> {
+        let outcome = |script| if script == stopped { Outcome::Stopped } else { Outcome::Skipped };
+        let record = |script| {
+            let desktop_id = member.desktop_id.clone();
+            NewRecord::without_result(
+                member.ordinal,
+                desktop_id,
+                script,
+                outcome(script),
+                self.now,
+                NOT_STARTED_REASON,
+            )
+        };
+        (0..self.facts.script_count).map(record).collect()
+    }
+}

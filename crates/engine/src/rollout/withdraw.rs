@@ -1,0 +1,79 @@
+//! Cutting a task short: nothing more of it is handed out.
+
+use domain::{task::TaskStatus, wave::WaveStatus};
+
+use super::Rollout;
+use crate::{Faults, Rule};
+
+impl<F: Faults> Rollout<F> {
+    /// Ends the current wave before its time. Withdraws, of all waves, what was certainly never handed out. Of the rest
+    /// nothing may start any more, since its outcome must still be learnt. Returns how many targets were withdrawn.
+    pub(super) fn cut_short(&mut self, status: WaveStatus, reason: &str) -> u32 {
+        self.has_withdrawn = true;
+        let waves: Vec<u16> = self.waves.iter().map(|row| row.wave).collect();
+        let mut withdrawn = 0;
+        for wave in waves {
+            let number = self.withdraw_deferred(wave) + self.withdraw_ready(wave) + self.withdraw_new(wave);
+            if let Some(row) = self.wave(wave) {
+                row.state.admitted -= number;
+            }
+            withdrawn += number;
+        }
+        if !(status == WaveStatus::Stopped && self.breaks(Rule::AdmitAfterStop)) {
+            self.end_wave(status, reason);
+        }
+        withdrawn
+    }
+
+    /// Withdraws deferred targets. Exactly those that were never handed out count as waiting.
+    fn withdraw_deferred(&mut self, wave: u16) -> u32 {
+        self.changes.deferred.withdraw.push(wave);
+        self.changes.deferred.insert.retain_mut(|new| {
+            new.held &= new.terms.wave != wave;
+            new.terms.wave != wave || new.terms.maybe_handed
+        });
+        self.wave(wave).map_or(0, |row| std::mem::take(&mut row.state.waiting))
+    }
+
+    fn withdraw_ready(&mut self, wave: u16) -> u32 {
+        if self.breaks(Rule::WithdrawNothing) {
+            return 0;
+        }
+        let takes_all = self.breaks(Rule::WithdrawHanded);
+        let mut withdrawn = 0;
+        for batch in self.ready.iter().flatten().filter(|batch| batch.wave == wave) {
+            if takes_all || !batch.maybe_handed {
+                self.changes.batches.delete.push(batch.batch_id);
+                withdrawn += batch.size;
+            } else {
+                self.changes.batches.answer_only.push(batch.batch_id);
+            }
+        }
+        withdrawn
+    }
+
+    /// Withdraws what this operation was about to hand out.
+    fn withdraw_new(&mut self, wave: u16) -> u32 {
+        let mut withdrawn = 0;
+        self.changes.batches.insert.retain_mut(|batch| {
+            if batch.terms.wave != wave {
+                return true;
+            }
+            batch.answer_only = true;
+            batch.held = false;
+            if !batch.terms.maybe_handed {
+                withdrawn += u32::try_from(batch.members.len()).unwrap_or(u32::MAX);
+            }
+            batch.terms.maybe_handed
+        });
+        withdrawn
+    }
+
+    /// Stops the task before its time. What runs goes on.
+    pub(crate) fn end_early(&mut self, reason: &str) {
+        self.cut_short(WaveStatus::Stopped, reason);
+        if !self.breaks(Rule::AdmitAfterStop) {
+            self.set_status(TaskStatus::Stopping, Some(reason));
+        }
+    }
+}

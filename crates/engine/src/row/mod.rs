@@ -1,0 +1,17 @@
+//! The rows that decisions read, as values, and the conditions that the rules ask of a single row.
+
+mod batch;
+pub(crate) mod deferred;
+mod presence;
+mod record;
+mod target;
+mod task;
+mod wave;
+
+pub use batch::{BatchRow, BatchTerms, NewBatch, ReadyBatch, WithdrawableBatch};
+pub use deferred::{DeferredRow, NewDeferred};
+pub use presence::Presence;
+pub use record::NewRecord;
+pub use target::{TargetRow, Whereabouts};
+pub use task::TaskFacts;
+pub use wave::WaveRow;

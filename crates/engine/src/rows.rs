@@ -1,0 +1,193 @@
+//! The rows of one transaction, as the operations load and change them.
+
+use std::collections::HashSet;
+
+use domain::{
+    Timestamp,
+    gate::Results,
+    ids::{BatchId, ProjectId, TaskId, WorkerId},
+    tally::Tally,
+};
+
+use crate::{
+    Changes, Duty, DutyKind, LeaseChoice,
+    row::{BatchRow, DeferredRow, ReadyBatch, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
+};
+
+/// The locked state of a task.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The task, read after the locks were taken.
+    pub facts: TaskFacts,
+    /// What can still change, by number: waves that were closed on a quorum and miss targets, the waves of the ordinals that
+    /// were asked for, and the current wave, the first that is not closed.
+    pub waves: Vec<WaveRow>,
+    /// What the waves came to that are not among these.
+    pub settled: Results,
+}
+
+/// Which targets of a task to read.
+#[derive(Debug, Clone, Copy)]
+pub enum TargetSelection<'a> {
+    /// Those with these ordinals.
+    Ordinals(&'a [u32]),
+    /// A run of the plan.
+    Next {
+        /// First ordinal.
+        first: u32,
+        /// Number of targets.
+        number: u32,
+    },
+}
+
+/// The rows of one transaction. Locks last until it ends, and are taken in one order: waves (ascending), batches (by id),
+/// deferred targets. Each method is one round trip, as far as the database allows.
+pub trait Rows: Send {
+    /// A statement failed.
+    type Error: Send;
+
+    /// Locks what of a task can still change, and the waves of these ordinals that have begun. `None` when there is no such
+    /// task.
+    fn lock(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+    ) -> impl Future<Output = Result<Option<Snapshot>, Self::Error>> + Send;
+
+    /// Locks the first wave after this one that can still change.
+    fn lock_next_wave(
+        &mut self,
+        task_id: TaskId,
+        after: u16,
+    ) -> impl Future<Output = Result<Option<WaveRow>, Self::Error>> + Send;
+
+    /// Sums the target tallies of all waves but these.
+    fn other_tallies(
+        &mut self,
+        task_id: TaskId,
+        waves: &[u16],
+    ) -> impl Future<Output = Result<Tally, Self::Error>> + Send;
+
+    /// Locks the project's limit and returns how many more targets its tasks may have in flight; `None` without a limit.
+    fn lock_room(
+        &mut self,
+        project_id: &ProjectId,
+    ) -> impl Future<Output = Result<Option<u32>, Self::Error>> + Send;
+
+    /// Reads targets in the order of the plan, with the presence of their desktops if `with_presence`.
+    fn targets(
+        &mut self,
+        task_id: TaskId,
+        project_id: &ProjectId,
+        selection: TargetSelection<'_>,
+        with_presence: bool,
+    ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
+
+    /// Says where targets without a result are. What is neither in a batch nor deferred is left out.
+    fn whereabouts(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+    ) -> impl Future<Output = Result<Vec<Whereabouts>, Self::Error>> + Send;
+
+    /// Locks batches by id. Those that are gone are left out.
+    fn lock_batches(
+        &mut self,
+        task_id: TaskId,
+        batch_ids: &[BatchId],
+    ) -> impl Future<Output = Result<Vec<BatchRow>, Self::Error>> + Send;
+
+    /// Locks all ready batches of a task.
+    fn lock_ready(
+        &mut self,
+        task_id: TaskId,
+    ) -> impl Future<Output = Result<Vec<WithdrawableBatch>, Self::Error>> + Send;
+
+    /// Locks all held batches of a task.
+    fn lock_held(
+        &mut self,
+        task_id: TaskId,
+    ) -> impl Future<Output = Result<Vec<BatchRow>, Self::Error>> + Send;
+
+    /// Reads the held deferred targets of a task.
+    fn held_deferred(
+        &mut self,
+        task_id: TaskId,
+    ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
+
+    /// Reads deferred targets by ordinal.
+    fn deferred(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+    ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
+
+    /// Reads the reachable deferred targets of a wave (see [`DeferredRow::is_reachable`]) in the order of the plan: all that
+    /// may have been handed out, and at most `limit` others.
+    fn reachable_deferred(
+        &mut self,
+        task_id: TaskId,
+        wave: u16,
+        limit: u32,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
+
+    /// Reads the ids of the signatures that the task's failures have.
+    fn signature_ids(
+        &mut self,
+        task_id: TaskId,
+    ) -> impl Future<Output = Result<HashSet<i64>, Self::Error>> + Send;
+
+    /// Locks the freeze of a project; false when it is not frozen.
+    fn lock_freeze(
+        &mut self,
+        project_id: &ProjectId,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// Removes the freeze of a project; false when it is not frozen.
+    fn unfreeze(&mut self, project_id: &ProjectId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// Reads the tasks of a project that may still admit targets, in the order in which they are locked.
+    fn open_tasks(
+        &mut self,
+        project_id: &ProjectId,
+    ) -> impl Future<Output = Result<Vec<TaskId>, Self::Error>> + Send;
+
+    /// Reads what time makes due, for all projects, at most `limit` rows. Work that waits for something else is left out:
+    /// the operation that performs a duty asks again under its locks.
+    fn due(
+        &mut self,
+        kind: DutyKind,
+        now: Timestamp,
+        heard: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Duty>, Self::Error>> + Send;
+
+    /// Applies the changes of a decision.
+    fn apply(&mut self, changes: &Changes) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// The rows that a lease reads and changes. It takes no lock of a wave.
+pub trait LeaseRows: Send {
+    /// A statement failed.
+    type Error: Send;
+
+    /// Locks the worker's oldest ready batches that no other lease is about to take, and says whether the worker holds a
+    /// suspected batch that it leased after `survived`. Held batches are among them only if `with_held`.
+    fn lock_leasable(
+        &mut self,
+        worker_id: &WorkerId,
+        survived: Timestamp,
+        with_held: bool,
+        limit: u32,
+    ) -> impl Future<Output = Result<(Vec<ReadyBatch>, bool), Self::Error>> + Send;
+
+    /// Leases locked batches to their worker until `until`, in the order of the choices. A batch of which only a part is
+    /// chosen keeps the rest as a ready batch.
+    fn lease(
+        &mut self,
+        choices: &[LeaseChoice],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Vec<BatchRow>, Self::Error>> + Send;
+}
