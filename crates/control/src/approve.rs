@@ -3,18 +3,15 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
-    event::EventKind,
     ids::TaskId,
-    opening::{ApprovalRequest, check_approval},
-    wave::WaveStatus,
 };
-use store::{
-    event::{self, NewEvent},
-    notify::{self, Wake},
-    task, wave,
-};
+use engine::{Approval, Approved};
+use store::{TaskRows, wave};
 
-use crate::{Caller, Control, found};
+use crate::{
+    Caller, Control, found,
+    rollout::{self, ENGINE},
+};
 
 /// What an approver has seen, as hex; what is named must be the task's.
 #[derive(Debug, Clone, Default)]
@@ -43,36 +40,26 @@ impl Control {
         if !wave::list(&mut tx, &[task_id]).await?.iter().any(|(_, row)| row.wave == number) {
             return Err(Error::not_found(format!("task {task_id} has no wave {number}")));
         }
-        let mut live = wave::lock(&mut tx, task_id, &[]).await?;
-        if task::facts(&mut tx, task_id).await?.is_none_or(|facts| facts.status.admits_no_more()) {
-            return Err(Error::new(ErrorKind::Conflict, "the task admits nothing more"));
-        }
-        let next = live.current().filter(|row| row.wave == number);
-        let opening = match &next {
-            Some(row) => row.opening,
-            None => task.policy.opening_of(number),
-        };
-        let approver = &caller.identity.principal;
-        check_approval(&ApprovalRequest {
+        let (approver, now) = (&caller.identity.principal, self.clock.now());
+        let approval = Approval {
             wave: number,
-            is_next: next.as_ref().is_some_and(|row| row.state.status == WaveStatus::Pending)
-                || opening.is_approved,
-            opening: &opening,
             author: &task.created_by,
             approver,
-            distinct_approver: task.policy.approval.distinct_approver,
             fits_plan: fits(seen.plan_hash.as_deref(), Some(&task.plan_hash)),
             fits_scripts: fits(seen.script_hash.as_deref(), task.script_hash.as_deref()),
-        })?;
-        let now = self.clock.now();
-        if !opening.is_approved {
-            wave::approve(&mut tx, task_id, number, approver, now).await?;
-            let approved =
-                NewEvent { kind: EventKind::WaveApproved, wave: Some(number), actor: approver, detail: "" };
-            event::insert(&mut tx, task_id, approved, now).await?;
-            notify::send(&mut tx, Wake::Cut).await?;
-        }
-        self.done(tx, caller, Action::Approve, &format!("task:{task_id}/waves/{number}"), "approved").await
+        };
+        let decision = match ENGINE.approve(&mut TaskRows::new(&mut tx), task_id, &approval, now).await? {
+            Approved::Done(decision) => decision,
+            Approved::TooLate => {
+                return Err(Error::new(ErrorKind::Conflict, "the task admits nothing more"));
+            }
+            Approved::Refused(error) => return Err(error),
+        };
+        rollout::apply(&mut tx, decision.as_deref()).await?;
+        let resource = format!("task:{task_id}/waves/{number}");
+        self.done(tx, caller, Action::Approve, &resource, "approved").await?;
+        rollout::report(decision.as_deref());
+        Ok(())
     }
 }
 

@@ -3,17 +3,15 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
-    event::EventKind,
     ids::TaskId,
-    rollout,
+    rollout as rules,
 };
-use store::{
-    event::{self, NewEvent},
-    notify::{self, Wake},
-    task, wave,
-};
+use store::TaskRows;
 
-use crate::{Caller, Control, found};
+use crate::{
+    Caller, Control, found,
+    rollout::{self, ENGINE},
+};
 
 impl Control {
     /// Sets it, or takes the limit away. What is in flight already stays so.
@@ -24,21 +22,20 @@ impl Control {
         max_concurrency: Option<i64>,
     ) -> Result<(), Error> {
         caller.check(Action::SetConcurrency, [Resource::Task(&task_id.to_string())])?;
-        let most = max_concurrency.map(rollout::max_concurrency).transpose()?;
+        let most = max_concurrency.map(rules::max_concurrency).transpose()?;
         let mut tx = self.store.begin().await?;
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
         found::task(&mut tx, caller, task_id).await?;
-        wave::lock(&mut tx, task_id, &[]).await?;
-        if !task::set_max_concurrency(&mut tx, task_id, most).await? {
+        let (actor, now) = (&caller.identity.principal, self.clock.now());
+        let mut rows = TaskRows::new(&mut tx);
+        let Some(decision) = ENGINE.set_max_concurrency(&mut rows, task_id, most, actor, now).await? else {
             return Err(Error::new(ErrorKind::Conflict, "the task has ended: there is nothing in flight"));
-        }
-        let detail = most.map_or_else(|| "no limit".to_owned(), |most| format!("{most} in flight at most"));
-        let changed = NewEvent::by(EventKind::ConcurrencyChanged, &caller.identity.principal, &detail);
-        event::insert(&mut tx, task_id, changed, self.clock.now()).await?;
-        notify::send(&mut tx, Wake::Cut).await?;
-        notify::send(&mut tx, Wake::Presence).await?;
-        self.done(tx, caller, Action::SetConcurrency, &format!("task:{task_id}"), "changed").await
+        };
+        rollout::apply(&mut tx, [&decision]).await?;
+        self.done(tx, caller, Action::SetConcurrency, &format!("task:{task_id}"), "changed").await?;
+        rollout::report([&decision]);
+        Ok(())
     }
 }

@@ -3,15 +3,19 @@
 use domain::{
     Error, ErrorKind,
     access::{Action, Resource},
-    ids::TaskId,
+    ids::{ProjectId, TaskId},
     limits,
 };
+use engine::{Decision, Freeze, Hold};
 use store::{
-    hold::{self, Held},
+    TaskRows,
     project_limit::{self, FreezeRow},
 };
 
-use crate::{Caller, Control, found};
+use crate::{
+    Caller, Control, found,
+    rollout::{self, ENGINE},
+};
 
 impl Control {
     /// Pauses a task: when the answer comes, nothing more of it is admitted. What runs goes on.
@@ -33,17 +37,24 @@ impl Control {
         }
         found::task(&mut tx, caller, task_id).await?;
         let (actor, now) = (&caller.identity.principal, self.clock.now());
-        let held = if paused {
-            hold::pause(&mut tx, task_id, actor, now).await?
+        let mut rows = TaskRows::new(&mut tx);
+        let hold = if paused {
+            ENGINE.pause(&mut rows, task_id, actor, now).await?
         } else {
-            hold::resume(&mut tx, task_id, actor, now).await?
+            ENGINE.resume(&mut rows, task_id, actor, now).await?
         };
-        if let Held::TooLate(status) = held {
-            let message = format!("the task is {status}: it admits nothing more");
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
+        let decision = match hold {
+            Hold::Done(decision) => decision,
+            Hold::TooLate(status) => {
+                let message = format!("the task is {status}: it admits nothing more");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+        };
+        rollout::apply(&mut tx, decision.as_deref()).await?;
         let answer = if paused { "paused" } else { "resumed" };
-        self.done(tx, caller, action, &format!("task:{task_id}"), answer).await
+        self.done(tx, caller, action, &format!("task:{task_id}"), answer).await?;
+        rollout::report(decision.as_deref());
+        Ok(())
     }
 
     /// Freezes the project: when the answer comes, nothing more of any of its tasks is admitted. What runs goes on, and new
@@ -66,11 +77,23 @@ impl Control {
         }
         // Once the freeze is stored every admission sees it; those under way before are waited for here. If this process
         // dies before it is done, a scheduler does it.
-        let mut tx = self.store.begin().await?;
-        let news = is_news.then_some(hold::Freeze { actor, reason: &reason });
-        hold::hold_project(&mut tx, project_id, news, now).await?;
-        self.store.commit(tx).await?;
+        self.hold_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
         tracing::warn!(%project_id, actor, reason, "project frozen");
+        Ok(())
+    }
+
+    /// Holds what is not held of the tasks of a project that is frozen.
+    pub(crate) async fn hold_project(
+        &self,
+        project_id: &ProjectId,
+        news: Option<Freeze<'_>>,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        let now = self.clock.now();
+        let decisions = ENGINE.hold_project(&mut TaskRows::new(&mut tx), project_id, news, now).await?;
+        rollout::apply(&mut tx, &decisions).await?;
+        self.store.commit(tx).await?;
+        rollout::report(&decisions);
         Ok(())
     }
 
@@ -82,8 +105,13 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        hold::release_project(&mut tx, project_id, &caller.identity.principal, now).await?;
+        let actor = &caller.identity.principal;
+        let mut rows = TaskRows::new(&mut tx);
+        let released = ENGINE.release_project(&mut rows, project_id, actor, now).await?;
+        let decisions: Vec<Decision> = released.unwrap_or_default();
+        rollout::apply(&mut tx, &decisions).await?;
         self.done(tx, caller, Action::Unfreeze, &format!("project:{project_id}"), "unfrozen").await?;
+        rollout::report(&decisions);
         tracing::warn!(%project_id, actor = caller.identity.principal, "project unfrozen");
         Ok(())
     }

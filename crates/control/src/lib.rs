@@ -18,6 +18,7 @@ mod preview;
 mod project_limits;
 mod rate;
 mod retry;
+mod rollout;
 mod scripts;
 mod stop;
 mod upkeep;

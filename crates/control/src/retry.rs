@@ -89,8 +89,8 @@ impl Control {
         };
         task::insert(&mut tx, &new).await?;
         let detail = format!("task {task_id}");
-        let retried = NewEvent::by(EventKind::Retried, &caller.identity.principal, &detail);
-        event::insert(&mut tx, old_id, retried, self.clock.now()).await?;
+        let retried = NewEvent::of_task(EventKind::Retried, &caller.identity.principal, detail);
+        event::insert(&mut tx, old_id, &[retried], self.clock.now()).await?;
         notify::send(&mut tx, Wake::Cut).await?;
         self.done(tx, caller, Action::Retry, &format!("task:{task_id}"), &task_id.to_string()).await?;
         metric::TASKS_ACCEPTED.count(1, &["retry"]);

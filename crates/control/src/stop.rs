@@ -5,10 +5,13 @@ use domain::{
     access::{Action, Resource},
     submission::Aim,
 };
-use store::stop;
+use store::TaskRows;
 use telemetry::metric;
 
-use crate::{Caller, Control, found};
+use crate::{
+    Caller, Control, found,
+    rollout::{self, ENGINE},
+};
 
 /// What becomes of what runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,21 +38,25 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        let resource = match aim {
+        let (resource, decision) = match aim {
             Aim::Task(task_id) => {
                 found::task(&mut tx, caller, task_id).await?;
                 let reason = format!("stopped by {}", caller.identity.principal);
                 let actor = &caller.identity.principal;
-                stop::stop_task(&mut tx, task_id, mode == StopMode::Kill, actor, &reason, now).await?;
-                format!("task:{task_id}")
+                let (mut rows, kills) = (TaskRows::new(&mut tx), mode == StopMode::Kill);
+                let decision = ENGINE.stop_task(&mut rows, task_id, kills, actor, &reason, now).await?;
+                (format!("task:{task_id}"), decision)
             }
             Aim::Record(record_id) => {
                 found::record(&mut tx, caller, record_id).await?;
-                stop::stop_target(&mut tx, task_id, record_id.ordinal, record_id.script, now).await?;
-                format!("record:{record_id}")
+                let (mut rows, ordinal) = (TaskRows::new(&mut tx), record_id.ordinal);
+                let decision = ENGINE.stop_target(&mut rows, task_id, ordinal, record_id.script, now).await?;
+                (format!("record:{record_id}"), decision)
             }
         };
+        rollout::apply(&mut tx, &decision).await?;
         self.done(tx, caller, Action::Stop, &resource, "stopped").await?;
+        rollout::report(&decision);
         let of = if matches!(aim, Aim::Task(_)) { "task" } else { "record" };
         metric::STOPS.count(1, &[of, if mode == StopMode::Kill { "kill" } else { "drain" }]);
         Ok(())

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use control::{Control, DatabaseClock};
 use identity::{Role, Signer, Tls};
 use listen::{Listener, Security};
-use scheduler::{Engine, Retention, Wakes, engine::Enrolment};
+use scheduler::{Enrolment, Retention, Scheduler, Wakes};
 use store::Store;
 use telemetry::metric;
 use tokio::net::TcpListener;
@@ -143,7 +143,7 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
     let signer = certificates::signer(&settings.orders, tls.as_ref())?;
     let store = settings.store()?;
-    let engine = Engine::new(store.clone(), settings.scheduler.clone());
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     let engine = match (settings.enrolment.files()?, &tls) {
         (Some(files), Some(tls)) => {
             let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());
@@ -175,7 +175,7 @@ pub(crate) struct Door {
 }
 
 pub(crate) async fn serve_scheduler(
-    engine: Engine,
+    engine: Scheduler,
     retention: Retention,
     admin: Admin,
     door: Door,

@@ -10,7 +10,7 @@ use proto::{
 };
 use store::task::RunnableScript;
 
-use crate::engine::Leased;
+use crate::rollout::Leased;
 
 /// The leased batches, with what they run, as they are handed out; unsigned.
 pub(crate) fn pull_response(

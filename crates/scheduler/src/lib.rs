@@ -1,23 +1,31 @@
 //! The scheduler: opens waves, cuts batches, leases them over gRPC, stores results, runs the gate, reaps.
 //!
-//! It holds no state: any number run side by side on one database, and any worker may talk to any of them.
+//! It holds no state: any number run side by side on one database, and any worker may talk to any of them. The rules of
+//! rollouts are in crate `engine`; here are the transactions, the loops and the RPC around them.
 
 mod answer;
 mod caller;
 mod config;
-pub mod engine;
+mod enrolment;
 mod gauges;
 mod hearing;
 mod loops;
 mod orders;
+mod presence;
 mod retention;
+mod rollout;
+mod scheduler;
 mod service;
 mod wake;
 
 pub use config::Config;
-pub use engine::Engine;
+pub use engine::ScriptResult;
+pub use enrolment::{AskedBy, Enrolment};
 pub use loops::run;
+pub use presence::Refused;
 pub use proto::scheduler::scheduler_service_server::SchedulerServiceServer;
 pub use retention::Retention;
+pub use rollout::{Leased, ReportAnswer, ReturnedTarget, Spec, TargetReport};
+pub use scheduler::Scheduler;
 pub use service::service;
 pub use wake::Wakes;

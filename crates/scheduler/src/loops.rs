@@ -10,7 +10,7 @@ use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Retention, Wakes, gauges, hearing::Hearing};
+use crate::{Retention, Scheduler, Wakes, gauges, hearing::Hearing};
 
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
@@ -22,28 +22,28 @@ const GAUGES_EVERY: Duration = Duration::from_secs(15);
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: CancellationToken) {
-    let period = Duration::from_millis(u64::from(engine.config().period_ms));
+pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop: CancellationToken) {
+    let period = Duration::from_millis(u64::from(scheduler.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
-    let hearing = Hearing::new(Duration::from_millis(u64::from(engine.config().worker_timeout_ms)));
-    let store = engine.store();
+    let hearing = Hearing::new(Duration::from_millis(u64::from(scheduler.config().worker_timeout_ms)));
+    let store = scheduler.store();
     tokio::join!(
-        listen(&engine, &wakes, &stop),
+        listen(&scheduler, &wakes, &stop),
         every(period, wakes.cut.subscribe(), &stop, "cut", || store.unless_silent(async {
-            while engine.cut_all(engine.now()).await? && !stop.is_cancelled() {}
+            while scheduler.cut_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
-        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&engine, &hearing)),
+        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &hearing)),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
             store.unless_silent(async {
-                store::partition::ensure(&mut *store.acquire().await?, engine.now()).await
+                store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
             })
         }),
         every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(gauges::tell(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {
                 // It may wait long for others, and what is left undone is done by the next one: a stop does not wait.
-                let tick = || stop.run_until_cancelled(engine.retain(&retention, engine.now()));
+                let tick = || stop.run_until_cancelled(scheduler.retain(&retention, scheduler.now()));
                 while tick().await.transpose()?.unwrap_or(false) {}
                 Ok(())
             })
@@ -51,10 +51,10 @@ pub async fn run(engine: Engine, retention: Retention, wakes: Wakes, stop: Cance
     );
 }
 
-async fn reap(engine: &Engine, hearing: &Hearing) -> Result<(), store::Error> {
-    let now = engine.now();
+async fn reap(scheduler: &Scheduler, hearing: &Hearing) -> Result<(), store::Error> {
+    let now = scheduler.now();
     let heard = hearing.heard(Instant::now(), now);
-    let reaped = engine.store().unless_silent(engine.reap(now, heard)).await;
+    let reaped = scheduler.store().unless_silent(scheduler.reap(now, heard)).await;
     if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
         hearing.interrupted();
     }
@@ -100,10 +100,10 @@ async fn every<F, T>(
 }
 
 /// Turns the database's notifications into wake-ups.
-async fn listen(engine: &Engine, wakes: &Wakes, stop: &CancellationToken) {
+async fn listen(scheduler: &Scheduler, wakes: &Wakes, stop: &CancellationToken) {
     let run = async {
         loop {
-            if let Err(error) = forward(engine, wakes).await {
+            if let Err(error) = forward(scheduler, wakes).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "listening failed");
             }
             tokio::time::sleep(LISTEN_AGAIN).await;
@@ -115,8 +115,8 @@ async fn listen(engine: &Engine, wakes: &Wakes, stop: &CancellationToken) {
     }
 }
 
-async fn forward(engine: &Engine, wakes: &Wakes) -> Result<(), store::Error> {
-    let mut listener = Listener::connect(engine.store()).await?;
+async fn forward(scheduler: &Scheduler, wakes: &Wakes) -> Result<(), store::Error> {
+    let mut listener = Listener::connect(scheduler.store()).await?;
     // What happened before we listened.
     wakes.ring(store::notify::Wake::Everything);
     loop {

@@ -1,4 +1,4 @@
-//! The gRPC adapter: messages in, engine, messages out.
+//! The gRPC adapter of the scheduler.
 
 use std::{pin::Pin, time::Duration};
 
@@ -7,6 +7,7 @@ use domain::{
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     limits,
 };
+use engine::ScriptResult;
 use futures::{Stream, stream};
 use identity::Signer;
 use proto::{
@@ -28,10 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    Engine, Wakes, answer,
+    Scheduler, Wakes, answer,
     caller::called,
-    engine::{self, AskedBy, Leased, ReturnedTarget, ScriptReport, TargetReport},
-    orders,
+    enrolment::AskedBy,
+    orders, presence,
+    rollout::{Leased, ReturnedTarget, TargetReport},
 };
 
 /// The longest that a pull waits.
@@ -41,21 +43,21 @@ const ISSUED_WITHIN: Duration = Duration::from_secs(8);
 /// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
 const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
-/// The service over an engine; with a signer, what it hands out is signed. At `stop`, waiting pulls are answered, so that the server can end.
+/// The service over a scheduler; with a signer, what it hands out is signed. At `stop`, waiting pulls are answered, so that the server can end.
 pub fn service(
-    engine: Engine,
+    scheduler: Scheduler,
     wakes: Wakes,
     signer: Option<Signer>,
     stop: CancellationToken,
 ) -> SchedulerServiceServer<impl SchedulerService> {
-    SchedulerServiceServer::new(Service { engine, wakes, signer, stop })
+    SchedulerServiceServer::new(Service { scheduler, wakes, signer, stop })
         .max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
 
 #[derive(Debug)]
 struct Service {
-    engine: Engine,
+    scheduler: Scheduler,
     wakes: Wakes,
     signer: Option<Signer>,
     stop: CancellationToken,
@@ -64,7 +66,7 @@ struct Service {
 impl Service {
     /// The leased batches as they are handed out.
     fn hand_out(&self, leased: &[Leased], revoked: Vec<RevokedConnection>) -> Result<PullResponse, Status> {
-        let lease_ms = self.engine.config().lease_ms;
+        let lease_ms = self.scheduler.config().lease_ms;
         let mut answer = answer::pull_response(leased, lease_ms, revoked);
         if let Some(signer) = &self.signer {
             orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
@@ -74,12 +76,12 @@ impl Service {
 
     /// The database's answer. A pull may wait for long, and so would a call to a database that is gone.
     async fn done<T>(&self, work: impl Future<Output = Result<T, store::Error>>) -> Result<T, Status> {
-        self.engine.store().unless_silent(work).await.map_err(failed)
+        self.scheduler.store().unless_silent(work).await.map_err(failed)
     }
 
     /// The connections that a worker must end.
     async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Status> {
-        let found = self.done(self.engine.to_end(worker_id)).await?;
+        let found = self.done(self.scheduler.to_end(worker_id)).await?;
         Ok(found
             .into_iter()
             .map(|revoked| RevokedConnection {
@@ -142,13 +144,13 @@ impl SchedulerService for Service {
         if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
             return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
         }
-        let beat = self.engine.heartbeat(&worker_id, &address, capacity, draining, self.engine.now());
+        let beat = self.scheduler.heartbeat(&worker_id, &address, capacity, draining, self.scheduler.now());
         let heard = self.done(beat).await?;
         Ok(Response::new(HeartbeatResponse {
-            interval_ms: self.engine.config().heartbeat_ms,
+            interval_ms: self.scheduler.config().heartbeat_ms,
             resync: heard.is_new,
             drain: heard.drain,
-            time: self.engine.time(),
+            time: self.scheduler.time(),
             revoked: self.to_end(&worker_id).await?,
         }))
     }
@@ -173,20 +175,20 @@ impl SchedulerService for Service {
                 ))
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let told = self.engine.presence(&worker_id, &connected, &disconnected, self.engine.now());
+        let told = self.scheduler.presence(&worker_id, &connected, &disconnected, self.scheduler.now());
         let refused = self
             .done(told)
             .await?
             .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
         for one in refused {
             match one {
-                engine::Refused::Elsewhere(project_id, desktop_id) => {
+                presence::Refused::Elsewhere(project_id, desktop_id) => {
                     answer.refused.push(desktop_key(&project_id, &desktop_id));
                 }
-                engine::Refused::Revoked(project_id, desktop_id) => {
+                presence::Refused::Revoked(project_id, desktop_id) => {
                     answer.revoked.push(desktop_key(&project_id, &desktop_id));
                 }
-                engine::Refused::Retired(project_id, desktop_id) => {
+                presence::Refused::Retired(project_id, desktop_id) => {
                     let key = desktop_key(&project_id, &desktop_id);
                     answer.retired.push(key.clone());
                     // What a worker does that does not know the other.
@@ -207,7 +209,7 @@ impl SchedulerService for Service {
         let mut bell = self.wakes.ready.subscribe();
         loop {
             bell.mark_unchanged();
-            let leased = self.done(self.engine.lease(&worker_id, capacity, self.engine.now())).await?;
+            let leased = self.done(self.scheduler.lease(&worker_id, capacity, self.scheduler.now())).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stop.is_cancelled();
             if !leased.is_empty() || is_over {
                 let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
@@ -249,7 +251,8 @@ impl SchedulerService for Service {
                 Err(error) => refused.push(Refused { task_id, ordinal, reason: error.message }),
             }
         }
-        let answer = self.done(self.engine.report(&worker_id, reports, returns, self.engine.now())).await?;
+        let answer =
+            self.done(self.scheduler.report(&worker_id, reports, returns, self.scheduler.now())).await?;
         refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
             task_id: task_id.to_string(),
             ordinal,
@@ -281,7 +284,7 @@ impl SchedulerService for Service {
                 })
             })
             .collect::<Result<Vec<_>, Status>>()?;
-        let lost = self.done(self.engine.renew(&worker_id, &leases, self.engine.now())).await?;
+        let lost = self.done(self.scheduler.renew(&worker_id, &leases, self.scheduler.now())).await?;
         let lost = lost
             .into_iter()
             .map(|lease| Lease {
@@ -290,7 +293,7 @@ impl SchedulerService for Service {
                 epoch: lease.epoch,
             })
             .collect();
-        Ok(Response::new(RenewResponse { lost, lease_ms: self.engine.config().lease_ms }))
+        Ok(Response::new(RenewResponse { lost, lease_ms: self.scheduler.config().lease_ms }))
     }
 
     async fn watch_stops(
@@ -300,7 +303,7 @@ impl SchedulerService for Service {
         let (caller, message) = called(request);
         let worker_id = caller.is(&message.worker_id)?;
         let watch = Watch {
-            engine: self.engine.clone(),
+            scheduler: self.scheduler.clone(),
             worker_id,
             bell: self.wakes.stop.subscribe(),
             stop: self.stop.clone(),
@@ -314,7 +317,7 @@ impl SchedulerService for Service {
     ) -> Result<Response<DeregisterResponse>, Status> {
         let (caller, message) = called(request);
         let worker_id = caller.is(&message.worker_id)?;
-        self.done(self.engine.forget_worker(&worker_id, None, self.engine.now())).await?;
+        self.done(self.scheduler.forget_worker(&worker_id, None, self.scheduler.now())).await?;
         Ok(Response::new(DeregisterResponse {}))
     }
 
@@ -323,7 +326,7 @@ impl SchedulerService for Service {
         caller.is(&asked.worker_id)?;
         let desktop_id: DesktopId = asked.desktop_id.parse().map_err(invalid)?;
         let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
-        let work = self.engine.enrol(&asked.token, &desktop_id, by, self.engine.now());
+        let work = self.scheduler.enrol(&asked.token, &desktop_id, by, self.scheduler.now());
         Ok(Response::new(EnrolResponse { certificate: self.issued(Box::pin(work)).await? }))
     }
 
@@ -337,15 +340,15 @@ impl SchedulerService for Service {
         let project_id: ProjectId = project_id.parse().map_err(invalid)?;
         let desktop_id: DesktopId = desktop_id.parse().map_err(invalid)?;
         let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
-        let now = self.engine.now();
-        let work = self.engine.renew_certificate(&project_id, &desktop_id, &asked.serial, by, now);
+        let now = self.scheduler.now();
+        let work = self.scheduler.renew_certificate(&project_id, &desktop_id, &asked.serial, by, now);
         Ok(Response::new(RenewCertificateResponse { certificate: self.issued(Box::pin(work)).await? }))
     }
 }
 
 /// A worker's stream of stops.
 struct Watch {
-    engine: Engine,
+    scheduler: Scheduler,
     worker_id: WorkerId,
     bell: watch::Receiver<()>,
     stop: CancellationToken,
@@ -361,7 +364,7 @@ async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, 
             _ = tokio::time::timeout(LOOKS_AGAIN, watch.bell.changed()) => {}
             () = watch.stop.cancelled() => return None,
         }
-        match watch.engine.store().unless_silent(watch.engine.stops(&watch.worker_id)).await {
+        match watch.scheduler.store().unless_silent(watch.scheduler.stops(&watch.worker_id)).await {
             Ok(stops) if stops.is_empty() => {}
             Ok(stops) => {
                 let stops = stops.iter().map(target_stop).collect();
@@ -427,11 +430,11 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
     })
 }
 
-fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptReport, domain::Error> {
+fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
     if script.script != place {
         return Err(domain::Error::invalid(format!("result {place} is of script {}", script.script)));
     }
-    Ok(ScriptReport {
+    Ok(ScriptResult {
         outcome: script.outcome.parse()?,
         exit_code: script.exit_code,
         started_at: unix_ms_in_range("started_at_unix_ms", script.started_at_unix_ms)?,

@@ -1,52 +1,34 @@
 //! Events of tasks: what happened, for whoever watches. Only ever added.
 
 use domain::{Timestamp, event::EventKind, ids::TaskId};
+pub use engine::NewEvent;
 
 use crate::{
     Connection, Error,
     values::{count, int2, word},
 };
 
-/// An event about to be stored.
-#[derive(Debug, Clone, Copy)]
-pub struct NewEvent<'a> {
-    /// What happened.
-    pub kind: EventKind,
-    /// To which wave.
-    pub wave: Option<u16>,
-    /// The principal that did it; empty for what the scheduler did.
-    pub actor: &'a str,
-    /// In words.
-    pub detail: &'a str,
-}
-
-impl<'a> NewEvent<'a> {
-    /// Something that the scheduler did to a wave.
-    pub const fn of_wave(kind: EventKind, wave: u16, detail: &'a str) -> Self {
-        Self { kind, wave: Some(wave), actor: "", detail }
-    }
-
-    /// Something that a person did.
-    pub const fn by(kind: EventKind, actor: &'a str, detail: &'a str) -> Self {
-        Self { kind, wave: None, actor, detail }
-    }
-}
-
-/// Adds an event. To be called under the locks of the task's waves, so that ids are in the order of commits.
+/// Adds events of a task, in order. To be called under the locks of the task's waves, so that ids are in the order of commits.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
-    event: NewEvent<'_>,
+    events: &[NewEvent],
     now: Timestamp,
 ) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "INSERT INTO task_event (task_id, at, kind, wave, actor, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO task_event (task_id, at, kind, wave, actor, detail)
+         SELECT $1, $2, kind, wave, actor, detail
+         FROM unnest($3::text[], $4::int2[], $5::text[], $6::text[]) WITH ORDINALITY AS n (kind, wave, actor, detail, place)
+         ORDER BY n.place",
         task_id.0,
         now,
-        event.kind.as_str(),
-        event.wave.map(int2),
-        event.actor,
-        event.detail,
+        &events.iter().map(|event| event.kind.as_str().to_owned()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.wave.map(int2)).collect::<Vec<_>>() as &[Option<i16>],
+        &events.iter().map(|event| event.actor.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.detail.clone()).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;

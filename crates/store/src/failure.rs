@@ -1,50 +1,36 @@
 //! Groups of failures that look alike: counted with the records, read while the task runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
-use domain::{
-    failure::{Signature, sample},
-    ids::TaskId,
-    outcome::Outcome,
-};
+use domain::{ids::TaskId, outcome::Outcome};
+use engine::FailureCount;
 
 use crate::{
     Connection, Error,
-    record::NewRecord,
     values::{count, int2, int4, word},
-    wave::WaveRow,
 };
 
-/// Has failures for which the task has no group left share one. Under the waves' locks.
-pub(crate) async fn within_limit(
+/// The ids of the signatures that a task's failures have.
+pub(crate) async fn signature_ids(
     connection: &mut Connection,
     task_id: TaskId,
-    signatures: &mut [Option<Signature>],
-) -> Result<(), Error> {
-    if signatures.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    let known =
+) -> Result<HashSet<i64>, Error> {
+    let ids =
         sqlx::query_scalar!("SELECT DISTINCT signature_id FROM failure_group WHERE task_id = $1", task_id.0)
             .fetch_all(connection)
             .await?;
-    domain::failure::within_limit(&mut known.into_iter().collect(), signatures.iter_mut().flatten());
-    Ok(())
+    Ok(ids.into_iter().collect())
 }
 
-/// Counts new failures, each with its signature, in the groups of their waves. Under the waves' locks.
+/// Adds new failures to the groups of their waves. Under the waves' locks.
 pub(crate) async fn add(
     connection: &mut Connection,
     task_id: TaskId,
-    waves: &[WaveRow],
-    failures: &[(&NewRecord, Signature)],
+    failures: &[FailureCount],
 ) -> Result<(), Error> {
-    let mut groups: BTreeMap<(u16, i64), (u32, &NewRecord, &Signature)> = BTreeMap::new();
-    for (record, signature) in failures {
-        let Some(row) = waves.iter().find(|row| row.has(record.ordinal)) else { continue };
-        groups.entry((row.wave, signature.id)).or_insert((0, record, signature)).0 += 1;
+    if failures.is_empty() {
+        return Ok(());
     }
-    let firsts = || groups.values().map(|(_, first, _)| *first);
     sqlx::query!(
         "INSERT INTO failure_group (task_id, signature_id, wave, outcome, exit_code, signature, records, sample_ordinal,
                                     sample_script, sample)
@@ -54,15 +40,15 @@ pub(crate) async fn add(
               AS new (signature_id, wave, outcome, exit_code, signature, records, ordinal, script, sample)
          ON CONFLICT (task_id, signature_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
         task_id.0,
-        &groups.keys().map(|(_, signature_id)| *signature_id).collect::<Vec<_>>(),
-        &groups.keys().map(|(wave, _)| int2(*wave)).collect::<Vec<_>>(),
-        &firsts().map(|first| first.outcome.as_str().to_owned()).collect::<Vec<_>>(),
-        &firsts().map(|first| first.exit_code).collect::<Vec<_>>() as &[Option<i32>],
-        &groups.values().map(|(_, _, signature)| signature.text.clone()).collect::<Vec<_>>(),
-        &groups.values().map(|(records, _, _)| int4(*records)).collect::<Vec<_>>(),
-        &firsts().map(|first| int4(first.ordinal)).collect::<Vec<_>>(),
-        &firsts().map(|first| int2(first.script)).collect::<Vec<_>>(),
-        &firsts().map(|first| sample(&first.output)).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.signature.id).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| int2(failure.wave)).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.outcome.as_str().to_owned()).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.exit_code).collect::<Vec<_>>() as &[Option<i32>],
+        &failures.iter().map(|failure| failure.signature.text.clone()).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| int4(failure.records)).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| int4(failure.sample_record.0)).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| int2(failure.sample_record.1)).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.sample.clone()).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;

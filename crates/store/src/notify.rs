@@ -34,6 +34,32 @@ impl Wake {
     }
 }
 
+impl From<engine::Wake> for Wake {
+    fn from(wake: engine::Wake) -> Self {
+        match wake {
+            engine::Wake::Cut => Self::Cut,
+            engine::Wake::Ready => Self::Ready,
+            engine::Wake::Presence => Self::Presence,
+            engine::Wake::Stop => Self::Stop,
+        }
+    }
+}
+
+/// Sends wake-ups with the caller's commit, in one statement.
+pub(crate) async fn send_all(
+    connection: &mut Connection,
+    wakes: impl IntoIterator<Item = engine::Wake>,
+) -> Result<(), Error> {
+    let payloads: Vec<String> = wakes.into_iter().map(|wake| Wake::from(wake).payload().to_owned()).collect();
+    if payloads.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", CHANNEL, &payloads)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
 /// Sends a wake-up with the caller's commit.
 pub async fn send(connection: &mut Connection, wake: Wake) -> Result<(), Error> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, wake.payload()).execute(connection).await?;

@@ -1,17 +1,16 @@
 //! Records: written once, when their target ends; listed together with those that are not written (yet).
 
-use std::collections::HashSet;
-
 use domain::{
     Timestamp,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
     page::Page,
-    record::{DONE_EARLIER_REASON, Place, RecordId, RecordStatus, SKIPPED_REASON},
+    record::{Place, RecordId, RecordStatus, SKIPPED_REASON},
     script::ScriptType,
     task::TaskStatus,
     what_if::Finished,
 };
+use engine::row::NewRecord;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -20,67 +19,18 @@ use crate::{
     values::{count, int2, int4, text_id, word},
 };
 
-/// A record about to be stored.
-#[derive(Debug, Clone)]
-pub struct NewRecord {
-    /// Place of its target in the plan.
-    pub ordinal: u32,
-    /// The desktop it comes from; stored only if that is the target's.
-    pub desktop_id: DesktopId,
-    /// Place of its script in the task.
-    pub script: u16,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Where it ended by itself.
-    pub exit_code: Option<i32>,
-    /// Where it started.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Timestamp,
-    /// What it printed.
-    pub output: String,
-    /// Why it ended so, in words; empty for a success.
-    pub reason: String,
-}
-
-impl NewRecord {
-    /// The record of a script of which no result came.
-    pub fn without_result(
-        ordinal: u32,
-        desktop_id: DesktopId,
-        script: u16,
-        outcome: Outcome,
-        ended_at: Timestamp,
-        reason: &str,
-    ) -> Self {
-        Self {
-            ordinal,
-            desktop_id,
-            script,
-            outcome,
-            exit_code: None,
-            started_at: None,
-            ended_at,
-            output: String::new(),
-            reason: reason.to_owned(),
-        }
-    }
-}
-
-/// Stores records of one task in one statement and returns (ordinal, script, outcome) of those that are new.
-/// A record that is there already stays as it is, and one whose desktop is not its target's is left out. A script
-/// that an earlier task has done counts as the success that it was there, whatever became of this target. Beside each
-/// record is the signature of its failure, if it is one.
-pub async fn insert(
+/// Stores new records of one task in one statement. One that is there already is an error: the waves' locks keep two
+/// transactions from storing the same target.
+pub(crate) async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
     attempt: u16,
     records: &[NewRecord],
-    signature_ids: &[Option<i64>],
-) -> Result<Vec<(u32, u16, Outcome)>, Error> {
+) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
     let ordinals: Vec<i32> = records.iter().map(|record| int4(record.ordinal)).collect();
-    let desktop_ids: Vec<String> =
-        records.iter().map(|record| record.desktop_id.as_str().to_owned()).collect();
     let scripts: Vec<i16> = records.iter().map(|record| int2(record.script)).collect();
     let outcomes: Vec<String> = records.iter().map(|record| record.outcome.as_str().to_owned()).collect();
     let exit_codes: Vec<Option<i32>> = records.iter().map(|record| record.exit_code).collect();
@@ -88,25 +38,19 @@ pub async fn insert(
     let ended: Vec<Timestamp> = records.iter().map(|record| record.ended_at).collect();
     let outputs: Vec<String> = records.iter().map(|record| record.output.clone()).collect();
     let reasons: Vec<String> = records.iter().map(|record| record.reason.clone()).collect();
-    let rows = sqlx::query!(
-        r#"INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
-                               signature_id)
-           SELECT $1, n.ordinal, n.script, $2,
-                  CASE WHEN n.script < t.first_script THEN 'SUCCESS' ELSE n.outcome::outcome END, n.exit_code, n.started_at,
-                  n.ended_at, n.output, CASE WHEN n.script < t.first_script THEN $12 ELSE n.reason END,
-                  CASE WHEN n.script >= t.first_script THEN n.signature_id END
-           FROM unnest($3::int4[], $4::text[], $5::int2[], $6::text[], $7::int4[], $8::timestamptz[], $9::timestamptz[],
-                       $10::text[], $11::text[], $13::int8[])
-                AS n (ordinal, desktop_id, script, outcome, exit_code, started_at, ended_at, output, reason,
-                      signature_id)
-           JOIN target t ON t.task_id = $1 AND t.ordinal = n.ordinal AND t.desktop_id = n.desktop_id
-           ORDER BY n.ordinal, n.script
-           ON CONFLICT DO NOTHING
-           RETURNING ordinal, script, outcome::text AS "outcome!""#,
+    let signature_ids: Vec<Option<i64>> = records.iter().map(|record| record.signature_id).collect();
+    sqlx::query!(
+        "INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
+                             signature_id)
+         SELECT $1, n.ordinal, n.script, $2, n.outcome::outcome, n.exit_code, n.started_at, n.ended_at, n.output, n.reason,
+                n.signature_id
+         FROM unnest($3::int4[], $4::int2[], $5::text[], $6::int4[], $7::timestamptz[], $8::timestamptz[], $9::text[],
+                     $10::text[], $11::int8[])
+              AS n (ordinal, script, outcome, exit_code, started_at, ended_at, output, reason, signature_id)
+         ORDER BY n.ordinal, n.script",
         task_id.0,
         int2(attempt),
         &ordinals,
-        &desktop_ids,
         &scripts,
         &outcomes,
         &exit_codes as &[Option<i32>],
@@ -114,33 +58,11 @@ pub async fn insert(
         &ended,
         &outputs,
         &reasons,
-        DONE_EARLIER_REASON,
-        signature_ids as &[Option<i64>],
+        &signature_ids as &[Option<i64>],
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok((count("record", row.ordinal)?, count("record", row.script)?, word("record", &row.outcome)?))
-        })
-        .collect()
-}
-
-/// Those of the ordinals that have ended.
-pub async fn ended(
-    connection: &mut Connection,
-    task_id: TaskId,
-    ordinals: &[u32],
-) -> Result<HashSet<u32>, Error> {
-    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let rows = sqlx::query_scalar!(
-        "SELECT ordinal FROM record WHERE task_id = $1 AND ordinal = ANY($2) AND script = 0",
-        task_id.0,
-        &ordinals
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(|ordinal| count("record", ordinal)).collect()
+    Ok(())
 }
 
 /// How the targets of a task ended, each by the script that decided it, in the order of the plan.

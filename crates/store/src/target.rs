@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use domain::{
-    cut::{Member, Placed},
+    Timestamp,
     explain::{Handed, Story, Waits},
     ids::{DesktopId, ProjectId, TaskId},
     retry::Remainder,
 };
 
+use engine::row::TargetRow;
+
 use crate::{
     Connection, Error,
+    presence::RawPresence,
     values::{count, int2, int4, text_id},
 };
 
@@ -51,37 +54,6 @@ pub async fn insert(
         ordinal += int4(chunk.len());
     }
     Ok(())
-}
-
-/// A target as its plan says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetRow {
-    /// Its desktop.
-    pub desktop_id: DesktopId,
-    /// Scripts before this place succeeded in an earlier task.
-    pub first_script: u16,
-}
-
-/// One target.
-pub async fn fetch(
-    connection: &mut Connection,
-    task_id: TaskId,
-    ordinal: u32,
-) -> Result<Option<TargetRow>, Error> {
-    let row = sqlx::query!(
-        "SELECT desktop_id, first_script FROM target WHERE task_id = $1 AND ordinal = $2",
-        task_id.0,
-        int4(ordinal)
-    )
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| {
-        Ok(TargetRow {
-            desktop_id: text_id("target", row.desktop_id)?,
-            first_script: count("target", row.first_script)?,
-        })
-    })
-    .transpose()
 }
 
 /// The first script to run of those targets that do not begin with the first one.
@@ -132,6 +104,97 @@ pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<V
         .collect()
 }
 
+/// What the rollout engine reads of a target.
+struct RawState {
+    ordinal: i32,
+    desktop_id: String,
+    first_script: i16,
+    has_ended: bool,
+    stop: Option<i16>,
+    worker_id: Option<String>,
+    draining: Option<bool>,
+    time_zone: Option<String>,
+    agent_id: Option<String>,
+    changed_at: Option<Timestamp>,
+}
+
+impl TryFrom<RawState> for TargetRow {
+    type Error = Error;
+
+    fn try_from(raw: RawState) -> Result<Self, Error> {
+        let RawState { worker_id, draining, time_zone, agent_id, changed_at, .. } = raw;
+        Ok(Self {
+            ordinal: count("target", raw.ordinal)?,
+            desktop_id: text_id("target", raw.desktop_id)?,
+            first_script: count("target", raw.first_script)?,
+            has_ended: raw.has_ended,
+            stop: raw.stop.map(|script| count("target_stop", script)).transpose()?,
+            presence: RawPresence { worker_id, draining, time_zone, agent_id, changed_at }.presence()?,
+        })
+    }
+}
+
+/// Targets by ordinal, with the presence of their desktops if `with_presence`.
+pub(crate) async fn states(
+    connection: &mut Connection,
+    task_id: TaskId,
+    project_id: &ProjectId,
+    ordinals: &[u32],
+    with_presence: bool,
+) -> Result<Vec<TargetRow>, Error> {
+    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
+    let raw = sqlx::query_as!(
+        RawState,
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script,
+                  EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
+                      AS "has_ended!",
+                  x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?"
+           FROM target t
+           LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
+           LEFT JOIN desktop d ON $4 AND d.project_id = $2 AND d.desktop_id = t.desktop_id
+           LEFT JOIN worker w ON w.worker_id = d.worker_id
+           WHERE t.task_id = $1 AND t.ordinal = ANY($3)
+           ORDER BY t.ordinal"#,
+        task_id.0,
+        project_id.as_str(),
+        &ordinals,
+        with_presence,
+    )
+    .fetch_all(connection)
+    .await?;
+    raw.into_iter().map(TargetRow::try_from).collect()
+}
+
+/// A run of targets that are not admitted yet, with the presence of their desktops.
+pub(crate) async fn next_states(
+    connection: &mut Connection,
+    task_id: TaskId,
+    project_id: &ProjectId,
+    first: u32,
+    number: u32,
+) -> Result<Vec<TargetRow>, Error> {
+    let raw = sqlx::query_as!(
+        RawState,
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
+                  w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?"
+           FROM target t
+           LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
+           LEFT JOIN desktop d ON d.project_id = $2 AND d.desktop_id = t.desktop_id
+           LEFT JOIN worker w ON w.worker_id = d.worker_id
+           WHERE t.task_id = $1 AND t.ordinal >= $3 AND t.ordinal < $3 + $4
+           ORDER BY t.ordinal"#,
+        task_id.0,
+        project_id.as_str(),
+        int4(first),
+        int4(number),
+    )
+    .fetch_all(connection)
+    .await?;
+    raw.into_iter().map(TargetRow::try_from).collect()
+}
+
 /// A target as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTarget {
@@ -171,88 +234,6 @@ pub async fn page(
             })
         })
         .collect()
-}
-
-struct Raw {
-    ordinal: i32,
-    desktop_id: String,
-    worker_id: Option<String>,
-    time_zone: Option<String>,
-    agent_id: Option<String>,
-    handed_to: Option<String>,
-}
-
-impl TryFrom<Raw> for Placed {
-    type Error = Error;
-
-    fn try_from(raw: Raw) -> Result<Self, Error> {
-        Ok(Self {
-            ordinal: count("target", raw.ordinal)?,
-            desktop_id: text_id("target", raw.desktop_id)?,
-            worker_id: raw.worker_id.map(|id| text_id("desktop", id)).transpose()?,
-            time_zone: raw.time_zone.unwrap_or_default(),
-            agent_id: raw.agent_id.unwrap_or_default(),
-            handed_to: raw.handed_to,
-        })
-    }
-}
-
-/// The next targets from an ordinal on, with the worker that holds each one's desktop. Draining workers get
-/// nothing new while they wait for what runs.
-pub async fn place(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    task_id: TaskId,
-    first_ordinal: u32,
-    number: u32,
-) -> Result<Vec<Placed>, Error> {
-    let rows = sqlx::query_as!(
-        Raw,
-        r#"SELECT t.ordinal, t.desktop_id, w.worker_id AS "worker_id?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", NULL::text AS handed_to
-           FROM target t
-           LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
-           LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
-           WHERE t.task_id = $2 AND t.ordinal >= $3 AND t.ordinal < $3 + $4
-           ORDER BY t.ordinal"#,
-        project_id.as_str(),
-        task_id.0,
-        int4(first_ordinal),
-        int4(number),
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Placed::try_from).collect()
-}
-
-/// Targets of a batch that is taken away, with the worker that holds each one's desktop now. `maybe_handed` says that the
-/// agents they were for may have started them.
-pub async fn place_again(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    members: &[Member],
-    maybe_handed: bool,
-) -> Result<Vec<Placed>, Error> {
-    let ordinals: Vec<i32> = members.iter().map(|member| int4(member.ordinal)).collect();
-    let ids: Vec<String> = members.iter().map(|member| member.desktop_id.as_str().to_owned()).collect();
-    let agent_ids: Vec<String> = members.iter().map(|member| member.agent_id.clone()).collect();
-    let rows = sqlx::query_as!(
-        Raw,
-        r#"SELECT t.ordinal AS "ordinal!", t.desktop_id AS "desktop_id!", w.worker_id AS "worker_id?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", CASE WHEN $5 THEN t.agent_id END AS handed_to
-           FROM unnest($2::int4[], $3::text[], $4::text[]) AS t (ordinal, desktop_id, agent_id)
-           LEFT JOIN desktop d ON d.project_id = $1 AND d.desktop_id = t.desktop_id
-           LEFT JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
-           ORDER BY t.ordinal"#,
-        project_id.as_str(),
-        &ordinals,
-        &ids,
-        &agent_ids,
-        maybe_handed,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Placed::try_from).collect()
 }
 
 /// The first desktops of several tasks in the order of their plans, `limit` of each; of the gray wave only, or

@@ -13,53 +13,27 @@ use crate::{
     values::{count, int2, int4},
 };
 
-/// Notes that a target is to be stopped from a script on; of several such wishes the earliest place wins. Marks its
-/// batch, if it is in one, so that the worker which holds it is told.
-pub async fn insert(
+/// Stores which targets are to be stopped, each from a script on. Of several stops of a target the earliest script wins.
+pub(crate) async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
-    ordinal: u32,
-    script: u16,
+    stops: &[(u32, u16)],
     now: Timestamp,
 ) -> Result<(), Error> {
+    if stops.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "INSERT INTO target_stop (task_id, ordinal, script, created_at) VALUES ($1, $2, $3, $4)
+        "INSERT INTO target_stop (task_id, ordinal, script, created_at)
+         SELECT $1, ordinal, script, $4 FROM unnest($2::int4[], $3::int2[]) AS n (ordinal, script)
          ON CONFLICT (task_id, ordinal) DO UPDATE SET script = least(target_stop.script, excluded.script)",
         task_id.0,
-        int4(ordinal),
-        int2(script),
+        &stops.iter().map(|(ordinal, _)| int4(*ordinal)).collect::<Vec<_>>(),
+        &stops.iter().map(|(_, script)| int2(*script)).collect::<Vec<_>>(),
         now,
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    for _ in 0..PASSES {
-        sqlx::query!(
-            "UPDATE batch SET stop = true WHERE task_id = $1 AND $2 = ANY(ordinals) AND NOT stop",
-            task_id.0,
-            int4(ordinal)
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-/// A lease that is just splitting a batch hides its part from the first pass, which waits for it; the second one sees it.
-const PASSES: usize = 2;
-
-/// Marks every batch of a task that is being killed.
-pub async fn mark_task(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    for _ in 0..PASSES {
-        // In the order in which leases are renewed.
-        sqlx::query!(
-            "UPDATE batch b SET stop = true
-             FROM (SELECT batch_id FROM batch WHERE task_id = $1 AND NOT stop ORDER BY batch_id FOR UPDATE) AS running
-             WHERE b.task_id = $1 AND b.batch_id = running.batch_id",
-            task_id.0
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }
 
@@ -126,10 +100,4 @@ pub async fn of_worker(
             })
         })
         .collect()
-}
-
-/// Deletes what is left of a task that ended.
-pub async fn delete_of_task(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    sqlx::query!("DELETE FROM target_stop WHERE task_id = $1", task_id.0).execute(connection).await?;
-    Ok(())
 }

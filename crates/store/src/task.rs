@@ -10,12 +10,14 @@ use domain::{
     deadline::Timeouts,
     event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
-    opening::{self, Hold, Turn},
+    opening::Turn,
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
     script::{self, ScriptType},
     task::TaskStatus,
 };
+use engine::TaskChange;
+pub use engine::row::TaskFacts;
 use sqlx::types::Json;
 
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
@@ -158,13 +160,11 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
             .await?;
     }
     let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
-    let accepted = NewEvent::by(EventKind::Accepted, task.created_by, &detail);
-    event::insert(connection, task.task_id, accepted, task.now).await?;
+    let mut events = vec![NewEvent::of_task(EventKind::Accepted, task.created_by, detail)];
     if task.policy.opening_of(1).needs_approval {
-        let wait = Turn::WaitsForApproval.to_string();
-        event::insert(connection, task.task_id, NewEvent::of_wave(EventKind::WaveWaits, 1, &wait), task.now)
-            .await?;
+        events.push(NewEvent::of_wave(EventKind::WaveWaits, 1, Turn::WaitsForApproval.to_string()));
     }
+    event::insert(connection, task.task_id, &events, task.now).await?;
     Ok(())
 }
 
@@ -207,52 +207,6 @@ async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Resu
         .await?;
     }
     Ok(())
-}
-
-/// What the scheduler needs to know of a task; all but `status`, `killing`, what holds it, `max_concurrency` and the project's
-/// limits never changes.
-#[derive(Debug, Clone)]
-pub struct TaskFacts {
-    /// Whose it is.
-    pub project_id: ProjectId,
-    /// Where it is.
-    pub status: TaskStatus,
-    /// What runs is to be ended.
-    pub killing: bool,
-    /// Scripts that run on each target.
-    pub script_count: u16,
-    /// Whether some targets may begin with a later script than the first.
-    pub resumes: bool,
-    /// Of all its records.
-    pub attempt: u16,
-    /// The limits it was accepted with.
-    pub timeouts: Timeouts,
-    /// What counts, when it is too much, and what then.
-    pub policy: RolloutPolicy,
-    /// Nothing is started after it.
-    pub expires_at: Option<Timestamp>,
-    /// A person paused it.
-    pub is_paused: bool,
-    /// Its project is frozen.
-    pub is_frozen: bool,
-    /// Targets in flight at most, as it was set last.
-    pub max_concurrency: Option<u32>,
-    /// Its project says how much may be in flight over all its tasks.
-    pub has_project_limit: bool,
-    /// The trace it was submitted in, where that is sampled.
-    pub trace_context: Option<String>,
-}
-
-impl TaskFacts {
-    /// What keeps it from admitting anything, if something does.
-    pub fn hold(&self, now: Timestamp) -> Option<Hold> {
-        opening::hold(self.is_paused, self.is_frozen, self.expires_at, now)
-    }
-
-    /// Whether it is held until a person lets it go on.
-    pub const fn is_held(&self) -> bool {
-        (self.is_paused || self.is_frozen) && !self.status.admits_no_more()
-    }
 }
 
 /// A task's facts, by its id alone: for schedulers, who work for all projects.
@@ -392,44 +346,103 @@ pub async fn to_cut(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Moves a task on that has not ended. Its first RUNNING is its start.
-pub async fn set_status(
+/// Changes a task's row, unless the task has ended. Its first RUNNING is its start.
+pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,
-    status: TaskStatus,
-    halt_reason: Option<&str>,
+    change: &TaskChange,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE task SET status = $2, halt_reason = coalesce($3, halt_reason),
-                started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, $5) ELSE started_at END,
-                ended_at = CASE WHEN $4 THEN $5 END
+) -> Result<(), Error> {
+    if *change == TaskChange::default() {
+        return Ok(());
+    }
+    let TaskChange { status, is_killed, pause, max_concurrency } = change;
+    let (status, halt_reason) = status.clone().unzip();
+    sqlx::query!(
+        "UPDATE task SET status = coalesce($2, status), halt_reason = coalesce($3, halt_reason),
+                started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, $4) ELSE started_at END,
+                ended_at = CASE WHEN $5 THEN $4 END,
+                killing = killing OR $6,
+                paused_at = CASE WHEN $7 THEN CASE WHEN $8::text IS NULL THEN NULL ELSE $4 END ELSE paused_at END,
+                paused_by = CASE WHEN $7 THEN $8 ELSE paused_by END,
+                max_concurrency = CASE WHEN $9 THEN $10 ELSE max_concurrency END
          WHERE task_id = $1 AND ended_at IS NULL",
         task_id.0,
-        status.as_str(),
-        halt_reason,
-        status.is_ended(),
+        status.map(TaskStatus::as_str),
+        halt_reason.flatten(),
         now,
+        status.is_some_and(TaskStatus::is_ended),
+        is_killed,
+        pause.is_some(),
+        pause.as_ref().and_then(Option::as_deref),
+        max_concurrency.is_some(),
+        max_concurrency.flatten().map(int4),
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
-/// Changes how many targets of a task may be in flight; false when it has ended.
-pub async fn set_max_concurrency(
-    connection: &mut Connection,
-    task_id: TaskId,
-    max_concurrency: Option<u32>,
-) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE task SET max_concurrency = $2 WHERE task_id = $1 AND ended_at IS NULL",
-        task_id.0,
-        max_concurrency.map(int4),
+/// Deletes what is left of the work of a task that ended.
+pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
+    // In the order in which leases are renewed.
+    sqlx::query!(
+        "DELETE FROM batch b USING (
+             SELECT batch_id FROM batch WHERE task_id = $1 ORDER BY batch_id FOR UPDATE) AS all_of_it
+         WHERE b.task_id = $1 AND b.batch_id = all_of_it.batch_id",
+        task_id.0
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    sqlx::query!("DELETE FROM straggler WHERE task_id = $1", task_id.0).execute(&mut *connection).await?;
+    sqlx::query!("DELETE FROM target_stop WHERE task_id = $1", task_id.0).execute(connection).await?;
+    Ok(())
+}
+
+/// Tasks of a project that may still admit targets, in the order in which they are locked.
+pub(crate) async fn admitting(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task WHERE project_id = $1 AND status IN ('WAITING', 'RUNNING') ORDER BY task_id",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks whose time is over, and that have not been stopped for it.
+pub(crate) async fn expired(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task
+         WHERE expires_at <= $1 AND ended_at IS NULL AND status IN ('WAITING', 'RUNNING') ORDER BY expires_at LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks of frozen projects with something that is not held: the process that froze the project died over it.
+pub(crate) async fn unheld(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT k.task_id FROM project_freeze f JOIN task k USING (project_id)
+         WHERE k.status IN ('WAITING', 'RUNNING')
+           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.status = 'READY' AND NOT b.held)
+                OR EXISTS (SELECT FROM straggler s WHERE s.task_id = k.task_id AND NOT s.held))
+         LIMIT $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
 }
 
 /// The waves of a task's plan.
@@ -442,14 +455,6 @@ pub async fn planned_waves(connection: &mut Connection, task_id: TaskId) -> Resu
         fail_threshold: row.state.fail_threshold,
     });
     Ok(planned.collect())
-}
-
-/// Notes that what runs of a task is to be ended.
-pub async fn set_killing(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    sqlx::query!("UPDATE task SET killing = true WHERE task_id = $1 AND ended_at IS NULL", task_id.0)
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// Locks a task, so that nobody else retries it meanwhile; false when it is gone by now, because it was over its age.

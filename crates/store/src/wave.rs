@@ -3,19 +3,19 @@
 mod change;
 mod live;
 
-pub use change::{admit, approve, end, end_trailing, open, soak, store_tallies, withdraw};
+pub(crate) use change::apply;
 use domain::{
     Timestamp,
     ids::TaskId,
     opening::Opening,
     plan::PlannedWave,
     policy::RolloutPolicy,
-    tally::Tally,
     threshold::Threshold,
     wave::{Others, WaveState, WaveStatus, WaveTerms},
 };
-pub(crate) use live::lock_next;
-pub use live::{Live, lock};
+pub use engine::row::WaveRow;
+pub use live::lock;
+pub(crate) use live::{lock_next, other_tallies, settled};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -23,44 +23,6 @@ use crate::{
     Connection, Error,
     values::{count, int2, int4, tally_from_array, word},
 };
-
-/// A wave's row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaveRow {
-    /// From 1.
-    pub wave: u16,
-    /// Ordinal of its first target.
-    pub first_ordinal: u32,
-    /// Targets of the wave that the cut has passed.
-    pub cursor: u32,
-    /// What the rules read.
-    pub state: WaveState,
-    /// Its records by outcome.
-    pub record_tally: Tally,
-    /// What the gate, or the person who stopped it, said last, in words.
-    pub verdict_reason: Option<String>,
-    /// What it needs before it opens.
-    pub opening: Opening,
-    /// Who approved it, and when.
-    pub approved: Option<(String, Timestamp)>,
-    /// When it was opened.
-    pub opened_at: Option<Timestamp>,
-    /// When it was closed, halted or stopped.
-    pub closed_at: Option<Timestamp>,
-}
-
-impl WaveRow {
-    /// Whether a target belongs to it.
-    pub fn has(&self, ordinal: u32) -> bool {
-        (self.first_ordinal..self.first_ordinal + self.state.size).contains(&ordinal)
-    }
-
-    /// Whether a target of it was ever admitted.
-    pub fn has_admitted(&self, ordinal: u32) -> bool {
-        self.state.status != WaveStatus::Pending
-            && (self.first_ordinal..self.first_ordinal + self.cursor).contains(&ordinal)
-    }
-}
 
 #[derive(sqlx::FromRow)]
 struct Raw {
@@ -87,6 +49,7 @@ struct Raw {
     approved_by: Option<String>,
     opened_at: Option<Timestamp>,
     closed_at: Option<Timestamp>,
+    is_trailing: bool,
     target_count: i32,
     policy: Option<Json<RolloutPolicy>>,
     max_concurrency: Option<i32>,
@@ -98,7 +61,7 @@ macro_rules! select_waves {
         concat!(
             "SELECT w.task_id, w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.waiting, w.fail_threshold,
                     w.fail_percent, w.min_results, w.failed, w.halting, w.target_tally, w.record_tally, w.verdict_reason,
-                    w.opens_at, w.needs_approval, w.approved_at, w.approved_by, w.opened_at, w.closed_at,
+                    w.opens_at, w.needs_approval, w.approved_at, w.approved_by, w.opened_at, w.closed_at, w.is_trailing,
                     w.approved_at IS NOT NULL AND w.approved_plan_hash IS NOT DISTINCT FROM k.plan_hash
                         AND w.approved_script_hash IS NOT DISTINCT FROM k.script_hash AS is_approved,
                     k.target_count, k.policy, k.max_concurrency
@@ -152,6 +115,7 @@ impl TryFrom<Raw> for WaveRow {
                 terms: raw.terms()?,
                 is_last: raw.first_ordinal + raw.size == raw.target_count,
             },
+            is_trailing: raw.is_trailing,
             record_tally: tally_from_array(&raw.record_tally)?,
             verdict_reason: raw.verdict_reason,
             opening: Opening {

@@ -11,7 +11,7 @@ use proto::admin::{
     UnretireDesktopRequest, desktop_service_client::DesktopServiceClient,
     enrolment_service_client::EnrolmentServiceClient,
 };
-use scheduler::engine::Refused;
+use scheduler::Refused;
 use tonic::Code;
 
 use crate::harness::{Channel, Harness, command, command_on, refused};

@@ -17,10 +17,7 @@ use proto::admin::{
     record_service_client::RecordServiceClient, script_service_client::ScriptServiceClient,
     task_service_client::TaskServiceClient, worker_service_client::WorkerServiceClient,
 };
-use scheduler::{
-    Config, Engine,
-    engine::{Leased, ScriptReport, TargetReport},
-};
+use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
 use testkit::TestDatabase;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -68,7 +65,7 @@ pub(crate) type Channel = InterceptedService<Routes, Bearer>;
 
 pub(crate) struct Harness {
     database: TestDatabase,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Scheduler,
     pub(crate) control: Control,
     pub(crate) stop: CancellationToken,
     routes: Routes,
@@ -87,7 +84,7 @@ impl Harness {
         let access = Access { fixed: Credentials::new(tokens, Vec::new()), master_keys };
         let clock = Arc::new(TestClock::default());
         let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
-        let engine = Engine::new(database.store.clone(), Config::default());
+        let engine = Scheduler::new(database.store.clone(), Config::default());
         let stop = CancellationToken::new();
         let guard = move |mut request: Request<()>| {
             if let Some(identity) = certificate.clone() {
@@ -224,7 +221,7 @@ impl Harness {
             project_id: testkit::project(),
             desktop_id: member.desktop_id.clone(),
             agent_id: member.agent_id.clone(),
-            scripts: vec![ScriptReport {
+            scripts: vec![ScriptResult {
                 outcome: if exit_code == 0 { Outcome::Success } else { Outcome::Failed },
                 exit_code: Some(exit_code),
                 started_at: Some(Self::now()),

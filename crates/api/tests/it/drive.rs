@@ -1,14 +1,14 @@
 //! Drives tasks as a scheduler and a worker would, without either.
 
 use domain::outcome::Outcome;
-use scheduler::engine::{Leased, ScriptReport, TargetReport};
+use scheduler::{Leased, ScriptResult, TargetReport};
 use serde_json::Value;
 
 use crate::harness::{Harness, TOKEN};
 
 /// A script that started and ended at once.
-fn ended(outcome: Outcome, exit_code: Option<i32>, output: &str) -> ScriptReport {
-    ScriptReport {
+fn ended(outcome: Outcome, exit_code: Option<i32>, output: &str) -> ScriptResult {
+    ScriptResult {
         outcome,
         exit_code,
         started_at: Some(Harness::now()),
@@ -60,7 +60,7 @@ impl Harness {
         self.report_scripts(leased, scripts.collect()).await;
     }
 
-    async fn report_scripts(&self, leased: &Leased, targets: Vec<Vec<ScriptReport>>) {
+    async fn report_scripts(&self, leased: &Leased, targets: Vec<Vec<ScriptResult>>) {
         assert_eq!(leased.batch.members.len(), targets.len());
         let results = leased.batch.members.iter().zip(targets).map(|(member, scripts)| TargetReport {
             task_id: leased.batch.terms.task_id,

@@ -18,7 +18,7 @@ use control::{
     Access, AccessKey, Actor, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token,
 };
 use domain::{Timestamp, ids::WorkerId};
-use scheduler::{Config, Engine};
+use scheduler::{Config, Scheduler};
 use serde_json::{Value, json};
 use testkit::TestDatabase;
 use tower::ServiceExt as _;
@@ -56,7 +56,7 @@ pub(crate) struct Answer {
 
 pub(crate) struct Harness {
     pub(crate) database: TestDatabase,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Scheduler,
     pub(crate) control: Control,
     pub(crate) router: Router,
 }
@@ -79,7 +79,7 @@ impl Harness {
         let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
         let options =
             change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
-        let engine = Engine::new(database.store.clone(), Config::default());
+        let engine = Scheduler::new(database.store.clone(), Config::default());
         Self { router: api::router(control.clone(), &options), control, engine, database }
     }
 

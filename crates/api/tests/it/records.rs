@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use domain::outcome::Outcome;
-use scheduler::engine::{Leased, ScriptReport, TargetReport};
+use scheduler::{Leased, ScriptResult, TargetReport};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, ids};
@@ -17,7 +17,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
         .iter()
         .map(|member| {
             let fails = failing.contains(&member.ordinal);
-            let script = |outcome, exit_code, output: &str, reason: &str| ScriptReport {
+            let script = |outcome, exit_code, output: &str, reason: &str| ScriptResult {
                 outcome,
                 exit_code,
                 started_at: (outcome != Outcome::Skipped).then_some(now),

@@ -1,18 +1,22 @@
 //! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
 
 use domain::{Error, ErrorKind, ids::ProjectId};
+use engine::Freeze;
 use store::{
-    Tx, audit,
+    TaskRows, Tx, audit,
     audit::NewEntry,
-    hold, project,
+    project,
     project::ProjectRow,
     project_limit::{self, FreezeRow},
-    stop, task,
+    task,
 };
 use telemetry::metric;
 
 use super::manage::check_name;
-use crate::{Control, StopMode};
+use crate::{
+    Control, StopMode,
+    rollout::{self, ENGINE},
+};
 
 /// Why a revoked project is frozen.
 const REVOKED: &str = "the project is revoked";
@@ -139,10 +143,7 @@ impl Control {
         let resource = format!("project:{project_id}");
         self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await?;
         // Admissions under way before the commit are waited for. A scheduler does it if this process dies first.
-        let mut tx = self.store.begin().await?;
-        let news = is_news.then_some(hold::Freeze { actor: &actor, reason: REVOKED });
-        hold::hold_project(&mut tx, project_id, news, now).await?;
-        Ok(self.store.commit(tx).await?)
+        self.hold_project(project_id, is_news.then_some(Freeze { actor: &actor, reason: REVOKED })).await
     }
 
     /// Accepts the credentials of a revoked project again. It stays frozen until somebody of the project unfreezes it.
@@ -200,9 +201,12 @@ impl Control {
         for &task_id in &task_ids {
             let mut tx = self.store.begin().await?;
             let is_kill = mode == StopMode::Kill;
-            stop::stop_task(&mut tx, task_id, is_kill, by.name(), &reason, self.clock.now()).await?;
+            let (mut rows, now) = (TaskRows::new(&mut tx), self.clock.now());
+            let decision = ENGINE.stop_task(&mut rows, task_id, is_kill, by.name(), &reason, now).await?;
+            rollout::apply(&mut tx, &decision).await?;
             let resource = format!("task:{task_id}");
             self.done_outside(tx, by, project_id, "graywave:projects:stop", &resource).await?;
+            rollout::report(&decision);
             metric::STOPS.count(1, &["task", if is_kill { "kill" } else { "drain" }]);
         }
         Ok(task_ids.len())

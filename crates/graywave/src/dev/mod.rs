@@ -17,7 +17,7 @@ use domain::{
     page::{DESKTOP_LIST, Page},
 };
 use pgcluster::{Cluster, Durability};
-use scheduler::Engine;
+use scheduler::Scheduler;
 use serde::Serialize;
 use store::{
     PoolOptions, Store,
@@ -172,7 +172,7 @@ async fn serve(
     control: &Control,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let engine = Engine::new(store.clone(), settings.scheduler.clone());
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
     forget_earlier_workers(&engine, store).await?;
     let ready = Ready {
         event: "ready",
@@ -297,7 +297,7 @@ async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::R
 }
 
 /// On this database there is no worker but ours: what an earlier run left behind is gone.
-async fn forget_earlier_workers(engine: &Engine, store: &Store) -> anyhow::Result<()> {
+async fn forget_earlier_workers(engine: &Scheduler, store: &Store) -> anyhow::Result<()> {
     let workers = store::worker::list(&mut *store.acquire().await?).await?;
     for worker in workers {
         engine.forget_worker(&worker.worker_id, None, store.clock().now()).await?;

@@ -9,7 +9,7 @@ use domain::{
     threshold::Threshold,
     wave::WaveStatus,
 };
-use scheduler::engine::Leased;
+use scheduler::Leased;
 use testkit::{Submit, desktop};
 
 use crate::harness::{Harness, after, key, ordinals, results, start, worker};
@@ -340,7 +340,7 @@ async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
     let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;
     check_waiting(&harness).await;
     let batches = harness.leased(1).await;
-    let returned = |ordinal: u32, handed| scheduler::engine::ReturnedTarget {
+    let returned = |ordinal: u32, handed| scheduler::ReturnedTarget {
         task_id,
         batch_id: batches[0].batch.batch_id,
         ordinal,

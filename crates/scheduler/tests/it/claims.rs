@@ -8,7 +8,7 @@ use domain::{
     outcome::Outcome,
     task::TaskStatus,
 };
-use scheduler::engine::TargetReport;
+use scheduler::TargetReport;
 use testkit::{Submit, desktop};
 
 use crate::harness::{Harness, after, results, start, worker};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{outcome::Outcome, task::TaskStatus};
 use futures::future::join_all;
-use scheduler::{Config, Engine};
+use scheduler::{Config, Scheduler};
 use testkit::Submit;
 use tokio::sync::Barrier;
 
@@ -21,7 +21,7 @@ async fn a_thousand_concurrent_reports_through_two_schedulers_give_exact_tallies
     let leased = harness.lease(&w, TARGETS, start()).await;
     assert_eq!(ordinals(&leased).len(), TARGETS as usize);
 
-    let other = Engine::new(harness.database.another_store().unwrap(), Config::default());
+    let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let engines = [harness.engine.clone(), other];
     let mut reports = Vec::new();
     for leased in &leased {
@@ -64,7 +64,7 @@ async fn two_schedulers_cut_and_lease_everything_once() {
     let w = worker("w");
     harness.online(&w, 0..TARGETS, start()).await;
     let task_id = harness.submit(Submit { targets: TARGETS, ..Submit::default() }).await;
-    let other = Engine::new(harness.database.another_store().unwrap(), Config::default());
+    let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let engines = [harness.engine.clone(), other];
     join_all(engines.iter().map(|engine| engine.cut(task_id, start()))).await;
     let pulls = join_all((0..20).map(|pull| {
@@ -88,7 +88,7 @@ async fn racing_failures_halt_exactly_once_and_never_open_the_next_wave() {
     let submit = Submit { targets: 200, gray: Some((100, 5)), ..Submit::default() };
     let task_id = harness.submit_and_cut(submit).await;
     let leased = harness.lease(&w, 200, start()).await;
-    let other = Engine::new(harness.database.another_store().unwrap(), Config::default());
+    let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let engines = [harness.engine.clone(), other];
     let reports = results(&leased[0], Outcome::Failed);
     let sending = reports.into_iter().enumerate().map(|(number, report)| {

@@ -7,7 +7,7 @@ use proto::scheduler::{
     UpdatePresenceRequest, scheduler_service_client::SchedulerServiceClient,
     scheduler_service_server::SchedulerService,
 };
-use scheduler::{SchedulerServiceServer, Wakes, engine::Leased};
+use scheduler::{Leased, SchedulerServiceServer, Wakes};
 use testkit::Submit;
 use tokio_util::sync::CancellationToken;
 

@@ -6,17 +6,18 @@ use domain::{
     ids::{BatchId, TaskId, WorkerId},
     outcome::Outcome,
 };
-use scheduler::{
-    Config, Engine,
-    engine::{Leased, ScriptReport, TargetReport},
-};
+use engine::{Decision, Engine, Rows as _};
+use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
 use store::batch::LeaseKey;
-use store::{Store, task::TaskRow, wave::WaveRow};
+use store::{Store, TaskRows, Tx, task::TaskRow, wave::WaveRow};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project};
+
+/// The operations of the engine.
+pub(crate) const ENGINE: Engine = Engine::new();
 
 pub(crate) struct Harness {
     pub(crate) database: TestDatabase,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Scheduler,
 }
 
 /// Where all tests begin.
@@ -35,7 +36,7 @@ pub(crate) fn worker(name: &str) -> WorkerId {
 impl Harness {
     pub(crate) async fn new() -> Self {
         let database = testkit::database().await.unwrap();
-        let engine = Engine::new(database.store.clone(), Config::default());
+        let engine = Scheduler::new(database.store.clone(), Config::default());
         Self { database, engine }
     }
 
@@ -110,6 +111,14 @@ impl Harness {
         waves.into_iter().map(|(_, wave)| wave).collect()
     }
 
+    /// Applies decisions that were made in this transaction, and commits it.
+    pub(crate) async fn commit(&self, mut tx: Tx, decisions: impl IntoIterator<Item = Decision>) {
+        for decision in decisions {
+            TaskRows::new(&mut tx).apply(&decision.changes).await.unwrap();
+        }
+        self.store().commit(tx).await.unwrap();
+    }
+
     /// One number from the database.
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
         let mut connection = self.database.connection().await.unwrap();
@@ -153,7 +162,7 @@ pub(crate) fn result(
         desktop_id: desktop_id(ordinal),
         agent_id: String::new(),
         trace_context: None,
-        scripts: vec![ScriptReport {
+        scripts: vec![ScriptResult {
             outcome,
             exit_code: (outcome == Outcome::Success).then_some(0),
             started_at: Some(start()),

@@ -10,15 +10,15 @@ use domain::{
     wave::WaveStatus,
     window::Window,
 };
-use scheduler::engine::Leased;
+use engine::{Approval as GivenApproval, Approved, Freeze, Hold};
+use scheduler::Leased;
 use store::{
-    hold::{self, Held},
+    TaskRows,
     project_limit::{self, FreezeRow, ProjectLimits},
-    wave,
 };
 use testkit::{Submit, desktop, project};
 
-use crate::harness::{Harness, after, ordinals, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, start, worker};
 
 async fn submit(harness: &Harness, submit: Submit) -> TaskId {
     harness.online(&worker("w"), 0..submit.targets, start()).await;
@@ -41,17 +41,42 @@ fn gray(policy: RolloutPolicy) -> Submit {
     Submit { targets: 5, gray: Some((2, 1)), policy, ..Submit::default() }
 }
 
-async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Held {
+/// Pauses a task; its status when it is too late for that.
+async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskStatus> {
     let mut tx = harness.store().begin().await.unwrap();
-    let held = hold::pause(&mut tx, task_id, "alice", after(seconds)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
-    held
+    let hold = ENGINE.pause(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
+    let (decision, too_late) = match hold {
+        Hold::Done(decision) => (decision, None),
+        Hold::TooLate(status) => (None, Some(status)),
+    };
+    harness.commit(tx, decision.map(|decision| *decision)).await;
+    too_late
 }
 
 async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
-    hold::resume(&mut tx, task_id, "alice", after(seconds)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    let hold = ENGINE.resume(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
+    let Hold::Done(decision) = hold else { return };
+    harness.commit(tx, decision.map(|decision| *decision)).await;
+}
+
+/// The second half of a freeze.
+async fn hold_project(harness: &Harness, seconds: i64) {
+    let mut tx = harness.store().begin().await.unwrap();
+    let news = Some(Freeze { actor: "alice", reason: "storm" });
+    let mut rows = TaskRows::new(&mut tx);
+    let decisions = ENGINE.hold_project(&mut rows, &project(), news, after(seconds)).await.unwrap();
+    harness.commit(tx, decisions).await;
+}
+
+/// Unfreezes the project; false when it is not frozen.
+async fn release_project(harness: &Harness, seconds: i64) -> bool {
+    let mut tx = harness.store().begin().await.unwrap();
+    let mut rows = TaskRows::new(&mut tx);
+    let decisions = ENGINE.release_project(&mut rows, &project(), "alice", after(seconds)).await.unwrap();
+    let is_done = decisions.is_some();
+    harness.commit(tx, decisions.unwrap_or_default()).await;
+    is_done
 }
 
 #[tokio::test]
@@ -83,10 +108,14 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
     let task_id = submit(&harness, gray(RolloutPolicy { approval, ..RolloutPolicy::default() })).await;
     assert!(harness.leased(0).await.is_empty());
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Waiting);
-    let approve = async |number: u16, seconds: i64| {
+    let approve = async |wave: u16, seconds: i64| {
         let mut tx = harness.store().begin().await.unwrap();
-        wave::approve(&mut tx, task_id, number, "bob", after(seconds)).await.unwrap();
-        harness.store().commit(tx).await.unwrap();
+        let (author, approver) = ("alice", "bob");
+        let approval = GivenApproval { wave, author, approver, fits_plan: true, fits_scripts: true };
+        let mut rows = TaskRows::new(&mut tx);
+        let approved = ENGINE.approve(&mut rows, task_id, &approval, after(seconds)).await.unwrap();
+        let Approved::Done(Some(decision)) = approved else { panic!("{approved:?}") };
+        harness.commit(tx, [*decision]).await;
     };
     approve(1, 5).await;
     let canaries = harness.leased(6).await;
@@ -112,8 +141,8 @@ async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
     while harness.engine.cut_all(start()).await.unwrap() {}
     let first = harness.lease(&worker("w"), 2, start()).await;
     assert_eq!(ordinals(&first), [0, 1]);
-    assert_eq!(pause(&harness, task_id, 1).await, Held::Done);
-    assert_eq!(pause(&harness, task_id, 2).await, Held::Done, "to pause again changes nothing");
+    assert_eq!(pause(&harness, task_id, 1).await, None);
+    assert_eq!(pause(&harness, task_id, 2).await, None, "to pause again changes nothing");
     // The third is ready and stays; the first two go on and end.
     succeed(&harness, &first, 3).await;
     for seconds in [4, 100_000] {
@@ -126,7 +155,7 @@ async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
     assert!(rest[0].batch.terms.deadlines.deliver_by >= after(100_001) + TimeDelta::minutes(10));
     succeed(&harness, &rest, 100_003).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
-    assert_eq!(pause(&harness, task_id, 100_004).await, Held::TooLate(TaskStatus::Success));
+    assert_eq!(pause(&harness, task_id, 100_004).await, Some(TaskStatus::Success));
     let kinds = events(&harness, task_id).await;
     assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::Paused).count(), 1);
 }
@@ -158,19 +187,14 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
     drop(connection);
-    let mut tx = harness.store().begin().await.unwrap();
-    let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
-    hold::hold_project(&mut tx, &project(), news, after(1)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    hold_project(&harness, 1).await;
     assert!(harness.leased(2).await.is_empty(), "what was ready is not handed out");
     let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
     assert!(harness.leased(50_000).await.is_empty(), "new tasks wait");
     // One that is paused stays so when the project is unfrozen.
     pause(&harness, late, 50_001).await;
     resume(&harness, running, 50_001).await;
-    let mut tx = harness.store().begin().await.unwrap();
-    hold::release_project(&mut tx, &project(), "alice", after(50_002)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    assert!(release_project(&harness, 50_002).await);
     let leased_now = harness.leased(50_003).await;
     assert!(leased_now.iter().all(|batch| batch.batch.terms.task_id == running));
     assert_eq!(ordinals(&leased_now), [0, 1]);
@@ -333,15 +357,10 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     drop(connection);
     harness.reap(after(2)).await;
     assert!(harness.leased(3).await.is_empty(), "a scheduler has held what was ready");
-    let mut tx = harness.store().begin().await.unwrap();
-    assert!(hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap());
-    assert!(!hold::release_project(&mut tx, &project(), "alice", after(4)).await.unwrap(), "once is enough");
-    harness.store().commit(tx).await.unwrap();
+    assert!(release_project(&harness, 4).await);
+    assert!(!release_project(&harness, 4).await, "once is enough");
     // The second half of the freeze comes late: there is none any more.
-    let mut tx = harness.store().begin().await.unwrap();
-    let news = Some(hold::Freeze { actor: "alice", reason: "storm" });
-    hold::hold_project(&mut tx, &project(), news, after(5)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    hold_project(&harness, 5).await;
     assert_eq!(ordinals(&harness.leased(6).await), [0, 1]);
     assert!(!events(&harness, task_id).await.contains(&EventKind::Frozen));
 }

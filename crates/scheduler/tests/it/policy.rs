@@ -7,10 +7,11 @@ use domain::{
     task::TaskStatus,
     threshold::Threshold,
 };
-use scheduler::engine::{Leased, TargetReport};
+use scheduler::{Leased, TargetReport};
+use store::TaskRows;
 use testkit::Submit;
 
-use crate::harness::{Harness, after, ordinals, results, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, results, start, worker};
 
 /// Ends some targets of a batch with an outcome and an exit code.
 async fn end(harness: &Harness, leased: &Leased, ordinals: &[u32], outcome: Outcome, exit_code: Option<i32>) {
@@ -74,6 +75,13 @@ async fn in_strict_mode_no_more_can_ever_fail_than_the_threshold() {
     assert!(leased(&harness).await.is_empty());
 }
 
+async fn set_max_concurrency(harness: &Harness, task_id: TaskId, most: Option<u32>) {
+    let mut tx = harness.store().begin().await.unwrap();
+    let mut rows = TaskRows::new(&mut tx);
+    let decision = ENGINE.set_max_concurrency(&mut rows, task_id, most, "alice", start()).await.unwrap();
+    harness.commit(tx, [decision.unwrap()]).await;
+}
+
 #[tokio::test]
 async fn no_more_are_in_flight_than_may_be_and_the_number_can_be_changed() {
     let harness = Harness::new().await;
@@ -84,10 +92,9 @@ async fn no_more_are_in_flight_than_may_be_and_the_number_can_be_changed() {
     assert!(leased(&harness).await.is_empty());
     end(&harness, &first[0], &[0, 1], Outcome::Success, Some(0)).await;
     assert_eq!(ordinals(&leased(&harness).await), [4, 5]);
-    let mut connection = harness.store().acquire().await.unwrap();
-    assert!(store::task::set_max_concurrency(&mut connection, task_id, Some(5)).await.unwrap());
+    set_max_concurrency(&harness, task_id, Some(5)).await;
     assert_eq!(ordinals(&leased(&harness).await), [6]);
-    assert!(store::task::set_max_concurrency(&mut connection, task_id, None).await.unwrap());
+    set_max_concurrency(&harness, task_id, None).await;
     assert_eq!(ordinals(&leased(&harness).await), [7, 8, 9]);
 }
 

@@ -7,7 +7,7 @@ use domain::{
     outcome::Outcome,
     task::TaskStatus,
 };
-use scheduler::engine::{Leased, ReturnedTarget, TargetReport};
+use scheduler::{Leased, ReturnedTarget, TargetReport};
 use testkit::{Submit, desktop, desktop_id, project};
 
 use crate::harness::{Harness, after, result, start, worker};

@@ -1,7 +1,7 @@
 //! A result counts once, whoever brings it, however often; and only for its own target.
 
 use domain::{outcome::Outcome, task::TaskStatus};
-use scheduler::engine::{ReturnedTarget, TargetReport};
+use scheduler::{ReturnedTarget, TargetReport};
 use testkit::{Submit, desktop_id};
 
 use crate::harness::{Harness, after, ordinals, result, results, start, worker};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Timestamp, ids::TaskId, outcome::Outcome};
-use scheduler::{Config, Engine, Retention};
+use scheduler::{Config, Retention, Scheduler};
 use sqlx::{AssertSqlSafe, PgConnection};
 use store::{PoolOptions, Store, partition, retention};
 use testkit::{Submit, project};
@@ -33,7 +33,7 @@ async fn harness() -> Harness {
     for day in ["2020-01-15", "2020-04-15", "2020-06-15"] {
         partition::ensure(&mut connection, at(day)).await.unwrap();
     }
-    let engine = Engine::new(database.store.clone(), Config::default());
+    let engine = Scheduler::new(database.store.clone(), Config::default());
     Harness { database, engine }
 }
 
@@ -300,7 +300,7 @@ async fn what_was_begun_on_a_month_that_is_needed_is_put_back() {
 async fn two_at_once_do_no_harm_and_one_waits_for_nobody() {
     let harness = harness().await;
     ended(&harness, "2020-01-10", "2020-01-10").await;
-    let other = Engine::new(harness.database.another_store().unwrap(), Config::default());
+    let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let at_it = retention::exclusive(harness.store()).await.unwrap().unwrap();
     assert!(!other.retain(&KEEP, at("2020-06-15")).await.unwrap());
     assert_eq!(partitions(&harness, "target").await[0], "01", "another one is at it");
@@ -328,7 +328,7 @@ fn impatient(harness: &Harness) -> Harness {
         PoolOptions { statement_timeout: Duration::from_secs(2), ..PoolOptions::new(&harness.database.url) };
     let database =
         testkit::TestDatabase { store: Store::connect(&options).unwrap(), ..harness.database.clone() };
-    Harness { engine: Engine::new(database.store.clone(), Config::default()), database }
+    Harness { engine: Scheduler::new(database.store.clone(), Config::default()), database }
 }
 
 #[tokio::test(flavor = "multi_thread")]

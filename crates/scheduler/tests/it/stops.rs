@@ -2,22 +2,26 @@
 
 use chrono::TimeDelta;
 use domain::{ids::TaskId, outcome::Outcome, task::TaskStatus, wave::WaveStatus};
-use scheduler::engine::Leased;
-use store::stop;
+use engine::{LeaseChoice, LeaseRows as _};
+use scheduler::Leased;
+use store::TaskRows;
 use testkit::Submit;
 
-use crate::harness::{Harness, after, ordinals, result, start, worker};
+use crate::harness::{ENGINE, Harness, after, ordinals, result, start, worker};
 
 async fn stop_task(harness: &Harness, task_id: TaskId, kill: bool, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
-    stop::stop_task(&mut tx, task_id, kill, "a-test", "stopped by a test", after(seconds)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    let (mut rows, reason) = (TaskRows::new(&mut tx), "stopped by a test");
+    let decision =
+        ENGINE.stop_task(&mut rows, task_id, kill, "a-test", reason, after(seconds)).await.unwrap();
+    harness.commit(tx, decision).await;
 }
 
 async fn stop_target(harness: &Harness, task_id: TaskId, ordinal: u32, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
-    stop::stop_target(&mut tx, task_id, ordinal, 0, after(seconds)).await.unwrap();
-    harness.store().commit(tx).await.unwrap();
+    let mut rows = TaskRows::new(&mut tx);
+    let decision = ENGINE.stop_target(&mut rows, task_id, ordinal, 0, after(seconds)).await.unwrap();
+    harness.commit(tx, decision).await;
 }
 
 /// What the worker is told to stop, as ordinals.
@@ -124,7 +128,7 @@ async fn a_halted_task_that_is_stopped_stays_halted_and_what_runs_is_ended() {
         harness.submit_and_cut(Submit { targets: 4, gray: Some((2, 1)), ..Submit::default() }).await;
     let leased = harness.lease(&w, 2, start()).await;
     let member = &leased[0].batch.members[0];
-    let failed = scheduler::engine::TargetReport {
+    let failed = scheduler::TargetReport {
         desktop_id: member.desktop_id.clone(),
         ..result(task_id, Some(leased[0].batch.batch_id), member.ordinal, Outcome::Failed)
     };
@@ -234,12 +238,8 @@ async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undeliver
         harness.submit_and_cut(Submit { targets: 3, gray: Some((2, 1)), ..Submit::default() }).await;
     let leased = harness.lease(&w, 10, start()).await;
     stop_target(&harness, task_id, 1, 1).await;
-    let returned = scheduler::engine::ReturnedTarget {
-        task_id,
-        batch_id: leased[0].batch.batch_id,
-        ordinal: 1,
-        handed: false,
-    };
+    let returned =
+        scheduler::ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 1, handed: false };
     harness.engine.report(&w, Vec::new(), vec![returned], after(2)).await.unwrap();
     assert_eq!(outcomes(&harness).await, [(1, "STOPPED".to_owned())]);
     assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
@@ -253,10 +253,10 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     harness.online(&w, 0..10, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 10, ..Submit::default() }).await;
     let mut leasing = harness.store().begin().await.unwrap();
-    let ready = store::batch::lock_ready(&mut leasing, &w, start(), 10).await.unwrap();
-    let head = domain::ids::BatchId(uuid::Uuid::now_v7());
-    store::batch::split(&mut leasing, task_id, ready[0].batch_id, 4, head).await.unwrap();
-    store::batch::lease(&mut leasing, &[(task_id, head)], start(), after(30)).await.unwrap();
+    let mut rows = TaskRows::new(&mut leasing);
+    let (ready, _) = rows.lock_leasable(&w, start(), false, 10).await.unwrap();
+    let choice = LeaseChoice { task_id, batch_id: ready[0].batch_id, part: Some(4) };
+    rows.lease(&[choice], start(), after(30)).await.unwrap();
     let stopping = stop_task(&harness, task_id, true, 1);
     let committing = async {
         const WAITING: &str = "SELECT count(*) FROM pg_stat_activity

@@ -9,7 +9,7 @@ use domain::{
     suspect::{ISOLATED_AFTER, batch_size, is_suspected},
     task::TaskStatus,
 };
-use scheduler::engine::Leased;
+use scheduler::Leased;
 use testkit::Submit;
 
 use crate::harness::{Harness, after, ordinals, start, worker};

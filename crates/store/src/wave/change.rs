@@ -1,6 +1,6 @@
-//! What happens to a wave, under its lock.
+//! Stores what changed in locked waves.
 
-use domain::{Timestamp, ids::TaskId, wave::WaveStatus};
+use domain::{Timestamp, ids::TaskId};
 
 use super::WaveRow;
 use crate::{
@@ -8,154 +8,59 @@ use crate::{
     values::{int2, int4, tally_to_array},
 };
 
-/// Opens a pending wave; false when it was not pending.
-pub async fn open(
+/// Stores locked waves as they are now, in one statement. A new approval is one of the plan and the scripts that the task has.
+pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,
-    wave: u16,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE wave SET status = 'OPEN', opened_at = $3 WHERE task_id = $1 AND wave = $2 AND status = 'PENDING'",
-        task_id.0,
-        int2(wave),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Moves the cursor past targets that were admitted.
-pub async fn admit(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    number: u32,
+    waves: &[WaveRow],
 ) -> Result<(), Error> {
+    if waves.is_empty() {
+        return Ok(());
+    }
+    let numbers = |of: fn(&WaveRow) -> u32| -> Vec<i32> { waves.iter().map(|row| int4(of(row))).collect() };
+    let times =
+        |of: fn(&WaveRow) -> Option<Timestamp>| -> Vec<Option<Timestamp>> { waves.iter().map(of).collect() };
+    let target_tallies: Vec<i32> = waves.iter().flat_map(|row| tally_to_array(&row.state.tally)).collect();
+    let record_tallies: Vec<i32> = waves.iter().flat_map(|row| tally_to_array(&row.record_tally)).collect();
+    let approvers: Vec<Option<String>> =
+        waves.iter().map(|row| row.approved.as_ref().map(|(approver, _)| approver.clone())).collect();
     sqlx::query!(
-        "UPDATE wave SET cursor = cursor + $3, admitted = admitted + $3 WHERE task_id = $1 AND wave = $2",
+        "UPDATE wave w SET status = n.status, cursor = n.cursor, admitted = n.admitted, waiting = n.waiting,
+                failed = n.failed, halting = n.halting, is_trailing = n.is_trailing,
+                target_tally = ($8::int4[])[n.place * $10 - $10 + 1:n.place * $10],
+                record_tally = ($9::int4[])[n.place * $10 - $10 + 1:n.place * $10],
+                verdict_reason = n.verdict_reason, opens_at = n.opens_at, opened_at = n.opened_at, closed_at = n.closed_at,
+                approved_by = n.approved_by, approved_at = n.approved_at,
+                approved_plan_hash = CASE WHEN n.approved_at IS DISTINCT FROM w.approved_at THEN k.plan_hash
+                                          ELSE w.approved_plan_hash END,
+                approved_script_hash = CASE WHEN n.approved_at IS DISTINCT FROM w.approved_at THEN k.script_hash
+                                            ELSE w.approved_script_hash END
+         FROM unnest($2::int2[], $3::text[], $4::int4[], $5::int4[], $6::int4[], $7::int4[], $11::int4[], $12::bool[],
+                     $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[],
+                     $18::timestamptz[])
+                  WITH ORDINALITY
+                  AS n (wave, status, cursor, admitted, waiting, failed, halting, is_trailing, verdict_reason, opens_at,
+                        opened_at, closed_at, approved_by, approved_at, place),
+              task k
+         WHERE w.task_id = $1 AND w.wave = n.wave AND k.task_id = $1",
         task_id.0,
-        int2(wave),
-        int4(number),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Has a wave whose turn it is wait until the one before it has soaked.
-pub async fn soak(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    opens_at: Timestamp,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET opens_at = $3 WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(wave),
-        opens_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Notes that a person approved a wave, for the plan and the scripts that the task has.
-pub async fn approve(
-    connection: &mut Connection,
-    task_id: TaskId,
-    wave: u16,
-    approved_by: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave w SET approved_at = $4, approved_by = $3, approved_plan_hash = k.plan_hash,
-                approved_script_hash = k.script_hash
-         FROM task k WHERE k.task_id = w.task_id AND w.task_id = $1 AND w.wave = $2",
-        task_id.0,
-        int2(wave),
-        approved_by,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The last missing target of a wave that was closed on a quorum is in.
-pub async fn end_trailing(connection: &mut Connection, task_id: TaskId, wave: u16) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET is_trailing = false WHERE task_id = $1 AND wave = $2 AND is_trailing",
-        task_id.0,
-        int2(wave)
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Stores what was counted in a locked wave.
-pub async fn store_tallies(connection: &mut Connection, task_id: TaskId, row: &WaveRow) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE wave SET target_tally = $3, record_tally = $4, failed = $5, halting = $6, verdict_reason = $7
-         WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        &tally_to_array(&row.state.tally),
-        &tally_to_array(&row.record_tally),
-        int4(row.state.failed),
-        int4(row.state.halting),
-        row.verdict_reason,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends a locked wave as closed, halted or stopped, with the reason. One that is closed although targets are missing
-/// goes on counting them.
-pub async fn end(
-    connection: &mut Connection,
-    task_id: TaskId,
-    row: &mut WaveRow,
-    status: WaveStatus,
-    reason: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let is_trailing = status == WaveStatus::Closed && row.state.missing() > 0;
-    row.state.status = status;
-    row.verdict_reason = Some(reason.to_owned());
-    row.closed_at = Some(now);
-    sqlx::query!(
-        "UPDATE wave SET status = $3, verdict_reason = $4, is_trailing = $5, closed_at = $6
-         WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        status.as_str(),
-        reason,
-        is_trailing,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Takes targets back that were admitted to a locked wave and certainly never handed out, because the task is cut short.
-pub async fn withdraw(
-    connection: &mut Connection,
-    task_id: TaskId,
-    row: &mut WaveRow,
-    number: u32,
-) -> Result<(), Error> {
-    row.state.admitted -= number;
-    sqlx::query!(
-        "UPDATE wave SET admitted = admitted - $3 WHERE task_id = $1 AND wave = $2",
-        task_id.0,
-        int2(row.wave),
-        int4(number),
+        &waves.iter().map(|row| int2(row.wave)).collect::<Vec<_>>(),
+        &waves.iter().map(|row| row.state.status.as_str().to_owned()).collect::<Vec<_>>(),
+        &numbers(|row| row.cursor),
+        &numbers(|row| row.state.admitted),
+        &numbers(|row| row.state.waiting),
+        &numbers(|row| row.state.failed),
+        &target_tallies,
+        &record_tallies,
+        i64::try_from(domain::outcome::Outcome::ALL.len()).unwrap_or(i64::MAX),
+        &numbers(|row| row.state.halting),
+        &waves.iter().map(|row| row.is_trailing).collect::<Vec<_>>(),
+        &waves.iter().map(|row| row.verdict_reason.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &times(|row| row.opening.opens_at) as &[Option<Timestamp>],
+        &times(|row| row.opened_at) as &[Option<Timestamp>],
+        &times(|row| row.closed_at) as &[Option<Timestamp>],
+        &approvers as &[Option<String>],
+        &times(|row| row.approved.as_ref().map(|(_, at)| *at)) as &[Option<Timestamp>],
     )
     .execute(connection)
     .await?;

@@ -1,70 +1,20 @@
 //! The waves of a task that can still change, under their locks.
 
-use domain::{
-    gate::Results,
-    ids::TaskId,
-    wave::{WaveStatus, relate},
-};
+use domain::{gate::Results, ids::TaskId, tally::Tally, wave::WaveStatus};
 
 use super::{Raw, WaveRow, select_waves};
 use crate::{
     Connection, Error,
-    task::TaskFacts,
-    values::{count, int2, int4},
+    values::{count, int2, int4, tally_from_array},
 };
 
-/// What of a task can still change, under its locks: waves that were closed on a quorum and whose last targets are
-/// missing, and the current wave, which is the last of these rows.
-#[derive(Debug)]
-pub struct Live {
-    /// In ascending order. Waves that were asked for and are over may be among them.
-    pub waves: Vec<WaveRow>,
-    /// Of all waves that are not among these.
-    settled: Results,
-}
-
-impl Live {
-    /// The current wave: the first that is not closed; none when the task has ended.
-    pub fn current(&mut self) -> Option<&mut WaveRow> {
-        self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
-    }
-
-    /// One of the waves.
-    pub fn wave(&mut self, wave: u16) -> Option<&mut WaveRow> {
-        self.waves.iter_mut().find(|row| row.wave == wave)
-    }
-
-    /// Tells each wave what the others have come to. To be done after each change and before a rule is asked.
-    pub fn relate(&mut self) {
-        relate(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
-    }
-
-    /// Heeds what a person may have changed while the locks were waited for: `facts` are read behind them, and before anything
-    /// is admitted.
-    pub fn heed(&mut self, facts: &TaskFacts) {
-        for row in &mut self.waves {
-            row.state.terms.max_concurrency = facts.max_concurrency;
-        }
-    }
-
-    /// Targets of a wave came to wait for their desktops.
-    pub(crate) fn wait(&mut self, wave: u16, number: u32) {
-        if let Some(row) = self.wave(wave) {
-            row.state.waiting += number;
-        }
-    }
-
-    /// Targets of a wave do not wait for their desktops any more.
-    pub(crate) fn wait_no_more(&mut self, wave: u16, number: u32) {
-        if let Some(row) = self.wave(wave) {
-            row.state.waiting = row.state.waiting.saturating_sub(number);
-        }
-    }
-}
-
 /// Locks what of a task can still change, and those waves of these ordinals that have begun, in ascending order, waiting for
-/// whoever holds them. Of a wave that has not begun nothing can be true, whoever names its ordinals.
-pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]) -> Result<Live, Error> {
+/// their present holders. Of a wave that has not begun nothing can be true, whatever names its ordinals.
+pub async fn lock(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinals: &[u32],
+) -> Result<Vec<WaveRow>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let raw: Vec<Raw> = sqlx::query_as(select_waves!(
         "w.task_id = $1 AND w.status <> 'PENDING'
@@ -85,10 +35,7 @@ pub async fn lock(connection: &mut Connection, task_id: TaskId, ordinals: &[u32]
             None => break,
         }
     }
-    let settled = settled(connection, task_id, &waves).await?;
-    let mut live = Live { waves, settled };
-    live.relate();
-    Ok(live)
+    Ok(waves)
 }
 
 /// Locks the first wave behind one that can still change.
@@ -107,9 +54,13 @@ pub(crate) async fn lock_next(
     raw.map(WaveRow::try_from).transpose()
 }
 
-/// What the waves that are not locked have come to, where a rule asks for it. They are over, and asked for only now: while
-/// the locks were waited for, one of them may just have been closed.
-async fn settled(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow]) -> Result<Results, Error> {
+/// What the waves before the current one that are not locked have come to, where a rule asks for it. They are over, and read
+/// only now: while the locks were waited for, one of them may just have been closed.
+pub(crate) async fn settled(
+    connection: &mut Connection,
+    task_id: TaskId,
+    locked: &[WaveRow],
+) -> Result<Results, Error> {
     let Some(last) = locked.last() else { return Ok(Results::default()) };
     if last.wave == 1 || last.state.terms.task_threshold.is_none() {
         return Ok(Results::default());
@@ -125,4 +76,25 @@ async fn settled(connection: &mut Connection, task_id: TaskId, locked: &[WaveRow
     .fetch_one(connection)
     .await?;
     Ok(Results { finished: count("wave", sums.finished)?, failed: count("wave", sums.failed)? })
+}
+
+/// Sums the target tallies of all waves of a task but these.
+pub(crate) async fn other_tallies(
+    connection: &mut Connection,
+    task_id: TaskId,
+    waves: &[u16],
+) -> Result<Tally, Error> {
+    let numbers: Vec<i16> = waves.iter().map(|&wave| int2(wave)).collect();
+    let tallies = sqlx::query_scalar!(
+        "SELECT target_tally FROM wave WHERE task_id = $1 AND wave <> ALL($2)",
+        task_id.0,
+        &numbers,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut sum = Tally::default();
+    for tally in tallies {
+        sum.merge(&tally_from_array(&tally)?);
+    }
+    Ok(sum)
 }

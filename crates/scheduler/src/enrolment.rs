@@ -1,0 +1,249 @@
+//! Certificates for desktops: the first one for a token, the next ones for the one before.
+
+use chrono::TimeDelta;
+use domain::{
+    Error, ErrorKind, Timestamp,
+    enrolment::{self, Issued},
+    ids::{DesktopId, ProjectId},
+};
+use identity::{Identity, Issuer, IssuerFiles, Request, Tls};
+use sha2::{Digest as _, Sha256};
+use store::{
+    Tx, audit,
+    audit::NewEntry,
+    enrolment::{self as stored, NewCertificate},
+    project,
+};
+use telemetry::metric;
+use uuid::{NoContext, Uuid};
+
+use crate::Scheduler;
+
+/// Who the audit says it was: nobody of the project called.
+const ENROLMENT: &str = "enrolment";
+const ENROL: &str = "graywave:desktops:enrol";
+const RENEW: &str = "graywave:desktops:renew";
+/// Certificates that ended are remembered for so long, whatever a clock says.
+const REMEMBERED: TimeDelta = TimeDelta::days(7);
+
+/// What certificates are signed with, and for how long.
+#[derive(Debug)]
+pub struct Enrolment {
+    files: IssuerFiles,
+    tls: Tls,
+    life: TimeDelta,
+}
+
+/// A call for a certificate.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedBy<'a> {
+    /// PKCS#10 in DER.
+    pub request: &'a [u8],
+    /// Where it came from, for the audit.
+    pub source: &'a str,
+}
+
+/// What is to be signed, and stored.
+struct Order<'a> {
+    project_id: &'a ProjectId,
+    desktop_id: &'a DesktopId,
+    token_id: Option<Uuid>,
+    /// For the audit.
+    action: &'a str,
+    credential: &'a str,
+    source: &'a str,
+}
+
+impl Enrolment {
+    /// An issuer, for certificates that are good for so long. Its files are read at each signature, so that what is in them
+    /// counts; here to see whether they are good.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be used.
+    pub fn new(files: IssuerFiles, tls: Tls, life: TimeDelta) -> Result<Self, identity::Error> {
+        let issuer = Issuer::load(&files, &tls)?;
+        if let Some(ends_at) = Timestamp::from_timestamp(issuer.not_after_unix, 0) {
+            tracing::info!(%ends_at, "desktops can be enrolled");
+        }
+        Ok(Self { files, tls, life })
+    }
+
+    async fn issuer(&self) -> Result<Issuer, Error> {
+        let (files, tls) = (self.files.clone(), self.tls.clone());
+        let loaded = tokio::task::spawn_blocking(move || Issuer::load(&files, &tls)).await;
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            tracing::error!(error, "the issuer of desktops' certificates cannot be used");
+            Error::new(
+                ErrorKind::Unavailable,
+                "certificates cannot be issued now; the scheduler's log says why",
+            )
+        };
+        loaded.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+}
+
+impl Scheduler {
+    fn enrolment(&self) -> Result<&Enrolment, Error> {
+        self.enrolment.as_deref().ok_or_else(|| {
+            let message = "this cluster has no issuer: certificates are made by hand (`graywave ca issue`)";
+            Error::new(ErrorKind::Conflict, message)
+        })
+    }
+
+    /// Makes a certificate for who has a token: in DER, with what lies between it and the CA. The same token and key are
+    /// answered the same again.
+    ///
+    /// # Errors
+    ///
+    /// A token that is not good for this desktop now, a request that is none, or no issuer.
+    pub async fn enrol(
+        &self,
+        token: &str,
+        desktop_id: &DesktopId,
+        asked: AskedBy<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let enrolment = self.enrolment()?;
+        enrolment::check_token_text(token)?;
+        let request = Request::read(asked.request).map_err(Error::invalid)?;
+        let issuer = enrolment.issuer().await?;
+        let mut tx = self.store.begin().await?;
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let (project_id, row) =
+            stored::hold_token(&mut tx, &hash).await?.ok_or_else(enrolment::unknown_token)?;
+        let token_id = row.token_id;
+        stored::hold_desktop(&mut tx, &project_id, desktop_id).await?;
+        let standing = stored::standing(&mut tx, &project_id, desktop_id).await?;
+        if row.token.revoked_at.is_none() {
+            let key = public_key(&request);
+            let before =
+                stored::signed_before(&mut tx, &project_id, desktop_id, &key, Some(token_id), now).await?;
+            if let Some(chain) = before {
+                tracing::info!(%project_id, %desktop_id, "a desktop asks again for the certificate that it was enrolled with");
+                return Ok(chain);
+            }
+        }
+        enrolment::check(&row.token, desktop_id, standing, now).inspect_err(|error| {
+            let (token_id, reason) = (token_id.simple(), &error.message);
+            metric::ENROLMENTS_REFUSED.count(1, &[]);
+            tracing::warn!(%project_id, %desktop_id, %token_id, reason, source = asked.source, "an enrolment is refused");
+        })?;
+        stored::spend(&mut tx, token_id).await?;
+        let order = Order {
+            project_id: &project_id,
+            desktop_id,
+            token_id: Some(token_id),
+            action: ENROL,
+            credential: &format!("enrolmentToken:{}", token_id.simple()),
+            source: asked.source,
+        };
+        self.sign(tx, &issuer, &order, &request, now).await
+    }
+
+    /// Makes the next certificate of a desktop, which has shown this one.
+    ///
+    /// # Errors
+    ///
+    /// A certificate that is revoked, not one of an enrolment, or too new; a request that is none, or no issuer.
+    pub async fn renew_certificate(
+        &self,
+        project_id: &ProjectId,
+        desktop_id: &DesktopId,
+        serial: &str,
+        asked: AskedBy<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let enrolment = self.enrolment()?;
+        let request = Request::read(asked.request).map_err(Error::invalid)?;
+        let issuer = enrolment.issuer().await?;
+        let mut tx = self.store.begin().await?;
+        if project::is_revoked(&mut tx, project_id).await? {
+            return Err(Error::new(ErrorKind::Forbidden, format!("project {project_id} is revoked")));
+        }
+        stored::hold_desktop(&mut tx, project_id, desktop_id).await?;
+        let known: Option<Issued> = stored::issued(&mut tx, project_id, desktop_id, serial).await?;
+        let is_good = known.is_some_and(|known| known.revoked_at.is_none() && known.not_after > now);
+        if is_good {
+            let key = public_key(&request);
+            let before = stored::signed_before(&mut tx, project_id, desktop_id, &key, None, now).await?;
+            if let Some(chain) = before {
+                return Ok(chain);
+            }
+        }
+        enrolment::check_renewal(known, now).inspect_err(|error| {
+            metric::ENROLMENTS_REFUSED.count(1, &[]);
+            tracing::warn!(%project_id, %desktop_id, serial, reason = error.message, "a renewal is refused");
+        })?;
+        let order = Order {
+            project_id,
+            desktop_id,
+            token_id: None,
+            action: RENEW,
+            credential: &format!("certificate:{serial}"),
+            source: asked.source,
+        };
+        self.sign(tx, &issuer, &order, &request, now).await
+    }
+
+    /// Signs, stores, audits and commits.
+    async fn sign(
+        &self,
+        mut tx: Tx,
+        issuer: &Issuer,
+        order: &Order<'_>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let &Order { project_id, desktop_id, token_id, action, credential, source } = order;
+        let life = self.enrolment()?.life;
+        let identity = Identity::desktop(project_id.as_str(), desktop_id.as_str())
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        let issued = issuer
+            .sign(&identity, request, now.timestamp(), (now + life).timestamp())
+            .map_err(|reason| Error::new(ErrorKind::Unavailable, reason))?;
+        let not_after = Timestamp::from_timestamp(issued.not_after_unix, 0).unwrap_or(now);
+        if not_after + TimeDelta::seconds(1) < now + life {
+            tracing::warn!(%not_after, "a certificate ends with its issuer: `graywave ca issuer` makes a new one");
+        }
+        let new = NewCertificate {
+            project_id,
+            desktop_id,
+            serial: &issued.serial,
+            public_key_sha256: &public_key(request),
+            chain: &issued.chain,
+            token_id,
+            issued_at: now,
+            not_after,
+        };
+        stored::insert_certificate(&mut tx, &new, now - REMEMBERED).await?;
+        let entry = NewEntry {
+            audit_id: id_at(now),
+            project_id,
+            at: now,
+            principal: ENROLMENT,
+            credential,
+            action,
+            resource: &format!("desktop:{desktop_id} certificate:{}", issued.serial),
+            result: "DONE",
+            reason: "",
+            source,
+            request_id: "",
+        };
+        audit::insert(&mut tx, &entry).await?;
+        self.store.commit(tx).await?;
+        metric::CERTIFICATES_ISSUED.count(1, &[]);
+        tracing::info!(%project_id, %desktop_id, serial = issued.serial, %not_after, action, "a desktop has a new certificate");
+        Ok(issued.chain)
+    }
+}
+
+fn public_key(request: &Request) -> [u8; 32] {
+    Sha256::digest(request.public_key()).into()
+}
+
+/// A UUIDv7 of a moment: the audit is sorted into months by it.
+fn id_at(now: Timestamp) -> Uuid {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+}

@@ -1,0 +1,161 @@
+//! Leases ready batches to the worker that asks, never more targets than it has room for.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    ids::{TaskId, WorkerId},
+};
+use engine::{LeaseChoice, LeaseRows as _, row::ReadyBatch};
+use store::{
+    Connection, Error, TaskRows, Tx,
+    batch::{self, BatchRow, LeaseKey},
+    target, target_stop,
+};
+use telemetry::trace;
+use tracing::Span;
+
+use super::{ENGINE, Spec, budget::Budget};
+use crate::Scheduler;
+
+/// A batch in a worker's hands, with what it runs.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// The batch.
+    pub batch: BatchRow,
+    /// What each of its targets runs.
+    pub spec: Arc<Spec>,
+    /// Where a target does not begin with the first script, which one it begins with.
+    pub first_scripts: HashMap<u32, u16>,
+    /// Scripts that one desktop runs at once at most, by the project's limit.
+    pub max_running: Option<u16>,
+    /// Targets that a person stopped, each with the script from which on nothing may start.
+    pub stops: HashMap<u32, u16>,
+    /// When the lease ends, unless it is renewed.
+    pub lease_until: Timestamp,
+    /// The trace that the worker goes on with, where that is sampled.
+    pub trace_context: Option<String>,
+}
+
+/// What of a batch a person stopped.
+async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashMap<u32, u16>, Error> {
+    let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
+        return Ok(HashMap::new());
+    };
+    let (first, number) = (first.ordinal, last.ordinal - first.ordinal + 1);
+    target_stop::of_range(connection, batch.terms.task_id, first, number).await
+}
+
+/// The lease as a part of the task's trace; the worker's part is below it.
+fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
+    let BatchRow { terms, batch_id, members, .. } = &leased.batch;
+    let carried = leased.spec.facts.trace_context.as_deref();
+    let span = trace::child(carried, || {
+        let targets = members.len();
+        tracing::info_span!(
+            target: trace::TARGET, parent: None, "lease",
+            task_id = %terms.task_id, wave = terms.wave, %batch_id, %worker_id, targets
+        )
+    });
+    leased.trace_context = trace::carry(&span, carried);
+    span
+}
+
+impl Scheduler {
+    /// Leases the worker's oldest ready batches while `room` targets allow; the last one is split to fit.
+    pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
+        let mut tx = self.store.begin().await?;
+        let lease_time = self.lease_time();
+        let ready = ENGINE.leasable(&mut TaskRows::new(&mut tx), worker_id, now, lease_time).await?;
+        let (choices, specs) = self.within_budget(&mut tx, &ready, room).await?;
+        if choices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lease_until = now + lease_time;
+        let rows = TaskRows::new(&mut tx).lease(&choices, now, lease_until).await?;
+        let running: HashMap<TaskId, u16> =
+            ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
+        let mut leased = with_specs(&mut tx, rows, &specs, &running, lease_until).await?;
+        // Each lasts until all of them are leased for good.
+        let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
+        self.store.commit(tx).await?;
+        drop(spans);
+        Ok(leased)
+    }
+
+    /// The choices that one answer can hold, and what they run.
+    async fn within_budget(
+        &self,
+        tx: &mut Tx,
+        ready: &[ReadyBatch],
+        room: u32,
+    ) -> Result<(Vec<LeaseChoice>, HashMap<TaskId, Arc<Spec>>), Error> {
+        let mut choices = ENGINE.choose(ready, room);
+        let (mut specs, mut budget) = (HashMap::new(), Budget::default());
+        for (place, batch) in ready.iter().take(choices.len()).enumerate() {
+            let spec = self.spec(tx, batch.task_id).await?;
+            // Of the whole batch, although only a part of it may fit into the room: rather too many bytes than too few.
+            if !budget.admits(&spec, batch.size as usize, batch.ids_bytes as usize) {
+                choices.truncate(place);
+                break;
+            }
+            specs.insert(batch.task_id, spec);
+        }
+        Ok((choices, specs))
+    }
+
+    async fn spec(&self, tx: &mut Tx, task_id: TaskId) -> Result<Arc<Spec>, Error> {
+        let spec = self.specs.get(tx, task_id).await?;
+        spec.ok_or_else(|| Error::Corrupt { table: "batch", what: format!("no task {task_id}") })
+    }
+
+    /// Extends leases; returns those that are not the worker's any more.
+    pub async fn renew(
+        &self,
+        worker_id: &WorkerId,
+        leases: &[LeaseKey],
+        now: Timestamp,
+    ) -> Result<Vec<LeaseKey>, Error> {
+        let mut connection = self.store.acquire().await?;
+        let held = batch::renew(&mut connection, worker_id, leases, now + self.lease_time()).await?;
+        Ok(leases.iter().filter(|lease| !held.contains(lease)).copied().collect())
+    }
+
+    fn lease_time(&self) -> TimeDelta {
+        TimeDelta::milliseconds(i64::from(self.config.lease_ms))
+    }
+}
+
+/// Leased rows with what their targets run and where each begins.
+async fn with_specs(
+    tx: &mut Tx,
+    rows: Vec<BatchRow>,
+    specs: &HashMap<TaskId, Arc<Spec>>,
+    running: &HashMap<TaskId, u16>,
+    lease_until: Timestamp,
+) -> Result<Vec<Leased>, Error> {
+    let mut leased = Vec::with_capacity(rows.len());
+    for batch in rows {
+        let task_id: TaskId = batch.terms.task_id;
+        let Some(spec) = specs.get(&task_id).map(Arc::clone) else { continue };
+        let ordinals: Vec<u32> = batch.members.iter().map(|member| member.ordinal).collect();
+        let first_scripts = if spec.facts.resumes {
+            target::first_scripts(tx, task_id, &ordinals).await?
+        } else {
+            HashMap::new()
+        };
+        let stops = if batch.stop { stops_of(tx, &batch).await? } else { HashMap::new() };
+        let max_running = running.get(&task_id).copied();
+        leased.push(Leased {
+            batch,
+            spec,
+            first_scripts,
+            max_running,
+            stops,
+            lease_until,
+            trace_context: None,
+        });
+    }
+    Ok(leased)
+}

@@ -1,0 +1,17 @@
+//! Rollouts: the operations of crate `engine` in transactions of their own, one for each task.
+
+mod budget;
+mod cut;
+mod lease;
+mod reap;
+mod report;
+mod specs;
+mod stops;
+
+/// The operations of the engine.
+const ENGINE: engine::Engine = engine::Engine::new();
+
+pub use lease::Leased;
+pub use report::{ReportAnswer, ReturnedTarget, TargetReport};
+pub use specs::Spec;
+pub(crate) use specs::Specs;

@@ -1,0 +1,51 @@
+//! What time does: silent workers lose their desktops, lost leases go back, deadlines pass, desktops come online.
+//!
+//! Each tick takes no input, reads the database again and does a bounded amount of work; what one scheduler does, another
+//! finds done.
+
+use chrono::TimeDelta;
+use domain::Timestamp;
+use engine::{Duty, DutyKind, Rows as _};
+use store::{Error, TaskRows, worker};
+
+use super::ENGINE;
+use crate::Scheduler;
+
+/// Rows of each kind that one tick looks at.
+const ROWS_PER_TICK: u32 = 1_000;
+
+impl Scheduler {
+    /// One tick of everything that depends on the clock.
+    ///
+    /// Workers, leases and results that should have been heard of by `heard` are given up. It is `now`, but for a while
+    /// after the database was away: nobody could be heard meanwhile, and their silence proves nothing.
+    pub async fn reap(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        self.reap_workers(now, heard).await?;
+        for kind in DutyKind::ALL {
+            let mut connection = self.store.acquire().await?;
+            let duties = TaskRows::new(&mut connection).due(kind, now, heard, ROWS_PER_TICK).await?;
+            drop(connection);
+            for duty in duties {
+                self.perform(&duty, now, heard).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&self, duty: &Duty, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        match ENGINE.perform(&mut TaskRows::new(&mut tx), duty, now, heard).await? {
+            Some(decision) => self.store.commit_decision(tx, &decision).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn reap_workers(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+        let silent_since = heard - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+        let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
+        for worker_id in silent {
+            self.forget_worker(&worker_id, Some(silent_since), now).await?;
+        }
+        Ok(())
+    }
+}

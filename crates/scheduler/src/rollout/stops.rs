@@ -1,0 +1,17 @@
+//! What a worker holds and is to be stopped.
+
+use domain::{ids::WorkerId, limits};
+use store::{
+    Error,
+    target_stop::{self, Stop},
+};
+
+use crate::Scheduler;
+
+impl Scheduler {
+    /// Targets in the worker's hands that are to be stopped and have not ended.
+    pub async fn stops(&self, worker_id: &WorkerId) -> Result<Vec<Stop>, Error> {
+        let limit = i64::from(limits::MAX_STOPS_PER_MESSAGE);
+        target_stop::of_worker(&mut *self.store.acquire().await?, worker_id, limit).await
+    }
+}

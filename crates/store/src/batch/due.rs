@@ -1,0 +1,72 @@
+//! Batches that are lost: without a holder, or past a deadline. The statements only find them: the conditions of
+//! [`engine::row::BatchRow`] decide, under the locks.
+
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId},
+};
+use engine::{Duty, DutyKind};
+use uuid::Uuid;
+
+use crate::{Connection, Error, values::count};
+
+struct Key {
+    task_id: Uuid,
+    batch_id: Uuid,
+    ordinals: Vec<i32>,
+}
+
+impl Key {
+    fn duty(self, kind: DutyKind) -> Result<Duty, Error> {
+        let ordinals =
+            self.ordinals.iter().map(|&ordinal| count("batch", ordinal)).collect::<Result<_, _>>()?;
+        Ok(Duty { kind, task_id: TaskId(self.task_id), batch_id: Some(BatchId(self.batch_id)), ordinals })
+    }
+}
+
+/// Batches whose lease ended by `heard`, and ready ones whose worker is gone.
+pub(crate) async fn orphaned(
+    connection: &mut Connection,
+    heard: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    let rows = sqlx::query_as!(
+        Key,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+         FROM batch WHERE status = 'LEASED' AND lease_until <= $1
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
+            AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
+         LIMIT $2"#,
+        heard,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|key| key.duty(DutyKind::Reclaim)).collect()
+}
+
+/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`, by which
+/// their results should have been heard. The time of what is held does not run.
+pub(crate) async fn overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    heard: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    let rows = sqlx::query_as!(
+        Key,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+         FROM batch WHERE finish_by <= $2 AND NOT held
+         UNION ALL
+         SELECT task_id, batch_id, ordinals FROM batch
+         WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $2
+         LIMIT $3"#,
+        now,
+        heard,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|key| key.duty(DutyKind::OverdueBatch)).collect()
+}

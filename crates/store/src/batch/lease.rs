@@ -1,0 +1,208 @@
+//! Leases: taken, renewed, and ended with their worker.
+
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId, WorkerId},
+    suspect,
+};
+use engine::{LeaseChoice, row::ReadyBatch};
+use uuid::Uuid;
+
+use super::{BatchRow, Raw};
+use crate::{
+    Connection, Error,
+    values::{count, int2, int4},
+};
+
+/// A lease as its holder names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    /// Task of the batch.
+    pub task_id: TaskId,
+    /// The batch.
+    pub batch_id: BatchId,
+    /// The epoch it was leased with.
+    pub epoch: u32,
+}
+
+/// Locks a worker's oldest ready batches that no other lease is about to take, and says whether the worker holds a suspected
+/// one that it leased after `survived`. Of suspected batches, only the oldest is among them.
+pub(crate) async fn leasable(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    survived: Timestamp,
+    with_held: bool,
+    limit: u32,
+) -> Result<(Vec<ReadyBatch>, bool), Error> {
+    let rows = sqlx::query!(
+        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!", losses,
+                  octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
+                  (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
+                   WHERE k.task_id = batch.task_id) AS max_running,
+                  EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED' AND h.losses >= $3
+                            AND h.leased_at > $4) AS "has_suspect!"
+           FROM batch
+           WHERE worker_id = $1 AND status = 'READY' AND ($5 OR NOT held)
+             AND (losses < $3 OR batch_id = (
+                 SELECT s.batch_id FROM batch s
+                 WHERE s.worker_id = $1 AND s.status = 'READY' AND ($5 OR NOT s.held) AND s.losses >= $3
+                 ORDER BY s.created_at LIMIT 1))
+           ORDER BY created_at LIMIT $2
+           FOR UPDATE SKIP LOCKED"#,
+        worker_id.as_str(),
+        i64::from(limit),
+        int2(suspect::SUSPECTED_AFTER),
+        survived,
+        with_held,
+    )
+    .fetch_all(connection)
+    .await?;
+    let has_suspect = rows.iter().any(|row| row.has_suspect);
+    let ready = rows.into_iter().map(|row| {
+        Ok(ReadyBatch {
+            task_id: TaskId(row.task_id),
+            batch_id: BatchId(row.batch_id),
+            size: count("batch", row.size)?,
+            ids_bytes: count("batch", row.ids_bytes)?,
+            losses: count("batch", row.losses)?,
+            max_running: row.max_running.map(|most| count("project_limit", most)).transpose()?,
+        })
+    });
+    Ok((ready.collect::<Result<_, Error>>()?, has_suspect))
+}
+
+/// Leases locked batches: epoch + 1. A batch of which only a part is chosen keeps the rest.
+pub(crate) async fn lease(
+    connection: &mut Connection,
+    choices: &[LeaseChoice],
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<Vec<BatchRow>, Error> {
+    let mut leased = Vec::with_capacity(choices.len());
+    for choice in choices {
+        let batch_id = match choice.part {
+            None => choice.batch_id,
+            Some(part) => split(connection, choice.task_id, choice.batch_id, part).await?,
+        };
+        leased.push((choice.task_id, batch_id));
+    }
+    let (task_ids, batch_ids) = keys(&leased);
+    let raw = sqlx::query_as!(
+        Raw,
+        r#"UPDATE batch b SET status = 'LEASED', epoch = epoch + 1, lease_until = $3, leased_at = $4
+           FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
+           WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
+           RETURNING b.task_id, b.batch_id, b.wave, b.worker_id, b.epoch, b.lease_until, true AS "has_holder!", b.ordinals,
+                     b.desktop_ids, b.agent_ids, b.maybe_handed, b.answer_only, b.held, b.stop, b.losses, b.deliver_by,
+                     b.finish_by"#,
+        &task_ids,
+        &batch_ids,
+        lease_until,
+        now,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut rows = raw.into_iter().map(BatchRow::try_from).collect::<Result<Vec<_>, _>>()?;
+    rows.sort_by_key(|row| leased.iter().position(|(_, batch_id)| *batch_id == row.batch_id));
+    Ok(rows)
+}
+
+/// Splits a locked ready batch: its first `keep` targets become a ready batch of their own, whose id is returned.
+///
+/// The rest keeps the row, because a transaction that waits for the row's lock, to withdraw or to stop what is ready, then
+/// finds the rest in it; a new row it would not see. The new one is leased in this transaction and never ready for another.
+async fn split(
+    connection: &mut Connection,
+    task_id: TaskId,
+    batch_id: BatchId,
+    keep: u32,
+) -> Result<BatchId, Error> {
+    let head_id = BatchId(Uuid::now_v7());
+    sqlx::query!(
+        "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, epoch,
+                            maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses)
+         SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], agent_ids[:$3], status, epoch,
+                maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses
+         FROM batch WHERE task_id = $1 AND batch_id = $2",
+        task_id.0,
+        batch_id.0,
+        int4(keep),
+        head_id.0,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "UPDATE batch SET ordinals = ordinals[$3 + 1:], desktop_ids = desktop_ids[$3 + 1:], agent_ids = agent_ids[$3 + 1:]
+         WHERE task_id = $1 AND batch_id = $2",
+        task_id.0,
+        batch_id.0,
+        int4(keep),
+    )
+    .execute(connection)
+    .await?;
+    Ok(head_id)
+}
+
+fn keys(batches: &[(TaskId, BatchId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    batches.iter().map(|(task_id, batch_id)| (task_id.0, batch_id.0)).unzip()
+}
+
+/// Extends leases that the worker still holds with the right epoch, and returns those.
+pub async fn renew(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    leases: &[LeaseKey],
+    lease_until: Timestamp,
+) -> Result<Vec<LeaseKey>, Error> {
+    let (task_ids, batch_ids) =
+        keys(&leases.iter().map(|lease| (lease.task_id, lease.batch_id)).collect::<Vec<_>>());
+    let epochs: Vec<i32> = leases.iter().map(|lease| int4(lease.epoch)).collect();
+    let rows = sqlx::query!(
+        "UPDATE batch b SET lease_until = $5
+         FROM (SELECT b.task_id, b.batch_id FROM batch b
+               JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
+                   ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch
+               WHERE b.worker_id = $1 AND b.status = 'LEASED'
+               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS held
+         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id
+         RETURNING b.task_id, b.batch_id, b.epoch",
+        worker_id.as_str(),
+        &task_ids,
+        &batch_ids,
+        &epochs,
+        lease_until,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(LeaseKey {
+                task_id: TaskId(row.task_id),
+                batch_id: BatchId(row.batch_id),
+                epoch: count("batch", row.epoch)?,
+            })
+        })
+        .collect()
+}
+
+/// Ends every lease of a worker, so that the reaper takes them back without waiting. They end at the beginning of time: a
+/// reaper that does not count on silence takes them too. If the worker died, its targets may have been the cause.
+pub async fn end_leases_of(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    died: bool,
+) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "UPDATE batch b SET lease_until = $2, losses = losses + $3
+         FROM (SELECT task_id, batch_id FROM batch
+               WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
+               ORDER BY task_id, batch_id FOR UPDATE) AS held
+         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
+        worker_id.as_str(),
+        Timestamp::UNIX_EPOCH,
+        i16::from(died),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,58 @@
+//! Reports what committed decisions did: metrics, logs and traces.
+
+use domain::ids::TaskId;
+use engine::{Decision, Effect};
+use telemetry::{metric, trace};
+
+/// Reports the effects of a decision, after its commit.
+pub fn report(decision: &Decision) {
+    let task_id = decision.changes.task_id;
+    for effect in &decision.effects {
+        report_one(task_id, effect);
+    }
+}
+
+fn report_one(task_id: TaskId, effect: &Effect) {
+    match effect {
+        Effect::Admitted { wave, first, number } => {
+            metric::TARGETS_ADMITTED.count(u64::from(*number), &[]);
+            tracing::debug!(%task_id, wave, first, number, "targets admitted");
+        }
+        Effect::HandedOut { wave, ordinals, .. } => {
+            tracing::debug!(%task_id, wave, targets = ordinals.len(), "desktops are back");
+        }
+        Effect::Recorded { outcome } => metric::RECORDS.count(1, &[outcome.as_str()]),
+        Effect::KnownResult { ordinal } => tracing::trace!(%task_id, ordinal, "result known already"),
+        Effect::Verdict { wave, verdict, halts_by, reason } => {
+            metric::GATE_VERDICTS.count(1, &[verdict, halts_by]);
+            tracing::debug!(target: trace::TARGET, %task_id, verdict, reason, wave, "gate");
+        }
+        Effect::WaveOpened { wave } => tracing::info!(%task_id, wave, "wave opened"),
+        Effect::WaveWaits { wave, soaks } => tracing::info!(%task_id, wave, soaks, "next wave waits"),
+        Effect::Halted { wave, reason, withdrawn, .. } => {
+            tracing::warn!(%task_id, wave, reason, withdrawn, "rollout halted");
+        }
+        Effect::Stopped { reason } => tracing::info!(%task_id, reason, "task stopped"),
+        Effect::Ended { status } => {
+            metric::TASKS_ENDED.count(1, &[status.as_str()]);
+            tracing::info!(%task_id, %status, "task ended");
+        }
+        Effect::Reclaimed { batch_id, targets, .. } => {
+            metric::LEASES_LOST.count(1, &[]);
+            tracing::info!(%task_id, %batch_id, targets, "a batch without a holder is cut again");
+        }
+        Effect::Isolated { ordinal, desktop_id, losses } => {
+            tracing::error!(
+                %task_id, ordinal, %desktop_id, losses,
+                "every worker that held this target died: it is handed out no more"
+            );
+        }
+        Effect::Replaced { ordinal, desktop_id } => {
+            tracing::warn!(
+                %task_id, ordinal, %desktop_id,
+                "target ends as UNKNOWN: its desktop's agent was replaced while it may have run"
+            );
+        }
+        Effect::Overdue { targets } => tracing::info!(%task_id, targets, "targets passed their deadline"),
+    }
+}

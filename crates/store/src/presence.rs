@@ -1,0 +1,29 @@
+//! The connection of a desktop, as several statements join it.
+
+use domain::Timestamp;
+use engine::row::Presence;
+
+use crate::{Error, values::text_id};
+
+/// Columns of a desktop and its worker. Without a desktop all are `None`.
+pub(crate) struct RawPresence {
+    pub(crate) worker_id: Option<String>,
+    pub(crate) draining: Option<bool>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) agent_id: Option<String>,
+    pub(crate) changed_at: Option<Timestamp>,
+}
+
+impl RawPresence {
+    /// The presence; `None` when no such desktop is known.
+    pub(crate) fn presence(self) -> Result<Option<Presence>, Error> {
+        let Some(changed_at) = self.changed_at else { return Ok(None) };
+        Ok(Some(Presence {
+            worker_id: self.worker_id.map(|id| text_id("worker", id)).transpose()?,
+            is_draining: self.draining.unwrap_or(false),
+            time_zone: self.time_zone.unwrap_or_default(),
+            agent_id: self.agent_id.unwrap_or_default(),
+            changed_at,
+        }))
+    }
+}
