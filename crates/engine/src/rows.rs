@@ -83,6 +83,14 @@ pub trait Rows: Send {
         with_presence: bool,
     ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
 
+    /// Reads targets of which results are reported, in the order of the plan, with their leases by these batches.
+    fn reported_targets(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+        batch_ids: &[BatchId],
+    ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
+
     /// Says where targets without a result are. What is neither in a batch nor deferred is left out.
     fn whereabouts(
         &mut self,

@@ -69,6 +69,15 @@ impl Rows for TaskRows<'_> {
         }
     }
 
+    async fn reported_targets(
+        &mut self,
+        task_id: TaskId,
+        ordinals: &[u32],
+        batch_ids: &[BatchId],
+    ) -> Result<Vec<TargetRow>, Error> {
+        target::reported_states(self.connection, task_id, ordinals, batch_ids).await
+    }
+
     async fn whereabouts(&mut self, task_id: TaskId, ordinals: &[u32]) -> Result<Vec<Whereabouts>, Error> {
         batch::whereabouts(self.connection, task_id, ordinals).await
     }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use domain::{
     Timestamp,
     explain::{Handed, Story, Waits},
-    ids::{DesktopId, ProjectId, TaskId},
+    ids::{BatchId, DesktopId, ProjectId, TaskId},
     retry::Remainder,
 };
 
-use engine::row::TargetRow;
+use engine::row::{TargetLease, TargetRow};
+use uuid::Uuid;
 
 use crate::{
     Connection, Error,
@@ -116,6 +117,9 @@ struct RawState {
     time_zone: Option<String>,
     agent_id: Option<String>,
     changed_at: Option<Timestamp>,
+    batch_id: Option<Uuid>,
+    leased_by: Option<String>,
+    handed_to: Option<String>,
 }
 
 impl TryFrom<RawState> for TargetRow {
@@ -123,7 +127,15 @@ impl TryFrom<RawState> for TargetRow {
 
     fn try_from(raw: RawState) -> Result<Self, Error> {
         let RawState { worker_id, draining, time_zone, agent_id, changed_at, .. } = raw;
+        let lease = raw.batch_id.zip(raw.leased_by).map(|(batch_id, leased_by)| {
+            Ok::<_, Error>(TargetLease {
+                batch_id: BatchId(batch_id),
+                worker_id: text_id("batch", leased_by)?,
+                agent_id: raw.handed_to.unwrap_or_default(),
+            })
+        });
         Ok(Self {
+            lease: lease.transpose()?,
             ordinal: count("target", raw.ordinal)?,
             desktop_id: text_id("target", raw.desktop_id)?,
             first_script: count("target", raw.first_script)?,
@@ -149,7 +161,8 @@ pub(crate) async fn states(
                   EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
                       AS "has_ended!",
                   x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?"
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", NULL::uuid AS batch_id,
+                  NULL::text AS leased_by, NULL::text AS handed_to
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
            LEFT JOIN desktop d ON $4 AND d.project_id = $2 AND d.desktop_id = t.desktop_id
@@ -160,6 +173,39 @@ pub(crate) async fn states(
         project_id.as_str(),
         &ordinals,
         with_presence,
+    )
+    .fetch_all(connection)
+    .await?;
+    raw.into_iter().map(TargetRow::try_from).collect()
+}
+
+/// Targets of which results are reported, with their leases by these batches.
+pub(crate) async fn reported_states(
+    connection: &mut Connection,
+    task_id: TaskId,
+    ordinals: &[u32],
+    batch_ids: &[BatchId],
+) -> Result<Vec<TargetRow>, Error> {
+    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
+    let raw = sqlx::query_as!(
+        RawState,
+        r#"SELECT t.ordinal, t.desktop_id, t.first_script,
+                  EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
+                      AS "has_ended!",
+                  x.script AS "stop?", NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
+                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, l.batch_id AS "batch_id?",
+                  l.worker_id AS "leased_by?", l.agent_id AS "handed_to?"
+           FROM target t
+           LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
+           LEFT JOIN (SELECT b.batch_id, b.worker_id, m.ordinal, m.agent_id
+                      FROM batch b, unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)
+                      WHERE b.task_id = $1 AND b.batch_id = ANY($3) AND b.status = 'LEASED' AND m.ordinal = ANY($2)) AS l
+               ON l.ordinal = t.ordinal
+           WHERE t.task_id = $1 AND t.ordinal = ANY($2)
+           ORDER BY t.ordinal"#,
+        task_id.0,
+        &ordinals,
+        &batch_ids.iter().map(|batch_id| batch_id.0).collect::<Vec<_>>(),
     )
     .fetch_all(connection)
     .await?;
@@ -178,7 +224,8 @@ pub(crate) async fn next_states(
         RawState,
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?"
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", NULL::uuid AS batch_id,
+                  NULL::text AS leased_by, NULL::text AS handed_to
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
            LEFT JOIN desktop d ON d.project_id = $2 AND d.desktop_id = t.desktop_id
@@ -244,7 +291,7 @@ pub async fn desktop_ids(
     gray_only: bool,
     limit: i64,
 ) -> Result<Vec<(TaskId, String)>, Error> {
-    let ids: Vec<uuid::Uuid> = task_ids.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"SELECT k.task_id AS "task_id!", t.desktop_id AS "desktop_id!"
            FROM unnest($1::uuid[]) AS k (task_id)

@@ -12,6 +12,6 @@ pub use batch::{BatchRow, BatchTerms, NewBatch, ReadyBatch, WithdrawableBatch};
 pub use deferred::{DeferredRow, NewDeferred};
 pub use presence::Presence;
 pub use record::NewRecord;
-pub use target::{TargetRow, Whereabouts};
+pub use target::{TargetLease, TargetRow, Whereabouts};
 pub use task::TaskFacts;
 pub use wave::WaveRow;

@@ -1,6 +1,6 @@
 //! Targets, as the plan wrote them, and where they are now.
 
-use domain::ids::{BatchId, DesktopId};
+use domain::ids::{BatchId, DesktopId, WorkerId};
 
 use super::Presence;
 
@@ -19,6 +19,19 @@ pub struct TargetRow {
     pub stop: Option<u16>,
     /// Connection of its desktop. `None` when no such desktop is known, or when presence was not asked for.
     pub presence: Option<Presence>,
+    /// Lease of the batch that it is in, where it was asked for.
+    pub lease: Option<TargetLease>,
+}
+
+/// The lease of a target that is in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetLease {
+    /// Batch of the target.
+    pub batch_id: BatchId,
+    /// Worker that holds the batch.
+    pub worker_id: WorkerId,
+    /// Agent that the target is for.
+    pub agent_id: String,
 }
 
 /// Where an admitted target without a result is.

@@ -84,7 +84,7 @@ async fn keep_members(
     Ok(())
 }
 
-/// Counts results, and deletes the batches that are done: all their targets have a record.
+/// Counts results, in the order in which leases are renewed, and deletes the batches that are done: all their targets have a record.
 async fn count_results(
     connection: &mut Connection,
     task_id: TaskId,
@@ -95,7 +95,9 @@ async fn count_results(
     }
     let full = sqlx::query_scalar!(
         "UPDATE batch b SET reported = reported + n.number
-         FROM unnest($2::uuid[], $3::int4[]) AS n (batch_id, number)
+         FROM (SELECT b.batch_id, n.number
+               FROM batch b JOIN unnest($2::uuid[], $3::int4[]) AS n (batch_id, number) USING (batch_id)
+               WHERE b.task_id = $1 ORDER BY b.batch_id FOR UPDATE OF b) AS n
          WHERE b.task_id = $1 AND b.batch_id = n.batch_id
          RETURNING CASE WHEN b.reported >= cardinality(b.ordinals) THEN b.batch_id END",
         task_id.0,

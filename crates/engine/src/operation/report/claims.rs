@@ -1,46 +1,41 @@
 //! What reported results are of: see `domain::claim`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use domain::{
     claim::Claim,
-    ids::{BatchId, TaskId, WorkerId},
+    ids::{TaskId, WorkerId},
 };
 
 use super::ReportedTarget;
 use crate::{
     Rows,
-    row::{BatchRow, Whereabouts},
+    rollout::Targets,
+    row::{TargetLease, Whereabouts},
 };
-
-/// A leased batch: its holder, and the agent of each of its targets.
-#[derive(Debug)]
-struct Held {
-    is_reporter: bool,
-    agents: HashMap<u32, String>,
-}
 
 /// What the results of a worker are of.
 #[derive(Debug)]
 pub(super) struct Claims {
-    leased: HashMap<BatchId, Held>,
-    /// Targets of results that name no leased batch with them.
+    worker_id: WorkerId,
+    leases: HashMap<u32, TargetLease>,
+    /// Targets that their results name no lease of.
     loose: HashMap<u32, Whereabouts>,
 }
 
 impl Claims {
-    /// Reads where the targets of results are that name no leased batch with them.
+    /// Reads where targets are that their results name no lease of.
     pub(super) async fn read<R: Rows>(
         rows: &mut R,
         task_id: TaskId,
         worker_id: &WorkerId,
-        batches: &BTreeMap<BatchId, BatchRow>,
+        targets: &Targets,
         results: &[ReportedTarget],
     ) -> Result<Self, R::Error> {
-        let leased = batches.values().filter(|batch| batch.lease_until.is_some());
-        let leased = leased.map(|batch| (batch.batch_id, Held::of(batch, worker_id))).collect();
-        let mut claims = Self { leased, loose: HashMap::new() };
-        let is_loose = |result: &&ReportedTarget| claims.in_batch(result).is_none();
+        let leases = targets.values().filter_map(|target| Some((target.ordinal, target.lease.clone()?)));
+        let leases = leases.collect();
+        let mut claims = Self { worker_id: worker_id.clone(), leases, loose: HashMap::new() };
+        let is_loose = |result: &&ReportedTarget| claims.by_lease(result).is_none();
         let loose: Vec<u32> = results.iter().filter(is_loose).map(|result| result.ordinal).collect();
         if !loose.is_empty() {
             let found = rows.whereabouts(task_id, &loose).await?;
@@ -51,7 +46,7 @@ impl Claims {
 
     /// What a result is of.
     pub(super) fn of(&self, result: &ReportedTarget) -> Claim {
-        self.in_batch(result).unwrap_or_else(|| match self.loose.get(&result.ordinal) {
+        self.by_lease(result).unwrap_or_else(|| match self.loose.get(&result.ordinal) {
             Some(Whereabouts { maybe_handed: false, .. }) => Claim::NeverHanded,
             Some(place) if place.agent_id != result.agent_id => Claim::ForAnotherAgent,
             _ => Claim::MaybeHanded,
@@ -64,19 +59,15 @@ impl Claims {
         Some(place.maybe_handed)
     }
 
-    fn in_batch(&self, result: &ReportedTarget) -> Option<Claim> {
-        let held = self.leased.get(&result.batch_id?)?;
-        if !held.is_reporter {
-            return Some(Claim::HeldByAnother);
-        }
-        let agent_id = held.agents.get(&result.ordinal)?;
-        Some(if *agent_id == result.agent_id { Claim::Held } else { Claim::ForAnotherAgent })
-    }
-}
-
-impl Held {
-    fn of(batch: &BatchRow, worker_id: &WorkerId) -> Self {
-        let agents = batch.members.iter().map(|member| (member.ordinal, member.agent_id.clone()));
-        Self { is_reporter: batch.worker_id == *worker_id, agents: agents.collect() }
+    fn by_lease(&self, result: &ReportedTarget) -> Option<Claim> {
+        let lease =
+            self.leases.get(&result.ordinal).filter(|lease| Some(lease.batch_id) == result.batch_id)?;
+        Some(if lease.worker_id != self.worker_id {
+            Claim::HeldByAnother
+        } else if lease.agent_id != result.agent_id {
+            Claim::ForAnotherAgent
+        } else {
+            Claim::Held
+        })
     }
 }

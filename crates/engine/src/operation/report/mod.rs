@@ -14,7 +14,7 @@ use domain::{
 use self::claims::Claims;
 use super::Engine;
 use crate::{
-    Decision, Faults, Rows, Rule, TargetSelection,
+    Decision, Faults, Rows, Rule,
     rollout::{Rollout, Targets},
     row::{BatchRow, NewRecord},
 };
@@ -112,10 +112,9 @@ impl<F: Faults> Engine<F> {
         let Some(mut rollout) = self.load(rows, task_id, &ordinals, now).await? else {
             return Ok(no_such_task(&results));
         };
-        let mut batches = self.named_batches(rows, task_id, &results, &returned).await?;
-        let mut targets =
-            self.targets(rows, &mut rollout, TargetSelection::Ordinals(&ordinals), false).await?;
-        let claims = Claims::read(rows, task_id, &worker_id, &batches, &results).await?;
+        let batches = self.returned_batches(rows, task_id, &returned).await?;
+        let mut targets = self.reported_targets(rows, &mut rollout, &ordinals, &results).await?;
+        let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
         let (fitting, mut refused) = fit(&rollout, &claims, results);
         if fitting.iter().any(ReportedTarget::has_failed) {
             self.prepare_failures(rows, &mut rollout).await?;
@@ -125,28 +124,41 @@ impl<F: Faults> Engine<F> {
         // Before anything is taken back: the results may halt the task.
         self.settle(rows, &mut rollout).await?;
         let status = if rollout.breaks(Rule::StaleStatus) { status_before } else { rollout.facts.status };
-        batches.retain(|_, batch| batch.worker_id == worker_id && batch.lease_until.is_some());
-        take_back::take_back(&mut rollout, status, batches, &mut targets, &returned);
+        let held =
+            batches.into_iter().filter(|batch| batch.worker_id == worker_id && batch.lease_until.is_some());
+        take_back::take_back(&mut rollout, status, held, &mut targets, &returned);
         self.settle(rows, &mut rollout).await?;
         Ok(ReportAnswer { decision: Some(rollout.decide()), stored, refused })
     }
 
-    /// Locks the batches that results and returned targets name.
-    async fn named_batches<R: Rows>(
+    /// Locks the batches that returned targets name.
+    async fn returned_batches<R: Rows>(
         &self,
         rows: &mut R,
         task_id: TaskId,
-        results: &[ReportedTarget],
         returned: &[ReturnedTarget],
-    ) -> Result<BTreeMap<BatchId, BatchRow>, R::Error> {
-        let named = results.iter().filter_map(|result| result.batch_id);
-        let named: BTreeSet<BatchId> = named.chain(returned.iter().map(|target| target.batch_id)).collect();
+    ) -> Result<Vec<BatchRow>, R::Error> {
+        let named: BTreeSet<BatchId> = returned.iter().map(|target| target.batch_id).collect();
         if named.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
         let named: Vec<BatchId> = named.into_iter().collect();
-        let batches = rows.lock_batches(task_id, &named).await?;
-        Ok(batches.into_iter().map(|batch| (batch.batch_id, batch)).collect())
+        rows.lock_batches(task_id, &named).await
+    }
+
+    /// The targets of a report, with the leases that the results name.
+    async fn reported_targets<R: Rows>(
+        &self,
+        rows: &mut R,
+        rollout: &mut Rollout<F>,
+        ordinals: &[u32],
+        results: &[ReportedTarget],
+    ) -> Result<Targets, R::Error> {
+        let named: BTreeSet<BatchId> = results.iter().filter_map(|result| result.batch_id).collect();
+        let named: Vec<BatchId> = named.into_iter().collect();
+        let targets = rows.reported_targets(rollout.task_id(), ordinals, &named).await?;
+        rollout.note_stops(&targets);
+        Ok(targets.into_iter().map(|target| (target.ordinal, target)).collect())
     }
 }
 

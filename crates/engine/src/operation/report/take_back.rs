@@ -1,9 +1,9 @@
 //! Targets that a worker gives back become deferred ones, unless they ended, or the task was cut short before they were
 //! handed out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use domain::{cut::Member, ids::BatchId, task::TaskStatus};
+use domain::{cut::Member, task::TaskStatus};
 
 use super::ReturnedTarget;
 use crate::{
@@ -16,11 +16,12 @@ use crate::{
 pub(super) fn take_back<F: Faults>(
     rollout: &mut Rollout<F>,
     status: TaskStatus,
-    batches: BTreeMap<BatchId, BatchRow>,
+    batches: impl IntoIterator<Item = BatchRow>,
     targets: &mut Targets,
     returned: &[ReturnedTarget],
 ) {
-    for (batch_id, batch) in batches {
+    for batch in batches {
+        let batch_id = batch.batch_id;
         let returned = returned.iter().filter(|target| target.batch_id == batch_id);
         let handed: HashSet<u32> =
             returned.clone().filter(|target| target.handed).map(|target| target.ordinal).collect();
