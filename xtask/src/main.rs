@@ -111,7 +111,7 @@ enum Command {
     },
     /// Hold the protos to buf's rules
     Proto,
-    /// Check that every crate imports only what ARCHITECTURE.md allows it
+    /// Check that every crate imports only what ARCHITECTURE.md allows it, and that no modules depend on each other in a circle
     Layers,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
     SqlxPrepare {

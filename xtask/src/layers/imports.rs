@@ -1,11 +1,8 @@
-//! The direction of imports: which of our crates may import which. ARCHITECTURE.md explains it.
+//! Which of our crates may import which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::bail;
-use serde::Deserialize;
-
-use crate::process;
+use super::metadata::Metadata;
 
 /// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
 const ALLOWED: [(&str, &[&str]); 19] = [
@@ -54,42 +51,14 @@ const DEV_ONLY: [&str; 2] = ["testkit", "sim"];
 /// What `domain` must never import: it would make the rules depend on a runtime, a database or a transport.
 const NEVER_IN_DOMAIN: [&str; 6] = ["tokio", "sqlx", "tonic", "axum", "reqwest", "tracing"];
 
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Dependency {
-    name: String,
-    kind: Option<String>,
-    path: Option<String>,
-}
-
-/// Reads `cargo metadata` and fails with every import that is not allowed.
-pub(crate) fn check() -> anyhow::Result<()> {
-    let text = process::output(&mut process::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Metadata = serde_json::from_str(&text)?;
-    let faults = faults(&metadata);
-    if !faults.is_empty() {
-        bail!("imports against the direction of the layers:\n  {}", faults.join("\n  "));
-    }
-    Ok(())
-}
-
-fn faults(metadata: &Metadata) -> Vec<String> {
+/// Names every import that is not allowed.
+pub(super) fn faults(metadata: &Metadata) -> Vec<String> {
     let allowed: BTreeMap<&str, BTreeSet<&str>> =
         ALLOWED.iter().map(|(name, imports)| (*name, imports.iter().copied().collect())).collect();
     let mut faults = Vec::new();
     for package in metadata.packages.iter().filter(|package| package.name != "xtask") {
         let Some(imports) = allowed.get(package.name.as_str()) else {
-            faults.push(format!("{} has no place in the table of xtask/src/layers.rs", package.name));
+            faults.push(format!("{} has no place in the table of xtask/src/layers/imports.rs", package.name));
             continue;
         };
         for dependency in &package.dependencies {
@@ -111,6 +80,7 @@ fn faults(metadata: &Metadata) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metadata::{Dependency, Package};
     use super::*;
 
     fn package(name: &str, dependencies: &[(&str, Option<&str>, bool)]) -> Package {
@@ -122,11 +92,11 @@ mod tests {
                 path: ours.then(|| "somewhere".into()),
             })
             .collect();
-        Package { name: name.into(), dependencies }
+        Package { name: name.into(), dependencies, targets: Vec::new() }
     }
 
     #[test]
-    fn an_import_against_the_direction_is_named() {
+    fn import_against_the_direction_is_named() {
         let packages = vec![
             package(
                 "store",
@@ -144,7 +114,7 @@ mod tests {
                 "domain must stay pure: it imports sqlx",
                 "worker must not import testkit",
                 "worker imports testkit, which is for tests only",
-                "stranger has no place in the table of xtask/src/layers.rs",
+                "stranger has no place in the table of xtask/src/layers/imports.rs",
             ]
         );
     }

@@ -1,0 +1,42 @@
+//! What the checks read of `cargo metadata`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::process;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    pub name: String,
+    pub dependencies: Vec<Dependency>,
+    pub targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub name: String,
+    pub kind: Option<String>,
+    pub path: Option<String>,
+}
+
+/// A library, a binary, a test or a build script of a package.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Target {
+    pub name: String,
+    pub kind: Vec<String>,
+    pub src_path: PathBuf,
+}
+
+impl Metadata {
+    /// Describes the packages of the workspace, without their dependencies.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let text = process::output(&mut process::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
