@@ -7,6 +7,9 @@ use proto::types::Desktop;
 
 use crate::Error;
 
+/// The variable that may hold a token. Scripts do not get it.
+pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
+
 /// What an agent needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -26,12 +26,9 @@ use crate::{
     Config, Error,
     backoff::Backoff,
     config::{Enrolment, Token},
+    error::whole_chain,
     journal::blocking,
-    link::whole_chain,
 };
-
-/// The variable that may hold a token. Scripts do not get it.
-pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
 
 /// A certificate is there within this time, or is asked for again.
 const ASKED_WITHIN: Duration = Duration::from_secs(20);

@@ -24,3 +24,15 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+/// tonic says only "transport error"; the cause is in the chain.
+pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

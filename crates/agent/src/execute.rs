@@ -29,8 +29,8 @@ use tokio::{
 };
 
 use crate::{
+    config::TOKEN_VARIABLE,
     drains::Drains,
-    enrolment::TOKEN_VARIABLE,
     interpreter::{self, Interpreter},
     journal::blocking,
     output::Output,

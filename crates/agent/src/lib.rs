@@ -35,8 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 pub use attached::is_attached;
-pub use config::{Config, Enrolment, Token, this_machine};
-pub use enrolment::TOKEN_VARIABLE;
+pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use error::Error;
 
 /// Runs the agent until `stop` is cancelled. A lost connection is made anew and never ends it.

@@ -29,6 +29,7 @@ use crate::{
     attached::Attached,
     backoff::Backoff,
     enrolment::Renewal,
+    error::whole_chain,
     guard::Guard,
     journal::blocking,
     orders::{Answer, Orders},
@@ -319,16 +320,4 @@ async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Mes
 
 fn closed() -> Status {
     Status::unavailable("the worker closed the connection")
-}
-
-/// tonic says only "transport error"; the cause is in the chain.
-pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

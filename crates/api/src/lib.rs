@@ -9,8 +9,9 @@ mod gate;
 mod openapi;
 mod query;
 mod router;
+mod routes;
 mod v1;
 mod v2;
 
-pub use openapi::document;
 pub use router::{Options, router};
+pub use routes::document;

@@ -16,7 +16,6 @@ use utoipa::{
 use crate::{
     calls, error,
     query::TaskType,
-    router,
     v1::{
         desktops::{RetiredToo, TagFilter},
         events::{NativeEvent, Progress},
@@ -48,11 +47,6 @@ const SIGNATURE: &str = "signature";
 
 pub(crate) fn base() -> OpenApi {
     Base::openapi()
-}
-
-/// The whole document.
-pub fn document() -> OpenApi {
-    finish(router::documented().into_openapi())
 }
 
 /// Adds to what the handlers say: credentials, failures, headers, the action of each call.
@@ -175,47 +169,4 @@ pub(crate) fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, St
             Some((method, path.clone(), operation.as_ref()?.operation_id.clone()?))
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_call_names_its_action_and_every_action_named_has_a_call() {
-        let documented: BTreeSet<String> = operations(&document()).map(|(_, _, id)| id).collect();
-        let named: BTreeSet<String> = calls::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();
-        assert_eq!(documented, named);
-        assert_eq!(named.len(), calls::CALLS.len(), "each once");
-        for (method, _, id) in operations(&document()) {
-            let call = calls::find(&id).unwrap();
-            let only_asks = ["PreviewExecution", "WhatIf"].contains(&id.as_str());
-            assert_eq!(call.changes, method != Method::GET && !only_asks, "{id}");
-        }
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let document = serde_json::to_value(document()).unwrap();
-        let text = document.to_string();
-        let references = text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next());
-        let mut seen = 0;
-        for reference in references {
-            assert!(document.pointer(reference).is_some(), "{reference}");
-            seen += 1;
-        }
-        assert!(seen > 100, "{seen}");
-    }
-
-    #[test]
-    fn every_path_belongs_to_a_project() {
-        for (_, path, _) in operations(&document()) {
-            assert!(
-                path.starts_with("/v2/{project_id}/") || path.starts_with("/v1/projects/{project_id}/"),
-                "{path}"
-            );
-        }
-    }
 }

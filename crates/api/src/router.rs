@@ -26,13 +26,12 @@ use tower_http::{
     trace::TraceLayer,
 };
 use tracing::{Span, field};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     calls,
     error::ApiError,
     gate::{self, Gate},
-    openapi, v1, v2,
+    openapi, routes,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -70,67 +69,9 @@ impl Default for Options {
     }
 }
 
-/// Every documented route.
-pub(crate) fn documented() -> OpenApiRouter<Control> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(v2::scripts::create, v2::scripts::list))
-        .routes(routes!(v2::scripts::show, v2::scripts::update, v2::scripts::delete))
-        .routes(routes!(v2::executions::execute))
-        .routes(routes!(v2::groups::execute_by_tag))
-        .routes(routes!(v2::again::retry))
-        .routes(routes!(v2::again::stop))
-        .routes(routes!(v2::tasks::list))
-        .routes(routes!(v2::records::list))
-        .routes(routes!(v2::records::show))
-        .routes(routes!(v2::groups::execute_on_pool))
-        .routes(routes!(v2::pool_tasks::list))
-        .routes(routes!(v2::desktops::list))
-        .routes(routes!(v2::desktops_detail::list))
-        .routes(routes!(v1::executions::create))
-        .routes(routes!(v1::preview::preview))
-        .routes(routes!(v1::tasks::list))
-        .routes(routes!(v1::tasks::show))
-        .routes(routes!(v1::tasks::stop))
-        .routes(routes!(v1::tasks::retry))
-        .routes(routes!(v1::tasks::set_concurrency))
-        .routes(routes!(v1::holds::pause))
-        .routes(routes!(v1::holds::resume))
-        .routes(routes!(v1::holds::approve))
-        .routes(routes!(v1::insight::explain))
-        .routes(routes!(v1::insight::failures))
-        .routes(routes!(v1::insight::members))
-        .routes(routes!(v1::insight::what_if))
-        .routes(routes!(v1::events::watch))
-        .routes(routes!(v1::holds::show_freeze, v1::holds::freeze, v1::holds::unfreeze))
-        .routes(routes!(v1::limits::show, v1::limits::put))
-        .routes(routes!(v1::targets::list))
-        .routes(routes!(v1::records::list))
-        .routes(routes!(v1::records::show))
-        .routes(routes!(v1::workers::list))
-        .routes(routes!(v1::audit::list))
-        .routes(routes!(v1::scripts::create, v1::scripts::list))
-        .routes(routes!(v1::scripts::show, v1::scripts::put, v1::scripts::delete))
-        .routes(routes!(v1::scripts::revisions))
-        .routes(routes!(v1::desktops::list))
-        .routes(routes!(v1::desktops::show))
-        .routes(routes!(v1::desktops::revoke))
-        .routes(routes!(v1::desktops::tag))
-        .routes(routes!(v1::desktops::retire, v1::desktops::unretire))
-        .routes(routes!(v1::access::principals::list))
-        .routes(routes!(v1::access::principals::put))
-        .routes(routes!(v1::access::policies::list))
-        .routes(routes!(v1::access::policies::put, v1::access::policies::delete))
-        .routes(routes!(v1::access::tokens::create, v1::access::tokens::list))
-        .routes(routes!(v1::access::tokens::delete))
-        .routes(routes!(v1::access::keys::create, v1::access::keys::list))
-        .routes(routes!(v1::access::keys::delete))
-        .routes(routes!(v1::access::enrolment_tokens::create, v1::access::enrolment_tokens::list))
-        .routes(routes!(v1::access::enrolment_tokens::delete))
-}
-
 /// The whole API.
 pub fn router(control: Control, options: &Options) -> Router {
-    let (routes, found) = documented().split_for_parts();
+    let (documented, found) = routes::documented().split_for_parts();
     let document = openapi::finish(found);
     let calls: HashMap<_, _> = openapi::operations(&document)
         .filter_map(|(method, path, operation_id)| Some(((method, path), calls::find(&operation_id)?)))
@@ -158,7 +99,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The bulkhead gives the places out, once it is known who calls.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
-    routes
+    documented
         .route_layer(middleware::from_fn_with_state(gate, gate::check))
         .route_layer(middleware::from_fn(measured))
         // The gate has read the body within the call's own limit.

@@ -10,7 +10,7 @@ use proto::{
 
 use crate::{
     Failure,
-    connect::{Connection, Contexts, Session},
+    connect::{Connection, Session},
     found::LATEST,
 };
 
@@ -18,15 +18,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Ids that are offered at most.
 const MOST: i32 = 200;
-
-/// Names of contexts.
-pub(crate) fn contexts() -> Vec<CompletionCandidate> {
-    let contexts = Contexts::load().unwrap_or_default();
-    let offered = contexts
-        .iter()
-        .map(|(name, context)| CompletionCandidate::new(name).help(Some(context.grpc.clone().into())));
-    offered.collect()
-}
 
 /// Tasks, newest first, and the word for the newest one.
 pub(crate) fn tasks(typed: &OsStr) -> Vec<CompletionCandidate> {

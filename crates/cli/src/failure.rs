@@ -6,7 +6,7 @@ use domain::ErrorKind;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{Ended, out::harmless_line, spec};
+use crate::{Ended, harmless::harmless_line, hints};
 
 /// What our own side says when it has waited as long as it waits.
 const TOO_LATE: &str = "Timeout expired";
@@ -103,7 +103,7 @@ impl Failure {
         };
         let failure = Self::new(ended(status.code()), format!("{doing}: {why}"));
         let fields = details.bad_request().map_or(&[][..], |it| &it.field_violations);
-        let hints = fields.iter().filter_map(|violation| spec::hint(&violation.field));
+        let hints = fields.iter().filter_map(|violation| hints::hint(&violation.field));
         let failure = hints.fold(failure, Failure::try_next);
         let wait = details.retry_info().and_then(|it| it.retry_delay);
         let next = next(status, details.error_info().map(|it| it.reason.as_str()), wait);

@@ -1,36 +1,17 @@
 //! The task that is meant.
 
-use clap::Args;
-use clap_complete::ArgValueCompleter;
 use proto::admin::{GetTaskRequest, ListTasksRequest, Task};
 
 use crate::{
-    Failure, complete,
+    Failure,
     connect::{Session, repeated},
 };
 
 /// The newest task.
 pub(crate) const LATEST: &str = "latest";
 
-/// Which task.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct TaskNamed {
-    /// Id of the task, or `latest` for the newest one
-    #[arg(value_name = "TASK", add = ArgValueCompleter::new(complete::tasks))]
-    task_id: String,
-}
-
-impl TaskNamed {
-    /// Its id.
-    pub(crate) async fn id(&self, session: &Session) -> Result<String, Failure> {
-        match self.task_id.as_str() {
-            LATEST => latest(session).await,
-            id => Ok(id.to_owned()),
-        }
-    }
-}
-
-async fn latest(session: &Session) -> Result<String, Failure> {
+/// The id of the newest task.
+pub(crate) async fn latest(session: &Session) -> Result<String, Failure> {
     let newest = newest(session, 1).await?;
     let task = newest.into_iter().next();
     task.map(|task| task.task_id)

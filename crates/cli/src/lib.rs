@@ -7,9 +7,13 @@ mod ended;
 mod failure;
 mod follow;
 mod found;
+mod harmless;
+mod hints;
 mod out;
 mod screen;
 mod spec;
+mod task_argument;
+mod told;
 mod verbs;
 
 pub use ended::Ended;

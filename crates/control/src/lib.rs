@@ -21,6 +21,7 @@ mod retry;
 mod rollout;
 mod scripts;
 mod stop;
+mod stop_mode;
 mod upkeep;
 mod watch;
 mod workers;
@@ -43,7 +44,7 @@ pub use listings::{TaskEntry, TaskProgress};
 pub use preview::{Preview, PreviewedWave};
 pub use rate::{BodyBudget, Rates};
 pub use scripts::ScriptPatch;
-pub use stop::StopMode;
+pub use stop_mode::StopMode;
 use store::Store;
 pub use store::{
     audit::{AuditFilter, EntryRow},

@@ -9,19 +9,9 @@ use store::TaskRows;
 use telemetry::metric;
 
 use crate::{
-    Caller, Control, found,
+    Caller, Control, StopMode, found,
     rollout::{self, ENGINE},
 };
-
-/// What becomes of what runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum StopMode {
-    /// It runs to its end.
-    Drain,
-    /// It is ended. What is meant where nothing is said.
-    #[default]
-    Kill,
-}
 
 impl Control {
     /// Stops a task, or one record of it. What has ended stays as it is: to stop it again changes nothing.

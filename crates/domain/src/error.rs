@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::limits::MAX_ERROR_MESSAGE_CHARS;
+/// Characters of an error message that a client reads: the limit of the published schema.
+pub const MAX_ERROR_MESSAGE_CHARS: usize = 1_000;
 
 /// What kind of failure it is, in the client's terms. Each adapter maps it in one exhaustive match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

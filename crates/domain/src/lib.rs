@@ -29,6 +29,7 @@ pub mod retry;
 pub mod rollout;
 pub mod script;
 pub mod signature;
+pub mod stratum;
 pub mod submission;
 pub mod suspect;
 pub mod tags;

@@ -69,8 +69,6 @@ pub const MAX_ENROLMENT_TOKEN_CHARS: usize = 128;
 pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
 /// Days that a desktop's certificate is good for, where the configuration says more than thirty.
 pub const MAX_CERTIFICATE_DAYS: f64 = 3_650.0;
-/// Characters of what a client is told of a failure: the published schema's limit.
-pub const MAX_ERROR_MESSAGE_CHARS: usize = 1_000;
 /// Characters of an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
 

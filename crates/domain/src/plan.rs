@@ -13,36 +13,9 @@ use crate::{
     ids::DesktopId,
     policy::RolloutPolicy,
     rollout::{self, WaveSpec},
+    stratum::StratumKey,
     threshold::Threshold,
-    words::words,
 };
-
-/// What a sample may be stratified over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StratumKey {
-    /// Operating system.
-    Os,
-    /// Pool.
-    Pool,
-    /// Availability zone.
-    Zone,
-}
-
-impl StratumKey {
-    /// Every key.
-    pub const ALL: [Self; 3] = [Self::Os, Self::Pool, Self::Zone];
-
-    /// The word in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Os => "os",
-            Self::Pool => "pool",
-            Self::Zone => "zone",
-        }
-    }
-}
-
-words!(StratumKey, "key");
 
 /// What was asked for about the gray wave, checked by [`crate::submission`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 use crate::{
     Error, Timestamp, limits,
     outcome::Outcome,
-    plan::StratumKey,
     policy::{Approval, OnHalt, RolloutPolicy, Weight},
+    stratum::StratumKey,
     threshold::{Threshold, hundredths},
     window::Window,
 };

@@ -114,8 +114,8 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         // Done before.
         Command::Verb(_) => Ok(()),
         Command::Completion(arguments) => print(&completion::registration(&arguments)?),
-        Command::Man(arguments) => man::write(&arguments),
-        Command::Reference => print(&help::reference()),
+        Command::Man(arguments) => man::write(&arguments, command()),
+        Command::Reference => print(&help::reference(command())),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
         Command::CheckConfig => {
             let settings = settings()?;

@@ -18,7 +18,8 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::roles::LAST_ANSWERS;
+/// How long clients that are being answered are waited for at a stop.
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// The headers of a request must be there in this time, from its connection or from the answer before it.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);

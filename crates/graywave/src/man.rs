@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::commands;
-
 /// Where to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,9 +17,9 @@ pub(crate) struct ManArguments {
 }
 
 /// Writes them.
-pub(crate) fn write(arguments: &ManArguments) -> anyhow::Result<()> {
+pub(crate) fn write(arguments: &ManArguments, command: clap::Command) -> anyhow::Result<()> {
     let dir = &arguments.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    clap_mangen::generate_to(commands::command(), dir)
+    clap_mangen::generate_to(command, dir)
         .with_context(|| format!("cannot write manual pages to {}", dir.display()))
 }

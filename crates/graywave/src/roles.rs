@@ -18,11 +18,8 @@ use crate::{
     config::Settings,
     grpc,
     health::{self, Readiness},
-    http,
+    http::{self, LAST_ANSWERS},
 };
-
-/// How long clients that are being answered are waited for at a stop.
-pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// A probe is answered in this time.
 const READY_WITHIN: Duration = Duration::from_secs(2);

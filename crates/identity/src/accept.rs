@@ -5,19 +5,10 @@ use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{certificate::Certified, tls::Tls};
+use crate::{certificate::Certified, strangers::Strangers, tls::Tls};
 
 /// Whoever has not shown a certificate within this time is no peer.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-
-/// What becomes of a peer that shows no certificate at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strangers {
-    /// There is no connection.
-    Refused,
-    /// It is let in as nobody. One that shows a bad certificate is not.
-    LetIn,
-}
 
 /// A peer.
 #[derive(Debug)]

@@ -11,14 +11,12 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
 
 use crate::{
-    certificate::{read_certificates, read_facts},
+    certificate::{BACKDATED_SECONDS, read_certificates, read_facts},
     files,
     tls::{Error, Tls},
     who::{Identity, Role},
 };
 
-/// A machine whose clock is behind by so much takes a new certificate all the same.
-pub const BACKDATED_SECONDS: i64 = 3_600;
 /// Of a key on P-256: a byte that says which form, and two coordinates.
 const PUBLIC_KEY_BYTES: usize = 65;
 

@@ -11,9 +11,9 @@ use rustls::{
 };
 
 use crate::{
-    accept::Strangers,
     certificate::{Facts, read_certificates, read_facts},
     files::Contents,
+    strangers::Strangers,
     verify::{WhoDials, WhoIsDialled},
     who::Identity,
 };

@@ -11,10 +11,10 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::{
-    accept::Strangers,
     certificate::Facts,
     files::{Contents, Files},
     settings::{Settings, Wrong},
+    strangers::Strangers,
     who::Identity,
 };
 

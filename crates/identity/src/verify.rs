@@ -17,7 +17,7 @@ use rustls::{
     },
 };
 
-use crate::{accept::Strangers, certificate::Certified};
+use crate::{certificate::Certified, strangers::Strangers};
 
 /// Checks who dials.
 #[derive(Debug)]

@@ -125,7 +125,7 @@ async fn take_in(
     // After their rows are locked: a revocation that comes now waits, and takes their presence itself.
     let mut revoked = enrolment::revoked_among(connection, connected).await?;
     if !revoked.is_empty() {
-        enrolment::cut(connection, worker_id, &revoked, now).await?;
+        desktop::disconnect(connection, worker_id, &revoked, now).await?;
     }
     // Of these the certificates are revoked as well, which is not what their agents have to know first.
     revoked.retain(|key| !retired.contains(key));

@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod node;
 mod report;
+pub(crate) mod rest;
 pub(crate) mod system;
 pub(crate) mod truth;
 

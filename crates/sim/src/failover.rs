@@ -3,6 +3,7 @@
 //!
 //! The cluster, its load and the checks at the end are those of [`crate::chaos`].
 
+mod address;
 mod drill;
 mod etcd;
 mod follower;

@@ -14,7 +14,9 @@ use domain::{
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
-pub use self::service::{StoredTags, lock_tags, put_operator_tags, retire, retired_among, unretire};
+pub use self::service::{
+    StoredTags, disconnect, lock_tags, put_operator_tags, retire, retired_among, unretire,
+};
 use crate::{Connection, Error, values::text_id};
 
 /// A desktop as it is listed.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    desktop::{certificate, columns},
+    desktop::{certificate, disconnect},
     values::{count, int4, text_id},
 };
 
@@ -345,36 +345,9 @@ pub async fn revoke_desktop(
     let held_by = desktop.and_then(|row| row.certificate_serial.and(row.worker_id));
     if let Some(worker_id) = &held_by {
         let worker_id = text_id("desktop", worker_id.clone())?;
-        cut(connection, &worker_id, &[(project_id.clone(), desktop_id.clone())], now).await?;
+        disconnect(connection, &worker_id, &[(project_id.clone(), desktop_id.clone())], now).await?;
     }
     Ok(Revoked { certificates: revoked.rows_affected(), was_connected: held_by.is_some(), is_known })
-}
-
-/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections: those that
-/// were made with the certificate that was shown last, or without one.
-pub async fn cut(
-    connection: &mut Connection,
-    worker_id: &WorkerId,
-    desktops: &[(ProjectId, DesktopId)],
-    now: Timestamp,
-) -> Result<(), Error> {
-    let (project_ids, desktop_ids) = columns(desktops);
-    sqlx::query!(
-        "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
-                              revoked_worker_id = d.worker_id, revoked_serial = coalesce(d.certificate_serial, '')
-         FROM (SELECT d.project_id, d.desktop_id
-               FROM desktop d JOIN unnest($1::text[], $2::text[]) AS revoked (project_id, desktop_id)
-                   USING (project_id, desktop_id)
-               WHERE d.worker_id = $4 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
-         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
-        &project_ids,
-        &desktop_ids,
-        now,
-        worker_id.as_str(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Those of the desktops that have shown a certificate which is revoked.

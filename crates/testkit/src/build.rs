@@ -8,9 +8,10 @@ use domain::{
     deadline::Timeouts,
     desktop::{DesktopFacts, Stratum},
     ids::{DesktopId, ProjectId, TaskId},
-    plan::{Candidate, Gray, StratumKey, plan},
+    plan::{Candidate, Gray, plan},
     policy::RolloutPolicy,
     script::ScriptType,
+    stratum::StratumKey,
 };
 use store::{
     Store,

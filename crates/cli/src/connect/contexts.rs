@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap_complete::CompletionCandidate;
 use etcetera::BaseStrategy as _;
 use identity::FilesGiven;
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,15 @@ impl Contexts {
         self.current.take_if(|current| current == name);
         Ok(())
     }
+}
+
+/// Offers the names of contexts to a shell.
+pub(crate) fn offered() -> Vec<CompletionCandidate> {
+    let contexts = Contexts::load().unwrap_or_default();
+    let offered = contexts
+        .iter()
+        .map(|(name, context)| CompletionCandidate::new(name).help(Some(context.grpc.clone().into())));
+    offered.collect()
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::ArgValueCandidates;
-pub(crate) use contexts::{Context, Contexts};
+pub(crate) use contexts::{Context, Contexts, offered};
 use identity::FilesGiven;
 pub(crate) use session::{Session, repeated, tls};
 
-use crate::{Failure, complete};
+use crate::Failure;
 
 /// Where a control plane of this machine listens.
 pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
@@ -22,7 +22,7 @@ pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 pub(crate) struct Connection {
     /// Context to use instead of the environment and the current one (GRAYWAVE_CONTEXT); `graywave login` makes contexts
     #[arg(long, value_name = "NAME", help_heading = HEADING, hide_short_help = true,
-          add = ArgValueCandidates::new(complete::contexts))]
+          add = ArgValueCandidates::new(offered))]
     pub(crate) context: Option<String>,
     /// Address of the gRPC admin service (GRAYWAVE_GRPC); 127.0.0.1:9090 when nothing says it
     #[arg(long, value_name = "HOST:PORT", help_heading = HEADING, hide_short_help = true)]

@@ -1,6 +1,5 @@
 //! What a command prints: what was asked for on standard output, all else on standard error.
 
-mod harmless;
 mod json;
 mod list;
 mod pager;
@@ -11,7 +10,6 @@ mod table;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
-pub(crate) use harmless::{harmless, harmless_line};
 pub(crate) use json::parse;
 pub(crate) use list::{List, Paging, pages};
 pub(crate) use paint::{Paint, Tone, tone};
@@ -20,6 +18,7 @@ use sink::Sink;
 pub(crate) use table::{Cell, Column, Listed, cell, table};
 
 use crate::Failure;
+pub(crate) use crate::harmless::{harmless, harmless_line};
 
 /// Whether the terminal can do no more than print.
 pub(crate) fn is_dumb() -> bool {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus};
 
-use super::work::Done;
+use super::command::{Command, Done};
 use crate::{
     Ended,
     follow::{Rollout, Told, WaveNow},
@@ -36,20 +36,6 @@ pub(super) enum Over {
     Help,
     /// How is it to be stopped?
     Stop,
-}
-
-/// What a key asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
-    Leave,
-    Pause,
-    Resume,
-    Approve,
-    Stop(StopMode),
-    /// Not a key's: the failures are looked at again.
-    Failures,
-    /// Not a key's: the task is looked at again.
-    Task,
 }
 
 /// A word that goes away.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     follow::{self, left},
     out::{Tone, harmless_line, tone},
-    verbs::runs,
+    told::runs,
 };
 
 /// Columns from which on events and failures stand beside each other.

@@ -1,6 +1,7 @@
 //! A rollout on the whole screen: what is known of it, what keys do, and how it is drawn.
 
 mod app;
+mod command;
 mod draw;
 mod events;
 mod failures;
@@ -13,8 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use app::{App, Command};
+use app::App;
 use chrono::Utc;
+use command::Command;
 use crossterm::event::{Event, EventStream};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use ratatui::DefaultTerminal;

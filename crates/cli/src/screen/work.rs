@@ -1,25 +1,12 @@
 //! What the screen has done in the background, so that it never waits for anybody.
 
-use proto::admin::{FailureGroup, ListFailuresRequest, Task};
+use proto::admin::{FailureGroup, ListFailuresRequest};
 
-use super::app::Command;
+use super::command::{Command, Done};
 use crate::{Failure, changes, connect::Session, found};
 
 /// Groups of failures that are shown.
 const GROUPS: i32 = 50;
-
-/// What it came to.
-#[derive(Debug)]
-pub(super) enum Done {
-    /// In words.
-    Said(String),
-    /// It was refused, in words.
-    Refused(String),
-    /// The task as it now stands.
-    Task(Box<Task>),
-    /// The largest groups of failures.
-    Failures(Vec<FailureGroup>),
-}
 
 /// Does what a key asks for. Each call has the deadline of its connection.
 pub(super) async fn perform(session: &Session, task_id: &str, command: Command) -> Vec<Done> {

@@ -6,11 +6,12 @@ use proto::{
     word,
 };
 
-use super::{Common, told::time};
+use super::Common;
 use crate::{
     Failure,
     out::{Cell, Column, Listed, Paging, cell, pages},
     spec::one_of,
+    told::time,
 };
 
 /// Which entries.

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use super::told::{fact, facts};
 use crate::{
-    Failure, complete,
-    connect::{Context, Contexts},
+    Failure,
+    connect::{Context, Contexts, offered},
     out::{Column, Console, Manner, Tone, cell, table},
+    told::{fact, facts},
 };
 
 /// What is done with contexts; they are listed when nothing is said.
@@ -30,7 +30,7 @@ enum ConfigCommand {
     /// Show a context, without its token
     Show {
         /// Name of the context; the current one when it is left out
-        #[arg(value_name = "CONTEXT", add = ArgValueCandidates::new(complete::contexts))]
+        #[arg(value_name = "CONTEXT", add = ArgValueCandidates::new(offered))]
         name: Option<String>,
         #[command(flatten)]
         manner: Manner,
@@ -44,7 +44,7 @@ enum ConfigCommand {
 #[derive(Debug, Clone, Args)]
 struct ContextNamed {
     /// Name of the context
-    #[arg(value_name = "CONTEXT", add = ArgValueCandidates::new(complete::contexts))]
+    #[arg(value_name = "CONTEXT", add = ArgValueCandidates::new(offered))]
     name: String,
     #[command(flatten)]
     manner: Manner,

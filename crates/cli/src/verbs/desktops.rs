@@ -11,14 +11,12 @@ use proto::{
 };
 use tonic::Status;
 
-use super::{
-    Common,
-    told::{fact, facts, painted, pairs, time},
-};
+use super::Common;
 use crate::{
     Failure, complete,
     out::{Cell, Column, Console, Listed, Paging, Paint, cell, pages},
     spec::pair,
+    told::{fact, facts, painted, pairs, time},
 };
 
 /// What is done with desktops; they are listed when nothing is said.

@@ -8,8 +8,8 @@ use crate::{
     Failure,
     changes::{self, idempotency_key, refused},
     connect::{Session, repeated},
-    found::TaskNamed,
     spec::Ending,
+    task_argument::TaskNamed,
 };
 
 /// Which task.

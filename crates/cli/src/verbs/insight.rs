@@ -10,11 +10,13 @@ use proto::{
     word,
 };
 
-use super::{Common, told::time};
+use super::Common;
 use crate::{
     Failure, complete,
-    found::{TaskNamed, no_task},
+    found::no_task,
     out::{Cell, Column, Listed, Paging, Tone, cell, harmless, pages},
+    task_argument::TaskNamed,
+    told::time,
 };
 
 /// Desktops of a group that are named in a table.

@@ -15,12 +15,10 @@ mod run;
 mod scripts;
 mod streamed;
 mod tasks;
-mod told;
 mod what_if;
 mod workers;
 
 use clap::{Args, Subcommand};
-pub(crate) use tasks::runs;
 
 use crate::{
     Ended, Failure,

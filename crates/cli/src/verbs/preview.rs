@@ -5,15 +5,13 @@ use std::time::SystemTime;
 use clap::Args;
 use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec};
 
-use super::{
-    Common,
-    told::{fact, facts},
-};
+use super::Common;
 use crate::{
     Failure,
     connect::Session,
     out::{Cell, Column, Paint, cell, table},
     spec::{DesktopFlags, PayloadFlags, RolloutFlags},
+    told::{fact, facts},
 };
 
 /// Canaries, and strata without one, that are shown unless all are asked for.

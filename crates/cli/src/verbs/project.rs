@@ -7,15 +7,13 @@ use proto::admin::{
     UpdateLimitsRequest,
 };
 
-use super::{
-    Common,
-    told::{fact, facts, time},
-};
+use super::Common;
 use crate::{
     Failure,
     changes::idempotency_key,
     connect::{Session, repeated},
     out::Console,
+    told::{fact, facts, time},
 };
 
 /// Why.

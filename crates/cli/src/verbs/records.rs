@@ -7,16 +7,14 @@ use proto::{
     word,
 };
 
-use super::{
-    Common,
-    streamed::Records,
-    told::{between, time},
-};
+use super::{Common, streamed::Records};
 use crate::{
     Failure, complete,
-    found::{TaskNamed, no_task},
+    found::no_task,
     out::{Cell, Column, Format, List, Listed, Paging, cell, pages},
     spec::one_of,
+    task_argument::TaskNamed,
+    told::{between, time},
 };
 
 /// Which records.

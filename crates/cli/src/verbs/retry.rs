@@ -8,10 +8,7 @@ use super::{
     run::{EXIT_CODES, begun, print_id, to_its_end},
 };
 use crate::{
-    Ended, Failure,
-    changes::idempotency_key,
-    connect::repeated,
-    found::{TaskNamed, no_task},
+    Ended, Failure, changes::idempotency_key, connect::repeated, found::no_task, task_argument::TaskNamed,
 };
 
 /// What is retried.

@@ -10,16 +10,18 @@ use proto::{
     word,
 };
 
-use super::{Common, preview, tasks, told::many};
+use super::{Common, preview, tasks};
 use crate::{
     Ended, Failure,
     changes::idempotency_key,
     connect::{Session, repeated},
     follow::{self, follow},
-    found::{self, TaskNamed},
+    found,
     out::{Console, Format, harmless_line},
     screen,
     spec::{DesktopFlags, Payload, PayloadFlags, RolloutFlags},
+    task_argument::TaskNamed,
+    told::many,
 };
 
 /// How many groups of failures are told of a rollout that did not succeed.

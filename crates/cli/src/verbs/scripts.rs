@@ -14,10 +14,7 @@ use proto::{
 };
 use tonic::Status;
 
-use super::{
-    Common,
-    told::{fact, facts, time},
-};
+use super::Common;
 use crate::{
     Failure,
     changes::idempotency_key,
@@ -25,6 +22,7 @@ use crate::{
     connect::repeated,
     out::{Cell, Column, Console, Listed, Paging, Paint, Tone, cell, harmless, pages},
     spec::{Kind, name_of, read_script, script_type, type_of_file, warn_of_line_ends},
+    told::{fact, facts, time},
 };
 
 /// What is done with scripts; they are listed when nothing is said.

@@ -2,19 +2,17 @@
 
 use clap::Args;
 use proto::{
-    admin::{ListTasksRequest, ScriptType, Task, TaskStatus, Wave, WaveStatus},
+    admin::{ListTasksRequest, Task, TaskStatus, Wave, WaveStatus},
     word,
 };
 
-use super::{
-    Common,
-    told::{Fact, between, fact, facts, many, painted, pairs, time},
-};
+use super::Common;
 use crate::{
-    Failure,
-    found::{self, TaskNamed},
+    Failure, found,
     out::{Cell, Column, Console, Listed, Paging, Paint, cell, harmless_line, pages, table, tone},
     spec::one_of,
+    task_argument::TaskNamed,
+    told::{Fact, between, fact, facts, many, painted, pairs, runs, time},
 };
 
 /// Which tasks.
@@ -104,15 +102,6 @@ impl Listed for Task {
 fn place(task: &Task) -> String {
     let begun = task.waves.iter().rev().find(|wave| wave.status() != WaveStatus::Pending);
     format!("{}/{}", begun.map_or(0, |wave| wave.wave), task.waves.len())
-}
-
-/// What it runs, in a few words.
-pub(crate) fn runs(task: &Task) -> String {
-    if let Some(command) = &task.command {
-        return format!("{}: {}", word::<ScriptType>(command.command_type), command.content);
-    }
-    let scripts = task.scripts.iter().map(|script| format!("{}@{}", script.name, script.revision));
-    scripts.collect::<Vec<_>>().join(", ")
 }
 
 /// A task for people.

@@ -8,15 +8,14 @@ use proto::{
     word,
 };
 
-use super::{
-    Common,
-    told::{fact, facts, painted, time},
-};
+use super::Common;
 use crate::{
     Failure,
-    found::{TaskNamed, no_task},
+    found::no_task,
     out::{Cell, Column, Paint, cell, table},
     spec::RolloutFlags,
+    task_argument::TaskNamed,
+    told::{fact, facts, painted, time},
 };
 
 /// Under which rollout.

@@ -5,10 +5,11 @@ use clap_complete::ArgValueCompleter;
 use proto::admin::{DrainWorkerRequest, ListWorkersRequest, UndrainWorkerRequest, Worker};
 use tonic::Status;
 
-use super::{Common, told::time};
+use super::Common;
 use crate::{
     Failure, complete,
     out::{Cell, Column, List, Listed, Tone, cell},
+    told::time,
 };
 
 /// What is done with workers; they are listed when nothing is said.

@@ -8,7 +8,7 @@ use domain::{
 };
 use store::Tx;
 
-use super::{Caller, operator::Outsider};
+use super::{Caller, outsider::Outsider};
 use crate::Control;
 
 /// Who manages the access to a project.

@@ -8,6 +8,7 @@ mod fixed;
 mod issue;
 mod manage;
 mod operator;
+mod outsider;
 mod seal;
 
 pub use actor::Actor;
@@ -17,7 +18,7 @@ pub use enrolment::NewEnrolmentToken;
 pub use fixed::{AccessKey, Credentials, Token};
 pub use issue::{NewKey, NewToken};
 pub use manage::NO_LIMIT;
-pub use operator::Operator;
+pub use outsider::Operator;
 pub use seal::MasterKeys;
 
 /// The header, or the metadata of a gRPC call, that carries a token and nothing else.

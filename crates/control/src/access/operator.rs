@@ -3,8 +3,7 @@
 use domain::{Error, ErrorKind, ids::ProjectId};
 use engine::Freeze;
 use store::{
-    TaskRows, Tx, audit,
-    audit::NewEntry,
+    TaskRows,
     project,
     project::ProjectRow,
     project_limit::{self, FreezeRow},
@@ -12,7 +11,10 @@ use store::{
 };
 use telemetry::metric;
 
-use super::manage::check_name;
+use super::{
+    manage::check_name,
+    outsider::{Operator, Outsider},
+};
 use crate::{
     Control, StopMode,
     rollout::{self, ENGINE},
@@ -20,48 +22,6 @@ use crate::{
 
 /// Why a revoked project is frozen.
 const REVOKED: &str = "the project is revoked";
-
-/// Whoever has shown a certificate of the role admin and no token. Belongs to no project, so it may see and change nothing
-/// that belongs to one.
-#[derive(Debug, Clone)]
-pub struct Operator {
-    /// Who it is, by its certificate.
-    pub certificate: String,
-    /// Address and user agent, for the audit.
-    pub source: String,
-    /// Of the request, for the audit.
-    pub request_id: String,
-}
-
-/// Who the audit says it was when a command, or an operator, did it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Outsider<'a> {
-    Database,
-    Operator(&'a Operator),
-}
-
-impl<'a> Outsider<'a> {
-    /// As events and freezes name it.
-    fn name(self) -> &'a str {
-        match self {
-            Self::Database => "database",
-            Self::Operator(operator) => &operator.certificate,
-        }
-    }
-
-    fn entry(self, entry: NewEntry<'a>) -> NewEntry<'a> {
-        match self {
-            Self::Database => NewEntry { principal: "database", credential: "database", ..entry },
-            Self::Operator(operator) => NewEntry {
-                principal: "certificate",
-                credential: &operator.certificate,
-                source: &operator.source,
-                request_id: &operator.request_id,
-                ..entry
-            },
-        }
-    }
-}
 
 impl Control {
     /// Makes a project; where it has no name its id stands for one.
@@ -210,31 +170,5 @@ impl Control {
             metric::STOPS.count(1, &["task", if is_kill { "kill" } else { "drain" }]);
         }
         Ok(task_ids.len())
-    }
-
-    /// Commits a change that nobody of the project made, with its entry in the project's audit.
-    pub(super) async fn done_outside(
-        &self,
-        mut tx: Tx,
-        by: Outsider<'_>,
-        project_id: &ProjectId,
-        action: &str,
-        resource: &str,
-    ) -> Result<(), Error> {
-        let entry = by.entry(NewEntry {
-            audit_id: self.clock.id(),
-            project_id,
-            at: self.clock.now(),
-            principal: "",
-            credential: "",
-            action,
-            resource,
-            result: "DONE",
-            reason: "",
-            source: "",
-            request_id: "",
-        });
-        audit::insert(&mut tx, &entry).await?;
-        Ok(self.store.commit(tx).await?)
     }
 }

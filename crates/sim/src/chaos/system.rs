@@ -16,11 +16,10 @@ use tokio::sync::Mutex;
 use super::{
     link::{Link, State},
     node::Node,
+    rest::{self, PROJECT, TOKEN},
 };
 use crate::processes::{addresses, binary};
 
-pub(crate) const PROJECT: &str = "chaos";
-pub(crate) const TOKEN: &str = "a-token-for-the-faults";
 const APIS: usize = 2;
 const SCHEDULERS: usize = 2;
 const WORKERS: usize = 3;
@@ -306,7 +305,7 @@ impl System {
         let begun = Instant::now();
         loop {
             let path = "/desktops?limit=0&status=ACTIVE";
-            if let Ok((200, answer)) = super::load::get(&self.urls[0], path).await
+            if let Ok((200, answer)) = rest::get(&self.urls[0], path).await
                 && answer["total_count"].as_u64() == Some(agents)
             {
                 return Ok(());

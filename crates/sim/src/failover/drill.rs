@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{
+    address::Role,
     follower::Follower,
     gaps::Span,
-    member::Role,
     pair::{self, Pair},
     probe::Probe,
     rest,

@@ -7,7 +7,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::member::{Address, Role};
+use super::{
+    address::{Address, Role},
+    rest,
+};
 use crate::chaos::link::Link;
 
 /// How often it asks who is primary.
@@ -58,7 +61,7 @@ async fn follow(link: Arc<Link>, nodes: [Address; 2], held: Arc<Mutex<()>>) {
         tokio::time::sleep(ASKS_EVERY).await;
         let _held = held.lock().await;
         let other = 1 - leads_to;
-        if nodes[other].is(Role::Primary).await {
+        if rest::has_role(&nodes[other], Role::Primary).await {
             link.lead_to(nodes[other].postgres.clone());
             leads_to = other;
         }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 
-use super::{ordinary::Ordinary, postgres, settings::Settings};
+use super::{address::Address, ordinary::Ordinary, postgres, settings::Settings};
 use crate::{
     chaos::{
         link::{Link, State},
@@ -13,37 +13,6 @@ use crate::{
     processes::addresses,
 };
 
-/// What Patroni's REST API says of a node, by the path that answers 200.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// It takes writes.
-    Primary,
-    /// Commits of the primary wait for it.
-    Synchronous,
-    /// It follows the primary, whether or not commits wait for it.
-    Replica,
-}
-
-impl Role {
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Synchronous => "synchronous",
-            Self::Replica => "replica",
-        }
-    }
-}
-
-/// Where a node is reached.
-#[derive(Debug, Clone)]
-pub(crate) struct Address {
-    pub(crate) name: String,
-    /// Patroni's REST API.
-    pub(crate) rest: String,
-    /// Postgres.
-    pub(crate) postgres: String,
-}
-
 /// A node; it ends with this.
 pub(crate) struct Member {
     pub(crate) address: Address,
@@ -51,20 +20,6 @@ pub(crate) struct Member {
     pub(crate) replication: Link,
     patroni: Node,
     data: PathBuf,
-}
-
-impl Address {
-    /// Whether the node says that it has this role; false when it says nothing.
-    pub(crate) async fn is(&self, role: Role) -> bool {
-        let url = format!("http://{}/{}", self.rest, role.path());
-        let asked = tokio::task::spawn_blocking(move || super::rest::agent().get(url).call());
-        matches!(asked.await, Ok(Ok(answer)) if answer.status() == 200)
-    }
-
-    /// A database of the node, past every link.
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://graywave@{}/postgres", self.postgres)
-    }
 }
 
 impl Member {

@@ -8,9 +8,11 @@ use std::{
 use anyhow::bail;
 
 use super::{
+    address::{Address, Role},
     etcd::Etcd,
-    member::{Address, Member, Role},
+    member::Member,
     ordinary::Ordinary,
+    rest,
     settings::Settings,
 };
 use crate::chaos::system::Directory;
@@ -65,7 +67,7 @@ impl Pair {
 /// Waits until a node says that it has a role.
 pub(crate) async fn until(node: &Address, role: Role) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while !node.is(role).await {
+    while !rest::has_role(node, role).await {
         if begun.elapsed() > PATIENCE {
             bail!("{} is not {role:?} after {PATIENCE:?}: its log says why", node.name);
         }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::chaos::{
     load::{self, Accepted},
+    rest,
     system::{System, desktop_id},
 };
 
@@ -114,7 +115,7 @@ async fn submit_all(
             let url = &system.urls[turn % system.urls.len()];
             let asked = Utc::now();
             let answered =
-                load::post(url, "/script-executions", body.clone(), format!("probe-{number}")).await.ok();
+                rest::post(url, "/script-executions", body.clone(), format!("probe-{number}")).await.ok();
             let status = answered.as_ref().map(|(status, _)| *status);
             let task_id = answered.and_then(|(_, answer)| answer["task_id"].as_str().map(str::to_owned));
             let call = Call { asked, answered: Utc::now(), status };

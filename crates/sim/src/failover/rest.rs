@@ -5,18 +5,25 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::json;
 
-use super::member::Address;
+use super::address::{Address, Role};
 
 /// A planned switchover waits for the standby to have everything.
 const SWITCHOVER_WITHIN: Duration = Duration::from_secs(60);
 
 /// For questions: whoever does not answer at once is away.
-pub(crate) fn agent() -> ureq::Agent {
+fn agent() -> ureq::Agent {
     patient(Duration::from_secs(2))
 }
 
 fn patient(limit: Duration) -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).build().new_agent()
+}
+
+/// Whether a node says that it has this role; false when it says nothing.
+pub(crate) async fn has_role(node: &Address, role: Role) -> bool {
+    let url = format!("http://{}/{}", node.rest, role.path());
+    let asked = tokio::task::spawn_blocking(move || agent().get(url).call());
+    matches!(asked.await, Ok(Ok(answer)) if answer.status() == 200)
 }
 
 /// Asks the primary to hand over to the other node, and waits until it has.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::member::Address;
+use super::address::Address;
 
 /// The same for both nodes.
 pub(crate) struct Settings {

@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use domain::{
     desktop::Stratum,
     ids::DesktopId,
-    plan::{self, Candidate, Gray, Plan, StratumKey},
+    plan::{self, Candidate, Gray, Plan},
+    stratum::StratumKey,
 };
 
 use super::{

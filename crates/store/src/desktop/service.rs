@@ -2,13 +2,13 @@
 
 use domain::{
     Timestamp,
-    ids::{DesktopId, ProjectId},
+    ids::{DesktopId, ProjectId, WorkerId},
     tags::Tags,
 };
 use sqlx::types::Json;
 
 use super::columns;
-use crate::{Connection, Error, enrolment, values::text_id};
+use crate::{Connection, Error, values::text_id};
 
 /// The tags of a desktop by who said them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub async fn put_operator_tags(
 }
 
 /// Takes a desktop out of service, and its connection with it; one that is out of service stays so since before. False of one
-/// that is not known. Its certificates are another matter: [`enrolment::revoke_desktop`].
+/// that is not known. Its certificates are another matter: [`crate::enrolment::revoke_desktop`].
 pub async fn retire(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -79,7 +79,7 @@ pub async fn retire(
     if let Some(worker_id) = row.worker_id {
         let worker_id = text_id("desktop", worker_id)?;
         let desktop = (project_id.clone(), desktop_id.clone());
-        enrolment::cut(connection, &worker_id, &[desktop], now).await?;
+        disconnect(connection, &worker_id, &[desktop], now).await?;
     }
     Ok(true)
 }
@@ -118,4 +118,31 @@ pub async fn retired_among(
     rows.into_iter()
         .map(|row| Ok((text_id("desktop", row.project_id)?, text_id("desktop", row.desktop_id)?)))
         .collect()
+}
+
+/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections: those that
+/// were made with the certificate that was shown last, or without one.
+pub async fn disconnect(
+    connection: &mut Connection,
+    worker_id: &WorkerId,
+    desktops: &[(ProjectId, DesktopId)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (project_ids, desktop_ids) = columns(desktops);
+    sqlx::query!(
+        "UPDATE desktop d SET worker_id = NULL, presence_at = $3,
+                              revoked_worker_id = d.worker_id, revoked_serial = coalesce(d.certificate_serial, '')
+         FROM (SELECT d.project_id, d.desktop_id
+               FROM desktop d JOIN unnest($1::text[], $2::text[]) AS revoked (project_id, desktop_id)
+                   USING (project_id, desktop_id)
+               WHERE d.worker_id = $4 ORDER BY project_id, desktop_id FOR UPDATE OF d) AS held
+         WHERE d.project_id = held.project_id AND d.desktop_id = held.desktop_id",
+        &project_ids,
+        &desktop_ids,
+        now,
+        worker_id.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

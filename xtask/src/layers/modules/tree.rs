@@ -33,7 +33,7 @@ impl Tree {
     /// Reads a crate from the file of its root, and every file that its `mod` items name.
     pub(super) fn read(root: &Path) -> anyhow::Result<Self> {
         let mut tree = Self::default();
-        let directory = root.parent().unwrap_or(Path::new("."));
+        let directory = root.parent().unwrap_or_else(|| Path::new("."));
         tree.read_file(root, directory, Vec::new())?;
         Ok(tree)
     }

@@ -9,7 +9,7 @@ use proto::admin::{
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
-use crate::{follow::Told, screen::work::Done};
+use crate::{follow::Told, screen::command::Done};
 
 fn wave(wave: u32, size: u32, status: WaveStatus, [success, failed, in_flight, waiting]: [u32; 4]) -> Wave {
     let targets = Some(Outcomes { success, failed, ..Outcomes::default() });

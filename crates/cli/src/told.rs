@@ -1,6 +1,10 @@
 //! Values in words, as the verbs print them.
 
 use prost_types::Timestamp;
+use proto::{
+    admin::{ScriptType, Task},
+    word,
+};
 
 use crate::out::harmless_line;
 
@@ -55,6 +59,15 @@ pub(crate) fn many(number: u32, what: &str) -> String {
 /// `key=value` with commas between.
 pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// The command or the scripts that a task runs, in a few words.
+pub(crate) fn runs(task: &Task) -> String {
+    if let Some(command) = &task.command {
+        return format!("{}: {}", word::<ScriptType>(command.command_type), command.content);
+    }
+    let scripts = task.scripts.iter().map(|script| format!("{}@{}", script.name, script.revision));
+    scripts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
