@@ -7,11 +7,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
+use testkit::DevCluster;
 
-use crate::{
-    cluster::{self, DevCluster},
-    process, say,
-};
+use crate::{process, say};
 
 const DESKTOPS: u32 = 20;
 const GRAY_COUNT: u32 = 4;
@@ -26,19 +24,19 @@ type Wave = BTreeMap<String, u32>;
 /// Runs the demo; an error unless it saw exactly what it should.
 pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
-    let directory = cluster::directory("graywave-demo-")?;
+    let directory = testkit::directory("graywave-demo-")?;
     say(&format!("starting a cluster of {DESKTOPS} desktops"));
-    let mut cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS)?;
+    let mut cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS, &[])?;
     let outcome = rollouts(&cluster);
     if keep {
         say(&format!(
             "\nthe cluster stays up until Ctrl-C:\n  {}/v2/{}\n  X-Auth-Token: {}",
             cluster.ready.http, cluster.ready.project_id, cluster.ready.token
         ));
-        cluster.wait()?;
+        cluster.process.child().wait()?;
         return outcome;
     }
-    cluster.stop()?;
+    cluster.process.stop_cleanly()?;
     outcome
 }
 

@@ -16,7 +16,6 @@ mod observability;
 mod process;
 mod proto;
 mod python;
-mod rest;
 mod sim;
 mod test;
 

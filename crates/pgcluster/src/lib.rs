@@ -11,4 +11,4 @@ mod port;
 pub use binaries::{User, find_binaries, ordinary_user};
 pub use cluster::{Cluster, Durability, Options};
 pub use error::Error;
-pub use port::{free_address, free_ports};
+pub use port::{free_addresses, free_ports};

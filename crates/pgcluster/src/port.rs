@@ -40,11 +40,14 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-/// As [`free_ports`], one of them as an address on loopback.
-pub fn free_address() -> io::Result<String> {
-    let ports = free_ports(1)?;
-    let port = ports.first().ok_or(ErrorKind::AddrInUse)?;
-    Ok(format!("{}:{port}", Ipv4Addr::LOCALHOST))
+/// As [`free_ports`], as addresses on loopback.
+///
+/// # Errors
+///
+/// When fewer ports are free.
+pub fn free_addresses<const COUNT: usize>() -> io::Result<[String; COUNT]> {
+    let ports: [u16; COUNT] = free_ports(COUNT)?.try_into().map_err(|_| ErrorKind::AddrInUse)?;
+    Ok(ports.map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST)))
 }
 
 /// All ports of a range, beginning at a random place.

@@ -4,7 +4,6 @@
 pub mod chaos;
 pub mod failover;
 pub mod fleet;
-pub mod processes;
 pub mod rollout;
 
 /// Tells the person at the terminal what happens.

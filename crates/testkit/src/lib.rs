@@ -1,7 +1,26 @@
-//! What tests share: a database for each test, and short ways to say common things.
+//! The harness that tests and tools share: a database for each test, the use cases over it, clusters of processes, and a client
+//! of the REST API.
 
+#[cfg(feature = "in-process")]
 mod build;
+#[cfg(feature = "in-process")]
+mod clock;
+#[cfg(feature = "in-process")]
 mod database;
+mod dev_cluster;
+#[cfg(feature = "in-process")]
+mod environment;
+mod process;
+mod rest;
 
+#[cfg(feature = "in-process")]
 pub use build::{Submit, desktop, desktop_id, project, submit};
+#[cfg(feature = "in-process")]
+pub use clock::TestClock;
+#[cfg(feature = "in-process")]
 pub use database::{TestDatabase, database, empty_database};
+pub use dev_cluster::{DevCluster, Ready};
+#[cfg(feature = "in-process")]
+pub use environment::{TestEnvironment, script_report};
+pub use process::{Process, binary, directory, graywave, role};
+pub use rest::{Answer, Rest};

@@ -35,7 +35,9 @@ pub(super) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     pub(super) fn new(engine: &'a Engine) -> anyhow::Result<Self> {
         let name = format!("graywave-test-{}", std::process::id());
-        Ok(Self { engine, name, http_port: free_port()?, grpc_port: free_port()? })
+        let ports = pgcluster::free_ports(2)?;
+        let [http_port, grpc_port] = ports[..] else { bail!("two free ports, not {ports:?}") };
+        Ok(Self { engine, name, http_port, grpc_port })
     }
 
     fn compose(&self, arguments: &[&str]) -> Command {
@@ -130,8 +132,4 @@ pub(super) fn wait_for<T>(
             _ => std::thread::sleep(ASK_EVERY),
         }
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    pgcluster::free_ports(1)?.first().copied().context("no free port")
 }

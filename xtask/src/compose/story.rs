@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use testkit::Rest;
 
 use super::cluster::{Cluster, Container, PROJECT, wait_for};
-use crate::{rest::Rest, say};
+use crate::say;
 
 /// Every script writes a line where its desktop keeps its journal, so a second start would be seen.
 const NOTE_START: &str = "echo started >> /var/lib/graywave-agent/starts-$GRAYWAVE_TASK_ID";

@@ -1,52 +1,32 @@
 //! Drives tasks as a scheduler and a worker would, without either.
 
 use domain::outcome::Outcome;
-use scheduler::{Leased, ScriptResult, TargetReport};
+use scheduler::{Leased, ScriptResult};
 use serde_json::Value;
+use testkit::script_report;
 
 use crate::harness::{Harness, TOKEN};
-
-/// A script that started and ended at once.
-fn ended(outcome: Outcome, exit_code: Option<i32>, output: &str) -> ScriptResult {
-    ScriptResult {
-        outcome,
-        exit_code,
-        started_at: Some(Harness::now()),
-        ended_at: Some(Harness::now()),
-        output: output.to_owned(),
-        reason: String::new(),
-    }
-}
 
 impl Harness {
     /// Desktops with a pool and the tag `group=test`.
     pub(crate) async fn online_in_pool(&self, number: u32, pool_id: &str) {
-        let now = Self::now();
-        self.engine.heartbeat(&Self::worker(), "here", 10_000, false, now).await.unwrap();
-        let facts: Vec<_> = (0..number)
-            .map(|number| {
-                let mut facts = testkit::desktop(number);
-                facts.pool_id = pool_id.to_owned();
-                facts.tags.insert("group".into(), "test".into());
-                facts
-            })
-            .collect();
-        assert!(self.engine.presence(&Self::worker(), &facts, &[], now).await.unwrap().is_some());
+        let desktops = (0..number).map(|number| {
+            let mut facts = testkit::desktop(number);
+            facts.pool_id = pool_id.to_owned();
+            facts.tags.insert("group".into(), "test".into());
+            facts
+        });
+        self.connect(desktops).await.unwrap();
     }
 
     /// Cuts what there is to cut, and leases what there is of a task, which fits into one batch.
     pub(crate) async fn lease(&self, task_id: &str) -> Leased {
-        while self.engine.cut_all(Self::now()).await.unwrap() {}
-        let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap();
-        let mut leased: Vec<Leased> =
-            leased.into_iter().filter(|leased| leased.batch.terms.task_id.to_string() == task_id).collect();
-        assert_eq!(leased.len(), 1);
-        leased.pop().unwrap()
+        (**self).lease(task_id).await.unwrap()
     }
 
     /// Ends the targets of a batch, in the order of the plan, each with the outcomes of its scripts.
     pub(crate) async fn report(&self, leased: &Leased, outcomes: &[&[Outcome]]) {
-        let script = |&outcome: &Outcome| ended(outcome, None, "");
+        let script = |&outcome: &Outcome| script_report(outcome, None, "");
         let scripts = outcomes.iter().map(|scripts| scripts.iter().map(script).collect());
         self.report_scripts(leased, scripts.collect()).await;
     }
@@ -55,34 +35,18 @@ impl Harness {
     pub(crate) async fn report_printed(&self, leased: &Leased, ends: &[(i32, String)]) {
         let scripts = ends.iter().map(|(exit_code, output)| {
             let outcome = if *exit_code == 0 { Outcome::Success } else { Outcome::Failed };
-            vec![ended(outcome, Some(*exit_code), output)]
+            vec![script_report(outcome, Some(*exit_code), output)]
         });
         self.report_scripts(leased, scripts.collect()).await;
     }
 
     async fn report_scripts(&self, leased: &Leased, targets: Vec<Vec<ScriptResult>>) {
-        assert_eq!(leased.batch.members.len(), targets.len());
-        let results = leased.batch.members.iter().zip(targets).map(|(member, scripts)| TargetReport {
-            task_id: leased.batch.terms.task_id,
-            ordinal: member.ordinal,
-            attempt: u32::from(leased.spec.facts.attempt),
-            batch_id: Some(leased.batch.batch_id),
-            project_id: testkit::project(),
-            desktop_id: member.desktop_id.clone(),
-            agent_id: member.agent_id.clone(),
-            scripts,
-            trace_context: None,
-        });
-        let answer =
-            self.engine.report(&Self::worker(), results.collect(), Vec::new(), Self::now()).await.unwrap();
-        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+        (**self).report(leased, targets).await.unwrap();
     }
 
     /// Desktops that no worker holds any more.
     pub(crate) async fn offline(&self, numbers: &[u32]) {
-        let gone: Vec<_> =
-            numbers.iter().map(|&number| (testkit::project(), testkit::desktop(number).desktop_id)).collect();
-        assert!(self.engine.presence(&Self::worker(), &[], &gone, Self::now()).await.unwrap().is_some());
+        self.disconnect(numbers.iter().copied().map(testkit::desktop_id)).await.unwrap();
     }
 
     /// The open wave of a task, of several scripts, from cut to end.

@@ -1,52 +1,22 @@
 //! The API over a database of its own, with a clock that stands still and ids that count up.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{ops::Deref, time::Duration};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use chrono::DateTime;
-use control::{
-    Access, AccessKey, Actor, Clock, Control, Credentials, Defaults, MasterKeys, NewKey, NewToken, Token,
-};
+use control::{AccessKey, Actor, Credentials, NewKey, Token};
 use domain::{Timestamp, ids::WorkerId};
-use scheduler::{Config, Scheduler};
 use serde_json::{Value, json};
-use testkit::TestDatabase;
+use testkit::TestEnvironment;
 use tower::ServiceExt as _;
-use uuid::Uuid;
 
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
 pub(crate) const ACCESS_KEY: &str = "AK0123456789";
 pub(crate) const SECRET_KEY: &str = "a-secret-key-of-project-1";
 pub(crate) const OTHER_TOKEN: &str = "a-token-of-project-2";
-
-#[derive(Debug, Default)]
-struct TestClock(AtomicU64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
-    }
-
-    fn id(&self) -> Uuid {
-        Uuid::from_u128(
-            0x019a_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.0.fetch_add(1, Ordering::SeqCst)),
-        )
-    }
-
-    fn seed(&self) -> u64 {
-        7
-    }
-}
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -55,10 +25,16 @@ pub(crate) struct Answer {
 }
 
 pub(crate) struct Harness {
-    pub(crate) database: TestDatabase,
-    pub(crate) engine: Scheduler,
-    pub(crate) control: Control,
+    environment: TestEnvironment,
     pub(crate) router: Router,
+}
+
+impl Deref for Harness {
+    type Target = TestEnvironment;
+
+    fn deref(&self) -> &TestEnvironment {
+        &self.environment
+    }
 }
 
 impl Harness {
@@ -67,44 +43,20 @@ impl Harness {
     }
 
     pub(crate) async fn with(change: fn(api::Options) -> api::Options) -> Self {
-        let database = testkit::database().await.unwrap();
         let tokens = vec![
             Token::new("project-1".parse().unwrap(), TOKEN).unwrap(),
             Token::new("project-2".parse().unwrap(), OTHER_TOKEN).unwrap(),
         ];
         let keys = vec![AccessKey::new("project-1".parse().unwrap(), ACCESS_KEY, SECRET_KEY).unwrap()];
-        let master_keys = MasterKeys::new(["5".repeat(64)]).unwrap();
-        let access = Access { fixed: Credentials::new(tokens, keys), master_keys };
-        let clock = Arc::new(TestClock::default());
-        let control = Control::new(database.store.clone(), Defaults::default(), clock, access);
+        let environment = TestEnvironment::new(Credentials::new(tokens, keys)).await.unwrap();
         let options =
             change(api::Options { request_timeout: Duration::from_secs(20), ..api::Options::default() });
-        let engine = Scheduler::new(database.store.clone(), Config::default());
-        Self { router: api::router(control.clone(), &options), control, engine, database }
+        Self { router: api::router(environment.control.clone(), &options), environment }
     }
 
     /// A token of a principal of project-1 with these policies, which are ready ones or `name=document`.
     pub(crate) async fn token(&self, principal: &str, policies: &[&str]) -> String {
-        let project_id = "project-1".parse().unwrap();
-        let actor = Actor::Database(&project_id);
-        let projects = self.control.list_projects().await.unwrap();
-        if !projects.iter().any(|row| row.project_id == project_id) {
-            self.control.create_project(&project_id, "a test").await.unwrap();
-        }
-        let mut names = Vec::new();
-        for policy in policies {
-            let name = match policy.split_once('=') {
-                Some((name, document)) => {
-                    self.control.put_policy(actor, name, document).await.unwrap();
-                    name
-                }
-                None => policy,
-            };
-            names.push(name.to_owned());
-        }
-        self.control.put_principal(actor, principal, &names).await.unwrap();
-        let NewToken { token, .. } = self.control.create_token(actor, principal, None).await.unwrap();
-        token
+        self.environment.token(principal, policies).await.unwrap()
     }
 
     /// An access key of a principal of project-1 who may do everything.
@@ -132,19 +84,16 @@ impl Harness {
     }
 
     pub(crate) fn worker() -> WorkerId {
-        "worker-1".parse().unwrap()
+        TestEnvironment::worker()
     }
 
     pub(crate) fn now() -> Timestamp {
-        TestClock::default().now()
+        TestEnvironment::now()
     }
 
     /// Desktops `desktop-0` and so on, held by a worker.
     pub(crate) async fn desktops(&self, number: u32) {
-        let now = Self::now();
-        self.engine.heartbeat(&Self::worker(), "here", 10_000, false, now).await.unwrap();
-        let facts: Vec<_> = (0..number).map(testkit::desktop).collect();
-        assert!(self.engine.presence(&Self::worker(), &facts, &[], now).await.unwrap().is_some());
+        self.connect((0..number).map(testkit::desktop)).await.unwrap();
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -214,8 +163,7 @@ impl Harness {
     }
 
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
-        let mut connection = self.database.connection().await.unwrap();
-        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+        self.scalar(statement).await.unwrap()
     }
 }
 

@@ -51,7 +51,7 @@ impl Commands {
 }
 
 fn serve(commands: &Commands, log: &Path) -> (Process, String) {
-    let http = pgcluster::free_address().unwrap();
+    let [http] = pgcluster::free_addresses().unwrap();
     let mut command = graywave();
     command
         .arg("api")

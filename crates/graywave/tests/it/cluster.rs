@@ -13,7 +13,8 @@ pub(crate) const PROJECT: &str = "project-1";
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
 
 fn free_address() -> String {
-    pgcluster::free_address().unwrap()
+    let [address] = pgcluster::free_addresses().unwrap();
+    address
 }
 
 /// Where the database is, and what keeps it there.
@@ -153,7 +154,7 @@ impl Cluster {
     pub(crate) fn stop_roles(&mut self) {
         let roles = self.workers.iter_mut().chain(&mut self.schedulers).map(|(_, process)| process);
         for process in roles.chain([&mut self.api_process]) {
-            if process.0.try_wait().unwrap().is_none() {
+            if process.0.is_running().unwrap() {
                 assert!(process.stop().success());
             }
         }

@@ -217,7 +217,7 @@ fn desktop_that_cannot_start_ends_dev_at_once_with_its_error() {
         .arg(&data)
         .stdout(Stdio::null());
     let mut process = Process::spawn(&mut command, &log);
-    let status = wait_for("the end of dev", || process.0.try_wait().unwrap());
+    let status = wait_for("the end of dev", || process.0.child().try_wait().unwrap());
     assert!(!status.success());
     let log = fs::read_to_string(&log).unwrap();
     let error = log.lines().find(|line| line.contains("desktop-0002") && line.contains("File exists"));

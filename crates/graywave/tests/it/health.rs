@@ -27,7 +27,7 @@ fn a_healthcheck_says_why_a_role_is_not_ready() {
     let (ready, said) = healthcheck("127.0.0.1:1");
     assert!(!ready && said.contains("nothing serves 127.0.0.1:1"), "{said}");
     // A worker that no scheduler hears.
-    let address = pgcluster::free_address().unwrap();
+    let [address] = pgcluster::free_addresses().unwrap();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_graywave"))
         .arg("worker")
         .env("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0")
@@ -52,7 +52,7 @@ fn number(metrics: &str, line: &str) -> Option<f64> {
 
 #[test]
 fn a_cluster_tells_what_it_does() {
-    let address = pgcluster::free_address().unwrap();
+    let [address] = pgcluster::free_addresses().unwrap();
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 3, &[("GRAYWAVE__TELEMETRY__LISTEN", &address)]);
     assert_eq!(get(&address, "/healthz"), (200, "alive\n".into()));

@@ -1,17 +1,15 @@
 //! The system under measurement: Postgres on memory-backed storage, one process for each role, simulated agents.
 
 use std::{
-    process::{Child, Command, Stdio},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
-use pgcluster::{Cluster, Durability, Options};
-use serde_json::{Value, json};
-use sim::{
-    fleet::{Arrival, FAILING, Fleet, desktop_id},
-    processes::{addresses, binary},
-};
+use pgcluster::{Cluster, Durability, Options, free_addresses};
+use serde_json::json;
+use sim::fleet::{Arrival, FAILING, Fleet, desktop_id};
+use testkit::{Process, Rest, graywave, role};
 use tokio::sync::mpsc;
 
 const PROJECT: &str = "bench";
@@ -23,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) struct System {
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     fleet: Fleet,
-    client: Client,
-    _roles: Vec<Role>,
+    client: Rest,
+    _roles: Vec<Process>,
     cluster: Cluster,
     _directory: tempfile::TempDir,
 }
@@ -49,23 +47,6 @@ impl Executed {
     }
 }
 
-/// A process that is killed with the benchmark.
-struct Role(Child);
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// The REST API.
-#[derive(Clone)]
-pub(crate) struct Client {
-    base: String,
-    agent: ureq::Agent,
-}
-
 impl System {
     pub(crate) async fn start(desktops: u32) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
@@ -78,18 +59,20 @@ impl System {
             max_connections: 100,
         })?;
         let url = cluster.url("postgres");
-        let [http, grpc, agents] = addresses()?;
-        let migrated = graywave("migrate", &url)?.status()?;
+        let [http, grpc, agents] = free_addresses()?;
+        let migrated = graywave()?.arg("migrate").env("DATABASE_URL", &url).status()?;
         if !migrated.success() {
             bail!("graywave migrate failed: {migrated}");
         }
         let token = format!("{PROJECT}:{TOKEN}");
+        let log = directory.path().join("roles.log");
         let roles = vec![
-            role("api", &url, &[("API__LISTEN", &http), ("API__TOKENS", &token)])?,
-            role("scheduler", &url, &[("SCHEDULER__LISTEN", &grpc)])?,
-            role(
+            start("api", &url, &log, &[("API__LISTEN", &http), ("API__TOKENS", &token)])?,
+            start("scheduler", &url, &log, &[("SCHEDULER__LISTEN", &grpc)])?,
+            start(
                 "worker",
                 &url,
+                &log,
                 &[
                     ("WORKER__LISTEN", &agents),
                     ("WORKER__SCHEDULER_URLS", &format!("http://{grpc}")),
@@ -97,7 +80,7 @@ impl System {
                 ],
             )?,
         ];
-        let client = Client::new(&http);
+        let client = Rest::with_timeout(&format!("http://{http}"), PROJECT, TOKEN, PATIENCE);
         wait_until(|| client.get("/scripts").is_ok()).await.context("the API does not answer")?;
         wait_until(|| std::net::TcpStream::connect(&agents).is_ok())
             .await
@@ -152,35 +135,9 @@ impl System {
     /// Milliseconds to list the groups of a task's failures, and how many groups there are.
     pub(crate) fn list_failures(&self, task_id: &str) -> anyhow::Result<(f64, usize)> {
         let begun = Instant::now();
-        let answer = self.client.get_native(&format!("/tasks/{task_id}/failures"))?;
+        let answer = self.client.native().get(&format!("/tasks/{task_id}/failures"))?;
         let took = begun.elapsed().as_secs_f64() * 1_000.0;
         Ok((took, answer["groups"].as_array().context("no groups")?.len()))
-    }
-}
-
-impl Client {
-    fn new(http: &str) -> Self {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
-        Self { base: format!("http://{http}"), agent }
-    }
-
-    fn get_native(&self, path: &str) -> anyhow::Result<Value> {
-        self.get_at(&format!("{}/v1/projects/{PROJECT}{path}", self.base))
-    }
-
-    fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.get_at(&format!("{}/v2/{PROJECT}{path}", self.base))
-    }
-
-    fn get_at(&self, url: &str) -> anyhow::Result<Value> {
-        let mut response = self.agent.get(url).header("X-Auth-Token", TOKEN).call()?;
-        Ok(response.body_mut().read_json()?)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request =
-            self.agent.post(format!("{}/v2/{PROJECT}{path}", self.base)).header("X-Auth-Token", TOKEN);
-        Ok(request.send_json(body)?.body_mut().read_json()?)
     }
 }
 
@@ -196,15 +153,7 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn graywave(subcommand: &str, url: &str) -> anyhow::Result<Command> {
-    let mut command = Command::new(binary("graywave")?);
-    command.arg(subcommand).env("DATABASE_URL", url).env("RUST_LOG", "warn").stdin(Stdio::null());
-    command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
-    Ok(command)
-}
-
-fn role(name: &str, url: &str, settings: &[(&str, &str)]) -> anyhow::Result<Role> {
-    let mut command = graywave(name, url)?;
-    command.envs(settings.iter().map(|(key, value)| (format!("GRAYWAVE__{key}"), *value)));
-    Ok(Role(command.spawn().with_context(|| format!("cannot start graywave {name}"))?))
+fn start(name: &str, url: &str, log: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Process> {
+    let mut command = role(name, settings)?;
+    Process::start(command.env("DATABASE_URL", url).env("RUST_LOG", "warn"), log)
 }

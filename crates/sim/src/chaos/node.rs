@@ -14,7 +14,7 @@ use super::clock::Clock;
 /// A process and how it is started.
 pub(crate) struct Node {
     pub(crate) name: String,
-    make: Box<dyn Fn() -> Command + Send>,
+    make: Box<dyn Fn() -> anyhow::Result<Command> + Send>,
     log: PathBuf,
     clock: Option<Clock>,
     child: Option<Child>,
@@ -25,7 +25,7 @@ impl Node {
     pub(crate) fn start(
         name: String,
         log: PathBuf,
-        make: impl Fn() -> Command + Send + 'static,
+        make: impl Fn() -> anyhow::Result<Command> + Send + 'static,
     ) -> anyhow::Result<Self> {
         let mut node = Self { name, make: Box::new(make), log, clock: None, child: None };
         node.run()?;
@@ -36,7 +36,7 @@ impl Node {
     pub(crate) fn start_with_clock(
         name: String,
         log: PathBuf,
-        make: impl Fn() -> Command + Send + 'static,
+        make: impl Fn() -> anyhow::Result<Command> + Send + 'static,
     ) -> anyhow::Result<Self> {
         let clock = Some(Clock::new(log.with_file_name(format!("{name}.clock")))?);
         let mut node = Self { name, make: Box::new(make), log, clock, child: None };
@@ -52,7 +52,7 @@ impl Node {
             return Ok(());
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = (self.make)();
+        let mut command = (self.make)()?;
         if let Some(clock) = &self.clock {
             clock.apply(&mut command);
         }

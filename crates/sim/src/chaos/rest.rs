@@ -3,37 +3,41 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::{Answer, Rest};
+use ureq::http::Method;
 
 pub(crate) const PROJECT: &str = "chaos";
 pub(crate) const TOKEN: &str = "a-token-for-the-faults";
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder();
-    config.timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false).build().new_agent()
+/// Paths begin with `/v1/` for the whole path of the native family; others are below the project of the compatible one.
+async fn call(
+    url: &str,
+    method: Method,
+    path: &str,
+    key: Option<String>,
+    body: Option<Value>,
+) -> anyhow::Result<(u16, Value)> {
+    let rest = Rest::with_timeout(url, PROJECT, TOKEN, TIMEOUT);
+    let path = path.to_owned();
+    let answer = tokio::task::spawn_blocking(move || -> anyhow::Result<Answer> {
+        let headers: Vec<_> = key.iter().map(|key| ("Idempotency-Key", key.as_str())).collect();
+        let native = format!("/v1/projects/{PROJECT}");
+        match path.strip_prefix(&native) {
+            Some(path) => rest.native().call(method, path, &headers, body.as_ref()),
+            None => rest.call(method, &path, &headers, body.as_ref()),
+        }
+    });
+    let answer = answer.await??;
+    Ok((answer.status, answer.json()?))
 }
 
-fn full(url: &str, path: &str) -> String {
-    if path.starts_with("/v1/") { format!("{url}{path}") } else { format!("{url}/v2/{PROJECT}{path}") }
-}
-
+/// A change under an idempotency key; an error when nobody answers.
 pub(crate) async fn post(url: &str, path: &str, body: Value, key: String) -> anyhow::Result<(u16, Value)> {
-    let url = full(url, path);
-    tokio::task::spawn_blocking(move || {
-        let request = agent().post(url).header("X-Auth-Token", TOKEN).header("Idempotency-Key", key);
-        let mut response = request.send_json(body)?;
-        let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string()?;
-        Ok((status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? }))
-    })
-    .await?
+    call(url, Method::POST, path, Some(key), Some(body)).await
 }
 
 /// One call; an error when nobody answers.
 pub(crate) async fn get(url: &str, path: &str) -> anyhow::Result<(u16, Value)> {
-    let url = full(url, path);
-    tokio::task::spawn_blocking(move || {
-        let mut response = agent().get(url).header("X-Auth-Token", TOKEN).call()?;
-        Ok((response.status().as_u16(), response.body_mut().read_json()?))
-    })
-    .await?
+    call(url, Method::GET, path, None, None).await
 }

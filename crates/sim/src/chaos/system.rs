@@ -10,7 +10,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use pgcluster::{Cluster, Durability, Options};
+use pgcluster::{Cluster, Durability, Options, free_addresses};
+use testkit::{binary, graywave, role};
 use tokio::sync::Mutex;
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     node::Node,
     rest::{self, PROJECT, TOKEN},
 };
-use crate::processes::{addresses, binary};
 
 const APIS: usize = 2;
 const SCHEDULERS: usize = 2;
@@ -129,15 +129,13 @@ impl System {
 
     async fn run(&mut self, agents: u32) -> anyhow::Result<()> {
         fs::create_dir(self.marks())?;
-        let graywave = binary("graywave")?;
-        let migrated =
-            Command::new(&graywave).arg("migrate").env("DATABASE_URL", &self.database_url).status()?;
+        let migrated = graywave()?.arg("migrate").env("DATABASE_URL", &self.database_url).status()?;
         if !migrated.success() {
             bail!("graywave migrate failed: {migrated}");
         }
-        self.start_apis(&graywave)?;
-        let schedulers = self.start_schedulers(&graywave).await?;
-        let workers = self.start_workers(&graywave, &schedulers).await?;
+        self.start_apis()?;
+        let schedulers = self.start_schedulers().await?;
+        let workers = self.start_workers(&schedulers).await?;
         self.start_agents(agents as usize, &workers)?;
         self.connected(u64::from(agents)).await
     }
@@ -146,23 +144,23 @@ impl System {
         self.directory.0.join(format!("{name}.log"))
     }
 
-    fn start_apis(&mut self, graywave: &Path) -> anyhow::Result<()> {
-        for (number, address) in addresses::<APIS>()?.into_iter().enumerate() {
-            let (graywave, url) = (graywave.to_owned(), self.database_url.clone());
+    fn start_apis(&mut self) -> anyhow::Result<()> {
+        for (number, address) in free_addresses::<APIS>()?.into_iter().enumerate() {
+            let url = self.database_url.clone();
             self.urls.push(format!("http://{address}"));
             let make = move || {
-                let mut command = Command::new(&graywave);
-                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
-                command.arg("api").env("DATABASE_URL", &url).envs([
-                    ("GRAYWAVE__API__LISTEN", address.as_str()),
-                    ("GRAYWAVE__API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
-                    ("GRAYWAVE__TASKS__EXECUTION_TIMEOUT_MS", "4000"),
-                    ("GRAYWAVE__TASKS__DELIVERY_TIMEOUT_MS", "20000"),
+                let settings = [
+                    ("API__LISTEN", address.as_str()),
+                    ("API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
+                    ("TASKS__EXECUTION_TIMEOUT_MS", "4000"),
+                    ("TASKS__DELIVERY_TIMEOUT_MS", "20000"),
                     // Longer than the longest outage and a few faults more: a result that is still missing then is lost.
-                    ("GRAYWAVE__TASKS__RESULT_GRACE_MS", "120000"),
-                    ("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
-                ]);
-                command
+                    ("TASKS__RESULT_GRACE_MS", "120000"),
+                    ("DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
+                ];
+                let mut command = role("api", &settings)?;
+                command.env("DATABASE_URL", &url);
+                Ok(command)
             };
             let name = format!("api-{number}");
             self.apis.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
@@ -170,27 +168,26 @@ impl System {
         Ok(())
     }
 
-    async fn start_schedulers(&mut self, graywave: &Path) -> anyhow::Result<Vec<String>> {
-        let found = addresses::<SCHEDULERS>()?;
+    async fn start_schedulers(&mut self) -> anyhow::Result<Vec<String>> {
+        let found = free_addresses::<SCHEDULERS>()?;
         for (number, address) in found.iter().cloned().enumerate() {
             let postgres = self.database_url.trim_start_matches("postgres://graywave@").to_owned();
             let (target, database) = postgres.split_once('/').context("a database URL")?;
             let link = Link::start(format!("scheduler-{number} to Postgres"), target.to_owned()).await?;
             let url = format!("postgres://graywave@{}/{database}", link.address);
             self.links.push(link);
-            let graywave = graywave.to_owned();
             let make = move || {
-                let mut command = Command::new(&graywave);
-                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
-                command.arg("scheduler").env("DATABASE_URL", &url).envs([
-                    ("GRAYWAVE__SCHEDULER__LISTEN", address.as_str()),
-                    ("GRAYWAVE__SCHEDULER__LEASE_MS", "2000"),
-                    ("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300"),
-                    ("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500"),
-                    ("GRAYWAVE__SCHEDULER__PERIOD_MS", "200"),
-                    ("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
-                ]);
-                command
+                let settings = [
+                    ("SCHEDULER__LISTEN", address.as_str()),
+                    ("SCHEDULER__LEASE_MS", "2000"),
+                    ("SCHEDULER__HEARTBEAT_MS", "300"),
+                    ("SCHEDULER__WORKER_TIMEOUT_MS", "1500"),
+                    ("SCHEDULER__PERIOD_MS", "200"),
+                    ("DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
+                ];
+                let mut command = role("scheduler", &settings)?;
+                command.env("DATABASE_URL", &url);
+                Ok(command)
             };
             let name = format!("scheduler-{number}");
             self.schedulers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
@@ -198,9 +195,9 @@ impl System {
         Ok(found.to_vec())
     }
 
-    async fn start_workers(&mut self, graywave: &Path, schedulers: &[String]) -> anyhow::Result<Vec<String>> {
+    async fn start_workers(&mut self, schedulers: &[String]) -> anyhow::Result<Vec<String>> {
         let mut urls = Vec::new();
-        for (number, address) in addresses::<WORKERS>()?.into_iter().enumerate() {
+        for (number, address) in free_addresses::<WORKERS>()?.into_iter().enumerate() {
             let mut to_schedulers = Vec::new();
             for (scheduler, target) in schedulers.iter().enumerate() {
                 let name = format!("worker-{number} to scheduler-{scheduler}");
@@ -211,15 +208,9 @@ impl System {
             let agents = Link::start(format!("agents to worker-{number}"), address.clone()).await?;
             urls.push(format!("http://{}", agents.address));
             self.links.push(agents);
-            let (graywave, to_schedulers) = (graywave.to_owned(), to_schedulers.join(","));
+            let to_schedulers = to_schedulers.join(",");
             let make = move || {
-                let mut command = Command::new(&graywave);
-                command.env("GRAYWAVE__TELEMETRY__LISTEN", "127.0.0.1:0");
-                command
-                    .arg("worker")
-                    .env("GRAYWAVE__WORKER__LISTEN", &address)
-                    .env("GRAYWAVE__WORKER__SCHEDULER_URLS", &to_schedulers);
-                command
+                role("worker", &[("WORKER__LISTEN", &address), ("WORKER__SCHEDULER_URLS", &to_schedulers)])
             };
             let name = format!("worker-{number}");
             self.workers.push(Mutex::new(Node::start_with_clock(name.clone(), self.log(&name), make)?));
@@ -257,7 +248,7 @@ impl System {
                     let mut command = Command::new(&binary);
                     command.args(["--project", PROJECT, "--desktop-id", &id, "--data-dir"]).arg(&data);
                     command.args(workers.iter().flat_map(|url| ["--worker", url.as_str()]));
-                    command
+                    Ok(command)
                 }
             };
             self.agents.push(Mutex::new(Node::start_with_clock(id, self.log("agents"), make)?));

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::Context as _;
 
 use super::ordinary::Ordinary;
-use crate::{chaos::node::Node, processes::addresses};
+use crate::chaos::node::Node;
 
 /// It ends with this.
 pub(crate) struct Etcd {
@@ -16,7 +16,7 @@ pub(crate) struct Etcd {
 
 impl Etcd {
     pub(crate) fn start(directory: &Path, user: Ordinary) -> anyhow::Result<Self> {
-        let [address, peers] = addresses()?;
+        let [address, peers] = pgcluster::free_addresses()?;
         let data = directory.join("etcd");
         fs::create_dir(&data)?;
         user.give(&data)?;
@@ -30,7 +30,7 @@ impl Etcd {
                 .args(["--listen-client-urls", &listen.0, "--advertise-client-urls", &listen.0])
                 .args(["--listen-peer-urls", &listen.1, "--initial-advertise-peer-urls", &listen.1])
                 .args(["--initial-cluster", &format!("graywave={}", listen.1)]);
-            command
+            Ok(command)
         };
         let node = Node::start("etcd".to_owned(), directory.join("etcd.log"), make)
             .context("etcd is needed: `apt-get install etcd-server`")?;

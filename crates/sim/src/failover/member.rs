@@ -5,12 +5,9 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::Context as _;
 
 use super::{address::Address, ordinary::Ordinary, postgres, settings::Settings};
-use crate::{
-    chaos::{
-        link::{Link, State},
-        node::Node,
-    },
-    processes::addresses,
+use crate::chaos::{
+    link::{Link, State},
+    node::Node,
 };
 
 /// A node; it ends with this.
@@ -25,7 +22,7 @@ pub(crate) struct Member {
 impl Member {
     /// Starts Patroni, which makes its Postgres or copies that of the primary.
     pub(crate) async fn start(name: &str, settings: &Settings, user: Ordinary) -> anyhow::Result<Self> {
-        let [rest, postgres] = addresses()?;
+        let [rest, postgres] = pgcluster::free_addresses()?;
         let address = Address { name: name.to_owned(), rest, postgres };
         let replication = Link::start(format!("standby to {name}"), address.postgres.clone()).await?;
         let home = settings.directory.join(name);
@@ -39,7 +36,7 @@ impl Member {
             let mut command = Command::new("patroni");
             user.run(&mut command);
             command.arg(&file).current_dir(&home);
-            command
+            Ok(command)
         };
         let patroni = Node::start(name.to_owned(), settings.directory.join(format!("{name}.log")), make)
             .context("Patroni is needed: `apt-get install patroni`")?;
