@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::Error;
 
 #[cfg(test)]
+#[path = "data_dir_tests.rs"]
 mod tests;
 
 /// Numbered names for an entry that is set aside, or for the new version of a file. Random names follow them.

@@ -4,38 +4,28 @@
 //! It starts a script at most once: `started` is on disk before the process exists, and what the journal knows is
 //! answered from the journal.
 
-mod attached;
-mod backoff;
-mod book;
 mod config;
+mod connection;
 mod data_dir;
-mod drains;
-mod enrolment;
 mod error;
-mod event;
-mod execute;
-mod guard;
+mod execution;
 mod identity;
-mod interpreter;
 mod journal;
-mod link;
 mod orders;
-mod output;
-mod process_tree;
 mod scratch;
-mod user;
 
 use std::{convert::Infallible, sync::Arc};
 
 use ::identity::Tls;
 use clock::Clock;
-use enrolment::{Enrolled, Renewal};
+use connection::Link;
+use identity::{Enrolled, Renewal};
 use journal::DataDir;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
-pub use attached::is_attached;
 pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
+pub use connection::is_attached;
 pub use error::Error;
 
 /// Runs the agent until `stop` is cancelled. A lost connection is made anew and never ends it.
@@ -46,8 +36,8 @@ pub use error::Error;
 /// uses it.
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
-    user::look_up();
-    let endpoints = link::endpoints(&config)?;
+    execution::look_up();
+    let endpoints = connection::endpoints(&config)?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
@@ -55,7 +45,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let at_start = clock.clone();
     let DataDir { lock: _lock, agent_id, journal } = journal::blocking(move || {
         let opened = journal::open_data_dir(&dir, &at_start)?;
-        attached::clear(&dir);
+        connection::clear(&dir);
         Ok::<_, Error>(opened)
     })
     .await?;
@@ -76,7 +66,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
     let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
-    let link = link::Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
+    let link = Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
     let running = async { tokio::join!(Box::pin(link.run(stop)), Box::pin(dispatcher.run())) };
     let running = async {
         tokio::select! {

@@ -5,6 +5,7 @@
 //! deadlines and leases mean the same everywhere, and the time of a record can be compared with that of another.
 
 mod anchor;
+mod backoff;
 mod uptime;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 use anchor::Anchor;
+pub use backoff::Backoff;
 use chrono::{DateTime, Utc};
 use uptime::Uptime;
 

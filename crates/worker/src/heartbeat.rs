@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use clock::Told;
+use clock::{Backoff, Told};
 use proto::scheduler::HeartbeatRequest;
 
 use crate::{
     Ready,
-    retry::{Backoff, doubled},
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -25,7 +25,7 @@ const LONGEST_FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// that are only slow must be able to answer in the end.
 fn deadline(interval: Duration, failures: u32) -> Duration {
     let first = interval.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST_TIMEOUT);
-    doubled(first, failures, CALL_TIMEOUT)
+    Backoff::doubling(first, CALL_TIMEOUT).after(failures)
 }
 
 /// Failures in a row to assume after an answer that took this long: the fewest whose deadline leaves twice that time.
@@ -43,7 +43,7 @@ fn failures_after(interval: Duration, failures: u32, answered_within: Duration) 
 pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     let mut interval = FIRST_INTERVAL;
     let mut failures = 0;
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     loop {
         let request = HeartbeatRequest {
             worker_id: worker.worker_id.clone(),
@@ -66,7 +66,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                 }
                 ready.set(!worker.is_draining());
                 failures = failures_after(interval, failures, began.elapsed());
-                backoff.succeeded();
+                backoff.reset();
                 interval = Duration::from_millis(u64::from(answer.interval_ms));
                 interval
             }
@@ -74,7 +74,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                 ready.set(false);
                 tracing::debug!(%status, "heartbeat failed");
                 failures = failures.saturating_add(1);
-                backoff.failed().min(LONGEST_PAUSE)
+                backoff.pause().min(LONGEST_PAUSE)
             }
         };
         tokio::select! {
@@ -114,9 +114,9 @@ mod tests {
     fn hung_schedulers_leave_time_before_a_worker_is_lost() {
         // Defaults of scheduler.heartbeat_ms and scheduler.worker_timeout_ms.
         let (interval, worker_timeout) = (seconds(3), seconds(15));
-        let mut backoff = Backoff::default();
-        let one_hung = interval + deadline(interval, 0) + backoff.failed().min(LONGEST_PAUSE);
-        let two_hung = one_hung + deadline(interval, 1) + backoff.failed().min(LONGEST_PAUSE);
+        let mut backoff = backoff();
+        let one_hung = interval + deadline(interval, 0) + backoff.pause().min(LONGEST_PAUSE);
+        let two_hung = one_hung + deadline(interval, 1) + backoff.pause().min(LONGEST_PAUSE);
         assert!(one_hung < worker_timeout / 2, "{one_hung:?}");
         assert!(two_hung < worker_timeout * 3 / 4, "{two_hung:?}");
     }

@@ -6,7 +6,7 @@ use proto::scheduler::PullRequest;
 
 use crate::{
     dispatch,
-    retry::Backoff,
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
     signed::{Answer, parts},
@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// Pulls until the worker stops; not while an operator wants it to drain.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     let mut drain_wanted = worker.drain_wanted();
     loop {
         if drain_wanted.wait_for(|wanted| !wanted).await.is_err() {
@@ -34,7 +34,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         let request = PullRequest { worker_id: worker.worker_id.clone(), capacity: room, wait_ms };
         match client.pull(with_deadline(request, WAIT + CALL_TIMEOUT)).await {
             Ok(answer) => {
-                backoff.succeeded();
+                backoff.reset();
                 let mut answer = answer.into_inner();
                 // First: nothing goes to a desktop that is revoked.
                 worker.end_revoked(std::mem::take(&mut answer.revoked));
@@ -46,7 +46,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             }
             Err(status) => {
                 tracing::debug!(%status, "pull failed");
-                tokio::time::sleep(backoff.failed()).await;
+                tokio::time::sleep(backoff.pause()).await;
             }
         }
     }

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use proto::scheduler::{Lease, RenewRequest};
 
 use crate::{
-    retry::Backoff,
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -37,14 +37,14 @@ pub(crate) async fn run(worker: &Worker, client: Client) {
 async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
     let lease = worker.lease();
     let tries = async {
-        let mut backoff = Backoff::default();
+        let mut backoff = backoff();
         loop {
             let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
             match client.renew(with_deadline(request, try_timeout(lease))).await {
                 Ok(answer) => return answer.into_inner(),
                 Err(status) => tracing::debug!(%status, "leases could not be renewed"),
             }
-            tokio::time::sleep(backoff.failed()).await;
+            tokio::time::sleep(backoff.pause()).await;
         }
     };
     let Ok(answer) = tokio::time::timeout(lease, tries).await else { return };

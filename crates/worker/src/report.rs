@@ -12,7 +12,7 @@ use proto::{
 
 use crate::{
     reports::{Item, Waiting},
-    retry::Backoff,
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -36,7 +36,7 @@ pub(crate) async fn run(worker: &Arc<Worker>, mut client: Client) {
 /// Reports a group until the schedulers answer. The group keeps its room in the queue until then.
 async fn report(worker: &Arc<Worker>, client: &mut Client, group: Vec<Waiting>) {
     let request = request(worker, &group);
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     loop {
         match client.report(with_deadline(request.clone(), CALL_TIMEOUT)).await {
             Ok(answer) => return settle(worker, group, answer.into_inner()).await,
@@ -47,7 +47,7 @@ async fn report(worker: &Arc<Worker>, client: &mut Client, group: Vec<Waiting>) 
             }
             Err(status) => {
                 tracing::warn!(%status, "report failed, retrying");
-                tokio::time::sleep(backoff.failed()).await;
+                tokio::time::sleep(backoff.pause()).await;
             }
         }
     }
@@ -93,7 +93,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
         );
         worker.ledger.release(given_up.iter().filter_map(|waiting| waiting.item.key()));
     }
-    if let Some(pause) = again.iter().map(|waiting| Backoff::after(waiting.tries)).max() {
+    if let Some(pause) = again.iter().map(|waiting| backoff().after(waiting.tries.into())).max() {
         report_later(worker, again, pause);
     }
 }

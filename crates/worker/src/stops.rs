@@ -1,5 +1,6 @@
 //! Passes on which targets are to be stopped.
 
+use clock::Backoff;
 use proto::{
     agent::{AttachResponse, ExecutionKey, StopOrder, attach_response::Message},
     scheduler::{TargetStop, WatchStopsRequest},
@@ -7,7 +8,7 @@ use proto::{
 use tonic::Status;
 
 use crate::{
-    retry::Backoff,
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, answer_begins_within},
     shared::Worker,
 };
@@ -17,13 +18,13 @@ mod tests;
 
 /// Listens to a scheduler for as long as the worker runs, also while the worker drains.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     loop {
         match listen(worker, &mut client, &mut backoff).await {
             Ok(()) => tracing::debug!("the scheduler ended the stream of stops"),
             Err(status) => tracing::debug!(%status, "no stops are heard"),
         }
-        tokio::time::sleep(backoff.failed()).await;
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -32,7 +33,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
 async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> Result<(), Status> {
     let request = WatchStopsRequest { worker_id: worker.worker_id.clone() };
     let mut stream = client.watch_stops(answer_begins_within(request, CALL_TIMEOUT)).await?.into_inner();
-    backoff.succeeded();
+    backoff.reset();
     while let Some(response) = stream.message().await? {
         for stop in response.stops {
             pass_on(worker, stop);

@@ -7,7 +7,7 @@ use proto::scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse
 use crate::{
     presence::Change,
     registry,
-    retry::Backoff,
+    retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
     shared::Worker,
 };
@@ -17,7 +17,7 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// Tells changes for as long as the worker runs.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     loop {
         let changes = worker.presence.take();
         if changes.is_empty() {
@@ -28,7 +28,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
         let request = update(&worker.worker_id, &changes);
         match client.update_presence(with_deadline(request, CALL_TIMEOUT)).await {
             Ok(answer) => {
-                backoff.succeeded();
+                backoff.reset();
                 settle(worker, changes, &answer.into_inner());
             }
             Err(status) => {
@@ -37,7 +37,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
                 if status.code() == tonic::Code::FailedPrecondition {
                     worker.heartbeat_now.notify_one();
                 }
-                tokio::time::sleep(backoff.failed()).await;
+                tokio::time::sleep(backoff.pause()).await;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use proto::{ScriptOutcome, agent::Order};
 
-use crate::event::{Record, Span};
+use crate::journal::{Record, Span};
 
 pub(super) const STOPPED_BEFORE: &str = "stopped by request before it started";
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::event::Key;
+use crate::journal::Key;
 
 /// As many are kept at once; of more the worker is not told.
 const KEPT: usize = 1_000;

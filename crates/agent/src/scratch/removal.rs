@@ -21,6 +21,7 @@ use rustix::{
 use super::directory::{self, MountCheck};
 
 #[cfg(test)]
+#[path = "removal_tests.rs"]
 mod tests;
 
 /// Directories that are open at the same time. A directory below the last of them moves up to the first.

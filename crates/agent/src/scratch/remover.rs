@@ -17,7 +17,10 @@ use rustix::{fs::Dir, io::Errno};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Names, removal};
+use super::{
+    names::{Names, SCRIPTS_DIRS},
+    removal,
+};
 
 /// Removals at the same time, each on a thread of its own. They are threads of no runtime, because a runtime waits for
 /// its blocking work when it shuts down.
@@ -174,7 +177,7 @@ impl Queue {
     }
 
     fn remove_leftovers(&self, closed: &CancellationToken) {
-        for scripts in super::SCRIPTS_DIRS {
+        for scripts in SCRIPTS_DIRS {
             if closed.is_cancelled() {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::retry::doubled;
+use clock::Backoff;
 
 /// How long a channel is avoided after its first failure; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ impl Standing {
     }
 
     fn is_avoided(&self, now: Instant) -> bool {
-        let pause = doubled(FIRST_PAUSE, self.failures.saturating_sub(1), LAST_PAUSE);
+        let pause = Backoff::doubling(FIRST_PAUSE, LAST_PAUSE).after(self.failures.saturating_sub(1));
         self.since.is_some_and(|since| now.saturating_duration_since(since) < pause)
     }
 }

@@ -272,7 +272,7 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     let rows: Vec<_> = result.scripts.iter().map(|it| (it.outcome.as_str(), it.reason.as_str())).collect();
     let unknown = ("UNKNOWN", "the agent stopped while it ran");
     assert_eq!(rows, [("SUCCESS", CARRIED), unknown, ("SKIPPED", SKIPPED)]);
-    assert!(process_tree::kill(None, &format!("{}-1-1-1", key(1).task)));
+    assert!(execution::kill(None, &format!("{}-1-1-1", key(1).task)));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::{
 use proto::types::Script;
 
 #[cfg(test)]
+#[path = "interpreter_tests.rs"]
 mod tests;
 
 /// The program, its arguments before the script's file, and the name that file must have.

@@ -9,15 +9,18 @@ use std::{
 
 use clock::Clock;
 
+use super::{
+    agent_id,
+    book::Book,
+    event::{Event, Key, Span},
+};
 use crate::{
     Error,
-    book::Book,
     data_dir::{DirLock, replace, restore_own_file},
-    event::{Event, Key, Span},
-    identity,
 };
 
 #[cfg(test)]
+#[path = "file_tests.rs"]
 mod tests;
 
 /// Above this size the file is rewritten without what is no longer needed.
@@ -51,7 +54,7 @@ pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<DataDir, Error>
     let content = read(dir).map_err(failed)?;
     // A new id must be durable before a new journal is. After a crash between the two, the old id would otherwise stand
     // for an empty journal.
-    let agent_id = identity::load_or_make(dir, content.is_whole)?;
+    let agent_id = agent_id::load_or_make(dir, content.is_whole)?;
     let journal = Journal::open(dir, content.events, clock).map_err(failed)?;
     Ok(DataDir { lock, agent_id, journal })
 }

@@ -8,6 +8,7 @@ use rustix::{
 };
 
 #[cfg(test)]
+#[path = "process_tree_tests.rs"]
 pub(crate) mod tests;
 
 /// The variable by which every process of one execution is known.

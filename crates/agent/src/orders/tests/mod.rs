@@ -3,20 +3,29 @@ mod stops;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process, thread,
+    process,
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use chrono::TimeDelta;
-use clock::Told;
-use proto::limits::MAX_ORDERS_PER_AGENT;
-use proto::{agent::ExecutionKey, types::Desktop};
+use clock::{Clock, Told};
+use proto::{
+    ScriptOutcome,
+    agent::{ExecutionKey, Order},
+    limits::MAX_ORDERS_PER_AGENT,
+    types::{Desktop, Script},
+};
 use tempfile::TempDir;
-use tokio::{net::unix::pipe, task::JoinHandle};
+use tokio::{net::unix::pipe, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::{shared::MAX_UNACKED_BYTES, *};
 use crate::{
-    journal::open_data_dir,
-    process_tree::{self, tests::carriers},
+    Config,
+    execution::{self, carriers},
+    journal::{Event, Journal, Key, Record, blocking, open_data_dir},
 };
 
 const SOON: Duration = Duration::from_secs(30);

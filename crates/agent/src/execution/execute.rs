@@ -28,18 +28,20 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    config::TOKEN_VARIABLE,
+use super::{
     drains::Drains,
     interpreter::{self, Interpreter},
-    journal::blocking,
     output::Output,
-    process_tree,
+    process_tree, user,
+};
+use crate::{
+    config::TOKEN_VARIABLE,
+    journal::blocking,
     scratch::{RunDir, Scratch},
-    user,
 };
 
 #[cfg(test)]
+#[path = "execute_tests.rs"]
 mod tests;
 
 /// How long to go on reading, or to wait for a killed process, once the script is over.

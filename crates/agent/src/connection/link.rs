@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::{Asked, Clock, Told};
+use clock::{Asked, Backoff, Clock, Told};
 use identity::{Role, Tls};
 use proto::{
     agent::{
@@ -24,13 +24,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, transport::Endpoint};
 
+use super::{attached::Attached, guard::Guard};
 use crate::{
     Config, Error,
-    attached::Attached,
-    backoff::Backoff,
-    enrolment::Renewal,
     error::whole_chain,
-    guard::Guard,
+    identity::Renewal,
     journal::blocking,
     orders::{Answer, Orders},
 };
@@ -105,7 +103,7 @@ impl Link {
         clock: Clock,
     ) -> Self {
         endpoints.shuffle(&mut rand::rng());
-        let backoff = Backoff::new(config.reconnect_min, config.reconnect_max);
+        let backoff = Backoff::spread(config.reconnect_min, config.reconnect_max);
         let desktop = config.desktop.clone();
         let guard = tls.clone().map(|tls| Guard::new(tls, &desktop));
         let data_dir = config.data_dir.clone();
@@ -127,7 +125,7 @@ impl Link {
             if let Some(renewal) = &self.renewal {
                 renewal.refused(endpoint, &status, &self.clock).await;
             }
-            let pause = self.backoff.pause(&mut rand::rng());
+            let pause = self.backoff.pause_with_jitter(&mut rand::rng());
             tracing::warn!(
                 worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
                 "no connection; trying again"

@@ -1,15 +1,13 @@
 //! The agent's own certificate: asked for with a token, kept in the data directory, renewed in time. Its key is made here and never
 //! leaves the machine.
 
-mod kept;
-
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use clock::Clock;
+use clock::{Backoff, Clock};
 use identity::{Dialling, NewKey, Role, Stranger, Tls};
 use proto::{
     agent::{EnrolRequest, RenewRequest, enrolment_service_client::EnrolmentServiceClient},
@@ -21,10 +19,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use self::kept::Kept;
+use super::kept::Kept;
 use crate::{
     Config, Error,
-    backoff::Backoff,
     config::{Enrolment, Token},
     error::whole_chain,
     journal::blocking,
@@ -81,12 +78,12 @@ impl Enrolled {
                     .into(),
             ));
         }
-        let mut backoff = Backoff::new(self.pauses.0, self.pauses.1);
+        let mut backoff = Backoff::spread(self.pauses.0, self.pauses.1);
         for endpoint in endpoints.iter().cycle() {
             match self.enrol(endpoint, &self.proposed).await {
                 Ok(()) => break,
                 Err(status) => {
-                    let pause = backoff.pause(&mut rand::rng());
+                    let pause = backoff.pause_with_jitter(&mut rand::rng());
                     tracing::error!(
                         worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
                         "not enrolled; trying again"

@@ -3,7 +3,7 @@ use std::{path::Path, thread, time::Instant};
 use rustix::process::Pid;
 
 use super::*;
-use crate::process_tree::tests::carriers;
+use crate::execution::carriers;
 
 fn shell(content: &str) -> Script {
     Script { script_type: "SHELL".into(), content: content.into(), ..Script::default() }

@@ -12,6 +12,7 @@ use std::{
 use tokio::{net::unix::pipe::Receiver, task::AbortHandle, time::sleep};
 
 #[cfg(test)]
+#[path = "drains_tests.rs"]
 mod tests;
 
 /// Pipes that one agent drains at the same time. A further one closes the oldest.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use proto::{ScriptOutcome, agent::OrderResult};
 
-use crate::event::{Event, Key, Record};
+use super::event::{Event, Key, Record};
 
 #[cfg(test)]
+#[path = "book_tests.rs"]
 mod tests;
 
 /// Acknowledged orders that are remembered, so that a late duplicate is not run again.

@@ -4,7 +4,7 @@ use proto::ScriptOutcome;
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::Record;
+use crate::journal::Record;
 
 fn key(task: &str) -> Key {
     Key { task: task.into(), ordinal: 0, attempt: 1 }
@@ -222,7 +222,7 @@ fn crash_before_the_new_journal_leaves_no_old_id() {
     let old = opened(dir.path()).agent_id;
     fs::remove_file(log(&dir)).unwrap();
     let content = read(dir.path()).unwrap();
-    let new = identity::load_or_make(dir.path(), content.is_whole).unwrap();
+    let new = agent_id::load_or_make(dir.path(), content.is_whole).unwrap();
     assert!(!log(&dir).exists(), "the id precedes the journal");
     let after_crash = opened(dir.path()).agent_id;
     assert!(new != old && after_crash != old);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use proto::limits::{OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES};
 
 #[cfg(test)]
+#[path = "output_tests.rs"]
 mod tests;
 
 /// Takes any amount of output and keeps a bounded part.

@@ -1,19 +1,9 @@
-//! The working directories of scripts, from their creation to their removal.
-//!
-//! Each script runs in `DATA_DIR/scripts/run-*`. It may fill that directory as it likes and damage the directories
-//! above, so both are opened by descriptor and checked each time.
-
-mod directory;
-mod removal;
-mod remover;
+//! Working directories: created one for each script, removed when they are dropped.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::OsString,
     io,
-    os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsFd as _, BorrowedFd},
     path::{self, Path, PathBuf},
     sync::{
         Arc,
@@ -22,22 +12,20 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, mkdirat, open},
+    fs::{Mode, mkdirat},
     io::Errno,
 };
 use tokio::sync::oneshot;
 
+use super::{
+    names::{Names, SCRIPTS_DIRS, open_data_dir, open_scripts_dir},
+    remover::{Done, Remover, Sweep},
+};
 use crate::data_dir::make_usable;
-use directory::MountCheck;
-use remover::{Done, Remover, Sweep};
 
 #[cfg(test)]
+#[path = "run_dir_tests.rs"]
 mod tests;
-
-/// Directories below the data directory that may hold working directories. The first usable one is taken: a script can
-/// put a file, a link or a mount in the place of any of them.
-const SCRIPTS_DIRS: [&str; 8] =
-    ["scripts", "scripts-1", "scripts-2", "scripts-3", "scripts-4", "scripts-5", "scripts-6", "scripts-7"];
 
 /// Names that are tried for a new working directory.
 const MAX_NAMES: usize = 16;
@@ -50,26 +38,6 @@ pub(crate) struct Scratch {
     /// The place in `SCRIPTS_DIRS` of the directory that was used last.
     used: AtomicUsize,
     remover: Remover,
-}
-
-/// The names that one agent gives to working directories.
-#[derive(Debug, Clone)]
-struct Names {
-    data_dir: PathBuf,
-    /// What the names of this agent's working directories begin with. It differs from one start to the next.
-    prefix: String,
-}
-
-impl Names {
-    fn open_scripts_dir(&self, scripts: &str) -> Result<OwnedFd, Errno> {
-        open_scripts_dir(open_data_dir(&self.data_dir)?.as_fd(), scripts)
-    }
-
-    /// Whether an entry is the working directory of an earlier agent.
-    fn is_leftover(&self, name: &OsStr) -> bool {
-        let name = name.as_bytes();
-        name.starts_with(b"run-") && !name.starts_with(self.prefix.as_bytes())
-    }
 }
 
 /// The working directory of one script.
@@ -169,16 +137,6 @@ fn is_obstacle(error: Errno) -> bool {
             | Errno::ROFS
             | Errno::XDEV
     )
-}
-
-/// Opens the data directory. The operator chooses its path, so links and mounts on the way to it are fine.
-fn open_data_dir(path: &Path) -> Result<OwnedFd, Errno> {
-    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-fn open_scripts_dir(data_dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
-    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    directory::open(data_dir, &name, MountCheck::Openat2)
 }
 
 impl RunDir {

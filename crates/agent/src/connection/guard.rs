@@ -17,6 +17,7 @@ use proto::{
 };
 
 #[cfg(test)]
+#[path = "guard_tests.rs"]
 mod tests;
 
 /// Certificates of signers that are remembered; a worker counts on half as many.

@@ -1,0 +1,40 @@
+//! The two sides over one journal.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use clock::Clock;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{dispatcher::Dispatcher, inbox::Orders, queue::Queue, shared::Shared, traces::Traces};
+use crate::{Config, execution::Drains, journal::Journal, scratch::Scratch};
+
+/// Makes the side of the connection and the side that runs orders.
+pub(crate) fn new(
+    config: &Config,
+    journal: Arc<Journal>,
+    clock: Clock,
+    stop: CancellationToken,
+) -> (Orders, Dispatcher) {
+    let queue = Arc::new(Queue::default());
+    let shared = Arc::new(Shared {
+        journal,
+        clock,
+        desktop_id: config.desktop.desktop_id.clone(),
+        scratch: Scratch::new(&config.data_dir),
+        drains: Drains::default(),
+        active: Mutex::new(HashMap::new()),
+        traces: Traces::default(),
+        finished: Notify::new(),
+        stop,
+    });
+    let dispatcher = Dispatcher {
+        shared: Arc::clone(&shared),
+        queue: Arc::clone(&queue),
+        max_parallel: config.max_parallel,
+    };
+    (Orders { shared, queue }, dispatcher)
+}
