@@ -3,8 +3,7 @@
 use domain::{Error, ErrorKind, ids::ProjectId};
 use engine::Freeze;
 use store::{
-    TaskRows,
-    project,
+    TaskRows, project,
     project::ProjectRow,
     project_limit::{self, FreezeRow},
     task,
