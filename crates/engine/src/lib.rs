@@ -23,7 +23,7 @@ pub use due::{Duty, DutyKind};
 pub use effect::Effect;
 pub use faults::{Faults, NoFaults, Rule};
 pub use operation::{
-    Approval, Approved, Cut, Engine, Freeze, Hold, LeaseChoice, Refusal, Report, ReportAnswer,
-    ReportedTarget, ReturnedTarget, ScriptResult,
+    Approval, Approved, Cut, Engine, Freeze, Hold, Refusal, Report, ReportAnswer, ReportedTarget,
+    ReturnedTarget, ScriptResult,
 };
 pub use rows::{LeaseRows, Rows, Snapshot, TargetSelection};

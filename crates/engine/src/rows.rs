@@ -10,8 +10,11 @@ use domain::{
 };
 
 use crate::{
-    Changes, Duty, DutyKind, LeaseChoice,
-    row::{BatchRow, DeferredRow, ReadyBatch, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
+    Changes, Duty, DutyKind,
+    row::{
+        BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, TaskFacts, WaveRow, Whereabouts,
+        WithdrawableBatch,
+    },
 };
 
 /// The locked state of a task.

@@ -6,7 +6,7 @@ use domain::{
     enrolment::{self, Issued},
     ids::{DesktopId, ProjectId},
 };
-use identity::{Identity, Issuer, IssuerFiles, Request, Tls};
+use identity::{Identity, Issuer, Request};
 use sha2::{Digest as _, Sha256};
 use store::{
     Tx, audit,
@@ -17,7 +17,7 @@ use store::{
 use telemetry::metric;
 use uuid::{NoContext, Uuid};
 
-use crate::Scheduler;
+use crate::{Scheduler, issuing::Enrolment};
 
 /// Who the audit says it was: nobody of the project called.
 const ENROLMENT: &str = "enrolment";
@@ -25,14 +25,6 @@ const ENROL: &str = "graywave:desktops:enrol";
 const RENEW: &str = "graywave:desktops:renew";
 /// Certificates that ended are remembered for so long, whatever a clock says.
 const REMEMBERED: TimeDelta = TimeDelta::days(7);
-
-/// What certificates are signed with, and for how long.
-#[derive(Debug)]
-pub struct Enrolment {
-    files: IssuerFiles,
-    tls: Tls,
-    life: TimeDelta,
-}
 
 /// A call for a certificate.
 #[derive(Debug, Clone, Copy)]
@@ -52,35 +44,6 @@ struct Order<'a> {
     action: &'a str,
     credential: &'a str,
     source: &'a str,
-}
-
-impl Enrolment {
-    /// An issuer, for certificates that are good for so long. Its files are read at each signature, so that what is in them
-    /// counts; here to see whether they are good.
-    ///
-    /// # Errors
-    ///
-    /// Files that cannot be used.
-    pub fn new(files: IssuerFiles, tls: Tls, life: TimeDelta) -> Result<Self, identity::Error> {
-        let issuer = Issuer::load(&files, &tls)?;
-        if let Some(ends_at) = Timestamp::from_timestamp(issuer.not_after_unix, 0) {
-            tracing::info!(%ends_at, "desktops can be enrolled");
-        }
-        Ok(Self { files, tls, life })
-    }
-
-    async fn issuer(&self) -> Result<Issuer, Error> {
-        let (files, tls) = (self.files.clone(), self.tls.clone());
-        let loaded = tokio::task::spawn_blocking(move || Issuer::load(&files, &tls)).await;
-        let failed = |error: &(dyn std::error::Error + 'static)| {
-            tracing::error!(error, "the issuer of desktops' certificates cannot be used");
-            Error::new(
-                ErrorKind::Unavailable,
-                "certificates cannot be issued now; the scheduler's log says why",
-            )
-        };
-        loaded.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
-    }
 }
 
 impl Scheduler {

@@ -1,14 +1,25 @@
 //! All SQL of Graywave: a file for each kind of row, each statement a named function, time a parameter.
 //!
-//! Functions take a connection, so that their caller decides what shares a transaction. Locks are taken in one
-//! order everywhere, which is what keeps transactions from waiting for each other in a circle:
-//! wave (ascending), project_limit, batch (by id), straggler, record, target_stop, task. Only a freeze locks waves of several
-//! tasks, in the order of their ids. Whoever manages access holds the project's row, and none of these. Who enrols holds a token, then the
-//! desktop's certificates (`enrolment::hold_desktop`), then its row.
+//! Functions take a connection, so that their caller decides what shares a transaction.
+//!
+//! # Order of locks
+//!
+//! Locks are taken in one order everywhere, so that transactions never wait for each other in a circle:
+//!
+//! 1. an idempotency key, and the row of a freeze (`project_freeze`);
+//! 2. waves, ascending; of several tasks in the order of their ids;
+//! 3. `project_limit`;
+//! 4. batches of a task, by id, as renewals of leases lock them;
+//! 5. `straggler`, `record`, `failure_group`, `target_stop`, `task`.
+//!
+//! Everything that belongs to a task that has not ended changes under its waves' locks. Beside them only leases, renewals and
+//! lost workers touch batches, and they lock nothing else of a task. The access calls hold the project's row and none of
+//! these; an enrolment holds its token, then the desktop's certificates (`enrolment::hold_desktop`), then its row.
 
 pub mod audit;
 pub mod batch;
 pub mod credential;
+mod decision;
 pub mod desktop;
 pub mod effect;
 pub mod enrolment;

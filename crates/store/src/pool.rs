@@ -7,7 +7,6 @@ use std::{
 };
 
 use clock::Clock;
-use engine::{Decision, Rows as _};
 use sqlx::{
     PgPool, Postgres, Transaction,
     pool::PoolConnection,
@@ -16,7 +15,7 @@ use sqlx::{
 use telemetry::metric;
 
 use crate::{
-    Connection, Error, TaskRows, effect,
+    Connection, Error,
     silence::{self, Silence},
 };
 
@@ -118,14 +117,6 @@ impl Store {
         let begun = Instant::now();
         tx.commit().await?;
         metric::DATABASE_COMMIT_SECONDS.took(begun.elapsed(), &[]);
-        Ok(())
-    }
-
-    /// Applies a decision, commits its transaction, and reports its effects.
-    pub async fn commit_decision(&self, mut tx: Tx, decision: &Decision) -> Result<(), Error> {
-        TaskRows::new(&mut tx).apply(&decision.changes).await?;
-        self.commit(tx).await?;
-        effect::report(decision);
         Ok(())
     }
 

@@ -8,8 +8,10 @@ use domain::{
     tally::Tally,
 };
 use engine::{
-    Changes, Duty, DutyKind, LeaseChoice, LeaseRows, Rows, Snapshot, TargetSelection,
-    row::{BatchRow, DeferredRow, ReadyBatch, TargetRow, WaveRow, Whereabouts, WithdrawableBatch},
+    Changes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetSelection,
+    row::{
+        BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, WaveRow, Whereabouts, WithdrawableBatch,
+    },
 };
 
 use crate::{

@@ -1,28 +1,16 @@
 //! Which ready batches a worker gets.
 
 use chrono::TimeDelta;
-use domain::{
-    Timestamp,
-    ids::{BatchId, TaskId, WorkerId},
-    suspect,
-};
+use domain::{Timestamp, ids::WorkerId, suspect};
 
 use super::Engine;
-use crate::{Faults, LeaseRows, Rule, row::ReadyBatch};
+use crate::{
+    Faults, LeaseRows, Rule,
+    row::{LeaseChoice, ReadyBatch},
+};
 
 /// Batches that one pull looks at.
 const BATCHES_PER_PULL: u32 = 64;
-
-/// A batch that is leased, whole or in part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseChoice {
-    /// Task of the batch.
-    pub task_id: TaskId,
-    /// Id of the batch.
-    pub batch_id: BatchId,
-    /// Number of its first targets that are leased, if not all. The rest stays ready.
-    pub part: Option<u32>,
-}
 
 impl<F: Faults> Engine<F> {
     /// Locks the batches that a worker may lease now, oldest first. Suspected batches (see `domain::suspect`) go out one at a

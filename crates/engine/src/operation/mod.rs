@@ -18,7 +18,6 @@ pub use approve::{Approval, Approved};
 pub use cut::Cut;
 use domain::{Timestamp, ids::TaskId};
 pub use hold::{Freeze, Hold};
-pub use lease::LeaseChoice;
 pub use report::{Refusal, Report, ReportAnswer, ReportedTarget, ReturnedTarget, ScriptResult};
 
 use crate::{

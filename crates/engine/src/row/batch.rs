@@ -113,3 +113,14 @@ pub struct ReadyBatch {
     /// Scripts that one desktop may run at the same time, by the limit of its project.
     pub max_running: Option<u16>,
 }
+
+/// A batch that is leased, whole or in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseChoice {
+    /// Task of the batch.
+    pub task_id: TaskId,
+    /// Id of the batch.
+    pub batch_id: BatchId,
+    /// Number of its first targets that are leased, if not all. The rest stays ready.
+    pub part: Option<u32>,
+}

@@ -8,7 +8,7 @@ mod target;
 mod task;
 mod wave;
 
-pub use batch::{BatchRow, BatchTerms, NewBatch, ReadyBatch, WithdrawableBatch};
+pub use batch::{BatchRow, BatchTerms, LeaseChoice, NewBatch, ReadyBatch, WithdrawableBatch};
 pub use deferred::{DeferredRow, NewDeferred};
 pub use presence::Presence;
 pub use record::NewRecord;

@@ -7,7 +7,10 @@ use domain::{
     Timestamp,
     ids::{TaskId, WorkerId},
 };
-use engine::{LeaseChoice, LeaseRows as _, row::ReadyBatch};
+use engine::{
+    LeaseRows as _,
+    row::{LeaseChoice, ReadyBatch},
+};
 use store::{
     Connection, Error, TaskRows, Tx,
     batch::{self, BatchRow, LeaseKey},
@@ -16,8 +19,8 @@ use store::{
 use telemetry::trace;
 use tracing::Span;
 
-use super::{ENGINE, Spec, budget::Budget};
-use crate::Scheduler;
+use super::{ENGINE, budget::Budget};
+use crate::{Scheduler, specs::Spec};
 
 /// A batch in a worker's hands, with what it runs.
 #[derive(Debug, Clone)]

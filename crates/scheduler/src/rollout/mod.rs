@@ -5,7 +5,6 @@ mod cut;
 mod lease;
 mod reap;
 mod report;
-mod specs;
 mod stops;
 
 /// The operations of the engine.
@@ -13,5 +12,3 @@ const ENGINE: engine::Engine = engine::Engine::new();
 
 pub use lease::Leased;
 pub use report::{ReportAnswer, ReturnedTarget, TargetReport};
-pub use specs::Spec;
-pub(crate) use specs::Specs;

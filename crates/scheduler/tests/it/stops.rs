@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{ids::TaskId, outcome::Outcome, task::TaskStatus, wave::WaveStatus};
-use engine::{LeaseChoice, LeaseRows as _};
+use engine::{LeaseRows as _, row::LeaseChoice};
 use scheduler::Leased;
 use store::TaskRows;
 use testkit::Submit;

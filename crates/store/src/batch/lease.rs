@@ -5,7 +5,7 @@ use domain::{
     ids::{BatchId, TaskId, WorkerId},
     suspect,
 };
-use engine::{LeaseChoice, row::ReadyBatch};
+use engine::row::{LeaseChoice, ReadyBatch};
 use uuid::Uuid;
 
 use super::{BatchRow, Raw};

@@ -30,7 +30,7 @@ pub(crate) struct Specs {
 
 impl Specs {
     /// The task's spec, read once. `None` when there is no such task.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         connection: &mut Connection,
         task_id: TaskId,
