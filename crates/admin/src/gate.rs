@@ -11,7 +11,7 @@ use axum::{
 };
 use control::{Bulkhead, Caller, Control, Operator, Place, Priority, Rates, TOKEN_HEADER, kept};
 use domain::{Error, ErrorKind, access::Action};
-use identity::{Certified, Identity, Role};
+use mtls::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Status, transport::server::TcpConnectInfo};
 use tracing::Instrument as _;

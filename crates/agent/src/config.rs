@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use identity::Identity;
+use mtls::Identity;
 use proto::types::Desktop;
 
 use crate::Error;
@@ -16,7 +16,7 @@ pub struct Config {
     /// Workers to dial, as `http://host:port`; the next is tried when one fails.
     pub worker_urls: Vec<String>,
     /// The certificate that says whose agent this is; without one only workers on this machine are dialled.
-    pub tls: Option<identity::Files>,
+    pub tls: Option<mtls::Files>,
     /// How the agent gets its certificate where it was given none.
     pub enrolment: Option<Enrolment>,
     /// The desktop as the agent presents it.

@@ -11,7 +11,7 @@ pub enum Error {
     Config(String),
     /// The certificates cannot be used.
     #[error("certificates")]
-    Tls(#[from] identity::Error),
+    Tls(#[from] mtls::Error),
     /// Another agent uses the data directory.
     #[error("another agent uses the data directory {}", .0.display())]
     Locked(PathBuf),

@@ -16,11 +16,11 @@ mod scratch;
 
 use std::{convert::Infallible, sync::Arc};
 
-use ::identity::Tls;
-use clock::Clock;
 use connection::Link;
 use identity::{Enrolled, Renewal};
 use journal::DataDir;
+use mtls::Tls;
+use time_sync::Clock;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 

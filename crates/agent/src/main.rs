@@ -102,13 +102,13 @@ impl TlsArgs {
     fn into_certificates(
         self,
         variable: Option<String>,
-    ) -> Result<(Option<identity::Files>, Option<Enrolment>), String> {
+    ) -> Result<(Option<mtls::Files>, Option<Enrolment>), String> {
         let Self { ca_file, cert_file, key_file, enrolment_token_file } = self;
         if let (Some(ca_file), None, None) = (&ca_file, &cert_file, &key_file) {
             let token = enrolment_token_file.map(Token::File).or_else(|| variable.map(Token::Text));
             return Ok((None, Some(Enrolment { ca_file: ca_file.clone(), token })));
         }
-        Ok((identity::FilesGiven { ca_file, cert_file, key_file }.all_or_none()?, None))
+        Ok((mtls::FilesGiven { ca_file, cert_file, key_file }.all_or_none()?, None))
     }
 }
 

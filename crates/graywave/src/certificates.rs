@@ -3,8 +3,8 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
-use identity::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls};
-use listen::Guard;
+use mtls::{FilesGiven, Identity, Role, Signer, SignerFilesGiven, Tls};
+use server::Guard;
 use telemetry::metric;
 use tokio::net::TcpListener;
 

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use config::{Config, Environment, File, FileFormat};
 use control::{Access, AccessKey, Credentials, Defaults, MasterKeys, Token};
 use domain::limits::MAX_CERTIFICATE_DAYS;
-use identity::{FilesGiven, IssuerFiles};
+use mtls::{FilesGiven, IssuerFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) worker: worker::Config,
     pub(crate) tls: FilesGiven,
     /// What schedulers sign orders with.
-    pub(crate) orders: identity::SignerFilesGiven,
+    pub(crate) orders: mtls::SignerFilesGiven,
     pub(crate) enrolment: EnrolmentSettings,
     pub(crate) telemetry: telemetry::Config,
 }

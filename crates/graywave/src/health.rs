@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use listen::Listener;
+use server::Listener;
 use telemetry::metric::{self, Exposition};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

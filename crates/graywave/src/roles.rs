@@ -4,9 +4,9 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{Control, DatabaseClock};
-use identity::{Role, Signer, Tls};
-use listen::{Listener, Security};
+use mtls::{Role, Signer, Tls};
 use scheduler::{Enrolment, Retention, Scheduler, Wakes};
+use server::{Listener, Security};
 use store::Store;
 use telemetry::metric;
 use tokio::net::TcpListener;
@@ -182,7 +182,7 @@ pub(crate) async fn serve_scheduler(
     let wakes = Wakes::default();
     let health = grpc::Health::new(admin.ready).await;
     tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
-    let incoming = listen::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
+    let incoming = server::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
     let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());
     let serving = Server::builder()

@@ -1,7 +1,7 @@
 //! Who calls: under TLS a worker speaks for itself only.
 
 use domain::ids::WorkerId;
-use identity::Identity;
+use mtls::Identity;
 use tonic::{Request, Status};
 
 /// Who calls, by its certificate; nobody is known without TLS.
@@ -29,7 +29,7 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use identity::Role;
+    use mtls::Role;
     use tonic::Code;
 
     use super::*;

@@ -6,7 +6,7 @@ use domain::{
     enrolment::{self, Issued},
     ids::{DesktopId, ProjectId},
 };
-use identity::{Identity, Issuer, Request};
+use mtls::{Identity, Issuer, Request};
 use sha2::{Digest as _, Sha256};
 use store::{
     Tx, audit,

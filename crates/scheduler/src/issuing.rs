@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{Error, ErrorKind, Timestamp};
-use identity::{Issuer, IssuerFiles, Tls};
+use mtls::{Issuer, IssuerFiles, Tls};
 
 /// What certificates are signed with, and for how long.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Enrolment {
     /// # Errors
     ///
     /// Files that cannot be used.
-    pub fn new(files: IssuerFiles, tls: Tls, life: TimeDelta) -> Result<Self, identity::Error> {
+    pub fn new(files: IssuerFiles, tls: Tls, life: TimeDelta) -> Result<Self, mtls::Error> {
         let issuer = Issuer::load(&files, &tls)?;
         if let Some(ends_at) = Timestamp::from_timestamp(issuer.not_after_unix, 0) {
             tracing::info!(%ends_at, "desktops can be enrolled");

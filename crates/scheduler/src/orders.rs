@@ -1,6 +1,6 @@
 //! Signs what is handed out: one signature for all orders of an answer.
 
-use identity::{Shown, Signer};
+use mtls::{Shown, Signer};
 use prost::Message as _;
 use proto::{
     order::{BatchTerms, ScriptTerms, Signature, TargetTerms},

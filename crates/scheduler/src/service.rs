@@ -9,7 +9,7 @@ use domain::{
 };
 use engine::ScriptResult;
 use futures::{Stream, stream};
-use identity::Signer;
+use mtls::Signer;
 use proto::{
     scheduler::{
         DeregisterRequest, DeregisterResponse, DesktopKey, EnrolRequest, EnrolResponse, HeartbeatRequest,

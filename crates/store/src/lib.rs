@@ -47,8 +47,8 @@ mod values;
 pub mod wave;
 pub mod worker;
 
-pub use clock::Clock;
 pub use error::Error;
 pub use pool::{PoolOptions, Store, Tx};
 pub use rows::TaskRows;
 pub use sqlx::PgConnection as Connection;
+pub use time_sync::Clock;

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::Clock;
 use sqlx::{
     PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use telemetry::metric;
+use time_sync::Clock;
 
 use crate::{
     Connection, Error,

@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::{Clock, Told};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use time_sync::{Clock, Told};
 use tokio::sync::watch;
 
 /// Pause between two questions, and before the next try to connect.

@@ -166,8 +166,8 @@ mod tests {
     use std::time::Duration;
 
     use chrono::TimeDelta;
-    use clock::Told;
     use proto::{scheduler::Target, types::Desktop};
+    use time_sync::Told;
     use tokio::sync::mpsc;
 
     use super::*;

@@ -9,8 +9,7 @@ use std::{
 
 use domain::limits::MAX_ENROLMENT_BYTES;
 use governor::{DefaultKeyedRateLimiter, Quota};
-use identity::{Certified, Identity};
-use listen::Who;
+use mtls::{Certified, Identity};
 use proto::{
     agent::{
         EnrolRequest, EnrolResponse, RenewRequest, RenewResponse,
@@ -18,6 +17,7 @@ use proto::{
     },
     scheduler::{self as asked, DesktopKey},
 };
+use server::Who;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 

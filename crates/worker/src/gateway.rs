@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use domain::limits;
 use futures::Stream;
-use identity::{Certified, Identity};
+use mtls::{Certified, Identity};
 use proto::{
     agent::{
         AttachRequest, AttachResponse, OrderResult, Welcome,

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use clock::{Backoff, Told};
 use proto::scheduler::HeartbeatRequest;
+use time_sync::{Backoff, Told};
 
 use crate::{
     Ready,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clock::Backoff;
+use time_sync::Backoff;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(3);

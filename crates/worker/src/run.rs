@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use identity::{Identity, Tls};
-use listen::{Guard, Listener, Security};
+use mtls::{Identity, Tls};
 use proto::scheduler::DeregisterRequest;
+use server::{Guard, Listener, Security};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -59,7 +59,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     for url in &config.scheduler_urls {
-        identity::check_url(url, tls.is_some()).map_err(Error::SchedulerScheme)?;
+        mtls::check_url(url, tls.is_some()).map_err(Error::SchedulerScheme)?;
     }
     let client = scheduler::connect(&config.scheduler_urls, tls.as_ref()).map_err(Error::SchedulerUrl)?;
     let address = listener.local_addr().map(address::for_people).unwrap_or_default();
@@ -155,7 +155,7 @@ async fn serve(
         .add_service(InterceptedService::new(gateway::service(worker), AGENTS))
         .add_service(InterceptedService::new(enrolment, ENROLLING))
         .serve_with_incoming_shutdown(
-            listen::grpc(Listener::new(listener, max_connections), security),
+            server::grpc(Listener::new(listener, max_connections), security),
             stop.cancelled_owned(),
         )
         .await

@@ -9,7 +9,7 @@ mod tests;
 use std::{net::IpAddr, time::Duration};
 
 use domain::limits;
-use identity::{Role, Tls};
+use mtls::{Role, Tls};
 use proto::scheduler::scheduler_service_client::SchedulerServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
@@ -52,7 +52,7 @@ fn dial(endpoint: &Endpoint, tls: Option<&Tls>) -> Vec<Channel> {
     let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']);
     let count = if host.parse::<IpAddr>().is_ok() { 1 } else { CHANNELS_PER_NAME };
     // The clones share their turn among the addresses of the name.
-    let connector = identity::connector(tls.clone(), Role::Scheduler);
+    let connector = mtls::connector(tls.clone(), Role::Scheduler);
     (0..count).map(|_| endpoint.connect_with_connector_lazy(connector.clone())).collect()
 }
 

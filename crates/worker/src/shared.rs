@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use clock::{Asked, Clock, Told};
-use identity::Identity;
+use mtls::Identity;
 use proto::scheduler::RevokedConnection;
+use time_sync::{Asked, Clock, Told};
 use tokio::sync::{Notify, SetOnce, watch};
 use uuid::Uuid;
 

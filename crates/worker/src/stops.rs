@@ -1,10 +1,10 @@
 //! Passes on which targets are to be stopped.
 
-use clock::Backoff;
 use proto::{
     agent::{AttachResponse, ExecutionKey, StopOrder, attach_response::Message},
     scheduler::{TargetStop, WatchStopsRequest},
 };
+use time_sync::Backoff;
 use tonic::Status;
 
 use crate::{

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use admin::Options;
 use control::{Credentials, Token};
 use domain::{Timestamp, ids::WorkerId, outcome::Outcome};
-use identity::{Certified, Identity};
+use mtls::{Certified, Identity};
 use proto::admin::{
     Command, ScriptType, SubmitTaskRequest, Task, TaskSpec, access_service_client::AccessServiceClient,
     audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,

@@ -1,7 +1,7 @@
 //! Projects, and what holds over all tasks of one.
 
 use admin::Options;
-use identity::{Identity, Role};
+use mtls::{Identity, Role};
 use proto::admin::{
     CreateProjectRequest, DrainWorkerRequest, FreezeProjectRequest, GetProjectRequest, GetTaskRequest,
     Limits, ListAuditEntriesRequest, ListProjectsRequest, ListTasksRequest, ListWorkersRequest,

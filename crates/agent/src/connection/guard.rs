@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use identity::{Tls, verify_signed};
+use mtls::{Tls, verify_signed};
 use prost::Message as _;
 use proto::{
     agent::{ExecutionKey, Order},

@@ -1,6 +1,6 @@
 use std::fs;
 
-use identity::{Files, Shown, Signer, SignerFiles};
+use mtls::{Files, Shown, Signer, SignerFiles};
 use proto::{
     scheduler::{Batch, PullResponse, Target},
     signed::{message, script_sha256, tree},
@@ -181,7 +181,7 @@ fn another_certificate_of_the_ca_signs_nothing() {
     let rig = rig();
     let mut order = rig.order(&terms(), "d");
     let pem = fs::read(rig.dir.path().join("tls.crt")).unwrap();
-    let certificate = identity::read_certificates(&pem).unwrap().remove(0).to_vec();
+    let certificate = mtls::read_certificates(&pem).unwrap().remove(0).to_vec();
     order.signed.as_mut().unwrap().certificate_sha256 = sha256(&certificate).to_vec();
     rig.guard.shown(certificate);
     rig.refused(&order, "graywave://desktop/p/d is no signer");

@@ -8,8 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::{Asked, Backoff, Clock, Told};
-use identity::{Role, Tls};
+use mtls::{Role, Tls};
 use proto::{
     agent::{
         AskTime, AttachRequest, AttachResponse, Hello, Order, agent_service_client::AgentServiceClient,
@@ -19,6 +18,7 @@ use proto::{
     types::{Desktop, Time},
 };
 use rand::seq::SliceRandom as _;
+use time_sync::{Asked, Backoff, Clock, Told};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
         if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
             return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
         }
-        identity::check_url(url, config.has_certificate())
+        mtls::check_url(url, config.has_certificate())
             .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
@@ -172,9 +172,7 @@ impl Link {
     /// Dials, says hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
         let dialled = match &self.tls {
-            Some(tls) => {
-                endpoint.connect_with_connector(identity::connector(tls.clone(), Role::Worker)).await
-            }
+            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls.clone(), Role::Worker)).await,
             None => endpoint.connect().await,
         };
         let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use clock::{Backoff, Clock};
-use identity::{Dialling, NewKey, Role, Stranger, Tls};
+use mtls::{Dialling, NewKey, Role, Stranger, Tls};
 use proto::{
     agent::{EnrolRequest, RenewRequest, enrolment_service_client::EnrolmentServiceClient},
     types::IssuedCertificate,
 };
+use time_sync::{Backoff, Clock};
 use tokio::{sync::Notify, time::timeout};
 use tonic::{
     Code, Status,
@@ -151,7 +151,7 @@ impl Enrolled {
         let key: NewKey = blocking(move || kept.pending()).await.map_err(failed)?;
         let request = key.request().map_err(failed)?;
         let asked = async {
-            let dialled = endpoint.connect_with_connector(identity::connector(who, Role::Worker)).await;
+            let dialled = endpoint.connect_with_connector(mtls::connector(who, Role::Worker)).await;
             let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;
             call(EnrolmentServiceClient::new(channel), request).await
         };
@@ -249,7 +249,7 @@ impl Renewal {
             );
             return;
         }
-        let identity::Identity::Desktop { desktop_id, .. } = self.tls.identity() else { return };
+        let mtls::Identity::Desktop { desktop_id, .. } = self.tls.identity() else { return };
         match self.enrolled.enrol(endpoint, desktop_id).await {
             Ok(()) => {
                 tracing::info!(identity = %self.tls.identity(), "enrolled anew");

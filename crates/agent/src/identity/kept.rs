@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use identity::{CertificateDer, Files, NewKey, Tls};
+use mtls::{CertificateDer, Files, NewKey, Tls};
 
 use crate::{
     Error,

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use clock::Clock;
+use time_sync::Clock;
 
 use super::{
     agent_id,

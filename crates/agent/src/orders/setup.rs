@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use clock::Clock;
+use time_sync::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use clock::Clock;
 use proto::{ScriptOutcome, agent::Order};
+use time_sync::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ use std::{
 
 use clap_complete::CompletionCandidate;
 use etcetera::BaseStrategy as _;
-use identity::FilesGiven;
+use mtls::FilesGiven;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 pub(crate) use contexts::{Context, Contexts, offered};
-use identity::FilesGiven;
+use mtls::FilesGiven;
 pub(crate) use session::{Session, repeated, tls};
 
 use crate::Failure;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::limits::MAX_MESSAGE_BYTES;
-use identity::{FilesGiven, Role, Tls};
+use mtls::{FilesGiven, Role, Tls};
 use proto::admin::{
     audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
     enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
@@ -91,7 +91,7 @@ impl Session {
         };
         let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
         // The token would be read by whoever listens on the way.
-        identity::check_url(&url, tls.is_some()).map_err(|error| {
+        mtls::check_url(&url, tls.is_some()).map_err(|error| {
             Failure::misused(error).try_next(
                 "--ca-file, --cert-file and --key-file, with a certificate of the role admin or of a principal: graywave ca",
             )
@@ -103,7 +103,7 @@ impl Session {
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
         let channel = match tls {
-            Some(tls) => endpoint.connect_with_connector(identity::connector(tls, Role::Scheduler)).await,
+            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls, Role::Scheduler)).await,
             None => endpoint.connect().await,
         };
         let channel = channel.map_err(|error| unreachable(&way, &error))?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::{BACKDATED_SECONDS, CertificateDer, read_certificates, read_facts};
+use mtls::{BACKDATED_SECONDS, CertificateDer, read_certificates, read_facts};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData as _,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use identity::read_certificates;
+use mtls::read_certificates;
 
 use super::{authority::Authority, issue::Pair};
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::{Identity, Role};
+use mtls::{Identity, Role};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType};
 
 use super::authority::Authority;
@@ -54,7 +54,7 @@ fn params(wanted: &Wanted, until: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::
         bail!("a scheduler and a worker are dialled: say under which names or addresses, with --dns or --ip");
     }
     let mut params =
-        identity::params(identity, now.timestamp(), until.timestamp()).map_err(anyhow::Error::msg)?;
+        mtls::params(identity, now.timestamp(), until.timestamp()).map_err(anyhow::Error::msg)?;
     for name in dns {
         let name = name.as_str().try_into().with_context(|| format!("--dns {name:?} is no DNS name"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
@@ -65,7 +65,7 @@ fn params(wanted: &Wanted, until: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::
 
 #[cfg(test)]
 mod tests {
-    use identity::{Role, read_certificates, read_facts};
+    use mtls::{Role, read_certificates, read_facts};
 
     use super::*;
 

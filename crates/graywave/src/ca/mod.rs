@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use identity::{Facts, Identity, Role, read_facts};
+use mtls::{Facts, Identity, Role, read_facts};
 
 use self::{authority::Authority, directory::Directory, issue::Wanted};
 use crate::table::table;
@@ -197,7 +197,7 @@ fn issued(issue: Issue) -> anyhow::Result<String> {
 
 fn show(dir: &Path) -> anyhow::Result<String> {
     let (authority, trusted) = Directory::new(dir).load()?;
-    let mut found = identity::read_certificates(trusted.as_bytes()).map_err(anyhow::Error::msg)?;
+    let mut found = mtls::read_certificates(trusted.as_bytes()).map_err(anyhow::Error::msg)?;
     found.sort_by_key(|certificate| certificate != authority.certificate());
     let rows = found.iter().enumerate().map(|(place, certificate)| {
         let facts = read_facts(certificate).map_err(anyhow::Error::msg).context("ca.crt")?;

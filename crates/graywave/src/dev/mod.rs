@@ -95,7 +95,7 @@ pub(crate) async fn run(
         grpc: roles::bind(&arguments.grpc, "gRPC").await?,
         agents: roles::bind(&arguments.agents, "agents").await?,
     };
-    if settings.tls != identity::FilesGiven::default() {
+    if settings.tls != mtls::FilesGiven::default() {
         bail!(
             "graywave dev runs without TLS: take [tls] out of its configuration, or run the roles by themselves"
         );

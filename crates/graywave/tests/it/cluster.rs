@@ -261,7 +261,7 @@ impl Cluster {
     }
 
     /// The same with these certificates.
-    pub(crate) fn agent_with(&self, number: usize, files: Option<&identity::Files>) -> Process {
+    pub(crate) fn agent_with(&self, number: usize, files: Option<&mtls::Files>) -> Process {
         let turn = |turn: usize| self.workers[(number + turn) % self.workers.len()].0.clone();
         self.agent_of(number, files, (0..self.workers.len()).map(turn))
     }
@@ -270,7 +270,7 @@ impl Cluster {
     pub(crate) fn agent_of(
         &self,
         number: usize,
-        files: Option<&identity::Files>,
+        files: Option<&mtls::Files>,
         workers: impl IntoIterator<Item = String>,
     ) -> Process {
         let mut command = std::process::Command::new(agent_binary());

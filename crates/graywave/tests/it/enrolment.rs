@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use identity::{Dialling, Files, Role, Stranger, read_certificates, read_facts};
+use mtls::{Dialling, Files, Role, Stranger, read_certificates, read_facts};
 use proto::{
     agent::{
         AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,
@@ -99,14 +99,14 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
 
 async fn dial(address: &str, who: Dialling, role: Role) -> Channel {
     let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
-    endpoint.connect_with_connector(identity::connector(who, role)).await.unwrap()
+    endpoint.connect_with_connector(mtls::connector(who, role)).await.unwrap()
 }
 
 async fn enrol(
     worker: &Channel,
     token: &str,
     desktop: &str,
-    key: &identity::NewKey,
+    key: &mtls::NewKey,
 ) -> Result<Vec<Vec<u8>>, Status> {
     let (token, desktop_id) = (token.to_owned(), desktop.to_owned());
     let request = EnrolRequest { token, desktop_id, certificate_request: key.request().unwrap() };
@@ -129,7 +129,7 @@ async fn attach(
 }
 
 /// The files of one who enrolled by hand.
-fn files(cluster: &Cluster, key: &identity::NewKey, chain: &[Vec<u8>]) -> Files {
+fn files(cluster: &Cluster, key: &mtls::NewKey, chain: &[Vec<u8>]) -> Files {
     let file = cluster.directory.path().join("enrolled.pem");
     let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
     fs::write(&file, std::iter::once(key.pem()).chain(certificates).collect::<String>()).unwrap();
@@ -146,7 +146,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
     let pki = cluster.pki.as_ref().unwrap();
     let stranger = Stranger::load(&pki.role("admin", "ann").ca).unwrap();
-    let key = identity::NewKey::generate().unwrap();
+    let key = mtls::NewKey::generate().unwrap();
     let refused = |answer: Result<Vec<Vec<u8>>, Status>, code: Code, said: &str| {
         let status = answer.unwrap_err();
         assert!(status.code() == code && status.message().contains(said), "{status}");
@@ -160,7 +160,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
         // Nor does a scheduler let it in at all.
         let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();
-        let scheduler = endpoint.connect_with_connector_lazy(identity::connector(stranger, Role::Scheduler));
+        let scheduler = endpoint.connect_with_connector_lazy(mtls::connector(stranger, Role::Scheduler));
         let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
         SchedulerServiceClient::new(scheduler).heartbeat(beat).await.unwrap_err();
 
@@ -176,7 +176,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         // The answer was lost: the same key has its certificate again, another one does not.
         let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
         assert_eq!(enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap(), chain);
-        let other = identity::NewKey::generate().unwrap();
+        let other = mtls::NewKey::generate().unwrap();
         refused(enrol(&worker, &text(&bound), "pc-1", &other).await, Code::Unauthenticated, "used up");
         // Its id is taken, also for who has a good token.
         refused(
@@ -220,7 +220,7 @@ fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
             let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
             let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
             tokio::runtime::Runtime::new().unwrap().block_on(async {
-                let channel = endpoint.connect_with_connector_lazy(identity::connector(thief.clone(), of));
+                let channel = endpoint.connect_with_connector_lazy(mtls::connector(thief.clone(), of));
                 SchedulerServiceClient::new(channel).heartbeat(beat).await.unwrap_err();
             });
         }
@@ -262,7 +262,7 @@ fn a_connection_ends_with_its_certificate() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let address = &cluster.workers[0].0;
         let worker = dial(address, Stranger::load(&ca).unwrap().into(), Role::Worker).await;
-        let key = identity::NewKey::generate().unwrap();
+        let key = mtls::NewKey::generate().unwrap();
         let chain = enrol(&worker, made["token"].as_str().unwrap(), "pc-1", &key).await.unwrap();
         let tls = loaded(files(&cluster, &key, &chain));
         let mut stream = attach(&dial(address, tls.into(), Role::Worker).await, "pc-1").await.unwrap();

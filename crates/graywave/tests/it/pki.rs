@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use identity::{Files, IssuerFiles, Tls};
+use mtls::{Files, IssuerFiles, Tls};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use time::{Duration, OffsetDateTime};
 
@@ -50,7 +50,7 @@ impl Pki {
             Issuer::from_ca_cert_pem(&read(cert.clone()), KeyPair::from_pem(&read(key)).unwrap()).unwrap();
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let own = KeyPair::generate().unwrap();
-        let params = identity::params(&identity.parse().unwrap(), now, now + 1_000).unwrap();
+        let params = mtls::params(&identity.parse().unwrap(), now, now + 1_000).unwrap();
         fs::write(&files.cert, params.signed_by(&own, &issuer).unwrap().pem() + &read(cert)).unwrap();
         fs::write(&files.key, own.serialize_pem()).unwrap();
         files

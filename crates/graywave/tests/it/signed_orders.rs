@@ -4,8 +4,7 @@
 use std::{fs, path::Path};
 
 use chrono::{DateTime, Utc};
-use identity::{Role, read_certificates};
-use listen::{Listener, Security};
+use mtls::{Role, read_certificates};
 use prost::Message as _;
 use proto::{
     agent::{
@@ -23,6 +22,7 @@ use proto::{
     types::{Desktop, Script, Time},
 };
 use serde_json::json;
+use server::{Listener, Security};
 use tokio::{net::TcpListener, runtime::Runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -115,11 +115,11 @@ impl Thief {
         let (address, scheduler) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let incoming = listen::grpc(Listener::new(listener, 100), Security::new(Some(tls.clone())));
+            let incoming = server::grpc(Listener::new(listener, 100), Security::new(Some(tls.clone())));
             let server = Server::builder().add_service(AgentServiceServer::new(Gateway(sender)));
             tokio::spawn(server.serve_with_incoming(incoming));
             let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();
-            let channel = endpoint.connect_with_connector_lazy(identity::connector(tls, Role::Scheduler));
+            let channel = endpoint.connect_with_connector_lazy(mtls::connector(tls, Role::Scheduler));
             (address, SchedulerServiceClient::new(channel))
         });
         Self { runtime, address, sessions, scheduler, own_certificate }

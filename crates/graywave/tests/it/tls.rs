@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, TcpStream},
 };
 
-use identity::{Files, Role, Tls, read_certificates, read_facts};
+use mtls::{Files, Role, Tls, read_certificates, read_facts};
 use proto::{
     admin::{ListWorkersRequest, worker_service_client::WorkerServiceClient},
     agent::{AttachRequest, Hello, agent_service_client::AgentServiceClient, attach_request},
@@ -151,7 +151,7 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
 
 async fn dial(address: &str, tls: Tls, role: Role) -> Channel {
     let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
-    endpoint.connect_with_connector(identity::connector(tls, role)).await.unwrap()
+    endpoint.connect_with_connector(mtls::connector(tls, role)).await.unwrap()
 }
 
 async fn beat(scheduler: &Channel, worker_id: &str) -> Result<(), Status> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clock::Backoff;
+use time_sync::Backoff;
 
 /// How long a channel is avoided after its first failure; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

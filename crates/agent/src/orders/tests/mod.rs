@@ -10,7 +10,6 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use clock::{Clock, Told};
 use proto::{
     ScriptOutcome,
     agent::{ExecutionKey, Order},
@@ -18,6 +17,7 @@ use proto::{
     types::{Desktop, Script},
 };
 use tempfile::TempDir;
+use time_sync::{Clock, Told};
 use tokio::{net::unix::pipe, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 

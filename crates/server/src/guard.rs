@@ -1,12 +1,12 @@
 //! Who may call a service.
 
-use identity::Identity;
+use mtls::Identity;
 use tonic::{Request, Status, service::Interceptor};
 
 use crate::{Peer, Who};
 
 /// Lets only some peers call a service. What it lets pass has the peer's [`Identity`] and its
-/// [`Certified`](identity::Certified) among its extensions, where there is one, [`Who`] it is, and its address where `tonic`
+/// [`Certified`](mtls::Certified) among its extensions, where there is one, [`Who`] it is, and its address where `tonic`
 /// looks for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard {
@@ -51,7 +51,7 @@ impl Interceptor for Guard {
 
 #[cfg(test)]
 mod tests {
-    use identity::{Certified, Role};
+    use mtls::{Certified, Role};
     use tonic::{Code, transport::server::TcpConnectInfo};
 
     use super::*;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt as _, future, stream};
-use identity::{Certified, Strangers, Tls};
+use mtls::{Certified, Strangers, Tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -124,8 +124,8 @@ async fn connection(accepted: Accepted, security: Security, silence: Duration) -
         return Some(Connection { stream, peer, stranger: None, _place: place });
     };
     let strangers = if security.strangers.is_some() { Strangers::LetIn } else { Strangers::Refused };
-    match identity::accept(&tls, strangers, stream).await {
-        Ok(identity::Accepted { stream, who }) => {
+    match mtls::accept(&tls, strangers, stream).await {
+        Ok(mtls::Accepted { stream, who }) => {
             let (who, stranger) = match (who, security.strangers) {
                 (Some(certified), _) => (Who::Known(certified), None),
                 (None, places) => (Who::Stranger, Some(Visit::begin(places?, peer)?)),
@@ -134,7 +134,7 @@ async fn connection(accepted: Accepted, security: Security, silence: Duration) -
             Some(Connection { stream: Box::pin(stream), peer, stranger, _place: place })
         }
         Err(error) => {
-            tracing::warn!(%peer, reason = identity::why(&error), "a connection is refused");
+            tracing::warn!(%peer, reason = mtls::why(&error), "a connection is refused");
             None
         }
     }
