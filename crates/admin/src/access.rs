@@ -1,7 +1,7 @@
 //! Who may call: principals, policies, tokens and access keys of the caller's project.
 
 use control::{Actor, CredentialRow, PrincipalRow, finished};
-use domain::{Error, access};
+use domain::access;
 use proto::{
     admin::{
         CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
@@ -18,9 +18,8 @@ use tonic::{Request, Response, Status};
 use crate::{
     Service,
     called::called,
-    fields,
     page::{self, Name},
-    status::{failed, within},
+    status::failed,
     values::moment,
 };
 
@@ -34,11 +33,6 @@ fn policy((name, policy): (String, access::Policy)) -> Policy {
         name,
         document: serde_json::to_string(&policy).unwrap_or_default(),
     }
-}
-
-/// What the rules say of a policy is about its document, but for what they say of its name.
-fn of_policy(error: Error) -> Status {
-    if fields::path("", &error.message) == "name" { failed(error) } else { within("document", error) }
 }
 
 fn token(row: CredentialRow) -> Token {
@@ -117,7 +111,7 @@ impl AccessService for Service {
             let policy = control.put_policy(Actor::Caller(&caller), &name, &document).await?;
             Ok((name, policy))
         });
-        let policy = Some(policy(stored.await.map_err(of_policy)?));
+        let policy = Some(policy(stored.await.map_err(failed)?));
         Ok(Response::new(PutPolicyResponse { policy }))
     }
 

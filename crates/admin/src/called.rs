@@ -1,7 +1,7 @@
 //! The caller and what it asks.
 
 use control::{Caller, Idempotency, Operator};
-use domain::{Error, ErrorKind};
+use domain::Error;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Status};
@@ -37,6 +37,5 @@ pub(crate) fn operated<T>(request: Request<T>) -> Result<(Operator, T), Status> 
 }
 
 fn nobody() -> Status {
-    let error = Error::new(ErrorKind::Internal, "the operation failed inside");
-    failed(error.because("a call came past the gate"))
+    failed(Error::internal().because("a call came past the gate"))
 }

@@ -57,7 +57,7 @@ impl EnrolmentService for Service {
         let (caller, message) = called(request)?;
         let desktop_id = filter("desktop_id", message.desktop_id).map_err(failed)?;
         let desktop_id: Option<DesktopId> =
-            desktop_id.map(|id| id.parse()).transpose().map_err(|error| within("desktop_id", error))?;
+            desktop_id.map(|id| id.parse()).transpose().map_err(within("desktop_id"))?;
         let uses = message.uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
         let hours = message.expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
         let control = self.control.clone();

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use control::{Bulkhead, Caller, Control, Operator, Place, Priority, Rates, TOKEN_HEADER, kept};
-use domain::{Error, ErrorKind, access::Action};
+use domain::{Error, ErrorKind, Reason, access::Action};
 use mtls::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Status, transport::server::TcpConnectInfo};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     body::Counted,
     calls::{self, Call, Open},
-    status::{self, detailed, failed, no_such_call, too_late, too_often},
+    status::{self, deadline_exceeded, detailed, failed, no_such_call, rate_limited},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -90,7 +90,7 @@ impl Gate {
     ) -> Response {
         let Ok(_place) = self.in_flight.try_acquire() else {
             let message = "too many calls are under way; try again later";
-            return failed(Error::new(ErrorKind::Unavailable, message)).into_http();
+            return failed(Error::new(Reason::Overloaded, message)).into_http();
         };
         // Until its client stops waiting, and until a call must be answered, which of a stream is until it begins.
         let now = Instant::now();
@@ -134,7 +134,7 @@ impl Gate {
         };
         match tokio::time::timeout_at(deadline, within).await {
             Ok(response) => response,
-            Err(_) => too_late().into_http(),
+            Err(_) => deadline_exceeded().into_http(),
         }
     }
 
@@ -158,14 +158,14 @@ impl Gate {
             _ => {
                 let message = "the call carries no token: send `authorization: Bearer TOKEN` in its metadata, or call with a \
                                certificate of a principal";
-                Err(Error::new(ErrorKind::Unauthenticated, message))
+                Err(Error::new(Reason::CredentialRequired, message))
             }
         }
     }
 
     /// Whether who calls may go on.
     fn admit(&self, call: &Call, who: &Who) -> Result<(), Status> {
-        self.rates.take(&who.name()).map_err(too_often)?;
+        self.rates.take(&who.name()).map_err(rate_limited)?;
         match (who, call.open) {
             (Who::Caller(caller), Open::Token(action) | Open::TokenOrCertificate(action)) => {
                 check_any(caller, call, action).map_err(failed)?;
@@ -174,7 +174,7 @@ impl Gate {
             (Who::Caller(_), Open::Certificate) | (Who::Operator(_), Open::Token(_)) => {
                 let message = "this call belongs to no project: it is for a certificate of the role admin, without a \
                                token (docs/admin-grpc.md)";
-                return Err(failed(Error::new(ErrorKind::Forbidden, message)));
+                return Err(failed(Error::new(Reason::AdminCertificateRequired, message)));
             }
         }
         Ok(())
@@ -242,7 +242,7 @@ fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
         .get(7..)
         .filter(|_| is_bearer)
         .map(<[u8]>::trim_ascii)
-        .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "authorization must be `Bearer TOKEN`"))?;
+        .ok_or_else(|| Error::new(Reason::CredentialRequired, "authorization must be `Bearer TOKEN`"))?;
     Ok(Some(token))
 }
 

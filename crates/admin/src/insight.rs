@@ -2,7 +2,7 @@
 
 use control::{FailureGroup as FailedAlike, Failures};
 use domain::{
-    Error,
+    Error, Reason,
     ids::TaskId,
     what_if::{Ending, ReplayedWave},
 };
@@ -90,7 +90,8 @@ impl InsightService for Service {
         let (caller, message) = called(request)?;
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
-        let missing = |_| failed(Error::not_found("the task has no such group of failures"));
+        let missing =
+            |_| failed(Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"));
         let signature_id = message.signature_id.parse().map_err(missing)?;
         let found = self.control.page_failure_members(&caller, task_id, signature_id, after, size);
         let found = found.await.map_err(failed)?;
@@ -102,10 +103,10 @@ impl InsightService for Service {
     async fn what_if(&self, request: Request<WhatIfRequest>) -> Result<Response<WhatIfResponse>, Status> {
         let (caller, message) = called(request)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
-        let given = message.rollout.ok_or_else(|| failed(Error::invalid("rollout is required")))?;
-        let inside = |error| within("rollout", error);
-        let wanted = rollout::rollout(given).map_err(inside)?;
-        let found = self.control.what_if(&caller, task_id, wanted).await.map_err(inside)?;
+        let given =
+            message.rollout.ok_or_else(|| failed(Error::required("rollout", "give the rollout to try")))?;
+        let wanted = rollout::rollout(given).map_err(within("rollout"))?;
+        let found = self.control.what_if(&caller, task_id, wanted).await.map_err(failed)?;
         let ending = match found.ending {
             Ending::Halted => WhatIfEnding::Halted,
             Ending::Completed => WhatIfEnding::Completed,

@@ -7,7 +7,6 @@ mod called;
 mod calls;
 mod desktops;
 mod enrolment;
-mod fields;
 mod gate;
 mod insight;
 mod metered;

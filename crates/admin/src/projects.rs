@@ -98,7 +98,8 @@ impl ProjectService for Service {
         request: Request<UpdateLimitsRequest>,
     ) -> Result<Response<UpdateLimitsResponse>, Status> {
         let (caller, message) = called(request)?;
-        let wanted = message.limits.ok_or_else(|| failed(Error::invalid("limits is required")))?;
+        let wanted =
+            message.limits.ok_or_else(|| failed(Error::required("limits", "give the limits to change")))?;
         let fields = [
             ("max_in_flight", wanted.max_in_flight.is_some()),
             ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),
@@ -108,7 +109,7 @@ impl ProjectService for Service {
         let running = taken("max_running_per_desktop").then_some(wanted.max_running_per_desktop);
         let control = self.control.clone();
         let changed = finished(async move { control.update_limits(&caller, in_flight, running).await });
-        let changed = changed.await.map_err(|error| within("limits", error))?;
+        let changed = changed.await.map_err(within("limits"))?;
         Ok(Response::new(UpdateLimitsResponse { limits: Some(limits(changed)) }))
     }
 
@@ -130,7 +131,7 @@ impl ProjectService for Service {
         request: Request<CreateProjectRequest>,
     ) -> Result<Response<CreateProjectResponse>, Status> {
         let (operator, CreateProjectRequest { project_id, name }) = operated(request)?;
-        let project_id: ProjectId = project_id.parse().map_err(failed)?;
+        let project_id: ProjectId = project_id.parse().map_err(within("project_id"))?;
         let control = self.control.clone();
         let made = finished(async move { control.create_project_by(&operator, &project_id, &name).await });
         let project = Some(project(made.await.map_err(failed)?));

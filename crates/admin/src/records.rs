@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use control::{Caller, Control, RecordRow};
 use domain::{
-    Error, cursor,
+    Error, Reason, cursor,
     ids::TaskId,
     limits::{RECORDS_PER_LOOK, wave_number},
     record::RecordId,
@@ -78,7 +78,7 @@ impl RecordService for Service {
     ) -> Result<Response<ListRecordsResponse>, Status> {
         let (caller, message) = called(request)?;
         let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
-        let filter = filter(message.filter, after).map_err(|error| within("filter", error))?;
+        let filter = filter(message.filter, after).map_err(within("filter"))?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let found = self.control.page_records(&caller, task_id, filter, size).await.map_err(failed)?;
         let (records, next_page_token) = page::of(found.into_iter().map(record), size, place);
@@ -104,9 +104,10 @@ impl RecordService for Service {
         let life = Life::begin(self, &request)?;
         let (caller, message) = called(request)?;
         let after = cursor::token(Some(&message.cursor)).map_err(|_| {
-            failed(Error::invalid("cursor is none of ours: use that of the last message, or none"))
+            let message = "not a cursor of this stream: use the one of the last message, or none";
+            failed(Error::field(Reason::PageTokenInvalid, "cursor", message))
         })?;
-        let filter = filter(message.filter, after).map_err(|error| within("filter", error))?;
+        let filter = filter(message.filter, after).map_err(within("filter"))?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let mut reader = Reader {
             control: self.control.clone(),

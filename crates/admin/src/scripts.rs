@@ -46,18 +46,19 @@ fn revision(row: RevisionRow) -> Revision {
 }
 
 fn given(script: Option<Script>) -> Result<Script, Status> {
-    script.ok_or_else(|| failed(Error::invalid("script is required")))
+    script.ok_or_else(|| failed(Error::required("script", "give the script")))
 }
 
 fn inside(error: Error) -> Status {
-    within("script", error)
+    within("script")(error)
 }
 
 /// Type and body of a new script.
 fn new_script(script: Script) -> Result<(domain::script::ScriptType, ScriptBody), Error> {
     let script_type = word::<ScriptType>("script_type", script.script_type)?
-        .ok_or_else(|| Error::invalid("script_type is required"))?
-        .parse()?;
+        .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?
+        .parse()
+        .map_err(|error: Error| error.within("script_type"))?;
     let (name, content) = (Some(script.name), Some(script.content));
     Ok((script_type, ScriptBody::new(name, content, Some(script.description), Some(script.version))?))
 }
@@ -108,8 +109,8 @@ impl ScriptService for Service {
             0 => At::Current,
             revision if revision > 0 => At::Revision(revision),
             revision => {
-                let message = format!("revision {revision} is out of range: they begin with 1");
-                return Err(failed(Error::invalid(message)));
+                let message = format!("{revision} is out of range: revisions begin with 1");
+                return Err(failed(Error::out_of_range("revision", message)));
             }
         };
         let row = self.control.show_script(&caller, script_id, at).await.map_err(failed)?;

@@ -1,187 +1,234 @@
-//! The one place that maps a failure to gRPC: a code of gRPC, a message for people, and details for programs. The details are
-//! an `ErrorInfo` with the code that the REST API gives, of the domain `graywave`; a `BadRequest` that names the field; and a
-//! `RetryInfo` where trying again later helps.
+//! The one place that maps a failure to gRPC: a code, a message for people, and details for programs.
+//!
+//! The details are an `ErrorInfo` with the reason and, in its metadata, the `error_code` of the REST API; a `BadRequest`
+//! that names the field; and a `RetryInfo` where repeating the call helps. All of them derive from the reason and the
+//! field of the error, never from its message. The rules name fields as this protocol does, so a path needs no translation.
 
 use std::{any::Any, collections::HashMap, time::Duration};
 
 use axum::response::Response;
-use domain::{Error, ErrorKind, RETRY_AFTER, limits::MAX_MESSAGE_BYTES};
+use domain::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason, error::Segment, limits::MAX_MESSAGE_BYTES};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::fields;
-
-/// The domain of our error codes.
+/// The domain of `ErrorInfo.reason`.
 const DOMAIN: &str = "graywave";
-/// Bytes of a message. It is told three times, in metadata, of which many clients take no more than 8 KiB.
-const MAX_TOLD_BYTES: usize = 1_000;
+/// Key of `ErrorInfo.metadata` with the `error_code` that REST answers for the same failure.
+const ERROR_CODE: &str = "error_code";
+/// Bytes of a message. It is sent three times, in metadata, of which many clients take no more than 8 KiB.
+const MAX_TEXT_BYTES: usize = 1_000;
 
-/// The status that a client gets; the cause goes to the log.
+/// Builds the status for a client; the cause goes to the log.
 pub(crate) fn failed(error: Error) -> Status {
-    within("", error)
+    let retry_after = error.kind().is_temporary().then_some(RETRY_AFTER);
+    status(error, retry_after)
 }
 
-/// As [`failed`], for a part of the request: the fields that the error names are inside of this one.
-pub(crate) fn within(part: &str, error: Error) -> Status {
-    told(part, error, RETRY_AFTER)
+/// As [`failed`], for an error whose field is inside a part of the request.
+pub(crate) fn within(part: &'static str) -> impl Fn(Error) -> Status + Copy {
+    move |error| failed(error.within(part))
 }
 
-/// The caller asks too often.
-pub(crate) fn too_often(wait: Duration) -> Status {
-    let error = Error::new(ErrorKind::TooMany, "too many calls: wait as long as RetryInfo says");
-    told("", error, wait)
+/// The caller exceeds its rate.
+pub(crate) fn rate_limited(wait: Duration) -> Status {
+    let error = Error::new(Reason::RateLimited, "too many calls: wait as long as RetryInfo says");
+    status(error, Some(wait))
 }
 
-/// The time that the client, or we, gave a call is over.
-pub(crate) fn too_late() -> Status {
-    let details = info(ErrorKind::Unavailable);
-    let message = "the call took too long; look whether it was done before you repeat it";
-    Status::with_error_details(Code::DeadlineExceeded, message, details)
+/// The time that the client, or the server, gives a call is over. Repeating it at once may do it twice.
+pub(crate) fn deadline_exceeded() -> Status {
+    let message = "the call took too long; check whether it was done before you repeat it";
+    status(Error::new(Reason::DeadlineExceeded, message), None)
 }
 
-/// What the audit is told of a failed call.
+/// What the audit notes of a failed call.
 pub(crate) fn kind(code: Code) -> ErrorKind {
-    ErrorKind::ALL.into_iter().find(|&kind| proto::code(kind) == code).unwrap_or(match code {
-        Code::DeadlineExceeded | Code::Cancelled => ErrorKind::Unavailable,
-        Code::OutOfRange => ErrorKind::Invalid,
-        Code::Unimplemented => ErrorKind::NotFound,
-        _ => ErrorKind::Internal,
-    })
+    let reason = Reason::ALL.iter().find(|&&reason| proto::code(reason) == code);
+    reason.map_or(ErrorKind::Internal, |reason| reason.kind())
 }
 
-/// How the reasons begin for which `tonic` cannot read a request. It calls them its own fault.
-const UNREADABLE: [&str; 3] = ["failed to decode", "protocol error", "Missing request message"];
-
-/// The answer of a call; a failure that has no details, because it comes from what carries our calls and not from a rule of ours,
-/// gets them. What could not be read of a request is the caller's fault.
+/// Adds details to a status that comes from `tonic` and not from a rule of ours, so that it has none.
+///
+/// `tonic` gives its own failures no type, only a code: `Internal` for a request that cannot be decoded, and `OutOfRange` for
+/// one above the size limit. Our handlers attach details to every status of theirs, so a bare status with one of these
+/// codes is about the request. The message is passed on and never read.
 pub(crate) fn detailed(response: Response) -> Response {
     let bare = response.extensions().get::<Status>().filter(|status| status.details().is_empty());
-    let Some(bare) = bare else { return response };
-    let message = bare.message();
-    let told = match bare.code() {
-        Code::Ok => return response,
-        Code::Internal if UNREADABLE.iter().any(|begins| message.starts_with(begins)) => {
-            failed(Error::invalid(format!("the request cannot be read: {message}")))
-        }
-        Code::OutOfRange => failed(Error::invalid(format!(
-            "the request is too large: {message}. One that names desktops may have {MAX_MESSAGE_BYTES} bytes: more are chosen \
+    let Some(bare) = bare.filter(|bare| bare.code() != Code::Ok) else { return response };
+    let (reason, message) = (reason_of_bare(bare.code()), bare.message());
+    let message = match reason {
+        Reason::RequestUnreadable => format!("the request cannot be read: {message}"),
+        Reason::RequestTooLarge => format!(
+            "the request is too large: {message}. At most {MAX_MESSAGE_BYTES} bytes may name desktops: choose more of them \
              by pool or tag"
-        ))),
-        code => Status::with_error_details(code, message, info(kind(code))),
+        ),
+        _ => message.to_owned(),
     };
-    told.into_http()
+    status(Error::new(reason, message), None).into_http()
+}
+
+/// Reason of a status without details, by its code alone.
+const fn reason_of_bare(code: Code) -> Reason {
+    match code {
+        Code::Internal => Reason::RequestUnreadable,
+        Code::OutOfRange => Reason::RequestTooLarge,
+        Code::Unimplemented | Code::NotFound => Reason::PathNotFound,
+        Code::DeadlineExceeded | Code::Cancelled => Reason::DeadlineExceeded,
+        Code::Unauthenticated => Reason::CredentialRequired,
+        Code::PermissionDenied => Reason::CallNotOpen,
+        Code::InvalidArgument => Reason::FieldInvalid,
+        Code::ResourceExhausted => Reason::RateLimited,
+        Code::Unavailable => Reason::Overloaded,
+        Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists => Reason::ConcurrentChange,
+        Code::Ok | Code::Unknown | Code::DataLoss => Reason::Internal,
+    }
 }
 
 /// The answer of a call that panicked.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let said =
+    let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let cause = format!("a call panicked: {}", said.unwrap_or("without a word"));
-    failed(Error::new(ErrorKind::Internal, "the operation failed inside").because(cause)).into_http()
+    let cause = format!("a call panicked: {}", text.unwrap_or("no text"));
+    failed(Error::internal().because(cause)).into_http()
 }
 
-/// A call that there is not.
+/// A path that is no call of the service.
 pub(crate) fn no_such_call(path: &str) -> Status {
-    let message = format!("{path} is no call of ours: reflection describes the calls there are");
-    Status::with_error_details(Code::Unimplemented, message, info(ErrorKind::NotFound))
+    let message = format!("no such call: {path}; reflection lists the calls of this server");
+    failed(Error::new(Reason::PathNotFound, message))
 }
 
-fn info(kind: ErrorKind) -> ErrorDetails {
-    ErrorDetails::with_error_info(kind.code(), DOMAIN, HashMap::new())
-}
-
-fn told(part: &str, error: Error, retry_after: Duration) -> Status {
+fn status(error: Error, retry_after: Option<Duration>) -> Status {
     if let Some(cause) = &error.source {
         let cause: &dyn std::error::Error = &**cause;
         tracing::error!(error = cause, "an admin call failed");
     }
-    // The header of REST is a field here.
-    let message = error.message.replace("Idempotency-Key", "idempotency_key");
-    let message = message.get(..message.floor_char_boundary(MAX_TOLD_BYTES)).unwrap_or(&message);
-    let mut details = info(error.kind);
-    if error.kind == ErrorKind::Invalid {
-        details.add_bad_request_violation(fields::path(part, message), message);
+    let field = error.field.as_ref().map(name);
+    let description = match &field {
+        Some((_, Some(inside))) => error.text(Some(inside)),
+        _ => error.message.clone(),
+    };
+    let field = field.map(|(field, _)| field);
+    let text = field.as_ref().map_or_else(|| description.clone(), |field| format!("{field}: {description}"));
+    let reason = error.reason;
+    let metadata = HashMap::from([(ERROR_CODE.to_owned(), reason.code().to_owned())]);
+    let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+    if let Some(field) = field {
+        details.set_bad_request(vec![FieldViolation {
+            field: cut(&field).to_owned(),
+            description: cut(&description).to_owned(),
+            reason: reason.as_str().to_owned(),
+            localized_message: None,
+        }]);
     }
-    if error.kind.helps_later() {
-        details.set_retry_info(Some(retry_after));
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
     }
-    Status::with_error_details(proto::code(error.kind), message, details)
+    Status::with_error_details(proto::code(reason), cut(&text), details)
+}
+
+/// The field of the request, and the place within it where its value has parts that are no fields of the protocol.
+fn name(field: &FieldPath) -> (String, Option<String>) {
+    match field.segments() {
+        [document @ Segment::Name(name), inside @ ..] if name == "document" && !inside.is_empty() => {
+            let path = |segments: &[Segment]| FieldPath::from(segments.to_vec()).to_string();
+            (path(std::slice::from_ref(document)), Some(path(inside)))
+        }
+        _ => (field.to_string(), None),
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::ErrorKind;
-    use tonic::Code;
-
     use super::*;
 
+    /// The reason, the `error_code` and the fields of a status.
+    fn details(status: &Status) -> (String, String, Vec<String>) {
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!(info.domain, DOMAIN);
+        let fields = details.bad_request().map(|it| it.field_violations.clone()).unwrap_or_default();
+        let fields = fields.into_iter().map(|violation| violation.field).collect();
+        (info.reason.clone(), info.metadata[ERROR_CODE].clone(), fields)
+    }
+
     #[test]
-    fn every_kind_has_a_code_and_the_cause_stays_inside() {
-        for kind in ErrorKind::ALL {
-            let status = failed(Error::new(kind, "it failed").because("password=secret"));
-            assert_ne!(status.code(), Code::Ok);
-            assert_eq!((status.message(), self::kind(status.code())), ("it failed", kind));
-            let details = status.get_error_details();
-            let info = details.error_info().unwrap();
-            assert_eq!((info.reason.as_str(), info.domain.as_str()), (kind.code(), "graywave"));
-            assert_eq!(details.retry_info().is_some(), kind.helps_later());
-            assert_eq!(details.bad_request().is_some(), kind == ErrorKind::Invalid);
+    fn every_reason_is_mapped_without_its_message() {
+        for &reason in Reason::ALL {
+            let status = failed(Error::new(reason, "x").because("password=secret"));
+            assert_eq!((status.message(), status.code()), ("x", proto::code(reason)));
+            let expected = (reason.as_str().to_owned(), reason.code().to_owned(), vec![]);
+            assert_eq!(details(&status), expected);
+            assert_eq!(status.get_error_details().retry_info().is_some(), reason.kind().is_temporary());
         }
     }
 
     #[test]
-    fn what_does_not_come_from_a_rule_of_ours_has_details_too() {
+    fn every_reason_with_a_field_names_it() {
+        for &reason in Reason::ALL {
+            let status = within("task")(Error::field(reason, FieldPath::from("waves").index(1), "x"));
+            assert_eq!(status.message(), "task.waves[1]: x");
+            let violation = status.get_error_details().bad_request().unwrap().field_violations[0].clone();
+            assert_eq!((violation.field.as_str(), violation.description.as_str()), ("task.waves[1]", "x"));
+            assert_eq!(violation.reason, reason.as_str());
+        }
+    }
+
+    #[test]
+    fn place_within_a_document_is_told_in_words() {
+        let statement = FieldPath::from("document.Statement").index(0).name("Action");
+        let status = failed(Error::invalid(statement, "x"));
+        assert_eq!(status.message(), "document: Statement[0].Action: x");
+        assert_eq!(details(&status).2, ["document"]);
+    }
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own() {
+        for kind in ErrorKind::ALL {
+            let reason = Reason::ALL.iter().find(|reason| reason.kind() == kind).unwrap();
+            assert_eq!(self::kind(proto::code(*reason)), kind);
+        }
+    }
+
+    #[test]
+    fn status_of_tonic_gets_details_by_its_code() {
         let detailed = |code: Code| {
-            let response = detailed(Status::new(code, "failed to decode Protobuf message: x").into_http());
+            let response = detailed(Status::new(code, "x").into_http());
             let status = response.extensions().get::<Status>().unwrap().clone();
-            let reason = status.get_error_details().error_info().unwrap().reason.clone();
-            (status.code(), reason)
+            (status.code(), details(&status).0)
         };
-        let code = |kind: ErrorKind| kind.code().to_owned();
-        assert_eq!(detailed(Code::Internal), (Code::InvalidArgument, code(ErrorKind::Invalid)));
-        assert_eq!(detailed(Code::OutOfRange), (Code::InvalidArgument, code(ErrorKind::Invalid)));
-        assert_eq!(detailed(Code::Unimplemented), (Code::Unimplemented, code(ErrorKind::NotFound)));
-        assert_eq!(detailed(Code::PermissionDenied), (Code::PermissionDenied, code(ErrorKind::Forbidden)));
-        let ours = super::detailed(failed(Error::new(ErrorKind::Internal, "ours")).into_http());
+        let reason = |reason: Reason| reason.as_str().to_owned();
+        assert_eq!(detailed(Code::Internal), (Code::InvalidArgument, reason(Reason::RequestUnreadable)));
+        assert_eq!(detailed(Code::OutOfRange), (Code::InvalidArgument, reason(Reason::RequestTooLarge)));
+        assert_eq!(detailed(Code::Unimplemented), (Code::Unimplemented, reason(Reason::PathNotFound)));
+        assert_eq!(detailed(Code::PermissionDenied), (Code::PermissionDenied, reason(Reason::CallNotOpen)));
+        let ours = super::detailed(failed(Error::internal()).into_http());
         assert_eq!(ours.extensions().get::<Status>().unwrap().code(), Code::Internal);
     }
 
     #[test]
-    fn what_a_client_sent_is_not_sent_back_without_end() {
-        let status = failed(Error::invalid(format!("gray_count {}", "ü".repeat(100_000))));
-        assert!(status.message().len() <= MAX_TOLD_BYTES && status.details().len() < 3 * MAX_TOLD_BYTES);
-        let details = status.get_error_details();
-        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "gray_count");
-        let field = failed(Error::invalid("gray_count.".to_owned() + &"x".repeat(100_000)));
-        assert!(field.details().len() < 4 * MAX_TOLD_BYTES);
+    fn long_text_of_a_client_is_cut() {
+        let long = "ü".repeat(100_000);
+        for error in [
+            Error::invalid("gray_count", long.as_str()),
+            Error::invalid(FieldPath::from("exit_codes").key(&long), "x"),
+            Error::invalid(FieldPath::dynamic(&long), long.as_str()),
+        ] {
+            let status = failed(error);
+            assert!(status.message().len() <= MAX_TEXT_BYTES && status.details().len() < 4 * MAX_TEXT_BYTES);
+        }
     }
 
     #[test]
-    fn a_violation_names_the_field_with_its_path() {
-        let field = |part: &str, message: &str| {
-            let status = within(part, Error::invalid(message));
-            let details = status.get_error_details();
-            details.bad_request().unwrap().field_violations[0].field.clone()
-        };
-        assert_eq!(field("", "page_size 5000 is out of range: 1 to 1000"), "page_size");
-        assert_eq!(field("task", "rollout.waves[1].count 0 is out of range"), "task.rollout.waves[1].count");
-        assert_eq!(field("task", "one of scripts and command is required"), "task");
-        assert_eq!(field("", "Idempotency-Key must have 1 to 128"), "idempotency_key");
-        assert_eq!(field("", "the credential is none"), "");
-        // Where the rules name the last of a path alone, it is found.
-        assert_eq!(field("task", "max_concurrency 0 is out of range"), "task.rollout.max_concurrency");
-        assert_eq!(field("task", "command_type is required"), "task.command.command_type");
-        assert_eq!(field("rollout", "waves[0] is empty"), "rollout.waves[0]");
-        assert_eq!(field("rollout", "rollout.waves[0] is empty"), "rollout.waves[0]");
-        assert_eq!(field("desktop_id", "desktop id holds a control character"), "desktop_id");
-    }
-
-    #[test]
-    fn who_calls_too_often_is_told_how_long_to_wait() {
-        let status = too_often(Duration::from_millis(1_500));
+    fn rate_limited_caller_reads_how_long_to_wait() {
+        let status = rate_limited(Duration::from_millis(1_500));
         assert_eq!(status.code(), Code::ResourceExhausted);
         let details = status.get_error_details();
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(1_500)));
-        assert_eq!(too_late().code(), Code::DeadlineExceeded);
+        assert_eq!(deadline_exceeded().code(), Code::DeadlineExceeded);
     }
 }

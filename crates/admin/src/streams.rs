@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use domain::{Error, ErrorKind, limits::STREAM_LASTS};
+use domain::{Error, Reason, limits::STREAM_LASTS};
 use futures::Stream;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 use crate::{
     Service,
     gate::Deadline,
-    status::{failed, too_late},
+    status::{deadline_exceeded, failed},
 };
 
 /// A stream of answers.
@@ -31,7 +31,7 @@ impl Life {
     /// Begins a stream for a request, if there is room for one more.
     pub(crate) fn begin<T>(service: &Service, request: &Request<T>) -> Result<Self, Status> {
         let permit = Arc::clone(&service.streams).try_acquire_owned().map_err(|_| {
-            failed(Error::new(ErrorKind::Unavailable, "too many streams are open; try again later"))
+            failed(Error::new(Reason::Overloaded, "too many streams are open; try again later"))
         })?;
         Ok(Self {
             stop: service.stop.clone(),
@@ -49,12 +49,12 @@ impl Life {
             () = self.stop.cancelled() => Err(again("this server is stopping")),
             () = tokio::time::sleep_until(until) => {
                 let is_clients = self.deadline.is_some_and(|deadline| deadline <= self.until);
-                Err(if is_clients { too_late() } else { again("the stream has lasted as long as one may") })
+                Err(if is_clients { deadline_exceeded() } else { again("the stream has lasted as long as one may") })
             }
         }
     }
 }
 
 fn again(why: &str) -> Status {
-    failed(Error::new(ErrorKind::Unavailable, format!("{why}: call again with the last cursor")))
+    failed(Error::new(Reason::Overloaded, format!("{why}: call again with the last cursor")))
 }

@@ -1,7 +1,7 @@
 //! Tasks: run, look on, intervene.
 
 use control::{Caller, Control, Seen, StopMode, TaskFilter, TaskProgress, finished};
-use domain::{Error, ids::TaskId, submission::Aim, task::TaskStatus};
+use domain::{Error, Reason, ids::TaskId, submission::Aim, task::TaskStatus};
 use proto::admin::{
     ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
     ListTargetsResponse, ListTasksRequest, ListTasksResponse, PauseTaskRequest, PauseTaskResponse,
@@ -66,7 +66,7 @@ impl TaskService for Service {
         request: Request<SubmitTaskRequest>,
     ) -> Result<Response<SubmitTaskResponse>, Status> {
         let (caller, message) = once(request, |message| &message.idempotency_key)?;
-        let inside = |error| within("task", error);
+        let inside = within("task");
         let wanted = rollout::request(message.task).map_err(inside)?;
         let made =
             self.task_of(caller, |control, caller| async move { control.submit(&caller, wanted).await });
@@ -79,7 +79,7 @@ impl TaskService for Service {
         request: Request<PreviewTaskRequest>,
     ) -> Result<Response<PreviewTaskResponse>, Status> {
         let (caller, message) = called(request)?;
-        let inside = |error| within("task", error);
+        let inside = within("task");
         let wanted = rollout::request(message.task).map_err(inside)?;
         let preview = self.control.preview(&caller, wanted).await.map_err(inside)?;
         Ok(Response::new(preview::response(preview, message.with_desktop_ids)))
@@ -146,8 +146,8 @@ impl TaskService for Service {
         let (caller, message) = once(request, |message| &message.idempotency_key)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         // What cannot be one of ours is what does not exist.
-        let wave =
-            u16::try_from(message.wave).map_err(|_| failed(Error::not_found("the task has no such wave")))?;
+        let wave = u16::try_from(message.wave)
+            .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
         let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());
         let seen = Seen { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
         let changed = self.task_of(caller, move |control, caller| async move {

@@ -9,34 +9,38 @@ pub(crate) fn text(value: Option<String>) -> String {
 }
 
 /// A filter by text: an empty one asks for nothing.
-pub(crate) fn filter(name: &str, value: String) -> Result<Option<String>, Error> {
+pub(crate) fn filter(name: &'static str, value: String) -> Result<Option<String>, Error> {
     check_text(name, &value)?;
     Ok(Some(value).filter(|text| !text.is_empty()))
 }
 
 /// Texts of a filter, of which one must be so. An empty one is a mistake, and not a wish for all there is.
-pub(crate) fn filters(name: &str, values: Vec<String>) -> Result<Vec<String>, Error> {
+pub(crate) fn filters(name: &'static str, values: Vec<String>) -> Result<Vec<String>, Error> {
     if values.iter().any(String::is_empty) {
-        return Err(Error::invalid(format!("{name} holds an empty text: leave it out")));
+        return Err(Error::invalid(name, "must not contain an empty text: leave it out"));
     }
     values.iter().try_for_each(|value| check_text(name, value))?;
     Ok(values)
 }
 
 /// No text of the database holds a NUL.
-pub(crate) fn check_text(name: &str, value: &str) -> Result<(), Error> {
-    if value.contains('\0') { Err(Error::invalid(format!("{name} holds a NUL character"))) } else { Ok(()) }
+pub(crate) fn check_text(name: &'static str, value: &str) -> Result<(), Error> {
+    if value.contains('\0') { Err(Error::invalid(name, "must not contain a NUL character")) } else { Ok(()) }
 }
 
 /// The word of an enum; `None` where it is not given.
-pub(crate) fn word<W: Word>(name: &str, number: i32) -> Result<Option<&'static str>, Error> {
-    let known = W::try_from(number).map_err(|_| Error::invalid(format!("{name} {number} is not known")))?;
+pub(crate) fn word<W: Word>(name: &'static str, number: i32) -> Result<Option<&'static str>, Error> {
+    let known =
+        W::try_from(number).map_err(|_| Error::invalid(name, format!("{number} is not a known value")))?;
     Ok(Some(known.as_word()).filter(|word| !word.is_empty()))
 }
 
 /// A moment that a client names.
-pub(crate) fn moment(name: &str, given: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Error> {
-    let out_of_range = || Error::invalid(format!("{name} is no time of the calendar"));
+pub(crate) fn moment(
+    name: &'static str,
+    given: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Error> {
+    let out_of_range = || Error::invalid(name, "not a time of the calendar");
     given.map(|given| time_opt(&given).ok_or_else(out_of_range)).transpose()
 }
 
@@ -56,15 +60,14 @@ pub(crate) fn masked(
     if let Some(path) = paths.iter().find(|path| !is_known(path)) {
         let shown: String = path.chars().take(64).collect();
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-        return Err(Error::invalid(format!("update_mask names {shown:?}: it may name {}", names.join(", "))));
+        let message = format!("{shown:?} is not a field that can change: use {}", names.join(", "));
+        return Err(Error::invalid("update_mask", message));
     }
     let is_named = |name: &str| paths.iter().any(|path| path == "*" || path == name);
     let taken = fields.iter().filter(|(name, given)| if paths.is_empty() { *given } else { is_named(name) });
     let taken: Vec<&'static str> = taken.map(|(name, _)| *name).collect();
     if taken.is_empty() {
-        return Err(Error::invalid(
-            "update_mask names nothing, and nothing is given: there is nothing to change",
-        ));
+        return Err(Error::required("update_mask", "nothing to change: no field is given or named"));
     }
     Ok(move |name: &str| taken.contains(&name))
 }
@@ -78,16 +81,19 @@ mod tests {
         let taken = |paths: &[&str], a_is_given: bool| {
             let mask = prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
             let taken = masked(Some(&mask), &[("a", a_is_given), ("b", false)]);
-            taken.map(|taken| ["a", "b"].map(taken)).map_err(|error| error.message)
+            taken.map(|taken| ["a", "b"].map(taken)).map_err(|error| error.to_string())
         };
         assert_eq!(taken(&["*"], false), Ok([true, true]));
         assert_eq!(taken(&["b"], true), Ok([false, true]));
         // Without a mask what is given is meant.
         assert_eq!(taken(&[], true), Ok([true, false]));
-        assert!(taken(&[], false).unwrap_err().contains("there is nothing to change"));
+        assert!(taken(&[], false).unwrap_err().contains("nothing to change"));
         for paths in [&["c"][..], &["*", "c"]] {
             let told = taken(paths, true).unwrap_err();
-            assert!(told.starts_with("update_mask names \"c\": it may name a, b"), "{told}");
+            assert!(
+                told.starts_with("update_mask: \"c\" is not a field that can change: use a, b"),
+                "{told}"
+            );
         }
         assert!(masked(None, &[("a", true)]).unwrap()("a"));
     }

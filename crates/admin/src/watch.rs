@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use control::{Told, Watch};
-use domain::{Error, ids::TaskId, limits::STREAM_LOOKS_EVERY};
+use domain::{Error, Reason, ids::TaskId, limits::STREAM_LOOKS_EVERY};
 use futures::stream;
 use proto::admin::{WatchTaskRequest, WatchTaskResponse, watch_task_response};
 use tonic::{Request, Status};
@@ -46,7 +46,8 @@ fn cursor(task_id: TaskId, text: &str) -> Result<i64, Error> {
     let of_task = text.split_once('.').filter(|(task, _)| *task == task_id.to_string());
     let event_id = of_task.and_then(|(_, event_id)| event_id.parse().ok()).filter(|event_id| *event_id >= 0);
     event_id.ok_or_else(|| {
-        Error::invalid("cursor is none of this task: use that of the last message of the same task, or none")
+        let message = "not a cursor of this task: use the one of the last message of the same task, or none";
+        Error::field(Reason::PageTokenInvalid, "cursor", message)
     })
 }
 

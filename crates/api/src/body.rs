@@ -4,10 +4,14 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
 };
-use domain::Error;
+use domain::{
+    Error, FieldPath, Reason,
+    error::{Segment, cut},
+};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, names::Names};
 
 /// A JSON body. Whatever Content-Type says, it is read as JSON, as the API's clients mean it. Its size was checked at
 /// the gate.
@@ -20,7 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(|_| Error::invalid("the body could not be read"))?;
+            .map_err(|_| unreadable("the body could not be read"))?;
         parse(&bytes).map(Self)
     }
 }
@@ -35,7 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(|_| Error::invalid("the body could not be read"))?;
+            .map_err(|_| unreadable("the body could not be read"))?;
         if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
@@ -50,20 +54,38 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(|_| Error::invalid("the body could not be read"))?;
+            .map_err(|_| unreadable("the body could not be read"))?;
         check_object(&bytes)?;
         let text = String::from_utf8(bytes.into());
-        Ok(Self(text.map_err(|_| Error::invalid("the body is not valid: it is not UTF-8"))?))
+        Ok(Self(text.map_err(|_| unreadable("the body is not valid: it is not UTF-8"))?))
     }
+}
+
+fn unreadable(message: impl Into<String>) -> Error {
+    Error::new(Reason::RequestUnreadable, message)
+}
+
+/// The place where reading stopped; `None` for the whole.
+pub(crate) fn field(path: &serde_path_to_error::Path) -> Option<FieldPath> {
+    let segments = path.iter().filter_map(|segment| match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(Segment::Index(*index)),
+        serde_path_to_error::Segment::Map { key: name }
+        | serde_path_to_error::Segment::Enum { variant: name } => {
+            Some(Segment::Key(cut(name, 64).to_owned()))
+        }
+        serde_path_to_error::Segment::Unknown => None,
+    });
+    let segments: Vec<_> = segments.collect();
+    (!segments.is_empty()).then(|| FieldPath::from(segments))
 }
 
 fn check_object(bytes: &[u8]) -> Result<(), Error> {
     if bytes.is_empty() {
-        return Err(Error::invalid("the body is empty: a JSON object is expected"));
+        return Err(unreadable("the body is empty: a JSON object is expected"));
     }
     // A list would be taken for the fields in their order.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Error::invalid("the body is a list: a JSON object is expected"));
+        return Err(unreadable("the body is a list: a JSON object is expected"));
     }
     Ok(())
 }
@@ -72,14 +94,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     check_object(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
+        let field = field(error.path());
         let cause = error.into_inner();
-        if matches!(path.as_str(), "." | "?") {
-            Error::invalid(format!("the body is not valid: {cause}"))
-        } else {
-            Error::invalid(format!("{path}: {cause}"))
+        match (cause.classify(), field) {
+            (Category::Data, Some(field)) => {
+                ApiError::with_names(Error::invalid(field, cause.to_string()), Names::Verbatim)
+            }
+            (Category::Data, None) => Error::unreadable(format!("the body is not valid: {cause}")).into(),
+            _ => ApiError::from(unreadable(format!("the body is not valid: {cause}"))),
         }
     })?;
-    deserializer.end().map_err(|error| Error::invalid(format!("the body is not valid: {error}")))?;
+    deserializer.end().map_err(|error| unreadable(format!("the body is not valid: {error}")))?;
     Ok(value)
 }

@@ -1,6 +1,6 @@
-//! The one place that maps a failure to HTTP.
+//! The one place that maps a failure to HTTP: status, `error_code` and the text of `error_msg`.
 //!
-//! The codes are `domain`'s, but for one that only HTTP has.
+//! All of them derive from the reason and the field of the error, never from its message.
 
 use std::time::Duration;
 
@@ -9,16 +9,20 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Error, ErrorKind, RETRY_AFTER};
+use domain::{
+    Error, ErrorKind, RETRY_AFTER, Reason,
+    error::{MAX_ERROR_MESSAGE_CHARS, cut},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::names::Names;
 
 /// A failure on its way to the client.
 #[derive(Debug)]
 pub(crate) struct ApiError {
-    status: StatusCode,
-    code: &'static str,
     error: Error,
+    names: Names,
     retry_after: Option<Duration>,
 }
 
@@ -29,17 +33,21 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// Status of each kind.
-const fn status(kind: ErrorKind) -> StatusCode {
-    match kind {
-        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::Conflict | ErrorKind::KeyReused => StatusCode::CONFLICT,
-        ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+/// Status of each reason.
+const fn status(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Reason::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        other => match other.kind() {
+            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict | ErrorKind::KeyReused => StatusCode::CONFLICT,
+            ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        },
     }
 }
 
@@ -67,57 +75,65 @@ pub(crate) const FAILURES: [(StatusCode, &str); 10] = [
 ];
 
 impl ApiError {
+    /// A failure whose field has the names of a call.
+    pub(crate) fn with_names(error: Error, names: Names) -> Self {
+        let retry_after = error.kind().is_temporary().then_some(RETRY_AFTER);
+        Self { error, names, retry_after }
+    }
+
     /// No route has this path.
     pub(crate) fn no_such_path() -> Self {
-        Error::not_found("no such path: /openapi.json describes the paths there are").into()
+        Error::new(Reason::PathNotFound, "no such path: /openapi.json lists the paths").into()
     }
 
     /// The path exists, for other methods.
     pub(crate) fn method_not_allowed() -> Self {
-        Self {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            code: "WKS.00000405",
-            error: Error::invalid("the method is not allowed for this resource"),
-            retry_after: None,
-        }
+        Error::new(Reason::MethodNotAllowed, "the path does not support this method").into()
     }
 
     /// The body is larger than its limit.
     pub(crate) fn body_too_large(limit_bytes: usize) -> Self {
-        Self {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            code: ErrorKind::Invalid.code(),
-            error: Error::invalid(format!("the body is larger than {limit_bytes} bytes")),
-            retry_after: None,
-        }
+        let message = format!("the body is larger than {limit_bytes} bytes");
+        Error::new(Reason::RequestTooLarge, message).into()
     }
 
     /// The body did not arrive in time.
     pub(crate) fn body_too_slow(timeout: Duration) -> Self {
-        Error::invalid(format!(
-            "the body did not arrive within {} s: send all of it at once",
-            timeout.as_secs()
-        ))
-        .into()
+        let seconds = timeout.as_secs();
+        let message = format!("the body did not arrive within {seconds} s: send all of it at once");
+        Error::new(Reason::RequestTooSlow, message).into()
     }
 
-    /// The caller asks too often.
-    pub(crate) fn too_often(wait: Duration) -> Self {
-        let error = Error::new(ErrorKind::TooMany, "too many requests: wait as long as Retry-After says");
-        Self { retry_after: Some(wait), ..error.into() }
+    /// The caller exceeds its rate.
+    pub(crate) fn rate_limited(wait: Duration) -> Self {
+        let message = "too many requests: wait as long as Retry-After says";
+        Self { retry_after: Some(wait), ..Error::new(Reason::RateLimited, message).into() }
     }
 
-    /// As many requests are under way as may be.
+    /// The server handles as many requests as it can.
     pub(crate) fn overloaded() -> Self {
-        Error::new(ErrorKind::Unavailable, "too many requests are under way; try again later").into()
+        let message = "too many requests are in progress; try again later";
+        Error::new(Reason::Overloaded, message).into()
+    }
+
+    /// The message, with the caller's name of the field in front.
+    fn text(&self) -> String {
+        let field = self.error.field.as_ref().and_then(|field| self.names.of(field));
+        self.error.text(field.as_deref())
     }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let retry_after = error.kind.helps_later().then_some(RETRY_AFTER);
-        Self { status: status(error.kind), code: error.kind.code(), error, retry_after }
+        Self::with_names(error, Names::Native)
     }
+}
+
+/// The message as the client reads it: within the published limit, with a link to the reason at its end.
+fn linked(text: &str, reason: Reason) -> String {
+    let link = format!(" (see {})", reason.anchor());
+    let room = MAX_ERROR_MESSAGE_CHARS.saturating_sub(link.chars().count());
+    format!("{}{link}", cut(text, room))
 }
 
 /// What every failed call answers.
@@ -127,21 +143,23 @@ pub(crate) struct Body {
     /// `WKS.` and eight digits.
     #[schema(min_length = 12, max_length = 12)]
     error_code: &'static str,
-    /// What is wrong, and what to do.
+    /// What is wrong and what to do. It begins with the field, where it is about one, and ends with a link to the reason.
     #[schema(max_length = 1000)]
     error_msg: String,
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let (reason, status) = (self.error.reason, status(self.error.reason));
         if let Some(cause) = &self.error.source {
             let cause: &dyn std::error::Error = &**cause;
-            tracing::error!(error = cause, status = self.status.as_u16(), "request failed");
+            tracing::error!(error = cause, status = status.as_u16(), "request failed");
         }
-        let error_msg = self.error.told().to_owned();
-        let failure = Failure { kind: self.error.kind, message: error_msg.clone() };
-        let mut response = (self.status, Json(Body { error_code: self.code, error_msg })).into_response();
-        if self.retry_after.is_some() || self.status == StatusCode::PAYLOAD_TOO_LARGE {
+        let text = self.text();
+        let body = Body { error_code: reason.code(), error_msg: linked(&text, reason) };
+        let message = cut(&text, MAX_ERROR_MESSAGE_CHARS).to_owned();
+        let mut response = (status, Json(body)).into_response();
+        if self.retry_after.is_some() || status == StatusCode::PAYLOAD_TOO_LARGE {
             // Much of this is answered before the body was read, and then the connection cannot be used again: a client
             // that is not told would send its next request into it.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -151,7 +169,7 @@ impl IntoResponse for ApiError {
             let seconds = (wait + Duration::from_millis(999)).as_secs().max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(failure);
+        response.extensions_mut().insert(Failure { kind: reason.kind(), message });
         response
     }
 }
@@ -160,25 +178,48 @@ impl IntoResponse for ApiError {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_kind_has_a_status_that_is_documented() {
-        for kind in ErrorKind::ALL {
-            let status = status(kind);
-            assert!(FAILURES.iter().any(|(documented, _)| *documented == status), "{status}");
+    /// Status and body of the answer.
+    async fn answer(error: ApiError) -> (StatusCode, serde_json::Value) {
+        let response = error.into_response();
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_reason_is_mapped_without_its_message() {
+        for &reason in Reason::ALL {
+            let error = Error::new(reason, "x").because("password=secret");
+            let (code, body) = answer(error.into()).await;
+            assert_eq!(code, status(reason));
+            assert!(FAILURES.iter().any(|(documented, _)| *documented == code), "{code}");
+            let link = format!("x (see docs/errors.md#{})", reason.as_str());
+            assert_eq!(body, serde_json::json!({"error_code": reason.code(), "error_msg": link}));
+        }
+    }
+
+    #[tokio::test]
+    async fn every_reason_with_a_field_has_the_name_of_the_body() {
+        for &reason in Reason::ALL {
+            let error = |names| ApiError::with_names(Error::field(reason, "desktop_ids", "x"), names);
+            let text = async |names| answer(error(names)).await.1["error_msg"].as_str().unwrap().to_owned();
+            assert!(text(Names::Native).await.starts_with("resource_ids: x (see "));
+            assert!(text(Names::Group).await.starts_with("desktop_ids: x (see "));
         }
     }
 
     #[test]
-    fn the_cause_stays_inside() {
-        let error = Error::new(ErrorKind::Internal, "it failed").because("password=secret");
-        assert!(!format!("{:?}", ApiError::from(error).into_response()).contains("secret"));
+    fn long_message_keeps_its_link() {
+        let text = linked(&"ü".repeat(50_000), Reason::FieldInvalid);
+        assert_eq!(text.chars().count(), MAX_ERROR_MESSAGE_CHARS);
+        assert!(text.ends_with("#FIELD_INVALID)"), "{text}");
     }
 
     #[test]
     fn who_is_to_wait_is_told_how_long() {
         let answer = |error: ApiError| error.into_response().headers().get(header::RETRY_AFTER).cloned();
-        assert_eq!(answer(ApiError::too_often(Duration::from_millis(1))).unwrap(), "1");
-        assert_eq!(answer(ApiError::too_often(Duration::from_millis(1_001))).unwrap(), "2");
+        assert_eq!(answer(ApiError::rate_limited(Duration::from_millis(1))).unwrap(), "1");
+        assert_eq!(answer(ApiError::rate_limited(Duration::from_millis(1_001))).unwrap(), "2");
         assert_eq!(answer(ApiError::overloaded()).unwrap(), "5");
         assert_eq!(answer(ApiError::no_such_path()), None);
     }

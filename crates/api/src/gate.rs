@@ -18,7 +18,7 @@ use control::{
     source,
 };
 use domain::{
-    Error, ErrorKind, Timestamp, limits,
+    Error, Reason, Timestamp, limits,
     signature::{Authorization, SignedRequest},
 };
 use sha2::{Digest as _, Sha256};
@@ -56,11 +56,12 @@ pub(crate) async fn check(
 ) -> Response {
     let Some(call) = gate.calls.get(&(as_routed(request.method()), path.as_str().to_owned())).copied() else {
         // Deny operations missing from the CALLS table.
-        let error = Error::new(ErrorKind::Forbidden, "this call is not open to anybody");
+        let error = Error::new(Reason::CallNotOpen, "this call is not open to anybody");
         return ApiError::from(error).into_response();
     };
     let Ok(parameters) = parameters else {
-        return ApiError::from(Error::invalid("the path is not valid UTF-8")).into_response();
+        return ApiError::from(Error::new(Reason::RequestUnreadable, "the path is not valid UTF-8"))
+            .into_response();
     };
     let (parts, body) = request.into_parts();
     let path_asked = kept(parts.uri.path());
@@ -151,7 +152,7 @@ impl Gate {
         body: Body,
     ) -> Result<Passed, Refusal> {
         let bucket = caller.rate_bucket();
-        self.rates.take(&bucket).map_err(ApiError::too_often)?;
+        self.rates.take(&bucket).map_err(ApiError::rate_limited)?;
         check_rights(call, asked, caller).map_err(Refusal::of(caller))?;
         let mut place = self.enter(call, &bucket).map_err(Refusal::of(caller))?;
         let body = self.read(call, body, &mut place).await?;
@@ -171,7 +172,7 @@ impl Gate {
         body: Body,
     ) -> Result<Passed, Refusal> {
         let claim = claim(caller, parts);
-        self.rates.take(&claim).map_err(ApiError::too_often)?;
+        self.rates.take(&claim).map_err(ApiError::rate_limited)?;
         let allowed = check_rights(call, asked, caller);
         let mut place = self.enter(call, &claim)?;
         let Signature { authorization, key, now } = signature;
@@ -186,7 +187,7 @@ impl Gate {
         verify(key, &authorization, parts, &body, now)?;
         let bucket = caller.rate_bucket();
         place.count_for(&bucket).map_err(Refusal::of(caller))?;
-        self.rates.take(&bucket).map_err(ApiError::too_often).map_err(Refusal::of(caller))?;
+        self.rates.take(&bucket).map_err(ApiError::rate_limited).map_err(Refusal::of(caller))?;
         let admitted = admit(caller, parts, &body).map_err(Refusal::of(caller))?;
         if call.changes {
             self.control.use_signature(&authorization, now).await.map_err(Refusal::of(caller))?;
@@ -202,7 +203,7 @@ impl Gate {
         }
         let unsigned = || {
             let message = "the request carries neither X-Auth-Token nor a signature in Authorization";
-            Error::new(ErrorKind::Unauthenticated, message)
+            Error::new(Reason::CredentialRequired, message)
         };
         let header =
             parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
@@ -245,7 +246,7 @@ fn admit(caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiErro
 fn check_rights(call: &Call, asked: Option<&str>, caller: &Caller) -> Result<(), Error> {
     if asked != Some(caller.project_id().as_str()) {
         let message = "the credential does not belong to the project in the path";
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        return Err(Error::new(Reason::OtherProject, message));
     }
     caller.check_any(call.action)
 }

@@ -6,6 +6,7 @@ mod body;
 mod calls;
 mod error;
 mod gate;
+mod names;
 mod openapi;
 mod query;
 mod router;

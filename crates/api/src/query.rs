@@ -1,10 +1,12 @@
 //! Query parameters, read into the type that also documents them: repeated where a list is meant, as the official
 //! clients send them.
 
+use std::collections::HashSet;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::DateTime;
 use domain::{
-    Error, Timestamp,
+    Error, FieldPath, Reason, Timestamp,
     page::{Page, PageRule},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -12,11 +14,12 @@ use utoipa::{
     IntoParams, ToSchema,
     openapi::{
         RefOr,
+        path::Parameter,
         schema::{Schema, SchemaType, Type},
     },
 };
 
-use crate::error::ApiError;
+use crate::{body, error::ApiError, names::Names};
 
 /// The parameters of a request. Unknown names are ignored.
 #[derive(Debug, Clone)]
@@ -26,36 +29,46 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for P
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Ok(Self(parse(parts.uri.query().unwrap_or_default())?))
+        parse(parts.uri.query().unwrap_or_default())
+            .map(Self)
+            .map_err(|error| ApiError::with_names(error, Names::Verbatim))
     }
 }
 
 fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Error> {
+    let parameters = T::into_params(|| None);
+    let mut given = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let known = parameters.iter().find(|known| known.name == name);
         if value.contains('\0') {
-            return Err(Error::invalid(format!("{name} holds a NUL character")));
+            return Err(Error::invalid(FieldPath::dynamic(&name), "must not contain a NUL character"));
         }
-        if value.is_empty() && !may_be_empty::<T>(&name) {
-            return Err(Error::invalid(format!("{name} is empty: give it a value or leave it out")));
+        if value.is_empty() && !known.is_none_or(may_be_empty) {
+            return Err(Error::required(FieldPath::dynamic(&name), "give it a value or leave it out"));
+        }
+        if known.is_some_and(|known| !is_list(known)) && !given.insert(name.clone()) {
+            return Err(Error::invalid(FieldPath::dynamic(&name), "must not be given more than once"));
         }
     }
     let pairs = serde_html_form::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let name = error.path().to_string();
-        let cause = error.into_inner().to_string();
-        match (name.as_str(), cause.as_str()) {
-            ("." | "?", _) => Error::invalid(format!("the query string is not valid: {cause}")),
-            (_, "unsupported value") => Error::invalid(format!("{name} is given more than once")),
-            _ => Error::invalid(format!("{name}: {cause}")),
+        let field = body::field(error.path());
+        let cause = error.into_inner();
+        match field {
+            Some(field) => Error::invalid(field, cause.to_string()),
+            None => Error::new(Reason::RequestUnreadable, format!("the query string is not valid: {cause}")),
         }
     })
 }
 
-/// Whether a parameter is a text, or a list of texts, by its documentation; what is not known is ignored anyway.
-fn may_be_empty<T: IntoParams>(name: &str) -> bool {
-    let parameters = T::into_params(|| None);
-    let known = parameters.iter().find(|known| known.name == name);
-    match known.and_then(|known| known.schema.as_ref()) {
+/// Whether a parameter may be given again, by its documentation.
+fn is_list(parameter: &Parameter) -> bool {
+    matches!(parameter.schema, Some(RefOr::T(Schema::Array(_))))
+}
+
+/// Whether a parameter is a text, or a list of texts, by its documentation.
+fn may_be_empty(parameter: &Parameter) -> bool {
+    match &parameter.schema {
         None | Some(RefOr::T(Schema::Array(_))) => true,
         Some(RefOr::T(Schema::Object(object))) => {
             object.format.is_none() && object.pattern.is_none() && is_text(&object.schema_type)
@@ -90,12 +103,12 @@ pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
 }
 
 /// A moment.
-pub(crate) fn time(name: &str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
+pub(crate) fn time(name: &'static str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
     value
         .map(|text| {
-            DateTime::parse_from_rfc3339(&text).map(|moment| moment.to_utc()).map_err(|_| {
-                Error::invalid(format!("{name} must be a time in UTC like 2021-10-01T12:00:00Z"))
-            })
+            DateTime::parse_from_rfc3339(&text)
+                .map(|moment| moment.to_utc())
+                .map_err(|_| Error::invalid(name, "must be a time in UTC like 2021-10-01T12:00:00Z"))
         })
         .transpose()
 }
@@ -147,15 +160,15 @@ mod tests {
         assert!(empty.since.is_none() && empty.is_first.is_none());
         for (query, expected) in [
             ("limit=x", "limit: "),
-            ("limit=1&limit=2", "limit is given more than once"),
+            ("limit=1&limit=2", "limit: must not be given more than once"),
             ("task_type=ALL", "expected `SCRIPT` or `COMMAND`"),
-            ("ids=%00", "ids holds a NUL"),
-            ("limit=", "limit is empty"),
-            ("is_first=", "is_first is empty"),
-            ("since=", "since is empty"),
-            ("task_type=", "task_type is empty"),
+            ("ids=%00", "ids: must not contain a NUL"),
+            ("limit=", "limit: give it a value"),
+            ("is_first=", "is_first: give it a value"),
+            ("since=", "since: give it a value"),
+            ("task_type=", "task_type: give it a value"),
         ] {
-            let message = parse::<Query>(query).unwrap_err().message;
+            let message = parse::<Query>(query).unwrap_err().to_string();
             assert!(message.contains(expected), "{query}: {message}");
         }
     }

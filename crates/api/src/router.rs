@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use control::{Bulkhead, Control, RESERVED_PLACES, Rates};
-use domain::{Error, ErrorKind, limits};
+use domain::{Error, Reason, error, limits};
 use telemetry::{metric, trace};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
@@ -105,6 +105,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         // The gate has read the body within the call's own limit.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/docs/errors.md", get(|| async { error::reference() }))
         .fallback(|| async { ApiError::no_such_path() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(around)
@@ -140,7 +141,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text");
     tracing::error!(panic = text, "a handler panicked");
-    ApiError::from(Error::new(ErrorKind::Internal, "the operation failed inside")).into_response()
+    ApiError::from(Error::internal()).into_response()
 }
 
 /// Counts the call by its route, which the requests of strangers do not make more of.
@@ -159,8 +160,8 @@ async fn in_time(State(limit): State<Duration>, request: Request, next: Next) ->
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let message = "the operation took too long; look whether it was done before you repeat it";
-            ApiError::from(Error::new(ErrorKind::Unavailable, message)).into_response()
+            let message = "the call took too long; check whether it was done before you repeat it";
+            ApiError::from(Error::new(Reason::DeadlineExceeded, message)).into_response()
         }
     }
 }

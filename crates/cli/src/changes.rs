@@ -1,16 +1,17 @@
 //! Changes of a task that is under way, each safe to repeat: what the verbs do, and the keys of the screen.
 
+use domain::{ErrorKind, Reason};
 use proto::admin::{
     ApproveWaveRequest, PauseTaskRequest, ResumeTaskRequest, StopMode, StopTaskRequest, Task, Wave,
     WaveStatus,
 };
-use tonic::{Code, Status};
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
     Failure,
     connect::{Session, repeated},
-    found::{self, no_task},
+    found,
 };
 
 /// Makes a request safe to repeat.
@@ -41,10 +42,8 @@ pub(crate) async fn approve(
 ) -> Result<(u32, Task), Failure> {
     let seen = found::task(session, task_id).await?;
     let Some(wave) = wave.or_else(|| waits_for_approval(&seen.waves)) else {
-        return Err(Failure::refused(format!(
-            "no wave of task {task_id} needs an approval that it does not have"
-        ))
-        .try_next(format!("graywave show {task_id}")));
+        return Err(Failure::refused(format!("task {task_id} has no wave awaiting approval"))
+            .try_next(format!("graywave show {task_id}")));
     };
     let request = ApproveWaveRequest {
         task_id: task_id.to_owned(),
@@ -81,9 +80,9 @@ pub(crate) async fn stop(session: &Session, task_id: &str, mode: StopMode) -> Re
 
 /// A change of a task that was refused: how it stands says why more often than not.
 pub(crate) fn refused(what: &str, task_id: &str, status: &Status) -> Failure {
-    let failure = no_task(&format!("cannot {what} task {task_id}"), status);
-    match status.code() {
-        Code::FailedPrecondition => failure.try_next(format!("graywave show {task_id}")),
+    let failure = Failure::of(&format!("cannot {what} task {task_id}"), status);
+    match failure.reason().map(Reason::kind) {
+        Some(ErrorKind::Conflict) => failure.try_next(format!("graywave show {task_id}")),
         _ => failure,
     }
 }

@@ -1,15 +1,18 @@
-//! What went wrong, in words: what failed, why, and what to try next.
+//! Failures of a command: what failed, why, and what to try next.
+//!
+//! The exit code and the hints derive from code, reason and field of the answer, never from its message.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use domain::ErrorKind;
-use tonic::{Code, Status};
+use domain::{ErrorKind, Reason};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use crate::{Ended, harmless::harmless_line, hints};
-
-/// What our own side says when it has waited as long as it waits.
-const TOO_LATE: &str = "Timeout expired";
+use crate::{
+    Ended,
+    flags::{self, Named, Overrides},
+    harmless::harmless_line,
+};
 
 /// What helps where nobody answers.
 const IS_IT_THERE: &str = "graywave config show: is this the address of a scheduler, and is one running?";
@@ -21,19 +24,22 @@ pub struct Failure {
     pub ended: Ended,
     what: String,
     next: Vec<String>,
+    /// Why the control plane refuses; `None` where it does not answer, or where the reason is from another version.
+    reason: Option<Reason>,
 }
 
 impl fmt::Display for Failure {
-    /// A line of what failed and why, and a line for each thing to try.
+    /// A line of what failed and why, a line for each thing to try, and one with the place in the documentation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))
+        self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))?;
+        self.reason.map_or(Ok(()), |reason| write!(f, "\n  see: {}", reason.anchor()))
     }
 }
 
 impl Failure {
     fn new(ended: Ended, what: impl Into<String>) -> Self {
-        Self { ended, what: what.into(), next: Vec::new() }
+        Self { ended, what: what.into(), next: Vec::new(), reason: None }
     }
 
     /// The command line, or a file that it names, makes no sense.
@@ -78,14 +84,24 @@ impl Failure {
         self
     }
 
+    /// Why the control plane refused, where it did.
+    pub(crate) const fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
     /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
     pub(crate) fn of(doing: &str, status: &Status) -> Self {
+        Self::with_flags(doing, status, &[])
+    }
+
+    /// As [`Self::of`], for a command whose flags stand for other fields than usual.
+    pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
         if is_of_another(status) {
             return Self::unreachable(format!("{doing}: what answers there is no gRPC service")).try_next(
                 "graywave config show: the admin service of a scheduler listens on 9090, not where REST does",
             );
         }
-        if status.code() == Code::Cancelled && status.message() == TOO_LATE {
+        if has_timed_out(status) {
             return Self::unreachable(format!("{doing}: there was no answer in time"))
                 .try_next("the same again")
                 .try_next(IS_IT_THERE);
@@ -96,19 +112,45 @@ impl Failure {
                 .try_next(IS_IT_THERE)
                 .try_next("with a certificate: the scheduler's log says whether it was refused");
         }
-        let details = status.get_error_details();
-        let why = match status.message() {
-            "" => status.code().to_string(),
-            message => harmless_line(message),
-        };
-        let failure = Self::new(ended(status.code()), format!("{doing}: {why}"));
-        let fields = details.bad_request().map_or(&[][..], |it| &it.field_violations);
-        let hints = fields.iter().filter_map(|violation| hints::hint(&violation.field));
-        let failure = hints.fold(failure, Failure::try_next);
-        let wait = details.retry_info().and_then(|it| it.retry_delay);
-        let next = next(status, details.error_info().map(|it| it.reason.as_str()), wait);
-        next.into_iter().fold(failure, Self::try_next)
+        Self::refusal(doing, status, overrides)
     }
+
+    /// An answer of the control plane.
+    fn refusal(doing: &str, status: &Status, overrides: &Overrides) -> Self {
+        let details = status.get_error_details();
+        let reason = details.error_info().and_then(|info| Reason::parse(&info.reason));
+        let violations = details.bad_request().map_or(&[][..], |it| &it.field_violations);
+        let fields: Vec<(Named, String)> = violations
+            .iter()
+            .map(|it| (flags::named(&it.field, overrides), harmless_line(&it.description)))
+            .collect();
+        let why = match (fields.as_slice(), status.message()) {
+            ([], "") => status.code().to_string(),
+            ([], message) => harmless_line(message),
+            (fields, _) => {
+                let each = fields.iter().map(|(field, why)| format!("{}: {why}", harmless_line(&field.name)));
+                each.collect::<Vec<_>>().join("; ")
+            }
+        };
+        let wait = details.retry_info().and_then(|it| it.retry_delay);
+        let again = wait.map(|wait| format!("the same again in {}", humantime::format_duration(wait)));
+        let of_fields = fields.iter().filter_map(|(field, _)| field.hint.map(str::to_owned));
+        let of_reason = reason.map_or(&[][..], hints).iter().map(|&hint| hint.to_owned());
+        let failure = Self { reason, ..Self::new(ended(status.code()), format!("{doing}: {why}")) };
+        of_fields.chain(again).chain(of_reason).fold(failure, Self::try_next)
+    }
+}
+
+/// Whether this side has waited as long as it waits.
+fn has_timed_out(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether nobody answered, and the words are those of the connection: all answers of a control plane have a request id.
@@ -156,34 +198,34 @@ const fn ended(code: Code) -> Ended {
     }
 }
 
-/// What helps, whatever was to be done.
-fn next(status: &Status, reason: Option<&str>, wait: Option<Duration>) -> Vec<String> {
-    let next: &[&str] = match status.code() {
-        Code::Unauthenticated => &[
-            "graywave login: the token is not known here, has expired or was revoked",
-            "graywave config show",
-        ],
-        // Who asked for a task may not approve it, and the like: no policy helps.
-        Code::PermissionDenied if !status.message().contains("no policy allows") => &[],
-        Code::PermissionDenied => &[
+/// What helps against a reason, whatever was to be done.
+const fn hints(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::NoPolicyAllows => &[
             "an administrator of the project binds a policy that allows it: graywave principals put NAME --policy POLICY",
         ],
-        Code::DeadlineExceeded if reason.is_none() => &[IS_IT_THERE],
-        Code::Unimplemented => {
+        Reason::PathNotFound => {
             &["the control plane is older than this command: upgrade it, or use its own graywave"]
         }
-        Code::Internal if reason == Some(ErrorKind::Internal.code()) => {
-            &["the scheduler's log has the cause"]
-        }
-        _ => &[],
-    };
-    let again = wait.map(|wait| format!("the same again in {}", humantime::format_duration(wait)));
-    again.into_iter().chain(next.iter().map(|&it| it.to_owned())).collect()
+        Reason::TaskNotFound => &["graywave ls"],
+        Reason::DesktopNotFound => &["graywave desktops"],
+        Reason::ScriptNotFound => &["graywave scripts"],
+        Reason::WorkerNotFound => &["graywave workers: each start of a worker has an id of its own"],
+        Reason::SelectionEmpty => &["graywave desktops: shows pools and tags"],
+        Reason::Internal => &["the scheduler's log has the cause"],
+        other => match other.kind() {
+            ErrorKind::Unauthenticated => &[
+                "graywave login: the token is not known here, has expired or was revoked",
+                "graywave config show",
+            ],
+            _ => &[],
+        },
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{collections::HashMap, time::Duration};
 
     use tonic_types::ErrorDetails;
 
@@ -191,29 +233,58 @@ mod tests {
 
     #[test]
     fn a_field_that_breaks_a_rule_is_told_as_the_flag_that_sets_it() {
-        let details = ErrorDetails::with_bad_request_violation("task.gray_fail_threshold", "too large");
-        let status =
-            Status::with_error_details(Code::InvalidArgument, "gray_fail_threshold 5 is too large", details);
+        let status = refused(Reason::FieldOutOfRange, Some("task.gray_fail_threshold"));
         let failure = Failure::of("cannot run it", &status);
         assert_eq!(
             (failure.to_string().as_str(), failure.ended),
-            (
-                "cannot run it: gray_fail_threshold 5 is too large\n  try: another --fail-threshold",
-                Ended::Refused
-            )
+            ("cannot run it: --fail-threshold: x\n  see: docs/errors.md#FIELD_OUT_OF_RANGE", Ended::Refused)
         );
+    }
+
+    /// The status that the admin service sends, with `x` for every message.
+    fn refused(reason: Reason, field: Option<&str>) -> Status {
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), "graywave", HashMap::new());
+        if let Some(field) = field {
+            details.add_bad_request_violation(field, "x");
+        }
+        Status::with_error_details(proto::code(reason), "x", details)
+    }
+
+    #[test]
+    fn every_reason_has_its_hints_without_its_message() {
+        for &reason in Reason::ALL {
+            let failure = Failure::of("cannot do it", &refused(reason, None));
+            assert_eq!(failure.reason(), Some(reason));
+            let text = failure.to_string();
+            let mut lines = text.lines();
+            assert_eq!(lines.next(), Some("cannot do it: x"));
+            assert_eq!(lines.next_back(), Some(format!("  see: {}", reason.anchor()).as_str()));
+            let tries: Vec<_> = lines.map(|line| line.strip_prefix("  try: ").unwrap()).collect();
+            assert_eq!(tries, hints(reason), "{reason:?}");
+            let named = Failure::of("cannot do it", &refused(reason, Some("task.rollout.soak_seconds")));
+            let text = named.to_string();
+            assert!(text.starts_with("cannot do it: --soak: x\n  try: --soak 10m\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn policy_is_suggested_only_where_one_is_missing() {
+        let suggests = |reason: Reason| hints(reason).iter().any(|hint| hint.contains("principals put"));
+        let suggesting: Vec<_> = Reason::ALL.iter().copied().filter(|&reason| suggests(reason)).collect();
+        assert_eq!(suggesting, [Reason::NoPolicyAllows]);
     }
 
     #[test]
     fn who_is_asked_to_wait_is_told_how_long() {
-        let mut details = ErrorDetails::with_error_info("WKS.00050902", "graywave", HashMap::new());
+        let mut details = ErrorDetails::with_error_info("DATABASE_UNAVAILABLE", "graywave", HashMap::new());
         details.set_retry_info(Some(Duration::from_secs(5)));
         let status = Status::with_error_details(Code::Unavailable, "the database does not answer", details);
         let failure = Failure::of("cannot list tasks", &status);
         assert_eq!(
             (failure.to_string().as_str(), failure.ended),
             (
-                "cannot list tasks: the database does not answer\n  try: the same again in 5s",
+                "cannot list tasks: the database does not answer\n  try: the same again in 5s\n  see: \
+                 docs/errors.md#DATABASE_UNAVAILABLE",
                 Ended::Unreachable
             )
         );

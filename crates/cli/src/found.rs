@@ -29,15 +29,6 @@ pub(crate) async fn newest(session: &Session, page_size: i32) -> Result<Vec<Task
 pub(crate) async fn task(session: &Session, task_id: &str) -> Result<Task, Failure> {
     let request = GetTaskRequest { task_id: task_id.to_owned() };
     let answer = repeated(async || session.tasks().get_task(request.clone()).await).await;
-    let answer = answer.map_err(|status| no_task(&format!("cannot show task {task_id}"), &status))?;
+    let answer = answer.map_err(|status| Failure::of(&format!("cannot show task {task_id}"), &status))?;
     Ok(answer.into_inner().task.unwrap_or_default())
-}
-
-/// A call about a task that failed.
-pub(crate) fn no_task(doing: &str, status: &tonic::Status) -> Failure {
-    let failure = Failure::of(doing, status);
-    match status.code() {
-        tonic::Code::NotFound => failure.try_next("graywave ls"),
-        _ => failure,
-    }
 }

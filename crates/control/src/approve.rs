@@ -1,7 +1,7 @@
 //! Approval of a wave by a person, bound to the plan and the scripts that the person has seen.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Resource},
     ids::TaskId,
 };
@@ -38,7 +38,7 @@ impl Control {
         }
         let task = found::task(&mut tx, caller, task_id).await?;
         if !wave::list(&mut tx, &[task_id]).await?.iter().any(|(_, row)| row.wave == number) {
-            return Err(Error::not_found(format!("task {task_id} has no wave {number}")));
+            return Err(Error::new(Reason::WaveNotFound, format!("task {task_id} has no wave {number}")));
         }
         let (approver, now) = (&caller.identity.principal, self.clock.now());
         let approval = Approval {
@@ -51,7 +51,7 @@ impl Control {
         let decision = match ENGINE.approve(&mut TaskRows::new(&mut tx), task_id, &approval, now).await? {
             Approved::Done(decision) => decision,
             Approved::TooLate => {
-                return Err(Error::new(ErrorKind::Conflict, "the task admits nothing more"));
+                return Err(Error::new(Reason::TaskEnded, "the task has ended or is stopping"));
             }
             Approved::Refused(error) => return Err(error),
         };

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use domain::{Error, ErrorKind};
+use domain::{Error, Reason};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::BodyBudget;
@@ -107,7 +107,7 @@ impl Bulkhead {
             Priority::Urgent => Arc::clone(&inner.reserve).try_acquire_owned(),
         });
         place.permit = Some(permit.map_err(|_| {
-            Error::new(ErrorKind::Unavailable, "too many requests are under way; try again later")
+            Error::new(Reason::Overloaded, "too many requests are under way; try again later")
         })?);
         Ok(place)
     }
@@ -120,7 +120,7 @@ impl Bulkhead {
         let usage = all.entry(key.clone()).or_default();
         if usage.requests >= most {
             return Err(Error::new(
-                ErrorKind::TooMany,
+                Reason::ShareExceeded,
                 format!("this caller has {most} requests under way, which is its share: wait until some end"),
             ));
         }
@@ -165,7 +165,7 @@ impl Place {
             let usage = usage.entry(self.key.clone()).or_default();
             if usage.body_bytes.saturating_add(bytes) > most {
                 return Err(Error::new(
-                    ErrorKind::TooMany,
+                    Reason::ShareExceeded,
                     format!(
                         "this caller's requests under way have {most} bytes, which is its share: wait until some end"
                     ),
@@ -205,11 +205,12 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::ErrorKind;
 
     const MIB: usize = 1 << 20;
 
     fn kind<T>(result: Result<T, Error>) -> ErrorKind {
-        result.err().unwrap().kind
+        result.err().unwrap().kind()
     }
 
     #[test]

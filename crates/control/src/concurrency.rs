@@ -1,7 +1,7 @@
 //! How many targets of a task may be in flight, changed while it runs.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Resource},
     ids::TaskId,
     rollout as rules,
@@ -31,7 +31,7 @@ impl Control {
         let (actor, now) = (&caller.identity.principal, self.clock.now());
         let mut rows = TaskRows::new(&mut tx);
         let Some(decision) = ENGINE.set_max_concurrency(&mut rows, task_id, most, actor, now).await? else {
-            return Err(Error::new(ErrorKind::Conflict, "the task has ended: there is nothing in flight"));
+            return Err(Error::new(Reason::TaskEnded, "the task has ended: there is nothing in flight"));
         };
         rollout::apply(&mut tx, [&decision]).await?;
         self.done(tx, caller, Action::SetConcurrency, &format!("task:{task_id}"), "changed").await?;

@@ -1,7 +1,7 @@
 //! Desktops as they are read, tagged, and taken out of service and back.
 
 use domain::{
-    Error,
+    Error, Reason,
     access::{ALL, Action, Resource},
     ids::{DesktopId, ProjectId},
     page::Page,
@@ -17,7 +17,7 @@ use store::{
 use crate::{Caller, Control, kept};
 
 fn missing(desktop_id: &DesktopId) -> Error {
-    Error::not_found(format!("desktop {desktop_id} does not exist"))
+    Error::new(Reason::DesktopNotFound, format!("desktop {desktop_id} does not exist"))
 }
 
 /// A desktop, in service or not.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Error, ErrorKind,
+    Error, FieldPath, Reason,
     access::{Action, Resource},
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
@@ -11,9 +11,7 @@ use domain::{
     plan::{Candidate, Plan},
     rollout,
     script::ScriptType,
-    submission::{
-        EXECUTION_FIELDS, ExecutionRequest, FieldNames, GROUP_FIELDS, GroupRequest, Submission, Work,
-    },
+    submission::{DESKTOPS, ExecutionRequest, GroupRequest, SCRIPTS, Submission, Work},
 };
 use store::{
     Connection, Tx, desktop,
@@ -70,14 +68,12 @@ pub struct TaskRequest {
     pub group: Option<Group>,
     /// Scripts that run at another revision than their newest.
     pub revisions: HashMap<ScriptId, i32>,
-    /// What the request calls its fields.
-    pub names: FieldNames,
 }
 
 impl From<ExecutionRequest> for TaskRequest {
     /// Over desktops that are named, as the published call has it.
     fn from(request: ExecutionRequest) -> Self {
-        Self { request, group: None, revisions: HashMap::new(), names: EXECUTION_FIELDS }
+        Self { request, group: None, revisions: HashMap::new() }
     }
 }
 
@@ -86,10 +82,10 @@ impl TaskRequest {
     pub(crate) fn check(&self, caller: &Caller) -> Result<Action, Error> {
         match &self.group {
             None => caller.check_any(Action::Execute).map(|()| Action::Execute),
-            Some(Group::Tag(..)) if self.request.resource_ids.is_some() => Err(Error::invalid(format!(
-                "{} goes with a pool: a tag takes all that have it",
-                self.names.desktops
-            ))),
+            Some(Group::Tag(..)) if self.request.resource_ids.is_some() => {
+                let message = "a tag takes every desktop that has it: leave the desktops out, or name a pool";
+                Err(Error::field(Reason::FieldsExclusive, DESKTOPS, message))
+            }
             Some(group) => group.check(caller),
         }
     }
@@ -103,12 +99,11 @@ impl TaskRequest {
     ) -> Result<Chosen, Error> {
         if let Some(group) = &self.group {
             let only = self.request.resource_ids.take();
-            let chosen = members(connection, caller.project_id(), group, only, self.names).await?;
+            let chosen = members(connection, caller.project_id(), group, only).await?;
             self.request.resource_ids = Some(chosen);
         }
         Ok(Chosen {
             request: self.request,
-            names: self.names,
             action,
             selection: self.group.map(Group::into_selection),
             revisions: self.revisions,
@@ -119,7 +114,6 @@ impl TaskRequest {
 /// What a submission goes by once its desktops are chosen.
 pub(crate) struct Chosen {
     request: ExecutionRequest,
-    names: FieldNames,
     action: Action,
     selection: Option<Selection>,
     revisions: HashMap<ScriptId, i32>,
@@ -172,10 +166,9 @@ impl Control {
             return answer.parse();
         }
         let only = request.desktop_ids.take();
-        let desktop_ids = members(&mut tx, caller.project_id(), &group, only, GROUP_FIELDS).await?;
+        let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
         let chosen = Chosen {
             request: request.over(desktop_ids)?,
-            names: GROUP_FIELDS,
             action,
             selection: Some(group.into_selection()),
             revisions: HashMap::new(),
@@ -191,15 +184,15 @@ impl Control {
         chosen: Chosen,
     ) -> Result<Prepared, Error> {
         let project_id = caller.project_id();
-        let names = chosen.names;
-        let submission = chosen.request.check(names)?;
-        rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())?;
+        let submission = chosen.request.check()?;
+        rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())
+            .map_err(|error| error.within("rollout"))?;
         let scripts = match &submission.work {
             Work::Scripts(ids) => pin(connection, project_id, ids, &chosen.revisions).await?,
             Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
         };
         check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
-        let candidates = candidates(connection, project_id, &submission.desktop_ids, names).await?;
+        let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
         let plan = submission.plan(candidates.clone(), self.clock.seed())?;
         Ok(Prepared { submission, scripts, candidates, plan })
     }
@@ -280,28 +273,27 @@ async fn members(
     project_id: &ProjectId,
     group: &Group,
     only: Option<Vec<String>>,
-    names: FieldNames,
 ) -> Result<Vec<String>, Error> {
-    let field = names.desktops;
     if only.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::invalid(format!(
-            "{field} is empty: name at least one desktop, or leave it out for the whole pool"
-        )));
+        let message = "name at least one desktop, or leave the list out for the whole pool";
+        return Err(Error::required(DESKTOPS, message));
     }
-    let (filter, what) = match group {
+    let (filter, field, message) = match group {
         Group::Pool(pool_id) => (
             DesktopFilter { pool_ids: vec![pool_id.clone()], ..DesktopFilter::default() },
+            "desktop_pool_id",
             format!("desktop pool {pool_id:?} does not exist or has no desktops"),
         ),
         Group::Tag(text, tags) => (
             DesktopFilter { tags: tags.clone(), ..DesktopFilter::default() },
+            "desktop_tag",
             format!("no desktop has the tag {text:?}"),
         ),
     };
     let limit = i64::try_from(limits::MAX_TARGETS_PER_TASK).unwrap_or(i64::MAX) + 1;
     let found = desktop::find(connection, project_id, &filter, limit).await?;
     if found.is_empty() {
-        return Err(Error::not_found(what));
+        return Err(Error::field(Reason::SelectionEmpty, field, message));
     }
     let all = found.into_iter().map(|candidate| candidate.desktop_id.into_string());
     let Some(only) = only else { return Ok(all.collect()) };
@@ -313,26 +305,30 @@ async fn members(
     let ids: Vec<DesktopId> = strangers.iter().filter_map(|id| id.parse().ok()).collect();
     let known = desktop::candidates(connection, project_id, &ids).await?;
     let retired = known.iter().filter(|(_, is_retired)| *is_retired);
-    refuse_retired(field, &retired.map(|(known, _)| known.desktop_id.as_str()).collect::<Vec<_>>())?;
-    Err(Error::invalid(format!("{field} names desktops that are not in the pool: {}", first(&strangers))))
+    refuse_retired(Some(DESKTOPS), &retired.map(|(known, _)| known.desktop_id.as_str()).collect::<Vec<_>>())?;
+    let message = format!("desktops are not in the pool: {}", first(&strangers));
+    Err(Error::invalid(DESKTOPS, message))
 }
 
 /// A desktop that is out of service is given nothing to do, by whatever name it is called.
-pub(crate) fn refuse_retired(field: &str, retired: &[&str]) -> Result<(), Error> {
+///
+/// `field` is the one that names the desktops; `None` where the request does not name them.
+pub(crate) fn refuse_retired(field: Option<&'static str>, retired: &[&str]) -> Result<(), Error> {
     if retired.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "{field} names desktops that are retired: {}. Leave them out, or unretire them first",
-        first(retired)
-    );
-    Err(Error::new(ErrorKind::Conflict, message))
+    let message = format!("desktops are retired: {}. Leave them out, or unretire them first", first(retired));
+    Err(Error { field: field.map(FieldPath::from), ..Error::new(Reason::DesktopRetired, message) })
 }
 
 /// The first of a list of ids, and how many more there are.
 fn first(ids: &[&str]) -> String {
     let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     if ids.len() > NAMED { format!("{named} and {} more", ids.len() - NAMED) } else { named }
+}
+
+fn script_missing(message: String) -> Error {
+    Error::field(Reason::ScriptNotFound, SCRIPTS, message)
 }
 
 /// The current revision of each script, or the one that is asked for, in the order asked for.
@@ -348,11 +344,11 @@ async fn pin(
     for &script_id in script_ids {
         let mut row = by_id
             .remove(&script_id)
-            .ok_or_else(|| Error::not_found(format!("script {script_id} does not exist")))?;
+            .ok_or_else(|| script_missing(format!("script {script_id} does not exist")))?;
         if let Some(&revision) = revisions.get(&script_id).filter(|revision| **revision != row.revision) {
             let found = script::fetch(connection, project_id, script_id, At::Revision(revision)).await?;
             row = found.ok_or_else(|| {
-                Error::not_found(format!("script {script_id} does not exist, or has no revision {revision}"))
+                script_missing(format!("script {script_id} does not exist, or has no revision {revision}"))
             })?;
         }
         pinned.push(PinnedScript { script: Some((script_id, row.revision)), name: row.body.name });
@@ -365,7 +361,6 @@ async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,
     desktop_ids: &[DesktopId],
-    names: FieldNames,
 ) -> Result<Vec<Candidate>, Error> {
     let known = desktop::candidates(connection, project_id, desktop_ids).await?;
     let mut by_id: HashMap<DesktopId, (Candidate, bool)> =
@@ -379,11 +374,10 @@ async fn candidates(
             None => unknown.push(desktop_id.as_str()),
         }
     }
-    let field = names.desktops;
     if !unknown.is_empty() {
-        let message = format!("{field} names desktops that do not exist: {}", first(&unknown));
-        return Err(Error::not_found(message));
+        let message = format!("desktops do not exist: {}", first(&unknown));
+        return Err(Error::field(Reason::DesktopNotFound, DESKTOPS, message));
     }
-    refuse_retired(field, &retired)?;
+    refuse_retired(Some(DESKTOPS), &retired)?;
     Ok(found)
 }

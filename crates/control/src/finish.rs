@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use domain::{Error, ErrorKind};
+use domain::Error;
 use tracing::Instrument as _;
 
 /// Does the work to its end, whatever becomes of who waits for it.
@@ -10,7 +10,5 @@ pub async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let working = tokio::spawn(work.instrument(tracing::Span::current()));
-    working
-        .await
-        .map_err(|error| Error::new(ErrorKind::Internal, "the operation failed inside").because(error))?
+    working.await.map_err(|error| Error::internal().because(error))?
 }

@@ -1,6 +1,6 @@
 //! What a call names, found in the caller's own project.
 
-use domain::{Error, ids::TaskId, record::RecordId};
+use domain::{Error, Reason, ids::TaskId, record::RecordId};
 use store::{
     Connection,
     record::{self, RecordRow},
@@ -21,7 +21,7 @@ pub(crate) async fn task(
 
 /// There is no such task, or none any more.
 pub(crate) fn no_task(task_id: TaskId) -> Error {
-    Error::not_found(format!("task {task_id} does not exist"))
+    Error::new(Reason::TaskNotFound, format!("task {task_id} does not exist"))
 }
 
 /// A record of the caller's project.
@@ -31,5 +31,5 @@ pub(crate) async fn record(
     record_id: RecordId,
 ) -> Result<RecordRow, Error> {
     let found = record::fetch(connection, caller.project_id(), record_id).await?;
-    found.ok_or_else(|| Error::not_found(format!("record {record_id} does not exist")))
+    found.ok_or_else(|| Error::new(Reason::RecordNotFound, format!("record {record_id} does not exist")))
 }

@@ -1,7 +1,7 @@
 //! Pause and resume a task; freeze and unfreeze a project.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Resource},
     ids::{ProjectId, TaskId},
     limits,
@@ -47,7 +47,7 @@ impl Control {
             Hold::Done(decision) => decision,
             Hold::TooLate(status) => {
                 let message = format!("the task is {status}: it admits nothing more");
-                return Err(Error::new(ErrorKind::Conflict, message));
+                return Err(Error::new(Reason::TaskEnded, message));
             }
         };
         rollout::apply(&mut tx, decision.as_deref()).await?;
@@ -62,10 +62,8 @@ impl Control {
     pub async fn freeze(&self, caller: &Caller, reason: String) -> Result<(), Error> {
         caller.check(Action::Freeze, [Resource::Everything])?;
         if reason.chars().count() > limits::MAX_FREEZE_REASON_CHARS || reason.contains('\0') {
-            return Err(Error::invalid(format!(
-                "reason has at most {} characters, none of them NUL",
-                limits::MAX_FREEZE_REASON_CHARS
-            )));
+            let message = format!("at most {} characters, none of them NUL", limits::MAX_FREEZE_REASON_CHARS);
+            return Err(Error::out_of_range("reason", message));
         }
         let (project_id, actor, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
         let mut tx = self.store.begin().await?;

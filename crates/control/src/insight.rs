@@ -1,7 +1,7 @@
 //! What happened and why: events, explanations, groups of failures, what-if.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Resource},
     explain::{self, Sentence, StoryRecord, StoryWave, Surroundings},
     ids::TaskId,
@@ -115,18 +115,13 @@ impl Control {
     ) -> Result<Vec<Sentence>, Error> {
         let story = target::story(connection, task.task_id, desktop_id).await?;
         let story = story.ok_or_else(|| {
-            Error::not_found(format!(
-                "the task has no desktop {:?}",
-                desktop_id.chars().take(64).collect::<String>()
-            ))
+            let shown: String = desktop_id.chars().take(64).collect();
+            Error::new(Reason::DesktopNotFound, format!("the task has no desktop {shown:?}"))
         })?;
         let waves: Vec<_> =
             wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
         let waiting_for = listings::waiting_for(task, &waves, self.clock.now());
-        let row = waves
-            .into_iter()
-            .find(|row| row.wave == story.wave)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "the operation failed inside"))?;
+        let row = waves.into_iter().find(|row| row.wave == story.wave).ok_or_else(Error::internal)?;
         let filter = RecordFilter {
             task_id: Some(task.task_id),
             desktop_ids: vec![desktop_id.to_owned()],
@@ -196,7 +191,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
         if !failure::exists(&mut connection, task_id, signature_id).await? {
-            return Err(Error::not_found("the task has no such group of failures"));
+            return Err(Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"));
         }
         Ok(failure::members(&mut connection, task_id, signature_id, after, limit).await?)
     }
@@ -212,12 +207,9 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
         if !task.status.is_ended() {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "the task has not ended: its results are not all in",
-            ));
+            return Err(Error::new(Reason::TaskNotEnded, "the task has not ended: some results are missing"));
         }
-        let rollout = request.check()?;
+        let rollout = request.check().map_err(|error| error.within("rollout"))?;
         let planned = match &rollout.waves {
             None => task::planned_waves(&mut connection, task_id).await?,
             Some(waves) => PlannedWave::in_a_row(rollout::sizes(waves, task.target_count)?),

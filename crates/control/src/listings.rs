@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Error, ErrorKind, Timestamp,
+    Error, Timestamp,
     access::{ALL, Action, Resource},
     explain,
     ids::TaskId,
@@ -180,7 +180,7 @@ async fn find(
 ) -> Result<TaskProgress, Error> {
     let task = found::task(connection, caller, task_id).await?;
     let filled = progress(connection, vec![task], now).await?.pop();
-    filled.ok_or_else(|| Error::new(ErrorKind::Internal, "the operation failed inside"))
+    filled.ok_or_else(Error::internal)
 }
 
 fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Changes: done once for each idempotency key, and audited in the transaction that makes them.
 
 use chrono::TimeDelta;
-use domain::{Error, ErrorKind, access::Action};
+use domain::{Error, Reason, access::Action};
 use store::{
     Tx, audit,
     audit::NewEntry,
@@ -35,8 +35,8 @@ impl Control {
                 Ok(Some(result))
             }
             Claim::Used { .. } => Err(Error::new(
-                ErrorKind::KeyReused,
-                "this Idempotency-Key was used for another request: choose a new key for a new request",
+                Reason::IdempotencyKeyReused,
+                "this idempotency key was used for another request: choose a new key for a new request",
             )),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use domain::{Error, ErrorKind};
+use domain::{Error, Reason};
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
@@ -61,7 +61,7 @@ impl BodyBudget {
     pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| {
-            Error::new(ErrorKind::Unavailable, "too many large requests are under way; try again later")
+            Error::new(Reason::Overloaded, "too many large requests are under way; try again later")
         })
     }
 }
@@ -69,6 +69,7 @@ impl BodyBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::ErrorKind;
 
     #[test]
     fn a_principal_that_asks_too_often_waits_and_others_do_not() {
@@ -83,7 +84,7 @@ mod tests {
     fn bodies_share_a_budget_and_give_it_back() {
         let budget = BodyBudget::new(10 << 20);
         let first = budget.take(6 << 20).unwrap();
-        assert_eq!(budget.take(6 << 20).unwrap_err().kind, ErrorKind::Unavailable);
+        assert_eq!(budget.take(6 << 20).unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(budget.take(100).is_ok());
         drop(first);
         assert!(budget.take(6 << 20).is_ok());

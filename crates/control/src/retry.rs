@@ -1,7 +1,7 @@
 //! Retry: a new task over what did not succeed; the old one is kept, and the two refer to each other.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Resource},
     event::EventKind,
     ids::{DesktopId, TaskId},
@@ -105,9 +105,8 @@ async fn of_task(connection: &mut Connection, old: &TaskRow) -> Result<Retry, Er
     let remainder = target::remainder(connection, old.task_id).await?;
     if remainder.is_empty() {
         return Err(Error::new(
-            ErrorKind::Conflict,
-            "all that did not succeed was retried record by record, or is of desktops that are retired: there is nothing to \
-             retry",
+            Reason::NothingToRetry,
+            "nothing to retry: every target succeeded, was retried record by record, or has a retired desktop",
         ));
     }
     let old_waves = wave::list(connection, &[old.task_id]).await?;
@@ -135,7 +134,7 @@ async fn of_record(
     let desktop_id: DesktopId = desktop_id.parse()?;
     let known = desktop::candidates(connection, &old.project_id, std::slice::from_ref(&desktop_id)).await?;
     if known.iter().any(|(_, is_retired)| *is_retired) {
-        refuse_retired("the record", &[desktop_id.as_str()])?;
+        refuse_retired(None, &[desktop_id.as_str()])?;
     }
     let mut pinned = task::pinned_scripts(connection, &[old.task_id]).await?;
     let scripts = pinned.remove(&old.task_id).unwrap_or_default();
@@ -157,7 +156,7 @@ async fn refuse_second(
     match task::successor(connection, task_id, record).await? {
         None => Ok(()),
         Some(successor) => Err(Error::new(
-            ErrorKind::Conflict,
+            Reason::AlreadyRetried,
             format!("it was retried already, by task {successor}: retry that one"),
         )),
     }

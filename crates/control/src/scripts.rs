@@ -1,7 +1,7 @@
 //! Scripts: create, list, show, update, delete; their revisions.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{ALL, Action, Resource},
     ids::ScriptId,
     page::Page,
@@ -25,7 +25,7 @@ pub struct ScriptPatch {
 }
 
 fn missing(script_id: ScriptId) -> Error {
-    Error::not_found(format!("script {script_id} does not exist"))
+    Error::new(Reason::ScriptNotFound, format!("script {script_id} does not exist"))
 }
 
 fn check(caller: &Caller, action: Action, script_id: ScriptId) -> Result<(), Error> {
@@ -102,11 +102,12 @@ impl Control {
         let found = script::fetch(&mut connection, caller.project_id(), script_id, at).await?;
         found.ok_or_else(|| match at {
             At::PinnedBy(task_id) => {
-                Error::not_found(format!("task {task_id} did not run a script {script_id}"))
+                Error::new(Reason::ScriptNotFound, format!("task {task_id} did not run a script {script_id}"))
             }
-            At::Revision(revision) => {
-                Error::not_found(format!("script {script_id} does not exist, or has no revision {revision}"))
-            }
+            At::Revision(revision) => Error::new(
+                Reason::ScriptNotFound,
+                format!("script {script_id} does not exist, or has no revision {revision}"),
+            ),
             At::Current => missing(script_id),
         })
     }
@@ -154,9 +155,7 @@ impl Control {
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             let revision = answer.parse::<i32>();
-            return revision.map_err(|error| {
-                Error::new(ErrorKind::Internal, "the operation failed inside").because(error)
-            });
+            return revision.map_err(|error| Error::internal().because(error));
         }
         let before = script::fetch(&mut tx, project_id, script_id, At::Current).await?;
         let before = before.ok_or_else(|| missing(script_id))?;
@@ -170,7 +169,7 @@ impl Control {
         let revision = saved.ok_or_else(|| missing(script_id))?;
         if revision != before.revision + 1 {
             return Err(Error::new(
-                ErrorKind::Conflict,
+                Reason::ConcurrentChange,
                 format!("script {script_id} was saved by somebody else meanwhile: look at it and try again"),
             ));
         }

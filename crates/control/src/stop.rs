@@ -20,7 +20,8 @@ impl Control {
         caller.check(Action::Stop, [Resource::Task(&task_id.to_string())])?;
         if matches!(aim, Aim::Record(_)) && mode == StopMode::Drain {
             return Err(Error::invalid(
-                "mode drain is for a whole task: a record that runs is ended, or it is not stopped",
+                "mode",
+                "only a whole task can drain: stop a single record with kill",
             ));
         }
         let now = self.clock.now();

@@ -1,7 +1,7 @@
 //! Workers as they are read, and asked to drain.
 
 use domain::{
-    Error,
+    Error, Reason,
     access::{Action, Resource},
     ids::WorkerId,
 };
@@ -13,7 +13,7 @@ use store::{
 use crate::{Caller, Control, Operator};
 
 fn missing(worker_id: &WorkerId) -> Error {
-    Error::not_found(format!("worker {worker_id} does not exist: it may have stopped"))
+    Error::new(Reason::WorkerNotFound, format!("worker {worker_id} does not exist: it may have stopped"))
 }
 
 impl Control {

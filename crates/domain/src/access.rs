@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use crate::{Error, ErrorKind, limits};
+use crate::{Error, FieldPath, Reason, limits};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
@@ -202,44 +202,57 @@ pub struct Policy {
     pub statement: Vec<Statement>,
 }
 
+impl Statement {
+    /// Checks one statement. Errors name fields from the statement down.
+    fn check(&self) -> Result<(), Error> {
+        for (field, list) in [("Action", &self.action), ("Resource", &self.resource)] {
+            if list.is_empty() {
+                return Err(Error::required(field, "must not be an empty list: \"*\" means all"));
+            }
+        }
+        // A misspelt word in a Deny would allow.
+        for (place, pattern) in self.action.iter().enumerate() {
+            let matcher = WildMatch::new(pattern);
+            if !Action::ALL.iter().any(|action| matcher.matches(action.as_str())) {
+                let field = FieldPath::from("Action").index(place);
+                return Err(Error::invalid(field, format!("{pattern:?} fits no action there is")));
+            }
+        }
+        for (place, pattern) in self.resource.iter().enumerate() {
+            let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:"];
+            if !known.iter().any(|start| short_form(pattern).starts_with(start)) {
+                let message = format!(
+                    "{pattern:?} is none of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
+                );
+                return Err(Error::invalid(FieldPath::from("Resource").index(place), message));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Policy {
     /// Reads and checks a document.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > limits::MAX_POLICY_BYTES {
-            return Err(Error::invalid(format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES)));
+            let message = format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES);
+            return Err(Error::new(Reason::FieldOutOfRange, message));
         }
         let policy: Self = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("the policy is not valid: {error}")))?;
+            .map_err(|error| Error::unreadable(format!("not a valid policy: {error}")))?;
         policy.check()?;
         Ok(policy)
     }
 
     fn check(&self) -> Result<(), Error> {
         if self.version != "5.0" {
-            return Err(Error::invalid("Version must be \"5.0\""));
+            return Err(Error::invalid("Version", "must be \"5.0\""));
         }
         if self.statement.is_empty() {
-            return Err(Error::invalid("Statement is empty: a policy has at least one"));
+            return Err(Error::required("Statement", "a policy has at least one statement"));
         }
-        for statement in &self.statement {
-            if statement.action.is_empty() || statement.resource.is_empty() {
-                return Err(Error::invalid("Action and Resource must not be empty lists: \"*\" means all"));
-            }
-            // A misspelt word in a Deny would allow.
-            for pattern in &statement.action {
-                let matcher = WildMatch::new(pattern);
-                if !Action::ALL.iter().any(|action| matcher.matches(action.as_str())) {
-                    return Err(Error::invalid(format!("Action {pattern:?} fits no action there is")));
-                }
-            }
-            for pattern in &statement.resource {
-                let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:"];
-                if !known.iter().any(|start| short_form(pattern).starts_with(start)) {
-                    return Err(Error::invalid(format!(
-                        "Resource {pattern:?} is none of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
-                    )));
-                }
-            }
+        for (place, statement) in self.statement.iter().enumerate() {
+            statement.check().map_err(|error| error.within(FieldPath::from("Statement").index(place)))?;
         }
         Ok(())
     }
@@ -336,12 +349,18 @@ impl Rights {
             let mut allowed = false;
             for rule in rules.iter().filter(|rule| rule.resources.iter().any(|it| it.matches(&name))) {
                 if rule.effect == Effect::Deny {
-                    return Err(forbidden(&format!("a policy denies {action} on {name}")));
+                    return Err(Error::new(
+                        Reason::PolicyDenies,
+                        format!("a policy denies {action} on {name}"),
+                    ));
                 }
                 allowed = true;
             }
             if !allowed {
-                return Err(forbidden(&format!("no policy allows {action} on {name}")));
+                return Err(Error::new(
+                    Reason::NoPolicyAllows,
+                    format!("no policy allows {action} on {name}"),
+                ));
             }
         }
         Ok(())
@@ -354,13 +373,17 @@ impl Rights {
         for rule in self.rules_on(action) {
             match rule.effect {
                 Effect::Deny if rule.resources.iter().any(|it| it.pattern() == "*") => {
-                    return Err(forbidden(&format!("a policy denies {action}")));
+                    return Err(Error::new(Reason::PolicyDenies, format!("a policy denies {action}")));
                 }
                 Effect::Deny => {}
                 Effect::Allow => allowed = true,
             }
         }
-        if allowed { Ok(()) } else { Err(forbidden(&format!("no policy allows {action}"))) }
+        if allowed {
+            Ok(())
+        } else {
+            Err(Error::new(Reason::NoPolicyAllows, format!("no policy allows {action}")))
+        }
     }
 
     /// Whether an action may be done that can give any right to anybody: only by who lacks none, and has no exception. Else
@@ -372,12 +395,11 @@ impl Rights {
         {
             return Ok(());
         }
-        Err(forbidden(&format!("{action} gives rights: it needs those to do everything to everything")))
+        Err(Error::new(
+            Reason::FullAccessRequired,
+            format!("{action} gives rights: it needs the right to do everything on everything"),
+        ))
     }
-}
-
-fn forbidden(message: &str) -> Error {
-    Error::new(ErrorKind::Forbidden, message)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use crate::Error;
+use crate::{Error, Reason};
 
 const DEFAULT_PAGE_SIZE: i64 = 100;
 /// Entries of one page at most.
@@ -15,7 +15,7 @@ pub fn size(given: Option<i64>) -> Result<i64, Error> {
     if (1..=MAX_PAGE_SIZE).contains(&size) {
         return Ok(size);
     }
-    Err(Error::invalid(format!("page_size {size} is out of range: 1 to {MAX_PAGE_SIZE}")))
+    Err(Error::out_of_range("page_size", format!("{size} is out of range: 1 to {MAX_PAGE_SIZE}")))
 }
 
 /// Reads `page_token`, which is opaque to clients.
@@ -26,7 +26,8 @@ pub fn token<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Error> {
             let bytes = hex::decode(text).ok();
             let plain = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             plain.and_then(|plain| plain.parse().ok()).ok_or_else(|| {
-                Error::invalid("page_token is none of ours: use next_page_token of the page before, or none")
+                let message = "not a token of this list: use the one of the page before, or none";
+                Error::field(Reason::PageTokenInvalid, "page_token", message)
             })
         })
         .transpose()

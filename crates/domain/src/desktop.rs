@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Timestamp,
+    Error, FieldPath, Timestamp,
     ids::{DesktopId, ProjectId},
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
@@ -72,18 +72,17 @@ impl DesktopFacts {
             ("time_zone", &self.time_zone),
             ("agent_id", &self.agent_id),
         ];
-        let serial = self.certificate.iter().map(|shown| ("the certificate's serial number", &shown.serial));
-        let tags =
-            self.tags.iter().flat_map(|(key, value)| [("a tag's name", key), ("a tag's value", value)]);
+        let serial = self.certificate.iter().map(|shown| ("certificate.serial", &shown.serial));
+        let tags = self.tags.iter().flat_map(|(key, value)| [("tags", key), ("tags", value)]);
         for (name, text) in texts.into_iter().chain(serial).chain(tags) {
             if text.chars().count() > MAX_DESKTOP_TEXT_CHARS {
-                return Err(Error::invalid(format!(
-                    "{name} has more than {MAX_DESKTOP_TEXT_CHARS} characters"
-                )));
+                let message = format!("a text has at most {MAX_DESKTOP_TEXT_CHARS} characters");
+                return Err(Error::out_of_range(name, message));
             }
         }
         if self.tags.len() > MAX_TAGS_PER_DESKTOP {
-            return Err(Error::invalid(format!("a desktop has at most {MAX_TAGS_PER_DESKTOP} tags")));
+            let message = format!("a desktop has at most {MAX_TAGS_PER_DESKTOP} tags");
+            return Err(Error::out_of_range("tags", message));
         }
         Ok(())
     }
@@ -100,14 +99,14 @@ pub struct Stratum {
     pub availability_zone: String,
 }
 
-/// The tags that a text like `k=v` or `k=v,k2=v2` asks for; `name` is the field's, for the error.
-pub fn parse_tags(name: &str, text: &str) -> Result<BTreeMap<String, String>, Error> {
+/// The tags that a text like `k=v` or `k=v,k2=v2` asks for; the path of the field is for the error.
+pub fn parse_tags(field: impl Into<FieldPath> + Copy, text: &str) -> Result<BTreeMap<String, String>, Error> {
     text.split(',')
         .map(|pair| match pair.split_once('=') {
             Some((key, value)) if !key.is_empty() && !text.contains('\0') => {
                 Ok((key.to_owned(), value.to_owned()))
             }
-            _ => Err(Error::invalid(format!("{name} must be k=v or k=v,k2=v2"))),
+            _ => Err(Error::invalid(field, "must be k=v or k=v,k2=v2")),
         })
         .collect()
 }
@@ -143,14 +142,14 @@ mod tests {
         let changes: [(&str, Change); 5] = [
             ("computer_name", |desktop| desktop.computer_name.push('x')),
             ("agent_id", |desktop| desktop.agent_id.push('x')),
-            ("a tag's value", |desktop| desktop.tags.values_mut().next().unwrap().push('x')),
-            ("a tag's name", |desktop| drop(desktop.tags.insert("x".repeat(257), String::new()))),
+            ("tags: a text has at most", |desktop| desktop.tags.values_mut().next().unwrap().push('x')),
+            ("tags: a text has at most", |desktop| drop(desktop.tags.insert("x".repeat(257), String::new()))),
             ("at most 50 tags", |desktop| drop(desktop.tags.insert("one more".into(), String::new()))),
         ];
         for (named, change) in changes {
             let mut wrong = desktop();
             change(&mut wrong);
-            let message = wrong.check().unwrap_err().message;
+            let message = wrong.check().unwrap_err().to_string();
             assert!(message.contains(named), "{message}");
         }
     }

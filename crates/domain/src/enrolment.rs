@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::{
-    Error, ErrorKind, Timestamp,
+    Error, Reason, Timestamp,
     desktop::Certificate,
     ids::DesktopId,
     limits::{MAX_ENROLMENT_TOKEN_CHARS, MAX_ENROLMENT_TOKEN_HOURS},
@@ -50,7 +50,7 @@ pub fn unknown_token() -> Error {
 }
 
 fn refused(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unauthenticated, message)
+    Error::new(Reason::EnrolmentTokenInvalid, message)
 }
 
 /// Until when a new token is good: at least an hour, and not for ever.
@@ -58,7 +58,8 @@ pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
     if (1..=MAX_ENROLMENT_TOKEN_HOURS).contains(&hours) {
         return Ok(now + TimeDelta::hours(hours));
     }
-    Err(Error::invalid(format!("expires_in_hours {hours} is out of range: 1 to {MAX_ENROLMENT_TOKEN_HOURS}")))
+    let message = format!("{hours} hours are out of range: 1 to {MAX_ENROLMENT_TOKEN_HOURS}");
+    Err(Error::out_of_range("expires_in_hours", message))
 }
 
 /// Whether who has the token may become this desktop now.
@@ -77,7 +78,7 @@ pub fn check(
     }
     if let Some(only) = token.desktop_id.as_ref().filter(|&only| only != desktop_id) {
         let message = format!("the enrolment token is for desktop {only}, and not for {desktop_id}");
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        return Err(Error::new(Reason::EnrolmentRefused, message));
     }
     if token.uses >= token.max_uses {
         let message = format!(
@@ -89,17 +90,17 @@ pub fn check(
     if standing.is_retired {
         let message =
             format!("desktop {desktop_id} is retired: unretire it first, and make a new token then");
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        return Err(Error::new(Reason::EnrolmentRefused, message));
     }
     if standing.revoked_at.is_some_and(|revoked_at| token.created_at <= revoked_at) {
         let message = format!(
             "desktop {desktop_id} was revoked after the enrolment token was made: make a new one for it"
         );
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        return Err(Error::new(Reason::EnrolmentRefused, message));
     }
     if let Some(until) = standing.certified_until.filter(|&until| until > now) {
         return Err(Error::new(
-            ErrorKind::Conflict,
+            Reason::DesktopEnrolled,
             format!(
                 "desktop {desktop_id} has a certificate that is good until {until}: if it is lost, revoke the desktop and \
                  make a new token; if it is another machine, give this one another id"
@@ -137,20 +138,21 @@ pub fn is_revoked(
 pub fn check_renewal(known: Option<Issued>, now: Timestamp) -> Result<(), Error> {
     let Some(Issued { issued_at, not_after, revoked_at }) = known else {
         return Err(Error::new(
-            ErrorKind::Conflict,
+            Reason::CertificateNotRenewable,
             "the certificate was made by hand: issue the next one by hand, or enrol the desktop with a token",
         ));
     };
     if revoked_at.is_some() {
-        return Err(Error::new(ErrorKind::Forbidden, REVOKED));
+        return Err(Error::new(Reason::CertificateRevoked, REVOKED));
     }
     if not_after <= now {
-        return Err(refused(format!("the certificate has expired at {not_after}: enrol the desktop anew")));
+        let message = format!("the certificate expired at {not_after}: enrol the desktop again");
+        return Err(Error::new(Reason::CertificateExpired, message));
     }
     let earliest = issued_at + (not_after - issued_at) / 3;
     if now < earliest {
         return Err(Error::new(
-            ErrorKind::Conflict,
+            Reason::CertificateNotRenewable,
             format!("the certificate is too new to be renewed: wait until {earliest}"),
         ));
     }
@@ -163,6 +165,7 @@ pub const REVOKED: &str = "the desktop's certificate is revoked: it must be enro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
@@ -184,7 +187,7 @@ mod tests {
     }
 
     fn kind(token: &EnrolmentToken, standing: Standing, now: i64) -> Result<(), (ErrorKind, String)> {
-        check(token, &desktop(), standing, at(now)).map_err(|error| (error.kind, error.message))
+        check(token, &desktop(), standing, at(now)).map_err(|error| (error.kind(), error.to_string()))
     }
 
     #[test]
@@ -247,11 +250,11 @@ mod tests {
     #[test]
     fn a_renewal_is_for_who_is_known_good_and_not_too_early() {
         let issued = Issued { issued_at: at(0), not_after: at(90), revoked_at: None };
-        let said = |known, now| check_renewal(known, at(now)).map_err(|error| error.message);
+        let said = |known, now| check_renewal(known, at(now)).map_err(|error| error.to_string());
         assert_eq!(said(Some(issued), 30), Ok(()));
         assert_eq!(said(Some(issued), 89), Ok(()));
         assert!(said(Some(issued), 29).unwrap_err().contains("too new"));
-        assert!(said(Some(issued), 90).unwrap_err().contains("enrol the desktop anew"));
+        assert!(said(Some(issued), 90).unwrap_err().contains("enrol the desktop again"));
         assert!(said(None, 50).unwrap_err().contains("by hand"));
         let revoked = Issued { revoked_at: Some(at(1)), ..issued };
         assert_eq!(said(Some(revoked), 50), Err(REVOKED.to_owned()));
@@ -265,7 +268,7 @@ mod tests {
         }
         assert!(check_token_text("abcXYZ019").is_ok());
         for wrong in ["", "a b", "ü", "a\0", &"x".repeat(MAX_ENROLMENT_TOKEN_CHARS + 1)] {
-            assert_eq!(check_token_text(wrong).unwrap_err().kind, ErrorKind::Unauthenticated);
+            assert_eq!(check_token_text(wrong).unwrap_err().kind(), ErrorKind::Unauthenticated);
         }
     }
 }

@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Error, Timestamp, limits};
+use crate::{Error, Reason, Timestamp, error::shorten, limits};
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident, $noun:literal) => {
+    ($(#[$doc:meta])* $name:ident, $noun:literal, $missing:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -17,7 +17,8 @@ macro_rules! uuid_id {
         impl $name {
             /// The id that a client names. One that cannot be ours is one that does not exist.
             pub fn find(text: &str) -> Result<Self, Error> {
-                text.parse().map_err(|_: Error| Error::not_found(concat!("the ", $noun, " does not exist")))
+                let missing = || Error::new(Reason::$missing, concat!("the ", $noun, " does not exist"));
+                text.parse().map_err(|_: Error| missing())
             }
         }
 
@@ -32,7 +33,8 @@ macro_rules! uuid_id {
 
             fn from_str(text: &str) -> Result<Self, Error> {
                 Uuid::try_parse(text).map(Self).map_err(|_| {
-                    Error::invalid(format!(concat!("{:?} is not the id of a ", $noun, ": 32 hex digits are expected"), shorten(text)))
+                    let text = shorten(text);
+                    Error::unreadable(format!(concat!("{:?} is not the id of a ", $noun, ": 32 hex digits are expected"), text))
                 })
             }
         }
@@ -48,7 +50,7 @@ impl TaskId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $noun:literal, $field:literal) => {
+    ($(#[$doc:meta])* $name:ident, $noun:literal, $missing:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -57,7 +59,8 @@ macro_rules! text_id {
         impl $name {
             /// The id that a client names. One that cannot be ours is one that does not exist.
             pub fn find(text: &str) -> Result<Self, Error> {
-                text.parse().map_err(|_: Error| Error::not_found(concat!("the ", $noun, " does not exist")))
+                let missing = || Error::new(Reason::$missing, concat!("the ", $noun, " does not exist"));
+                text.parse().map_err(|_: Error| missing())
             }
 
             /// The id as text.
@@ -82,7 +85,7 @@ macro_rules! text_id {
 
             /// 1 to 128 characters, none of them a control character.
             fn try_from(text: String) -> Result<Self, Error> {
-                check_text_id($field, &text)?;
+                check_text_id($noun, &text)?;
                 Ok(Self(text))
             }
         }
@@ -99,49 +102,47 @@ macro_rules! text_id {
 
 uuid_id! {
     /// A task. UUIDv7, so a range of ids is a range of time.
-    TaskId, "task"
+    TaskId, "task", TaskNotFound
 }
 uuid_id! {
     /// A script.
-    ScriptId, "script"
+    ScriptId, "script", ScriptNotFound
 }
 uuid_id! {
     /// A batch of a task.
-    BatchId, "batch"
+    BatchId, "batch", Internal
 }
 text_id! {
     /// The tenant.
-    ProjectId, "project", "project_id"
+    ProjectId, "project", ProjectNotFound
 }
 text_id! {
     /// A desktop, unique within its project.
-    DesktopId, "desktop", "desktop id"
+    DesktopId, "desktop", DesktopNotFound
 }
 text_id! {
     /// One run of a worker process.
-    WorkerId, "worker", "worker id"
+    WorkerId, "worker", WorkerNotFound
 }
 
-fn check_text_id(field: &str, text: &str) -> Result<(), Error> {
+/// Checks an id of a text. The error names no field: the caller adds it.
+fn check_text_id(noun: &str, text: &str) -> Result<(), Error> {
     if text.is_empty() {
-        return Err(Error::invalid(format!("{field} is empty")));
+        return Err(Error::new(Reason::FieldRequired, format!("the id of a {noun} must not be empty")));
     }
-    if text.chars().count() > limits::MAX_ID_CHARS {
-        return Err(Error::invalid(format!("{field} is longer than {} characters", limits::MAX_ID_CHARS)));
+    let chars = text.chars().count();
+    if chars > limits::MAX_ID_CHARS {
+        let message = format!(
+            "the id of a {noun} has {chars} characters: at most {} are allowed",
+            limits::MAX_ID_CHARS
+        );
+        return Err(Error::new(Reason::FieldOutOfRange, message));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("{field} holds a control character")));
+        let message = format!("the id of a {noun} must not contain a control character");
+        return Err(Error::unreadable(message));
     }
     Ok(())
-}
-
-/// Cuts a client's text before it is quoted back.
-pub(crate) fn shorten(text: &str) -> String {
-    const SHOWN: usize = 64;
-    if text.chars().count() <= SHOWN {
-        return text.to_owned();
-    }
-    text.chars().take(SHOWN).chain("...".chars()).collect()
 }
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_bad_id_is_quoted_but_shortened() {
-        let message = "x".repeat(500).parse::<TaskId>().unwrap_err().message;
+        let message = "x".repeat(500).parse::<TaskId>().unwrap_err().to_string();
         assert!(message.len() < 160, "{message}");
     }
 

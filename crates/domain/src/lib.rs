@@ -41,7 +41,7 @@ pub mod what_if;
 pub mod window;
 mod words;
 
-pub use error::{Error, ErrorKind, RETRY_AFTER};
+pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 
 /// A moment in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, Reason};
 
 /// Characters of a project's, desktop's or script's id.
 pub const MAX_ID_CHARS: usize = 128;
@@ -144,20 +144,17 @@ pub fn check_open_tasks(open: u32, most: u32) -> Result<(), Error> {
     if open < most {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::TooMany,
-        format!(
-            "{most} tasks of this project have not ended, which is as many as may be: wait until one has, or stop some"
-        ),
-    ))
+    let message = format!(
+        "the project has reached its limit of {most} unended tasks: wait until one has ended, or stop one"
+    );
+    Err(Error::new(Reason::OpenTaskLimit, message))
 }
 
 /// The number of a wave that records are asked for of, from 1.
 pub fn wave_number(given: u32) -> Result<u16, Error> {
-    u16::try_from(given)
-        .ok()
-        .filter(|wave| (1..=MAX_WAVE_NUMBER).contains(wave))
-        .ok_or_else(|| Error::invalid(format!("wave {given} is out of range: 1 to {MAX_WAVE_NUMBER}")))
+    u16::try_from(given).ok().filter(|wave| (1..=MAX_WAVE_NUMBER).contains(wave)).ok_or_else(|| {
+        Error::out_of_range("wave", format!("{given} is out of range: 1 to {MAX_WAVE_NUMBER}"))
+    })
 }
 
 /// `max_in_flight` of a project.
@@ -173,16 +170,23 @@ pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
 /// How many desktops an enrolment token enrols; one that names its desktop enrols one.
 pub fn enrolment_uses(uses: i64, names_desktop: bool) -> Result<u32, Error> {
     if names_desktop && uses != 1 {
-        return Err(Error::invalid("uses is 1 for one desktop: leave out uses, or desktop_id"));
+        return Err(Error::field(
+            Reason::FieldsExclusive,
+            "uses",
+            "a token for one desktop has one use: leave out the uses, or the desktop",
+        ));
     }
     u32::try_from(uses).ok().filter(|_| (1..=MAX_ENROLMENT_TOKEN_USES).contains(&uses)).ok_or_else(|| {
-        Error::invalid(format!("uses {uses} is out of range: 1 to {MAX_ENROLMENT_TOKEN_USES}"))
+        Error::out_of_range("uses", format!("{uses} is out of range: 1 to {MAX_ENROLMENT_TOKEN_USES}"))
     })
 }
 
-fn in_range<T: TryFrom<i64>>(name: &str, value: i64, most: i64) -> Result<T, Error> {
+fn in_range<T: TryFrom<i64>>(name: &'static str, value: i64, most: i64) -> Result<T, Error> {
     T::try_from(value).ok().filter(|_| (1..=most).contains(&value)).ok_or_else(|| {
-        Error::invalid(format!("{name} {value} is out of range: 1 to {most}; null takes the limit away"))
+        Error::out_of_range(
+            name,
+            format!("{value} is out of range: 1 to {most}; without a value there is no limit"),
+        )
     })
 }
 
@@ -201,6 +205,7 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn the_limits_are_those_that_the_pages_name() {
@@ -218,8 +223,8 @@ mod tests {
         assert!(check_open_tasks(0, 1).is_ok() && check_open_tasks(9, 10).is_ok());
         for open in [10, 11] {
             let error = check_open_tasks(open, 10).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::TooMany);
-            assert!(error.message.contains("10 tasks"), "{error}");
+            assert_eq!(error.kind(), ErrorKind::TooMany);
+            assert!(error.to_string().contains("10 unended tasks"), "{error}");
         }
     }
 
@@ -231,10 +236,10 @@ mod tests {
         );
         assert_eq!((running_per_desktop(1).unwrap(), running_per_desktop(100).unwrap()), (1, 100));
         for wrong in [i64::MIN, 0, 100_000_001] {
-            assert!(project_in_flight(wrong).unwrap_err().message.contains("max_in_flight"), "{wrong}");
+            assert!(project_in_flight(wrong).unwrap_err().to_string().contains("max_in_flight"), "{wrong}");
         }
         for wrong in [-1, 0, 101, i64::MAX] {
-            assert!(running_per_desktop(wrong).unwrap_err().message.contains("1 to 100"), "{wrong}");
+            assert!(running_per_desktop(wrong).unwrap_err().to_string().contains("1 to 100"), "{wrong}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Timestamp};
+use crate::{Error, Reason, Timestamp};
 
 /// What keeps a whole task from admitting anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,24 +115,25 @@ pub struct ApprovalRequest<'a> {
 /// Whether a wave may be approved. What nobody has seen the results before is not approved beforehand.
 pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
     let wave = request.wave;
-    let conflict = |message: String| Err(Error::new(ErrorKind::Conflict, message));
     if !request.opening.needs_approval {
-        return conflict(format!("wave {wave} needs no approval"));
+        let message = format!("wave {wave} needs no approval");
+        return Err(Error::new(Reason::WaveNotAwaitingApproval, message));
     }
     if !request.fits_plan {
-        return conflict("plan_hash is not that of the task's plan: look at the plan again".to_owned());
+        let message = "not the hash of the task's plan: look at the plan again";
+        return Err(Error::field(Reason::ApprovalOutdated, "plan_hash", message));
     }
     if !request.fits_scripts {
-        return conflict("script_hash is not that of what the task runs: look at it again".to_owned());
+        let message = "not the hash of what the task runs: look at it again";
+        return Err(Error::field(Reason::ApprovalOutdated, "script_hash", message));
     }
     if request.distinct_approver && request.author == request.approver {
         let message = format!("{} asked for this task and may not approve it", request.approver);
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        return Err(Error::new(Reason::SelfApproval, message));
     }
     if !request.is_next {
-        return conflict(format!(
-            "wave {wave} is not waiting: it is approved when the wave before it is closed"
-        ));
+        let message = format!("wave {wave} does not wait for approval: the wave before it has not closed");
+        return Err(Error::new(Reason::WaveNotAwaitingApproval, message));
     }
     Ok(())
 }
@@ -142,6 +143,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn a_wave_opens_when_it_has_soaked_is_approved_and_nothing_holds_it() {
@@ -182,7 +184,7 @@ mod tests {
         };
         assert!(check_approval(&good).is_ok());
         let own = ApprovalRequest { approver: "alice", ..good };
-        assert_eq!(check_approval(&own).unwrap_err().kind, ErrorKind::Forbidden);
+        assert_eq!(check_approval(&own).unwrap_err().reason, Reason::SelfApproval);
         assert!(check_approval(&ApprovalRequest { distinct_approver: false, ..own }).is_ok());
         for wrong in [
             ApprovalRequest { is_next: false, ..good },
@@ -190,7 +192,7 @@ mod tests {
             ApprovalRequest { fits_plan: false, ..good },
             ApprovalRequest { fits_scripts: false, ..good },
         ] {
-            assert_eq!(check_approval(&wrong).unwrap_err().kind, ErrorKind::Conflict, "{wrong:?}");
+            assert_eq!(check_approval(&wrong).unwrap_err().kind(), ErrorKind::Conflict, "{wrong:?}");
         }
     }
 

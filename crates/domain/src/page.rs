@@ -38,13 +38,14 @@ impl Page {
         let offset = offset.unwrap_or(0);
         let limit = limit.unwrap_or(rule.default);
         if !(0..=MAX_OFFSET).contains(&offset) {
-            return Err(Error::invalid(format!("offset {offset} is out of range: 0 to {MAX_OFFSET}")));
+            return Err(Error::out_of_range(
+                "offset",
+                format!("{offset} is out of range: 0 to {MAX_OFFSET}"),
+            ));
         }
         if !(rule.min..=rule.max).contains(&limit) {
-            return Err(Error::invalid(format!(
-                "limit {limit} is out of range: {} to {}",
-                rule.min, rule.max
-            )));
+            let message = format!("{limit} is out of range: {} to {}", rule.min, rule.max);
+            return Err(Error::out_of_range("limit", message));
         }
         Ok(Self { offset, limit })
     }

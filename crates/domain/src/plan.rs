@@ -85,6 +85,16 @@ pub const fn execute_order(gray: bool, wave: u16) -> u8 {
     }
 }
 
+/// A gray wave that is larger than the fleet.
+pub(crate) fn gray_too_large(gray_count: u32, desktops: usize) -> Error {
+    let message = format!("{gray_count} is larger than the number of desktops, {desktops}");
+    Error::out_of_range("gray_count", message)
+}
+
+fn too_many_desktops() -> Error {
+    Error::out_of_range("desktop_ids", "too many desktops")
+}
+
 /// Plans waves. `candidates` are distinct; without a gray rule they keep their order in one wave. With one, the
 /// named ids come first, a stratified sample fills the gray wave up, and the rest keeps its order.
 ///
@@ -96,17 +106,14 @@ pub fn plan(
     by: &[StratumKey],
     seed: u64,
 ) -> Result<Plan, Error> {
-    let total = u32::try_from(candidates.len()).map_err(|_| Error::invalid("too many desktops"))?;
+    let total = u32::try_from(candidates.len()).map_err(|_| too_many_desktops())?;
     let Some(gray) = gray else {
         let order = candidates.into_iter().map(|candidate| candidate.desktop_id).collect();
         let wave = PlannedWave { wave: 1, first_ordinal: 0, size: total, fail_threshold: None };
         return Ok(seal(order, vec![wave], Vec::new(), false, seed));
     };
     if gray.count > total {
-        return Err(Error::invalid(format!(
-            "gray_count {} is larger than the number of desktops, {total}",
-            gray.count
-        )));
+        return Err(gray_too_large(gray.count, total as usize));
     }
     let chosen = choose_gray(&candidates, gray, by, seed)?;
     let (order, picks) = in_order(candidates, &chosen);
@@ -131,8 +138,8 @@ pub fn plan_waves(
     by: &[StratumKey],
     seed: u64,
 ) -> Result<Plan, Error> {
-    let total = u32::try_from(candidates.len()).map_err(|_| Error::invalid("too many desktops"))?;
-    let sizes = rollout::sizes(waves, total)?;
+    let total = u32::try_from(candidates.len()).map_err(|_| too_many_desktops())?;
+    let sizes = rollout::sizes(waves, total).map_err(|error| error.within("rollout"))?;
     let canaries = if sizes.len() > 1 { sizes[0].0 } else { 0 };
     let strata: Vec<Candidate> = candidates.iter().map(|candidate| reduced(candidate, by)).collect();
     let none_taken = vec![false; candidates.len()];
@@ -212,7 +219,7 @@ fn choose_gray(
             .collect();
         for id in &gray.ids {
             let position = *positions.get(id).ok_or_else(|| {
-                Error::invalid(format!("gray_resource_ids names {id}, which is not in resource_ids"))
+                Error::invalid("gray_desktop_ids", format!("{id} is not among the task's desktops"))
             })?;
             if chosen.len() < count && !taken[position] {
                 taken[position] = true;

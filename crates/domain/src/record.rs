@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Error, ids::TaskId, ids::shorten, outcome::Outcome, task::TaskStatus};
+use crate::{Error, Reason, error::shorten, ids::TaskId, outcome::Outcome, task::TaskStatus};
 
 /// One script on one target, one attempt. Its text is the record's id in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ impl FromStr for RecordId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = || Error::not_found(format!("record {:?} does not exist", shorten(text)));
+        let bad = || Error::new(Reason::RecordNotFound, format!("record {:?} does not exist", shorten(text)));
         let parts: Vec<&str> = text.split('-').collect();
         let &[task_id, ordinal, script, attempt] = parts.as_slice() else { return Err(bad()) };
         Ok(Self {
@@ -119,7 +119,7 @@ mod tests {
             "00000000000000000000000000000007-1-1",
             "00000000000000000000000000000007-99999999999-0-1",
         ] {
-            assert_eq!(text.parse::<RecordId>().unwrap_err().kind, crate::ErrorKind::NotFound, "{text}");
+            assert_eq!(text.parse::<RecordId>().unwrap_err().kind(), crate::ErrorKind::NotFound, "{text}");
         }
     }
 

@@ -60,7 +60,7 @@ impl FromStr for Month {
         let day = NaiveDate::parse_from_str(&format!("{text}_01"), "%Y_%m_%d").map(Self).ok();
         // There is one way to write each.
         day.filter(|month| month.to_string() == text)
-            .ok_or_else(|| Error::invalid(format!("{text:?} is no month: one like 2026_07 is expected")))
+            .ok_or_else(|| Error::unreadable(format!("{text:?} is not a month like 2026_07")))
     }
 }
 

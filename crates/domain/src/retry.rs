@@ -3,7 +3,7 @@
 //! The unit is the script on a desktop: what succeeded is not run again. Scripts of a target run in order and stop
 //! at the first that does not succeed, so what is left of a target is always its scripts from some place on.
 
-use crate::{Error, ErrorKind, ids::DesktopId, record::RecordStatus, task::TaskStatus, threshold::Threshold};
+use crate::{Error, Reason, ids::DesktopId, record::RecordStatus, task::TaskStatus, threshold::Threshold};
 
 /// A target of the old task that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,10 @@ pub fn check_task(status: TaskStatus) -> Result<(), Error> {
     if status.is_ended() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Conflict, "the task has not ended: wait for its end or stop it, then retry it"))
+    Err(Error::new(
+        Reason::TaskNotEnded,
+        "the task has not ended: wait for its end or stop it, then retry it",
+    ))
 }
 
 /// Whether one record may be retried. One that is not stored ends with its task: until then its target may still run.
@@ -27,11 +30,11 @@ pub fn check_record(status: RecordStatus, is_stored: bool, task: TaskStatus) -> 
     use crate::outcome::Outcome;
     match status {
         RecordStatus::Ended(Outcome::Success) => {
-            Err(Error::new(ErrorKind::Conflict, "the record succeeded: there is nothing to retry"))
+            Err(Error::new(Reason::NothingToRetry, "the record succeeded"))
         }
         RecordStatus::Ended(_) if is_stored || task.is_ended() => Ok(()),
         RecordStatus::Ended(_) | RecordStatus::Waiting | RecordStatus::Running => Err(Error::new(
-            ErrorKind::Conflict,
+            Reason::TaskNotEnded,
             "the record has not ended: wait for its end or stop it, then retry it",
         )),
     }

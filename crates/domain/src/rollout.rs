@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 
 use crate::{
-    Error, Timestamp, limits,
+    Error, FieldPath, Timestamp, limits,
     outcome::Outcome,
     policy::{Approval, OnHalt, RolloutPolicy, Weight},
     stratum::StratumKey,
@@ -25,8 +25,10 @@ pub struct ThresholdRequest {
 }
 
 impl ThresholdRequest {
-    fn check(self, field: &str) -> Result<Threshold, Error> {
-        Threshold::new(field, self.count, self.percent, self.min_results)
+    /// Checks a threshold that is the field `fail_threshold` of its parent.
+    fn check(self) -> Result<Threshold, Error> {
+        Threshold::new(self.count, self.percent, self.min_results)
+            .map_err(|error| error.within("fail_threshold"))
     }
 }
 
@@ -145,9 +147,9 @@ pub struct Rollout {
 }
 
 impl RolloutRequest {
-    /// Checks the object by itself.
+    /// Checks the object by itself. Errors name fields from the object down.
     pub fn check(self) -> Result<Rollout, Error> {
-        let fail_threshold = self.fail_threshold.map(|it| it.check("rollout.fail_threshold")).transpose()?;
+        let fail_threshold = self.fail_threshold.map(ThresholdRequest::check).transpose()?;
         let waves = self.waves.map(check_waves).transpose()?;
         let canary = self.canary.unwrap_or_default();
         let (exit_codes, success_exit_codes) = check_exit_codes(self.exit_codes.unwrap_or_default())?;
@@ -155,14 +157,14 @@ impl RolloutRequest {
             fail_threshold,
             strict: self.strict.unwrap_or(false),
             on_halt: self.on_halt.as_deref().map_or(Ok(OnHalt::Drain), |word| {
-                word.parse().map_err(|error: Error| inside("rollout.on_halt", &error))
+                word.parse().map_err(|error: Error| error.within("on_halt"))
             })?,
             outcomes: check_outcomes(self.outcomes.unwrap_or_default())?,
             exit_codes,
             success_exit_codes,
             soak_seconds: self.soak_seconds.map_or(Ok(0), check_soak)?,
             approval: self.approval.map_or_else(|| Ok(Approval::default()), check_approval)?,
-            quorum: self.quorum_percent.map(|it| hundredths("rollout.quorum_percent", it)).transpose()?,
+            quorum: self.quorum_percent.map(check_quorum).transpose()?,
             window: self.window.map(check_window).transpose()?,
         };
         Ok(Rollout {
@@ -177,60 +179,55 @@ impl RolloutRequest {
     }
 }
 
-fn inside(field: &str, error: &Error) -> Error {
-    Error::invalid(format!("{field}: {}", error.message))
+fn check_quorum(percent: f64) -> Result<u32, Error> {
+    hundredths(percent).map_err(|error| error.within("quorum_percent"))
 }
 
 fn check_waves(waves: Vec<WaveRequest>) -> Result<Vec<WaveSpec>, Error> {
     if waves.is_empty() || waves.len() > limits::MAX_WAVES {
-        return Err(Error::invalid(format!(
-            "rollout.waves has {} waves: 1 to {} are allowed",
-            waves.len(),
-            limits::MAX_WAVES
-        )));
+        let message = format!("{} waves are given: 1 to {} are allowed", waves.len(), limits::MAX_WAVES);
+        return Err(Error::out_of_range("waves", message));
     }
     let last = waves.len() - 1;
-    waves
-        .into_iter()
-        .enumerate()
-        .map(|(place, wave)| {
-            let field = format!("rollout.waves[{place}]");
-            let size = match (wave.count, wave.percent, wave.rest) {
-                (Some(count), None, None) => {
-                    u32::try_from(count).ok().filter(|count| *count > 0).map(WaveSize::Count).ok_or_else(
-                        || Error::invalid(format!("{field}.count {count} is out of range: at least 1")),
-                    )?
-                }
-                (None, Some(percent), None) => {
-                    WaveSize::Share(hundredths(&format!("{field}.percent"), percent)?)
-                }
-                (None, None, Some(true)) if place == last => WaveSize::Rest,
-                (None, None, Some(true)) => {
-                    return Err(Error::invalid(format!("{field}.rest: only the last wave can be the rest")));
-                }
-                _ => {
-                    return Err(Error::invalid(format!(
-                        "{field} needs exactly one of count, percent and \"rest\": true"
-                    )));
-                }
-            };
-            let threshold = wave.fail_threshold.map(|it| it.check(&format!("{field}.fail_threshold")));
-            Ok(WaveSpec { size, fail_threshold: threshold.transpose()? })
-        })
-        .collect()
+    let waves = waves.into_iter().enumerate().map(|(place, wave)| {
+        check_wave(wave, place == last).map_err(|error| error.within(FieldPath::from("waves").index(place)))
+    });
+    waves.collect()
+}
+
+/// Checks one wave. Errors name fields from the wave down.
+fn check_wave(wave: WaveRequest, is_last: bool) -> Result<WaveSpec, Error> {
+    let size = match (wave.count, wave.percent, wave.rest) {
+        (Some(count), None, None) => {
+            let size = u32::try_from(count).ok().filter(|count| *count > 0).map(WaveSize::Count);
+            size.ok_or_else(|| Error::out_of_range("count", format!("{count} is out of range: at least 1")))?
+        }
+        (None, Some(percent), None) => {
+            WaveSize::Share(hundredths(percent).map_err(|error| error.within("percent"))?)
+        }
+        (None, None, Some(true)) if is_last => WaveSize::Rest,
+        (None, None, Some(true)) => {
+            return Err(Error::invalid("rest", "only the last wave can take the rest"));
+        }
+        _ => {
+            return Err(Error::unreadable("exactly one of a count, a percentage and the rest is required"));
+        }
+    };
+    let fail_threshold = wave.fail_threshold.map(ThresholdRequest::check).transpose()?;
+    Ok(WaveSpec { size, fail_threshold })
 }
 
 fn check_outcomes(outcomes: BTreeMap<String, String>) -> Result<BTreeMap<Outcome, Weight>, Error> {
     outcomes
         .into_iter()
         .map(|(outcome, weight)| {
-            let field = format!("rollout.outcomes.{}", crate::ids::shorten(&outcome));
-            let outcome: Outcome = outcome.parse().map_err(|error| inside("rollout.outcomes", &error))?;
+            let field = || FieldPath::from("outcomes").key(&outcome);
+            let outcome: Outcome = outcome.parse().map_err(|error: Error| error.within("outcomes"))?;
             match (outcome, weight.as_str()) {
-                (Outcome::Success, _) => Err(Error::invalid(format!("{field}: a success never counts"))),
+                (Outcome::Success, _) => Err(Error::invalid(field(), "a success never counts as a failure")),
                 (_, "count") => Ok((outcome, Weight::Count)),
                 (_, "ignore") => Ok((outcome, Weight::Ignore)),
-                _ => Err(Error::invalid(format!("{field} must be count or ignore"))),
+                _ => Err(Error::invalid(field(), "must be count or ignore")),
             }
         })
         .collect()
@@ -239,27 +236,25 @@ fn check_outcomes(outcomes: BTreeMap<String, String>) -> Result<BTreeMap<Outcome
 /// What exit codes weigh, and which are a success.
 fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, Weight>, Vec<i32>), Error> {
     if codes.len() > limits::MAX_EXIT_CODES {
-        return Err(Error::invalid(format!(
-            "rollout.exit_codes names {} codes: at most {} are allowed",
-            codes.len(),
-            limits::MAX_EXIT_CODES
-        )));
+        let message =
+            format!("{} exit codes are given: at most {} are allowed", codes.len(), limits::MAX_EXIT_CODES);
+        return Err(Error::out_of_range("exit_codes", message));
     }
     let (mut weights, mut successes) = (BTreeMap::new(), Vec::new());
     for (code, word) in codes {
-        let field = format!("rollout.exit_codes.{}", crate::ids::shorten(&code));
-        let code: i32 =
-            code.parse().map_err(|_| Error::invalid(format!("{field}: an exit code is a number")))?;
-        if code == 0 {
-            return Err(Error::invalid(format!("{field}: 0 is always a success")));
+        let field = || FieldPath::from("exit_codes").key(&code);
+        let number: i32 =
+            code.parse().map_err(|_| Error::invalid(field(), "an exit code is a number of 32 bits"))?;
+        if number == 0 {
+            return Err(Error::invalid(field(), "0 is always a success"));
         }
         if word == "success" {
-            successes.push(code);
+            successes.push(number);
         } else {
             let weight = word
                 .parse()
-                .map_err(|_| Error::invalid(format!("{field} must be success, count, ignore or halt")))?;
-            weights.insert(code, weight);
+                .map_err(|_| Error::invalid(field(), "must be success, count, ignore or halt"))?;
+            weights.insert(number, weight);
         }
     }
     Ok((weights, successes))
@@ -271,10 +266,8 @@ pub fn max_concurrency(most: i64) -> Result<u32, Error> {
         .ok()
         .filter(|most| (1..=limits::MAX_TARGETS_PER_TASK).contains(&(*most as usize)))
         .ok_or_else(|| {
-            Error::invalid(format!(
-                "max_concurrency {most} is out of range: 1 to {}",
-                limits::MAX_TARGETS_PER_TASK
-            ))
+            let message = format!("{most} is out of range: 1 to {}", limits::MAX_TARGETS_PER_TASK);
+            Error::out_of_range("max_concurrency", message)
         })
 }
 
@@ -282,20 +275,20 @@ fn check_delivery(seconds: i64) -> Result<TimeDelta, Error> {
     if (1..=limits::MAX_DELIVERY_TIMEOUT_SECONDS).contains(&seconds) {
         return Ok(TimeDelta::seconds(seconds));
     }
-    Err(Error::invalid(format!(
-        "rollout.delivery_timeout_seconds {seconds} is out of range: 1 to {}",
-        limits::MAX_DELIVERY_TIMEOUT_SECONDS
-    )))
+    let message =
+        format!("{seconds} seconds are out of range: 1 to {}", limits::MAX_DELIVERY_TIMEOUT_SECONDS);
+    Err(Error::out_of_range("delivery_timeout_seconds", message))
 }
 
 fn check_soak(seconds: i64) -> Result<u32, Error> {
     u32::try_from(seconds).ok().filter(|seconds| *seconds <= limits::MAX_SOAK_SECONDS).ok_or_else(|| {
-        Error::invalid(format!(
-            "rollout.soak_seconds {seconds} is out of range: 0 to {}",
-            limits::MAX_SOAK_SECONDS
-        ))
+        let message = format!("{seconds} seconds are out of range: 0 to {}", limits::MAX_SOAK_SECONDS);
+        Error::out_of_range("soak_seconds", message)
     })
 }
+
+/// The field of the waves that need an approval.
+const BEFORE_WAVES: &str = "approval.before_waves";
 
 /// Whether there are such waves is asked when they are planned.
 fn check_approval(approval: ApprovalRequest) -> Result<Approval, Error> {
@@ -303,31 +296,26 @@ fn check_approval(approval: ApprovalRequest) -> Result<Approval, Error> {
         let number =
             u16::try_from(wave).ok().filter(|&wave| (1..=limits::MAX_WAVES).contains(&usize::from(wave)));
         number.ok_or_else(|| {
-            Error::invalid(format!(
-                "rollout.approval.before_waves names wave {wave}: waves are 1 to {}",
-                limits::MAX_WAVES
-            ))
+            let message = format!("wave {wave} is out of range: 1 to {}", limits::MAX_WAVES);
+            Error::out_of_range(BEFORE_WAVES, message)
         })
     });
     let before_waves: BTreeSet<u16> = before_waves.collect::<Result<_, _>>()?;
     if before_waves.is_empty() {
-        return Err(Error::invalid(
-            "rollout.approval.before_waves is required: name at least one wave, like [2]",
-        ));
+        return Err(Error::required(BEFORE_WAVES, "name at least one wave, like 2"));
     }
     Ok(Approval { before_waves, distinct_approver: approval.distinct_approver.unwrap_or(false) })
 }
 
 fn check_window(window: WindowRequest) -> Result<Window, Error> {
     Window::new(&window.from, &window.to, window.time_zone.as_deref().unwrap_or("desktop"))
+        .map_err(|error| error.within("window"))
 }
 
 fn check_expiry(text: &str) -> Result<Timestamp, Error> {
     DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc()).map_err(|_| {
-        Error::invalid(format!(
-            "rollout.expires_at {:?} is no time like 2026-12-01T00:00:00Z",
-            crate::ids::shorten(text)
-        ))
+        let message = format!("{:?} is not a time like 2026-12-01T00:00:00Z", crate::error::shorten(text));
+        Error::invalid("expires_at", message)
     })
 }
 
@@ -336,11 +324,8 @@ pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Resul
     match expires_at {
         Some(expires_at) if expires_at <= now => {
             let moment = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            Err(Error::invalid(format!(
-                "rollout.expires_at {} is not in the future: it is {}",
-                moment(expires_at),
-                moment(now)
-            )))
+            let message = format!("{} is not in the future: it is {}", moment(expires_at), moment(now));
+            Err(Error::invalid("expires_at", message))
         }
         Some(_) | None => Ok(()),
     }
@@ -349,9 +334,10 @@ pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Resul
 /// Approvals are asked for before waves that there are: of those asked for, or else of those planned.
 pub fn check_approval_waves(approval: &Approval, waves: usize) -> Result<(), Error> {
     match approval.before_waves.last() {
-        Some(&last) if usize::from(last) > waves => Err(Error::invalid(format!(
-            "rollout.approval.before_waves names wave {last}: there are {waves} waves"
-        ))),
+        Some(&last) if usize::from(last) > waves => {
+            let message = format!("wave {last} does not exist: the rollout has {waves} waves");
+            Err(Error::out_of_range(BEFORE_WAVES, message))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -359,7 +345,7 @@ pub fn check_approval_waves(approval: &Approval, waves: usize) -> Result<(), Err
 fn check_by(words: Vec<String>) -> Result<Vec<StratumKey>, Error> {
     let mut by = Vec::new();
     for word in words {
-        let key: StratumKey = word.parse().map_err(|error| inside("rollout.canary.by", &error))?;
+        let key: StratumKey = word.parse().map_err(|error: Error| error.within("canary.by"))?;
         if !by.contains(&key) {
             by.push(key);
         }
@@ -388,9 +374,8 @@ pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshol
         }
     }
     if left > 0 {
-        return Err(Error::invalid(format!(
-            "rollout.waves leaves {left} of {total} targets over: end with {{\"rest\": true}}"
-        )));
+        let message = format!("the waves leave {left} of {total} targets over: end with a wave of the rest");
+        return Err(Error::invalid("waves", message));
     }
     Ok(sizes)
 }
@@ -400,26 +385,22 @@ pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshol
 /// `waves` are the planned sizes, in order.
 pub fn check_min_results(policy: &RolloutPolicy, waves: &[(u32, Option<Threshold>)]) -> Result<(), Error> {
     let total = waves.iter().map(|(size, _)| size).sum();
-    check_min_results_within("rollout.fail_threshold", policy.fail_threshold, "the task", total)?;
+    check_min_results_within(policy.fail_threshold, "the task", total)?;
     for (place, &(size, threshold)) in waves.iter().enumerate() {
-        let field = format!("rollout.waves[{place}].fail_threshold");
-        check_min_results_within(&field, threshold, &format!("wave {}", place + 1), size)?;
+        check_min_results_within(threshold, &format!("wave {}", place + 1), size)
+            .map_err(|error| error.within(FieldPath::from("waves").index(place)))?;
     }
     Ok(())
 }
 
-fn check_min_results_within(
-    field: &str,
-    threshold: Option<Threshold>,
-    what: &str,
-    size: u32,
-) -> Result<(), Error> {
+fn check_min_results_within(threshold: Option<Threshold>, what: &str, size: u32) -> Result<(), Error> {
     match threshold.and_then(Threshold::min_results) {
         Some(min_results) if min_results > size => {
             let desktops = if size == 1 { "desktop" } else { "desktops" };
-            Err(Error::invalid(format!(
-                "{field}.min_results {min_results} is larger than {what}, which has {size} {desktops}: use at most {size}"
-            )))
+            let message = format!(
+                "{min_results} is larger than {what}, which has {size} {desktops}: use at most {size}"
+            );
+            Err(Error::out_of_range("fail_threshold.min_results", message))
         }
         _ => Ok(()),
     }
@@ -431,9 +412,9 @@ pub fn check_strict(policy: &RolloutPolicy, waves: &[Option<Threshold>]) -> Resu
     if !policy.strict || has_count(&policy.fail_threshold) || waves.iter().all(has_count) {
         return Ok(());
     }
-    Err(Error::invalid(
-        "rollout.strict needs a fail_threshold with a count, for the task or for every wave: a percentage is not known beforehand",
-    ))
+    let message = "strict mode needs a failure threshold with a count, for the task or for every wave: a percentage is \
+                   not known beforehand";
+    Err(Error::invalid("strict", message))
 }
 
 #[cfg(test)]

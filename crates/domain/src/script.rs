@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, limits, words::words};
+use crate::{Error, FieldPath, limits, words::words};
 
 /// What runs the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,10 +54,10 @@ impl ScriptBody {
         description: Option<String>,
         version: Option<String>,
     ) -> Result<Self, Error> {
-        let name = name.ok_or_else(|| Error::invalid("name is required"))?;
-        let content = content.ok_or_else(|| Error::invalid("content is required"))?;
+        let name = name.ok_or_else(|| Error::required("name", "a script needs a name"))?;
+        let content = content.ok_or_else(|| Error::required("content", "a script needs a content"))?;
         if name.trim().is_empty() {
-            return Err(Error::invalid("name is empty"));
+            return Err(Error::required("name", "must not be blank"));
         }
         check_content("content", &content)?;
         let body = Self {
@@ -85,25 +85,24 @@ pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
 
 /// Content of a script, or a command: 1 to 100,000 characters, without NUL, which no interpreter and no
 /// database text takes.
-pub fn check_content(field: &str, content: &str) -> Result<(), Error> {
+///
+/// The path of the field is for the error.
+pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), Error> {
     if content.is_empty() {
-        return Err(Error::invalid(format!(
-            "{field} is empty: 1 to {} characters",
-            limits::MAX_SCRIPT_CONTENT_CHARS
-        )));
+        let message = format!("must not be empty: 1 to {} characters", limits::MAX_SCRIPT_CONTENT_CHARS);
+        return Err(Error::required(field, message));
     }
     check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)
 }
 
-fn check_text(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {
+fn check_text(field: impl Into<FieldPath>, text: &str, max_chars: usize) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::invalid(format!("{field} holds a NUL character")));
+        return Err(Error::invalid(field, "must not contain a NUL character"));
     }
     let chars = text.chars().count();
     if chars > max_chars {
-        return Err(Error::invalid(format!(
-            "{field} has {chars} characters: at most {max_chars} are allowed"
-        )));
+        let message = format!("{chars} characters are given: at most {max_chars} are allowed");
+        return Err(Error::out_of_range(field, message));
     }
     Ok(())
 }
@@ -149,6 +148,6 @@ mod tests {
     fn types_are_spelled_as_the_api_spells_them() {
         assert_eq!("SHELL".parse::<ScriptType>().unwrap(), ScriptType::Shell);
         assert!("shell".parse::<ScriptType>().is_err());
-        assert!("PYTHON".parse::<ScriptType>().unwrap_err().message.contains("POWERSHELL, BAT, SHELL"));
+        assert!("PYTHON".parse::<ScriptType>().unwrap_err().to_string().contains("POWERSHELL, BAT, SHELL"));
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, ErrorKind, Timestamp};
+use crate::{Error, Reason, Timestamp};
 
 /// The one algorithm that is understood; it is the SDKs' default.
 pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
@@ -48,8 +48,8 @@ pub struct Authorization {
     signature: Vec<u8>,
 }
 
-fn unauthenticated(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unauthenticated, message)
+fn bad_signature(message: impl Into<String>) -> Error {
+    Error::new(Reason::SignatureInvalid, message)
 }
 
 impl Authorization {
@@ -61,9 +61,12 @@ impl Authorization {
     /// Reads `SDK-HMAC-SHA256 Access=.., SignedHeaders=a;b, Signature=hex`.
     pub fn parse(header: &str) -> Result<Self, Error> {
         let bad = || {
-            unauthenticated(format!(
-                "Authorization is not of the form {ALGORITHM} Access=.., SignedHeaders=.., Signature=.."
-            ))
+            Error::new(
+                Reason::CredentialRequired,
+                format!(
+                    "Authorization is not of the form {ALGORITHM} Access=.., SignedHeaders=.., Signature=.."
+                ),
+            )
         };
         let fields = header.strip_prefix(ALGORITHM).ok_or_else(bad)?;
         let field = |name: &str| {
@@ -91,7 +94,7 @@ impl Authorization {
         if let Some(missing) =
             MUST_BE_SIGNED.iter().find(|name| !self.signed_headers.iter().any(|signed| signed == *name))
         {
-            return Err(unauthenticated(format!("the signature does not cover the header {missing}")));
+            return Err(bad_signature(format!("the signature does not cover the header {missing}")));
         }
         check_clock(header(headers, DATE_HEADER)?, now)
     }
@@ -104,12 +107,11 @@ impl Authorization {
         let canonical = self.canonical_request(request)?;
         let to_sign = format!("{ALGORITHM}\n{date}\n{}", hex::encode(Sha256::digest(canonical)));
         // A key of any length is one.
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes()).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the signature could not be checked").because(error)
-        })?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes())
+            .map_err(|error| Error::internal().because(error))?;
         mac.update(to_sign.as_bytes());
         mac.verify_slice(&self.signature).map_err(|_| {
-            unauthenticated("the signature does not fit the request: check secret key, clock, and what changed on the way")
+            bad_signature("the signature does not fit the request: check secret key, clock, and what changed on the way")
         })
     }
 
@@ -137,16 +139,19 @@ impl Authorization {
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Result<&'a str, Error> {
     let found = headers.iter().find(|(given, _)| given == name);
     found.map(|(_, value)| value.as_str()).ok_or_else(|| {
-        unauthenticated(format!("the signed header {:?} is missing", crate::ids::shorten(name)))
+        bad_signature(format!("the signed header {:?} is missing", crate::error::shorten(name)))
     })
 }
 
 fn check_clock(date: &str, now: Timestamp) -> Result<(), Error> {
     let signed_at = NaiveDateTime::parse_from_str(date, DATE_FORMAT)
-        .map_err(|_| unauthenticated("X-Sdk-Date is not of the form 20261124T104500Z"))?
+        .map_err(|_| bad_signature("X-Sdk-Date is not of the form 20261124T104500Z"))?
         .and_utc();
     if (now - signed_at).abs() > CLOCK_TOLERANCE {
-        return Err(unauthenticated("X-Sdk-Date is more than 15 minutes off: set the clock"));
+        return Err(Error::new(
+            Reason::SignatureOutdated,
+            "X-Sdk-Date is more than 15 minutes off: set the clock",
+        ));
     }
     Ok(())
 }

@@ -5,45 +5,13 @@ use std::collections::HashSet;
 use chrono::TimeDelta;
 
 use crate::{
-    Error, ErrorKind,
+    Error, FieldPath, Reason,
     ids::{DesktopId, ScriptId, TaskId},
     limits,
     plan::{self, Candidate, Gray, Plan},
     record::RecordId,
     rollout::{self, Rollout, RolloutRequest},
     script::{ScriptType, check_content},
-};
-
-/// What a call names the fields whose names differ between the calls, for errors that the client understands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldNames {
-    /// Of the desktops.
-    pub desktops: &'static str,
-    gray_ids: &'static str,
-    scripts: &'static str,
-    command: &'static str,
-}
-
-/// The names of ExecuteScriptOrCommand.
-pub const EXECUTION_FIELDS: FieldNames = FieldNames {
-    desktops: "resource_ids",
-    gray_ids: "gray_resource_ids",
-    scripts: "script_ids",
-    command: "command",
-};
-/// The names of the calls that choose desktops by tag or pool.
-pub const GROUP_FIELDS: FieldNames = FieldNames {
-    desktops: "desktop_ids",
-    gray_ids: "gray_desktop_ids",
-    scripts: "script_ids",
-    command: "command_content",
-};
-/// The names of the admin service.
-pub const ADMIN_FIELDS: FieldNames = FieldNames {
-    desktops: "desktop_ids",
-    gray_ids: "gray_desktop_ids",
-    scripts: "scripts",
-    command: "command",
 };
 
 /// The body of an execution request as it came, every field optional.
@@ -100,6 +68,24 @@ pub struct Submission {
     pub rollout: Rollout,
 }
 
+/// Field of the target desktops.
+pub const DESKTOPS: &str = "desktop_ids";
+const GRAY_DESKTOPS: &str = "gray_desktop_ids";
+const GRAY_COUNT: &str = "gray_count";
+const GRAY_THRESHOLD: &str = "gray_fail_threshold";
+/// Field of the scripts.
+pub const SCRIPTS: &str = "scripts";
+const COMMAND: &str = "command.content";
+const COMMAND_TYPE: &str = "command.command_type";
+
+fn in_rollout(error: Error) -> Error {
+    error.within("rollout")
+}
+
+fn too_many(field: &'static str, noun: &str, given: usize, most: usize) -> Error {
+    Error::out_of_range(field, format!("{given} {noun} are named: at most {most} are allowed"))
+}
+
 impl Submission {
     /// Decides who belongs to which wave, and whether the policy can be kept to with these waves.
     pub fn plan(&self, candidates: Vec<Candidate>, seed: u64) -> Result<Plan, Error> {
@@ -110,47 +96,40 @@ impl Submission {
         };
         // A small fleet may not fill all the waves that are asked for.
         let waves = self.rollout.waves.as_ref().map_or(plan.waves.len(), Vec::len);
-        rollout::check_approval_waves(&self.rollout.policy.approval, waves)?;
+        rollout::check_approval_waves(&self.rollout.policy.approval, waves).map_err(in_rollout)?;
         let thresholds: Vec<_> = plan.waves.iter().map(|wave| wave.fail_threshold).collect();
-        rollout::check_strict(&self.rollout.policy, &thresholds)?;
+        rollout::check_strict(&self.rollout.policy, &thresholds).map_err(in_rollout)?;
         let sizes: Vec<_> = plan.waves.iter().map(|wave| (wave.size, wave.fail_threshold)).collect();
-        rollout::check_min_results(&self.rollout.policy, &sizes)?;
+        rollout::check_min_results(&self.rollout.policy, &sizes).map_err(in_rollout)?;
         Ok(plan)
     }
 }
 
 impl ExecutionRequest {
     /// Checks the request by itself. An id given twice counts once.
-    pub fn check(self, names: FieldNames) -> Result<Submission, Error> {
+    pub fn check(self) -> Result<Submission, Error> {
         if let Some(kind) = self.resource_type.as_deref()
             && kind != "DESKTOP"
         {
-            return Err(Error::invalid("resource_type must be DESKTOP"));
+            return Err(Error::invalid("resource_type", "must be DESKTOP"));
         }
-        let work = check_work(self.script_ids, self.command, self.command_type, names)?;
-        let desktop_ids: Vec<DesktopId> = distinct(names.desktops, self.resource_ids.unwrap_or_default())?;
+        let work = check_work(self.script_ids, self.command, self.command_type)?;
+        let desktop_ids: Vec<DesktopId> = distinct(DESKTOPS, self.resource_ids.unwrap_or_default())?;
         if desktop_ids.is_empty() {
-            return Err(Error::invalid(format!("{} is required: name at least one desktop", names.desktops)));
+            return Err(Error::required(DESKTOPS, "name at least one desktop"));
         }
         if desktop_ids.len() > limits::MAX_TARGETS_PER_TASK {
-            return Err(Error::invalid(format!(
-                "{} names {} desktops: at most {} are allowed",
-                names.desktops,
-                desktop_ids.len(),
-                limits::MAX_TARGETS_PER_TASK
-            )));
+            return Err(too_many(DESKTOPS, "desktops", desktop_ids.len(), limits::MAX_TARGETS_PER_TASK));
         }
-        let gray_ids: Vec<DesktopId> = distinct(names.gray_ids, self.gray_resource_ids.unwrap_or_default())?;
-        let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold, names)?;
+        let gray_ids: Vec<DesktopId> = distinct(GRAY_DESKTOPS, self.gray_resource_ids.unwrap_or_default())?;
+        let gray = check_gray(self.gray_count, gray_ids, self.gray_fail_threshold)?;
         if let Some(gray) = &gray {
-            check_gray_fits(gray, &desktop_ids, names)?;
+            check_gray_fits(gray, &desktop_ids)?;
         }
-        let rollout = self.rollout.unwrap_or_default().check()?;
+        let rollout = self.rollout.unwrap_or_default().check().map_err(in_rollout)?;
         if rollout.waves.is_some() && gray.is_some() {
-            return Err(Error::invalid(format!(
-                "rollout.waves excludes gray_count, {} and gray_fail_threshold: they say the same",
-                names.gray_ids
-            )));
+            let message = "waves exclude a gray wave: leave out its count, its desktops and its threshold";
+            return Err(Error::field(Reason::FieldsExclusive, "rollout.waves", message));
         }
         Ok(Submission {
             desktop_ids,
@@ -166,35 +145,30 @@ fn check_work(
     script_ids: Option<Vec<String>>,
     command: Option<String>,
     command_type: Option<String>,
-    names: FieldNames,
 ) -> Result<Work, Error> {
-    let FieldNames { scripts, command: command_name, .. } = names;
     // An id that cannot be ours is one that does not exist.
-    let script_ids: Vec<ScriptId> = distinct(scripts, script_ids.unwrap_or_default())
-        .map_err(|error| Error { kind: ErrorKind::NotFound, ..error })?;
+    let script_ids: Vec<ScriptId> = distinct(SCRIPTS, script_ids.unwrap_or_default())
+        .map_err(|error| Error { reason: Reason::ScriptNotFound, ..error })?;
     match (script_ids.is_empty(), command) {
-        (true, None) => Err(Error::invalid(format!("one of {scripts} and {command_name} is required"))),
+        (true, None) => Err(Error::required(SCRIPTS, "give scripts or a command")),
         (false, Some(_)) => {
-            Err(Error::invalid(format!("{scripts} and {command_name} exclude each other: give one of them")))
+            let message = "scripts and a command exclude each other: give one of them";
+            Err(Error::field(Reason::FieldsExclusive, SCRIPTS, message))
         }
         (false, None) if command_type.is_some() => {
-            Err(Error::invalid(format!("command_type goes with {command_name}: a script has its own type")))
+            let message = "only a command needs a type: a script has its own";
+            Err(Error::field(Reason::FieldsExclusive, COMMAND_TYPE, message))
         }
-        (false, None) if script_ids.len() > limits::MAX_SCRIPTS_PER_TASK => Err(Error::invalid(format!(
-            "{scripts} names {} scripts: at most {} are allowed",
-            script_ids.len(),
-            limits::MAX_SCRIPTS_PER_TASK
-        ))),
+        (false, None) if script_ids.len() > limits::MAX_SCRIPTS_PER_TASK => {
+            Err(too_many(SCRIPTS, "scripts", script_ids.len(), limits::MAX_SCRIPTS_PER_TASK))
+        }
         (false, None) => Ok(Work::Scripts(script_ids)),
         (true, Some(content)) => {
-            check_content(command_name, &content)?;
-            let command_type = command_type
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "command_type is required with {command_name}: POWERSHELL, BAT or SHELL"
-                    ))
-                })?
-                .parse()?;
+            check_content(COMMAND, &content)?;
+            let command_type = command_type.ok_or_else(|| {
+                Error::required(COMMAND_TYPE, "a command needs a type: POWERSHELL, BAT or SHELL")
+            })?;
+            let command_type = command_type.parse().map_err(|error: Error| error.within(COMMAND_TYPE))?;
             Ok(Work::Command { command_type, content })
         }
     }
@@ -206,23 +180,23 @@ fn check_gray(
     count: Option<i64>,
     ids: Vec<DesktopId>,
     threshold: Option<i64>,
-    names: FieldNames,
 ) -> Result<Option<Gray>, Error> {
     let count = match count {
         None if ids.is_empty() => None,
         None => Some(ids.len() as i64),
         Some(0) if ids.is_empty() => None,
         Some(count) if count < 1 => {
-            return Err(Error::invalid(format!("gray_count {count} is too small: it must be at least 1")));
+            return Err(Error::out_of_range(GRAY_COUNT, format!("{count} is out of range: at least 1")));
         }
         Some(count) => Some(count),
     };
     let Some(count) = count else {
         return match threshold {
             None => Ok(None),
-            Some(_) => {
-                Err(Error::invalid(format!("gray_fail_threshold needs gray_count or {}", names.gray_ids)))
-            }
+            Some(_) => Err(Error::invalid(
+                GRAY_THRESHOLD,
+                "a threshold needs a gray wave: give its count or its desktops",
+            )),
         };
     };
     let threshold = match threshold {
@@ -230,12 +204,13 @@ fn check_gray(
         None => 1,
         Some(threshold) if (1..count).contains(&threshold) => threshold,
         Some(threshold) => {
-            return Err(Error::invalid(format!(
-                "gray_fail_threshold {threshold} is out of range: it must be at least 1 and less than gray_count, {count}"
-            )));
+            let message = format!(
+                "{threshold} is out of range: at least 1 and less than the size of the gray wave, {count}"
+            );
+            return Err(Error::out_of_range(GRAY_THRESHOLD, message));
         }
     };
-    let too_large = |_| Error::invalid(format!("gray_count {count} is too large"));
+    let too_large = |_| Error::out_of_range(GRAY_COUNT, format!("{count} is too large"));
     Ok(Some(Gray {
         count: u32::try_from(count).map_err(too_large)?,
         ids,
@@ -244,22 +219,14 @@ fn check_gray(
 }
 
 /// Named gray desktops are part of the fleet, and the gray wave is no larger than it.
-fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId], names: FieldNames) -> Result<(), Error> {
+fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> {
     if gray.count as usize > desktop_ids.len() {
-        return Err(Error::invalid(format!(
-            "gray_count {} is larger than the number of desktops, {}",
-            gray.count,
-            desktop_ids.len()
-        )));
+        return Err(plan::gray_too_large(gray.count, desktop_ids.len()));
     }
     let fleet: HashSet<&DesktopId> =
         if gray.ids.is_empty() { HashSet::new() } else { desktop_ids.iter().collect() };
     match gray.ids.iter().find(|id| !fleet.contains(id)) {
-        Some(id) => {
-            let chosen =
-                if names == EXECUTION_FIELDS { "in resource_ids" } else { "among the desktops chosen" };
-            Err(Error::invalid(format!("{} names {id}, which is not {chosen}", names.gray_ids)))
-        }
+        Some(id) => Err(Error::invalid(GRAY_DESKTOPS, format!("{id} is not among the task's desktops"))),
         None => Ok(()),
     }
 }
@@ -270,24 +237,23 @@ fn check_timeout(minutes: Option<i64>) -> Result<Option<TimeDelta>, Error> {
         Some(minutes) if (0..=limits::MAX_EXECUTION_TIMEOUT_MINUTES).contains(&minutes) => {
             Ok(Some(TimeDelta::minutes(minutes)))
         }
-        Some(minutes) => Err(Error::invalid(format!(
-            "execution_timeout {minutes} is out of range: 0 to {} minutes",
-            limits::MAX_EXECUTION_TIMEOUT_MINUTES
-        ))),
+        Some(minutes) => {
+            let message =
+                format!("{minutes} is out of range: 0 to {} minutes", limits::MAX_EXECUTION_TIMEOUT_MINUTES);
+            Err(Error::out_of_range("execution_timeout", message))
+        }
     }
 }
 
 /// Parses ids and drops repetitions, keeping the first of each.
-fn distinct<T>(field: &str, texts: Vec<String>) -> Result<Vec<T>, Error>
+fn distinct<T>(field: &'static str, texts: Vec<String>) -> Result<Vec<T>, Error>
 where
     T: std::str::FromStr<Err = Error> + Clone + Eq + std::hash::Hash,
 {
     let mut seen = HashSet::with_capacity(texts.len());
     let mut ids = Vec::with_capacity(texts.len());
-    for text in texts {
-        let id: T = text
-            .parse()
-            .map_err(|error: Error| Error { message: format!("{field}: {}", error.message), ..error })?;
+    for (place, text) in texts.into_iter().enumerate() {
+        let id: T = text.parse().map_err(|error: Error| error.within(FieldPath::from(field).index(place)))?;
         if seen.insert(id.clone()) {
             ids.push(id);
         }
@@ -322,21 +288,19 @@ impl GroupRequest {
     /// Checks the published ranges, which are narrower than those of the sister call, and makes its request over the
     /// desktops that the group has.
     pub fn over(self, desktop_ids: Vec<String>) -> Result<ExecutionRequest, Error> {
-        let in_range = |name: &str, value: Option<i64>, low: i64, high: i64| match value {
+        let in_range = |field: &'static str, value: Option<i64>, low: i64, high: i64| match value {
             Some(value) if !(low..=high).contains(&value) => {
-                Err(Error::invalid(format!("{name} {value} is out of range: {low} to {high}")))
+                Err(Error::out_of_range(field, format!("{value} is out of range: {low} to {high}")))
             }
             _ => Ok(()),
         };
-        in_range("gray_count", self.gray_count, 0, limits::MAX_GROUP_GRAY)?;
-        in_range("gray_fail_threshold", self.gray_fail_threshold, 1, limits::MAX_GROUP_GRAY)?;
+        in_range(GRAY_COUNT, self.gray_count, 0, limits::MAX_GROUP_GRAY)?;
+        in_range(GRAY_THRESHOLD, self.gray_fail_threshold, 1, limits::MAX_GROUP_GRAY)?;
         in_range("execution_timeout", self.execution_timeout, 1, limits::MAX_EXECUTION_TIMEOUT_MINUTES)?;
         let gray_ids = self.gray_desktop_ids.as_ref().map_or(0, Vec::len);
-        if i64::try_from(gray_ids).unwrap_or(i64::MAX) > limits::MAX_GROUP_GRAY {
-            return Err(Error::invalid(format!(
-                "gray_desktop_ids names {gray_ids} desktops: at most {} are allowed",
-                limits::MAX_GROUP_GRAY
-            )));
+        let most = usize::try_from(limits::MAX_GROUP_GRAY).unwrap_or(usize::MAX);
+        if gray_ids > most {
+            return Err(too_many(GRAY_DESKTOPS, "desktops", gray_ids, most));
         }
         Ok(ExecutionRequest {
             resource_type: None,
@@ -368,9 +332,10 @@ impl Aim {
         match (task_id, record_id) {
             (Some(text), None) => Ok(Self::Task(TaskId::find(text)?)),
             (None, Some(text)) => Ok(Self::Record(text.parse()?)),
-            (None, None) => Err(Error::invalid("one of task_id and record_id is required")),
+            (None, None) => Err(Error::required("task_id", "name a task or a record")),
             (Some(_), Some(_)) => {
-                Err(Error::invalid("task_id and record_id exclude each other: give one of them"))
+                let message = "a task and a record exclude each other: name one of them";
+                Err(Error::field(Reason::FieldsExclusive, "record_id", message))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Error,
+    Error, Reason,
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
 
@@ -23,11 +23,12 @@ impl TagChange {
     /// Whether it is within the limits, before anything is looked at.
     pub fn check(&self) -> Result<(), Error> {
         if self.set.is_empty() && self.remove.is_empty() {
-            return Err(Error::invalid("set and remove name no tag: name at least one"));
+            return Err(Error::required("set", "name at least one tag to set or to remove"));
         }
         for (field, number) in [("set", self.set.len()), ("remove", self.remove.len())] {
             if number > MAX_TAGS_PER_DESKTOP {
-                return Err(Error::invalid(format!("{field} names more than {MAX_TAGS_PER_DESKTOP} tags")));
+                let message = format!("{number} tags are given: at most {MAX_TAGS_PER_DESKTOP} are allowed");
+                return Err(Error::out_of_range(field, message));
             }
         }
         for (name, value) in &self.set {
@@ -37,9 +38,8 @@ impl TagChange {
         for name in &self.remove {
             check_name("remove", name)?;
             if self.set.contains_key(name) {
-                return Err(Error::invalid(format!(
-                    "remove names the tag {name:?}, which set names as well"
-                )));
+                let message = format!("the tag {name:?} cannot be set and removed at once");
+                return Err(Error::field(Reason::FieldsExclusive, "remove", message));
             }
         }
         Ok(())
@@ -53,46 +53,45 @@ impl TagChange {
     pub fn apply(&self, agents: &Tags, operators: &Tags) -> Result<Tags, Error> {
         for name in &self.remove {
             if let Some(value) = agents.get(name).filter(|_| !operators.contains_key(name)) {
-                return Err(Error::invalid(format!(
-                    "remove names the tag {name:?}, which the desktop's agent reports as {value:?}: it cannot be removed \
-                     here, only overruled, by setting it to another value"
-                )));
+                let message = format!(
+                    "the desktop's agent reports the tag {name:?} as {value:?}: set another value to overrule it"
+                );
+                return Err(Error::invalid("remove", message));
             }
         }
         let mut tags = operators.clone();
         tags.retain(|name, _| !self.remove.contains(name));
         tags.extend(self.set.clone());
         if tags.len() > MAX_TAGS_PER_DESKTOP {
-            return Err(Error::invalid(format!(
-                "set leaves the desktop with {} tags of operators: it has at most {MAX_TAGS_PER_DESKTOP}, beside those of its agent",
+            let message = format!(
+                "the desktop would have {} tags of operators: at most {MAX_TAGS_PER_DESKTOP} are allowed beside its agent's",
                 tags.len()
-            )));
+            );
+            return Err(Error::out_of_range("set", message));
         }
         Ok(tags)
     }
 }
 
 /// A name that tasks can choose desktops by, which is done as `k=v,k2=v2`.
-fn check_name(field: &str, name: &str) -> Result<(), Error> {
+fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(Error::invalid(format!("{field} names a tag with an empty name")));
+        return Err(Error::required(field, "a tag's name must not be empty"));
     }
     if let Some(sign) = name.chars().find(|sign| matches!(sign, '=' | ',')) {
-        return Err(Error::invalid(format!(
-            "{field}: a tag's name must not hold {sign:?}: no task could choose desktops by it"
-        )));
+        let message = format!("a tag's name must not contain {sign:?}: no task could choose desktops by it");
+        return Err(Error::invalid(field, message));
     }
     check_text(field, "a tag's name", name)
 }
 
-fn check_text(field: &str, what: &str, text: &str) -> Result<(), Error> {
+fn check_text(field: &'static str, what: &str, text: &str) -> Result<(), Error> {
     if text.chars().count() > MAX_DESKTOP_TEXT_CHARS {
-        return Err(Error::invalid(format!(
-            "{field}: {what} has more than {MAX_DESKTOP_TEXT_CHARS} characters"
-        )));
+        let message = format!("{what} has more than {MAX_DESKTOP_TEXT_CHARS} characters");
+        return Err(Error::out_of_range(field, message));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("{field}: {what} holds a control character")));
+        return Err(Error::invalid(field, format!("{what} must not contain a control character")));
     }
     Ok(())
 }
@@ -134,7 +133,7 @@ mod tests {
     #[test]
     fn what_only_the_agent_says_is_overruled_and_not_removed() {
         let error = change(&[], &["os"]).apply(&tags(&[("os", "linux")]), &Tags::new()).unwrap_err();
-        assert!(error.message.contains("only overruled"), "{}", error.message);
+        assert!(error.to_string().contains("to overrule it"), "{}", error);
     }
 
     #[test]
@@ -143,23 +142,23 @@ mod tests {
         change(&[(&long, &long)], &["x"]).check().unwrap();
         let longer = format!("{long}x");
         let wrong = [
-            (change(&[], &[]), "name no tag"),
-            (change(&[("", "x")], &[]), "empty name"),
+            (change(&[], &[]), "set: name at least one tag"),
+            (change(&[("", "x")], &[]), "name must not be empty"),
             (change(&[(&longer, "x")], &[]), "set: a tag's name has more than 256"),
             (change(&[("x", &longer)], &[]), "set: a tag's value has more than 256"),
-            (change(&[("x", "a\u{0}b")], &[]), "set: a tag's value holds a control character"),
-            (change(&[("a=b", "x")], &[]), "must not hold '='"),
-            (change(&[], &["a,b"]), "remove: a tag's name must not hold ','"),
-            (change(&[("x", "1")], &["x"]), "which set names as well"),
-            (TagChange { set: many(MAX_TAGS_PER_DESKTOP + 1), ..TagChange::default() }, "more than 50 tags"),
+            (change(&[("x", "a\u{0}b")], &[]), "set: a tag's value must not contain a control character"),
+            (change(&[("a=b", "x")], &[]), "must not contain '='"),
+            (change(&[], &["a,b"]), "remove: a tag's name must not contain ','"),
+            (change(&[("x", "1")], &["x"]), "cannot be set and removed"),
+            (TagChange { set: many(MAX_TAGS_PER_DESKTOP + 1), ..TagChange::default() }, "51 tags are given"),
         ];
         for (change, said) in wrong {
-            let message = change.check().unwrap_err().message;
+            let message = change.check().unwrap_err().to_string();
             assert!(message.contains(said), "{message}");
         }
         let full = many(MAX_TAGS_PER_DESKTOP);
         let error = change(&[("one more", "")], &[]).apply(&Tags::new(), &full).unwrap_err();
-        assert!(error.message.contains("has at most 50"), "{}", error.message);
+        assert!(error.to_string().contains("at most 50 are allowed"), "{}", error);
         // A place that is freed by the same change may be taken.
         change(&[("another", "")], &["0"]).apply(&full, &full).unwrap();
     }

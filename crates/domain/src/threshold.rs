@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Reason};
 
 /// Failures at which a rollout halts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,32 +23,30 @@ pub enum Threshold {
 
 impl Threshold {
     /// From what a client gives: exactly one of `count` and `percent`.
-    pub fn new(
-        field: &str,
-        count: Option<i64>,
-        percent: Option<f64>,
-        min_results: Option<i64>,
-    ) -> Result<Self, Error> {
+    pub fn new(count: Option<i64>, percent: Option<f64>, min_results: Option<i64>) -> Result<Self, Error> {
         match (count, percent, min_results) {
             (Some(count), None, None) => match u32::try_from(count) {
                 Ok(count) if count > 0 => Ok(Self::Count(count)),
-                _ => Err(Error::invalid(format!("{field}.count {count} is out of range: at least 1"))),
+                _ => Err(Error::out_of_range("count", format!("{count} is out of range: at least 1"))),
             },
             (None, Some(percent), min_results) => {
-                let hundredths = hundredths(&format!("{field}.percent"), percent)?;
+                let hundredths = hundredths(percent).map_err(|error| error.within("percent"))?;
                 let min_results = min_results.unwrap_or(1);
                 let min_results =
                     u32::try_from(min_results).ok().filter(|number| *number > 0).ok_or_else(|| {
-                        Error::invalid(format!(
-                            "{field}.min_results {min_results} is out of range: at least 1"
-                        ))
+                        let message = format!("{min_results} is out of range: at least 1");
+                        Error::out_of_range("min_results", message)
                     })?;
                 Ok(Self::Percent { hundredths, min_results })
             }
             (Some(_), None, Some(_)) => {
-                Err(Error::invalid(format!("{field}.min_results goes with percent, not with count")))
+                let message = "only a percentage waits for results: leave it out, or give a percentage";
+                Err(Error::field(Reason::FieldsExclusive, "min_results", message))
             }
-            _ => Err(Error::invalid(format!("{field} needs exactly one of count and percent"))),
+            (None, None, _) => Err(Error::unreadable("a count or a percentage is required")),
+            (Some(_), Some(_), _) => {
+                Err(Error::new(Reason::FieldsExclusive, "a count and a percentage exclude each other"))
+            }
         }
     }
 
@@ -108,11 +106,13 @@ impl Threshold {
 }
 
 /// A percentage as a client gives it: more than 0, at most 100, with at most two decimals.
-pub(crate) fn hundredths(field: &str, percent: f64) -> Result<u32, Error> {
+///
+/// The error names no field: the caller adds it.
+pub(crate) fn hundredths(percent: f64) -> Result<u32, Error> {
     let bad = || {
-        Error::invalid(format!(
-            "{field} {percent} is out of range: more than 0, at most 100, with at most two decimals"
-        ))
+        let message =
+            format!("{percent} is out of range: more than 0, at most 100, with at most two decimals");
+        Error::new(Reason::FieldOutOfRange, message)
     };
     let hundredths = percent * 100.0;
     if !(hundredths > 0.0 && hundredths <= 10_000.0) || (hundredths - hundredths.round()).abs() > 1e-6 {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn reached_is_at_least_and_a_percentage_waits_for_its_results() {
-        let percent = |percent: f64, min: i64| Threshold::new("t", None, Some(percent), Some(min)).unwrap();
+        let percent = |percent: f64, min: i64| Threshold::new(None, Some(percent), Some(min)).unwrap();
         for (threshold, failed, finished, reached) in [
             (Threshold::Count(2), 1, 100, false),
             (Threshold::Count(2), 2, 2, true),
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn close_below_min_results_judges_what_there_is() {
-        let percent = Threshold::new("t", None, Some(20.0), Some(10)).unwrap();
+        let percent = Threshold::new(None, Some(20.0), Some(10)).unwrap();
         for (failed, finished, reached) in
             [(0, 1, false), (1, 1, true), (1, 5, true), (1, 6, false), (0, 0, false)]
         {
@@ -191,13 +191,13 @@ mod tests {
             (None, Some(f64::NAN), None),
             (None, Some(5.0), Some(0)),
         ] {
-            assert!(Threshold::new("t", count, percent, min).is_err(), "{count:?} {percent:?} {min:?}");
+            assert!(Threshold::new(count, percent, min).is_err(), "{count:?} {percent:?} {min:?}");
         }
     }
 
     #[test]
     fn it_is_written_as_it_was_given() {
-        let percent = |percent| Threshold::new("t", None, Some(percent), None).unwrap().to_string();
+        let percent = |percent| Threshold::new(None, Some(percent), None).unwrap().to_string();
         assert_eq!(
             [percent(2.0), percent(0.5), percent(12.25), percent(7.05)],
             ["2%", "0.5%", "12.25%", "7.05%"]

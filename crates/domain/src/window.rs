@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Timestamp, ids::shorten};
+use crate::{Error, Timestamp, error::shorten};
 
 /// Whose clock a window is read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,25 +34,22 @@ pub enum WindowState {
 }
 
 impl Window {
-    /// From what a client gives: `HH:MM` twice, and `desktop` or the name of a time zone like Europe/Berlin.
+    /// From what a client gives: `HH:MM` twice, and `desktop` or the name of a time zone like Europe/Berlin. Errors name fields from the window down.
     pub fn new(from: &str, to: &str, time_zone: &str) -> Result<Self, Error> {
-        let time = |field: &str, text: &str| {
+        let time = |field: &'static str, text: &str| {
             let parsed = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
-            parsed.ok_or_else(|| {
-                Error::invalid(format!("rollout.window.{field} {:?} is no time like 22:00", shorten(text)))
-            })
+            parsed
+                .ok_or_else(|| Error::invalid(field, format!("{:?} is not a time like 22:00", shorten(text))))
         };
         let (from, to) = (time("from", from)?, time("to", to)?);
         if from == to {
-            return Err(Error::invalid("rollout.window: from and to are the same: leave the window out"));
+            return Err(Error::unreadable("the window begins and ends at the same time: leave it out"));
         }
         let zone = match time_zone {
             "desktop" => WindowZone::Desktop,
             name => WindowZone::Fixed(name.parse().map_err(|_| {
-                Error::invalid(format!(
-                    "rollout.window.time_zone {:?} is neither desktop nor a name like Europe/Berlin",
-                    shorten(name)
-                ))
+                let message = format!("{:?} is neither desktop nor a name like Europe/Berlin", shorten(name));
+                Error::invalid("time_zone", message)
             })?),
         };
         Ok(Self { from, to, zone })
@@ -166,7 +163,7 @@ mod tests {
             ("22:00", "22:00", "UTC", "the same"),
             ("22:00", "05:00", "Mars", "Europe/Berlin"),
         ] {
-            let error = Window::new(from, to, zone).unwrap_err().message;
+            let error = Window::new(from, to, zone).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
         let window = Window::new("22:00", "05:00", "Europe/Berlin").unwrap();

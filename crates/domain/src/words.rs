@@ -1,7 +1,7 @@
 //! Closed sets of words: the same in SQL, proto and JSON.
 
 /// Writes and reads an enum that has `ALL` and `as_str` by its words; a word that is none is an error that names
-/// what was expected.
+/// what was expected. The caller adds the field.
 macro_rules! words {
     ($name:ty, $what:literal) => {
         impl std::fmt::Display for $name {
@@ -16,9 +16,9 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, $crate::Error> {
                 Self::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
                     let words: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
-                    $crate::Error::invalid(format!(
+                    $crate::Error::unreadable(format!(
                         concat!($what, " {:?} is not one of {}"),
-                        $crate::ids::shorten(text),
+                        $crate::error::shorten(text),
                         words.join(", ")
                     ))
                 })

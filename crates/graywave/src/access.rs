@@ -259,7 +259,7 @@ async fn projects(control: &Control, command: Projects) -> anyhow::Result<String
     match command {
         Projects::Create { project_id, name, unless_exists } => {
             match control.create_project(&project_id, &name.unwrap_or_default()).await {
-                Err(error) if unless_exists && error.kind == ErrorKind::Conflict => {
+                Err(error) if unless_exists && error.kind() == ErrorKind::Conflict => {
                     Ok(format!("project {project_id} is there\n"))
                 }
                 made => made.map(|()| format!("project {project_id} is made\n")).map_err(Into::into),

@@ -80,6 +80,8 @@ enum Command {
     Completion(completion::CompletionArguments),
     /// Write the manual pages
     Man(man::ManArguments),
+    /// Print what each reason of a failure means, and its fix
+    Errors,
     /// Print the OpenAPI document of the REST API
     Openapi,
     /// Print docs/cli.md
@@ -116,6 +118,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Completion(arguments) => print(&completion::registration(&arguments)?),
         Command::Man(arguments) => man::write(&arguments, command()),
         Command::Reference => print(&help::reference(command())),
+        Command::Errors => print(&domain::error::reference()),
         Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
         Command::CheckConfig => {
             let settings = settings()?;

@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
     ("Look after the fleet", &["scripts", "desktops", "workers", "audit"]),
-    ("This command line", &["login", "config", "completion", "man"]),
+    ("This command line", &["login", "config", "errors", "completion", "man"]),
     (
         "Run a cluster, and work on its database",
         &[

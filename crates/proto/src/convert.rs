@@ -8,7 +8,7 @@ use tonic::Code;
 pub use domain::outcome::Outcome as ScriptOutcome;
 
 use domain::{
-    ErrorKind,
+    ErrorKind, Reason,
     desktop::{Certificate, DesktopFacts},
 };
 
@@ -84,18 +84,24 @@ pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
 /// # Errors
 ///
 /// When the moment is outside the years 1970 to 9999: Postgres and RFC 3339 cannot hold every moment that an i64 names.
-pub fn unix_ms_in_range(field: &str, ms: i64) -> Result<Option<DateTime<Utc>>, domain::Error> {
+pub fn unix_ms_in_range(field: &'static str, ms: i64) -> Result<Option<DateTime<Utc>>, domain::Error> {
     if (0..=crate::limits::MAX_UNIX_MS).contains(&ms) {
         return Ok(unix_ms_opt(ms));
     }
-    Err(domain::Error::invalid(format!(
-        "{field} {ms} is out of range: 0 to {} (years 1970 to 9999)",
-        crate::limits::MAX_UNIX_MS
-    )))
+    let message = format!("{ms} is out of range: 0 to {} (years 1970 to 9999)", crate::limits::MAX_UNIX_MS);
+    Err(domain::Error::out_of_range(field, message))
 }
 
-/// The one place that maps a failure to gRPC.
-pub const fn code(kind: ErrorKind) -> Code {
+/// The one place that maps the reason of a failure to gRPC.
+pub const fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::PathNotFound => Code::Unimplemented,
+        other => code_of_kind(other.kind()),
+    }
+}
+
+const fn code_of_kind(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Invalid => Code::InvalidArgument,
         ErrorKind::Unauthenticated => Code::Unauthenticated,

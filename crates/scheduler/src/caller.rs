@@ -23,7 +23,7 @@ impl Caller {
             tracing::warn!(%identity, worker_id = claimed, "a call is refused: it is for another worker");
             return Err(Status::permission_denied(format!("{identity} may not call as another worker")));
         }
-        claimed.parse().map_err(|error: domain::Error| Status::invalid_argument(error.message))
+        claimed.parse().map_err(|error: domain::Error| Status::invalid_argument(error.to_string()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{
-    Error, ErrorKind, Timestamp,
+    Error, Reason, Timestamp,
     enrolment::{self, Issued},
     ids::{DesktopId, ProjectId},
 };
@@ -46,11 +46,15 @@ struct Order<'a> {
     source: &'a str,
 }
 
+fn not_a_request(message: impl Into<String>) -> Error {
+    Error::invalid("certificate_request", message)
+}
+
 impl Scheduler {
     fn enrolment(&self) -> Result<&Enrolment, Error> {
         self.enrolment.as_deref().ok_or_else(|| {
             let message = "this cluster has no issuer: certificates are made by hand (`graywave ca issue`)";
-            Error::new(ErrorKind::Conflict, message)
+            Error::new(Reason::EnrolmentDisabled, message)
         })
     }
 
@@ -69,7 +73,7 @@ impl Scheduler {
     ) -> Result<Vec<Vec<u8>>, Error> {
         let enrolment = self.enrolment()?;
         enrolment::check_token_text(token)?;
-        let request = Request::read(asked.request).map_err(Error::invalid)?;
+        let request = Request::read(asked.request).map_err(not_a_request)?;
         let issuer = enrolment.issuer().await?;
         let mut tx = self.store.begin().await?;
         let hash: [u8; 32] = Sha256::digest(token).into();
@@ -88,7 +92,7 @@ impl Scheduler {
             }
         }
         enrolment::check(&row.token, desktop_id, standing, now).inspect_err(|error| {
-            let (token_id, reason) = (token_id.simple(), &error.message);
+            let (token_id, reason) = (token_id.simple(), error.to_string());
             metric::ENROLMENTS_REFUSED.count(1, &[]);
             tracing::warn!(%project_id, %desktop_id, %token_id, reason, source = asked.source, "an enrolment is refused");
         })?;
@@ -118,11 +122,11 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let enrolment = self.enrolment()?;
-        let request = Request::read(asked.request).map_err(Error::invalid)?;
+        let request = Request::read(asked.request).map_err(not_a_request)?;
         let issuer = enrolment.issuer().await?;
         let mut tx = self.store.begin().await?;
         if project::is_revoked(&mut tx, project_id).await? {
-            return Err(Error::new(ErrorKind::Forbidden, format!("project {project_id} is revoked")));
+            return Err(Error::new(Reason::ProjectRevoked, format!("project {project_id} is revoked")));
         }
         stored::hold_desktop(&mut tx, project_id, desktop_id).await?;
         let known: Option<Issued> = stored::issued(&mut tx, project_id, desktop_id, serial).await?;
@@ -136,7 +140,7 @@ impl Scheduler {
         }
         enrolment::check_renewal(known, now).inspect_err(|error| {
             metric::ENROLMENTS_REFUSED.count(1, &[]);
-            tracing::warn!(%project_id, %desktop_id, serial, reason = error.message, "a renewal is refused");
+            tracing::warn!(%project_id, %desktop_id, serial, reason = %error, "a renewal is refused");
         })?;
         let order = Order {
             project_id,
@@ -161,10 +165,10 @@ impl Scheduler {
         let &Order { project_id, desktop_id, token_id, action, credential, source } = order;
         let life = self.enrolment()?.life;
         let identity = Identity::desktop(project_id.as_str(), desktop_id.as_str())
-            .map_err(|error| Error::invalid(error.to_string()))?;
+            .map_err(|error| Error::unreadable(error.to_string()))?;
         let issued = issuer
             .sign(&identity, request, now.timestamp(), (now + life).timestamp())
-            .map_err(|reason| Error::new(ErrorKind::Unavailable, reason))?;
+            .map_err(|reason| Error::new(Reason::IssuerUnavailable, reason))?;
         let not_after = Timestamp::from_timestamp(issued.not_after_unix, 0).unwrap_or(now);
         if not_after + TimeDelta::seconds(1) < now + life {
             tracing::warn!(%not_after, "a certificate ends with its issuer: `graywave ca issuer` makes a new one");

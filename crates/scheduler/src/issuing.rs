@@ -1,7 +1,7 @@
 //! The issuer of desktops' certificates.
 
 use chrono::TimeDelta;
-use domain::{Error, ErrorKind, Timestamp};
+use domain::{Error, Reason, Timestamp};
 use mtls::{Issuer, IssuerFiles, Tls};
 
 /// What certificates are signed with, and for how long.
@@ -33,7 +33,7 @@ impl Enrolment {
         let failed = |error: &(dyn std::error::Error + 'static)| {
             tracing::error!(error, "the issuer of desktops' certificates cannot be used");
             Error::new(
-                ErrorKind::Unavailable,
+                Reason::IssuerUnavailable,
                 "certificates cannot be issued now; the scheduler's log says why",
             )
         };

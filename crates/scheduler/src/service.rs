@@ -113,7 +113,7 @@ fn refused(error: domain::Error) -> Status {
         let cause: &dyn std::error::Error = &**cause;
         tracing::error!(error = cause, "a certificate could not be issued");
     }
-    Status::new(proto::code(error.kind), error.message)
+    Status::new(proto::code(error.reason), error.to_string())
 }
 
 /// The one place that turns a failure of the database into a status; the cause goes to the log.
@@ -124,7 +124,7 @@ fn failed(error: store::Error) -> Status {
 }
 
 fn invalid(error: domain::Error) -> Status {
-    Status::invalid_argument(error.message)
+    Status::invalid_argument(error.to_string())
 }
 
 fn too_many(what: &str, limit: usize) -> Status {
@@ -240,7 +240,7 @@ impl SchedulerService for Service {
             let (task_id, ordinal) = (result.task_id.clone(), result.ordinal);
             match target_report(result) {
                 Ok(report) => reports.push(report),
-                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.message }),
+                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
             }
         }
         let mut returns = Vec::with_capacity(returned.len());
@@ -248,7 +248,7 @@ impl SchedulerService for Service {
             let (task_id, ordinal) = (target.task_id.clone(), target.ordinal);
             match returned_target(target) {
                 Ok(target) => returns.push(target),
-                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.message }),
+                Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
             }
         }
         let answer =
@@ -395,7 +395,7 @@ fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> 
             Ok(desktop) => facts.push(desktop),
             Err(error) => {
                 let DesktopKey { project_id, desktop_id } = &key;
-                tracing::warn!(project_id, desktop_id, reason = error.message, "desktop refused: malformed");
+                tracing::warn!(project_id, desktop_id, reason = %error, "desktop refused: malformed");
                 answer.refused.push(key);
             }
         }
@@ -432,7 +432,7 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
 
 fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
     if script.script != place {
-        return Err(domain::Error::invalid(format!("result {place} is of script {}", script.script)));
+        return Err(domain::Error::unreadable(format!("result {place} is of script {}", script.script)));
     }
     Ok(ScriptResult {
         outcome: script.outcome.parse()?,

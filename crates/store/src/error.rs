@@ -1,6 +1,6 @@
 //! What can go wrong with the database, and whether waiting helps.
 
-use domain::ErrorKind;
+use domain::Reason;
 
 /// A statement failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +68,10 @@ impl From<sqlx::Error> for Error {
 impl From<Error> for domain::Error {
     fn from(error: Error) -> Self {
         if error.is_unavailable() {
-            Self::new(ErrorKind::Unavailable, "the database does not answer; try again later").because(error)
+            Self::new(Reason::DatabaseUnavailable, "the database does not answer; try again later")
+                .because(error)
         } else {
-            Self::new(
-                ErrorKind::Internal,
-                "the operation failed inside; the log holds the cause under the request id",
-            )
-            .because(error)
+            Self::internal().because(error)
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn count<T: TryFrom<i64>>(table: &'static str, value: impl Into<i64>)
 
 /// One word of a closed set.
 pub(crate) fn word<T: FromStr<Err = domain::Error>>(table: &'static str, text: &str) -> Result<T, Error> {
-    text.parse().map_err(|error: domain::Error| Error::corrupt(table, error.message))
+    text.parse().map_err(|error: domain::Error| Error::corrupt(table, error))
 }
 
 /// An id or name that was checked when it was written.
@@ -32,7 +32,7 @@ pub(crate) fn text_id<T: TryFrom<String, Error = domain::Error>>(
     table: &'static str,
     text: String,
 ) -> Result<T, Error> {
-    T::try_from(text).map_err(|error| Error::corrupt(table, error.message))
+    T::try_from(text).map_err(|error| Error::corrupt(table, error))
 }
 
 /// A tally as the array that a wave's row holds.

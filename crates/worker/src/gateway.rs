@@ -92,7 +92,7 @@ async fn hello(inbound: &mut Streaming<AttachRequest>, shown: Option<&Certified>
     };
     let desktop = hello.desktop.ok_or_else(|| Status::invalid_argument("hello names no desktop"))?;
     if let Err(error) = desktop.clone().facts() {
-        return Err(Status::invalid_argument(error.message));
+        return Err(Status::invalid_argument(error.to_string()));
     }
     let desktop = match shown {
         Some(shown) => certified(&shown.identity, desktop)?,

@@ -11,7 +11,7 @@ PATIENCE_S = 60
 LOOK_EVERY_S = 0.05
 DOMAIN = "graywave"
 
-# What a refusal is for programs: its code of gRPC, and the reason of its ErrorInfo.
+# What a refusal is for programs: its code of gRPC, and the error_code in the metadata of its ErrorInfo.
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "WKS.00211102")
 UNKNOWN_CALLER = (grpc.StatusCode.UNAUTHENTICATED, "WKS.00211302")
 FORBIDDEN = (grpc.StatusCode.PERMISSION_DENIED, "WKS.00081102")
@@ -61,13 +61,15 @@ def is_refusal(error, kind):
     """Whether a call was refused like this, with the details that go with it."""
     if error is None:
         return False
-    code, reason = kind
+    code, error_code = kind
     found = details(error)
     info = found.get("ErrorInfo", error_details_pb2.ErrorInfo())
     return (
         error.code() == code
-        and (info.reason, info.domain) == (reason, DOMAIN)
-        and ("BadRequest" in found) == (kind == INVALID)
+        and (info.metadata["error_code"], info.domain) == (error_code, DOMAIN)
+        and info.reason.replace("_", "").isupper()
+        # Also a refusal of another kind may name a field, such as the desktops that do not exist.
+        and ("BadRequest" in found or kind != INVALID)
         and ("RetryInfo" in found) == (kind in (TOO_MANY, UNAVAILABLE))
     )
 

@@ -41,8 +41,8 @@ def wrong_tasks(admin, desktops):
     for what, kind, field, wrong in [
         ("a wave of no targets", INVALID, "task.rollout.waves[0].count", {"rollout": {"waves": [{"count": 0}]}}),
         ("a gray wave of more than there are", INVALID, "task.gray_count", {"gray_count": 7}),
-        ("a task without a task", INVALID, "task", {"command": None}),
-        ("a desktop that does not exist", NOT_FOUND, None, {"desktop_ids": ["nowhere"]}),
+        ("a task without work", INVALID, "task.scripts", {"command": None}),
+        ("a desktop that does not exist", NOT_FOUND, "task.desktop_ids", {"desktop_ids": ["nowhere"]}),
     ]:
         for method in ("SubmitTask", "PreviewTask"):
             task = spec | wrong

@@ -79,7 +79,7 @@ async fn an_operators_tags_win_and_stay_when_the_agent_comes_again() {
         (refusal.code, refusal.fields.as_slice()),
         (Code::InvalidArgument, &["remove".to_owned()][..])
     );
-    assert!(refusal.message.contains("only overruled"), "{}", refusal.message);
+    assert!(refusal.message.contains("to overrule it"), "{}", refusal.message);
     for (wrong, field) in [
         (change("desktop-0", &[("", "x")], &[]), "set"),
         (change("desktop-0", &[("a", "x\0")], &[]), "set"),
@@ -180,7 +180,7 @@ async fn a_retry_leaves_out_what_is_retired_by_now() {
     let again = RetryTaskRequest { task_id: retried.task_id, ..Default::default() };
     let refusal = refused(harness.tasks().retry_task(again).await);
     assert_eq!(refusal.code, Code::FailedPrecondition);
-    assert!(refusal.message.contains("desktops that are retired"), "{}", refusal.message);
+    assert_eq!(refusal.reason, "NOTHING_TO_RETRY");
 }
 
 #[tokio::test]

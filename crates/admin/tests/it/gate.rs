@@ -66,7 +66,7 @@ async fn a_message_has_a_limit() {
     let request = SubmitTaskRequest { task: Some(huge), ..Default::default() };
     let status = TaskServiceClient::new(harness.channel(Some(TOKEN))).submit_task(request).await.unwrap_err();
     let large = refused(Err::<(), _>(status));
-    assert_eq!((large.code, large.reason.as_str()), (Code::InvalidArgument, "WKS.00211102"));
+    assert_eq!((large.code, large.reason.as_str()), (Code::InvalidArgument, "REQUEST_TOO_LARGE"));
     assert!(large.message.contains("pool or tag"), "{}", large.message);
 }
 

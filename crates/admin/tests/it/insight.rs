@@ -62,7 +62,7 @@ async fn a_task_that_runs_cannot_be_replayed() {
     let task_id = harness.submit(command_on(1)).await.task_id;
     let request = WhatIfRequest { task_id: task_id.clone(), rollout: Some(Rollout::default()) };
     let early = refused(harness.insight().what_if(request).await);
-    assert_eq!((early.code, early.reason.as_str()), (Code::FailedPrecondition, "WKS.00211409"));
+    assert_eq!((early.code, early.reason.as_str()), (Code::FailedPrecondition, "TASK_NOT_ENDED"));
     let request = ListFailureMembersRequest { task_id, signature_id: "x".into(), ..Default::default() };
     assert_eq!(refused(harness.insight().list_failure_members(request).await).code, Code::NotFound);
 }

@@ -37,8 +37,8 @@ async fn a_task_is_stored_once_and_shown_as_it_stands() {
     assert_eq!(first, again, "the same key is the same task");
     let other = SubmitTaskRequest { task: Some(command_on(4)), ..request };
     let reused = refused(tasks.submit_task(other).await);
-    assert_eq!((reused.code, reused.reason.as_str()), (Code::AlreadyExists, "WKS.00211410"));
-    assert!(reused.message.contains("idempotency_key"), "{}", reused.message);
+    assert_eq!((reused.code, reused.reason.as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
+    assert!(reused.message.contains("idempotency key"), "{}", reused.message);
 
     assert_eq!((first.status(), first.target_count), (TaskStatus::Waiting, 5));
     assert_eq!(first.waves.iter().map(|wave| wave.size).collect::<Vec<_>>(), [2, 3]);
@@ -201,7 +201,7 @@ async fn a_person_pauses_approves_and_changes_concurrency() {
     let changed = tasks.set_concurrency(concurrency(Some(1))).await.unwrap().into_inner().task.unwrap();
     assert_eq!(changed.max_concurrency, Some(1));
     let wrong = refused(tasks.set_concurrency(concurrency(Some(0))).await);
-    assert_eq!((wrong.code, wrong.reason.as_str()), (Code::InvalidArgument, "WKS.00211102"));
+    assert_eq!((wrong.code, wrong.reason.as_str()), (Code::InvalidArgument, "FIELD_OUT_OF_RANGE"));
     let free = tasks.set_concurrency(concurrency(None)).await.unwrap().into_inner().task.unwrap();
     assert_eq!(free.max_concurrency, None);
 }
@@ -230,7 +230,7 @@ async fn a_task_is_stopped_and_retried() {
     assert_eq!(stopped.status(), TaskStatus::Stopped);
     let both = StopTaskRequest { task_id: failed.clone(), record_id: "x".into(), ..Default::default() };
     let both = refused(tasks.stop_task(both).await);
-    assert_eq!((both.code, both.fields), (Code::InvalidArgument, vec!["task_id".to_owned()]));
+    assert_eq!((both.code, both.fields), (Code::InvalidArgument, vec!["record_id".to_owned()]));
     let none = refused(tasks.stop_task(StopTaskRequest::default()).await);
     assert_eq!(none.code, Code::InvalidArgument);
     let unknown = StopTaskRequest { task_id: failed, mode: 9, ..Default::default() };

@@ -155,12 +155,11 @@ fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
         let (key, value) = pair
             .split_once('=')
             .filter(|(key, _)| !key.is_empty())
-            .ok_or_else(|| Error::invalid("tag must be key=value; give it again for each further tag"))?;
+            .ok_or_else(|| Error::invalid("tag", "must be key=value; give it again for each further tag"))?;
         let before = tags.insert(key.to_owned(), value.to_owned());
         if before.is_some_and(|before| before != value) {
-            return Err(Error::invalid(format!(
-                "tag asks for two values of {key:?}: a desktop has one value of each key"
-            )));
+            let message = format!("two values of {key:?} are given: a desktop has one value of each key");
+            return Err(Error::invalid("tag", message));
         }
     }
     Ok(tags)

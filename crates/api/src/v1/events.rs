@@ -17,7 +17,7 @@ use axum::{
 };
 use control::{Caller, Control, EventRow, Looked, Told, Watch};
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     limits::{MAX_STREAMS, STREAM_LASTS, STREAM_LOOKS_EVERY},
 };
 use futures::stream;
@@ -108,16 +108,20 @@ pub(crate) async fn watch(
     let task_id = path.id()?;
     let after = match headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default()) {
         None | Some("") => 0,
-        Some(text) => text
-            .parse()
-            .map_err(|_| Error::invalid("Last-Event-ID is none of ours: send the id of an event, or none"))?,
+        Some(text) => text.parse().map_err(|_| {
+            Error::field(
+                Reason::PageTokenInvalid,
+                "Last-Event-ID",
+                "not the id of an event: send the id of the last event, or none",
+            )
+        })?,
     };
     // The caller is told at once if there is no such task.
     let Some(watch) = control.watch_task(&caller, task_id, after).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     let permit = Arc::clone(&STREAMS).try_acquire_owned().map_err(|_| {
-        Error::new(ErrorKind::Unavailable, "too many streams of events are open; try again later")
+        Error::new(Reason::Overloaded, "too many streams of events are open; try again later")
     })?;
     let place = Place { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
     let events = stream::unfold(Some(place), next_events);

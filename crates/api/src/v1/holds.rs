@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, FreezeRow, Seen, finished};
-use domain::{Error, ids::TaskId};
+use domain::{Error, Reason, ids::TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -66,8 +66,9 @@ pub(crate) struct WavePath {
 impl WavePath {
     /// What cannot be one of ours is what does not exist.
     fn ids(&self) -> Result<(TaskId, u16), Error> {
-        let missing = |_| Error::not_found("the task does not exist, or has no such wave");
-        let wave = self.wave.parse().map_err(|_| Error::not_found("the task has no such wave"))?;
+        let missing = |_| Error::new(Reason::WaveNotFound, "the task does not exist, or has no such wave");
+        let wave =
+            self.wave.parse().map_err(|_| Error::new(Reason::WaveNotFound, "the task has no such wave"))?;
         Ok((self.task_id.parse().map_err(missing)?, wave))
     }
 }

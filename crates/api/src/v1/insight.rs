@@ -6,7 +6,7 @@ use axum::{
 };
 use control::{Caller, Control, FailureGroup as FailedAlike, Failures};
 use domain::{
-    Error,
+    Error, Reason,
     explain::Sentence,
     ids::TaskId,
     rollout::RolloutRequest,
@@ -190,8 +190,10 @@ pub(crate) async fn members(
 ) -> Result<Json<FailureMembers>, ApiError> {
     let (size, after) = query.read()?;
     let task_id = TaskId::find(&path.task_id)?;
-    let signature_id =
-        path.signature_id.parse().map_err(|_| Error::not_found("the task has no such group of failures"))?;
+    let signature_id = path
+        .signature_id
+        .parse()
+        .map_err(|_| Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"))?;
     let found = control.page_failure_members(&caller, task_id, signature_id, after, size).await?;
     let next_page_token = page::next(&found, size, |(ordinal, _)| ordinal.to_string());
     let members = found.into_iter().map(|(ordinal, desktop_id)| FailureMember { ordinal, desktop_id });

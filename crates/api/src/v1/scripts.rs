@@ -117,8 +117,11 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     Body(request): Body<NewScript>,
 ) -> Result<Json<SavedScript>, ApiError> {
-    let script_type =
-        request.script_type.as_deref().ok_or_else(|| Error::invalid("script_type is required"))?.parse()?;
+    let script_type = request
+        .script_type
+        .as_deref()
+        .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
+    let script_type = script_type.parse().map_err(|error: Error| error.within("script_type"))?;
     let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
     let row = finished(async move {
         let script_id = control.create_script(&caller, script_type, &body).await?;
@@ -159,7 +162,8 @@ pub(crate) async fn list(
 ) -> Result<Json<SavedScripts>, ApiError> {
     let size = page::size(query.page_size)?;
     let before = page::token(query.page_token.as_deref())?;
-    let script_type = query.script_type.as_deref().map(str::parse).transpose()?;
+    let script_type = query.script_type.as_deref().map(str::parse).transpose();
+    let script_type = script_type.map_err(|error: Error| error.within("script_type"))?;
     let filter = ScriptFilter { script_id: None, name: query::text(query.name), script_type };
     let found = control.page_scripts(&caller, &filter, before, size).await?;
     let next_page_token = page::next(&found, size, |row| row.script_id.to_string());
@@ -193,9 +197,11 @@ pub(crate) async fn show(
         None => At::Current,
         Some(revision) if revision >= 1 => At::Revision(revision),
         Some(revision) => {
-            return Err(
-                Error::invalid(format!("revision {revision} is out of range: they begin with 1")).into()
-            );
+            return Err(Error::out_of_range(
+                "revision",
+                format!("{revision} is out of range: revisions begin with 1"),
+            )
+            .into());
         }
     };
     Ok(Json(control.show_script(&caller, path.id()?, at).await?.into()))

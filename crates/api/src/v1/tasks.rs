@@ -51,7 +51,8 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeTasks>, ApiError> {
     let size = page::size(query.page_size)?;
-    let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, _>>()?;
+    let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, Error>>();
+    let statuses = statuses.map_err(|error| error.within("status"))?;
     let filter = TaskFilter {
         before: page::token(query.page_token.as_deref())?,
         statuses: (!statuses.is_empty()).then_some(statuses),

@@ -173,7 +173,10 @@ pub(crate) fn is_default(value: Option<&str>, all: &str) -> bool {
 /// Checks a repeated desktop id.
 pub(crate) fn desktop_ids(values: Vec<String>) -> Result<Vec<String>, Error> {
     if values.len() > MAX_DESKTOP_IDS {
-        return Err(Error::invalid(format!("desktop_id may be given {MAX_DESKTOP_IDS} times at most")));
+        return Err(Error::out_of_range(
+            "desktop_id",
+            format!("{} ids are given: at most {MAX_DESKTOP_IDS} are allowed", values.len()),
+        ));
     }
     Ok(query::texts(values))
 }

@@ -2,7 +2,7 @@
 
 use axum::{Extension, Json, extract::State};
 use control::{Caller, Control, finished};
-use domain::{Error, rollout::RolloutRequest, submission::ExecutionRequest};
+use domain::{Error, Reason, rollout::RolloutRequest, submission::ExecutionRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -52,7 +52,7 @@ pub(crate) struct Execution {
 pub(crate) fn refuse_unsupported(pre_start: Option<&str>, post_finish: Option<&str>) -> Result<(), Error> {
     for (name, value) in [("pre_start", pre_start), ("post_finish", post_finish)] {
         if value.is_some_and(|text| !text.is_empty()) {
-            return Err(Error::invalid(format!("{name} is not supported: leave it out")));
+            return Err(Error::field(Reason::FieldUnsupported, name, "not supported: leave it out"));
         }
     }
     Ok(())

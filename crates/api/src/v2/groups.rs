@@ -5,12 +5,12 @@ use axum::{
     extract::{Path, State},
 };
 use control::{Caller, Control, Group, finished};
-use domain::{Error, desktop::parse_tags, rollout::RolloutRequest, submission::GroupRequest};
+use domain::{Error, Reason, desktop::parse_tags, rollout::RolloutRequest, submission::GroupRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Accepted, Project, ScriptType, executions::refuse_unsupported, rollout::Rollout};
-use crate::{body::Body, error::ApiError};
+use crate::{body::Body, error::ApiError, names::Names};
 
 /// What is to run on the desktops of a group. Exactly one of `script_ids` and `command_content`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,10 +82,14 @@ pub(crate) async fn execute_by_tag(
         .desktop_tag
         .take()
         .filter(|tag| !tag.is_empty())
-        .ok_or_else(|| Error::invalid("desktop_tag is required: k=v, or k=v,k2=v2"))?;
+        .ok_or_else(|| Error::required("desktop_tag", "name a tag: k=v, or k=v,k2=v2"))?;
     let group = Group::Tag(tag.clone(), parse_tags("desktop_tag", &tag)?);
     if execution.desktop_ids.is_some() {
-        return Err(Error::invalid("desktop_ids goes with a pool: a tag takes all that have it").into());
+        let message = "a tag takes every desktop that has it: leave the desktops out, or use a pool";
+        return Err(ApiError::with_names(
+            Error::field(Reason::FieldsExclusive, "desktop_ids", message),
+            Names::Group,
+        ));
     }
     run(control, caller, group, execution.request()?).await
 }
@@ -112,7 +116,7 @@ pub(crate) async fn execute_on_pool(
     Body(execution): Body<GroupExecution>,
 ) -> Result<Json<Accepted>, ApiError> {
     if path.pool_id.contains('\0') {
-        return Err(Error::not_found("the desktop pool does not exist").into());
+        return Err(Error::new(Reason::SelectionEmpty, "the desktop pool does not exist").into());
     }
     run(control, caller, Group::Pool(path.pool_id), execution.request()?).await
 }
@@ -123,6 +127,8 @@ async fn run(
     group: Group,
     request: GroupRequest,
 ) -> Result<Json<Accepted>, ApiError> {
-    let task_id = finished(async move { control.submit_to_group(&caller, group, request).await }).await?;
+    let task_id = finished(async move { control.submit_to_group(&caller, group, request).await })
+        .await
+        .map_err(|error| ApiError::with_names(error, Names::Group))?;
     Ok(Json(Accepted { task_id: task_id.to_string() }))
 }

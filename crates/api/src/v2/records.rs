@@ -175,7 +175,7 @@ impl ListQuery {
         let script_ids = query::ids(self.script_id);
         let show_history = self.show_history.unwrap_or(false);
         if show_history && (desktop_ids.is_empty() || script_ids.is_none()) {
-            return Err(Error::invalid("show_history=true requires resource_id and script_id"));
+            return Err(Error::invalid("show_history", "true requires resource_id and script_id"));
         }
         let task_id = match query::text(self.script_task_id).as_deref().map(str::parse) {
             Some(Err(_)) => return Ok(None),

@@ -131,8 +131,11 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     Body(request): Body<CreateScript>,
 ) -> Result<Json<Created>, ApiError> {
-    let script_type =
-        request.script_type.as_deref().ok_or_else(|| Error::invalid("type is required"))?.parse()?;
+    let script_type = request
+        .script_type
+        .as_deref()
+        .ok_or_else(|| Error::required("type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
+    let script_type = script_type.parse().map_err(|error: Error| error.within("type"))?;
     let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
     let script_id = finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
     Ok(Json(Created { script_id: script_id.to_string() }))
@@ -171,7 +174,8 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Scripts>, ApiError> {
     let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
-    let script_type = query.script_type.as_deref().map(str::parse).transpose()?;
+    let script_type = query.script_type.as_deref().map(str::parse).transpose();
+    let script_type = script_type.map_err(|error: Error| error.within("type"))?;
     let script_id = match query::text(query.id).as_deref().map(str::parse) {
         Some(Err(_)) => return Ok(Json(Scripts { count: 0, scripts: Vec::new() })),
         Some(Ok(id)) => Some(id),

@@ -128,7 +128,11 @@ async fn a_caller_without_policies_may_do_nothing_and_is_told_what_it_lacks() {
         let answer = harness.call_as(&token, method, &ids.path("project-1", &path), body.as_ref()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{operation}: {}", answer.body);
         let message = answer.body["error_msg"].as_str().unwrap();
-        assert_eq!(message, format!("no policy allows {action}"), "{operation}");
+        assert_eq!(
+            message,
+            format!("no policy allows {action} (see docs/errors.md#NO_POLICY_ALLOWS)"),
+            "{operation}"
+        );
     }
     let calls = i64::try_from(harness.operations().await.len()).unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM audit WHERE result = 'REFUSED'").await, calls);
@@ -258,7 +262,9 @@ async fn policies_bind_scripts_and_desktops_and_a_deny_wins() {
     ] {
         let refused = run(path, body).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.body);
-        let expected = format!("a policy denies workspace:scripts:execute on {denied}");
+        let expected = format!(
+            "a policy denies workspace:scripts:execute on {denied} (see docs/errors.md#POLICY_DENIES)"
+        );
         assert_eq!(refused.body["error_msg"], expected, "{path}");
     }
     assert_eq!(harness.count("SELECT count(*) FROM task").await, 1);

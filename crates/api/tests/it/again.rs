@@ -243,7 +243,7 @@ async fn retry_and_stop_say_what_is_wrong() {
     let harness = Harness::new().await;
     for call in ["/script-executions/retry", "/script-executions/stop"] {
         for (body, status, word) in [
-            (json!({}), 400, "one of task_id and record_id"),
+            (json!({}), 400, "task_id: name a task or a record"),
             (json!({"task_id": "a", "record_id": "b"}), 400, "exclude each other"),
             (json!({"task_id": "x"}), 404, "does not exist"),
             (json!({"task_id": "0".repeat(32)}), 404, "does not exist"),

@@ -1,5 +1,8 @@
 //! The OpenAPI document.
 
+use axum::body::to_bytes;
+use tower::ServiceExt as _;
+
 use crate::harness::{Harness, request_with};
 
 #[tokio::test]
@@ -30,4 +33,13 @@ async fn every_operation_documents_its_failures_and_its_request_id() {
         assert!(good["headers"]["X-Request-Id"].is_object(), "{id}");
         assert!(operation["summary"].is_string(), "{id} has no summary");
     }
+}
+
+#[tokio::test]
+async fn reference_of_errors_is_served_without_a_credential() {
+    let harness = Harness::new().await;
+    let response = harness.router.clone().oneshot(request_with("/docs/errors.md", None)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(bytes, domain::error::reference());
 }

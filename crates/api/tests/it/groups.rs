@@ -81,19 +81,27 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
         body
     };
     for (body, status, word) in [
-        (json!({"command_content": "true", "command_type": "SHELL"}), 400, "desktop_tag is required"),
+        (json!({"command_content": "true", "command_type": "SHELL"}), 400, "desktop_tag: name a tag"),
         (with(json!({"desktop_tag": "group"})), 400, "k=v"),
         (with(json!({"desktop_tag": "group=other"})), 404, "no desktop has the tag"),
-        (with(json!({"command_type": null})), 400, "command_type is required with command_content"),
+        (with(json!({"command_type": null})), 400, "command_type: a command needs a type"),
         (with(json!({"script_ids": ["x"]})), 404, "script"),
-        (with(json!({"gray_count": 1001})), 400, "gray_count 1001 is out of range: 0 to 1000"),
+        (with(json!({"gray_count": 1001})), 400, "gray_count: 1001 is out of range: 0 to 1000"),
         (with(json!({"gray_fail_threshold": 0, "gray_count": 2})), 400, "1 to 1000"),
-        (with(json!({"gray_count": 2, "gray_fail_threshold": 2})), 400, "less than gray_count"),
-        (with(json!({"gray_desktop_ids": ["other"], "gray_count": 2})), 400, "gray_desktop_ids names other"),
+        (
+            with(json!({"gray_count": 2, "gray_fail_threshold": 2})),
+            400,
+            "less than the size of the gray wave",
+        ),
+        (
+            with(json!({"gray_desktop_ids": ["other"], "gray_count": 2})),
+            400,
+            "gray_desktop_ids: other is not among",
+        ),
         (with(json!({"execution_timeout": 0})), 400, "1 to 600"),
-        (with(json!({"post_finish": "reboot"})), 400, "post_finish is not supported"),
+        (with(json!({"post_finish": "reboot"})), 400, "post_finish: not supported"),
         (with(json!({"rollout": {"on_halt": "burn"}})), 400, "rollout.on_halt"),
-        (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids goes with a pool"),
+        (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids: a tag takes every desktop"),
     ] {
         let refused = harness.refusal(Method::POST, BY_TAG, Some(&body)).await;
         assert!(refused.0 == status && refused.1.contains(word), "{body}: {refused:?}");
@@ -101,10 +109,13 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
     let strangers =
         json!({"command_content": "true", "command_type": "SHELL", "desktop_ids": ["desktop-1", "other"]});
     let refused = harness.refusal(Method::POST, ON_POOL, Some(&strangers)).await;
-    assert!(refused.0 == 400 && refused.1.ends_with("not in the pool: other"), "{refused:?}");
+    assert!(
+        refused.0 == 400 && refused.1.contains("desktop_ids: desktops are not in the pool: other ("),
+        "{refused:?}"
+    );
     let none = json!({"command_content": "true", "command_type": "SHELL", "desktop_ids": []});
     let refused = harness.refusal(Method::POST, ON_POOL, Some(&none)).await;
-    assert!(refused.0 == 400 && refused.1.contains("leave it out for the whole pool"), "{refused:?}");
+    assert!(refused.0 == 400 && refused.1.contains("leave the list out for the whole pool"), "{refused:?}");
     let nowhere = "/desktop-pools/pool-9/script-executions";
     assert_eq!(harness.refusal(Method::POST, nowhere, Some(&strangers)).await.0, 404);
     assert_eq!(harness.count("SELECT count(*) FROM task").await, 0);

@@ -82,9 +82,9 @@ async fn desktops_are_paged_by_id_and_filtered() {
 async fn what_is_wrong_with_a_filter_is_named() {
     let harness = Harness::new().await;
     for (query, word) in [
-        ("tag=finance", "tag must be key=value"),
-        ("tag=%3Dfinance", "tag must be key=value"),
-        ("tag=", "tag must be key=value"),
+        ("tag=finance", "tag: must be key=value"),
+        ("tag=%3Dfinance", "tag: must be key=value"),
+        ("tag=", "tag: must be key=value"),
         ("tag=a%3Db&tag=a%3Dc", "two values of \"a\""),
         ("status=ON", "expected `ACTIVE` or `SHUTOFF`"),
         ("status=ERROR", "expected `ACTIVE` or `SHUTOFF`"),
@@ -113,7 +113,9 @@ async fn who_may_see_one_desktop_does_not_see_all() {
     for (path, resource) in [("/desktops", "desktop:*"), ("/desktops/desktop-2", "desktop:desktop-2")] {
         let refused = look(path).await;
         assert_eq!(refused.status, 403, "{path}");
-        let expected = format!("no policy allows workspace:desktops:listDetail on {resource}");
+        let expected = format!(
+            "no policy allows workspace:desktops:listDetail on {resource} (see docs/errors.md#NO_POLICY_ALLOWS)"
+        );
         assert_eq!(refused.body["error_msg"], Value::from(expected), "{path}");
     }
     let reader = harness.token("reader", &["reader"]).await;

@@ -115,9 +115,9 @@ async fn what_is_wrong_with_a_script_is_named() {
     let script = save(&harness, "s", "SHELL").await;
     let path = format!("/{}", script["script_id"].as_str().unwrap());
     for (body, word) in [
-        (json!({}), "script_type is required"),
-        (json!({"script_type": "SHELL", "content": "true"}), "name is required"),
-        (json!({"name": "s", "script_type": "SHELL"}), "content is required"),
+        (json!({}), "script_type: a script needs a type"),
+        (json!({"script_type": "SHELL", "content": "true"}), "name: a script needs a name"),
+        (json!({"name": "s", "script_type": "SHELL"}), "content: a script needs a content"),
         (json!({"name": "s", "script_type": "PERL", "content": "1"}), "POWERSHELL, BAT, SHELL"),
         (json!({"name": 7, "script_type": "SHELL", "content": "1"}), "name: invalid type"),
         (json!({"name": "s", "type": "SHELL", "content": "1"}), "unknown field `type`"),

@@ -185,7 +185,10 @@ async fn a_paused_task_says_so_and_goes_on_when_it_is_resumed() {
     harness.run(&task_id, &[Outcome::Success; 2]).await;
     for what in ["pause", "resume"] {
         let (status, message) = harness.refused(TOKEN, &format!("{path}/{what}"), &Value::Null).await;
-        assert_eq!((status, message.as_str()), (409, "the task is SUCCESS: it admits nothing more"));
+        assert_eq!(
+            (status, message.as_str()),
+            (409, "the task is SUCCESS: it admits nothing more (see docs/errors.md#TASK_ENDED)")
+        );
     }
     let told = harness.native(&format!("{path}/explain")).await;
     let told: Vec<&str> =

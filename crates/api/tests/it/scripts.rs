@@ -56,10 +56,10 @@ async fn list_pages_and_filters() {
 async fn what_is_wrong_is_named() {
     let harness = Harness::new().await;
     for (body, word) in [
-        (json!({}), "type is required"),
-        (json!({"name": "s", "content": "true"}), "type is required"),
-        (json!({"type": "SHELL", "content": "true"}), "name is required"),
-        (json!({"name": "s", "type": "SHELL"}), "content is required"),
+        (json!({}), "type: a script needs a type"),
+        (json!({"name": "s", "content": "true"}), "type: a script needs a type"),
+        (json!({"type": "SHELL", "content": "true"}), "name: a script needs a name"),
+        (json!({"name": "s", "type": "SHELL"}), "content: a script needs a content"),
         (json!({"name": "s", "type": "PERL", "content": "1"}), "POWERSHELL, BAT, SHELL"),
         (json!({"name": 7, "type": "SHELL", "content": "1"}), "name: invalid type"),
         (json!({"name": "s", "type": "SHELL", "content": "x".repeat(100_001)}), "at most 100000"),

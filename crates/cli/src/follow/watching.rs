@@ -10,7 +10,7 @@ use proto::admin::{
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Status};
 
-use crate::{Failure, connect::Session, failure::helps_later, found::no_task};
+use crate::{Failure, connect::Session, failure::helps_later};
 
 /// How long nobody may answer before it is told as a failure.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -117,7 +117,7 @@ impl Watching {
                     }
                 }
                 Err(status) => {
-                    return Err(no_task(&format!("cannot watch task {}", self.task_id), &status));
+                    return Err(Failure::of(&format!("cannot watch task {}", self.task_id), &status));
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::{
     input,
     measures::{minutes, moment, pair, seconds, share, share_of_wave, threshold, wave, window},
 };
-use crate::{Failure, out};
+use crate::{Failure, flags::Overrides, out};
 
 const HEADING: &str = "Gray waves";
 const MORE: &str = "Rollout";
@@ -111,6 +111,16 @@ pub(crate) enum Ending {
 }
 
 impl RolloutFlags {
+    /// Flags of the waves, where `--canary` makes them.
+    pub(crate) fn overrides(&self) -> &'static Overrides {
+        let by_canary = self.canary.is_some() && self.waves.is_empty() && self.rollout.is_none();
+        if by_canary {
+            &[("rollout.waves", "--canary"), ("rollout.waves[0].fail_threshold", "--fail-threshold")]
+        } else {
+            &[]
+        }
+    }
+
     /// Puts what the flags say into a task.
     pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Failure> {
         task.execution_timeout = self.execution_timeout;

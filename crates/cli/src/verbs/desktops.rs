@@ -166,11 +166,7 @@ pub(super) async fn desktops(arguments: DesktopsArguments) -> Result<(), Failure
 }
 
 fn refused(what: &str, desktop_id: &str, status: &Status) -> Failure {
-    let failure = Failure::of(&format!("cannot {what} desktop {desktop_id}"), status);
-    match status.code() {
-        tonic::Code::NotFound => failure.try_next("graywave desktops"),
-        _ => failure,
-    }
+    Failure::of(&format!("cannot {what} desktop {desktop_id}"), status)
 }
 
 async fn ls(arguments: ListArguments) -> Result<(), Failure> {
@@ -275,7 +271,10 @@ async fn enrol(arguments: EnrolArguments) -> Result<(), Failure> {
         expires_in_hours: arguments.expires_in_hours,
     };
     let made = session.enrolment().create_enrolment_token(request).await;
-    let made = made.map_err(|status| Failure::of("cannot make an enrolment token", &status))?.into_inner();
+    let failed = |status| {
+        Failure::with_flags("cannot make an enrolment token", &status, &[("desktop_id", "--desktop")])
+    };
+    let made = made.map_err(failed)?.into_inner();
     let terms = made.enrolment_token.clone().unwrap_or_default();
     console.say(&format!("token {}, good until {}", terms.token_id, time(terms.expire_time.as_ref())));
     console.show(&made, &terms.token_id, |_, _| format!("{}\n", made.secret))

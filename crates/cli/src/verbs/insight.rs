@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use domain::Reason;
 use proto::{
     admin::{
         ExplainTaskRequest, ExplainTaskResponse, FailureGroup, FailureMember, ListFailureMembersRequest,
@@ -13,7 +14,6 @@ use proto::{
 use super::Common;
 use crate::{
     Failure, complete,
-    found::no_task,
     out::{Cell, Column, Listed, Paging, Tone, cell, harmless, pages},
     task_argument::TaskNamed,
     told::time,
@@ -59,7 +59,7 @@ pub struct ExplainArguments {
 pub(super) async fn failures(arguments: FailuresArguments) -> Result<(), Failure> {
     let (session, mut console) = arguments.common.open().await?;
     let task_id = arguments.task.id(&session).await?;
-    let failed = |status| no_task(&format!("cannot list the failures of task {task_id}"), &status);
+    let failed = |status| Failure::of(&format!("cannot list the failures of task {task_id}"), &status);
     if let Some(signature_id) = arguments.group {
         return pages(
             &mut console,
@@ -101,11 +101,13 @@ pub(super) async fn explain(arguments: ExplainArguments) -> Result<(), Failure> 
 
 fn not_explained(request: &ExplainTaskRequest, status: &tonic::Status) -> Failure {
     let doing = format!("cannot explain task {}", request.task_id);
-    if status.code() == tonic::Code::NotFound && !request.desktop_id.is_empty() {
-        return Failure::of(&doing, status)
-            .try_next(format!("graywave records {}: the desktops that it has", request.task_id));
+    let failure = Failure::of(&doing, status);
+    match failure.reason() {
+        Some(Reason::DesktopNotFound) => {
+            failure.try_next(format!("graywave records {}: the desktops that it has", request.task_id))
+        }
+        _ => failure,
     }
-    no_task(&doing, status)
 }
 
 fn steps(explained: &ExplainTaskResponse) -> String {

@@ -79,7 +79,7 @@ pub(super) async fn logs(arguments: LogsArguments) -> Result<(), Failure> {
 }
 
 async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Record>, Failure> {
-    let failed = |status| found::no_task(&format!("cannot read the records of task {task_id}"), &status);
+    let failed = |status| Failure::of(&format!("cannot read the records of task {task_id}"), &status);
     let filter = RecordFilter { desktop_ids: vec![desktop_id.to_owned()], ..RecordFilter::default() };
     let mut stream = Records::new(session, task_id, filter);
     let mut records = Vec::new();

@@ -9,6 +9,7 @@ use super::Common;
 use crate::{
     Failure,
     connect::Session,
+    flags::Overrides,
     out::{Cell, Column, Paint, cell, table},
     spec::{DesktopFlags, PayloadFlags, RolloutFlags},
     told::{fact, facts},
@@ -42,10 +43,11 @@ pub(super) async fn preview(arguments: PreviewArguments) -> Result<(), Failure> 
     let PreviewArguments { payload, desktops, rollout, with_desktops, common } = arguments;
     let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
+    let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
     payload.read()?.look(&mut task);
     desktops.apply(&mut task, &session).await?;
-    let plan = ask(&session, &task, with_desktops).await?;
+    let plan = ask(&session, &task, with_desktops, flags).await?;
     console.paged();
     console.show(&plan, &plan.plan_hash, |paint, wide| text(&plan, paint, wide))?;
     console.finish()
@@ -56,10 +58,11 @@ pub(super) async fn ask(
     session: &Session,
     task: &TaskSpec,
     with_desktop_ids: bool,
+    flags: &Overrides,
 ) -> Result<PreviewTaskResponse, Failure> {
     let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
     let plan = session.tasks().preview_task(request).await;
-    Ok(plan.map_err(|status| Failure::of("cannot preview it", &status))?.into_inner())
+    Ok(plan.map_err(|status| Failure::with_flags("cannot preview it", &status, flags))?.into_inner())
 }
 
 const WAVES: &[Column] = &[

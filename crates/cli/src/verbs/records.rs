@@ -10,7 +10,6 @@ use proto::{
 use super::{Common, streamed::Records};
 use crate::{
     Failure, complete,
-    found::no_task,
     out::{Cell, Column, Format, List, Listed, Paging, cell, pages},
     spec::one_of,
     task_argument::TaskNamed,
@@ -53,7 +52,7 @@ pub(super) async fn records(arguments: RecordsArguments) -> Result<(), Failure> 
         desktop_ids: arguments.desktop,
         wave: arguments.wave.unwrap_or_default(),
     };
-    let failed = |status| no_task(&format!("cannot list the records of task {task_id}"), &status);
+    let failed = |status| Failure::of(&format!("cannot list the records of task {task_id}"), &status);
     if arguments.with_output {
         if matches!(console.format, Format::Table | Format::Wide | Format::Name) {
             console.say(

@@ -7,9 +7,7 @@ use super::{
     Common,
     run::{EXIT_CODES, begun, print_id, to_its_end},
 };
-use crate::{
-    Ended, Failure, changes::idempotency_key, connect::repeated, found::no_task, task_argument::TaskNamed,
-};
+use crate::{Ended, Failure, changes::idempotency_key, connect::repeated, task_argument::TaskNamed};
 
 /// What is retried.
 #[derive(Debug, Clone, Args)]
@@ -43,7 +41,7 @@ pub(super) async fn retry(arguments: RetryArguments) -> Result<Ended, Failure> {
     let what = if record_id.is_empty() { format!("task {task_id}") } else { format!("record {record_id}") };
     let request = RetryTaskRequest { task_id, record_id, idempotency_key: idempotency_key() };
     let retried = repeated(async || session.tasks().retry_task(request.clone()).await).await;
-    let retried = retried.map_err(|status| no_task(&format!("cannot retry {what}"), &status))?;
+    let retried = retried.map_err(|status| Failure::of(&format!("cannot retry {what}"), &status))?;
     let task = retried.into_inner().task.unwrap_or_default();
     begun(&console, &task);
     if arguments.detach {

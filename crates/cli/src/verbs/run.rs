@@ -15,6 +15,7 @@ use crate::{
     Ended, Failure,
     changes::idempotency_key,
     connect::{Session, repeated},
+    flags::Overrides,
     follow::{self, follow},
     found,
     out::{Console, Format, harmless_line},
@@ -81,17 +82,22 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
     let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
     // What this machine can tell is wrong is told before a script is saved.
+    let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
     let payload = payload.read()?;
     desktops.apply(&mut task, &session).await?;
     let mut payload = payload;
-    let agreed = if ask { Some(agreed(&session, &console, &mut task, &mut payload).await?) } else { None };
+    let agreed =
+        if ask { Some(agreed(&session, &console, &mut task, &mut payload, flags).await?) } else { None };
     payload.apply(&mut task, &session, &console).await?;
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
     let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
-    let task =
-        submitted.map_err(|status| not_submitted(&status, &key))?.into_inner().task.unwrap_or_default();
+    let task = submitted
+        .map_err(|status| not_submitted(&status, &key, flags))?
+        .into_inner()
+        .task
+        .unwrap_or_default();
     begun(&console, &task);
     if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
         console.say(
@@ -105,15 +111,12 @@ pub(super) async fn run(arguments: RunArguments) -> Result<Ended, Failure> {
 }
 
 /// It may have been accepted although nobody said so: the same key finds out without running it twice.
-fn not_submitted(status: &tonic::Status, key: &str) -> Failure {
-    let failure = Failure::of("cannot run it", status);
+fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Failure {
+    let failure = Failure::with_flags("cannot run it", status, flags);
     match failure.ended {
         Ended::Unreachable => failure.try_next("graywave ls: it may have been accepted").try_next(format!(
             "the same with --idempotency-key {key}: it is run once, whatever became of this"
         )),
-        _ if status.code() == tonic::Code::NotFound => {
-            failure.try_next("graywave desktops, graywave scripts: what there is")
-        }
         _ => failure,
     }
 }
@@ -149,6 +152,7 @@ async fn agreed(
     console: &Console,
     task: &mut TaskSpec,
     payload: &mut Payload,
+    flags: &Overrides,
 ) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::misused("--ask needs a terminal to ask at")
@@ -156,7 +160,7 @@ async fn agreed(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    let plan = preview::ask(session, &looked, false).await?;
+    let plan = preview::ask(session, &looked, false, flags).await?;
     console.say(preview::text(&plan, console.err, false).trim_end());
     console.say("\nrun it? [y/N]");
     let mut answer = String::new();
@@ -174,7 +178,7 @@ async fn agreed(
     }
     let mut looked = task.clone();
     payload.look(&mut looked);
-    if preview::ask(session, &looked, false).await?.plan_hash != plan.plan_hash {
+    if preview::ask(session, &looked, false, flags).await?.plan_hash != plan.plan_hash {
         return Err(Failure::declined("the plan has changed while it was looked at, and nothing was run")
             .try_next("the same again"));
     }

@@ -155,11 +155,7 @@ pub(super) async fn scripts(arguments: ScriptsArguments) -> Result<(), Failure> 
 }
 
 fn refused(what: &str, script_id: &str, status: &Status) -> Failure {
-    let failure = Failure::of(&format!("cannot {what} script {script_id}"), status);
-    match status.code() {
-        tonic::Code::NotFound => failure.try_next("graywave scripts"),
-        _ => failure,
-    }
+    Failure::of(&format!("cannot {what} script {script_id}"), status)
 }
 
 async fn ls(arguments: ListArguments) -> Result<(), Failure> {

@@ -11,7 +11,6 @@ use proto::{
 use super::Common;
 use crate::{
     Failure,
-    found::no_task,
     out::{Cell, Column, Paint, cell, table},
     spec::RolloutFlags,
     task_argument::TaskNamed,
@@ -33,13 +32,15 @@ pub struct WhatIfArguments {
 }
 
 pub(super) async fn what_if(arguments: WhatIfArguments) -> Result<(), Failure> {
+    let flags = arguments.rollout.overrides();
     let rollout = arguments.rollout.into_rollout(SystemTime::now())?;
     let (session, mut console) = arguments.common.open().await?;
     let task_id = arguments.task.id(&session).await?;
     let request = WhatIfRequest { task_id: task_id.clone(), rollout: Some(rollout) };
     let answer = session.insight().what_if(request).await;
-    let answer =
-        answer.map_err(|status| no_task(&format!("cannot read task {task_id} again"), &status))?.into_inner();
+    let answer = answer
+        .map_err(|status| Failure::with_flags(&format!("cannot read task {task_id} again"), &status, flags))?
+        .into_inner();
     console.show(&answer, &task_id, |paint, wide| text(&answer, paint, wide))
 }
 

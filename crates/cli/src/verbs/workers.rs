@@ -82,13 +82,7 @@ async fn undrain(arguments: WorkerArguments) -> Result<(), Failure> {
 }
 
 fn refused(what: &str, worker_id: &str, status: &Status) -> Failure {
-    let failure = Failure::of(&format!("cannot {what} worker {worker_id}"), status);
-    match status.code() {
-        tonic::Code::NotFound => {
-            failure.try_next("graywave workers: each start of a worker has an id of its own")
-        }
-        _ => failure,
-    }
+    Failure::of(&format!("cannot {what} worker {worker_id}"), status)
 }
 
 impl Listed for Worker {

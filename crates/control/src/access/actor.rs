@@ -2,7 +2,7 @@
 //! which of the two it was.
 
 use domain::{
-    Error,
+    Error, Reason,
     access::{Action, Resource},
     ids::ProjectId,
 };
@@ -57,9 +57,11 @@ impl<'a> Actor<'a> {
     /// request could not be answered the same.
     pub(super) fn check_not_repeatable(self) -> Result<(), Error> {
         match self {
-            Self::Caller(Caller { idempotency: Some(_), .. }) => Err(Error::invalid(
-                "Idempotency-Key is not taken here: the answer holds a secret, which is shown once and not kept. \
-                 If an answer was lost, revoke what the list shows and make another",
+            Self::Caller(Caller { idempotency: Some(_), .. }) => Err(Error::field(
+                Reason::FieldUnsupported,
+                "idempotency_key",
+                "not supported here: the answer holds a secret, which is shown once and not kept. If an answer was \
+                 lost, revoke what the list shows and create another",
             )),
             Self::Database(_) | Self::Caller(_) => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use domain::{
-    Error, ErrorKind, Timestamp,
+    Error, Reason, Timestamp,
     access::{Policy, Rights, ready_policy},
     ids::ProjectId,
     signature::{Authorization, CLOCK_TOLERANCE, SignedRequest},
@@ -51,8 +51,8 @@ impl SigningKey {
 /// The clock is checked before a body is read, which may take this long.
 const READING: TimeDelta = TimeDelta::minutes(2);
 
-fn unauthenticated(message: &str) -> Error {
-    Error::new(ErrorKind::Unauthenticated, message)
+fn unknown_credential(message: &str) -> Error {
+    Error::new(Reason::CredentialUnknown, message)
 }
 
 impl Control {
@@ -65,7 +65,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.clock.now())
             .await?
-            .ok_or_else(|| unauthenticated("the token is not known, or not good any more"))?;
+            .ok_or_else(|| unknown_credential("the token is not known, or not good any more"))?;
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
@@ -79,7 +79,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let holder = credential::principal(&mut connection, project_id, principal).await?;
         let holder = holder.ok_or_else(|| {
-            unauthenticated("the certificate's principal does not exist, or its project is revoked")
+            unknown_credential("the certificate's principal does not exist, or its project is revoked")
         })?;
         Ok(identity(holder, format!("certificate:{serial}")))
     }
@@ -99,7 +99,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
             .await?
-            .ok_or_else(|| unauthenticated("the access key is not known, or not good any more"))?;
+            .ok_or_else(|| unknown_credential("the access key is not known, or not good any more"))?;
         drop(connection);
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
         Ok(SigningKey { secret_key, identity: identity(holder, name) })
@@ -108,7 +108,7 @@ impl Control {
     /// Who uses a credential of the configuration: may do everything in its project, unless that is revoked.
     async fn configured(&self, project_id: &ProjectId, credential: String) -> Result<Arc<Identity>, Error> {
         if project::is_revoked(&mut *self.store.acquire().await?, project_id).await? {
-            return Err(unauthenticated("the project of this credential is revoked"));
+            return Err(unknown_credential("the project of this credential is revoked"));
         }
         Ok(Arc::new(Identity {
             project_id: project_id.clone(),
@@ -131,7 +131,8 @@ impl Control {
         if credential::use_signature(&mut *self.store.acquire().await?, &hash, expires_at).await? {
             return Ok(());
         }
-        Err(unauthenticated(
+        Err(Error::new(
+            Reason::SignatureReplayed,
             "this signed request was sent before: sign it anew, at least a second later, to have it done again",
         ))
     }

@@ -35,10 +35,9 @@ impl Idempotency {
         let fits = (1..=limits::MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !fits {
-            return Err(Error::invalid(format!(
-                "Idempotency-Key must have 1 to {} visible characters of ASCII",
-                limits::MAX_IDEMPOTENCY_KEY_CHARS
-            )));
+            let message =
+                format!("must have 1 to {} visible ASCII characters", limits::MAX_IDEMPOTENCY_KEY_CHARS);
+            return Err(Error::invalid("idempotency_key", message));
         }
         Ok(Self { text: text.to_owned(), request_sha256 })
     }

@@ -1,7 +1,7 @@
 //! Enrolment tokens: made, listed and revoked; and the revocation of a desktop's certificates. Enrolling itself is the scheduler's.
 
 use domain::{
-    Error,
+    Error, Reason,
     access::{ALL, Action, Resource},
     enrolment::{EnrolmentToken, token_expiry},
     ids::DesktopId,
@@ -88,8 +88,12 @@ impl Control {
     /// Revokes an enrolment token: nobody is enrolled with it any more. Who was, stays.
     pub async fn revoke_enrolment_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
         actor.check(Action::DeleteEnrolmentToken)?;
-        let missing =
-            || Error::not_found(format!("enrolment token {token_id:?} does not exist or is revoked already"));
+        let missing = || {
+            Error::new(
+                Reason::CredentialNotFound,
+                format!("enrolment token {token_id:?} does not exist or is revoked already"),
+            )
+        };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
         let mut tx = self.store.begin().await?;
         if enrolment::revoke_token(&mut tx, actor.project_id(), id, self.clock.now()).await? {

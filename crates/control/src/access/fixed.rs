@@ -21,7 +21,9 @@ impl Token {
     /// A token of a project: at least 16 characters.
     pub fn new(project_id: ProjectId, secret: &str) -> Result<Self, Error> {
         if secret.chars().count() < MIN_TOKEN_CHARS {
-            return Err(Error::invalid(format!("a token must have at least {MIN_TOKEN_CHARS} characters")));
+            return Err(Error::unreadable(format!(
+                "a token must have at least {MIN_TOKEN_CHARS} characters"
+            )));
         }
         Ok(Self { project_id, sha256: Sha256::digest(secret).into() })
     }
@@ -32,8 +34,9 @@ impl FromStr for Token {
 
     /// `project_id:token`, as in the configuration.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (project_id, secret) =
-            text.split_once(':').ok_or_else(|| Error::invalid("a token is written as project_id:token"))?;
+        let (project_id, secret) = text
+            .split_once(':')
+            .ok_or_else(|| Error::unreadable("a token is written as project_id:token"))?;
         Self::new(project_id.parse()?, secret)
     }
 }
@@ -56,7 +59,7 @@ impl AccessKey {
     /// A key pair of a project; the secret key has at least 16 characters.
     pub fn new(project_id: ProjectId, access_key: &str, secret_key: &str) -> Result<Self, Error> {
         if access_key.is_empty() || secret_key.chars().count() < MIN_TOKEN_CHARS {
-            return Err(Error::invalid(format!(
+            return Err(Error::unreadable(format!(
                 "an access key must not be empty, and its secret key must have at least {MIN_TOKEN_CHARS} characters"
             )));
         }
@@ -74,7 +77,7 @@ impl FromStr for AccessKey {
             (Some(project_id), Some(access_key), Some(secret_key)) => {
                 Self::new(project_id.parse()?, access_key, secret_key)
             }
-            _ => Err(Error::invalid("a key is written as project_id:access_key:secret_key")),
+            _ => Err(Error::unreadable("a key is written as project_id:access_key:secret_key")),
         }
     }
 }

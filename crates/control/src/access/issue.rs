@@ -1,6 +1,6 @@
 //! Tokens and access keys: made, listed and revoked. What is secret of them is shown to whoever makes one, once.
 
-use domain::{Error, Timestamp, access::Action, ids::ProjectId};
+use domain::{Error, Reason, Timestamp, access::Action, ids::ProjectId};
 use rand::{Rng as _, distr::Alphanumeric};
 use sha2::{Digest as _, Sha256};
 use store::{
@@ -72,7 +72,7 @@ pub(super) fn random(length: usize) -> String {
 fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match expires_at {
         Some(expires_at) if expires_at <= now => {
-            Err(Error::invalid(format!("expire_time {expires_at} is not in the future: it is {now}")))
+            Err(Error::invalid("expire_time", format!("{expires_at} is not in the future: it is {now}")))
         }
         _ => Ok(()),
     }
@@ -89,10 +89,14 @@ async fn check_principal(
     if known.iter().any(|row| row.principal == principal) {
         return Ok(());
     }
-    Err(Error::not_found(format!(
-        "principal {principal:?} does not exist in project {project_id}: `graywave principals put`, or PUT \
+    Err(Error::field(
+        Reason::PrincipalNotFound,
+        "principal",
+        format!(
+            "principal {principal:?} does not exist in project {project_id}: `graywave principals put`, or PUT \
          /access/principals/NAME, makes one"
-    )))
+        ),
+    ))
 }
 
 impl Control {
@@ -213,7 +217,12 @@ impl Control {
     /// Revokes a token: the next call with it is refused.
     pub async fn revoke_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
         actor.check(Action::DeleteToken)?;
-        let missing = || Error::not_found(format!("token {token_id:?} does not exist or is revoked already"));
+        let missing = || {
+            Error::new(
+                Reason::CredentialNotFound,
+                format!("token {token_id:?} does not exist or is revoked already"),
+            )
+        };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
         let mut tx = self.store.begin().await?;
         if credential::revoke_token(&mut tx, actor.project_id(), id, self.clock.now()).await? {
@@ -225,8 +234,12 @@ impl Control {
     /// Revokes an access key: the next call signed with it is refused.
     pub async fn revoke_key(&self, actor: Actor<'_>, access_key: &str) -> Result<(), Error> {
         actor.check(Action::DeleteKey)?;
-        let missing =
-            || Error::not_found(format!("access key {access_key:?} does not exist or is revoked already"));
+        let missing = || {
+            Error::new(
+                Reason::CredentialNotFound,
+                format!("access key {access_key:?} does not exist or is revoked already"),
+            )
+        };
         if !is_name(access_key) {
             return Err(missing());
         }

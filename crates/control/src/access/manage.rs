@@ -1,7 +1,7 @@
 //! Principals and policies, as the people who run the cluster manage them.
 
 use domain::{
-    Error, ErrorKind,
+    Error, Reason,
     access::{Action, Policy, READY_POLICIES, ready_policy},
     ids::ProjectId,
     limits,
@@ -22,20 +22,22 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "{what} must have 1 to {MAX_NAME_CHARS} characters, none of them a control character"
-    )))
+    let message = format!("must have 1 to {MAX_NAME_CHARS} characters, none of them a control character");
+    Err(Error::out_of_range(field, message))
 }
 
 fn no_project(project_id: &ProjectId) -> Error {
-    Error::not_found(format!(
-        "project {project_id} is not in the database, or is revoked: `graywave projects create {project_id}` makes it. \
+    Error::new(
+        Reason::ProjectNotFound,
+        format!(
+            "project {project_id} is not in the database, or is revoked: `graywave projects create {project_id}` makes it. \
          Credentials of the configuration need no project there, but principals, policies, tokens and keys do"
-    ))
+        ),
+    )
 }
 
 /// For what is only read.
@@ -59,15 +61,12 @@ impl Control {
         actor.check_giving(Action::PutPrincipal)?;
         check_name("principal", principal)?;
         if RESERVED_PRINCIPALS.contains(&principal) {
-            return Err(Error::invalid(format!(
-                "principal must not be {principal}: the audit means somebody else by it"
-            )));
+            let message = format!("must not be {principal}: the audit uses this name for another actor");
+            return Err(Error::invalid("principal", message));
         }
         if policies.len() > limits::MAX_POLICIES_PER_PRINCIPAL {
-            return Err(Error::invalid(format!(
-                "policies has at most {} names",
-                limits::MAX_POLICIES_PER_PRINCIPAL
-            )));
+            let message = format!("at most {} policies are allowed", limits::MAX_POLICIES_PER_PRINCIPAL);
+            return Err(Error::out_of_range("policies", message));
         }
         let project_id = actor.project_id();
         let mut tx = self.store.begin().await?;
@@ -75,11 +74,15 @@ impl Control {
         let own = project::list_policies(&mut tx, project_id, None, NO_LIMIT).await?;
         for name in policies {
             if ready_policy(name).is_none() && !own.iter().any(|(known, _)| known == name) {
-                return Err(Error::not_found(format!(
-                    "policy {name:?} does not exist: ready are {}; `graywave policies put`, or PUT \
+                return Err(Error::field(
+                    Reason::PolicyNotFound,
+                    "policies",
+                    format!(
+                        "policy {name:?} does not exist: ready are {}; `graywave policies put`, or PUT \
                      /access/policies/NAME, makes others",
-                    READY_POLICIES.join(", ")
-                )));
+                        READY_POLICIES.join(", ")
+                    ),
+                ));
             }
         }
         let row = project::put_principal(&mut tx, project_id, principal, policies, self.clock.now()).await?;
@@ -107,11 +110,11 @@ impl Control {
         check_name("name", name)?;
         if ready_policy(name).is_some() {
             return Err(Error::new(
-                ErrorKind::Conflict,
+                Reason::PolicyReadyMade,
                 format!("{name} is a ready policy and cannot be replaced: choose another name"),
             ));
         }
-        let policy = Policy::parse(document)?;
+        let policy = Policy::parse(document).map_err(|error| error.within("document"))?;
         let project_id = actor.project_id();
         let mut tx = self.store.begin().await?;
         hold_project(&mut tx, project_id).await?;
@@ -150,21 +153,22 @@ impl Control {
     /// Deletes a policy that no principal has.
     pub async fn delete_policy(&self, actor: Actor<'_>, name: &str) -> Result<(), Error> {
         actor.check(Action::DeletePolicy)?;
-        let missing = || Error::not_found(format!("policy {name:?} does not exist"));
-        let conflict = |message: String| Err(Error::new(ErrorKind::Conflict, message));
+        let missing = || Error::new(Reason::PolicyNotFound, format!("policy {name:?} does not exist"));
         if !is_name(name) {
             return Err(missing());
         }
         if ready_policy(name).is_some() {
-            return conflict(format!("{name} is a ready policy and cannot be deleted"));
+            let message = format!("{name} is a ready policy and cannot be deleted");
+            return Err(Error::new(Reason::PolicyReadyMade, message));
         }
         let project_id = actor.project_id();
         let mut tx = self.store.begin().await?;
         hold_project(&mut tx, project_id).await?;
         if let Some(principal) = project::policy_holder(&mut tx, project_id, name).await? {
-            return conflict(format!(
+            let message = format!(
                 "principal {principal:?} has the policy {name:?}: give that one other policies first"
-            ));
+            );
+            return Err(Error::new(Reason::PolicyInUse, message));
         }
         if project::delete_policy(&mut tx, project_id, name).await? {
             return self.managed(tx, actor, Action::DeletePolicy, &format!("policy:{name}")).await;

@@ -1,6 +1,6 @@
 //! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
 
-use domain::{Error, ErrorKind, ids::ProjectId};
+use domain::{Error, Reason, ids::ProjectId};
 use engine::Freeze;
 use store::{
     TaskRows, project,
@@ -49,7 +49,7 @@ impl Control {
         let mut tx = self.store.begin().await?;
         let now = self.clock.now();
         if !project::insert(&mut tx, project_id, name, now).await? {
-            return Err(Error::new(ErrorKind::Conflict, format!("project {project_id} exists already")));
+            return Err(Error::new(Reason::AlreadyExists, format!("project {project_id} exists already")));
         }
         let resource = format!("project:{project_id}");
         self.done_outside(tx, by, project_id, "graywave:projects:create", &resource).await?;
@@ -91,9 +91,10 @@ impl Control {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         if !project::revoke(&mut tx, project_id, now).await? {
-            return Err(Error::not_found(format!(
-                "project {project_id} does not exist or is revoked already"
-            )));
+            return Err(Error::new(
+                Reason::ProjectNotFound,
+                format!("project {project_id} does not exist or is revoked already"),
+            ));
         }
         let actor = by.name().to_owned();
         let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: REVOKED.to_owned() };
@@ -122,7 +123,10 @@ impl Control {
     async fn accept_project(&self, by: Outsider<'_>, project_id: &ProjectId) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
         if !project::unrevoke(&mut tx, project_id).await? {
-            return Err(Error::not_found(format!("project {project_id} does not exist or is not revoked")));
+            return Err(Error::new(
+                Reason::ProjectNotFound,
+                format!("project {project_id} does not exist or is not revoked"),
+            ));
         }
         let resource = format!("project:{project_id}");
         self.done_outside(tx, by, project_id, "graywave:projects:unrevoke", &resource).await
@@ -153,7 +157,7 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let task_ids = task::unended(&mut connection, project_id).await?;
         if task_ids.is_empty() && !project::exists(&mut connection, project_id).await? {
-            return Err(Error::not_found(format!("project {project_id} does not exist")));
+            return Err(Error::new(Reason::ProjectNotFound, format!("project {project_id} does not exist")));
         }
         drop(connection);
         let reason = format!("stopped by {}, who manages projects", by.name());

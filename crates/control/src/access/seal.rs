@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use domain::{Error, ErrorKind};
+use domain::{Error, Reason};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     rand::{SecureRandom as _, SystemRandom},
@@ -29,8 +29,7 @@ impl fmt::Debug for MasterKeys {
 }
 
 fn failed() -> Error {
-    Error::new(ErrorKind::Internal, "the operation failed inside")
-        .because("a secret could not be sealed or opened")
+    Error::internal().because("a secret could not be sealed or opened")
 }
 
 impl MasterKeys {
@@ -44,7 +43,7 @@ impl MasterKeys {
     pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
         let master = self.0.first().ok_or_else(|| {
             Error::new(
-                ErrorKind::Conflict,
+                Reason::MasterKeyMissing,
                 "there is no master key to encrypt secret keys with: set access.master_keys or access.master_key_file",
             )
         })?;
@@ -65,7 +64,7 @@ impl MasterKeys {
     /// Decrypts a secret key.
     pub(crate) fn open(&self, access_key: &str, sealed: &SealedSecret) -> Result<String, Error> {
         let master = self.0.iter().find(|key| key.id == sealed.master_key_id).ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "the operation failed inside").because(format!(
+            Error::internal().because(format!(
                 "the secret of access key {access_key} is sealed with master key {}, which is not configured",
                 sealed.master_key_id
             ))
@@ -82,7 +81,7 @@ impl MasterKeys {
 
 impl MasterKey {
     fn new(text: &str) -> Result<Self, Error> {
-        let bad = || Error::invalid("a master key is 64 hex digits, as `openssl rand -hex 32` makes them");
+        let bad = || Error::unreadable("a master key is 64 hex digits, as `openssl rand -hex 32` makes them");
         let bytes: [u8; KEY_BYTES] =
             hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ErrorKind;
 
 fn rights(documents: &[&str]) -> Rights {
     let policies: Vec<Policy> = documents.iter().map(|text| Policy::parse(text).unwrap()).collect();
@@ -14,7 +15,7 @@ const EVERYTHING: &str = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow",
 #[test]
 fn what_nothing_allows_is_refused() {
     for &action in Action::ALL {
-        assert_eq!(Rights::default().check_any(action).unwrap_err().kind, ErrorKind::Forbidden);
+        assert_eq!(Rights::default().check_any(action).unwrap_err().kind(), ErrorKind::Forbidden);
         assert!(Rights::default().check(action, [Resource::Task("t")]).is_err());
     }
 }
@@ -25,7 +26,10 @@ fn every_resource_of_a_call_must_be_allowed() {
     let check = |resources: &[Resource<'_>]| rights.check(Action::Execute, resources.iter().cloned());
     assert!(check(&[Resource::Script("s"), Resource::Desktop("test-1")]).is_ok());
     let refused = check(&[Resource::Script("s"), Resource::Desktop("test-1"), Resource::Desktop("other")]);
-    assert_eq!(refused.unwrap_err().message, "no policy allows workspace:scripts:execute on desktop:other");
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "no policy allows workspace:scripts:execute on desktop:other"
+    );
     assert!(check(&[Resource::Command]).is_err(), "a command is no script");
     assert!(rights.check(Action::Stop, [Resource::Task("t")]).is_err());
 }
@@ -35,7 +39,10 @@ fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
     let rights = rights(&[EVERYTHING, DENY_BOSS]);
     assert!(rights.check(Action::Execute, [Resource::Desktop("boss")]).is_ok());
     let refused = rights.check(Action::Execute, [Resource::Desktop("test-1"), Resource::Desktop("boss-1")]);
-    assert_eq!(refused.unwrap_err().message, "a policy denies workspace:scripts:execute on desktop:boss-1");
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "a policy denies workspace:scripts:execute on desktop:boss-1"
+    );
     // Denied on some desktops is not denied at all.
     assert!(rights.check_any(Action::Execute).is_ok());
 }
@@ -63,7 +70,7 @@ fn a_policy_that_means_nothing_is_refused_when_it_is_written() {
         statement(r#"{"Effect": "Deny", "Action": ["*"], "Resource": ["desktops:x"]}"#),
         statement(r#"{"Effect": "Allow", "Action": ["*"], "Condition": {}}"#),
     ] {
-        assert_eq!(Policy::parse(&text).unwrap_err().kind, ErrorKind::Invalid, "{text}");
+        assert_eq!(Policy::parse(&text).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
     }
 }
 
@@ -133,7 +140,7 @@ fn only_who_lacks_nothing_may_give_rights() {
     ] {
         let documents: Vec<&str> = lacking.iter().map(String::as_str).collect();
         let refused = gives(&documents).unwrap_err();
-        assert_eq!(refused.kind, ErrorKind::Forbidden);
+        assert_eq!(refused.kind(), ErrorKind::Forbidden);
         assert!(refused.message.contains(message), "{}", refused.message);
     }
 }

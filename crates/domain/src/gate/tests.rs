@@ -39,7 +39,7 @@ fn threshold(cell: &str) -> Option<Threshold> {
         None => Some(Threshold::Count(cell.parse().unwrap())),
         Some((percent, rest)) => {
             let min_results = rest.trim().strip_prefix("of ").map(|number| number.parse().unwrap());
-            Some(Threshold::new("t", None, Some(percent.parse().unwrap()), min_results).unwrap())
+            Some(Threshold::new(None, Some(percent.parse().unwrap()), min_results).unwrap())
         }
     }
 }
@@ -92,7 +92,7 @@ fn the_page_says_what_the_rule_does() {
 }
 
 fn percent_of(percent: f64, min_results: i64) -> Option<Threshold> {
-    Threshold::new("t", None, Some(percent), Some(min_results)).ok()
+    Threshold::new(None, Some(percent), Some(min_results)).ok()
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_halt_says_why_in_words_and_numbers() {
     };
     let count = input(4, 2, 2, Some(Threshold::Count(2)));
     assert_eq!(halt(count), "2 of 4 targets failed: the fail threshold 2 is reached");
-    let percent = Threshold::new("t", None, Some(2.5), Some(10)).ok();
+    let percent = Threshold::new(None, Some(2.5), Some(10)).ok();
     assert_eq!(
         halt(input(400, 20, 1, percent)),
         "1 of 20 targets failed: the fail threshold 2.5% is reached"

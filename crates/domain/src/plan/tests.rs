@@ -62,7 +62,7 @@ fn more_ids_than_gray_count_take_the_first_of_them() {
 #[test]
 fn a_gray_id_outside_the_fleet_is_refused_even_beyond_gray_count() {
     let error = plan(fleet(10), Some(&gray(1, &[8, 99])), 7).unwrap_err();
-    assert!(error.message.contains("desktop-99"), "{}", error.message);
+    assert!(error.to_string().contains("desktop-99"), "{}", error);
 }
 
 #[test]

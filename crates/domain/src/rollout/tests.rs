@@ -18,7 +18,7 @@ fn waves_are_filled_in_order_until_none_is_left() {
     assert_eq!(sizes_of(&[five, tenth, rest], 6).unwrap(), [5, 1]);
     assert_eq!(sizes_of(&[five, rest], 3).unwrap(), [3]);
     assert_eq!(sizes_of(&[tenth, wave(None, Some(90.0), None)], 7).unwrap(), [1, 6]);
-    let over = sizes_of(&[five, tenth], 100).unwrap_err().message;
+    let over = sizes_of(&[five, tenth], 100).unwrap_err().to_string();
     assert!(over.contains("85 of 100"), "{over}");
 }
 
@@ -34,7 +34,7 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { waves: Some(vec![rest, rest]), ..request() }, "waves[0].rest"),
         (RolloutRequest { waves: Some(vec![wave(Some(1), Some(1.0), None)]), ..request() }, "exactly one"),
         (RolloutRequest { waves: Some(vec![wave(None, None, Some(false))]), ..request() }, "exactly one"),
-        (RolloutRequest { fail_threshold: threshold(0), ..request() }, "rollout.fail_threshold.count"),
+        (RolloutRequest { fail_threshold: threshold(0), ..request() }, "fail_threshold.count"),
         (RolloutRequest { max_concurrency: Some(0), ..request() }, "max_concurrency"),
         (RolloutRequest { on_halt: Some("burn".into()), ..request() }, "drain, kill"),
         (RolloutRequest { delivery_timeout_seconds: Some(0), ..request() }, "delivery_timeout_seconds"),
@@ -43,7 +43,7 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { expires_at: Some("tomorrow".into()), ..request() }, "2026-12-01T00:00:00Z"),
         (
             RolloutRequest { approval: Some(ApprovalRequest::default()), ..request() },
-            "before_waves is required",
+            "before_waves: name at least one",
         ),
         (
             RolloutRequest {
@@ -52,8 +52,8 @@ fn what_is_wrong_is_named() {
             },
             "wave 0",
         ),
-        (RolloutRequest { window: Some(WindowRequest::default()), ..request() }, "rollout.window.from"),
-        (RolloutRequest { outcomes: map("LOST", "ignore"), ..request() }, "rollout.outcomes"),
+        (RolloutRequest { window: Some(WindowRequest::default()), ..request() }, "window.from"),
+        (RolloutRequest { outcomes: map("LOST", "ignore"), ..request() }, "outcomes"),
         (RolloutRequest { outcomes: map("SUCCESS", "count"), ..request() }, "never counts"),
         (RolloutRequest { outcomes: map("FAILED", "halt"), ..request() }, "count or ignore"),
         (RolloutRequest { exit_codes: map("x", "ignore"), ..request() }, "is a number"),
@@ -68,7 +68,7 @@ fn what_is_wrong_is_named() {
         ),
     ] {
         let error = wrong.clone().check().unwrap_err();
-        assert!(error.message.contains(word), "{wrong:?}: {}", error.message);
+        assert!(error.to_string().contains(word), "{wrong:?}: {}", error);
     }
 }
 
@@ -89,11 +89,16 @@ fn an_expiry_lies_ahead_and_approvals_are_of_waves_that_there_are() {
     let at = check_expiry("2026-12-01T01:00:00+01:00").unwrap();
     assert_eq!(at.to_string(), "2026-12-01 00:00:00 UTC");
     assert!(check_not_expired(Some(at), at - TimeDelta::seconds(1)).is_ok());
-    assert!(check_not_expired(Some(at), at).unwrap_err().message.contains("not in the future"));
+    assert!(check_not_expired(Some(at), at).unwrap_err().to_string().contains("not in the future"));
     assert!(check_not_expired(None, at).is_ok());
     let approval = Approval { before_waves: [2, 3].into(), distinct_approver: false };
     assert!(check_approval_waves(&approval, 3).is_ok());
-    assert!(check_approval_waves(&approval, 2).unwrap_err().message.contains("wave 3: there are 2"));
+    assert!(
+        check_approval_waves(&approval, 2)
+            .unwrap_err()
+            .to_string()
+            .contains("wave 3 does not exist: the rollout has 2")
+    );
 }
 
 #[test]

@@ -98,5 +98,5 @@ async fn a_database_that_is_not_there_is_unavailable_within_the_time_allowed() {
     };
     let error = Store::connect(&options).unwrap().ping().await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
-    assert_eq!(domain::Error::from(error).kind, domain::ErrorKind::Unavailable);
+    assert_eq!(domain::Error::from(error).kind(), domain::ErrorKind::Unavailable);
 }

@@ -128,7 +128,10 @@ pub(crate) async fn create(
     Body(request): Body<NewEnrolmentToken>,
 ) -> Result<Secret<MadeEnrolmentToken>, ApiError> {
     let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
-    let desktop_id: Option<DesktopId> = desktop_id.map(|id| id.parse()).transpose()?;
+    let desktop_id: Option<DesktopId> = desktop_id
+        .map(|id| id.parse())
+        .transpose()
+        .map_err(|error: domain::Error| error.within("desktop_id"))?;
     let made = finished(async move {
         let uses = uses.unwrap_or(DEFAULT_ENROLMENT_TOKEN_USES);
         let hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);

@@ -1,0 +1,21 @@
+//! Errors of the rules and use cases: kind, stable reason, field, message for people, and a source for the log.
+
+mod failure;
+mod field;
+mod kind;
+mod page;
+mod reason;
+mod text;
+
+use std::time::Duration;
+
+pub use failure::Error;
+pub use field::{FieldPath, Segment};
+pub use kind::ErrorKind;
+pub use page::reference;
+pub use reason::Reason;
+pub(crate) use text::shorten;
+pub use text::{MAX_ERROR_MESSAGE_CHARS, cut};
+
+/// Time after which a client repeats a call that failed temporarily, where nothing better is known.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);

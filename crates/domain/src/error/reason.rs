@@ -1,0 +1,304 @@
+//! Reasons: the stable identifiers that programs branch on.
+
+use super::ErrorKind;
+
+/// Defines [`Reason`] from one table, so that the wire name, the kind and the documentation of a reason never disagree.
+macro_rules! reasons {
+    ($($wire:ident = $name:ident, $kind:ident, $meaning:literal, $fix:literal;)*) => {
+        /// Why a call fails. A client branches on it; the message is for people and may change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Name on the wire, in `SCREAMING_SNAKE_CASE`. It never changes.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($wire),)* }
+            }
+
+            /// Class of the failure.
+            pub const fn kind(self) -> ErrorKind {
+                match self { $(Self::$name => ErrorKind::$kind,)* }
+            }
+
+            /// What has happened, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// What the caller does about it, in one sentence.
+            pub const fn fix(self) -> &'static str {
+                match self { $(Self::$name => $fix,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    FIELD_REQUIRED = FieldRequired, Invalid,
+        "A required field is missing or empty.",
+        "Set the field that the message names.";
+    FIELD_INVALID = FieldInvalid, Invalid,
+        "A field has a value that its rule does not allow.",
+        "Correct the field as the message says.";
+    FIELD_OUT_OF_RANGE = FieldOutOfRange, Invalid,
+        "A number, a length or a number of entries is outside its limits.",
+        "Choose a value within the limits that the message names.";
+    FIELD_UNSUPPORTED = FieldUnsupported, Invalid,
+        "A field is set that this call does not support.",
+        "Leave the field out.";
+    FIELDS_EXCLUSIVE = FieldsExclusive, Invalid,
+        "Fields are set that exclude each other.",
+        "Keep one of the fields and leave the others out.";
+    PAGE_TOKEN_INVALID = PageTokenInvalid, Invalid,
+        "A page token, a cursor or an event id does not come from this list.",
+        "Start again without it, then pass on the value of the previous answer unchanged.";
+    REQUEST_UNREADABLE = RequestUnreadable, Invalid,
+        "The request is not valid JSON, UTF-8 or protobuf.",
+        "Correct the encoding of the request.";
+    REQUEST_TOO_LARGE = RequestTooLarge, Invalid,
+        "The request is larger than its limit.",
+        "Send less at once; choose desktops by pool or tag instead of by id.";
+    REQUEST_TOO_SLOW = RequestTooSlow, Invalid,
+        "The body of the request does not arrive in time.",
+        "Send the whole body at once.";
+    METHOD_NOT_ALLOWED = MethodNotAllowed, Invalid,
+        "The path exists, but not for this HTTP method.",
+        "Use a method that `/openapi.json` lists for the path.";
+
+    CREDENTIAL_REQUIRED = CredentialRequired, Unauthenticated,
+        "The request carries no credential, or one in the wrong form.",
+        "Send a token, a signature or a client certificate as the message says.";
+    CREDENTIAL_UNKNOWN = CredentialUnknown, Unauthenticated,
+        "The credential is unknown, expired or revoked.",
+        "Log in again, or let an administrator of the project issue a new credential.";
+    SIGNATURE_INVALID = SignatureInvalid, Unauthenticated,
+        "The signature does not match the request.",
+        "Check the secret key, and sign the request exactly as it is sent.";
+    SIGNATURE_OUTDATED = SignatureOutdated, Unauthenticated,
+        "The signing time is too far from the server's clock.",
+        "Synchronise the client's clock and sign the request again.";
+    SIGNATURE_REPLAYED = SignatureReplayed, Unauthenticated,
+        "The same signed request was sent before.",
+        "Sign the request again, at least one second later.";
+    ENROLMENT_TOKEN_INVALID = EnrolmentTokenInvalid, Unauthenticated,
+        "The enrolment token is unknown, expired, revoked or used up.",
+        "Create a new token with `graywave enrolment-tokens create`.";
+    CERTIFICATE_EXPIRED = CertificateExpired, Unauthenticated,
+        "The desktop's certificate has expired.",
+        "Enrol the desktop again with a new enrolment token.";
+
+    NO_POLICY_ALLOWS = NoPolicyAllows, Forbidden,
+        "None of the caller's policies allows the action on the resource.",
+        "Let an administrator of the project bind a policy that allows it: `graywave principals put NAME --policy POLICY`.";
+    POLICY_DENIES = PolicyDenies, Forbidden,
+        "One of the caller's policies denies the action on the resource.",
+        "Let an administrator of the project change the policy that denies it.";
+    FULL_ACCESS_REQUIRED = FullAccessRequired, Forbidden,
+        "The action gives rights to others, so the caller needs every right without exception.",
+        "Call as a principal whose only policies allow everything on everything.";
+    SELF_APPROVAL = SelfApproval, Forbidden,
+        "The caller created the task, and the task requires another approver.",
+        "Let another principal approve the wave.";
+    OTHER_PROJECT = OtherProject, Forbidden,
+        "The credential belongs to another project.",
+        "Use a credential of the project, or the project of the credential.";
+    ADMIN_CERTIFICATE_REQUIRED = AdminCertificateRequired, Forbidden,
+        "The call belongs to no project, or the credential cannot make it.",
+        "Use a certificate with the role admin for calls about projects, and a token for calls within a project.";
+    CALL_NOT_OPEN = CallNotOpen, Forbidden,
+        "The server does not say who may make this call, so it refuses the call.",
+        "Report it as a defect of the server.";
+    PROJECT_REVOKED = ProjectRevoked, Forbidden,
+        "The project is revoked.",
+        "Restore the project with `graywave projects unrevoke`.";
+    ENROLMENT_REFUSED = EnrolmentRefused, Forbidden,
+        "The enrolment token is not valid for this desktop.",
+        "Use a token for this desktop that is newer than its last revocation; unretire a retired desktop first.";
+    CERTIFICATE_REVOKED = CertificateRevoked, Forbidden,
+        "The desktop's certificate is revoked.",
+        "Enrol the desktop again with a new enrolment token.";
+
+    PATH_NOT_FOUND = PathNotFound, NotFound,
+        "The server has no such path or method.",
+        "Check the address against `/openapi.json` or gRPC reflection; a newer client may need a newer server.";
+    PROJECT_NOT_FOUND = ProjectNotFound, NotFound,
+        "The project does not exist, or is not in the required state.",
+        "List the projects with `graywave projects ls`.";
+    TASK_NOT_FOUND = TaskNotFound, NotFound,
+        "The project has no such task.",
+        "List the tasks with `graywave ls`.";
+    WAVE_NOT_FOUND = WaveNotFound, NotFound,
+        "The task has no such wave.",
+        "Show the waves of the task with `graywave watch TASK`.";
+    RECORD_NOT_FOUND = RecordNotFound, NotFound,
+        "The project has no such record.",
+        "List the records of the task with `graywave records TASK`.";
+    FAILURE_GROUP_NOT_FOUND = FailureGroupNotFound, NotFound,
+        "The task has no such group of failures.",
+        "List the groups with `graywave failures TASK`.";
+    SCRIPT_NOT_FOUND = ScriptNotFound, NotFound,
+        "The project has no such script, or the script has no such revision.",
+        "List the scripts with `graywave scripts ls`.";
+    DESKTOP_NOT_FOUND = DesktopNotFound, NotFound,
+        "The project or the task has no such desktop.",
+        "List the desktops with `graywave desktops ls`.";
+    SELECTION_EMPTY = SelectionEmpty, NotFound,
+        "No desktop belongs to the pool or has the tag.",
+        "Choose another pool or tag; `graywave desktops ls` shows both.";
+    WORKER_NOT_FOUND = WorkerNotFound, NotFound,
+        "The worker does not exist, or has stopped.",
+        "List the workers with `graywave workers ls`.";
+    POLICY_NOT_FOUND = PolicyNotFound, NotFound,
+        "The project has no such policy.",
+        "List the policies with `graywave policies ls`.";
+    PRINCIPAL_NOT_FOUND = PrincipalNotFound, NotFound,
+        "The project has no such principal.",
+        "Create the principal with `graywave principals put`.";
+    CREDENTIAL_NOT_FOUND = CredentialNotFound, NotFound,
+        "The token or key to revoke does not exist, or is revoked already.",
+        "List the credentials of the project and name one of them.";
+
+    TASK_ENDED = TaskEnded, Conflict,
+        "The task has ended or is stopping, so the change has no effect any more.",
+        "Retry the task, or start a new one.";
+    TASK_NOT_ENDED = TaskNotEnded, Conflict,
+        "The task or the record has not ended.",
+        "Wait for the end or stop the task, then repeat the call.";
+    NOTHING_TO_RETRY = NothingToRetry, Conflict,
+        "Everything succeeded or was retried already.",
+        "Start a new task if the work is to run again.";
+    ALREADY_RETRIED = AlreadyRetried, Conflict,
+        "Another task has retried this task or record already.",
+        "Retry the newer task that the message names.";
+    WAVE_NOT_AWAITING_APPROVAL = WaveNotAwaitingApproval, Conflict,
+        "The wave needs no approval, or is not the next one to open.",
+        "Approve the wave after the wave before it has closed.";
+    APPROVAL_OUTDATED = ApprovalOutdated, Conflict,
+        "The hash of the plan or of the scripts is not the task's.",
+        "Look at the plan and the scripts again, and approve with the present hashes.";
+    DESKTOP_RETIRED = DesktopRetired, Conflict,
+        "A named desktop is retired and runs nothing.",
+        "Leave the desktop out, or return it to service with `graywave desktops unretire`.";
+    CONCURRENT_CHANGE = ConcurrentChange, Conflict,
+        "Another caller has changed the object at the same time.",
+        "Read the object again and repeat the change.";
+    ALREADY_EXISTS = AlreadyExists, Conflict,
+        "An object with this id exists already.",
+        "Use the existing object, or choose another id.";
+    POLICY_READY_MADE = PolicyReadyMade, Conflict,
+        "Policies that come with Graywave can be neither replaced nor deleted.",
+        "Choose another name for the policy.";
+    POLICY_IN_USE = PolicyInUse, Conflict,
+        "A principal has the policy.",
+        "Give the principal other policies first.";
+    MASTER_KEY_MISSING = MasterKeyMissing, Conflict,
+        "The server has no master key to encrypt secret keys with.",
+        "Set `access.master_keys` or `access.master_key_file` in the server's configuration.";
+    ENROLMENT_DISABLED = EnrolmentDisabled, Conflict,
+        "The cluster has no issuer of desktop certificates.",
+        "Configure an issuer, or issue the certificate with `graywave ca issue`.";
+    DESKTOP_ENROLLED = DesktopEnrolled, Conflict,
+        "The desktop has a valid certificate already.",
+        "Revoke the desktop if the certificate is lost; give another machine another id.";
+    CERTIFICATE_NOT_RENEWABLE = CertificateNotRenewable, Conflict,
+        "The certificate is too new to be renewed, or was issued by hand.",
+        "Wait until the time that the message names, or issue the next certificate by hand.";
+
+    IDEMPOTENCY_KEY_REUSED = IdempotencyKeyReused, KeyReused,
+        "The idempotency key was used for another request within 24 hours.",
+        "Choose a new key for a new request.";
+
+    RATE_LIMITED = RateLimited, TooMany,
+        "The caller sends requests faster than its rate allows.",
+        "Wait as long as `Retry-After` or `RetryInfo` says.";
+    SHARE_EXCEEDED = ShareExceeded, TooMany,
+        "The caller's requests in progress use up its share of the server.",
+        "Wait until some of the requests have ended.";
+    OPEN_TASK_LIMIT = OpenTaskLimit, TooMany,
+        "The project has as many unended tasks as it may have.",
+        "Wait until a task has ended, or stop one.";
+
+    OVERLOADED = Overloaded, Unavailable,
+        "The server handles as many requests or streams as it can.",
+        "Repeat the request as `Retry-After` or `RetryInfo` says.";
+    DATABASE_UNAVAILABLE = DatabaseUnavailable, Unavailable,
+        "The database does not answer.",
+        "Repeat the request later; an operator checks Postgres.";
+    DEADLINE_EXCEEDED = DeadlineExceeded, Unavailable,
+        "The call has taken longer than it may, and its effect is unknown.",
+        "Check whether the change was made before repeating it, or repeat it with the same idempotency key.";
+    ISSUER_UNAVAILABLE = IssuerUnavailable, Unavailable,
+        "The issuer of desktop certificates cannot sign.",
+        "Search the scheduler's log for the cause.";
+
+    INTERNAL = Internal, Internal,
+        "The server has a defect or holds damaged data.",
+        "Search the server's log for the request id.";
+}
+
+impl Reason {
+    /// Reads the name on the wire; `None` for a reason that only another version knows.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+    }
+
+    /// `error_code` of the published API: `WKS.` and eight digits.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "WKS.00000405",
+            _ => self.kind().code(),
+        }
+    }
+
+    /// Where the documentation explains the reason: a path in the repository, which the REST server serves as well.
+    pub fn anchor(self) -> String {
+        format!("docs/errors.md#{}", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_back_by_its_name() {
+        for &reason in Reason::ALL {
+            let name = reason.as_str();
+            assert_eq!(Reason::parse(name), Some(reason));
+            assert!(name.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{name}");
+        }
+        assert_eq!(Reason::parse("NO_SUCH_REASON"), None);
+    }
+
+    #[test]
+    fn every_reason_is_explained_in_sentences() {
+        for &reason in Reason::ALL {
+            for text in [reason.meaning(), reason.fix()] {
+                assert!(text.ends_with('.') && text.split_whitespace().count() <= 25, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_code_in_the_published_form() {
+        let codes: HashSet<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+        for code in Reason::ALL.iter().map(|reason| reason.code()) {
+            assert!(code.len() == 12 && code.starts_with("WKS."), "{code}");
+            assert!(code.chars().skip(4).all(|c| c.is_ascii_digit()), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_reason() {
+        let kinds: HashSet<_> = Reason::ALL.iter().map(|reason| reason.kind()).collect();
+        assert_eq!(kinds.len(), ErrorKind::ALL.len());
+    }
+}
