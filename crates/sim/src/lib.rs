@@ -4,6 +4,7 @@
 pub mod chaos;
 pub mod failover;
 pub mod fleet;
+pub mod memory;
 pub mod rollout;
 
 /// Tells the person at the terminal what happens.
