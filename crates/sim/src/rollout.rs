@@ -1,5 +1,5 @@
-//! A seeded simulator of whole rollouts: the rules of `domain` in a virtual world with schedulers, workers, agents and
-//! people in it, and the promises of the design looked at after every event.
+//! A seeded simulator of whole rollouts: crate `engine` in a virtual world with schedulers, workers, agents and people in
+//! it, and the promises of the design checked after every event.
 //!
 //! A seed is a story: it decides the scenario, and then everything that happens in it. There is no other clock and no
 //! other source of chance, so a story that breaks a promise can be told again, event by event.
@@ -7,21 +7,24 @@
 mod agent;
 mod clock;
 mod coverage;
-mod database;
 mod dice;
 mod effect;
-mod engine;
 mod event;
 mod faults;
 mod link;
+mod observe;
 mod people;
 mod promises;
+mod rows;
 mod sabotage;
 mod scenario;
+mod scheduler;
+mod state;
 mod story;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod transaction;
 mod worker;
 mod world;
 

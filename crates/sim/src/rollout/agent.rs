@@ -7,112 +7,11 @@ use domain::outcome::Outcome;
 
 use super::{
     coverage::Feature,
-    dice::Dice,
-    event::{Ended, Event, Order, Session, Worker},
+    event::{Event, Session, Worker},
     sabotage::Sabotage,
-    scenario::Scenario,
+    state::Journal,
     world::World,
 };
-
-/// What a script would do on a desktop.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Exits(i32),
-    Hangs,
-    /// The agent cannot even prepare it.
-    Refused,
-}
-
-/// A script on a desktop.
-#[derive(Debug, Clone, Copy)]
-struct Script {
-    fate: Fate,
-    runs_ms: i64,
-}
-
-/// What the journal says, which survives.
-#[derive(Debug, Clone, Default)]
-enum Journal {
-    #[default]
-    Empty,
-    /// The scripts before this one ended so; this one was started.
-    Started(Vec<Ended>),
-    Finished {
-        scripts: Vec<Ended>,
-        acked: bool,
-    },
-}
-
-/// An order that waits or runs, which does not survive.
-#[derive(Debug, Clone)]
-struct Active {
-    order: Order,
-    is_stopped: bool,
-    /// Ends of its scripts so far; `None` before its turn.
-    ended: Option<Vec<Ended>>,
-}
-
-/// A desktop with its agent.
-#[derive(Debug)]
-pub(super) struct Agent {
-    scripts: Vec<Script>,
-    slow_ms: i64,
-    /// Grows when the agent dies: what an earlier one was about to do does not happen.
-    life: u32,
-    is_up: bool,
-    /// Which agent it is; grows when the desktop is reinstalled.
-    install: u32,
-    pub(super) session: Option<(Worker, Session)>,
-    journal: Journal,
-    active: Option<Active>,
-}
-
-impl Agent {
-    pub(super) fn new(scenario: &Scenario, dice: &mut Dice) -> Self {
-        let fleet = &scenario.fleet;
-        let execution = scenario.timeouts.execution.num_milliseconds();
-        let most = fleet.runs.num_milliseconds().max(1);
-        let scripts = (0..scenario.scripts).map(|_| {
-            let roll = dice.number(0, 99);
-            let fate = if roll < fleet.failing {
-                Fate::Exits(dice.pick(&fleet.exit_codes).unwrap_or(1))
-            } else if roll < fleet.failing + fleet.hanging {
-                Fate::Hangs
-            } else if roll < fleet.failing + fleet.hanging + fleet.refused {
-                Fate::Refused
-            } else {
-                Fate::Exits(0)
-            };
-            let runs_ms = dice.between(most / 20 + 1, most);
-            // What runs longer than it may is ended.
-            let fate = if runs_ms >= execution { Fate::Hangs } else { fate };
-            let runs_ms = if matches!(fate, Fate::Hangs) { execution } else { runs_ms };
-            Script { fate, runs_ms }
-        });
-        Self {
-            scripts: scripts.collect(),
-            slow_ms: dice.between(0, fleet.slow.num_milliseconds()),
-            life: 0,
-            is_up: true,
-            install: 0,
-            session: None,
-            journal: Journal::Empty,
-            active: None,
-        }
-    }
-
-    pub(super) const fn is_up(&self) -> bool {
-        self.is_up
-    }
-
-    /// A result that the worker does not know to be stored.
-    fn unacked(&self) -> Option<Vec<Ended>> {
-        match &self.journal {
-            Journal::Finished { scripts, acked: false } => Some(scripts.clone()),
-            _ => None,
-        }
-    }
-}
 
 impl World {
     /// The agent dials a worker; where none answers, it tries again.

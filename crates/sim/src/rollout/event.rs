@@ -1,16 +1,26 @@
 //! What may happen in a story, and the messages in it.
 
-use domain::{Timestamp, outcome::Outcome};
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId, WorkerId},
+    outcome::Outcome,
+};
+use engine::Duty;
 
 /// A worker: one run of its process. A worker that comes back is another one.
 pub(super) type Worker = usize;
 /// A connection between an agent and a worker.
 pub(super) type Session = u64;
-/// A batch's id.
-pub(super) type BatchId = u64;
 
 /// How one script ended, with its exit code.
 pub(super) type Ended = (Outcome, Option<i32>);
+
+/// The outcome of a target from those of its scripts, and the exit code of the script that decided.
+pub(super) fn of_target(scripts: &[Ended]) -> Ended {
+    let decider = scripts.iter().find(|(outcome, _)| *outcome != Outcome::Success);
+    let outcome = Outcome::of_target(scripts.iter().map(|(outcome, _)| *outcome));
+    (outcome, decider.and_then(|(_, code)| *code))
+}
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -137,13 +147,9 @@ pub(super) enum Event {
 /// What a scheduler does in one transaction, from what it saw before.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    Cut,
-    ForgetWorker { worker: Worker, heard_before: Timestamp },
-    Expire,
-    Reclaim { batch: BatchId },
-    HandOut,
-    PutOff { ordinals: Vec<u32> },
-    Overdue { batch: Option<BatchId>, ordinals: Vec<u32> },
+    Cut { task_id: TaskId },
+    ForgetWorker { worker_id: WorkerId, heard_before: Timestamp },
+    Perform(Duty),
 }
 
 /// What a person wants.
@@ -203,6 +209,8 @@ pub(super) struct Presence {
 pub(super) struct TargetReport {
     pub(super) ordinal: u32,
     pub(super) batch: Option<BatchId>,
+    /// Agent that it comes from.
+    pub(super) agent: u32,
     pub(super) scripts: Vec<Ended>,
 }
 

@@ -1,14 +1,14 @@
 //! People: they pause, freeze, stop, change limits, and approve, some of them late.
 
-use domain::{
-    opening::{ApprovalRequest, check_approval},
-    wave::{WaveStatus, WaveTerms},
-};
+use domain::wave::WaveStatus;
+use engine::{Approval, Approved, Freeze, Hold};
 
 use super::{
     clock::beginning,
     coverage::Feature,
+    effect::Effect,
     event::{Event, Wish},
+    transaction::at_once,
     world::World,
 };
 
@@ -44,63 +44,104 @@ impl World {
         }
     }
 
-    /// A person's wish, as a use case of its own transaction.
+    /// A person's wish, as a use case in a transaction of its own.
     pub(super) fn person(&mut self, wish: Wish) {
-        let now = self.clock.now;
-        let database = &mut self.database;
         match wish {
             Wish::Pause => {
-                if database.pause() {
+                if self.hold(true) {
                     self.promises.held(true);
                     self.coverage.add(Feature::Pause);
                 }
             }
             Wish::Resume => {
-                database.resume(now);
-                self.promises.held(self.database.is_held());
+                self.hold(false);
+                self.promises.held(self.is_held());
             }
             Wish::Freeze => {
-                database.task.is_frozen = true;
+                self.store.freeze(&self.project_id);
                 self.clock.after(HOLD_AFTER_MS, Event::Person(Wish::HoldProject));
             }
-            Wish::HoldProject => {
-                if !database.task.is_frozen {
-                    return;
-                }
-                database.hold_project();
-                if !database.task.status.admits_no_more() {
-                    self.promises.held(true);
-                    self.coverage.add(Feature::Freeze);
-                }
-            }
-            Wish::Unfreeze => {
-                database.unfreeze(now);
-                self.promises.held(self.database.is_held());
-            }
-            Wish::Stop { kill } => {
-                if database.stop(kill, now) {
-                    self.coverage.add(if kill { Feature::Kill } else { Feature::Stop });
-                }
-            }
-            Wish::StopTarget(ordinal) => {
-                if database.stop_target(ordinal, now) {
-                    self.coverage.add(Feature::TargetStop);
-                }
-            }
-            Wish::Concurrency(most) => {
-                if database.task.status.is_ended() {
-                    return;
-                }
-                database.set_concurrency(most);
-                self.coverage.add(Feature::ConcurrencyChanged);
-            }
+            Wish::HoldProject => self.hold_project(),
+            Wish::Unfreeze => self.release_project(),
+            Wish::Stop { kill } => self.stop(kill),
+            Wish::StopTarget(ordinal) => self.stop_target(ordinal),
+            Wish::Concurrency(most) => self.set_max_concurrency(most),
             Wish::Approve(wave) => self.approve(wave),
+        }
+    }
+
+    /// Pauses or resumes the task. Returns whether that changed anything.
+    fn hold(&mut self, pauses: bool) -> bool {
+        let (task_id, now) = (self.task_id, self.clock.now);
+        let hold = if pauses {
+            at_once(self.engine.pause(&mut self.store, task_id, AUTHOR, now))
+        } else {
+            at_once(self.engine.resume(&mut self.store, task_id, AUTHOR, now))
+        };
+        match hold {
+            Hold::Done(decision) => self.commit(decision.map(|decision| *decision)),
+            Hold::TooLate(_) => false,
+        }
+    }
+
+    /// Whether people hold the task.
+    fn is_held(&self) -> bool {
+        let facts = self.store.task(self.task_id).map(|table| &table.facts);
+        let is_frozen = self.store.is_frozen(&self.project_id);
+        facts.is_some_and(|facts| (facts.is_paused || is_frozen) && !facts.status.admits_no_more())
+    }
+
+    fn hold_project(&mut self) {
+        let news = Some(Freeze { actor: AUTHOR, reason: "" });
+        let now = self.clock.now;
+        let held = at_once(self.engine.hold_project(&mut self.store, &self.project_id, news, now));
+        for decision in held {
+            self.commit(Some(decision));
+            self.promises.held(true);
+            self.coverage.add(Feature::Freeze);
+        }
+    }
+
+    fn release_project(&mut self) {
+        let now = self.clock.now;
+        let released = at_once(self.engine.release_project(&mut self.store, &self.project_id, AUTHOR, now));
+        for decision in released.into_iter().flatten() {
+            self.commit(Some(decision));
+        }
+        self.promises.held(self.is_held());
+    }
+
+    fn stop(&mut self, kills: bool) {
+        let (task_id, now) = (self.task_id, self.clock.now);
+        let stop = self.engine.stop_task(&mut self.store, task_id, kills, AUTHOR, "stopped", now);
+        let decision = at_once(stop);
+        if self.commit(decision) {
+            self.coverage.add(if kills { Feature::Kill } else { Feature::Stop });
+        }
+    }
+
+    fn stop_target(&mut self, ordinal: u32) {
+        let (task_id, now) = (self.task_id, self.clock.now);
+        let decision = at_once(self.engine.stop_target(&mut self.store, task_id, ordinal, 0, now));
+        if decision.is_some() {
+            self.effects.push(Effect::TargetStopped { ordinal });
+            self.coverage.add(Feature::TargetStop);
+        }
+        self.commit(decision);
+    }
+
+    fn set_max_concurrency(&mut self, most: Option<u32>) {
+        let (task_id, now) = (self.task_id, self.clock.now);
+        let change = self.engine.set_max_concurrency(&mut self.store, task_id, most, AUTHOR, now);
+        let decision = at_once(change);
+        if self.commit(decision) {
+            self.coverage.add(Feature::ConcurrencyChanged);
         }
     }
 
     /// Has someone look at a wave that waits for approval, once.
     pub(super) fn call_approver(&mut self) {
-        let Some(row) = self.database.current().map(|place| &self.database.waves[place]) else { return };
+        let Some(row) = self.store.task(self.task_id).and_then(|table| table.current()) else { return };
         let waits =
             row.state.status == WaveStatus::Pending && row.opening.needs_approval && !row.opening.is_approved;
         let wave = row.wave;
@@ -111,41 +152,21 @@ impl World {
     }
 
     fn approve(&mut self, wave: u16) {
-        if self.database.task.status.admits_no_more() {
-            return;
-        }
         let approver = if self.dice.percent(20) { AUTHOR } else { APPROVER };
-        let current = self.database.current().map(|place| self.database.waves[place].wave);
-        let row = self.database.row_of(wave);
-        let is_next = current == Some(wave) && row.state.status == WaveStatus::Pending;
-        let request = ApprovalRequest {
-            wave,
-            is_next: is_next || row.opening.is_approved,
-            opening: &row.opening,
-            author: AUTHOR,
-            approver,
-            distinct_approver: self.scenario.policy.approval.distinct_approver,
-            fits_plan: true,
-            fits_scripts: true,
-        };
-        if check_approval(&request).is_err() {
-            let wait = self.dice.between(10_000, 120_000);
-            return self.clock.after(wait, Event::Person(Wish::Approve(wave)));
+        let approval = Approval { wave, author: AUTHOR, approver, fits_plan: true, fits_scripts: true };
+        let now = self.clock.now;
+        match at_once(self.engine.approve(&mut self.store, self.task_id, &approval, now)) {
+            Approved::Done(decision) => {
+                if self.commit(decision.map(|decision| *decision)) {
+                    self.promises.approved(wave);
+                    self.coverage.add(Feature::Approval);
+                }
+            }
+            Approved::TooLate => {}
+            Approved::Refused(_) => {
+                let wait = self.dice.between(10_000, 120_000);
+                self.clock.after(wait, Event::Person(Wish::Approve(wave)));
+            }
         }
-        row.opening.is_approved = true;
-        self.database.wakes.cut = true;
-        self.promises.approved(wave);
-        self.coverage.add(Feature::Approval);
-    }
-}
-
-impl super::database::Database {
-    /// How many targets may be in flight from now on. What is in flight already stays so.
-    fn set_concurrency(&mut self, most: Option<u32>) {
-        self.task.max_concurrency = most;
-        let terms = WaveTerms::new(&self.task.policy, most);
-        self.waves.iter_mut().for_each(|row| row.state.terms = terms);
-        self.wakes.cut = true;
-        self.wakes.presence = true;
     }
 }

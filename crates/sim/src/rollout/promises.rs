@@ -11,10 +11,11 @@ use chrono::TimeDelta;
 use domain::{Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus, window::WindowState};
 
 use super::{
-    database::Database,
     event::{Ended, Order},
+    rows::zone,
     scenario::Scenario,
 };
+use crate::memory::TaskTable;
 
 /// What really became of one target.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +55,7 @@ struct Count {
 #[derive(Debug)]
 pub(super) struct Promises {
     policy: RolloutPolicy,
+    project_limit: Option<u32>,
     targets: Vec<Target>,
     /// By wave.
     counts: Vec<Count>,
@@ -72,12 +74,13 @@ pub(super) struct Promises {
 }
 
 impl Promises {
-    pub(super) fn new(scenario: &Scenario, database: &Database) -> Self {
+    pub(super) fn new(scenario: &Scenario, waves: usize) -> Self {
         let target = Target { scripts: vec![(0, None); usize::from(scenario.scripts)], ..Target::default() };
         Self {
             policy: scenario.policy.clone(),
-            targets: vec![target; database.desktops.len()],
-            counts: vec![Count::default(); database.waves.len()],
+            project_limit: scenario.project_limit,
+            targets: vec![target; scenario.desktops as usize],
+            counts: vec![Count::default(); waves],
             approved: Vec::new(),
             faulted: false,
             is_held: false,
@@ -141,7 +144,7 @@ impl Promises {
         script: usize,
         order: Order,
         now: Timestamp,
-        database: &Database,
+        table: &TaskTable,
     ) {
         let target = self.target(ordinal);
         target.scripts[script].0 += 1;
@@ -155,7 +158,7 @@ impl Promises {
         self.must(target.admitted, "only what was admitted starts", || {
             format!("target {ordinal} started and is not admitted")
         });
-        let waves = database.waves.iter().take_while(|row| !row.has(ordinal));
+        let waves = table.waves.iter().take_while(|row| !row.has(ordinal));
         let open = waves.filter(|row| row.state.status != WaveStatus::Closed).map(|row| row.wave).last();
         self.must(open.is_none(), "no next wave before the gate closed the one before it", || {
             format!("target {ordinal} started and wave {} is not closed", open.unwrap_or_default())
@@ -169,20 +172,19 @@ impl Promises {
         self.must(target.outcome.is_none(), "a target ends in exactly one outcome", || {
             format!("target {ordinal} started after its outcome was written: {:?}", target.outcome)
         });
-        let expires_at = database.task.expires_at;
+        let expires_at = table.facts.expires_at;
         let is_in_time = expires_at.is_none_or(|expires_at| now <= expires_at);
         self.must(is_in_time, "nothing starts after expires_at", || format!("target {ordinal} started"));
-        self.must(self.is_in_window(ordinal, now, database), "nothing starts outside its window", || {
+        self.must(self.is_in_window(ordinal, now), "nothing starts outside its window", || {
             format!("target {ordinal} started")
         });
     }
 
     /// Until its very last moment.
-    fn is_in_window(&self, ordinal: u32, now: Timestamp, database: &Database) -> bool {
-        let zone = &database.desktops[ordinal as usize].time_zone;
+    fn is_in_window(&self, ordinal: u32, now: Timestamp) -> bool {
         let is_open = |at| {
             let window = self.policy.window.as_ref();
-            window.is_none_or(|window| matches!(window.at(at, zone), WindowState::OpenUntil(_)))
+            window.is_none_or(|window| matches!(window.at(at, zone(ordinal)), WindowState::OpenUntil(_)))
         };
         is_open(now) || is_open(now - TimeDelta::milliseconds(1))
     }
@@ -193,13 +195,18 @@ impl Promises {
         slot.get_or_insert(end);
     }
 
-    /// The place of a target's wave.
-    fn wave_of(database: &Database, ordinal: u32) -> usize {
-        database.waves.iter().position(|row| row.has(ordinal)).unwrap_or_default()
+    /// The place of a target's wave among the waves.
+    fn wave_of(table: &TaskTable, ordinal: u32) -> usize {
+        table.waves.iter().position(|row| row.has(ordinal)).unwrap_or_default()
     }
 
     /// Whether a target that is away may come to count as a failure.
     fn counts_away(&self) -> bool {
         self.weight(Outcome::Undelivered, None).is_some() || self.weight(Outcome::Stopped, None).is_some()
     }
+}
+
+/// The place of a wave among the waves of its task.
+const fn place_of(wave: u16) -> usize {
+    wave as usize - 1
 }

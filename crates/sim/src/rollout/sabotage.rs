@@ -1,6 +1,8 @@
-//! Sabotage: rules broken on purpose, to prove that the simulator would notice.
+//! Sabotage: deliberate faults, to prove that the simulator would notice a broken rule.
 
-/// A rule, and how it is broken.
+use engine::{Faults, Rule};
+
+/// A deliberate fault: of the engine, or of simulated agents and their orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sabotage {
     /// The gate's halt is taken for a hold, and for a close when all are in.
@@ -62,7 +64,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    /// Every one.
+    /// Every fault.
     pub const ALL: [Self; 28] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
@@ -93,4 +95,55 @@ impl Sabotage {
         Self::StaleStatus,
         Self::QuorumUnnoticed,
     ];
+
+    /// The engine's rule that it breaks; `None` for a fault of simulated agents and orders.
+    const fn rule(self) -> Option<Rule> {
+        Some(match self {
+            Self::NoJournal | Self::StartAfterExpiry | Self::StartWhenAsked => return None,
+            Self::IgnoreHalt => Rule::IgnoreHalt,
+            Self::UndeliveredIgnored => Rule::UndeliveredIgnored,
+            Self::ReachedMeansMore => Rule::ReachedMeansMore,
+            Self::AdmitWhileHeld => Rule::AdmitWhileHeld,
+            Self::LeaseWhileHeld => Rule::LeaseWhileHeld,
+            Self::ForgetEpochs => Rule::ForgetEpochs,
+            Self::ForgetAgents => Rule::ForgetAgents,
+            Self::SkipSoak => Rule::SkipSoak,
+            Self::IgnoreApproval => Rule::IgnoreApproval,
+            Self::QuorumOnLastWave => Rule::QuorumOnLastWave,
+            Self::StrictForgetsWaiting => Rule::StrictForgetsWaiting,
+            Self::CountTwice => Rule::CountTwice,
+            Self::CloseWithMissing => Rule::CloseWithMissing,
+            Self::AdmitAfterStop => Rule::AdmitAfterStop,
+            Self::IgnoreConcurrency => Rule::IgnoreConcurrency,
+            Self::NoLateHalt => Rule::NoLateHalt,
+            Self::WithdrawHanded => Rule::WithdrawHanded,
+            Self::WithdrawNothing => Rule::WithdrawNothing,
+            Self::ForgetDeadlines => Rule::ForgetDeadlines,
+            Self::IgnoreWindow => Rule::IgnoreWindow,
+            Self::UnknownAsUndelivered => Rule::UnknownAsUndelivered,
+            Self::LastWordWins => Rule::LastWordWins,
+            Self::ReleaseIgnoresWindow => Rule::ReleaseIgnoresWindow,
+            Self::StaleStatus => Rule::StaleStatus,
+            Self::QuorumUnnoticed => Rule::QuorumUnnoticed,
+        })
+    }
+}
+
+/// The deliberate fault of a story, as the engine asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deliberate(Option<Rule>);
+
+impl Deliberate {
+    pub(super) const fn new(sabotage: Option<Sabotage>) -> Self {
+        match sabotage {
+            Some(sabotage) => Self(sabotage.rule()),
+            None => Self(None),
+        }
+    }
+}
+
+impl Faults for Deliberate {
+    fn breaks(self, rule: Rule) -> bool {
+        self.0 == Some(rule)
+    }
 }

@@ -117,7 +117,7 @@ fn go_on(world: &mut World) -> Result<Ended, (u64, String)> {
             let lasted = *ended.get_or_insert(now);
             if !goes_on || now > lasted + AFTERWARDS {
                 return Ok(Ended {
-                    status: world.database.task.status,
+                    status: world.status(),
                     steps: step,
                     lasted,
                     trace_hash: world.trace.hash(),

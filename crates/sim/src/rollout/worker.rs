@@ -2,77 +2,20 @@
 
 mod calls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
-    event::{BatchId, Call, Ended, Event, Leased, Order, Returned, Session, TargetReport, ToAgent, Worker},
+    event::{Call, Ended, Event, Leased, Order, Returned, Session, TargetReport, ToAgent, Worker},
+    state::{Held, WorkerState},
     world::World,
 };
-
-/// A target in a worker's hands, until its result is stored.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    batch: BatchId,
-    session: Session,
-}
-
-/// A report on its way.
-#[derive(Debug, Clone)]
-struct Report {
-    number: u64,
-    results: Vec<TargetReport>,
-    returned: Vec<Returned>,
-}
-
-/// One run of a worker's process.
-#[derive(Debug, Default)]
-pub(super) struct WorkerState {
-    pub(super) alive: bool,
-    pub(super) draining: bool,
-    /// By ordinal.
-    sessions: BTreeMap<u32, Session>,
-    targets: BTreeMap<u32, Held>,
-    /// Leases in hand, each with how many of its targets are.
-    batches: BTreeMap<BatchId, u32>,
-    /// Who came and went, until a scheduler knows.
-    changes: BTreeMap<u32, bool>,
-    /// What is just being told, by the call's number.
-    telling: Option<(u64, BTreeMap<u32, bool>)>,
-    told: u64,
-    results: Vec<TargetReport>,
-    returned: Vec<Returned>,
-    report: Option<Report>,
-    reports: u64,
-    flushes: bool,
-    tells: bool,
-}
-
-impl WorkerState {
-    fn let_go(&mut self, ordinal: u32) -> Option<Held> {
-        let held = self.targets.remove(&ordinal)?;
-        if let Some(number) = self.batches.get_mut(&held.batch) {
-            *number = number.saturating_sub(1);
-            if *number == 0 {
-                self.batches.remove(&held.batch);
-            }
-        }
-        Some(held)
-    }
-
-    /// Whether it has nothing in hand and nothing to tell.
-    fn is_done(&self) -> bool {
-        self.targets.is_empty()
-            && self.results.is_empty()
-            && self.returned.is_empty()
-            && self.report.is_none()
-    }
-}
 
 impl World {
     /// A new run of a worker begins.
     pub(super) fn start_worker(&mut self) {
         let worker = self.workers.len();
         self.workers.push(WorkerState { alive: true, ..WorkerState::default() });
+        self.worker_ids.extend(format!("{worker:05}").parse());
         self.clock.after(0, Event::Heartbeat { worker });
         let third = self.scenario.plant.lease_ms / 3;
         self.clock.after(third, Event::Renewal { worker });
@@ -220,7 +163,8 @@ impl World {
             return;
         }
         let batch = state.targets.get(&ordinal).map(|held| held.batch);
-        state.results.push(TargetReport { ordinal, batch, scripts });
+        let agent = self.installs.get(&session).copied().unwrap_or_default();
+        state.results.push(TargetReport { ordinal, batch, agent, scripts });
         self.flush_soon(worker);
     }
 }

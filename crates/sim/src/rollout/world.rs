@@ -4,26 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use domain::{
-    desktop::Stratum,
-    ids::DesktopId,
-    plan::{self, Candidate, Gray, Plan},
-    stratum::StratumKey,
+    ids::{DesktopId, ProjectId, TaskId, WorkerId},
+    task::TaskStatus,
 };
+use engine::Engine;
 
 use super::{
-    agent::Agent,
     clock::Clock,
     coverage::{Coverage, Feature},
-    database::Database,
     dice::Dice,
-    engine::Scheduler,
+    effect::Effect,
     event::{Event, Session},
     promises::Promises,
-    sabotage::Sabotage,
-    scenario::{Scenario, Waves},
+    rows,
+    sabotage::{Deliberate, Sabotage},
+    scenario::Scenario,
+    state::{Agent, Scheduler, WorkerState},
     trace::Trace,
-    worker::WorkerState,
 };
+use crate::memory::MemoryStore;
 
 /// The stream of dice that a story is played with.
 const STREAM: u64 = 2;
@@ -35,9 +34,18 @@ pub(super) struct World {
     pub(super) sabotage: Option<Sabotage>,
     pub(super) clock: Clock,
     pub(super) dice: Dice,
-    pub(super) database: Database,
+    pub(super) store: MemoryStore,
+    pub(super) engine: Engine<Deliberate>,
+    pub(super) task_id: TaskId,
+    pub(super) project_id: ProjectId,
+    /// By ordinal.
+    pub(super) desktop_ids: Vec<DesktopId>,
+    /// What transactions did in this event.
+    pub(super) effects: Vec<Effect>,
     pub(super) schedulers: Vec<Scheduler>,
     pub(super) workers: Vec<WorkerState>,
+    /// By worker.
+    pub(super) worker_ids: Vec<WorkerId>,
     /// By ordinal.
     pub(super) agents: Vec<Agent>,
     pub(super) sessions: Session,
@@ -60,19 +68,24 @@ impl World {
     ) -> Result<Self, domain::Error> {
         let clock = Clock::new();
         let mut dice = Dice::new(scenario.seed, STREAM);
-        let plan = planned(scenario)?;
+        let rows::Rows { store, task_id, project_id, desktop_ids } = rows::of_scenario(scenario, clock.now)?;
         let agents = (0..scenario.desktops).map(|_| Agent::new(scenario, &mut dice)).collect();
-        let database = Database::new(scenario, plan, clock.now, sabotage);
         let schedulers = (0..scenario.plant.schedulers.max(1)).map(|_| Scheduler::new(clock.now));
         let mut world = Self {
             scenario: scenario.clone(),
             sabotage,
             schedulers: schedulers.collect(),
-            promises: Promises::new(scenario, &database),
+            promises: Promises::new(scenario, store.task(task_id).map_or(0, |table| table.waves.len())),
             clock,
             dice,
-            database,
+            store,
+            engine: Engine::with_faults(Deliberate::new(sabotage)),
+            task_id,
+            project_id,
+            desktop_ids,
+            effects: Vec::new(),
             workers: Vec::new(),
+            worker_ids: Vec::new(),
             agents,
             sessions: 0,
             installs: BTreeMap::new(),
@@ -113,14 +126,18 @@ impl World {
         let Some(event) = self.clock.next() else { return false };
         self.trace.event(self.clock.elapsed_ms(), &event);
         self.happen(event);
-        let effects = std::mem::take(&mut self.database.effects);
-        for effect in effects {
-            self.promises.see(&effect, &self.database, &mut self.coverage);
-            self.trace.effect(effect);
+        let effects = std::mem::take(&mut self.effects);
+        if let Some(table) = self.store.task(self.task_id) {
+            for effect in effects {
+                self.promises.see(&effect, table, &mut self.coverage);
+                self.trace.effect(effect);
+            }
         }
         self.ring();
         self.call_approver();
-        self.promises.check(&self.database, &mut self.coverage);
+        if let Some(table) = self.store.task(self.task_id) {
+            self.promises.check(table, &mut self.coverage);
+        }
         true
     }
 
@@ -164,34 +181,15 @@ impl World {
         }
     }
 
+    /// The status of the task.
+    pub(super) fn status(&self) -> TaskStatus {
+        self.store.task(self.task_id).map_or(TaskStatus::Waiting, |table| table.facts.status)
+    }
+
     /// When a story that goes on is one that never ends.
     pub(super) fn latest_end(&self) -> TimeDelta {
         // A window may open once a day for the few that strict mode lets go at once.
         let days = if self.scenario.policy.window.is_some() { 60 } else { 3 };
         self.scenario.faults.until + TimeDelta::days(days)
-    }
-}
-
-/// The plan of the scenario's task.
-fn planned(scenario: &Scenario) -> Result<Plan, domain::Error> {
-    let traits = |number: u32| Stratum {
-        os_type: ["Linux", "Windows"][number as usize % 2].to_owned(),
-        pool_id: format!("pool-{}", number % 3),
-        availability_zone: String::new(),
-    };
-    let candidates = (0..scenario.desktops)
-        .map(|number| {
-            let desktop_id: DesktopId = format!("sim-{number:05}").parse()?;
-            Ok(Candidate { desktop_id, stratum: traits(number) })
-        })
-        .collect::<Result<Vec<_>, domain::Error>>()?;
-    let by = [StratumKey::Os, StratumKey::Pool];
-    match &scenario.waves {
-        Waves::One => plan::plan(candidates, None, &by, scenario.seed),
-        Waves::Gray { count, fail_threshold } => {
-            let gray = Gray { count: *count, ids: Vec::new(), fail_threshold: *fail_threshold };
-            plan::plan(candidates, Some(&gray), &by, scenario.seed)
-        }
-        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &by, scenario.seed),
     }
 }

@@ -3,10 +3,10 @@
 use chrono::TimeDelta;
 use domain::{Timestamp, outcome::Outcome};
 
-use super::{Active, Fate, Journal};
 use crate::rollout::{
     event::{Ended, Event, Order, Session, ToAgent},
     sabotage::Sabotage,
+    state::{Active, Fate, Journal},
     world::World,
 };
 
@@ -100,7 +100,9 @@ impl World {
         }
         let order = active.order;
         agent.journal = Journal::Started(before);
-        self.promises.started(ordinal, place, order, self.clock.now, &self.database);
+        if let Some(table) = self.store.task(self.task_id) {
+            self.promises.started(ordinal, place, order, self.clock.now, table);
+        }
         let number = u16::try_from(place).unwrap_or(u16::MAX);
         self.clock.after(script.runs_ms, Event::ScriptEnds { ordinal, life, script: number });
     }

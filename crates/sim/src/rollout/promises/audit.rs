@@ -2,10 +2,14 @@
 
 use domain::{tally::Tally, threshold::Threshold, wave::WaveStatus};
 
-use super::{Promises, weight::is_reached};
-use crate::rollout::{
-    coverage::{Coverage, Feature},
-    database::{Database, of_target},
+use super::{Promises, place_of, weight::is_reached};
+use crate::{
+    memory::TaskTable,
+    rollout::{
+        coverage::{Coverage, Feature},
+        event::of_target,
+        observe::scripts,
+    },
 };
 
 /// Small fleets are counted anew after every change, large ones after as many changes as keeps the work the same.
@@ -13,34 +17,34 @@ const FLEET_COUNTED_AT_ONCE: usize = 40;
 
 impl Promises {
     /// After each event.
-    pub(in crate::rollout) fn check(&mut self, database: &Database, coverage: &mut Coverage) {
+    pub(in crate::rollout) fn check(&mut self, table: &TaskTable, coverage: &mut Coverage) {
         if !std::mem::take(&mut self.changed) || self.has_ended {
             return;
         }
-        self.check_thresholds(database);
-        self.check_over(database);
+        self.check_thresholds(table);
+        self.check_over(table);
         if self.is_cut_short {
-            self.check_withdrawn(database);
+            self.check_withdrawn(table);
         }
         if self.policy.strict {
-            self.check_strict(database, coverage);
+            self.check_strict(table, coverage);
         }
         if std::mem::take(&mut self.placed) {
-            self.check_places(database, coverage);
+            self.check_places(table, coverage);
         }
         self.unread += 1;
         if self.unread * FLEET_COUNTED_AT_ONCE >= self.targets.len() {
-            self.recount(database, coverage);
+            self.recount(table, coverage);
         }
     }
 
     /// A halt is due with the failure that reaches a threshold, in the same transaction.
-    fn check_thresholds(&mut self, database: &Database) {
+    fn check_thresholds(&mut self, table: &TaskTable) {
         if self.is_cut_short {
             return;
         }
         let (mut failed, mut ended) = (0, 0);
-        for (row, count) in database.waves.iter().zip(self.counts.clone()) {
+        for (row, count) in table.waves.iter().zip(self.counts.clone()) {
             failed += count.failed;
             ended += count.ended;
             let is_closed = row.state.status == WaveStatus::Closed;
@@ -58,14 +62,14 @@ impl Promises {
 
     /// A wave that is over is closed with what made it so: its last result, or the last of its targets that turns out to be
     /// away where the others are a quorum.
-    fn check_over(&mut self, database: &Database) {
-        let Some(place) = database.current() else { return };
-        let (row, count) = (&database.waves[place], self.counts[place]);
+    fn check_over(&mut self, table: &TaskTable) {
+        let Some(row) = table.current() else { return };
+        let count = self.counts[place_of(row.wave)];
         if row.state.status != WaveStatus::Open || self.is_cut_short {
             return;
         }
         let missing = row.state.size - count.ended;
-        let away = database.stragglers.values();
+        let away = table.deferred.values();
         let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
         let quorum = self.policy.quorum.map(|quorum| u64::from(quorum) * u64::from(row.state.size));
         let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
@@ -76,24 +80,23 @@ impl Promises {
     }
 
     /// Nothing that is certainly not handed out yet is kept after a halt or a stop: nobody waits for it.
-    fn check_withdrawn(&mut self, database: &Database) {
-        let ready =
-            database.batches.values().find(|batch| batch.leased_until.is_none() && !batch.terms.maybe_handed);
-        let away = database.stragglers.iter().find(|(_, away)| !away.terms.maybe_handed);
-        let kept =
-            ready.and_then(|batch| batch.ordinals.first()).or_else(|| away.map(|(ordinal, _)| ordinal));
+    fn check_withdrawn(&mut self, table: &TaskTable) {
+        let mut batches = table.batches.values().map(|batch| &batch.row);
+        let ready = batches.find(|row| row.lease_until.is_none() && !row.terms.maybe_handed);
+        let away = table.deferred.values().find(|away| !away.terms.maybe_handed);
+        let kept = ready.and_then(|row| row.members.first()).or_else(|| away.map(|away| &away.member));
         self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
-            format!("target {} still waits", kept.copied().unwrap_or_default())
+            format!("target {} still waits", kept.map(|member| member.ordinal).unwrap_or_default())
         });
     }
 
     /// Strict mode: no more may ever fail than a threshold says.
-    fn check_strict(&mut self, database: &Database, coverage: &mut Coverage) {
+    fn check_strict(&mut self, table: &TaskTable, coverage: &mut Coverage) {
         let counts_away = self.counts_away();
         let mut all = 0;
-        for (place, row) in database.waves.iter().enumerate() {
+        for (place, row) in table.waves.iter().enumerate() {
             let count = self.counts[place];
-            let away = database.stragglers.values();
+            let away = table.deferred.values();
             let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
             let away = if counts_away { 0 } else { u32::try_from(away).unwrap_or(u32::MAX) };
             let at_risk =
@@ -116,14 +119,14 @@ impl Promises {
     }
 
     /// No target is admitted that would be one more in flight than there are places for.
-    fn check_places(&mut self, database: &Database, coverage: &mut Coverage) {
-        let limits = [database.task.max_concurrency, database.task.project_limit];
+    fn check_places(&mut self, table: &TaskTable, coverage: &mut Coverage) {
+        let limits = [table.facts.max_concurrency, self.project_limit];
         let Some(most) = limits.into_iter().flatten().min() else { return };
         let in_flight = (0u32..)
             .zip(&self.targets)
             .filter(|(ordinal, target)| {
-                let straggler = database.stragglers.get(ordinal);
-                let waits = straggler.is_some_and(|straggler| !straggler.terms.maybe_handed);
+                let deferred = table.deferred.get(ordinal);
+                let waits = deferred.is_some_and(|row| !row.terms.maybe_handed);
                 target.admitted && target.outcome.is_none() && !waits
             })
             .count();
@@ -136,42 +139,47 @@ impl Promises {
     }
 
     /// The rows' totals are those of the rows.
-    pub(super) fn recount(&mut self, database: &Database, coverage: &mut Coverage) {
+    pub(super) fn recount(&mut self, table: &TaskTable, coverage: &mut Coverage) {
         self.unread = 0;
-        for (row, count) in database.waves.iter().zip(self.counts.clone()) {
+        for (row, count) in table.waves.iter().zip(self.counts.clone()) {
             let mut targets = Tally::default();
             let mut records = Tally::default();
-            for ordinal in row.first..row.first + row.state.size {
-                let Some(scripts) = &database.records[ordinal as usize] else { continue };
-                targets.add(of_target(scripts).0);
+            for ordinal in row.first_ordinal..row.first_ordinal + row.state.size {
+                if !table.has_ended(ordinal) {
+                    continue;
+                }
+                let scripts = scripts(&table.records[ordinal as usize]);
+                targets.add(of_target(&scripts).0);
                 scripts.iter().for_each(|(outcome, _)| records.add(*outcome));
             }
             self.must(
-                targets == row.state.tally && records == row.records,
+                targets == row.state.tally && records == row.record_tally,
                 "a tally is what its records say",
                 || format!("wave {}: {:?}, and the records say {targets:?}", row.wave, row.state.tally),
             );
             self.must(row.state.admitted == count.admitted, "what is admitted is counted once", || {
                 format!("wave {} says {}, and {} are", row.wave, row.state.admitted, count.admitted)
             });
-            let of_wave = database.stragglers.values().filter(|straggler| straggler.terms.wave == row.wave);
-            let unhanded = of_wave.filter(|straggler| !straggler.terms.maybe_handed).count();
+            let of_wave = table.deferred.values().filter(|deferred| deferred.terms.wave == row.wave);
+            let unhanded = of_wave.filter(|deferred| !deferred.terms.maybe_handed).count();
             self.must(row.state.waiting as usize == unhanded, "who is away is counted once", || {
                 format!("wave {} says {}, and {unhanded} are", row.wave, row.state.waiting)
             });
         }
-        if database.stragglers.values().any(|straggler| straggler.not_before.is_some()) {
+        if table.deferred.values().any(|row| row.not_before.is_some()) {
             coverage.add(Feature::WindowWait);
         }
-        self.check_kept(database);
+        self.check_kept(table);
     }
 
-    /// Each admitted target has an outcome, or is somewhere from where it will get one.
-    fn check_kept(&mut self, database: &Database) {
+    /// Each admitted target has an outcome, or is at one place from where it will get one.
+    fn check_kept(&mut self, table: &TaskTable) {
         let mut kept = vec![false; self.targets.len()];
-        let in_batches = database.batches.values().flat_map(|batch| &batch.ordinals);
-        for &ordinal in in_batches.chain(database.stragglers.keys()) {
-            kept[ordinal as usize] = true;
+        let in_batches = table.batches.values().flat_map(|batch| &batch.row.members);
+        let ordinals = in_batches.map(|member| member.ordinal).chain(table.deferred.keys().copied());
+        for ordinal in ordinals {
+            let again = std::mem::replace(&mut kept[ordinal as usize], true);
+            self.must(!again, "a target is at one place", || format!("target {ordinal} is at two"));
         }
         let lost = self
             .targets

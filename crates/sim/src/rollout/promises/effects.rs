@@ -3,21 +3,21 @@
 use chrono::TimeDelta;
 use domain::{Timestamp, task::TaskStatus, wave::WaveStatus};
 
-use super::{Promises, weight::is_reached};
-use crate::rollout::{
-    coverage::{Coverage, Feature},
-    database::Database,
-    effect::Effect,
+use super::{Promises, place_of, weight::is_reached};
+use crate::{
+    memory::TaskTable,
+    rollout::{
+        coverage::{Coverage, Feature},
+        effect::Effect,
+    },
 };
 
 impl Promises {
     /// One thing that a committed transaction did.
-    pub(in crate::rollout) fn see(&mut self, effect: &Effect, database: &Database, coverage: &mut Coverage) {
+    pub(in crate::rollout) fn see(&mut self, effect: &Effect, table: &TaskTable, coverage: &mut Coverage) {
         self.changed = true;
         match effect {
-            Effect::Admitted { wave, first, number } => {
-                self.admitted(*wave, *first..first + number, database)
-            }
+            Effect::Admitted { wave, first, number } => self.admitted(*wave, *first..first + number, table),
             Effect::Placed { ordinals } => {
                 coverage.add(Feature::LatePlace);
                 self.placed = true;
@@ -31,37 +31,45 @@ impl Promises {
             Effect::Leased { worker, ordinals, answer_only } => {
                 self.leased(*worker, ordinals, *answer_only, coverage);
             }
-            Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, database, coverage),
-            Effect::Opened { wave, now } => self.opened(*wave, *now, database),
-            Effect::Closed { wave } => self.closed(*wave, database, coverage),
+            Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, table, coverage),
+            Effect::Opened { wave, now } => self.opened(*wave, *now, table),
+            Effect::Closed { wave } => self.closed(*wave, table, coverage),
             Effect::CutShort { status } => {
                 self.is_cut_short = true;
                 if *status == TaskStatus::Halting {
                     coverage.add(Feature::Halt);
                 }
             }
-            Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, database, coverage),
+            Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, table, coverage),
             Effect::TargetStopped { ordinal } => self.target(*ordinal).stopped = true,
-            Effect::LateHalt => coverage.add(Feature::LateHalt),
-            Effect::CutAgain { maybe_handed } => {
-                coverage.add(if *maybe_handed { Feature::LostBatch } else { Feature::NeverPulled });
-            }
-            Effect::Replaced { ordinals } => {
-                coverage.add(Feature::Replaced);
-                let is_explained = ordinals.iter().all(|&ordinal| self.target(ordinal).faulted);
-                self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
-                    format!("targets {ordinals:?}")
-                });
-            }
-            Effect::KnownResult => coverage.add(Feature::KnownResult),
-            Effect::Waits { soaks } => {
-                coverage.add(if *soaks { Feature::SoakWait } else { Feature::ApprovalWait });
-            }
-            Effect::TaskEnded { status } => self.task_ended(*status, database, coverage),
+            Effect::TaskEnded { status } => self.task_ended(*status, table, coverage),
+            Effect::Engine(effect) => self.reported(effect, coverage),
         }
     }
 
-    fn admitted(&mut self, wave: u16, ordinals: std::ops::Range<u32>, database: &Database) {
+    /// Something that the engine says of its transaction.
+    fn reported(&mut self, effect: &engine::Effect, coverage: &mut Coverage) {
+        use engine::Effect;
+        let feature = match effect {
+            Effect::Halted { is_late: true, .. } => Feature::LateHalt,
+            Effect::Reclaimed { maybe_handed: true, .. } => Feature::LostBatch,
+            Effect::Reclaimed { maybe_handed: false, .. } => Feature::NeverPulled,
+            Effect::KnownResult { .. } => Feature::KnownResult,
+            Effect::WaveWaits { soaks: true, .. } => Feature::SoakWait,
+            Effect::WaveWaits { soaks: false, .. } => Feature::ApprovalWait,
+            Effect::Replaced { ordinal, .. } => {
+                let is_explained = self.target(*ordinal).faulted;
+                self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
+                    format!("target {ordinal}")
+                });
+                Feature::Replaced
+            }
+            _ => return,
+        };
+        coverage.add(feature);
+    }
+
+    fn admitted(&mut self, wave: u16, ordinals: std::ops::Range<u32>, table: &TaskTable) {
         self.placed = true;
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
@@ -69,7 +77,7 @@ impl Promises {
         self.must(!self.is_held, "nothing is admitted while the task is held", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
         });
-        let before = &database.waves[..Database::place_of(wave)];
+        let before = &table.waves[..place_of(wave)];
         let are_closed = before.iter().all(|row| row.state.status == WaveStatus::Closed);
         self.must(are_closed, "no next wave before the gate closed the one before it", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
@@ -77,7 +85,7 @@ impl Promises {
         for ordinal in ordinals {
             let again = std::mem::replace(&mut self.target(ordinal).admitted, true);
             self.must(!again, "a target is admitted once", || format!("target {ordinal} was admitted again"));
-            self.counts[Database::place_of(wave)].admitted += 1;
+            self.counts[place_of(wave)].admitted += 1;
         }
     }
 
@@ -100,8 +108,8 @@ impl Promises {
         }
     }
 
-    fn opened(&mut self, wave: u16, now: Timestamp, database: &Database) {
-        let place = Database::place_of(wave);
+    fn opened(&mut self, wave: u16, now: Timestamp, table: &TaskTable) {
+        let place = place_of(wave);
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("wave {wave} was opened")
         });
@@ -113,7 +121,7 @@ impl Promises {
         self.must(is_approved, "a wave that needs approval waits for it", || {
             format!("wave {wave} was opened without")
         });
-        let Some(before) = place.checked_sub(1).map(|before| &database.waves[before]) else { return };
+        let Some(before) = place.checked_sub(1).map(|before| &table.waves[before]) else { return };
         self.must(
             before.state.status == WaveStatus::Closed,
             "no next wave before the gate closed the one before it",
@@ -126,19 +134,19 @@ impl Promises {
         });
     }
 
-    fn closed(&mut self, wave: u16, database: &Database, coverage: &mut Coverage) {
-        let row = &database.waves[Database::place_of(wave)];
-        let count = self.counts[Database::place_of(wave)];
+    fn closed(&mut self, wave: u16, table: &TaskTable, coverage: &mut Coverage) {
+        let row = &table.waves[place_of(wave)];
+        let count = self.counts[place_of(wave)];
         let missing = row.state.size - count.ended;
         if missing > 0 {
             coverage.add(Feature::QuorumClose);
             self.must(!row.state.is_last, "the last wave waits for all", || {
                 format!("wave {wave} was closed and {missing} are missing")
             });
-            let members = row.first..row.first + row.state.size;
-            let runs = members.filter(|ordinal| !database.has_ended(*ordinal)).find(|ordinal| {
-                let straggler = database.stragglers.get(ordinal);
-                straggler.is_none_or(|straggler| straggler.terms.maybe_handed)
+            let members = row.first_ordinal..row.first_ordinal + row.state.size;
+            let runs = members.filter(|ordinal| !table.has_ended(*ordinal)).find(|ordinal| {
+                let deferred = table.deferred.get(ordinal);
+                deferred.is_none_or(|row| row.terms.maybe_handed)
             });
             self.must(runs.is_none(), "a wave is closed when all but those that are away are in", || {
                 format!("wave {wave} was closed and target {} is missing", runs.unwrap_or_default())
@@ -156,19 +164,22 @@ impl Promises {
         });
     }
 
-    fn withdrawn(&mut self, ordinals: &[u32], database: &Database, coverage: &mut Coverage) {
+    fn withdrawn(&mut self, ordinals: &[u32], table: &TaskTable, coverage: &mut Coverage) {
         coverage.add(Feature::Withdrawn);
+        self.must(self.is_cut_short, "nothing accepted is lost", || {
+            format!("targets {ordinals:?} are nowhere and the task goes on")
+        });
         for &ordinal in ordinals {
             let target = self.target(ordinal);
             let was_ordered = target.ordered;
             target.admitted = false;
             target.withdrawn = true;
-            let wave = Self::wave_of(database, ordinal);
+            let wave = Self::wave_of(table, ordinal);
             self.counts[wave].admitted = self.counts[wave].admitted.saturating_sub(1);
             self.must(!was_ordered, "only what nobody was told of is withdrawn", || {
                 format!("target {ordinal} was withdrawn and its agent had been told")
             });
-            self.must(!database.has_ended(ordinal), "a target ends in exactly one outcome", || {
+            self.must(!table.has_ended(ordinal), "a target ends in exactly one outcome", || {
                 format!("target {ordinal} was withdrawn and has a record")
             });
         }

@@ -3,13 +3,13 @@
 use domain::{outcome::Outcome, task::TaskStatus, threshold::Threshold};
 
 use super::Promises;
-use crate::rollout::{coverage::Coverage, database::Database};
+use crate::{memory::TaskTable, rollout::coverage::Coverage};
 
 impl Promises {
     /// The task has ended: each target that was admitted has its outcome, and no other one has.
-    pub(super) fn task_ended(&mut self, status: TaskStatus, database: &Database, coverage: &mut Coverage) {
+    pub(super) fn task_ended(&mut self, status: TaskStatus, table: &TaskTable, coverage: &mut Coverage) {
         self.has_ended = true;
-        self.recount(database, coverage);
+        self.recount(table, coverage);
         let odd = self.targets.iter().position(|target| target.admitted != target.outcome.is_some());
         let odd = odd.map(|place| format!("target {place} at the end: {:?}", self.targets[place]));
         self.must(odd.is_none(), "every target that was admitted ends in exactly one outcome", || {
@@ -26,13 +26,13 @@ impl Promises {
         };
         self.must(fits, "a task says how it ended", || format!("it ended as {status}"));
         if self.policy.strict {
-            self.check_strict_end(database);
+            self.check_strict_end(table);
         }
     }
 
-    fn check_strict_end(&mut self, database: &Database) {
+    fn check_strict_end(&mut self, table: &TaskTable) {
         let mut all = 0;
-        for (row, count) in database.waves.iter().zip(self.counts.clone()) {
+        for (row, count) in table.waves.iter().zip(self.counts.clone()) {
             all += count.failed;
             if let Some(Threshold::Count(most)) = row.state.fail_threshold {
                 self.must(count.failed <= most, "strict mode: no more than the threshold can fail", || {

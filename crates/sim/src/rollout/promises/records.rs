@@ -3,10 +3,12 @@
 use domain::outcome::Outcome;
 
 use super::{Promises, Target};
-use crate::rollout::{
-    coverage::{Coverage, Feature},
-    database::{Database, of_target},
-    event::Ended,
+use crate::{
+    memory::TaskTable,
+    rollout::{
+        coverage::{Coverage, Feature},
+        event::{Ended, of_target},
+    },
 };
 
 impl Promises {
@@ -14,7 +16,7 @@ impl Promises {
         &mut self,
         ordinal: u32,
         scripts: &[Ended],
-        database: &Database,
+        table: &TaskTable,
         coverage: &mut Coverage,
     ) {
         let end = of_target(scripts);
@@ -28,14 +30,13 @@ impl Promises {
         });
         self.target(ordinal).outcome = Some(end);
         let weight = self.weight(end.0, end.1);
-        let count = &mut self.counts[Self::wave_of(database, ordinal)];
+        let count = &mut self.counts[Self::wave_of(table, ordinal)];
         count.ended += 1;
         count.failed += u32::from(weight.is_some());
         count.halting += u32::from(weight == Some(true));
         let target = self.targets[ordinal as usize].clone();
         let is_explained = target.faulted || self.faulted;
-        let (holds, promise) =
-            agrees(&target, scripts, is_explained, database.task.killing || target.stopped);
+        let (holds, promise) = agrees(&target, scripts, is_explained, table.facts.killing || target.stopped);
         self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), promise, || {
             format!("target {ordinal} is recorded as {scripts:?}, and really it was {:?}", target.scripts)
         });

@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::Report;
 use crate::rollout::{
     event::{Answer, Call, Event, Presence, ToAgent, Worker},
+    state::Report,
     world::World,
 };
 
@@ -24,7 +24,7 @@ impl World {
         let draining = self.workers[worker].draining;
         self.send_call(worker, Call::Heartbeat { draining });
         self.go_on_draining(worker);
-        if self.database.task.killing || !self.database.stops.is_empty() {
+        if self.store.has_stops() {
             self.clock.after(STOPS_EVERY_MS, Event::Call { worker, call: Call::Stops });
         }
         if self.workers[worker].alive {
@@ -54,7 +54,7 @@ impl World {
         }
         let held = u32::try_from(state.targets.len()).unwrap_or(u32::MAX);
         let room = self.scenario.plant.capacity.saturating_sub(held);
-        let has_ready = self.database.has_ready(worker);
+        let has_ready = self.store.has_ready(&self.worker_ids[worker]);
         if room > 0 && has_ready {
             self.send_call(worker, Call::Pull { room });
         }
@@ -67,7 +67,8 @@ impl World {
     /// Has the workers pull that have something ready.
     pub(in crate::rollout) fn wake_pullers(&mut self) {
         for worker in 0..self.workers.len() {
-            if self.workers[worker].alive && self.database.has_ready(worker) && !self.is_lost() {
+            let has_ready = self.workers[worker].alive && self.store.has_ready(&self.worker_ids[worker]);
+            if has_ready && !self.is_lost() {
                 self.pull(worker, false);
             }
         }
