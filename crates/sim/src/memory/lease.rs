@@ -8,8 +8,8 @@ use domain::{
     suspect,
 };
 use engine::{
-    LeaseChoice, LeaseRows,
-    row::{BatchRow, ReadyBatch},
+    LeaseRows,
+    row::{BatchRow, LeaseChoice, ReadyBatch},
 };
 
 use super::{Always, Batch, MemoryStore, TaskTable};
