@@ -3,20 +3,17 @@
 //! It holds no state: any number run side by side on one database, and any worker may talk to any of them. The rules of
 //! rollouts are in crate `engine`; here are the transactions, the loops and the RPC around them.
 
-mod answer;
-mod caller;
 mod config;
 mod enrolment;
 mod gauges;
 mod hearing;
 mod issuing;
 mod loops;
-mod orders;
 mod presence;
 mod retention;
 mod rollout;
+mod rpc;
 mod scheduler;
-mod service;
 mod specs;
 mod wake;
 
@@ -29,7 +26,7 @@ pub use presence::Refused;
 pub use proto::scheduler::scheduler_service_server::SchedulerServiceServer;
 pub use retention::Retention;
 pub use rollout::{Leased, ReportAnswer, ReturnedTarget, TargetReport};
+pub use rpc::service;
 pub use scheduler::Scheduler;
-pub use service::service;
 pub use specs::Spec;
 pub use wake::Wakes;

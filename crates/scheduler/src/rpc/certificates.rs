@@ -1,0 +1,63 @@
+//! Certificates for desktops, for which their workers ask.
+
+use std::time::Duration;
+
+use domain::ids::{DesktopId, ProjectId};
+use proto::{
+    scheduler::{DesktopKey, EnrolRequest, EnrolResponse, RenewCertificateRequest, RenewCertificateResponse},
+    types::IssuedCertificate,
+};
+use tonic::{Request, Response, Status};
+
+use super::{caller::called, error::invalid, service::Service};
+use crate::enrolment::AskedBy;
+
+/// A certificate is made within this time.
+const ISSUED_WITHIN: Duration = Duration::from_secs(8);
+
+/// Makes the first certificate of a desktop, for a token.
+pub(super) async fn enrol(
+    service: &Service,
+    request: Request<EnrolRequest>,
+) -> Result<Response<EnrolResponse>, Status> {
+    let (caller, asked) = called(request);
+    caller.is(&asked.worker_id)?;
+    let desktop_id: DesktopId = asked.desktop_id.parse().map_err(invalid)?;
+    let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
+    let work = service.scheduler.enrol(&asked.token, &desktop_id, by, service.scheduler.now());
+    Ok(Response::new(EnrolResponse { certificate: issued(Box::pin(work)).await? }))
+}
+
+/// Makes the next certificate of a desktop, for the one before.
+pub(super) async fn renew(
+    service: &Service,
+    request: Request<RenewCertificateRequest>,
+) -> Result<Response<RenewCertificateResponse>, Status> {
+    let (caller, asked) = called(request);
+    caller.is(&asked.worker_id)?;
+    let DesktopKey { project_id, desktop_id } = asked.desktop.unwrap_or_default();
+    let project_id: ProjectId = project_id.parse().map_err(invalid)?;
+    let desktop_id: DesktopId = desktop_id.parse().map_err(invalid)?;
+    let by = AskedBy { request: &asked.certificate_request, source: &asked.source };
+    let now = service.scheduler.now();
+    let work = service.scheduler.renew_certificate(&project_id, &desktop_id, &asked.serial, by, now);
+    Ok(Response::new(RenewCertificateResponse { certificate: issued(Box::pin(work)).await? }))
+}
+
+/// A certificate, or why there is none.
+async fn issued(
+    work: impl Future<Output = Result<Vec<Vec<u8>>, domain::Error>>,
+) -> Result<Option<IssuedCertificate>, Status> {
+    let issued = tokio::time::timeout(ISSUED_WITHIN, work).await;
+    let chain = issued.map_err(|_| Status::unavailable("the database does not answer; try again later"))?;
+    Ok(Some(IssuedCertificate { chain: chain.map_err(refused)? }))
+}
+
+/// The status of a certificate that is not issued. The cause goes to the log.
+fn refused(error: domain::Error) -> Status {
+    if let Some(cause) = &error.source {
+        let cause: &dyn std::error::Error = &**cause;
+        tracing::error!(error = cause, "a certificate could not be issued");
+    }
+    Status::new(proto::code(error.reason), error.to_string())
+}

@@ -1,0 +1,39 @@
+//! Heartbeats of workers, and their good-bye.
+
+use domain::limits;
+use proto::scheduler::{DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse};
+use tonic::{Request, Response, Status};
+
+use super::{caller::called, service::Service};
+
+/// Stores a heartbeat, and says what the worker must know.
+pub(super) async fn handle(
+    service: &Service,
+    request: Request<HeartbeatRequest>,
+) -> Result<Response<HeartbeatResponse>, Status> {
+    let (caller, HeartbeatRequest { worker_id, address, capacity, draining }) = called(request);
+    let worker_id = caller.is(&worker_id)?;
+    if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
+        return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
+    }
+    let beat = service.scheduler.heartbeat(&worker_id, &address, capacity, draining, service.scheduler.now());
+    let heard = service.done(beat).await?;
+    Ok(Response::new(HeartbeatResponse {
+        interval_ms: service.scheduler.config().heartbeat_ms,
+        resync: heard.is_new,
+        drain: heard.drain,
+        time: service.scheduler.time(),
+        revoked: service.to_end(&worker_id).await?,
+    }))
+}
+
+/// Forgets a worker that ends in order.
+pub(super) async fn deregister(
+    service: &Service,
+    request: Request<DeregisterRequest>,
+) -> Result<Response<DeregisterResponse>, Status> {
+    let (caller, message) = called(request);
+    let worker_id = caller.is(&message.worker_id)?;
+    service.done(service.scheduler.forget_worker(&worker_id, None, service.scheduler.now())).await?;
+    Ok(Response::new(DeregisterResponse {}))
+}

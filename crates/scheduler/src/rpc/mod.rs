@@ -1,0 +1,16 @@
+//! The RPCs of workers: a file for each, and the service that has them all.
+
+mod answer;
+mod caller;
+mod certificates;
+mod error;
+mod heartbeat;
+mod leases;
+mod orders;
+mod presence;
+mod pull;
+mod report;
+mod service;
+mod stops;
+
+pub use service::service;

@@ -1,0 +1,82 @@
+//! Which desktops a worker gained and lost.
+
+use domain::{
+    desktop::DesktopFacts,
+    ids::{DesktopId, ProjectId},
+    limits,
+};
+use proto::{
+    scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse},
+    types::Desktop,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    caller::called,
+    error::{invalid, too_many},
+    service::{Service, desktop_key},
+};
+use crate::presence;
+
+/// Stores which desktops a worker gained and lost, and says which of them it must let go.
+pub(super) async fn handle(
+    service: &Service,
+    request: Request<UpdatePresenceRequest>,
+) -> Result<Response<UpdatePresenceResponse>, Status> {
+    let (caller, UpdatePresenceRequest { worker_id, connected, disconnected }) = called(request);
+    if connected.len() + disconnected.len() > limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE {
+        return Err(too_many("desktops", limits::MAX_DESKTOPS_PER_PRESENCE_UPDATE));
+    }
+    let worker_id = caller.is(&worker_id)?;
+    let mut answer = UpdatePresenceResponse::default();
+    let connected = well_formed(connected, &mut answer);
+    let disconnected = disconnected
+        .into_iter()
+        .map(|key| {
+            Ok((
+                key.project_id.parse::<ProjectId>().map_err(invalid)?,
+                key.desktop_id.parse::<DesktopId>().map_err(invalid)?,
+            ))
+        })
+        .collect::<Result<Vec<_>, Status>>()?;
+    let told = service.scheduler.presence(&worker_id, &connected, &disconnected, service.scheduler.now());
+    let refused = service
+        .done(told)
+        .await?
+        .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
+    for one in refused {
+        match one {
+            presence::Refused::Elsewhere(project_id, desktop_id) => {
+                answer.refused.push(desktop_key(&project_id, &desktop_id));
+            }
+            presence::Refused::Revoked(project_id, desktop_id) => {
+                answer.revoked.push(desktop_key(&project_id, &desktop_id));
+            }
+            presence::Refused::Retired(project_id, desktop_id) => {
+                let key = desktop_key(&project_id, &desktop_id);
+                answer.retired.push(key.clone());
+                // What a worker does that does not know the other.
+                answer.revoked.push(key);
+            }
+        }
+    }
+    Ok(Response::new(answer))
+}
+
+/// The desktops that are described well; the others are refused in `answer`, one by one.
+fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> Vec<DesktopFacts> {
+    let mut facts = Vec::with_capacity(connected.len());
+    for desktop in connected {
+        let key =
+            DesktopKey { project_id: desktop.project_id.clone(), desktop_id: desktop.desktop_id.clone() };
+        match desktop.facts() {
+            Ok(desktop) => facts.push(desktop),
+            Err(error) => {
+                let DesktopKey { project_id, desktop_id } = &key;
+                tracing::warn!(project_id, desktop_id, reason = %error, "desktop refused: malformed");
+                answer.refused.push(key);
+            }
+        }
+    }
+    facts
+}

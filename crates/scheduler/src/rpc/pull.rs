@@ -1,0 +1,66 @@
+//! Pulls: a worker waits for batches.
+
+use std::time::Duration;
+
+use mtls::Signer;
+use proto::scheduler::{PullRequest, PullResponse, RevokedConnection};
+use telemetry::metric;
+use tonic::{Request, Response, Status};
+
+use super::{
+    answer,
+    caller::called,
+    orders,
+    service::{LOOKS_AGAIN, Service},
+};
+use crate::rollout::Leased;
+
+/// The longest that a pull waits.
+const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
+
+/// Leases the worker's ready batches, and waits for some while there are none.
+pub(super) async fn handle(
+    service: &Service,
+    request: Request<PullRequest>,
+) -> Result<Response<PullResponse>, Status> {
+    let (caller, PullRequest { worker_id, capacity, wait_ms }) = called(request);
+    let worker_id = caller.is(&worker_id)?;
+    let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
+    let deadline = tokio::time::Instant::now() + wait;
+    // Before anything is leased: what cannot be signed stays where it is, for a scheduler that can.
+    service.signer.as_ref().map_or(Ok(()), Signer::check).map_err(Status::unavailable)?;
+    let mut bell = service.wakes.ready.subscribe();
+    loop {
+        bell.mark_unchanged();
+        let leased =
+            service.done(service.scheduler.lease(&worker_id, capacity, service.scheduler.now())).await?;
+        let is_over = tokio::time::Instant::now() >= deadline || service.stop.is_cancelled();
+        if !leased.is_empty() || is_over {
+            let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
+            metric::TARGETS_LEASED.count(targets as u64, &[]);
+            // After the lease: what was revoked before is ended before any of it is handed out.
+            let revoked = if leased.is_empty() { Vec::new() } else { service.to_end(&worker_id).await? };
+            return Ok(Response::new(hand_out(service, &leased, revoked)?));
+        }
+        let look_again = deadline.min(tokio::time::Instant::now() + LOOKS_AGAIN);
+        // Whatever ends the wait: look again.
+        tokio::select! {
+            _ = tokio::time::timeout_at(look_again, bell.changed()) => {}
+            () = service.stop.cancelled() => {}
+        }
+    }
+}
+
+/// The leased batches as they are handed out.
+fn hand_out(
+    service: &Service,
+    leased: &[Leased],
+    revoked: Vec<RevokedConnection>,
+) -> Result<PullResponse, Status> {
+    let lease_ms = service.scheduler.config().lease_ms;
+    let mut answer = answer::pull_response(leased, lease_ms, revoked);
+    if let Some(signer) = &service.signer {
+        orders::sign(&mut answer, signer).map_err(Status::unavailable)?;
+    }
+    Ok(answer)
+}

@@ -1,0 +1,111 @@
+//! Reports: results, and targets that a worker gives back.
+
+use domain::{
+    ids::{BatchId, TaskId},
+    limits,
+};
+use engine::ScriptResult;
+use proto::{
+    scheduler::{Refused, ReportRequest, ReportResponse},
+    unix_ms_in_range,
+};
+use tonic::{Request, Response, Status};
+
+use super::{caller::called, error::too_many, service::Service};
+use crate::rollout::{ReturnedTarget, TargetReport};
+
+/// Stores what can be stored of a report. The worker keeps the rest, or is told why it is refused.
+pub(super) async fn handle(
+    service: &Service,
+    request: Request<ReportRequest>,
+) -> Result<Response<ReportResponse>, Status> {
+    let (caller, ReportRequest { worker_id, results, returned }) = called(request);
+    if results.len() + returned.len() > limits::MAX_RESULTS_PER_REPORT {
+        return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
+    }
+    let worker_id = caller.is(&worker_id)?;
+    // One malformed entry must not keep the others from being stored.
+    let mut refused = Vec::new();
+    let mut reports = Vec::with_capacity(results.len());
+    for result in results {
+        let (task_id, ordinal) = (result.task_id.clone(), result.ordinal);
+        match target_report(result) {
+            Ok(report) => reports.push(report),
+            Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
+        }
+    }
+    let mut returns = Vec::with_capacity(returned.len());
+    for target in returned {
+        let (task_id, ordinal) = (target.task_id.clone(), target.ordinal);
+        match returned_target(target) {
+            Ok(target) => returns.push(target),
+            Err(error) => refused.push(Refused { task_id, ordinal, reason: error.to_string() }),
+        }
+    }
+    let answer =
+        service.done(service.scheduler.report(&worker_id, reports, returns, service.scheduler.now())).await?;
+    refused.extend(answer.refused.into_iter().map(|(task_id, ordinal, reason)| Refused {
+        task_id: task_id.to_string(),
+        ordinal,
+        reason,
+    }));
+    for refused in &refused {
+        tracing::warn!(%worker_id, task_id = refused.task_id, ordinal = refused.ordinal, reason = refused.reason, "result refused");
+    }
+    Ok(Response::new(ReportResponse {
+        stored: answer.stored,
+        refused,
+        failed_task_ids: answer.failed.iter().map(TaskId::to_string).collect(),
+    }))
+}
+
+fn returned_target(target: proto::scheduler::ReturnedTarget) -> Result<ReturnedTarget, domain::Error> {
+    Ok(ReturnedTarget {
+        task_id: target.task_id.parse()?,
+        batch_id: target.batch_id.parse()?,
+        ordinal: target.ordinal,
+        handed: target.handed,
+    })
+}
+
+fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport, domain::Error> {
+    let batch_id = match result.batch_id.as_str() {
+        "" => None,
+        text => Some(text.parse::<BatchId>()?),
+    };
+    Ok(TargetReport {
+        task_id: result.task_id.parse::<TaskId>()?,
+        ordinal: result.ordinal,
+        attempt: result.attempt,
+        batch_id,
+        project_id: result.project_id.parse()?,
+        desktop_id: result.desktop_id.parse()?,
+        agent_id: result.agent_id,
+        scripts: result.scripts.into_iter().zip(0u32..).map(script_report).collect::<Result<_, _>>()?,
+        trace_context: Some(result.trace_context).filter(|carried| !carried.is_empty()),
+    })
+}
+
+fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
+    if script.script != place {
+        return Err(domain::Error::unreadable(format!("result {place} is of script {}", script.script)));
+    }
+    Ok(ScriptResult {
+        outcome: script.outcome.parse()?,
+        exit_code: script.exit_code,
+        started_at: unix_ms_in_range("started_at_unix_ms", script.started_at_unix_ms)?,
+        ended_at: unix_ms_in_range("ended_at_unix_ms", script.ended_at_unix_ms)?,
+        output: storable(script.output, limits::MAX_OUTPUT_BYTES),
+        reason: storable(script.reason, limits::MAX_REASON_BYTES),
+    })
+}
+
+/// Text that fits its column, whatever an agent sent.
+fn storable(text: String, max_bytes: usize) -> String {
+    let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    if text.len() > max_bytes {
+        let end = (0..=max_bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! What a worker holds and is to be stopped, as a stream.
+
+use std::pin::Pin;
+
+use domain::ids::WorkerId;
+use futures::{Stream, stream};
+use proto::scheduler::{TargetStop, WatchStopsRequest, WatchStopsResponse};
+use store::target_stop::Stop;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{
+    caller::called,
+    error::failed,
+    service::{LOOKS_AGAIN, Service},
+};
+use crate::Scheduler;
+
+/// The stream of a worker's stops.
+pub(super) type StopsStream = Pin<Box<dyn Stream<Item = Result<WatchStopsResponse, Status>> + Send>>;
+
+/// Opens the stream.
+pub(super) fn handle(
+    service: &Service,
+    request: Request<WatchStopsRequest>,
+) -> Result<Response<StopsStream>, Status> {
+    let (caller, message) = called(request);
+    let worker_id = caller.is(&message.worker_id)?;
+    let watch = Watch {
+        scheduler: service.scheduler.clone(),
+        worker_id,
+        bell: service.wakes.stop.subscribe(),
+        stop: service.stop.clone(),
+    };
+    Ok(Response::new(Box::pin(stream::unfold(Some(watch), next_stops))))
+}
+
+/// A worker's stream of stops.
+struct Watch {
+    scheduler: Scheduler,
+    worker_id: WorkerId,
+    bell: watch::Receiver<()>,
+    stop: CancellationToken,
+}
+
+/// The next message of a stream of stops: what is to be stopped now. The same is told again every second, so that
+/// nothing depends on one message; nothing is said while there is nothing.
+async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
+    let mut watch = watch?;
+    loop {
+        // Whatever ends the wait: look.
+        tokio::select! {
+            _ = tokio::time::timeout(LOOKS_AGAIN, watch.bell.changed()) => {}
+            () = watch.stop.cancelled() => return None,
+        }
+        match watch.scheduler.store().unless_silent(watch.scheduler.stops(&watch.worker_id)).await {
+            Ok(stops) if stops.is_empty() => {}
+            Ok(stops) => {
+                let stops = stops.iter().map(target_stop).collect();
+                return Some((Ok(WatchStopsResponse { stops }), Some(watch)));
+            }
+            // The worker asks again, maybe another scheduler.
+            Err(error) => return Some((Err(failed(error)), None)),
+        }
+    }
+}
+
+fn target_stop(stop: &Stop) -> TargetStop {
+    TargetStop {
+        task_id: stop.task_id.to_string(),
+        ordinal: stop.ordinal,
+        attempt: u32::from(stop.attempt),
+        script: u32::from(stop.script),
+    }
+}
