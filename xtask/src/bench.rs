@@ -9,10 +9,11 @@ pub(crate) fn run(desktops: u32, tries: u32) -> anyhow::Result<()> {
         "--package",
         "graywave",
         "--package",
-        "sim",
+        "graywave-sim",
         "--bins",
     ]))?;
-    let arguments = ["run", "--quiet", "--release", "--package", "sim", "--bin", "graywave-bench", "--"];
+    let arguments =
+        ["run", "--quiet", "--release", "--package", "graywave-sim", "--bin", "graywave-bench", "--"];
     let (desktops, tries) = (desktops.to_string(), tries.to_string());
     process::run(process::cargo(&arguments).args(["--desktops", &desktops, "--tries", &tries]))
 }

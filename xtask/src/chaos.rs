@@ -10,6 +10,6 @@ pub(crate) fn run(minutes: f64, seed: u64) -> anyhow::Result<()> {
     }
     process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins"]))?;
     let (minutes, seed) = (minutes.to_string(), seed.to_string());
-    let arguments = ["run", "--quiet", "--package", "sim", "--bin", "graywave-chaos", "--"];
+    let arguments = ["run", "--quiet", "--package", "graywave-sim", "--bin", "graywave-chaos", "--"];
     process::run(process::cargo(&arguments).args(["--minutes", &minutes, "--seed", &seed]))
 }

@@ -71,7 +71,7 @@ pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
     let library = root().join("crates/store/src/lib.rs");
     fs::File::options().append(true).open(&library)?.set_modified(std::time::SystemTime::now())?;
     process::run(
-        process::cargo(&["check", "--quiet", "--package", "store"])
+        process::cargo(&["check", "--quiet", "--package", "graywave-store"])
             .env("DATABASE_URL", &url)
             .env("SQLX_OFFLINE", "false")
             .env("SQLX_OFFLINE_DIR", &made)

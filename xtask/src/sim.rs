@@ -3,8 +3,17 @@
 use crate::process;
 
 pub(crate) fn run(seeds: u64, from: u64, seed: Option<u64>) -> anyhow::Result<()> {
-    let arguments =
-        ["run", "--quiet", "--release", "--locked", "--package", "sim", "--bin", "graywave-sim", "--"];
+    let arguments = [
+        "run",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--package",
+        "graywave-sim",
+        "--bin",
+        "graywave-sim",
+        "--",
+    ];
     let mut simulator = process::cargo(&arguments);
     match seed {
         Some(seed) => simulator.args(["--seed", &seed.to_string()]),

@@ -33,10 +33,22 @@ pub(crate) struct Target {
     pub src_path: PathBuf,
 }
 
+/// Takes away what the names of all our packages begin with.
+fn shorten(name: &mut String) {
+    if let Some(short) = name.strip_prefix("graywave-") {
+        *name = short.to_owned();
+    }
+}
+
 impl Metadata {
     /// Describes the packages of the workspace, without their dependencies.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let text = process::output(&mut process::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
-        Ok(serde_json::from_str(&text)?)
+        let mut metadata: Self = serde_json::from_str(&text)?;
+        for package in &mut metadata.packages {
+            shorten(&mut package.name);
+            package.dependencies.iter_mut().for_each(|dependency| shorten(&mut dependency.name));
+        }
+        Ok(metadata)
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn faults(metadata: &Metadata) -> anyhow::Result<Vec<String>> {
     for package in &metadata.packages {
         for target in package.targets.iter().filter(|target| is_checked(&target.kind)) {
             let name = format!("{} ({})", package.name, target.name);
-            let name = if target.name == package.name { package.name.clone() } else { name };
+            let is_library = target.kind.iter().any(|kind| kind == "lib");
+            let name = if is_library { package.name.clone() } else { name };
             for mut circle in in_crate(&target.src_path)? {
                 circle.make_relative_to(&crate::root());
                 found.push((name.clone(), circle));
