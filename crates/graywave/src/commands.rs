@@ -6,12 +6,13 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cli::Ended;
 
 use crate::{
-    access::{self, Access},
-    ca, certificates, completion,
+    ca, completion,
     config::Settings,
-    dev, healthcheck, help, man,
+    db_commands::{self, Access},
+    dev, help, man,
     output::print,
-    roles, signals, words,
+    roles::{self, certificates, healthcheck},
+    signals, words,
 };
 
 /// Runs a script or a command on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, the
@@ -57,22 +58,22 @@ enum Command {
     Healthcheck,
     /// Make, list and revoke projects: the tenants that everything belongs to
     #[command(subcommand)]
-    Projects(access::Projects),
+    Projects(db_commands::Projects),
     /// Make and list principals: who calls, and which policies bind them
     #[command(subcommand)]
-    Principals(access::Principals),
+    Principals(db_commands::Principals),
     /// Make, list and delete policies: who may do what to which scripts and desktops
     #[command(subcommand)]
-    Policies(access::Policies),
+    Policies(db_commands::Policies),
     /// Make, list and revoke access keys, with which the SDKs sign
     #[command(subcommand)]
-    Keys(access::Keys),
+    Keys(db_commands::Keys),
     /// Make, list and revoke bearer tokens
     #[command(subcommand)]
-    Tokens(access::Tokens),
+    Tokens(db_commands::Tokens),
     /// Make, list and revoke enrolment tokens, with which machines become desktops
     #[command(subcommand)]
-    EnrolmentTokens(access::EnrolmentTokens),
+    EnrolmentTokens(db_commands::EnrolmentTokens),
     /// Make and rotate the CA, and issue the certificates that parts and desktops know each other by
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -142,7 +143,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn manage(access: Access, settings: &Settings) -> anyhow::Result<()> {
-    print(&access::run(access, settings).await?)
+    print(&db_commands::run(access, settings).await?)
 }
 
 /// What runs with telemetry, until it is told to stop.

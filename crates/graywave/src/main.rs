@@ -1,17 +1,12 @@
 //! `graywave`: one binary, one role for each subcommand.
 
-mod access;
 mod ca;
-mod certificates;
 mod commands;
 mod completion;
 mod config;
+mod db_commands;
 mod dev;
-mod grpc;
-mod health;
-mod healthcheck;
 mod help;
-mod http;
 mod man;
 mod output;
 mod roles;

@@ -10,7 +10,7 @@ use tonic_health::{
 };
 use tonic_reflection::server::Builder;
 
-use crate::health::Readiness;
+use super::health::Readiness;
 
 /// How often it is found out whether it serves.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ mod tests {
     use tonic_health::pb::{HealthCheckRequest, health_check_response, health_server::Health as _};
 
     use super::*;
-    use crate::health::readiness;
+    use crate::roles::health::readiness;
 
     #[tokio::test(start_paused = true)]
     async fn it_serves_while_it_is_ready_and_not_from_the_stop_on() {

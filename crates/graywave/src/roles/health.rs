@@ -16,7 +16,7 @@ use telemetry::metric::{self, Exposition};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::http;
+use super::http;
 
 /// Who asks is a probe or a collector; there are few of them.
 const MAX_CONNECTIONS: usize = 100;

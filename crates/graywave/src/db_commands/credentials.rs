@@ -1,0 +1,124 @@
+//! `graywave keys` and `graywave tokens`.
+
+use chrono::{TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use control::{Control, CredentialRow, NO_LIMIT};
+use domain::Timestamp;
+use serde_json::json;
+
+use super::project::{Project, object, state, time};
+use crate::table::table;
+
+/// What a new credential is bound to.
+#[derive(Debug, Args)]
+pub(crate) struct NewCredential {
+    #[command(flatten)]
+    project: Project,
+    /// Who it stands for
+    #[arg(long, value_name = "NAME")]
+    principal: String,
+    /// Good for so many days; for good when it is left out
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    expires_in_days: Option<u16>,
+}
+
+impl NewCredential {
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_in_days.map(|days| Utc::now() + TimeDelta::days(days.into()))
+    }
+}
+
+/// Make, list and revoke access keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make an access key and print it, once, as JSON
+    Create(NewCredential),
+    /// List a project's access keys
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Revoke an access key for good
+    Revoke {
+        /// The access key
+        access_key: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+/// Make, list and revoke bearer tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Make a token and print it, once, as JSON
+    Create {
+        #[command(flatten)]
+        new: NewCredential,
+        /// Print the token alone, for scripts
+        #[arg(long)]
+        only_token: bool,
+    },
+    /// List a project's tokens
+    List {
+        #[command(flatten)]
+        project: Project,
+    },
+    /// Revoke a token for good
+    Revoke {
+        /// Id of the token, as it was printed and as it is listed
+        token_id: String,
+        #[command(flatten)]
+        project: Project,
+    },
+}
+
+pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
+    match command {
+        Keys::Create(new) => {
+            let expires_at = new.expires_at();
+            let made = control.create_key(new.project.actor(), &new.principal, expires_at).await?;
+            Ok(object(&json!({
+                "project_id": new.project.id, "principal": new.principal, "access_key": made.access_key,
+                "secret_key": made.secret_key, "expires_at": expires_at,
+            })))
+        }
+        Keys::List { project } => {
+            Ok(credentials("access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
+        }
+        Keys::Revoke { access_key, project } => {
+            control.revoke_key(project.actor(), &access_key).await?;
+            Ok(format!("access key {access_key} is revoked\n"))
+        }
+    }
+}
+
+pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result<String> {
+    match command {
+        Tokens::Create { new, only_token } => {
+            let expires_at = new.expires_at();
+            let made = control.create_token(new.project.actor(), &new.principal, expires_at).await?;
+            if only_token {
+                return Ok(format!("{}\n", made.token));
+            }
+            Ok(object(&json!({
+                "project_id": new.project.id, "principal": new.principal,
+                "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
+            })))
+        }
+        Tokens::List { project } => {
+            Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
+        }
+        Tokens::Revoke { token_id, project } => {
+            control.revoke_token(project.actor(), &token_id).await?;
+            Ok(format!("token {token_id} is revoked\n"))
+        }
+    }
+}
+
+fn credentials(what: &str, rows: Vec<CredentialRow>) -> String {
+    let rows = rows.into_iter().map(|row| {
+        let state = state(row.expires_at, row.revoked_at);
+        vec![row.id, row.principal, time(Some(row.created_at)), time(row.expires_at), state]
+    });
+    table(&[what, "principal", "created", "expires", "state"], rows)
+}

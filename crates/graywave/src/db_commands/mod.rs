@@ -1,0 +1,17 @@
+//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: who may call, and who becomes a desktop, managed in
+//! the database directly, by whoever may reach it.
+
+mod command;
+mod credentials;
+mod enrolment_tokens;
+mod policies;
+mod principals;
+mod project;
+mod projects;
+
+pub(crate) use command::{Access, run};
+pub(crate) use credentials::{Keys, Tokens};
+pub(crate) use enrolment_tokens::EnrolmentTokens;
+pub(crate) use policies::Policies;
+pub(crate) use principals::Principals;
+pub(crate) use projects::Projects;

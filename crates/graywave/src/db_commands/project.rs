@@ -1,0 +1,38 @@
+//! The project that a command works on, and the values that all of them print.
+
+use chrono::Utc;
+use clap::Args;
+use control::Actor;
+use domain::{Timestamp, ids::ProjectId};
+use serde_json::Value;
+
+/// Which project.
+#[derive(Debug, Args)]
+pub(crate) struct Project {
+    /// Id of the project
+    #[arg(long = "project", value_name = "ID", env = "GRAYWAVE_PROJECT")]
+    pub(super) id: ProjectId,
+}
+
+impl Project {
+    /// Whoever may reach the database, in this project.
+    pub(super) fn actor(&self) -> Actor<'_> {
+        Actor::Database(&self.id)
+    }
+}
+
+pub(super) fn object(value: &Value) -> String {
+    format!("{value}\n")
+}
+
+pub(super) fn state(expires_at: Option<Timestamp>, revoked_at: Option<Timestamp>) -> String {
+    match (revoked_at, expires_at) {
+        (Some(at), _) => format!("revoked {}", time(Some(at))),
+        (None, Some(at)) if at <= Utc::now() => "expired".to_owned(),
+        (None, _) => "good".to_owned(),
+    }
+}
+
+pub(super) fn time(moment: Option<Timestamp>) -> String {
+    moment.map_or_else(|| "never".to_owned(), |moment| moment.format("%Y-%m-%d %H:%M:%S").to_string())
+}

@@ -1,0 +1,331 @@
+//! The start and the end of the dev cluster.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use control::Control;
+use domain::{
+    ids::ProjectId,
+    page::{DESKTOP_LIST, Page},
+};
+use pgcluster::{Cluster, Durability};
+use scheduler::Scheduler;
+use serde::Serialize;
+use store::{
+    PoolOptions, Store,
+    desktop::{self, DesktopFilter, DesktopOrder, Retired},
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::credentials;
+use crate::{
+    config::Settings,
+    output::print,
+    roles::{self, certificates, health},
+};
+
+/// How long the local desktops may take to connect.
+const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
+/// Scripts that run at a stop are not waited for longer than this.
+const DRAIN_MS: u64 = 1_000;
+
+/// Run all roles and local desktops in one process, on a private Postgres.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+When everything serves, one line of JSON is printed on standard output: addresses, project and token. \
+Ctrl-C stops all of it; the next start on the same directory finds everything again. \
+While it runs, `. DIR/env` in a shell makes the other commands work on it: `graywave run`, `ls`, `tokens` and all.")]
+pub(crate) struct DevArguments {
+    /// Directory that holds the database, the credentials and the desktops' journals
+    #[arg(long, default_value = "graywave-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Number of local desktops
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
+    desktops: u16,
+    /// Address of the REST API; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    http: String,
+    /// Address of the scheduler's and the admin gRPC; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    grpc: String,
+    /// Address on which agents are waited for; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9443", value_name = "HOST:PORT")]
+    agents: String,
+}
+
+/// The line that says that it serves.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    http: String,
+    grpc: String,
+    agents: String,
+    #[serde(flatten)]
+    credentials: &'a credentials::Credentials,
+}
+
+/// The three addresses, bound before anything starts, so that a port in use is told at once.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    agents: TcpListener,
+}
+
+/// What is kept from one run to the next, and where its database is.
+struct Home {
+    data_dir: PathBuf,
+    credentials: credentials::Credentials,
+    database_url: String,
+}
+
+/// Runs until `stop`.
+pub(crate) async fn run(
+    arguments: DevArguments,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let data_dir = prepare(&arguments.data_dir)?;
+    let _lock = lock(&data_dir)?;
+    let listeners = Listeners {
+        http: roles::bind(&arguments.http, "the REST API").await?,
+        grpc: roles::bind(&arguments.grpc, "gRPC").await?,
+        agents: roles::bind(&arguments.agents, "agents").await?,
+    };
+    if settings.tls != mtls::FilesGiven::default() {
+        bail!(
+            "graywave dev runs without TLS: take [tls] out of its configuration, or run the roles by themselves"
+        );
+    }
+    for listener in [&listeners.grpc, &listeners.agents] {
+        certificates::only_this_machine(listener.local_addr()?).context("graywave dev has no TLS")?;
+    }
+    let credentials = credentials::Credentials::load_or_make(&data_dir.join("credentials.json"))?;
+    let cluster = start_postgres(data_dir.join("postgres")).await?;
+    let home = Home { data_dir, credentials, database_url: cluster.url("postgres") };
+    let outcome = Box::pin(over_database(&arguments, settings, listeners, &home, &stop)).await;
+    let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
+    outcome?;
+    stopped.context("the private Postgres did not stop")
+}
+
+fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
+}
+
+/// Two clusters on one directory would stop each other's database. Held for as long as the process lives.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another graywave dev runs on {}", data_dir.display()))?;
+    Ok(file)
+}
+
+async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {
+    let options = pgcluster::Options { directory, durability: Durability::Full, max_connections: 100 };
+    Ok(tokio::task::spawn_blocking(move || Cluster::start(&options)).await??)
+}
+
+async fn over_database(
+    arguments: &DevArguments,
+    settings: &Settings,
+    listeners: Listeners,
+    home: &Home,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let store = Store::connect(&PoolOptions {
+        max_connections: settings.database.max_connections,
+        ..PoolOptions::new(&home.database_url)
+    })?;
+    let outcome = async {
+        roles::migrate_store(&store).await?;
+        let master_key_file = home.data_dir.join("master.key");
+        let mut settings = settings.clone();
+        settings.access.master_keys.push(credentials::load_or_make_master_key(&master_key_file)?);
+        let control = roles::control(&settings, store.clone())?;
+        home.credentials.import(&control).await?;
+        let _environment = credentials::EnvironmentFile::write(
+            home.data_dir.join("env"),
+            &home.database_url,
+            &master_key_file,
+            loopback(listeners.grpc.local_addr()?),
+            &home.credentials,
+        )?;
+        let serving = serve(arguments, &settings, listeners, home, &store, &control, stop);
+        roles::watched(&store, Box::pin(serving)).await
+    }
+    .await;
+    store.close().await;
+    outcome
+}
+
+async fn serve(
+    arguments: &DevArguments,
+    settings: &Settings,
+    listeners: Listeners,
+    home: &Home,
+    store: &Store,
+    control: &Control,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
+    forget_earlier_workers(&engine, store).await?;
+    let ready = Ready {
+        event: "ready",
+        http: format!("http://{}", listeners.http.local_addr()?),
+        grpc: listeners.grpc.local_addr()?.to_string(),
+        agents: listeners.agents.local_addr()?.to_string(),
+        credentials: &home.credentials,
+    };
+
+    let mut worker_settings = settings.worker.clone();
+    worker_settings.scheduler_urls = vec![format!("http://{}", loopback(listeners.grpc.local_addr()?))];
+    worker_settings.drain_timeout_ms = DRAIN_MS;
+    let worker_url = format!("http://{}", loopback(listeners.agents.local_addr()?));
+
+    if settings.telemetry.listen.is_some() {
+        health::serve(&settings.telemetry, roles::database_answers(store), stop.clone()).await?;
+    }
+    // Stopped one after the other, so that each can still talk to what it needs.
+    let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
+    let mut core = JoinSet::new();
+    core.spawn(roles::serve_scheduler(
+        engine,
+        settings.retention,
+        roles::Admin {
+            control: control.clone(),
+            options: settings.admin_options(),
+            ready: roles::database_answers(store),
+        },
+        roles::Door { listener: listeners.grpc, tls: None, signer: None },
+        stop_core.clone(),
+    ));
+    let mut edge = JoinSet::new();
+    let (api_settings, api_control, api_stop) = (settings.clone(), control.clone(), stop_edge.clone());
+    edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });
+    edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
+    let mut agents = JoinSet::new();
+    let stop_agents = CancellationToken::new();
+    for number in 1..=arguments.desktops {
+        let config = agent_config(&home.data_dir, &home.credentials.project_id, &worker_url, number);
+        agents.spawn(run_agent(config, stop_agents.clone()));
+    }
+
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = core.join_next() => unexpected(ended),
+        ended = edge.join_next() => unexpected(ended),
+        failed = agent_failure(&mut agents) => Err(failed),
+        failed = say_ready(store, &ready, arguments.desktops) => failed,
+    };
+    stop_agents.cancel();
+    while agents.join_next().await.is_some() {}
+    stop_edge.cancel();
+    while edge.join_next().await.is_some() {}
+    stop_core.cancel();
+    while core.join_next().await.is_some() {}
+    outcome
+}
+
+async fn run_worker(
+    config: worker::Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    Ok(worker::run(config, listener, None, worker::Ready::default(), stop).await?)
+}
+
+async fn run_agent(config: agent::Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let desktop_id = config.desktop.desktop_id.clone();
+    Box::pin(agent::run(config, stop))
+        .await
+        .with_context(|| format!("local desktop {desktop_id} cannot start"))
+}
+
+/// The error of the first agent that fails. An agent fails only at its start, and stays away then.
+async fn agent_failure(agents: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = agents.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return error.into(),
+        }
+    }
+    std::future::pending().await
+}
+
+fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(error)) => Err(error.into()),
+        Some(Ok(Ok(()))) | None => bail!("a role ended before it was told to"),
+    }
+}
+
+/// Prints the ready line once every local desktop is connected that is not retired; then waits for ever. Returns only when it failed.
+async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let project_id: ProjectId = ready.credentials.project_id.parse()?;
+    let connected = async {
+        let there = DesktopFilter { connected: Some(true), ..DesktopFilter::default() };
+        let retired = DesktopFilter { retired: Retired::Only, ..DesktopFilter::default() };
+        let page = Page::new(DESKTOP_LIST, None, Some(0))?;
+        loop {
+            let mut connection = store.acquire().await?;
+            let mut number = 0;
+            for filter in [&there, &retired] {
+                let order = DesktopOrder::default();
+                number += desktop::list(&mut connection, &project_id, filter, order, page).await?.0;
+            }
+            drop(connection);
+            if number >= i64::from(desktops) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(DESKTOPS_WITHIN, connected)
+        .await
+        .context("the local desktops did not connect")??;
+    print(&format!("{}\n", serde_json::to_string(ready)?))?;
+    tracing::info!(desktops, http = ready.http, "ready");
+    std::future::pending().await
+}
+
+/// On this database there is no worker but ours: what an earlier run left behind is gone.
+async fn forget_earlier_workers(engine: &Scheduler, store: &Store) -> anyhow::Result<()> {
+    let workers = store::worker::list(&mut *store.acquire().await?).await?;
+    for worker in workers {
+        engine.forget_worker(&worker.worker_id, None, store.clock().now()).await?;
+    }
+    Ok(())
+}
+
+fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16) -> agent::Config {
+    let desktop_id = format!("desktop-{number:04}");
+    let directory = data_dir.join("desktops").join(&desktop_id);
+    let mut desktop = agent::this_machine(project_id.to_owned(), desktop_id);
+    desktop.ip_address = "127.0.0.1".into();
+    // So that the calls by pool and by tag have something to find.
+    desktop.pool_id = "dev-pool".into();
+    desktop.tags.insert("group".into(), "dev".into());
+    agent::Config::new(vec![worker_url.to_owned()], desktop, directory)
+}
+
+/// Where this process reaches itself when it listens on every address.
+fn loopback(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

@@ -1,0 +1,16 @@
+//! The roles, each as its own process: composed here and nowhere else.
+
+mod api;
+pub(crate) mod certificates;
+mod database;
+mod grpc;
+pub(crate) mod health;
+pub(crate) mod healthcheck;
+mod http;
+mod scheduler;
+mod worker;
+
+pub(crate) use api::{api, serve_api};
+pub(crate) use database::{bind, control, database_answers, migrate, migrate_store, watched};
+pub(crate) use scheduler::{Admin, Door, scheduler, serve_scheduler};
+pub(crate) use worker::worker;

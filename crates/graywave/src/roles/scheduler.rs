@@ -1,0 +1,99 @@
+//! The role `scheduler`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use control::Control;
+use mtls::{Role, Signer, Tls};
+use scheduler::{Enrolment, Retention, Scheduler, Wakes};
+use server::{Listener, Security};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::interceptor::InterceptedService, transport::Server};
+
+use super::{
+    certificates,
+    database::{bind, control, database_answers, watched},
+    grpc,
+    health::{self, Readiness},
+    http::LAST_ANSWERS,
+};
+use crate::config::Settings;
+
+/// Runs the scheduler and its gRPC server, with the admin service beside it, until `stop`.
+pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&settings.scheduler.listen, "gRPC").await?;
+    let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
+    let signer = certificates::signer(&settings.orders, tls.as_ref())?;
+    let store = settings.store()?;
+    let engine = Scheduler::new(store.clone(), settings.scheduler.clone());
+    let engine = match (settings.enrolment.files()?, &tls) {
+        (Some(files), Some(tls)) => {
+            let enrolment = Enrolment::new(files, tls.clone(), settings.enrolment.life());
+            engine.with_enrolment(enrolment.context("enrolment")?)
+        }
+        _ => engine,
+    };
+    let control = control(settings, store.clone())?;
+    health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
+    let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
+    let admin = Admin { control, options: settings.admin_options(), ready: database_answers(&store) };
+    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, door, stop));
+    Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
+}
+
+/// What operators are served with.
+pub(crate) struct Admin {
+    pub(crate) control: Control,
+    pub(crate) options: admin::Options,
+    /// Whether the scheduler can do its work.
+    pub(crate) ready: Readiness,
+}
+
+/// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) signer: Option<Signer>,
+}
+
+pub(crate) async fn serve_scheduler(
+    engine: Scheduler,
+    retention: Retention,
+    admin: Admin,
+    door: Door,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Door { listener, tls, signer } = door;
+    let wakes = Wakes::default();
+    let health = grpc::Health::new(admin.ready).await;
+    tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
+    let incoming = server::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
+    let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
+    let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());
+    let serving = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_routes(operators)
+        .add_service(health.service())
+        .add_service(grpc::reflection().build_v1()?)
+        .add_service(grpc::reflection().build_v1alpha()?)
+        .add_service(InterceptedService::new(workers, certificates::WORKERS))
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let loops = Box::pin(scheduler::run(engine, retention, wakes, stop.clone()));
+    let (served, (), ()) = tokio::join!(bounded(serving, &stop), loops, health.watch(stop.clone()));
+    served.context("the scheduler's gRPC server failed")
+}
+
+/// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never
+/// lets go must not keep the process.
+async fn bounded<E>(serving: impl Future<Output = Result<(), E>>, stop: &CancellationToken) -> Result<(), E> {
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_late => Ok(()),
+    }
+}
