@@ -2,13 +2,13 @@
 
 #![expect(unused_qualifications, reason = "what the macro that documents a handler expands to")]
 
-mod body;
 mod calls;
+mod dto;
 mod error;
-mod gate;
+mod extract;
+mod middleware;
 mod names;
 mod openapi;
-mod query;
 mod router;
 mod routes;
 mod v1;

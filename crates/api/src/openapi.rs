@@ -15,7 +15,7 @@ use utoipa::{
 
 use crate::{
     calls, error,
-    query::TaskType,
+    extract::TaskType,
     v1::{
         desktops::{RetiredToo, TagFilter},
         events::{NativeEvent, Progress},

@@ -30,7 +30,7 @@ use tracing::{Span, field};
 use crate::{
     calls,
     error::ApiError,
-    gate::{self, Gate},
+    middleware::{self as ours, Gate},
     openapi, routes,
 };
 
@@ -100,7 +100,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
     documented
-        .route_layer(middleware::from_fn_with_state(gate, gate::check))
+        .route_layer(middleware::from_fn_with_state(gate, ours::check))
         .route_layer(middleware::from_fn(measured))
         // The gate has read the body within the call's own limit.
         .layer(DefaultBodyLimit::disable())

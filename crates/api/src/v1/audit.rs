@@ -1,15 +1,18 @@
 //! The audit.
 
-use axum::{Extension, Json, extract::State};
-use control::{AuditFilter, Caller, Control, EntryRow};
+use axum::Json;
+use control::{AuditFilter, EntryRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{page, time};
+use super::{
+    page::{self, PageQuery},
+    time,
+};
 use crate::{
+    dto::Project,
     error::ApiError,
-    query::{self, Parameters},
-    v2::Project,
+    extract::{Authorized, Parameters, query},
 };
 
 /// One page of the audit.
@@ -85,11 +88,6 @@ impl From<EntryRow> for AuditEntry {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Entries at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
     /// Only of this principal.
     principal: Option<String>,
     /// Only of this action, like `workspace:scripts:execute`.
@@ -103,17 +101,17 @@ pub(crate) struct ListQuery {
 /// Read the audit, newest first: every change, and every call that was refused.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/audit", operation_id = "ListAudit", tag = "native",
-    params(Project, ListQuery),
+    params(Project, PageQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Audit)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Audit>, ApiError> {
-    let size = page::size(query.page_size)?;
+    let (size, last) = page.read()?;
     let filter = AuditFilter {
-        before: page::token(query.page_token.as_deref())?,
+        before: last,
         principal: query::text(query.principal),
         action: query::text(query.action),
         result: query.result.map(|word| word.as_str().to_owned()),

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Actor, Caller, Control, DesktopFilter, DesktopRow, Retired, finished};
+use axum::{Json, extract::Path};
+use control::{Actor, DesktopFilter, DesktopRow, Retired, finished};
 use domain::{
     Error,
     ids::{DesktopId, WorkerId},
@@ -15,12 +12,14 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{page, time};
+use super::{
+    page::{self, PageQuery},
+    time,
+};
 use crate::{
-    body::Body,
+    dto::{Project, non_empty},
     error::ApiError,
-    query::{self, Parameters},
-    v2::{Project, non_empty},
+    extract::{Authorized, Body, Parameters, query},
 };
 
 /// One page of desktops.
@@ -126,11 +125,6 @@ pub(crate) enum RetiredToo {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Desktops at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
     /// Only those whose ids begin so.
     desktop_id_prefix: Option<String>,
     /// Only with this tag, `key=value`; repeated: with all of them.
@@ -168,16 +162,15 @@ fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
 /// List desktops in the order of their ids; those that are retired only where they are asked for.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/desktops", operation_id = "ListKnownDesktops", tag = "native",
-    params(Project, ListQuery),
+    params(Project, PageQuery, ListQuery),
     responses((status = 200, description = "One page.", body = NativeDesktops)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeDesktops>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after: Option<DesktopId> = page::token(query.page_token.as_deref())?;
+    let (size, last) = page.read()?;
     let filter = DesktopFilter {
         id_prefix: query::text(query.desktop_id_prefix),
         pool_ids: query::texts(query.desktop_pool_id),
@@ -190,7 +183,7 @@ pub(crate) async fn list(
             Some(RetiredToo::Included) => Retired::Included,
             Some(RetiredToo::Only) => Retired::Only,
         },
-        after: after.map(DesktopId::into_string),
+        after: last.map(DesktopId::into_string),
         ..DesktopFilter::default()
     };
     let found = control.page_desktops(&caller, &filter, size).await?;
@@ -223,8 +216,7 @@ impl DesktopPath {
     responses((status = 200, description = "The desktop.", body = NativeDesktop)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<DesktopPath>,
 ) -> Result<Json<NativeDesktop>, ApiError> {
     Ok(Json(control.show_desktop(&caller, &path.id()?).await?.into()))
@@ -248,8 +240,7 @@ pub(crate) struct RevokedDesktop {
     responses((status = 200, description = "It is revoked.", body = RevokedDesktop)),
 )]
 pub(crate) async fn revoke(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<DesktopPath>,
 ) -> Result<Json<RevokedDesktop>, ApiError> {
     let desktop_id = path.id()?;
@@ -288,8 +279,7 @@ pub(crate) struct TagRequest {
     responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
 )]
 pub(crate) async fn tag(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<DesktopPath>,
     Body(request): Body<TagRequest>,
 ) -> Result<Json<NativeDesktop>, ApiError> {
@@ -307,8 +297,7 @@ pub(crate) async fn tag(
     responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
 )]
 pub(crate) async fn retire(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<DesktopPath>,
 ) -> Result<Json<NativeDesktop>, ApiError> {
     let desktop_id = path.id()?;
@@ -323,8 +312,7 @@ pub(crate) async fn retire(
     responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
 )]
 pub(crate) async fn unretire(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<DesktopPath>,
 ) -> Result<Json<NativeDesktop>, ApiError> {
     let desktop_id = path.id()?;

@@ -7,15 +7,14 @@ use std::{
 };
 
 use axum::{
-    Extension,
-    extract::{Path, State},
+    extract::Path,
     http::{HeaderMap, StatusCode},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use control::{Caller, Control, EventRow, Looked, Told, Watch};
+use control::{EventRow, Looked, Told, Watch};
 use domain::{
     Error, Reason,
     limits::{MAX_STREAMS, STREAM_LASTS, STREAM_LOOKS_EVERY},
@@ -29,7 +28,7 @@ use tokio::{
 use utoipa::ToSchema;
 
 use super::{task::NativeWave, tasks::TaskPath, time};
-use crate::{error::ApiError, v2::Project};
+use crate::{dto::Project, error::ApiError, extract::Authorized};
 
 /// After which an idle stream says that it is still there.
 const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
@@ -100,8 +99,7 @@ pub(crate) struct Progress {
     ),
 )]
 pub(crate) async fn watch(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

@@ -1,13 +1,13 @@
 //! Run something, and be answered with the task.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, finished};
+use axum::Json;
+use control::finished;
 
 use super::task::NativeTask;
 use crate::{
-    body::Body,
+    dto::{Execution, Project},
     error::ApiError,
-    v2::{Project, executions::Execution},
+    extract::{Authorized, Body},
 };
 
 /// Run scripts or a command on desktops that are named.
@@ -17,8 +17,7 @@ use crate::{
     responses((status = 200, description = "The task is stored.", body = NativeTask)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(execution): Body<Execution>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let request = execution.request()?;

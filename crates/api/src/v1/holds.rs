@@ -1,16 +1,17 @@
 //! Pause and resume a task, approve a wave, freeze and unfreeze the project.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control, FreezeRow, Seen, finished};
+use axum::{Json, extract::Path};
+use control::{FreezeRow, Seen, finished};
 use domain::{Error, Reason, ids::TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{task::NativeTask, tasks::TaskPath, time};
-use crate::{body::OptionalBody, error::ApiError, v2::Project};
+use crate::{
+    dto::Project,
+    error::ApiError,
+    extract::{Authorized, OptionalBody},
+};
 
 /// Pause a task: nothing more of it is admitted, and what runs goes on. Its deadlines wait with it.
 #[utoipa::path(
@@ -19,8 +20,7 @@ use crate::{body::OptionalBody, error::ApiError, v2::Project};
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn pause(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let task_id = path.id()?;
@@ -39,8 +39,7 @@ pub(crate) async fn pause(
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn resume(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let task_id = path.id()?;
@@ -90,8 +89,7 @@ pub(crate) struct Approval {
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn approve(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<WavePath>,
     OptionalBody(approval): OptionalBody<Approval>,
 ) -> Result<Json<NativeTask>, ApiError> {
@@ -139,8 +137,7 @@ pub(crate) struct FreezeRequest {
     responses((status = 200, description = "Frozen or not.", body = Freeze)),
 )]
 pub(crate) async fn show_freeze(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
 ) -> Result<Json<Freeze>, ApiError> {
     Ok(Json(control.show_freeze(&caller).await?.into()))
 }
@@ -152,8 +149,7 @@ pub(crate) async fn show_freeze(
     responses((status = 200, description = "The project is frozen.", body = Freeze)),
 )]
 pub(crate) async fn freeze(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     OptionalBody(request): OptionalBody<FreezeRequest>,
 ) -> Result<Json<Freeze>, ApiError> {
     let frozen = finished(async move {
@@ -170,10 +166,7 @@ pub(crate) async fn freeze(
     params(Project),
     responses((status = 200, description = "The project is not frozen.", body = Freeze)),
 )]
-pub(crate) async fn unfreeze(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Freeze>, ApiError> {
+pub(crate) async fn unfreeze(Authorized { control, caller }: Authorized) -> Result<Json<Freeze>, ApiError> {
     finished(async move { control.unfreeze(&caller).await }).await?;
     Ok(Json(None.into()))
 }

@@ -1,10 +1,7 @@
 //! What happened and why: explanations, groups of failures, what-if.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control, FailureGroup as FailedAlike, Failures};
+use axum::{Json, extract::Path};
+use control::{FailureGroup as FailedAlike, Failures};
 use domain::{
     Error, Reason,
     explain::Sentence,
@@ -21,10 +18,9 @@ use super::{
     time,
 };
 use crate::{
-    body::Body,
+    dto::{Project, Rollout},
     error::ApiError,
-    query::Parameters,
-    v2::{Project, rollout::Rollout},
+    extract::{Authorized, Body, Parameters},
 };
 
 /// Which desktop is explained.
@@ -64,8 +60,7 @@ impl From<Sentence> for Step {
     responses((status = 200, description = "In order, with times.", body = Explanation)),
 )]
 pub(crate) async fn explain(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     Parameters(query): Parameters<ExplainQuery>,
 ) -> Result<Json<Explanation>, ApiError> {
@@ -119,8 +114,7 @@ pub(crate) struct WaveShare {
     responses((status = 200, description = "The groups.", body = FailureGroups)),
 )]
 pub(crate) async fn failures(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<FailureGroups>, ApiError> {
@@ -183,8 +177,7 @@ pub(crate) struct FailureMember {
     responses((status = 200, description = "One page.", body = FailureMembers)),
 )]
 pub(crate) async fn members(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<FailurePath>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<FailureMembers>, ApiError> {
@@ -266,8 +259,7 @@ impl From<WhatIf> for NativeWhatIf {
     responses((status = 200, description = "What would have been.", body = NativeWhatIf)),
 )]
 pub(crate) async fn what_if(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     Body(request): Body<WhatIfRequest>,
 ) -> Result<Json<NativeWhatIf>, ApiError> {

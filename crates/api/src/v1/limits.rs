@@ -1,11 +1,15 @@
 //! The limits of a project, over all its tasks.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, finished};
+use axum::Json;
+use control::finished;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{body::Body, error::ApiError, v2::Project};
+use crate::{
+    dto::Project,
+    error::ApiError,
+    extract::{Authorized, Body},
+};
 
 /// What holds over all tasks of the project; `null` where there is no limit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -24,10 +28,7 @@ pub(crate) struct Limits {
     get, path = "/v1/projects/{project_id}/limits", operation_id = "GetLimits", tag = "native", params(Project),
     responses((status = 200, description = "The limits.", body = Limits)),
 )]
-pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Limits>, ApiError> {
+pub(crate) async fn show(Authorized { control, caller }: Authorized) -> Result<Json<Limits>, ApiError> {
     let limits = control.show_limits(&caller).await?;
     Ok(Json(Limits {
         max_in_flight: limits.max_in_flight.map(i64::from),
@@ -42,8 +43,7 @@ pub(crate) async fn show(
     responses((status = 200, description = "The limits as they now are.", body = Limits)),
 )]
 pub(crate) async fn put(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(limits): Body<Limits>,
 ) -> Result<Json<Limits>, ApiError> {
     let (in_flight, per_desktop) = (limits.max_in_flight, limits.max_running_per_desktop);

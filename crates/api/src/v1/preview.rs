@@ -1,7 +1,7 @@
 //! Preview: the plan that a request would make, and nothing else.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, Preview, PreviewedWave};
+use axum::Json;
+use control::{Preview, PreviewedWave};
 use domain::{
     ids::DesktopId,
     plan::{Exposure, Uncovered},
@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 
 use super::task::NativeScript;
 use crate::{
-    body::Body,
+    dto::{Execution, Project},
     error::ApiError,
-    v2::{Project, executions::Execution},
+    extract::{Authorized, Body},
 };
 
 /// The task that a request would make.
@@ -151,8 +151,7 @@ impl From<Preview> for NativePreview {
     responses((status = 200, description = "The task that it would make.", body = NativePreview)),
 )]
 pub(crate) async fn preview(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(execution): Body<Execution>,
 ) -> Result<Json<NativePreview>, ApiError> {
     let preview = control.preview(&caller, execution.request()?).await?;

@@ -1,26 +1,20 @@
 //! Records of a task, and one with its output.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control, RecordFilter, RecordRow};
+use axum::{Json, extract::Path};
+use control::{RecordFilter, RecordRow};
 use domain::{limits::wave_number, outcome::Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, Place},
+    page::{self, PageQuery, Place},
     tasks::TaskPath,
     time,
 };
 use crate::{
+    dto::{Project, RecordPath, RecordWord},
     error::ApiError,
-    query::Parameters,
-    v2::{
-        Project,
-        records::{RecordPath, RecordWord},
-    },
+    extract::{Authorized, Parameters},
 };
 
 /// One page of records.
@@ -91,11 +85,6 @@ impl From<RecordRow> for NativeRecord {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Records at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
     /// Only with this status.
     status: Option<RecordWord>,
     /// Only on these desktops.
@@ -108,22 +97,21 @@ pub(crate) struct ListQuery {
 /// List a task's records in the order of its plan.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/records", operation_id = "ListRecords", tag = "native",
-    params(Project, TaskPath, ListQuery),
+    params(Project, TaskPath, PageQuery, ListQuery),
     responses((status = 200, description = "One page.", body = NativeRecords)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
+    Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeRecords>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let after: Option<Place> = page::token(query.page_token.as_deref())?;
+    let (size, last) = page.read::<Place>()?;
     let filter = RecordFilter {
         status: query.status.map(|word| word.as_str().to_owned()),
         desktop_ids: query.desktop_id,
         wave: query.wave.map(|wave| wave_number(wave.into())).transpose()?,
-        after: after.map(|Place(ordinal, script)| (ordinal, script)),
+        after: last.map(|Place(ordinal, script)| (ordinal, script)),
         ..RecordFilter::default()
     };
     let found = control.page_records(&caller, path.id()?, filter, size).await?;
@@ -140,8 +128,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The record.", body = NativeRecord)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<RecordPath>,
 ) -> Result<Json<NativeRecord>, ApiError> {
     Ok(Json(NativeRecord::from(control.show_record(&caller, path.id()?).await?)))

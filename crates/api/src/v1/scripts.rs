@@ -1,11 +1,7 @@
 //! Scripts and their revisions.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{At, Caller, Control, RevisionRow, ScriptFilter, ScriptRow, finished};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{At, RevisionRow, ScriptFilter, ScriptRow, finished};
 use domain::{Error, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,43 +11,25 @@ use super::{
     time,
 };
 use crate::{
-    body::Body,
+    dto::{Project, ScriptPath, ScriptType, script_fields},
     error::ApiError,
-    query::{self, Parameters},
-    v2::{Project, ScriptType, scripts::ScriptPath},
+    extract::{Authorized, Body, Parameters, query},
 };
 
-/// What a new script holds.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewScript {
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
-    name: Option<String>,
-    /// Never changes.
-    #[schema(required = true, nullable = false, value_type = ScriptType)]
-    script_type: Option<String>,
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
-    content: Option<String>,
-    #[schema(max_length = 256)]
-    description: Option<String>,
-    /// Free text given by the caller.
-    #[schema(max_length = 128)]
-    version: Option<String>,
+script_fields! {
+    /// What a new script holds.
+    #[serde(deny_unknown_fields)]
+    NewScript {
+        /// Never changes.
+        #[schema(required = true, nullable = false, value_type = ScriptType)]
+        script_type,
+    }
 }
 
-/// What replaces a script: a description or version that is left out is cleared.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewRevision {
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
-    name: Option<String>,
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
-    content: Option<String>,
-    #[schema(max_length = 256)]
-    description: Option<String>,
-    /// Free text given by the caller.
-    #[schema(max_length = 128)]
-    version: Option<String>,
+script_fields! {
+    /// What replaces a script: a description or version that is left out is cleared.
+    #[serde(deny_unknown_fields)]
+    NewRevision {}
 }
 
 /// A script at one of its revisions; `content` not in lists.
@@ -113,8 +91,7 @@ pub(crate) struct SavedScripts {
     responses((status = 200, description = "The script at its first revision.", body = SavedScript)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<NewScript>,
 ) -> Result<Json<SavedScript>, ApiError> {
     let script_type = request
@@ -122,7 +99,7 @@ pub(crate) async fn create(
         .as_deref()
         .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
     let script_type = script_type.parse().map_err(|error: Error| error.within("script_type"))?;
-    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    let body = request.body()?;
     let row = finished(async move {
         let script_id = control.create_script(&caller, script_type, &body).await?;
         // Also when it is answered again, and was saved anew in between.
@@ -137,11 +114,6 @@ pub(crate) async fn create(
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Scripts at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
     /// Only scripts of exactly this name.
     name: Option<String>,
     /// Only scripts of this type.
@@ -152,20 +124,19 @@ pub(crate) struct ListQuery {
 /// List scripts at their newest revision, those that were made last first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/scripts", operation_id = "ListSavedScripts", tag = "native",
-    params(Project, ListQuery),
+    params(Project, PageQuery, ListQuery),
     responses((status = 200, description = "One page.", body = SavedScripts)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<SavedScripts>, ApiError> {
-    let size = page::size(query.page_size)?;
-    let before = page::token(query.page_token.as_deref())?;
+    let (size, last) = page.read()?;
     let script_type = query.script_type.as_deref().map(str::parse).transpose();
     let script_type = script_type.map_err(|error: Error| error.within("script_type"))?;
     let filter = ScriptFilter { script_id: None, name: query::text(query.name), script_type };
-    let found = control.page_scripts(&caller, &filter, before, size).await?;
+    let found = control.page_scripts(&caller, &filter, last, size).await?;
     let next_page_token = page::next(&found, size, |row| row.script_id.to_string());
     let scripts = found.into_iter().map(|row| SavedScript { content: None, ..row.into() });
     Ok(Json(SavedScripts { scripts: scripts.collect(), next_page_token }))
@@ -188,8 +159,7 @@ pub(crate) struct ShowQuery {
     responses((status = 200, description = "The script.", body = SavedScript)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<SavedScript>, ApiError> {
@@ -214,13 +184,12 @@ pub(crate) async fn show(
     responses((status = 200, description = "The script at its new revision.", body = SavedScript)),
 )]
 pub(crate) async fn put(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
     Body(request): Body<NewRevision>,
 ) -> Result<Json<SavedScript>, ApiError> {
     let script_id = path.id()?;
-    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    let body = request.body()?;
     let row = finished(async move {
         let revision = control.update_script(&caller, script_id, &body).await?;
         control.script_after(&caller, script_id, At::Revision(revision)).await
@@ -236,8 +205,7 @@ pub(crate) async fn put(
     responses((status = 204, description = "It was deleted.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
 ) -> Result<StatusCode, ApiError> {
     let script_id = path.id()?;
@@ -279,8 +247,7 @@ impl From<RevisionRow> for Revision {
     responses((status = 200, description = "One page.", body = Revisions)),
 )]
 pub(crate) async fn revisions(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Revisions>, ApiError> {

@@ -1,10 +1,6 @@
 //! Targets of a task: the whole plan, page by page, before and after its waves open.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control};
+use axum::{Json, extract::Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,7 +8,11 @@ use super::{
     page::{self, PageQuery},
     tasks::TaskPath,
 };
-use crate::{error::ApiError, query::Parameters, v2::Project};
+use crate::{
+    dto::Project,
+    error::ApiError,
+    extract::{Authorized, Parameters},
+};
 
 /// One page of targets.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,8 +41,7 @@ pub(crate) struct Target {
     responses((status = 200, description = "One page.", body = Targets)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Targets>, ApiError> {

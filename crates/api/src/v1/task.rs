@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time;
-use crate::v2::ScriptType;
+use crate::dto::ScriptType;
 
 /// A task.
 #[derive(Debug, Serialize, ToSchema)]

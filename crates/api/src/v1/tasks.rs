@@ -1,20 +1,19 @@
 //! Tasks: list, show, stop, retry.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control, StopMode, TaskFilter, finished};
+use axum::{Json, extract::Path};
+use control::{StopMode, TaskFilter, finished};
 use domain::{Error, ids::TaskId, submission::Aim, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{page, task::NativeTask};
+use super::{
+    page::{self, PageQuery},
+    task::NativeTask,
+};
 use crate::{
-    body::{Body, OptionalBody},
+    dto::Project,
     error::ApiError,
-    query::Parameters,
-    v2::Project,
+    extract::{Authorized, Body, OptionalBody, Parameters},
 };
 
 /// One page of tasks.
@@ -30,11 +29,6 @@ pub(crate) struct NativeTasks {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Tasks at most; 100 when it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<i64>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
     /// Only with one of these: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED, STOPPED.
     status: Vec<String>,
 }
@@ -42,19 +36,19 @@ pub(crate) struct ListQuery {
 /// List tasks, newest first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks", operation_id = "ListTasks", tag = "native",
-    params(Project, ListQuery),
+    params(Project, PageQuery, ListQuery),
     responses((status = 200, description = "One page.", body = NativeTasks)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeTasks>, ApiError> {
-    let size = page::size(query.page_size)?;
+    let (size, last) = page.read()?;
     let statuses = query.status.iter().map(|word| word.parse()).collect::<Result<Vec<TaskStatus>, Error>>();
     let statuses = statuses.map_err(|error| error.within("status"))?;
     let filter = TaskFilter {
-        before: page::token(query.page_token.as_deref())?,
+        before: last,
         statuses: (!statuses.is_empty()).then_some(statuses),
         ..TaskFilter::default()
     };
@@ -85,8 +79,7 @@ impl TaskPath {
     responses((status = 200, description = "The task.", body = NativeTask)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
 ) -> Result<Json<NativeTask>, ApiError> {
     Ok(Json(NativeTask::from(control.show_task(&caller, path.id()?).await?)))
@@ -118,8 +111,7 @@ pub(crate) struct StopRequest {
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn stop(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     OptionalBody(request): OptionalBody<StopRequest>,
 ) -> Result<Json<NativeTask>, ApiError> {
@@ -143,8 +135,7 @@ pub(crate) async fn stop(
     responses((status = 200, description = "The new task; the old one is kept.", body = NativeTask)),
 )]
 pub(crate) async fn retry(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let old_id = path.id()?;
@@ -171,8 +162,7 @@ pub(crate) struct ConcurrencyRequest {
     responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
 )]
 pub(crate) async fn set_concurrency(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
     Body(request): Body<ConcurrencyRequest>,
 ) -> Result<Json<NativeTask>, ApiError> {

@@ -1,12 +1,12 @@
 //! Workers.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, WorkerRow};
+use axum::Json;
+use control::WorkerRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time;
-use crate::{error::ApiError, v2::Project};
+use crate::{dto::Project, error::ApiError, extract::Authorized};
 
 /// All workers: there are few.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,10 +49,7 @@ impl From<WorkerRow> for Worker {
     params(Project),
     responses((status = 200, description = "All of them.", body = Workers)),
 )]
-pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Workers>, ApiError> {
+pub(crate) async fn list(Authorized { control, caller }: Authorized) -> Result<Json<Workers>, ApiError> {
     let rows = control.list_workers(&caller).await?;
     Ok(Json(Workers { workers: rows.into_iter().map(Worker::from).collect() }))
 }

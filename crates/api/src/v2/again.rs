@@ -1,13 +1,17 @@
 //! RetryScriptExecution, StopScriptExecution.
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
-use control::{Caller, Control, StopMode, finished};
+use axum::{Json, http::StatusCode};
+use control::{StopMode, finished};
 use domain::{Error, submission::Aim};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, Project};
-use crate::{body::Body, error::ApiError};
+use super::Accepted;
+use crate::{
+    dto::Project,
+    error::ApiError,
+    extract::{Authorized, Body},
+};
 
 /// A task, or one record of it: exactly one of the two.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,8 +34,7 @@ impl TaskOrRecord {
     responses((status = 200, description = "The new task is stored; the old one is kept.", body = Accepted)),
 )]
 pub(crate) async fn retry(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<TaskOrRecord>,
 ) -> Result<Json<Accepted>, ApiError> {
     let aim = request.aim()?;
@@ -46,8 +49,7 @@ pub(crate) async fn retry(
     responses((status = 200, description = "The decision is stored.")),
 )]
 pub(crate) async fn stop(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<TaskOrRecord>,
 ) -> Result<StatusCode, ApiError> {
     let aim = request.aim()?;

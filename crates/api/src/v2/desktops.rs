@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow};
+use axum::Json;
+use control::{DesktopFilter, DesktopOrder, DesktopRow};
 use domain::{Error, access::Action, desktop::parse_tags, page::DESKTOP_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Project;
 use crate::{
+    dto::{OffsetQuery, Project, non_empty},
     error::ApiError,
-    query::{self, Parameters},
+    extract::{Authorized, Parameters, query},
 };
 
 /// The published limit of the repeated parameter.
@@ -102,8 +102,8 @@ impl From<DesktopRow> for Desktop {
             tags: Tag::all(facts.tags),
             status: DesktopStatus::of(connected),
             connect_status: connect_status(connected),
-            pool_id: super::non_empty(facts.pool_id),
-            availability_zone: super::non_empty(facts.availability_zone),
+            pool_id: non_empty(facts.pool_id),
+            availability_zone: non_empty(facts.availability_zone),
             desktop_type: "DEDICATED",
             os_type: facts.os_type,
             agent_version: facts.agent_version,
@@ -118,9 +118,6 @@ impl From<DesktopRow> for Desktop {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Desktops left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
     /// Desktops at most; 1,000 when it is left out.
     #[param(minimum = 0, maximum = 1000)]
     limit: Option<i64>,
@@ -200,15 +197,15 @@ pub(crate) const fn connected(status: Option<DesktopStatus>) -> Option<Option<bo
 /// List desktops by id.
 #[utoipa::path(
     get, path = "/v2/{project_id}/desktops", operation_id = "ListDesktops", tag = "desktops",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Desktops)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Desktops>, ApiError> {
-    let page = query::page(DESKTOP_LIST, query.offset, query.limit)?;
+    let page = offset.page(DESKTOP_LIST, query.limit)?;
     let (knows_it_all, connected) = (query.knows_it_all(), connected(query.status));
     let filter = DesktopFilter {
         desktop_ids: desktop_ids(query.desktop_id)?,

@@ -1,20 +1,18 @@
 //! ListDesktopsDetail.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, DesktopFilter, DesktopOrder, DesktopRow, Retired};
+use axum::Json;
+use control::{DesktopFilter, DesktopOrder, DesktopRow, Retired};
 use domain::{access::Action, desktop::parse_tags, page::DESKTOP_DETAIL_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    Project,
-    desktops::{
-        DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools,
-    },
+use super::desktops::{
+    DesktopStatus, Tag, connect_status, connected, created, desktop_ids, is_default, is_unset, pools,
 };
 use crate::{
+    dto::{OffsetQuery, Project, non_empty},
     error::ApiError,
-    query::{self, Parameters},
+    extract::{Authorized, Parameters, query},
 };
 
 /// One page of desktops.
@@ -55,7 +53,7 @@ impl From<DesktopRow> for DetailedDesktop {
         let connected = row.worker_id.is_some();
         let created = created(&row);
         let facts = row.facts;
-        let address = super::non_empty(facts.ip_address);
+        let address = non_empty(facts.ip_address);
         let is_v6 = address.as_deref().is_some_and(|address| address.contains(':'));
         Self {
             desktop_id: facts.desktop_id.into_string(),
@@ -68,11 +66,11 @@ impl From<DesktopRow> for DetailedDesktop {
             status: DesktopStatus::of(connected),
             login_status: connect_status(connected),
             in_maintenance_mode: false,
-            availability_zone: super::non_empty(facts.availability_zone),
+            availability_zone: non_empty(facts.availability_zone),
             os_version: facts.os_type,
             agent_version: facts.agent_version,
             tags: Tag::all(facts.tags),
-            pool_id: super::non_empty(facts.pool_id),
+            pool_id: non_empty(facts.pool_id),
             worker_id: row.worker_id.map(domain::ids::WorkerId::into_string),
             created,
         }
@@ -101,9 +99,6 @@ pub(crate) enum SortType {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Desktops left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
     /// Desktops at most; 500 when it is left out.
     #[param(minimum = 0, maximum = 500)]
     limit: Option<i64>,
@@ -178,15 +173,15 @@ impl ListQuery {
 /// List desktops with all that is known of them.
 #[utoipa::path(
     get, path = "/v2/{project_id}/desktops/detail", operation_id = "ListDesktopsDetail", tag = "desktops",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, ListQuery),
     responses((status = 200, description = "One page.", body = DetailedDesktops)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<DetailedDesktops>, ApiError> {
-    let page = query::page(DESKTOP_DETAIL_LIST, query.offset, query.limit)?;
+    let page = offset.page(DESKTOP_DETAIL_LIST, query.limit)?;
     let (knows_it_all, order, connected) = (query.knows_it_all(), query.order(), connected(query.status));
     let mut computer_names = query::texts(query.computer_names);
     computer_names.extend(query::text(query.computer_name));

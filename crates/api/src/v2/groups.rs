@@ -1,16 +1,18 @@
 //! ExecuteScriptByDesktopTag, ExecuteDesktopPoolScript: desktops are chosen by what they are, not named.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::Path};
 use control::{Caller, Control, Group, finished};
 use domain::{Error, Reason, desktop::parse_tags, rollout::RolloutRequest, submission::GroupRequest};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Accepted, Project, ScriptType, executions::refuse_unsupported, rollout::Rollout};
-use crate::{body::Body, error::ApiError, names::Names};
+use super::Accepted;
+use crate::{
+    dto::{Project, Rollout, ScriptType, refuse_unsupported},
+    error::ApiError,
+    extract::{Authorized, Body},
+    names::Names,
+};
 
 /// What is to run on the desktops of a group. Exactly one of `script_ids` and `command_content`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -74,8 +76,7 @@ impl GroupExecution {
     responses((status = 200, description = "The task is stored.", body = Accepted)),
 )]
 pub(crate) async fn execute_by_tag(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(mut execution): Body<GroupExecution>,
 ) -> Result<Json<Accepted>, ApiError> {
     let tag = execution
@@ -110,8 +111,7 @@ pub(crate) struct PoolPath {
     responses((status = 200, description = "The task is stored.", body = Accepted)),
 )]
 pub(crate) async fn execute_on_pool(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<PoolPath>,
     Body(execution): Body<GroupExecution>,
 ) -> Result<Json<Accepted>, ApiError> {

@@ -1,20 +1,20 @@
 //! ShowDesktopPoolsScriptExecTasks: the tasks that were given a pool. Its words for a status are others than those of
 //! its own filter; both are as published.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, Selection, TaskEntry, TaskFilter};
+use axum::Json;
+use control::{Selection, TaskEntry, TaskFilter};
 use domain::{access::Action, page::POOL_TASKS};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Project, ScriptType,
     tasks::{StatusWord, TaskScript},
     time,
 };
 use crate::{
+    dto::{OffsetQuery, Project, ScriptType},
     error::ApiError,
-    query::{self, Parameters, TaskType},
+    extract::{Authorized, Parameters, TaskType, query},
 };
 
 /// One page of the tasks of pools.
@@ -89,9 +89,6 @@ impl From<TaskEntry> for PoolTask {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Tasks left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
     /// Tasks at most; 10 when it is left out.
     #[param(minimum = 0, maximum = 100)]
     limit: Option<i64>,
@@ -119,15 +116,15 @@ pub(crate) struct ListQuery {
 #[utoipa::path(
     get, path = "/v2/{project_id}/desktop-pools/script-execution-tasks/detail",
     operation_id = "ShowDesktopPoolsScriptExecTasks", tag = "tasks",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, ListQuery),
     responses((status = 200, description = "One page.", body = PoolTasks)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<PoolTasks>, ApiError> {
-    let page = query::page(POOL_TASKS, query.offset, query.limit)?;
+    let page = offset.page(POOL_TASKS, query.limit)?;
     let from = query::time("execute_time_start", query.execute_time_start)?;
     let until = query::time("execute_time_end", query.execute_time_end)?;
     let script_id = match query::text(query.script_id).as_deref().map(str::parse) {

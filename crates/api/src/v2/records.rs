@@ -1,44 +1,17 @@
 //! ListScriptRecords, ShowScriptRecordDetail.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Caller, Control, RecordFilter, RecordRow};
-use domain::{Error, page::SCRIPT_LISTS, plan::execute_order, record::RecordId};
+use axum::{Json, extract::Path};
+use control::{RecordFilter, RecordRow};
+use domain::{Error, page::SCRIPT_LISTS, plan::execute_order};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Project, ScriptType, non_empty, time};
+use super::time;
 use crate::{
+    dto::{LimitQuery, OffsetQuery, Project, RecordPath, RecordWord, ScriptType, non_empty},
     error::ApiError,
-    query::{self, Parameters, TaskType},
+    extract::{Authorized, Parameters, TaskType, query},
 };
-
-/// The words of a record's status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum RecordWord {
-    Waiting,
-    Running,
-    Success,
-    Failed,
-    Stopped,
-    Skipped,
-}
-
-impl RecordWord {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "WAITING",
-            Self::Running => "RUNNING",
-            Self::Success => "SUCCESS",
-            Self::Failed => "FAILED",
-            Self::Stopped => "STOPPED",
-            Self::Skipped => "SKIPPED",
-        }
-    }
-}
 
 /// One page of records.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,12 +88,6 @@ impl Record {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Records left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
-    /// Records at most; 10 when it is left out.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
     /// Only on these desktops.
     resource_id: Vec<String>,
     /// Only of tasks over desktops of these pools.
@@ -150,15 +117,16 @@ pub(crate) struct ListQuery {
 /// List records: those of a task, or the newest of each script on each desktop.
 #[utoipa::path(
     get, path = "/v2/{project_id}/script-execution-records", operation_id = "ListScriptRecords", tag = "tasks",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, LimitQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Records)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
+    Parameters(LimitQuery { limit }): Parameters<LimitQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Records>, ApiError> {
-    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let page = offset.page(SCRIPT_LISTS, limit)?;
     let Some(filter) = query.filter()? else {
         return Ok(Json(Records { count: 0, script_records: Vec::new() }));
     };
@@ -200,20 +168,6 @@ impl ListQuery {
     }
 }
 
-/// One record in the path.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(crate) struct RecordPath {
-    /// The record.
-    record_id: String,
-}
-
-impl RecordPath {
-    pub(crate) fn id(&self) -> Result<RecordId, Error> {
-        self.record_id.parse()
-    }
-}
-
 /// Show a record with its output.
 #[utoipa::path(
     get, path = "/v2/{project_id}/script-execution-records/{record_id}", operation_id = "ShowScriptRecordDetail",
@@ -221,8 +175,7 @@ impl RecordPath {
     responses((status = 200, description = "The record.", body = Record)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<RecordPath>,
 ) -> Result<Json<Record>, ApiError> {
     Ok(Json(Record::detailed(control.show_record(&caller, path.id()?).await?)))

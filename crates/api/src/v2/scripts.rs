@@ -1,57 +1,31 @@
 //! CreateScript, ListScripts, ShowScriptDetail, UpdateScript, DeleteScript.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{At, Caller, Control, ScriptFilter, ScriptRow, finished};
-use domain::{
-    Error,
-    ids::{ScriptId, TaskId},
-    page::SCRIPT_LISTS,
-    script::ScriptBody,
-};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{At, ScriptFilter, ScriptRow, finished};
+use domain::{Error, ids::TaskId, page::SCRIPT_LISTS, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Project, ScriptType, time};
+use super::time;
 use crate::{
-    body::Body,
+    dto::{LimitQuery, OffsetQuery, Project, ScriptPath, ScriptType, script_fields},
     error::ApiError,
-    query::{self, Parameters},
+    extract::{Authorized, Body, Parameters, query},
 };
 
-/// What a new script holds.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct CreateScript {
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
-    name: Option<String>,
-    /// Never changes.
-    #[serde(rename = "type")]
-    #[schema(required = true, nullable = false, value_type = ScriptType)]
-    script_type: Option<String>,
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
-    content: Option<String>,
-    #[schema(max_length = 256)]
-    description: Option<String>,
-    /// Free text given by the caller.
-    #[schema(max_length = 128)]
-    version: Option<String>,
+script_fields! {
+    /// What a new script holds.
+    CreateScript {
+        /// Never changes.
+        #[serde(rename = "type")]
+        #[schema(required = true, nullable = false, value_type = ScriptType)]
+        script_type,
+    }
 }
 
-/// What replaces a script: a description or version that is left out is cleared.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct UpdateScript {
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 256)]
-    name: Option<String>,
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 100_000)]
-    content: Option<String>,
-    #[schema(max_length = 256)]
-    description: Option<String>,
-    /// Free text given by the caller.
-    #[schema(max_length = 128)]
-    version: Option<String>,
+script_fields! {
+    /// What replaces a script: a description or version that is left out is cleared.
+    UpdateScript {}
 }
 
 /// A script that was saved.
@@ -105,21 +79,6 @@ pub(crate) struct Scripts {
     scripts: Vec<Script>,
 }
 
-/// One script in the path.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(crate) struct ScriptPath {
-    /// The script.
-    script_id: String,
-}
-
-impl ScriptPath {
-    /// An id that cannot be ours is one that does not exist.
-    pub(crate) fn id(&self) -> Result<ScriptId, Error> {
-        ScriptId::find(&self.script_id)
-    }
-}
-
 /// Save a new script.
 #[utoipa::path(
     post, path = "/v2/{project_id}/scripts", operation_id = "CreateScript", tag = "scripts",
@@ -127,8 +86,7 @@ impl ScriptPath {
     responses((status = 200, description = "It was saved.", body = Created)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<CreateScript>,
 ) -> Result<Json<Created>, ApiError> {
     let script_type = request
@@ -136,7 +94,7 @@ pub(crate) async fn create(
         .as_deref()
         .ok_or_else(|| Error::required("type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
     let script_type = script_type.parse().map_err(|error: Error| error.within("type"))?;
-    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    let body = request.body()?;
     let script_id = finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
     Ok(Json(Created { script_id: script_id.to_string() }))
 }
@@ -146,12 +104,6 @@ pub(crate) async fn create(
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Scripts left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
-    /// Scripts at most; 10 when it is left out.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
     /// Only this script.
     id: Option<String>,
     /// Only scripts of exactly this name.
@@ -165,15 +117,16 @@ pub(crate) struct ListQuery {
 /// List scripts, newest first.
 #[utoipa::path(
     get, path = "/v2/{project_id}/scripts", operation_id = "ListScripts", tag = "scripts",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, LimitQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Scripts)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
+    Parameters(LimitQuery { limit }): Parameters<LimitQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Scripts>, ApiError> {
-    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let page = offset.page(SCRIPT_LISTS, limit)?;
     let script_type = query.script_type.as_deref().map(str::parse).transpose();
     let script_type = script_type.map_err(|error: Error| error.within("type"))?;
     let script_id = match query::text(query.id).as_deref().map(str::parse) {
@@ -202,8 +155,7 @@ pub(crate) struct ShowQuery {
     responses((status = 200, description = "The script.", body = Script)),
 )]
 pub(crate) async fn show(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<Script>, ApiError> {
@@ -219,13 +171,12 @@ pub(crate) async fn show(
     responses((status = 204, description = "It was saved.")),
 )]
 pub(crate) async fn update(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
     Body(request): Body<UpdateScript>,
 ) -> Result<StatusCode, ApiError> {
     let script_id = path.id()?;
-    let body = ScriptBody::new(request.name, request.content, request.description, request.version)?;
+    let body = request.body()?;
     finished(async move { control.update_script(&caller, script_id, &body).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -237,8 +188,7 @@ pub(crate) async fn update(
     responses((status = 204, description = "It was deleted.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<ScriptPath>,
 ) -> Result<StatusCode, ApiError> {
     let script_id = path.id()?;

@@ -1,15 +1,16 @@
 //! ListScriptTasks.
 
-use axum::{Extension, Json, extract::State};
-use control::{Caller, Control, PinnedScript, Selection, TaskEntry, TaskFilter};
+use axum::Json;
+use control::{PinnedScript, Selection, TaskEntry, TaskFilter};
 use domain::{access::Action, page::SCRIPT_LISTS, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Project, ScriptType, time};
+use super::time;
 use crate::{
+    dto::{LimitQuery, OffsetQuery, Project, ScriptType},
     error::ApiError,
-    query::{self, Parameters, TaskType},
+    extract::{Authorized, Parameters, TaskType, query},
 };
 
 /// One page of tasks.
@@ -138,12 +139,6 @@ impl From<TaskEntry> for Task {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Tasks left out at the start.
-    #[param(minimum = 0, maximum = 2147483646)]
-    offset: Option<i64>,
-    /// Tasks at most; 10 when it is left out.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
     /// Only these tasks.
     task_id: Vec<String>,
     /// Only tasks over desktops of these pools.
@@ -199,15 +194,16 @@ impl ListQuery {
 /// List tasks, newest first.
 #[utoipa::path(
     get, path = "/v2/{project_id}/script-execution-tasks", operation_id = "ListScriptTasks", tag = "tasks",
-    params(Project, ListQuery),
+    params(Project, OffsetQuery, LimitQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Tasks)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
+    Parameters(offset): Parameters<OffsetQuery>,
+    Parameters(LimitQuery { limit }): Parameters<LimitQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Tasks>, ApiError> {
-    let page = query::page(SCRIPT_LISTS, query.offset, query.limit)?;
+    let page = offset.page(SCRIPT_LISTS, limit)?;
     let Some(filter) = query.filter()? else {
         return Ok(Json(Tasks { count: 0, script_tasks: Vec::new() }));
     };

@@ -6,7 +6,7 @@ use control::{Control, CredentialRow, NO_LIMIT};
 use domain::Timestamp;
 use serde_json::json;
 
-use super::project::{Project, object, state, time};
+use super::project::{Project, TokenNamed, object, state, time};
 use crate::table::table;
 
 /// What a new credential is bound to.
@@ -64,12 +64,7 @@ pub(crate) enum Tokens {
         project: Project,
     },
     /// Revoke a token for good
-    Revoke {
-        /// Id of the token, as it was printed and as it is listed
-        token_id: String,
-        #[command(flatten)]
-        project: Project,
-    },
+    Revoke(TokenNamed),
 }
 
 pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
@@ -108,7 +103,7 @@ pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result
         Tokens::List { project } => {
             Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
         }
-        Tokens::Revoke { token_id, project } => {
+        Tokens::Revoke(TokenNamed { token_id, project }) => {
             control.revoke_token(project.actor(), &token_id).await?;
             Ok(format!("token {token_id} is revoked\n"))
         }

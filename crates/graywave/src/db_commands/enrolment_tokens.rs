@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::project::{Project, object, state, time};
+use super::project::{Project, TokenNamed, object, state, time};
 use crate::table::table;
 
 /// Make, list and revoke enrolment tokens.
@@ -43,12 +43,7 @@ good certificate cannot be enrolled again before it is revoked.")]
         project: Project,
     },
     /// Revoke an enrolment token for good; desktops that it has enrolled stay
-    Revoke {
-        /// Id of the token, as it was printed and as it is listed
-        token_id: String,
-        #[command(flatten)]
-        project: Project,
-    },
+    Revoke(TokenNamed),
 }
 
 pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow::Result<String> {
@@ -80,7 +75,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
             });
             Ok(table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
         }
-        EnrolmentTokens::Revoke { token_id, project } => {
+        EnrolmentTokens::Revoke(TokenNamed { token_id, project }) => {
             control.revoke_enrolment_token(project.actor(), &token_id).await?;
             Ok(format!("enrolment token {token_id} is revoked\n"))
         }

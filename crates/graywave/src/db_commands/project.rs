@@ -14,6 +14,15 @@ pub(crate) struct Project {
     pub(super) id: ProjectId,
 }
 
+/// Which token of a project.
+#[derive(Debug, Args)]
+pub(crate) struct TokenNamed {
+    /// Id of the token, as it was printed and as it is listed
+    pub(super) token_id: String,
+    #[command(flatten)]
+    pub(super) project: Project,
+}
+
 impl Project {
     /// Whoever may reach the database, in this project.
     pub(super) fn actor(&self) -> Actor<'_> {

@@ -70,14 +70,7 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
         wave: 2,
         scripts: scripts.iter().map(script).collect(),
         execution_timeout_ms: 30_000,
-        deliver_by_unix_ms: 0,
-        answer_only: false,
-        first_script: 0,
-        success_exit_codes: Vec::new(),
-        max_running: None,
-        trace_context: String::new(),
-        stop_script: None,
-        signed: None,
+        ..Order::default()
     }
 }
 

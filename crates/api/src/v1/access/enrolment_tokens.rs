@@ -1,11 +1,7 @@
 //! Tokens with which machines become desktops.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{Actor, Caller, Control, EnrolmentTokenRow, finished};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{Actor, EnrolmentTokenRow, finished};
 use domain::{
     ids::DesktopId,
     limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
@@ -15,14 +11,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Secret, secret};
 use crate::{
-    body::Body,
+    dto::Project,
     error::ApiError,
-    query::Parameters,
+    extract::{Authorized, Body, Parameters},
     v1::{
         page::{self, PageQuery},
         time,
     },
-    v2::Project,
 };
 
 /// What a new enrolment token is good for.
@@ -105,8 +100,7 @@ pub(crate) struct MadeEnrolmentToken {
     responses((status = 200, description = "One page.", body = EnrolmentTokens)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<EnrolmentTokens>, ApiError> {
     let (size, after) = query.read()?;
@@ -123,8 +117,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The token.", body = MadeEnrolmentToken)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<NewEnrolmentToken>,
 ) -> Result<Secret<MadeEnrolmentToken>, ApiError> {
     let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
@@ -164,8 +157,7 @@ pub(crate) struct EnrolmentTokenPath {
     responses((status = 204, description = "It is revoked.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<EnrolmentTokenPath>,
 ) -> Result<StatusCode, ApiError> {
     let work = async move { control.revoke_enrolment_token(Actor::Caller(&caller), &path.token_id).await };

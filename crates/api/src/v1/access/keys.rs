@@ -1,24 +1,19 @@
 //! Access keys, with which the SDKs sign.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{Actor, Caller, Control, CredentialRow, finished};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Life, NewCredential, Secret, secret};
 use crate::{
-    body::Body,
+    dto::Project,
     error::ApiError,
-    query::Parameters,
+    extract::{Authorized, Body, Parameters},
     v1::{
         page::{self, Name, PageQuery},
         time,
     },
-    v2::Project,
 };
 
 /// One page of access keys.
@@ -33,21 +28,13 @@ pub(crate) struct Keys {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedKey {
     access_key: String,
-    principal: String,
-    #[schema(format = DateTime)]
-    create_time: String,
-    /// Until when it is good.
-    #[schema(format = DateTime)]
-    expire_time: Option<String>,
-    /// Since when it is not.
-    #[schema(format = DateTime)]
-    revoke_time: Option<String>,
+    #[serde(flatten)]
+    life: Life,
 }
 
 impl From<CredentialRow> for ListedKey {
     fn from(row: CredentialRow) -> Self {
-        let Life { create_time, expire_time, revoke_time } = Life::of(&row);
-        Self { access_key: row.id, principal: row.principal, create_time, expire_time, revoke_time }
+        Self { life: Life::of(&row), access_key: row.id }
     }
 }
 
@@ -70,8 +57,7 @@ pub(crate) struct MadeKey {
     responses((status = 200, description = "One page.", body = Keys)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Keys>, ApiError> {
     let (size, after) = query.read::<Name>()?;
@@ -89,8 +75,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The access key.", body = MadeKey)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<NewCredential>,
 ) -> Result<Secret<MadeKey>, ApiError> {
     let (principal, expires_at) = request.terms()?;
@@ -122,8 +107,7 @@ pub(crate) struct KeyPath {
     responses((status = 204, description = "It is revoked.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<KeyPath>,
 ) -> Result<StatusCode, ApiError> {
     finished(async move { control.revoke_key(Actor::Caller(&caller), &path.access_key).await }).await?;

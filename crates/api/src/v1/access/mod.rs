@@ -16,11 +16,11 @@ use axum::{
 };
 use control::CredentialRow;
 use domain::{Error, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::time;
-use crate::query;
+use crate::extract::query;
 
 /// Whom a new credential is for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,16 +40,24 @@ impl NewCredential {
     }
 }
 
-/// Times of a credential.
-struct Life {
+/// Whom a credential is for, and its times.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Life {
+    principal: String,
+    #[schema(format = DateTime)]
     create_time: String,
+    /// Until when it is good.
+    #[schema(format = DateTime)]
     expire_time: Option<String>,
+    /// Since when it is not.
+    #[schema(format = DateTime)]
     revoke_time: Option<String>,
 }
 
 impl Life {
     fn of(row: &CredentialRow) -> Self {
         Self {
+            principal: row.principal.clone(),
             create_time: time(row.created_at),
             expire_time: row.expires_at.map(time),
             revoke_time: row.revoked_at.map(time),

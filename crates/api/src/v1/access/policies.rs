@@ -1,21 +1,16 @@
 //! Policies: the ready ones and the project's own.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{Actor, Caller, Control, finished};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{Actor, finished};
 use domain::access;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    body::JsonText,
+    dto::Project,
     error::ApiError,
-    query::Parameters,
+    extract::{Authorized, JsonText, Parameters},
     v1::page::{self, Name, PageQuery},
-    v2::Project,
 };
 
 /// One page of policies.
@@ -109,8 +104,7 @@ impl From<(String, access::Policy)> for NamedPolicy {
     responses((status = 200, description = "One page.", body = Policies)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Policies>, ApiError> {
     let (size, after) = query.read::<Name>()?;
@@ -136,8 +130,7 @@ pub(crate) struct PolicyPath {
     responses((status = 200, description = "The policy as it now is.", body = NamedPolicy)),
 )]
 pub(crate) async fn put(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<PolicyPath>,
     JsonText(document): JsonText,
 ) -> Result<Json<NamedPolicy>, ApiError> {
@@ -156,8 +149,7 @@ pub(crate) async fn put(
     responses((status = 204, description = "It was deleted.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<PolicyPath>,
 ) -> Result<StatusCode, ApiError> {
     finished(async move { control.delete_policy(Actor::Caller(&caller), &path.name).await }).await?;

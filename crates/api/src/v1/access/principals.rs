@@ -1,22 +1,18 @@
 //! Principals and the policies that bind them.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use control::{Actor, Caller, Control, PrincipalRow, finished};
+use axum::{Json, extract::Path};
+use control::{Actor, PrincipalRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    body::Body,
+    dto::Project,
     error::ApiError,
-    query::Parameters,
+    extract::{Authorized, Body, Parameters},
     v1::{
         page::{self, Name, PageQuery},
         time,
     },
-    v2::Project,
 };
 
 /// One page of principals.
@@ -50,8 +46,7 @@ impl From<PrincipalRow> for Principal {
     responses((status = 200, description = "One page.", body = Principals)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Principals>, ApiError> {
     let (size, after) = query.read::<Name>()?;
@@ -86,8 +81,7 @@ pub(crate) struct Binding {
     responses((status = 200, description = "The principal as it now is.", body = Principal)),
 )]
 pub(crate) async fn put(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<PrincipalPath>,
     Body(binding): Body<Binding>,
 ) -> Result<Json<Principal>, ApiError> {

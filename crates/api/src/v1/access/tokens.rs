@@ -1,24 +1,19 @@
 //! Bearer tokens.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
-use control::{Actor, Caller, Control, CredentialRow, finished};
+use axum::{Json, extract::Path, http::StatusCode};
+use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Life, NewCredential, Secret, secret};
 use crate::{
-    body::Body,
+    dto::Project,
     error::ApiError,
-    query::Parameters,
+    extract::{Authorized, Body, Parameters},
     v1::{
         page::{self, PageQuery},
         time,
     },
-    v2::Project,
 };
 
 /// One page of tokens.
@@ -33,21 +28,13 @@ pub(crate) struct Tokens {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedToken {
     token_id: String,
-    principal: String,
-    #[schema(format = DateTime)]
-    create_time: String,
-    /// Until when it is good.
-    #[schema(format = DateTime)]
-    expire_time: Option<String>,
-    /// Since when it is not.
-    #[schema(format = DateTime)]
-    revoke_time: Option<String>,
+    #[serde(flatten)]
+    life: Life,
 }
 
 impl From<CredentialRow> for ListedToken {
     fn from(row: CredentialRow) -> Self {
-        let Life { create_time, expire_time, revoke_time } = Life::of(&row);
-        Self { token_id: row.id, principal: row.principal, create_time, expire_time, revoke_time }
+        Self { life: Life::of(&row), token_id: row.id }
     }
 }
 
@@ -71,8 +58,7 @@ pub(crate) struct MadeToken {
     responses((status = 200, description = "One page.", body = Tokens)),
 )]
 pub(crate) async fn list(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Tokens>, ApiError> {
     let (size, after) = query.read()?;
@@ -88,8 +74,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The token.", body = MadeToken)),
 )]
 pub(crate) async fn create(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Body(request): Body<NewCredential>,
 ) -> Result<Secret<MadeToken>, ApiError> {
     let (principal, expires_at) = request.terms()?;
@@ -121,8 +106,7 @@ pub(crate) struct TokenPath {
     responses((status = 204, description = "It is revoked.")),
 )]
 pub(crate) async fn delete(
-    State(control): State<Control>,
-    Extension(caller): Extension<Caller>,
+    Authorized { control, caller }: Authorized,
     Path(path): Path<TokenPath>,
 ) -> Result<StatusCode, ApiError> {
     finished(async move { control.revoke_token(Actor::Caller(&caller), &path.token_id).await }).await?;

@@ -5,10 +5,7 @@ use std::collections::HashSet;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::DateTime;
-use domain::{
-    Error, FieldPath, Reason, Timestamp,
-    page::{Page, PageRule},
-};
+use domain::{Error, FieldPath, Reason, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{
     IntoParams, ToSchema,
@@ -19,7 +16,8 @@ use utoipa::{
     },
 };
 
-use crate::{body, error::ApiError, names::Names};
+use super::body;
+use crate::{error::ApiError, names::Names};
 
 /// The parameters of a request. Unknown names are ignored.
 #[derive(Debug, Clone)]
@@ -111,11 +109,6 @@ pub(crate) fn time(name: &'static str, value: Option<String>) -> Result<Option<T
                 .map_err(|_| Error::invalid(name, "must be a time in UTC like 2021-10-01T12:00:00Z"))
         })
         .transpose()
-}
-
-/// offset and limit, within the list's range.
-pub(crate) fn page(rule: PageRule, offset: Option<i64>, limit: Option<i64>) -> Result<Page, Error> {
-    Page::new(rule, offset, limit)
 }
 
 /// Whether tasks run a command or scripts.

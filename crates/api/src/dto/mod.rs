@@ -1,0 +1,17 @@
+//! Shapes that both families share.
+
+mod execution;
+mod page;
+mod project;
+mod record;
+mod rollout;
+mod script;
+mod text;
+
+pub(crate) use execution::{Execution, refuse_unsupported};
+pub(crate) use page::{LimitQuery, OffsetQuery};
+pub(crate) use project::Project;
+pub(crate) use record::{RecordPath, RecordWord};
+pub(crate) use rollout::Rollout;
+pub(crate) use script::{ScriptPath, ScriptType, script_fields};
+pub(crate) use text::non_empty;
