@@ -7,8 +7,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     caller::called,
+    context::Service,
     error::{invalid, too_many},
-    service::Service,
 };
 
 /// Extends leases, and says which of them the worker has lost.

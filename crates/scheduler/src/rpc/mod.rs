@@ -3,6 +3,7 @@
 mod answer;
 mod caller;
 mod certificates;
+mod context;
 mod error;
 mod heartbeat;
 mod leases;

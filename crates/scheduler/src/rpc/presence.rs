@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     caller::called,
+    context::{Service, desktop_key},
     error::{invalid, too_many},
-    service::{Service, desktop_key},
 };
 use crate::presence;
 

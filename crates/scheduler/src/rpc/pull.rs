@@ -10,8 +10,8 @@ use tonic::{Request, Response, Status};
 use super::{
     answer,
     caller::called,
+    context::{LOOKS_AGAIN, Service},
     orders,
-    service::{LOOKS_AGAIN, Service},
 };
 use crate::rollout::Leased;
 

@@ -11,7 +11,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{caller::called, error::too_many, service::Service};
+use super::{caller::called, context::Service, error::too_many};
 use crate::rollout::{ReturnedTarget, TargetReport};
 
 /// Stores what can be stored of a report. The worker keeps the rest, or is told why it is refused.

@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     caller::called,
+    context::{LOOKS_AGAIN, Service},
     error::failed,
-    service::{LOOKS_AGAIN, Service},
 };
 use crate::Scheduler;
 
