@@ -6,6 +6,7 @@ mod completion;
 mod config;
 mod db_commands;
 mod dev;
+mod failure;
 mod help;
 mod man;
 mod output;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
 /// Says why it ends, with the exit code of its kind.
 fn failed(error: &anyhow::Error) -> ExitCode {
     let Some(failure) = error.downcast_ref::<cli::Failure>() else {
-        eprint(&format!("graywave: {error:#}"));
+        eprint(&format!("graywave: {}", failure::text(error)));
         return ExitCode::FAILURE;
     };
     if !failure.is_silent() {

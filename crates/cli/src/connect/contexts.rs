@@ -99,7 +99,7 @@ impl Contexts {
             // Not the line itself: it may hold a token.
             let place = error.span().and_then(|span| text.get(..span.start));
             let line = place.map_or(1, |before| before.matches('\n').count() + 1);
-            // Nor a message that quotes it.
+            // Nor a message that quotes it: `toml` gives its errors no kind to tell them by. Nothing else depends on it.
             let told = Some(error.message()).filter(|message| !message.contains('"'));
             cannot(&format!("line {line}: {}", told.unwrap_or("it is of another kind")))
                 .try_next("mend it, or remove it and log in anew")

@@ -1,0 +1,58 @@
+//! The last words of a command that fails.
+
+use domain::{Error, FieldPath, error::Segment};
+
+/// Flags of the commands on the database, where they are called otherwise than the field.
+const FLAGS: [(&str, &str); 6] = [
+    ("policies", "--policy"),
+    ("document", "--file"),
+    ("expire_time", "--expires-in-days"),
+    ("desktop_id", "--desktop"),
+    ("uses", "--uses"),
+    ("expires_in_hours", "--expires-in-hours"),
+];
+
+/// What failed and why, with the whole chain of causes; of a use case also the flag and the place in the documentation.
+pub(crate) fn text(error: &anyhow::Error) -> String {
+    let Some(refused) = error.downcast_ref::<Error>() else { return format!("{error:#}") };
+    let field = refused.field.as_ref().map(flag);
+    let mut text = refused.text(field.as_deref());
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!(": {cause}"));
+    }
+    text + &format!("\n  see: {}", refused.reason.anchor())
+}
+
+/// The flag of a field, with the place within its value.
+fn flag(field: &FieldPath) -> String {
+    let [Segment::Name(first), inside @ ..] = field.segments() else { return field.to_string() };
+    let Some((_, name)) = FLAGS.iter().find(|(known, _)| known == first) else { return field.to_string() };
+    if inside.is_empty() {
+        return (*name).to_owned();
+    }
+    format!("{name} ({})", FieldPath::from(inside.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Reason;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_links_to_its_explanation() {
+        for &reason in Reason::ALL {
+            let error = Error::field(reason, "policies", "x").because("y");
+            let expected = format!("--policy: x: y\n  see: docs/errors.md#{}", reason.as_str());
+            assert_eq!(text(&error.into()), expected);
+        }
+        assert_eq!(text(&anyhow::anyhow!("x").context("y")), "y: x");
+    }
+
+    #[test]
+    fn field_of_a_command_on_the_database_is_its_flag() {
+        let statement = FieldPath::from("document.Statement").index(0).name("Action");
+        assert_eq!(flag(&statement), "--file (Statement[0].Action)");
+        assert_eq!(flag(&"principal".into()), "principal");
+    }
+}
