@@ -134,7 +134,10 @@ impl Failure {
         };
         let wait = details.retry_info().and_then(|it| it.retry_delay);
         let again = wait.map(|wait| format!("the same again in {}", humantime::format_duration(wait)));
-        let of_fields = fields.iter().filter_map(|(field, _)| field.hint.map(str::to_owned));
+        // An example of a value helps where the value breaks a rule, not where it names nothing.
+        let breaks_rule = reason.is_none_or(|reason| reason.kind() == ErrorKind::Invalid);
+        let of_fields =
+            fields.iter().filter(|_| breaks_rule).filter_map(|(field, _)| field.hint.map(str::to_owned));
         let of_reason = reason.map_or(&[][..], hints).iter().map(|&hint| hint.to_owned());
         let failure = Self { reason, ..Self::new(ended(status.code()), format!("{doing}: {why}")) };
         of_fields.chain(again).chain(of_reason).fold(failure, Self::try_next)
@@ -263,7 +266,8 @@ mod tests {
             assert_eq!(tries, hints(reason), "{reason:?}");
             let named = Failure::of("cannot do it", &refused(reason, Some("task.rollout.soak_seconds")));
             let text = named.to_string();
-            assert!(text.starts_with("cannot do it: --soak: x\n  try: --soak 10m\n"), "{text}");
+            assert!(text.starts_with("cannot do it: --soak: x\n"), "{text}");
+            assert_eq!(text.contains("  try: --soak 10m\n"), reason.kind() == ErrorKind::Invalid, "{text}");
         }
     }
 

@@ -59,7 +59,11 @@ async fn what_breaks_a_rule_is_refused_and_nothing_is_created() {
         (with(json!({"rollout": {"approval": {}}})), 400, "before_waves: name at least one"),
         (with(json!({"rollout": {"window": {"from": "22:00"}}})), 400, "missing field `to`"),
         (with(json!({"rollout": {"window": {"from": "22:00", "to": "7"}}})), 400, "rollout.window.to"),
-        (with(json!({"rollout": {"waves": [{"count": 3}]}})), 400, "leaves 7 of 10 targets over"),
+        (
+            with(json!({"rollout": {"waves": [{"count": 3}]}})),
+            400,
+            "rollout.waves: the waves leave 7 of 10 targets over",
+        ),
         (with(json!({"rollout": {"waves": [{"rest": true, "size": 1}]}})), 400, "unknown field `size`"),
         (
             with(json!({"gray_count": 4, "rollout": {"waves": [{"rest": true}]}})),

@@ -119,7 +119,7 @@ fn script_and_command_exclude_each_other() {
         refusal(ExecutionRequest { command_type: Some("SHELL".into()), ..scripts(vec![script.clone()]) })
             .contains("only a command needs a type")
     );
-    assert!(refusal(scripts(vec![])).contains("required"));
+    assert!(refusal(scripts(vec![])).contains("give scripts or a command"));
     let twice = scripts(vec![script.clone(), script]).check().unwrap();
     assert!(matches!(twice.work, Work::Scripts(ids) if ids.len() == 1), "one start for each script");
     let many = (0..21).map(|number| Uuid::from_u128(number).simple().to_string()).collect();
