@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::SecondsFormat;
-use control::{Group, TaskRequest};
 use domain::{
     Error, FieldPath, Reason,
     desktop::parse_tags,
     ids::ScriptId,
     rollout::{ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest},
-    submission::ExecutionRequest,
+    submission::{ExecutionRequest, Group},
 };
 use proto::admin::{FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, TaskSpec, WaveSpec};
 
@@ -19,7 +18,7 @@ use crate::values::{check_text, moment, word};
 const NEWEST: i32 = 0;
 
 /// The request of a specification.
-pub(crate) fn request(given: Option<TaskSpec>) -> Result<TaskRequest, Error> {
+pub(crate) fn request(given: Option<TaskSpec>) -> Result<ExecutionRequest, Error> {
     let spec = given.ok_or_else(|| Error::unreadable("a task is required"))?;
     let group = group(spec.desktop_pool_id, spec.desktop_tag)?;
     let revisions = revisions(&spec.scripts)?;
@@ -31,7 +30,7 @@ pub(crate) fn request(given: Option<TaskSpec>) -> Result<TaskRequest, Error> {
         None => (None, None),
     };
     let given = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-    let request = ExecutionRequest {
+    Ok(ExecutionRequest {
         resource_type: None,
         resource_ids: given(spec.desktop_ids),
         script_ids: given(spec.scripts.into_iter().map(|script| script.script_id).collect()),
@@ -42,8 +41,9 @@ pub(crate) fn request(given: Option<TaskSpec>) -> Result<TaskRequest, Error> {
         gray_fail_threshold: spec.gray_fail_threshold,
         execution_timeout: spec.execution_timeout,
         rollout: spec.rollout.map(rollout).transpose().map_err(|error| error.within("rollout"))?,
-    };
-    Ok(TaskRequest { request, group, revisions })
+        group,
+        revisions,
+    })
 }
 
 fn group(pool_id: String, tag: String) -> Result<Option<Group>, Error> {
@@ -232,7 +232,7 @@ mod tests {
             desktop_ids: if has_desktops { spec.desktop_ids } else { vec!["a".into(), "b".into()] },
             ..spec
         };
-        request(Some(spec)).and_then(|request| request.request.check().map(drop)).unwrap_err()
+        request(Some(spec)).and_then(|request| request.check().map(drop)).unwrap_err()
     }
 
     /// Whether a message of the admin protocol has this path; below a map or a list of values, any key.

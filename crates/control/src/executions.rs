@@ -1,6 +1,6 @@
 //! Submit: a returned task id means that the task, its plan and its targets are committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use domain::{
     Error, FieldPath, Reason,
@@ -11,7 +11,7 @@ use domain::{
     plan::{Candidate, Plan},
     rollout,
     script::ScriptType,
-    submission::{DESKTOPS, ExecutionRequest, GroupRequest, SCRIPTS, Submission, Work},
+    submission::{DESKTOPS, ExecutionRequest, Group, GroupRequest, SCRIPTS, Submission, Work},
 };
 use store::{
     Connection, Tx, desktop,
@@ -27,96 +27,50 @@ use crate::{Caller, Control};
 /// Ids that an error names before it only counts.
 const NAMED: usize = 10;
 
-/// What desktops are chosen by.
-#[derive(Debug, Clone)]
-pub enum Group {
-    /// A pool, by its id.
-    Pool(String),
-    /// A tag as it was written, and what it says: all of these tags.
-    Tag(String, BTreeMap<String, String>),
+/// Whether the caller may run anything, and may choose desktops like this; returns the action that this is.
+pub(crate) fn check_choice(request: &ExecutionRequest, caller: &Caller) -> Result<Action, Error> {
+    match &request.group {
+        None => caller.check_any(Action::Execute).map(|()| Action::Execute),
+        Some(Group::Tag(..)) if request.resource_ids.is_some() => {
+            let message = "a tag takes every desktop that has it: leave the desktops out, or name a pool";
+            Err(Error::field(Reason::FieldsExclusive, DESKTOPS, message))
+        }
+        Some(group) => check_group(group, caller),
+    }
 }
 
-impl Group {
-    /// Whether the caller may choose desktops by it, and the action that this is.
-    fn check(&self, caller: &Caller) -> Result<Action, Error> {
-        match self {
-            Self::Pool(pool_id) => {
-                caller.check(Action::ExecuteOnPool, [Resource::Pool(pool_id)])?;
-                Ok(Action::ExecuteOnPool)
-            }
-            Self::Tag(..) => {
-                caller.check_any(Action::ExecuteByDesktopTag)?;
-                Ok(Action::ExecuteByDesktopTag)
-            }
+/// Whether the caller may choose desktops by a group; returns the action that this is.
+fn check_group(group: &Group, caller: &Caller) -> Result<Action, Error> {
+    match group {
+        Group::Pool(pool_id) => {
+            caller.check(Action::ExecuteOnPool, [Resource::Pool(pool_id)])?;
+            Ok(Action::ExecuteOnPool)
         }
-    }
-
-    fn into_selection(self) -> Selection {
-        match self {
-            Self::Pool(pool_id) => Selection::Pool(pool_id),
-            Self::Tag(text, _) => Selection::Tag(text),
+        Group::Tag(..) => {
+            caller.check_any(Action::ExecuteByDesktopTag)?;
+            Ok(Action::ExecuteByDesktopTag)
         }
     }
 }
 
-/// A request over desktops that it names, or over those of a group: of a pool only the named ones, if it names some.
-#[derive(Debug, Clone)]
-pub struct TaskRequest {
-    /// All but the choice of desktops.
-    pub request: ExecutionRequest,
-    /// What the desktops are chosen by, where they are not only named.
-    pub group: Option<Group>,
-    /// Scripts that run at another revision than their newest.
-    pub revisions: HashMap<ScriptId, i32>,
+/// Names the desktops that a request is about at this moment.
+pub(crate) async fn choose(
+    connection: &mut Connection,
+    caller: &Caller,
+    request: &mut ExecutionRequest,
+) -> Result<(), Error> {
+    if let Some(group) = &request.group {
+        let only = request.resource_ids.take();
+        request.resource_ids = Some(members(connection, caller.project_id(), group, only).await?);
+    }
+    Ok(())
 }
 
-impl From<ExecutionRequest> for TaskRequest {
-    /// Over desktops that are named, as the published call has it.
-    fn from(request: ExecutionRequest) -> Self {
-        Self { request, group: None, revisions: HashMap::new() }
+fn selection(group: &Group) -> Selection {
+    match group {
+        Group::Pool(pool_id) => Selection::Pool(pool_id.clone()),
+        Group::Tag(text, _) => Selection::Tag(text.clone()),
     }
-}
-
-impl TaskRequest {
-    /// Whether the caller may run anything, and may choose desktops like this.
-    pub(crate) fn check(&self, caller: &Caller) -> Result<Action, Error> {
-        match &self.group {
-            None => caller.check_any(Action::Execute).map(|()| Action::Execute),
-            Some(Group::Tag(..)) if self.request.resource_ids.is_some() => {
-                let message = "a tag takes every desktop that has it: leave the desktops out, or name a pool";
-                Err(Error::field(Reason::FieldsExclusive, DESKTOPS, message))
-            }
-            Some(group) => group.check(caller),
-        }
-    }
-
-    /// The desktops that it is about at this moment.
-    pub(crate) async fn choose(
-        mut self,
-        connection: &mut Connection,
-        caller: &Caller,
-        action: Action,
-    ) -> Result<Chosen, Error> {
-        if let Some(group) = &self.group {
-            let only = self.request.resource_ids.take();
-            let chosen = members(connection, caller.project_id(), group, only).await?;
-            self.request.resource_ids = Some(chosen);
-        }
-        Ok(Chosen {
-            request: self.request,
-            action,
-            selection: self.group.map(Group::into_selection),
-            revisions: self.revisions,
-        })
-    }
-}
-
-/// What a submission goes by once its desktops are chosen.
-pub(crate) struct Chosen {
-    request: ExecutionRequest,
-    action: Action,
-    selection: Option<Selection>,
-    revisions: HashMap<ScriptId, i32>,
 }
 
 /// A request that keeps the rules, with what it would run on what and when.
@@ -141,15 +95,14 @@ impl Control {
     /// Checks, plans and stores an execution, and wakes the schedulers with the commit. A pool or a tag stands for the
     /// desktops that have it at this moment.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
-    pub async fn submit(&self, caller: &Caller, request: impl Into<TaskRequest>) -> Result<TaskId, Error> {
-        let request = request.into();
-        let action = request.check(caller)?;
+    pub async fn submit(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<TaskId, Error> {
+        let action = check_choice(&request, caller)?;
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
-        let chosen = request.choose(&mut tx, caller, action).await?;
-        self.accept(tx, caller, chosen).await
+        choose(&mut tx, caller, &mut request).await?;
+        self.accept(tx, caller, action, request).await
     }
 
     /// As [`Self::submit`], with the ranges and defaults that the published calls by pool and tag have.
@@ -160,20 +113,15 @@ impl Control {
         group: Group,
         mut request: GroupRequest,
     ) -> Result<TaskId, Error> {
-        let action = group.check(caller)?;
+        let action = check_group(&group, caller)?;
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
         let only = request.desktop_ids.take();
         let desktop_ids = members(&mut tx, caller.project_id(), &group, only).await?;
-        let chosen = Chosen {
-            request: request.over(desktop_ids)?,
-            action,
-            selection: Some(group.into_selection()),
-            revisions: HashMap::new(),
-        };
-        self.accept(tx, caller, chosen).await
+        let request = ExecutionRequest { group: Some(group), ..request.over(desktop_ids)? };
+        self.accept(tx, caller, action, request).await
     }
 
     /// Checks a request against the rules, the caller's rights and what there is, and plans it.
@@ -181,14 +129,15 @@ impl Control {
         &self,
         connection: &mut Connection,
         caller: &Caller,
-        chosen: Chosen,
+        mut request: ExecutionRequest,
     ) -> Result<Prepared, Error> {
         let project_id = caller.project_id();
-        let submission = chosen.request.check()?;
+        let revisions = std::mem::take(&mut request.revisions);
+        let submission = request.check()?;
         rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())
             .map_err(|error| error.within("rollout"))?;
         let scripts = match &submission.work {
-            Work::Scripts(ids) => pin(connection, project_id, ids, &chosen.revisions).await?,
+            Work::Scripts(ids) => pin(connection, project_id, ids, &revisions).await?,
             Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
         };
         check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
@@ -207,11 +156,17 @@ impl Control {
         limits::check_open_tasks(task::count_open(connection, project_id, most).await?, most)
     }
 
-    async fn accept(&self, mut tx: Tx, caller: &Caller, chosen: Chosen) -> Result<TaskId, Error> {
+    async fn accept(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        action: Action,
+        request: ExecutionRequest,
+    ) -> Result<TaskId, Error> {
         let project_id = caller.project_id();
         self.check_open_tasks(&mut tx, project_id).await?;
-        let (action, selection) = (chosen.action, chosen.selection.clone());
-        let prepared = self.prepare(&mut tx, caller, chosen).await?;
+        let selection = request.group.as_ref().map(selection);
+        let prepared = self.prepare(&mut tx, caller, request).await?;
         let Prepared { submission, scripts, plan, .. } = &prepared;
         let timeouts = Timeouts {
             execution: submission.execution_timeout.unwrap_or(self.defaults.execution_timeout),

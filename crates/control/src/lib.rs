@@ -37,7 +37,6 @@ pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, Place, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
 pub use clock::{Clock, DatabaseClock};
-pub use executions::{Group, TaskRequest};
 pub use finish::finished;
 pub use insight::Failures;
 pub use listings::{TaskEntry, TaskProgress};

@@ -7,10 +7,14 @@ use domain::{
     ids::DesktopId,
     plan::{Exposure, Plan, PlannedWave, Uncovered, uncovered, worst_case},
     policy::RolloutPolicy,
+    submission::ExecutionRequest,
 };
 use store::{desktop, task, task::PinnedScript};
 
-use crate::{Caller, Control, TaskRequest};
+use crate::{
+    Caller, Control,
+    executions::{check_choice, choose},
+};
 
 /// The task that a request would make.
 #[derive(Debug, Clone)]
@@ -91,12 +95,11 @@ impl Preview {
 
 impl Control {
     /// As [`Self::submit`], but stores nothing. Whoever may not run it may not preview it.
-    pub async fn preview(&self, caller: &Caller, request: impl Into<TaskRequest>) -> Result<Preview, Error> {
-        let request = request.into();
-        let action = request.check(caller)?;
+    pub async fn preview(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<Preview, Error> {
+        check_choice(&request, caller)?;
         let mut connection = self.store.acquire().await?;
-        let chosen = request.choose(&mut connection, caller, action).await?;
-        let prepared = self.prepare(&mut connection, caller, chosen).await?;
+        choose(&mut connection, caller, &mut request).await?;
+        let prepared = self.prepare(&mut connection, caller, request).await?;
         let rollout = &prepared.submission.rollout;
         let project_id = caller.project_id();
         let script_hash =

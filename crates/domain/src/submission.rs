@@ -1,6 +1,6 @@
 //! What a client asks to execute, checked. Every rule about the seven published fields and `command` is here.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
 
@@ -37,6 +37,19 @@ pub struct ExecutionRequest {
     pub execution_timeout: Option<i64>,
     /// Everything that the fields above cannot say.
     pub rollout: Option<RolloutRequest>,
+    /// What the desktops are chosen by, where they are not only named. Of a pool `resource_ids` names some, or all are meant.
+    pub group: Option<Group>,
+    /// Scripts that run at another revision than their newest.
+    pub revisions: HashMap<ScriptId, i32>,
+}
+
+/// What desktops are chosen by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// A pool, by its id.
+    Pool(String),
+    /// A tag as it was written, and what it says: all of these tags.
+    Tag(String, BTreeMap<String, String>),
 }
 
 /// What runs on each target.
@@ -313,6 +326,8 @@ impl GroupRequest {
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: Some(self.execution_timeout.unwrap_or(limits::GROUP_TIMEOUT_MINUTES)),
             rollout: self.rollout,
+            group: None,
+            revisions: HashMap::new(),
         })
     }
 }

@@ -69,6 +69,7 @@ impl Execution {
             gray_fail_threshold: self.gray_fail_threshold,
             execution_timeout: self.execution_timeout,
             rollout: self.rollout.map(RolloutRequest::from),
+            ..ExecutionRequest::default()
         })
     }
 }

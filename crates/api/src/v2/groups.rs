@@ -1,8 +1,13 @@
 //! ExecuteScriptByDesktopTag, ExecuteDesktopPoolScript: desktops are chosen by what they are, not named.
 
 use axum::{Json, extract::Path};
-use control::{Caller, Control, Group, finished};
-use domain::{Error, Reason, desktop::parse_tags, rollout::RolloutRequest, submission::GroupRequest};
+use control::{Caller, Control, finished};
+use domain::{
+    Error, Reason,
+    desktop::parse_tags,
+    rollout::RolloutRequest,
+    submission::{Group, GroupRequest},
+};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
