@@ -278,4 +278,5 @@ pub fn late_halt(wave: &WaveState) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "state_tests.rs"]
 mod tests;

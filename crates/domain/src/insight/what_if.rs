@@ -155,4 +155,5 @@ fn read(
 }
 
 #[cfg(test)]
+#[path = "what_if_tests.rs"]
 mod tests;

@@ -418,4 +418,5 @@ pub fn check_strict(policy: &RolloutPolicy, waves: &[Option<Threshold>]) -> Resu
 }
 
 #[cfg(test)]
+#[path = "rollout_tests.rs"]
 mod tests;

@@ -365,4 +365,5 @@ impl Aim {
 }
 
 #[cfg(test)]
+#[path = "submission_tests.rs"]
 mod tests;

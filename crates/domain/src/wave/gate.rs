@@ -168,4 +168,5 @@ const fn of(threshold: Threshold, size: u32, finished: u32) -> u32 {
 }
 
 #[cfg(test)]
+#[path = "gate_tests.rs"]
 mod tests;

@@ -403,4 +403,5 @@ impl Rights {
 }
 
 #[cfg(test)]
+#[path = "access_tests.rs"]
 mod tests;

@@ -294,4 +294,5 @@ fn held(around: &Surroundings) -> &str {
 }
 
 #[cfg(test)]
+#[path = "explain_tests.rs"]
 mod tests;

@@ -409,4 +409,5 @@ fn seal(order: Vec<DesktopId>, waves: Vec<PlannedWave>, picks: Vec<Pick>, gray: 
 }
 
 #[cfg(test)]
+#[path = "assignment_tests.rs"]
 mod tests;

@@ -135,4 +135,5 @@ impl RolloutPolicy {
 }
 
 #[cfg(test)]
+#[path = "policy_tests.rs"]
 mod tests;

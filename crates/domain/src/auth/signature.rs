@@ -186,4 +186,5 @@ fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "signature_tests.rs"]
 mod tests;

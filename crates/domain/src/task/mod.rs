@@ -1,0 +1,8 @@
+//! Tasks, their records, their events and their retries.
+
+pub mod event;
+pub mod record;
+pub mod retry;
+mod status;
+
+pub use status::*;
