@@ -103,7 +103,9 @@ fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     if gone.is_empty() {
         return;
     }
-    let kept = changes.batches.keep.iter().flat_map(|(_, members)| members);
+    let is_kept = |batch_id| !changes.batches.delete.contains(batch_id);
+    let kept = changes.batches.keep.iter().filter(|(batch_id, _)| is_kept(batch_id));
+    let kept = kept.flat_map(|(_, members)| members);
     let batched = changes.batches.insert.iter().flat_map(|batch| &batch.members);
     let deferred = changes.deferred.insert.iter().map(|new| &new.member);
     for member in kept.chain(batched).chain(deferred) {
