@@ -19,6 +19,7 @@ impl<F: Faults> Rollout<F> {
             }
             withdrawn += number;
         }
+        self.ask_only_of_ended_waves();
         if !(status == WaveStatus::Stopped && self.breaks(Rule::AdmitAfterStop)) {
             self.end_wave(status, reason);
         }
@@ -50,6 +51,17 @@ impl<F: Faults> Rollout<F> {
             }
         }
         withdrawn
+    }
+
+    /// Lets nothing start of the ready batches of waves that are over. Such a batch is left where the results of its targets
+    /// came another way than through it.
+    fn ask_only_of_ended_waves(&mut self) {
+        if self.breaks(Rule::WithdrawNothing) {
+            return;
+        }
+        let is_over = |wave| self.waves.iter().all(|row| row.wave != wave);
+        let ready = self.ready.iter().flatten().filter(|batch| is_over(batch.wave));
+        self.changes.batches.answer_only.extend(ready.map(|batch| batch.batch_id));
     }
 
     /// Withdraws what this operation was about to hand out.
