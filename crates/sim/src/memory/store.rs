@@ -151,7 +151,8 @@ impl MemoryStore {
         self.tasks.iter().filter(|(_, table)| may_cut(table)).map(|(&task_id, _)| task_id).collect()
     }
 
-    pub(super) fn presence(&self, project_id: &ProjectId, desktop_id: &DesktopId) -> Option<&Presence> {
+    /// The connection of a desktop; `None` when no such desktop is known.
+    pub fn presence(&self, project_id: &ProjectId, desktop_id: &DesktopId) -> Option<&Presence> {
         self.desktops.get(project_id)?.get(desktop_id)
     }
 

@@ -1,0 +1,373 @@
+//! Rows in memory and on Postgres, and the dice that choose what happens to both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId, WorkerId},
+    outcome::Outcome,
+};
+use engine::{
+    Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _, ScriptResult,
+    TargetSelection,
+    row::{BatchRow, LeaseChoice},
+};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use sim::{
+    memory::{MemoryStore, NewTask},
+    rollout::Scenario,
+};
+use store::{TaskRows, batch, desktop, project_limit, worker};
+use testkit::{Submit, TestDatabase, desktop, desktop_id, project, submit};
+
+use super::{
+    log,
+    step::{Act, Step},
+    view::View,
+};
+
+/// Desktops of the project.
+const DESKTOPS: u32 = 9;
+const WORKERS: u32 = 3;
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+
+/// Two stores that hold the same rows.
+pub(super) struct Pair {
+    seed: u64,
+    dice: ChaCha8Rng,
+    now: Timestamp,
+    memory: MemoryStore,
+    postgres: TestDatabase,
+    tasks: Vec<(TaskId, u32)>,
+    workers: Vec<WorkerId>,
+    /// Batch ids of Postgres by those of the rows in memory. Batches that are gone stay.
+    ids: BTreeMap<BatchId, BatchId>,
+    /// Batches that were leased, with their workers.
+    leased: Vec<BatchRow>,
+    steps: Vec<Step>,
+    /// Number of events with which a task was accepted.
+    accepted: BTreeMap<TaskId, i64>,
+    /// Names of the effects so far.
+    pub(super) effects: BTreeSet<String>,
+}
+
+impl Pair {
+    /// Two tasks of one project over the same desktops.
+    pub(super) async fn new(seed: u64) -> Self {
+        let postgres = testkit::database().await.unwrap();
+        let mut pair = Self {
+            seed,
+            dice: ChaCha8Rng::seed_from_u64(seed),
+            now: "2026-07-01T10:00:00Z".parse().unwrap(),
+            memory: MemoryStore::default(),
+            postgres,
+            tasks: Vec::new(),
+            workers: (0..WORKERS).map(|number| format!("worker-{number}").parse().unwrap()).collect(),
+            ids: BTreeMap::new(),
+            leased: Vec::new(),
+            steps: Vec::new(),
+            accepted: BTreeMap::new(),
+            effects: BTreeSet::new(),
+        };
+        pair.limit_project().await;
+        for _ in 0..2 {
+            pair.submit().await;
+        }
+        for worker_id in pair.workers.clone() {
+            pair.run(Step::Heartbeat { worker_id, is_draining: false }).await;
+        }
+        pair
+    }
+
+    async fn limit_project(&mut self) {
+        let most = self.dice.random_bool(0.3).then(|| self.dice.random_range(1..=6));
+        let limits = project_limit::ProjectLimits { max_in_flight: most, max_running_per_desktop: None };
+        if most.is_some() {
+            let mut connection = self.postgres.store.acquire().await.unwrap();
+            project_limit::put(&mut connection, &project(), limits).await.unwrap();
+        }
+        self.memory.set_project_limit(&project(), most);
+    }
+
+    /// Submits a task to Postgres, and copies its rows.
+    async fn submit(&mut self) {
+        let targets = self.dice.random_range(3..=DESKTOPS);
+        let gray = self.dice.random_bool(0.6).then(|| (self.dice.random_range(2..targets), 1));
+        let drawn = Scenario::drawn(self.dice.random_range(0..1_000_000));
+        let mut policy = drawn.policy;
+        policy.strict &= gray.is_none() && policy.fail_threshold.is_some();
+        let terms = Submit {
+            targets,
+            gray,
+            execution: TimeDelta::minutes(2),
+            delivery: TimeDelta::minutes(3),
+            policy,
+            max_concurrency: self.dice.random_bool(0.3).then_some(2),
+            expires_at: self.dice.random_bool(0.2).then(|| self.now + TimeDelta::minutes(15)),
+            seed: self.seed,
+            ..Submit::default()
+        };
+        let task_id = submit(&self.postgres.store, terms, self.now).await.unwrap();
+        let mut tx = self.postgres.store.begin().await.unwrap();
+        self.accepted.insert(task_id, log::count_events(&mut tx, task_id).await);
+        let mut rows = TaskRows::new(&mut tx);
+        let facts = rows.lock(task_id, &[]).await.unwrap().unwrap().facts;
+        let mut waves = Vec::new();
+        while let Some(row) = rows.lock_next_wave(task_id, u16::try_from(waves.len()).unwrap()).await.unwrap()
+        {
+            waves.push(row);
+        }
+        let next = TargetSelection::Next { first: 0, number: targets };
+        let targets: Vec<_> = rows.targets(task_id, &project(), next, false).await.unwrap();
+        let targets: Vec<_> =
+            targets.into_iter().map(|target| (target.desktop_id, target.first_script)).collect();
+        self.tasks.push((task_id, u32::try_from(targets.len()).unwrap()));
+        self.memory.insert_task(NewTask { task_id, facts, waves, targets });
+    }
+
+    /// Runs a random operation on both stores, and compares them.
+    pub(super) async fn step(&mut self) {
+        self.now += TimeDelta::seconds(match self.dice.random_range(0..10) {
+            0 => self.dice.random_range(60..400),
+            1..4 => self.dice.random_range(5..40),
+            _ => self.dice.random_range(0..5),
+        });
+        let step = self.choose().await;
+        self.run(step).await;
+    }
+
+    async fn run(&mut self, step: Step) {
+        self.steps.push(step.clone());
+        self.run_in_memory(&step).await;
+        self.run_on_postgres(&step).await;
+        self.compare().await;
+    }
+
+    async fn compare(&mut self) {
+        let memory = View::read(&mut self.memory, &self.tasks, &self.workers, self.now).await;
+        let mut tx = self.postgres.store.begin().await.unwrap();
+        let mut rows = TaskRows::new(&mut tx);
+        let postgres = View::read(&mut rows, &self.tasks, &self.workers, self.now).await;
+        let mut logs = Vec::new();
+        for (task_id, _) in &self.tasks {
+            logs.push((
+                log::of_table(self.memory.task(*task_id).unwrap()),
+                log::read(&mut tx, *task_id, self.accepted[task_id]).await,
+            ));
+        }
+        drop(tx);
+        for (in_memory, on_postgres) in memory.lines.iter().zip(&postgres.lines) {
+            let (seed, steps) = (self.seed, &self.steps[self.steps.len().saturating_sub(12)..]);
+            assert_eq!(in_memory, on_postgres, "seed {seed}, after {steps:#?}");
+        }
+        for (in_memory, on_postgres) in logs {
+            assert_eq!(in_memory, on_postgres, "seed {}", self.seed);
+        }
+        for (place, batch_id) in memory.batches {
+            self.ids.insert(batch_id, postgres.batches[&place]);
+        }
+    }
+
+    async fn run_in_memory(&mut self, step: &Step) {
+        let (project_id, now) = (project(), self.now);
+        match step {
+            Step::Heartbeat { worker_id, is_draining } => {
+                self.memory.heard(worker_id, *is_draining, now);
+            }
+            Step::Connect { worker_id, desktop_id, agent_id } => {
+                self.memory.connected(worker_id, (&project_id, desktop_id), agent_id, now);
+            }
+            Step::Disconnect { worker_id, desktop_id } => {
+                self.memory.disconnected(worker_id, (&project_id, desktop_id), now);
+            }
+            Step::Forget { worker_id, died } => {
+                let heard_before = died.then(|| now + TimeDelta::seconds(1));
+                self.memory.forget_worker(worker_id, heard_before, now);
+            }
+            Step::Lease { choices } => {
+                let mut leased = self.memory.lease(choices, now, now + LEASE).await.unwrap();
+                self.leased.append(&mut leased);
+            }
+            Step::Freeze => {
+                self.memory.freeze(&project_id);
+            }
+            Step::Decide(act) => {
+                for decision in act.decide(&mut self.memory, now).await.unwrap() {
+                    self.memory.apply(&decision.changes).await.unwrap();
+                    self.effects.extend(decision.effects.iter().map(name));
+                }
+            }
+        }
+    }
+
+    async fn run_on_postgres(&mut self, step: &Step) {
+        let now = self.now;
+        let mut tx = self.postgres.store.begin().await.unwrap();
+        match step {
+            Step::Heartbeat { worker_id, is_draining } => {
+                worker::heard(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
+            }
+            Step::Connect { worker_id, desktop_id, agent_id } => {
+                let facts = domain::desktop::DesktopFacts {
+                    desktop_id: desktop_id.clone(),
+                    agent_id: agent_id.clone(),
+                    connected_at: now,
+                    ..desktop(0)
+                };
+                desktop::connected(&mut tx, worker_id, &[facts], now).await.unwrap();
+            }
+            Step::Disconnect { worker_id, desktop_id } => {
+                let desktop = (project(), desktop_id.clone());
+                desktop::disconnected(&mut tx, worker_id, &[desktop], now).await.unwrap();
+            }
+            Step::Forget { worker_id, died } => {
+                if worker::delete(&mut tx, worker_id, None).await.unwrap() {
+                    desktop::worker_gone(&mut tx, worker_id, now).await.unwrap();
+                    batch::end_leases_of(&mut tx, worker_id, *died).await.unwrap();
+                }
+            }
+            Step::Lease { choices } => {
+                let choices: Vec<LeaseChoice> = choices
+                    .iter()
+                    .map(|choice| LeaseChoice { batch_id: self.ids[&choice.batch_id], ..*choice })
+                    .collect();
+                TaskRows::new(&mut tx).lease(&choices, now, now + LEASE).await.unwrap();
+            }
+            Step::Freeze => {
+                let freeze = project_limit::FreezeRow {
+                    frozen_at: now,
+                    frozen_by: "alice".into(),
+                    reason: String::new(),
+                };
+                project_limit::set_frozen(&mut tx, &project(), &freeze).await.unwrap();
+            }
+            Step::Decide(act) => {
+                let act = act.translated(|batch_id| self.ids[&batch_id]);
+                let mut rows = TaskRows::new(&mut tx);
+                for decision in act.decide(&mut rows, now).await.unwrap() {
+                    rows.apply(&decision.changes).await.unwrap();
+                }
+            }
+        }
+        self.postgres.store.commit(tx).await.unwrap();
+    }
+
+    async fn choose(&mut self) -> Step {
+        let worker_id = self.workers[self.dice.random_range(0..self.workers.len())].clone();
+        let desktop_id = desktop_id(self.dice.random_range(0..DESKTOPS));
+        let (task_id, size) = self.tasks[self.dice.random_range(0..self.tasks.len())];
+        let ordinal = self.dice.random_range(0..size);
+        match self.dice.random_range(0..100) {
+            0..6 => Step::Heartbeat { worker_id, is_draining: self.dice.random_bool(0.15) },
+            6..22 => self.connect(worker_id, desktop_id),
+            22..27 => Step::Disconnect { worker_id, desktop_id },
+            27..30 => Step::Forget { worker_id, died: self.dice.random_bool(0.8) },
+            30..45 => self.lease(&worker_id).await,
+            45..47 => Step::Freeze,
+            47..60 => Step::Decide(Act::Cut(task_id)),
+            60..75 => self.report(),
+            75..86 => self.duty().await,
+            86 => Step::Decide(Act::Pause(task_id)),
+            87..90 => Step::Decide(Act::Resume(task_id)),
+            90 => Step::Decide(Act::HoldProject),
+            91..94 => Step::Decide(Act::ReleaseProject),
+            94 => Step::Decide(Act::Stop { task_id, kills: self.dice.random_bool(0.5) }),
+            95..97 => Step::Decide(Act::StopTarget { task_id, ordinal }),
+            97 => Step::Decide(Act::SetMaxConcurrency(task_id, Some(self.dice.random_range(1..5)))),
+            _ => Step::Decide(Act::Approve { task_id, wave: self.dice.random_range(1..3) }),
+        }
+    }
+
+    /// Connects a desktop. Another agent than before comes only while the desktop is offline.
+    fn connect(&mut self, worker_id: WorkerId, desktop_id: domain::ids::DesktopId) -> Step {
+        let known = self.memory.presence(&project(), &desktop_id);
+        let is_online = known.is_some_and(|presence| presence.worker_id.is_some());
+        let is_new = known.is_none() || !is_online && self.dice.random_bool(0.2);
+        let agent_id = match known {
+            Some(presence) if !is_new => presence.agent_id.clone(),
+            _ => format!("agent-{}", self.dice.random_range(0..1_000)),
+        };
+        if self.memory.knows(&worker_id) {
+            Step::Connect { worker_id, desktop_id, agent_id }
+        } else {
+            Step::Heartbeat { worker_id, is_draining: false }
+        }
+    }
+
+    async fn lease(&mut self, worker_id: &WorkerId) -> Step {
+        let engine = Engine::new();
+        let ready = engine.leasable(&mut self.memory, worker_id, self.now, LEASE).await.unwrap();
+        let room = self.dice.random_range(1..6);
+        Step::Lease { choices: engine.choose(&ready, room) }
+    }
+
+    /// A duty that is due, or a cut.
+    async fn duty(&mut self) -> Step {
+        let mut due: Vec<Duty> = Vec::new();
+        for kind in DutyKind::ALL {
+            due.append(&mut self.memory.due(kind, self.now, self.now, 100).await.unwrap());
+        }
+        if due.is_empty() {
+            return Step::Decide(Act::Cut(self.tasks[0].0));
+        }
+        let duty = due.swap_remove(self.dice.random_range(0..due.len()));
+        Step::Decide(Act::Perform(duty))
+    }
+
+    /// A report of a batch that was leased once, by its worker or by another one.
+    fn report(&mut self) -> Step {
+        if self.leased.is_empty() {
+            return Step::Decide(Act::Cut(self.tasks[0].0));
+        }
+        let recent = self.leased.len().saturating_sub(4);
+        let place = self.dice.random_range(recent..self.leased.len());
+        let BatchRow { batch_id, terms, worker_id, members, .. } = self.leased[place].clone();
+        let (mut results, mut returned) = (Vec::new(), Vec::new());
+        for member in members {
+            if self.dice.random_bool(0.25) {
+                let handed = self.dice.random_bool(0.6);
+                returned.push(ReturnedTarget { batch_id, ordinal: member.ordinal, handed });
+            } else if self.dice.random_bool(0.7) {
+                results.push(ReportedTarget {
+                    ordinal: member.ordinal,
+                    attempt: 1,
+                    batch_id: self.dice.random_bool(0.8).then_some(batch_id),
+                    project_id: project(),
+                    desktop_id: member.desktop_id,
+                    agent_id: member.agent_id,
+                    scripts: vec![self.script()],
+                });
+            }
+        }
+        let names: BTreeSet<&WorkerId> = self.workers.iter().collect();
+        let other = names.into_iter().find(|other| **other != worker_id).unwrap().clone();
+        let worker_id = if self.dice.random_bool(0.9) { worker_id } else { other };
+        Step::Decide(Act::Report(Report { task_id: terms.task_id, worker_id, results, returned }))
+    }
+
+    fn script(&mut self) -> ScriptResult {
+        let (outcome, exit_code) = match self.dice.random_range(0..10) {
+            0..6 => (Outcome::Success, Some(0)),
+            6 => (Outcome::Failed, Some(75)),
+            7 => (Outcome::Failed, Some(1)),
+            8 => (Outcome::Timeout, None),
+            _ => (Outcome::Rejected, None),
+        };
+        let output = if outcome == Outcome::Success { "" } else { "no such file" };
+        ScriptResult {
+            outcome,
+            exit_code,
+            started_at: Some(self.now),
+            ended_at: None,
+            output: output.to_owned(),
+            reason: String::new(),
+        }
+    }
+}
+
+/// The name of an effect, without its fields.
+fn name(effect: &engine::Effect) -> String {
+    format!("{effect:?}").split(' ').next().unwrap().to_owned()
+}
