@@ -47,6 +47,8 @@ pub(super) struct Pair {
     /// Batches that were leased, with their workers.
     leased: Vec<BatchRow>,
     steps: Vec<Step>,
+    /// A report that comes again.
+    again: Option<Step>,
     /// Number of events with which a task was accepted.
     accepted: BTreeMap<TaskId, i64>,
     /// Names of the effects so far.
@@ -68,6 +70,7 @@ impl Pair {
             ids: BTreeMap::new(),
             leased: Vec::new(),
             steps: Vec::new(),
+            again: None,
             accepted: BTreeMap::new(),
             effects: BTreeSet::new(),
         };
@@ -134,7 +137,10 @@ impl Pair {
             1..4 => self.dice.random_range(5..40),
             _ => self.dice.random_range(0..5),
         });
-        let step = self.choose().await;
+        let step = match self.again.take() {
+            Some(step) => step,
+            None => self.choose().await,
+        };
         self.run(step).await;
     }
 
@@ -344,7 +350,10 @@ impl Pair {
         let names: BTreeSet<&WorkerId> = self.workers.iter().collect();
         let other = names.into_iter().find(|other| **other != worker_id).unwrap().clone();
         let worker_id = if self.dice.random_bool(0.9) { worker_id } else { other };
-        Step::Decide(Act::Report(Report { task_id: terms.task_id, worker_id, results, returned }))
+        let report = Report { task_id: terms.task_id, worker_id, results, returned };
+        let step = Step::Decide(Act::Report(report));
+        self.again = Some(step.clone()).filter(|_| self.dice.random_bool(0.4));
+        step
     }
 
     fn script(&mut self) -> ScriptResult {
