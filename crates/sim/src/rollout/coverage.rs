@@ -44,11 +44,13 @@ pub enum Feature {
     Success,
     Failed,
     Thousands,
+    Suspected,
+    Isolated,
 }
 
 impl Feature {
     /// Every one.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -87,6 +89,8 @@ impl Feature {
         Self::Success,
         Self::Failed,
         Self::Thousands,
+        Self::Suspected,
+        Self::Isolated,
     ];
 }
 

@@ -34,6 +34,8 @@ struct Target {
     outcome: Option<Ended>,
     /// Something broke that may explain that its end was never learnt.
     faulted: bool,
+    /// Workers that died while they held it.
+    losses: u16,
 }
 
 impl Target {
@@ -115,6 +117,12 @@ impl Promises {
     /// Something broke around this target.
     pub(super) fn fault(&mut self, ordinal: u32) {
         self.target(ordinal).faulted = true;
+    }
+
+    /// A worker died that held this target.
+    pub(super) fn lost(&mut self, ordinal: u32) {
+        self.fault(ordinal);
+        self.target(ordinal).losses += 1;
     }
 
     /// Something broke that may reach every target.

@@ -4,7 +4,10 @@
 mod calls;
 
 use chrono::TimeDelta;
-use domain::{Timestamp, ids::TaskId};
+use domain::{
+    Timestamp,
+    ids::{TaskId, WorkerId},
+};
 use engine::{Duty, DutyKind, Rows as _};
 
 use super::{
@@ -117,10 +120,21 @@ impl World {
         }
         match act {
             Act::Cut { task_id } => self.cut(scheduler, task_id, now),
-            Act::ForgetWorker { worker_id, heard_before } => {
-                self.store.forget_worker(&worker_id, Some(heard_before), now);
-            }
+            Act::ForgetWorker { worker_id, heard_before } => self.forget(&worker_id, heard_before, now),
             Act::Perform(duty) => self.perform(&duty, now),
+        }
+    }
+
+    /// Forgets a worker that stayed silent. It may have died of the targets that it held.
+    fn forget(&mut self, worker_id: &WorkerId, heard_before: Timestamp, now: Timestamp) {
+        let batches = self.store.task(self.task_id).into_iter().flat_map(|table| table.batches.values());
+        let held = batches.filter(|batch| {
+            let is_leased = batch.row.lease_until.is_some_and(|until| until > Timestamp::UNIX_EPOCH);
+            is_leased && batch.row.worker_id == *worker_id
+        });
+        let held: Vec<u32> = held.flat_map(|batch| &batch.row.members).map(|member| member.ordinal).collect();
+        if self.store.forget_worker(worker_id, Some(heard_before), now) {
+            held.into_iter().for_each(|ordinal| self.promises.lost(ordinal));
         }
     }
 

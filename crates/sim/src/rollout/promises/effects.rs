@@ -28,8 +28,9 @@ impl Promises {
                     format!("targets {ordinals:?} that had waited were handed out")
                 });
             }
-            Effect::Leased { worker, ordinals, answer_only } => {
+            Effect::Leased { worker, ordinals, answer_only, suspects } => {
                 self.leased(*worker, ordinals, *answer_only, coverage);
+                self.leased_suspects(ordinals, *suspects, coverage);
             }
             Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, table, coverage),
             Effect::Opened { wave, now } => self.opened(*wave, *now, table),
@@ -55,6 +56,7 @@ impl Promises {
             Effect::Reclaimed { maybe_handed: true, .. } => Feature::LostBatch,
             Effect::Reclaimed { maybe_handed: false, .. } => Feature::NeverPulled,
             Effect::KnownResult { .. } => Feature::KnownResult,
+            Effect::Isolated { .. } => Feature::Isolated,
             Effect::WaveWaits { soaks: true, .. } => Feature::SoakWait,
             Effect::WaveWaits { soaks: false, .. } => Feature::ApprovalWait,
             Effect::Replaced { ordinal, .. } => {
@@ -106,6 +108,26 @@ impl Promises {
             });
             self.target(ordinal).leased |= !answer_only;
         }
+    }
+
+    /// Targets that workers died of go out in small batches, one batch at a time, and in the end no more.
+    fn leased_suspects(&mut self, ordinals: &[u32], suspects: usize, coverage: &mut Coverage) {
+        let losses = ordinals.iter().map(|&ordinal| self.target(ordinal).losses).max().unwrap_or_default();
+        let most = match losses {
+            0 | 1 => return,
+            2 => 25,
+            3 | 4 => 1,
+            _ => 0,
+        };
+        coverage.add(Feature::Suspected);
+        self.must(
+            ordinals.len() <= most,
+            "what workers died of is handed out in ever smaller batches",
+            || format!("{losses} workers died of targets {ordinals:?}, and {most} may be in a batch"),
+        );
+        self.must(suspects == 0, "a worker holds one suspected batch at a time", || {
+            format!("targets {ordinals:?} are the batch after {suspects} others")
+        });
     }
 
     fn opened(&mut self, wave: u16, now: Timestamp, table: &TaskTable) {

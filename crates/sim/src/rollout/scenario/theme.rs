@@ -18,6 +18,7 @@ impl Scenario {
             12..20 => self.a_window_closes(dice),
             20..26 => self.little_is_pulled(dice),
             26..32 => self.reports_pile_up(dice),
+            32..36 => self.workers_die(dice),
             _ => {}
         }
         self
@@ -73,6 +74,24 @@ impl Scenario {
         self.faults.until = TimeDelta::hours(1);
         self.faults.every_ms = dice.between(80, 250);
         self.faults.kinds = Kinds { flaps: 1, ..Kinds::default() };
+    }
+
+    /// Worker after worker dies of long scripts, until targets are isolated.
+    fn workers_die(&mut self, dice: &mut Dice) {
+        self.desktops = self.desktops.clamp(4, 60);
+        self.waves = Waves::One;
+        self.plant.workers = dice.number(1, 3) as usize;
+        self.policy.strict = false;
+        self.policy.window = None;
+        self.policy.approval.before_waves.clear();
+        self.timeouts.delivery = TimeDelta::minutes(15);
+        self.timeouts.execution = TimeDelta::minutes(15);
+        self.fleet.runs = TimeDelta::minutes(14);
+        self.people.stop = None;
+        self.expires_after = None;
+        self.faults.until = TimeDelta::hours(1);
+        self.faults.every_ms = dice.between(10_000, 30_000) * i64::from(dice.number(1, 4));
+        self.faults.kinds = Kinds { workers: 4, flaps: 1, ..Kinds::default() };
     }
 
     /// Batches wait for workers that have no room, so that whatever a person does finds some of them ready.

@@ -96,9 +96,22 @@ impl World {
         let agents = members.iter().map(|member| member.agent_id.parse().unwrap_or_default()).collect();
         let is_stopped = |ordinal: &u32| stop && table.is_some_and(|it| it.stops.contains_key(ordinal));
         let stops = ordinals.iter().copied().filter(is_stopped).collect();
-        self.effects.push(Effect::Leased { worker, ordinals: ordinals.clone(), answer_only });
+        let suspects = self.suspects(worker, batch_id);
+        self.effects.push(Effect::Leased { worker, ordinals: ordinals.clone(), answer_only, suspects });
         let order = Order { deliver_by, answer_only, stop: false };
         Leased { batch: batch_id, order, ordinals, agents, stops }
+    }
+
+    /// Number of suspected batches, but for this one, that a worker holds and leased within one lease.
+    fn suspects(&self, worker: Worker, but: BatchId) -> usize {
+        let survived = self.clock.now - self.lease_time();
+        let worker_id = &self.worker_ids[worker];
+        let batches = self.store.task(self.task_id).into_iter().flat_map(|table| table.batches.values());
+        let held = batches.filter(|batch| {
+            batch.row.worker_id == *worker_id && batch.row.lease_until.is_some() && batch.row.batch_id != but
+        });
+        let recent = held.filter(|batch| batch.leased_at.is_some_and(|at| at > survived));
+        recent.filter(|batch| batch.row.terms.losses >= 2).count()
     }
 
     fn report(
