@@ -126,7 +126,7 @@ async fn out_of_range_times_refuse_that_result_alone() {
     assert_eq!((answer.stored, answer.refused.len(), answer.failed_task_ids.len()), (1, 4, 0));
     assert_eq!(
         answer.refused[0].reason,
-        "started_at_unix_ms -300000000000000 is out of range: 0 to 253402300799999 (years 1970 to 9999)"
+        "started_at_unix_ms: -300000000000000 is out of range: 0 to 253402300799999 (years 1970 to 9999)"
     );
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 1);
 }
