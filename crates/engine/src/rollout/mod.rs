@@ -5,6 +5,8 @@ mod dispatch;
 mod rules;
 mod settle;
 mod stops;
+#[cfg(test)]
+mod tests;
 mod withdraw;
 
 use std::collections::{BTreeMap, HashSet};
