@@ -8,8 +8,7 @@ pub(crate) fn run(minutes: f64, seed: u64) -> anyhow::Result<()> {
     if let Err(error) = install::faketime() {
         say(&format!("== no clocks are set: {error:#}"));
     }
-    process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins"]))?;
+    process::build()?;
     let (minutes, seed) = (minutes.to_string(), seed.to_string());
-    let arguments = ["run", "--quiet", "--package", "graywave-sim", "--bin", "graywave-chaos", "--"];
-    process::run(process::cargo(&arguments).args(["--minutes", &minutes, "--seed", &seed]))
+    process::run(process::built("graywave-chaos")?.args(["--minutes", &minutes, "--seed", &seed]))
 }

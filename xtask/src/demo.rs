@@ -21,9 +21,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How many records of a wave have each status.
 type Wave = BTreeMap<String, u32>;
 
+/// Builds what the demo needs, and nothing else, and runs it.
+pub(crate) fn build_and_run(keep: bool) -> anyhow::Result<()> {
+    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
+    run(keep)
+}
+
 /// Runs the demo; an error unless it saw exactly what it should.
 pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
-    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
     let directory = testkit::directory("graywave-demo-")?;
     say(&format!("starting a cluster of {DESKTOPS} desktops"));
     let mut cluster = DevCluster::start(&directory.path().join("data"), DESKTOPS, &[])?;

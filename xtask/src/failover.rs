@@ -5,9 +5,7 @@ use crate::{install, process};
 pub(crate) fn run(failovers: u32, seed: u64) -> anyhow::Result<()> {
     install::postgres()?;
     install::patroni()?;
-    process::run(&mut process::cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]))?;
+    process::build()?;
     let (failovers, seed) = (failovers.to_string(), seed.to_string());
-    let arguments =
-        ["run", "--quiet", "--locked", "--package", "graywave-sim", "--bin", "graywave-failover", "--"];
-    process::run(process::cargo(&arguments).args(["--failovers", &failovers, "--seed", &seed]))
+    process::run(process::built("graywave-failover")?.args(["--failovers", &failovers, "--seed", &seed]))
 }

@@ -123,7 +123,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test => test::run(),
-        Command::Demo { keep } => demo::run(keep),
+        Command::Demo { keep } => demo::build_and_run(keep),
         Command::Bench { desktops, tries } => bench::run(desktops, tries),
         Command::Chaos { minutes, seed } => chaos::run(minutes, seed),
         Command::Failover { failovers, seed } => failover::run(failovers, seed),

@@ -16,7 +16,7 @@ const MANIFESTS: [&str; 2] = ["package.json", "package-lock.json"];
 /// Runs the program of tests/node on a cluster of its own.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::node()?;
-    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
+    process::build()?;
     let tests = root().join("tests/node");
     let modules = modules(&tests)?;
     say("-- sdk.js");

@@ -33,6 +33,19 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds every program of the workspace, as all steps do: a build of one package alone would choose other features of
+/// shared dependencies, and compile all of these once more.
+pub(crate) fn build() -> anyhow::Result<()> {
+    run(&mut cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]))
+}
+
+/// A program that [`build`] made, in the workspace's top directory.
+pub(crate) fn built(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(testkit::binary(name)?);
+    command.current_dir(crate::root());
+    Ok(command)
+}
+
 /// Runs a program to its end; an error unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let line = format!("{command:?}");

@@ -16,7 +16,7 @@ const DESKTOPS: u32 = 6;
 /// The programs, one after the other, each on a cluster of its own.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
-    process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
+    process::build()?;
     let python = environment("python", &tests().join("requirements.txt"))?;
     for program in ["sdk.py", "openapi.py", "admin_grpc.py", "admin_generated.py"] {
         say(&format!("-- {program}"));

@@ -29,9 +29,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         process::run(&mut process::cargo(&lints))
     })?;
-    step("build", || {
-        process::run(&mut process::cargo(&["build", "--quiet", "--workspace", "--bins", "--locked"]))
-    })?;
+    step("build", process::build)?;
     step("demo", || demo::run(false))?;
     step("python", python::run)?;
     step("node", node::run)?;
