@@ -72,8 +72,8 @@ metrics! {
         "What the gate said: proceed, hold or halt; a halt with its kind of reason: an exit code, the threshold of a wave or of the task, or failures that came late";
     TARGETS_ADMITTED: Kind::Counter, "scheduler", "graywave_targets_admitted_total", [],
         "Targets whose turn came";
-    RECORDS: Kind::Counter, "scheduler", "graywave_records_total", ["outcome"],
-        "Scripts that ended, as workers reported it or deadlines said; what is told twice counts twice";
+    RECORDS: Kind::Counter, "api, scheduler", "graywave_records_total", ["outcome"],
+        "Scripts that ended, each once, when its record is stored";
     RESULTS_REFUSED: Kind::Counter, "scheduler", "graywave_results_refused_total", [],
         "Results that fit no target of ours";
     REPORT_TARGETS: SIZES, "scheduler", "graywave_report_targets", [],
