@@ -73,3 +73,34 @@ pub enum Rule {
     /// Does not look at the quorum when targets are deferred.
     QuorumUnnoticed,
 }
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 25] = [
+        Self::IgnoreHalt,
+        Self::UndeliveredIgnored,
+        Self::ReachedMeansMore,
+        Self::AdmitWhileHeld,
+        Self::LeaseWhileHeld,
+        Self::ForgetEpochs,
+        Self::ForgetAgents,
+        Self::SkipSoak,
+        Self::IgnoreApproval,
+        Self::QuorumOnLastWave,
+        Self::StrictForgetsWaiting,
+        Self::CountTwice,
+        Self::CloseWithMissing,
+        Self::AdmitAfterStop,
+        Self::IgnoreConcurrency,
+        Self::NoLateHalt,
+        Self::WithdrawHanded,
+        Self::WithdrawNothing,
+        Self::ForgetDeadlines,
+        Self::IgnoreWindow,
+        Self::UnknownAsUndelivered,
+        Self::LastWordWins,
+        Self::ReleaseIgnoresWindow,
+        Self::StaleStatus,
+        Self::QuorumUnnoticed,
+    ];
+}

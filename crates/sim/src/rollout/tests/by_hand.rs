@@ -9,6 +9,7 @@ use domain::{
     threshold::Threshold,
     window::Window,
 };
+use engine::Rule;
 
 use super::*;
 
@@ -92,7 +93,7 @@ fn a_pause_does_not_carry_a_target_over_the_end_of_its_window() {
         "the second one waits for the next morning: {}",
         ended.lasted
     );
-    let broken = run_scenario(&scenario, Some(Sabotage::ReleaseIgnoresWindow)).unwrap_err();
+    let broken = run_scenario(&scenario, Some(Sabotage::Rule(Rule::ReleaseIgnoresWindow))).unwrap_err();
     assert!(broken.promise.starts_with("nothing starts outside its window"), "{broken}");
 }
 
@@ -114,7 +115,7 @@ fn what_comes_back_with_the_failure_that_halts_is_withdrawn() {
         ..calm()
     };
     assert_eq!(run_scenario(&scenario, None).unwrap().status, TaskStatus::Halted);
-    let broken = run_scenario(&scenario, Some(Sabotage::StaleStatus)).unwrap_err();
+    let broken = run_scenario(&scenario, Some(Sabotage::Rule(Rule::StaleStatus))).unwrap_err();
     assert!(broken.promise.starts_with("a halt or a stop withdraws what nobody was told of"), "{broken}");
 }
 
@@ -133,7 +134,7 @@ fn a_quorum_is_noticed_when_the_last_one_turns_out_to_be_away() {
     let seeds = (0..20).map(|seed| Scenario { seed, ..scenario.clone() });
     let broken = seeds.filter_map(|scenario| {
         run_scenario(&scenario, None).unwrap();
-        run_scenario(&scenario, Some(Sabotage::QuorumUnnoticed)).err()
+        run_scenario(&scenario, Some(Sabotage::Rule(Rule::QuorumUnnoticed))).err()
     });
     let promises: Vec<String> = broken.map(|broken| broken.promise).collect();
     assert!(!promises.is_empty());
