@@ -80,7 +80,7 @@ impl Control {
         Ok(())
     }
 
-    /// Holds what is not held of the tasks of a project that is frozen.
+    /// Holds the ready batches and deferred targets of a frozen project's tasks.
     pub(crate) async fn hold_project(
         &self,
         project_id: &ProjectId,

@@ -2,7 +2,6 @@
 
 use domain::{
     ids::{BatchId, DesktopId},
-    outcome::Outcome,
     task::TaskStatus,
 };
 
@@ -26,11 +25,6 @@ pub enum Effect {
         ordinals: Vec<u32>,
         /// Whether an agent may have started them before.
         maybe_handed: bool,
-    },
-    /// A record was stored.
-    Recorded {
-        /// Outcome of the record.
-        outcome: Outcome,
     },
     /// A result came again.
     KnownResult {

@@ -26,4 +26,4 @@ pub use operation::{
     Approval, Approved, Cut, Engine, Freeze, Hold, Refusal, Report, ReportAnswer, ReportedTarget,
     ReturnedTarget, ScriptResult,
 };
-pub use rows::{LeaseRows, Rows, Snapshot, TargetSelection};
+pub use rows::{LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection};

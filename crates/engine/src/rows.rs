@@ -43,6 +43,17 @@ pub enum TargetSelection<'a> {
     },
 }
 
+/// What to read of targets beside their rows.
+#[derive(Debug, Clone, Copy)]
+pub enum TargetDetail<'a> {
+    /// Nothing.
+    Plain,
+    /// The presence of their desktops.
+    Presence,
+    /// Their leases by these batches.
+    Leases(&'a [BatchId]),
+}
+
 /// The rows of one transaction. Locks last until it ends, and are taken in one order: waves (ascending), batches (by id),
 /// deferred targets. Each method is one round trip, as far as the database allows.
 pub trait Rows: Send {
@@ -77,21 +88,13 @@ pub trait Rows: Send {
         project_id: &ProjectId,
     ) -> impl Future<Output = Result<Option<u32>, Self::Error>> + Send;
 
-    /// Reads targets in the order of the plan, with the presence of their desktops if `with_presence`.
+    /// Reads targets in the order of the plan.
     fn targets(
         &mut self,
         task_id: TaskId,
         project_id: &ProjectId,
         selection: TargetSelection<'_>,
-        with_presence: bool,
-    ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
-
-    /// Reads targets of which results are reported, in the order of the plan, with their leases by these batches.
-    fn reported_targets(
-        &mut self,
-        task_id: TaskId,
-        ordinals: &[u32],
-        batch_ids: &[BatchId],
+        detail: TargetDetail<'_>,
     ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
 
     /// Says where targets without a result are. What is neither in a batch nor deferred is left out.

@@ -1,12 +1,17 @@
 //! Reports what committed decisions did: metrics, logs and traces.
 
-use domain::ids::TaskId;
+use domain::{ids::TaskId, outcome::Outcome, tally::Tally};
 use engine::{Decision, Effect};
 use telemetry::{metric, trace};
 
 /// Reports the effects of a decision, after its commit.
 pub fn report(decision: &Decision) {
     let task_id = decision.changes.task_id;
+    let mut records = Tally::default();
+    decision.changes.records.iter().for_each(|record| records.add(record.outcome));
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| records.get(*outcome) > 0) {
+        metric::RECORDS.count(u64::from(records.get(outcome)), &[outcome.as_str()]);
+    }
     for effect in &decision.effects {
         report_one(task_id, effect);
     }
@@ -21,7 +26,6 @@ fn report_one(task_id: TaskId, effect: &Effect) {
         Effect::HandedOut { wave, ordinals, .. } => {
             tracing::debug!(%task_id, wave, targets = ordinals.len(), "desktops are back");
         }
-        Effect::Recorded { outcome } => metric::RECORDS.count(1, &[outcome.as_str()]),
         Effect::KnownResult { ordinal } => tracing::trace!(%task_id, ordinal, "result known already"),
         Effect::Verdict { wave, verdict, halts_by, reason } => {
             metric::GATE_VERDICTS.count(1, &[verdict, halts_by]);

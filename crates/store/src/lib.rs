@@ -21,6 +21,7 @@ pub mod batch;
 pub mod credential;
 mod decision;
 pub mod desktop;
+mod duty;
 pub mod effect;
 pub mod enrolment;
 mod error;

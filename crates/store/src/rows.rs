@@ -8,7 +8,7 @@ use domain::{
     tally::Tally,
 };
 use engine::{
-    Changes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetSelection,
+    Changes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection,
     row::{
         BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, WaveRow, Whereabouts, WithdrawableBatch,
     },
@@ -59,25 +59,16 @@ impl Rows for TaskRows<'_> {
         task_id: TaskId,
         project_id: &ProjectId,
         selection: TargetSelection<'_>,
-        with_presence: bool,
+        detail: TargetDetail<'_>,
     ) -> Result<Vec<TargetRow>, Error> {
         match selection {
             TargetSelection::Ordinals(ordinals) => {
-                target::states(self.connection, task_id, project_id, ordinals, with_presence).await
+                target::states(self.connection, task_id, project_id, ordinals, detail).await
             }
             TargetSelection::Next { first, number } => {
                 target::next_states(self.connection, task_id, project_id, first, number).await
             }
         }
-    }
-
-    async fn reported_targets(
-        &mut self,
-        task_id: TaskId,
-        ordinals: &[u32],
-        batch_ids: &[BatchId],
-    ) -> Result<Vec<TargetRow>, Error> {
-        target::reported_states(self.connection, task_id, ordinals, batch_ids).await
     }
 
     async fn whereabouts(&mut self, task_id: TaskId, ordinals: &[u32]) -> Result<Vec<Whereabouts>, Error> {

@@ -9,7 +9,10 @@ use domain::{
     retry::Remainder,
 };
 
-use engine::row::{TargetLease, TargetRow};
+use engine::{
+    TargetDetail,
+    row::{TargetLease, TargetRow},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -146,66 +149,42 @@ impl TryFrom<RawState> for TargetRow {
     }
 }
 
-/// Targets by ordinal, with the presence of their desktops if `with_presence`.
+/// Targets by ordinal.
 pub(crate) async fn states(
     connection: &mut Connection,
     task_id: TaskId,
     project_id: &ProjectId,
     ordinals: &[u32],
-    with_presence: bool,
+    detail: TargetDetail<'_>,
 ) -> Result<Vec<TargetRow>, Error> {
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
+    let batch_ids: Vec<Uuid> = match detail {
+        TargetDetail::Leases(batch_ids) => batch_ids.iter().map(|batch_id| batch_id.0).collect(),
+        TargetDetail::Plain | TargetDetail::Presence => Vec::new(),
+    };
     let raw = sqlx::query_as!(
         RawState,
         r#"SELECT t.ordinal, t.desktop_id, t.first_script,
                   EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
                       AS "has_ended!",
                   x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
-                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", NULL::uuid AS batch_id,
-                  NULL::text AS leased_by, NULL::text AS handed_to
+                  d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", l.batch_id AS "batch_id?",
+                  l.worker_id AS "leased_by?", l.agent_id AS "handed_to?"
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
            LEFT JOIN desktop d ON $4 AND d.project_id = $2 AND d.desktop_id = t.desktop_id
            LEFT JOIN worker w ON w.worker_id = d.worker_id
+           LEFT JOIN (SELECT b.batch_id, b.worker_id, m.ordinal, m.agent_id
+                      FROM batch b, unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)
+                      WHERE b.task_id = $1 AND b.batch_id = ANY($5) AND b.status = 'LEASED' AND m.ordinal = ANY($3)) AS l
+               ON l.ordinal = t.ordinal
            WHERE t.task_id = $1 AND t.ordinal = ANY($3)
            ORDER BY t.ordinal"#,
         task_id.0,
         project_id.as_str(),
         &ordinals,
-        with_presence,
-    )
-    .fetch_all(connection)
-    .await?;
-    raw.into_iter().map(TargetRow::try_from).collect()
-}
-
-/// Targets of which results are reported, with their leases by these batches.
-pub(crate) async fn reported_states(
-    connection: &mut Connection,
-    task_id: TaskId,
-    ordinals: &[u32],
-    batch_ids: &[BatchId],
-) -> Result<Vec<TargetRow>, Error> {
-    let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
-    let raw = sqlx::query_as!(
-        RawState,
-        r#"SELECT t.ordinal, t.desktop_id, t.first_script,
-                  EXISTS (SELECT FROM record r WHERE r.task_id = $1 AND r.ordinal = t.ordinal AND r.script = 0)
-                      AS "has_ended!",
-                  x.script AS "stop?", NULL::text AS worker_id, NULL::bool AS draining, NULL::text AS time_zone,
-                  NULL::text AS agent_id, NULL::timestamptz AS changed_at, l.batch_id AS "batch_id?",
-                  l.worker_id AS "leased_by?", l.agent_id AS "handed_to?"
-           FROM target t
-           LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
-           LEFT JOIN (SELECT b.batch_id, b.worker_id, m.ordinal, m.agent_id
-                      FROM batch b, unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)
-                      WHERE b.task_id = $1 AND b.batch_id = ANY($3) AND b.status = 'LEASED' AND m.ordinal = ANY($2)) AS l
-               ON l.ordinal = t.ordinal
-           WHERE t.task_id = $1 AND t.ordinal = ANY($2)
-           ORDER BY t.ordinal"#,
-        task_id.0,
-        &ordinals,
-        &batch_ids.iter().map(|batch_id| batch_id.0).collect::<Vec<_>>(),
+        matches!(detail, TargetDetail::Presence),
+        &batch_ids,
     )
     .fetch_all(connection)
     .await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-/// Beyond so many failures the pause grows no more, whatever its limit.
+/// Number of failures after which the pause stops growing.
 const MAX_STEPS: u32 = 16;
 
 /// Pauses that grow with each failure up to a limit, and start over after a success.

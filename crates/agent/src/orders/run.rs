@@ -38,7 +38,7 @@ pub(super) async fn run_order(accepted: Accepted) {
 async fn run_traced(accepted: Accepted) {
     let Accepted { active, order, span } = accepted;
     let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
-    // To be late is a failure, to be stopped is none.
+    // A late start is a failure; a stop is not.
     if is_late && !active.stop.reaches(span.first) {
         return active.reject(span, "the delivery deadline passed before it could start").await;
     }

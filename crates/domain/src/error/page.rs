@@ -58,6 +58,6 @@ mod tests {
     fn docs_errors_md_is_the_reference() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == reference(), "write it anew: cargo run --bin graywave errors > docs/errors.md");
+        assert!(written == reference(), "run: cargo run --bin graywave errors > docs/errors.md");
     }
 }

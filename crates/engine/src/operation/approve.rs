@@ -31,7 +31,7 @@ pub struct Approval<'a> {
 pub enum Approved {
     /// It is done with this decision; without one, the wave was approved before.
     Done(Option<Box<Decision>>),
-    /// The task admits no more, or there is none.
+    /// The task admits no more, or does not exist.
     TooLate,
     /// The rules refuse it.
     Refused(Error),

@@ -3,7 +3,9 @@
 use domain::{Timestamp, ids::TaskId};
 
 use super::{Engine, room::Room};
-use crate::{Decision, Effect, Faults, Rows, TargetSelection, rollout::Rollout, row::BatchTerms};
+use crate::{
+    Decision, Effect, Faults, Rows, TargetDetail, TargetSelection, rollout::Rollout, row::BatchTerms,
+};
 
 /// A cut of one task.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl<F: Faults> Engine<F> {
         current.state.admitted += number;
         current.cursor += number;
         let selection = TargetSelection::Next { first, number };
-        let mut targets = self.targets(rows, rollout, selection, true).await?;
+        let mut targets = self.targets(rows, rollout, selection, TargetDetail::Presence).await?;
         let terms = BatchTerms {
             task_id: rollout.task_id(),
             wave,

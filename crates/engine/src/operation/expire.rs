@@ -7,7 +7,7 @@ use super::Engine;
 use crate::{Decision, Effect, Faults, NewEvent, Rows};
 
 impl<F: Faults> Engine<F> {
-    /// Stops a task whose time is over: nothing more of it is admitted, and what runs goes on. `None` when its time is not
+    /// Stops a task whose time is over: no target is admitted any more, and running scripts go on. `None` when its time is not
     /// over, or it admits no more.
     pub async fn expire<R: Rows>(
         &self,

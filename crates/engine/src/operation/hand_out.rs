@@ -6,26 +6,25 @@ use domain::{
     Timestamp,
     cut::{Member, Placed},
     deadline,
-    ids::TaskId,
 };
 
 use super::{Engine, room::Room};
 use crate::{
-    Decision, Effect, Faults, Rows, Rule, TargetSelection,
-    rollout::Rollout,
+    Decision, Duty, Effect, Faults, Rows, Rule, TargetDetail, TargetSelection,
+    rollout::{Rollout, Targets},
     row::{BatchTerms, DeferredRow},
 };
 
 impl<F: Faults> Engine<F> {
     /// Hands out deferred targets of a task, as far as there are places. `None` when the task is on hold.
-    pub async fn hand_out<R: Rows>(
+    pub(super) async fn hand_out<R: Rows>(
         &self,
         rows: &mut R,
-        task_id: TaskId,
-        ordinals: &[u32],
+        duty: &Duty,
         now: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
-        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
+        let Duty { task_id, ordinals, .. } = duty;
+        let Some(mut rollout) = self.load(rows, *task_id, ordinals, now).await? else { return Ok(None) };
         if rollout.hold().is_some() && !rollout.facts.status.admits_no_more() {
             return Ok(None);
         }
@@ -49,7 +48,10 @@ impl<F: Faults> Engine<F> {
             let deferred = rows.reachable_deferred(rollout.task_id(), wave, limit, rollout.now).await?;
             replaced.append(&mut hand_out_of_wave(rollout, room, wave, deferred));
         }
-        self.end_replaced(rows, rollout, &replaced).await
+        let ordinals: Vec<u32> = replaced.iter().map(|member| member.ordinal).collect();
+        let selection = TargetSelection::Ordinals(&ordinals);
+        let mut targets = self.targets(rows, rollout, selection, TargetDetail::Plain).await?;
+        self.end_replaced(rows, rollout, &replaced, &mut targets).await
     }
 
     /// Ends targets of replaced agents as UNKNOWN.
@@ -58,15 +60,12 @@ impl<F: Faults> Engine<F> {
         rows: &mut R,
         rollout: &mut Rollout<F>,
         replaced: &[Member],
+        targets: &mut Targets,
     ) -> Result<(), R::Error> {
-        if replaced.is_empty() {
-            return Ok(());
+        if !replaced.is_empty() {
+            self.prepare_failures(rows, rollout).await?;
+            rollout.end_replaced(replaced, targets);
         }
-        let ordinals: Vec<u32> = replaced.iter().map(|member| member.ordinal).collect();
-        let selection = TargetSelection::Ordinals(&ordinals);
-        let mut targets = self.targets(rows, rollout, selection, false).await?;
-        self.prepare_failures(rows, rollout).await?;
-        rollout.end_replaced(replaced, &mut targets);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Holds: of a task that a person paused, and of all tasks of a frozen project. What is held is not handed out, and its time
-//! does not run.
+//! Holds: of a task that a person paused, and of all tasks of a frozen project. Held batches and deferred targets are not
+//! handed out, and their time does not run.
 
 use chrono::TimeDelta;
 use domain::{
@@ -36,7 +36,7 @@ pub struct Freeze<'a> {
 }
 
 impl<F: Faults> Engine<F> {
-    /// Pauses a task: after the commit nothing of it is admitted or handed out. What a worker holds goes on.
+    /// Pauses a task: after the commit no target is admitted or handed out. The targets that workers hold go on.
     pub async fn pause<R: Rows>(
         &self,
         rows: &mut R,
@@ -44,12 +44,10 @@ impl<F: Faults> Engine<F> {
         actor: &str,
         now: Timestamp,
     ) -> Result<Hold, R::Error> {
-        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else {
-            return Ok(Hold::Done(None));
+        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
+            Ok(rollout) => rollout,
+            Err(hold) => return Ok(hold),
         };
-        if rollout.facts.status.admits_no_more() {
-            return Ok(Hold::TooLate(rollout.facts.status));
-        }
         if rollout.facts.is_paused {
             return Ok(Hold::Done(None));
         }
@@ -67,12 +65,10 @@ impl<F: Faults> Engine<F> {
         actor: &str,
         now: Timestamp,
     ) -> Result<Hold, R::Error> {
-        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else {
-            return Ok(Hold::Done(None));
+        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
+            Ok(rollout) => rollout,
+            Err(hold) => return Ok(hold),
         };
-        if rollout.facts.status.admits_no_more() {
-            return Ok(Hold::TooLate(rollout.facts.status));
-        }
         if !std::mem::take(&mut rollout.facts.is_paused) {
             return Ok(Hold::Done(None));
         }
@@ -82,6 +78,22 @@ impl<F: Faults> Engine<F> {
             self.release(rows, &mut rollout).await?;
         }
         Ok(Hold::Done(Some(Box::new(rollout.decide()))))
+    }
+
+    /// Locks a task that still admits targets. For another one, returns what becomes of the call.
+    async fn load_admitting<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        now: Timestamp,
+    ) -> Result<Result<Rollout<F>, Hold>, R::Error> {
+        Ok(match self.load(rows, task_id, &[], now).await? {
+            None => Err(Hold::Done(None)),
+            Some(rollout) if rollout.facts.status.admits_no_more() => {
+                Err(Hold::TooLate(rollout.facts.status))
+            }
+            Some(rollout) => Ok(rollout),
+        })
     }
 
     /// Holds all tasks of a project that was frozen before. The freeze must be committed, so that no admission is still to
@@ -107,8 +119,8 @@ impl<F: Faults> Engine<F> {
         Ok(decisions)
     }
 
-    /// Holds what is not held of a task whose project is frozen. `None` when there is nothing to hold: the project is not
-    /// frozen, or the task admits no more, and then what is only asked for must not wait.
+    /// Holds the rest of a task whose project is frozen. `None` when the project is not frozen, or when the task admits no
+    /// more: agents are only asked about its targets then, and that must not wait.
     pub async fn hold_task_of_frozen_project<R: Rows>(
         &self,
         rows: &mut R,

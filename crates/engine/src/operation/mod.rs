@@ -21,7 +21,7 @@ pub use hold::{Freeze, Hold};
 pub use report::{Refusal, Report, ReportAnswer, ReportedTarget, ReturnedTarget, ScriptResult};
 
 use crate::{
-    Faults, NoFaults, Rows, TargetSelection,
+    Faults, NoFaults, Rows, TargetDetail, TargetSelection,
     rollout::{Need, Rollout, Targets},
 };
 
@@ -62,13 +62,13 @@ impl<F: Faults> Engine<F> {
         rows: &mut R,
         rollout: &mut Rollout<F>,
         selection: TargetSelection<'_>,
-        with_presence: bool,
+        detail: TargetDetail<'_>,
     ) -> Result<Targets, R::Error> {
         if matches!(selection, TargetSelection::Ordinals([])) {
             return Ok(Targets::new());
         }
         let (task_id, project_id) = (rollout.task_id(), rollout.facts.project_id.clone());
-        let targets = rows.targets(task_id, &project_id, selection, with_presence).await?;
+        let targets = rows.targets(task_id, &project_id, selection, detail).await?;
         rollout.note_stops(&targets);
         Ok(targets.into_iter().map(|target| (target.ordinal, target)).collect())
     }

@@ -4,17 +4,16 @@ use domain::{
     Timestamp,
     cut::{Member, Placed},
     deadline::HAND_OUT,
-    ids::{BatchId, TaskId},
     outcome::Outcome,
     suspect,
 };
 
 use super::{
     Engine,
-    reclaim::{place_again, terms_left, without_result},
+    reclaim::{TakenBatch, place_again},
 };
 use crate::{
-    Decision, Effect, Faults, Rows, Rule, TargetSelection,
+    Decision, Duty, Effect, Faults, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
     row::{BatchTerms, DeferredRow, NewRecord},
 };
@@ -22,26 +21,21 @@ use crate::{
 impl<F: Faults> Engine<F> {
     /// Ends the targets of a batch that passed a deadline. `None` when it is no longer overdue. Results are missed only up to
     /// `heard`.
-    pub async fn expire_batch<R: Rows>(
+    pub(super) async fn expire_batch<R: Rows>(
         &self,
         rows: &mut R,
-        task_id: TaskId,
-        batch_id: BatchId,
-        ordinals: &[u32],
+        duty: &Duty,
         now: Timestamp,
         heard: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         if self.faults.breaks(Rule::ForgetDeadlines) {
             return Ok(None);
         }
-        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
-        let batch = rows.lock_batches(task_id, &[batch_id]).await?.pop();
-        let Some(batch) = batch.filter(|batch| batch.is_overdue(now, heard)) else { return Ok(None) };
-        let terms = terms_left(&rollout, &batch);
-        rollout.changes().batches.delete.push(batch_id);
-        let mut targets = self.members(rows, &mut rollout, &batch.members).await?;
+        let taken = self.take_away(rows, duty, now, |batch| batch.is_overdue(now, heard)).await?;
+        let Some(TakenBatch { mut rollout, terms, members, mut targets, .. }) = taken else {
+            return Ok(None);
+        };
         // The deadline of what was ready may be that of its window.
-        let members = without_result(batch.members, &targets);
         let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
         let overdue = overdue.into_iter().map(|member| (terms, member)).collect();
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
@@ -49,22 +43,17 @@ impl<F: Faults> Engine<F> {
     }
 
     /// Ends those of the deferred targets that passed their deadline.
-    pub async fn expire_deferred<R: Rows>(
+    pub(super) async fn expire_deferred<R: Rows>(
         &self,
         rows: &mut R,
-        task_id: TaskId,
-        ordinals: &[u32],
+        duty: &Duty,
         now: Timestamp,
         heard: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         if self.faults.breaks(Rule::ForgetDeadlines) {
             return Ok(None);
         }
-        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
-        let deferred = rows.deferred(task_id, ordinals).await?;
-        let (waits, others): (Vec<_>, Vec<_>) =
-            deferred.into_iter().partition(|row| row.waits_for_place(now));
-        put_off(&mut rollout, &waits);
+        let Some((mut rollout, others)) = self.load_deferred(rows, duty, now).await? else { return Ok(None) };
         let mut overdue = Vec::new();
         for row in others.into_iter().filter(|row| row.is_overdue(now, heard)) {
             rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_handed);
@@ -72,24 +61,35 @@ impl<F: Faults> Engine<F> {
         }
         let ordinals: Vec<u32> = overdue.iter().map(|(_, member)| member.ordinal).collect();
         let selection = TargetSelection::Ordinals(&ordinals);
-        let mut targets = self.targets(rows, &mut rollout, selection, false).await?;
+        let mut targets = self.targets(rows, &mut rollout, selection, TargetDetail::Plain).await?;
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
         Ok(Some(rollout.decide()))
     }
 
     /// Gives those of the deferred targets more time that only wait for a place.
-    pub async fn put_off<R: Rows>(
+    pub(super) async fn put_off<R: Rows>(
         &self,
         rows: &mut R,
-        task_id: TaskId,
-        ordinals: &[u32],
+        duty: &Duty,
         now: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
-        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
-        let mut deferred = rows.deferred(task_id, ordinals).await?;
-        deferred.retain(|row| row.waits_for_place(now));
-        put_off(&mut rollout, &deferred);
-        Ok(Some(rollout.decide()))
+        Ok(self.load_deferred(rows, duty, now).await?.map(|(rollout, _)| rollout.decide()))
+    }
+
+    /// Reads the deferred targets of a duty. Those that only wait for a place get more time; the others are returned.
+    async fn load_deferred<R: Rows>(
+        &self,
+        rows: &mut R,
+        duty: &Duty,
+        now: Timestamp,
+    ) -> Result<Option<(Rollout<F>, Vec<DeferredRow>)>, R::Error> {
+        let Duty { task_id, ordinals, .. } = duty;
+        let Some(mut rollout) = self.load(rows, *task_id, ordinals, now).await? else { return Ok(None) };
+        let deferred = rows.deferred(*task_id, ordinals).await?;
+        let (waits, others): (Vec<_>, Vec<_>) =
+            deferred.into_iter().partition(|row| row.waits_for_place(now));
+        put_off(&mut rollout, &waits);
+        Ok(Some((rollout, others)))
     }
 
     async fn end_overdue<R: Rows>(

@@ -15,21 +15,14 @@ impl<F: Faults> Engine<F> {
         now: Timestamp,
         heard: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
-        let Duty { kind, task_id, batch_id, ordinals } = duty;
-        let task_id = *task_id;
-        match (kind, *batch_id) {
-            (DutyKind::Expire, _) => self.expire(rows, task_id, now).await,
-            (DutyKind::HoldFrozen, _) => self.hold_task_of_frozen_project(rows, task_id, now).await,
-            (DutyKind::HandOut, _) => self.hand_out(rows, task_id, ordinals, now).await,
-            (DutyKind::PutOff, _) => self.put_off(rows, task_id, ordinals, now).await,
-            (DutyKind::OverdueDeferred, _) => self.expire_deferred(rows, task_id, ordinals, now, heard).await,
-            (DutyKind::Reclaim, Some(batch_id)) => {
-                self.reclaim(rows, task_id, batch_id, ordinals, now, heard).await
-            }
-            (DutyKind::OverdueBatch, Some(batch_id)) => {
-                self.expire_batch(rows, task_id, batch_id, ordinals, now, heard).await
-            }
-            (DutyKind::Reclaim | DutyKind::OverdueBatch, None) => Ok(None),
+        match duty.kind {
+            DutyKind::Expire => self.expire(rows, duty.task_id, now).await,
+            DutyKind::HoldFrozen => self.hold_task_of_frozen_project(rows, duty.task_id, now).await,
+            DutyKind::Reclaim => self.reclaim(rows, duty, now, heard).await,
+            DutyKind::HandOut => self.hand_out(rows, duty, now).await,
+            DutyKind::PutOff => self.put_off(rows, duty, now).await,
+            DutyKind::OverdueBatch => self.expire_batch(rows, duty, now, heard).await,
+            DutyKind::OverdueDeferred => self.expire_deferred(rows, duty, now, heard).await,
         }
     }
 }

@@ -4,13 +4,13 @@ use domain::{
     Timestamp,
     cut::{Member, Placed},
     event::EventKind,
-    ids::{BatchId, TaskId},
+    ids::BatchId,
     suspect,
 };
 
 use super::Engine;
 use crate::{
-    Decision, Effect, Faults, NewEvent, Rows, Rule, TargetSelection,
+    Decision, Duty, Effect, Faults, NewEvent, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
     row::{BatchRow, BatchTerms, deferred::placed},
 };
@@ -18,60 +18,74 @@ use crate::{
 impl<F: Faults> Engine<F> {
     /// Takes an orphaned batch away and hands its targets out again. `None` when it is no longer orphaned. Leases that should
     /// have been renewed by `heard` are lost.
-    pub async fn reclaim<R: Rows>(
+    pub(super) async fn reclaim<R: Rows>(
         &self,
         rows: &mut R,
-        task_id: TaskId,
-        batch_id: BatchId,
-        ordinals: &[u32],
+        duty: &Duty,
         now: Timestamp,
         heard: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
-        let Some(mut rollout) = self.load(rows, task_id, ordinals, now).await? else { return Ok(None) };
-        let batch = rows.lock_batches(task_id, &[batch_id]).await?.pop();
-        let Some(batch) = batch.filter(|batch| batch.is_orphaned(heard)) else { return Ok(None) };
-        let terms = terms_left(&rollout, &batch);
-        rollout.changes().batches.delete.push(batch_id);
-        let mut targets = self.members(rows, &mut rollout, &batch.members).await?;
-        let members = without_result(batch.members, &targets);
+        let taken = self.take_away(rows, duty, now, |batch| batch.is_orphaned(heard)).await?;
+        let Some(TakenBatch { mut rollout, batch_id, terms, members, mut targets }) = taken else {
+            return Ok(None);
+        };
         let (maybe_handed, number) = (terms.maybe_handed, u32::try_from(members.len()).unwrap_or(u32::MAX));
         rollout.effect(Effect::Reclaimed { batch_id, targets: number, maybe_handed });
-        if suspect::is_isolated(terms.losses) {
+        let is_isolated = suspect::is_isolated(terms.losses);
+        if is_isolated {
             isolate(&mut rollout, &terms, &members);
-            rollout.requeue(&terms, members, &mut targets);
-        } else if rollout.facts.status.admits_no_more() && !maybe_handed {
+        }
+        if is_isolated || rollout.facts.status.admits_no_more() && !maybe_handed {
             rollout.requeue(&terms, members, &mut targets);
         } else if !rollout.facts.status.is_ended() {
             let placed = place_again(&rollout, &members, &targets, maybe_handed);
             let handed = rollout.hand_to_workers(&terms, placed);
-            self.end_replaced(rows, &mut rollout, &handed.replaced).await?;
+            self.end_replaced(rows, &mut rollout, &handed.replaced, &mut targets).await?;
         }
         self.settle(rows, &mut rollout).await?;
         Ok(Some(rollout.decide()))
     }
 
-    /// The targets of a batch, with the presence of their desktops.
-    pub(super) async fn members<R: Rows>(
+    /// Locks the batch of a duty and takes it away. `None` when it is gone, or no longer lost.
+    pub(super) async fn take_away<R: Rows>(
         &self,
         rows: &mut R,
-        rollout: &mut Rollout<F>,
-        members: &[Member],
-    ) -> Result<Targets, R::Error> {
-        let ordinals: Vec<u32> = members.iter().map(|member| member.ordinal).collect();
-        self.targets(rows, rollout, TargetSelection::Ordinals(&ordinals), true).await
+        duty: &Duty,
+        now: Timestamp,
+        is_lost: impl Fn(&BatchRow) -> bool + Send,
+    ) -> Result<Option<TakenBatch<F>>, R::Error> {
+        let Some(batch_id) = duty.batch_id else { return Ok(None) };
+        let Some(mut rollout) = self.load(rows, duty.task_id, &duty.ordinals, now).await? else {
+            return Ok(None);
+        };
+        let batch = rows.lock_batches(duty.task_id, &[batch_id]).await?.pop();
+        let Some(batch) = batch.filter(is_lost) else { return Ok(None) };
+        let terms = terms_left(&rollout, &batch);
+        rollout.changes().batches.delete.push(batch_id);
+        let ordinals: Vec<u32> = batch.members.iter().map(|member| member.ordinal).collect();
+        let selection = TargetSelection::Ordinals(&ordinals);
+        let targets = self.targets(rows, &mut rollout, selection, TargetDetail::Presence).await?;
+        let mut members = batch.members;
+        members.retain(|member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended));
+        Ok(Some(TakenBatch { rollout, batch_id, terms, members, targets }))
     }
 }
 
-/// The terms of a batch that is taken away: what was ever leased may have been handed out.
-pub(super) fn terms_left<F: Faults>(rollout: &Rollout<F>, batch: &BatchRow) -> BatchTerms {
-    let was_leased = batch.epoch > 0 && !rollout.breaks(Rule::ForgetEpochs);
-    BatchTerms { maybe_handed: batch.terms.maybe_handed || was_leased, ..batch.terms }
+/// A batch that was taken away from its worker.
+pub(super) struct TakenBatch<F> {
+    pub(super) rollout: Rollout<F>,
+    batch_id: BatchId,
+    /// Its terms. What was ever leased may have been handed out.
+    pub(super) terms: BatchTerms,
+    /// Its targets without a result.
+    pub(super) members: Vec<Member>,
+    /// All its targets, with the presence of their desktops.
+    pub(super) targets: Targets,
 }
 
-/// The members that have not ended.
-pub(super) fn without_result(mut members: Vec<Member>, targets: &Targets) -> Vec<Member> {
-    members.retain(|member| targets.get(&member.ordinal).is_some_and(|target| !target.has_ended));
-    members
+fn terms_left<F: Faults>(rollout: &Rollout<F>, batch: &BatchRow) -> BatchTerms {
+    let was_leased = batch.epoch > 0 && !rollout.breaks(Rule::ForgetEpochs);
+    BatchTerms { maybe_handed: batch.terms.maybe_handed || was_leased, ..batch.terms }
 }
 
 /// Members with the workers that hold their desktops now. `maybe_handed` says that their agents may have started them.

@@ -5,12 +5,12 @@ use domain::{Timestamp, cut::Member, event::EventKind, ids::TaskId};
 
 use super::Engine;
 use crate::{
-    Decision, Effect, Faults, NewEvent, Rows, StopMark, TargetSelection, Wake, rollout::Rollout,
-    row::Whereabouts,
+    Decision, Effect, Faults, NewEvent, Rows, StopMark, TargetDetail, TargetSelection, Wake,
+    rollout::Rollout, row::Whereabouts,
 };
 
 impl<F: Faults> Engine<F> {
-    /// Stops a task: nothing more of it is admitted; with `kills`, what runs is ended too. A task that the gate halted stays
+    /// Stops a task: no target is admitted any more; with `kills`, what runs is ended too. A task that the gate halted stays
     /// halted. `None` when there is no such task, or it has ended.
     pub async fn stop_task<R: Rows>(
         &self,
@@ -50,7 +50,7 @@ impl<F: Faults> Engine<F> {
     ) -> Result<Option<Decision>, R::Error> {
         let Some(mut rollout) = self.load(rows, task_id, &[ordinal], now).await? else { return Ok(None) };
         let selection = TargetSelection::Ordinals(&[ordinal]);
-        let mut targets = self.targets(rows, &mut rollout, selection, false).await?;
+        let mut targets = self.targets(rows, &mut rollout, selection, TargetDetail::Plain).await?;
         let Some(target) = targets.get(&ordinal) else { return Ok(None) };
         if rollout.facts.status.is_ended() || target.has_ended || script < target.first_script {
             return Ok(None);

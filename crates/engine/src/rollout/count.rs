@@ -70,7 +70,6 @@ impl<F: Faults> Rollout<F> {
 
     fn store(&mut self, wave: u16, mut records: Vec<NewRecord>) {
         for record in &mut records {
-            self.effects.push(Effect::Recorded { outcome: record.outcome });
             if let Some(signature) = self.signature_of(record) {
                 record.signature_id = Some(signature.id);
                 self.count_failure(wave, record, signature);

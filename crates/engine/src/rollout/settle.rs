@@ -237,14 +237,13 @@ impl<F: Faults> Rollout<F> {
 
     /// Wakes who waits for the places that results made.
     pub(crate) fn wake_for_places(&mut self) {
-        if !self.has_results || self.facts.status.is_ended() && !self.facts.has_project_limit {
+        if !self.has_results {
             return;
         }
         if self.facts.has_project_limit {
             // The place may be another task's.
             self.wake(Wake::Cut);
-        }
-        if !self.waves.iter().any(|row| row.state.admits_by_results()) && !self.facts.has_project_limit {
+        } else if !self.waves.iter().any(|row| row.state.admits_by_results()) {
             return;
         }
         let waves: Vec<u16> = self.waves.iter().map(|row| row.wave).collect();

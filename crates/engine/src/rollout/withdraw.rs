@@ -1,4 +1,4 @@
-//! Cutting a task short: nothing more of it is handed out.
+//! Cutting a task short: none of its targets is handed out any more.
 
 use domain::{task::TaskStatus, wave::WaveStatus};
 

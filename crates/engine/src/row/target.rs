@@ -4,7 +4,7 @@ use domain::ids::{BatchId, DesktopId, WorkerId};
 
 use super::Presence;
 
-/// A target's row, with what other tables say of it.
+/// A target's row, with its end, its stop, its desktop's presence and its lease from other tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRow {
     /// Place in the plan, from 0.

@@ -73,7 +73,7 @@ impl Scheduler {
     /// Stores results and takes returned targets back. Sending the same again changes nothing.
     ///
     /// Each task has a transaction of its own: one that cannot be stored is named in [`ReportAnswer::failed`], and the
-    /// others are stored. Otherwise one task would stop every worker that reports anything of it.
+    /// others are stored. Otherwise one task would stop every worker that reports its targets.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ fn span_of(task_id: TaskId, worker_id: &WorkerId, results: &[TargetReport]) -> S
     span
 }
 
-/// What is reported, for whoever watches.
+/// Records the size of a report and the delays of its starts as metrics.
 fn note(task_id: TaskId, results: &[TargetReport]) {
     metric::REPORT_TARGETS.note(results.len() as f64, &[]);
     for result in results {

@@ -44,7 +44,7 @@ pub(super) async fn renew(
     Ok(Response::new(RenewCertificateResponse { certificate: issued(Box::pin(work)).await? }))
 }
 
-/// A certificate, or why there is none.
+/// Waits for a certificate, or for the error why it is not issued.
 async fn issued(
     work: impl Future<Output = Result<Vec<Vec<u8>>, domain::Error>>,
 ) -> Result<Option<IssuedCertificate>, Status> {

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{caller::called, context::Service, error::too_many};
 use crate::rollout::{ReturnedTarget, TargetReport};
 
-/// Stores what can be stored of a report. The worker keeps the rest, or is told why it is refused.
+/// Stores the results that can be stored. The answer names the others, and why they are refused.
 pub(super) async fn handle(
     service: &Service,
     request: Request<ReportRequest>,

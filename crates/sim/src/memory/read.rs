@@ -13,7 +13,7 @@ use domain::{
     wave::WaveStatus,
 };
 use engine::{
-    Changes, Duty, DutyKind, Rows, Snapshot, TargetSelection,
+    Changes, Duty, DutyKind, Rows, Snapshot, TargetDetail, TargetSelection,
     row::{
         BatchRow, DeferredRow, TargetLease, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch,
     },
@@ -63,42 +63,23 @@ impl Rows for MemoryStore {
         task_id: TaskId,
         project_id: &ProjectId,
         selection: TargetSelection<'_>,
-        with_presence: bool,
+        detail: TargetDetail<'_>,
     ) -> Always<Vec<TargetRow>> {
         let Some(table) = self.tasks.get(&task_id) else { return Ok(Vec::new()) };
         let ordinals: BTreeSet<u32> = match selection {
             TargetSelection::Ordinals(ordinals) => ordinals.iter().copied().collect(),
             TargetSelection::Next { first, number } => (first..first + number).collect(),
         };
-        let read = |ordinal: u32| {
-            let row = table.target(ordinal)?;
-            let presence = with_presence.then(|| self.presence(project_id, &row.desktop_id));
-            Some(TargetRow { presence: presence.flatten().cloned(), ..row })
-        };
-        Ok(ordinals.into_iter().filter_map(read).collect())
-    }
-
-    async fn reported_targets(
-        &mut self,
-        task_id: TaskId,
-        ordinals: &[u32],
-        batch_ids: &[BatchId],
-    ) -> Always<Vec<TargetRow>> {
-        let Some(table) = self.tasks.get(&task_id) else { return Ok(Vec::new()) };
-        let ordinals: BTreeSet<u32> = ordinals.iter().copied().collect();
         let mut targets: Vec<TargetRow> =
             ordinals.into_iter().filter_map(|ordinal| table.target(ordinal)).collect();
-        for Batch { row, .. } in batch_ids.iter().filter_map(|batch_id| table.batches.get(batch_id)) {
-            let leased = row.members.iter().filter(|_| row.lease_until.is_some());
-            for member in leased {
-                let place = targets.binary_search_by_key(&member.ordinal, |target| target.ordinal);
-                let Ok(place) = place else { continue };
-                targets[place].lease = Some(TargetLease {
-                    batch_id: row.batch_id,
-                    worker_id: row.worker_id.clone(),
-                    agent_id: member.agent_id.clone(),
-                });
+        match detail {
+            TargetDetail::Plain => {}
+            TargetDetail::Presence => {
+                for target in &mut targets {
+                    target.presence = self.presence(project_id, &target.desktop_id).cloned();
+                }
             }
+            TargetDetail::Leases(batch_ids) => table.add_leases(&mut targets, batch_ids),
         }
         Ok(targets)
     }
@@ -274,6 +255,21 @@ impl MemoryStore {
 }
 
 impl TaskTable {
+    /// Adds the leases by these batches to targets, which are in the order of the plan.
+    fn add_leases(&self, targets: &mut [TargetRow], batch_ids: &[BatchId]) {
+        for Batch { row, .. } in batch_ids.iter().filter_map(|batch_id| self.batches.get(batch_id)) {
+            for member in row.members.iter().filter(|_| row.lease_until.is_some()) {
+                let place = targets.binary_search_by_key(&member.ordinal, |target| target.ordinal);
+                let Ok(place) = place else { continue };
+                targets[place].lease = Some(TargetLease {
+                    batch_id: row.batch_id,
+                    worker_id: row.worker_id.clone(),
+                    agent_id: member.agent_id.clone(),
+                });
+            }
+        }
+    }
+
     /// A target with its stop, without presence and lease.
     fn target(&self, ordinal: u32) -> Option<TargetRow> {
         let row = self.targets.get(ordinal as usize)?;

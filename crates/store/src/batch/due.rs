@@ -1,28 +1,13 @@
 //! Batches that are lost: without a holder, or past a deadline. The statements only find them: the conditions of
 //! [`engine::row::BatchRow`] decide, under the locks.
 
-use domain::{
-    Timestamp,
-    ids::{BatchId, TaskId},
-};
+use domain::Timestamp;
 use engine::{Duty, DutyKind};
-use uuid::Uuid;
 
-use crate::{Connection, Error, values::count};
-
-struct Key {
-    task_id: Uuid,
-    batch_id: Uuid,
-    ordinals: Vec<i32>,
-}
-
-impl Key {
-    fn duty(self, kind: DutyKind) -> Result<Duty, Error> {
-        let ordinals =
-            self.ordinals.iter().map(|&ordinal| count("batch", ordinal)).collect::<Result<_, _>>()?;
-        Ok(Duty { kind, task_id: TaskId(self.task_id), batch_id: Some(BatchId(self.batch_id)), ordinals })
-    }
-}
+use crate::{
+    Connection, Error,
+    duty::{RawDuty, duties},
+};
 
 /// Batches whose lease ended by `heard`, and ready ones whose worker is gone.
 pub(crate) async fn orphaned(
@@ -31,8 +16,8 @@ pub(crate) async fn orphaned(
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
-        Key,
-        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+        RawDuty,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
          FROM batch WHERE status = 'LEASED' AND lease_until <= $1
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
@@ -43,7 +28,7 @@ pub(crate) async fn orphaned(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|key| key.duty(DutyKind::Reclaim)).collect()
+    duties(DutyKind::Reclaim, rows)
 }
 
 /// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`, by which
@@ -55,8 +40,8 @@ pub(crate) async fn overdue(
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
-        Key,
-        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id!", ordinals AS "ordinals!"
+        RawDuty,
+        r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
          FROM batch WHERE finish_by <= $2 AND NOT held
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
@@ -68,5 +53,5 @@ pub(crate) async fn overdue(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|key| key.duty(DutyKind::OverdueBatch)).collect()
+    duties(DutyKind::OverdueBatch, rows)
 }

@@ -1,27 +1,14 @@
 //! Deferred targets that something is due for, by task. The statements only find them: the conditions of
 //! [`DeferredRow`] decide, under the locks.
 
-use domain::{Timestamp, ids::TaskId, suspect};
+use domain::{Timestamp, suspect};
 use engine::{Duty, DutyKind, row::DeferredRow};
-use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    values::{count, int2},
+    duty::{RawDuty, duties},
+    values::int2,
 };
-
-struct Key {
-    task_id: Uuid,
-    ordinals: Vec<i32>,
-}
-
-impl Key {
-    fn duty(self, kind: DutyKind) -> Result<Duty, Error> {
-        let ordinals =
-            self.ordinals.iter().map(|&ordinal| count("straggler", ordinal)).collect::<Result<_, _>>()?;
-        Ok(Duty { kind, task_id: TaskId(self.task_id), batch_id: None, ordinals })
-    }
-}
 
 /// Those that may be handed out now because their desktop is connected, and was so before their deadline.
 pub(crate) async fn reachable(
@@ -30,8 +17,8 @@ pub(crate) async fn reachable(
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
-        Key,
-        r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM straggler s
                JOIN desktop d USING (project_id, desktop_id)
                JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
@@ -45,7 +32,7 @@ pub(crate) async fn reachable(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|key| key.duty(DutyKind::HandOut)).collect()
+    duties(DutyKind::HandOut, rows)
 }
 
 /// Those past their deadline, but for those that are held. Results are missed only up to `heard`.
@@ -56,8 +43,8 @@ pub(crate) async fn overdue(
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
-        Key,
-        r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT task_id, ordinal FROM straggler
                WHERE deliver_by <= $1 AND NOT held AND (NOT maybe_handed OR finish_by <= $2)
                LIMIT $3) AS found
@@ -68,7 +55,7 @@ pub(crate) async fn overdue(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|key| key.duty(DutyKind::OverdueDeferred)).collect()
+    duties(DutyKind::OverdueDeferred, rows)
 }
 
 /// Those that only wait for a place and whose deadline is near.
@@ -78,8 +65,8 @@ pub(crate) async fn nearly_overdue(
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
-        Key,
-        r#"SELECT task_id, array_agg(ordinal) AS "ordinals!" FROM (
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM straggler s JOIN desktop d USING (project_id, desktop_id)
                WHERE s.deliver_by <= $1 AND NOT s.maybe_handed AND NOT s.held
                  AND (s.not_before IS NULL OR s.not_before <= $2)
@@ -92,5 +79,5 @@ pub(crate) async fn nearly_overdue(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|key| key.duty(DutyKind::PutOff)).collect()
+    duties(DutyKind::PutOff, rows)
 }

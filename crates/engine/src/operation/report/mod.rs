@@ -14,7 +14,7 @@ use domain::{
 use self::claims::Claims;
 use super::Engine;
 use crate::{
-    Decision, Faults, Rows, Rule,
+    Decision, Faults, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
     row::{BatchRow, NewRecord},
 };
@@ -113,7 +113,9 @@ impl<F: Faults> Engine<F> {
             return Ok(no_such_task(&results));
         };
         let batches = self.returned_batches(rows, task_id, &returned).await?;
-        let mut targets = self.reported_targets(rows, &mut rollout, &ordinals, &results).await?;
+        let named = batch_ids(results.iter().filter_map(|result| result.batch_id));
+        let (selection, detail) = (TargetSelection::Ordinals(&ordinals), TargetDetail::Leases(&named));
+        let mut targets = self.targets(rows, &mut rollout, selection, detail).await?;
         let claims = Claims::read(rows, task_id, &worker_id, &targets, &results).await?;
         let (fitting, mut refused) = fit(&rollout, &claims, results);
         if fitting.iter().any(ReportedTarget::has_failed) {
@@ -138,28 +140,17 @@ impl<F: Faults> Engine<F> {
         task_id: TaskId,
         returned: &[ReturnedTarget],
     ) -> Result<Vec<BatchRow>, R::Error> {
-        let named: BTreeSet<BatchId> = returned.iter().map(|target| target.batch_id).collect();
+        let named = batch_ids(returned.iter().map(|target| target.batch_id));
         if named.is_empty() {
             return Ok(Vec::new());
         }
-        let named: Vec<BatchId> = named.into_iter().collect();
         rows.lock_batches(task_id, &named).await
     }
+}
 
-    /// The targets of a report, with the leases that the results name.
-    async fn reported_targets<R: Rows>(
-        &self,
-        rows: &mut R,
-        rollout: &mut Rollout<F>,
-        ordinals: &[u32],
-        results: &[ReportedTarget],
-    ) -> Result<Targets, R::Error> {
-        let named: BTreeSet<BatchId> = results.iter().filter_map(|result| result.batch_id).collect();
-        let named: Vec<BatchId> = named.into_iter().collect();
-        let targets = rows.reported_targets(rollout.task_id(), ordinals, &named).await?;
-        rollout.note_stops(&targets);
-        Ok(targets.into_iter().map(|target| (target.ordinal, target)).collect())
-    }
+/// Each batch once, in the order in which batches are locked.
+fn batch_ids(named: impl Iterator<Item = BatchId>) -> Vec<BatchId> {
+    named.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl ReportedTarget {

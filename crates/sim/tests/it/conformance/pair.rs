@@ -10,7 +10,7 @@ use domain::{
 };
 use engine::{
     Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _, ScriptResult,
-    TargetSelection,
+    TargetDetail, TargetSelection,
     row::{BatchRow, LeaseChoice},
 };
 use rand::{Rng as _, SeedableRng as _};
@@ -123,7 +123,7 @@ impl Pair {
             waves.push(row);
         }
         let next = TargetSelection::Next { first: 0, number: targets };
-        let targets: Vec<_> = rows.targets(task_id, &project(), next, false).await.unwrap();
+        let targets: Vec<_> = rows.targets(task_id, &project(), next, TargetDetail::Plain).await.unwrap();
         let targets: Vec<_> =
             targets.into_iter().map(|target| (target.desktop_id, target.first_script)).collect();
         self.tasks.push((task_id, u32::try_from(targets.len()).unwrap()));
@@ -203,6 +203,9 @@ impl Pair {
                 for decision in act.decide(&mut self.memory, now).await.unwrap() {
                     self.memory.apply(&decision.changes).await.unwrap();
                     self.effects.extend(decision.effects.iter().map(name));
+                    if !decision.changes.records.is_empty() {
+                        self.effects.insert("Recorded".to_owned());
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, TaskId, WorkerId},
 };
-use engine::{DutyKind, LeaseRows, Rows, TargetSelection, row::Presence};
+use engine::{DutyKind, LeaseRows, Rows, TargetDetail, TargetSelection, row::Presence};
 use testkit::project;
 use uuid::Uuid;
 
@@ -99,7 +99,8 @@ impl View {
         }
         ready.sort_by_key(|row| row.batch_id);
         self.add("ready", ready);
-        let mut targets = rows.reported_targets(task_id, &all, &ids).await.unwrap();
+        let (selection, detail) = (TargetSelection::Ordinals(&all), TargetDetail::Leases(&ids));
+        let mut targets = rows.targets(task_id, &project(), selection, detail).await.unwrap();
         for lease in targets.iter_mut().filter_map(|target| target.lease.as_mut()) {
             lease.batch_id = canonical(self.first_ordinal(lease.batch_id));
         }
@@ -129,7 +130,7 @@ impl View {
         self.add("tallies", rows.other_tallies(task_id, &[1]).await.unwrap());
         self.add("room", rows.lock_room(&project()).await.unwrap());
         let selection = TargetSelection::Ordinals(&all);
-        let mut targets = rows.targets(task_id, &project(), selection, true).await.unwrap();
+        let mut targets = rows.targets(task_id, &project(), selection, TargetDetail::Presence).await.unwrap();
         targets.iter_mut().for_each(|row| normalise(row.presence.as_mut()));
         self.add("targets", targets);
         let mut deferred = rows.deferred(task_id, &all).await.unwrap();

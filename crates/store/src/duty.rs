@@ -1,0 +1,24 @@
+//! Due work, as the statements that look for it find it.
+
+use domain::ids::{BatchId, TaskId};
+use engine::{Duty, DutyKind};
+use uuid::Uuid;
+
+use crate::{Error, values::count};
+
+/// A lost batch, or the deferred targets of a task.
+pub(crate) struct RawDuty {
+    pub(crate) task_id: Uuid,
+    pub(crate) batch_id: Option<Uuid>,
+    pub(crate) ordinals: Vec<i32>,
+}
+
+/// The rows as duties of a kind.
+pub(crate) fn duties(kind: DutyKind, rows: Vec<RawDuty>) -> Result<Vec<Duty>, Error> {
+    let duty = |row: RawDuty| {
+        let ordinals = row.ordinals.iter().map(|&ordinal| count("batch", ordinal));
+        let ordinals = ordinals.collect::<Result<_, _>>()?;
+        Ok(Duty { kind, task_id: TaskId(row.task_id), batch_id: row.batch_id.map(BatchId), ordinals })
+    };
+    rows.into_iter().map(duty).collect()
+}

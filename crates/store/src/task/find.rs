@@ -1,0 +1,112 @@
+//! Which tasks a loop, a limit or a freeze has to look at.
+
+use domain::{
+    Timestamp,
+    ids::{ProjectId, TaskId},
+};
+
+use crate::{Connection, Error, values::count};
+
+/// Tasks of a project that have not ended, in the order in which they are locked.
+pub async fn unended(connection: &mut Connection, project_id: &ProjectId) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task
+         WHERE project_id = $1 AND status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING') ORDER BY task_id",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks of a project that have not ended, counted up to `most`.
+pub async fn count_open(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    most: u32,
+) -> Result<u32, Error> {
+    let number = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "number!" FROM (
+               SELECT FROM task WHERE project_id = $1 AND ended_at IS NULL LIMIT $2) AS open"#,
+        project_id.as_str(),
+        i64::from(most),
+    )
+    .fetch_one(connection)
+    .await?;
+    count("task", number)
+}
+
+/// Tasks behind an id that may have something to cut: a wave whose turn it is and that misses nothing, or an open wave
+/// whose cursor is not at its end.
+pub async fn to_cut(
+    connection: &mut Connection,
+    after: Option<TaskId>,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT k.task_id FROM task k
+           WHERE k.status IN ('WAITING', 'RUNNING') AND ($2::uuid IS NULL OR k.task_id > $2)
+             AND k.paused_at IS NULL AND NOT EXISTS (SELECT FROM project_freeze f WHERE f.project_id = k.project_id)
+             AND (
+                 EXISTS (SELECT FROM wave w WHERE w.task_id = k.task_id AND w.status = 'OPEN' AND w.cursor < w.size)
+                 OR EXISTS (
+                     SELECT FROM (SELECT * FROM wave w WHERE w.task_id = k.task_id AND w.status <> 'CLOSED'
+                                  ORDER BY w.wave LIMIT 1) AS next
+                     WHERE next.status = 'PENDING' AND (next.opens_at IS NULL OR next.opens_at <= $3)
+                       AND (NOT next.needs_approval OR next.approved_at IS NOT NULL)))
+           ORDER BY k.task_id LIMIT $1"#,
+        limit,
+        after.map(|task_id| task_id.0),
+        now,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks of a project that may still admit targets, in the order in which they are locked.
+pub(crate) async fn admitting(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task WHERE project_id = $1 AND status IN ('WAITING', 'RUNNING') ORDER BY task_id",
+        project_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks whose time is over, and that have not been stopped for it.
+pub(crate) async fn expired(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT task_id FROM task
+         WHERE expires_at <= $1 AND ended_at IS NULL AND status IN ('WAITING', 'RUNNING') ORDER BY expires_at LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Tasks of frozen projects with something that is not held: the process that froze the project died over it.
+pub(crate) async fn unheld(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT k.task_id FROM project_freeze f JOIN task k USING (project_id)
+         WHERE k.status IN ('WAITING', 'RUNNING')
+           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.status = 'READY' AND NOT b.held)
+                OR EXISTS (SELECT FROM straggler s WHERE s.task_id = k.task_id AND NOT s.held))
+         LIMIT $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
