@@ -15,7 +15,7 @@ const DESKTOPS: u32 = 20;
 const GRAY_COUNT: u32 = 4;
 const GRAY_FAIL_THRESHOLD: u32 = 2;
 /// A rollout that takes longer has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How many records of a wave have each status.
@@ -117,8 +117,8 @@ fn rollout(
         if ended {
             return Ok(task_id);
         }
-        if begun.elapsed() > PATIENCE {
-            bail!("task {task_id} did not end within {PATIENCE:?}");
+        if begun.elapsed() > TIMEOUT {
+            bail!("task {task_id} did not end within {TIMEOUT:?}");
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -1,7 +1,7 @@
 //! Who may call: principals, policies, tokens and access keys of the caller's project.
 
 use control::{Actor, CredentialRow, PrincipalRow, finished};
-use domain::access;
+use domain::authz;
 use proto::{
     admin::{
         CreateKeyRequest, CreateKeyResponse, CreateTokenRequest, CreateTokenResponse, DeletePolicyRequest,
@@ -27,9 +27,9 @@ fn principal(row: PrincipalRow) -> Principal {
     Principal { principal: row.principal, policies: row.policies, create_time: time(Some(row.created_at)) }
 }
 
-fn policy((name, policy): (String, access::Policy)) -> Policy {
+fn policy((name, policy): (String, authz::Policy)) -> Policy {
     Policy {
-        ready: access::READY_POLICIES.contains(&name.as_str()),
+        ready: authz::READY_POLICIES.contains(&name.as_str()),
         name,
         document: serde_json::to_string(&policy).unwrap_or_default(),
     }

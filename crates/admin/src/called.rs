@@ -37,5 +37,5 @@ pub(crate) fn operated<T>(request: Request<T>) -> Result<(Operator, T), Status> 
 }
 
 fn nobody() -> Status {
-    failed(Error::internal().because("a call came past the gate"))
+    failed(Error::internal().with_source("a call came past the gate"))
 }

@@ -1,6 +1,6 @@
 //! What each call does, in one place: its action, which policies allow or deny, and whether it changes something.
 
-use domain::access::Action;
+use domain::authz::Action;
 
 /// Who may make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use control::{Bulkhead, Caller, Control, Operator, Place, Priority, Rates, TOKEN_HEADER, kept};
-use domain::{Error, ErrorKind, Reason, access::Action};
+use domain::{Error, ErrorKind, Reason, authz::Action};
 use mtls::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Status, transport::server::TcpConnectInfo};

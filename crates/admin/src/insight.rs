@@ -30,10 +30,10 @@ use crate::{
 fn group(found: &Failures, group: &FailedAlike, desktop_ids: &[String]) -> FailureGroup {
     let share = |&(wave, records): &(u16, u32)| WaveShare { wave: wave.into(), records };
     FailureGroup {
-        signature_id: group.signature_id.to_string(),
+        fingerprint_id: group.fingerprint_id.to_string(),
         outcome: Outcome::number(group.outcome.as_str()),
         exit_code: group.exit_code,
-        signature: group.signature.clone(),
+        fingerprint: group.fingerprint.clone(),
         records: group.records,
         share_percent: found.share_percent(group),
         waves: group.waves.iter().map(share).collect(),
@@ -78,7 +78,7 @@ impl InsightService for Service {
         let found = self.control.list_failures(&caller, task_id, after, size).await.map_err(failed)?;
         let groups = found.groups.iter().map(|(one, desktop_ids)| group(&found, one, desktop_ids));
         // A number of ours that the message has as a text.
-        let last = |it: &FailureGroup| Largest(it.records, it.signature_id.parse().unwrap_or_default());
+        let last = |it: &FailureGroup| Largest(it.records, it.fingerprint_id.parse().unwrap_or_default());
         let (groups, next_page_token) = page::of(groups, size, |it| last(it).to_string());
         Ok(Response::new(ListFailuresResponse { records: found.records, groups, next_page_token }))
     }
@@ -92,8 +92,8 @@ impl InsightService for Service {
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let missing =
             |_| failed(Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"));
-        let signature_id = message.signature_id.parse().map_err(missing)?;
-        let found = self.control.page_failure_members(&caller, task_id, signature_id, after, size);
+        let fingerprint_id = message.fingerprint_id.parse().map_err(missing)?;
+        let found = self.control.page_failure_members(&caller, task_id, fingerprint_id, after, size);
         let found = found.await.map_err(failed)?;
         let members = found.into_iter().map(|(ordinal, desktop_id)| FailureMember { ordinal, desktop_id });
         let (members, next_page_token) = page::of(members, size, |it| it.ordinal.to_string());

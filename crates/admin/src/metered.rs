@@ -15,8 +15,8 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     let (service, method) = calls::find(request.uri().path()).map_or(("", ""), calls::Call::parts);
     let response = next.run(request).await;
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-    metric::ADMIN_CALLS.count(1, &[service, method, word(code)]);
-    metric::ADMIN_CALL_SECONDS.took(begun.elapsed(), &[service, method]);
+    metric::ADMIN_CALLS.increment(1, &[service, method, word(code)]);
+    metric::ADMIN_CALL_SECONDS.observe_duration(begun.elapsed(), &[service, method]);
     response
 }
 

@@ -1,6 +1,6 @@
 //! Scripts and their revisions.
 
-use control::{At, RevisionRow, ScriptFilter, ScriptPatch, ScriptRow, finished};
+use control::{RevisionRow, RevisionSelector, ScriptFilter, ScriptPatch, ScriptRow, finished};
 use domain::{Error, ids::ScriptId, script::ScriptBody};
 use proto::{
     Word as _,
@@ -75,7 +75,7 @@ impl ScriptService for Service {
         let saved = finished(async move {
             let script_id = control.create_script(&caller, script_type, &body).await?;
             // Also when it is answered again, and was saved anew in between.
-            control.script_after(&caller, script_id, At::Revision(1)).await
+            control.script_after(&caller, script_id, RevisionSelector::Revision(1)).await
         });
         let script = Some(script(saved.await.map_err(inside)?));
         Ok(Response::new(CreateScriptResponse { script }))
@@ -106,8 +106,8 @@ impl ScriptService for Service {
         let (caller, message) = called(request)?;
         let script_id = ScriptId::find(&message.script_id).map_err(failed)?;
         let at = match message.revision {
-            0 => At::Current,
-            revision if revision > 0 => At::Revision(revision),
+            0 => RevisionSelector::Current,
+            revision if revision > 0 => RevisionSelector::Revision(revision),
             revision => {
                 let message = format!("{revision} is out of range: revisions begin with 1");
                 return Err(failed(Error::out_of_range("revision", message)));
@@ -140,7 +140,7 @@ impl ScriptService for Service {
         let control = self.control.clone();
         let saved = finished(async move {
             let revision = control.patch_script(&caller, script_id, patch).await?;
-            control.script_after(&caller, script_id, At::Revision(revision)).await
+            control.script_after(&caller, script_id, RevisionSelector::Revision(revision)).await
         });
         let script = Some(script(saved.await.map_err(inside)?));
         Ok(Response::new(UpdateScriptResponse { script }))

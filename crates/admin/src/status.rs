@@ -89,7 +89,7 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let cause = format!("a call panicked: {}", text.unwrap_or("no text"));
-    failed(Error::internal().because(cause)).into_http()
+    failed(Error::internal().with_source(cause)).into_http()
 }
 
 /// A path that is no call of the service.
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn every_reason_is_mapped_without_its_message() {
         for &reason in Reason::ALL {
-            let status = failed(Error::new(reason, "x").because("password=secret"));
+            let status = failed(Error::new(reason, "x").with_source("password=secret"));
             assert_eq!((status.message(), status.code()), ("x", proto::code(reason)));
             let expected = (reason.as_str().to_owned(), reason.code().to_owned(), vec![]);
             assert_eq!(details(&status), expected);

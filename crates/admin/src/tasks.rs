@@ -1,7 +1,7 @@
 //! Tasks: run, look on, intervene.
 
-use control::{Caller, Control, Seen, StopMode, TaskFilter, TaskProgress, finished};
-use domain::{Error, Reason, ids::TaskId, submission::Aim, task::TaskStatus};
+use control::{ApprovedVersion, Caller, Control, StopMode, TaskFilter, TaskProgress, finished};
+use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord, task::TaskStatus};
 use proto::admin::{
     ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
     ListTargetsResponse, ListTasksRequest, ListTasksResponse, PauseTaskRequest, PauseTaskResponse,
@@ -45,9 +45,9 @@ fn shown(found: Result<TaskProgress, Error>) -> Result<Option<Task>, Status> {
 }
 
 /// The task or the record that is named.
-fn aim(task_id: &str, record_id: &str) -> Result<Aim, Status> {
+fn aim(task_id: &str, record_id: &str) -> Result<TaskOrRecord, Status> {
     let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
-    Aim::new(given(task_id).as_deref(), given(record_id).as_deref()).map_err(failed)
+    TaskOrRecord::new(given(task_id).as_deref(), given(record_id).as_deref()).map_err(failed)
 }
 
 /// What becomes of what runs; the default where nothing is given.
@@ -149,7 +149,8 @@ impl TaskService for Service {
         let wave = u16::try_from(message.wave)
             .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
         let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());
-        let seen = Seen { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
+        let seen =
+            ApprovedVersion { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
         let changed = self.task_of(caller, move |control, caller| async move {
             control.approve(&caller, task_id, wave, &seen).await.map(|()| task_id)
         });

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use control::{Told, Watch};
+use control::{TaskUpdate, Watch};
 use domain::{Error, Reason, ids::TaskId, limits::STREAM_LOOKS_EVERY};
 use futures::stream;
 use proto::admin::{WatchTaskRequest, WatchTaskResponse, watch_task_response};
@@ -61,7 +61,7 @@ struct Place {
     task_id: TaskId,
     /// The event that was told last.
     after: i64,
-    waiting: VecDeque<Told>,
+    waiting: VecDeque<TaskUpdate>,
     is_over: bool,
     is_first: bool,
     life: Life,
@@ -98,15 +98,15 @@ impl Place {
         Ok(())
     }
 
-    fn response(&mut self, told: Told) -> WatchTaskResponse {
+    fn response(&mut self, told: TaskUpdate) -> WatchTaskResponse {
         let told = match told {
-            Told::Event(row) => {
+            TaskUpdate::Event(row) => {
                 self.after = row.event_id;
-                watch_task_response::Told::Event(task::event(row))
+                watch_task_response::Update::Event(task::event(row))
             }
-            Told::Progress(progress) => watch_task_response::Told::Progress(task::progress(progress)),
+            TaskUpdate::Progress(progress) => watch_task_response::Update::Progress(task::progress(progress)),
         };
-        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), told: Some(told) }
+        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), update: Some(told) }
     }
 }
 

@@ -24,10 +24,10 @@ fn worker(row: WorkerRow) -> Worker {
         address: row.address,
         capacity: row.capacity,
         draining: row.draining,
-        drain_wanted: row.drain_wanted_by.is_some(),
-        drain_wanted_by: text(row.drain_wanted_by),
+        drain_requested: row.drain_requested_by.is_some(),
+        drain_requested_by: text(row.drain_requested_by),
         desktops: row.desktops,
-        heard_time: time(Some(row.heard_at)),
+        last_heartbeat_time: time(Some(row.last_heartbeat_at)),
     }
 }
 

@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn every_reason_is_mapped_without_its_message() {
         for &reason in Reason::ALL {
-            let error = Error::new(reason, "x").because("password=secret");
+            let error = Error::new(reason, "x").with_source("password=secret");
             let (code, body) = answer(error.into()).await;
             assert_eq!(code, status(reason));
             assert!(FAILURES.iter().any(|(documented, _)| *documented == code), "{code}");

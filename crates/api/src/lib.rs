@@ -2,13 +2,13 @@
 
 #![expect(unused_qualifications, reason = "what the macro that documents a handler expands to")]
 
-mod calls;
 mod dto;
 mod error;
 mod extract;
 mod middleware;
 mod names;
 mod openapi;
+mod operations;
 mod router;
 mod routes;
 mod v1;

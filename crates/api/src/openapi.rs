@@ -14,8 +14,9 @@ use utoipa::{
 };
 
 use crate::{
-    calls, error,
+    error,
     extract::TaskType,
+    operations,
     v1::{
         desktops::{RetiredToo, TagFilter},
         events::{NativeEvent, Progress},
@@ -115,7 +116,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
         SecurityRequirement::new(TOKEN, Vec::<String>::new()),
         SecurityRequirement::new(SIGNATURE, Vec::<String>::new()),
     ]);
-    let call = operation.operation_id.as_deref().and_then(calls::find);
+    let call = operation.operation_id.as_deref().and_then(operations::find);
     if let Some(call) = call {
         let action = ExtensionsBuilder::new().add("x-action", call.action.as_str()).build();
         operation.extensions.get_or_insert_default().merge(action);

@@ -28,10 +28,9 @@ use tower_http::{
 use tracing::{Span, field};
 
 use crate::{
-    calls,
     error::ApiError,
     middleware::{self as ours, Gate},
-    openapi, routes,
+    openapi, operations, routes,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -74,7 +73,7 @@ pub fn router(control: Control, options: &Options) -> Router {
     let (documented, found) = routes::documented().split_for_parts();
     let document = openapi::finish(found);
     let calls: HashMap<_, _> = openapi::operations(&document)
-        .filter_map(|(method, path, operation_id)| Some(((method, path), calls::find(&operation_id)?)))
+        .filter_map(|(method, path, operation_id)| Some(((method, path), operations::find(&operation_id)?)))
         .collect();
     let gate = Arc::new(Gate {
         control: control.clone(),
@@ -151,8 +150,8 @@ async fn measured(method: Method, path: MatchedPath, request: Request, next: Nex
     trace::rename(|| format!("{method} {}", path.as_str()));
     let response = next.run(request).await;
     let (method, path, status) = (method.as_str(), path.as_str(), response.status());
-    metric::HTTP_REQUESTS.count(1, &[method, path, status.as_str()]);
-    metric::HTTP_REQUEST_SECONDS.took(begun.elapsed(), &[method, path]);
+    metric::HTTP_REQUESTS.increment(1, &[method, path, status.as_str()]);
+    metric::HTTP_REQUEST_SECONDS.observe_duration(begun.elapsed(), &[method, path]);
     response
 }
 

@@ -12,13 +12,13 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v2::scripts::create, v2::scripts::list))
         .routes(routes!(v2::scripts::show, v2::scripts::update, v2::scripts::delete))
         .routes(routes!(v2::executions::execute))
-        .routes(routes!(v2::groups::execute_by_tag))
-        .routes(routes!(v2::again::retry))
-        .routes(routes!(v2::again::stop))
+        .routes(routes!(v2::group_executions::execute_by_tag))
+        .routes(routes!(v2::retry_stop::retry))
+        .routes(routes!(v2::retry_stop::stop))
         .routes(routes!(v2::tasks::list))
         .routes(routes!(v2::records::list))
         .routes(routes!(v2::records::show))
-        .routes(routes!(v2::groups::execute_on_pool))
+        .routes(routes!(v2::group_executions::execute_on_pool))
         .routes(routes!(v2::pool_tasks::list))
         .routes(routes!(v2::desktops::list))
         .routes(routes!(v2::desktops_detail::list))
@@ -76,16 +76,17 @@ mod tests {
     use axum::http::Method;
 
     use super::*;
-    use crate::calls;
+    use crate::operations;
 
     #[test]
     fn every_call_names_its_action_and_every_action_named_has_a_call() {
         let documented: BTreeSet<String> = openapi::operations(&document()).map(|(_, _, id)| id).collect();
-        let named: BTreeSet<String> = calls::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();
+        let named: BTreeSet<String> =
+            operations::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();
         assert_eq!(documented, named);
-        assert_eq!(named.len(), calls::CALLS.len(), "each once");
+        assert_eq!(named.len(), operations::CALLS.len(), "each once");
         for (method, _, id) in openapi::operations(&document()) {
-            let call = calls::find(&id).unwrap();
+            let call = operations::find(&id).unwrap();
             let only_asks = ["PreviewExecution", "WhatIf"].contains(&id.as_str());
             assert_eq!(call.changes, method != Method::GET && !only_asks, "{id}");
         }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Who presses Tab does not wait longer than this.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Ids that are offered at most.
 const MOST: i32 = 200;
 
@@ -99,7 +99,7 @@ fn asked(
         let session = Connection::of_words(&words).open().await?;
         ask(session).await.map_err(|status| Failure::of("cannot ask", &status))
     };
-    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });
+    let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, asking).await });
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     answer.unwrap_or_else(|_| Err(Failure::unreachable("it took too long")))

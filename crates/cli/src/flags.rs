@@ -61,7 +61,7 @@ const FLAGS: &[Flag] = &[
     flag("script_id", "SCRIPT"),
     flag("worker_id", "WORKER"),
     flag("wave", "WAVE"),
-    flag("signature_id", "--group"),
+    flag("fingerprint_id", "--group"),
     flag("revision", "--revision"),
     // What of it.
     flag("statuses", "--status"),

@@ -2,20 +2,20 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     ids::TaskId,
 };
 use engine::{Approval, Approved};
 use store::{TaskRows, wave};
 
 use crate::{
-    Caller, Control, found,
+    Caller, Control, lookup,
     rollout::{self, ENGINE},
 };
 
 /// What an approver has seen, as hex; what is named must be the task's.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct ApprovedVersion {
     /// The plan's hash.
     pub plan_hash: Option<String>,
     /// The hash of what runs.
@@ -29,18 +29,18 @@ impl Control {
         caller: &Caller,
         task_id: TaskId,
         number: u16,
-        seen: &Seen,
+        seen: &ApprovedVersion,
     ) -> Result<(), Error> {
         caller.check(Action::Approve, [Resource::Task(&task_id.to_string())])?;
         let mut tx = self.store.begin().await?;
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        let task = found::task(&mut tx, caller, task_id).await?;
+        let task = lookup::task(&mut tx, caller, task_id).await?;
         if !wave::list(&mut tx, &[task_id]).await?.iter().any(|(_, row)| row.wave == number) {
             return Err(Error::new(Reason::WaveNotFound, format!("task {task_id} has no wave {number}")));
         }
-        let (approver, now) = (&caller.identity.principal, self.clock.now());
+        let (approver, now) = (&caller.identity.principal, self.environment.now());
         let approval = Approval {
             wave: number,
             author: &task.created_by,

@@ -2,7 +2,7 @@
 
 use domain::{
     Error, ErrorKind,
-    access::{Action, Resource},
+    authz::{Action, Resource},
 };
 use store::audit::{self, AuditFilter, EntryRow, NewEntry};
 
@@ -25,9 +25,9 @@ impl Control {
     /// An entry for something that was done.
     pub(crate) fn entry<'a>(&self, caller: &'a Caller, action: Action) -> NewEntry<'a> {
         NewEntry {
-            audit_id: self.clock.id(),
+            audit_id: self.environment.id(),
             project_id: caller.project_id(),
-            at: self.clock.now(),
+            at: self.environment.now(),
             principal: &caller.identity.principal,
             credential: &caller.identity.credential,
             action: action.as_str(),

@@ -2,14 +2,14 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     ids::TaskId,
     rollout as rules,
 };
 use store::TaskRows;
 
 use crate::{
-    Caller, Control, found,
+    Caller, Control, lookup,
     rollout::{self, ENGINE},
 };
 
@@ -27,8 +27,8 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        found::task(&mut tx, caller, task_id).await?;
-        let (actor, now) = (&caller.identity.principal, self.clock.now());
+        lookup::task(&mut tx, caller, task_id).await?;
+        let (actor, now) = (&caller.identity.principal, self.environment.now());
         let mut rows = TaskRows::new(&mut tx);
         let Some(decision) = ENGINE.set_max_concurrency(&mut rows, task_id, most, actor, now).await? else {
             return Err(Error::new(Reason::TaskEnded, "the task has ended: there is nothing in flight"));

@@ -2,7 +2,7 @@
 
 use domain::{
     Error, Reason,
-    access::{ALL, Action, Resource},
+    authz::{ALL, Action, Resource},
     ids::{DesktopId, ProjectId},
     page::Page,
     tags::{TagChange, effective},
@@ -101,7 +101,7 @@ impl Control {
     /// agent is refused. What waits for it ends as if it had gone away. Returns it as it now is.
     pub async fn retire_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::RetireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
-        let (project_id, by, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
+        let (project_id, by, now) = (caller.project_id(), &caller.identity.principal, self.environment.now());
         let mut tx = self.store.begin().await?;
         // In this order, as who revokes it alone: both lock what is known of its certificates first.
         enrolment::revoke_desktop(&mut tx, project_id, desktop_id, now).await?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     Error, FieldPath, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     deadline::Timeouts,
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     limits,
@@ -17,7 +17,7 @@ use store::{
     Connection, Tx, desktop,
     desktop::DesktopFilter,
     notify::{self, Wake},
-    script::{self, At},
+    script::{self, RevisionSelector},
     task::{self, NewTask, PinnedScript, Selection},
 };
 use telemetry::{metric, trace};
@@ -25,7 +25,7 @@ use telemetry::{metric, trace};
 use crate::{Caller, Control};
 
 /// Ids that an error names before it only counts.
-const NAMED: usize = 10;
+const MAX_IDS_IN_MESSAGE: usize = 10;
 
 /// Whether the caller may run anything, and may choose desktops like this; returns the action that this is.
 pub(crate) fn check_choice(request: &ExecutionRequest, caller: &Caller) -> Result<Action, Error> {
@@ -134,7 +134,7 @@ impl Control {
         let project_id = caller.project_id();
         let revisions = std::mem::take(&mut request.revisions);
         let submission = request.check()?;
-        rollout::check_not_expired(submission.rollout.expires_at, self.clock.now())
+        rollout::check_not_expired(submission.rollout.expires_at, self.environment.now())
             .map_err(|error| error.within("rollout"))?;
         let scripts = match &submission.work {
             Work::Scripts(ids) => pin(connection, project_id, ids, &revisions).await?,
@@ -142,7 +142,7 @@ impl Control {
         };
         check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
         let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
-        let plan = submission.plan(candidates.clone(), self.clock.seed())?;
+        let plan = submission.plan(candidates.clone(), self.environment.seed())?;
         Ok(Prepared { submission, scripts, candidates, plan })
     }
 
@@ -173,7 +173,7 @@ impl Control {
             delivery: submission.rollout.delivery_timeout.unwrap_or(self.defaults.delivery_timeout),
             grace: self.defaults.result_grace,
         };
-        let task_id = TaskId(self.clock.id());
+        let task_id = TaskId(self.environment.id());
         let trace_context = trace::current();
         let task = NewTask {
             task_id,
@@ -191,12 +191,12 @@ impl Control {
             expires_at: submission.rollout.expires_at,
             created_by: &caller.identity.principal,
             trace_context: trace_context.as_deref(),
-            now: self.clock.now(),
+            now: self.environment.now(),
         };
         task::insert(&mut tx, &task).await?;
-        notify::send(&mut tx, Wake::Cut).await?;
+        notify::send(&mut tx, Wake::Admit).await?;
         self.done(tx, caller, action, &format!("task:{task_id}"), &task_id.to_string()).await?;
-        metric::TASKS_ACCEPTED.count(1, &["submission"]);
+        metric::TASKS_ACCEPTED.increment(1, &["submission"]);
         tracing::info!(
             %task_id, %project_id, targets = plan.order.len(), waves = plan.waves.len(), "task accepted"
         );
@@ -278,8 +278,12 @@ pub(crate) fn refuse_retired(field: Option<&'static str>, retired: &[&str]) -> R
 
 /// The first of a list of ids, and how many more there are.
 fn first(ids: &[&str]) -> String {
-    let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if ids.len() > NAMED { format!("{named} and {} more", ids.len() - NAMED) } else { named }
+    let named = ids.iter().take(MAX_IDS_IN_MESSAGE).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > MAX_IDS_IN_MESSAGE {
+        format!("{named} and {} more", ids.len() - MAX_IDS_IN_MESSAGE)
+    } else {
+        named
+    }
 }
 
 fn script_missing(message: String) -> Error {
@@ -301,7 +305,9 @@ async fn pin(
             .remove(&script_id)
             .ok_or_else(|| script_missing(format!("script {script_id} does not exist")))?;
         if let Some(&revision) = revisions.get(&script_id).filter(|revision| **revision != row.revision) {
-            let found = script::fetch(connection, project_id, script_id, At::Revision(revision)).await?;
+            let found =
+                script::fetch(connection, project_id, script_id, RevisionSelector::Revision(revision))
+                    .await?;
             row = found.ok_or_else(|| {
                 script_missing(format!("script {script_id} does not exist, or has no revision {revision}"))
             })?;

@@ -2,18 +2,18 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     ids::{ProjectId, TaskId},
     limits,
 };
-use engine::{Decision, Freeze, Hold};
+use engine::{Decision, Freeze, Suspension};
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow},
 };
 
 use crate::{
-    Caller, Control, found,
+    Caller, Control, lookup,
     rollout::{self, ENGINE},
 };
 
@@ -35,8 +35,8 @@ impl Control {
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
-        found::task(&mut tx, caller, task_id).await?;
-        let (actor, now) = (&caller.identity.principal, self.clock.now());
+        lookup::task(&mut tx, caller, task_id).await?;
+        let (actor, now) = (&caller.identity.principal, self.environment.now());
         let mut rows = TaskRows::new(&mut tx);
         let hold = if paused {
             ENGINE.pause(&mut rows, task_id, actor, now).await?
@@ -44,8 +44,8 @@ impl Control {
             ENGINE.resume(&mut rows, task_id, actor, now).await?
         };
         let decision = match hold {
-            Hold::Done(decision) => decision,
-            Hold::TooLate(status) => {
+            Suspension::Done(decision) => decision,
+            Suspension::TooLate(status) => {
                 let message = format!("the task is {status}: it admits nothing more");
                 return Err(Error::new(Reason::TaskEnded, message));
             }
@@ -65,7 +65,8 @@ impl Control {
             let message = format!("at most {} characters, none of them NUL", limits::MAX_FREEZE_REASON_CHARS);
             return Err(Error::out_of_range("reason", message));
         }
-        let (project_id, actor, now) = (caller.project_id(), &caller.identity.principal, self.clock.now());
+        let (project_id, actor, now) =
+            (caller.project_id(), &caller.identity.principal, self.environment.now());
         let mut tx = self.store.begin().await?;
         let mut is_news = false;
         if self.answered_before(&mut tx, caller).await?.is_none() {
@@ -75,20 +76,20 @@ impl Control {
         }
         // Once the freeze is stored every admission sees it; those under way before are waited for here. If this process
         // dies before it is done, a scheduler does it.
-        self.hold_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
+        self.suspend_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
         tracing::warn!(%project_id, actor, reason, "project frozen");
         Ok(())
     }
 
     /// Holds the ready batches and deferred targets of a frozen project's tasks.
-    pub(crate) async fn hold_project(
+    pub(crate) async fn suspend_project(
         &self,
         project_id: &ProjectId,
         news: Option<Freeze<'_>>,
     ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        let now = self.clock.now();
-        let decisions = ENGINE.hold_project(&mut TaskRows::new(&mut tx), project_id, news, now).await?;
+        let now = self.environment.now();
+        let decisions = ENGINE.suspend_project(&mut TaskRows::new(&mut tx), project_id, news, now).await?;
         rollout::apply(&mut tx, &decisions).await?;
         self.store.commit(tx).await?;
         rollout::report(&decisions);
@@ -98,7 +99,7 @@ impl Control {
     /// Unfreezes the project: its tasks go on, but for those that are paused.
     pub async fn unfreeze(&self, caller: &Caller) -> Result<(), Error> {
         caller.check(Action::Unfreeze, [Resource::Everything])?;
-        let (project_id, now) = (caller.project_id(), self.clock.now());
+        let (project_id, now) = (caller.project_id(), self.environment.now());
         let mut tx = self.store.begin().await?;
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());

@@ -2,8 +2,8 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
-    explain::{self, Sentence, StoryRecord, StoryWave, Surroundings},
+    authz::{Action, Resource},
+    explain::{self, ExplainContext, HistoryRecord, HistoryWave, Sentence},
     ids::TaskId,
     limits,
     plan::PlannedWave,
@@ -21,7 +21,7 @@ use store::{
     wave,
 };
 
-use crate::{Caller, Control, found, listings};
+use crate::{Caller, Control, lookup, task_queries};
 
 /// Members of a group of failures that are shown with it.
 const SHOWN_MEMBERS: i64 = 100;
@@ -94,7 +94,7 @@ impl Control {
         let mut told: Vec<Sentence> = events.into_iter().map(sentence).collect();
         let waves: Vec<_> =
             wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
-        let wait = listings::waiting_for(task, &waves, self.clock.now());
+        let wait = task_queries::waiting_for(task, &waves, self.environment.now());
         told.extend(wait.map(|wait| Sentence { at: None, text: format!("it waits: {wait}") }));
         for row in waves.iter().filter(|row| row.state.waiting > 0) {
             let text = format!(
@@ -120,7 +120,7 @@ impl Control {
         })?;
         let waves: Vec<_> =
             wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
-        let waiting_for = listings::waiting_for(task, &waves, self.clock.now());
+        let waiting_for = task_queries::waiting_for(task, &waves, self.environment.now());
         let row = waves.into_iter().find(|row| row.wave == story.wave).ok_or_else(Error::internal)?;
         let filter = RecordFilter {
             task_id: Some(task.task_id),
@@ -129,7 +129,7 @@ impl Control {
         };
         let most = i64::try_from(limits::MAX_SCRIPTS_PER_TASK).unwrap_or(i64::MAX);
         let records = record::page(connection, caller.project_id(), &filter, most).await?;
-        let records = records.into_iter().map(|record| StoryRecord {
+        let records = records.into_iter().map(|record| HistoryRecord {
             name: if record.script_name.is_empty() { "the command".to_owned() } else { record.script_name },
             status: record.status,
             exit_code: record.exit_code,
@@ -137,13 +137,13 @@ impl Control {
             ended_at: record.ended_at,
             reason: record.reason,
         });
-        let around = Surroundings {
-            now: self.clock.now(),
+        let around = ExplainContext {
+            now: self.environment.now(),
             accepted_at: task.created_at,
             task: task.status,
             halt_reason: task.halt_reason.clone(),
             waiting_for,
-            wave: StoryWave {
+            wave: HistoryWave {
                 status: row.state.status,
                 opened_at: row.opened_at,
                 closed_at: row.closed_at,
@@ -168,7 +168,7 @@ impl Control {
         let groups = failure::list(&mut connection, task_id, after, limit).await?;
         let mut members = failure::first_members(&mut connection, task_id, &groups, SHOWN_MEMBERS).await?;
         let with_members = |group: FailureGroup| {
-            let desktop_ids = members.remove(&group.signature_id).unwrap_or_default();
+            let desktop_ids = members.remove(&group.fingerprint_id).unwrap_or_default();
             (group, desktop_ids)
         };
         Ok(Failures {
@@ -184,16 +184,16 @@ impl Control {
         &self,
         caller: &Caller,
         task_id: TaskId,
-        signature_id: i64,
+        fingerprint_id: i64,
         after: Option<u32>,
         limit: i64,
     ) -> Result<Vec<(u32, String)>, Error> {
         let mut connection = self.store.acquire().await?;
         find_task(&mut connection, caller, Action::GetRecordDetail, task_id).await?;
-        if !failure::exists(&mut connection, task_id, signature_id).await? {
+        if !failure::exists(&mut connection, task_id, fingerprint_id).await? {
             return Err(Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"));
         }
-        Ok(failure::members(&mut connection, task_id, signature_id, after, limit).await?)
+        Ok(failure::members(&mut connection, task_id, fingerprint_id, after, limit).await?)
     }
 
     /// Reads a task's recorded results again under another rollout: where it would have stopped. The waves of the task are
@@ -212,7 +212,7 @@ impl Control {
         let rollout = request.check().map_err(|error| error.within("rollout"))?;
         let planned = match &rollout.waves {
             None => task::planned_waves(&mut connection, task_id).await?,
-            Some(waves) => PlannedWave::in_a_row(rollout::sizes(waves, task.target_count)?),
+            Some(waves) => PlannedWave::consecutive(rollout::sizes(waves, task.target_count)?),
         };
         let results = record::finished(&mut connection, task_id).await?;
         Ok(what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results))
@@ -227,5 +227,5 @@ async fn find_task(
     task_id: TaskId,
 ) -> Result<TaskRow, Error> {
     caller.check(action, [Resource::Task(&task_id.to_string())])?;
-    found::task(connection, caller, task_id).await
+    lookup::task(connection, caller, task_id).await
 }

@@ -4,25 +4,25 @@ mod access;
 mod approve;
 mod audit;
 mod bulkhead;
-mod clock;
 mod concurrency;
 mod desktops;
+mod environment;
 mod executions;
-mod finish;
-mod found;
+mod expiry;
 mod hold;
+mod idempotency;
 mod insight;
-mod listings;
-mod once;
+mod lookup;
 mod preview;
 mod project_limits;
-mod rate;
+mod rate_limit;
 mod retry;
 mod rollout;
+mod run_detached;
 mod scripts;
 mod stop;
 mod stop_mode;
-mod upkeep;
+mod task_queries;
 mod watch;
 mod workers;
 
@@ -32,16 +32,15 @@ pub use access::{
     Access, AccessKey, Actor, Caller, Credentials, Idempotency, Identity, MasterKeys, NO_LIMIT,
     NewEnrolmentToken, NewKey, NewToken, Operator, SigningKey, TOKEN_HEADER, Token,
 };
-pub use approve::Seen;
+pub use approve::ApprovedVersion;
 pub use audit::{kept, source};
 pub use bulkhead::{Bulkhead, Place, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
-pub use clock::{Clock, DatabaseClock};
-pub use finish::finished;
+pub use environment::{DatabaseClock, Environment};
 pub use insight::Failures;
-pub use listings::{TaskEntry, TaskProgress};
 pub use preview::{Preview, PreviewedWave};
-pub use rate::{BodyBudget, Rates};
+pub use rate_limit::{BodyBudget, Rates};
+pub use run_detached::finished;
 pub use scripts::ScriptPatch;
 pub use stop_mode::StopMode;
 use store::Store;
@@ -55,13 +54,14 @@ pub use store::{
     project::{PrincipalRow, ProjectRow},
     project_limit::{FreezeRow, ProjectLimits},
     record::{RecordFilter, RecordRow},
-    script::{At, RevisionRow, ScriptFilter, ScriptRow},
+    script::{RevisionRow, RevisionSelector, ScriptFilter, ScriptRow},
     target::ListedTarget,
     task::{POOL_GROUP, PinnedScript, RetryOf, Selection, TaskFilter, TaskRow},
     wave::WaveRow,
     worker::WorkerRow,
 };
-pub use watch::{Looked, Progress, Told, Watch};
+pub use task_queries::{TaskEntry, TaskProgress};
+pub use watch::{Poll, Progress, TaskUpdate, Watch};
 
 /// The limits that a task is accepted with where it does not say otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -92,18 +92,18 @@ impl Default for Defaults {
 pub struct Control {
     store: Store,
     defaults: Defaults,
-    clock: Arc<dyn Clock>,
+    environment: Arc<dyn Environment>,
     access: Access,
 }
 
 impl Control {
     /// The use cases over a database.
-    pub fn new(store: Store, defaults: Defaults, clock: Arc<dyn Clock>, access: Access) -> Self {
-        Self { store, defaults, clock, access }
+    pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
+        Self { store, defaults, environment, access }
     }
 
     /// Now, as the use cases see it.
     pub fn now(&self) -> domain::Timestamp {
-        self.clock.now()
+        self.environment.now()
     }
 }

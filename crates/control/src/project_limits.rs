@@ -2,7 +2,7 @@
 
 use domain::{
     Error,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     limits,
 };
 use store::{
@@ -40,7 +40,7 @@ impl Control {
             max_running_per_desktop: running.unwrap_or(before.max_running_per_desktop),
         };
         project_limit::put(&mut tx, project_id, limits).await?;
-        notify::send(&mut tx, Wake::Cut).await?;
+        notify::send(&mut tx, Wake::Admit).await?;
         self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await?;
         Ok(limits)
     }
@@ -60,7 +60,7 @@ impl Control {
         let project_id = caller.project_id();
         let mut tx = self.store.begin().await?;
         project_limit::put(&mut tx, project_id, limits).await?;
-        notify::send(&mut tx, Wake::Cut).await?;
+        notify::send(&mut tx, Wake::Admit).await?;
         self.done(tx, caller, Action::PutLimits, &format!("project:{project_id}"), "changed").await
     }
 }

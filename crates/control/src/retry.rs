@@ -2,12 +2,12 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     event::EventKind,
     ids::{DesktopId, TaskId},
     plan::plan_again,
     retry::{self, Remainder},
-    submission::Aim,
+    submission::TaskOrRecord,
     threshold::Threshold,
 };
 use store::{
@@ -23,7 +23,7 @@ use telemetry::{metric, trace};
 use crate::{
     Caller, Control,
     executions::{check_execute, refuse_retired},
-    found,
+    lookup,
 };
 
 /// What a retry runs, and on what.
@@ -39,7 +39,7 @@ impl Control {
     /// Makes a task of what of a task, or of one record, did not succeed: the same scripts at the same revisions, with
     /// the same limits. What succeeded is not run again, and what is of desktops that are retired by now is left out.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
-    pub async fn retry(&self, caller: &Caller, aim: Aim) -> Result<TaskId, Error> {
+    pub async fn retry(&self, caller: &Caller, aim: TaskOrRecord) -> Result<TaskId, Error> {
         let old_id = aim.task_id();
         caller.check(Action::Retry, [Resource::Task(&old_id.to_string())])?;
         let mut tx = self.store.begin().await?;
@@ -47,15 +47,15 @@ impl Control {
             return answer.parse();
         }
         self.check_open_tasks(&mut tx, caller.project_id()).await?;
-        let old = found::task(&mut tx, caller, old_id).await?;
+        let old = lookup::task(&mut tx, caller, old_id).await?;
         wave::lock(&mut tx, old_id, &[]).await?;
         if !task::lock_for_retry(&mut tx, old_id).await? {
-            return Err(found::no_task(old_id));
+            return Err(lookup::no_task(old_id));
         }
         let retry = match aim {
-            Aim::Task(_) => of_task(&mut tx, &old).await?,
-            Aim::Record(record_id) => {
-                let row = found::record(&mut tx, caller, record_id).await?;
+            TaskOrRecord::Task(_) => of_task(&mut tx, &old).await?,
+            TaskOrRecord::Record(record_id) => {
+                let row = lookup::record(&mut tx, caller, record_id).await?;
                 retry::check_record(row.status, row.ended_at.is_some(), old.status)?;
                 of_record(&mut tx, &old, record_id.ordinal, record_id.script, &row.desktop_id).await?
             }
@@ -63,7 +63,7 @@ impl Control {
         let command = old.command.as_ref().map(|(command_type, text)| (*command_type, text.as_str()));
         let desktop_ids: Vec<_> = retry.remainder.iter().map(|one| &one.desktop_id).collect();
         check_execute(caller, &retry.scripts, &desktop_ids)?;
-        let task_id = TaskId(self.clock.id());
+        let task_id = TaskId(self.environment.id());
         let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
         let plan = plan_again(order, retry.waves, retry.gray);
         let first_scripts: Vec<u16> = retry.remainder.iter().map(|one| one.first_script).collect();
@@ -85,15 +85,15 @@ impl Control {
             expires_at: None,
             created_by: &caller.identity.principal,
             trace_context: trace_context.as_deref(),
-            now: self.clock.now(),
+            now: self.environment.now(),
         };
         task::insert(&mut tx, &new).await?;
         let detail = format!("task {task_id}");
         let retried = NewEvent::of_task(EventKind::Retried, &caller.identity.principal, detail);
-        event::insert(&mut tx, old_id, &[retried], self.clock.now()).await?;
-        notify::send(&mut tx, Wake::Cut).await?;
+        event::insert(&mut tx, old_id, &[retried], self.environment.now()).await?;
+        notify::send(&mut tx, Wake::Admit).await?;
         self.done(tx, caller, Action::Retry, &format!("task:{task_id}"), &task_id.to_string()).await?;
-        metric::TASKS_ACCEPTED.count(1, &["retry"]);
+        metric::TASKS_ACCEPTED.increment(1, &["retry"]);
         tracing::info!(%task_id, retry_of = %old_id, targets = plan.order.len(), "retry accepted");
         Ok(task_id)
     }

@@ -2,12 +2,12 @@
 
 use domain::{
     Error, Reason,
-    access::{ALL, Action, Resource},
+    authz::{ALL, Action, Resource},
     ids::ScriptId,
     page::Page,
     script::{ScriptBody, ScriptType},
 };
-use store::script::{self, At, RevisionRow, ScriptFilter, ScriptRow};
+use store::script::{self, RevisionRow, RevisionSelector, ScriptFilter, ScriptRow};
 
 use crate::{Caller, Control};
 
@@ -49,8 +49,8 @@ impl Control {
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             return answer.parse();
         }
-        let script_id = ScriptId(self.clock.id());
-        let now = self.clock.now();
+        let script_id = ScriptId(self.environment.id());
+        let now = self.environment.now();
         script::insert(&mut tx, caller.project_id(), script_id, script_type, body, now).await?;
         self.done(tx, caller, Action::CreateScript, &name(script_id), &script_id.to_string()).await?;
         Ok(script_id)
@@ -85,7 +85,7 @@ impl Control {
         &self,
         caller: &Caller,
         script_id: ScriptId,
-        at: At,
+        at: RevisionSelector,
     ) -> Result<ScriptRow, Error> {
         check(caller, Action::GetScript, script_id)?;
         self.script_after(caller, script_id, at).await
@@ -96,19 +96,19 @@ impl Control {
         &self,
         caller: &Caller,
         script_id: ScriptId,
-        at: At,
+        at: RevisionSelector,
     ) -> Result<ScriptRow, Error> {
         let mut connection = self.store.acquire().await?;
         let found = script::fetch(&mut connection, caller.project_id(), script_id, at).await?;
         found.ok_or_else(|| match at {
-            At::PinnedBy(task_id) => {
+            RevisionSelector::PinnedBy(task_id) => {
                 Error::new(Reason::ScriptNotFound, format!("task {task_id} did not run a script {script_id}"))
             }
-            At::Revision(revision) => Error::new(
+            RevisionSelector::Revision(revision) => Error::new(
                 Reason::ScriptNotFound,
                 format!("script {script_id} does not exist, or has no revision {revision}"),
             ),
-            At::Current => missing(script_id),
+            RevisionSelector::Current => missing(script_id),
         })
     }
 
@@ -137,7 +137,8 @@ impl Control {
     ) -> Result<i32, Error> {
         check(caller, Action::PutScript, script_id)?;
         let mut tx = self.store.begin().await?;
-        let saved = script::update(&mut tx, caller.project_id(), script_id, body, self.clock.now()).await?;
+        let saved =
+            script::update(&mut tx, caller.project_id(), script_id, body, self.environment.now()).await?;
         let revision = saved.ok_or_else(|| missing(script_id))?;
         self.done(tx, caller, Action::PutScript, &name(script_id), "").await?;
         Ok(revision)
@@ -151,13 +152,13 @@ impl Control {
         patch: ScriptPatch,
     ) -> Result<i32, Error> {
         check(caller, Action::PutScript, script_id)?;
-        let (project_id, now) = (caller.project_id(), self.clock.now());
+        let (project_id, now) = (caller.project_id(), self.environment.now());
         let mut tx = self.store.begin().await?;
         if let Some(answer) = self.answered_before(&mut tx, caller).await? {
             let revision = answer.parse::<i32>();
-            return revision.map_err(|error| Error::internal().because(error));
+            return revision.map_err(|error| Error::internal().with_source(error));
         }
-        let before = script::fetch(&mut tx, project_id, script_id, At::Current).await?;
+        let before = script::fetch(&mut tx, project_id, script_id, RevisionSelector::Current).await?;
         let before = before.ok_or_else(|| missing(script_id))?;
         let body = ScriptBody::new(
             patch.name.or(Some(before.body.name)),
@@ -181,7 +182,7 @@ impl Control {
     pub async fn delete_script(&self, caller: &Caller, script_id: ScriptId) -> Result<(), Error> {
         check(caller, Action::DeleteScript, script_id)?;
         let mut tx = self.store.begin().await?;
-        if !script::delete(&mut tx, caller.project_id(), script_id, self.clock.now()).await? {
+        if !script::delete(&mut tx, caller.project_id(), script_id, self.environment.now()).await? {
             return Err(missing(script_id));
         }
         self.done(tx, caller, Action::DeleteScript, &name(script_id), "").await

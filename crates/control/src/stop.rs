@@ -2,44 +2,44 @@
 
 use domain::{
     Error,
-    access::{Action, Resource},
-    submission::Aim,
+    authz::{Action, Resource},
+    submission::TaskOrRecord,
 };
 use store::TaskRows;
 use telemetry::metric;
 
 use crate::{
-    Caller, Control, StopMode, found,
+    Caller, Control, StopMode, lookup,
     rollout::{self, ENGINE},
 };
 
 impl Control {
     /// Stops a task, or one record of it. What has ended stays as it is: to stop it again changes nothing.
-    pub async fn stop(&self, caller: &Caller, aim: Aim, mode: StopMode) -> Result<(), Error> {
+    pub async fn stop(&self, caller: &Caller, aim: TaskOrRecord, mode: StopMode) -> Result<(), Error> {
         let task_id = aim.task_id();
         caller.check(Action::Stop, [Resource::Task(&task_id.to_string())])?;
-        if matches!(aim, Aim::Record(_)) && mode == StopMode::Drain {
+        if matches!(aim, TaskOrRecord::Record(_)) && mode == StopMode::Drain {
             return Err(Error::invalid(
                 "mode",
                 "only a whole task can drain: stop a single record with kill",
             ));
         }
-        let now = self.clock.now();
+        let now = self.environment.now();
         let mut tx = self.store.begin().await?;
         if self.answered_before(&mut tx, caller).await?.is_some() {
             return Ok(());
         }
         let (resource, decision) = match aim {
-            Aim::Task(task_id) => {
-                found::task(&mut tx, caller, task_id).await?;
+            TaskOrRecord::Task(task_id) => {
+                lookup::task(&mut tx, caller, task_id).await?;
                 let reason = format!("stopped by {}", caller.identity.principal);
                 let actor = &caller.identity.principal;
                 let (mut rows, kills) = (TaskRows::new(&mut tx), mode == StopMode::Kill);
                 let decision = ENGINE.stop_task(&mut rows, task_id, kills, actor, &reason, now).await?;
                 (format!("task:{task_id}"), decision)
             }
-            Aim::Record(record_id) => {
-                found::record(&mut tx, caller, record_id).await?;
+            TaskOrRecord::Record(record_id) => {
+                lookup::record(&mut tx, caller, record_id).await?;
                 let (mut rows, ordinal) = (TaskRows::new(&mut tx), record_id.ordinal);
                 let decision = ENGINE.stop_target(&mut rows, task_id, ordinal, record_id.script, now).await?;
                 (format!("record:{record_id}"), decision)
@@ -48,8 +48,8 @@ impl Control {
         rollout::apply(&mut tx, &decision).await?;
         self.done(tx, caller, Action::Stop, &resource, "stopped").await?;
         rollout::report(&decision);
-        let of = if matches!(aim, Aim::Task(_)) { "task" } else { "record" };
-        metric::STOPS.count(1, &[of, if mode == StopMode::Kill { "kill" } else { "drain" }]);
+        let of = if matches!(aim, TaskOrRecord::Task(_)) { "task" } else { "record" };
+        metric::STOPS.increment(1, &[of, if mode == StopMode::Kill { "kill" } else { "drain" }]);
         Ok(())
     }
 }

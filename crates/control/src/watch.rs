@@ -25,7 +25,7 @@ impl From<TaskProgress> for Progress {
 
 /// Something to tell whoever watches.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub enum TaskUpdate {
     /// Something happened.
     Event(EventRow),
     /// The numbers changed.
@@ -45,9 +45,9 @@ pub struct Watch {
 
 /// What one look found.
 #[derive(Debug, Default)]
-pub struct Looked {
+pub struct Poll {
     /// In the order in which it is told.
-    pub told: Vec<Told>,
+    pub told: Vec<TaskUpdate>,
     /// Nothing more will ever come.
     pub is_over: bool,
 }
@@ -76,22 +76,22 @@ impl Watch {
     }
 
     /// What has happened since the last look: each event once, in order, and the progress when it has changed.
-    pub async fn look(&mut self) -> Result<Looked, Error> {
+    pub async fn look(&mut self) -> Result<Poll, Error> {
         // Events first: the progress that follows them is at least as new.
         let found = self.control.list_events(&self.caller, self.task_id, self.after, EVENTS_PER_LOOK).await?;
         let progress = self.control.show_task(&self.caller, self.task_id).await?;
         let is_over = found.iter().any(|event| event.kind == EventKind::Ended)
             || (found.is_empty() && progress.task.status.is_ended());
         self.after = found.last().map_or(self.after, |event| event.event_id);
-        let mut told: Vec<Told> = found.into_iter().map(Told::Event).collect();
+        let mut told: Vec<TaskUpdate> = found.into_iter().map(TaskUpdate::Event).collect();
         let progress = Progress::from(progress);
         if self.told.as_ref() != Some(&progress) {
             self.told = Some(progress.clone());
             // In front of the end: who has heard of that waits for no numbers.
-            let is_end = |told: &Told| matches!(told, Told::Event(event) if event.kind == EventKind::Ended);
+            let is_end = |told: &TaskUpdate| matches!(told, TaskUpdate::Event(event) if event.kind == EventKind::Ended);
             let place = told.iter().position(is_end).unwrap_or(told.len());
-            told.insert(place, Told::Progress(progress));
+            told.insert(place, TaskUpdate::Progress(progress));
         }
-        Ok(Looked { told, is_over })
+        Ok(Poll { told, is_over })
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     ids::WorkerId,
 };
 use store::{
@@ -64,7 +64,7 @@ impl Control {
         worker_id: &WorkerId,
         wanted: bool,
     ) -> Result<WorkerRow, Error> {
-        let wish = wanted.then_some((actor, self.clock.now()));
+        let wish = wanted.then_some((actor, self.environment.now()));
         if !worker::want_drain(tx, worker_id, wish).await? {
             return Err(missing(worker_id));
         }

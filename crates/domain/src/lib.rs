@@ -13,22 +13,22 @@ pub mod pagination;
 pub mod plan;
 pub mod retention;
 pub mod script;
+mod string_enum;
 pub mod target;
 pub mod task;
 pub mod threshold;
 pub mod wave;
 pub mod window;
-mod words;
 
-pub use auth::{access, enrolment, merkle, signature};
+pub use auth::{authz, enrolment, merkle, request_signing};
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};
-pub use outcome::{failure, tally};
+pub use outcome::{fingerprint, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
-pub use target::{claim, cut, deadline, desktop, stratum, suspect, tags};
+pub use target::{batching, deadline, desktop, quarantine, report_fence, stratum, tags};
 pub use task::{event, record, retry};
-pub use wave::{gate, opening, policy};
+pub use wave::{gate, policy, wave_start};
 
 /// A moment in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

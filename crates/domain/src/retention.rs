@@ -101,7 +101,7 @@ impl Cutoff {
 
 /// How a month's partition stands to its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum PartitionState {
     /// It is part of it.
     Attached,
     /// Somebody began to detach it and did not get to the end. It is not read any more.
@@ -127,13 +127,13 @@ pub enum Step {
 
 /// What to do with a partition that is needed, or not. It is needed when its month is not over its age, or a task of its month
 /// is still there.
-pub const fn next_step(standing: Standing, is_needed: bool) -> Step {
+pub const fn next_step(standing: PartitionState, is_needed: bool) -> Step {
     match (standing, is_needed) {
-        (Standing::Attached, true) => Step::Keep,
-        (Standing::Attached, false) => Step::Detach,
-        (Standing::Detaching, _) => Step::FinishDetaching,
-        (Standing::Detached, true) => Step::Attach,
-        (Standing::Detached, false) => Step::Drop,
+        (PartitionState::Attached, true) => Step::Keep,
+        (PartitionState::Attached, false) => Step::Detach,
+        (PartitionState::Detaching, _) => Step::FinishDetaching,
+        (PartitionState::Detached, true) => Step::Attach,
+        (PartitionState::Detached, false) => Step::Drop,
     }
 }
 
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn a_partition_is_dropped_only_when_it_is_detached_and_not_needed() {
         for (standing, is_needed, expected) in [
-            (Standing::Attached, true, Step::Keep),
-            (Standing::Attached, false, Step::Detach),
-            (Standing::Detaching, true, Step::FinishDetaching),
-            (Standing::Detaching, false, Step::FinishDetaching),
-            (Standing::Detached, true, Step::Attach),
-            (Standing::Detached, false, Step::Drop),
+            (PartitionState::Attached, true, Step::Keep),
+            (PartitionState::Attached, false, Step::Detach),
+            (PartitionState::Detaching, true, Step::FinishDetaching),
+            (PartitionState::Detaching, false, Step::FinishDetaching),
+            (PartitionState::Detached, true, Step::Attach),
+            (PartitionState::Detached, false, Step::Drop),
         ] {
             assert_eq!(next_step(standing, is_needed), expected, "{standing:?} {is_needed}");
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, FieldPath, limits, words::words};
+use crate::{Error, FieldPath, limits, string_enum::string_enum};
 
 /// What runs the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl ScriptType {
     }
 }
 
-words!(ScriptType, "type");
+string_enum!(ScriptType, "type");
 
 /// What each save of a script replaces: everything but its type.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::{
     Timestamp,
-    cut::Member,
+    batching::Member,
     deadline::Deadlines,
     event::EventKind,
-    failure::Signature,
+    fingerprint::Fingerprint,
     ids::{BatchId, ProjectId, TaskId},
     outcome::Outcome,
     task::TaskStatus,
@@ -46,7 +46,7 @@ pub struct Changes {
     pub waves: Vec<WaveRow>,
     /// New records. None of them is stored yet.
     pub records: Vec<NewRecord>,
-    /// New failures, counted by wave and signature.
+    /// New failures, counted by wave and fingerprint.
     pub failures: Vec<FailureCount>,
     /// Changes of batches.
     pub batches: BatchChanges,
@@ -96,13 +96,13 @@ pub struct TaskChange {
     pub max_concurrency: Option<Option<u32>>,
 }
 
-/// New failures of a wave that share a signature.
+/// New failures of a wave that share a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCount {
     /// Wave of the failures.
     pub wave: u16,
-    /// Shared signature.
-    pub signature: Signature,
+    /// Shared fingerprint.
+    pub fingerprint: Fingerprint,
     /// Number of records.
     pub records: u32,
     /// Outcome of the first of them.
@@ -137,9 +137,9 @@ pub struct BatchChanges {
     /// Number of new results by batch. A batch whose members all have a record is deleted.
     pub results: Vec<(BatchId, u32)>,
     /// Batches from which nothing may start any more. Nothing holds them: agents are asked what they know.
-    pub answer_only: Vec<BatchId>,
+    pub query_only: Vec<BatchId>,
     /// Holds every ready batch.
-    pub hold_ready: bool,
+    pub suspend_ready: bool,
     /// Batches whose hold ends, with their deadlines from now on.
     pub release: Vec<(BatchId, Deadlines)>,
     /// Batches in which something is to be stopped.
@@ -157,7 +157,7 @@ pub struct DeferredChanges {
     /// others: their agents are asked what they know.
     pub withdraw: Vec<u16>,
     /// Holds every deferred target.
-    pub hold: bool,
+    pub suspend: bool,
     /// Targets whose hold ends, with their deadlines from now on.
     pub release: Vec<(u32, Deadlines)>,
     /// New deadlines by ordinal.
@@ -195,7 +195,7 @@ impl NewEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wake {
     /// Schedulers: a wave may have targets to cut.
-    Cut,
+    Admit,
     /// Pulls: batches are ready.
     Ready,
     /// Schedulers: deferred targets may be handed out.

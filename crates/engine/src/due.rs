@@ -8,7 +8,7 @@ pub enum DutyKind {
     /// Tasks whose time is over.
     Expire,
     /// Tasks of a frozen project with something that is not held, because the freeze was interrupted.
-    HoldFrozen,
+    SuspendFrozen,
     /// Batches without a holder.
     Reclaim,
     /// Deferred targets whose desktop is online.
@@ -25,7 +25,7 @@ impl DutyKind {
     /// Every kind, in order.
     pub const ALL: [Self; 7] = [
         Self::Expire,
-        Self::HoldFrozen,
+        Self::SuspendFrozen,
         Self::Reclaim,
         Self::HandOut,
         Self::PutOff,

@@ -18,13 +18,13 @@ pub enum Effect {
         number: u32,
     },
     /// Deferred targets of a wave were handed out.
-    HandedOut {
+    Dispatched {
         /// Wave of the targets.
         wave: u16,
         /// Ordinals.
         ordinals: Vec<u32>,
         /// Whether an agent may have started them before.
-        maybe_handed: bool,
+        maybe_delivered: bool,
     },
     /// A result came again.
     KnownResult {
@@ -48,7 +48,7 @@ pub enum Effect {
         wave: u16,
     },
     /// The next wave waits for its soak or its approval.
-    WaveWaits {
+    WaveWaiting {
         /// The wave.
         wave: u16,
         /// Whether it soaks.
@@ -82,16 +82,16 @@ pub enum Effect {
         /// Targets without a result.
         targets: u32,
         /// Whether they may have been handed out.
-        maybe_handed: bool,
+        maybe_delivered: bool,
     },
     /// A target is handed out no more, because worker after worker died that held it.
-    Isolated {
+    Quarantined {
         /// The target.
         ordinal: u32,
         /// Its desktop.
         desktop_id: DesktopId,
         /// Number of workers that died.
-        losses: u16,
+        worker_deaths: u16,
     },
     /// A target ended as UNKNOWN, because its desktop's agent was replaced while it may have run.
     Replaced {

@@ -29,9 +29,9 @@ pub enum Rule {
     /// Reaches a threshold only with one failure more.
     ReachedMeansMore,
     /// Admits targets of a paused or frozen task.
-    AdmitWhileHeld,
+    AdmitWhileBlocked,
     /// Leases held batches.
-    LeaseWhileHeld,
+    LeaseWhileSuspended,
     /// Forgets that a lost batch was leased before.
     ForgetEpochs,
     /// Hands what a former agent may have started to the agent that replaced it.
@@ -55,7 +55,7 @@ pub enum Rule {
     /// Ignores failures of a wave after it was closed on a quorum.
     NoLateHalt,
     /// Withdraws what may have been handed out at a halt, too.
-    WithdrawHanded,
+    WithdrawDelivered,
     /// Withdraws no batch at a halt.
     WithdrawNothing,
     /// Enforces no deadline.
@@ -80,8 +80,8 @@ impl Rule {
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
-        Self::AdmitWhileHeld,
-        Self::LeaseWhileHeld,
+        Self::AdmitWhileBlocked,
+        Self::LeaseWhileSuspended,
         Self::ForgetEpochs,
         Self::ForgetAgents,
         Self::SkipSoak,
@@ -93,7 +93,7 @@ impl Rule {
         Self::AdmitAfterStop,
         Self::IgnoreConcurrency,
         Self::NoLateHalt,
-        Self::WithdrawHanded,
+        Self::WithdrawDelivered,
         Self::WithdrawNothing,
         Self::ForgetDeadlines,
         Self::IgnoreWindow,

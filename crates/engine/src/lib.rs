@@ -23,7 +23,7 @@ pub use due::{Duty, DutyKind};
 pub use effect::Effect;
 pub use faults::{Faults, NoFaults, Rule};
 pub use operation::{
-    Approval, Approved, Cut, Engine, Freeze, Hold, Refusal, Report, ReportAnswer, ReportedTarget,
-    ReturnedTarget, ScriptResult,
+    Admission, Approval, Approved, Engine, Freeze, Refusal, Report, ReportAnswer, ReportedTarget,
+    ReturnedTarget, ScriptResult, Suspension,
 };
 pub use rows::{LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection};

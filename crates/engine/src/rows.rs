@@ -118,13 +118,13 @@ pub trait Rows: Send {
     ) -> impl Future<Output = Result<Vec<WithdrawableBatch>, Self::Error>> + Send;
 
     /// Locks all held batches of a task.
-    fn lock_held(
+    fn lock_suspended(
         &mut self,
         task_id: TaskId,
     ) -> impl Future<Output = Result<Vec<BatchRow>, Self::Error>> + Send;
 
     /// Reads the held deferred targets of a task.
-    fn held_deferred(
+    fn suspended_deferred(
         &mut self,
         task_id: TaskId,
     ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
@@ -146,8 +146,8 @@ pub trait Rows: Send {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
 
-    /// Reads the ids of the signatures that the task's failures have.
-    fn signature_ids(
+    /// Reads the ids of the fingerprints that the task's failures have.
+    fn fingerprint_ids(
         &mut self,
         task_id: TaskId,
     ) -> impl Future<Output = Result<HashSet<i64>, Self::Error>> + Send;
@@ -173,7 +173,7 @@ pub trait Rows: Send {
         &mut self,
         kind: DutyKind,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Duty>, Self::Error>> + Send;
 
@@ -187,12 +187,12 @@ pub trait LeaseRows: Send {
     type Error: Send;
 
     /// Locks the worker's oldest ready batches that no other lease is about to take, and says whether the worker holds a
-    /// suspected batch that it leased after `survived`. Held batches are among them only if `with_held`.
+    /// suspected batch that it leased after `survived`. Held batches are among them only if `with_suspended`.
     fn lock_leasable(
         &mut self,
         worker_id: &WorkerId,
         survived: Timestamp,
-        with_held: bool,
+        with_suspended: bool,
         limit: u32,
     ) -> impl Future<Output = Result<(Vec<ReadyBatch>, bool), Self::Error>> + Send;
 

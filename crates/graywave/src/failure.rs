@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn every_reason_links_to_its_explanation() {
         for &reason in Reason::ALL {
-            let error = Error::field(reason, "policies", "x").because("y");
+            let error = Error::field(reason, "policies", "x").with_source("y");
             let expected = format!("--policy: x: y\n  see: docs/errors.md#{}", reason.as_str());
             assert_eq!(text(&error.into()), expected);
         }

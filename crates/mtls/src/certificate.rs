@@ -3,7 +3,7 @@
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate, prelude::X509Certificate};
 
-use crate::who::{Identity, NotAnIdentity};
+use crate::identity::{Identity, NotAnIdentity};
 
 /// A machine whose clock is behind by so much takes a new certificate all the same.
 pub const BACKDATED_SECONDS: i64 = 3_600;

@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    Dialling, Files, Identity, Issuer, NewKey, Request, Role, Stranger, Strangers, Tls, accept, connect,
+    Anonymous, AnonymousPeers, Dialling, Files, Identity, Issuer, NewKey, Request, Role, Tls, accept,
+    connect,
     issue::params,
     testing::{Ca, Place},
     why,
@@ -27,13 +28,13 @@ fn tls(ca: &Ca, trusted: &Ca, uri: &str, names: &[&str], days: i64) -> (Tls, Pla
 
 /// What both sides say of a connection: the dialled one first.
 async fn meet(dialled: &Tls, dialling: &Tls) -> (io::Result<Identity>, io::Result<()>) {
-    let (seen, made) = meet_anybody(dialled, Strangers::Refused, &dialling.clone().into()).await;
+    let (seen, made) = meet_anybody(dialled, AnonymousPeers::Refused, &dialling.clone().into()).await;
     (seen.map(|who| who.unwrap()), made)
 }
 
 async fn meet_anybody(
     dialled: &Tls,
-    strangers: Strangers,
+    strangers: AnonymousPeers,
     dialling: &Dialling,
 ) -> (io::Result<Option<Identity>>, io::Result<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,27 +91,27 @@ async fn who_is_dialled_must_have_the_name_and_the_role() {
 async fn one_without_a_certificate_is_refused_or_let_in_as_nobody() {
     let ca = Ca::new();
     let (scheduler, at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
-    let stranger = Stranger::load(&at.files().ca).unwrap().into();
-    let (seen, made) = meet_anybody(&scheduler, Strangers::Refused, &stranger).await;
+    let stranger = Anonymous::load(&at.files().ca).unwrap().into();
+    let (seen, made) = meet_anybody(&scheduler, AnonymousPeers::Refused, &stranger).await;
     assert_eq!(why(&seen.unwrap_err()), "it shows no certificate");
     assert_eq!(why(&made.unwrap_err()), "it asks for a certificate");
-    let (seen, made) = meet_anybody(&scheduler, Strangers::LetIn, &stranger).await;
+    let (seen, made) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &stranger).await;
     assert_eq!(seen.unwrap(), None);
     made.unwrap();
     // Who shows a certificate is known by it, and a bad one makes nobody of its owner.
     let (worker, _of) = tls(&ca, &ca, WORKER, &[], 1);
-    let (seen, _) = meet_anybody(&scheduler, Strangers::LetIn, &worker.into()).await;
+    let (seen, _) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &worker.into()).await;
     assert_eq!(seen.unwrap().unwrap().to_string(), WORKER);
     let (old, _then) = tls(&ca, &ca, WORKER, &[], -1);
-    let (seen, _) = meet_anybody(&scheduler, Strangers::LetIn, &old.into()).await;
+    let (seen, _) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &old.into()).await;
     assert_eq!(why(&seen.unwrap_err()), "its certificate has expired");
     // A stranger trusts nobody else either.
     let (_, elsewhere) = tls(&Ca::new(), &ca, SCHEDULER, HERE, 1);
-    let lost = Stranger::load(&elsewhere.files().ca).unwrap();
+    let lost = Anonymous::load(&elsewhere.files().ca).unwrap();
     let (_other, at) = tls(&Ca::new(), &Ca::new(), SCHEDULER, HERE, 1);
-    let other = Stranger::load(&at.files().ca).unwrap();
-    assert!(meet_anybody(&scheduler, Strangers::LetIn, &lost.into()).await.1.is_ok());
-    assert!(meet_anybody(&scheduler, Strangers::LetIn, &other.into()).await.1.is_err());
+    let other = Anonymous::load(&at.files().ca).unwrap();
+    assert!(meet_anybody(&scheduler, AnonymousPeers::LetIn, &lost.into()).await.1.is_ok());
+    assert!(meet_anybody(&scheduler, AnonymousPeers::LetIn, &other.into()).await.1.is_err());
 }
 
 const DESKTOP: &str = "graywave://desktop/p/d";
@@ -200,5 +201,5 @@ async fn one_that_says_nothing_is_waited_for_a_bounded_time() {
     let ca = Ca::new();
     let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
     let (here, _silent) = tokio::io::duplex(64);
-    assert!(why(&accept(&scheduler, Strangers::Refused, here).await.unwrap_err()).contains("in time"));
+    assert!(why(&accept(&scheduler, AnonymousPeers::Refused, here).await.unwrap_err()).contains("in time"));
 }

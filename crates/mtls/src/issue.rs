@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 use crate::{
     certificate::{BACKDATED_SECONDS, read_certificates, read_facts},
     files,
+    identity::{Identity, Role},
     tls::{Error, Tls},
-    who::{Identity, Role},
 };
 
 /// Of a key on P-256: a byte that says which form, and two coordinates.

@@ -11,11 +11,11 @@ use rustls::{
 };
 
 use crate::{
+    anonymous::AnonymousPeers,
     certificate::{Facts, read_certificates, read_facts},
     files::Contents,
-    strangers::Strangers,
-    verify::{WhoDials, WhoIsDialled},
-    who::Identity,
+    identity::Identity,
+    verify::{ClientVerifier, ServerVerifier},
 };
 
 /// What there is to speak with, read from the files and found to fit together.
@@ -50,7 +50,7 @@ impl Settings {
         let identity =
             facts.identity.clone().map_err(|error| Wrong::Cert(format!("names nobody: {error}")))?;
         let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
-        let (server, open_server) = (server(Strangers::Refused)?, server(Strangers::LetIn)?);
+        let (server, open_server) = (server(AnonymousPeers::Refused)?, server(AnonymousPeers::LetIn)?);
         let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
         Ok(Self { identity, facts, trusted, roots, server, open_server, client })
     }
@@ -82,14 +82,14 @@ fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), String> {
 
 fn server(
     roots: &Arc<RootCertStore>,
-    strangers: Strangers,
+    strangers: AnonymousPeers,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(Arc::new(WhoDials::new(roots, strangers, provider())?))
+        .with_client_cert_verifier(Arc::new(ClientVerifier::new(roots, strangers, provider())?))
         .with_single_cert(chain.to_vec(), key.clone_key())
         .map_err(does_not_fit)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -111,7 +111,7 @@ fn dials(roots: &Arc<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, Wants
         ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| error.to_string())?;
-    let verifier = WhoIsDialled::new(roots, provider())?;
+    let verifier = ServerVerifier::new(roots, provider())?;
     Ok(versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 

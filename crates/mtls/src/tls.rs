@@ -11,11 +11,11 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::{
+    anonymous::AnonymousPeers,
     certificate::Facts,
     files::{Contents, Files},
+    identity::Identity,
     settings::{Settings, Wrong},
-    strangers::Strangers,
-    who::Identity,
 };
 
 /// How often the files are looked at.
@@ -105,11 +105,11 @@ impl Tls {
         Arc::clone(&self.current().roots)
     }
 
-    pub(crate) fn server(&self, strangers: Strangers) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self, strangers: AnonymousPeers) -> Arc<ServerConfig> {
         let current = self.current();
         match strangers {
-            Strangers::Refused => Arc::clone(&current.server),
-            Strangers::LetIn => Arc::clone(&current.open_server),
+            AnonymousPeers::Refused => Arc::clone(&current.server),
+            AnonymousPeers::LetIn => Arc::clone(&current.open_server),
         }
     }
 

@@ -17,7 +17,7 @@ use rustls::{
     },
 };
 
-use crate::{certificate::Certified, strangers::Strangers};
+use crate::{anonymous::AnonymousPeers, certificate::Certified};
 
 /// The methods that both kinds of verifiers have in common.
 macro_rules! signatures_are_checked_by_inner {
@@ -48,15 +48,15 @@ macro_rules! signatures_are_checked_by_inner {
 
 /// Checks who dials.
 #[derive(Debug)]
-pub(crate) struct WhoDials {
+pub(crate) struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
-    strangers: Strangers,
+    strangers: AnonymousPeers,
 }
 
-impl WhoDials {
+impl ClientVerifier {
     pub(crate) fn new(
         roots: &Arc<RootCertStore>,
-        strangers: Strangers,
+        strangers: AnonymousPeers,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
@@ -66,9 +66,9 @@ impl WhoDials {
     }
 }
 
-impl ClientCertVerifier for WhoDials {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.strangers == Strangers::Refused
+        self.strangers == AnonymousPeers::Refused
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -91,11 +91,11 @@ impl ClientCertVerifier for WhoDials {
 
 /// Checks who is dialled, which is always a part of the control plane.
 #[derive(Debug)]
-pub(crate) struct WhoIsDialled {
+pub(crate) struct ServerVerifier {
     inner: Arc<WebPkiServerVerifier>,
 }
 
-impl WhoIsDialled {
+impl ServerVerifier {
     pub(crate) fn new(roots: &Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider)
             .build()
@@ -104,7 +104,7 @@ impl WhoIsDialled {
     }
 }
 
-impl ServerCertVerifier for WhoIsDialled {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

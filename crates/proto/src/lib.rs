@@ -1,16 +1,16 @@
 //! The gRPC types and services of Graywave, generated from `proto/`, and their conversions to domain values.
 
 mod convert;
-pub mod signed;
-mod words;
+mod enum_names;
+pub mod order_signing;
 
 pub use convert::{ScriptOutcome, code, time, time_opt, unix_ms, unix_ms_in_range, unix_ms_opt};
 pub use domain::limits;
+pub use enum_names::{Word, word};
 pub use generated::{
     admin::v1 as admin, agent::v1 as agent, order::v1 as order, scheduler::v1 as scheduler,
     types::v1 as types,
 };
-pub use words::{Word, word};
 
 /// The packages nest as in the files, because the generated code refers to its siblings by path.
 mod generated {

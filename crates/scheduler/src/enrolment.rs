@@ -24,7 +24,7 @@ const ENROLMENT: &str = "enrolment";
 const ENROL: &str = "graywave:desktops:enrol";
 const RENEW: &str = "graywave:desktops:renew";
 /// Certificates that ended are remembered for so long, whatever a clock says.
-const REMEMBERED: TimeDelta = TimeDelta::days(7);
+const REVOCATION_RETENTION: TimeDelta = TimeDelta::days(7);
 
 /// A call for a certificate.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ impl Scheduler {
         }
         enrolment::check(&row.token, desktop_id, standing, now).inspect_err(|error| {
             let (token_id, reason) = (token_id.simple(), error.to_string());
-            metric::ENROLMENTS_REFUSED.count(1, &[]);
+            metric::ENROLMENTS_REFUSED.increment(1, &[]);
             tracing::warn!(%project_id, %desktop_id, %token_id, reason, source = asked.source, "an enrolment is refused");
         })?;
         stored::spend(&mut tx, token_id).await?;
@@ -139,7 +139,7 @@ impl Scheduler {
             }
         }
         enrolment::check_renewal(known, now).inspect_err(|error| {
-            metric::ENROLMENTS_REFUSED.count(1, &[]);
+            metric::ENROLMENTS_REFUSED.increment(1, &[]);
             tracing::warn!(%project_id, %desktop_id, serial, reason = %error, "a renewal is refused");
         })?;
         let order = Order {
@@ -183,7 +183,7 @@ impl Scheduler {
             issued_at: now,
             not_after,
         };
-        stored::insert_certificate(&mut tx, &new, now - REMEMBERED).await?;
+        stored::insert_certificate(&mut tx, &new, now - REVOCATION_RETENTION).await?;
         let entry = NewEntry {
             audit_id: id_at(now),
             project_id,
@@ -199,7 +199,7 @@ impl Scheduler {
         };
         audit::insert(&mut tx, &entry).await?;
         self.store.commit(tx).await?;
-        metric::CERTIFICATES_ISSUED.count(1, &[]);
+        metric::CERTIFICATES_ISSUED.increment(1, &[]);
         tracing::info!(%project_id, %desktop_id, serial = issued.serial, %not_after, action, "a desktop has a new certificate");
         Ok(issued.chain)
     }

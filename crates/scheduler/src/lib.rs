@@ -5,17 +5,17 @@
 
 mod config;
 mod enrolment;
-mod gauges;
-mod hearing;
 mod issuing;
+mod liveness;
 mod loops;
+mod metrics;
 mod presence;
 mod retention;
 mod rollout;
 mod rpc;
 mod scheduler;
-mod specs;
-mod wake;
+mod spec_cache;
+mod wakeups;
 
 pub use config::Config;
 pub use engine::ScriptResult;
@@ -28,5 +28,5 @@ pub use retention::Retention;
 pub use rollout::{Leased, ReportAnswer, ReturnedTarget, TargetReport};
 pub use rpc::service;
 pub use scheduler::Scheduler;
-pub use specs::Spec;
-pub use wake::Wakes;
+pub use spec_cache::Spec;
+pub use wakeups::Wakes;

@@ -10,7 +10,7 @@ use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Retention, Scheduler, Wakes, gauges, hearing::Hearing};
+use crate::{Retention, Scheduler, Wakes, liveness::Liveness, metrics};
 
 /// How often partitions are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
@@ -25,7 +25,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(scheduler.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
-    let hearing = Hearing::new(Duration::from_millis(u64::from(scheduler.config().worker_timeout_ms)));
+    let liveness = Liveness::new(Duration::from_millis(u64::from(scheduler.config().worker_timeout_ms)));
     let store = scheduler.store();
     tokio::join!(
         listen(&scheduler, &wakes, &stop),
@@ -33,13 +33,13 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             while scheduler.cut_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
-        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &hearing)),
+        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness)),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
             store.unless_silent(async {
                 store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
             })
         }),
-        every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(gauges::tell(store))),
+        every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::tell(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {
                 // It may wait long for others, and what is left undone is done by the next one: a stop does not wait.
@@ -51,12 +51,12 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
     );
 }
 
-async fn reap(scheduler: &Scheduler, hearing: &Hearing) -> Result<(), store::Error> {
+async fn reap(scheduler: &Scheduler, liveness: &Liveness) -> Result<(), store::Error> {
     let now = scheduler.now();
-    let heard = hearing.heard(Instant::now(), now);
-    let reaped = scheduler.store().unless_silent(scheduler.reap(now, heard)).await;
+    let observed_until = liveness.observed_until(Instant::now(), now);
+    let reaped = scheduler.store().unless_silent(scheduler.reap(now, observed_until)).await;
     if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
-        hearing.interrupted();
+        liveness.interrupted();
     }
     reaped
 }
@@ -77,12 +77,12 @@ async fn every<F, T>(
         bell.mark_unchanged();
         let begun = Instant::now();
         let ended = tick().await;
-        metric::TICK_SECONDS.took(begun.elapsed(), &[name]);
+        metric::TICK_SECONDS.observe_duration(begun.elapsed(), &[name]);
         let failed = match ended {
             Ok(()) => false,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, name, "tick failed");
-                metric::TICKS_FAILED.count(1, &[name]);
+                metric::TICKS_FAILED.increment(1, &[name]);
                 true
             }
         };

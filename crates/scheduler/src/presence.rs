@@ -38,7 +38,15 @@ impl Scheduler {
         draining: bool,
         now: Timestamp,
     ) -> Result<worker::Heard, Error> {
-        worker::heard(&mut *self.store.acquire().await?, worker_id, address, capacity, draining, now).await
+        worker::record_heartbeat(
+            &mut *self.store.acquire().await?,
+            worker_id,
+            address,
+            capacity,
+            draining,
+            now,
+        )
+        .await
     }
 
     /// Stores which desktops a worker gained and lost; returns those that it must let go.
@@ -85,23 +93,23 @@ impl Scheduler {
             .await
     }
 
-    /// Forgets a worker with all it held; its leases end now. `heard_before`: only if it stayed silent since.
+    /// Forgets a worker with all it held; its leases end now. `last_heartbeat_before`: only if it stayed silent since.
     pub async fn forget_worker(
         &self,
         worker_id: &WorkerId,
-        heard_before: Option<Timestamp>,
+        last_heartbeat_before: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        if !worker::delete(&mut tx, worker_id, heard_before).await? {
+        if !worker::delete(&mut tx, worker_id, last_heartbeat_before).await? {
             return Ok(false);
         }
         let desktops = desktop::worker_gone(&mut tx, worker_id, now).await?;
-        let leases = batch::end_leases_of(&mut tx, worker_id, heard_before.is_some()).await?;
+        let leases = batch::end_leases_of(&mut tx, worker_id, last_heartbeat_before.is_some()).await?;
         notify::send(&mut tx, Wake::Presence).await?;
         self.store.commit(tx).await?;
-        if heard_before.is_some() {
-            metric::WORKERS_LOST.count(1, &[]);
+        if last_heartbeat_before.is_some() {
+            metric::WORKERS_LOST.increment(1, &[]);
         }
         tracing::info!(%worker_id, desktops, leases, "worker gone");
         Ok(true)

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use proto::types::Time;
 use store::Store;
 
-use crate::{Config, issuing::Enrolment, specs::Specs};
+use crate::{Config, issuing::Enrolment, spec_cache::Specs};
 
 /// The scheduler's work over one database. Cheap to clone.
 #[derive(Debug, Clone)]

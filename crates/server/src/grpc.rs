@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt as _, future, stream};
-use mtls::{Certified, Strangers, Tls};
+use mtls::{AnonymousPeers, Certified, Tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -21,7 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::{Accepted, Listener, Place};
+use crate::{Accepted, ConnectionPermit, Listener};
 
 /// A peer of which nothing is read for so long is gone, or never was one: whoever speaks HTTP/2 answers the pings that
 /// the servers send far more often.
@@ -30,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// A stranger says what it has to say within this time; then its connection breaks.
 const STRANGER_FOR: Duration = Duration::from_secs(30);
 
-/// Strangers that may be connected at once, so that they leave room for those who are known.
+/// AnonymousPeers that may be connected at once, so that they leave room for those who are known.
 const MAX_STRANGERS: usize = 200;
 
 /// A connection of a gRPC server; it breaks when its peer is silent.
@@ -38,7 +38,7 @@ pub struct Connection {
     stream: Pin<Box<dyn Bytes>>,
     peer: Peer,
     stranger: Option<Visit>,
-    _place: Place,
+    _place: ConnectionPermit,
 }
 
 /// A stranger's place among those that may be there, and its end.
@@ -67,7 +67,7 @@ pub enum Who {
     /// Without TLS nobody can tell.
     Anybody,
     /// One that showed no certificate, where such are let in.
-    Stranger,
+    Anonymous,
     /// One that showed a good certificate.
     Known(Certified),
 }
@@ -123,12 +123,13 @@ async fn connection(accepted: Accepted, security: Security, silence: Duration) -
         let peer = Peer { tcp, who: Who::Anybody };
         return Some(Connection { stream, peer, stranger: None, _place: place });
     };
-    let strangers = if security.strangers.is_some() { Strangers::LetIn } else { Strangers::Refused };
+    let strangers =
+        if security.strangers.is_some() { AnonymousPeers::LetIn } else { AnonymousPeers::Refused };
     match mtls::accept(&tls, strangers, stream).await {
         Ok(mtls::Accepted { stream, who }) => {
             let (who, stranger) = match (who, security.strangers) {
                 (Some(certified), _) => (Who::Known(certified), None),
-                (None, places) => (Who::Stranger, Some(Visit::begin(places?, peer)?)),
+                (None, places) => (Who::Anonymous, Some(Visit::begin(places?, peer)?)),
             };
             let peer = Peer { tcp, who };
             Some(Connection { stream: Box::pin(stream), peer, stranger, _place: place })

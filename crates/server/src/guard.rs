@@ -13,14 +13,15 @@ pub struct Guard {
     /// Who may, for the refusal.
     pub who: &'static str,
     /// Whether this one is among them.
-    pub may: fn(&Identity) -> bool,
+    pub allows: fn(&Identity) -> bool,
     /// Whether those may who have shown no certificate.
-    pub strangers: bool,
+    pub allow_anonymous: bool,
 }
 
 impl Guard {
     /// Whoever has shown a certificate.
-    pub const ANYBODY: Self = Self { who: "anybody with a certificate", may: |_| true, strangers: false };
+    pub const ANYBODY: Self =
+        Self { who: "anybody with a certificate", allows: |_| true, allow_anonymous: false };
 }
 
 impl Interceptor for Guard {
@@ -30,8 +31,8 @@ impl Interceptor for Guard {
         };
         let refused = match &who {
             Who::Anybody => None,
-            Who::Stranger => (!self.strangers).then(|| "who shows no certificate".to_owned()),
-            Who::Known(known) => (!(self.may)(&known.identity)).then(|| known.identity.to_string()),
+            Who::Anonymous => (!self.allow_anonymous).then(|| "who shows no certificate".to_owned()),
+            Who::Known(known) => (!(self.allows)(&known.identity)).then(|| known.identity.to_string()),
         };
         if let Some(identity) = refused {
             let peer = tcp.remote_addr();
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     const WORKERS: Guard =
-        Guard { who: "workers", may: |identity| identity.has_role(Role::Worker), strangers: false };
+        Guard { who: "workers", allows: |identity| identity.has_role(Role::Worker), allow_anonymous: false };
 
     fn known(identity: &Identity) -> Who {
         let serial = "01".to_owned();
@@ -94,12 +95,12 @@ mod tests {
     #[test]
     fn a_stranger_passes_only_where_strangers_are_meant() {
         for guard in [WORKERS, Guard::ANYBODY] {
-            let refused = guarded(guard, Who::Stranger).unwrap_err();
+            let refused = guarded(guard, Who::Anonymous).unwrap_err();
             assert_eq!(refused.code(), Code::PermissionDenied);
             assert!(refused.message().starts_with("who shows no certificate may not call this"));
         }
-        let passed = guarded(Guard { strangers: true, ..WORKERS }, Who::Stranger).unwrap();
-        assert_eq!(passed.extensions().get(), Some(&Who::Stranger));
+        let passed = guarded(Guard { allow_anonymous: true, ..WORKERS }, Who::Anonymous).unwrap();
+        assert_eq!(passed.extensions().get(), Some(&Who::Anonymous));
         assert!(passed.extensions().get::<Identity>().is_none());
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Pause after an accept that failed, as when there are no more descriptors.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A listener with room for so many connections.
 #[derive(Debug)]
@@ -31,12 +31,12 @@ pub struct Accepted {
     /// Who made it.
     pub peer: SocketAddr,
     /// Keep it for as long as the connection.
-    pub place: Place,
+    pub place: ConnectionPermit,
 }
 
 /// A place among the connections that may be open; free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -59,7 +59,7 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                     continue;
                 }
             };
@@ -70,7 +70,7 @@ impl Listener {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection keeps Nagle's algorithm");
             }
-            return Accepted { stream, peer, place: Place { _permit: permit } };
+            return Accepted { stream, peer, place: ConnectionPermit { _permit: permit } };
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Batches: one row for hundreds of targets; leased to a worker, fenced by an epoch, deleted when done.
 
-mod change;
 mod due;
 mod lease;
+mod update;
 
-pub(crate) use change::apply;
 use domain::{
     Timestamp,
-    cut::Member,
+    batching::Member,
     deadline::Deadlines,
     ids::{BatchId, TaskId},
 };
@@ -16,11 +15,12 @@ pub use engine::row::{BatchRow, BatchTerms};
 use engine::row::{Whereabouts, WithdrawableBatch};
 pub use lease::{LeaseKey, end_leases_of, renew};
 pub(crate) use lease::{leasable, lease};
+pub(crate) use update::apply;
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    values::{count, int4, text_id},
+    codec::{count, int4, text_id},
 };
 
 struct Raw {
@@ -34,11 +34,11 @@ struct Raw {
     ordinals: Vec<i32>,
     desktop_ids: Vec<String>,
     agent_ids: Vec<String>,
-    maybe_handed: bool,
-    answer_only: bool,
-    held: bool,
+    maybe_delivered: bool,
+    query_only: bool,
+    suspended: bool,
     stop: bool,
-    losses: i16,
+    worker_deaths: i16,
     deliver_by: Timestamp,
     finish_by: Timestamp,
 }
@@ -53,15 +53,15 @@ impl TryFrom<Raw> for BatchRow {
                 task_id: TaskId(raw.task_id),
                 wave: count("batch", raw.wave)?,
                 deadlines: Deadlines { deliver_by: raw.deliver_by, finish_by: raw.finish_by },
-                maybe_handed: raw.maybe_handed,
-                losses: count("batch", raw.losses)?,
+                maybe_delivered: raw.maybe_delivered,
+                worker_deaths: count("batch", raw.worker_deaths)?,
             },
             worker_id: text_id("batch", raw.worker_id)?,
             epoch: count("batch", raw.epoch)?,
             lease_until: raw.lease_until,
             has_holder: raw.has_holder,
-            answer_only: raw.answer_only,
-            held: raw.held,
+            query_only: raw.query_only,
+            suspended: raw.suspended,
             stop: raw.stop,
             members: members(raw.ordinals, raw.desktop_ids, raw.agent_ids)?,
         })
@@ -97,7 +97,7 @@ pub(crate) async fn lock(
         Raw,
         r#"SELECT task_id, batch_id, wave, worker_id, epoch, CASE WHEN status = 'LEASED' THEN lease_until END AS lease_until,
                   EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining) AS "has_holder!",
-                  ordinals, desktop_ids, agent_ids, maybe_handed, answer_only, held, stop, losses, deliver_by, finish_by
+                  ordinals, desktop_ids, agent_ids, maybe_delivered, query_only, suspended, stop, worker_deaths, deliver_by, finish_by
            FROM batch b WHERE task_id = $1 AND batch_id = ANY($2) ORDER BY batch_id FOR UPDATE OF b"#,
         task_id.0,
         &batch_ids.iter().map(|batch_id| batch_id.0).collect::<Vec<_>>(),
@@ -107,14 +107,17 @@ pub(crate) async fn lock(
     raw.into_iter().map(BatchRow::try_from).collect()
 }
 
-/// Locks all held batches of a task.
-pub(crate) async fn lock_held(connection: &mut Connection, task_id: TaskId) -> Result<Vec<BatchRow>, Error> {
+/// Locks all suspended batches of a task.
+pub(crate) async fn lock_suspended(
+    connection: &mut Connection,
+    task_id: TaskId,
+) -> Result<Vec<BatchRow>, Error> {
     let raw = sqlx::query_as!(
         Raw,
         r#"SELECT task_id, batch_id, wave, worker_id, epoch, CASE WHEN status = 'LEASED' THEN lease_until END AS lease_until,
-                  true AS "has_holder!", ordinals, desktop_ids, agent_ids, maybe_handed, answer_only, held, stop, losses,
+                  true AS "has_holder!", ordinals, desktop_ids, agent_ids, maybe_delivered, query_only, suspended, stop, worker_deaths,
                   deliver_by, finish_by
-           FROM batch WHERE task_id = $1 AND held ORDER BY batch_id FOR UPDATE"#,
+           FROM batch WHERE task_id = $1 AND suspended ORDER BY batch_id FOR UPDATE"#,
         task_id.0,
     )
     .fetch_all(connection)
@@ -128,7 +131,7 @@ pub(crate) async fn lock_ready(
     task_id: TaskId,
 ) -> Result<Vec<WithdrawableBatch>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT batch_id, wave, maybe_handed, cardinality(ordinals) AS "size!"
+        r#"SELECT batch_id, wave, maybe_delivered, cardinality(ordinals) AS "size!"
            FROM batch WHERE task_id = $1 AND status = 'READY' ORDER BY batch_id FOR UPDATE"#,
         task_id.0,
     )
@@ -139,7 +142,7 @@ pub(crate) async fn lock_ready(
             Ok(WithdrawableBatch {
                 batch_id: BatchId(row.batch_id),
                 wave: count("batch", row.wave)?,
-                maybe_handed: row.maybe_handed,
+                maybe_delivered: row.maybe_delivered,
                 size: count("batch", row.size)?,
             })
         })
@@ -155,11 +158,11 @@ pub(crate) async fn whereabouts(
     let ordinals: Vec<i32> = ordinals.iter().map(|&ordinal| int4(ordinal)).collect();
     let rows = sqlx::query!(
         r#"SELECT m.ordinal AS "ordinal!", m.agent_id AS "agent_id!", b.batch_id AS "batch_id?",
-                  (b.status = 'LEASED' OR b.epoch > 0 OR b.maybe_handed) AS "maybe_handed!"
+                  (b.status = 'LEASED' OR b.epoch > 0 OR b.maybe_delivered) AS "maybe_delivered!"
            FROM batch b, unnest(b.ordinals, b.agent_ids) AS m (ordinal, agent_id)
            WHERE b.task_id = $1 AND m.ordinal = ANY($2)
            UNION ALL
-           SELECT ordinal, agent_id, NULL, maybe_handed FROM straggler WHERE task_id = $1 AND ordinal = ANY($2)"#,
+           SELECT ordinal, agent_id, NULL, maybe_delivered FROM deferred_target WHERE task_id = $1 AND ordinal = ANY($2)"#,
         task_id.0,
         &ordinals,
     )
@@ -170,7 +173,7 @@ pub(crate) async fn whereabouts(
             Ok(Whereabouts {
                 ordinal: count("batch", row.ordinal)?,
                 batch_id: row.batch_id.map(BatchId),
-                maybe_handed: row.maybe_handed,
+                maybe_delivered: row.maybe_delivered,
                 agent_id: row.agent_id,
             })
         })

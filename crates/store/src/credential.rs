@@ -1,10 +1,10 @@
 //! Credentials: hashed tokens, sealed keys, and the signatures that were used.
 
-use domain::{Timestamp, access::Policy, ids::ProjectId};
+use domain::{Timestamp, authz::Policy, ids::ProjectId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Connection, Error, values::text_id};
+use crate::{Connection, Error, codec::text_id};
 
 /// Who a credential belongs to, with the policies that bind it.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ pub async fn key_holder(
     now: Timestamp,
 ) -> Result<Option<(SealedSecret, Holder)>, Error> {
     let row = sqlx::query!(
-        r#"SELECT k.sealed_secret, k.master_key_id, k.project_id, k.principal, p.policies,
+        r#"SELECT k.encrypted_secret, k.master_key_id, k.project_id, k.principal, p.policies,
                   ARRAY(SELECT document FROM policy o WHERE o.project_id = k.project_id AND o.policy = ANY(p.policies))
                       AS "documents: Vec<Json<Policy>>"
            FROM access_key k
@@ -129,7 +129,7 @@ pub async fn key_holder(
             policies: row.policies,
             documents: row.documents,
         };
-        let sealed = SealedSecret { bytes: row.sealed_secret, master_key_id: row.master_key_id };
+        let sealed = SealedSecret { bytes: row.encrypted_secret, master_key_id: row.master_key_id };
         Ok((sealed, raw.try_into()?))
     })
     .transpose()
@@ -193,7 +193,7 @@ pub async fn insert_key(
     terms: Terms<'_>,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "INSERT INTO access_key (access_key, project_id, principal, sealed_secret, master_key_id, created_at, expires_at)
+        "INSERT INTO access_key (access_key, project_id, principal, encrypted_secret, master_key_id, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (access_key) DO NOTHING",
         access_key,
         terms.project_id.as_str(),
@@ -290,7 +290,7 @@ pub async fn use_signature(
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "INSERT INTO used_signature (sha256, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        "INSERT INTO used_request_signature (sha256, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         &sha256[..],
         expires_at
     )
@@ -303,8 +303,8 @@ pub async fn use_signature(
 pub async fn forget_signatures(connection: &mut Connection, now: Timestamp) -> Result<bool, Error> {
     const AT_ONCE: i64 = 10_000;
     let done = sqlx::query!(
-        "DELETE FROM used_signature WHERE sha256 IN (
-             SELECT sha256 FROM used_signature WHERE expires_at < $1 LIMIT $2)",
+        "DELETE FROM used_request_signature WHERE sha256 IN (
+             SELECT sha256 FROM used_request_signature WHERE expires_at < $1 LIMIT $2)",
         now,
         AT_ONCE,
     )

@@ -1,6 +1,6 @@
 //! Desktops and their presence. Presence is written in bulk, on change.
 
-mod service;
+mod lifecycle;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,10 +14,10 @@ use domain::{
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
 
-pub use self::service::{
+pub use self::lifecycle::{
     StoredTags, disconnect, lock_tags, put_operator_tags, retire, retired_among, unretire,
 };
-use crate::{Connection, Error, values::text_id};
+use crate::{Connection, Error, codec::text_id};
 
 /// A desktop as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]

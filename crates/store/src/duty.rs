@@ -4,7 +4,7 @@ use domain::ids::{BatchId, TaskId};
 use engine::{Duty, DutyKind};
 use uuid::Uuid;
 
-use crate::{Error, values::count};
+use crate::{Error, codec::count};
 
 /// A lost batch, or the deferred targets of a task.
 pub(crate) struct RawDuty {

@@ -10,7 +10,7 @@ pub fn report(decision: &Decision) {
     let mut records = Tally::default();
     decision.changes.records.iter().for_each(|record| records.add(record.outcome));
     for outcome in Outcome::ALL.into_iter().filter(|outcome| records.get(*outcome) > 0) {
-        metric::RECORDS.count(u64::from(records.get(outcome)), &[outcome.as_str()]);
+        metric::RECORDS.increment(u64::from(records.get(outcome)), &[outcome.as_str()]);
     }
     for effect in &decision.effects {
         report_one(task_id, effect);
@@ -20,34 +20,34 @@ pub fn report(decision: &Decision) {
 fn report_one(task_id: TaskId, effect: &Effect) {
     match effect {
         Effect::Admitted { wave, first, number } => {
-            metric::TARGETS_ADMITTED.count(u64::from(*number), &[]);
+            metric::TARGETS_ADMITTED.increment(u64::from(*number), &[]);
             tracing::debug!(%task_id, wave, first, number, "targets admitted");
         }
-        Effect::HandedOut { wave, ordinals, .. } => {
+        Effect::Dispatched { wave, ordinals, .. } => {
             tracing::debug!(%task_id, wave, targets = ordinals.len(), "desktops are back");
         }
         Effect::KnownResult { ordinal } => tracing::trace!(%task_id, ordinal, "result known already"),
         Effect::Verdict { wave, verdict, halts_by, reason } => {
-            metric::GATE_VERDICTS.count(1, &[verdict, halts_by]);
+            metric::GATE_VERDICTS.increment(1, &[verdict, halts_by]);
             tracing::debug!(target: trace::TARGET, %task_id, verdict, reason, wave, "gate");
         }
         Effect::WaveOpened { wave } => tracing::info!(%task_id, wave, "wave opened"),
-        Effect::WaveWaits { wave, soaks } => tracing::info!(%task_id, wave, soaks, "next wave waits"),
+        Effect::WaveWaiting { wave, soaks } => tracing::info!(%task_id, wave, soaks, "next wave waits"),
         Effect::Halted { wave, reason, withdrawn, .. } => {
             tracing::warn!(%task_id, wave, reason, withdrawn, "rollout halted");
         }
         Effect::Stopped { reason } => tracing::info!(%task_id, reason, "task stopped"),
         Effect::Ended { status } => {
-            metric::TASKS_ENDED.count(1, &[status.as_str()]);
+            metric::TASKS_ENDED.increment(1, &[status.as_str()]);
             tracing::info!(%task_id, %status, "task ended");
         }
         Effect::Reclaimed { batch_id, targets, .. } => {
-            metric::LEASES_LOST.count(1, &[]);
+            metric::LEASES_LOST.increment(1, &[]);
             tracing::info!(%task_id, %batch_id, targets, "a batch without a holder is cut again");
         }
-        Effect::Isolated { ordinal, desktop_id, losses } => {
+        Effect::Quarantined { ordinal, desktop_id, worker_deaths } => {
             tracing::error!(
-                %task_id, ordinal, %desktop_id, losses,
+                %task_id, ordinal, %desktop_id, worker_deaths,
                 "every worker that held this target died: it is handed out no more"
             );
         }

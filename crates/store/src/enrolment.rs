@@ -3,15 +3,15 @@
 use domain::{
     Timestamp,
     desktop::DesktopFacts,
-    enrolment::{EnrolmentToken, Issued, Standing, is_revoked},
+    enrolment::{DesktopEnrolment, EnrolmentToken, Issued, is_revoked},
     ids::{DesktopId, ProjectId, WorkerId},
 };
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
+    codec::{count, int4, text_id},
     desktop::{certificate, disconnect},
-    values::{count, int4, text_id},
 };
 
 /// A token as it is listed, without what is shown.
@@ -172,7 +172,7 @@ pub async fn standing(
     connection: &mut Connection,
     project_id: &ProjectId,
     desktop_id: &DesktopId,
-) -> Result<Standing, Error> {
+) -> Result<DesktopEnrolment, Error> {
     let row = sqlx::query!(
         r#"SELECT (SELECT max(not_after) FROM desktop_certificate
                    WHERE project_id = $1 AND desktop_id = $2 AND revoked_at IS NULL) AS issued_until,
@@ -192,7 +192,7 @@ pub async fn standing(
     let by_hand = shown
         .filter(|shown| !row.is_issued && !is_revoked(None, row.revoked_at, shown))
         .map(|it| it.not_after);
-    Ok(Standing {
+    Ok(DesktopEnrolment {
         certified_until: row.issued_until.max(by_hand),
         revoked_at: row.revoked_at,
         is_retired: row.is_retired,

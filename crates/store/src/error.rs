@@ -69,9 +69,9 @@ impl From<Error> for domain::Error {
     fn from(error: Error) -> Self {
         if error.is_unavailable() {
             Self::new(Reason::DatabaseUnavailable, "the database does not answer; try again later")
-                .because(error)
+                .with_source(error)
         } else {
-            Self::internal().because(error)
+            Self::internal().with_source(error)
         }
     }
 }

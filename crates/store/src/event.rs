@@ -5,7 +5,7 @@ pub use engine::NewEvent;
 
 use crate::{
     Connection, Error,
-    values::{count, int2, word},
+    codec::{count, int2, word},
 };
 
 /// Adds events of a task, in order. To be called under the locks of the task's waves, so that ids are in the order of commits.

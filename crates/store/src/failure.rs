@@ -7,18 +7,20 @@ use engine::FailureCount;
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4, word},
+    codec::{count, int2, int4, word},
 };
 
-/// The ids of the signatures that a task's failures have.
-pub(crate) async fn signature_ids(
+/// The ids of the fingerprints that a task's failures have.
+pub(crate) async fn fingerprint_ids(
     connection: &mut Connection,
     task_id: TaskId,
 ) -> Result<HashSet<i64>, Error> {
-    let ids =
-        sqlx::query_scalar!("SELECT DISTINCT signature_id FROM failure_group WHERE task_id = $1", task_id.0)
-            .fetch_all(connection)
-            .await?;
+    let ids = sqlx::query_scalar!(
+        "SELECT DISTINCT fingerprint_id FROM failure_group WHERE task_id = $1",
+        task_id.0
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(ids.into_iter().collect())
 }
 
@@ -32,19 +34,19 @@ pub(crate) async fn add(
         return Ok(());
     }
     sqlx::query!(
-        "INSERT INTO failure_group (task_id, signature_id, wave, outcome, exit_code, signature, records, sample_ordinal,
+        "INSERT INTO failure_group (task_id, fingerprint_id, wave, outcome, exit_code, fingerprint, records, sample_ordinal,
                                     sample_script, sample)
-         SELECT $1, signature_id, wave, outcome::outcome, exit_code, signature, records, ordinal, script, sample
+         SELECT $1, fingerprint_id, wave, outcome::outcome, exit_code, fingerprint, records, ordinal, script, sample
          FROM unnest($2::int8[], $3::int2[], $4::text[], $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::int2[],
                      $10::text[])
-              AS new (signature_id, wave, outcome, exit_code, signature, records, ordinal, script, sample)
-         ON CONFLICT (task_id, signature_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
+              AS new (fingerprint_id, wave, outcome, exit_code, fingerprint, records, ordinal, script, sample)
+         ON CONFLICT (task_id, fingerprint_id, wave) DO UPDATE SET records = failure_group.records + excluded.records",
         task_id.0,
-        &failures.iter().map(|failure| failure.signature.id).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.fingerprint.id).collect::<Vec<_>>(),
         &failures.iter().map(|failure| int2(failure.wave)).collect::<Vec<_>>(),
         &failures.iter().map(|failure| failure.outcome.as_str().to_owned()).collect::<Vec<_>>(),
         &failures.iter().map(|failure| failure.exit_code).collect::<Vec<_>>() as &[Option<i32>],
-        &failures.iter().map(|failure| failure.signature.text.clone()).collect::<Vec<_>>(),
+        &failures.iter().map(|failure| failure.fingerprint.text.clone()).collect::<Vec<_>>(),
         &failures.iter().map(|failure| int4(failure.records)).collect::<Vec<_>>(),
         &failures.iter().map(|failure| int4(failure.sample_record.0)).collect::<Vec<_>>(),
         &failures.iter().map(|failure| int2(failure.sample_record.1)).collect::<Vec<_>>(),
@@ -59,13 +61,13 @@ pub(crate) async fn add(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureGroup {
     /// What its members share.
-    pub signature_id: i64,
+    pub fingerprint_id: i64,
     /// How they ended.
     pub outcome: Outcome,
     /// With which exit code.
     pub exit_code: Option<i32>,
     /// The end of what they printed, without what differs.
-    pub signature: String,
+    pub fingerprint: String,
     /// How many records.
     pub records: u32,
     /// How many in each wave.
@@ -83,36 +85,36 @@ pub async fn list(
     after: Option<(u32, i64)>,
     limit: i64,
 ) -> Result<Vec<FailureGroup>, Error> {
-    let (records, signature_id) = after.unzip();
+    let (records, fingerprint_id) = after.unzip();
     let rows = sqlx::query!(
-        r#"SELECT f.signature_id, f.wave, f.outcome::text AS "outcome!", f.exit_code, f.signature, f.records,
+        r#"SELECT f.fingerprint_id, f.wave, f.outcome::text AS "outcome!", f.exit_code, f.fingerprint, f.records,
                   f.sample_ordinal, f.sample_script, f.sample
            FROM failure_group f
-           JOIN (SELECT signature_id, sum(records) AS records FROM failure_group WHERE task_id = $1
-                 GROUP BY signature_id
-                 HAVING $3::int8 IS NULL OR sum(records) < $3 OR sum(records) = $3 AND signature_id > $4
-                 ORDER BY 2 DESC, 1 LIMIT $2) AS largest USING (signature_id)
-           WHERE f.task_id = $1 ORDER BY largest.records DESC, f.signature_id, f.wave"#,
+           JOIN (SELECT fingerprint_id, sum(records) AS records FROM failure_group WHERE task_id = $1
+                 GROUP BY fingerprint_id
+                 HAVING $3::int8 IS NULL OR sum(records) < $3 OR sum(records) = $3 AND fingerprint_id > $4
+                 ORDER BY 2 DESC, 1 LIMIT $2) AS largest USING (fingerprint_id)
+           WHERE f.task_id = $1 ORDER BY largest.records DESC, f.fingerprint_id, f.wave"#,
         task_id.0,
         limit,
         records.map(i64::from),
-        signature_id,
+        fingerprint_id,
     )
     .fetch_all(connection)
     .await?;
     let mut groups: Vec<FailureGroup> = Vec::new();
     for row in rows {
         let (wave, records) = (count("failure_group", row.wave)?, count("failure_group", row.records)?);
-        if let Some(group) = groups.last_mut().filter(|group| group.signature_id == row.signature_id) {
+        if let Some(group) = groups.last_mut().filter(|group| group.fingerprint_id == row.fingerprint_id) {
             group.records += records;
             group.waves.push((wave, records));
             continue;
         }
         groups.push(FailureGroup {
-            signature_id: row.signature_id,
+            fingerprint_id: row.fingerprint_id,
             outcome: word("failure_group", &row.outcome)?,
             exit_code: row.exit_code,
-            signature: row.signature,
+            fingerprint: row.fingerprint,
             records,
             waves: vec![(wave, records)],
             sample_record: (
@@ -126,11 +128,15 @@ pub async fn list(
 }
 
 /// Whether a task has this group.
-pub async fn exists(connection: &mut Connection, task_id: TaskId, signature_id: i64) -> Result<bool, Error> {
+pub async fn exists(
+    connection: &mut Connection,
+    task_id: TaskId,
+    fingerprint_id: i64,
+) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM failure_group WHERE task_id = $1 AND signature_id = $2) AS "exists!""#,
+        r#"SELECT EXISTS (SELECT FROM failure_group WHERE task_id = $1 AND fingerprint_id = $2) AS "exists!""#,
         task_id.0,
-        signature_id,
+        fingerprint_id,
     )
     .fetch_one(connection)
     .await?)
@@ -154,24 +160,24 @@ pub async fn first_members(
     groups: &[FailureGroup],
     limit: i64,
 ) -> Result<HashMap<i64, Vec<String>>, Error> {
-    let signature_ids: Vec<i64> = groups.iter().map(|group| group.signature_id).collect();
+    let fingerprint_ids: Vec<i64> = groups.iter().map(|group| group.fingerprint_id).collect();
     let rows = sqlx::query!(
-        r#"SELECT g.signature_id AS "signature_id!", m.desktop_id
-           FROM unnest($2::int8[]) AS g (signature_id)
+        r#"SELECT g.fingerprint_id AS "fingerprint_id!", m.desktop_id
+           FROM unnest($2::int8[]) AS g (fingerprint_id)
            CROSS JOIN LATERAL (
                SELECT DISTINCT r.ordinal FROM record r
-               WHERE r.task_id = $1 AND r.signature_id = g.signature_id ORDER BY r.ordinal LIMIT $3) AS first
+               WHERE r.task_id = $1 AND r.fingerprint_id = g.fingerprint_id ORDER BY r.ordinal LIMIT $3) AS first
            JOIN target m ON m.task_id = $1 AND m.ordinal = first.ordinal
-           ORDER BY g.signature_id, m.ordinal"#,
+           ORDER BY g.fingerprint_id, m.ordinal"#,
         task_id.0,
-        &signature_ids,
+        &fingerprint_ids,
         limit,
     )
     .fetch_all(connection)
     .await?;
     let mut found: HashMap<i64, Vec<String>> = HashMap::new();
     for row in rows {
-        found.entry(row.signature_id).or_default().push(row.desktop_id);
+        found.entry(row.fingerprint_id).or_default().push(row.desktop_id);
     }
     Ok(found)
 }
@@ -180,17 +186,17 @@ pub async fn first_members(
 pub async fn members(
     connection: &mut Connection,
     task_id: TaskId,
-    signature_id: i64,
+    fingerprint_id: i64,
     after: Option<u32>,
     limit: i64,
 ) -> Result<Vec<(u32, String)>, Error> {
     let rows = sqlx::query!(
         "SELECT DISTINCT t.ordinal, t.desktop_id
          FROM record r JOIN target t ON t.task_id = r.task_id AND t.ordinal = r.ordinal
-         WHERE r.task_id = $1 AND r.signature_id = $2 AND ($3::int4 IS NULL OR r.ordinal > $3)
+         WHERE r.task_id = $1 AND r.fingerprint_id = $2 AND ($3::int4 IS NULL OR r.ordinal > $3)
          ORDER BY t.ordinal LIMIT $4",
         task_id.0,
-        signature_id,
+        fingerprint_id,
         after.map(int4),
         limit,
     )

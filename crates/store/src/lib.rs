@@ -10,7 +10,7 @@
 //! 2. waves, ascending; of several tasks in the order of their ids;
 //! 3. `project_limit`;
 //! 4. batches of a task, by id, as renewals of leases lock them;
-//! 5. `straggler`, `record`, `failure_group`, `target_stop`, `task`.
+//! 5. `deferred_target`, `record`, `failure_group`, `target_stop`, `task`.
 //!
 //! Everything that belongs to a task that has not ended changes under its waves' locks. Beside them only leases, renewals and
 //! lost workers touch batches, and they lock nothing else of a task. The access calls hold the project's row and none of
@@ -18,8 +18,11 @@
 
 pub mod audit;
 pub mod batch;
+mod codec;
+mod connection_watchdog;
 pub mod credential;
 mod decision;
+mod deferred_target;
 pub mod desktop;
 mod duty;
 pub mod effect;
@@ -27,7 +30,6 @@ pub mod enrolment;
 mod error;
 pub mod event;
 pub mod failure;
-pub mod gauge;
 pub mod idempotency;
 pub mod notify;
 pub mod partition;
@@ -39,12 +41,10 @@ pub mod record;
 pub mod retention;
 mod rows;
 pub mod script;
-mod silence;
-mod straggler;
+pub mod stats;
 pub mod target;
 pub mod target_stop;
 pub mod task;
-mod values;
 pub mod wave;
 pub mod worker;
 

@@ -11,7 +11,7 @@ const CHANNEL: &str = "graywave";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
     /// A wave may have targets to cut.
-    Cut,
+    Admit,
     /// Batches are ready to be pulled.
     Ready,
     /// Desktops came or went.
@@ -25,7 +25,7 @@ pub enum Wake {
 impl Wake {
     const fn payload(self) -> &'static str {
         match self {
-            Self::Cut => "cut",
+            Self::Admit => "admit",
             Self::Ready => "ready",
             Self::Presence => "presence",
             Self::Stop => "stop",
@@ -37,7 +37,7 @@ impl Wake {
 impl From<engine::Wake> for Wake {
     fn from(wake: engine::Wake) -> Self {
         match wake {
-            engine::Wake::Cut => Self::Cut,
+            engine::Wake::Admit => Self::Admit,
             engine::Wake::Ready => Self::Ready,
             engine::Wake::Presence => Self::Presence,
             engine::Wake::Stop => Self::Stop,
@@ -87,7 +87,7 @@ impl Listener {
         let Some(notification) = self.store.unless_silent(received).await? else {
             return Ok(Wake::Everything);
         };
-        Ok([Wake::Cut, Wake::Ready, Wake::Presence, Wake::Stop]
+        Ok([Wake::Admit, Wake::Ready, Wake::Presence, Wake::Stop]
             .into_iter()
             .find(|wake| wake.payload() == notification.payload())
             .unwrap_or(Wake::Everything))

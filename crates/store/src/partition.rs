@@ -7,7 +7,7 @@ use std::fmt;
 
 use domain::{
     Timestamp,
-    retention::{Month, Standing, months_in_use},
+    retention::{Month, PartitionState, months_in_use},
 };
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -56,7 +56,10 @@ impl fmt::Display for Partition {
 }
 
 /// The partitions of a table, oldest first, and those that were taken out of it and are still there.
-pub async fn list(connection: &mut Connection, table: Table) -> Result<Vec<(Partition, Standing)>, Error> {
+pub async fn list(
+    connection: &mut Connection,
+    table: Table,
+) -> Result<Vec<(Partition, PartitionState)>, Error> {
     let rows = sqlx::query!(
         r#"SELECT substr(c.relname, length(p.relname) + 2) AS "month!", i.inhrelid IS NOT NULL AS "is_attached!",
                   coalesce(i.inhdetachpending, false) AS "is_detaching!"
@@ -71,9 +74,9 @@ pub async fn list(connection: &mut Connection, table: Table) -> Result<Vec<(Part
     .await?;
     let known = rows.into_iter().filter_map(|row| {
         let standing = match (row.is_attached, row.is_detaching) {
-            (false, _) => Standing::Detached,
-            (true, true) => Standing::Detaching,
-            (true, false) => Standing::Attached,
+            (false, _) => PartitionState::Detached,
+            (true, true) => PartitionState::Detaching,
+            (true, false) => PartitionState::Attached,
         };
         // A table of somebody else's that looks alike is left alone.
         Some((Partition { table, month: row.month.parse().ok()? }, standing))
@@ -102,7 +105,7 @@ async fn missing(connection: &mut Connection, now: Timestamp) -> Result<Vec<Part
         let there = list(connection, table).await?;
         let wanted = months_in_use(now).map(|month| Partition { table, month });
         missing.extend(wanted.filter(|partition| {
-            !there.iter().any(|(known, standing)| known == partition && *standing != Standing::Detached)
+            !there.iter().any(|(known, standing)| known == partition && *standing != PartitionState::Detached)
         }));
     }
     Ok(missing)

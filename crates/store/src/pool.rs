@@ -16,7 +16,7 @@ use time_sync::Clock;
 
 use crate::{
     Connection, Error,
-    silence::{self, Silence},
+    connection_watchdog::{self, Silence},
 };
 
 /// An open transaction. Rolls back unless committed.
@@ -116,7 +116,7 @@ impl Store {
     pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
         let begun = Instant::now();
         tx.commit().await?;
-        metric::DATABASE_COMMIT_SECONDS.took(begun.elapsed(), &[]);
+        metric::DATABASE_COMMIT_SECONDS.observe_duration(begun.elapsed(), &[]);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl Store {
 
     /// Asks the database what time it is.
     async fn learn_time(&self) -> Result<(), Error> {
-        Ok(silence::ask_time(&mut *self.pool.acquire().await?, &self.clock).await?)
+        Ok(connection_watchdog::ask_time(&mut *self.pool.acquire().await?, &self.clock).await?)
     }
 
     /// Looks all the time whether the database still answers, on a connection beside the pool's. While nobody runs this,
@@ -160,7 +160,7 @@ impl Store {
     pub async fn unless_silent<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             done = work => done,
-            () = self.silence.found() => Err(Error::Database(silence::error())),
+            () = self.silence.found() => Err(Error::Database(connection_watchdog::error())),
         }
     }
 
@@ -182,9 +182,9 @@ impl Store {
 
 /// Notes how long a connection was waited for.
 fn noted<T>(begun: Instant, acquired: Result<T, sqlx::Error>) -> Result<T, Error> {
-    metric::DATABASE_WAIT_SECONDS.took(begun.elapsed(), &[]);
+    metric::DATABASE_WAIT_SECONDS.observe_duration(begun.elapsed(), &[]);
     if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
-        metric::DATABASE_TIMEOUTS.count(1, &[]);
+        metric::DATABASE_TIMEOUTS.increment(1, &[]);
     }
     Ok(acquired?)
 }

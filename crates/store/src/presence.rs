@@ -3,7 +3,7 @@
 use domain::Timestamp;
 use engine::row::Presence;
 
-use crate::{Error, values::text_id};
+use crate::{Error, codec::text_id};
 
 /// Columns of a desktop and its worker. Without a desktop all are `None`.
 pub(crate) struct RawPresence {

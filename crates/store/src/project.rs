@@ -1,9 +1,9 @@
 //! Projects, their principals and their policies.
 
-use domain::{Timestamp, access::Policy, ids::ProjectId};
+use domain::{Timestamp, authz::Policy, ids::ProjectId};
 use sqlx::types::Json;
 
-use crate::{Connection, Error, values::text_id};
+use crate::{Connection, Error, codec::text_id};
 
 /// A project as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use domain::{Timestamp, ids::ProjectId};
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4},
+    codec::{count, int2, int4},
 };
 
 /// The limits of a project.

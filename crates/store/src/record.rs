@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4, text_id, word},
+    codec::{count, int2, int4, text_id, word},
 };
 
 /// Stores new records of one task in one statement. One that is there already is an error: the waves' locks keep two
@@ -38,15 +38,15 @@ pub(crate) async fn insert(
     let ended: Vec<Timestamp> = records.iter().map(|record| record.ended_at).collect();
     let outputs: Vec<String> = records.iter().map(|record| record.output.clone()).collect();
     let reasons: Vec<String> = records.iter().map(|record| record.reason.clone()).collect();
-    let signature_ids: Vec<Option<i64>> = records.iter().map(|record| record.signature_id).collect();
+    let fingerprint_ids: Vec<Option<i64>> = records.iter().map(|record| record.fingerprint_id).collect();
     sqlx::query!(
         "INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
-                             signature_id)
+                             fingerprint_id)
          SELECT $1, n.ordinal, n.script, $2, n.outcome::outcome, n.exit_code, n.started_at, n.ended_at, n.output, n.reason,
-                n.signature_id
+                n.fingerprint_id
          FROM unnest($3::int4[], $4::int2[], $5::text[], $6::int4[], $7::timestamptz[], $8::timestamptz[], $9::text[],
                      $10::text[], $11::int8[])
-              AS n (ordinal, script, outcome, exit_code, started_at, ended_at, output, reason, signature_id)
+              AS n (ordinal, script, outcome, exit_code, started_at, ended_at, output, reason, fingerprint_id)
          ORDER BY n.ordinal, n.script",
         task_id.0,
         int2(attempt),
@@ -58,7 +58,7 @@ pub(crate) async fn insert(
         &ended,
         &outputs,
         &reasons,
-        &signature_ids as &[Option<i64>],
+        &fingerprint_ids as &[Option<i64>],
     )
     .execute(connection)
     .await?;
@@ -250,7 +250,7 @@ fn push_from(query: &mut QueryBuilder<Postgres>) {
     query.push(FROM_RECORDS);
     query.push(
         " LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
-          LEFT JOIN straggler s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
+          LEFT JOIN deferred_target s ON s.task_id = k.task_id AND s.ordinal = t.ordinal
           LEFT JOIN target_stop x ON x.task_id = k.task_id AND x.ordinal = t.ordinal
           LEFT JOIN LATERAL (
               SELECT b.status FROM batch b

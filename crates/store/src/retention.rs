@@ -66,7 +66,7 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
         .await?;
     sqlx::query!("DELETE FROM failure_group WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     // Of a task that has ended there are none. Should there be any, they go as well: nobody would find them again.
-    sqlx::query!("DELETE FROM straggler WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM deferred_target WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM batch WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM task_event WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;

@@ -15,8 +15,8 @@ use engine::{
 };
 
 use crate::{
-    Connection, Error, batch, event, failure, notify, project_limit, record, straggler, target, target_stop,
-    task, wave,
+    Connection, Error, batch, deferred_target, event, failure, notify, project_limit, record, target,
+    target_stop, task, wave,
 };
 
 /// The rows of the transaction on a connection.
@@ -83,16 +83,16 @@ impl Rows for TaskRows<'_> {
         batch::lock_ready(self.connection, task_id).await
     }
 
-    async fn lock_held(&mut self, task_id: TaskId) -> Result<Vec<BatchRow>, Error> {
-        batch::lock_held(self.connection, task_id).await
+    async fn lock_suspended(&mut self, task_id: TaskId) -> Result<Vec<BatchRow>, Error> {
+        batch::lock_suspended(self.connection, task_id).await
     }
 
-    async fn held_deferred(&mut self, task_id: TaskId) -> Result<Vec<DeferredRow>, Error> {
-        straggler::held(self.connection, task_id).await
+    async fn suspended_deferred(&mut self, task_id: TaskId) -> Result<Vec<DeferredRow>, Error> {
+        deferred_target::suspended(self.connection, task_id).await
     }
 
     async fn deferred(&mut self, task_id: TaskId, ordinals: &[u32]) -> Result<Vec<DeferredRow>, Error> {
-        straggler::fetch(self.connection, task_id, ordinals).await
+        deferred_target::fetch(self.connection, task_id, ordinals).await
     }
 
     async fn reachable_deferred(
@@ -102,11 +102,11 @@ impl Rows for TaskRows<'_> {
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<DeferredRow>, Error> {
-        straggler::reachable_of_wave(self.connection, task_id, wave, limit, now).await
+        deferred_target::reachable_of_wave(self.connection, task_id, wave, limit, now).await
     }
 
-    async fn signature_ids(&mut self, task_id: TaskId) -> Result<HashSet<i64>, Error> {
-        failure::signature_ids(self.connection, task_id).await
+    async fn fingerprint_ids(&mut self, task_id: TaskId) -> Result<HashSet<i64>, Error> {
+        failure::fingerprint_ids(self.connection, task_id).await
     }
 
     async fn lock_freeze(&mut self, project_id: &ProjectId) -> Result<bool, Error> {
@@ -125,18 +125,20 @@ impl Rows for TaskRows<'_> {
         &mut self,
         kind: DutyKind,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<Duty>, Error> {
         let (connection, limit) = (&mut *self.connection, i64::from(limit));
         match kind {
             DutyKind::Expire => Ok(of_tasks(kind, task::expired(connection, now, limit).await?)),
-            DutyKind::HoldFrozen => Ok(of_tasks(kind, task::unheld(connection, limit).await?)),
-            DutyKind::Reclaim => batch::orphaned(connection, heard, limit).await,
-            DutyKind::HandOut => straggler::reachable(connection, now, limit).await,
-            DutyKind::PutOff => straggler::nearly_overdue(connection, now, limit).await,
-            DutyKind::OverdueBatch => batch::overdue(connection, now, heard, limit).await,
-            DutyKind::OverdueDeferred => straggler::overdue(connection, now, heard, limit).await,
+            DutyKind::SuspendFrozen => Ok(of_tasks(kind, task::not_suspended(connection, limit).await?)),
+            DutyKind::Reclaim => batch::orphaned(connection, observed_until, limit).await,
+            DutyKind::HandOut => deferred_target::reachable(connection, now, limit).await,
+            DutyKind::PutOff => deferred_target::nearly_overdue(connection, now, limit).await,
+            DutyKind::OverdueBatch => batch::overdue(connection, now, observed_until, limit).await,
+            DutyKind::OverdueDeferred => {
+                deferred_target::overdue(connection, now, observed_until, limit).await
+            }
         }
     }
 
@@ -147,7 +149,7 @@ impl Rows for TaskRows<'_> {
         record::insert(connection, task_id, changes.attempt, &changes.records).await?;
         failure::add(connection, task_id, &changes.failures).await?;
         batch::apply(connection, task_id, &changes.batches, now).await?;
-        straggler::apply(connection, task_id, project_id, &changes.deferred).await?;
+        deferred_target::apply(connection, task_id, project_id, &changes.deferred).await?;
         target_stop::insert(connection, task_id, &changes.stops, now).await?;
         task::apply(connection, task_id, &changes.task, now).await?;
         if changes.clears_task {
@@ -170,10 +172,10 @@ impl LeaseRows for TaskRows<'_> {
         &mut self,
         worker_id: &WorkerId,
         survived: Timestamp,
-        with_held: bool,
+        with_suspended: bool,
         limit: u32,
     ) -> Result<(Vec<ReadyBatch>, bool), Error> {
-        batch::leasable(self.connection, worker_id, survived, with_held, limit).await
+        batch::leasable(self.connection, worker_id, survived, with_suspended, limit).await
     }
 
     async fn lease(

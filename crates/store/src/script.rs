@@ -7,7 +7,7 @@ use domain::{
     script::{ScriptBody, ScriptType},
 };
 
-use crate::{Connection, Error, values::word};
+use crate::{Connection, Error, codec::word};
 
 /// A script with its current revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct ScriptFilter {
 
 /// Which revision of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
+pub enum RevisionSelector {
     /// The newest one.
     Current,
     /// The one that a task pinned, also of a script that was deleted since.
@@ -192,12 +192,12 @@ pub async fn fetch(
     connection: &mut Connection,
     project_id: &ProjectId,
     script_id: ScriptId,
-    at: At,
+    at: RevisionSelector,
 ) -> Result<Option<ScriptRow>, Error> {
     let (task_id, revision) = match at {
-        At::Current => (None, None),
-        At::PinnedBy(task_id) => (Some(task_id.0), None),
-        At::Revision(revision) => (None, Some(revision)),
+        RevisionSelector::Current => (None, None),
+        RevisionSelector::PinnedBy(task_id) => (Some(task_id.0), None),
+        RevisionSelector::Revision(revision) => (None, Some(revision)),
     };
     let row = sqlx::query_as!(
         Raw,

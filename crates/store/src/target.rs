@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     Timestamp,
-    explain::{Handed, Story, Waits},
+    explain::{DeliveryState, TargetHistory, Waits},
     ids::{BatchId, DesktopId, ProjectId, TaskId},
     retry::Remainder,
 };
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
+    codec::{count, int2, int4, text_id},
     presence::RawPresence,
-    values::{count, int2, int4, text_id},
 };
 
 /// Targets in one statement: large enough to amortise it, small enough to keep its memory flat.
@@ -122,7 +122,7 @@ struct RawState {
     changed_at: Option<Timestamp>,
     batch_id: Option<Uuid>,
     leased_by: Option<String>,
-    handed_to: Option<String>,
+    delivered_to: Option<String>,
 }
 
 impl TryFrom<RawState> for TargetRow {
@@ -134,7 +134,7 @@ impl TryFrom<RawState> for TargetRow {
             Ok::<_, Error>(TargetLease {
                 batch_id: BatchId(batch_id),
                 worker_id: text_id("batch", leased_by)?,
-                agent_id: raw.handed_to.unwrap_or_default(),
+                agent_id: raw.delivered_to.unwrap_or_default(),
             })
         });
         Ok(Self {
@@ -169,7 +169,7 @@ pub(crate) async fn states(
                       AS "has_ended!",
                   x.script AS "stop?", w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", l.batch_id AS "batch_id?",
-                  l.worker_id AS "leased_by?", l.agent_id AS "handed_to?"
+                  l.worker_id AS "leased_by?", l.agent_id AS "delivered_to?"
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
            LEFT JOIN desktop d ON $4 AND d.project_id = $2 AND d.desktop_id = t.desktop_id
@@ -204,7 +204,7 @@ pub(crate) async fn next_states(
         r#"SELECT t.ordinal, t.desktop_id, t.first_script, false AS "has_ended!", x.script AS "stop?",
                   w.worker_id AS "worker_id?", w.draining AS "draining?", d.time_zone AS "time_zone?",
                   d.agent_id AS "agent_id?", d.presence_at AS "changed_at?", NULL::uuid AS batch_id,
-                  NULL::text AS leased_by, NULL::text AS handed_to
+                  NULL::text AS leased_by, NULL::text AS delivered_to
            FROM target t
            LEFT JOIN target_stop x ON x.task_id = $1 AND x.ordinal = t.ordinal
            LEFT JOIN desktop d ON d.project_id = $2 AND d.desktop_id = t.desktop_id
@@ -293,18 +293,18 @@ pub async fn story(
     connection: &mut Connection,
     task_id: TaskId,
     desktop_id: &str,
-) -> Result<Option<Story>, Error> {
+) -> Result<Option<TargetHistory>, Error> {
     let row = sqlx::query!(
         r#"SELECT t.ordinal, t.wave, t.first_script, d.worker_id AS "online_at?",
                   (SELECT p->>'reason' FROM jsonb_array_elements(k.plan_picks) AS p
                    WHERE (p->>'ordinal')::int8 = t.ordinal LIMIT 1) AS pick,
-                  s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.held AS "straggler_held?",
-                  s.losses AS "losses?",
-                  b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.held AS "batch_held?",
+                  s.deliver_by AS "waits_until?", s.not_before AS "not_before?", s.suspended AS "deferred_target_held?",
+                  s.worker_deaths AS "worker_deaths?",
+                  b.worker_id AS "worker_id?", b.status AS "batch_status?", b.created_at AS "cut_at?", b.suspended AS "batch_suspended?",
                   x.created_at AS "stop_asked_at?"
            FROM target t JOIN task k USING (task_id)
            LEFT JOIN desktop d ON d.project_id = k.project_id AND d.desktop_id = t.desktop_id
-           LEFT JOIN straggler s ON s.task_id = t.task_id AND s.ordinal = t.ordinal
+           LEFT JOIN deferred_target s ON s.task_id = t.task_id AND s.ordinal = t.ordinal
            LEFT JOIN target_stop x ON x.task_id = t.task_id AND x.ordinal = t.ordinal
            LEFT JOIN batch b ON b.task_id = t.task_id AND t.ordinal = ANY(b.ordinals)
            WHERE t.desktop_id = $2 AND t.task_id = $1 LIMIT 1"#,
@@ -314,7 +314,7 @@ pub async fn story(
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
-        Ok(Story {
+        Ok(TargetHistory {
             ordinal: count("target", row.ordinal)?,
             wave: count("target", row.wave)?,
             first_script: count("target", row.first_script)?,
@@ -323,14 +323,17 @@ pub async fn story(
             waits: row.waits_until.map(|until| Waits {
                 until,
                 not_before: row.not_before,
-                is_held: row.straggler_held.unwrap_or(false),
-                losses: row.losses.and_then(|losses| u16::try_from(losses).ok()).unwrap_or_default(),
+                is_suspended: row.deferred_target_held.unwrap_or(false),
+                worker_deaths: row
+                    .worker_deaths
+                    .and_then(|worker_deaths| u16::try_from(worker_deaths).ok())
+                    .unwrap_or_default(),
             }),
-            handed: row.worker_id.zip(row.cut_at).map(|(worker_id, cut_at)| Handed {
+            handed: row.worker_id.zip(row.cut_at).map(|(worker_id, cut_at)| DeliveryState {
                 worker_id,
                 cut_at,
                 is_leased: row.batch_status.as_deref() == Some("LEASED"),
-                is_held: row.batch_held.unwrap_or(false),
+                is_suspended: row.batch_suspended.unwrap_or(false),
             }),
             stop_asked_at: row.stop_asked_at,
         })

@@ -10,7 +10,7 @@ use domain::{
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4},
+    codec::{count, int2, int4},
 };
 
 /// Stores which targets are to be stopped, each from a script on. Of several stops of a target the earliest script wins.

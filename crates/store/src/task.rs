@@ -11,27 +11,26 @@ use domain::{
     deadline::Timeouts,
     event::EventKind,
     ids::{ProjectId, ScriptId, TaskId},
-    opening::Turn,
     plan::{Plan, PlannedWave},
     policy::RolloutPolicy,
     script::{self, ScriptType},
     task::TaskStatus,
+    wave_start::WaveStart,
 };
 use engine::TaskChange;
 pub use engine::row::TaskFacts;
 use sqlx::types::Json;
 
-pub(crate) use find::{admitting, expired, unheld};
+pub(crate) use find::{admitting, expired, not_suspended};
 pub use find::{count_open, to_cut, unended};
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
+    codec::{count, int2, int4, text_id, word},
     event::{self, NewEvent},
-    target,
-    values::{count, int2, int4, text_id, word},
-    wave,
+    target, wave,
 };
 
 /// A script as a task pins it; `None` for the command of a task that runs one.
@@ -165,7 +164,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
     let detail = format!("desktops: {}, waves: {}", task.plan.order.len(), task.plan.waves.len());
     let mut events = vec![NewEvent::of_task(EventKind::Accepted, task.created_by, detail)];
     if task.policy.opening_of(1).needs_approval {
-        events.push(NewEvent::of_wave(EventKind::WaveWaits, 1, Turn::WaitsForApproval.to_string()));
+        events.push(NewEvent::of_wave(EventKind::WaveWaiting, 1, WaveStart::WaitsForApproval.to_string()));
     }
     event::insert(connection, task.task_id, &events, task.now).await?;
     Ok(())
@@ -339,7 +338,9 @@ pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> 
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("DELETE FROM straggler WHERE task_id = $1", task_id.0).execute(&mut *connection).await?;
+    sqlx::query!("DELETE FROM deferred_target WHERE task_id = $1", task_id.0)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = $1", task_id.0).execute(connection).await?;
     Ok(())
 }

@@ -1,27 +1,27 @@
 //! Waves: the row lock that serialises admission and the gate.
 
-mod change;
-mod live;
+mod locked;
+mod update;
 
-pub(crate) use change::apply;
 use domain::{
     Timestamp,
     ids::TaskId,
-    opening::Opening,
     plan::PlannedWave,
     policy::RolloutPolicy,
     threshold::Threshold,
-    wave::{Others, WaveState, WaveStatus, WaveTerms},
+    wave::{OtherWaves, WaveState, WaveStatus, WaveTerms},
+    wave_start::StartConditions,
 };
 pub use engine::row::WaveRow;
-pub use live::lock;
-pub(crate) use live::{lock_next, other_tallies, settled};
+pub use locked::lock;
+pub(crate) use locked::{lock_next, other_tallies, settled};
 use sqlx::types::Json;
+pub(crate) use update::apply;
 use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    values::{count, int2, int4, tally_from_array, word},
+    codec::{count, int2, int4, tally_from_array, word},
 };
 
 #[derive(sqlx::FromRow)]
@@ -35,7 +35,7 @@ struct Raw {
     admitted: i32,
     waiting: i32,
     fail_threshold: Option<i32>,
-    fail_percent: Option<i32>,
+    fail_threshold_basis_points: Option<i32>,
     min_results: Option<i32>,
     failed: i32,
     halting: i32,
@@ -60,7 +60,7 @@ macro_rules! select_waves {
     ($tail:literal) => {
         concat!(
             "SELECT w.task_id, w.wave, w.status, w.first_ordinal, w.size, w.cursor, w.admitted, w.waiting, w.fail_threshold,
-                    w.fail_percent, w.min_results, w.failed, w.halting, w.target_tally, w.record_tally, w.verdict_reason,
+                    w.fail_threshold_basis_points, w.min_results, w.failed, w.halting, w.target_tally, w.record_tally, w.verdict_reason,
                     w.opens_at, w.needs_approval, w.approved_at, w.approved_by, w.opened_at, w.closed_at, w.is_trailing,
                     w.approved_at IS NOT NULL AND w.approved_plan_hash IS NOT DISTINCT FROM k.plan_hash
                         AND w.approved_script_hash IS NOT DISTINCT FROM k.script_hash AS is_approved,
@@ -77,7 +77,7 @@ impl Raw {
         if let Some(number) = self.fail_threshold {
             return Ok(Some(Threshold::Count(count("wave", number)?)));
         }
-        let Some((hundredths, min_results)) = self.fail_percent.zip(self.min_results) else {
+        let Some((hundredths, min_results)) = self.fail_threshold_basis_points.zip(self.min_results) else {
             return Ok(None);
         };
         Ok(Some(Threshold::Percent {
@@ -111,14 +111,14 @@ impl TryFrom<Raw> for WaveRow {
                 halting: count("wave", raw.halting)?,
                 fail_threshold: raw.fail_threshold()?,
                 // Filled in under the locks, where it matters.
-                others: Others::default(),
+                others: OtherWaves::default(),
                 terms: raw.terms()?,
                 is_last: raw.first_ordinal + raw.size == raw.target_count,
             },
             is_trailing: raw.is_trailing,
             record_tally: tally_from_array(&raw.record_tally)?,
             verdict_reason: raw.verdict_reason,
-            opening: Opening {
+            opening: StartConditions {
                 opens_at: raw.opens_at,
                 needs_approval: raw.needs_approval,
                 is_approved: raw.is_approved,
@@ -143,7 +143,7 @@ pub async fn insert(
             Some(Threshold::Count(_)) | None => None,
         };
         sqlx::query!(
-            "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold, fail_percent, min_results,
+            "INSERT INTO wave (task_id, wave, status, first_ordinal, size, fail_threshold, fail_threshold_basis_points, min_results,
                                needs_approval)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             task_id.0,

@@ -4,7 +4,7 @@ use domain::{Timestamp, ids::WorkerId};
 
 use crate::{
     Connection, Error,
-    values::{count, int4, text_id},
+    codec::{count, int4, text_id},
 };
 
 /// A worker as it is listed.
@@ -19,11 +19,11 @@ pub struct WorkerRow {
     /// It takes no more work.
     pub draining: bool,
     /// Last heartbeat.
-    pub heard_at: Timestamp,
+    pub last_heartbeat_at: Timestamp,
     /// Desktops whose connection it holds.
     pub desktops: u32,
     /// Who wants it to drain, where somebody does.
-    pub drain_wanted_by: Option<String>,
+    pub drain_requested_by: Option<String>,
 }
 
 /// What a worker that is heard of must know.
@@ -36,7 +36,7 @@ pub struct Heard {
 }
 
 /// Stores a heartbeat. A worker that is wanted to drain counts as draining before it says so itself.
-pub async fn heard(
+pub async fn record_heartbeat(
     connection: &mut Connection,
     worker_id: &WorkerId,
     address: &str,
@@ -46,12 +46,12 @@ pub async fn heard(
 ) -> Result<Heard, Error> {
     Ok(sqlx::query_as!(
         Heard,
-        r#"INSERT INTO worker (worker_id, address, capacity, draining, created_at, heard_at)
+        r#"INSERT INTO worker (worker_id, address, capacity, draining, created_at, last_heartbeat_at)
            VALUES ($1, $2, $3, $4, $5, $5)
            ON CONFLICT (worker_id) DO UPDATE SET
                address = excluded.address, capacity = excluded.capacity,
-               draining = excluded.draining OR worker.drain_wanted_at IS NOT NULL, heard_at = excluded.heard_at
-           RETURNING (xmax = 0) AS "is_new!", drain_wanted_at IS NOT NULL AS "drain!""#,
+               draining = excluded.draining OR worker.drain_requested_at IS NOT NULL, last_heartbeat_at = excluded.last_heartbeat_at
+           RETURNING (xmax = 0) AS "is_new!", drain_requested_at IS NOT NULL AS "drain!""#,
         worker_id.as_str(),
         address,
         int4(capacity),
@@ -71,7 +71,7 @@ pub async fn want_drain(
 ) -> Result<bool, Error> {
     let (by, at) = wanted.unzip();
     let done = sqlx::query!(
-        "UPDATE worker SET drain_wanted_by = $2, drain_wanted_at = $3, draining = draining OR $3::timestamptz IS NOT NULL
+        "UPDATE worker SET drain_requested_by = $2, drain_requested_at = $3, draining = draining OR $3::timestamptz IS NOT NULL
          WHERE worker_id = $1",
         worker_id.as_str(),
         by,
@@ -84,7 +84,7 @@ pub async fn want_drain(
 
 /// Workers that were last heard of before a moment.
 pub async fn silent_since(connection: &mut Connection, moment: Timestamp) -> Result<Vec<WorkerId>, Error> {
-    let ids = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE heard_at < $1", moment)
+    let ids = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE last_heartbeat_at < $1", moment)
         .fetch_all(connection)
         .await?;
     ids.into_iter().map(|id| text_id("worker", id)).collect()
@@ -94,12 +94,12 @@ pub async fn silent_since(connection: &mut Connection, moment: Timestamp) -> Res
 pub async fn delete(
     connection: &mut Connection,
     worker_id: &WorkerId,
-    heard_before: Option<Timestamp>,
+    last_heartbeat_before: Option<Timestamp>,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "DELETE FROM worker WHERE worker_id = $1 AND ($2::timestamptz IS NULL OR heard_at < $2)",
+        "DELETE FROM worker WHERE worker_id = $1 AND ($2::timestamptz IS NULL OR last_heartbeat_at < $2)",
         worker_id.as_str(),
-        heard_before,
+        last_heartbeat_before,
     )
     .execute(connection)
     .await?;
@@ -109,7 +109,7 @@ pub async fn delete(
 /// All workers by id.
 pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.heard_at, w.drain_wanted_by,
+        r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.last_heartbeat_at, w.drain_requested_by,
                   (SELECT count(*) FROM desktop d WHERE d.worker_id = w.worker_id) AS "desktops!"
            FROM worker w ORDER BY w.worker_id"#
     )
@@ -122,9 +122,9 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> 
                 address: row.address,
                 capacity: count("worker", row.capacity)?,
                 draining: row.draining,
-                heard_at: row.heard_at,
+                last_heartbeat_at: row.last_heartbeat_at,
                 desktops: count("worker", row.desktops)?,
-                drain_wanted_by: row.drain_wanted_by,
+                drain_requested_by: row.drain_requested_by,
             })
         })
         .collect()

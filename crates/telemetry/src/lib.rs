@@ -1,7 +1,7 @@
 //! Logs and traces: one line of text or JSON for each event on standard error, and spans to an OpenTelemetry
 //! collector where one is configured; metrics for Prometheus.
 
-mod line;
+mod log_format;
 pub mod metric;
 pub mod trace;
 
@@ -23,7 +23,7 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
 };
 
-use line::WithIds;
+use log_format::WithIds;
 
 /// How long spans that wait are given at the end.
 const FLUSH: Duration = Duration::from_secs(3);

@@ -55,81 +55,81 @@ macro_rules! metrics {
 
 metrics! {
     HTTP_REQUESTS: Kind::Counter, "api", "graywave_http_requests_total", ["method", "path", "status"],
-        "Requests that were answered";
+        "Answered HTTP requests";
     HTTP_REQUEST_SECONDS: SECONDS, "api", "graywave_http_request_seconds", ["method", "path"],
-        "How long an answer took";
+        "Time to answer an HTTP request";
     ADMIN_CALLS: Kind::Counter, "scheduler", "graywave_admin_calls_total", ["service", "method", "code"],
-        "Calls of the admin gRPC service that were answered; a stream counts when it has begun, a call that does not exist has neither service nor method";
+        "Answered calls of the admin gRPC service";
     ADMIN_CALL_SECONDS: SECONDS, "scheduler", "graywave_admin_call_seconds", ["service", "method"],
-        "How long an answer of the admin gRPC service took; of a stream, how long it took to begin";
+        "Time to answer a call of the admin gRPC service";
     TASKS_ACCEPTED: Kind::Counter, "api", "graywave_tasks_accepted_total", ["kind"],
-        "Tasks that were accepted: submissions and retries";
+        "Accepted tasks: submissions and retries";
     TASKS_ENDED: Kind::Counter, "api, scheduler", "graywave_tasks_ended_total", ["status"],
-        "Tasks that ended";
+        "Ended tasks";
     STOPS: Kind::Counter, "api", "graywave_stops_total", ["of", "mode"],
-        "Stops of tasks and of single records that people asked for, which let what runs end or end it";
+        "Stops of tasks and of single records by callers";
     GATE_VERDICTS: Kind::Counter, "api, scheduler", "graywave_gate_verdicts_total", ["verdict", "reason"],
-        "What the gate said: proceed, hold or halt; a halt with its kind of reason: an exit code, the threshold of a wave or of the task, or failures that came late";
+        "Verdicts of the gate: proceed, hold or halt";
     TARGETS_ADMITTED: Kind::Counter, "scheduler", "graywave_targets_admitted_total", [],
-        "Targets whose turn came";
+        "Admitted targets";
     RECORDS: Kind::Counter, "api, scheduler", "graywave_records_total", ["outcome"],
-        "Scripts that ended, each once, when its record is stored";
+        "Scripts that ended, counted once when their record is stored";
     RESULTS_REFUSED: Kind::Counter, "scheduler", "graywave_results_refused_total", [],
-        "Results that fit no target of ours";
+        "Refused results that match no target";
     REPORT_TARGETS: SIZES, "scheduler", "graywave_report_targets", [],
-        "Targets in one report: what one commit stores";
+        "Targets in one report, which one commit stores";
     REPORT_SECONDS: SECONDS, "scheduler", "graywave_report_seconds", [],
-        "How long a report took to be stored";
+        "Time to store a report";
     START_SECONDS: SECONDS, "scheduler", "graywave_start_seconds", [],
-        "From the acceptance of a task to the start of a target's first script";
+        "Time from the acceptance of a task to the start of a target's first script";
     TARGETS_LEASED: Kind::Counter, "scheduler", "graywave_targets_leased_total", [],
-        "Targets that were handed to workers";
+        "Targets leased to workers";
     LEASES_LOST: Kind::Counter, "scheduler", "graywave_leases_lost_total", [],
-        "Batches that were cut again because nobody held them any more";
+        "Batches reclaimed because no worker held them any more";
     WORKERS_LOST: Kind::Counter, "scheduler", "graywave_workers_lost_total", [],
-        "Workers that fell silent";
+        "Workers lost after missing heartbeats";
     CERTIFICATES_ISSUED: Kind::Counter, "scheduler", "graywave_certificates_issued_total", [],
-        "Certificates that were made for desktops";
+        "Issued desktop certificates";
     ENROLMENTS_REFUSED: Kind::Counter, "scheduler", "graywave_enrolments_refused_total", [],
-        "Enrolments and renewals of known tokens and desktops that were refused";
-    TICK_SECONDS: SECONDS, "scheduler", "graywave_tick_seconds", ["loop"],
-        "How long a round of a loop took";
-    TICKS_FAILED: Kind::Counter, "scheduler", "graywave_ticks_failed_total", ["loop"],
-        "Rounds of a loop that failed";
+        "Refused enrolments and renewals of known tokens and desktops";
+    TICK_SECONDS: SECONDS, "scheduler", "graywave_loop_seconds", ["loop"],
+        "Time of one round of a loop";
+    TICKS_FAILED: Kind::Counter, "scheduler", "graywave_loop_failures_total", ["loop"],
+        "Failed rounds of a loop";
     TASKS_DELETED: Kind::Counter, "scheduler", "graywave_tasks_deleted_total", [],
-        "Tasks over their age that were deleted";
+        "Tasks deleted by retention";
     PARTITIONS_DROPPED: Kind::Counter, "scheduler", "graywave_partitions_dropped_total", [],
-        "Partitions over their age that were dropped";
+        "Partitions dropped by retention";
     TASKS_OPEN: Kind::Gauge, "scheduler", "graywave_tasks_open", [],
         "Tasks that have not ended";
     TARGETS: Kind::Gauge, "scheduler", "graywave_targets", ["state"],
-        "Targets that are admitted and have not ended: ready for a worker, leased by one, or waiting for their desktop";
+        "Admitted targets that have not ended, by state";
     DESKTOPS_CONNECTED: Kind::Gauge, "scheduler", "graywave_desktops_connected", [],
-        "Desktops that a worker holds";
+        "Desktops connected to a worker";
     WORKERS: Kind::Gauge, "scheduler", "graywave_workers", ["draining"],
-        "Workers that are known";
+        "Known workers";
     DATABASE_CONNECTIONS: Kind::Gauge, "api, scheduler", "graywave_database_connections", ["state"],
-        "Connections of this process's pool";
+        "Connections in the process's pool";
     DATABASE_WAIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_wait_seconds", [],
-        "How long a connection of the pool was waited for, with the BEGIN of its transaction";
+        "Time to get a connection from the pool, including the BEGIN of its transaction";
     DATABASE_TIMEOUTS: Kind::Counter, "api, scheduler", "graywave_database_timeouts_total", [],
-        "Waits for a connection that ended without one";
+        "Waits for a connection that timed out";
     DATABASE_COMMIT_SECONDS: SECONDS, "api, scheduler", "graywave_database_commit_seconds", [],
-        "How long a commit took";
+        "Time of a commit";
     CERTIFICATE_EXPIRES: Kind::Gauge, "scheduler, worker", "graywave_certificate_expires_timestamp_seconds", [],
-        "Until when the role's own certificate is good, in Unix seconds; not told without TLS";
+        "Expiry of the role's own certificate, in Unix seconds";
     AGENTS_CONNECTED: Kind::Gauge, "worker", "graywave_agents_connected", [],
-        "Agents that are connected";
+        "Connected agents";
     AGENTS_REFUSED: Kind::Counter, "worker", "graywave_agents_refused_total", [],
-        "Agents that were refused";
-    TARGETS_HELD: Kind::Gauge, "worker", "graywave_targets_held", [],
-        "Targets in the worker's hands";
-    REPORTS_WAITING: Kind::Gauge, "worker", "graywave_reports_waiting", [],
+        "Refused agents";
+    TARGETS_HELD: Kind::Gauge, "worker", "graywave_targets_in_flight", [],
+        "Targets in flight on the worker";
+    REPORTS_WAITING: Kind::Gauge, "worker", "graywave_reports_queued", [],
         "Results that wait to be reported";
     ORDERS: Kind::Counter, "worker", "graywave_orders_total", [],
-        "Orders that were sent to agents";
+        "Orders sent to agents";
     RESULTS: Kind::Counter, "worker", "graywave_results_total", [],
-        "Results that agents sent";
+        "Results received from agents";
 }
 
 impl Metric {
@@ -139,7 +139,7 @@ impl Metric {
     }
 
     /// Counts so many more, of the values of its labels.
-    pub fn count(&self, number: u64, values: &[&str]) {
+    pub fn increment(&self, number: u64, values: &[&str]) {
         metrics::counter!(self.name, self.labels(values)).increment(number);
     }
 
@@ -150,13 +150,13 @@ impl Metric {
     }
 
     /// Notes one size.
-    pub fn note(&self, size: f64, values: &[&str]) {
+    pub fn observe(&self, size: f64, values: &[&str]) {
         metrics::histogram!(self.name, self.labels(values)).record(size);
     }
 
     /// Notes how long something took.
-    pub fn took(&self, duration: Duration, values: &[&str]) {
-        self.note(duration.as_secs_f64(), values);
+    pub fn observe_duration(&self, duration: Duration, values: &[&str]) {
+        self.observe(duration.as_secs_f64(), values);
     }
 }
 
@@ -173,7 +173,7 @@ impl Exposition {
 }
 
 /// Starts the recorder of the process and its upkeep; a later call returns the same recorder.
-pub fn keep() -> anyhow::Result<Exposition> {
+pub fn install() -> anyhow::Result<Exposition> {
     static KEPT: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = kept.as_ref() {
@@ -226,12 +226,12 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told_with_its_help_and_labels() {
-        let exposition = keep().unwrap();
-        RECORDS.count(2, &["SUCCESS"]);
-        RECORDS.count(1, &["SUCCESS"]);
+        let exposition = install().unwrap();
+        RECORDS.increment(2, &["SUCCESS"]);
+        RECORDS.increment(1, &["SUCCESS"]);
         TARGETS.set(7, &["ready"]);
-        REPORT_SECONDS.took(Duration::from_millis(3), &[]);
-        let text = keep().unwrap().render();
+        REPORT_SECONDS.observe_duration(Duration::from_millis(3), &[]);
+        let text = install().unwrap().render();
         assert_eq!(text, exposition.render());
         for line in [
             "# HELP graywave_records_total Scripts that ended",
@@ -252,9 +252,9 @@ mod tests {
     #[test]
     fn samples_that_nobody_scrapes_are_drained() {
         const SAMPLES: u64 = 12_345;
-        let exposition = keep().unwrap();
+        let exposition = install().unwrap();
         for _ in 0..SAMPLES {
-            START_SECONDS.note(0.002, &[]);
+            START_SECONDS.observe(0.002, &[]);
         }
         let deadline = Instant::now() + 5 * UPKEEP_EVERY;
         while !has_drained(&exposition, SAMPLES) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use control::Clock;
+use control::Environment;
 use domain::Timestamp;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ impl TestClock {
     }
 }
 
-impl Clock for TestClock {
+impl Environment for TestClock {
     fn now(&self) -> Timestamp {
         Self::start()
     }

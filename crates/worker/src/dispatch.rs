@@ -11,10 +11,10 @@ use telemetry::{metric, trace};
 use tracing::Instrument as _;
 
 use crate::{
-    ledger::Held,
-    reports::Item,
-    shared::Worker,
-    signed::{Answer, Part},
+    in_flight::InFlightTarget,
+    order_proofs::{Answer, Part},
+    report_queue::Item,
+    state::Worker,
 };
 
 /// Targets of one task, from its first on, of which a trace tells what their desktops did. Those of a huge task would bury
@@ -47,7 +47,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
         targets,
         spec,
         deliver_by_unix_ms,
-        answer_only,
+        query_only,
         lease_until_unix_ms,
         trace_context,
         signed_terms,
@@ -58,7 +58,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
     if scripts.is_none() {
         tracing::error!(task_id, batch_id, "batch given back: the answer lacks one of its scripts");
     }
-    worker.ledger.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
+    worker.in_flight.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for (place, mut target) in (0..).zip(targets) {
         let key = ExecutionKey { task_id: task_id.clone(), ordinal: target.ordinal, attempt: spec.attempt };
         let first_script = target.first_script;
@@ -66,7 +66,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
         let is_traced = target.ordinal < TRACED_TARGETS;
         let signed = part.map(|part| part.order(place, &signed_terms, &mut target));
         let order = Order {
-            answer_only,
+            query_only,
             first_script,
             stop_script,
             trace_context: if is_traced { trace_context.clone() } else { String::new() },
@@ -89,7 +89,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
             worker.reports.send(Item::Returned(returned)).await;
         }
     }
-    worker.ledger.close_if_empty(&batch_id);
+    worker.in_flight.close_if_empty(&batch_id);
 }
 
 /// Whether a lease has ended, by the schedulers' time.
@@ -119,14 +119,14 @@ fn hand_out(
     // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
     let messages = if signed.is_some() { 2 } else { 1 };
     let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
-    let held = Held { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
-    if !worker.ledger.hold(key.clone(), held) {
+    let held = InFlightTarget { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
+    if !worker.in_flight.hold(key.clone(), held) {
         // In hand from an earlier batch: its result settles this one too.
         return true;
     }
     // A connection that ended before we noted the target would never give it back; one that ends from now on will.
     if worker.registry.find(&desktop).is_none_or(|(current, _)| current != session) {
-        worker.ledger.release([&key]);
+        worker.in_flight.release([&key]);
         return false;
     }
     let signer = signed.filter(|answer| worker.registry.shows_first(&desktop, session, answer.signer));
@@ -134,7 +134,7 @@ fn hand_out(
     for (permit, message) in permits.zip(signer.into_iter().chain([Message::Order(order)])) {
         permit.send(Ok(AttachResponse { message: Some(message) }));
     }
-    metric::ORDERS.count(1, &[]);
+    metric::ORDERS.increment(1, &[]);
     true
 }
 
@@ -151,7 +151,7 @@ fn order(
         scripts: scripts.to_vec(),
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms,
-        answer_only: false,
+        query_only: false,
         first_script: 0,
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
@@ -167,7 +167,7 @@ mod tests {
 
     use chrono::TimeDelta;
     use proto::{scheduler::Target, types::Desktop};
-    use time_sync::Told;
+    use time_sync::TimeSample;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -178,7 +178,7 @@ mod tests {
     -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
         let worker = Worker::new(Config::default(), String::new(), None);
         let now = worker.clock.now() + TimeDelta::days(1);
-        worker.clock.answered(worker.clock.asks(), Told { now, error: Duration::ZERO });
+        worker.clock.answered(worker.clock.asks(), TimeSample { now, error: Duration::ZERO });
         let (to_agent, outbox) = mpsc::channel(4);
         let key = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
         worker.registry.connect(key.clone(), Desktop::default(), to_agent).unwrap();
@@ -219,7 +219,7 @@ mod tests {
             panic!("not given back: {group:?}")
         };
         assert!(!returned.handed);
-        assert!(worker.ledger.leases().is_empty());
+        assert!(worker.in_flight.leases().is_empty());
         dispatch(&worker, leased_until(now + TimeDelta::minutes(1)), &[], None).await;
         assert!(matches!(outbox.try_recv(), Ok(Ok(_))));
     }

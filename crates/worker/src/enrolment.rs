@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
-    shared::Worker,
+    state::Worker,
 };
 
 /// Calls under way at once, of all.
@@ -61,7 +61,7 @@ impl Door {
     /// Lets a call in if there is room for it; with where it came from.
     fn enter<T>(&self, request: &Request<T>) -> Result<(tokio::sync::SemaphorePermit<'_>, String), Status> {
         let who = request.extensions().get::<Who>();
-        if !matches!(who, Some(Who::Stranger | Who::Known(_))) {
+        if !matches!(who, Some(Who::Anonymous | Who::Known(_))) {
             let reason = "this worker has no TLS: there is nothing that a certificate would be good for";
             return Err(Status::failed_precondition(reason));
         }

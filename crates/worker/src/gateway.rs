@@ -21,8 +21,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     registry::{self, Connected, SessionId},
-    reports::Item,
-    shared::Worker,
+    report_queue::Item,
+    state::Worker,
 };
 
 /// A connection that does not say who it is within this time is closed.
@@ -78,7 +78,7 @@ impl AgentService for Gateway {
 
 fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Status) {
     tracing::warn!(%status, "an agent was refused");
-    metric::AGENTS_REFUSED.count(1, &[]);
+    metric::AGENTS_REFUSED.increment(1, &[]);
     if to_agent.try_send(Err(status)).is_err() {
         tracing::debug!("the refused agent is gone already");
     }
@@ -153,7 +153,7 @@ async fn serve(
     }
     let mut expiry = std::pin::pin!(expired(worker, desktop.certificate.clone()));
     let agent_id = desktop.agent_id.clone();
-    worker.presence.came(key.clone(), desktop);
+    worker.presence.connected(key.clone(), desktop);
     loop {
         let message = tokio::select! {
             message = next(&mut inbound, &key) => message,
@@ -169,14 +169,14 @@ async fn serve(
         }
         match message {
             attach_request::Message::Result(result) => take_result(worker, &key, &agent_id, result).await,
-            attach_request::Message::AskTime(_) => tell_time(worker, &weak),
+            attach_request::Message::TimeRequest(_) => tell_time(worker, &weak),
             attach_request::Message::Hello(_) => {
                 tracing::warn!(desktop_id = key.desktop_id, "an agent says hello again");
             }
         }
     }
     if worker.registry.disconnect(&key, session) {
-        worker.presence.went(key);
+        worker.presence.disconnected(key);
     }
     give_back(worker, session).await;
 }
@@ -240,13 +240,13 @@ fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {
 }
 
 async fn give_back(worker: &Worker, session: SessionId) {
-    for returned in worker.ledger.release_session(session) {
+    for returned in worker.in_flight.release_session(session) {
         worker.reports.send(Item::Returned(returned)).await;
     }
 }
 
 async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, result: OrderResult) {
-    metric::RESULTS.count(1, &[]);
+    metric::RESULTS.increment(1, &[]);
     let Some(key) = result.key else {
         tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
         return;
@@ -262,7 +262,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         ordinal: key.ordinal,
         attempt: key.attempt,
         // Empty for a result from the agent's journal that we did not ask for.
-        batch_id: worker.ledger.batch_of(&key).unwrap_or_default(),
+        batch_id: worker.in_flight.batch_of(&key).unwrap_or_default(),
         scripts: result.scripts,
         project_id: desktop.project_id.clone(),
         desktop_id: desktop.desktop_id.clone(),

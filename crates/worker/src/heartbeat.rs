@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use proto::scheduler::HeartbeatRequest;
-use time_sync::{Backoff, Told};
+use time_sync::{Backoff, TimeSample};
 
 use crate::{
     Ready,
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
-    shared::Worker,
+    state::Worker,
 };
 
 /// Longest pause after a heartbeat that failed; the first one is shorter.
@@ -57,7 +57,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 if let Some((now, error)) = answer.time.and_then(|time| time.read()) {
-                    worker.told_time(asked, Told { now, error });
+                    worker.told_time(asked, TimeSample { now, error });
                 }
                 worker.end_revoked(answer.revoked);
                 worker.want_drain(answer.drain);

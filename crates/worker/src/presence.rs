@@ -23,11 +23,11 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    pub(crate) fn came(&self, key: DesktopKey, desktop: Desktop) {
+    pub(crate) fn connected(&self, key: DesktopKey, desktop: Desktop) {
         self.put(key, Some(desktop));
     }
 
-    pub(crate) fn went(&self, key: DesktopKey) {
+    pub(crate) fn disconnected(&self, key: DesktopKey) {
         self.put(key, None);
     }
 
@@ -87,7 +87,7 @@ mod tests {
         let desktop = Desktop { tags, ..Desktop::default() };
         for number in 0..600 {
             let key = DesktopKey { project_id: "p".into(), desktop_id: number.to_string() };
-            presence.came(key, desktop.clone());
+            presence.connected(key, desktop.clone());
         }
         let (first, second) = (presence.take(), presence.take());
         let bytes: usize = first.iter().filter_map(|(_, came)| came.as_ref()).map(Message::encoded_len).sum();

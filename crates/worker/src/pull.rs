@@ -6,10 +6,10 @@ use proto::scheduler::PullRequest;
 
 use crate::{
     dispatch,
+    order_proofs::{Answer, parts},
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
-    shared::Worker,
-    signed::{Answer, parts},
+    state::Worker,
 };
 
 /// How long a pull waits for work at the scheduler.
@@ -18,13 +18,13 @@ const WAIT: Duration = Duration::from_secs(20);
 /// Pulls until the worker stops; not while an operator wants it to drain.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
-    let mut drain_wanted = worker.drain_wanted();
+    let mut drain_requested = worker.drain_requested();
     loop {
-        if drain_wanted.wait_for(|wanted| !wanted).await.is_err() {
+        if drain_requested.wait_for(|wanted| !wanted).await.is_err() {
             return;
         }
-        let changed = worker.ledger.changed.notified();
-        let held = u32::try_from(worker.ledger.len()).unwrap_or(u32::MAX);
+        let changed = worker.in_flight.changed.notified();
+        let held = u32::try_from(worker.in_flight.len()).unwrap_or(u32::MAX);
         let room = worker.config.capacity.saturating_sub(held);
         if room == 0 {
             changed.await;

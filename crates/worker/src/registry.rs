@@ -9,11 +9,11 @@ use std::{
 };
 
 use domain::{desktop::RETIRED, enrolment::REVOKED};
-use proto::{agent::AttachResponse, scheduler::DesktopKey, signed::Hash, types::Desktop};
+use proto::{agent::AttachResponse, order_signing::Hash, scheduler::DesktopKey, types::Desktop};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::signed::ShownSigners;
+use crate::order_proofs::ShownSigners;
 
 /// One connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

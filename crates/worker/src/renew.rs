@@ -9,7 +9,7 @@ use proto::scheduler::{Lease, RenewRequest};
 use crate::{
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, with_deadline},
-    shared::Worker,
+    state::Worker,
 };
 
 /// Part of a lease after which it is renewed, and which one try may take.
@@ -26,7 +26,7 @@ pub(crate) async fn run(worker: &Worker, client: Client) {
             // The first pull may say that leases are shorter than we thought.
             () = worker.lease_changed.notified() => continue,
         }
-        let leases = worker.ledger.leases();
+        let leases = worker.in_flight.leases();
         let chunks = leases.chunks(limits::MAX_LEASES_PER_RENEWAL);
         // At once: one that fails for long must not keep the others from being renewed.
         join_all(chunks.map(|leases| renew(worker, client.clone(), leases))).await;
@@ -51,7 +51,7 @@ async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
     worker.set_lease_ms(answer.lease_ms);
     if !answer.lost.is_empty() {
         tracing::warn!(leases = answer.lost.len(), "leases lost: others take over what is not done");
-        worker.ledger.lose(&answer.lost);
+        worker.in_flight.lose(&answer.lost);
     }
 }
 

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::{
-    Config, Ready, address, enrolment, gateway, gauges, heartbeat, leave, pull, renew, report,
+    Config, Ready, address, drain, enrolment, gateway, heartbeat, metrics, presence_sync, pull, renew,
+    reporter,
     scheduler::{self, Client, with_deadline},
-    shared::Worker,
-    stops, tell,
+    state::Worker,
+    stops,
 };
 
 /// Reports on their way at once. The wave's lock takes them one by one; a second one is prepared meanwhile.
@@ -25,10 +26,10 @@ const UNREAD_BYTES: u32 = 64 << 10;
 const STREAMS_PER_AGENT: u32 = 4;
 const HEADERS_MAX_BYTES: u32 = 16 << 10;
 /// Who may attach.
-const AGENTS: Guard = Guard { who: "agents", may: Identity::is_desktop, strangers: false };
+const AGENTS: Guard = Guard { who: "agents", allows: Identity::is_desktop, allow_anonymous: false };
 /// Who may ask for a certificate.
 const ENROLLING: Guard =
-    Guard { who: "agents, and who has a token", may: Identity::is_desktop, strangers: true };
+    Guard { who: "agents, and who has a token", allows: Identity::is_desktop, allow_anonymous: true };
 /// How long agents' connections may take to end after the goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// Deadlines of the tries to say goodbye: a short one for a scheduler that hangs, the next for one that is slow.
@@ -73,11 +74,11 @@ pub async fn run(
     });
     parts.spawn({
         let worker = Arc::clone(&worker);
-        async move { gauges::run(&worker).await }
+        async move { metrics::run(&worker).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);
-        async move { tell::run(&worker, client).await }
+        async move { presence_sync::run(&worker, client).await }
     });
     parts.spawn({
         let (worker, client) = both(&worker, &client);
@@ -85,7 +86,7 @@ pub async fn run(
     });
     parts.spawn({
         let worker = Arc::clone(&worker);
-        async move { leave::run(&worker).await }
+        async move { drain::run(&worker).await }
     });
     // Not with the pulling, which ends when the drain begins: what still runs then may be stopped, too.
     parts.spawn({
@@ -95,7 +96,7 @@ pub async fn run(
     for _ in 0..REPORTERS {
         parts.spawn({
             let (worker, client) = both(&worker, &client);
-            async move { report::run(&worker, client).await }
+            async move { reporter::run(&worker, client).await }
         });
     }
     let mut pulling = JoinSet::new();
@@ -115,7 +116,7 @@ pub async fn run(
     if let Some(ended) = failed {
         return ended.unwrap_or(Ok(()));
     }
-    drain(&worker, &mut pulling).await;
+    finish_in_flight(&worker, &mut pulling).await;
     gateway_stop.cancel();
     drop(worker.registry.close_unless(|_| false));
     say_goodbye(&worker, client).await;
@@ -163,14 +164,14 @@ async fn serve(
 }
 
 /// Takes nothing new, sends idle agents elsewhere, and waits for what runs.
-async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
+async fn finish_in_flight(worker: &Worker, pulling: &mut JoinSet<()>) {
     worker.start_draining();
     pulling.shutdown().await;
     let patience = Duration::from_millis(worker.config.drain_timeout_ms);
     let emptied = async {
         loop {
-            let changed = worker.ledger.changed.notified();
-            let (_, is_idle) = leave::send_idle_away(worker);
+            let changed = worker.in_flight.changed.notified();
+            let (_, is_idle) = drain::send_idle_away(worker);
             if is_idle && worker.has_reported() {
                 return;
             }
@@ -181,7 +182,7 @@ async fn drain(worker: &Worker, pulling: &mut JoinSet<()>) {
     if tokio::time::timeout(patience, emptied).await.is_err() {
         let reported = worker.has_reported();
         tracing::warn!(
-            targets = worker.ledger.len(),
+            targets = worker.in_flight.len(),
             reported,
             "stopping although something is in hand: others take it over"
         );

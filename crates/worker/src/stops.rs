@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::{
     retry::backoff,
     scheduler::{CALL_TIMEOUT, Client, answer_begins_within},
-    shared::Worker,
+    state::Worker,
 };
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> 
 /// ignores a stop of what it does not know, and the repeated one comes after the order.
 fn pass_on(worker: &Worker, stop: TargetStop) {
     let key = ExecutionKey { task_id: stop.task_id, ordinal: stop.ordinal, attempt: stop.attempt };
-    let Some((desktop, session)) = worker.ledger.handed_out_on(&key) else { return };
+    let Some((desktop, session)) = worker.in_flight.handed_out_on(&key) else { return };
     let Some((current, to_agent)) = worker.registry.find(&desktop) else { return };
     // The target is about to be given back with its connection: others pass the stop on.
     if current != session {

@@ -90,5 +90,5 @@ def hasty(admin):
 def everything(admin, task_id, script_id, group_id):
     audited(admin, task_id)
     named(admin)
-    paged(admin, {"task_id": task_id, "script_id": script_id, "signature_id": group_id})
+    paged(admin, {"task_id": task_id, "script_id": script_id, "fingerprint_id": group_id})
     hasty(admin)

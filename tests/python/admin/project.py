@@ -62,10 +62,10 @@ def workers(admin, desktops):
     check("the worker has all desktops", before["desktops"] == len(desktops) and "draining" not in before, before)
     change = lambda method: admin("WorkerService", method, worker_id=before["worker_id"])["worker"]
     wanted = change("DrainWorker")
-    check("it is asked to drain", wanted["drain_wanted"] and wanted["drain_wanted_by"], wanted)
+    check("it is asked to drain", wanted["drain_requested"] and wanted["drain_requested_by"], wanted)
     look_until("  it takes no more work", lambda: worker().get("draining"))
     look_until("  its desktops go", lambda: "desktops" not in worker())
-    check("it is to work again", "drain_wanted" not in change("UndrainWorker"))
+    check("it is to work again", "drain_requested" not in change("UndrainWorker"))
     # An agent that was refused may pause for half a minute: one that does not is enough.
     look_until("  a desktop comes back", lambda: "desktops" in worker())
     check("  it takes work", "draining" not in worker(), worker())

@@ -67,12 +67,12 @@ def grouped(admin, task_id, full):
     group = found["groups"][0]
     check("  with what they have in common", "disk full" in group["signature"] and group["desktop_ids"] == full, group)
     check("  and where they were", group["waves"] == [{"wave": 2, "records": 2}], group)
-    group_id = group["signature_id"]
-    pages = admin.pages("InsightService", "ListFailureMembers", "members", 1, task_id=task_id, signature_id=group_id)
+    group_id = group["fingerprint_id"]
+    pages = admin.pages("InsightService", "ListFailureMembers", "members", 1, task_id=task_id, fingerprint_id=group_id)
     members = [member["desktop_id"] for page in pages for member in page]
     check("  the members of one", members == full, members)
     for other in ("1", "nothing"):
-        call = lambda: admin("InsightService", "ListFailureMembers", task_id=task_id, signature_id=other)
+        call = lambda: admin("InsightService", "ListFailureMembers", task_id=task_id, fingerprint_id=other)
         refused(f"  there is no group {other}", NOT_FOUND, call)
     return group_id
 

@@ -23,7 +23,7 @@ async fn failures_are_grouped_explained_and_replayed() {
     assert!((group.share_percent - 100.0).abs() < f64::EPSILON);
     let mut request = ListFailureMembersRequest {
         task_id: task_id.clone(),
-        signature_id: group.signature_id.clone(),
+        fingerprint_id: group.fingerprint_id.clone(),
         page_size: 2,
         ..Default::default()
     };
@@ -63,6 +63,6 @@ async fn a_task_that_runs_cannot_be_replayed() {
     let request = WhatIfRequest { task_id: task_id.clone(), rollout: Some(Rollout::default()) };
     let early = refused(harness.insight().what_if(request).await);
     assert_eq!((early.code, early.reason.as_str()), (Code::FailedPrecondition, "TASK_NOT_ENDED"));
-    let request = ListFailureMembersRequest { task_id, signature_id: "x".into(), ..Default::default() };
+    let request = ListFailureMembersRequest { task_id, fingerprint_id: "x".into(), ..Default::default() };
     assert_eq!(refused(harness.insight().list_failure_members(request).await).code, Code::NotFound);
 }

@@ -91,9 +91,9 @@ async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
     harness.desktops(1).await;
     let drain = DrainWorkerRequest { worker_id: "worker-1".into() };
     let drained = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
-    assert_eq!(drained.drain_wanted_by, "graywave://role/admin/ann");
+    assert_eq!(drained.drain_requested_by, "graywave://role/admin/ann");
     let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
-    assert!(!workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap().drain_wanted);
+    assert!(!workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap().drain_requested);
 
     // What belongs to a project needs a token of it, and a token makes nobody an operator.
     let mut tasks = TaskServiceClient::new(harness.channel(None));

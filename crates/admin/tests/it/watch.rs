@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use admin::Options;
 use futures::TryStreamExt as _;
-use proto::admin::{EventKind, TaskStatus, WatchTaskRequest, WatchTaskResponse, watch_task_response::Told};
+use proto::admin::{EventKind, TaskStatus, WatchTaskRequest, WatchTaskResponse, watch_task_response::Update};
 use tonic::{Code, Request};
 
 use crate::harness::{Harness, command_on, refused};
@@ -14,8 +14,8 @@ fn request(task_id: &str, cursor: &str) -> WatchTaskRequest {
 }
 
 fn kinds(told: &[WatchTaskResponse]) -> Vec<EventKind> {
-    let event = |message: &WatchTaskResponse| match &message.told {
-        Some(Told::Event(event)) => Some(event.kind()),
+    let event = |message: &WatchTaskResponse| match &message.update {
+        Some(Update::Event(event)) => Some(event.kind()),
         _ => None,
     };
     told.iter().filter_map(event).collect()
@@ -31,13 +31,13 @@ async fn everything_is_told_once_and_goes_on_from_a_cursor() {
     let told: Vec<WatchTaskResponse> = stream.try_collect().await.unwrap();
     let all = kinds(&told);
     assert_eq!((all.first(), all.last()), (Some(&EventKind::Accepted), Some(&EventKind::Ended)));
-    let last = told.iter().rev().find_map(|message| match &message.told {
-        Some(Told::Progress(progress)) => Some(progress.clone()),
+    let last = told.iter().rev().find_map(|message| match &message.update {
+        Some(Update::Progress(progress)) => Some(progress.clone()),
         _ => None,
     });
     assert_eq!(last.unwrap().status(), TaskStatus::Success);
 
-    let first = told.iter().find(|message| matches!(message.told, Some(Told::Event(_)))).unwrap();
+    let first = told.iter().find(|message| matches!(message.update, Some(Update::Event(_)))).unwrap();
     let rest = harness.tasks().watch_task(request(&task_id, &first.cursor)).await.unwrap();
     let rest: Vec<_> = rest.into_inner().try_collect().await.unwrap();
     assert_eq!(kinds(&rest), all[1..]);
@@ -91,14 +91,14 @@ async fn a_stream_lasts_as_long_as_its_client_asks_for_and_longer_than_a_call() 
     let mut long = Request::new(request(&task_id, ""));
     long.set_timeout(Duration::from_secs(30));
     let stream = harness.tasks().watch_task(long).await.unwrap().into_inner();
-    // It takes longer than one call may: the next look at the events is half a second away.
+    // It takes longer than one call allows: the next look at the events is half a second away.
     let told = tokio::spawn(stream.try_collect::<Vec<_>>());
     let mut looked = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
     while looked
         .message()
         .await
         .unwrap()
-        .is_some_and(|message| !matches!(message.told, Some(Told::Progress(_))))
+        .is_some_and(|message| !matches!(message.update, Some(Update::Progress(_))))
     {}
     harness.run(&task_id, &[0]).await;
     assert_eq!(kinds(&told.await.unwrap().unwrap()).last(), Some(&EventKind::Ended));

@@ -17,7 +17,7 @@ async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
     assert_eq!((listed.len(), listed[0].desktops, listed[0].draining), (1, 2, false));
     let drain = DrainWorkerRequest { worker_id: "worker-1".into() };
     let worker = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
-    assert!(worker.draining && worker.drain_wanted && worker.drain_wanted_by == "configuration");
+    assert!(worker.draining && worker.drain_requested && worker.drain_requested_by == "configuration");
 
     // It does not know yet, and says so.
     let heard = async |draining| {
@@ -31,7 +31,7 @@ async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
 
     let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
     let worker = workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap();
-    assert!(!worker.drain_wanted && worker.draining, "until it says itself that it works again");
+    assert!(!worker.drain_requested && worker.draining, "until it says itself that it works again");
     assert!(!heard(false).await.drain);
     let listed = workers.list_workers(ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert!(!listed[0].draining);

@@ -1,9 +1,9 @@
 //! The connection to a worker.
 
-mod attached;
-mod guard;
-mod link;
+mod order_verifier;
+mod status_file;
+mod stream;
 
-pub(crate) use attached::clear;
-pub use attached::is_attached;
-pub(crate) use link::{Link, endpoints};
+pub(crate) use status_file::clear;
+pub use status_file::is_attached;
+pub(crate) use stream::{Link, endpoints};

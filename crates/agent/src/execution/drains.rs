@@ -19,7 +19,7 @@ mod tests;
 pub(crate) const MAX_DRAINS: usize = 64;
 /// Pause between two reads: a process that writes without end must not occupy the agent. It bounds a drain to about
 /// 6 MiB per second.
-const PAUSE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Size of one read, which is the default capacity of a pipe.
 const READ_BYTES: usize = 64 << 10;
 
@@ -65,7 +65,7 @@ async fn drain(pipe: Receiver) {
         }
         match pipe.try_read(&mut buffer) {
             Ok(0) => return,
-            Ok(_) => sleep(PAUSE).await,
+            Ok(_) => sleep(POLL_INTERVAL).await,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 tracing::debug!(%error, "the output of a background process cannot be read");

@@ -229,7 +229,9 @@ async fn many_scripts_at_once_can_execute_their_own_files() {
     let scratch = Scratch::new(dir.path());
     // A long file is open for a while.
     let comment = "#\n".repeat(100_000);
-    let content = format!("#!/bin/sh\n[ -n \"$AGAIN\" ] || AGAIN=1 exec \"$0\"\necho again; exit\n{comment}");
+    let content = format!(
+        "#!/bin/sh\n[ -n \"$RETRY_DELAY\" ] || RETRY_DELAY=1 exec \"$0\"\necho again; exit\n{comment}"
+    );
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..32 {
         let (scratch, script) = (Arc::clone(&scratch), shell(&content));

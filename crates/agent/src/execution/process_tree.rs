@@ -18,7 +18,7 @@ pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";
 const ROUNDS: usize = 100;
 /// Rounds in a row that must find nothing and leave nothing open.
 const CLEAN_ROUNDS: usize = 8;
-const PAUSE: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Kills a process group that is not yet reaped, then everything that carries the mark, until none is left; false
 /// when some still are. Blocks.
@@ -42,7 +42,7 @@ pub(crate) fn kill(group: Option<u32>, mark: &str) -> bool {
             return true;
         }
         // The killed need a moment to go, and may just have forked.
-        thread::sleep(PAUSE);
+        thread::sleep(POLL_INTERVAL);
     }
     // On a machine where processes come and go all the time, no round leaves nothing open.
     without_any >= CLEAN_ROUNDS

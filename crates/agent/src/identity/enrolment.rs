@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mtls::{Dialling, NewKey, Role, Stranger, Tls};
+use mtls::{Anonymous, Dialling, NewKey, Role, Tls};
 use proto::{
     agent::{EnrolRequest, RenewRequest, enrolment_service_client::EnrolmentServiceClient},
     types::IssuedCertificate,
@@ -19,7 +19,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::kept::Kept;
+use super::credential_file::Kept;
 use crate::{
     Config, Error,
     config::{Enrolment, Token},
@@ -110,7 +110,7 @@ impl Enrolled {
 
     /// Asks one worker, with the token as it is now.
     async fn enrol(&self, endpoint: &Endpoint, desktop_id: &str) -> Result<(), Status> {
-        let stranger = Stranger::load(&self.enrolment.ca_file)
+        let stranger = Anonymous::load(&self.enrolment.ca_file)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
         let token = self.token()?;
         let request = |certificate_request| EnrolRequest {

@@ -1,6 +1,6 @@
 //! The agent's own certificate.
 
+mod credential_file;
 mod enrolment;
-mod kept;
 
 pub(crate) use enrolment::{Enrolled, Renewal};

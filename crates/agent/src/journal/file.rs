@@ -11,8 +11,8 @@ use time_sync::Clock;
 
 use super::{
     agent_id,
-    book::Book,
     event::{Event, Key, Span},
+    state::JournalState,
 };
 use crate::{
     Error,
@@ -77,7 +77,7 @@ struct Inner {
     file: File,
     len: u64,
     compact_at: u64,
-    book: Book,
+    book: JournalState,
     /// The file lacks something the book has, or has half a line: it must be rewritten before it is added to.
     behind: bool,
 }
@@ -86,7 +86,7 @@ impl Journal {
     /// Takes the events of the file in, ends what an earlier agent left running, and rewrites the file without what
     /// is no longer needed. Call it under the lock of the directory.
     fn open(dir: &Path, events: Vec<Event>, clock: &Clock) -> io::Result<Self> {
-        let mut book = Book::default();
+        let mut book = JournalState::default();
         for event in events {
             book.apply(event);
         }
@@ -133,7 +133,7 @@ impl Journal {
     }
 
     /// Asks the book.
-    pub(crate) fn book<T>(&self, ask: impl FnOnce(&Book) -> T) -> T {
+    pub(crate) fn book<T>(&self, ask: impl FnOnce(&JournalState) -> T) -> T {
         ask(&self.inner().book)
     }
 
@@ -170,7 +170,7 @@ impl Inner {
 }
 
 /// Writes the book to a new file and puts it in the place of the journal; whole or not at all.
-fn rewrite(dir: &Path, book: &Book) -> io::Result<(File, u64)> {
+fn rewrite(dir: &Path, book: &JournalState) -> io::Result<(File, u64)> {
     let mut bytes = encode(&Event::Opened)?;
     for event in book.events() {
         bytes.append(&mut encode(&event)?);

@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::timeout};
 use super::{
     queue::Queue,
     run::{REMOVAL_GRACE, run_order},
-    shared::Shared,
+    state::Shared,
 };
 
 /// How long the running scripts may take to be ended when the agent stops.

@@ -9,9 +9,9 @@ use proto::{
 };
 
 use super::{
+    decision,
     queue::Queue,
-    rules,
-    shared::{Accepted, Active, Shared},
+    state::{Accepted, Active, Shared},
 };
 use crate::journal::{Event, Key, Span, blocking};
 
@@ -47,7 +47,7 @@ impl Orders {
         if self.shared.known(&key).await {
             return Some(key);
         }
-        let span = match rules::span_of(&order) {
+        let span = match decision::span_of(&order) {
             Ok(span) => span,
             Err((span, reason)) => {
                 active.reject(span, reason).await;
@@ -59,7 +59,7 @@ impl Orders {
         }
         if active.stop.reaches(span.first) {
             active.stop_waiting(span).await;
-        } else if order.answer_only {
+        } else if order.query_only {
             active.skip(span).await;
         } else if self.shared.is_full().await {
             active.reject(span, "too many results of this desktop wait to be stored").await;
@@ -83,7 +83,7 @@ impl Orders {
         }
         let count = order.scripts.len().clamp(1, MAX_SCRIPTS_PER_TASK);
         let span = Span { first: 0, count: u32::try_from(count).unwrap_or(1) };
-        let results = rules::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
+        let results = decision::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
         let scripts = results.into_iter().map(Into::into).collect();
         Some(Answer::Refusal(OrderResult {
             key: Some(key.into()),
@@ -92,7 +92,7 @@ impl Orders {
         }))
     }
 
-    /// Stops an order from this script on. Told again and again; what is not active has ended, or its order is still
+    /// Stops an order from this script on. TimeSample again and again; what is not active has ended, or its order is still
     /// on its way and the stop will be told again.
     pub(crate) async fn stop(&self, key: &Key, script: u32) {
         let Some(stop) = self.shared.active().get(key).map(Arc::clone) else {

@@ -1,12 +1,12 @@
 //! Orders: taken in, kept waiting in a bounded queue, run a few at once, stopped, finished in the journal.
 
+mod decision;
 mod dispatcher;
 mod inbox;
 mod queue;
-mod rules;
 mod run;
 mod setup;
-mod shared;
+mod state;
 mod stop_point;
 mod traces;
 

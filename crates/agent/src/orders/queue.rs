@@ -8,7 +8,7 @@ use std::{
 use proto::limits::MAX_ORDERS_PER_AGENT;
 use tokio::sync::Notify;
 
-use super::shared::Accepted;
+use super::state::Accepted;
 
 /// A bounded queue from whose middle an order can be taken out: one that is stopped may wait behind hours of others.
 /// It is not a part of what its orders share, or they would keep it, and each other, for ever.

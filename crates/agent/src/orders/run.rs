@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{
-    rules::{self, STOPPED_BEFORE, Turn},
-    shared::{Accepted, Active, Shared},
+    decision::{self, STOPPED_BEFORE, Turn},
+    state::{Accepted, Active, Shared},
 };
 use crate::{
     execution::{self, Halt, Terms},
@@ -44,7 +44,7 @@ async fn run_traced(accepted: Accepted) {
     }
     let mut results: Vec<Record> = Vec::new();
     for (number, script) in (0..).zip(&order.scripts) {
-        let result = match rules::turn(
+        let result = match decision::turn(
             number,
             span,
             results.last(),

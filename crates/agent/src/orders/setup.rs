@@ -9,7 +9,7 @@ use time_sync::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatcher::Dispatcher, inbox::Orders, queue::Queue, shared::Shared, traces::Traces};
+use super::{dispatcher::Dispatcher, inbox::Orders, queue::Queue, state::Shared, traces::Traces};
 use crate::{Config, execution::Drains, journal::Journal, scratch::Scratch};
 
 /// Makes the side of the connection and the side that runs orders.

@@ -23,7 +23,7 @@ async fn script_that_executes_its_own_file_runs_again() {
     let (dir, mut worker) = (tempfile::tempdir().unwrap(), FakeWorker::start().await);
     let agent = start(&worker, dir.path());
     let mut session = worker.session().await;
-    let again = "#!/bin/sh\n[ -n \"$AGAIN\" ] || AGAIN=1 exec \"$0\"\necho again";
+    let again = "#!/bin/sh\n[ -n \"$RETRY_DELAY\" ] || RETRY_DELAY=1 exec \"$0\"\necho again";
     let flock = "#!/bin/sh\n[ \"$FLOCKER\" != \"$0\" ] && exec env FLOCKER=\"$0\" flock -en \"$0\" \"$0\" \"$@\" || :\n\
                  echo again";
     let mut cases = vec![("exec-again", again)];

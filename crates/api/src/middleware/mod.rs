@@ -1,5 +1,5 @@
 //! What every call passes before and after its handler.
 
-mod gate;
+mod auth;
 
-pub(crate) use gate::{Gate, check};
+pub(crate) use auth::{Gate, check};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery},
+    pagination::{self, PageQuery},
     time,
 };
 use crate::{
@@ -118,6 +118,6 @@ pub(crate) async fn list(
         resource: query::text(query.resource),
     };
     let found = control.list_audit(&caller, &filter, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.audit_id.simple().to_string());
+    let next_page_token = pagination::next(&found, size, |row| row.audit_id.simple().to_string());
     Ok(Json(Audit { entries: found.into_iter().map(AuditEntry::from).collect(), next_page_token }))
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery},
+    pagination::{self, PageQuery},
     time,
 };
 use crate::{
@@ -187,7 +187,7 @@ pub(crate) async fn list(
         ..DesktopFilter::default()
     };
     let found = control.page_desktops(&caller, &filter, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.facts.desktop_id.to_string());
+    let next_page_token = pagination::next(&found, size, |row| row.facts.desktop_id.to_string());
     Ok(Json(NativeDesktops {
         desktops: found.into_iter().map(NativeDesktop::from).collect(),
         next_page_token,

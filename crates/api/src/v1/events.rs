@@ -14,7 +14,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use control::{EventRow, Looked, Told, Watch};
+use control::{EventRow, Poll, TaskUpdate, Watch};
 use domain::{
     Error, Reason,
     limits::{MAX_STREAMS, STREAM_LASTS, STREAM_LOOKS_EVERY},
@@ -54,8 +54,8 @@ pub(crate) struct NativeEvent {
     event_id: i64,
     #[schema(format = DateTime)]
     time: String,
-    /// ACCEPTED, WAVE_OPENED, WAVE_CLOSED, WAVE_WAITS, WAVE_APPROVED, HALTED, STOPPED, EXPIRED, PAUSED, RESUMED, FROZEN,
-    /// UNFROZEN, CONCURRENCY_CHANGED, RETRIED, ISOLATED, ENDED.
+    /// ACCEPTED, WAVE_OPENED, WAVE_CLOSED, WAVE_WAITING, WAVE_APPROVED, HALTED, STOPPED, EXPIRED, PAUSED, RESUMED, FROZEN,
+    /// UNFROZEN, CONCURRENCY_CHANGED, RETRIED, QUARANTINED, ENDED.
     kind: &'static str,
     wave: Option<u16>,
     /// The principal that did it; empty for what the scheduler did.
@@ -147,7 +147,7 @@ async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)
             tokio::time::sleep(STREAM_LOOKS_EVERY).await;
         }
         match place.watch.look().await {
-            Ok(Looked { told, is_over }) if !told.is_empty() || is_over => {
+            Ok(Poll { told, is_over }) if !told.is_empty() || is_over => {
                 return Some((told.into_iter().filter_map(event).collect(), (!is_over).then_some(place)));
             }
             Ok(_) => {}
@@ -160,13 +160,15 @@ async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)
     None
 }
 
-fn event(told: Told) -> Option<Event> {
+fn event(told: TaskUpdate) -> Option<Event> {
     let made = match told {
-        Told::Event(row) => {
+        TaskUpdate::Event(row) => {
             let (id, kind) = (row.event_id.to_string(), row.kind.as_str());
             Event::default().id(id).event(kind).json_data(NativeEvent::from(row))
         }
-        Told::Progress(progress) => Event::default().event("PROGRESS").json_data(Progress::from(progress)),
+        TaskUpdate::Progress(progress) => {
+            Event::default().event("PROGRESS").json_data(Progress::from(progress))
+        }
     };
     made.ok()
 }

@@ -1,7 +1,7 @@
 //! Pause and resume a task, approve a wave, freeze and unfreeze the project.
 
 use axum::{Json, extract::Path};
-use control::{FreezeRow, Seen, finished};
+use control::{ApprovedVersion, FreezeRow, finished};
 use domain::{Error, Reason, ids::TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -94,7 +94,7 @@ pub(crate) async fn approve(
     OptionalBody(approval): OptionalBody<Approval>,
 ) -> Result<Json<NativeTask>, ApiError> {
     let (task_id, wave) = path.ids()?;
-    let seen = Seen { plan_hash: approval.plan_hash, script_hash: approval.script_hash };
+    let seen = ApprovedVersion { plan_hash: approval.plan_hash, script_hash: approval.script_hash };
     let progress = finished(async move {
         control.approve(&caller, task_id, wave, &seen).await?;
         control.task_after(&caller, task_id).await

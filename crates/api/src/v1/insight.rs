@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, Largest, PageQuery},
+    pagination::{self, Largest, PageQuery},
     tasks::TaskPath,
     time,
 };
@@ -83,11 +83,11 @@ pub(crate) struct FailureGroups {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureGroup {
     /// Of the group; for the list of its members.
-    signature_id: String,
+    fingerprint_id: String,
     outcome: &'static str,
     exit_code: Option<i32>,
     /// The end of what they printed, with what differs taken out.
-    signature: String,
+    fingerprint: String,
     records: u32,
     /// Of a hundred failed records of the task.
     share_percent: f64,
@@ -122,8 +122,9 @@ pub(crate) async fn failures(
     let (size, after) = query.read::<Largest>()?;
     let after = after.map(|last| (last.0, last.1));
     let found = control.list_failures(&caller, task_id, after, size).await?;
-    let next_page_token =
-        page::next(&found.groups, size, |(last, _)| Largest(last.records, last.signature_id).to_string());
+    let next_page_token = pagination::next(&found.groups, size, |(last, _)| {
+        Largest(last.records, last.fingerprint_id).to_string()
+    });
     let groups = found.groups.iter().map(|(group, desktop_ids)| failure_group(&found, group, desktop_ids));
     Ok(Json(FailureGroups { records: found.records, groups: groups.collect(), next_page_token }))
 }
@@ -131,10 +132,10 @@ pub(crate) async fn failures(
 fn failure_group(found: &Failures, group: &FailedAlike, desktop_ids: &[String]) -> FailureGroup {
     let share = |&(wave, records): &(u16, u32)| WaveShare { wave, records };
     FailureGroup {
-        signature_id: group.signature_id.to_string(),
+        fingerprint_id: group.fingerprint_id.to_string(),
         outcome: group.outcome.as_str(),
         exit_code: group.exit_code,
-        signature: group.signature.clone(),
+        fingerprint: group.fingerprint.clone(),
         records: group.records,
         share_percent: found.share_percent(group),
         waves: group.waves.iter().map(share).collect(),
@@ -150,8 +151,8 @@ fn failure_group(found: &Failures, group: &FailedAlike, desktop_ids: &[String]) 
 pub(crate) struct FailurePath {
     /// The task.
     task_id: String,
-    /// The group's `signature_id`.
-    signature_id: String,
+    /// The group's `fingerprint_id`.
+    fingerprint_id: String,
 }
 
 /// One page of the desktops of a group.
@@ -172,7 +173,7 @@ pub(crate) struct FailureMember {
 
 /// List the desktops of a group of failures, in the order of the plan.
 #[utoipa::path(
-    get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures/{signature_id}", operation_id = "ListFailureMembers",
+    get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures/{fingerprint_id}", operation_id = "ListFailureMembers",
     tag = "native", params(Project, FailurePath, PageQuery),
     responses((status = 200, description = "One page.", body = FailureMembers)),
 )]
@@ -183,12 +184,12 @@ pub(crate) async fn members(
 ) -> Result<Json<FailureMembers>, ApiError> {
     let (size, after) = query.read()?;
     let task_id = TaskId::find(&path.task_id)?;
-    let signature_id = path
-        .signature_id
+    let fingerprint_id = path
+        .fingerprint_id
         .parse()
         .map_err(|_| Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"))?;
-    let found = control.page_failure_members(&caller, task_id, signature_id, after, size).await?;
-    let next_page_token = page::next(&found, size, |(ordinal, _)| ordinal.to_string());
+    let found = control.page_failure_members(&caller, task_id, fingerprint_id, after, size).await?;
+    let next_page_token = pagination::next(&found, size, |(ordinal, _)| ordinal.to_string());
     let members = found.into_iter().map(|(ordinal, desktop_id)| FailureMember { ordinal, desktop_id });
     Ok(Json(FailureMembers { members: members.collect(), next_page_token }))
 }

@@ -9,7 +9,7 @@ pub(crate) mod executions;
 pub(crate) mod holds;
 pub(crate) mod insight;
 pub(crate) mod limits;
-pub(crate) mod page;
+pub(crate) mod pagination;
 pub(crate) mod preview;
 pub(crate) mod records;
 pub(crate) mod scripts;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery, Place},
+    pagination::{self, PageQuery, Place},
     tasks::TaskPath,
     time,
 };
@@ -116,7 +116,7 @@ pub(crate) async fn list(
     };
     let found = control.page_records(&caller, path.id()?, filter, size).await?;
     let next_page_token =
-        page::next(&found, size, |row| Place(row.record_id.ordinal, row.record_id.script).to_string());
+        pagination::next(&found, size, |row| Place(row.record_id.ordinal, row.record_id.script).to_string());
     let records = found.into_iter().map(|row| NativeRecord { output: None, ..row.into() });
     Ok(Json(NativeRecords { records: records.collect(), next_page_token }))
 }

@@ -1,13 +1,13 @@
 //! Scripts and their revisions.
 
 use axum::{Json, extract::Path, http::StatusCode};
-use control::{At, RevisionRow, ScriptFilter, ScriptRow, finished};
+use control::{RevisionRow, RevisionSelector, ScriptFilter, ScriptRow, finished};
 use domain::{Error, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery},
+    pagination::{self, PageQuery},
     time,
 };
 use crate::{
@@ -103,7 +103,7 @@ pub(crate) async fn create(
     let row = finished(async move {
         let script_id = control.create_script(&caller, script_type, &body).await?;
         // Also when it is answered again, and was saved anew in between.
-        control.script_after(&caller, script_id, At::Revision(1)).await
+        control.script_after(&caller, script_id, RevisionSelector::Revision(1)).await
     })
     .await?;
     Ok(Json(row.into()))
@@ -137,7 +137,7 @@ pub(crate) async fn list(
     let script_type = script_type.map_err(|error: Error| error.within("script_type"))?;
     let filter = ScriptFilter { script_id: None, name: query::text(query.name), script_type };
     let found = control.page_scripts(&caller, &filter, last, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.script_id.to_string());
+    let next_page_token = pagination::next(&found, size, |row| row.script_id.to_string());
     let scripts = found.into_iter().map(|row| SavedScript { content: None, ..row.into() });
     Ok(Json(SavedScripts { scripts: scripts.collect(), next_page_token }))
 }
@@ -164,8 +164,8 @@ pub(crate) async fn show(
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<SavedScript>, ApiError> {
     let at = match query.revision {
-        None => At::Current,
-        Some(revision) if revision >= 1 => At::Revision(revision),
+        None => RevisionSelector::Current,
+        Some(revision) if revision >= 1 => RevisionSelector::Revision(revision),
         Some(revision) => {
             return Err(Error::out_of_range(
                 "revision",
@@ -192,7 +192,7 @@ pub(crate) async fn put(
     let body = request.body()?;
     let row = finished(async move {
         let revision = control.update_script(&caller, script_id, &body).await?;
-        control.script_after(&caller, script_id, At::Revision(revision)).await
+        control.script_after(&caller, script_id, RevisionSelector::Revision(revision)).await
     })
     .await?;
     Ok(Json(row.into()))
@@ -253,6 +253,6 @@ pub(crate) async fn revisions(
 ) -> Result<Json<Revisions>, ApiError> {
     let (size, before) = query.read()?;
     let found = control.page_revisions(&caller, path.id()?, before, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.revision.to_string());
+    let next_page_token = pagination::next(&found, size, |row| row.revision.to_string());
     Ok(Json(Revisions { revisions: found.into_iter().map(Revision::from).collect(), next_page_token }))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    page::{self, PageQuery},
+    pagination::{self, PageQuery},
     tasks::TaskPath,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Targets>, ApiError> {
     let (size, after) = query.read()?;
     let found = control.page_targets(&caller, path.id()?, after, size).await?;
-    let next_page_token = page::next(&found, size, |target| target.ordinal.to_string());
+    let next_page_token = pagination::next(&found, size, |target| target.ordinal.to_string());
     let targets = found.into_iter().map(|row| Target {
         ordinal: row.ordinal,
         desktop_id: row.desktop_id,

@@ -2,12 +2,12 @@
 
 use axum::{Json, extract::Path};
 use control::{StopMode, TaskFilter, finished};
-use domain::{Error, ids::TaskId, submission::Aim, task::TaskStatus};
+use domain::{Error, ids::TaskId, submission::TaskOrRecord, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    page::{self, PageQuery},
+    pagination::{self, PageQuery},
     task::NativeTask,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub(crate) async fn list(
         ..TaskFilter::default()
     };
     let found = control.page_tasks(&caller, &filter, size).await?;
-    let next_page_token = page::next(&found, size, |progress| progress.task.task_id.to_string());
+    let next_page_token = pagination::next(&found, size, |progress| progress.task.task_id.to_string());
     Ok(Json(NativeTasks { tasks: found.into_iter().map(NativeTask::from).collect(), next_page_token }))
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn stop(
         Mode::Kill => StopMode::Kill,
     };
     let progress = finished(async move {
-        control.stop(&caller, Aim::Task(task_id), mode).await?;
+        control.stop(&caller, TaskOrRecord::Task(task_id), mode).await?;
         control.task_after(&caller, task_id).await
     })
     .await?;
@@ -140,7 +140,7 @@ pub(crate) async fn retry(
 ) -> Result<Json<NativeTask>, ApiError> {
     let old_id = path.id()?;
     let progress = finished(async move {
-        let task_id = control.retry(&caller, Aim::Task(old_id)).await?;
+        let task_id = control.retry(&caller, TaskOrRecord::Task(old_id)).await?;
         control.task_after(&caller, task_id).await
     })
     .await?;

@@ -27,7 +27,7 @@ pub(crate) struct Worker {
     /// Desktops whose connection it holds.
     desktops: u32,
     #[schema(format = DateTime)]
-    heard_time: String,
+    last_heartbeat_time: String,
 }
 
 impl From<WorkerRow> for Worker {
@@ -38,7 +38,7 @@ impl From<WorkerRow> for Worker {
             capacity: row.capacity,
             draining: row.draining,
             desktops: row.desktops,
-            heard_time: time(row.heard_at),
+            last_heartbeat_time: time(row.last_heartbeat_at),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use control::{DesktopFilter, DesktopOrder, DesktopRow};
-use domain::{Error, access::Action, desktop::parse_tags, page::DESKTOP_LIST};
+use domain::{Error, authz::Action, desktop::parse_tags, page::DESKTOP_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

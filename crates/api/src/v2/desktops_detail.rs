@@ -2,7 +2,7 @@
 
 use axum::Json;
 use control::{DesktopFilter, DesktopOrder, DesktopRow, Retired};
-use domain::{access::Action, desktop::parse_tags, page::DESKTOP_DETAIL_LIST};
+use domain::{authz::Action, desktop::parse_tags, page::DESKTOP_DETAIL_LIST};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -1,12 +1,12 @@
 //! The Huawei-compatible family: paths, fields and words as published. docs/api.md holds what the pages leave open.
 
-pub(crate) mod again;
 pub(crate) mod desktops;
 pub(crate) mod desktops_detail;
 pub(crate) mod executions;
-pub(crate) mod groups;
+pub(crate) mod group_executions;
 pub(crate) mod pool_tasks;
 pub(crate) mod records;
+pub(crate) mod retry_stop;
 pub(crate) mod scripts;
 pub(crate) mod tasks;
 

@@ -3,7 +3,7 @@
 
 use axum::Json;
 use control::{Selection, TaskEntry, TaskFilter};
-use domain::{access::Action, page::POOL_TASKS};
+use domain::{authz::Action, page::POOL_TASKS};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -1,7 +1,7 @@
 //! CreateScript, ListScripts, ShowScriptDetail, UpdateScript, DeleteScript.
 
 use axum::{Json, extract::Path, http::StatusCode};
-use control::{At, ScriptFilter, ScriptRow, finished};
+use control::{RevisionSelector, ScriptFilter, ScriptRow, finished};
 use domain::{Error, ids::TaskId, page::SCRIPT_LISTS, script::ScriptBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -160,7 +160,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<ShowQuery>,
 ) -> Result<Json<Script>, ApiError> {
     let task_id = query::text(query.script_task_id).map(|text| TaskId::find(&text)).transpose()?;
-    let at = task_id.map_or(At::Current, At::PinnedBy);
+    let at = task_id.map_or(RevisionSelector::Current, RevisionSelector::PinnedBy);
     Ok(Json(Script::detailed(control.show_script(&caller, path.id()?, at).await?)))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use control::{PinnedScript, Selection, TaskEntry, TaskFilter};
-use domain::{access::Action, page::SCRIPT_LISTS, task::TaskStatus};
+use domain::{authz::Action, page::SCRIPT_LISTS, task::TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

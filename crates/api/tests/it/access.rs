@@ -28,7 +28,7 @@ impl Ids {
             .replace("{record_id}", &self.record)
             .replace("{pool_id}", &self.pool)
             .replace("{wave}", "1")
-            .replace("{signature_id}", "1")
+            .replace("{fingerprint_id}", "1")
             .replace("{desktop_id}", &self.desktop)
             .replace("{principal}", "theirs")
             .replace("{name}", &self.policy)
@@ -306,7 +306,7 @@ async fn secrets_are_not_in_the_database() {
     let key = harness.key("alice").await;
     let mut connection = harness.database.connection().await.unwrap();
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT t::text FROM token t UNION ALL SELECT k::text || encode(k.sealed_secret, 'escape') FROM access_key k",
+        "SELECT t::text FROM token t UNION ALL SELECT k::text || encode(k.encrypted_secret, 'escape') FROM access_key k",
     )
     .fetch_all(&mut connection)
     .await

@@ -45,7 +45,7 @@ async fn unknown_paths_and_methods_are_answered_in_the_same_form() {
 /// Anybody may send any method: none of them may make a series of its own.
 #[tokio::test]
 async fn unknown_methods_and_paths_make_no_series() {
-    let exposition = telemetry::metric::keep().unwrap();
+    let exposition = telemetry::metric::install().unwrap();
     let harness = Harness::new().await;
     for (method, path) in
         [("BREW", "/v2/project-1/scripts"), ("GET", "/v2/project-1/brew"), ("BREW", "/brew")]

@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
-mod again;
 mod desktops;
 mod document;
 mod drive;
 mod errors;
 mod executions;
-mod groups;
+mod group_executions;
 mod harness;
 mod native;
 mod native_access;
@@ -17,6 +16,7 @@ mod native_desktops;
 mod native_scripts;
 mod protection;
 mod records;
+mod retry_stop;
 mod rollout;
 mod scripts;
 mod signatures;

@@ -102,7 +102,7 @@ async fn workers_are_listed() {
     harness.desktops(3).await;
     let workers = harness.native("/workers").await;
     assert_eq!(workers["workers"][0]["desktops"], 3);
-    assert_eq!(workers["workers"][0]["heard_time"], "2027-01-15T08:00:00.000Z");
+    assert_eq!(workers["workers"][0]["last_heartbeat_time"], "2027-01-15T08:00:00.000Z");
 }
 
 #[tokio::test]

@@ -244,7 +244,7 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
     let mut connection = harness.database.connection().await.unwrap();
     let mut kept: Vec<String> = sqlx::query_scalar(
         "SELECT a::text FROM audit a UNION ALL SELECT t::text FROM token t UNION ALL SELECT i::text FROM idempotency i
-         UNION ALL SELECT k::text || encode(k.sealed_secret, 'escape') FROM access_key k",
+         UNION ALL SELECT k::text || encode(k.encrypted_secret, 'escape') FROM access_key k",
     )
     .fetch_all(&mut connection)
     .await

@@ -302,7 +302,7 @@ async fn limits_hold_over_all_tasks_of_the_project() {
     let count = async || harness.count("SELECT coalesce(sum(admitted), 0) FROM wave").await;
     assert_eq!(count().await, 4, "one more of the other task");
     assert_eq!(put(&json!({})).await.status, 200, "what is left out has no limit");
-    assert!(harness.engine.cut(second.parse().unwrap(), Harness::now()).await.is_ok());
+    assert!(harness.engine.admit(second.parse().unwrap(), Harness::now()).await.is_ok());
     assert_eq!(count().await, 6);
 }
 
@@ -349,7 +349,7 @@ async fn failures_that_look_alike_are_one_group() {
     let last = harness.native(&format!("/tasks/{task_id}/failures?page_size=1&page_token={token}")).await;
     assert_eq!((&last["groups"], &last["next_page_token"]), (&json!([]), &Value::Null));
 
-    let path = format!("/tasks/{task_id}/failures/{}", disk["signature_id"].as_str().unwrap());
+    let path = format!("/tasks/{task_id}/failures/{}", disk["fingerprint_id"].as_str().unwrap());
     let mut members = Vec::new();
     let mut token = String::new();
     loop {

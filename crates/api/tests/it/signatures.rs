@@ -102,10 +102,10 @@ async fn a_signed_change_is_done_once_and_a_look_as_often_as_it_is_asked() {
     }
     // Remembered for as long as a clock may let it through and its body may take, and no longer.
     harness.control.forget_expired().await.unwrap();
-    assert_eq!(harness.count("SELECT count(*) FROM used_signature").await, 2);
+    assert_eq!(harness.count("SELECT count(*) FROM used_request_signature").await, 2);
     let mut connection = harness.database.connection().await.unwrap();
     let longest: bool = sqlx::query_scalar(
-        "SELECT bool_and(expires_at = timestamptz '2027-01-15 08:32:00+00') FROM used_signature",
+        "SELECT bool_and(expires_at = timestamptz '2027-01-15 08:32:00+00') FROM used_request_signature",
     )
     .fetch_one(&mut connection)
     .await

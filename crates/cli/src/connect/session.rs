@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a connection, and the answer of a call, may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Silence after which the other side is asked whether it is there, and how long it may take to say so.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// How often a call that is safe to repeat is made, and how long is waited before it is made again.
@@ -97,8 +97,8 @@ impl Session {
             )
         })?;
         let endpoint = endpoint
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE)
+            .connect_timeout(TIMEOUT)
+            .timeout(TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);

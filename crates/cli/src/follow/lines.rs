@@ -6,7 +6,7 @@ use super::{Rollout, Show, Told, event_line, left};
 use crate::out::{Console, Paint, harmless_line};
 
 /// How often the numbers are told at most.
-const EVERY: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 /// How often they are told where they do not change.
 const STILL_EVERY: Duration = Duration::from_secs(30);
 
@@ -42,7 +42,7 @@ impl Show for Lines<'_> {
             }
             Told::Lost(why) => self.console.say(&lost(why)),
             Told::Back => self.console.say("the control plane answers again"),
-            Told::Progress(_) => self.numbers(rollout, EVERY, now),
+            Told::Progress(_) => self.numbers(rollout, INTERVAL, now),
             Told::End => {}
         }
     }

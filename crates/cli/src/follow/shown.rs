@@ -30,11 +30,11 @@ pub(crate) fn event_line(event: &TaskEvent) -> (Tone, String) {
 
 const fn tone(kind: EventKind) -> Tone {
     match kind {
-        EventKind::Halted | EventKind::Isolated => Tone::Bad,
+        EventKind::Halted | EventKind::Quarantined => Tone::Bad,
         EventKind::WaveClosed | EventKind::WaveApproved => Tone::Good,
         EventKind::Stopped
         | EventKind::Expired
-        | EventKind::WaveWaits
+        | EventKind::WaveWaiting
         | EventKind::Paused
         | EventKind::Frozen => Tone::Warn,
         EventKind::WaveOpened | EventKind::Resumed | EventKind::Unfrozen => Tone::Busy,

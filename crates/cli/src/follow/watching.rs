@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture, stream::BoxStream};
 use proto::admin::{
     EventKind, TaskEvent, TaskProgress, WatchTaskRequest, WatchTaskResponse,
-    watch_task_response::Told as Message,
+    watch_task_response::Update as Message,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Status};
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::{Failure, connect::Session, failure::helps_later};
 
 /// How long nobody may answer before it is told as a failure.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// Between two tries, growing.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
@@ -135,7 +135,7 @@ impl Watching {
         loop {
             let Some(message) = stream.next().await.transpose()? else { return Ok(None) };
             self.cursor = message.cursor;
-            let told = match message.told {
+            let told = match message.update {
                 Some(Message::Event(event)) => {
                     self.has_ended |= event.kind() == EventKind::Ended;
                     Told::Event(event)
@@ -163,7 +163,7 @@ impl Watching {
             return Ok(None);
         }
         let pause = PAUSES.get(self.tries - 2).copied().unwrap_or(Duration::from_secs(10));
-        if lost_at.elapsed() > PATIENCE {
+        if lost_at.elapsed() > TIMEOUT {
             return Err(Failure::of(&format!("cannot watch task {} any more", self.task_id), status));
         }
         tokio::time::sleep(pause).await;
@@ -186,7 +186,7 @@ mod tests {
 
     fn message(event_id: i64, kind: EventKind) -> Result<WatchTaskResponse, Status> {
         let event = TaskEvent { event_id, kind: kind.into(), ..TaskEvent::default() };
-        Ok(WatchTaskResponse { cursor: event_id.to_string(), told: Some(Message::Event(event)) })
+        Ok(WatchTaskResponse { cursor: event_id.to_string(), update: Some(Message::Event(event)) })
     }
 
     fn broken() -> Result<WatchTaskResponse, Status> {
@@ -256,7 +256,7 @@ mod tests {
         let (seen, cursors) = told(empty).await;
         assert_eq!(seen.len(), 2);
         assert!(seen[1].starts_with("cannot watch task t any more"), "{seen:?}");
-        assert!(begun.elapsed() >= PATIENCE && cursors.len() < 100, "{} connections", cursors.len());
+        assert!(begun.elapsed() >= TIMEOUT && cursors.len() < 100, "{} connections", cursors.len());
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ Examples:
 pub struct FailuresArguments {
     #[command(flatten)]
     task: TaskNamed,
-    /// The desktops of this group, by its signature
+    /// The desktops of this group, by its fingerprint
     #[arg(long, value_name = "SIGNATURE")]
     group: Option<String>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(super) async fn failures(arguments: FailuresArguments) -> Result<(), Failure
     let (session, mut console) = arguments.common.open().await?;
     let task_id = arguments.task.id(&session).await?;
     let failed = |status| Failure::of(&format!("cannot list the failures of task {task_id}"), &status);
-    if let Some(signature_id) = arguments.group {
+    if let Some(fingerprint_id) = arguments.group {
         return pages(
             &mut console,
             &arguments.paging,
@@ -68,7 +68,7 @@ pub(super) async fn failures(arguments: FailuresArguments) -> Result<(), Failure
             async |page_size, page_token| {
                 let request = ListFailureMembersRequest {
                     task_id: task_id.clone(),
-                    signature_id: signature_id.clone(),
+                    fingerprint_id: fingerprint_id.clone(),
                     page_size,
                     page_token,
                 };
@@ -126,7 +126,7 @@ impl Listed for FailureGroup {
         Column::number("exit"),
         Column::text("waves"),
         Column::text("desktops"),
-        Column::text("signature").wide(),
+        Column::text("fingerprint").wide(),
         Column::text("record").wide(),
         Column::text("what it printed last"),
     ];
@@ -144,14 +144,14 @@ impl Listed for FailureGroup {
             cell(self.exit_code.map_or_else(String::new, |code| code.to_string())),
             cell(waves.collect::<Vec<_>>().join(" ")),
             cell(desktops),
-            cell(&self.signature_id).tone(Tone::Dim),
+            cell(&self.fingerprint_id).tone(Tone::Dim),
             cell(&self.sample_record_id),
             cell(self.sample.trim_end().lines().last().unwrap_or_default()),
         ]
     }
 
     fn id(&self) -> &str {
-        &self.signature_id
+        &self.fingerprint_id
     }
 }
 

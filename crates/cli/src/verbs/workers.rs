@@ -96,10 +96,10 @@ impl Listed for Worker {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let state = match (self.draining, self.drain_wanted) {
+        let state = match (self.draining, self.drain_requested) {
             (false, false) => cell("serving").tone(Tone::Good),
             (true, false) => cell("draining").tone(Tone::Warn),
-            (_, true) => cell(format!("draining (by {})", self.drain_wanted_by)).tone(Tone::Warn),
+            (_, true) => cell(format!("draining (by {})", self.drain_requested_by)).tone(Tone::Warn),
         };
         vec![
             cell(&self.worker_id),
@@ -107,7 +107,7 @@ impl Listed for Worker {
             cell(self.desktops),
             cell(self.capacity),
             state,
-            cell(time(self.heard_time.as_ref())),
+            cell(time(self.last_heartbeat_time.as_ref())),
         ]
     }
 

@@ -3,7 +3,7 @@
 
 use domain::{
     Error, Reason,
-    access::{Action, Resource},
+    authz::{Action, Resource},
     ids::ProjectId,
 };
 use store::Tx;

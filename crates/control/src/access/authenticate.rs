@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use domain::{
     Error, Reason, Timestamp,
-    access::{Policy, Rights, ready_policy},
+    authz::{Policy, Rights, ready_policy},
     ids::ProjectId,
-    signature::{Authorization, CLOCK_TOLERANCE, SignedRequest},
+    request_signing::{Authorization, CLOCK_TOLERANCE, SignedRequest},
 };
 use sha2::{Digest as _, Sha256};
 use store::{
@@ -63,7 +63,7 @@ impl Control {
         }
         let hash: [u8; 32] = Sha256::digest(given).into();
         let mut connection = self.store.acquire().await?;
-        let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.clock.now())
+        let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.environment.now())
             .await?
             .ok_or_else(|| unknown_credential("the token is not known, or not good any more"))?;
         Ok(identity(holder, format!("token:{}", token_id.simple())))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     Error,
-    access::{Action, Resource, Rights},
+    authz::{Action, Resource, Rights},
     ids::ProjectId,
     limits,
 };

@@ -2,7 +2,7 @@
 
 use domain::{
     Error, Reason,
-    access::{ALL, Action, Resource},
+    authz::{ALL, Action, Resource},
     enrolment::{EnrolmentToken, token_expiry},
     ids::DesktopId,
     limits,
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     Actor,
-    issue::{TOKEN_CHARS, random},
-    manage::{check_project, hold_project},
+    credentials::{TOKEN_CHARS, random},
+    principals::{check_project, suspend_project},
 };
 use crate::Control;
 
@@ -49,9 +49,9 @@ impl Control {
         let desktop = desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         actor.check_on(Action::CreateEnrolmentToken, Resource::Desktop(desktop))?;
         actor.check_not_repeatable()?;
-        let now = self.clock.now();
+        let now = self.environment.now();
         let row = EnrolmentTokenRow {
-            token_id: self.clock.id(),
+            token_id: self.environment.id(),
             token: EnrolmentToken {
                 created_at: now,
                 expires_at: token_expiry(expires_in_hours, now)?,
@@ -64,7 +64,7 @@ impl Control {
         let token = random(TOKEN_CHARS);
         let hash: [u8; 32] = Sha256::digest(&token).into();
         let mut tx = self.store.begin().await?;
-        hold_project(&mut tx, actor.project_id()).await?;
+        suspend_project(&mut tx, actor.project_id()).await?;
         enrolment::insert_token(&mut tx, actor.project_id(), &row, &hash).await?;
         let desktop = row.token.desktop_id.as_ref().map_or(ALL, DesktopId::as_str);
         let resource = format!("enrolmentToken:{} desktop:{desktop}", row.token_id.simple());
@@ -96,7 +96,7 @@ impl Control {
         };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
         let mut tx = self.store.begin().await?;
-        if enrolment::revoke_token(&mut tx, actor.project_id(), id, self.clock.now()).await? {
+        if enrolment::revoke_token(&mut tx, actor.project_id(), id, self.environment.now()).await? {
             let resource = format!("enrolmentToken:{}", id.simple());
             return self.managed(tx, actor, Action::DeleteEnrolmentToken, &resource).await;
         }
@@ -109,7 +109,8 @@ impl Control {
         actor.check_on(Action::RevokeDesktop, Resource::Desktop(desktop_id.as_str()))?;
         let mut tx = self.store.begin().await?;
         let revoked =
-            enrolment::revoke_desktop(&mut tx, actor.project_id(), desktop_id, self.clock.now()).await?;
+            enrolment::revoke_desktop(&mut tx, actor.project_id(), desktop_id, self.environment.now())
+                .await?;
         notify::send(&mut tx, Wake::Presence).await?;
         self.managed(tx, actor, Action::RevokeDesktop, &format!("desktop:{desktop_id}")).await?;
         Ok(revoked)

@@ -3,23 +3,23 @@
 mod actor;
 mod authenticate;
 mod caller;
+mod cluster_admin;
+mod credentials;
+mod encryption;
 mod enrolment;
-mod fixed;
-mod issue;
-mod manage;
-mod operator;
 mod outsider;
-mod seal;
+mod principals;
+mod static_credentials;
 
 pub use actor::Actor;
 pub use authenticate::SigningKey;
 pub use caller::{Caller, Idempotency, Identity};
+pub use credentials::{NewKey, NewToken};
+pub use encryption::MasterKeys;
 pub use enrolment::NewEnrolmentToken;
-pub use fixed::{AccessKey, Credentials, Token};
-pub use issue::{NewKey, NewToken};
-pub use manage::NO_LIMIT;
 pub use outsider::Operator;
-pub use seal::MasterKeys;
+pub use principals::NO_LIMIT;
+pub use static_credentials::{AccessKey, Credentials, Token};
 
 /// The header, or the metadata of a gRPC call, that carries a token and nothing else.
 pub const TOKEN_HEADER: &str = "x-auth-token";

@@ -61,9 +61,9 @@ impl Control {
         resource: &str,
     ) -> Result<(), Error> {
         let entry = by.entry(NewEntry {
-            audit_id: self.clock.id(),
+            audit_id: self.environment.id(),
             project_id,
-            at: self.clock.now(),
+            at: self.environment.now(),
             principal: "",
             credential: "",
             action,

@@ -28,7 +28,7 @@ pub struct EnrolmentToken {
 
 /// How a desktop stands that somebody would like to become.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct DesktopEnrolment {
     /// Until when it has a certificate that is good.
     pub certified_until: Option<Timestamp>,
     /// When it was revoked last.
@@ -66,7 +66,7 @@ pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
 pub fn check(
     token: &EnrolmentToken,
     desktop_id: &DesktopId,
-    standing: Standing,
+    standing: DesktopEnrolment,
     now: Timestamp,
 ) -> Result<(), Error> {
     if token.revoked_at.is_some() {
@@ -186,13 +186,13 @@ mod tests {
         "d".parse().unwrap()
     }
 
-    fn kind(token: &EnrolmentToken, standing: Standing, now: i64) -> Result<(), (ErrorKind, String)> {
+    fn kind(token: &EnrolmentToken, standing: DesktopEnrolment, now: i64) -> Result<(), (ErrorKind, String)> {
         check(token, &desktop(), standing, at(now)).map_err(|error| (error.kind(), error.to_string()))
     }
 
     #[test]
     fn a_good_token_enrols_and_one_that_is_not_says_what_to_do() {
-        let free = Standing::default();
+        let free = DesktopEnrolment::default();
         assert_eq!(kind(&token(), free, 99), Ok(()));
         let cases = [
             (EnrolmentToken { revoked_at: Some(at(1)), ..token() }, ErrorKind::Unauthenticated, "is revoked"),
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_desktop_that_has_a_certificate_is_nobody_elses() {
-        let certified = Standing { certified_until: Some(at(60)), ..Standing::default() };
+        let certified = DesktopEnrolment { certified_until: Some(at(60)), ..DesktopEnrolment::default() };
         let (kind_, message) = kind(&token(), certified, 59).unwrap_err();
         assert!(kind_ == ErrorKind::Conflict && message.contains("revoke the desktop"), "{message}");
         assert_eq!(kind(&token(), certified, 60), Ok(()), "it has ended");
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn after_a_revocation_only_a_newer_token_is_good() {
         for (revoked, good) in [(-1, true), (0, false), (5, false)] {
-            let standing = Standing { revoked_at: Some(at(revoked)), ..Standing::default() };
+            let standing = DesktopEnrolment { revoked_at: Some(at(revoked)), ..DesktopEnrolment::default() };
             assert_eq!(kind(&token(), standing, 10).is_ok(), good, "{revoked}");
         }
     }
 
     #[test]
     fn a_desktop_that_is_retired_is_nobodys() {
-        let retired = Standing { is_retired: true, ..Standing::default() };
+        let retired = DesktopEnrolment { is_retired: true, ..DesktopEnrolment::default() };
         let (kind, message) = kind(&token(), retired, 10).unwrap_err();
         assert!(kind == ErrorKind::Forbidden && message.contains("unretire it first"), "{message}");
     }

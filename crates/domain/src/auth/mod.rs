@@ -1,6 +1,6 @@
 //! Who may call, and who may become a desktop.
 
-pub mod access;
+pub mod authz;
 pub mod enrolment;
 pub mod merkle;
-pub mod signature;
+pub mod request_signing;

@@ -1,6 +1,6 @@
 //! Errors of the rules and use cases: kind, stable reason, field, message for people, and a source for the log.
 
-mod failure;
+mod domain_error;
 mod field;
 mod kind;
 mod page;
@@ -9,7 +9,7 @@ mod text;
 
 use std::time::Duration;
 
-pub use failure::Error;
+pub use domain_error::Error;
 pub use field::{FieldPath, Segment};
 pub use kind::ErrorKind;
 pub use page::reference;

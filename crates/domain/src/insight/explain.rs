@@ -5,12 +5,12 @@ use chrono::SecondsFormat;
 use crate::{
     Timestamp,
     event::EventKind,
-    opening::{self, Hold, Opening},
     outcome::Outcome,
+    quarantine,
     record::RecordStatus,
-    suspect,
     task::TaskStatus,
     wave::WaveStatus,
+    wave_start::{self, AdmissionBlock, StartConditions},
 };
 
 /// One sentence.
@@ -48,7 +48,7 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
         EventKind::Accepted => format!("the task was accepted{by}"),
         EventKind::WaveOpened => format!("{wave} was opened"),
         EventKind::WaveClosed => format!("{wave} was closed"),
-        EventKind::WaveWaits => format!("{wave} does not open yet"),
+        EventKind::WaveWaiting => format!("{wave} does not open yet"),
         EventKind::WaveApproved => format!("{wave} was approved{by}"),
         EventKind::Halted => format!("the gate halted the rollout in {wave}"),
         EventKind::Stopped => format!("the task was stopped{by}"),
@@ -59,7 +59,7 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
         EventKind::Unfrozen => format!("the project was unfrozen{by}"),
         EventKind::ConcurrencyChanged => format!("max_concurrency was changed{by}"),
         EventKind::Retried => format!("a retry was asked for{by}"),
-        EventKind::Isolated => format!("a target of {wave} is handed out no more"),
+        EventKind::Quarantined => format!("a target of {wave} is handed out no more"),
         EventKind::Ended => "the task ended".to_owned(),
     };
     if detail.is_empty() { text } else { format!("{text}: {detail}") }
@@ -68,8 +68,8 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
 /// What a task that has not ended waits for, if it is not at work.
 pub fn waiting_for(
     status: TaskStatus,
-    hold: Option<Hold>,
-    current: Option<(u16, WaveStatus, &Opening)>,
+    hold: Option<AdmissionBlock>,
+    current: Option<(u16, WaveStatus, &StartConditions)>,
     now: Timestamp,
 ) -> Option<String> {
     if status.admits_no_more() {
@@ -82,8 +82,8 @@ pub fn waiting_for(
     if status != WaveStatus::Pending {
         return None;
     }
-    match opening::decide(opening, None, now) {
-        opening::Turn::Open => None,
+    match wave_start::decide(opening, None, now) {
+        wave_start::WaveStart::Open => None,
         turn => Some(format!("wave {wave}: {turn}")),
     }
 }
@@ -96,14 +96,14 @@ pub struct Waits {
     /// Its window opens then.
     pub not_before: Option<Timestamp>,
     /// Its task is held.
-    pub is_held: bool,
+    pub is_suspended: bool,
     /// Workers that died while they held it.
-    pub losses: u16,
+    pub worker_deaths: u16,
 }
 
 /// A target in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handed {
+pub struct DeliveryState {
     /// For whom.
     pub worker_id: String,
     /// Since when.
@@ -111,12 +111,12 @@ pub struct Handed {
     /// The worker has it.
     pub is_leased: bool,
     /// Its task is held.
-    pub is_held: bool,
+    pub is_suspended: bool,
 }
 
 /// Where a target stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub struct TargetHistory {
     /// Its place in the plan.
     pub ordinal: u32,
     /// Its wave.
@@ -130,14 +130,14 @@ pub struct Story {
     /// It waits.
     pub waits: Option<Waits>,
     /// It is in a batch.
-    pub handed: Option<Handed>,
+    pub handed: Option<DeliveryState>,
     /// A person asked for its stop.
     pub stop_asked_at: Option<Timestamp>,
 }
 
 /// The wave of a target, as its story needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoryWave {
+pub struct HistoryWave {
     /// Where it is.
     pub status: WaveStatus,
     /// When it was opened.
@@ -150,7 +150,7 @@ pub struct StoryWave {
 
 /// One of a target's records, as its story needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoryRecord {
+pub struct HistoryRecord {
     /// The script's name, or what stands for a command.
     pub name: String,
     /// Where it is.
@@ -167,7 +167,7 @@ pub struct StoryRecord {
 
 /// What a story is told from, beside the target itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct ExplainContext {
     /// When it is told.
     pub now: Timestamp,
     /// When the task was accepted.
@@ -179,13 +179,13 @@ pub struct Surroundings {
     /// What the task waits for.
     pub waiting_for: Option<String>,
     /// The target's wave.
-    pub wave: StoryWave,
+    pub wave: HistoryWave,
     /// Of the target, in the order of the scripts.
-    pub records: Vec<StoryRecord>,
+    pub records: Vec<HistoryRecord>,
 }
 
 /// Why a desktop did, or did not, run.
-pub fn desktop(story: &Story, around: &Surroundings) -> Vec<Sentence> {
+pub fn desktop(story: &TargetHistory, around: &ExplainContext) -> Vec<Sentence> {
     let mut told = vec![Sentence::at(around.accepted_at, "the task was accepted")];
     let place = format!("it is target {} of the plan, in wave {}", story.ordinal, story.wave);
     told.push(Sentence::so(match &story.pick {
@@ -209,12 +209,12 @@ pub fn desktop(story: &Story, around: &Surroundings) -> Vec<Sentence> {
     told
 }
 
-fn stop_of(story: &Story) -> Option<Sentence> {
+fn stop_of(story: &TargetHistory) -> Option<Sentence> {
     Some(Sentence::at(story.stop_asked_at?, "a person asked for it to be stopped"))
 }
 
 /// Tells what is stored of the records; false when there is nothing.
-fn tell_records(told: &mut Vec<Sentence>, records: &[StoryRecord]) -> bool {
+fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
     let mut is_known = false;
     for record in records {
         if let Some(started_at) = record.started_at {
@@ -236,12 +236,12 @@ fn tell_records(told: &mut Vec<Sentence>, records: &[StoryRecord]) -> bool {
 }
 
 /// Why there is no record yet, or will never be one.
-fn why_not_yet(story: &Story, around: &Surroundings) -> Sentence {
+fn why_not_yet(story: &TargetHistory, around: &ExplainContext) -> Sentence {
     if let Some(handed) = &story.handed {
         let at = &handed.worker_id;
         return Sentence::at(
             handed.cut_at,
-            match (handed.is_leased, handed.is_held) {
+            match (handed.is_leased, handed.is_suspended) {
                 (true, _) => format!("worker {at} has it, and its result is not in"),
                 (false, true) => format!("it is ready for worker {at}, and held: {}", held(around)),
                 (false, false) => format!("it is ready for worker {at}, which has not pulled it yet"),
@@ -266,14 +266,14 @@ fn why_not_yet(story: &Story, around: &Surroundings) -> Sentence {
     })
 }
 
-fn why_it_waits(waits: &Waits, story: &Story, around: &Surroundings) -> String {
-    if waits.is_held {
+fn why_it_waits(waits: &Waits, story: &TargetHistory, around: &ExplainContext) -> String {
+    if waits.is_suspended {
         return format!("it waits: {}", held(around));
     }
-    if suspect::is_isolated(waits.losses) {
+    if quarantine::is_quarantined(waits.worker_deaths) {
         return format!(
             "it is handed out no more, because {} workers died that held it: it is UNKNOWN if its agent does not report",
-            waits.losses
+            waits.worker_deaths
         );
     }
     if let Some(not_before) = waits.not_before
@@ -289,7 +289,7 @@ fn why_it_waits(waits: &Waits, story: &Story, around: &Surroundings) -> String {
     }
 }
 
-fn held(around: &Surroundings) -> &str {
+fn held(around: &ExplainContext) -> &str {
     around.waiting_for.as_deref().unwrap_or("the task is held")
 }
 

@@ -6,8 +6,8 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
 }
 
-fn story() -> Story {
-    Story {
+fn story() -> TargetHistory {
+    TargetHistory {
         ordinal: 3,
         wave: 2,
         first_script: 0,
@@ -19,31 +19,36 @@ fn story() -> Story {
     }
 }
 
-fn around(task: TaskStatus, wave: WaveStatus) -> Surroundings {
-    Surroundings {
+fn around(task: TaskStatus, wave: WaveStatus) -> ExplainContext {
+    ExplainContext {
         now: at(50),
         accepted_at: at(0),
         task,
         halt_reason: None,
         waiting_for: None,
-        wave: StoryWave { status: wave, opened_at: None, closed_at: None, verdict: None },
+        wave: HistoryWave { status: wave, opened_at: None, closed_at: None, verdict: None },
         records: Vec::new(),
     }
 }
 
-fn last(story: &Story, around: &Surroundings) -> String {
+fn last(story: &TargetHistory, around: &ExplainContext) -> String {
     desktop(story, around).pop().unwrap().text
 }
 
+fn delivery() -> DeliveryState {
+    DeliveryState { worker_id: "w".into(), cut_at: at(5), is_leased: false, is_suspended: false }
+}
+
 #[test]
-fn what_did_not_run_says_why() {
+fn target_that_did_not_run_has_a_reason() {
     let running = around(TaskStatus::Running, WaveStatus::Open);
-    let waits = Waits { until: at(600), not_before: None, is_held: false, losses: 0 };
-    let handed = Handed { worker_id: "w".into(), cut_at: at(5), is_leased: false, is_held: false };
-    let away = Story { waits: Some(waits), ..story() };
+    let waits = Waits { until: at(600), not_before: None, is_suspended: false, worker_deaths: 0 };
+    let handed = delivery();
+    let online = |waits| TargetHistory { online_at: Some("w".into()), waits: Some(waits), ..story() };
+    let away = TargetHistory { waits: Some(waits), ..story() };
     let pending = around(TaskStatus::Running, WaveStatus::Pending);
-    let paused = Surroundings { waiting_for: Some("the task is paused".into()), ..running.clone() };
-    let halted = Surroundings {
+    let paused = ExplainContext { waiting_for: Some("the task is paused".into()), ..running.clone() };
+    let halted = ExplainContext {
         halt_reason: Some("2 of 4 targets failed".into()),
         ..around(TaskStatus::Halted, WaveStatus::Pending)
     };
@@ -51,7 +56,10 @@ fn what_did_not_run_says_why() {
         (story(), pending.clone(), "it waits: wave 2 is not open"),
         (
             story(),
-            Surroundings { waiting_for: Some("wave 2: it waits for a person's approval".into()), ..pending },
+            ExplainContext {
+                waiting_for: Some("wave 2: it waits for a person's approval".into()),
+                ..pending
+            },
             "it waits: wave 2 is not open; wave 2: it waits for a person's approval",
         ),
         (story(), running.clone(), "it waits: its turn in the wave has not come"),
@@ -61,45 +69,37 @@ fn what_did_not_run_says_why() {
             "its desktop is away: it is UNDELIVERED if it does not come back before 1970-01-01T00:10:00Z",
         ),
         (
-            Story { online_at: Some("w".into()), ..away },
+            TargetHistory { online_at: Some("w".into()), ..away },
             running.clone(),
             "its desktop is back at worker w, and waits for a place",
         ),
         (
-            Story {
-                online_at: Some("w".into()),
-                waits: Some(Waits { not_before: Some(at(60)), ..waits }),
-                ..story()
-            },
+            online(Waits { not_before: Some(at(60)), ..waits }),
             running.clone(),
             "it waits for its window, which opens at 1970-01-01T00:01:00Z",
         ),
         (
-            Story {
-                online_at: Some("w".into()),
-                waits: Some(Waits { not_before: Some(at(50)), ..waits }),
-                ..story()
-            },
+            online(Waits { not_before: Some(at(50)), ..waits }),
             running.clone(),
             "its desktop is back at worker w, and waits for a place",
         ),
         (
-            Story { waits: Some(Waits { is_held: true, ..waits }), ..story() },
+            TargetHistory { waits: Some(Waits { is_suspended: true, ..waits }), ..story() },
             paused.clone(),
             "it waits: the task is paused",
         ),
         (
-            Story { handed: Some(handed.clone()), ..story() },
+            TargetHistory { handed: Some(handed.clone()), ..story() },
             running.clone(),
             "it is ready for worker w, which has not pulled it yet",
         ),
         (
-            Story { handed: Some(Handed { is_held: true, ..handed.clone() }), ..story() },
+            TargetHistory { handed: Some(DeliveryState { is_suspended: true, ..handed.clone() }), ..story() },
             paused,
             "it is ready for worker w, and held: the task is paused",
         ),
         (
-            Story { handed: Some(Handed { is_leased: true, ..handed }), ..story() },
+            TargetHistory { handed: Some(DeliveryState { is_leased: true, ..handed }), ..story() },
             running,
             "worker w has it, and its result is not in",
         ),
@@ -111,7 +111,7 @@ fn what_did_not_run_says_why() {
 
 #[test]
 fn what_ran_is_told_in_order() {
-    let record = |name: &str, started: i64, outcome, reason: &str| StoryRecord {
+    let record = |name: &str, started: i64, outcome, reason: &str| HistoryRecord {
         name: name.into(),
         status: RecordStatus::Ended(outcome),
         exit_code: None,
@@ -119,15 +119,15 @@ fn what_ran_is_told_in_order() {
         ended_at: Some(at(started + 5)),
         reason: reason.into(),
     };
-    let around = Surroundings {
-        wave: StoryWave { opened_at: Some(at(1)), ..around(TaskStatus::Failed, WaveStatus::Closed).wave },
+    let around = ExplainContext {
+        wave: HistoryWave { opened_at: Some(at(1)), ..around(TaskStatus::Failed, WaveStatus::Closed).wave },
         records: vec![
             record("first", 10, Outcome::Success, ""),
             record("second", 20, Outcome::Failed, "exit code 7"),
         ],
         ..around(TaskStatus::Failed, WaveStatus::Closed)
     };
-    let story = Story { pick: Some("named in gray_resource_ids".into()), first_script: 1, ..story() };
+    let story = TargetHistory { pick: Some("named in gray_resource_ids".into()), first_script: 1, ..story() };
     let told: Vec<_> = desktop(&story, &around).into_iter().map(|it| (it.at, it.text)).collect();
     let expected = [
         (Some(at(0)), "the task was accepted"),
@@ -160,20 +160,26 @@ fn every_event_is_a_sentence() {
 
 #[test]
 fn a_task_says_what_it_waits_for() {
-    let opening = Opening { needs_approval: true, ..Opening::default() };
+    let opening = StartConditions { needs_approval: true, ..StartConditions::default() };
     let current = Some((2, WaveStatus::Pending, &opening));
     let wait = |status, hold, current| waiting_for(status, hold, current, at(0));
     assert_eq!(wait(TaskStatus::Running, None, current).unwrap(), "wave 2: it waits for a person's approval");
-    assert_eq!(wait(TaskStatus::Running, Some(Hold::Frozen), current).unwrap(), "the project is frozen");
+    assert_eq!(
+        wait(TaskStatus::Running, Some(AdmissionBlock::Frozen), current).unwrap(),
+        "the project is frozen"
+    );
     assert_eq!(wait(TaskStatus::Running, None, Some((2, WaveStatus::Open, &opening))), None);
-    assert_eq!(wait(TaskStatus::Halting, Some(Hold::Paused), current), None);
-    assert_eq!(wait(TaskStatus::Running, None, Some((2, WaveStatus::Pending, &Opening::default()))), None);
+    assert_eq!(wait(TaskStatus::Halting, Some(AdmissionBlock::Paused), current), None);
+    assert_eq!(
+        wait(TaskStatus::Running, None, Some((2, WaveStatus::Pending, &StartConditions::default()))),
+        None
+    );
 }
 
 #[test]
 fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
     let ended = |outcome, exit_code, reason: &str| {
-        let record = StoryRecord {
+        let record = HistoryRecord {
             name: "it".into(),
             status: RecordStatus::Ended(outcome),
             exit_code,
@@ -181,7 +187,8 @@ fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
             ended_at: Some(at(9)),
             reason: reason.into(),
         };
-        let around = Surroundings { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
+        let around =
+            ExplainContext { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
         last(&story(), &around)
     };
     use Outcome::{Failed, Success, Timeout};
@@ -195,7 +202,7 @@ fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
 
 #[test]
 fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
-    let stopped = Story { stop_asked_at: Some(at(7)), ..story() };
+    let stopped = TargetHistory { stop_asked_at: Some(at(7)), ..story() };
     let told = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
     let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
     assert!(texts.contains(&"a person asked for it to be stopped"), "{texts:?}");

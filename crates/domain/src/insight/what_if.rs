@@ -6,7 +6,7 @@ use crate::{
     plan::PlannedWave,
     policy::{RolloutPolicy, Weight},
     tally::Tally,
-    wave::{Others, Step, WaveState, WaveStatus, WaveTerms, next_step},
+    wave::{OtherWaves, Step, WaveState, WaveStatus, WaveTerms, next_step},
 };
 
 /// How a target ended, and when.
@@ -73,7 +73,7 @@ pub fn replay(
     let terms = WaveTerms::new(policy, max_concurrency);
     let mut answer =
         WhatIf { ending: Ending::Completed, waves: Vec::new(), started: 0, failed: 0, halted_at: None };
-    let mut others = Others::default();
+    let mut others = OtherWaves::default();
     for planned in waves {
         let members = planned.first_ordinal..planned.first_ordinal + planned.size;
         let place_of = |ordinal: u32| results.partition_point(|result| result.ordinal < ordinal);
@@ -147,7 +147,7 @@ fn read(
                 return (reason, Some(Ending::Halted));
             }
             Step::Close(reason) | Step::Finish(reason) => return (reason, None),
-            Step::Hold(_) | Step::FinishCutShort(_) => {}
+            Step::AdmissionBlock(_) | Step::FinishCutShort(_) => {}
         }
     }
     let missing = state.missing();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// The one final outcome of a script on a target, and of a target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Outcome {
     }
 }
 
-words!(Outcome, "outcome");
+string_enum!(Outcome, "outcome");
 
 #[cfg(test)]
 mod tests {

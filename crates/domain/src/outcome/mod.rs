@@ -1,6 +1,6 @@
 //! Outcomes of scripts and targets, and what is alike in failures.
 
-pub mod failure;
+pub mod fingerprint;
 mod kind;
 pub mod tally;
 

@@ -90,8 +90,8 @@ impl FromStr for Largest {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (records, signature_id) = text.split_once(' ').ok_or(())?;
-        Ok(Self(records.parse().map_err(|_| ())?, signature_id.parse().map_err(|_| ())?))
+        let (records, fingerprint_id) = text.split_once(' ').ok_or(())?;
+        Ok(Self(records.parse().map_err(|_| ())?, fingerprint_id.parse().map_err(|_| ())?))
     }
 }
 

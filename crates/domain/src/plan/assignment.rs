@@ -146,7 +146,7 @@ pub fn plan_waves(
     let chosen = sample(&strata, &none_taken, canaries as usize, seed);
     let gray = sizes.len() > 1;
     let (order, picks) = in_order(candidates, &chosen);
-    Ok(seal(order, PlannedWave::in_a_row(sizes), picks, gray, seed))
+    Ok(seal(order, PlannedWave::consecutive(sizes), picks, gray, seed))
 }
 
 /// The waves of a task that goes on where another one ended: in the order given, without a sample. `gray` is that of
@@ -155,12 +155,12 @@ pub fn plan_again(order: Vec<DesktopId>, sizes: Vec<(u32, Option<Threshold>)>, g
     let canaries = if gray { sizes.first().map_or(0, |(size, _)| *size) } else { 0 };
     let reason = "first in the plan of the task that is retried";
     let picks = (0..canaries).map(|ordinal| Pick { ordinal, reason: reason.to_owned() }).collect();
-    seal(order, PlannedWave::in_a_row(sizes), picks, gray, 0)
+    seal(order, PlannedWave::consecutive(sizes), picks, gray, 0)
 }
 
 impl PlannedWave {
     /// Waves of these sizes, one behind the other.
-    pub fn in_a_row(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<Self> {
+    pub fn consecutive(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<Self> {
         let mut first_ordinal = 0;
         (1..)
             .zip(sizes)
@@ -324,7 +324,7 @@ pub fn worst_case(
             let most = if policy.strict {
                 reached
             } else {
-                reached.saturating_add(with_it(policy, max_concurrency))
+                reached.saturating_add(max_in_flight_with(policy, max_concurrency))
             };
             let failed = closed + late + most.min(wave.size);
             let failed = if policy.strict { failed.min(limit(task, 0)) } else { failed };
@@ -341,7 +341,7 @@ pub fn worst_case(
 }
 
 /// How many may fail with the failure that reaches a threshold, without strict mode.
-fn with_it(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u32 {
+fn max_in_flight_with(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u32 {
     if policy.counts_away() {
         return u32::MAX;
     }

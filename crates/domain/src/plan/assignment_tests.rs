@@ -244,7 +244,7 @@ fn the_worst_case_is_known_before_the_start() {
 
 #[test]
 fn waves_of_given_sizes_lie_one_behind_the_other() {
-    let waves = PlannedWave::in_a_row(vec![(2, None), (3, Some(Threshold::Count(1))), (4, None)]);
+    let waves = PlannedWave::consecutive(vec![(2, None), (3, Some(Threshold::Count(1))), (4, None)]);
     let told: Vec<_> = waves.iter().map(|wave| (wave.wave, wave.first_ordinal, wave.size)).collect();
     assert_eq!(told, [(1, 0, 2), (2, 2, 3), (3, 5, 4)]);
     assert_eq!(waves[1].fail_threshold, Some(Threshold::Count(1)));

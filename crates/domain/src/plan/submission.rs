@@ -334,14 +334,14 @@ impl GroupRequest {
 
 /// The record or the task that a retry or a stop is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
+pub enum TaskOrRecord {
     /// All of a task.
     Task(TaskId),
     /// One record.
     Record(RecordId),
 }
 
-impl Aim {
+impl TaskOrRecord {
     /// Exactly one of the two is named. An id that cannot be ours is one that does not exist.
     pub fn new(task_id: Option<&str>, record_id: Option<&str>) -> Result<Self, Error> {
         match (task_id, record_id) {

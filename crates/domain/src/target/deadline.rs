@@ -56,8 +56,8 @@ pub fn after_waiting(deadlines: Deadlines, now: Timestamp, timeouts: &Timeouts) 
 
 /// What a target without a result has come to at `now`, if anything: UNDELIVERED only where it was certainly
 /// never handed to its agent.
-pub fn expired(now: Timestamp, deadlines: &Deadlines, maybe_handed: bool) -> Option<Outcome> {
-    if maybe_handed {
+pub fn expired(now: Timestamp, deadlines: &Deadlines, maybe_delivered: bool) -> Option<Outcome> {
+    if maybe_delivered {
         (now >= deadlines.finish_by).then_some(Outcome::Unknown)
     } else {
         (now >= deadlines.deliver_by).then_some(Outcome::Undelivered)

@@ -1,9 +1,9 @@
 //! Targets of a task and the desktops behind them.
 
-pub mod claim;
-pub mod cut;
+pub mod batching;
 pub mod deadline;
 pub mod desktop;
+pub mod quarantine;
+pub mod report_fence;
 pub mod stratum;
-pub mod suspect;
 pub mod tags;

@@ -1,6 +1,6 @@
 //! The attributes of a desktop that a canary sample is stratified over.
 
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// What a sample may be stratified over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,4 +27,4 @@ impl StratumKey {
     }
 }
 
-words!(StratumKey, "key");
+string_enum!(StratumKey, "key");

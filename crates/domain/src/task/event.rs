@@ -1,6 +1,6 @@
 //! What happens to a task, as it is told to whoever watches it.
 
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// Something that happened to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub enum EventKind {
     /// A wave is over and the gate lets the rollout go on.
     WaveClosed,
     /// The next wave waits: it soaks, or a person must approve it.
-    WaveWaits,
+    WaveWaiting,
     /// A person approved a wave.
     WaveApproved,
     /// The gate halted it.
@@ -33,8 +33,8 @@ pub enum EventKind {
     ConcurrencyChanged,
     /// Another task retries it, or one record of it.
     Retried,
-    /// A target is handed out no more: see [`crate::suspect`].
-    Isolated,
+    /// A target is handed out no more: see [`crate::quarantine`].
+    Quarantined,
     /// It ended.
     Ended,
 }
@@ -45,7 +45,7 @@ impl EventKind {
         Self::Accepted,
         Self::WaveOpened,
         Self::WaveClosed,
-        Self::WaveWaits,
+        Self::WaveWaiting,
         Self::WaveApproved,
         Self::Halted,
         Self::Stopped,
@@ -56,7 +56,7 @@ impl EventKind {
         Self::Unfrozen,
         Self::ConcurrencyChanged,
         Self::Retried,
-        Self::Isolated,
+        Self::Quarantined,
         Self::Ended,
     ];
 
@@ -66,7 +66,7 @@ impl EventKind {
             Self::Accepted => "ACCEPTED",
             Self::WaveOpened => "WAVE_OPENED",
             Self::WaveClosed => "WAVE_CLOSED",
-            Self::WaveWaits => "WAVE_WAITS",
+            Self::WaveWaiting => "WAVE_WAITING",
             Self::WaveApproved => "WAVE_APPROVED",
             Self::Halted => "HALTED",
             Self::Stopped => "STOPPED",
@@ -77,13 +77,13 @@ impl EventKind {
             Self::Unfrozen => "UNFROZEN",
             Self::ConcurrencyChanged => "CONCURRENCY_CHANGED",
             Self::Retried => "RETRIED",
-            Self::Isolated => "ISOLATED",
+            Self::Quarantined => "QUARANTINED",
             Self::Ended => "ENDED",
         }
     }
 }
 
-words!(EventKind, "event");
+string_enum!(EventKind, "event");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! The life of a task.
 
-use crate::{outcome::Outcome, tally::Tally, words::words};
+use crate::{outcome::Outcome, string_enum::string_enum, tally::Tally};
 
 /// Where a task is in its life. The API knows fewer words: see [`TaskStatus::api_status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl TaskStatus {
     }
 }
 
-words!(TaskStatus, "status");
+string_enum!(TaskStatus, "status");
 
 /// What a task's list entry counts, over records (script x desktop), as the API has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

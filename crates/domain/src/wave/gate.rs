@@ -45,7 +45,7 @@ pub enum Verdict {
     /// The wave is over and good enough: the next one may open.
     Proceed(String),
     /// The wave still runs and its failures are below the threshold.
-    Hold(String),
+    AdmissionBlock(String),
     /// Failures reached the threshold: nothing of a later wave may start, ever.
     Halt(String),
 }
@@ -88,7 +88,7 @@ pub fn decide(input: &GateInput) -> Verdict {
         return Verdict::Proceed(judged);
     }
     if missing == 0 {
-        return Verdict::Hold(format!(
+        return Verdict::AdmissionBlock(format!(
             "{judged}; {} targets of earlier waves are missing",
             input.earlier_missing
         ));
@@ -96,7 +96,7 @@ pub fn decide(input: &GateInput) -> Verdict {
     if has_quorum(input) {
         return Verdict::Proceed(format!("{judged}; waiting: {missing}, and the others are a quorum"));
     }
-    Verdict::Hold(match input.waiting {
+    Verdict::AdmissionBlock(match input.waiting {
         0 => format!("{finished} of {size} targets ended, {failed} of them failed"),
         waiting => {
             format!("{finished} of {size} targets ended, {failed} of them failed; waiting: {waiting}")

@@ -1,8 +1,8 @@
 //! Waves: when they open, what the gate says, and what follows from a result.
 
 pub mod gate;
-pub mod opening;
 pub mod policy;
 mod state;
+pub mod wave_start;
 
 pub use state::*;

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{opening::Opening, outcome::Outcome, threshold::Threshold, window::Window, words::words};
+use crate::{
+    outcome::Outcome, string_enum::string_enum, threshold::Threshold, wave_start::StartConditions,
+    window::Window,
+};
 
 /// What becomes of what runs when the gate halts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ impl OnHalt {
     }
 }
 
-words!(OnHalt, "on_halt");
+string_enum!(OnHalt, "on_halt");
 
 /// What a target's end means for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +62,7 @@ impl Weight {
     }
 }
 
-words!(Weight, "weight");
+string_enum!(Weight, "weight");
 
 /// The policy of a task, decided once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +132,11 @@ impl RolloutPolicy {
     }
 
     /// What a wave of the plan needs before it opens.
-    pub fn opening_of(&self, wave: u16) -> Opening {
-        Opening { needs_approval: self.approval.before_waves.contains(&wave), ..Opening::default() }
+    pub fn opening_of(&self, wave: u16) -> StartConditions {
+        StartConditions {
+            needs_approval: self.approval.before_waves.contains(&wave),
+            ..StartConditions::default()
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use crate::{
     gate::{self, GateInput, HaltKind, Results, Verdict},
     limits,
     policy::RolloutPolicy,
+    string_enum::string_enum,
     tally::Tally,
     task::TaskStatus,
     threshold::Threshold,
-    words::words,
 };
 
 /// Where a wave is in its life.
@@ -46,7 +46,7 @@ impl WaveStatus {
     }
 }
 
-words!(WaveStatus, "status");
+string_enum!(WaveStatus, "status");
 
 /// A wave as its row says, under the row's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct WaveState {
     /// Whether no wave follows.
     pub is_last: bool,
     /// The other waves of its task.
-    pub others: Others,
+    pub others: OtherWaves,
     /// What the task says for all of its waves.
     pub terms: WaveTerms,
 }
@@ -78,7 +78,7 @@ pub struct WaveState {
 /// What the other waves of a task have come to. Those before the current one are closed, and of those closed on a quorum
 /// some targets may still be missing; those behind it have not begun.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct OtherWaves {
     /// Of all of them.
     pub results: Results,
     /// Their targets that may run.
@@ -87,7 +87,7 @@ pub struct Others {
     pub waiting: u32,
 }
 
-impl Others {
+impl OtherWaves {
     /// With one wave more.
     #[must_use]
     pub fn and(self, wave: &WaveState) -> Self {
@@ -108,10 +108,10 @@ impl Others {
 }
 
 /// Tells each wave of a task what the others have come to. `settled` is of those that are not among them and have ended.
-pub fn relate<'a>(settled: Results, waves: impl IntoIterator<Item = &'a mut WaveState>) {
+pub fn refresh_totals<'a>(settled: Results, waves: impl IntoIterator<Item = &'a mut WaveState>) {
     let mut waves: Vec<&mut WaveState> = waves.into_iter().collect();
     for place in 0..waves.len() {
-        let start = Others { results: settled, ..Others::default() };
+        let start = OtherWaves { results: settled, ..OtherWaves::default() };
         let others = waves.iter().enumerate().filter(|(other, _)| *other != place);
         waves[place].others = others.fold(start, |sum, (_, wave)| sum.and(wave));
     }
@@ -230,7 +230,7 @@ impl WaveState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Nothing: results are missing; with what the gate says of it, if it looked.
-    Hold(Option<String>),
+    AdmissionBlock(Option<String>),
     /// Withdraw what is not yet handed out, admit nothing more; ask again afterwards whether the task ends.
     Halt(String),
     /// Close the wave; it is the turn of the next one.
@@ -247,15 +247,15 @@ pub fn next_step(wave: &WaveState) -> Step {
     match wave.status {
         WaveStatus::Halted if is_over => Step::FinishCutShort(TaskStatus::Halted),
         WaveStatus::Stopped if is_over => Step::FinishCutShort(TaskStatus::Stopped),
-        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => Step::Hold(None),
+        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => Step::AdmissionBlock(None),
         // It waits for its turn, and the waves before it may still halt it.
         WaveStatus::Pending => match gate::decide(&wave.gate_input()) {
             Verdict::Halt(reason) => Step::Halt(reason),
-            Verdict::Hold(_) | Verdict::Proceed(_) => Step::Hold(None),
+            Verdict::AdmissionBlock(_) | Verdict::Proceed(_) => Step::AdmissionBlock(None),
         },
         WaveStatus::Open => match gate::decide(&wave.gate_input()) {
             Verdict::Halt(reason) => Step::Halt(reason),
-            Verdict::Hold(reason) => Step::Hold(Some(reason)),
+            Verdict::AdmissionBlock(reason) => Step::AdmissionBlock(Some(reason)),
             Verdict::Proceed(reason) if wave.is_last => Step::Finish(reason),
             Verdict::Proceed(reason) => Step::Close(reason),
         },
@@ -273,7 +273,7 @@ pub fn late_halt(wave: &WaveState) -> Option<String> {
     let own = GateInput { task_threshold: None, ..wave.gate_input() };
     match gate::decide(&own) {
         Verdict::Halt(reason) => Some(reason),
-        Verdict::Hold(_) | Verdict::Proceed(_) => None,
+        Verdict::AdmissionBlock(_) | Verdict::Proceed(_) => None,
     }
 }
 

@@ -15,14 +15,14 @@ fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
         halting: 0,
         fail_threshold: Some(Threshold::Count(2)),
         is_last: false,
-        others: Others::default(),
+        others: OtherWaves::default(),
         terms: WaveTerms::default(),
     }
 }
 
 #[test]
 fn a_wave_opens_the_next_only_when_all_ended_below_the_threshold() {
-    assert!(matches!(next_step(&open(2, 1, 4)), Step::Hold(Some(_))));
+    assert!(matches!(next_step(&open(2, 1, 4)), Step::AdmissionBlock(Some(_))));
     assert!(matches!(next_step(&open(3, 1, 4)), Step::Close(_)));
     assert!(matches!(next_step(&WaveState { is_last: true, ..open(3, 1, 4) }), Step::Finish(_)));
     assert!(matches!(next_step(&open(2, 2, 4)), Step::Halt(_)));
@@ -36,12 +36,12 @@ fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
     {
         let short = WaveState { status, ..open(0, 2, 3) };
         assert!(status.is_cut_short());
-        assert_eq!(next_step(&short), Step::Hold(None));
+        assert_eq!(next_step(&short), Step::AdmissionBlock(None));
         let done = WaveState { admitted: 2, ..short };
         assert_eq!(next_step(&done), Step::FinishCutShort(ended));
         // Of a wave that was closed on a quorum something may still run.
-        let others = Others { in_flight: 1, ..Others::default() };
-        assert_eq!(next_step(&WaveState { others, ..done }), Step::Hold(None));
+        let others = OtherWaves { in_flight: 1, ..OtherWaves::default() };
+        assert_eq!(next_step(&WaveState { others, ..done }), Step::AdmissionBlock(None));
         assert_eq!(WaveState { admitted: 2, ..short }.admission(), 0);
     }
 }
@@ -50,7 +50,7 @@ fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
 fn only_an_open_wave_does_anything() {
     for status in [WaveStatus::Pending, WaveStatus::Closed] {
         let wave = WaveState { status, ..open(0, 0, 0) };
-        assert_eq!(next_step(&wave), Step::Hold(None));
+        assert_eq!(next_step(&wave), Step::AdmissionBlock(None));
         assert_eq!(wave.admission(), 0);
     }
     assert_eq!(open(0, 0, 1).admission(), 3);
@@ -75,10 +75,10 @@ fn room_is_bounded_by_concurrency_and_in_strict_mode_by_what_may_still_fail() {
     let strict = with(WaveTerms { strict: true, ..WaveTerms::default() });
     assert_eq!(strict.admission(), 2);
     let task = WaveTerms { strict: true, task_threshold: Some(Threshold::Count(6)), ..WaveTerms::default() };
-    let others = Others { results: Results { finished: 50, failed: 2 }, ..Others::default() };
+    let others = OtherWaves { results: Results { finished: 50, failed: 2 }, ..OtherWaves::default() };
     assert_eq!(WaveState { others, ..with(task) }.admission(), 1);
     // A missing one of a wave that was closed on a quorum may fail as well.
-    let others = Others { waiting: 1, ..others };
+    let others = OtherWaves { waiting: 1, ..others };
     assert_eq!(WaveState { others, ..with(task) }.admission(), 0);
     assert!(strict.admits_by_results() && !with(WaveTerms::default()).admits_by_results());
 }
@@ -140,7 +140,7 @@ fn a_late_failure_of_a_closed_wave_halts_what_follows() {
     let terms = WaveTerms { task_threshold: Some(Threshold::Count(3)), ..WaveTerms::default() };
     let failed = WaveState { fail_threshold: None, failed: 3, terms, ..closed };
     assert_eq!(late_halt(&failed), None);
-    let others = Others::default().and(&failed);
+    let others = OtherWaves::default().and(&failed);
     assert_eq!((others.results.failed, others.missing()), (3, 1));
     for status in [WaveStatus::Pending, WaveStatus::Open] {
         let current = WaveState { status, others, terms, ..open(0, 0, 0) };
@@ -152,8 +152,8 @@ fn a_late_failure_of_a_closed_wave_halts_what_follows() {
 fn the_last_wave_waits_for_those_of_earlier_waves() {
     let last = WaveState { is_last: true, ..open(4, 0, 4) };
     assert!(matches!(next_step(&last), Step::Finish(_)));
-    let others = Others { waiting: 1, ..Others::default() };
-    assert!(matches!(next_step(&WaveState { others, ..last }), Step::Hold(Some(_))));
+    let others = OtherWaves { waiting: 1, ..OtherWaves::default() };
+    assert!(matches!(next_step(&WaveState { others, ..last }), Step::AdmissionBlock(Some(_))));
     assert!(matches!(next_step(&WaveState { others, is_last: false, ..last }), Step::Close(_)));
 }
 
@@ -161,7 +161,7 @@ fn the_last_wave_waits_for_those_of_earlier_waves() {
 fn each_wave_knows_what_the_others_have_come_to() {
     let mut waves = [open(2, 1, 4), open(1, 0, 2), open(0, 0, 0)];
     waves[0].waiting = 1;
-    relate(Results { finished: 10, failed: 2 }, &mut waves);
+    refresh_totals(Results { finished: 10, failed: 2 }, &mut waves);
     let results = |wave: &WaveState| (wave.others.results.finished, wave.others.results.failed);
     assert_eq!(waves.each_ref().map(results), [(11, 2), (13, 3), (14, 3)]);
     let missing = waves.each_ref().map(|wave| (wave.others.in_flight, wave.others.waiting));

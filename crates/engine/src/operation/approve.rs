@@ -4,8 +4,8 @@ use domain::{
     Error, Timestamp,
     event::EventKind,
     ids::TaskId,
-    opening::{ApprovalRequest, check_approval},
     wave::WaveStatus,
+    wave_start::{ApprovalRequest, check_approval},
 };
 
 use super::Engine;
@@ -80,7 +80,7 @@ impl<F: Faults> Engine<F> {
         }
         let event = NewEvent::of_wave(EventKind::WaveApproved, wave, "");
         rollout.event(NewEvent { actor: approver.to_owned(), ..event });
-        rollout.wake(Wake::Cut);
+        rollout.wake(Wake::Admit);
         Ok(Approved::Done(Some(Box::new(rollout.decide()))))
     }
 }

@@ -24,7 +24,7 @@ impl<F: Faults> Engine<F> {
         let detail =
             max_concurrency.map_or_else(|| "no limit".to_owned(), |most| format!("{most} in flight at most"));
         rollout.event(NewEvent::of_task(EventKind::ConcurrencyChanged, actor, detail));
-        rollout.wake(Wake::Cut);
+        rollout.wake(Wake::Admit);
         rollout.wake(Wake::Presence);
         Ok(Some(rollout.decide()))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Timestamp,
-    cut::{Member, Placed},
+    batching::{LocatedTarget, Member},
     deadline,
 };
 
@@ -25,7 +25,7 @@ impl<F: Faults> Engine<F> {
     ) -> Result<Option<Decision>, R::Error> {
         let Duty { task_id, ordinals, .. } = duty;
         let Some(mut rollout) = self.load(rows, *task_id, ordinals, now).await? else { return Ok(None) };
-        if rollout.hold().is_some() && !rollout.facts.status.admits_no_more() {
+        if rollout.admission_block().is_some() && !rollout.facts.status.admits_no_more() {
             return Ok(None);
         }
         let mut room = Room::lock(rows, &rollout.facts).await?;
@@ -79,13 +79,13 @@ fn hand_out_of_wave<F: Faults>(
 ) -> Vec<Member> {
     let mut replaced = Vec::new();
     for (mut terms, placed) in by_terms(rollout, deferred) {
-        if !terms.maybe_handed {
+        if !terms.maybe_delivered {
             terms.deadlines = deadline::after_waiting(terms.deadlines, rollout.now, &rollout.facts.timeouts);
         }
         let ordinals = placed.iter().map(|target| target.ordinal).collect();
-        rollout.effect(Effect::HandedOut { wave, ordinals, maybe_handed: terms.maybe_handed });
-        let mut handed = rollout.hand_to_workers(&terms, placed);
-        if !terms.maybe_handed {
+        rollout.effect(Effect::Dispatched { wave, ordinals, maybe_delivered: terms.maybe_delivered });
+        let mut handed = rollout.dispatch_to_workers(&terms, placed);
+        if !terms.maybe_delivered {
             room.take(handed.targets);
         }
         replaced.append(&mut handed.replaced);
@@ -97,14 +97,14 @@ fn hand_out_of_wave<F: Faults>(
 fn by_terms<F: Faults>(
     rollout: &mut Rollout<F>,
     deferred: Vec<DeferredRow>,
-) -> Vec<(BatchTerms, Vec<Placed>)> {
+) -> Vec<(BatchTerms, Vec<LocatedTarget>)> {
     let forgets_agents = rollout.breaks(Rule::ForgetAgents);
-    let mut groups: BTreeMap<_, (BatchTerms, Vec<Placed>)> = BTreeMap::new();
+    let mut groups: BTreeMap<_, (BatchTerms, Vec<LocatedTarget>)> = BTreeMap::new();
     for row in deferred {
-        let BatchTerms { wave, maybe_handed, losses, deadlines, .. } = row.terms;
-        rollout.undefer(wave, row.member.ordinal, maybe_handed);
+        let BatchTerms { wave, maybe_delivered, worker_deaths, deadlines, .. } = row.terms;
+        rollout.undefer(wave, row.member.ordinal, maybe_delivered);
         rollout.note_stop(row.member.ordinal, row.stop);
-        let key = (maybe_handed, losses, deadlines.deliver_by, deadlines.finish_by);
+        let key = (maybe_delivered, worker_deaths, deadlines.deliver_by, deadlines.finish_by);
         let group = groups.entry(key).or_insert_with(|| (row.terms, Vec::new()));
         group.1.push(row.placed(forgets_agents));
     }

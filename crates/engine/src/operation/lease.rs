@@ -1,7 +1,7 @@
 //! Which ready batches a worker gets.
 
 use chrono::TimeDelta;
-use domain::{Timestamp, ids::WorkerId, suspect};
+use domain::{Timestamp, ids::WorkerId, quarantine};
 
 use super::Engine;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 const BATCHES_PER_PULL: u32 = 64;
 
 impl<F: Faults> Engine<F> {
-    /// Locks the batches that a worker may lease now, oldest first. Suspected batches (see `domain::suspect`) go out one at a
+    /// Locks the batches that a worker may lease now, oldest first. Suspected batches (see `domain::quarantine`) go out one at a
     /// time: at most one is among them, and none while the worker may still die of another one. A lease lasts `lease`.
     pub async fn leasable<R: LeaseRows>(
         &self,
@@ -22,11 +22,11 @@ impl<F: Faults> Engine<F> {
         now: Timestamp,
         lease: TimeDelta,
     ) -> Result<Vec<ReadyBatch>, R::Error> {
-        let with_held = self.faults.breaks(Rule::LeaseWhileHeld);
+        let with_suspended = self.faults.breaks(Rule::LeaseWhileSuspended);
         let (mut ready, mut has_suspect) =
-            rows.lock_leasable(worker_id, now - lease, with_held, BATCHES_PER_PULL).await?;
+            rows.lock_leasable(worker_id, now - lease, with_suspended, BATCHES_PER_PULL).await?;
         ready.retain(|batch| {
-            if !suspect::is_suspected(batch.losses) {
+            if !quarantine::is_suspect(batch.worker_deaths) {
                 return true;
             }
             !std::mem::replace(&mut has_suspect, true)

@@ -1,11 +1,10 @@
 //! The operations: each loads, decides, and returns the decision.
 
+mod admit;
 mod approve;
 mod concurrency;
-mod cut;
 mod expire;
 mod hand_out;
-mod hold;
 mod lease;
 mod overdue;
 mod perform;
@@ -13,12 +12,13 @@ mod reclaim;
 mod report;
 mod room;
 mod stop;
+mod suspend;
 
+pub use admit::Admission;
 pub use approve::{Approval, Approved};
-pub use cut::Cut;
 use domain::{Timestamp, ids::TaskId};
-pub use hold::{Freeze, Hold};
 pub use report::{Refusal, Report, ReportAnswer, ReportedTarget, ReturnedTarget, ScriptResult};
+pub use suspend::{Freeze, Suspension};
 
 use crate::{
     Faults, NoFaults, Rows, TargetDetail, TargetSelection,
@@ -79,7 +79,7 @@ impl<F: Faults> Engine<F> {
         rows: &mut R,
         rollout: &mut Rollout<F>,
     ) -> Result<(), R::Error> {
-        rollout.signature_ids = rows.signature_ids(rollout.task_id()).await?;
+        rollout.fingerprint_ids = rows.fingerprint_ids(rollout.task_id()).await?;
         Ok(())
     }
 

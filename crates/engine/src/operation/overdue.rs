@@ -2,10 +2,10 @@
 
 use domain::{
     Timestamp,
-    cut::{Member, Placed},
+    batching::{LocatedTarget, Member},
     deadline::HAND_OUT,
     outcome::Outcome,
-    suspect,
+    quarantine,
 };
 
 use super::{
@@ -20,18 +20,18 @@ use crate::{
 
 impl<F: Faults> Engine<F> {
     /// Ends the targets of a batch that passed a deadline. `None` when it is no longer overdue. Results are missed only up to
-    /// `heard`.
+    /// `observed_until`.
     pub(super) async fn expire_batch<R: Rows>(
         &self,
         rows: &mut R,
         duty: &Duty,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         if self.faults.breaks(Rule::ForgetDeadlines) {
             return Ok(None);
         }
-        let taken = self.take_away(rows, duty, now, |batch| batch.is_overdue(now, heard)).await?;
+        let taken = self.take_away(rows, duty, now, |batch| batch.is_overdue(now, observed_until)).await?;
         let Some(TakenBatch { mut rollout, terms, members, mut targets, .. }) = taken else {
             return Ok(None);
         };
@@ -48,15 +48,15 @@ impl<F: Faults> Engine<F> {
         rows: &mut R,
         duty: &Duty,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         if self.faults.breaks(Rule::ForgetDeadlines) {
             return Ok(None);
         }
         let Some((mut rollout, others)) = self.load_deferred(rows, duty, now).await? else { return Ok(None) };
         let mut overdue = Vec::new();
-        for row in others.into_iter().filter(|row| row.is_overdue(now, heard)) {
-            rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_handed);
+        for row in others.into_iter().filter(|row| row.is_overdue(now, observed_until)) {
+            rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
             overdue.push((row.terms, row.member));
         }
         let ordinals: Vec<u32> = overdue.iter().map(|(_, member)| member.ordinal).collect();
@@ -125,15 +125,16 @@ fn wait_for_next_window<F: Faults>(
     members: Vec<Member>,
     targets: &Targets,
 ) -> Vec<Member> {
-    if terms.maybe_handed || rollout.facts.status.admits_no_more() || rollout.facts.policy.window.is_none() {
+    if terms.maybe_delivered || rollout.facts.status.admits_no_more() || rollout.facts.policy.window.is_none()
+    {
         return members;
     }
     let placed = place_again(rollout, &members, targets, false);
-    let (waits, overdue): (Vec<Placed>, Vec<Placed>) =
+    let (waits, overdue): (Vec<LocatedTarget>, Vec<LocatedTarget>) =
         placed.into_iter().partition(|target| rollout.missed_window(target, &terms.deadlines));
     let fresh = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..*terms };
     // None of them was handed out before, so no agent can have been replaced.
-    let _never_replaced = rollout.hand_to_workers(&fresh, waits);
+    let _never_replaced = rollout.dispatch_to_workers(&fresh, waits);
     members
         .into_iter()
         .filter(|member| overdue.iter().any(|target| target.ordinal == member.ordinal))
@@ -143,16 +144,16 @@ fn wait_for_next_window<F: Faults>(
 fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[(BatchTerms, Member)]) -> Vec<NewRecord> {
     let of_target = |(terms, member): &(BatchTerms, Member)| {
         let outcome = rollout.expired(terms)?;
-        let reason = reason(outcome, terms.losses);
+        let reason = reason(outcome, terms.worker_deaths);
         Some(rollout.without_result(member.ordinal, &member.desktop_id, outcome, reason))
     };
     overdue.iter().filter_map(of_target).flatten().collect()
 }
 
-const fn reason(outcome: Outcome, losses: u16) -> &'static str {
+const fn reason(outcome: Outcome, worker_deaths: u16) -> &'static str {
     match outcome {
         Outcome::Undelivered => "the desktop was not reached before its delivery deadline",
-        _ if suspect::is_isolated(losses) => {
+        _ if quarantine::is_quarantined(worker_deaths) => {
             "every worker that held it died: it was handed out no more, and no result came before its deadline"
         }
         _ => "handed to the desktop's agent, and no result came before its deadline",

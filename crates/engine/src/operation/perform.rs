@@ -6,23 +6,23 @@ use super::Engine;
 use crate::{Decision, Duty, DutyKind, Faults, Rows};
 
 impl<F: Faults> Engine<F> {
-    /// Performs a duty, if it is still due under its locks. Leases and results should have been heard of by `heard`: it is
-    /// `now`, but earlier for a while after the database was away, because nobody could be heard then.
+    /// Performs a duty, if it is still due under its locks. Leases and results should have been observed_until of by `observed_until`: it is
+    /// `now`, but earlier for a while after the database was away, because nobody could be observed_until then.
     pub async fn perform<R: Rows>(
         &self,
         rows: &mut R,
         duty: &Duty,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         match duty.kind {
             DutyKind::Expire => self.expire(rows, duty.task_id, now).await,
-            DutyKind::HoldFrozen => self.hold_task_of_frozen_project(rows, duty.task_id, now).await,
-            DutyKind::Reclaim => self.reclaim(rows, duty, now, heard).await,
+            DutyKind::SuspendFrozen => self.suspend_task_of_frozen_project(rows, duty.task_id, now).await,
+            DutyKind::Reclaim => self.reclaim(rows, duty, now, observed_until).await,
             DutyKind::HandOut => self.hand_out(rows, duty, now).await,
             DutyKind::PutOff => self.put_off(rows, duty, now).await,
-            DutyKind::OverdueBatch => self.expire_batch(rows, duty, now, heard).await,
-            DutyKind::OverdueDeferred => self.expire_deferred(rows, duty, now, heard).await,
+            DutyKind::OverdueBatch => self.expire_batch(rows, duty, now, observed_until).await,
+            DutyKind::OverdueDeferred => self.expire_deferred(rows, duty, now, observed_until).await,
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use domain::{
     Timestamp,
-    cut::{Member, Placed},
+    batching::{LocatedTarget, Member},
     event::EventKind,
     ids::BatchId,
-    suspect,
+    quarantine,
 };
 
 use super::Engine;
@@ -17,29 +17,30 @@ use crate::{
 
 impl<F: Faults> Engine<F> {
     /// Takes an orphaned batch away and hands its targets out again. `None` when it is no longer orphaned. Leases that should
-    /// have been renewed by `heard` are lost.
+    /// have been renewed by `observed_until` are lost.
     pub(super) async fn reclaim<R: Rows>(
         &self,
         rows: &mut R,
         duty: &Duty,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
-        let taken = self.take_away(rows, duty, now, |batch| batch.is_orphaned(heard)).await?;
+        let taken = self.take_away(rows, duty, now, |batch| batch.is_orphaned(observed_until)).await?;
         let Some(TakenBatch { mut rollout, batch_id, terms, members, mut targets }) = taken else {
             return Ok(None);
         };
-        let (maybe_handed, number) = (terms.maybe_handed, u32::try_from(members.len()).unwrap_or(u32::MAX));
-        rollout.effect(Effect::Reclaimed { batch_id, targets: number, maybe_handed });
-        let is_isolated = suspect::is_isolated(terms.losses);
-        if is_isolated {
+        let (maybe_delivered, number) =
+            (terms.maybe_delivered, u32::try_from(members.len()).unwrap_or(u32::MAX));
+        rollout.effect(Effect::Reclaimed { batch_id, targets: number, maybe_delivered });
+        let is_quarantined = quarantine::is_quarantined(terms.worker_deaths);
+        if is_quarantined {
             isolate(&mut rollout, &terms, &members);
         }
-        if is_isolated || rollout.facts.status.admits_no_more() && !maybe_handed {
+        if is_quarantined || rollout.facts.status.admits_no_more() && !maybe_delivered {
             rollout.requeue(&terms, members, &mut targets);
         } else if !rollout.facts.status.is_ended() {
-            let placed = place_again(&rollout, &members, &targets, maybe_handed);
-            let handed = rollout.hand_to_workers(&terms, placed);
+            let placed = place_again(&rollout, &members, &targets, maybe_delivered);
+            let handed = rollout.dispatch_to_workers(&terms, placed);
             self.end_replaced(rows, &mut rollout, &handed.replaced, &mut targets).await?;
         }
         self.settle(rows, &mut rollout).await?;
@@ -85,17 +86,17 @@ pub(super) struct TakenBatch<F> {
 
 fn terms_left<F: Faults>(rollout: &Rollout<F>, batch: &BatchRow) -> BatchTerms {
     let was_leased = batch.epoch > 0 && !rollout.breaks(Rule::ForgetEpochs);
-    BatchTerms { maybe_handed: batch.terms.maybe_handed || was_leased, ..batch.terms }
+    BatchTerms { maybe_delivered: batch.terms.maybe_delivered || was_leased, ..batch.terms }
 }
 
-/// Members with the workers that hold their desktops now. `maybe_handed` says that their agents may have started them.
+/// Members with the workers that hold their desktops now. `maybe_delivered` says that their agents may have started them.
 pub(super) fn place_again<F: Faults>(
     rollout: &Rollout<F>,
     members: &[Member],
     targets: &Targets,
-    maybe_handed: bool,
-) -> Vec<Placed> {
-    let remembers = maybe_handed && !rollout.breaks(Rule::ForgetAgents);
+    maybe_delivered: bool,
+) -> Vec<LocatedTarget> {
+    let remembers = maybe_delivered && !rollout.breaks(Rule::ForgetAgents);
     let place = |member: &Member| {
         let presence = targets.get(&member.ordinal).and_then(|target| target.presence.as_ref());
         placed(member, presence, remembers.then(|| member.agent_id.clone()))
@@ -105,11 +106,11 @@ pub(super) fn place_again<F: Faults>(
 
 /// Targets that worker after worker died of wait for what their agents may still report.
 fn isolate<F: Faults>(rollout: &mut Rollout<F>, terms: &BatchTerms, members: &[Member]) {
-    let losses = terms.losses;
+    let worker_deaths = terms.worker_deaths;
     for Member { ordinal, desktop_id, .. } in members {
         let (ordinal, desktop_id) = (*ordinal, desktop_id.clone());
-        let detail = format!("desktop {desktop_id}: {losses} workers died that held it");
-        rollout.event(NewEvent::of_wave(EventKind::Isolated, terms.wave, detail));
-        rollout.effect(Effect::Isolated { ordinal, desktop_id, losses });
+        let detail = format!("desktop {desktop_id}: {worker_deaths} workers died that held it");
+        rollout.event(NewEvent::of_wave(EventKind::Quarantined, terms.wave, detail));
+        rollout.effect(Effect::Quarantined { ordinal, desktop_id, worker_deaths });
     }
 }

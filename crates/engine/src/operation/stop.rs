@@ -1,7 +1,7 @@
 //! Stops what a person wants stopped: after the commit nothing more is admitted, and the workers that hold what runs are
 //! told until it has ended.
 
-use domain::{Timestamp, cut::Member, event::EventKind, ids::TaskId};
+use domain::{Timestamp, batching::Member, event::EventKind, ids::TaskId};
 
 use super::Engine;
 use crate::{
@@ -57,7 +57,7 @@ impl<F: Faults> Engine<F> {
         }
         let is_first = script == target.first_script;
         let desktop_id = target.desktop_id.clone();
-        if is_first && self.take_unhanded(rows, &mut rollout, ordinal).await? {
+        if is_first && self.take_undelivered(rows, &mut rollout, ordinal).await? {
             let member = Member { ordinal, desktop_id, agent_id: String::new() };
             let records = rollout.stopped(&member, script);
             rollout.count(&mut targets, records);
@@ -71,7 +71,7 @@ impl<F: Faults> Engine<F> {
     }
 
     /// Takes a target out of where it waits, if it was certainly never handed out; false when it was not there.
-    async fn take_unhanded<R: Rows>(
+    async fn take_undelivered<R: Rows>(
         &self,
         rows: &mut R,
         rollout: &mut Rollout<F>,
@@ -79,7 +79,7 @@ impl<F: Faults> Engine<F> {
     ) -> Result<bool, R::Error> {
         let task_id = rollout.task_id();
         let place = rows.whereabouts(task_id, &[ordinal]).await?.pop();
-        let Some(Whereabouts { batch_id, maybe_handed: false, .. }) = place else { return Ok(false) };
+        let Some(Whereabouts { batch_id, maybe_delivered: false, .. }) = place else { return Ok(false) };
         let Some(batch_id) = batch_id else {
             let wave = rollout.waves.iter().find(|row| row.has(ordinal)).map(|row| row.wave);
             rollout.undefer(wave.unwrap_or_default(), ordinal, false);
@@ -87,7 +87,7 @@ impl<F: Faults> Engine<F> {
         };
         // A lease may have taken the batch, or the part with this target, before the lock.
         let batch = rows.lock_batches(task_id, &[batch_id]).await?.pop();
-        let Some(mut batch) = batch.filter(|batch| batch.is_unhanded()) else { return Ok(false) };
+        let Some(mut batch) = batch.filter(|batch| batch.is_undelivered()) else { return Ok(false) };
         let size = batch.members.len();
         batch.members.retain(|member| member.ordinal != ordinal);
         if batch.members.len() == size {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    failure::{Signature, sample, signature, within_limit},
+    fingerprint::{Fingerprint, fingerprint, sample, within_limit},
     outcome::Outcome,
     policy::Weight,
     record::DONE_EARLIER_REASON,
@@ -70,35 +70,35 @@ impl<F: Faults> Rollout<F> {
 
     fn store(&mut self, wave: u16, mut records: Vec<NewRecord>) {
         for record in &mut records {
-            if let Some(signature) = self.signature_of(record) {
-                record.signature_id = Some(signature.id);
-                self.count_failure(wave, record, signature);
+            if let Some(fingerprint) = self.fingerprint_of(record) {
+                record.fingerprint_id = Some(fingerprint.id);
+                self.count_failure(wave, record, fingerprint);
             }
         }
         self.changes.records.append(&mut records);
     }
 
-    /// The signature of a failure. A task with as many signatures as it may have shares one among all others.
-    fn signature_of(&mut self, record: &NewRecord) -> Option<Signature> {
+    /// The fingerprint of a failure. A task with as many fingerprints as it may have shares one among all others.
+    fn fingerprint_of(&mut self, record: &NewRecord) -> Option<Fingerprint> {
         if !record.outcome.counts_as_failure() {
             return None;
         }
-        let mut signature = signature(record.outcome, record.exit_code, &record.output, &record.reason);
-        within_limit(&mut self.signature_ids, [&mut signature]);
-        Some(signature)
+        let mut fingerprint = fingerprint(record.outcome, record.exit_code, &record.output, &record.reason);
+        within_limit(&mut self.fingerprint_ids, [&mut fingerprint]);
+        Some(fingerprint)
     }
 
-    fn count_failure(&mut self, wave: u16, record: &NewRecord, signature: Signature) {
+    fn count_failure(&mut self, wave: u16, record: &NewRecord, fingerprint: Fingerprint) {
         let failures = &mut self.changes.failures;
         if let Some(known) =
-            failures.iter_mut().find(|known| known.wave == wave && known.signature.id == signature.id)
+            failures.iter_mut().find(|known| known.wave == wave && known.fingerprint.id == fingerprint.id)
         {
             known.records += 1;
             return;
         }
         failures.push(FailureCount {
             wave,
-            signature,
+            fingerprint,
             records: 1,
             outcome: record.outcome,
             exit_code: record.exit_code,

@@ -1,10 +1,10 @@
 //! Handing targets to workers: in batches, or deferred.
 
 use domain::{
-    cut::{self, Member, Placed, Timed},
+    batching::{self, LocatedTarget, Member, StartGroup},
     ids::DesktopId,
     outcome::Outcome,
-    suspect,
+    quarantine,
 };
 
 use super::{Rollout, Targets};
@@ -19,7 +19,7 @@ const REPLACED_REASON: &str =
 /// What became of targets that were to be handed out.
 #[derive(Debug, Default)]
 #[must_use = "replaced targets end with end_replaced"]
-pub(crate) struct Handed {
+pub(crate) struct DispatchedTargets {
     /// Targets that are in batches.
     pub(crate) targets: u32,
     /// Targets that a former agent of their desktop may have started.
@@ -29,17 +29,21 @@ pub(crate) struct Handed {
 impl<F: Faults> Rollout<F> {
     /// Makes batches for the workers that hold the desktops. Targets without one are deferred, and those whose window is
     /// closed.
-    pub(crate) fn hand_to_workers(&mut self, terms: &BatchTerms, placed: Vec<Placed>) -> Handed {
-        let mut handed = Handed::default();
-        for Timed { deadlines, not_before, targets } in self.by_window(placed, terms) {
+    pub(crate) fn dispatch_to_workers(
+        &mut self,
+        terms: &BatchTerms,
+        placed: Vec<LocatedTarget>,
+    ) -> DispatchedTargets {
+        let mut handed = DispatchedTargets::default();
+        for StartGroup { deadlines, not_before, targets } in self.by_window(placed, terms) {
             let terms = BatchTerms { deadlines, ..*terms };
-            let mut cut = cut::cut(targets, suspect::batch_size(terms.losses));
+            let mut cut = batching::batch_by_worker(targets, quarantine::batch_size(terms.worker_deaths));
             handed.replaced.append(&mut cut.replaced);
             if not_before.is_some() {
                 let members = cut.batches.drain(..).flat_map(|(_, members)| members);
-                cut.stragglers.extend(members);
+                cut.deferred.extend(members);
             }
-            self.defer(&terms, not_before, cut.stragglers);
+            self.defer(&terms, not_before, cut.deferred);
             for (worker_id, members) in cut.batches {
                 handed.targets += u32::try_from(members.len()).unwrap_or(u32::MAX);
                 self.insert_batch(terms, worker_id, members);
@@ -54,8 +58,8 @@ impl<F: Faults> Rollout<F> {
             worker_id,
             terms,
             members,
-            answer_only: self.facts.status.admits_no_more(),
-            held: self.facts.is_held(),
+            query_only: self.facts.status.admits_no_more(),
+            suspended: self.facts.is_suspended(),
             stop,
         };
         self.changes.batches.insert.push(batch);
@@ -73,21 +77,21 @@ impl<F: Faults> Rollout<F> {
             return;
         }
         self.note_deferred();
-        let held = self.facts.is_held();
+        let suspended = self.facts.is_suspended();
         let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        if let Some(row) = self.wave(terms.wave).filter(|_| !terms.maybe_handed) {
+        if let Some(row) = self.wave(terms.wave).filter(|_| !terms.maybe_delivered) {
             row.state.waiting += number;
         }
         let deferred =
-            members.into_iter().map(|member| NewDeferred { terms: *terms, not_before, held, member });
+            members.into_iter().map(|member| NewDeferred { terms: *terms, not_before, suspended, member });
         self.changes.deferred.insert.extend(deferred);
     }
 
     /// Notes that a deferred target waits no more.
-    pub(crate) fn undefer(&mut self, wave: u16, ordinal: u32, maybe_handed: bool) {
+    pub(crate) fn undefer(&mut self, wave: u16, ordinal: u32, maybe_delivered: bool) {
         self.note_deferred();
         self.changes.deferred.delete.push(ordinal);
-        if let Some(row) = self.wave(wave).filter(|_| !maybe_handed) {
+        if let Some(row) = self.wave(wave).filter(|_| !maybe_delivered) {
             row.state.waiting = row.state.waiting.saturating_sub(1);
         }
     }
@@ -120,11 +124,11 @@ impl<F: Faults> Rollout<F> {
         if members.is_empty() || status.is_ended() {
             return;
         }
-        if !terms.maybe_handed {
+        if !terms.maybe_delivered {
             let stopped = self.stopped_before_start(members, targets);
             self.count(targets, stopped);
         }
-        if status.admits_no_more() && !terms.maybe_handed {
+        if status.admits_no_more() && !terms.maybe_delivered {
             let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
             if let Some(row) = self.wave(terms.wave) {
                 row.state.admitted -= number;
@@ -145,7 +149,7 @@ impl<F: Faults> Rollout<F> {
         });
         let placed = placed.collect();
         // Nothing was handed out before, so no agent can have been replaced.
-        let handed = self.hand_to_workers(terms, placed);
+        let handed = self.dispatch_to_workers(terms, placed);
         self.count(targets, stopped);
         handed.targets
     }

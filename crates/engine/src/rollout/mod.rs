@@ -12,7 +12,8 @@ mod withdraw;
 use std::collections::{BTreeMap, HashSet};
 
 use domain::{
-    Timestamp, event::EventKind, gate::Results, ids::TaskId, tally::Tally, task::TaskStatus, wave::relate,
+    Timestamp, event::EventKind, gate::Results, ids::TaskId, tally::Tally, task::TaskStatus,
+    wave::refresh_totals,
 };
 pub(crate) use settle::Need;
 
@@ -42,7 +43,7 @@ pub(crate) struct Rollout<F> {
     /// Loaded when the task is cut short.
     ready: Option<Vec<WithdrawableBatch>>,
     /// Signatures that the task's failures have.
-    pub(crate) signature_ids: HashSet<i64>,
+    pub(crate) fingerprint_ids: HashSet<i64>,
     /// Targets that a person stopped, as far as they are known.
     stopped: HashSet<u32>,
     /// Whether targets ended since the task was settled last.
@@ -76,7 +77,7 @@ impl<F: Faults> Rollout<F> {
             next_wave: None,
             other_tallies: None,
             ready: None,
-            signature_ids: HashSet::new(),
+            fingerprint_ids: HashSet::new(),
             stopped: HashSet::new(),
             has_counted: false,
             has_results: false,
@@ -85,7 +86,7 @@ impl<F: Faults> Rollout<F> {
             changes,
             effects: Vec::new(),
         };
-        rollout.relate();
+        rollout.refresh_totals();
         rollout
     }
 
@@ -114,8 +115,8 @@ impl<F: Faults> Rollout<F> {
     }
 
     /// Tells each wave what the others came to. It is done after each change and before a rule is asked.
-    pub(crate) fn relate(&mut self) {
-        relate(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
+    pub(crate) fn refresh_totals(&mut self) {
+        refresh_totals(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
     }
 
     /// The current wave: the first that is not closed. `None` when the task has ended.

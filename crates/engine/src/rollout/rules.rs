@@ -1,13 +1,13 @@
 //! The rules of `domain`, as they are asked here: unchanged, but where a deliberate fault breaks one.
 
 use domain::{
-    cut::{self, Placed, Timed},
+    batching::{self, LocatedTarget, StartGroup},
     deadline::{self, Deadlines},
-    opening::{self, Hold, Turn},
     outcome::Outcome,
     policy::Weight,
     threshold::Threshold,
     wave::{self, Step, WaveState, WaveStatus},
+    wave_start::{self, AdmissionBlock, WaveStart},
 };
 
 use super::Rollout;
@@ -18,12 +18,12 @@ use crate::{
 
 impl<F: Faults> Rollout<F> {
     /// What keeps the task from admitting anything.
-    pub(crate) fn hold(&self) -> Option<Hold> {
-        self.facts.hold(self.now).filter(|_| !self.breaks(Rule::AdmitWhileHeld))
+    pub(crate) fn admission_block(&self) -> Option<AdmissionBlock> {
+        self.facts.admission_block(self.now).filter(|_| !self.breaks(Rule::AdmitWhileBlocked))
     }
 
     /// Whether a wave whose turn it is opens.
-    pub(super) fn turn(&self, row: &WaveRow) -> Turn {
+    pub(super) fn turn(&self, row: &WaveRow) -> WaveStart {
         let mut opening = row.opening;
         if self.breaks(Rule::SkipSoak) {
             opening.opens_at = None;
@@ -31,19 +31,19 @@ impl<F: Faults> Rollout<F> {
         if self.breaks(Rule::IgnoreApproval) {
             opening.needs_approval = false;
         }
-        opening::decide(&opening, self.hold(), self.now)
+        wave_start::decide(&opening, self.admission_block(), self.now)
     }
 
     /// Targets that the current wave may admit now.
     pub(crate) fn admission(&mut self) -> u32 {
-        self.relate();
+        self.refresh_totals();
         let state = self.current().map(|row| row.state);
         state.map_or(0, |state| self.as_admission_sees(state).admission())
     }
 
     /// Deferred targets of a wave that may be handed out now.
     pub(crate) fn late_admission(&mut self, wave: u16) -> u32 {
-        self.relate();
+        self.refresh_totals();
         let state = self.wave(wave).map(|row| row.state);
         state.map_or(0, |state| self.as_admission_sees(state).late_admission())
     }
@@ -75,12 +75,12 @@ impl<F: Faults> Rollout<F> {
         match wave::next_step(&state) {
             Step::Halt(reason) if self.breaks(Rule::IgnoreHalt) => {
                 match (is_open && finished == state.size, state.is_last) {
-                    (false, _) => Step::Hold(None),
+                    (false, _) => Step::AdmissionBlock(None),
                     (true, false) => Step::Close(reason),
                     (true, true) => Step::Finish(reason),
                 }
             }
-            Step::Hold(_)
+            Step::AdmissionBlock(_)
                 if self.breaks(Rule::CloseWithMissing)
                     && is_open
                     && !state.is_last
@@ -108,24 +108,24 @@ impl<F: Faults> Rollout<F> {
 
     /// What a target without a result came to by now.
     pub(crate) fn expired(&self, terms: &BatchTerms) -> Option<Outcome> {
-        match deadline::expired(self.now, &terms.deadlines, terms.maybe_handed) {
+        match deadline::expired(self.now, &terms.deadlines, terms.maybe_delivered) {
             Some(Outcome::Unknown) if self.breaks(Rule::UnknownAsUndelivered) => Some(Outcome::Undelivered),
             expired => expired,
         }
     }
 
     /// Groups targets by when their windows let them start.
-    pub(super) fn by_window(&self, placed: Vec<Placed>, terms: &BatchTerms) -> Vec<Timed> {
+    pub(super) fn by_window(&self, placed: Vec<LocatedTarget>, terms: &BatchTerms) -> Vec<StartGroup> {
         // What may have been handed out was in its window then, and is only asked for if it was.
-        let is_ignored = terms.maybe_handed || self.breaks(Rule::IgnoreWindow);
+        let is_ignored = terms.maybe_delivered || self.breaks(Rule::IgnoreWindow);
         let window = self.facts.policy.window.as_ref().filter(|_| !is_ignored);
-        cut::by_window(placed, window, terms.deadlines, self.facts.deadlines(self.now), self.now)
+        batching::by_window(placed, window, terms.deadlines, self.facts.deadlines(self.now), self.now)
     }
 
     /// Whether a target that was not handed out by its deadline only missed its window.
-    pub(crate) fn missed_window(&self, target: &Placed, deadlines: &Deadlines) -> bool {
+    pub(crate) fn missed_window(&self, target: &LocatedTarget, deadlines: &Deadlines) -> bool {
         let window = self.facts.policy.window.as_ref();
-        window.is_some_and(|window| cut::missed_window(window, &target.time_zone, deadlines))
+        window.is_some_and(|window| batching::missed_window(window, &target.time_zone, deadlines))
     }
 }
 

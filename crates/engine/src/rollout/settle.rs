@@ -7,11 +7,11 @@ use chrono::TimeDelta;
 use domain::{
     event::EventKind,
     gate::HaltKind,
-    opening::{Opening, Turn},
     policy::OnHalt,
     tally::Tally,
     task::TaskStatus,
     wave::{Step, WaveStatus, halt_kind},
+    wave_start::{StartConditions, WaveStart},
 };
 
 use super::Rollout;
@@ -77,7 +77,7 @@ impl<F: Faults> Rollout<F> {
     /// Does what the rules say until they say that results are missing, or until it needs more rows.
     fn follow_rules(&mut self) -> Option<Need> {
         loop {
-            self.relate();
+            self.refresh_totals();
             let late = self.settle_closed();
             let current = self.current()?;
             let (wave, state) = (current.wave, current.state);
@@ -93,7 +93,7 @@ impl<F: Faults> Rollout<F> {
                 self.note_verdict(wave, &step, if is_late { "late" } else { kind });
             }
             match step {
-                Step::Hold(_) => return None,
+                Step::AdmissionBlock(_) => return None,
                 Step::Halt(reason) => self.halt(wave, reason, is_late),
                 Step::Close(reason) => self.close(&reason),
                 Step::Finish(reason) => {
@@ -143,12 +143,12 @@ impl<F: Faults> Rollout<F> {
     /// Stores the gate's reason with what the gate has read, and reports the verdict.
     fn note_verdict(&mut self, wave: u16, step: &Step, halts_by: &'static str) {
         let (verdict, halts_by, reason) = match step {
-            Step::Hold(reason) => ("hold", "", reason.clone().unwrap_or_default()),
+            Step::AdmissionBlock(reason) => ("hold", "", reason.clone().unwrap_or_default()),
             Step::Halt(reason) => ("halt", halts_by, reason.clone()),
             Step::Close(reason) | Step::Finish(reason) => ("proceed", "", reason.clone()),
             Step::FinishCutShort(_) => return,
         };
-        if let (Step::Hold(Some(reason)), Some(row)) = (step, self.wave(wave)) {
+        if let (Step::AdmissionBlock(Some(reason)), Some(row)) = (step, self.wave(wave)) {
             row.verdict_reason = Some(reason.clone());
         }
         self.effect(Effect::Verdict { wave, verdict, halts_by, reason });
@@ -177,23 +177,23 @@ impl<F: Faults> Rollout<F> {
         next.state.terms.max_concurrency = self.facts.max_concurrency;
         if self.facts.policy.soak_seconds > 0 {
             let opens_at = self.now + TimeDelta::seconds(i64::from(self.facts.policy.soak_seconds));
-            next.opening = Opening { opens_at: Some(opens_at), ..next.opening };
+            next.opening = StartConditions { opens_at: Some(opens_at), ..next.opening };
         }
         let wave = next.wave;
         self.waves.push(next);
         if let Some(wait) = self.open_current() {
-            self.event(NewEvent::of_wave(EventKind::WaveWaits, wave, wait.to_string()));
-            if matches!(wait, Turn::Soaks(_) | Turn::WaitsForApproval) {
-                self.effect(Effect::WaveWaits { wave, soaks: matches!(wait, Turn::Soaks(_)) });
+            self.event(NewEvent::of_wave(EventKind::WaveWaiting, wave, wait.to_string()));
+            if matches!(wait, WaveStart::Soaks(_) | WaveStart::WaitsForApproval) {
+                self.effect(Effect::WaveWaiting { wave, soaks: matches!(wait, WaveStart::Soaks(_)) });
             }
         }
     }
 
     /// Opens the current wave if it waits for its turn and nothing is missing; else returns what is.
-    pub(crate) fn open_current(&mut self) -> Option<Turn> {
+    pub(crate) fn open_current(&mut self) -> Option<WaveStart> {
         let row = self.current().filter(|row| row.state.status == WaveStatus::Pending)?.clone();
         match self.turn(&row) {
-            Turn::Open => {}
+            WaveStart::Open => {}
             waits => return Some(waits),
         }
         let (now, wave) = (self.now, row.wave);
@@ -206,7 +206,7 @@ impl<F: Faults> Rollout<F> {
             self.set_status(TaskStatus::Running, None);
         }
         self.effect(Effect::WaveOpened { wave });
-        self.wake(Wake::Cut);
+        self.wake(Wake::Admit);
         None
     }
 
@@ -242,7 +242,7 @@ impl<F: Faults> Rollout<F> {
         }
         if self.facts.has_project_limit {
             // The place may be another task's.
-            self.wake(Wake::Cut);
+            self.wake(Wake::Admit);
         } else if !self.waves.iter().any(|row| row.state.admits_by_results()) {
             return;
         }
@@ -251,7 +251,7 @@ impl<F: Faults> Rollout<F> {
             self.wake(Wake::Presence);
         }
         if self.admission() > 0 {
-            self.wake(Wake::Cut);
+            self.wake(Wake::Admit);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Targets that a person stopped before they started.
 
-use domain::{cut::Member, outcome::Outcome, record::NOT_STARTED_REASON};
+use domain::{batching::Member, outcome::Outcome, record::NOT_STARTED_REASON};
 
 use super::{Rollout, Targets};
 use crate::{Faults, row::NewRecord};

@@ -3,18 +3,18 @@
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    cut::Member,
+    batching::Member,
     deadline::Timeouts,
     event::EventKind,
     gate::Results,
     ids::{BatchId, TaskId},
-    opening::Opening,
     outcome::Outcome,
     policy::RolloutPolicy,
     tally::Tally,
     task::TaskStatus,
     threshold::Threshold,
-    wave::{Others, WaveState, WaveStatus, WaveTerms},
+    wave::{OtherWaves, WaveState, WaveStatus, WaveTerms},
+    wave_start::StartConditions,
 };
 
 use super::{Need, Rollout, Targets};
@@ -70,13 +70,13 @@ fn wave(number: u16, is_last: bool) -> WaveRow {
             halting: 0,
             fail_threshold: Some(Threshold::Count(1)),
             is_last,
-            others: Others::default(),
+            others: OtherWaves::default(),
             terms: WaveTerms::default(),
         },
         is_trailing: false,
         record_tally: Tally::default(),
         verdict_reason: None,
-        opening: Opening::default(),
+        opening: StartConditions::default(),
         approved: None,
         opened_at: None,
         closed_at: None,
@@ -106,9 +106,9 @@ fn record(ordinal: u32, outcome: Outcome) -> NewRecord {
     NewRecord::without_result(ordinal, desktop_id, 0, outcome, Timestamp::UNIX_EPOCH, "")
 }
 
-fn terms(maybe_handed: bool) -> BatchTerms {
+fn terms(maybe_delivered: bool) -> BatchTerms {
     let deadlines = facts().deadlines(Timestamp::UNIX_EPOCH);
-    BatchTerms { task_id: task_id(), wave: 1, deadlines, maybe_handed, losses: 0 }
+    BatchTerms { task_id: task_id(), wave: 1, deadlines, maybe_delivered, worker_deaths: 0 }
 }
 
 fn member(ordinal: u32) -> Member {
@@ -121,10 +121,10 @@ fn failure_at_threshold_halts_and_withdraws() {
     let mut rollout = rollout(false);
     rollout.count(&mut targets(), vec![record(0, Outcome::Failed)]);
     assert_eq!(rollout.settle(), Some(Need::ReadyBatches));
-    let ready = |number, maybe_handed| WithdrawableBatch {
+    let ready = |number, maybe_delivered| WithdrawableBatch {
         batch_id: batch_id(number),
         wave: 1,
-        maybe_handed,
+        maybe_delivered,
         size: 1,
     };
     rollout.provide_ready_batches(vec![ready(1, false), ready(2, true)]);
@@ -133,14 +133,14 @@ fn failure_at_threshold_halts_and_withdraws() {
     assert_eq!(changes.task.status.map(|(status, _)| status), Some(TaskStatus::Halting));
     assert_eq!(changes.waves[0].state.status, WaveStatus::Halted);
     assert_eq!(changes.waves[0].state.admitted, 3, "the target that nobody was given is taken back");
-    assert_eq!((changes.batches.delete, changes.batches.answer_only), (vec![batch_id(1)], vec![batch_id(2)]));
+    assert_eq!((changes.batches.delete, changes.batches.query_only), (vec![batch_id(1)], vec![batch_id(2)]));
     assert!(changes.events.iter().any(|event| event.kind == EventKind::Halted));
 }
 
 #[test]
 fn halt_withdraws_what_the_same_decision_hands_out() {
     let mut rollout = rollout(false);
-    for (ordinal, maybe_handed) in [(1, false), (2, true)] {
+    for (ordinal, maybe_delivered) in [(1, false), (2, true)] {
         let presence = crate::row::Presence {
             worker_id: Some("w1".parse().unwrap()),
             is_draining: false,
@@ -148,9 +148,9 @@ fn halt_withdraws_what_the_same_decision_hands_out() {
             agent_id: String::new(),
             changed_at: Timestamp::UNIX_EPOCH,
         };
-        let handed_to = maybe_handed.then(String::new);
-        let placed = crate::row::deferred::placed(&member(ordinal), Some(&presence), handed_to);
-        assert_eq!(rollout.hand_to_workers(&terms(maybe_handed), vec![placed]).targets, 1);
+        let delivered_to = maybe_delivered.then(String::new);
+        let placed = crate::row::deferred::placed(&member(ordinal), Some(&presence), delivered_to);
+        assert_eq!(rollout.dispatch_to_workers(&terms(maybe_delivered), vec![placed]).targets, 1);
     }
     rollout.defer(&terms(false), None, vec![member(3)]);
     rollout.count(&mut targets(), vec![record(0, Outcome::Failed)]);
@@ -159,7 +159,7 @@ fn halt_withdraws_what_the_same_decision_hands_out() {
     assert_eq!(rollout.settle(), None);
     let changes = rollout.decide().changes;
     let kept: Vec<(u32, bool)> =
-        changes.batches.insert.iter().map(|batch| (batch.members[0].ordinal, batch.answer_only)).collect();
+        changes.batches.insert.iter().map(|batch| (batch.members[0].ordinal, batch.query_only)).collect();
     assert_eq!(kept, [(2, true)], "what may have been handed out is only asked for");
     assert_eq!(changes.deferred.insert, []);
     assert_eq!((changes.waves[0].state.admitted, changes.waves[0].state.waiting), (2, 0));

@@ -30,8 +30,8 @@ impl<F: Faults> Rollout<F> {
     fn withdraw_deferred(&mut self, wave: u16) -> u32 {
         self.changes.deferred.withdraw.push(wave);
         self.changes.deferred.insert.retain_mut(|new| {
-            new.held &= new.terms.wave != wave;
-            new.terms.wave != wave || new.terms.maybe_handed
+            new.suspended &= new.terms.wave != wave;
+            new.terms.wave != wave || new.terms.maybe_delivered
         });
         self.wave(wave).map_or(0, |row| std::mem::take(&mut row.state.waiting))
     }
@@ -40,14 +40,14 @@ impl<F: Faults> Rollout<F> {
         if self.breaks(Rule::WithdrawNothing) {
             return 0;
         }
-        let takes_all = self.breaks(Rule::WithdrawHanded);
+        let takes_all = self.breaks(Rule::WithdrawDelivered);
         let mut withdrawn = 0;
         for batch in self.ready.iter().flatten().filter(|batch| batch.wave == wave) {
-            if takes_all || !batch.maybe_handed {
+            if takes_all || !batch.maybe_delivered {
                 self.changes.batches.delete.push(batch.batch_id);
                 withdrawn += batch.size;
             } else {
-                self.changes.batches.answer_only.push(batch.batch_id);
+                self.changes.batches.query_only.push(batch.batch_id);
             }
         }
         withdrawn
@@ -61,7 +61,7 @@ impl<F: Faults> Rollout<F> {
         }
         let is_over = |wave| self.waves.iter().all(|row| row.wave != wave);
         let ready = self.ready.iter().flatten().filter(|batch| is_over(batch.wave));
-        self.changes.batches.answer_only.extend(ready.map(|batch| batch.batch_id));
+        self.changes.batches.query_only.extend(ready.map(|batch| batch.batch_id));
     }
 
     /// Withdraws what this operation was about to hand out.
@@ -71,12 +71,12 @@ impl<F: Faults> Rollout<F> {
             if batch.terms.wave != wave {
                 return true;
             }
-            batch.answer_only = true;
-            batch.held = false;
-            if !batch.terms.maybe_handed {
+            batch.query_only = true;
+            batch.suspended = false;
+            if !batch.terms.maybe_delivered {
                 withdrawn += u32::try_from(batch.members.len()).unwrap_or(u32::MAX);
             }
-            batch.terms.maybe_handed
+            batch.terms.maybe_delivered
         });
         withdrawn
     }

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    cut::Member,
+    batching::Member,
     deadline::Deadlines,
     ids::{BatchId, TaskId, WorkerId},
 };
@@ -17,9 +17,9 @@ pub struct BatchTerms {
     /// Deadlines of its targets.
     pub deadlines: Deadlines,
     /// Whether an earlier lease may have handed the targets out.
-    pub maybe_handed: bool,
-    /// Workers that died while they held the targets.
-    pub losses: u16,
+    pub maybe_delivered: bool,
+    /// Workers that died while they suspended the targets.
+    pub worker_deaths: u16,
 }
 
 /// A batch to store, ready for its worker. The store assigns the id.
@@ -32,9 +32,9 @@ pub struct NewBatch {
     /// Targets, by ordinal.
     pub members: Vec<Member>,
     /// Whether agents only answer what they know and start nothing, because the task admits no more.
-    pub answer_only: bool,
+    pub query_only: bool,
     /// Whether nobody may lease it, because the task is on hold.
-    pub held: bool,
+    pub suspended: bool,
     /// Whether something in it is to be stopped.
     pub stop: bool,
 }
@@ -55,9 +55,9 @@ pub struct BatchRow {
     /// Whether its worker is known and takes work.
     pub has_holder: bool,
     /// Whether agents only answer what they know and start nothing.
-    pub answer_only: bool,
+    pub query_only: bool,
     /// Whether nobody may lease it.
-    pub held: bool,
+    pub suspended: bool,
     /// Whether something in it is to be stopped.
     pub stop: bool,
     /// Targets, by ordinal.
@@ -65,22 +65,23 @@ pub struct BatchRow {
 }
 
 impl BatchRow {
-    /// Whether nobody holds the batch: its lease ended by `heard`, or its worker is gone before the lease.
-    pub fn is_orphaned(&self, heard: Timestamp) -> bool {
-        self.lease_until.map_or(!self.has_holder, |until| until <= heard)
+    /// Whether nobody holds the batch: its lease ended by `observed_until`, or its worker is gone before the lease.
+    pub fn is_orphaned(&self, observed_until: Timestamp) -> bool {
+        self.lease_until.map_or(!self.has_holder, |until| until <= observed_until)
     }
 
     /// Whether the batch passed a deadline: what was never handed out its `deliver_by` at `now`, everything else its
-    /// `finish_by`, by which a result should have been heard. The time of a held batch does not run.
-    pub fn is_overdue(&self, now: Timestamp, heard: Timestamp) -> bool {
-        let BatchTerms { deadlines, maybe_handed, .. } = self.terms;
-        let is_unhanded = self.lease_until.is_none() && !maybe_handed;
-        !self.held && (deadlines.finish_by <= heard || is_unhanded && deadlines.deliver_by <= now)
+    /// `finish_by`, by which a result should have been observed_until. The time of a suspended batch does not run.
+    pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
+        let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
+        let is_undelivered = self.lease_until.is_none() && !maybe_delivered;
+        !self.suspended
+            && (deadlines.finish_by <= observed_until || is_undelivered && deadlines.deliver_by <= now)
     }
 
     /// Whether the targets were certainly never handed out.
-    pub const fn is_unhanded(&self) -> bool {
-        self.lease_until.is_none() && !self.terms.maybe_handed
+    pub const fn is_undelivered(&self) -> bool {
+        self.lease_until.is_none() && !self.terms.maybe_delivered
     }
 }
 
@@ -92,7 +93,7 @@ pub struct WithdrawableBatch {
     /// Wave of its targets.
     pub wave: u16,
     /// Whether an earlier lease may have handed the targets out.
-    pub maybe_handed: bool,
+    pub maybe_delivered: bool,
     /// Number of its targets.
     pub size: u32,
 }
@@ -108,8 +109,8 @@ pub struct ReadyBatch {
     pub size: u32,
     /// Bytes of the ids of its desktops and agents.
     pub ids_bytes: u32,
-    /// Workers that died while they held its targets.
-    pub losses: u16,
+    /// Workers that died while they suspended its targets.
+    pub worker_deaths: u16,
     /// Scripts that one desktop may run at the same time, by the limit of its project.
     pub max_running: Option<u16>,
 }

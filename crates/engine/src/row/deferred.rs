@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    cut::{Member, Placed},
-    suspect,
+    batching::{LocatedTarget, Member},
+    quarantine,
 };
 
 use super::{BatchTerms, Presence};
@@ -20,7 +20,7 @@ pub struct NewDeferred {
     /// Time before which it may not be handed out, because its window is closed.
     pub not_before: Option<Timestamp>,
     /// Whether nobody may hand it out, because the task is on hold.
-    pub held: bool,
+    pub suspended: bool,
     /// The target, with the agent that may have started it.
     pub member: Member,
 }
@@ -33,7 +33,7 @@ pub struct DeferredRow {
     /// Terms of its last cut.
     pub terms: BatchTerms,
     /// Whether nobody may hand it out.
-    pub held: bool,
+    pub suspended: bool,
     /// Time before which it may not be handed out.
     pub not_before: Option<Timestamp>,
     /// Script from which on a person stopped the target.
@@ -50,22 +50,24 @@ impl DeferredRow {
     /// Whether the desktop came online before the target's deadline. What may have been handed out is only asked for, and
     /// has no such deadline.
     fn came_in_time(&self, presence: &Presence) -> bool {
-        self.terms.maybe_handed || presence.changed_at < self.terms.deadlines.deliver_by
+        self.terms.maybe_delivered || presence.changed_at < self.terms.deadlines.deliver_by
     }
 
     /// Whether the target may be handed out at `now`, as far as its desktop is concerned.
     pub fn is_reachable(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| presence.holder().is_some() && self.came_in_time(presence);
-        !self.held
+        !self.suspended
             && !self.waits_for_window(now)
-            && !suspect::is_isolated(self.terms.losses)
+            && !quarantine::is_quarantined(self.terms.worker_deaths)
             && self.presence.as_ref().is_some_and(is_there)
     }
 
-    /// Whether the target passed its deadline. Results are missed only up to `heard`.
-    pub fn is_overdue(&self, now: Timestamp, heard: Timestamp) -> bool {
-        let BatchTerms { deadlines, maybe_handed, .. } = self.terms;
-        !self.held && deadlines.deliver_by <= now && (!maybe_handed || deadlines.finish_by <= heard)
+    /// Whether the target passed its deadline. Results are missed only up to `observed_until`.
+    pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
+        let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
+        !self.suspended
+            && deadlines.deliver_by <= now
+            && (!maybe_delivered || deadlines.finish_by <= observed_until)
     }
 
     /// Whether the target only waits for a place and its deadline is near. It is noticed a while before, so that a desktop
@@ -74,8 +76,8 @@ impl DeferredRow {
         let is_there = |presence: &Presence| {
             presence.worker_id.is_some() && presence.changed_at < self.terms.deadlines.deliver_by
         };
-        !self.held
-            && !self.terms.maybe_handed
+        !self.suspended
+            && !self.terms.maybe_delivered
             && !self.waits_for_window(now)
             && self.terms.deadlines.deliver_by <= now + RECONNECTS
             && self.presence.as_ref().is_some_and(is_there)
@@ -87,20 +89,25 @@ impl DeferredRow {
     }
 
     /// The target with the worker that holds its desktop.
-    pub(crate) fn placed(&self, forgets_agents: bool) -> Placed {
-        let handed_to = (self.terms.maybe_handed && !forgets_agents).then(|| self.member.agent_id.clone());
-        placed(&self.member, self.presence.as_ref(), handed_to)
+    pub(crate) fn placed(&self, forgets_agents: bool) -> LocatedTarget {
+        let delivered_to =
+            (self.terms.maybe_delivered && !forgets_agents).then(|| self.member.agent_id.clone());
+        placed(&self.member, self.presence.as_ref(), delivered_to)
     }
 }
 
-/// A target with the worker that holds its desktop. `handed_to` is the agent that may have started it.
-pub(crate) fn placed(member: &Member, presence: Option<&Presence>, handed_to: Option<String>) -> Placed {
-    Placed {
+/// A target with the worker that holds its desktop. `delivered_to` is the agent that may have started it.
+pub(crate) fn placed(
+    member: &Member,
+    presence: Option<&Presence>,
+    delivered_to: Option<String>,
+) -> LocatedTarget {
+    LocatedTarget {
         ordinal: member.ordinal,
         desktop_id: member.desktop_id.clone(),
         worker_id: presence.and_then(Presence::holder).cloned(),
         time_zone: presence.map(|presence| presence.time_zone.clone()).unwrap_or_default(),
         agent_id: presence.map(|presence| presence.agent_id.clone()).unwrap_or_default(),
-        handed_to,
+        delivered_to,
     }
 }

@@ -23,8 +23,8 @@ pub struct NewRecord {
     pub output: String,
     /// Reason of the outcome; empty for a success.
     pub reason: String,
-    /// Id of the failure's signature; `None` for what is no failure.
-    pub signature_id: Option<i64>,
+    /// Id of the failure's fingerprint; `None` for what is no failure.
+    pub fingerprint_id: Option<i64>,
 }
 
 impl NewRecord {
@@ -47,7 +47,7 @@ impl NewRecord {
             ended_at,
             output: String::new(),
             reason: reason.to_owned(),
-            signature_id: None,
+            fingerprint_id: None,
         }
     }
 }

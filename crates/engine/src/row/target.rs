@@ -42,7 +42,7 @@ pub struct Whereabouts {
     /// Its batch; `None` for a deferred target.
     pub batch_id: Option<BatchId>,
     /// Whether an agent may have been given it.
-    pub maybe_handed: bool,
+    pub maybe_delivered: bool,
     /// Agent that it is for, or that may have started it.
     pub agent_id: String,
 }

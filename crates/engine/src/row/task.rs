@@ -4,9 +4,9 @@ use domain::{
     Timestamp,
     deadline::{self, Deadlines, Timeouts},
     ids::ProjectId,
-    opening::{self, Hold},
     policy::RolloutPolicy,
     task::TaskStatus,
+    wave_start::{self, AdmissionBlock},
 };
 
 /// A task as the rules see it. Only `status`, `killing`, `is_paused`, `is_frozen`, `max_concurrency` and
@@ -45,12 +45,12 @@ pub struct TaskFacts {
 
 impl TaskFacts {
     /// What keeps the task from admitting anything at `now`.
-    pub fn hold(&self, now: Timestamp) -> Option<Hold> {
-        opening::hold(self.is_paused, self.is_frozen, self.expires_at, now)
+    pub fn admission_block(&self, now: Timestamp) -> Option<AdmissionBlock> {
+        wave_start::admission_block(self.is_paused, self.is_frozen, self.expires_at, now)
     }
 
     /// Whether the task is on hold until a person ends the hold.
-    pub const fn is_held(&self) -> bool {
+    pub const fn is_suspended(&self) -> bool {
         (self.is_paused || self.is_frozen) && !self.status.admits_no_more()
     }
 

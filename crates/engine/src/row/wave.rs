@@ -2,9 +2,9 @@
 
 use domain::{
     Timestamp,
-    opening::Opening,
     tally::Tally,
     wave::{WaveState, WaveStatus},
+    wave_start::StartConditions,
 };
 
 /// A wave's row.
@@ -25,7 +25,7 @@ pub struct WaveRow {
     /// Last reason of the gate, or of the person who stopped the wave.
     pub verdict_reason: Option<String>,
     /// What it needs before it opens.
-    pub opening: Opening,
+    pub opening: StartConditions,
     /// Approver and time of the approval.
     pub approved: Option<(String, Timestamp)>,
     /// Time at which it opened.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 use control::{Control, NO_LIMIT};
-use domain::access::READY_POLICIES;
+use domain::authz::READY_POLICIES;
 
 use super::project::Project;
 use crate::table::table;

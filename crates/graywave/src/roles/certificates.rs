@@ -12,16 +12,19 @@ use tokio::net::TcpListener;
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Who may call the service for workers.
-pub(crate) const WORKERS: Guard =
-    Guard { who: "workers", may: |identity: &Identity| identity.has_role(Role::Worker), strangers: false };
+pub(crate) const WORKERS: Guard = Guard {
+    who: "workers",
+    allows: |identity: &Identity| identity.has_role(Role::Worker),
+    allow_anonymous: false,
+};
 
 /// Who may call the admin service.
 pub(crate) const OPERATORS: Guard = Guard {
     who: "principals and the roles admin and api",
-    may: |identity: &Identity| {
+    allows: |identity: &Identity| {
         identity.is_principal() || identity.has_role(Role::Admin) || identity.has_role(Role::Api)
     },
-    strangers: false,
+    allow_anonymous: false,
 };
 
 /// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.

@@ -46,7 +46,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(listener) = bind(settings).await? else { return Ok(()) };
-    let routes = routes(Health { exposition: metric::keep()?, ready: until(ready, stop) });
+    let routes = routes(Health { exposition: metric::install()?, ready: until(ready, stop) });
     tracing::info!(address = %listener.local_addr()?, "metrics and health are served");
     tokio::spawn(http::serve(Listener::new(listener, MAX_CONNECTIONS), routes, CancellationToken::new()));
     Ok(())
@@ -108,7 +108,7 @@ mod tests {
 
     async fn ask(ready: Result<(), String>, path: &str) -> (StatusCode, String) {
         let health = Health {
-            exposition: metric::keep().unwrap(),
+            exposition: metric::install().unwrap(),
             ready: readiness(move || std::future::ready(ready.clone())),
         };
         let answer = routes(health).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();

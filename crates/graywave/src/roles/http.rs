@@ -27,7 +27,7 @@ const HEADERS_MAX_BYTES: u32 = 64 << 10;
 /// What HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// While the beginning of a connection is not all there.
-const LOOKS_AGAIN: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Serves the routes until `stop`, then answers what is under way.
 pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
@@ -82,7 +82,7 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
         if number == PREFACE.len() {
             return Some(true);
         }
-        tokio::time::sleep(LOOKS_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mtls::{Dialling, Files, Role, Stranger, read_certificates, read_facts};
+use mtls::{Anonymous, Dialling, Files, Role, read_certificates, read_facts};
 use proto::{
     agent::{
         AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,
@@ -145,7 +145,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     wait_until_said(&cluster, "worker", "worker starts");
     wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
     let pki = cluster.pki.as_ref().unwrap();
-    let stranger = Stranger::load(&pki.role("admin", "ann").ca).unwrap();
+    let stranger = Anonymous::load(&pki.role("admin", "ann").ca).unwrap();
     let key = mtls::NewKey::generate().unwrap();
     let refused = |answer: Result<Vec<Vec<u8>>, Status>, code: Code, said: &str| {
         let status = answer.unwrap_err();
@@ -261,7 +261,7 @@ fn a_connection_ends_with_its_certificate() {
     let ca = cluster.directory.path().join("pki/ca/ca.crt");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let address = &cluster.workers[0].0;
-        let worker = dial(address, Stranger::load(&ca).unwrap().into(), Role::Worker).await;
+        let worker = dial(address, Anonymous::load(&ca).unwrap().into(), Role::Worker).await;
         let key = mtls::NewKey::generate().unwrap();
         let chain = enrol(&worker, made["token"].as_str().unwrap(), "pc-1", &key).await.unwrap();
         let tls = loaded(files(&cluster, &key, &chain));

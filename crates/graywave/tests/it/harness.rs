@@ -11,7 +11,7 @@ use testkit::{DevCluster, Rest};
 use ureq::http::Method;
 
 /// Longest wait for an event. An agent that is refused tries again after 30 s, and a busy CI machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn graywave() -> Command {
     testkit::graywave().unwrap()
@@ -53,7 +53,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(begun.elapsed() < TIMEOUT, "waited in vain for {what}");
         // Lets the processes under test have the machine between two looks.
         std::thread::park_timeout(Duration::from_millis(20));
     }

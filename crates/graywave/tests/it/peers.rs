@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 use crate::harness::{Dev, Process, agent_binary, directory, wait_for};
 
 /// Longer than any answer may take, and much shorter than a test may.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -53,7 +53,7 @@ fn garbage_ends_its_own_connection_and_nothing_else() {
     for address in listeners(&dev) {
         for begins in [b"".as_slice(), b"\r\n\r\n", b"GET / HTTP/9.9\r\n", preface] {
             let mut stream = TcpStream::connect(&address).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             // The other side may close while this is written.
             drop(stream.write_all(begins).and_then(|()| stream.write_all(&noise)));
             drop(stream.shutdown(Shutdown::Write));
@@ -82,7 +82,7 @@ fn a_message_that_is_too_large_is_refused() {
         assert_eq!(attach(&agents, desktop).await.unwrap_err().code(), Code::OutOfRange);
     });
     let mut stream = TcpStream::connect(&http).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
         "POST /v2/{}/scripts HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {}\r\nContent-Type: application/json\r\n\
          Content-Length: 1000000000\r\n\r\n",
@@ -111,7 +111,7 @@ async fn attach(agents: &str, desktop: Desktop) -> Result<(), Status> {
     let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
     let requests = tokio_stream::iter([AttachRequest { message: Some(hello) }]);
     let mut answers = client.attach(requests).await?.into_inner();
-    let answer = tokio::time::timeout(PATIENCE, answers.message()).await.unwrap()?;
+    let answer = tokio::time::timeout(TIMEOUT, answers.message()).await.unwrap()?;
     assert!(answer.is_some(), "the stream ended without a word");
     Ok(())
 }

@@ -10,8 +10,8 @@ use rustls::{
 use super::{SignerFiles, verify::verify_signed};
 use crate::{
     certificate::{Facts, read_certificates, read_facts},
+    identity::Identity,
     tls::{Error, Tls},
-    who::Identity,
 };
 
 /// Signed to see whether a key is that of its certificate; nobody takes it for anything else.

@@ -8,8 +8,8 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::{
     certificate::read_facts,
+    identity::{Identity, Role},
     tls::Tls,
-    who::{Identity, Role},
 };
 
 /// What a signer's certificate is for, `id-kp-codeSigning`: nothing that is spoken. So no certificate that anybody shows in a

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    retention::{Cutoff, Standing, Step, next_step},
+    retention::{Cutoff, PartitionState, Step, next_step},
 };
 use store::{
     Connection, Error,
@@ -53,7 +53,7 @@ async fn delete_tasks(connection: &mut Connection, cutoff: Cutoff) -> Result<boo
         }
         retention::delete_tasks(connection, &task_ids).await?;
         deleted += task_ids.len();
-        metric::TASKS_DELETED.count(task_ids.len() as u64, &[]);
+        metric::TASKS_DELETED.increment(task_ids.len() as u64, &[]);
     }
     if deleted > 0 {
         tracing::info!(tasks = deleted, older_than = %cutoff.moment(), "tasks over their age are deleted");
@@ -70,7 +70,7 @@ async fn settle_partitions(
 ) -> Result<bool, Error> {
     let mut partitions = partition::list(connection, table).await?;
     // A table has one that is being detached at most, and as long as it has one no other can be.
-    partitions.sort_by_key(|(_, standing)| *standing != Standing::Detaching);
+    partitions.sort_by_key(|(_, standing)| *standing != PartitionState::Detaching);
     let mut dropped = 0;
     for (partition, standing) in partitions {
         if dropped == DROPS_PER_TICK {
@@ -80,7 +80,7 @@ async fn settle_partitions(
             Settled::Stays => {}
             Settled::Gone => {
                 tracing::info!(%partition, "a partition over its age is dropped");
-                metric::PARTITIONS_DROPPED.count(1, &[]);
+                metric::PARTITIONS_DROPPED.increment(1, &[]);
                 dropped += 1;
             }
             Settled::Waits => {
@@ -95,7 +95,7 @@ async fn settle_partitions(
 enum Settled {
     Stays,
     Gone,
-    /// Others were in the way for too long: at the next tick.
+    /// OtherWaves were in the way for too long: at the next tick.
     Waits,
 }
 
@@ -104,7 +104,7 @@ enum Settled {
 async fn settle(
     connection: &mut Connection,
     partition: Partition,
-    mut standing: Standing,
+    mut standing: PartitionState,
     cutoff: Option<Cutoff>,
 ) -> Result<Settled, Error> {
     loop {
@@ -122,7 +122,7 @@ async fn settle(
         if !in_time {
             return Ok(Settled::Waits);
         }
-        standing = Standing::Detached;
+        standing = PartitionState::Detached;
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use domain::{ids::ScriptId, limits};
 use store::task::RunnableScript;
 
-use crate::specs::Spec;
+use crate::spec_cache::Spec;
 
 /// Bytes of a batch beside its scripts and targets: ids, numbers, trace context, and the terms that are signed.
 const BATCH_BYTES: usize = 2_048;

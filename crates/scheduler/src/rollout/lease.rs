@@ -20,7 +20,7 @@ use telemetry::trace;
 use tracing::Span;
 
 use super::{ENGINE, budget::Budget};
-use crate::{Scheduler, specs::Spec};
+use crate::{Scheduler, spec_cache::Spec};
 
 /// A batch in a worker's hands, with what it runs.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Rollouts: the operations of crate `engine` in transactions of their own, one for each task.
 
+mod admit;
 mod budget;
-mod cut;
 mod lease;
 mod reap;
 mod report;

@@ -17,31 +17,31 @@ const ROWS_PER_TICK: u32 = 1_000;
 impl Scheduler {
     /// One tick of everything that depends on the clock.
     ///
-    /// Workers, leases and results that should have been heard of by `heard` are given up. It is `now`, but for a while
-    /// after the database was away: nobody could be heard meanwhile, and their silence proves nothing.
-    pub async fn reap(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
-        self.reap_workers(now, heard).await?;
+    /// Workers, leases and results that should have been observed_until of by `observed_until` are given up. It is `now`, but for a while
+    /// after the database was away: nobody could be observed_until meanwhile, and their silence proves nothing.
+    pub async fn reap(&self, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
+        self.reap_workers(now, observed_until).await?;
         for kind in DutyKind::ALL {
             let mut connection = self.store.acquire().await?;
-            let duties = TaskRows::new(&mut connection).due(kind, now, heard, ROWS_PER_TICK).await?;
+            let duties = TaskRows::new(&mut connection).due(kind, now, observed_until, ROWS_PER_TICK).await?;
             drop(connection);
             for duty in duties {
-                self.perform(&duty, now, heard).await?;
+                self.perform(&duty, now, observed_until).await?;
             }
         }
         Ok(())
     }
 
-    async fn perform(&self, duty: &Duty, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
+    async fn perform(&self, duty: &Duty, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        match ENGINE.perform(&mut TaskRows::new(&mut tx), duty, now, heard).await? {
+        match ENGINE.perform(&mut TaskRows::new(&mut tx), duty, now, observed_until).await? {
             Some(decision) => self.store.commit_decision(tx, &decision).await,
             None => Ok(()),
         }
     }
 
-    async fn reap_workers(&self, now: Timestamp, heard: Timestamp) -> Result<(), Error> {
-        let silent_since = heard - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+    async fn reap_workers(&self, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
+        let silent_since = observed_until - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
         let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
         for worker_id in silent {
             self.forget_worker(&worker_id, Some(silent_since), now).await?;

@@ -109,8 +109,8 @@ impl Scheduler {
                 Err(error) => return Err(error),
             }
         }
-        metric::REPORT_SECONDS.took(begun.elapsed(), &[]);
-        metric::RESULTS_REFUSED.count(answer.refused.len() as u64, &[]);
+        metric::REPORT_SECONDS.observe_duration(begun.elapsed(), &[]);
+        metric::RESULTS_REFUSED.increment(answer.refused.len() as u64, &[]);
         Ok(answer)
     }
 
@@ -162,13 +162,13 @@ fn span_of(task_id: TaskId, worker_id: &WorkerId, results: &[TargetReport]) -> S
 
 /// Records the size of a report and the delays of its starts as metrics.
 fn note(task_id: TaskId, results: &[TargetReport]) {
-    metric::REPORT_TARGETS.note(results.len() as f64, &[]);
+    metric::REPORT_TARGETS.observe(results.len() as f64, &[]);
     for result in results {
         let started_at = result.scripts.iter().find_map(|script| script.started_at);
         let seconds =
             started_at.zip(task_id.made_at()).map(|(started, made)| (started - made).as_seconds_f64());
         if let Some(seconds) = seconds {
-            metric::START_SECONDS.note(seconds.max(0.0), &[]);
+            metric::START_SECONDS.observe(seconds.max(0.0), &[]);
         }
     }
 }

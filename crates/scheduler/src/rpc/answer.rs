@@ -77,7 +77,7 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),
-        answer_only: batch.answer_only,
+        query_only: batch.query_only,
         lease_until_unix_ms: unix_ms(Some(*lease_until)),
         trace_context: trace_context.clone().unwrap_or_default(),
         signed_terms: Vec::new(),

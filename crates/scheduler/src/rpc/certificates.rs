@@ -9,7 +9,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{caller::called, context::Service, error::invalid};
+use super::{context::Service, error::invalid, peer::called};
 use crate::enrolment::AskedBy;
 
 /// A certificate is made within this time.

@@ -12,7 +12,7 @@ use super::error::failed;
 use crate::{Scheduler, Wakes};
 
 /// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
-pub(super) const LOOKS_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A scheduler, its wake-ups, and the signer of its orders.
 #[derive(Debug)]

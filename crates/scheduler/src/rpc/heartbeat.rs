@@ -4,7 +4,7 @@ use domain::limits;
 use proto::scheduler::{DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse};
 use tonic::{Request, Response, Status};
 
-use super::{caller::called, context::Service};
+use super::{context::Service, peer::called};
 
 /// Stores a heartbeat, and says what the worker must know.
 pub(super) async fn handle(

@@ -6,9 +6,9 @@ use store::batch::LeaseKey;
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::called,
     context::Service,
     error::{invalid, too_many},
+    peer::called,
 };
 
 /// Extends leases, and says which of them the worker has lost.

@@ -1,13 +1,13 @@
 //! The RPCs of workers: a file for each, and the service that has them all.
 
 mod answer;
-mod caller;
 mod certificates;
 mod context;
 mod error;
 mod heartbeat;
 mod leases;
 mod orders;
+mod peer;
 mod presence;
 mod pull;
 mod report;

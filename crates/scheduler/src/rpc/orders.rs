@@ -4,8 +4,8 @@ use mtls::{Shown, Signer};
 use prost::Message as _;
 use proto::{
     order::{BatchTerms, ScriptTerms, Signature, TargetTerms},
+    order_signing,
     scheduler::{Batch, PullResponse, Target, TaskSpec},
-    signed,
     types::Script,
 };
 
@@ -22,8 +22,8 @@ pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), Str
             target.signed_terms = target_terms(target).encode_to_vec();
         }
     }
-    let Some(tree) = signed::tree(answer) else { return Ok(()) };
-    let Shown { certificate, signature } = signer.sign(&signed::message(&tree.root(), tree.size()))?;
+    let Some(tree) = order_signing::tree(answer) else { return Ok(()) };
+    let Shown { certificate, signature } = signer.sign(&order_signing::message(&tree.root(), tree.size()))?;
     answer.signature = Some(Signature { certificate, signature });
     Ok(())
 }
@@ -45,13 +45,13 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
         execution_timeout_ms: spec.execution_timeout_ms,
         deliver_by_unix_ms: batch.deliver_by_unix_ms,
         success_exit_codes: spec.success_exit_codes.clone(),
-        answer_only: batch.answer_only,
+        query_only: batch.query_only,
         max_running: spec.max_running,
     }
 }
 
 fn script_terms(script: &Script) -> ScriptTerms {
-    let sha256 = signed::script_sha256(&script.script_type, &script.content);
+    let sha256 = order_signing::script_sha256(&script.script_type, &script.content);
     ScriptTerms {
         script_id: script.script_id.clone(),
         script_type: script.script_type.clone(),

@@ -12,9 +12,9 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::called,
     context::{Service, desktop_key},
     error::{invalid, too_many},
+    peer::called,
 };
 use crate::presence;
 

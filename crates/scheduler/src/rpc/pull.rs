@@ -9,9 +9,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     answer,
-    caller::called,
-    context::{LOOKS_AGAIN, Service},
+    context::{POLL_INTERVAL, Service},
     orders,
+    peer::called,
 };
 use crate::rollout::Leased;
 
@@ -37,12 +37,12 @@ pub(super) async fn handle(
         let is_over = tokio::time::Instant::now() >= deadline || service.stop.is_cancelled();
         if !leased.is_empty() || is_over {
             let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
-            metric::TARGETS_LEASED.count(targets as u64, &[]);
+            metric::TARGETS_LEASED.increment(targets as u64, &[]);
             // After the lease: what was revoked before is ended before any of it is handed out.
             let revoked = if leased.is_empty() { Vec::new() } else { service.to_end(&worker_id).await? };
             return Ok(Response::new(hand_out(service, &leased, revoked)?));
         }
-        let look_again = deadline.min(tokio::time::Instant::now() + LOOKS_AGAIN);
+        let look_again = deadline.min(tokio::time::Instant::now() + POLL_INTERVAL);
         // Whatever ends the wait: look again.
         tokio::select! {
             _ = tokio::time::timeout_at(look_again, bell.changed()) => {}

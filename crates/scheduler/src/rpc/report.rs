@@ -11,7 +11,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{caller::called, context::Service, error::too_many};
+use super::{context::Service, error::too_many, peer::called};
 use crate::rollout::{ReturnedTarget, TargetReport};
 
 /// Stores the results that can be stored. The answer names the others, and why they are refused.

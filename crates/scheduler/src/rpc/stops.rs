@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::called,
-    context::{LOOKS_AGAIN, Service},
+    context::{POLL_INTERVAL, Service},
     error::failed,
+    peer::called,
 };
 use crate::Scheduler;
 
@@ -51,7 +51,7 @@ async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, 
     loop {
         // Whatever ends the wait: look.
         tokio::select! {
-            _ = tokio::time::timeout(LOOKS_AGAIN, watch.bell.changed()) => {}
+            _ = tokio::time::timeout(POLL_INTERVAL, watch.bell.changed()) => {}
             () = watch.stop.cancelled() => return None,
         }
         match watch.scheduler.store().unless_silent(watch.scheduler.stops(&watch.worker_id)).await {

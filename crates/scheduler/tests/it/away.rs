@@ -47,7 +47,7 @@ async fn check_waiting(harness: &Harness) {
     let wrong = harness
         .count(
             "SELECT count(*) FROM wave w WHERE waiting <> (
-                 SELECT count(*) FROM straggler s WHERE s.task_id = w.task_id AND s.wave = w.wave AND NOT s.maybe_handed)",
+                 SELECT count(*) FROM deferred_target s WHERE s.task_id = w.task_id AND s.wave = w.wave AND NOT s.maybe_delivered)",
         )
         .await;
     assert_eq!(wrong, 0);

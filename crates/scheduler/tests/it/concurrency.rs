@@ -66,7 +66,7 @@ async fn two_schedulers_cut_and_lease_everything_once() {
     let task_id = harness.submit(Submit { targets: TARGETS, ..Submit::default() }).await;
     let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let engines = [harness.engine.clone(), other];
-    join_all(engines.iter().map(|engine| engine.cut(task_id, start()))).await;
+    join_all(engines.iter().map(|engine| engine.admit(task_id, start()))).await;
     let pulls = join_all((0..20).map(|pull| {
         let (engine, w) = (engines[pull % 2].clone(), w.clone());
         async move { engine.lease(&w, 60, start()).await.unwrap() }

@@ -93,7 +93,7 @@ async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
     // Two targets are pulled, sixteen wait in a batch, two are stragglers.
     let pulled = harness.lease(&w, 2, start()).await;
     assert_eq!(ordinals(&pulled).len(), 2);
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 2);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 2);
     harness.report(&w, &pulled[0], Outcome::Failed, after(1)).await;
 
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
@@ -110,7 +110,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
     harness.online(&v, 2..4, start()).await;
     let task_id = harness.submit_and_cut(Submit { targets: 4, gray: Some((4, 2)), ..gray() }).await;
     let lost = harness.lease(&w, 100, start()).await;
-    assert!(!lost[0].batch.answer_only);
+    assert!(!lost[0].batch.query_only);
     let failing = harness.lease(&v, 100, start()).await;
     harness.report(&v, &failing[0], Outcome::Failed, after(1)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
@@ -120,7 +120,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
     harness.reap(after(31)).await;
     let again = harness.lease(&v, 100, after(31)).await;
     assert_eq!(ordinals(&again).len(), 2);
-    assert!(again.iter().all(|leased| leased.batch.answer_only));
+    assert!(again.iter().all(|leased| leased.batch.query_only));
     for leased in &again {
         harness.report(&v, leased, Outcome::Skipped, after(32)).await;
     }
@@ -138,10 +138,10 @@ async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
     let failing = harness.lease(&v, 100, start()).await;
     harness.online(&v, 0..4, after(31)).await;
     harness.reap(after(31)).await;
-    // Cut again for the other worker, not pulled yet; then the failures come.
+    // Admission again for the other worker, not pulled yet; then the failures come.
     harness.report(&v, &failing[0], Outcome::Failed, after(32)).await;
     let again = harness.lease(&v, 100, after(32)).await;
-    assert!(!again.is_empty() && again.iter().all(|leased| leased.batch.answer_only));
+    assert!(!again.is_empty() && again.iter().all(|leased| leased.batch.query_only));
 }
 
 #[tokio::test]

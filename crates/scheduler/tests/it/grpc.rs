@@ -24,7 +24,7 @@ pub(crate) fn client(harness: &Harness) -> Client<impl SchedulerService + use<>>
 
 /// A result of each target of a batch, as its worker reports it.
 fn results(leased: &Leased) -> Vec<TargetResult> {
-    let result = |member: &domain::cut::Member| TargetResult {
+    let result = |member: &domain::batching::Member| TargetResult {
         task_id: leased.batch.terms.task_id.to_string(),
         ordinal: member.ordinal,
         attempt: 1,

@@ -65,7 +65,7 @@ impl Harness {
     /// Submits and cuts what can be cut at once.
     pub(crate) async fn submit_and_cut(&self, submit: Submit) -> TaskId {
         let task_id = self.submit(submit).await;
-        while self.engine.cut(task_id, start()).await.unwrap() {}
+        while self.engine.admit(task_id, start()).await.unwrap() {}
         task_id
     }
 

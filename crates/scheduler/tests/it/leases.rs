@@ -83,9 +83,9 @@ async fn a_silent_worker_loses_its_desktops_and_its_work_goes_to_who_holds_them_
     // The worker is silent for longer than it may be, with two targets leased and two ready for it.
     harness.reap(after(16)).await;
     assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE worker_id IS NOT NULL").await, 0);
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 4);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 4);
     assert_eq!(
-        harness.count("SELECT count(*) FROM straggler WHERE maybe_handed").await,
+        harness.count("SELECT count(*) FROM deferred_target WHERE maybe_delivered").await,
         2,
         "those it had pulled"
     );
@@ -118,5 +118,5 @@ async fn a_draining_worker_gets_nothing_new() {
     harness.engine.heartbeat(&w, "here", 10, true, after(1)).await.unwrap();
     harness.submit_and_cut(Submit { delivery: TimeDelta::minutes(1), ..Submit::default() }).await;
     assert!(harness.lease(&w, 100, after(1)).await.is_empty());
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 1);
 }

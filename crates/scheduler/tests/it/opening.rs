@@ -10,7 +10,7 @@ use domain::{
     wave::WaveStatus,
     window::Window,
 };
-use engine::{Approval as GivenApproval, Approved, Freeze, Hold};
+use engine::{Approval as GivenApproval, Approved, Freeze, Suspension};
 use scheduler::Leased;
 use store::{
     TaskRows,
@@ -46,8 +46,8 @@ async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskS
     let mut tx = harness.store().begin().await.unwrap();
     let hold = ENGINE.pause(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
     let (decision, too_late) = match hold {
-        Hold::Done(decision) => (decision, None),
-        Hold::TooLate(status) => (None, Some(status)),
+        Suspension::Done(decision) => (decision, None),
+        Suspension::TooLate(status) => (None, Some(status)),
     };
     harness.commit(tx, decision.map(|decision| *decision)).await;
     too_late
@@ -56,16 +56,16 @@ async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskS
 async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
     let hold = ENGINE.resume(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
-    let Hold::Done(decision) = hold else { return };
+    let Suspension::Done(decision) = hold else { return };
     harness.commit(tx, decision.map(|decision| *decision)).await;
 }
 
 /// The second half of a freeze.
-async fn hold_project(harness: &Harness, seconds: i64) {
+async fn suspend_project(harness: &Harness, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
     let news = Some(Freeze { actor: "alice", reason: "storm" });
     let mut rows = TaskRows::new(&mut tx);
-    let decisions = ENGINE.hold_project(&mut rows, &project(), news, after(seconds)).await.unwrap();
+    let decisions = ENGINE.suspend_project(&mut rows, &project(), news, after(seconds)).await.unwrap();
     harness.commit(tx, decisions).await;
 }
 
@@ -94,10 +94,10 @@ async fn the_next_wave_opens_when_the_one_before_it_has_soaked() {
     assert_eq!(ordinals(&rest).len(), 3);
     succeed(&harness, &rest, 611).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success, "nothing soaks behind the last wave");
-    use EventKind::{Accepted, Ended, WaveClosed, WaveOpened, WaveWaits};
+    use EventKind::{Accepted, Ended, WaveClosed, WaveOpened, WaveWaiting};
     assert_eq!(
         events(&harness, task_id).await,
-        [Accepted, WaveOpened, WaveClosed, WaveWaits, WaveOpened, WaveClosed, Ended]
+        [Accepted, WaveOpened, WaveClosed, WaveWaiting, WaveOpened, WaveClosed, Ended]
     );
 }
 
@@ -187,7 +187,7 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
     drop(connection);
-    hold_project(&harness, 1).await;
+    suspend_project(&harness, 1).await;
     assert!(harness.leased(2).await.is_empty(), "what was ready is not handed out");
     let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
     assert!(harness.leased(50_000).await.is_empty(), "new tasks wait");
@@ -217,7 +217,7 @@ async fn a_task_starts_nothing_after_it_has_expired() {
     assert_eq!(ordinals(&first), [0, 1]);
     // The scheduler that would stop it is late: nothing is admitted all the same.
     harness.report(&worker("w"), &first[0], Outcome::Success, after(60)).await;
-    assert!(!harness.engine.cut(task_id, after(60)).await.unwrap());
+    assert!(!harness.engine.admit(task_id, after(60)).await.unwrap());
     assert!(harness.lease(&worker("w"), 10, after(60)).await.is_empty());
     harness.reap(after(61)).await;
     let task = harness.task(task_id).await;
@@ -338,7 +338,7 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     harness.reap(after(100_002)).await;
     let asked = harness.lease(&worker("v"), 10, after(100_002)).await;
     assert_eq!(ordinals(&asked), [0]);
-    assert!(asked[0].batch.terms.maybe_handed);
+    assert!(asked[0].batch.terms.maybe_delivered);
     assert!(
         asked[0].batch.terms.deadlines.deliver_by > after(100_002),
         "an agent that never had it may still run it"
@@ -360,7 +360,7 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     assert!(release_project(&harness, 4).await);
     assert!(!release_project(&harness, 4).await, "once is enough");
     // The second half of the freeze comes late: there is none any more.
-    hold_project(&harness, 5).await;
+    suspend_project(&harness, 5).await;
     assert_eq!(ordinals(&harness.leased(6).await), [0, 1]);
     assert!(!events(&harness, task_id).await.contains(&EventKind::Frozen));
 }

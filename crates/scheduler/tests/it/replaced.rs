@@ -74,7 +74,7 @@ async fn replaced_agent_after_a_lost_worker_makes_unknown() {
     assert!(harness.lease(&other, 10, after(4)).await.is_empty());
     assert_eq!(harness.count(UNKNOWN).await, 1);
     assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn same_agent_gets_its_target_again() {
     connect(&harness, &w, "same", 2).await;
     harness.reap(after(2)).await;
     let again = harness.lease(&w, 10, after(2)).await;
-    assert!(again[0].batch.terms.maybe_handed, "its journal has the answer");
+    assert!(again[0].batch.terms.maybe_delivered, "its journal has the answer");
     assert_eq!(again[0].batch.members[0].agent_id, "same");
 }
 
@@ -108,7 +108,7 @@ async fn replaced_agent_gets_what_was_never_handed_out() {
     connect(&harness, &w, "new", 2).await;
     harness.reap(after(2)).await;
     let again = harness.lease(&w, 10, after(2)).await;
-    assert!(!again[0].batch.terms.maybe_handed);
+    assert!(!again[0].batch.terms.maybe_delivered);
     assert_eq!(again[0].batch.members[0].agent_id, "new");
 }
 

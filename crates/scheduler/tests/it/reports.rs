@@ -52,7 +52,7 @@ async fn a_late_report_after_the_lease_was_reaped_is_still_a_result_and_counts_o
     harness.reap(after(31)).await;
     let new = harness.lease(&v, 100, after(31)).await;
     assert_eq!(ordinals(&new), [0]);
-    assert!(new[0].batch.terms.maybe_handed, "it may have been handed out before");
+    assert!(new[0].batch.terms.maybe_delivered, "it may have been handed out before");
 
     harness.report(&w, &old[0], Outcome::Success, after(32)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
@@ -123,7 +123,7 @@ async fn a_returned_target_is_delivered_again_when_its_desktop_is_back() {
     harness.reap(after(3)).await;
     let again = harness.lease(&w, 100, after(3)).await;
     assert_eq!(ordinals(&again), [0]);
-    assert!(!again[0].batch.terms.maybe_handed, "it was certainly never handed out");
+    assert!(!again[0].batch.terms.maybe_delivered, "it was certainly never handed out");
     harness.report(&w, &again[0], Outcome::Success, after(4)).await;
     let rest = result(task_id, Some(batch_id), 1, Outcome::Success);
     harness.engine.report(&w, vec![rest], Vec::new(), after(4)).await.unwrap();
@@ -139,11 +139,11 @@ async fn a_result_from_a_journal_settles_a_straggler() {
     let leased = harness.lease(&w, 100, start()).await;
     let returned = ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 0, handed: true };
     harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
-    assert_eq!(harness.count("SELECT count(*) FROM straggler WHERE maybe_handed").await, 1);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target WHERE maybe_delivered").await, 1);
     let journal = result(task_id, None, 0, Outcome::Success);
     harness.engine.report(&worker("v"), vec![journal], Vec::new(), after(2)).await.unwrap();
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn running(harness: &Harness, made: &str) -> TaskId {
     harness.online(&w, 0..2, now).await;
     let submit = Submit { task_id: Some(TaskId(id_at(now))), targets: 2, ..Submit::default() };
     let task_id = testkit::submit(harness.store(), submit, now).await.unwrap();
-    while harness.engine.cut(task_id, now).await.unwrap() {}
+    while harness.engine.admit(task_id, now).await.unwrap() {}
     assert_eq!(harness.lease(&w, 10, now).await.len(), 1);
     task_id
 }
@@ -137,11 +137,17 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
     for task_id in [old, kept] {
         let id = task_id.0;
         for statement in [
-            format!("INSERT INTO target_stop VALUES ('{id}', 0, 0, now())"),
-            format!("INSERT INTO straggler VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now())"),
             format!(
-                "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_handed,
-                                    answer_only, deliver_by, finish_by, created_at)
+                "INSERT INTO target_stop (task_id, ordinal, script, created_at) VALUES ('{id}', 0, 0, now())"
+            ),
+            format!(
+                "INSERT INTO deferred_target (task_id, ordinal, project_id, desktop_id, wave, maybe_delivered,
+                                              deliver_by, finish_by)
+                 VALUES ('{id}', 0, 'p', 'd', 1, false, now(), now())"
+            ),
+            format!(
+                "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, maybe_delivered,
+                                    query_only, deliver_by, finish_by, created_at)
                  VALUES ('{id}', '{id}', 1, 'w', '{{0}}', '{{d}}', '{{a}}', 'READY', false, false, now(), now(), now())"
             ),
         ] {
@@ -154,9 +160,9 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
         tables,
         [
             "batch",
+            "deferred_target",
             "failure_group",
             "record",
-            "straggler",
             "target",
             "target_stop",
             "task",

@@ -49,7 +49,7 @@ async fn a_task_that_nobody_cut_yet_is_over_at_once() {
     let task = harness.task(task_id).await;
     assert_eq!((task.status, task.ended_at), (TaskStatus::Stopped, Some(after(1))));
     assert_eq!(task.halt_reason.as_deref(), Some("stopped by a test"));
-    assert!(!harness.engine.cut(task_id, after(2)).await.unwrap());
+    assert!(!harness.engine.admit(task_id, after(2)).await.unwrap());
     assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
     // Again, and the other way: nothing changes.
     stop_task(&harness, task_id, false, 3).await;
@@ -73,7 +73,7 @@ async fn what_runs_is_told_until_it_has_ended_and_the_rest_never_starts() {
     assert_eq!(told(&harness, "w").await, running);
     assert_eq!(told(&harness, "w").await, running, "again and again");
     assert!(harness.lease(&w, 10, after(1)).await.is_empty(), "what was ready is withdrawn");
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopping);
     assert_eq!(harness.waves(task_id).await[0].state.status, WaveStatus::Stopped);
 
@@ -113,7 +113,7 @@ async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
     harness.online(&v, 0..1, after(2)).await;
     harness.reap(after(3)).await;
     let again = harness.lease(&v, 10, after(3)).await;
-    assert!(again[0].batch.answer_only, "it starts nothing");
+    assert!(again[0].batch.query_only, "it starts nothing");
     assert_eq!(told(&harness, "v").await, [0], "and what runs there is ended");
     harness.report(&v, &again[0], Outcome::Stopped, after(4)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
@@ -180,7 +180,7 @@ async fn a_target_that_is_stopped_before_its_wave_opens_never_starts() {
     stop_target(&harness, task_id, 3, 1).await;
     let canaries = harness.lease(&w, 10, start()).await;
     harness.report(&w, &canaries[0], Outcome::Success, after(2)).await;
-    while harness.engine.cut(task_id, after(3)).await.unwrap() {}
+    while harness.engine.admit(task_id, after(3)).await.unwrap() {}
     assert_eq!(outcomes(&harness).await.last().unwrap(), &(3, "STOPPED".to_owned()));
     let rest = harness.lease(&w, 10, after(3)).await;
     assert_eq!(ordinals(&rest), [2]);
@@ -201,7 +201,7 @@ async fn a_stopped_target_that_was_lost_is_only_asked_for() {
     harness.reap(after(1)).await;
     stop_target(&harness, task_id, 1, 2).await;
     let again = harness.lease(&v, 10, after(3)).await;
-    assert!(!again[0].batch.answer_only);
+    assert!(!again[0].batch.query_only);
     assert_eq!(again[0].stops, [(1, 0)].into());
     assert_eq!(told(&harness, "v").await, [1]);
 }
@@ -214,7 +214,7 @@ async fn stops_and_cuts_at_once_leave_nothing_behind() {
     for round in 0..10 {
         let task_id = harness.submit(Submit { targets: 300, ..Submit::default() }).await;
         let cutting = async {
-            while harness.engine.cut(task_id, after(round)).await.unwrap() {}
+            while harness.engine.admit(task_id, after(round)).await.unwrap() {}
             harness.lease(&w, 100, after(round)).await
         };
         let (leased, ()) = tokio::join!(cutting, stop_task(&harness, task_id, true, round));
@@ -242,7 +242,7 @@ async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undeliver
         scheduler::ReturnedTarget { task_id, batch_id: leased[0].batch.batch_id, ordinal: 1, handed: false };
     harness.engine.report(&w, Vec::new(), vec![returned], after(2)).await.unwrap();
     assert_eq!(outcomes(&harness).await, [(1, "STOPPED".to_owned())]);
-    assert_eq!(harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }
 
 /// A lease that is just splitting a batch when the task is stopped: what it takes is told, the rest is withdrawn.

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use domain::{
     limits::MAX_TARGETS_PER_BATCH,
     outcome::Outcome,
-    suspect::{ISOLATED_AFTER, batch_size, is_suspected},
+    quarantine::{QUARANTINE_AFTER, batch_size, is_suspect},
     task::TaskStatus,
 };
 use scheduler::Leased;
@@ -75,13 +75,13 @@ async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
         .await;
     let mut done = BTreeSet::new();
     let mut sizes = Vec::new();
-    while fleet.deaths < ISOLATED_AFTER {
+    while fleet.deaths < QUARANTINE_AFTER {
         let leased = fleet.lease().await;
         assert!(!leased.is_empty(), "{} deaths, {} done", fleet.deaths, done.len());
-        let suspects = leased.iter().filter(|leased| is_suspected(leased.batch.terms.losses)).count();
+        let suspects = leased.iter().filter(|leased| is_suspect(leased.batch.terms.worker_deaths)).count();
         assert!(suspects <= 1, "one suspect at a time");
         if let Some(poisoned) = leased.iter().find(|leased| has_poison(leased)) {
-            assert!(poisoned.batch.members.len() <= batch_size(poisoned.batch.terms.losses));
+            assert!(poisoned.batch.members.len() <= batch_size(poisoned.batch.terms.worker_deaths));
             sizes.push(poisoned.batch.members.len());
             fleet.die(TARGETS).await;
             continue;
@@ -107,8 +107,7 @@ async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
         }
     }
     assert_eq!(done.len(), TARGETS as usize - 1, "all others ran");
-    let isolated =
-        "SELECT count(*) FROM task_event WHERE kind = 'ISOLATED' AND detail LIKE 'desktop desktop-333: 5 %'";
+    let isolated = "SELECT count(*) FROM task_event WHERE kind = 'QUARANTINED' AND detail LIKE 'desktop desktop-333: 5 %'";
     assert_eq!(fleet.harness.count(isolated).await, 1);
     assert_eq!(fleet.harness.task(task_id).await.status, TaskStatus::Running);
     fleet.harness.reap(after(fleet.now + 100_000)).await;
@@ -127,7 +126,7 @@ async fn what_an_isolated_target_s_agent_reports_in_the_end_counts() {
     let task_id =
         fleet.harness.submit_and_cut(Submit { delivery: TimeDelta::hours(10), ..Submit::default() }).await;
     let mut last = Vec::new();
-    for _ in 0..ISOLATED_AFTER {
+    for _ in 0..QUARANTINE_AFTER {
         last = fleet.lease().await;
         assert_eq!(ordinals(&last), [0]);
         fleet.die(1).await;
@@ -135,7 +134,7 @@ async fn what_an_isolated_target_s_agent_reports_in_the_end_counts() {
     assert!(fleet.lease().await.is_empty());
     fleet.harness.report(&fleet.worker(), &last[0], Outcome::Success, after(fleet.now)).await;
     assert_eq!(fleet.harness.task(task_id).await.status, TaskStatus::Success);
-    assert_eq!(fleet.harness.count("SELECT count(*) FROM straggler").await, 0);
+    assert_eq!(fleet.harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }
 
 #[tokio::test]
@@ -162,9 +161,9 @@ async fn a_suspect_that_its_worker_survived_keeps_no_other_waiting() {
 async fn a_worker_that_says_goodbye_makes_nothing_suspect() {
     let mut fleet = Fleet::new(1).await;
     fleet.harness.submit_and_cut(Submit { delivery: TimeDelta::hours(10), ..Submit::default() }).await;
-    for _ in 0..ISOLATED_AFTER {
+    for _ in 0..QUARANTINE_AFTER {
         let leased = fleet.lease().await;
-        assert_eq!(leased[0].batch.terms.losses, 0);
+        assert_eq!(leased[0].batch.terms.worker_deaths, 0);
         assert!(fleet.harness.engine.forget_worker(&fleet.worker(), None, after(fleet.now)).await.unwrap());
         fleet.die(1).await;
     }

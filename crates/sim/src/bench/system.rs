@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const PROJECT: &str = "bench";
 const TOKEN: &str = "a-token-for-the-benchmark";
 /// A step that takes longer has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// All of it. The parts end in the order of the fields: agents, roles, database, files.
 pub(crate) struct System {
@@ -80,7 +80,7 @@ impl System {
                 ],
             )?,
         ];
-        let client = Rest::with_timeout(&format!("http://{http}"), PROJECT, TOKEN, PATIENCE);
+        let client = Rest::with_timeout(&format!("http://{http}"), PROJECT, TOKEN, TIMEOUT);
         wait_until(|| client.get("/scripts").is_ok()).await.context("the API does not answer")?;
         wait_until(|| std::net::TcpStream::connect(&agents).is_ok())
             .await
@@ -110,7 +110,7 @@ impl System {
         let mut arrived = 0;
         while arrived < desktops {
             let arrival = tokio::select! {
-                arrival = tokio::time::timeout(PATIENCE, self.arrivals.recv()) => arrival?,
+                arrival = tokio::time::timeout(TIMEOUT, self.arrivals.recv()) => arrival?,
                 error = self.fleet.broken() => return Err(error),
             };
             let arrival = arrival.context("the agents are gone")?;
@@ -145,8 +145,8 @@ impl System {
 async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !is_so() {
-        if begun.elapsed() > PATIENCE {
-            bail!("waited in vain for {PATIENCE:?}");
+        if begun.elapsed() > TIMEOUT {
+            bail!("waited in vain for {TIMEOUT:?}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

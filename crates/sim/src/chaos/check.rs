@@ -17,7 +17,7 @@ use super::{
 };
 
 /// After the last fault everything ends within its deadlines.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub(crate) async fn all(system: &System, accepted: &[Accepted], faults: &Faults)
     let mut connection = PgConnection::connect(&system.database_url).await?;
     let mut found = Found::default();
     if let Some(left) = wait_for_the_end(&mut connection).await? {
-        found.broken.push(format!("{left} tasks have not ended {PATIENCE:?} after the last fault"));
+        found.broken.push(format!("{left} tasks have not ended {TIMEOUT:?} after the last fault"));
     }
     let tasks: Vec<Task> =
         sqlx::query_as("SELECT task_id, status, attempt, target_count, created_at FROM task")
@@ -106,7 +106,7 @@ async fn wait_for_the_end(connection: &mut PgConnection) -> anyhow::Result<Optio
         if left == 0 {
             return Ok(None);
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return Ok(Some(left));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -263,7 +263,7 @@ async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow
 
 /// Nothing of a task that has ended waits for anything.
 async fn check_left_over(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
-    for table in ["batch", "straggler", "target_stop"] {
+    for table in ["batch", "deferred_target", "target_stop"] {
         let statement = format!("SELECT count(*) FROM {table}");
         let left: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A call is repeated so long: the longest outage lasts a minute and a quarter.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 /// Rollouts under way at once.
 const MAX_UNDER_WAY: usize = 16;
 
@@ -189,7 +189,7 @@ async fn ended(system: &System, task_id: &str) -> anyhow::Result<()> {
         {
             break;
         }
-        if begun.elapsed() > 3 * PATIENCE {
+        if begun.elapsed() > 3 * TIMEOUT {
             bail!("task {task_id} does not end");
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -205,11 +205,11 @@ async fn persist(system: &System, path: &str, body: &Value, key: &str) -> anyhow
         let answered = post(&url, path, body.clone(), key.to_owned()).await;
         match answered {
             Ok((status, answer)) if status < 500 && status != 429 => return Ok((status, answer)),
-            Ok(_) | Err(_) if begun.elapsed() < PATIENCE => {
+            Ok(_) | Err(_) if begun.elapsed() < TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            Ok((status, answer)) => bail!("{path}: still {status} after {PATIENCE:?}: {answer}"),
-            Err(error) => return Err(error.context(format!("{path}: no answer for {PATIENCE:?}"))),
+            Ok((status, answer)) => bail!("{path}: still {status} after {TIMEOUT:?}: {answer}"),
+            Err(error) => return Err(error.context(format!("{path}: no answer for {TIMEOUT:?}"))),
         }
     }
     bail!("asked often enough")

@@ -25,7 +25,7 @@ const SCHEDULERS: usize = 2;
 const WORKERS: usize = 3;
 const SMALL_DISKS: usize = 2;
 /// A step that takes longer has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All of it. The parts end in the order of the fields.
 pub(crate) struct System {
@@ -301,8 +301,8 @@ impl System {
             {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("not all agents are connected after {PATIENCE:?}; logs: {}", self.logs().display());
+            if begun.elapsed() > TIMEOUT {
+                bail!("not all agents are connected after {TIMEOUT:?}; logs: {}", self.logs().display());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -18,7 +18,7 @@ use super::{
 use crate::chaos::system::Directory;
 
 /// A change of roles that takes longer has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Both nodes, what they agree in, and where they lie. The parts end in the order of the fields.
@@ -68,8 +68,8 @@ impl Pair {
 pub(crate) async fn until(node: &Address, role: Role) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !rest::has_role(node, role).await {
-        if begun.elapsed() > PATIENCE {
-            bail!("{} is not {role:?} after {PATIENCE:?}: its log says why", node.name);
+        if begun.elapsed() > TIMEOUT {
+            bail!("{} is not {role:?} after {TIMEOUT:?}: its log says why", node.name);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

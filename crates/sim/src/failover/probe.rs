@@ -20,7 +20,7 @@ use crate::chaos::{
 /// Between two calls, whether the last one was answered or not.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A submission that is refused for longer has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One call.
 #[derive(Debug, Clone, Copy)]
@@ -78,8 +78,8 @@ impl Probe {
     pub(crate) async fn accepted_after(&self, time: DateTime<Utc>) -> anyhow::Result<()> {
         let begun = Instant::now();
         while !self.seen().calls.iter().rev().any(|call| call.asked >= time && call.is_accepted()) {
-            if begun.elapsed() > PATIENCE {
-                bail!("nothing is accepted {PATIENCE:?} after the failover");
+            if begun.elapsed() > TIMEOUT {
+                bail!("nothing is accepted {TIMEOUT:?} after the failover");
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -124,8 +124,8 @@ async fn submit_all(
             if call.is_accepted() {
                 break;
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("a submission is not accepted for {PATIENCE:?}: {status:?}");
+            if begun.elapsed() > TIMEOUT {
+                bail!("a submission is not accepted for {TIMEOUT:?}: {status:?}");
             }
         }
     }

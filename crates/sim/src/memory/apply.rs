@@ -1,6 +1,6 @@
 //! Applies the changes of a decision, in the order of their fields.
 
-use domain::{gate::Results, wave::Others};
+use domain::{gate::Results, wave::OtherWaves};
 use engine::{
     BatchChanges, Changes, DeferredChanges, FailureCount, StopMark, TaskChange,
     row::{BatchRow, DeferredRow, NewBatch, NewDeferred, NewRecord, WaveRow},
@@ -46,7 +46,7 @@ impl MemoryStore {
     }
 
     fn new_batch(&mut self, batch: &NewBatch) -> Batch {
-        let NewBatch { worker_id, terms, members, answer_only, held, stop } = batch.clone();
+        let NewBatch { worker_id, terms, members, query_only, suspended, stop } = batch.clone();
         let row = BatchRow {
             batch_id: self.next_batch_id(),
             terms,
@@ -54,8 +54,8 @@ impl MemoryStore {
             worker_id,
             epoch: 0,
             lease_until: None,
-            answer_only,
-            held,
+            query_only,
+            suspended,
             stop,
             members,
         };
@@ -63,10 +63,10 @@ impl MemoryStore {
     }
 
     fn new_deferred(&self, table: &TaskTable, deferred: &NewDeferred) -> DeferredRow {
-        let NewDeferred { terms, not_before, held, member } = deferred.clone();
+        let NewDeferred { terms, not_before, suspended, member } = deferred.clone();
         let stop = table.stops.get(&member.ordinal).copied();
         let presence = self.presence(&table.facts.project_id, &member.desktop_id).cloned();
-        DeferredRow { member, terms, held, not_before, stop, presence }
+        DeferredRow { member, terms, suspended, not_before, stop, presence }
     }
 }
 
@@ -90,7 +90,7 @@ impl TaskTable {
     fn put_wave(&mut self, changed: &WaveRow) {
         if let Some(row) = self.waves.iter_mut().find(|row| row.wave == changed.wave) {
             *row = changed.clone();
-            row.state.others = Others { results: Results::default(), ..Others::default() };
+            row.state.others = OtherWaves { results: Results::default(), ..OtherWaves::default() };
         }
     }
 
@@ -103,8 +103,8 @@ impl TaskTable {
     }
 
     fn count_failures(&mut self, count: &FailureCount) {
-        self.signature_ids.insert(count.signature.id);
-        let key = (count.wave, count.signature.id);
+        self.fingerprint_ids.insert(count.fingerprint.id);
+        let key = (count.wave, count.fingerprint.id);
         let known = self.failures.entry(key);
         known.and_modify(|known| known.records += count.records).or_insert_with(|| count.clone());
     }
@@ -128,18 +128,18 @@ impl TaskTable {
                 self.batches.remove(batch_id);
             }
         }
-        for batch_id in &changes.answer_only {
+        for batch_id in &changes.query_only {
             if let Some(batch) = self.batches.get_mut(batch_id) {
-                (batch.row.answer_only, batch.row.held) = (true, false);
+                (batch.row.query_only, batch.row.suspended) = (true, false);
             }
         }
         let rows = self.batches.values_mut().map(|batch| &mut batch.row);
-        if changes.hold_ready {
-            rows.filter(|row| row.lease_until.is_none()).for_each(|row| row.held = true);
+        if changes.suspend_ready {
+            rows.filter(|row| row.lease_until.is_none()).for_each(|row| row.suspended = true);
         }
         for (batch_id, deadlines) in &changes.release {
             if let Some(batch) = self.batches.get_mut(batch_id) {
-                (batch.row.held, batch.row.terms.deadlines) = (false, *deadlines);
+                (batch.row.suspended, batch.row.terms.deadlines) = (false, *deadlines);
             }
         }
         for batch in self.batches.values_mut() {
@@ -152,16 +152,16 @@ impl TaskTable {
             self.deferred.remove(ordinal);
         }
         for &wave in &changes.withdraw {
-            self.deferred.retain(|_, row| row.terms.wave != wave || row.terms.maybe_handed);
+            self.deferred.retain(|_, row| row.terms.wave != wave || row.terms.maybe_delivered);
             let others = self.deferred.values_mut().filter(|row| row.terms.wave == wave);
-            others.for_each(|row| row.held = false);
+            others.for_each(|row| row.suspended = false);
         }
-        if changes.hold {
-            self.deferred.values_mut().for_each(|row| row.held = true);
+        if changes.suspend {
+            self.deferred.values_mut().for_each(|row| row.suspended = true);
         }
         for (ordinal, deadlines) in &changes.release {
             if let Some(row) = self.deferred.get_mut(ordinal) {
-                (row.held, row.terms.deadlines) = (false, *deadlines);
+                (row.suspended, row.terms.deadlines) = (false, *deadlines);
             }
         }
         for (ordinal, deadlines) in &changes.set_deadlines {

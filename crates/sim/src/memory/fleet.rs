@@ -16,8 +16,8 @@ impl MemoryStore {
     }
 
     /// Stores a heartbeat; true when the worker was not known.
-    pub fn heard(&mut self, worker_id: &WorkerId, is_draining: bool, now: Timestamp) -> bool {
-        let known = self.workers.insert(worker_id.clone(), Worker { heard_at: now, is_draining });
+    pub fn record_heartbeat(&mut self, worker_id: &WorkerId, is_draining: bool, now: Timestamp) -> bool {
+        let known = self.workers.insert(worker_id.clone(), Worker { last_heartbeat_at: now, is_draining });
         if known.is_none_or(|known| known.is_draining != is_draining) {
             self.join_worker(worker_id);
         }
@@ -26,7 +26,7 @@ impl MemoryStore {
 
     /// Workers that were last heard of before a moment.
     pub fn silent_since(&self, moment: Timestamp) -> Vec<WorkerId> {
-        let silent = self.workers.iter().filter(|(_, worker)| worker.heard_at < moment);
+        let silent = self.workers.iter().filter(|(_, worker)| worker.last_heartbeat_at < moment);
         silent.map(|(worker_id, _)| worker_id.clone()).collect()
     }
 
@@ -78,16 +78,16 @@ impl MemoryStore {
         self.workers.contains_key(worker_id)
     }
 
-    /// Forgets a worker with all that it held, if it was last heard of before `heard_before`; `None` in any case. Its leases
+    /// Forgets a worker with all that it suspended, if it was last heard of before `last_heartbeat_before`; `None` in any case. Its leases
     /// end at the beginning of time. If it died, its targets may have been the cause.
     pub fn forget_worker(
         &mut self,
         worker_id: &WorkerId,
-        heard_before: Option<Timestamp>,
+        last_heartbeat_before: Option<Timestamp>,
         now: Timestamp,
     ) -> bool {
         let Some(worker) = self.workers.get(worker_id) else { return false };
-        if heard_before.is_some_and(|moment| worker.heard_at >= moment) {
+        if last_heartbeat_before.is_some_and(|moment| worker.last_heartbeat_at >= moment) {
             return false;
         }
         self.workers.remove(worker_id);
@@ -97,12 +97,12 @@ impl MemoryStore {
             }
         }
         for batch in self.tasks.values_mut().flat_map(|table| table.batches.values_mut()) {
-            let is_held = batch.row.worker_id == *worker_id;
+            let is_suspended = batch.row.worker_id == *worker_id;
             if let Some(until) =
-                batch.row.lease_until.as_mut().filter(|until| is_held && **until > Timestamp::UNIX_EPOCH)
+                batch.row.lease_until.as_mut().filter(|until| is_suspended && **until > Timestamp::UNIX_EPOCH)
             {
                 *until = Timestamp::UNIX_EPOCH;
-                batch.row.terms.losses += u16::from(heard_before.is_some());
+                batch.row.terms.worker_deaths += u16::from(last_heartbeat_before.is_some());
             }
         }
         self.join_worker(worker_id);

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use domain::{
     Timestamp,
     ids::{BatchId, TaskId, WorkerId},
-    suspect,
+    quarantine,
 };
 use engine::{
     LeaseRows,
@@ -21,16 +21,16 @@ impl LeaseRows for MemoryStore {
         &mut self,
         worker_id: &WorkerId,
         survived: Timestamp,
-        with_held: bool,
+        with_suspended: bool,
         limit: u32,
     ) -> Always<(Vec<ReadyBatch>, bool)> {
         let mut ready = Vec::new();
         let mut has_suspect = false;
         for Batch { row, leased_at, .. } in self.batches_of(worker_id) {
             if row.lease_until.is_some() {
-                has_suspect |=
-                    suspect::is_suspected(row.terms.losses) && leased_at.is_some_and(|at| at > survived);
-            } else if with_held || !row.held {
+                has_suspect |= quarantine::is_suspect(row.terms.worker_deaths)
+                    && leased_at.is_some_and(|at| at > survived);
+            } else if with_suspended || !row.suspended {
                 ready.push(ready_batch(row));
             }
         }
@@ -58,7 +58,7 @@ impl LeaseRows for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Whether a worker has a ready batch, held or not.
+    /// Whether a worker has a ready batch, suspended or not.
     pub fn has_ready(&self, worker_id: &WorkerId) -> bool {
         self.batches_of(worker_id).any(|batch| batch.row.lease_until.is_none())
     }
@@ -72,9 +72,9 @@ impl MemoryStore {
     ) -> Vec<(TaskId, BatchId)> {
         let mut lost = leases;
         lost.retain(|&(task_id, batch_id)| {
-            let held = self.batch_mut(task_id, batch_id);
-            let held = held.filter(|batch| batch.row.worker_id == *worker_id);
-            held.and_then(|batch| batch.row.lease_until.as_mut()).map(|end| *end = until).is_none()
+            let suspended = self.batch_mut(task_id, batch_id);
+            let suspended = suspended.filter(|batch| batch.row.worker_id == *worker_id);
+            suspended.and_then(|batch| batch.row.lease_until.as_mut()).map(|end| *end = until).is_none()
         });
         lost
     }
@@ -117,7 +117,7 @@ impl MemoryStore {
         let Some(batch) = self.batch_mut(task_id, batch_id) else { return batch_id };
         let rest = batch.row.members.split_off(keep as usize);
         let members = std::mem::replace(&mut batch.row.members, rest);
-        let row = BatchRow { batch_id: head_id, members, held: false, ..batch.row.clone() };
+        let row = BatchRow { batch_id: head_id, members, suspended: false, ..batch.row.clone() };
         let head = Batch { row, leased_at: None, reported: 0 };
         if let Some(table) = self.tasks.get_mut(&task_id) {
             table.batches.insert(head_id, head);
@@ -139,7 +139,7 @@ fn ready_batch(row: &BatchRow) -> ReadyBatch {
         batch_id: row.batch_id,
         size: u32::try_from(row.members.len()).unwrap_or(u32::MAX),
         ids_bytes: u32::try_from(bytes.sum::<usize>()).unwrap_or(u32::MAX),
-        losses: row.terms.losses,
+        worker_deaths: row.terms.worker_deaths,
         max_running: None,
     }
 }

@@ -92,7 +92,7 @@ impl Rows for MemoryStore {
             places.extend(members.map(|member| Whereabouts {
                 ordinal: member.ordinal,
                 batch_id: Some(row.batch_id),
-                maybe_handed: !row.is_unhanded() || row.epoch > 0,
+                maybe_delivered: !row.is_undelivered() || row.epoch > 0,
                 agent_id: member.agent_id.clone(),
             }));
         }
@@ -100,7 +100,7 @@ impl Rows for MemoryStore {
         places.extend(deferred.map(|row| Whereabouts {
             ordinal: row.member.ordinal,
             batch_id: None,
-            maybe_handed: row.terms.maybe_handed,
+            maybe_delivered: row.terms.maybe_delivered,
             agent_id: row.member.agent_id.clone(),
         }));
         Ok(places)
@@ -117,18 +117,18 @@ impl Rows for MemoryStore {
         let batch = |row: &BatchRow| WithdrawableBatch {
             batch_id: row.batch_id,
             wave: row.terms.wave,
-            maybe_handed: row.terms.maybe_handed,
+            maybe_delivered: row.terms.maybe_delivered,
             size: u32::try_from(row.members.len()).unwrap_or(u32::MAX),
         };
         Ok(ready.map(batch).collect())
     }
 
-    async fn lock_held(&mut self, task_id: TaskId) -> Always<Vec<BatchRow>> {
-        Ok(self.batch_rows(task_id).filter(|row| row.held).cloned().collect())
+    async fn lock_suspended(&mut self, task_id: TaskId) -> Always<Vec<BatchRow>> {
+        Ok(self.batch_rows(task_id).filter(|row| row.suspended).cloned().collect())
     }
 
-    async fn held_deferred(&mut self, task_id: TaskId) -> Always<Vec<DeferredRow>> {
-        Ok(self.deferred_rows(task_id).filter(|row| row.held).cloned().collect())
+    async fn suspended_deferred(&mut self, task_id: TaskId) -> Always<Vec<DeferredRow>> {
+        Ok(self.deferred_rows(task_id).filter(|row| row.suspended).cloned().collect())
     }
 
     async fn deferred(&mut self, task_id: TaskId, ordinals: &[u32]) -> Always<Vec<DeferredRow>> {
@@ -148,7 +148,7 @@ impl Rows for MemoryStore {
             if row.terms.wave != wave || !row.is_reachable(now) {
                 return false;
             }
-            if row.terms.maybe_handed {
+            if row.terms.maybe_delivered {
                 return true;
             }
             left.checked_sub(1).map(|less| left = less).is_some()
@@ -156,8 +156,8 @@ impl Rows for MemoryStore {
         Ok(self.deferred_rows(task_id).filter(|row| is_chosen(row)).cloned().collect())
     }
 
-    async fn signature_ids(&mut self, task_id: TaskId) -> Always<HashSet<i64>> {
-        Ok(self.tasks.get(&task_id).map(|table| table.signature_ids.clone()).unwrap_or_default())
+    async fn fingerprint_ids(&mut self, task_id: TaskId) -> Always<HashSet<i64>> {
+        Ok(self.tasks.get(&task_id).map(|table| table.fingerprint_ids.clone()).unwrap_or_default())
     }
 
     async fn lock_freeze(&mut self, project_id: &ProjectId) -> Always<bool> {
@@ -178,18 +178,22 @@ impl Rows for MemoryStore {
         &mut self,
         kind: DutyKind,
         now: Timestamp,
-        heard: Timestamp,
+        observed_until: Timestamp,
         limit: u32,
     ) -> Always<Vec<Duty>> {
         let mut duties = Vec::new();
         for (&task_id, table) in &self.tasks {
             match kind {
                 DutyKind::Expire if table.is_expired(now) => duties.push(of_task(kind, task_id)),
-                DutyKind::HoldFrozen if self.is_unheld(table) => duties.push(of_task(kind, task_id)),
-                DutyKind::Expire | DutyKind::HoldFrozen => {}
-                DutyKind::Reclaim => table.due_batches(kind, &mut duties, |row| row.is_orphaned(heard)),
+                DutyKind::SuspendFrozen if self.is_not_suspended(table) => {
+                    duties.push(of_task(kind, task_id))
+                }
+                DutyKind::Expire | DutyKind::SuspendFrozen => {}
+                DutyKind::Reclaim => {
+                    table.due_batches(kind, &mut duties, |row| row.is_orphaned(observed_until))
+                }
                 DutyKind::OverdueBatch => {
-                    table.due_batches(kind, &mut duties, |row| row.is_overdue(now, heard));
+                    table.due_batches(kind, &mut duties, |row| row.is_overdue(now, observed_until));
                 }
                 DutyKind::HandOut => {
                     table.due_deferred(kind, task_id, &mut duties, |row| row.is_reachable(now));
@@ -198,7 +202,7 @@ impl Rows for MemoryStore {
                     table.due_deferred(kind, task_id, &mut duties, |row| row.waits_for_place(now));
                 }
                 DutyKind::OverdueDeferred => {
-                    table.due_deferred(kind, task_id, &mut duties, |row| row.is_overdue(now, heard));
+                    table.due_deferred(kind, task_id, &mut duties, |row| row.is_overdue(now, observed_until));
                 }
             }
         }
@@ -244,13 +248,13 @@ impl MemoryStore {
         }
     }
 
-    /// Whether a task of a frozen project has something that is not held.
-    fn is_unheld(&self, table: &TaskTable) -> bool {
+    /// Whether a task of a frozen project has something that is not suspended.
+    fn is_not_suspended(&self, table: &TaskTable) -> bool {
         let batches = || table.batches.values().map(|batch| &batch.row);
         !table.facts.status.admits_no_more()
             && self.freezes.contains(&table.facts.project_id)
-            && (batches().any(|row| row.lease_until.is_none() && !row.held)
-                || table.deferred.values().any(|row| !row.held))
+            && (batches().any(|row| row.lease_until.is_none() && !row.suspended)
+                || table.deferred.values().any(|row| !row.suspended))
     }
 }
 

@@ -29,7 +29,7 @@ pub struct MemoryStore {
 /// A worker's row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worker {
-    pub(super) heard_at: Timestamp,
+    pub(super) last_heartbeat_at: Timestamp,
     pub(super) is_draining: bool,
 }
 
@@ -72,12 +72,12 @@ pub struct TaskTable {
     pub stops: BTreeMap<u32, u16>,
     /// Records by ordinal; empty for a target that has not ended.
     pub records: Vec<Vec<NewRecord>>,
-    /// Failures by wave and signature.
+    /// Failures by wave and fingerprint.
     pub failures: BTreeMap<(u16, i64), FailureCount>,
     /// Events, oldest first.
     pub events: Vec<NewEvent>,
     pub(super) targets: Vec<TargetRow>,
-    pub(super) signature_ids: HashSet<i64>,
+    pub(super) fingerprint_ids: HashSet<i64>,
     pub(super) ordinals: HashMap<DesktopId, u32>,
 }
 
@@ -104,7 +104,7 @@ impl MemoryStore {
             failures: BTreeMap::new(),
             events: Vec::new(),
             targets: task.targets.into_iter().zip(0..).map(target).collect(),
-            signature_ids: HashSet::new(),
+            fingerprint_ids: HashSet::new(),
             ordinals,
         };
         self.tasks.insert(task.task_id, table);

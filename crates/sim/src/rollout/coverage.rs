@@ -45,7 +45,7 @@ pub enum Feature {
     Failed,
     Thousands,
     Suspected,
-    Isolated,
+    Quarantined,
 }
 
 impl Feature {
@@ -90,7 +90,7 @@ impl Feature {
         Self::Failed,
         Self::Thousands,
         Self::Suspected,
-        Self::Isolated,
+        Self::Quarantined,
     ];
 }
 

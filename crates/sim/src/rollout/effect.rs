@@ -10,9 +10,9 @@ pub(super) enum Effect {
     /// Targets of a wave were admitted. They may be handed out, or wait for their desktops.
     Admitted { wave: u16, first: u32, number: u32 },
     /// Deferred targets hold a place from now on, because their desktops are online.
-    Placed { ordinals: Vec<u32> },
+    LocatedTarget { ordinals: Vec<u32> },
     /// A batch went to a worker, which held `suspects` other suspected batches that it had leased within one lease.
-    Leased { worker: Worker, ordinals: Vec<u32>, answer_only: bool, suspects: usize },
+    Leased { worker: Worker, ordinals: Vec<u32>, query_only: bool, suspects: usize },
     /// A target ended.
     Recorded { ordinal: u32, scripts: Vec<Ended> },
     /// A wave opened.

@@ -147,8 +147,8 @@ pub(super) enum Event {
 /// What a scheduler does in one transaction, from what it saw before.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    Cut { task_id: TaskId },
-    ForgetWorker { worker_id: WorkerId, heard_before: Timestamp },
+    Admission { task_id: TaskId },
+    ForgetWorker { worker_id: WorkerId, last_heartbeat_before: Timestamp },
     Perform(Duty),
 }
 
@@ -159,7 +159,7 @@ pub(super) enum Wish {
     Resume,
     Freeze,
     /// The second half of a freeze: what is ready is held.
-    HoldProject,
+    SuspendProject,
     Unfreeze,
     Stop {
         kill: bool,
@@ -249,7 +249,7 @@ pub(super) struct Leased {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
     pub(super) deliver_by: Timestamp,
-    pub(super) answer_only: bool,
+    pub(super) query_only: bool,
     /// It is to be stopped before it starts.
     pub(super) stop: bool,
 }

@@ -36,7 +36,7 @@ fn admitted(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
 
 /// Targets that held no place while they were deferred, and are in batches from now on.
 fn placed(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
-    let waited = |ordinal: &&u32| table.deferred.get(ordinal).is_some_and(|row| !row.terms.maybe_handed);
+    let waited = |ordinal: &&u32| table.deferred.get(ordinal).is_some_and(|row| !row.terms.maybe_delivered);
     let waited: BTreeSet<u32> = changes.deferred.delete.iter().filter(waited).copied().collect();
     if waited.is_empty() {
         return;
@@ -45,7 +45,7 @@ fn placed(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let ordinals: Vec<u32> =
         members.map(|member| member.ordinal).filter(|ordinal| waited.contains(ordinal)).collect();
     if !ordinals.is_empty() {
-        seen.push(Effect::Placed { ordinals });
+        seen.push(Effect::LocatedTarget { ordinals });
     }
 }
 
@@ -98,7 +98,7 @@ fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let withdrawn = table
         .deferred
         .iter()
-        .filter(|(_, row)| !row.terms.maybe_handed && changes.deferred.withdraw.contains(&row.terms.wave));
+        .filter(|(_, row)| !row.terms.maybe_delivered && changes.deferred.withdraw.contains(&row.terms.wave));
     gone.extend(withdrawn.map(|(ordinal, _)| ordinal));
     if gone.is_empty() {
         return;

@@ -1,7 +1,7 @@
 //! People: they pause, freeze, stop, change limits, and approve, some of them late.
 
 use domain::wave::WaveStatus;
-use engine::{Approval, Approved, Freeze, Hold};
+use engine::{Approval, Approved, Freeze, Suspension};
 
 use super::{
     clock::beginning,
@@ -55,13 +55,13 @@ impl World {
             }
             Wish::Resume => {
                 self.hold(false);
-                self.promises.held(self.is_held());
+                self.promises.held(self.is_suspended());
             }
             Wish::Freeze => {
                 self.store.freeze(&self.project_id);
-                self.clock.after(HOLD_AFTER_MS, Event::Person(Wish::HoldProject));
+                self.clock.after(HOLD_AFTER_MS, Event::Person(Wish::SuspendProject));
             }
-            Wish::HoldProject => self.hold_project(),
+            Wish::SuspendProject => self.suspend_project(),
             Wish::Unfreeze => self.release_project(),
             Wish::Stop { kill } => self.stop(kill),
             Wish::StopTarget(ordinal) => self.stop_target(ordinal),
@@ -79,22 +79,22 @@ impl World {
             at_once(self.engine.resume(&mut self.store, task_id, AUTHOR, now))
         };
         match hold {
-            Hold::Done(decision) => self.commit(decision.map(|decision| *decision)),
-            Hold::TooLate(_) => false,
+            Suspension::Done(decision) => self.commit(decision.map(|decision| *decision)),
+            Suspension::TooLate(_) => false,
         }
     }
 
     /// Whether people hold the task.
-    fn is_held(&self) -> bool {
+    fn is_suspended(&self) -> bool {
         let facts = self.store.task(self.task_id).map(|table| &table.facts);
         let is_frozen = self.store.is_frozen(&self.project_id);
         facts.is_some_and(|facts| (facts.is_paused || is_frozen) && !facts.status.admits_no_more())
     }
 
-    fn hold_project(&mut self) {
+    fn suspend_project(&mut self) {
         let news = Some(Freeze { actor: AUTHOR, reason: "" });
         let now = self.clock.now;
-        let held = at_once(self.engine.hold_project(&mut self.store, &self.project_id, news, now));
+        let held = at_once(self.engine.suspend_project(&mut self.store, &self.project_id, news, now));
         for decision in held {
             self.commit(Some(decision));
             self.promises.held(true);
@@ -108,7 +108,7 @@ impl World {
         for decision in released.into_iter().flatten() {
             self.commit(Some(decision));
         }
-        self.promises.held(self.is_held());
+        self.promises.held(self.is_suspended());
     }
 
     fn stop(&mut self, kills: bool) {

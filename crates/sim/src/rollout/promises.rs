@@ -35,7 +35,7 @@ struct Target {
     /// Something broke that may explain that its end was never learnt.
     faulted: bool,
     /// Workers that died while they held it.
-    losses: u16,
+    worker_deaths: u16,
 }
 
 impl Target {
@@ -63,7 +63,7 @@ pub(super) struct Promises {
     counts: Vec<Count>,
     approved: Vec<u16>,
     faulted: bool,
-    is_held: bool,
+    is_suspended: bool,
     is_cut_short: bool,
     has_ended: bool,
     /// Places were taken in this event.
@@ -85,7 +85,7 @@ impl Promises {
             counts: vec![Count::default(); waves],
             approved: Vec::new(),
             faulted: false,
-            is_held: false,
+            is_suspended: false,
             is_cut_short: false,
             has_ended: false,
             placed: false,
@@ -122,7 +122,7 @@ impl Promises {
     /// A worker died that held this target.
     pub(super) fn lost(&mut self, ordinal: u32) {
         self.fault(ordinal);
-        self.target(ordinal).losses += 1;
+        self.target(ordinal).worker_deaths += 1;
     }
 
     /// Something broke that may reach every target.
@@ -131,8 +131,8 @@ impl Promises {
     }
 
     /// The task is held from now on, or no longer.
-    pub(super) const fn held(&mut self, is_held: bool) {
-        self.is_held = is_held;
+    pub(super) const fn held(&mut self, is_suspended: bool) {
+        self.is_suspended = is_suspended;
     }
 
     /// A person approved a wave.
@@ -160,7 +160,7 @@ impl Promises {
         self.must(target.scripts[script].0 == 1, "a start happens at most once", || {
             format!("script {script} of target {ordinal} was started again")
         });
-        self.must(!order.answer_only, "nothing starts after a halt", || {
+        self.must(!order.query_only, "nothing starts after a halt", || {
             format!("target {ordinal} was only asked about and started")
         });
         self.must(target.admitted, "only what was admitted starts", || {

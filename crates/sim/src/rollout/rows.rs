@@ -8,7 +8,7 @@ use domain::{
     stratum::StratumKey,
     tally::Tally,
     task::TaskStatus,
-    wave::{Others, WaveState, WaveStatus, WaveTerms},
+    wave::{OtherWaves, WaveState, WaveStatus, WaveTerms},
 };
 use engine::row::{Presence, TaskFacts, WaveRow};
 use uuid::Uuid;
@@ -93,7 +93,7 @@ fn waves(scenario: &Scenario, plan: &Plan) -> Vec<WaveRow> {
             halting: 0,
             fail_threshold: wave.fail_threshold,
             is_last: wave.first_ordinal as usize + wave.size as usize == plan.order.len(),
-            others: Others::default(),
+            others: OtherWaves::default(),
             terms,
         },
         is_trailing: false,

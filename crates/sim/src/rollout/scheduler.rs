@@ -40,7 +40,7 @@ impl World {
             if !self.schedulers[scheduler].alive {
                 continue;
             }
-            if wakes.contains(&Wake::Cut) && !self.is_lost() {
+            if wakes.contains(&Wake::Admit) && !self.is_lost() {
                 self.look(scheduler, true);
             }
             if wakes.contains(&Wake::Presence) && !self.is_lost() {
@@ -78,7 +78,7 @@ impl World {
         }
         let life = self.schedulers[scheduler].life;
         for (place, task_id) in (0..).zip(self.store.to_cut(self.clock.now)) {
-            self.decide(scheduler, life, place, Act::Cut { task_id });
+            self.decide(scheduler, life, place, Act::Admission { task_id });
         }
         let at = self.clock.now + TimeDelta::milliseconds(self.idle_ms(scheduler));
         self.schedulers[scheduler].next_cut = at;
@@ -119,27 +119,29 @@ impl World {
             return;
         }
         match act {
-            Act::Cut { task_id } => self.cut(scheduler, task_id, now),
-            Act::ForgetWorker { worker_id, heard_before } => self.forget(&worker_id, heard_before, now),
+            Act::Admission { task_id } => self.cut(scheduler, task_id, now),
+            Act::ForgetWorker { worker_id, last_heartbeat_before } => {
+                self.forget(&worker_id, last_heartbeat_before, now)
+            }
             Act::Perform(duty) => self.perform(&duty, now),
         }
     }
 
     /// Forgets a worker that stayed silent. It may have died of the targets that it held.
-    fn forget(&mut self, worker_id: &WorkerId, heard_before: Timestamp, now: Timestamp) {
+    fn forget(&mut self, worker_id: &WorkerId, last_heartbeat_before: Timestamp, now: Timestamp) {
         let batches = self.store.task(self.task_id).into_iter().flat_map(|table| table.batches.values());
         let held = batches.filter(|batch| {
             let is_leased = batch.row.lease_until.is_some_and(|until| until > Timestamp::UNIX_EPOCH);
             is_leased && batch.row.worker_id == *worker_id
         });
         let held: Vec<u32> = held.flat_map(|batch| &batch.row.members).map(|member| member.ordinal).collect();
-        if self.store.forget_worker(worker_id, Some(heard_before), now) {
+        if self.store.forget_worker(worker_id, Some(last_heartbeat_before), now) {
             held.into_iter().for_each(|ordinal| self.promises.lost(ordinal));
         }
     }
 
     fn cut(&mut self, scheduler: usize, task_id: TaskId, now: Timestamp) {
-        let Some(cut) = at_once(self.engine.cut(&mut self.store, task_id, now)) else { return };
+        let Some(cut) = at_once(self.engine.admit(&mut self.store, task_id, now)) else { return };
         self.commit(Some(cut.decision));
         if cut.has_more {
             self.look(scheduler, true);
@@ -155,10 +157,10 @@ impl World {
 
     /// What a look at the rows finds to do.
     fn due(&mut self, now: Timestamp) -> Vec<Act> {
-        let heard_before = now - TimeDelta::milliseconds(self.scenario.plant.worker_timeout_ms);
-        let silent = self.store.silent_since(heard_before).into_iter();
+        let last_heartbeat_before = now - TimeDelta::milliseconds(self.scenario.plant.worker_timeout_ms);
+        let silent = self.store.silent_since(last_heartbeat_before).into_iter();
         let mut acts: Vec<Act> =
-            silent.map(|worker_id| Act::ForgetWorker { worker_id, heard_before }).collect();
+            silent.map(|worker_id| Act::ForgetWorker { worker_id, last_heartbeat_before }).collect();
         for kind in DutyKind::ALL {
             let duties = at_once(self.store.due(kind, now, now, PER_TICK));
             acts.extend(duties.into_iter().map(Act::Perform));

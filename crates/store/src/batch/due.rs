@@ -9,10 +9,10 @@ use crate::{
     duty::{RawDuty, duties},
 };
 
-/// Batches whose lease ended by `heard`, and ready ones whose worker is gone.
+/// Batches whose lease ended by `observed_until`, and ready ones whose worker is gone.
 pub(crate) async fn orphaned(
     connection: &mut Connection,
-    heard: Timestamp,
+    observed_until: Timestamp,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
@@ -23,7 +23,7 @@ pub(crate) async fn orphaned(
          SELECT task_id, batch_id, ordinals FROM batch b WHERE status = 'READY'
             AND NOT EXISTS (SELECT FROM worker w WHERE w.worker_id = b.worker_id AND NOT w.draining)
          LIMIT $2"#,
-        heard,
+        observed_until,
         limit,
     )
     .fetch_all(connection)
@@ -32,23 +32,23 @@ pub(crate) async fn orphaned(
 }
 
 /// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`, by which
-/// their results should have been heard. The time of what is held does not run.
+/// their results should have been observed_until. The time of what is suspended does not run.
 pub(crate) async fn overdue(
     connection: &mut Connection,
     now: Timestamp,
-    heard: Timestamp,
+    observed_until: Timestamp,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
     let rows = sqlx::query_as!(
         RawDuty,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
-         FROM batch WHERE finish_by <= $2 AND NOT held
+         FROM batch WHERE finish_by <= $2 AND NOT suspended
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
-         WHERE status = 'READY' AND NOT maybe_handed AND NOT held AND deliver_by <= $1 AND finish_by > $2
+         WHERE status = 'READY' AND NOT maybe_delivered AND NOT suspended AND deliver_by <= $1 AND finish_by > $2
          LIMIT $3"#,
         now,
-        heard,
+        observed_until,
         limit,
     )
     .fetch_all(connection)

@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     ids::{BatchId, TaskId, WorkerId},
-    suspect,
+    quarantine,
 };
 use engine::row::{LeaseChoice, ReadyBatch};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{BatchRow, Raw};
 use crate::{
     Connection, Error,
-    values::{count, int2, int4},
+    codec::{count, int2, int4},
 };
 
 /// A lease as its holder names it.
@@ -31,29 +31,29 @@ pub(crate) async fn leasable(
     connection: &mut Connection,
     worker_id: &WorkerId,
     survived: Timestamp,
-    with_held: bool,
+    with_suspended: bool,
     limit: u32,
 ) -> Result<(Vec<ReadyBatch>, bool), Error> {
     let rows = sqlx::query!(
-        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!", losses,
+        r#"SELECT task_id, batch_id, cardinality(ordinals) AS "size!", worker_deaths,
                   octet_length(array_to_string(desktop_ids || agent_ids, '')) AS "ids_bytes!",
                   (SELECT l.max_running_per_desktop FROM task k JOIN project_limit l USING (project_id)
                    WHERE k.task_id = batch.task_id) AS max_running,
-                  EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED' AND h.losses >= $3
+                  EXISTS (SELECT FROM batch h WHERE h.worker_id = $1 AND h.status = 'LEASED' AND h.worker_deaths >= $3
                             AND h.leased_at > $4) AS "has_suspect!"
            FROM batch
-           WHERE worker_id = $1 AND status = 'READY' AND ($5 OR NOT held)
-             AND (losses < $3 OR batch_id = (
+           WHERE worker_id = $1 AND status = 'READY' AND ($5 OR NOT suspended)
+             AND (worker_deaths < $3 OR batch_id = (
                  SELECT s.batch_id FROM batch s
-                 WHERE s.worker_id = $1 AND s.status = 'READY' AND ($5 OR NOT s.held) AND s.losses >= $3
+                 WHERE s.worker_id = $1 AND s.status = 'READY' AND ($5 OR NOT s.suspended) AND s.worker_deaths >= $3
                  ORDER BY s.created_at LIMIT 1))
            ORDER BY created_at LIMIT $2
            FOR UPDATE SKIP LOCKED"#,
         worker_id.as_str(),
         i64::from(limit),
-        int2(suspect::SUSPECTED_AFTER),
+        int2(quarantine::SUSPECT_AFTER),
         survived,
-        with_held,
+        with_suspended,
     )
     .fetch_all(connection)
     .await?;
@@ -64,7 +64,7 @@ pub(crate) async fn leasable(
             batch_id: BatchId(row.batch_id),
             size: count("batch", row.size)?,
             ids_bytes: count("batch", row.ids_bytes)?,
-            losses: count("batch", row.losses)?,
+            worker_deaths: count("batch", row.worker_deaths)?,
             max_running: row.max_running.map(|most| count("project_limit", most)).transpose()?,
         })
     });
@@ -93,7 +93,7 @@ pub(crate) async fn lease(
            FROM unnest($1::uuid[], $2::uuid[]) AS k (task_id, batch_id)
            WHERE b.task_id = k.task_id AND b.batch_id = k.batch_id
            RETURNING b.task_id, b.batch_id, b.wave, b.worker_id, b.epoch, b.lease_until, true AS "has_holder!", b.ordinals,
-                     b.desktop_ids, b.agent_ids, b.maybe_handed, b.answer_only, b.held, b.stop, b.losses, b.deliver_by,
+                     b.desktop_ids, b.agent_ids, b.maybe_delivered, b.query_only, b.suspended, b.stop, b.worker_deaths, b.deliver_by,
                      b.finish_by"#,
         &task_ids,
         &batch_ids,
@@ -120,9 +120,9 @@ async fn split(
     let head_id = BatchId(Uuid::now_v7());
     sqlx::query!(
         "INSERT INTO batch (task_id, batch_id, wave, worker_id, ordinals, desktop_ids, agent_ids, status, epoch,
-                            maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses)
+                            maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths)
          SELECT task_id, $4, wave, worker_id, ordinals[:$3], desktop_ids[:$3], agent_ids[:$3], status, epoch,
-                maybe_handed, answer_only, stop, deliver_by, finish_by, created_at, losses
+                maybe_delivered, query_only, stop, deliver_by, finish_by, created_at, worker_deaths
          FROM batch WHERE task_id = $1 AND batch_id = $2",
         task_id.0,
         batch_id.0,
@@ -163,8 +163,8 @@ pub async fn renew(
                JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
                    ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch
                WHERE b.worker_id = $1 AND b.status = 'LEASED'
-               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS held
-         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id
+               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS suspended
+         WHERE b.task_id = suspended.task_id AND b.batch_id = suspended.batch_id
          RETURNING b.task_id, b.batch_id, b.epoch",
         worker_id.as_str(),
         &task_ids,
@@ -193,11 +193,11 @@ pub async fn end_leases_of(
     died: bool,
 ) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "UPDATE batch b SET lease_until = $2, losses = losses + $3
+        "UPDATE batch b SET lease_until = $2, worker_deaths = worker_deaths + $3
          FROM (SELECT task_id, batch_id FROM batch
                WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
-               ORDER BY task_id, batch_id FOR UPDATE) AS held
-         WHERE b.task_id = held.task_id AND b.batch_id = held.batch_id",
+               ORDER BY task_id, batch_id FOR UPDATE) AS suspended
+         WHERE b.task_id = suspended.task_id AND b.batch_id = suspended.batch_id",
         worker_id.as_str(),
         Timestamp::UNIX_EPOCH,
         i16::from(died),

@@ -5,7 +5,7 @@ use domain::{
     ids::{ProjectId, TaskId},
 };
 
-use crate::{Connection, Error, values::count};
+use crate::{Connection, Error, codec::count};
 
 /// Tasks of a project that have not ended, in the order in which they are locked.
 pub async fn unended(connection: &mut Connection, project_id: &ProjectId) -> Result<Vec<TaskId>, Error> {
@@ -96,13 +96,13 @@ pub(crate) async fn expired(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Tasks of frozen projects with something that is not held: the process that froze the project died over it.
-pub(crate) async fn unheld(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
+/// Tasks of frozen projects with something that is not suspended: the process that froze the project died over it.
+pub(crate) async fn not_suspended(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         "SELECT k.task_id FROM project_freeze f JOIN task k USING (project_id)
          WHERE k.status IN ('WAITING', 'RUNNING')
-           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.status = 'READY' AND NOT b.held)
-                OR EXISTS (SELECT FROM straggler s WHERE s.task_id = k.task_id AND NOT s.held))
+           AND (EXISTS (SELECT FROM batch b WHERE b.task_id = k.task_id AND b.status = 'READY' AND NOT b.suspended)
+                OR EXISTS (SELECT FROM deferred_target s WHERE s.task_id = k.task_id AND NOT s.suspended))
          LIMIT $1",
         limit
     )

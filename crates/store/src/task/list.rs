@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{RetryOf, Selection};
 use crate::{
     Connection, Error,
-    values::{count, text_id, word},
+    codec::{count, text_id, word},
 };
 
 /// A task as it is listed.

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
+mod connection_watchdog;
 mod enrolment;
+mod lifecycle;
 mod migration;
 mod partition;
-mod service;
-mod silence;
 mod standby;
 
 use std::time::Duration;
@@ -81,11 +81,14 @@ async fn a_worker_that_was_heard_again_is_not_forgotten_as_silent() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let w = worker_id("w");
-    assert!(worker::heard(&mut connection, &w, "here", 1, false, now()).await.unwrap().is_new, "new");
+    assert!(
+        worker::record_heartbeat(&mut connection, &w, "here", 1, false, now()).await.unwrap().is_new,
+        "new"
+    );
     let later = now() + TimeDelta::seconds(10);
     assert_eq!(worker::silent_since(&mut connection, later).await.unwrap(), std::slice::from_ref(&w));
     // It is heard between the look and the deletion.
-    assert!(!worker::heard(&mut connection, &w, "here", 1, false, later).await.unwrap().is_new);
+    assert!(!worker::record_heartbeat(&mut connection, &w, "here", 1, false, later).await.unwrap().is_new);
     assert!(!worker::delete(&mut connection, &w, Some(later)).await.unwrap());
     assert!(worker::delete(&mut connection, &w, None).await.unwrap());
 }

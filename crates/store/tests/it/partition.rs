@@ -1,6 +1,6 @@
 //! Months of target, record and audit.
 
-use domain::retention::Standing;
+use domain::retention::PartitionState;
 use sqlx::{AssertSqlSafe, PgConnection};
 use store::partition::{self, Table};
 
@@ -12,7 +12,7 @@ async fn migrated() -> testkit::TestDatabase {
 
 async fn months(connection: &mut PgConnection, table: Table) -> Vec<String> {
     let there = partition::list(connection, table).await.unwrap();
-    assert!(there.iter().all(|(_, standing)| *standing == Standing::Attached), "{there:?}");
+    assert!(there.iter().all(|(_, standing)| *standing == PartitionState::Attached), "{there:?}");
     let months = there.iter().map(|(partition, _)| partition.month.to_string());
     months.filter(|month| month.starts_with("2020")).collect()
 }

@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::{
     AnswerWithin, CALL_TIMEOUT,
-    choice::{Standing, choose},
+    choice::{EndpointHealth, choose},
 };
 
 /// Sends each call to one of the schedulers, and the next one elsewhere if it fails.
@@ -23,12 +23,12 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Channels {
     channels: Arc<[Channel]>,
-    standings: Arc<Mutex<Vec<Standing>>>,
+    standings: Arc<Mutex<Vec<EndpointHealth>>>,
 }
 
 impl Channels {
     pub(super) fn new(channels: Vec<Channel>) -> Self {
-        let standings = vec![Standing::default(); channels.len()];
+        let standings = vec![EndpointHealth::default(); channels.len()];
         Self { channels: channels.into(), standings: Arc::new(Mutex::new(standings)) }
     }
 
@@ -44,7 +44,7 @@ impl Channels {
 struct Chosen {
     index: usize,
     began: Instant,
-    standings: Arc<Mutex<Vec<Standing>>>,
+    standings: Arc<Mutex<Vec<EndpointHealth>>>,
 }
 
 impl Chosen {

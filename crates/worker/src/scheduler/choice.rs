@@ -11,13 +11,13 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Failures of one channel since its last answer.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Standing {
+pub(super) struct EndpointHealth {
     failures: u32,
     /// Last failure, or begin of the call that tries the channel again; `None` while the channel answers.
     since: Option<Instant>,
 }
 
-impl Standing {
+impl EndpointHealth {
     pub(super) fn answered(&mut self) {
         *self = Self::default();
     }
@@ -41,7 +41,7 @@ impl Standing {
 /// The choice is random among the channels that are not avoided, so that all schedulers share the load. If all are
 /// avoided, it is the channel whose failure is the oldest: a retry never goes back to the channel that failed last.
 /// Only one call tries a channel whose pause is over; the others avoid it until that call has an answer.
-pub(super) fn choose(standings: &mut [Standing], now: Instant, random: usize) -> usize {
+pub(super) fn choose(standings: &mut [EndpointHealth], now: Instant, random: usize) -> usize {
     let usable: Vec<usize> =
         (0..standings.len()).filter(|index| !standings[*index].is_avoided(now)).collect();
     let oldest = || (0..standings.len()).min_by_key(|index| standings[*index].since);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     /// Channels that each call chooses at a second, by all random numbers; the calls have no effect.
-    fn choices(standings: &[Standing], at: Instant) -> BTreeSet<usize> {
+    fn choices(standings: &[EndpointHealth], at: Instant) -> BTreeSet<usize> {
         (0..6).map(|random| choose(&mut standings.to_vec(), at, random)).collect()
     }
 
@@ -70,14 +70,14 @@ mod tests {
 
     #[test]
     fn healthy_channels_share_the_calls() {
-        assert_eq!(choices(&[Standing::default(); 3], Instant::now()), BTreeSet::from([0, 1, 2]));
-        assert_eq!(choices(&[Standing::default()], Instant::now()), BTreeSet::from([0]));
+        assert_eq!(choices(&[EndpointHealth::default(); 3], Instant::now()), BTreeSet::from([0, 1, 2]));
+        assert_eq!(choices(&[EndpointHealth::default()], Instant::now()), BTreeSet::from([0]));
     }
 
     #[test]
     fn failed_channel_is_avoided_for_a_pause_that_doubles() {
         let begin = Instant::now();
-        let mut standings = [Standing::default(); 2];
+        let mut standings = [EndpointHealth::default(); 2];
         for (at, pause) in [(0, 5), (100, 10), (200, 20), (300, 40), (400, 60), (500, 60)] {
             standings[0].failed(second(begin, at), second(begin, at));
             assert_eq!(choices(&standings, second(begin, at + pause - 1)), BTreeSet::from([1]), "{at}");
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn retry_goes_elsewhere_when_all_channels_failed() {
         let begin = Instant::now();
-        let mut standings = [Standing::default(); 3];
+        let mut standings = [EndpointHealth::default(); 3];
         let mut tried = Vec::new();
         for at in 0..6 {
             let now = second(begin, at);
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn one_call_alone_tries_a_channel_again() {
         let begin = Instant::now();
-        let mut standings = [Standing::default(); 2];
+        let mut standings = [EndpointHealth::default(); 2];
         standings[0].failed(begin, begin);
         let now = second(begin, 5);
         assert_eq!(choose(&mut standings, now, 0), 0);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn calls_that_break_together_count_once() {
         let begin = Instant::now();
-        let mut standings = [Standing::default(); 2];
+        let mut standings = [EndpointHealth::default(); 2];
         for _ in 0..10 {
             standings[0].failed(begin, second(begin, 1));
         }

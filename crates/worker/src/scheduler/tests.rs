@@ -19,7 +19,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 use super::*;
-use crate::{Config, Ready, heartbeat, shared::Worker};
+use crate::{Config, Ready, heartbeat, state::Worker};
 
 /// A scheduler that answers each call at once and counts heartbeats. Its stream of stops stays open and silent.
 #[derive(Clone, Default)]

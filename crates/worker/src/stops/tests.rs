@@ -16,7 +16,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, transport::Server};
 
 use super::*;
-use crate::{Config, dispatch, ledger::Held, registry::ToAgent, scheduler};
+use crate::{Config, dispatch, in_flight::InFlightTarget, registry::ToAgent, scheduler};
 
 type Outbox = mpsc::Receiver<Result<AttachResponse, Status>>;
 
@@ -103,7 +103,7 @@ async fn what_is_not_in_hand_is_not_stopped() {
     pass_on(&worker, TargetStop { attempt: 2, ..stop(0, 0) });
     pass_on(&worker, TargetStop { task_id: "other".into(), ..stop(0, 0) });
     assert!(matches!(next(&mut outbox), Message::Order(_)));
-    worker.ledger.release([&key(0)]);
+    worker.in_flight.release([&key(0)]);
     pass_on(&worker, stop(0, 0));
     assert!(outbox.try_recv().is_err());
 }
@@ -129,8 +129,8 @@ async fn another_connection_of_the_desktop_is_not_told() {
     let _older = attach(&worker, "d", 9);
     let (session, _) = worker.registry.find(&desktop("d")).unwrap();
     let mut newer = attach(&worker, "d", 9);
-    let held = Held { batch_id: "b".into(), desktop: desktop("d"), session };
-    assert!(worker.ledger.hold(key(0), held));
+    let held = InFlightTarget { batch_id: "b".into(), desktop: desktop("d"), session };
+    assert!(worker.in_flight.hold(key(0), held));
     pass_on(&worker, stop(0, 0));
     assert!(newer.try_recv().is_err());
 }

@@ -17,11 +17,11 @@ use proto::{
     types::{Desktop, Script},
 };
 use tempfile::TempDir;
-use time_sync::{Clock, Told};
+use time_sync::{Clock, TimeSample};
 use tokio::{net::unix::pipe, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{shared::MAX_UNACKED_BYTES, *};
+use super::{state::MAX_UNACKED_BYTES, *};
 use crate::{
     Config,
     execution::{self, carriers},
@@ -149,7 +149,7 @@ async fn a_deadline_is_judged_by_the_time_that_was_told() {
     let hours = |hours| rig.clock.now() + TimeDelta::hours(hours);
     let (in_an_hour, in_three) = (hours(1), hours(3));
     let asked = rig.clock.asks();
-    rig.clock.answered(asked, Told { now: hours(2), error: Duration::ZERO });
+    rig.clock.answered(asked, TimeSample { now: hours(2), error: Duration::ZERO });
     let mut late = order(1, &["echo no"]);
     late.deliver_by_unix_ms = in_an_hour.timestamp_millis();
     let reason = "the delivery deadline passed before it could start";
@@ -189,7 +189,7 @@ async fn an_order_that_only_asks_starts_nothing_now_or_later() {
     let rig = rig(4);
     let mark = rig.dir.path().join("mark");
     let content = format!("echo x > {}", mark.display());
-    let asks = || Order { answer_only: true, ..order(1, &[&content, "true"]) };
+    let asks = || Order { query_only: true, ..order(1, &[&content, "true"]) };
     let reason = "the task was halted before it started";
     assert_eq!(rig.run(asks()).await, [row("SKIPPED", reason, ""), row("SKIPPED", reason, "")]);
     // The order itself, if it comes late, is answered the same.
@@ -197,10 +197,7 @@ async fn an_order_that_only_asks_starts_nothing_now_or_later() {
     assert!(!mark.exists());
     // What had run is told.
     rig.run(order(2, &["echo done"])).await;
-    assert_eq!(
-        rig.orders.accept(Order { answer_only: true, ..order(2, &["echo done"]) }).await,
-        Some(key(2))
-    );
+    assert_eq!(rig.orders.accept(Order { query_only: true, ..order(2, &["echo done"]) }).await, Some(key(2)));
     assert_eq!(rig.orders.result(key(2)).await.unwrap().scripts.first().unwrap().outcome, "SUCCESS");
 }
 

@@ -71,7 +71,7 @@ async fn what_waits_is_ended_at_once_and_leaves_the_queue() {
     assert_eq!(rig.result(3).await, [row("SUCCESS", "", "three\n")]);
     assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n")]);
     assert!(!mark.exists());
-    // Told again to run, it answers.
+    // TimeSample again to run, it answers.
     assert_eq!(rig.orders.accept(order(2, &[&never, &never])).await, Some(key(2)));
 }
 
@@ -220,7 +220,7 @@ async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
     let skipped = row("SKIPPED", SKIPPED, "");
     // Only asked.
     let halted = row("SKIPPED", "the task was halted before it started", "");
-    let asks = Order { answer_only: true, ..from_1(1, &["true", "true", "true"]) };
+    let asks = Order { query_only: true, ..from_1(1, &["true", "true", "true"]) };
     assert_eq!(rig.run(asks).await, [carried(), halted.clone(), halted]);
     // Too late.
     let late = Order {
@@ -249,8 +249,8 @@ async fn an_order_that_leaves_nothing_to_run_is_malformed() {
     let rig = rig(4);
     let reason = "the order is malformed: it says that all its scripts are done already";
     let wanted = [row("REJECTED", reason, ""), row("SKIPPED", SKIPPED, "")];
-    for (ordinal, first_script, answer_only) in [(1, 2, false), (2, u32::MAX, false), (3, 2, true)] {
-        let order = Order { first_script, answer_only, ..order(ordinal, &["true", "true"]) };
+    for (ordinal, first_script, query_only) in [(1, 2, false), (2, u32::MAX, false), (3, 2, true)] {
+        let order = Order { first_script, query_only, ..order(ordinal, &["true", "true"]) };
         assert_eq!(rig.run(order).await, wanted);
     }
     let none = Order { first_script: 1, ..order(4, &[]) };
@@ -284,6 +284,6 @@ async fn an_order_that_is_stopped_when_it_comes_starts_nothing_from_there_on() {
     let stopped = Order { stop_script: Some(1), ..order(1, &["echo 1", "echo 2", "echo 3"]) };
     assert_eq!(words(rig.run(stopped).await), ["SUCCESS", "STOPPED", "SKIPPED"]);
     // Also when it is only asked what it knows.
-    let asked = Order { stop_script: Some(0), answer_only: true, ..order(2, &["echo 1", "echo 2"]) };
+    let asked = Order { stop_script: Some(0), query_only: true, ..order(2, &["echo 1", "echo 2"]) };
     assert_eq!(words(rig.run(asked).await), ["STOPPED", "SKIPPED"]);
 }

@@ -15,7 +15,7 @@ use crate::{
     error::ApiError,
     extract::{Authorized, Body, Parameters},
     v1::{
-        page::{self, PageQuery},
+        pagination::{self, PageQuery},
         time,
     },
 };
@@ -79,7 +79,7 @@ impl From<EnrolmentTokenRow> for ListedEnrolmentToken {
 
 /// An enrolment token that was made. This is the only time that it is shown.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct MadeEnrolmentToken {
+pub(crate) struct CreatedEnrolmentToken {
     /// By which it is listed and revoked.
     token_id: String,
     /// What an agent shows, from a file.
@@ -105,7 +105,7 @@ pub(crate) async fn list(
 ) -> Result<Json<EnrolmentTokens>, ApiError> {
     let (size, after) = query.read()?;
     let found = control.list_enrolment_tokens(Actor::Caller(&caller), after, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.token_id.simple().to_string());
+    let next_page_token = pagination::next(&found, size, |row| row.token_id.simple().to_string());
     let enrolment_tokens = found.into_iter().map(ListedEnrolmentToken::from).collect();
     Ok(Json(EnrolmentTokens { enrolment_tokens, next_page_token }))
 }
@@ -114,12 +114,12 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/enrolment-tokens", operation_id = "CreateEnrolmentToken",
     tag = "native", params(Project), request_body = NewEnrolmentToken,
-    responses((status = 200, description = "The token.", body = MadeEnrolmentToken)),
+    responses((status = 200, description = "The token.", body = CreatedEnrolmentToken)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<NewEnrolmentToken>,
-) -> Result<Secret<MadeEnrolmentToken>, ApiError> {
+) -> Result<Secret<CreatedEnrolmentToken>, ApiError> {
     let NewEnrolmentToken { desktop_id, uses, expires_in_hours } = request;
     let desktop_id: Option<DesktopId> = desktop_id
         .map(|id| id.parse())
@@ -130,7 +130,7 @@ pub(crate) async fn create(
         let hours = expires_in_hours.unwrap_or(DEFAULT_ENROLMENT_TOKEN_HOURS);
         let made = control.create_enrolment_token(Actor::Caller(&caller), desktop_id, uses, hours).await?;
         let terms = made.row.token;
-        Ok(MadeEnrolmentToken {
+        Ok(CreatedEnrolmentToken {
             token_id: made.row.token_id.simple().to_string(),
             token: made.token,
             desktop_id: terms.desktop_id.map(DesktopId::into_string),

@@ -5,13 +5,13 @@ use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Life, NewCredential, Secret, secret};
+use super::{NewCredential, Secret, ValidityPeriod, secret};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
     v1::{
-        page::{self, Name, PageQuery},
+        pagination::{self, Name, PageQuery},
         time,
     },
 };
@@ -29,18 +29,18 @@ pub(crate) struct Keys {
 pub(crate) struct ListedKey {
     access_key: String,
     #[serde(flatten)]
-    life: Life,
+    life: ValidityPeriod,
 }
 
 impl From<CredentialRow> for ListedKey {
     fn from(row: CredentialRow) -> Self {
-        Self { life: Life::of(&row), access_key: row.id }
+        Self { life: ValidityPeriod::of(&row), access_key: row.id }
     }
 }
 
 /// An access key that was made. This is the only time that its secret is shown.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct MadeKey {
+pub(crate) struct CreatedKey {
     access_key: String,
     principal: String,
     /// What a client signs with.
@@ -63,7 +63,7 @@ pub(crate) async fn list(
     let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_keys(Actor::Caller(&caller), after, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.id.clone());
+    let next_page_token = pagination::next(&found, size, |row| row.id.clone());
     Ok(Json(Keys { keys: found.into_iter().map(ListedKey::from).collect(), next_page_token }))
 }
 
@@ -72,16 +72,16 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/keys", operation_id = "CreateKey", tag = "native",
     params(Project), request_body = NewCredential,
-    responses((status = 200, description = "The access key.", body = MadeKey)),
+    responses((status = 200, description = "The access key.", body = CreatedKey)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<NewCredential>,
-) -> Result<Secret<MadeKey>, ApiError> {
+) -> Result<Secret<CreatedKey>, ApiError> {
     let (principal, expires_at) = request.terms()?;
     let made = finished(async move {
         let made = control.create_key(Actor::Caller(&caller), &principal, expires_at).await?;
-        Ok(MadeKey {
+        Ok(CreatedKey {
             access_key: made.access_key,
             principal,
             secret_key: made.secret_key,

@@ -42,7 +42,7 @@ impl NewCredential {
 
 /// Whom a credential is for, and its times.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Life {
+pub(crate) struct ValidityPeriod {
     principal: String,
     #[schema(format = DateTime)]
     create_time: String,
@@ -54,7 +54,7 @@ pub(crate) struct Life {
     revoke_time: Option<String>,
 }
 
-impl Life {
+impl ValidityPeriod {
     fn of(row: &CredentialRow) -> Self {
         Self {
             principal: row.principal.clone(),

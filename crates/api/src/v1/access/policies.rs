@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{Actor, finished};
-use domain::access;
+use domain::authz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +10,7 @@ use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, JsonText, Parameters},
-    v1::page::{self, Name, PageQuery},
+    v1::pagination::{self, Name, PageQuery},
 };
 
 /// One page of policies.
@@ -73,12 +73,12 @@ pub(crate) enum PolicyEffect {
     Deny,
 }
 
-impl From<access::Policy> for PolicyDocument {
-    fn from(policy: access::Policy) -> Self {
-        let statement = |statement: access::Statement| PolicyStatement {
+impl From<authz::Policy> for PolicyDocument {
+    fn from(policy: authz::Policy) -> Self {
+        let statement = |statement: authz::Statement| PolicyStatement {
             effect: match statement.effect {
-                access::Effect::Allow => PolicyEffect::Allow,
-                access::Effect::Deny => PolicyEffect::Deny,
+                authz::Effect::Allow => PolicyEffect::Allow,
+                authz::Effect::Deny => PolicyEffect::Deny,
             },
             action: statement.action,
             resource: statement.resource,
@@ -90,9 +90,9 @@ impl From<access::Policy> for PolicyDocument {
     }
 }
 
-impl From<(String, access::Policy)> for NamedPolicy {
-    fn from((name, policy): (String, access::Policy)) -> Self {
-        let ready = access::READY_POLICIES.contains(&name.as_str());
+impl From<(String, authz::Policy)> for NamedPolicy {
+    fn from((name, policy): (String, authz::Policy)) -> Self {
+        let ready = authz::READY_POLICIES.contains(&name.as_str());
         Self { name, ready, document: policy.into() }
     }
 }
@@ -110,7 +110,7 @@ pub(crate) async fn list(
     let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_policies(Actor::Caller(&caller), after, size).await?;
-    let next_page_token = page::next(&found, size, |(name, _)| name.clone());
+    let next_page_token = pagination::next(&found, size, |(name, _)| name.clone());
     Ok(Json(Policies { policies: found.into_iter().map(NamedPolicy::from).collect(), next_page_token }))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     error::ApiError,
     extract::{Authorized, Body, Parameters},
     v1::{
-        page::{self, Name, PageQuery},
+        pagination::{self, Name, PageQuery},
         time,
     },
 };
@@ -52,7 +52,7 @@ pub(crate) async fn list(
     let (size, after) = query.read::<Name>()?;
     let after = after.as_ref().map(|name| name.0.as_str());
     let found = control.list_principals(Actor::Caller(&caller), after, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.principal.clone());
+    let next_page_token = pagination::next(&found, size, |row| row.principal.clone());
     Ok(Json(Principals { principals: found.into_iter().map(Principal::from).collect(), next_page_token }))
 }
 

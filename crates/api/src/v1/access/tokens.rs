@@ -5,13 +5,13 @@ use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Life, NewCredential, Secret, secret};
+use super::{NewCredential, Secret, ValidityPeriod, secret};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
     v1::{
-        page::{self, PageQuery},
+        pagination::{self, PageQuery},
         time,
     },
 };
@@ -29,18 +29,18 @@ pub(crate) struct Tokens {
 pub(crate) struct ListedToken {
     token_id: String,
     #[serde(flatten)]
-    life: Life,
+    life: ValidityPeriod,
 }
 
 impl From<CredentialRow> for ListedToken {
     fn from(row: CredentialRow) -> Self {
-        Self { life: Life::of(&row), token_id: row.id }
+        Self { life: ValidityPeriod::of(&row), token_id: row.id }
     }
 }
 
 /// A token that was made. This is the only time that it is shown.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct MadeToken {
+pub(crate) struct CreatedToken {
     /// By which it is listed and revoked.
     token_id: String,
     principal: String,
@@ -63,7 +63,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Tokens>, ApiError> {
     let (size, after) = query.read()?;
     let found = control.list_tokens(Actor::Caller(&caller), after, size).await?;
-    let next_page_token = page::next(&found, size, |row| row.id.clone());
+    let next_page_token = pagination::next(&found, size, |row| row.id.clone());
     Ok(Json(Tokens { tokens: found.into_iter().map(ListedToken::from).collect(), next_page_token }))
 }
 
@@ -71,16 +71,16 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/tokens", operation_id = "CreateToken", tag = "native",
     params(Project), request_body = NewCredential,
-    responses((status = 200, description = "The token.", body = MadeToken)),
+    responses((status = 200, description = "The token.", body = CreatedToken)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<NewCredential>,
-) -> Result<Secret<MadeToken>, ApiError> {
+) -> Result<Secret<CreatedToken>, ApiError> {
     let (principal, expires_at) = request.terms()?;
     let made = finished(async move {
         let made = control.create_token(Actor::Caller(&caller), &principal, expires_at).await?;
-        Ok(MadeToken {
+        Ok(CreatedToken {
             token_id: made.token_id.simple().to_string(),
             principal,
             token: made.token,

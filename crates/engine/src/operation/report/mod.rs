@@ -1,6 +1,6 @@
 //! What workers report: results, and targets that they give back.
 
-mod claims;
+mod fence;
 mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -11,7 +11,7 @@ use domain::{
     outcome::Outcome,
 };
 
-use self::claims::Claims;
+use self::fence::Claims;
 use super::Engine;
 use crate::{
     Decision, Faults, Rows, Rule, TargetDetail, TargetSelection,
@@ -235,10 +235,10 @@ fn store_results<F: Faults>(
         if !targets.get(&ordinal).is_some_and(|target| target.has_ended) {
             let reason = "the target belongs to another desktop".to_owned();
             refused.push(Refusal { ordinal, reason });
-        } else if let Some(maybe_handed) = claims.deferred(ordinal) {
+        } else if let Some(maybe_delivered) = claims.deferred(ordinal) {
             // It was given back before its result came another way.
             let wave = rollout.waves.iter().find(|row| row.has(ordinal)).map_or(0, |row| row.wave);
-            rollout.undefer(wave, ordinal, maybe_handed);
+            rollout.undefer(wave, ordinal, maybe_delivered);
         }
     }
     u32::try_from(ended.len()).unwrap_or(u32::MAX)
@@ -256,6 +256,6 @@ fn records_of(result: ReportedTarget, now: Timestamp) -> impl Iterator<Item = Ne
         ended_at: script.ended_at.unwrap_or(now),
         output: script.output,
         reason: script.reason,
-        signature_id: None,
+        fingerprint_id: None,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use domain::{cut::Member, task::TaskStatus};
+use domain::{batching::Member, task::TaskStatus};
 
 use super::ReturnedTarget;
 use crate::{
@@ -36,9 +36,9 @@ pub(super) fn take_back<F: Faults>(
         let taken = taken.into_iter().filter(unended).collect::<Vec<_>>();
         let (mut maybe, mut never): (Vec<Member>, Vec<Member>) = taken
             .into_iter()
-            .partition(|member| batch.terms.maybe_handed || handed.contains(&member.ordinal));
-        for (maybe_handed, members) in [(false, &mut never), (true, &mut maybe)] {
-            rollout.requeue_as(status, &BatchTerms { maybe_handed, ..batch.terms }, members, targets);
+            .partition(|member| batch.terms.maybe_delivered || handed.contains(&member.ordinal));
+        for (maybe_delivered, members) in [(false, &mut never), (true, &mut maybe)] {
+            rollout.requeue_as(status, &BatchTerms { maybe_delivered, ..batch.terms }, members, targets);
         }
     }
 }

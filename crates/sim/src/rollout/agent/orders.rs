@@ -52,7 +52,7 @@ impl World {
         if order.stop {
             return self.nothing_runs(ordinal, Outcome::Stopped);
         }
-        if order.answer_only && !starts_anyway {
+        if order.query_only && !starts_anyway {
             let scripts = vec![(Outcome::Skipped, None); agent.scripts.len()];
             return self.finish(ordinal, scripts);
         }

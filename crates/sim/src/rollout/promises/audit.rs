@@ -70,7 +70,7 @@ impl Promises {
         }
         let missing = row.state.size - count.ended;
         let away = table.deferred.values();
-        let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
+        let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_delivered).count();
         let quorum = self.policy.quorum.map(|quorum| u64::from(quorum) * u64::from(row.state.size));
         let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
         let is_over = missing == 0 || is_quorum && missing as usize == away;
@@ -82,8 +82,8 @@ impl Promises {
     /// Nothing that is certainly not handed out yet is kept after a halt or a stop: nobody waits for it.
     fn check_withdrawn(&mut self, table: &TaskTable) {
         let mut batches = table.batches.values().map(|batch| &batch.row);
-        let ready = batches.find(|row| row.lease_until.is_none() && !row.terms.maybe_handed);
-        let away = table.deferred.values().find(|away| !away.terms.maybe_handed);
+        let ready = batches.find(|row| row.lease_until.is_none() && !row.terms.maybe_delivered);
+        let away = table.deferred.values().find(|away| !away.terms.maybe_delivered);
         let kept = ready.and_then(|row| row.members.first()).or_else(|| away.map(|away| &away.member));
         self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
             format!("target {} still waits", kept.map(|member| member.ordinal).unwrap_or_default())
@@ -97,7 +97,7 @@ impl Promises {
         for (place, row) in table.waves.iter().enumerate() {
             let count = self.counts[place];
             let away = table.deferred.values();
-            let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_handed).count();
+            let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_delivered).count();
             let away = if counts_away { 0 } else { u32::try_from(away).unwrap_or(u32::MAX) };
             let at_risk =
                 count.failed + (count.admitted - count.ended.min(count.admitted)).saturating_sub(away);
@@ -126,7 +126,7 @@ impl Promises {
             .zip(&self.targets)
             .filter(|(ordinal, target)| {
                 let deferred = table.deferred.get(ordinal);
-                let waits = deferred.is_some_and(|row| !row.terms.maybe_handed);
+                let waits = deferred.is_some_and(|row| !row.terms.maybe_delivered);
                 target.admitted && target.outcome.is_none() && !waits
             })
             .count();
@@ -161,7 +161,7 @@ impl Promises {
                 format!("wave {} says {}, and {} are", row.wave, row.state.admitted, count.admitted)
             });
             let of_wave = table.deferred.values().filter(|deferred| deferred.terms.wave == row.wave);
-            let unhanded = of_wave.filter(|deferred| !deferred.terms.maybe_handed).count();
+            let unhanded = of_wave.filter(|deferred| !deferred.terms.maybe_delivered).count();
             self.must(row.state.waiting as usize == unhanded, "who is away is counted once", || {
                 format!("wave {} says {}, and {unhanded} are", row.wave, row.state.waiting)
             });

@@ -18,18 +18,18 @@ impl Promises {
         self.changed = true;
         match effect {
             Effect::Admitted { wave, first, number } => self.admitted(*wave, *first..first + number, table),
-            Effect::Placed { ordinals } => {
+            Effect::LocatedTarget { ordinals } => {
                 coverage.add(Feature::LatePlace);
                 self.placed = true;
                 self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
                     format!("targets {ordinals:?} that had waited were handed out")
                 });
-                self.must(!self.is_held, "nothing is admitted while the task is held", || {
+                self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
                     format!("targets {ordinals:?} that had waited were handed out")
                 });
             }
-            Effect::Leased { worker, ordinals, answer_only, suspects } => {
-                self.leased(*worker, ordinals, *answer_only, coverage);
+            Effect::Leased { worker, ordinals, query_only, suspects } => {
+                self.leased(*worker, ordinals, *query_only, coverage);
                 self.leased_suspects(ordinals, *suspects, coverage);
             }
             Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, table, coverage),
@@ -53,12 +53,12 @@ impl Promises {
         use engine::Effect;
         let feature = match effect {
             Effect::Halted { is_late: true, .. } => Feature::LateHalt,
-            Effect::Reclaimed { maybe_handed: true, .. } => Feature::LostBatch,
-            Effect::Reclaimed { maybe_handed: false, .. } => Feature::NeverPulled,
+            Effect::Reclaimed { maybe_delivered: true, .. } => Feature::LostBatch,
+            Effect::Reclaimed { maybe_delivered: false, .. } => Feature::NeverPulled,
             Effect::KnownResult { .. } => Feature::KnownResult,
-            Effect::Isolated { .. } => Feature::Isolated,
-            Effect::WaveWaits { soaks: true, .. } => Feature::SoakWait,
-            Effect::WaveWaits { soaks: false, .. } => Feature::ApprovalWait,
+            Effect::Quarantined { .. } => Feature::Quarantined,
+            Effect::WaveWaiting { soaks: true, .. } => Feature::SoakWait,
+            Effect::WaveWaiting { soaks: false, .. } => Feature::ApprovalWait,
             Effect::Replaced { ordinal, .. } => {
                 let is_explained = self.target(*ordinal).faulted;
                 self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
@@ -76,7 +76,7 @@ impl Promises {
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
         });
-        self.must(!self.is_held, "nothing is admitted while the task is held", || {
+        self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
         });
         let before = &table.waves[..place_of(wave)];
@@ -91,14 +91,14 @@ impl Promises {
         }
     }
 
-    fn leased(&mut self, worker: usize, ordinals: &[u32], answer_only: bool, coverage: &mut Coverage) {
-        self.must(!self.is_held || answer_only, "while the task is held no batch is leased", || {
+    fn leased(&mut self, worker: usize, ordinals: &[u32], query_only: bool, coverage: &mut Coverage) {
+        self.must(!self.is_suspended || query_only, "while the task is held no batch is leased", || {
             format!("worker {worker} was given targets {ordinals:?}")
         });
-        self.must(!self.is_cut_short || answer_only, "nothing is handed out after a halt or a stop", || {
+        self.must(!self.is_cut_short || query_only, "nothing is handed out after a halt or a stop", || {
             format!("worker {worker} was given targets {ordinals:?}")
         });
-        if answer_only {
+        if query_only {
             coverage.add(Feature::AskedOnly);
         }
         for &ordinal in ordinals {
@@ -106,14 +106,15 @@ impl Promises {
             self.must(is_admitted, "only what was admitted is handed out", || {
                 format!("worker {worker} was given target {ordinal}")
             });
-            self.target(ordinal).leased |= !answer_only;
+            self.target(ordinal).leased |= !query_only;
         }
     }
 
     /// Targets that workers died of go out in small batches, one batch at a time, and in the end no more.
     fn leased_suspects(&mut self, ordinals: &[u32], suspects: usize, coverage: &mut Coverage) {
-        let losses = ordinals.iter().map(|&ordinal| self.target(ordinal).losses).max().unwrap_or_default();
-        let most = match losses {
+        let worker_deaths =
+            ordinals.iter().map(|&ordinal| self.target(ordinal).worker_deaths).max().unwrap_or_default();
+        let most = match worker_deaths {
             0 | 1 => return,
             2 => 25,
             3 | 4 => 1,
@@ -123,7 +124,7 @@ impl Promises {
         self.must(
             ordinals.len() <= most,
             "what workers died of is handed out in ever smaller batches",
-            || format!("{losses} workers died of targets {ordinals:?}, and {most} may be in a batch"),
+            || format!("{worker_deaths} workers died of targets {ordinals:?}, and {most} may be in a batch"),
         );
         self.must(suspects == 0, "a worker holds one suspected batch at a time", || {
             format!("targets {ordinals:?} are the batch after {suspects} others")
@@ -135,7 +136,7 @@ impl Promises {
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("wave {wave} was opened")
         });
-        self.must(!self.is_held, "nothing is admitted while the task is held", || {
+        self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
             format!("wave {wave} was opened")
         });
         let needs = self.policy.approval.before_waves.contains(&wave);
@@ -168,7 +169,7 @@ impl Promises {
             let members = row.first_ordinal..row.first_ordinal + row.state.size;
             let runs = members.filter(|ordinal| !table.has_ended(*ordinal)).find(|ordinal| {
                 let deferred = table.deferred.get(ordinal);
-                deferred.is_none_or(|row| row.terms.maybe_handed)
+                deferred.is_none_or(|row| row.terms.maybe_delivered)
             });
             self.must(runs.is_none(), "a wave is closed when all but those that are away are in", || {
                 format!("wave {wave} was closed and target {} is missing", runs.unwrap_or_default())

@@ -26,7 +26,7 @@ impl World {
         let worker_id = self.worker_ids[worker].clone();
         let answer = match call {
             Call::Heartbeat { draining } => {
-                Some(Answer::Heartbeat { is_new: self.store.heard(&worker_id, draining, now) })
+                Some(Answer::Heartbeat { is_new: self.store.record_heartbeat(&worker_id, draining, now) })
             }
             Call::Presence { deadline, .. } if deadline < now => None,
             Call::Presence { tell, changes, .. } => {
@@ -86,7 +86,7 @@ impl World {
 
     /// A leased batch with its order. An agent starts nothing after its task has expired.
     fn leased(&mut self, worker: Worker, row: BatchRow) -> Leased {
-        let BatchRow { batch_id, terms, answer_only, stop, members, .. } = row;
+        let BatchRow { batch_id, terms, query_only, stop, members, .. } = row;
         let table = self.store.task(terms.task_id);
         let expires_at = table.and_then(|table| table.facts.expires_at);
         let expires_at = expires_at.filter(|_| self.sabotage != Some(Sabotage::StartAfterExpiry));
@@ -97,8 +97,8 @@ impl World {
         let is_stopped = |ordinal: &u32| stop && table.is_some_and(|it| it.stops.contains_key(ordinal));
         let stops = ordinals.iter().copied().filter(is_stopped).collect();
         let suspects = self.suspects(worker, batch_id);
-        self.effects.push(Effect::Leased { worker, ordinals: ordinals.clone(), answer_only, suspects });
-        let order = Order { deliver_by, answer_only, stop: false };
+        self.effects.push(Effect::Leased { worker, ordinals: ordinals.clone(), query_only, suspects });
+        let order = Order { deliver_by, query_only, stop: false };
         Leased { batch: batch_id, order, ordinals, agents, stops }
     }
 
@@ -111,7 +111,7 @@ impl World {
             batch.row.worker_id == *worker_id && batch.row.lease_until.is_some() && batch.row.batch_id != but
         });
         let recent = held.filter(|batch| batch.leased_at.is_some_and(|at| at > survived));
-        recent.filter(|batch| batch.row.terms.losses >= 2).count()
+        recent.filter(|batch| batch.row.terms.worker_deaths >= 2).count()
     }
 
     fn report(

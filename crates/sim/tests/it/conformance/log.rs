@@ -11,12 +11,12 @@ pub(super) fn of_table(table: &TaskTable) -> Vec<String> {
         let outcome = record.outcome.as_str();
         lines.push(format!(
             "record {} {} {outcome} {:?} {} {:?}",
-            record.ordinal, record.script, record.exit_code, record.reason, record.signature_id
+            record.ordinal, record.script, record.exit_code, record.reason, record.fingerprint_id
         ));
     }
-    for ((wave, signature_id), count) in &table.failures {
+    for ((wave, fingerprint_id), count) in &table.failures {
         let (ordinal, script) = count.sample_record;
-        lines.push(format!("failure {wave} {signature_id} {} {ordinal} {script}", count.records));
+        lines.push(format!("failure {wave} {fingerprint_id} {} {ordinal} {script}", count.records));
     }
     for event in &table.events {
         lines.push(format!(
@@ -39,7 +39,7 @@ pub(super) async fn count_events(connection: &mut PgConnection, task_id: TaskId)
 /// The lines of a task on Postgres, without its first events.
 pub(super) async fn read(connection: &mut PgConnection, task_id: TaskId, first_event: i64) -> Vec<String> {
     let mut lines = Vec::new();
-    let statement = "SELECT ordinal, script, outcome::text, exit_code, reason, signature_id
+    let statement = "SELECT ordinal, script, outcome::text, exit_code, reason, fingerprint_id
          FROM record WHERE task_id = $1 ORDER BY ordinal, script";
     for row in sqlx::query(statement).bind(task_id.0).fetch_all(&mut *connection).await.unwrap() {
         lines.push(format!(
@@ -52,8 +52,8 @@ pub(super) async fn read(connection: &mut PgConnection, task_id: TaskId, first_e
             row.get::<Option<i64>, _>(5),
         ));
     }
-    let statement = "SELECT wave, signature_id, records, sample_ordinal, sample_script
-         FROM failure_group WHERE task_id = $1 ORDER BY wave, signature_id";
+    let statement = "SELECT wave, fingerprint_id, records, sample_ordinal, sample_script
+         FROM failure_group WHERE task_id = $1 ORDER BY wave, fingerprint_id";
     for row in sqlx::query(statement).bind(task_id.0).fetch_all(&mut *connection).await.unwrap() {
         lines.push(format!(
             "failure {} {} {} {} {}",

@@ -18,7 +18,7 @@ const STEPS: u32 = 45;
 const REACHED: [&str; 10] = [
     "Admitted",
     "Ended",
-    "HandedOut",
+    "Dispatched",
     "KnownResult",
     "Overdue",
     "Reclaimed",

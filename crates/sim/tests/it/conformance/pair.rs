@@ -180,7 +180,7 @@ impl Pair {
         let (project_id, now) = (project(), self.now);
         match step {
             Step::Heartbeat { worker_id, is_draining } => {
-                self.memory.heard(worker_id, *is_draining, now);
+                self.memory.record_heartbeat(worker_id, *is_draining, now);
             }
             Step::Connect { worker_id, desktop_id, agent_id } => {
                 self.memory.connected(worker_id, (&project_id, desktop_id), agent_id, now);
@@ -189,8 +189,8 @@ impl Pair {
                 self.memory.disconnected(worker_id, (&project_id, desktop_id), now);
             }
             Step::Forget { worker_id, died } => {
-                let heard_before = died.then(|| now + TimeDelta::seconds(1));
-                self.memory.forget_worker(worker_id, heard_before, now);
+                let last_heartbeat_before = died.then(|| now + TimeDelta::seconds(1));
+                self.memory.forget_worker(worker_id, last_heartbeat_before, now);
             }
             Step::Lease { choices } => {
                 let mut leased = self.memory.lease(choices, now, now + LEASE).await.unwrap();
@@ -216,7 +216,7 @@ impl Pair {
         let mut tx = self.postgres.store.begin().await.unwrap();
         match step {
             Step::Heartbeat { worker_id, is_draining } => {
-                worker::heard(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
+                worker::record_heartbeat(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
             }
             Step::Connect { worker_id, desktop_id, agent_id } => {
                 let facts = domain::desktop::DesktopFacts {
@@ -280,7 +280,7 @@ impl Pair {
             75..86 => self.duty().await,
             86 => Step::Decide(Act::Pause(task_id)),
             87..90 => Step::Decide(Act::Resume(task_id)),
-            90 => Step::Decide(Act::HoldProject),
+            90 => Step::Decide(Act::SuspendProject),
             91..94 => Step::Decide(Act::ReleaseProject),
             94 => Step::Decide(Act::Stop { task_id, kills: self.dice.random_bool(0.5) }),
             95..97 => Step::Decide(Act::StopTarget { task_id, ordinal }),

@@ -4,7 +4,9 @@ use domain::{
     Timestamp,
     ids::{BatchId, DesktopId, TaskId, WorkerId},
 };
-use engine::{Approval, Approved, Decision, Duty, Engine, Freeze, Hold, Report, Rows, row::LeaseChoice};
+use engine::{
+    Approval, Approved, Decision, Duty, Engine, Freeze, Report, Rows, Suspension, row::LeaseChoice,
+};
 use testkit::project;
 
 /// An operation.
@@ -27,7 +29,7 @@ pub(super) enum Act {
     Report(Report),
     Pause(TaskId),
     Resume(TaskId),
-    HoldProject,
+    SuspendProject,
     ReleaseProject,
     Stop { task_id: TaskId, kills: bool },
     StopTarget { task_id: TaskId, ordinal: u32 },
@@ -46,14 +48,14 @@ impl Act {
     ) -> Result<Vec<Decision>, R::Error> {
         let engine = Engine::new();
         let decision = match self.clone() {
-            Self::Cut(task_id) => engine.cut(rows, task_id, now).await?.map(|cut| cut.decision),
+            Self::Cut(task_id) => engine.admit(rows, task_id, now).await?.map(|cut| cut.decision),
             Self::Perform(duty) => engine.perform(rows, &duty, now, now).await?,
             Self::Report(report) => engine.report(rows, report, now).await?.decision,
             Self::Pause(task_id) => of_hold(engine.pause(rows, task_id, ACTOR, now).await?),
             Self::Resume(task_id) => of_hold(engine.resume(rows, task_id, ACTOR, now).await?),
-            Self::HoldProject => {
+            Self::SuspendProject => {
                 let news = Freeze { actor: ACTOR, reason: "a test" };
-                return engine.hold_project(rows, &project(), Some(news), now).await;
+                return engine.suspend_project(rows, &project(), Some(news), now).await;
             }
             Self::ReleaseProject => {
                 let released = engine.release_project(rows, &project(), ACTOR, now).await?;
@@ -96,9 +98,9 @@ impl Act {
     }
 }
 
-fn of_hold(hold: Hold) -> Option<Decision> {
+fn of_hold(hold: Suspension) -> Option<Decision> {
     match hold {
-        Hold::Done(decision) => decision.map(|decision| *decision),
-        Hold::TooLate(_) => None,
+        Suspension::Done(decision) => decision.map(|decision| *decision),
+        Suspension::TooLate(_) => None,
     }
 }

@@ -54,8 +54,10 @@ impl View {
         for worker_id in workers {
             let (ready, _) = rows.lock_leasable(worker_id, now, false, ALL).await.unwrap();
             // Of suspected batches Postgres reads one, and any of those that are equally old.
-            let mut ready: Vec<_> =
-                ready.into_iter().filter(|batch| !domain::suspect::is_suspected(batch.losses)).collect();
+            let mut ready: Vec<_> = ready
+                .into_iter()
+                .filter(|batch| !domain::quarantine::is_suspect(batch.worker_deaths))
+                .collect();
             for batch in &mut ready {
                 batch.batch_id = canonical(view.first_ordinal(batch.batch_id));
             }
@@ -117,7 +119,7 @@ impl View {
         // Read only where a rule asks for it, and never stored.
         snapshot.settled = domain::gate::Results::default();
         for row in &mut snapshot.waves {
-            row.state.others = domain::wave::Others::default();
+            row.state.others = domain::wave::OtherWaves::default();
             row.state.terms.max_concurrency = snapshot.facts.max_concurrency;
         }
         for wave in snapshot.waves.iter().map(|row| row.wave) {
@@ -137,9 +139,9 @@ impl View {
         deferred.sort_by_key(|row| row.member.ordinal);
         deferred.iter_mut().for_each(|row| normalise(row.presence.as_mut()));
         self.add("deferred", deferred);
-        let mut signatures: Vec<i64> = rows.signature_ids(task_id).await.unwrap().into_iter().collect();
-        signatures.sort_unstable();
-        self.add("signatures", signatures);
+        let mut fingerprints: Vec<i64> = rows.fingerprint_ids(task_id).await.unwrap().into_iter().collect();
+        fingerprints.sort_unstable();
+        self.add("fingerprints", fingerprints);
     }
 }
 

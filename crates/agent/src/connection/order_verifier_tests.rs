@@ -1,0 +1,199 @@
+use std::fs;
+
+use mtls::{Files, Shown, Signer, SignerFiles};
+use proto::{
+    order_signing::{message, script_sha256, tree},
+    scheduler::{Batch, PullResponse, Target},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    PKCS_ED25519, SanType, SignatureAlgorithm,
+};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+
+use super::*;
+
+/// A CA, a desktop that trusts it, and a signer.
+struct Rig {
+    dir: TempDir,
+    guard: OrderVerifier,
+    signer: Signer,
+}
+
+fn rig() -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(dir.path().join("ca.crt"), ca.pem()).unwrap();
+    let issue = |name: &str, uri: &str, usage, algorithm: &'static SignatureAlgorithm| {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+        params.extended_key_usages = vec![usage];
+        params.not_before = OffsetDateTime::now_utc() - time::Duration::days(1);
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let (cert_file, key_file) =
+            (dir.path().join(format!("{name}.crt")), dir.path().join(format!("{name}.key")));
+        fs::write(&cert_file, params.signed_by(&key, &ca).unwrap().pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        (cert_file, key_file)
+    };
+    let ecdsa = &rcgen::PKCS_ECDSA_P256_SHA256;
+    let (cert, key) = issue("tls", "graywave://desktop/p/d", ExtendedKeyUsagePurpose::ClientAuth, ecdsa);
+    let tls = Tls::load(Files { ca: dir.path().join("ca.crt"), cert, key }).unwrap();
+    let signing = ExtendedKeyUsagePurpose::CodeSigning;
+    let (cert, key) = issue("signer", "graywave://role/signer/s", signing, &PKCS_ED25519);
+    let signer = Signer::load(SignerFiles { cert, key }, tls.clone()).unwrap();
+    let desktop = Desktop { project_id: "p".into(), desktop_id: "d".into(), ..Desktop::default() };
+    Rig { guard: OrderVerifier::new(tls, &desktop), dir, signer }
+}
+
+fn script() -> Script {
+    Script { script_id: "s".into(), script_type: "SHELL".into(), content: "true".into() }
+}
+
+fn terms() -> BatchTerms {
+    let sha256 = script_sha256("SHELL", "true").unwrap().to_vec();
+    BatchTerms {
+        task_id: "t".into(),
+        attempt: 1,
+        project_id: "p".into(),
+        wave: 2,
+        scripts: vec![ScriptTerms { script_id: "s".into(), script_type: "SHELL".into(), sha256 }],
+        execution_timeout_ms: 1_000,
+        deliver_by_unix_ms: OffsetDateTime::now_utc().unix_timestamp() * 1_000,
+        success_exit_codes: vec![3],
+        query_only: false,
+        max_running: Some(2),
+    }
+}
+
+impl Rig {
+    /// The order of a desktop, between that of another one and a third.
+    fn order(&self, terms: &BatchTerms, desktop_id: &str) -> Order {
+        let target = |ordinal: u32, desktop_id: &str| {
+            let terms = TargetTerms { ordinal, desktop_id: desktop_id.into(), first_script: 0 };
+            Target { signed_terms: terms.encode_to_vec(), ..Target::default() }
+        };
+        let targets = vec![target(0, "before"), target(1, desktop_id), target(2, "after")];
+        let batch = Batch { signed_terms: terms.encode_to_vec(), targets, ..Batch::default() };
+        let answer =
+            PullResponse { batches: vec![batch], signature: None, revoked: Vec::new(), scripts: Vec::new() };
+        let tree = tree(&answer).unwrap();
+        let Shown { certificate, signature } = self.signer.sign(&message(&tree.root(), tree.size())).unwrap();
+        self.guard.shown(certificate.clone());
+        let batch = &answer.batches[0];
+        let signed = Signed {
+            batch: batch.signed_terms.clone(),
+            target: batch.targets[1].signed_terms.clone(),
+            index: 1,
+            size: 3,
+            path: tree.path(1).unwrap().iter().map(|hash| hash.to_vec()).collect(),
+            signature,
+            certificate_sha256: sha256(&certificate).to_vec(),
+        };
+        // What is not signed says something else throughout.
+        Order {
+            key: Some(ExecutionKey { task_id: "other".into(), ordinal: 9, attempt: 9 }),
+            wave: 9,
+            scripts: vec![Script { script_id: "other".into(), script_type: "BAT".into(), ..script() }],
+            execution_timeout_ms: 9,
+            deliver_by_unix_ms: 9,
+            query_only: true,
+            first_script: 9,
+            success_exit_codes: vec![9],
+            stop_script: Some(4),
+            max_running: None,
+            trace_context: "trace".into(),
+            signed: Some(signed),
+        }
+    }
+
+    #[track_caller]
+    fn refused(&self, order: &Order, why: &str) {
+        let reason = self.guard.check(order).unwrap_err();
+        assert!(reason.contains(why), "{reason}");
+    }
+}
+
+#[test]
+fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop_and_the_trace() {
+    let rig = rig();
+    let terms = terms();
+    let taken = rig.guard.check(&rig.order(&terms, "d")).unwrap();
+    let wanted = Order {
+        key: Some(ExecutionKey { task_id: "t".into(), ordinal: 1, attempt: 1 }),
+        wave: 2,
+        scripts: vec![script()],
+        execution_timeout_ms: 1_000,
+        deliver_by_unix_ms: terms.deliver_by_unix_ms,
+        query_only: false,
+        first_script: 0,
+        success_exit_codes: vec![3],
+        stop_script: Some(4),
+        max_running: Some(2),
+        trace_context: "trace".into(),
+        signed: None,
+    };
+    assert_eq!(taken, wanted);
+}
+
+#[test]
+fn what_is_not_signed_for_this_desktop_is_refused() {
+    let rig = rig();
+    let good = rig.order(&terms(), "d");
+    rig.guard.check(&good).unwrap();
+    rig.refused(&Order { signed: None, ..good.clone() }, "is not signed");
+    rig.refused(&rig.order(&terms(), "another"), "for another desktop");
+    rig.refused(&rig.order(&BatchTerms { project_id: "another".into(), ..terms() }, "d"), "another desktop");
+    let mut changed = good.clone();
+    changed.scripts[0].content = "false".into();
+    rig.refused(&changed, "script 0 is not the one that is signed");
+    rig.refused(&Order { scripts: Vec::new(), ..good.clone() }, "0 scripts came, and 1 are signed");
+    let with = |change: &dyn Fn(&mut Signed)| {
+        let mut order = good.clone();
+        change(order.signed.as_mut().unwrap());
+        order
+    };
+    let later = BatchTerms { deliver_by_unix_ms: terms().deliver_by_unix_ms + 60_000, ..terms() };
+    rig.refused(&with(&|signed| signed.batch = later.encode_to_vec()), "the signature is not of");
+    rig.refused(&with(&|signed| signed.target[1] ^= 2), "the signature is not of");
+    rig.refused(&with(&|signed| signed.signature[0] ^= 1), "the signature is not of");
+    rig.refused(&with(&|signed| signed.size = 4), "the signature is not of");
+    rig.refused(&with(&|signed| signed.index = 3), "not where its signature says");
+    rig.refused(&with(&|signed| signed.certificate_sha256[0] ^= 1), "was not shown");
+}
+
+#[test]
+fn a_deadline_that_is_past_by_a_day_is_past_whatever_the_worker_says() {
+    let rig = rig();
+    let days_ago = |days: i64| BatchTerms {
+        deliver_by_unix_ms: (OffsetDateTime::now_utc() - time::Duration::days(days)).unix_timestamp() * 1_000,
+        ..terms()
+    };
+    rig.refused(&rig.order(&days_ago(2), "d"), "past by a day");
+    rig.refused(&rig.order(&BatchTerms { deliver_by_unix_ms: 0, ..terms() }, "d"), "past by a day");
+}
+
+#[test]
+fn another_certificate_of_the_ca_signs_nothing() {
+    let rig = rig();
+    let mut order = rig.order(&terms(), "d");
+    let pem = fs::read(rig.dir.path().join("tls.crt")).unwrap();
+    let certificate = mtls::read_certificates(&pem).unwrap().remove(0).to_vec();
+    order.signed.as_mut().unwrap().certificate_sha256 = sha256(&certificate).to_vec();
+    rig.guard.shown(certificate);
+    rig.refused(&order, "graywave://desktop/p/d is no signer");
+}
+
+#[test]
+fn the_certificates_shown_last_are_remembered() {
+    let rig = rig();
+    let order = rig.order(&terms(), "d");
+    let other = |number: u8| vec![number];
+    (1..16).for_each(|number| rig.guard.shown(other(number)));
+    rig.guard.check(&order).unwrap();
+    rig.guard.shown(other(16));
+    rig.refused(&order, "was not shown");
+}

@@ -1,0 +1,319 @@
+//! The connection to a worker: made, kept, and made anew.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mtls::{Role, Tls};
+use proto::{
+    agent::{
+        AttachRequest, AttachResponse, Hello, Order, TimeRequest, agent_service_client::AgentServiceClient,
+        attach_request, attach_response,
+    },
+    limits::{MAX_MESSAGE_BYTES, MAX_ORDERS_PER_AGENT},
+    types::{Desktop, Time},
+};
+use rand::seq::SliceRandom as _;
+use time_sync::{Backoff, Clock, SampleStart, TimeSample};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming, transport::Endpoint};
+
+use super::{order_verifier::OrderVerifier, status_file::Attached};
+use crate::{
+    Config, Error,
+    error::whole_chain,
+    identity::Renewal,
+    journal::blocking,
+    orders::{Answer, Orders},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages that wait for the connection to take them; results beyond wait in the journal.
+const OUTBOX: usize = 4;
+/// A connection that lasted so long was a good one: the next pause is short again. One that ends at once, as of a worker
+/// that dies of its agents, is no reason to hurry.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// How often the worker is asked what time it is. Meanwhile a bad oscillator is wrong by 0.3 s.
+const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
+/// The same after an answer that took long.
+const ASK_TIME_SOON: Duration = Duration::from_secs(2);
+
+/// The workers' addresses, ready to be dialled.
+pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
+    let endpoint = |url: &String| -> Result<Endpoint, Error> {
+        let endpoint = Endpoint::from_shared(url.clone())
+            .map_err(|error| Error::Config(format!("worker URL {url:?}: {error}")))?;
+        if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
+            return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
+        }
+        mtls::check_url(url, config.has_certificate())
+            .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
+        Ok(endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true))
+    };
+    config.worker_urls.iter().map(endpoint).collect()
+}
+
+/// The connection to a worker.
+#[derive(Debug)]
+pub(crate) struct Link {
+    endpoints: Vec<Endpoint>,
+    data_dir: PathBuf,
+    tls: Option<Tls>,
+    /// Whether orders must be signed: where there are certificates.
+    guard: Option<OrderVerifier>,
+    /// How the certificate is renewed, where it is.
+    renewal: Option<Arc<Renewal>>,
+    desktop: Desktop,
+    orders: Orders,
+    clock: Clock,
+    backoff: Backoff,
+}
+
+/// A connection was ended for a new certificate.
+struct Renewed;
+
+/// A connection that a worker has welcomed.
+struct Session {
+    outbox: mpsc::Sender<AttachRequest>,
+    inbox: Streaming<AttachResponse>,
+}
+
+impl Link {
+    /// Dials the endpoints in an order of its own: agents that are all told the same workers spread over them.
+    pub(crate) fn new(
+        config: &Config,
+        mut endpoints: Vec<Endpoint>,
+        tls: Option<Tls>,
+        renewal: Option<Arc<Renewal>>,
+        orders: Orders,
+        clock: Clock,
+    ) -> Self {
+        endpoints.shuffle(&mut rand::rng());
+        let backoff = Backoff::spread(config.reconnect_min, config.reconnect_max);
+        let desktop = config.desktop.clone();
+        let guard = tls.clone().map(|tls| OrderVerifier::new(tls, &desktop));
+        let data_dir = config.data_dir.clone();
+        Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff }
+    }
+
+    /// Keeps a connection until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        if stop.run_until_cancelled(Box::pin(self.keep())).await.is_none() {
+            tracing::info!("stopped");
+        }
+    }
+
+    async fn keep(&mut self) {
+        let endpoints = self.endpoints.clone();
+        // Without an end: there is at least one.
+        for endpoint in endpoints.iter().cycle() {
+            let status = self.until_it_fails(endpoint).await;
+            if let Some(renewal) = &self.renewal {
+                renewal.refused(endpoint, &status, &self.clock).await;
+            }
+            let pause = self.backoff.pause_with_jitter(&mut rand::rng());
+            tracing::warn!(
+                worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
+                "no connection; trying again"
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Connects, and connects again whenever there is a new certificate; with why that ended.
+    async fn until_it_fails(&mut self, endpoint: &Endpoint) -> Status {
+        loop {
+            match self.connect_and_serve(endpoint).await {
+                Ok(Renewed) => {
+                    tracing::info!(worker = %endpoint.uri(), "connecting with the new certificate")
+                }
+                Err(status) => return status,
+            }
+        }
+    }
+
+    async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Renewed, Status> {
+        let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
+            .await
+            .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
+        let data_dir = self.data_dir.clone();
+        let _attached = blocking(move || Attached::note(&data_dir)).await;
+        let begun = Instant::now();
+        let renewed = async {
+            match &self.renewal {
+                Some(renewal) => renewal.renewed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = self.serve(session) => ended.map(|never| match never {}),
+            () = renewed => Ok(Renewed),
+        };
+        if begun.elapsed() >= GOOD_AFTER {
+            self.backoff.reset();
+        }
+        ended
+    }
+
+    /// Dials, says hello and waits for the welcome.
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
+        let dialled = match &self.tls {
+            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls.clone(), Role::Worker)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = dialled.map_err(|error| Status::unavailable(whole_chain(&error)))?;
+        let mut client = AgentServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (outbox, requests) = mpsc::channel(OUTBOX);
+        // Before the call: the worker may answer it only when it has read this.
+        let hello = attach_request::Message::Hello(Hello { desktop: Some(self.desktop.clone()) });
+        send(&outbox, hello).await?;
+        let asked = self.clock.asks();
+        let welcomed = async {
+            let mut inbox = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+            match inbox.message().await?.and_then(|response| response.message) {
+                Some(attach_response::Message::Welcome(welcome)) => {
+                    self.told(asked, welcome.time);
+                    Ok((inbox, welcome.worker_id))
+                }
+                _ => Err(Status::failed_precondition("the worker's first message is no welcome")),
+            }
+        };
+        let (inbox, worker_id) = timeout(WELCOME_TIMEOUT, welcomed)
+            .await
+            .map_err(|_| Status::deadline_exceeded("no welcome in time"))??;
+        tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
+        Ok(Session { outbox, inbox })
+    }
+
+    /// Sends every result that is not acknowledged, then each as it comes; takes orders, stops and acknowledgements.
+    async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
+        let mut last = 0;
+        let mut waiting: VecDeque<Answer> = VecDeque::new();
+        self.collect(&mut last, &mut waiting).await;
+        let mut ask_time_at = self.next_question();
+        let mut asked = None;
+        loop {
+            // Reading never waits for writing: a worker that reads only when its own messages are taken must
+            // not be kept waiting.
+            tokio::select! {
+                permit = session.outbox.reserve(), if !waiting.is_empty() => {
+                    let permit = permit.map_err(|_| closed())?;
+                    if let Some(answer) = waiting.pop_front()
+                        && let Some(result) = self.orders.result_of(answer).await
+                    {
+                        permit.send(AttachRequest { message: Some(attach_request::Message::Result(result)) });
+                    }
+                }
+                response = session.inbox.message() => {
+                    let response = response?.ok_or_else(closed)?;
+                    if let Some(attach_response::Message::Time(time)) = response.message {
+                        if let Some(asked) = asked.take() {
+                            self.told(asked, Some(time));
+                            ask_time_at = self.next_question();
+                        }
+                    } else if let Some(answer) = self.take(response).await {
+                        push(&mut waiting, answer);
+                    }
+                }
+                () = tokio::time::sleep_until(ask_time_at) => {
+                    // Where the outbox is full the answer would be late anyway.
+                    let question = attach_request::Message::TimeRequest(TimeRequest {});
+                    let sent = session.outbox.try_send(AttachRequest { message: Some(question) });
+                    asked = sent.is_ok().then(|| self.clock.asks());
+                    ask_time_at = self.next_question();
+                }
+                () = self.orders.finished() => self.collect(&mut last, &mut waiting).await,
+            }
+        }
+    }
+
+    async fn collect(&self, last: &mut u64, waiting: &mut VecDeque<Answer>) {
+        for (number, key) in self.orders.unacked_after(*last).await {
+            *last = number;
+            push(waiting, Answer::FromJournal(key));
+        }
+    }
+
+    /// When to ask what time it is: soon where it is known badly, else some time within a period, so that the agents of a
+    /// worker do not all ask at once.
+    fn next_question(&self) -> tokio::time::Instant {
+        let is_rough = self.clock.told().is_none_or(|told| told.is_rough());
+        let period = if is_rough { ASK_TIME_SOON } else { ASK_TIME_EVERY };
+        tokio::time::Instant::now() + period.mul_f64(rand::random_range(0.5..1.0))
+    }
+
+    /// Takes an order in, if it may be.
+    async fn order(&self, order: Order) -> Option<Answer> {
+        let Some(guard) = &self.guard else {
+            return self.orders.accept(order).await.map(Answer::FromJournal);
+        };
+        match guard.check(&order) {
+            Ok(checked) => self.orders.accept(checked).await.map(Answer::FromJournal),
+            Err(reason) => self.orders.refuse(order, &reason).await,
+        }
+    }
+
+    fn told(&self, asked: SampleStart, time: Option<Time>) {
+        if let Some((now, error)) = time.and_then(|time| time.read()) {
+            self.clock.answered(asked, TimeSample { now, error });
+        }
+    }
+
+    /// Returns what is to be answered.
+    async fn take(&self, response: AttachResponse) -> Option<Answer> {
+        match response.message {
+            Some(attach_response::Message::Order(order)) => return self.order(order).await,
+            Some(attach_response::Message::Signer(signer)) => {
+                if let Some(guard) = &self.guard {
+                    guard.shown(signer.certificate);
+                }
+            }
+            Some(attach_response::Message::Ack(ack)) => match ack.key {
+                Some(key) => self.orders.acked(key.into()).await,
+                None => tracing::error!("an acknowledgement without a key is ignored"),
+            },
+            Some(attach_response::Message::Stop(stop)) => match stop.key {
+                Some(key) => self.orders.stop(&key.into(), stop.script).await,
+                None => tracing::error!("a stop without a key is ignored"),
+            },
+            Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
+            Some(attach_response::Message::Time(_)) => {}
+            // A worker of a later version; the results of what it meant are its own to miss.
+            None => tracing::warn!("a message that this agent does not know is ignored"),
+        }
+        None
+    }
+}
+
+fn push(waiting: &mut VecDeque<Answer>, answer: Answer) {
+    let is_refusal = matches!(answer, Answer::Refusal(_));
+    if is_refusal && waiting.len() >= MAX_ORDERS_PER_AGENT {
+        tracing::error!("a refusal is not told: the worker takes no more");
+    } else if !waiting.contains(&answer) {
+        waiting.push_back(answer);
+    }
+}
+
+async fn send(outbox: &mpsc::Sender<AttachRequest>, message: attach_request::Message) -> Result<(), Status> {
+    outbox.send(AttachRequest { message: Some(message) }).await.map_err(|_| closed())
+}
+
+fn closed() -> Status {
+    Status::unavailable("the worker closed the connection")
+}

@@ -1,0 +1,173 @@
+use super::*;
+
+fn key(task: &str) -> Key {
+    Key { task: task.into(), ordinal: 0, attempt: 1 }
+}
+
+fn started(task: &str, script: u32, script_count: u32) -> Event {
+    Event::Started { key: key(task), script, script_count, first_script: 0, at: 5 }
+}
+
+fn record(script: u32, outcome: ScriptOutcome) -> Record {
+    Record { output: "out".into(), ..Record::bare(script, outcome, "", 6) }
+}
+
+fn succeeded(task: &str, script: u32) -> Event {
+    Event::ScriptFinished { key: key(task), result: record(script, ScriptOutcome::Success) }
+}
+
+fn finished(task: &str) -> Event {
+    Event::Finished { key: key(task), results: vec![record(0, ScriptOutcome::Success)] }
+}
+
+fn acked(task: &str) -> Event {
+    Event::Acked { key: key(task) }
+}
+
+fn book_of(events: impl IntoIterator<Item = Event>) -> JournalState {
+    let mut book = JournalState::default();
+    events.into_iter().for_each(|event| book.apply(event));
+    book
+}
+
+fn unacked(book: &JournalState) -> Vec<String> {
+    book.unacked_after(0).into_iter().map(|(_, key)| key.task).collect()
+}
+
+#[test]
+fn results_wait_in_the_order_of_their_finish_until_they_are_acknowledged() {
+    let mut book =
+        book_of([started("a", 0, 1), started("b", 0, 1), finished("b"), finished("a"), finished("c")]);
+    assert_eq!(unacked(&book), ["b", "a", "c"]);
+    let (first, _) = book.unacked_after(0)[0];
+    assert_eq!(book.unacked_after(first).len(), 2);
+    book.apply(acked("a"));
+    assert_eq!(unacked(&book), ["b", "c"]);
+}
+
+#[test]
+fn what_waits_is_counted_until_it_is_acknowledged() {
+    let mut book = book_of([finished("a"), finished("b")]);
+    let two = book.unacked_bytes();
+    assert!(two > 2 * "out".len());
+    book.apply(acked("a"));
+    assert_eq!(book.unacked_bytes(), two / 2);
+    // Written anew, it is the same.
+    assert_eq!(book_of(book.events()).unacked_bytes(), two / 2);
+    book.apply(acked("b"));
+    assert_eq!(book.unacked_bytes(), 0);
+}
+
+#[test]
+fn an_acknowledged_result_keeps_its_outcome_and_drops_its_output() {
+    let mut book = book_of([finished("a")]);
+    assert_eq!(book.result(&key("a")).unwrap().scripts[0].output, "out");
+    book.apply(acked("a"));
+    let result = book.result(&key("a")).unwrap();
+    assert_eq!((result.scripts[0].outcome.as_str(), result.scripts[0].output.as_str()), ("SUCCESS", ""));
+}
+
+#[test]
+fn what_says_nothing_new_changes_nothing() {
+    let mut book = book_of([acked("a"), finished("a")]);
+    assert_eq!(unacked(&book), ["a"], "an acknowledgement of the unknown is none");
+    let other = Event::Finished { key: key("a"), results: vec![record(0, ScriptOutcome::Failed)] };
+    [other, started("a", 0, 1), succeeded("a", 0)].into_iter().for_each(|event| book.apply(event));
+    assert_eq!(book.result(&key("a")).unwrap().scripts[0].outcome, "SUCCESS");
+    assert_eq!(unacked(&book), ["a"]);
+    [acked("a"), acked("a"), finished("a")].into_iter().for_each(|event| book.apply(event));
+    assert!(unacked(&book).is_empty());
+    assert_eq!(book.acked.len(), 1);
+}
+
+#[test]
+fn another_attempt_is_another_order() {
+    let book = book_of([finished("a")]);
+    assert!(book.is_finished(&key("a")));
+    assert!(!book.is_finished(&Key { attempt: 2, ..key("a") }));
+    assert!(!book.is_finished(&Key { ordinal: 1, ..key("a") }));
+}
+
+#[track_caller]
+fn check_interrupted(events: Vec<Event>, expected: &[(ScriptOutcome, &str)]) {
+    let book = book_of(events);
+    let all = book.all_interrupted(9);
+    let [Event::Finished { results, .. }] = all.as_slice() else { panic!("{all:?}") };
+    let found: Vec<_> = results.iter().map(|result| (result.outcome, result.reason.as_str())).collect();
+    assert_eq!(found, expected);
+    assert!((0..).zip(results).all(|(place, result)| result.script == place));
+}
+
+#[test]
+fn an_interrupted_order_ends_as_what_is_known_of_it() {
+    use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
+    let skipped = (Skipped, "an earlier script did not succeed");
+    let unknown = (Unknown, "the agent stopped while it ran");
+    check_interrupted(vec![started("a", 0, 1)], &[unknown]);
+    check_interrupted(vec![started("a", 0, 3)], &[unknown, skipped, skipped]);
+    let one_done = vec![started("a", 0, 3), succeeded("a", 0)];
+    check_interrupted(one_done, &[(Success, ""), (Rejected, "the agent stopped before it started"), skipped]);
+    let second_runs = vec![started("a", 0, 3), succeeded("a", 0), started("a", 1, 3)];
+    check_interrupted(second_runs, &[(Success, ""), unknown, skipped]);
+    assert!(book_of([started("a", 0, 1), finished("a")]).all_interrupted(9).is_empty());
+}
+
+#[test]
+fn what_an_earlier_task_has_done_is_done_also_in_an_interrupted_order() {
+    use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
+    let from_1 = |script| Event::Started { key: key("a"), script, script_count: 4, first_script: 1, at: 5 };
+    let carried = (Success, "succeeded in an earlier task, not run again");
+    let skipped = (Skipped, "an earlier script did not succeed");
+    let unknown = (Unknown, "the agent stopped while it ran");
+    check_interrupted(vec![from_1(1)], &[carried, unknown, skipped, skipped]);
+    let one_done = vec![from_1(1), succeeded("a", 1)];
+    let rejected = (Rejected, "the agent stopped before it started");
+    check_interrupted(one_done.clone(), &[carried, (Success, ""), rejected, skipped]);
+    // Also after the file was rewritten in the middle of it.
+    let shortened = book_of([one_done, vec![from_1(2)]].concat()).events();
+    check_interrupted(shortened, &[carried, (Success, ""), unknown, skipped]);
+}
+
+#[test]
+fn an_unknown_end_keeps_its_start() {
+    let Some(Event::Finished { results, .. }) = book_of([started("a", 0, 1)]).interrupted(&key("a"), 9)
+    else {
+        panic!("not interrupted")
+    };
+    assert_eq!((results[0].started_at, results[0].ended_at), (5, 9));
+}
+
+#[test]
+fn its_events_lead_to_the_same_state_and_are_the_shortest() {
+    let events = [
+        started("a", 0, 1),
+        finished("a"),
+        acked("a"),
+        started("b", 0, 1),
+        finished("b"),
+        started("c", 0, 3),
+        succeeded("c", 0),
+        started("c", 1, 3),
+    ];
+    let book = book_of(events);
+    let short = book.events();
+    assert_eq!(short.len(), 6);
+    let again = book_of(short.clone());
+    assert_eq!(again.events(), short);
+    assert_eq!(unacked(&again), ["b"]);
+    assert_eq!(again.all_interrupted(9), book.all_interrupted(9));
+    assert_eq!(again.result(&key("b")), book.result(&key("b")));
+}
+
+#[test]
+fn only_the_newest_acknowledged_orders_are_remembered() {
+    let mut book = book_of([finished("waits")]);
+    for number in 0..=MAX_ACKED {
+        book.apply(finished(&number.to_string()));
+        book.apply(acked(&number.to_string()));
+    }
+    assert!(!book.is_finished(&key("0")));
+    assert!(book.is_finished(&key("1")));
+    assert_eq!((book.acked.len(), book.orders.len()), (MAX_ACKED, MAX_ACKED + 1));
+    assert_eq!(unacked(&book), ["waits"]);
+}

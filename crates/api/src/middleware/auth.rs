@@ -1,0 +1,349 @@
+//! What every call passes before its handler: who calls, may they, how often, and was it asked before.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, HttpBody as _, to_bytes},
+    extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    http::{
+        HeaderMap, Method,
+        header::{AUTHORIZATION, USER_AGENT},
+        request::Parts,
+    },
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use control::{
+    Bulkhead, Caller, Control, Idempotency, Identity, Place, Priority, Rates, SigningKey, TOKEN_HEADER, kept,
+    source,
+};
+use domain::{
+    Error, Reason, Timestamp, limits,
+    request_signing::{Authorization, SignedRequest},
+};
+use sha2::{Digest as _, Sha256};
+use tower_http::request_id::RequestId;
+
+use crate::{
+    error::{ApiError, Failure},
+    operations::Call,
+};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What the gate needs.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) control: Control,
+    /// By method and path, as the document has them.
+    pub(crate) calls: HashMap<(Method, String), &'static Call>,
+    pub(crate) rates: Rates,
+    pub(crate) bulkhead: Bulkhead,
+    pub(crate) max_execution_body_bytes: usize,
+    pub(crate) body_timeout: Duration,
+}
+
+/// Lets a request through that may be done, with its [`Caller`] as an extension; notes what was refused or failed.
+///
+/// Who calls, how often, and whether that caller may is checked before the body is read, so that a body that never comes
+/// costs nobody else anything.
+pub(crate) async fn check(
+    State(gate): State<Arc<Gate>>,
+    path: MatchedPath,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(call) = gate.calls.get(&(as_routed(request.method()), path.as_str().to_owned())).copied() else {
+        // Deny operations missing from the CALLS table.
+        let error = Error::new(Reason::CallNotOpen, "this call is not open to anybody");
+        return ApiError::from(error).into_response();
+    };
+    let Ok(parameters) = parameters else {
+        return ApiError::from(Error::new(Reason::RequestUnreadable, "the path is not valid UTF-8"))
+            .into_response();
+    };
+    let (parts, body) = request.into_parts();
+    let path_asked = kept(parts.uri.path());
+    let asked = parameters.iter().find(|(name, _)| *name == "project_id").map(|(_, value)| value.to_owned());
+    let (caller, response) = match gate.pass(call, asked.as_deref(), &parts, body).await {
+        Ok(Passed { caller, body, place }) => {
+            let mut request = Request::from_parts(parts, Body::from(body));
+            request.extensions_mut().insert(caller.clone());
+            let response = next.run(request).await;
+            drop(place);
+            (Some(caller), response)
+        }
+        Err(Refusal { error, caller }) => (caller.map(|caller| *caller), error.into_response()),
+    };
+    if let Some((failure, caller)) = response.extensions().get::<Failure>().cloned().zip(caller) {
+        let failure = (failure.kind, failure.message.as_str());
+        gate.control.note_failure(&caller, call.action, call.changes, &path_asked, failure).await;
+    }
+    response
+}
+
+/// HEAD goes where GET goes.
+fn as_routed(method: &Method) -> Method {
+    if *method == Method::HEAD { Method::GET } else { method.clone() }
+}
+
+/// A request that may be done.
+struct Passed {
+    caller: Caller,
+    body: Bytes,
+    /// Its place among the requests under way.
+    place: Place,
+}
+
+/// Why a request is refused, and the caller in whose name that is audited; `None` while nobody has proven to be the caller.
+struct Refusal {
+    error: ApiError,
+    caller: Option<Box<Caller>>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, caller: None }
+    }
+}
+
+impl Refusal {
+    /// Makes refusals in the name of a caller.
+    fn of<E: Into<ApiError>>(caller: &Caller) -> impl FnOnce(E) -> Self + use<E> {
+        let caller = Some(Box::new(caller.clone()));
+        move |error| Self { error: error.into(), caller }
+    }
+}
+
+/// A signature, which covers the body: until that is read, the caller is a claim.
+struct Signature {
+    authorization: Authorization,
+    key: SigningKey,
+    now: Timestamp,
+}
+
+impl Gate {
+    async fn pass(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        match self.identify(parts).await? {
+            (caller, None) => self.pass_token(call, asked, &caller, parts, body).await,
+            (caller, Some(signature)) => self.pass_signed(call, asked, &caller, signature, parts, body).await,
+        }
+    }
+
+    async fn pass_token(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        caller: &Caller,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        let bucket = caller.rate_bucket();
+        self.rates.take(&bucket).map_err(ApiError::rate_limited)?;
+        check_rights(call, asked, caller).map_err(Refusal::of(caller))?;
+        let mut place = self.enter(call, &bucket).map_err(Refusal::of(caller))?;
+        let body = self.read(call, body, &mut place).await?;
+        let caller = admit(caller, parts, &body).map_err(Refusal::of(caller))?;
+        Ok(Passed { caller, body, place })
+    }
+
+    /// Counts the request for the claim until the signature is verified, and for the caller from then on: a stranger who
+    /// knows the name of an access key must not use up the rate or the places of its owner.
+    async fn pass_signed(
+        &self,
+        call: &Call,
+        asked: Option<&str>,
+        caller: &Caller,
+        signature: Signature,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Passed, Refusal> {
+        let claim = claim(caller, parts);
+        self.rates.take(&claim).map_err(ApiError::rate_limited)?;
+        let allowed = check_rights(call, asked, caller);
+        let mut place = self.enter(call, &claim)?;
+        let Signature { authorization, key, now } = signature;
+        if let Err(error) = allowed {
+            // The audit names only a caller who has signed: a small body is read to find that out.
+            let read = self.read_within(limits::MAX_URGENT_BODY_BYTES, body, &mut place).await;
+            let Ok(body) = read else { return Err(error.into()) };
+            verify(key, &authorization, parts, &body, now)?;
+            return Err(Refusal::of(caller)(error));
+        }
+        let body = self.read(call, body, &mut place).await?;
+        verify(key, &authorization, parts, &body, now)?;
+        let bucket = caller.rate_bucket();
+        place.count_for(&bucket).map_err(Refusal::of(caller))?;
+        self.rates.take(&bucket).map_err(ApiError::rate_limited).map_err(Refusal::of(caller))?;
+        let admitted = admit(caller, parts, &body).map_err(Refusal::of(caller))?;
+        if call.changes {
+            self.control.use_signature(&authorization, now).await.map_err(Refusal::of(caller))?;
+        }
+        Ok(Passed { caller: admitted, body, place })
+    }
+
+    /// Finds out who calls, or claims to. A token wins over a signature: a client that presets one means it.
+    async fn identify(&self, parts: &Parts) -> Result<(Caller, Option<Signature>), Error> {
+        if let Some(token) = parts.headers.get(TOKEN_HEADER) {
+            let identity = self.control.authenticate_token(token.as_bytes()).await?;
+            return Ok((caller(identity, parts), None));
+        }
+        let unsigned = || {
+            let message = "the request carries neither X-Auth-Token nor a signature in Authorization";
+            Error::new(Reason::CredentialRequired, message)
+        };
+        let header =
+            parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unsigned)?;
+        let authorization = Authorization::parse(header)?;
+        let now = self.control.now();
+        authorization.check_head(&plain_headers(&parts.headers), now)?;
+        let key = self.control.signing_key(&authorization, now).await?;
+        Ok((caller(key.claimed(), parts), Some(Signature { authorization, key, now })))
+    }
+
+    /// Takes a place among the requests under way.
+    fn enter(&self, call: &Call, who: &str) -> Result<Place, Error> {
+        let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
+        self.bulkhead.enter(who, priority)
+    }
+
+    async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+        let limit = match call {
+            Call { is_urgent: true, .. } => limits::MAX_URGENT_BODY_BYTES,
+            // A million ids may take as long as the whole request.
+            Call { is_large: true, .. } => {
+                return read_whole(self.max_execution_body_bytes, Duration::MAX, body, place).await;
+            }
+            _ => limits::MAX_BODY_BYTES,
+        };
+        self.read_within(limit, body, place).await
+    }
+
+    async fn read_within(&self, limit: usize, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+        read_whole(limit, self.body_timeout, body, place).await
+    }
+}
+
+/// The caller with what the body says of the request.
+fn admit(caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
+    Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
+}
+
+/// Whether the caller may do this in the project of the path.
+fn check_rights(call: &Call, asked: Option<&str>, caller: &Caller) -> Result<(), Error> {
+    if asked != Some(caller.project_id().as_str()) {
+        let message = "the credential does not belong to the project in the path";
+        return Err(Error::new(Reason::OtherProject, message));
+    }
+    caller.check_any(call.action)
+}
+
+/// Reads a body of at most `limit` bytes, unless there is no room for it.
+async fn read_whole(
+    limit: usize,
+    timeout: Duration,
+    body: Body,
+    place: &mut Place,
+) -> Result<Bytes, ApiError> {
+    // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
+    // as much as it may have.
+    let most = match body.size_hint().upper() {
+        Some(length) if length > limit as u64 => return Err(ApiError::body_too_large(limit)),
+        Some(length) => usize::try_from(length).unwrap_or(limit),
+        None => limit,
+    };
+    let room = place.body(most)?;
+    let bytes = tokio::time::timeout(timeout, to_bytes(body, limit))
+        .await
+        .map_err(|_| ApiError::body_too_slow(timeout))?
+        .map_err(|_| ApiError::body_too_large(limit))?;
+    // Given back when the handler has read it.
+    Ok(Bytes::from_owner(Held { bytes, _room: room }))
+}
+
+/// Checks the signature over the whole request.
+fn verify(
+    key: SigningKey,
+    authorization: &Authorization,
+    parts: &Parts,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let headers = plain_headers(&parts.headers);
+    let signed = SignedRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    };
+    key.verify(authorization, &signed, now).map(drop)
+}
+
+/// The address from which somebody claims to be the caller, and that caller's credential.
+fn claim(caller: &Caller, parts: &Parts) -> String {
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    format!("{}\n{}", caller.identity.credential, address.unwrap_or_default())
+}
+
+struct Held {
+    bytes: Bytes,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn caller(identity: Arc<Identity>, parts: &Parts) -> Caller {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    let from = [address.as_deref().unwrap_or_default(), text("x-forwarded-for"), text(USER_AGENT.as_str())];
+    let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+    Caller {
+        identity,
+        source: source(&from),
+        request_id: kept(request_id.unwrap_or_default()),
+        idempotency: None,
+    }
+}
+
+/// The key of a POST, with what it stands for: method, path and body.
+fn idempotency(parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Error> {
+    let Some(key) = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method == Method::POST) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(key.as_bytes());
+    let request_sha256 = Sha256::new()
+        .chain_update(parts.method.as_str())
+        .chain_update([0])
+        .chain_update(parts.uri.path())
+        .chain_update([0])
+        .chain_update(body)
+        .finalize();
+    Idempotency::new(&text, request_sha256.into()).map(Some)
+}
+
+fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! What each call does, in one place: its action, which policies allow or deny, and whether it changes something.
+
+use domain::authz::Action;
+
+/// A call, by the operation id that it has in the OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) operation_id: &'static str,
+    pub(crate) action: Action,
+    /// It is audited, a signature on it is good once, and its body may be as large as an execution's if it `runs`.
+    pub(crate) changes: bool,
+    /// It names desktops, up to a million of them.
+    pub(crate) is_large: bool,
+    /// It stops, pauses or freezes something: capacity is reserved for it, and its body is small.
+    pub(crate) is_urgent: bool,
+    /// Its answer holds a secret that is shown once, so that it cannot be given again: it takes no `Idempotency-Key`.
+    pub(crate) reveals: bool,
+}
+
+const fn reads(operation_id: &'static str, action: Action) -> Call {
+    Call { operation_id, action, changes: false, is_large: false, reveals: false, is_urgent: false }
+}
+
+const fn changes(operation_id: &'static str, action: Action) -> Call {
+    Call { changes: true, ..reads(operation_id, action) }
+}
+
+const fn stops(operation_id: &'static str, action: Action) -> Call {
+    Call { is_urgent: true, ..changes(operation_id, action) }
+}
+
+const fn reveals(operation_id: &'static str, action: Action) -> Call {
+    Call { reveals: true, ..changes(operation_id, action) }
+}
+
+const fn runs(operation_id: &'static str, action: Action) -> Call {
+    Call { is_large: true, ..changes(operation_id, action) }
+}
+
+/// A POST that changes nothing: what it asks about is in its body.
+const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
+    Call { is_large, ..reads(operation_id, action) }
+}
+
+/// Every call there is. One that is missing here is refused.
+pub(crate) const CALLS: &[Call] = &[
+    changes("CreateScript", Action::CreateScript),
+    reads("ListScripts", Action::ListScripts),
+    reads("ShowScriptDetail", Action::GetScript),
+    changes("UpdateScript", Action::PutScript),
+    changes("DeleteScript", Action::DeleteScript),
+    runs("ExecuteScriptOrCommand", Action::Execute),
+    runs("ExecuteScriptByDesktopTag", Action::ExecuteByDesktopTag),
+    changes("RetryScriptExecution", Action::Retry),
+    stops("StopScriptExecution", Action::Stop),
+    reads("ListScriptTasks", Action::ListTasks),
+    reads("ListScriptRecords", Action::ListRecords),
+    reads("ShowScriptRecordDetail", Action::GetRecordDetail),
+    runs("ExecuteDesktopPoolScript", Action::ExecuteOnPool),
+    reads("ShowDesktopPoolsScriptExecTasks", Action::ListPoolTasks),
+    reads("ListDesktops", Action::ListDesktops),
+    reads("ListDesktopsDetail", Action::ListDesktopsDetail),
+    runs("CreateExecution", Action::Execute),
+    asks("PreviewExecution", Action::Execute, true),
+    reads("ListTasks", Action::ListTasks),
+    reads("GetTask", Action::GetTask),
+    stops("StopTask", Action::Stop),
+    changes("RetryTask", Action::Retry),
+    changes("SetConcurrency", Action::SetConcurrency),
+    stops("PauseTask", Action::Pause),
+    changes("ResumeTask", Action::Resume),
+    changes("ApproveWave", Action::Approve),
+    reads("ExplainTask", Action::GetTask),
+    reads("WatchTask", Action::GetTask),
+    reads("ListFailures", Action::GetRecordDetail),
+    reads("ListFailureMembers", Action::GetRecordDetail),
+    asks("WhatIf", Action::GetTask, false),
+    reads("GetFreeze", Action::GetProject),
+    stops("FreezeProject", Action::Freeze),
+    changes("UnfreezeProject", Action::Unfreeze),
+    reads("GetLimits", Action::GetProject),
+    changes("PutLimits", Action::PutLimits),
+    reads("ListTargets", Action::GetTask),
+    reads("ListRecords", Action::ListRecords),
+    reads("GetRecord", Action::GetRecordDetail),
+    reads("ListWorkers", Action::ListWorkers),
+    reads("ListAudit", Action::ListAudit),
+    changes("SaveScript", Action::CreateScript),
+    reads("ListSavedScripts", Action::ListScripts),
+    reads("GetScript", Action::GetScript),
+    changes("PutScript", Action::PutScript),
+    changes("RemoveScript", Action::DeleteScript),
+    reads("ListRevisions", Action::GetScript),
+    reads("ListKnownDesktops", Action::ListDesktopsDetail),
+    reads("GetDesktop", Action::ListDesktopsDetail),
+    reads("ListPrincipals", Action::ListPrincipals),
+    changes("PutPrincipal", Action::PutPrincipal),
+    reads("ListPolicies", Action::ListPolicies),
+    changes("PutPolicy", Action::PutPolicy),
+    changes("DeletePolicy", Action::DeletePolicy),
+    reads("ListTokens", Action::ListTokens),
+    reveals("CreateToken", Action::CreateToken),
+    changes("DeleteToken", Action::DeleteToken),
+    reads("ListKeys", Action::ListKeys),
+    reveals("CreateKey", Action::CreateKey),
+    changes("DeleteKey", Action::DeleteKey),
+    reads("ListEnrolmentTokens", Action::ListEnrolmentTokens),
+    reveals("CreateEnrolmentToken", Action::CreateEnrolmentToken),
+    changes("DeleteEnrolmentToken", Action::DeleteEnrolmentToken),
+    changes("RevokeDesktop", Action::RevokeDesktop),
+    changes("TagDesktop", Action::TagDesktop),
+    changes("RetireDesktop", Action::RetireDesktop),
+    changes("UnretireDesktop", Action::UnretireDesktop),
+];
+
+/// The call of an operation.
+pub(crate) fn find(operation_id: &str) -> Option<&'static Call> {
+    CALLS.iter().find(|call| call.operation_id == operation_id)
+}

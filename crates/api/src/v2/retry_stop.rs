@@ -1,0 +1,58 @@
+//! RetryScriptExecution, StopScriptExecution.
+
+use axum::{Json, http::StatusCode};
+use control::{StopMode, finished};
+use domain::{Error, submission::TaskOrRecord};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Accepted;
+use crate::{
+    dto::Project,
+    error::ApiError,
+    extract::{Authorized, Body},
+};
+
+/// A task, or one record of it: exactly one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct TaskOrRecordRequest {
+    record_id: Option<String>,
+    task_id: Option<String>,
+}
+
+impl TaskOrRecordRequest {
+    fn aim(&self) -> Result<TaskOrRecord, Error> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        TaskOrRecord::new(given(&self.task_id).as_deref(), given(&self.record_id).as_deref())
+    }
+}
+
+/// Run again what of a task, or of one record, did not succeed.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/script-executions/retry", operation_id = "RetryScriptExecution",
+    tag = "executions", params(Project), request_body = TaskOrRecordRequest,
+    responses((status = 200, description = "The new task is stored; the old one is kept.", body = Accepted)),
+)]
+pub(crate) async fn retry(
+    Authorized { control, caller }: Authorized,
+    Body(request): Body<TaskOrRecordRequest>,
+) -> Result<Json<Accepted>, ApiError> {
+    let aim = request.aim()?;
+    let task_id = finished(async move { control.retry(&caller, aim).await }).await?;
+    Ok(Json(Accepted { task_id: task_id.to_string() }))
+}
+
+/// Stop a task or one record: nothing more of it is begun, and what runs is ended.
+#[utoipa::path(
+    post, path = "/v2/{project_id}/script-executions/stop", operation_id = "StopScriptExecution",
+    tag = "executions", params(Project), request_body = TaskOrRecordRequest,
+    responses((status = 200, description = "The decision is stored.")),
+)]
+pub(crate) async fn stop(
+    Authorized { control, caller }: Authorized,
+    Body(request): Body<TaskOrRecordRequest>,
+) -> Result<StatusCode, ApiError> {
+    let aim = request.aim()?;
+    finished(async move { control.stop(&caller, aim, StopMode::Kill).await }).await?;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,254 @@
+//! Tokens and access keys: made, listed and revoked. What is secret of them is shown to whoever makes one, once.
+
+use domain::{Error, Reason, Timestamp, authz::Action, ids::ProjectId};
+use rand::{Rng as _, distr::Alphanumeric};
+use sha2::{Digest as _, Sha256};
+use store::{
+    Connection, credential,
+    credential::{CredentialRow, Terms},
+    project,
+};
+use uuid::Uuid;
+
+use super::{
+    Actor,
+    principals::{NO_LIMIT, check_project, is_name, suspend_project},
+};
+use crate::Control;
+
+/// Characters of what is made here; each carries almost six bits.
+const ACCESS_KEY_CHARS: usize = 20;
+const SECRET_KEY_CHARS: usize = 40;
+pub(super) const TOKEN_CHARS: usize = 48;
+
+/// A new token. The text is shown once and never stored.
+#[derive(Clone)]
+pub struct NewToken {
+    /// Its id, by which it is listed and revoked.
+    pub token_id: Uuid,
+    /// What the client sends.
+    pub token: String,
+}
+
+/// A new access key. The secret is shown once.
+#[derive(Clone)]
+pub struct NewKey {
+    /// Names the key.
+    pub access_key: String,
+    /// What the client signs with.
+    pub secret_key: String,
+}
+
+impl std::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewToken {}", self.token_id.simple())
+    }
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewKey {}", self.access_key)
+    }
+}
+
+impl NewKey {
+    /// A random one.
+    pub fn random() -> Self {
+        Self { access_key: random(ACCESS_KEY_CHARS).to_uppercase(), secret_key: random(SECRET_KEY_CHARS) }
+    }
+}
+
+impl NewToken {
+    /// A random one.
+    pub fn random(token_id: Uuid) -> Self {
+        Self { token_id, token: random(TOKEN_CHARS) }
+    }
+}
+
+pub(super) fn random(length: usize) -> String {
+    rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
+}
+
+fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
+    match expires_at {
+        Some(expires_at) if expires_at <= now => {
+            Err(Error::invalid("expire_time", format!("{expires_at} is not in the future: it is {now}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn check_principal(
+    connection: &mut Connection,
+    actor: Actor<'_>,
+    principal: &str,
+) -> Result<(), Error> {
+    let project_id = actor.project_id();
+    suspend_project(connection, project_id).await?;
+    let known = project::list_principals(connection, project_id, None, NO_LIMIT).await?;
+    if known.iter().any(|row| row.principal == principal) {
+        return Ok(());
+    }
+    Err(Error::field(
+        Reason::PrincipalNotFound,
+        "principal",
+        format!(
+            "principal {principal:?} does not exist in project {project_id}: `graywave principals put`, or PUT \
+         /access/principals/NAME, makes one"
+        ),
+    ))
+}
+
+impl Control {
+    /// Makes a token for a principal.
+    pub async fn create_token(
+        &self,
+        actor: Actor<'_>,
+        principal: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<NewToken, Error> {
+        actor.check_giving(Action::CreateToken)?;
+        actor.check_not_repeatable()?;
+        check_not_expired(expires_at, self.environment.now())?;
+        let made = NewToken::random(self.environment.id());
+        self.keep_token(actor, principal, &made, expires_at).await?;
+        Ok(made)
+    }
+
+    /// Stores the hash of a token that was made elsewhere. One that is stored already stays as it is.
+    pub async fn import_token(
+        &self,
+        project_id: &ProjectId,
+        principal: &str,
+        token: &NewToken,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        self.keep_token(Actor::Database(project_id), principal, token, expires_at).await
+    }
+
+    async fn keep_token(
+        &self,
+        actor: Actor<'_>,
+        principal: &str,
+        token: &NewToken,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        check_principal(&mut tx, actor, principal).await?;
+        let hash: [u8; 32] = Sha256::digest(&token.token).into();
+        let terms =
+            Terms { project_id: actor.project_id(), principal, expires_at, now: self.environment.now() };
+        if !credential::insert_token(&mut tx, token.token_id, &hash, terms).await? {
+            return Ok(());
+        }
+        let resource = format!("token:{} principal:{principal}", token.token_id.simple());
+        self.managed(tx, actor, Action::CreateToken, &resource).await
+    }
+
+    /// Makes an access key for a principal.
+    pub async fn create_key(
+        &self,
+        actor: Actor<'_>,
+        principal: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<NewKey, Error> {
+        actor.check_giving(Action::CreateKey)?;
+        actor.check_not_repeatable()?;
+        check_not_expired(expires_at, self.environment.now())?;
+        let made = NewKey::random();
+        self.keep_key(actor, principal, &made, expires_at).await?;
+        Ok(made)
+    }
+
+    /// Stores an access key that was made elsewhere, its secret encrypted. One that is stored already stays as it is.
+    pub async fn import_key(
+        &self,
+        project_id: &ProjectId,
+        principal: &str,
+        key: &NewKey,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        self.keep_key(Actor::Database(project_id), principal, key, expires_at).await
+    }
+
+    async fn keep_key(
+        &self,
+        actor: Actor<'_>,
+        principal: &str,
+        key: &NewKey,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let sealed = self.access.master_keys.seal(&key.access_key, &key.secret_key)?;
+        let mut tx = self.store.begin().await?;
+        check_principal(&mut tx, actor, principal).await?;
+        let terms =
+            Terms { project_id: actor.project_id(), principal, expires_at, now: self.environment.now() };
+        if !credential::insert_key(&mut tx, &key.access_key, &sealed, terms).await? {
+            return Ok(());
+        }
+        let resource = format!("key:{} principal:{principal}", key.access_key);
+        self.managed(tx, actor, Action::CreateKey, &resource).await
+    }
+
+    /// A project's tokens, good or not, without what they are; oldest first, from behind `after` on.
+    pub async fn list_tokens(
+        &self,
+        actor: Actor<'_>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<CredentialRow>, Error> {
+        actor.check(Action::ListTokens)?;
+        let mut connection = self.store.acquire().await?;
+        check_project(&mut connection, actor.project_id()).await?;
+        Ok(credential::list_tokens(&mut connection, actor.project_id(), after, limit).await?)
+    }
+
+    /// A project's access keys, good or not, without their secrets; in their own order, from behind `after` on.
+    pub async fn list_keys(
+        &self,
+        actor: Actor<'_>,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<CredentialRow>, Error> {
+        actor.check(Action::ListKeys)?;
+        let mut connection = self.store.acquire().await?;
+        check_project(&mut connection, actor.project_id()).await?;
+        Ok(credential::list_keys(&mut connection, actor.project_id(), after, limit).await?)
+    }
+
+    /// Revokes a token: the next call with it is refused.
+    pub async fn revoke_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
+        actor.check(Action::DeleteToken)?;
+        let missing = || {
+            Error::new(
+                Reason::CredentialNotFound,
+                format!("token {token_id:?} does not exist or is revoked already"),
+            )
+        };
+        let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
+        let mut tx = self.store.begin().await?;
+        if credential::revoke_token(&mut tx, actor.project_id(), id, self.environment.now()).await? {
+            return self.managed(tx, actor, Action::DeleteToken, &format!("token:{}", id.simple())).await;
+        }
+        Err(missing())
+    }
+
+    /// Revokes an access key: the next call signed with it is refused.
+    pub async fn revoke_key(&self, actor: Actor<'_>, access_key: &str) -> Result<(), Error> {
+        actor.check(Action::DeleteKey)?;
+        let missing = || {
+            Error::new(
+                Reason::CredentialNotFound,
+                format!("access key {access_key:?} does not exist or is revoked already"),
+            )
+        };
+        if !is_name(access_key) {
+            return Err(missing());
+        }
+        let mut tx = self.store.begin().await?;
+        if credential::revoke_key(&mut tx, actor.project_id(), access_key, self.environment.now()).await? {
+            return self.managed(tx, actor, Action::DeleteKey, &format!("key:{access_key}")).await;
+        }
+        Err(missing())
+    }
+}

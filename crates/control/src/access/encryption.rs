@@ -1,0 +1,126 @@
+//! Secret keys at rest: AES-256-GCM under a master key that the database never sees.
+
+use std::{fmt, sync::Arc};
+
+use domain::{Error, Reason};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    rand::{SecureRandom as _, SystemRandom},
+};
+use sha2::{Digest as _, Sha256};
+use store::credential::SealedSecret;
+
+/// Bytes of a master key.
+const KEY_BYTES: usize = 32;
+
+struct MasterKey {
+    id: String,
+    key: LessSafeKey,
+}
+
+/// The master keys: the first seals, all open, so that one can be changed for another. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct MasterKeys(Arc<Vec<MasterKey>>);
+
+impl fmt::Debug for MasterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+fn failed() -> Error {
+    Error::internal().with_source("a secret could not be sealed or opened")
+}
+
+impl MasterKeys {
+    /// Keys of 64 hex digits each, as `openssl rand -hex 32` makes them.
+    pub fn new<T: AsRef<str>>(keys: impl IntoIterator<Item = T>) -> Result<Self, Error> {
+        let keys = keys.into_iter().map(|text| MasterKey::new(text.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(keys)))
+    }
+
+    /// Encrypts a secret key; `access_key` is bound to it, so that nobody can give one key another's secret.
+    pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
+        let master = self.0.first().ok_or_else(|| {
+            Error::new(
+                Reason::MasterKeyMissing,
+                "there is no master key to encrypt secret keys with: set access.master_keys or access.master_key_file",
+            )
+        })?;
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| failed())?;
+        let mut bytes = secret_key.as_bytes().to_vec();
+        master
+            .key
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(access_key.as_bytes()),
+                &mut bytes,
+            )
+            .map_err(|_| failed())?;
+        Ok(SealedSecret { bytes: [&nonce[..], &bytes].concat(), master_key_id: master.id.clone() })
+    }
+
+    /// Decrypts a secret key.
+    pub(crate) fn open(&self, access_key: &str, sealed: &SealedSecret) -> Result<String, Error> {
+        let master = self.0.iter().find(|key| key.id == sealed.master_key_id).ok_or_else(|| {
+            Error::internal().with_source(format!(
+                "the secret of access key {access_key} is sealed with master key {}, which is not configured",
+                sealed.master_key_id
+            ))
+        })?;
+        let (nonce, sealed) = sealed.bytes.split_first_chunk::<NONCE_LEN>().ok_or_else(failed)?;
+        let mut bytes = sealed.to_vec();
+        let plain = master
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(access_key.as_bytes()), &mut bytes)
+            .map_err(|_| failed())?;
+        String::from_utf8(plain.to_vec()).map_err(|_| failed())
+    }
+}
+
+impl MasterKey {
+    fn new(text: &str) -> Result<Self, Error> {
+        let bad = || Error::unreadable("a master key is 64 hex digits, as `openssl rand -hex 32` makes them");
+        let bytes: [u8; KEY_BYTES] =
+            hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
+        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;
+        // Names the key and tells nothing of it.
+        let id: String = hex::encode(Sha256::digest(bytes)).chars().take(16).collect();
+        Ok(Self { id, key: LessSafeKey::new(key) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(digits: &[char]) -> MasterKeys {
+        MasterKeys::new(digits.iter().map(|digit| digit.to_string().repeat(64))).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_opened_with_its_key_alone_and_for_its_access_key_alone() {
+        let sealed = keys(&['a']).seal("AK", "secret").unwrap();
+        assert!(!String::from_utf8_lossy(&sealed.bytes).contains("secret"));
+        assert_eq!(keys(&['a']).open("AK", &sealed).unwrap(), "secret");
+        assert!(keys(&['a']).open("AK2", &sealed).is_err());
+        assert!(keys(&['b']).open("AK", &sealed).is_err());
+        // A new key first, the old one still there.
+        assert_eq!(keys(&['b', 'a']).open("AK", &sealed).unwrap(), "secret");
+        let mut broken = sealed.clone();
+        *broken.bytes.last_mut().unwrap() ^= 1;
+        assert!(keys(&['a']).open("AK", &broken).is_err());
+        assert_ne!(keys(&['a']).seal("AK", "secret").unwrap().bytes, sealed.bytes, "a nonce of its own");
+    }
+
+    #[test]
+    fn a_key_of_another_form_is_refused_and_none_is_told() {
+        for text in ["", "abc", &"g".repeat(64), &"a".repeat(63)] {
+            assert!(MasterKeys::new([text]).is_err(), "{text}");
+        }
+        let none = MasterKeys::default().seal("AK", "secret").unwrap_err();
+        assert!(none.message.contains("access.master_key"), "{}", none.message);
+        assert!(!format!("{:?}", keys(&['a'])).contains("aaaa"));
+    }
+}

@@ -1,0 +1,60 @@
+//! Changes: done once for each idempotency key, and audited in the transaction that makes them.
+
+use chrono::TimeDelta;
+use domain::{Error, Reason, authz::Action};
+use store::{
+    Tx, audit,
+    audit::NewEntry,
+    idempotency::{self, Claim, Key},
+};
+
+use crate::{Caller, Control, access::Idempotency};
+
+/// How long a key is remembered.
+const KEY_RETENTION: TimeDelta = TimeDelta::hours(24);
+
+fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
+    Key { project_id: caller.project_id(), principal: &caller.identity.principal, text: idempotency.text() }
+}
+
+impl Control {
+    /// What the same request was answered before, if it was; else its key is claimed by this transaction.
+    pub(crate) async fn answered_before(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+    ) -> Result<Option<String>, Error> {
+        let Some(idempotency) = &caller.idempotency else { return Ok(None) };
+        let expires_at = self.environment.now() + KEY_RETENTION;
+        let claim =
+            idempotency::claim(tx, key(caller, idempotency), idempotency.request_sha256(), expires_at)
+                .await?;
+        match claim {
+            Claim::Fresh => Ok(None),
+            Claim::Used { request_sha256, result } if request_sha256 == idempotency.request_sha256() => {
+                Ok(Some(result))
+            }
+            Claim::Used { .. } => Err(Error::new(
+                Reason::IdempotencyKeyReused,
+                "this idempotency key was used for another request: choose a new key for a new request",
+            )),
+        }
+    }
+
+    /// Commits a change together with its audit and, where the request has an idempotency key, its answer.
+    pub(crate) async fn done(
+        &self,
+        mut tx: Tx,
+        caller: &Caller,
+        action: Action,
+        resource: &str,
+        answer: &str,
+    ) -> Result<(), Error> {
+        if let Some(idempotency) = &caller.idempotency {
+            idempotency::finish(&mut tx, key(caller, idempotency), answer).await?;
+        }
+        let entry = NewEntry { resource, ..self.entry(caller, action) };
+        audit::insert(&mut tx, &entry).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+}

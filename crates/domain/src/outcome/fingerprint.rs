@@ -1,0 +1,191 @@
+//! Failures that look alike: the fingerprint of what a script printed before it failed, without what differs from desktop to
+//! desktop.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use regex::{Regex, RegexSet};
+use sha2::{Digest as _, Sha256};
+
+use crate::{limits, outcome::Outcome};
+
+/// Lines at the end of the output that make the fingerprint: what went wrong is said last.
+const LINES: usize = 3;
+/// Characters of a fingerprint.
+const MAX_CHARS: usize = 400;
+/// Characters of a line that are looked at.
+const MAX_LINE_CHARS: usize = 400;
+/// Characters of a sample.
+const MAX_SAMPLE_CHARS: usize = 2_000;
+
+/// What differs from desktop to desktop, and what stands for it; the first that fits wins.
+const VARIABLE: [(&str, &str); 9] = [
+    (r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", "<time>"),
+    (r"\b\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\b", "<time>"),
+    (r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
+    (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<address>"),
+    (r#"\b[A-Za-z]:\\[^\s"'<>|]*"#, "<path>"),
+    (r"(?:~|\.{1,2})?(?:/[\w.+@%=~-]+)+/?", "<path>"),
+    (r"\b\d+\b", "<n>"),
+    (r"(?i)\b(?:0x[0-9a-f]+|[0-9a-f]{8,})\b", "<hex>"),
+    (r"\d+", "<n>"),
+];
+
+static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    VARIABLE.iter().filter_map(|(pattern, name)| Some((Regex::new(pattern).ok()?, *name))).collect()
+});
+static ANY: LazyLock<Option<RegexSet>> =
+    LazyLock::new(|| RegexSet::new(VARIABLE.iter().map(|(pattern, _)| pattern)).ok());
+
+/// A failure's fingerprint. Failures that share it are one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of outcome, exit code and text.
+    pub id: i64,
+    /// The end of the output, normalised; where nothing was printed, the reason.
+    pub text: String,
+}
+
+impl Fingerprint {
+    /// That of all failures for which a task has no group left.
+    pub fn other() -> Self {
+        Self { id: 0, text: "all others: the task has as many groups of failures as it can have".to_owned() }
+    }
+}
+
+/// Gives failures whose fingerprint is new to a task the one of all others, once it has as many groups as it can have.
+/// `known` are the fingerprints that it has.
+pub fn within_limit<'a>(
+    known: &mut HashSet<i64>,
+    fingerprints: impl IntoIterator<Item = &'a mut Fingerprint>,
+) {
+    for fingerprint in fingerprints {
+        if !known.contains(&fingerprint.id) && known.len() >= limits::MAX_FAILURE_GROUPS {
+            *fingerprint = Fingerprint::other();
+        } else {
+            known.insert(fingerprint.id);
+        }
+    }
+}
+
+/// The fingerprint of a record that failed.
+pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reason: &str) -> Fingerprint {
+    let lines = last_lines(output);
+    let text = if lines.is_empty() { normalised(reason) } else { lines.join("\n") };
+    let text: String = text.chars().take(MAX_CHARS).collect();
+    let mut hasher = Sha256::new();
+    hasher.update(outcome.as_str());
+    hasher.update(exit_code.unwrap_or_default().to_be_bytes());
+    hasher.update([u8::from(exit_code.is_some())]);
+    hasher.update(&text);
+    let hash: [u8; 32] = hasher.finalize().into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    Fingerprint { id: i64::from_be_bytes(first), text }
+}
+
+/// The end of an output, as a sample of its group.
+pub fn sample(output: &str) -> String {
+    let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);
+    output.chars().skip(skipped).collect()
+}
+
+fn last_lines(output: &str) -> Vec<String> {
+    let lines = output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let mut last: Vec<String> = lines.take(LINES).map(normalised).collect();
+    last.reverse();
+    last
+}
+
+/// A line without what differs from desktop to desktop, blanks made one.
+fn normalised(line: &str) -> String {
+    let line: String = line.chars().take(MAX_LINE_CHARS).collect();
+    let mut line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if ANY.as_ref().is_some_and(|any| any.is_match(&line)) {
+        for (pattern, name) in PATTERNS.iter() {
+            line = pattern.replace_all(&line, *name).into_owned();
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(output: &str) -> String {
+        fingerprint(Outcome::Failed, Some(1), output, "").text
+    }
+
+    #[test]
+    fn every_pattern_is_one() {
+        assert_eq!(PATTERNS.len(), VARIABLE.len());
+        assert!(ANY.is_some());
+    }
+
+    #[test]
+    fn what_differs_from_desktop_to_desktop_is_taken_out() {
+        for (line, expected) in [
+            ("disk full: 1234 of 5000 MB", "disk full: <n> of <n> MB"),
+            ("2026-11-24T10:11:12.345Z ERROR no route", "<time> ERROR no route"),
+            ("[10:11:12] E: lock held", "[<time>] E: lock held"),
+            ("cannot open /var/lib/dpkg/lock-frontend: denied", "cannot open <path>: denied"),
+            (r"Access to C:\Users\anna\x.txt denied", "Access to <path> denied"),
+            ("job 7d444840-9dc0-11d1-b245-5ffdce74fad2 lost", "job <id> lost"),
+            ("no answer from 10.0.12.7:443", "no answer from <address>"),
+            ("fault at 0x7ffd12 in deadbeef01", "fault at <hex> in <hex>"),
+            ("desktop-0012:   too    old", "desktop-<n>: too old"),
+            ("nothing to see", "nothing to see"),
+        ] {
+            assert_eq!(text(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_output_counts_and_where_there_is_none_the_reason() {
+        let long = format!("{}\nE: one\n\n  E: two  \nE: three\n\n", "progress\n".repeat(50));
+        assert_eq!(text(&long), "E: one\nE: two\nE: three");
+        let silent = fingerprint(Outcome::Undelivered, None, "\n \n", "not reached before 2026-11-24");
+        assert_eq!(silent.text, "not reached before <time>");
+        assert_eq!(sample(&"ab".repeat(MAX_SAMPLE_CHARS)).chars().count(), MAX_SAMPLE_CHARS);
+    }
+
+    #[test]
+    fn outcome_and_exit_code_tell_groups_apart() {
+        let id = |outcome, exit_code, output| fingerprint(outcome, exit_code, output, "").id;
+        let one = id(Outcome::Failed, Some(1), "x 1");
+        assert_eq!(one, id(Outcome::Failed, Some(1), "x 2"));
+        for other in [
+            id(Outcome::Failed, Some(2), "x 1"),
+            id(Outcome::Timeout, None, "x 1"),
+            id(Outcome::Failed, None, "x 1"),
+            id(Outcome::Failed, Some(1), "y 1"),
+        ] {
+            assert_ne!(one, other);
+        }
+        assert_ne!(id(Outcome::Failed, Some(0), "x"), id(Outcome::Failed, None, "x"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_output_has_a_bounded_signature_and_numbers_never_matter(output in any::<String>(), number in any::<u64>()) {
+            let found = fingerprint(Outcome::Failed, None, &output, "r");
+            prop_assert!(found.text.chars().count() <= MAX_CHARS);
+            let with = |number: u64| text(&format!("code {number} at step {}", number / 3));
+            prop_assert_eq!(with(number), with(5));
+        }
+    }
+
+    #[test]
+    fn a_task_has_so_many_groups_and_one_of_all_others() {
+        let of = |number: usize| Fingerprint { id: i64::try_from(number).unwrap(), text: "x".into() };
+        let mut known: HashSet<i64> = (1..i64::try_from(limits::MAX_FAILURE_GROUPS).unwrap()).collect();
+        let mut fingerprints = [of(2_000), of(2_001), of(5), of(2_000)];
+        within_limit(&mut known, &mut fingerprints);
+        assert_eq!(fingerprints, [of(2_000), Fingerprint::other(), of(5), of(2_000)]);
+        let mut again = [Fingerprint::other(), of(2_002)];
+        within_limit(&mut known, &mut again);
+        assert_eq!(again, [Fingerprint::other(), Fingerprint::other()]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What reported results are of: see `domain::report_fence`.
+
+use std::collections::HashMap;
+
+use domain::{
+    ids::{TaskId, WorkerId},
+    report_fence::ReportFence,
+};
+
+use super::ReportedTarget;
+use crate::{
+    Rows,
+    rollout::Targets,
+    row::{TargetLease, Whereabouts},
+};
+
+/// What the results of a worker are of.
+#[derive(Debug)]
+pub(super) struct Claims {
+    worker_id: WorkerId,
+    leases: HashMap<u32, TargetLease>,
+    /// Targets that their results name no lease of.
+    loose: HashMap<u32, Whereabouts>,
+}
+
+impl Claims {
+    /// Reads where targets are that their results name no lease of.
+    pub(super) async fn read<R: Rows>(
+        rows: &mut R,
+        task_id: TaskId,
+        worker_id: &WorkerId,
+        targets: &Targets,
+        results: &[ReportedTarget],
+    ) -> Result<Self, R::Error> {
+        let leases = targets.values().filter_map(|target| Some((target.ordinal, target.lease.clone()?)));
+        let leases = leases.collect();
+        let mut claims = Self { worker_id: worker_id.clone(), leases, loose: HashMap::new() };
+        let is_loose = |result: &&ReportedTarget| claims.by_lease(result).is_none();
+        let loose: Vec<u32> = results.iter().filter(is_loose).map(|result| result.ordinal).collect();
+        if !loose.is_empty() {
+            let found = rows.whereabouts(task_id, &loose).await?;
+            claims.loose = found.into_iter().map(|place| (place.ordinal, place)).collect();
+        }
+        Ok(claims)
+    }
+
+    /// What a result is of.
+    pub(super) fn of(&self, result: &ReportedTarget) -> ReportFence {
+        self.by_lease(result).unwrap_or_else(|| match self.loose.get(&result.ordinal) {
+            Some(Whereabouts { maybe_delivered: false, .. }) => ReportFence::NeverDelivered,
+            Some(place) if place.agent_id != result.agent_id => ReportFence::ForAnotherAgent,
+            _ => ReportFence::MaybeDelivered,
+        })
+    }
+
+    /// For a target that is deferred, whether it may have been handed out.
+    pub(super) fn deferred(&self, ordinal: u32) -> Option<bool> {
+        let place = self.loose.get(&ordinal).filter(|place| place.batch_id.is_none())?;
+        Some(place.maybe_delivered)
+    }
+
+    fn by_lease(&self, result: &ReportedTarget) -> Option<ReportFence> {
+        let lease =
+            self.leases.get(&result.ordinal).filter(|lease| Some(lease.batch_id) == result.batch_id)?;
+        Some(if lease.worker_id != self.worker_id {
+            ReportFence::HeldByAnother
+        } else if lease.agent_id != result.agent_id {
+            ReportFence::ForAnotherAgent
+        } else {
+            ReportFence::Held
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! Holds: of a task that a person paused, and of all tasks of a frozen project. Held batches and deferred targets are not
+//! handed out, and their time does not run.
+
+use chrono::TimeDelta;
+use domain::{
+    Timestamp,
+    deadline::Deadlines,
+    event::EventKind,
+    ids::{ProjectId, TaskId},
+    task::TaskStatus,
+};
+
+use super::Engine;
+use crate::{
+    Decision, Faults, NewEvent, Rows, Rule, Wake,
+    rollout::Rollout,
+    row::{BatchRow, BatchTerms, DeferredRow},
+};
+
+/// What became of a pause or a resumption.
+#[derive(Debug)]
+pub enum Suspension {
+    /// It is done with this decision; without one, it was done before.
+    Done(Option<Box<Decision>>),
+    /// The task admits no more, so there is nothing to hold.
+    TooLate(TaskStatus),
+}
+
+/// Who froze a project, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Freeze<'a> {
+    /// The principal.
+    pub actor: &'a str,
+    /// Reason, as the principal gave it.
+    pub reason: &'a str,
+}
+
+impl<F: Faults> Engine<F> {
+    /// Pauses a task: after the commit no target is admitted or handed out. The targets that workers hold go on.
+    pub async fn pause<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Suspension, R::Error> {
+        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
+            Ok(rollout) => rollout,
+            Err(hold) => return Ok(hold),
+        };
+        if rollout.facts.is_paused {
+            return Ok(Suspension::Done(None));
+        }
+        rollout.changes().task.pause = Some(Some(actor.to_owned()));
+        suspend(&mut rollout);
+        rollout.event(NewEvent::of_task(EventKind::Paused, actor, ""));
+        Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
+    }
+
+    /// Resumes a paused task. What waited has all of its delivery time again.
+    pub async fn resume<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Suspension, R::Error> {
+        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
+            Ok(rollout) => rollout,
+            Err(hold) => return Ok(hold),
+        };
+        if !std::mem::take(&mut rollout.facts.is_paused) {
+            return Ok(Suspension::Done(None));
+        }
+        rollout.changes().task.pause = Some(None);
+        rollout.event(NewEvent::of_task(EventKind::Resumed, actor, ""));
+        if !rollout.facts.is_frozen {
+            self.release(rows, &mut rollout).await?;
+        }
+        Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
+    }
+
+    /// Locks a task that still admits targets. For another one, returns what becomes of the call.
+    async fn load_admitting<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        now: Timestamp,
+    ) -> Result<Result<Rollout<F>, Suspension>, R::Error> {
+        Ok(match self.load(rows, task_id, &[], now).await? {
+            None => Err(Suspension::Done(None)),
+            Some(rollout) if rollout.facts.status.admits_no_more() => {
+                Err(Suspension::TooLate(rollout.facts.status))
+            }
+            Some(rollout) => Ok(rollout),
+        })
+    }
+
+    /// Holds all tasks of a project that was frozen before. The freeze must be committed, so that no admission is still to
+    /// come that has not seen it. Does nothing if the project was unfrozen meanwhile; an unfreeze waits for this.
+    pub async fn suspend_project<R: Rows>(
+        &self,
+        rows: &mut R,
+        project_id: &ProjectId,
+        news: Option<Freeze<'_>>,
+        now: Timestamp,
+    ) -> Result<Vec<Decision>, R::Error> {
+        let mut decisions = Vec::new();
+        if !rows.lock_freeze(project_id).await? {
+            return Ok(decisions);
+        }
+        for task_id in rows.open_tasks(project_id).await? {
+            let Some(mut rollout) = self.suspend_frozen(rows, task_id, now).await? else { continue };
+            if let Some(Freeze { actor, reason }) = news {
+                rollout.event(NewEvent::of_task(EventKind::Frozen, actor, reason));
+            }
+            decisions.push(rollout.decide());
+        }
+        Ok(decisions)
+    }
+
+    /// Holds the rest of a task whose project is frozen. `None` when the project is not frozen, or when the task admits no
+    /// more: agents are only asked about its targets then, and that must not wait.
+    pub async fn suspend_task_of_frozen_project<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, R::Error> {
+        Ok(self.suspend_frozen(rows, task_id, now).await?.map(Rollout::decide))
+    }
+
+    async fn suspend_frozen<R: Rows>(
+        &self,
+        rows: &mut R,
+        task_id: TaskId,
+        now: Timestamp,
+    ) -> Result<Option<Rollout<F>>, R::Error> {
+        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { return Ok(None) };
+        if !rollout.facts.is_frozen || rollout.facts.status.admits_no_more() {
+            return Ok(None);
+        }
+        suspend(&mut rollout);
+        Ok(Some(rollout))
+    }
+
+    /// Unfreezes a project and lets its tasks go on, but for those that are paused. `None` when it was not frozen.
+    pub async fn release_project<R: Rows>(
+        &self,
+        rows: &mut R,
+        project_id: &ProjectId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Decision>>, R::Error> {
+        if !rows.unfreeze(project_id).await? {
+            return Ok(None);
+        }
+        let mut decisions = Vec::new();
+        for task_id in rows.open_tasks(project_id).await? {
+            let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { continue };
+            rollout.event(NewEvent::of_task(EventKind::Unfrozen, actor, ""));
+            if !rollout.facts.is_paused && !rollout.facts.status.admits_no_more() {
+                self.release(rows, &mut rollout).await?;
+            }
+            decisions.push(rollout.decide());
+        }
+        Ok(Some(decisions))
+    }
+
+    /// Ends the hold of a task: what was held may be handed out again, with all of its delivery time.
+    async fn release<R: Rows>(&self, rows: &mut R, rollout: &mut Rollout<F>) -> Result<(), R::Error> {
+        let task_id = rollout.task_id();
+        let batches = rows.lock_suspended(task_id).await?;
+        let deferred = rows.suspended_deferred(task_id).await?;
+        release_batches(rollout, batches);
+        release_deferred(rollout, &deferred);
+        self.settle(rows, rollout).await?;
+        for wake in [Wake::Admit, Wake::Ready, Wake::Presence] {
+            rollout.wake(wake);
+        }
+        Ok(())
+    }
+}
+
+fn suspend<F: Faults>(rollout: &mut Rollout<F>) {
+    rollout.changes().batches.suspend_ready = true;
+    rollout.changes().deferred.suspend = true;
+}
+
+/// A batch that was certainly never handed out, and has a window, is deferred: the window may be closed by now. What may
+/// have been handed out in its window is asked for, and not started later.
+fn release_batches<F: Faults>(rollout: &mut Rollout<F>, batches: Vec<BatchRow>) {
+    let has_window = rollout.facts.policy.window.is_some();
+    let waits_again = has_window && !rollout.breaks(Rule::ReleaseIgnoresWindow);
+    for batch in batches {
+        if waits_again && !batch.terms.maybe_delivered {
+            let terms = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..batch.terms };
+            rollout.changes().batches.delete.push(batch.batch_id);
+            rollout.defer(&terms, None, batch.members);
+        } else {
+            let deadlines = after_suspension(rollout, &batch.terms, has_window);
+            rollout.changes().batches.release.push((batch.batch_id, deadlines));
+        }
+    }
+}
+
+fn release_deferred<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow]) {
+    let has_window = rollout.facts.policy.window.is_some();
+    let released: Vec<(u32, Deadlines)> = deferred
+        .iter()
+        .map(|row| (row.member.ordinal, after_suspension(rollout, &row.terms, has_window)))
+        .collect();
+    rollout.changes().deferred.release.extend(released);
+}
+
+/// Deadlines after a hold. What may have been handed out in its window keeps its `deliver_by`: it is asked for, and not
+/// started later.
+fn after_suspension<F: Faults>(rollout: &Rollout<F>, terms: &BatchTerms, has_window: bool) -> Deadlines {
+    let deadlines = terms.deadlines;
+    let by = rollout.now + rollout.facts.timeouts.delivery - deadlines.deliver_by;
+    let later = deadlines.later(by.max(TimeDelta::zero()));
+    if terms.maybe_delivered && has_window {
+        return Deadlines { deliver_by: deadlines.deliver_by, ..later };
+    }
+    later
+}

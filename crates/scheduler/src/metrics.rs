@@ -1,0 +1,17 @@
+//! Tells how much is under way, as the database counts it: the same from each scheduler.
+
+use store::{Error, Store, stats};
+use telemetry::metric::{DESKTOPS_CONNECTED, TARGETS, TASKS_OPEN, WORKERS};
+
+/// Counts and tells.
+pub(crate) async fn tell(store: &Store) -> Result<(), Error> {
+    let gauges = stats::read(&mut *store.acquire().await?).await?;
+    TASKS_OPEN.set(gauges.tasks_open, &[]);
+    TARGETS.set(gauges.targets_ready, &["ready"]);
+    TARGETS.set(gauges.targets_leased, &["leased"]);
+    TARGETS.set(gauges.targets_waiting, &["waiting"]);
+    DESKTOPS_CONNECTED.set(gauges.desktops_connected, &[]);
+    WORKERS.set(gauges.workers, &["false"]);
+    WORKERS.set(gauges.workers_draining, &["true"]);
+    Ok(())
+}

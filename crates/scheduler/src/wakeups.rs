@@ -1,0 +1,41 @@
+//! Wake-ups inside one scheduler, fed by the database's notifications.
+
+use tokio::sync::watch;
+
+/// The bells. A waiter that was not listening when one rang hears it at its next wait.
+#[derive(Debug, Clone)]
+pub struct Wakes {
+    pub(crate) cut: watch::Sender<()>,
+    pub(crate) ready: watch::Sender<()>,
+    pub(crate) presence: watch::Sender<()>,
+    pub(crate) stop: watch::Sender<()>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self {
+            cut: watch::Sender::new(()),
+            ready: watch::Sender::new(()),
+            presence: watch::Sender::new(()),
+            stop: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Wakes {
+    pub(crate) fn ring(&self, wake: store::notify::Wake) {
+        use store::notify::Wake;
+        match wake {
+            Wake::Admit => self.cut.send_replace(()),
+            Wake::Ready => self.ready.send_replace(()),
+            Wake::Presence => self.presence.send_replace(()),
+            Wake::Stop => self.stop.send_replace(()),
+            Wake::Everything => {
+                self.cut.send_replace(());
+                self.ready.send_replace(());
+                self.presence.send_replace(());
+                self.stop.send_replace(());
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Deferred targets that something is due for, by task. The statements only find them: the conditions of
+//! [`DeferredRow`] decide, under the locks.
+
+use domain::{Timestamp, quarantine};
+use engine::{Duty, DutyKind, row::DeferredRow};
+
+use crate::{
+    Connection, Error,
+    codec::int2,
+    duty::{RawDuty, duties},
+};
+
+/// Those that may be handed out now because their desktop is connected, and was so before their deadline.
+pub(crate) async fn reachable(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    let rows = sqlx::query_as!(
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+               SELECT s.task_id, s.ordinal FROM deferred_target s
+               JOIN desktop d USING (project_id, desktop_id)
+               JOIN worker w ON w.worker_id = d.worker_id AND NOT w.draining
+               WHERE NOT s.suspended AND (s.not_before IS NULL OR s.not_before <= $2)
+                 AND (s.maybe_delivered OR d.presence_at < s.deliver_by) AND s.worker_deaths < $3
+               LIMIT $1) AS found
+           GROUP BY task_id"#,
+        limit,
+        now,
+        int2(quarantine::QUARANTINE_AFTER),
+    )
+    .fetch_all(connection)
+    .await?;
+    duties(DutyKind::HandOut, rows)
+}
+
+/// Those past their deadline, but for those that are suspended. Results are missed only up to `observed_until`.
+pub(crate) async fn overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    observed_until: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    let rows = sqlx::query_as!(
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+               SELECT task_id, ordinal FROM deferred_target
+               WHERE deliver_by <= $1 AND NOT suspended AND (NOT maybe_delivered OR finish_by <= $2)
+               LIMIT $3) AS found
+           GROUP BY task_id"#,
+        now,
+        observed_until,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    duties(DutyKind::OverdueDeferred, rows)
+}
+
+/// Those that only wait for a place and whose deadline is near.
+pub(crate) async fn nearly_overdue(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Duty>, Error> {
+    let rows = sqlx::query_as!(
+        RawDuty,
+        r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
+               SELECT s.task_id, s.ordinal FROM deferred_target s JOIN desktop d USING (project_id, desktop_id)
+               WHERE s.deliver_by <= $1 AND NOT s.maybe_delivered AND NOT s.suspended
+                 AND (s.not_before IS NULL OR s.not_before <= $2)
+                 AND d.worker_id IS NOT NULL AND d.presence_at < s.deliver_by
+               LIMIT $3) AS found
+           GROUP BY task_id"#,
+        DeferredRow::near(now),
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    duties(DutyKind::PutOff, rows)
+}

@@ -1,0 +1,46 @@
+//! How much there is of what is under way, for whoever watches the whole.
+
+use crate::{Connection, Error, codec::count};
+
+/// Numbers of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Tasks that have not ended.
+    pub tasks_open: u64,
+    /// Targets in batches that no worker has pulled.
+    pub targets_ready: u64,
+    /// Targets in batches that workers hold.
+    pub targets_leased: u64,
+    /// Targets that wait for their desktop.
+    pub targets_waiting: u64,
+    /// Desktops that a worker holds.
+    pub desktops_connected: u64,
+    /// Workers that take work.
+    pub workers: u64,
+    /// Workers that take no more.
+    pub workers_draining: u64,
+}
+
+/// Counts all of it.
+pub async fn read(connection: &mut Connection) -> Result<Gauges, Error> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT count(*) FROM task WHERE ended_at IS NULL) AS "tasks!",
+                  (SELECT coalesce(sum(cardinality(ordinals)), 0)::int8 FROM batch WHERE status = 'READY') AS "ready!",
+                  (SELECT coalesce(sum(cardinality(ordinals)), 0)::int8 FROM batch WHERE status = 'LEASED') AS "leased!",
+                  (SELECT count(*) FROM deferred_target) AS "waiting!",
+                  (SELECT count(*) FROM desktop WHERE worker_id IS NOT NULL) AS "desktops!",
+                  (SELECT count(*) FROM worker WHERE NOT draining) AS "workers!",
+                  (SELECT count(*) FROM worker WHERE draining) AS "draining!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Gauges {
+        tasks_open: count("task", row.tasks)?,
+        targets_ready: count("batch", row.ready)?,
+        targets_leased: count("batch", row.leased)?,
+        targets_waiting: count("deferred_target", row.waiting)?,
+        desktops_connected: count("desktop", row.desktops)?,
+        workers: count("worker", row.workers)?,
+        workers_draining: count("worker", row.draining)?,
+    })
+}

@@ -1,0 +1,129 @@
+//! What one answer says, and whether it is better than an earlier one: the pure part.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{TimeSample, uptime::Uptime};
+
+/// How far the oscillators of two machines drift apart, at most: the answer of a minute ago is 30 ms less exact.
+const DRIFT_PER_MILLION: u32 = 500;
+
+/// A moment of which both times are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    uptime: Uptime,
+    time: DateTime<Utc>,
+    /// The time is right to so much, either way.
+    error: Duration,
+}
+
+impl Anchor {
+    /// The time was told between the question and its answer, nobody knows when: the middle is half of that wrong at
+    /// most.
+    pub(crate) fn new(asked: Uptime, answered: Uptime, told: TimeSample) -> Self {
+        let half = answered.since(asked) / 2;
+        Self { uptime: answered, time: told.now + delta(half), error: told.error.saturating_add(half) }
+    }
+
+    /// The time at an uptime.
+    pub(crate) fn at(self, uptime: Uptime) -> DateTime<Utc> {
+        self.time + delta(uptime.since(self.uptime))
+    }
+
+    /// What it tells at an uptime.
+    pub(crate) fn told(self, uptime: Uptime) -> TimeSample {
+        TimeSample { now: self.at(uptime), error: self.error_at(uptime) }
+    }
+
+    fn error_at(self, uptime: Uptime) -> Duration {
+        self.error + uptime.since(self.uptime) * DRIFT_PER_MILLION / 1_000_000
+    }
+
+    /// Whether this one is more exact than an older one by now, or contradicts it: then the clock that counts was set.
+    pub(crate) fn replaces(self, older: Self) -> bool {
+        let error = older.error_at(self.uptime);
+        let apart = (self.time - older.at(self.uptime)).abs();
+        self.error <= error || apart > delta(self.error + error)
+    }
+}
+
+/// As chrono counts; uptimes are far from its limits.
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn up(ms: u64) -> Uptime {
+        Uptime(Duration::from_millis(ms))
+    }
+
+    fn exactly(now: DateTime<Utc>) -> TimeSample {
+        TimeSample { now, error: Duration::ZERO }
+    }
+
+    fn at(ms: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_middle_and_goes_on() {
+        let anchor = Anchor::new(up(1_000), up(1_100), exactly(at(0)));
+        assert_eq!(anchor.at(up(1_100)), at(50));
+        assert_eq!(anchor.at(up(61_100)), at(60_050));
+        assert_eq!(anchor.error_at(up(61_100)), Duration::from_millis(50 + 30));
+    }
+
+    #[test]
+    fn who_is_told_is_no_more_exact_than_who_tells() {
+        let told = TimeSample { now: at(0), error: Duration::from_millis(300) };
+        let anchor = Anchor::new(up(0), up(100), told);
+        assert_eq!(anchor.told(up(100)), TimeSample { now: at(50), error: Duration::from_millis(350) });
+    }
+
+    #[test]
+    fn a_quick_answer_replaces_a_slow_one_and_a_slow_one_only_what_has_drifted() {
+        let slow = Anchor::new(up(0), up(4_000), exactly(at(0)));
+        let quick = Anchor::new(up(5_000), up(5_002), exactly(at(4_000)));
+        assert!(quick.replaces(slow));
+        assert!(!Anchor::new(up(6_000), up(10_000), exactly(at(5_000))).replaces(quick));
+        // Two seconds of error either way are what is known after 4,000 seconds.
+        let day = 86_400_000;
+        let late = Anchor::new(up(day), up(day + 4_000), exactly(at(i64::try_from(day).unwrap())));
+        assert!(late.replaces(quick));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_believed_at_once() {
+        let quick = Anchor::new(up(0), up(2), exactly(at(0)));
+        let set = Anchor::new(up(1_000), up(1_200), exactly(at(3_600_000)));
+        assert!(set.replaces(quick));
+        let set_back = Anchor::new(up(1_000), up(1_200), exactly(at(-3_600_000)));
+        assert!(set_back.replaces(quick));
+    }
+
+    proptest! {
+        /// Whatever the answers took, the time is never more wrong than is said.
+        #[test]
+        fn the_error_holds(trips in proptest::collection::vec((0u64..2_000, 0u64..2_000, 0u64..60_000), 1..20)) {
+            let (mut uptime, mut known) = (0u64, None::<Anchor>);
+            for (there, back, pause) in trips {
+                // True time is uptime on this machine.
+                let told = at(i64::try_from(uptime + there).unwrap());
+                let new = Anchor::new(up(uptime), up(uptime + there + back), exactly(told));
+                if known.is_none_or(|older| new.replaces(older)) {
+                    known = Some(new);
+                }
+                uptime += there + back + pause;
+                let anchor = known.unwrap();
+                let wrong = (anchor.at(up(uptime)) - at(i64::try_from(uptime).unwrap())).abs();
+                prop_assert!(wrong <= delta(anchor.error_at(up(uptime))), "{wrong:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the worker holds: the targets of its leases, until their results are stored.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use proto::{
+    agent::ExecutionKey,
+    scheduler::{DesktopKey, Lease, ReturnedTarget},
+};
+use tokio::sync::Notify;
+
+use crate::registry::SessionId;
+
+/// A target in the worker's hands.
+#[derive(Debug, Clone)]
+pub(crate) struct InFlightTarget {
+    pub(crate) batch_id: String,
+    pub(crate) desktop: DesktopKey,
+    /// The connection it was handed out on.
+    pub(crate) session: SessionId,
+}
+
+#[derive(Debug)]
+struct Batch {
+    task_id: String,
+    epoch: u32,
+    held: u32,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    targets: HashMap<ExecutionKey, InFlightTarget>,
+    batches: HashMap<String, Batch>,
+}
+
+/// The worker's targets and leases. Every change rings `changed`.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    inner: Mutex<Inner>,
+    pub(crate) changed: Notify,
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Targets in hand.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().targets.len()
+    }
+
+    /// Takes a leased batch in before its targets are handed out.
+    pub(crate) fn open(&self, lease: Lease) {
+        self.lock()
+            .batches
+            .insert(lease.batch_id, Batch { task_id: lease.task_id, epoch: lease.epoch, held: 0 });
+    }
+
+    /// Notes that a target is about to be handed out. False when it is in hand already: handed out twice it would
+    /// be answered twice.
+    pub(crate) fn hold(&self, key: ExecutionKey, held: InFlightTarget) -> bool {
+        let mut inner = self.lock();
+        if inner.targets.contains_key(&key) {
+            return false;
+        }
+        if let Some(batch) = inner.batches.get_mut(&held.batch_id) {
+            batch.held += 1;
+        }
+        inner.targets.insert(key, held);
+        true
+    }
+
+    /// The batch that a target was handed out in, if it is in hand.
+    pub(crate) fn batch_of(&self, key: &ExecutionKey) -> Option<String> {
+        self.lock().targets.get(key).map(|held| held.batch_id.clone())
+    }
+
+    /// The desktop and the connection that a target was handed out on, if it is in hand.
+    pub(crate) fn handed_out_on(&self, key: &ExecutionKey) -> Option<(DesktopKey, SessionId)> {
+        self.lock().targets.get(key).map(|held| (held.desktop.clone(), held.session))
+    }
+
+    /// Lets targets go.
+    pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
+        let mut inner = self.lock();
+        for key in keys {
+            if let Some(held) = inner.targets.remove(key) {
+                inner.let_go(&held.batch_id);
+            }
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Lets go of a batch of which nothing is in hand.
+    pub(crate) fn close_if_empty(&self, batch_id: &str) {
+        let mut inner = self.lock();
+        if inner.batches.get(batch_id).is_some_and(|batch| batch.held == 0) {
+            inner.batches.remove(batch_id);
+        }
+    }
+
+    /// Lets go of everything that was handed out on a connection that is gone, to be returned: its agents may have
+    /// begun it, and nobody will hear from them here.
+    pub(crate) fn release_session(&self, session: SessionId) -> Vec<ReturnedTarget> {
+        let mut inner = self.lock();
+        let keys: Vec<ExecutionKey> = inner
+            .targets
+            .iter()
+            .filter(|(_, held)| held.session == session)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut returned = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(held) = inner.targets.remove(&key) {
+                inner.let_go(&held.batch_id);
+                returned.push(ReturnedTarget {
+                    task_id: key.task_id,
+                    batch_id: held.batch_id,
+                    ordinal: key.ordinal,
+                    desktop_id: held.desktop.desktop_id,
+                    handed: true,
+                });
+            }
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+        returned
+    }
+
+    /// Desktops that have something in hand.
+    pub(crate) fn busy_sessions(&self) -> std::collections::HashSet<SessionId> {
+        self.lock().targets.values().map(|held| held.session).collect()
+    }
+
+    /// All leases in hand.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        let inner = self.lock();
+        inner
+            .batches
+            .iter()
+            .map(|(batch_id, batch)| Lease {
+                task_id: batch.task_id.clone(),
+                batch_id: batch_id.clone(),
+                epoch: batch.epoch,
+            })
+            .collect()
+    }
+
+    /// Forgets leases that are somebody else's by now. Their targets run on here and are still reported: a late
+    /// result is a result.
+    pub(crate) fn lose(&self, lost: &[Lease]) {
+        let mut inner = self.lock();
+        for lease in lost {
+            if inner.batches.get(&lease.batch_id).is_some_and(|batch| batch.epoch == lease.epoch) {
+                inner.batches.remove(&lease.batch_id);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn let_go(&mut self, batch_id: &str) {
+        if let Some(batch) = self.batches.get_mut(batch_id) {
+            batch.held = batch.held.saturating_sub(1);
+            if batch.held == 0 {
+                self.batches.remove(batch_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(ordinal: u32) -> ExecutionKey {
+        ExecutionKey { task_id: "t".into(), ordinal, attempt: 1 }
+    }
+
+    fn held(session: u64) -> InFlightTarget {
+        let desktop = DesktopKey { project_id: "p".into(), desktop_id: "d".into() };
+        InFlightTarget { batch_id: "b".into(), desktop, session: SessionId(session) }
+    }
+
+    fn lease(epoch: u32) -> Lease {
+        Lease { task_id: "t".into(), batch_id: "b".into(), epoch }
+    }
+
+    #[test]
+    fn a_batch_is_renewed_until_its_last_target_is_let_go() {
+        let in_flight = InFlight::default();
+        in_flight.open(lease(1));
+        assert!(in_flight.hold(key(0), held(1)));
+        assert!(in_flight.hold(key(1), held(2)));
+        assert!(!in_flight.hold(key(1), held(2)), "in hand already");
+        in_flight.release([&key(0)]);
+        assert_eq!(in_flight.leases(), [lease(1)]);
+        in_flight.release([&key(1)]);
+        assert!(in_flight.leases().is_empty());
+        assert_eq!(in_flight.len(), 0);
+    }
+
+    #[test]
+    fn a_lost_connection_gives_back_what_was_handed_out_on_it_alone() {
+        let in_flight = InFlight::default();
+        in_flight.open(lease(1));
+        in_flight.hold(key(0), held(1));
+        in_flight.hold(key(1), held(2));
+        let returned = in_flight.release_session(SessionId(1));
+        assert_eq!(returned.len(), 1);
+        assert!(returned[0].ordinal == 0 && returned[0].handed);
+        assert_eq!(in_flight.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_lease_is_not_renewed_but_a_newer_one_of_the_same_batch_is() {
+        let in_flight = InFlight::default();
+        in_flight.open(lease(2));
+        in_flight.lose(&[lease(1)]);
+        assert_eq!(in_flight.leases().len(), 1);
+        in_flight.lose(&[lease(2)]);
+        assert!(in_flight.leases().is_empty());
+    }
+}

@@ -1,0 +1,24 @@
+//! Tells from time to time how much the worker holds.
+
+use std::time::Duration;
+
+use telemetry::metric;
+
+use crate::state::Worker;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tells it for as long as the worker runs.
+pub(crate) async fn run(worker: &Worker) {
+    loop {
+        let sizes = [
+            (metric::AGENTS_CONNECTED, worker.registry.len()),
+            (metric::TARGETS_HELD, worker.in_flight.len()),
+            (metric::REPORTS_WAITING, worker.reports.len()),
+        ];
+        for (metric, number) in sizes {
+            metric.set(number as u64, &[]);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

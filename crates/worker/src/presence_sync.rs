@@ -1,0 +1,85 @@
+//! Tells the schedulers in bulk which desktops came and went.
+
+use std::time::Duration;
+
+use proto::scheduler::{DesktopKey, UpdatePresenceRequest, UpdatePresenceResponse};
+
+use crate::{
+    presence::Change,
+    registry,
+    retry::backoff,
+    scheduler::{CALL_TIMEOUT, Client, with_deadline},
+    state::Worker,
+};
+
+/// After a change, others are waited for this long, so that a thousand agents that come at once are few calls.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Tells changes for as long as the worker runs.
+pub(crate) async fn run(worker: &Worker, mut client: Client) {
+    let mut backoff = backoff();
+    loop {
+        let changes = worker.presence.take();
+        if changes.is_empty() {
+            worker.presence.changed().await;
+            tokio::time::sleep(GATHER).await;
+            continue;
+        }
+        let request = update(&worker.worker_id, &changes);
+        match client.update_presence(with_deadline(request, CALL_TIMEOUT)).await {
+            Ok(answer) => {
+                backoff.reset();
+                settle(worker, changes, &answer.into_inner());
+            }
+            Err(status) => {
+                worker.presence.put_back(changes);
+                tracing::debug!(%status, "presence could not be told");
+                if status.code() == tonic::Code::FailedPrecondition {
+                    worker.heartbeat_now.notify_one();
+                }
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+/// The schedulers know of what came, or will not have it here.
+fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse) {
+    for (key, change) in changes {
+        let Some(desktop) = change else { continue };
+        // Those that are retired are among the revoked.
+        if answer.revoked.contains(&key) {
+            let (why, reason) = if answer.retired.contains(&key) {
+                ("its desktop is retired", registry::retired())
+            } else {
+                ("its certificate is revoked", registry::revoked())
+            };
+            let DesktopKey { project_id, desktop_id } = &key;
+            tracing::warn!(project_id, desktop_id, "a connection is refused: {why}");
+            worker.registry.refuse(&key, &desktop, reason);
+            if !worker.registry.is_connected(&key) {
+                worker.presence.disconnected(key);
+            }
+        } else if answer.refused.contains(&key) {
+            tracing::warn!(
+                project_id = key.project_id,
+                desktop_id = key.desktop_id,
+                "a connection is refused: another one of this desktop is newer, or of another agent"
+            );
+            worker.registry.refuse(&key, &desktop, registry::elsewhere());
+        } else {
+            worker.registry.is_known(&key, &desktop);
+        }
+    }
+}
+
+fn update(worker_id: &str, changes: &[Change]) -> UpdatePresenceRequest {
+    let mut request = UpdatePresenceRequest { worker_id: worker_id.to_owned(), ..Default::default() };
+    for (key, change) in changes {
+        match change {
+            Some(desktop) => request.connected.push(desktop.clone()),
+            None => request.disconnected.push(key.clone()),
+        }
+    }
+    request
+}

@@ -1,0 +1,152 @@
+//! What the worker's parts share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use mtls::Identity;
+use proto::scheduler::RevokedConnection;
+use time_sync::{Clock, SampleStart, TimeSample};
+use tokio::sync::{Notify, SetOnce, watch};
+use uuid::Uuid;
+
+use crate::{Config, in_flight::InFlight, presence::Presence, registry::Registry, report_queue::Reports};
+
+/// Everything that the parts share.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) worker_id: String,
+    pub(crate) address: String,
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) in_flight: InFlight,
+    pub(crate) presence: Presence,
+    pub(crate) reports: Reports,
+    pub(crate) heartbeat_now: Notify,
+    /// The schedulers' time.
+    pub(crate) clock: Clock,
+    time_known: SetOnce<()>,
+    lease_ms: AtomicU32,
+    pub(crate) lease_changed: Notify,
+    stopping: AtomicBool,
+    /// Whether an operator wants it to take nothing new.
+    drain_requested: watch::Sender<bool>,
+    reports_in_flight: Arc<AtomicUsize>,
+}
+
+/// Counts a report for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct ReportInFlight(Arc<AtomicUsize>);
+
+impl Drop for ReportInFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config, address: String, identity: Option<&Identity>) -> Self {
+        // One id for each run: what an earlier run held is not ours.
+        let run = Uuid::now_v7().simple().to_string();
+        Self {
+            worker_id: identity
+                .and_then(|identity| identity.worker_id(&run))
+                .unwrap_or_else(|| format!("worker-{run}")),
+            address,
+            config,
+            registry: Registry::default(),
+            in_flight: InFlight::default(),
+            presence: Presence::default(),
+            reports: Reports::default(),
+            heartbeat_now: Notify::new(),
+            clock: Clock::new(),
+            time_known: SetOnce::new(),
+            lease_ms: AtomicU32::new(30_000),
+            lease_changed: Notify::new(),
+            stopping: AtomicBool::new(false),
+            drain_requested: watch::Sender::new(false),
+            reports_in_flight: Arc::default(),
+        }
+    }
+
+    /// A scheduler has told the time.
+    pub(crate) fn told_time(&self, asked: SampleStart, told: TimeSample) {
+        self.clock.answered(asked, told);
+        if self.time_known.set(()).is_err() {
+            tracing::trace!("the time was known before");
+        }
+    }
+
+    /// Waits until a scheduler has told the time; `None` when none does.
+    pub(crate) async fn knows_time_within(&self, patience: Duration) -> Option<()> {
+        tokio::time::timeout(patience, self.time_known.wait()).await.ok().copied()
+    }
+
+    /// Ends connections whose certificate is revoked, or whose desktop is retired, and tells the schedulers that they are gone.
+    pub(crate) fn end_revoked(&self, revoked: Vec<RevokedConnection>) {
+        for RevokedConnection { desktop, serial } in revoked {
+            let Some(key) = desktop else { continue };
+            if self.registry.end_revoked(&key, &serial) {
+                tracing::warn!(
+                    project_id = key.project_id,
+                    desktop_id = key.desktop_id,
+                    serial,
+                    "a connection is ended: its certificate is revoked, or its desktop is retired"
+                );
+            }
+            if !self.registry.is_connected(&key) {
+                self.presence.disconnected(key);
+            }
+        }
+    }
+
+    /// How long leases last, as the schedulers said last.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(u64::from(self.lease_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_lease_ms(&self, lease_ms: u32) {
+        if self.lease_ms.swap(lease_ms.max(1), Ordering::Relaxed) != lease_ms {
+            self.lease_changed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst) || *self.drain_requested.borrow()
+    }
+
+    /// A scheduler says whether an operator wants it to take nothing new.
+    pub(crate) fn want_drain(&self, wanted: bool) {
+        let is_news =
+            self.drain_requested.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
+        if is_news {
+            tracing::warn!(wanted, "an operator wants this worker to drain, or to work again");
+            self.heartbeat_now.notify_one();
+        }
+    }
+
+    /// Hears when that changes.
+    pub(crate) fn drain_requested(&self) -> watch::Receiver<bool> {
+        self.drain_requested.subscribe()
+    }
+
+    /// Takes nothing new from now on, and says so at once.
+    pub(crate) fn start_draining(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.heartbeat_now.notify_one();
+    }
+
+    pub(crate) fn report_in_flight(&self) -> ReportInFlight {
+        self.reports_in_flight.fetch_add(1, Ordering::SeqCst);
+        ReportInFlight(Arc::clone(&self.reports_in_flight))
+    }
+
+    /// Whether everything is with the schedulers.
+    pub(crate) fn has_reported(&self) -> bool {
+        self.reports.is_empty() && self.reports_in_flight.load(Ordering::SeqCst) == 0
+    }
+}

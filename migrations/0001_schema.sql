@@ -1,0 +1,782 @@
+-- The schema of Graywave: projects and access, scripts, workers and desktops, tasks and their
+-- rollout, project limits, enrolment, and the audit.
+--
+-- Conventions
+-- * A table has a `project_id`, or a `task_id` that leads to one. `worker` and
+--   `used_request_signature` belong to no project.
+-- * Ids of tasks, batches, tokens and audit entries are UUIDv7: their order is the order of time.
+-- * A time is a parameter of its statement and comes from the database's clock, unless its comment
+--   names another source.
+-- * Words such as a status are `text` with a CHECK, so that a new word needs no change of a type.
+-- * To deliver a target means that a worker gives its order to the agent of the desktop.
+-- * A constraint over several columns is named after its rule, an index after its purpose.
+
+
+-- Projects and access ---------------------------------------------------------------------------
+
+-- A tenant. Created by `graywave projects create` or the admin API; never deleted.
+CREATE TABLE project (
+    project_id text        PRIMARY KEY,
+    -- For people.
+    name       text        NOT NULL,
+    created_at timestamptz NOT NULL,
+    -- Since when the project's credentials are refused; NULL while they are accepted.
+    revoked_at timestamptz
+);
+
+-- A person or a service that calls within one project. Stored by a caller with all rights or by
+-- `graywave principals put`; never deleted.
+CREATE TABLE principal (
+    project_id text        NOT NULL REFERENCES project,
+    -- Its name, unique in the project.
+    principal  text        NOT NULL,
+    -- Names of built-in policies, and of rows of `policy` in the same project.
+    policies   text[]      NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, principal)
+);
+
+-- A policy of a project. Stored, replaced and deleted by a caller with all rights or by `graywave
+-- policies`. The built-in policies (reader, operator, admin) have no row.
+CREATE TABLE policy (
+    project_id text        NOT NULL REFERENCES project,
+    -- Its name, unique in the project.
+    policy     text        NOT NULL,
+    -- domain::authz::Policy as JSON.
+    document   jsonb       NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, policy)
+);
+
+-- A bearer token of a principal. Created once, revoked at most once, never deleted.
+CREATE TABLE token (
+    token_id   uuid        PRIMARY KEY,
+    project_id text        NOT NULL,
+    principal  text        NOT NULL,
+    -- SHA-256 of the token; the token itself is stored nowhere.
+    sha256     bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
+    created_at timestamptz NOT NULL,
+    -- NULL: the token does not expire.
+    expires_at timestamptz,
+    -- NULL while the token is accepted.
+    revoked_at timestamptz,
+    FOREIGN KEY (project_id, principal) REFERENCES principal
+);
+CREATE INDEX token_by_project ON token (project_id, token_id);
+
+-- A key with which a principal signs requests. Created once, revoked at most once, never deleted.
+-- A signature can only be checked with the secret, so the secret is encrypted and not hashed.
+CREATE TABLE access_key (
+    -- The public part of the key.
+    access_key       text        PRIMARY KEY,
+    project_id       text        NOT NULL,
+    principal        text        NOT NULL,
+    -- AES-256-GCM: nonce, ciphertext and tag, under the master key `master_key_id`.
+    encrypted_secret bytea       NOT NULL,
+    -- Id of the master key, which is in the configuration and never in the database.
+    master_key_id    text        NOT NULL,
+    created_at       timestamptz NOT NULL,
+    -- NULL: the key does not expire.
+    expires_at       timestamptz,
+    -- NULL while the key is accepted.
+    revoked_at       timestamptz,
+    FOREIGN KEY (project_id, principal) REFERENCES principal
+);
+CREATE INDEX access_key_by_project ON access_key (project_id, access_key);
+
+-- The signature of a request that changes something. The API adds the row before it executes the
+-- request, so that the same signature is refused a second time, and deletes it after `expires_at`.
+CREATE TABLE used_request_signature (
+    -- Over the access key and the signature.
+    sha256     bytea       PRIMARY KEY CHECK (octet_length(sha256) = 32),
+    -- The first moment at which the age of the request alone makes every API refuse it.
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX used_request_signature_expires ON used_request_signature (expires_at);
+
+-- A request with an idempotency key, so that its repetition changes nothing and gets the same
+-- answer. Added in the transaction of the change; the API deletes it after `expires_at`.
+CREATE TABLE idempotency (
+    project_id      text        NOT NULL,
+    principal       text        NOT NULL,
+    -- Chosen by the caller. Different principals may use the same key.
+    idempotency_key text        NOT NULL,
+    -- Over method, path and body: the same key with another request is refused.
+    request_sha256  bytea       NOT NULL CHECK (octet_length(request_sha256) = 32),
+    -- The id or the word that was answered. Empty only inside the transaction that adds the row.
+    result          text        NOT NULL,
+    -- 24 hours after the request.
+    expires_at      timestamptz NOT NULL,
+    PRIMARY KEY (project_id, principal, idempotency_key)
+);
+CREATE INDEX idempotency_expires ON idempotency (expires_at);
+
+
+-- Scripts ---------------------------------------------------------------------------------------
+
+-- A script of a project. Every save raises `revision` and adds a row of `script_revision`.
+CREATE TABLE script (
+    project_id  text        NOT NULL,
+    script_id   uuid        NOT NULL,
+    -- Never changes.
+    script_type text        NOT NULL CHECK (script_type IN ('POWERSHELL', 'BAT', 'SHELL')),
+    -- Number of the current revision, from 1.
+    revision    int4        NOT NULL CHECK (revision > 0),
+    -- Time of the first save.
+    create_time timestamptz NOT NULL,
+    -- Time of the last save.
+    update_time timestamptz NOT NULL,
+    -- NULL while the script exists. A deleted script is hidden from the API; its rows stay for the
+    -- tasks that pin its revisions.
+    delete_time timestamptz,
+    PRIMARY KEY (project_id, script_id)
+);
+
+-- One save of a script. Written once; tasks pin it by number.
+CREATE TABLE script_revision (
+    project_id  text        NOT NULL,
+    script_id   uuid        NOT NULL,
+    revision    int4        NOT NULL,
+    -- Over type and content.
+    sha256      bytea       NOT NULL CHECK (octet_length(sha256) = 32),
+    name        text        NOT NULL,
+    description text        NOT NULL,
+    -- Free text of the author; not the number of the revision.
+    version     text        NOT NULL,
+    content     text        NOT NULL,
+    create_time timestamptz NOT NULL,
+    PRIMARY KEY (project_id, script_id, revision)
+);
+
+
+-- Workers and desktops --------------------------------------------------------------------------
+
+-- One run of a worker process. The scheduler adds the row at the first heartbeat, updates it at
+-- every heartbeat, and deletes it when the worker leaves or stays silent. A deletion clears the
+-- presence that the worker held.
+CREATE TABLE worker (
+    worker_id          text        PRIMARY KEY,
+    -- Where agents reach the worker.
+    address            text        NOT NULL,
+    -- Targets that the worker accepts at the same time.
+    capacity           int4        NOT NULL CHECK (capacity > 0),
+    -- The worker takes no more work: by its own heartbeat, or because an operator requested it.
+    draining           bool        NOT NULL,
+    created_at         timestamptz NOT NULL,
+    last_heartbeat_at  timestamptz NOT NULL,
+    -- An operator's request to drain, and the operator; both NULL without a request. The worker
+    -- gets the request with the answer to its next heartbeat. The request ends with the row.
+    drain_requested_at timestamptz,
+    drain_requested_by text,
+    CONSTRAINT worker_drain_request_complete CHECK ((drain_requested_at IS NULL) = (drain_requested_by IS NULL))
+);
+
+-- A machine that can run scripts. Added at the first connection of its agent; presence is written
+-- in bulk, on change. Never deleted.
+CREATE TABLE desktop (
+    project_id             text        NOT NULL,
+    desktop_id             text        NOT NULL,
+
+    -- Facts from the agent, replaced at each connection.
+    computer_name          text        NOT NULL,
+    os_host_name           text        NOT NULL,
+    -- Linux, Windows or macOS.
+    os_type                text        NOT NULL,
+    -- As the agent sees it.
+    ip_address             text        NOT NULL,
+    -- Empty: no pool.
+    pool_id                text        NOT NULL,
+    -- Empty: unknown.
+    availability_zone      text        NOT NULL,
+    -- IANA name, such as Europe/Berlin. Empty: unknown, and windows count it as UTC.
+    time_zone              text        NOT NULL DEFAULT '',
+    agent_version          text        NOT NULL,
+    -- The id that the agent created at its first start. Empty: the agent has none.
+    agent_id               text        NOT NULL DEFAULT '',
+
+    -- Tags are JSON objects of texts. `tags` is the effective set, and the only one that selects
+    -- desktops: the agent's tags, overruled by the operators'. Every statement that changes one of
+    -- the other two writes `tags` as well.
+    tags                   jsonb       NOT NULL,
+    -- As the agent reported them last.
+    agent_tags             jsonb       NOT NULL DEFAULT '{}',
+    -- Set by operators; they stay when the agent connects again.
+    operator_tags          jsonb       NOT NULL DEFAULT '{}',
+
+    -- The worker that holds the connection; NULL while the desktop is disconnected.
+    worker_id              text,
+    -- When `worker_id` last changed from or to NULL. A move between workers is no change.
+    presence_at            timestamptz NOT NULL,
+    -- When the last connection was made, by the worker's time. What an older connection of the same
+    -- agent reports later is ignored.
+    connected_at           timestamptz NOT NULL DEFAULT 'epoch',
+
+    -- The certificate of the last connection: serial number in hex, start and end of validity. All
+    -- NULL without TLS.
+    certificate_serial     text,
+    certificate_not_before timestamptz,
+    certificate_not_after  timestamptz,
+
+    -- The worker that must end the connection of a revoked or retired desktop; NULL when no
+    -- connection has to end. The desktop has no presence meanwhile.
+    revoked_worker_id      text,
+    -- Serial number of the certificate of that connection; empty for a connection without one. NULL
+    -- if no connection ever had to end. Meaningless while `revoked_worker_id` is NULL.
+    revoked_serial         text,
+
+    -- Since when the desktop is out of service, and the principal that retired it; both NULL while
+    -- it is in service. A retired desktop has no presence, and its agent is refused.
+    retired_at             timestamptz,
+    retired_by             text,
+
+    -- Time of the first connection.
+    created_at             timestamptz NOT NULL,
+    PRIMARY KEY (project_id, desktop_id),
+    CONSTRAINT desktop_retirement_complete CHECK ((retired_at IS NULL) = (retired_by IS NULL))
+);
+-- The desktops of a worker: counted in its list, cleared at its end.
+CREATE INDEX desktop_by_worker ON desktop (worker_id) WHERE worker_id IS NOT NULL;
+-- The connections that a worker must end.
+CREATE INDEX desktop_revoked ON desktop (revoked_worker_id) WHERE revoked_worker_id IS NOT NULL;
+-- Few rows: a retry leaves retired desktops out, and operators list them.
+CREATE INDEX desktop_retired ON desktop (project_id, desktop_id) WHERE retired_at IS NOT NULL;
+
+
+-- Tasks -----------------------------------------------------------------------------------------
+
+-- The outcomes in the order of domain::outcome::Outcome::ALL. Tallies are arrays in this order.
+CREATE TYPE outcome AS ENUM (
+    'SUCCESS', 'FAILED', 'TIMEOUT', 'UNDELIVERED', 'REJECTED', 'UNKNOWN', 'STOPPED', 'SKIPPED'
+);
+
+-- One accepted execution request. Added with its scripts, waves and targets in one transaction,
+-- before the id is returned; updated under the locks of its waves; deleted by retention. Every
+-- table of a task leads its key with `task_id`.
+CREATE TABLE task (
+    -- The time in the id is the time of acceptance. It names the partition of targets and records.
+    task_id              uuid        PRIMARY KEY,
+    project_id           text        NOT NULL,
+    -- See domain::task::TaskStatus.
+    status               text        NOT NULL CHECK (status IN (
+        'WAITING', 'RUNNING', 'HALTING', 'STOPPING', 'SUCCESS', 'FAILED', 'HALTED', 'STOPPED')),
+    -- Running scripts are killed as well; while false, a halt or a stop only admits nothing more.
+    -- Never reset.
+    killing              bool        NOT NULL DEFAULT false,
+    -- Reason of the halt or the stop, for people; NULL without one.
+    halt_reason          text,
+
+    -- The selection of the desktops.
+    -- Always DESKTOP.
+    resource_type        text        NOT NULL,
+    -- A pool as the published API names it: the type is DESKTOP_POOL, the id that of the pool. Both
+    -- NULL unless the desktops were selected by pool.
+    resource_group_type  text,
+    resource_group_id    text,
+    -- The tag as the caller wrote it; NULL unless the desktops were selected by tag.
+    desktop_tag          text,
+
+    -- A command: its script type (POWERSHELL, BAT or SHELL) and its text. Both NULL for a task that
+    -- runs scripts.
+    command_type         text,
+    command              text,
+    -- Rows of the task in `task_script`; 1 for a command.
+    script_count         int2        NOT NULL CHECK (script_count > 0),
+    -- SHA-256 over everything that runs on a target, in order. Every task has one. An approval is
+    -- bound to it.
+    script_hash          bytea       CHECK (octet_length(script_hash) = 32),
+
+    -- The plan: decided once, never changed.
+    target_count         int4        NOT NULL CHECK (target_count > 0),
+    -- Wave 1 is a gray wave.
+    gray                 bool        NOT NULL,
+    -- Seed of the sample; the bits of an unsigned number.
+    plan_seed            int8        NOT NULL,
+    -- SHA-256 over waves and order. An approval is bound to it.
+    plan_hash            bytea       NOT NULL CHECK (octet_length(plan_hash) = 32),
+    -- Why each target of the gray wave is in it: an array of {"ordinal", "reason"}.
+    plan_picks           jsonb       NOT NULL,
+
+    -- domain::policy::RolloutPolicy as JSON; NULL: all of its defaults.
+    policy               jsonb,
+    -- Targets in flight at the same time, at most; NULL: no limit. May change while the task runs.
+    max_concurrency      int4        CHECK (max_concurrency > 0),
+    -- How long one script may run.
+    execution_timeout_ms int8        NOT NULL CHECK (execution_timeout_ms > 0),
+    -- How long an admitted target waits for its delivery.
+    delivery_timeout_ms  int8        NOT NULL CHECK (delivery_timeout_ms > 0),
+    -- How long after the latest possible end of the last script a result may arrive.
+    grace_ms             int8        NOT NULL CHECK (grace_ms >= 0),
+    -- The scheduler stops the task at this time; running scripts go on. NULL: the task does not
+    -- expire.
+    expires_at           timestamptz,
+
+    -- 1, and one more for each retry. All records of the task have this number.
+    attempt              int2        NOT NULL,
+    -- The task that this one retries; NULL: no retry. Retention may have deleted that task.
+    retry_of             uuid,
+    -- The one record that is retried; both NULL for all records that did not succeed.
+    retry_of_ordinal     int4,
+    retry_of_script      int2,
+
+    -- The principal that submitted the task.
+    created_by           text        NOT NULL DEFAULT '',
+    -- Trace of the submission: W3C traceparent and, after a space, tracestate. NULL: not sampled.
+    trace_context        text        CHECK (length(trace_context) BETWEEN 55 AND 600),
+    -- When a principal paused the task, and which; both NULL while it is not paused.
+    paused_at            timestamptz,
+    paused_by            text,
+
+    created_at           timestamptz NOT NULL,
+    -- When the first wave opened; NULL before.
+    started_at           timestamptz,
+    -- NULL until the status is final.
+    ended_at             timestamptz,
+
+    CONSTRAINT task_resource_group_complete CHECK ((resource_group_type IS NULL) = (resource_group_id IS NULL)),
+    CONSTRAINT task_command_complete CHECK ((command IS NULL) = (command_type IS NULL)),
+    CONSTRAINT task_retried_record_complete CHECK ((retry_of_ordinal IS NULL) = (retry_of_script IS NULL)
+        AND (retry_of_ordinal IS NULL OR retry_of IS NOT NULL)),
+    CONSTRAINT task_ended_with_final_status
+        CHECK ((ended_at IS NOT NULL) = (status IN ('SUCCESS', 'FAILED', 'HALTED', 'STOPPED')))
+);
+-- Lists of a project, newest first.
+CREATE INDEX task_by_project ON task (project_id, task_id DESC);
+CREATE INDEX task_by_resource_group ON task (project_id, resource_group_id, task_id DESC)
+    WHERE resource_group_id IS NOT NULL;
+-- The tasks that schedulers look at.
+CREATE INDEX task_open ON task (task_id) WHERE status IN ('WAITING', 'RUNNING', 'HALTING', 'STOPPING');
+-- Every submission counts the tasks of its project that have not ended.
+CREATE INDEX task_open_by_project ON task (project_id) WHERE ended_at IS NULL;
+CREATE INDEX task_expires_at ON task (expires_at) WHERE ended_at IS NULL AND expires_at IS NOT NULL;
+-- Nothing is retried twice: a task, or one of its records, has at most one retry.
+CREATE UNIQUE INDEX task_by_retry
+    ON task (retry_of, coalesce(retry_of_ordinal, -1), coalesce(retry_of_script, -1::int2))
+    WHERE retry_of IS NOT NULL;
+
+-- A script that runs on each target of a task. Written once, with the task. A command is one row
+-- without a script.
+CREATE TABLE task_script (
+    task_id   uuid NOT NULL,
+    -- Place in the order of execution, from 0.
+    script    int2 NOT NULL,
+    -- The pinned revision of a script; both NULL for a command.
+    script_id uuid,
+    revision  int4,
+    -- Name at that revision; empty for a command.
+    name      text NOT NULL,
+    PRIMARY KEY (task_id, script),
+    CONSTRAINT task_script_revision_pinned CHECK ((script_id IS NULL) = (revision IS NULL))
+);
+CREATE INDEX task_script_by_script ON task_script (script_id, task_id) WHERE script_id IS NOT NULL;
+
+
+-- Waves -----------------------------------------------------------------------------------------
+
+-- A run of ordinals that opens, is judged and closes as a whole. Added with the task, and changed
+-- by every admission and every report. The lock of the row serialises admission and the gate.
+CREATE TABLE wave (
+    task_id                     uuid   NOT NULL,
+    -- Number of the wave, from 1.
+    wave                        int2   NOT NULL CHECK (wave > 0),
+    -- See domain::wave::WaveStatus.
+    status                      text   NOT NULL
+        CHECK (status IN ('PENDING', 'OPEN', 'CLOSED', 'HALTED', 'STOPPED')),
+    -- The wave has the ordinals from `first_ordinal` to `first_ordinal + size - 1`.
+    first_ordinal               int4   NOT NULL,
+    size                        int4   NOT NULL CHECK (size > 0),
+
+    -- Threshold of failures at which the gate halts: a count, or a share. All NULL: no threshold.
+    fail_threshold              int4   CHECK (fail_threshold > 0),
+    -- Share of the results so far, in hundredths of a percent; it counts once `min_results` targets
+    -- have ended. Both NULL unless the threshold is a share.
+    fail_threshold_basis_points int4   CHECK (fail_threshold_basis_points > 0),
+    min_results                 int4   CHECK (min_results > 0),
+
+    -- Targets, in the order of the plan, that admission has passed.
+    cursor                      int4   NOT NULL DEFAULT 0,
+    -- Targets that were admitted and not withdrawn: each of them ends with an outcome.
+    admitted                    int4   NOT NULL DEFAULT 0,
+    -- Admitted targets that are deferred and were certainly never delivered. They are not in
+    -- flight.
+    waiting                     int4   NOT NULL DEFAULT 0 CHECK (waiting >= 0),
+    -- Ended targets, and their records, by outcome: 8 numbers in the order of the type `outcome`.
+    target_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
+    record_tally                int4[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0}',
+    -- Ended targets that count as failures by the task's policy.
+    failed                      int4   NOT NULL DEFAULT 0,
+    -- Those of `failed` that halt the rollout at once.
+    halting                     int4   NOT NULL DEFAULT 0,
+    -- The last reason of the gate, or of the person who stopped the wave; NULL without one.
+    verdict_reason              text,
+
+    -- The wave does not open before this time: the previous wave soaks. NULL without a soak, and
+    -- before the previous wave closes.
+    opens_at                    timestamptz,
+    -- The wave does not open without an approval.
+    needs_approval              bool   NOT NULL DEFAULT false,
+    -- The approval and the principal that gave it; both NULL without one.
+    approved_at                 timestamptz,
+    approved_by                 text,
+    -- Hashes of the task at the time of the approval. The approval counts only while the task has
+    -- the same ones.
+    approved_plan_hash          bytea,
+    approved_script_hash        bytea,
+
+    -- NULL until the wave opens.
+    opened_at                   timestamptz,
+    -- When the wave was closed, halted or stopped; NULL before.
+    closed_at                   timestamptz,
+    -- The wave was closed on a quorum, and some of its targets have not ended.
+    is_trailing                 bool   NOT NULL DEFAULT false,
+
+    PRIMARY KEY (task_id, wave),
+    CONSTRAINT wave_one_kind_of_threshold CHECK ((fail_threshold_basis_points IS NULL) = (min_results IS NULL)
+        AND (fail_threshold IS NULL OR fail_threshold_basis_points IS NULL)),
+    CONSTRAINT wave_admitted_within_cursor_within_size
+        CHECK (0 <= admitted AND admitted <= cursor AND cursor <= size),
+    CONSTRAINT wave_approval_complete CHECK ((approved_at IS NULL) = (approved_by IS NULL)),
+    CONSTRAINT wave_trailing_is_closed CHECK (NOT is_trailing OR status = 'CLOSED')
+)
+-- Each report updates the row: space for its next versions keeps them on the same page.
+WITH (fillfactor = 50);
+CREATE INDEX wave_open ON wave (task_id) WHERE status = 'OPEN';
+
+
+-- Targets ---------------------------------------------------------------------------------------
+
+-- One desktop of a task. Written once, with the plan. A target that was never admitted has no
+-- other row. Partitioned by month; there is no DEFAULT partition, because nothing can be detached
+-- beside one without blocking writers (see store::partition).
+CREATE TABLE target (
+    task_id      uuid NOT NULL,
+    -- Place in the plan, from 0.
+    ordinal      int4 NOT NULL,
+    desktop_id   text NOT NULL,
+    wave         int2 NOT NULL,
+    -- The scripts before this place succeeded in the retried task and do not run again; 0: all
+    -- scripts run.
+    first_script int2 NOT NULL DEFAULT 0 CHECK (first_script >= 0),
+    PRIMARY KEY (task_id, ordinal)
+) PARTITION BY RANGE (task_id);
+CREATE INDEX target_by_desktop ON target (desktop_id, task_id);
+
+-- A target that a person stops. Added by the stop, and read by admission, by leases and by the
+-- workers that hold the target; deleted with the end of the task.
+CREATE TABLE target_stop (
+    task_id    uuid        NOT NULL,
+    ordinal    int4        NOT NULL,
+    -- Nothing starts from this place on. Of several stops the earliest script counts.
+    script     int2        NOT NULL CHECK (script >= 0),
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (task_id, ordinal)
+);
+
+
+-- Batches ---------------------------------------------------------------------------------------
+
+-- Targets of one wave for one worker. Added by admission or by a dispatch of deferred targets,
+-- leased by the worker's pull, and deleted when all its targets have a record or left it. At any
+-- time a target is in one batch, or deferred, or neither.
+CREATE TABLE batch (
+    task_id         uuid        NOT NULL,
+    batch_id        uuid        NOT NULL,
+    wave            int2        NOT NULL,
+    -- The worker that leases the batch, or may lease it.
+    worker_id       text        NOT NULL,
+    -- Members, ascending by ordinal; the three arrays run in parallel. Ordinals are of the task.
+    ordinals        int4[]      NOT NULL,
+    -- A copy of `target`, so that a delivery reads no target again.
+    desktop_ids     text[]      NOT NULL,
+    -- The agent that each member is for: the one that was connected when the batch was formed.
+    -- Orders go to that agent alone. Another agent of the desktop has no journal of the start and
+    -- never gets a target that may have started. Empty: an agent without an id.
+    agent_ids       text[]      NOT NULL,
+
+    -- A READY batch becomes LEASED and never returns: reclaimed targets get a new batch.
+    status          text        NOT NULL CHECK (status IN ('READY', 'LEASED')),
+    -- Number of leases. It fences off a worker that lost its lease.
+    epoch           int4        NOT NULL DEFAULT 0,
+    -- Start of the lease; NULL while the batch is READY.
+    leased_at       timestamptz,
+    -- End of the lease, unless it is renewed; NULL while the batch is READY.
+    lease_until     timestamptz,
+
+    -- An earlier lease may have delivered the members. Without a result they then become UNKNOWN,
+    -- and not UNDELIVERED.
+    maybe_delivered bool        NOT NULL,
+    -- The task admits nothing more: agents report what they know of the members and start nothing.
+    query_only      bool        NOT NULL,
+    -- Not leased until the task is resumed and its project unfrozen. Its deadlines stand still.
+    suspended       bool        NOT NULL DEFAULT false,
+    -- Some member is to be stopped. The scheduler repeats the stop to the worker until the member
+    -- has ended.
+    stop            bool        NOT NULL DEFAULT false,
+    -- Workers that died while they held the members; see domain::quarantine.
+    worker_deaths   int2        NOT NULL DEFAULT 0 CHECK (worker_deaths >= 0),
+    -- Results counted so far: a hint when to check whether all members have ended.
+    reported        int4        NOT NULL DEFAULT 0,
+
+    -- Delivery deadline: nothing of the batch starts later.
+    deliver_by      timestamptz NOT NULL,
+    -- Finish deadline: a member without a result becomes UNKNOWN.
+    finish_by       timestamptz NOT NULL,
+    -- When the batch was formed: the oldest batch is leased first. A split keeps it.
+    created_at      timestamptz NOT NULL,
+
+    PRIMARY KEY (task_id, batch_id),
+    CONSTRAINT batch_one_desktop_per_ordinal
+        CHECK (cardinality(ordinals) = cardinality(desktop_ids) AND cardinality(ordinals) > 0),
+    CONSTRAINT batch_one_agent_per_ordinal CHECK (cardinality(agent_ids) = cardinality(ordinals)),
+    CONSTRAINT batch_lease_with_status CHECK ((lease_until IS NOT NULL) = (status = 'LEASED')),
+    CONSTRAINT batch_query_only_if_maybe_delivered CHECK (maybe_delivered OR NOT query_only)
+)
+-- Small rows that are updated and deleted all the time: vacuum by their number alone.
+WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, fillfactor = 70);
+-- Pulls: the oldest ready batch of a worker.
+CREATE INDEX batch_by_worker ON batch (worker_id, status, created_at);
+-- Duties of schedulers: expired leases and passed deadlines.
+CREATE INDEX batch_lease ON batch (lease_until) WHERE status = 'LEASED';
+CREATE INDEX batch_deliver_by ON batch (deliver_by) WHERE status = 'READY';
+CREATE INDEX batch_finish_by ON batch (finish_by);
+CREATE INDEX batch_stop ON batch (worker_id) WHERE stop;
+
+
+-- Deferred targets ------------------------------------------------------------------------------
+
+-- An admitted target that waits for its desktop, its window or a place. Added by admission, or when
+-- a batch is reclaimed and the desktop is disconnected; deleted when the target enters a batch, is
+-- withdrawn or ends.
+CREATE TABLE deferred_target (
+    task_id         uuid        NOT NULL,
+    ordinal         int4        NOT NULL,
+    -- With `desktop_id`, the key of the desktop whose presence ends the wait.
+    project_id      text        NOT NULL,
+    desktop_id      text        NOT NULL,
+    -- The agent that may have started the target; meaningless unless `maybe_delivered`.
+    agent_id        text        NOT NULL DEFAULT '',
+    wave            int2        NOT NULL,
+    -- An earlier lease may have delivered the target; see `batch`.
+    maybe_delivered bool        NOT NULL,
+    -- Not dispatched until the task is resumed and its project unfrozen. Its deadlines stand still.
+    suspended       bool        NOT NULL DEFAULT false,
+    -- Workers that died while they held the target; see domain::quarantine.
+    worker_deaths   int2        NOT NULL DEFAULT 0 CHECK (worker_deaths >= 0),
+    -- When the window of the target opens; NULL: no window delays the target.
+    not_before      timestamptz,
+    -- Delivery and finish deadline; see `batch`.
+    deliver_by      timestamptz NOT NULL,
+    finish_by       timestamptz NOT NULL,
+    PRIMARY KEY (task_id, ordinal)
+);
+CREATE INDEX deferred_target_by_desktop ON deferred_target (project_id, desktop_id);
+CREATE INDEX deferred_target_deliver_by ON deferred_target (deliver_by);
+
+
+-- Records, failures and events ------------------------------------------------------------------
+
+-- The final outcome of one script on one target. Written once, when the target ends, with all other
+-- records of the target: a target has all its records or none. Records of targets that were never
+-- admitted are derived and not stored. Partitioned by month, like `target`.
+CREATE TABLE record (
+    task_id        uuid    NOT NULL,
+    ordinal        int4    NOT NULL,
+    -- Place of the script in the task.
+    script         int2    NOT NULL,
+    -- That of the task.
+    attempt        int2    NOT NULL,
+    outcome        outcome NOT NULL,
+    -- NULL if the script was killed or never started.
+    exit_code      int4,
+    -- Start and end by the agent's clock, which follows the database's. `started_at` is NULL if the
+    -- script never started; `ended_at` is the time of the decision if no result arrived.
+    started_at     timestamptz,
+    ended_at       timestamptz NOT NULL,
+    -- Output of the script: its start and its end, with a line that marks the omitted part.
+    output         text    NOT NULL,
+    -- Reason of the outcome, for people; empty for a success.
+    reason         text    NOT NULL,
+    -- The failure group of the record; NULL: the outcome is no failure by default.
+    fingerprint_id int8,
+    PRIMARY KEY (task_id, ordinal, script, attempt)
+) PARTITION BY RANGE (task_id);
+CREATE INDEX record_by_fingerprint ON record (task_id, fingerprint_id, ordinal) WHERE fingerprint_id IS NOT NULL;
+
+-- Failures of one wave that share a fingerprint; see domain::fingerprint. Added or counted up in
+-- the transaction that stores the records.
+CREATE TABLE failure_group (
+    task_id        uuid    NOT NULL,
+    -- First 8 bytes of a SHA-256 over outcome, exit code and normalised output; 0 for all failures
+    -- that found no place among the groups of the task.
+    fingerprint_id int8    NOT NULL,
+    wave           int2    NOT NULL,
+    -- Of the first failure.
+    outcome        outcome NOT NULL,
+    -- Of the first failure; NULL if the script was killed or never started.
+    exit_code      int4,
+    -- The end of the output without its variable parts; the reason if the output is empty.
+    fingerprint    text    NOT NULL,
+    -- Number of records.
+    records        int4    NOT NULL,
+    -- Ordinal, script and end of the output of the first failure.
+    sample_ordinal int4    NOT NULL,
+    sample_script  int2    NOT NULL,
+    sample         text    NOT NULL,
+    PRIMARY KEY (task_id, fingerprint_id, wave)
+);
+
+-- An entry of a task's history, read by streams and explanations. Only added, under the locks of
+-- the task's waves, so that the order of ids is the order of commits.
+CREATE TABLE task_event (
+    task_id  uuid        NOT NULL,
+    -- A later event of the same task has a greater id; ids have gaps.
+    event_id int8        NOT NULL GENERATED ALWAYS AS IDENTITY,
+    at       timestamptz NOT NULL,
+    -- See domain::event::EventKind.
+    kind     text        NOT NULL,
+    -- NULL: the event is of the whole task.
+    wave     int2,
+    -- The principal that caused the event; empty: the scheduler.
+    actor    text        NOT NULL,
+    -- For people.
+    detail   text        NOT NULL,
+    PRIMARY KEY (task_id, event_id)
+);
+
+
+-- Limits and freezes of projects ----------------------------------------------------------------
+
+-- Limits over all tasks of a project. Added with the first change of a limit; a project without a
+-- row has no limit. The lock of the row serialises the admissions of the project.
+CREATE TABLE project_limit (
+    project_id              text PRIMARY KEY,
+    -- Targets of all tasks in flight at the same time, at most; NULL: no limit.
+    max_in_flight           int4 CHECK (max_in_flight > 0),
+    -- Scripts that one desktop runs at the same time, at most; NULL: no limit.
+    max_running_per_desktop int2 CHECK (max_running_per_desktop > 0)
+);
+
+-- A frozen project: its tasks admit nothing. Added by a freeze and deleted by an unfreeze.
+CREATE TABLE project_freeze (
+    project_id text        PRIMARY KEY,
+    frozen_at  timestamptz NOT NULL,
+    -- The principal that froze the project.
+    frozen_by  text        NOT NULL,
+    -- In the words of that principal.
+    reason     text        NOT NULL
+);
+
+
+-- Enrolment of desktops -------------------------------------------------------------------------
+
+-- A secret with which a bounded number of machines can enrol as desktops. Created once, counted up
+-- by each enrolment, revoked at most once, never deleted.
+CREATE TABLE enrolment_token (
+    token_id   uuid        PRIMARY KEY,
+    project_id text        NOT NULL REFERENCES project,
+    -- The one desktop that may enrol; NULL: any desktop of the project.
+    desktop_id text,
+    -- SHA-256 of the token; the token itself is stored nowhere.
+    sha256     bytea       NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
+    max_uses   int4        NOT NULL CHECK (max_uses > 0),
+    uses       int4        NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    -- NULL while the token is not revoked.
+    revoked_at timestamptz,
+    CONSTRAINT enrolment_token_uses_within_max CHECK (uses BETWEEN 0 AND max_uses)
+);
+CREATE INDEX enrolment_token_by_project ON enrolment_token (project_id, token_id);
+
+-- A certificate of a desktop that an issuer signed; certificates made by hand have no row. Added by
+-- an enrolment or a renewal, which also deletes certificates of the desktop that ended long ago.
+CREATE TABLE desktop_certificate (
+    project_id        text        NOT NULL,
+    desktop_id        text        NOT NULL,
+    -- Serial number in hex, as `openssl x509 -serial` prints it, without colons.
+    serial            text        NOT NULL,
+    -- Of the desktop's key. A repeated request with the same key gets the same certificate.
+    public_key_sha256 bytea       NOT NULL CHECK (octet_length(public_key_sha256) = 32),
+    -- The certificate, then the intermediate ones up to the CA, each in DER.
+    chain             bytea[]     NOT NULL,
+    -- The token of the enrolment; NULL for a renewal.
+    token_id          uuid        REFERENCES enrolment_token,
+    issued_at         timestamptz NOT NULL,
+    not_after         timestamptz NOT NULL,
+    -- NULL while the certificate is not revoked.
+    revoked_at        timestamptz,
+    PRIMARY KEY (project_id, desktop_id, serial)
+);
+
+-- The last revocation of a desktop's certificates. It covers certificates without a row in
+-- `desktop_certificate` whose validity started by then. Never deleted.
+CREATE TABLE desktop_revocation (
+    project_id text        NOT NULL,
+    desktop_id text        NOT NULL,
+    revoked_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, desktop_id)
+);
+
+
+-- Audit -----------------------------------------------------------------------------------------
+
+-- A change, or a refused or failed call. A change adds its entry in its own transaction. Append
+-- only: entries leave only when retention drops their month. Partitioned by month.
+CREATE TABLE audit (
+    audit_id   uuid        NOT NULL,
+    project_id text        NOT NULL,
+    at         timestamptz NOT NULL,
+    -- The principal; or `configuration`, `database`, `enrolment` or `certificate` for a caller that
+    -- is no principal of the project.
+    principal  text        NOT NULL,
+    -- token:ID, key:ACCESS_KEY, certificate:SERIAL, or another name of the caller's credential.
+    credential text        NOT NULL,
+    -- Name of the operation, as in policies.
+    action     text        NOT NULL,
+    -- The changed object, such as task:ID; the path of a refused call.
+    resource   text        NOT NULL,
+    result     text        NOT NULL CHECK (result IN ('DONE', 'REFUSED', 'FAILED')),
+    -- Empty if the result is DONE.
+    reason     text        NOT NULL,
+    -- Where the call came from, as far as it is known.
+    source     text        NOT NULL,
+    -- Empty for a change that came with no request.
+    request_id text        NOT NULL,
+    PRIMARY KEY (audit_id)
+) PARTITION BY RANGE (audit_id);
+CREATE INDEX audit_by_project ON audit (project_id, audit_id DESC);
+
+CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit is append only';
+END $$;
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+
+
+-- Partitions of the months around now -----------------------------------------------------------
+
+-- The months of domain::retention::months_in_use, so that the tables take rows before a scheduler
+-- maintains their partitions. A partition is named after its table and month (UTC), and its bounds
+-- are the first ids of two months: a UUIDv7 begins with 48 bits of Unix milliseconds.
+DO $$
+DECLARE
+    whole text;
+    month record;
+BEGIN
+    FOR month IN
+        SELECT to_char(start, '_YYYY_MM') AS suffix,
+               rpad(lpad(to_hex((extract(epoch FROM start) * 1000)::int8), 12, '0'), 32, '0')::uuid AS first_id,
+               rpad(lpad(to_hex((extract(epoch FROM start + interval '1 month') * 1000)::int8), 12, '0'), 32, '0')::uuid
+                   AS next_id
+        FROM generate_series(date_trunc('month', now() AT TIME ZONE 'UTC' - interval '1 day'),
+                             now() AT TIME ZONE 'UTC' + interval '3 months', '1 month') AS start
+    LOOP
+        FOREACH whole IN ARRAY ARRAY['target', 'record', 'audit'] LOOP
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                whole || month.suffix, whole, month.first_id, month.next_id);
+        END LOOP;
+        -- The trigger of the whole table does not fire for a statement that names a partition.
+        EXECUTE format('CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()', 'audit' || month.suffix);
+    END LOOP;
+END $$;
