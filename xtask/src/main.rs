@@ -17,6 +17,7 @@ mod process;
 mod proto;
 mod python;
 mod sim;
+mod style;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -112,6 +113,8 @@ enum Command {
     Proto,
     /// Check that every crate imports only what ARCHITECTURE.md allows it, and that no modules depend on each other in a circle
     Layers,
+    /// Check comments, messages, docs and commit subjects against the rules of CONTRIBUTING.md
+    Style,
     /// Describe the checked queries anew in .sqlx, on a private Postgres
     SqlxPrepare {
         /// Change nothing; fail when the committed descriptions are not current
@@ -136,6 +139,7 @@ fn main() -> anyhow::Result<()> {
         Command::Observability { write } => observability::run(write),
         Command::Proto => proto::run(),
         Command::Layers => layers::check(),
+        Command::Style => style::run(),
         Command::SqlxPrepare { check } => database::prepare(check),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     chaos, compose, database, demo, install, kubernetes, layers, node, observability, process, proto, python,
-    say,
+    say, style,
 };
 
 /// Long enough for each kind of fault at least once, and most of them several times.
@@ -20,6 +20,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install::node()?;
     step("format", || process::run(&mut process::cargo(&["fmt", "--all", "--check"])))?;
     step("layers", layers::check)?;
+    step("style", style::run)?;
     step("protos", proto::run)?;
     step("kubernetes", kubernetes::run)?;
     step("observability", || observability::run(false))?;

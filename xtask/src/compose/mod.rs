@@ -6,15 +6,12 @@ mod story;
 
 use crate::{
     images::{self, engine::Engine},
-    say,
+    process, say,
 };
 use cluster::Cluster;
 
 /// What docker-compose.yml needs beside our own images.
 const PUBLIC_IMAGES: [&str; 3] = ["postgres:15-bookworm", "haproxy:2.6-bookworm", "prom/prometheus:v2.42.0"];
-/// The images are tested here, and not how fast they are.
-const PROFILE: &str = "dev";
-
 /// Builds the images, brings the cluster up, and takes it down again whatever happened.
 pub(crate) fn run() -> anyhow::Result<()> {
     on(&Engine::at_hand()?)
@@ -38,7 +35,8 @@ pub(crate) fn run_if_possible() -> anyhow::Result<()> {
 
 fn on(engine: &Engine) -> anyhow::Result<()> {
     images::provide(engine, &PUBLIC_IMAGES)?;
-    images::build(engine, PROFILE)?;
+    process::build()?;
+    images::prebuilt::build(engine)?;
     let cluster = Cluster::new(engine)?;
     let told = story::tell(&cluster);
     if told.is_err() {

@@ -1,7 +1,9 @@
 //! `cargo xtask images`: builds the images of deploy/Dockerfile, on stand-ins of the public base images where those cannot
 //! be pulled.
 
+mod context;
 pub(crate) mod engine;
+pub(crate) mod prebuilt;
 mod standin;
 
 use std::process::Command;
@@ -21,12 +23,17 @@ pub(crate) fn run(profile: &str) -> anyhow::Result<()> {
     let engine = Engine::at_hand()?;
     build(&engine, profile)?;
     for (_, name) in IMAGES {
-        say(&format!("== {REGISTRY}/{name}:{}", version()));
+        say(&format!("== {}", tag(name)));
     }
     Ok(())
 }
 
-/// The tag of what is built here.
+/// An image of the version that is built here.
+fn tag(name: &str) -> String {
+    format!("{REGISTRY}/{name}:{}", version())
+}
+
+/// The version of this workspace.
 pub(crate) fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
@@ -41,7 +48,7 @@ pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
         build.args(["--build-arg", &format!("PROFILE={profile}")]);
         build.args(["--build-arg", &format!("VERSION={}", version())]);
         build.args(["--build-arg", &format!("REVISION={}", revision())]);
-        build.args(["--tag", &format!("{REGISTRY}/{name}:{}", version()), "."]);
+        build.args(["--tag", &tag(name), "."]);
         process::output(build.current_dir(root()))?;
     }
     Ok(())

@@ -1,0 +1,77 @@
+//! The build context of the images: deploy/Dockerfile compiles from it, so it must have every source file.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::engine::Engine;
+use crate::{process, root};
+
+/// Copies the whole context. Only the engine knows exactly what `.dockerignore` leaves out.
+const EVERYTHING: &str = "FROM scratch\nCOPY . /\nCMD [\"-\"]\n";
+
+/// Fails if the context lacks a source file of the programs, or a file that Cargo reads before it compiles.
+pub(super) fn check(engine: &Engine, programs: &[&str]) -> anyhow::Result<()> {
+    let has = files(engine)?;
+    let mut needs = manifests()?;
+    for program in programs {
+        let list = PathBuf::from(testkit::binary(program)?).with_extension("d");
+        let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+        needs.extend(sources(&text, &root()));
+    }
+    let missing: Vec<&str> = needs.difference(&has).map(String::as_str).collect();
+    if !missing.is_empty() {
+        bail!(".dockerignore leaves out what the images are built from: {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+/// Paths of all files of the context, relative to the workspace.
+fn files(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
+    let dockerfile = tempfile::NamedTempFile::new()?;
+    fs::write(dockerfile.path(), EVERYTHING)?;
+    let mut build = engine.docker(&["build", "--quiet", "--file"]);
+    let image = process::output(build.arg(dockerfile.path()).arg(root()))?;
+    let container = process::output(&mut engine.docker(&["create", image.trim()]))?;
+    let archive = tempfile::NamedTempFile::new()?;
+    let mut export = engine.docker(&["export", "--output"]);
+    process::run(export.arg(archive.path()).arg(container.trim()))?;
+    process::output(&mut engine.docker(&["rm", container.trim()]))?;
+    process::output(&mut engine.docker(&["rmi", image.trim()]))?;
+    let mut tar = std::process::Command::new("tar");
+    let list = process::output(tar.args(["--list", "--file"]).arg(archive.path()))?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// The manifests of the workspace, which Cargo reads before it compiles.
+fn manifests() -> anyhow::Result<BTreeSet<String>> {
+    let mut git = std::process::Command::new("git");
+    git.args(["ls-files", "Cargo.lock", "Cargo.toml", "*/Cargo.toml", ".cargo/config.toml"]).current_dir(root());
+    Ok(process::output(&mut git)?.lines().map(str::to_owned).collect())
+}
+
+/// Source files inside of `root` in a list of dependencies that Cargo wrote in the format of make.
+fn sources(list: &str, root: &Path) -> BTreeSet<String> {
+    let inside = |path: &str| {
+        let path = Path::new(path).strip_prefix(root).ok()?;
+        path.is_relative().then(|| path.to_string_lossy().into_owned())
+    };
+    let after_colon = list.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, paths)| paths.split(' '));
+    after_colon.filter_map(inside).filter(|path| !path.starts_with("target/")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_those_inside_of_the_workspace() {
+        let list = "/w/target/debug/x: /w/crates/x/src/main.rs /w/docs/a.md /w/target/out/b.rs /home/u/.cargo/c.rs\n";
+        let sources: Vec<String> = sources(list, Path::new("/w")).into_iter().collect();
+        assert_eq!(sources, ["crates/x/src/main.rs", "docs/a.md"]);
+    }
+}

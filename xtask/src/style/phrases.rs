@@ -1,0 +1,31 @@
+//! Idioms that CONTRIBUTING.md bans, each with what to write instead.
+
+/// Phrase in lower case, found at word boundaries, and its replacement.
+pub(super) const BANNED: [(&str, &str); 26] = [
+    ("whoever", "the role: a caller, a worker, an operator"),
+    ("whatever", "the thing, or \"any\""),
+    ("so many", "a number with a name: up to N, this many"),
+    ("so long", "\"long enough\", or the limit"),
+    ("anew", "again, from the start"),
+    ("is none", "\"is not a ...\", or \"there is no ...\""),
+    ("are none", "\"there are no ...\""),
+    ("is told", "receives, learns"),
+    ("are told", "receive, learn"),
+    ("was told", "received"),
+    ("what is not", "the thing that is missing"),
+    ("what became of", "the result of"),
+    ("came to", "the result, or \"reached\""),
+    ("comes to", "the result, or \"reaches\""),
+    ("says so", "reports it"),
+    ("somebody", "the role: a caller, an operator"),
+    ("anybody", "the role: any caller"),
+    ("is away", "is offline"),
+    ("are away", "are offline"),
+    ("went away", "disconnected"),
+    ("in its hands", "in flight, leased"),
+    ("at it", "running"),
+    ("looked after", "maintained, checked"),
+    ("look after", "maintain, check"),
+    ("all the same", "still, nevertheless"),
+    ("one that is", "the noun"),
+];

@@ -1,0 +1,61 @@
+use super::*;
+
+fn messages(path: &str, text: &str) -> Vec<(usize, String)> {
+    let faults = faults_of(Path::new(path), text);
+    faults.into_iter().map(|fault| (fault.line.unwrap_or_default(), fault.message)).collect()
+}
+
+fn lines(path: &str, text: &str) -> Vec<usize> {
+    messages(path, text).into_iter().map(|(line, _)| line).collect()
+}
+
+#[test]
+fn banned_phrase_in_prose_is_a_fault() {
+    assert_eq!(lines("crates/x/src/a.rs", "// Whoever asks.\nlet whoever = 1;\nlet a = \"so many\";\n"), [1, 3]);
+    assert_eq!(lines("migrations/a.sql", "-- It is told.\nSELECT 1;\n"), [1]);
+    assert_eq!(lines("docs/a.md", "```\nwhoever\n```\nwhoever\n"), [4]);
+}
+
+#[test]
+fn banned_phrase_names_its_replacement() {
+    let [(_, message)] = messages("a.md", "the desktop is away").try_into().unwrap();
+    assert_eq!(message, "\"is away\" is banned; write is offline");
+}
+
+#[test]
+fn part_of_a_word_is_no_phrase() {
+    assert_eq!(lines("a.md", "renewal and anewer, is_away"), []);
+}
+
+#[test]
+fn raw_strings_and_quotes_do_not_confuse_lines() {
+    let text = "let a = r#\"\n// \" \"#;\n// whoever\n";
+    assert_eq!(lines("crates/x/src/a.rs", text), [3]);
+}
+
+#[test]
+fn long_comment_is_a_fault_and_long_code_is_not() {
+    let long = "x".repeat(100);
+    assert_eq!(lines("crates/x/src/a.rs", &format!("// {long}\nlet {long} = 1;\n")), [1]);
+    assert_eq!(lines("docs/a.md", &format!("| {long} {long} |\n{long} {long}\n")), [2]);
+}
+
+#[test]
+fn doc_comment_of_one_word_is_a_fault() {
+    assert_eq!(lines("crates/x/src/a.rs", "/// Whose.\na: u32,\n/// First line,\n/// second.\nb: u32,\n"), [1]);
+}
+
+#[test]
+fn decision_by_a_message_is_a_fault_outside_of_tests() {
+    let decision = "if error.message().contains(\"x\") {}\n";
+    assert_eq!(lines("crates/x/src/a.rs", decision), [1]);
+    assert_eq!(lines("crates/x/tests/it/a.rs", decision), []);
+    assert_eq!(lines("crates/x/src/a.rs", &format!("#[cfg(test)]\nmod tests {{\n{decision}}}\n")), []);
+}
+
+#[test]
+fn long_commit_subject_is_a_fault() {
+    assert_eq!(commits::too_long("abc fix: a short subject"), None);
+    let fault = commits::too_long(&format!("abc {}", "x".repeat(73))).unwrap();
+    assert!(fault.message.starts_with("commit abc: a subject of 73 characters, at most 72"));
+}
