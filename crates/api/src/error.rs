@@ -1,6 +1,6 @@
-//! The one place that maps a failure to HTTP: status, `error_code` and the text of `error_msg`.
+//! Maps an error to its HTTP response: status, `error_code` and `error_msg`.
 //!
-//! All of them derive from the reason and the field of the error, never from its message.
+//! Status and code depend on the reason and the field of the error, never on its message.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::names::Names;
 
-/// A failure on its way to the client.
+/// An error before its conversion to a response.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     error: Error,
@@ -26,14 +26,14 @@ pub(crate) struct ApiError {
     retry_after: Option<Duration>,
 }
 
-/// What a failed response was about, for the audit.
+/// Kind and message of a failed response, for the audit.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     pub(crate) message: String,
 }
 
-/// Status of each reason.
+/// HTTP status of a reason.
 const fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -51,72 +51,76 @@ const fn status(reason: Reason) -> StatusCode {
     }
 }
 
-/// Every status that any call may answer when it fails, with what it means; for the OpenAPI document.
+/// Statuses of failed requests with their meaning, for the OpenAPI document.
 pub(crate) const FAILURES: [(StatusCode, &str); 10] = [
-    (StatusCode::BAD_REQUEST, "The request breaks a rule; the message says which."),
-    (StatusCode::UNAUTHORIZED, "No credential, one that is not known, or a signature that does not fit."),
-    (StatusCode::FORBIDDEN, "The caller's policies do not allow it, or the project is another's."),
-    (StatusCode::NOT_FOUND, "No such thing in this project."),
-    (StatusCode::METHOD_NOT_ALLOWED, "The path has no such method."),
+    (StatusCode::BAD_REQUEST, "The request is invalid; `error_msg` names the field and the rule."),
+    (StatusCode::UNAUTHORIZED, "The credential is missing or unknown, or the signature does not match."),
+    (
+        StatusCode::FORBIDDEN,
+        "The caller's policies do not allow the operation, or the project is not the caller's.",
+    ),
+    (StatusCode::NOT_FOUND, "The resource does not exist in this project."),
+    (StatusCode::METHOD_NOT_ALLOWED, "The path does not support this method."),
     (
         StatusCode::CONFLICT,
-        "It contradicts the present state, or its Idempotency-Key was used for another request.",
+        "The request conflicts with the current state, or its Idempotency-Key belongs to another request.",
     ),
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body exceeds its size limit."),
     (
         StatusCode::TOO_MANY_REQUESTS,
-        "The principal calls too often, or too many tasks have not ended: try again after `Retry-After` seconds.",
+        "The principal exceeds its rate, or too many tasks are open. Retry after `Retry-After` seconds.",
     ),
-    (StatusCode::INTERNAL_SERVER_ERROR, "A fault of ours; the log has it under the request id."),
+    (StatusCode::INTERNAL_SERVER_ERROR, "Internal error. The server log has the cause under the request id."),
     (
         StatusCode::SERVICE_UNAVAILABLE,
-        "Something that is needed does not answer: try again after `Retry-After` seconds.",
+        "The server is overloaded or a dependency does not answer. Retry after `Retry-After` seconds.",
     ),
 ];
 
 impl ApiError {
-    /// A failure whose field has the names of a call.
+    /// Creates an error whose field is shown under the names of one family.
     pub(crate) fn with_names(error: Error, names: Names) -> Self {
         let retry_after = error.kind().is_temporary().then_some(RETRY_AFTER);
         Self { error, names, retry_after }
     }
 
-    /// No route has this path.
+    /// Error for a path without a route.
     pub(crate) fn no_such_path() -> Self {
-        Error::new(Reason::PathNotFound, "no such path: /openapi.json lists the paths").into()
+        Error::new(Reason::PathNotFound, "no such path; /openapi.json lists all paths").into()
     }
 
-    /// The path exists, for other methods.
+    /// Error for a known path with an unsupported method.
     pub(crate) fn method_not_allowed() -> Self {
         Error::new(Reason::MethodNotAllowed, "the path does not support this method").into()
     }
 
-    /// The body is larger than its limit.
+    /// Error for a body above its limit in bytes.
     pub(crate) fn body_too_large(limit_bytes: usize) -> Self {
-        let message = format!("the body is larger than {limit_bytes} bytes");
+        let message = format!("the body exceeds the limit of {limit_bytes} bytes");
         Error::new(Reason::RequestTooLarge, message).into()
     }
 
-    /// The body did not arrive in time.
+    /// Error for a body that did not arrive within its timeout.
     pub(crate) fn body_too_slow(timeout: Duration) -> Self {
         let seconds = timeout.as_secs();
-        let message = format!("the body did not arrive within {seconds} s: send all of it at once");
+        let message =
+            format!("the body did not arrive within {seconds} s; send the whole body without pauses");
         Error::new(Reason::RequestTooSlow, message).into()
     }
 
-    /// The caller exceeds its rate.
+    /// Error for a caller above its rate. `wait` becomes the header `Retry-After`.
     pub(crate) fn rate_limited(wait: Duration) -> Self {
-        let message = "too many requests: wait as long as Retry-After says";
+        let message = "too many requests; retry after the seconds in the header Retry-After";
         Self { retry_after: Some(wait), ..Error::new(Reason::RateLimited, message).into() }
     }
 
-    /// The server handles as many requests as it can.
+    /// Error for a server at its limit of concurrent requests.
     pub(crate) fn overloaded() -> Self {
-        let message = "too many requests are in progress; try again later";
+        let message = "too many requests in progress; retry after the seconds in the header Retry-After";
         Error::new(Reason::Overloaded, message).into()
     }
 
-    /// The message, with the caller's name of the field in front.
+    /// Message that begins with the field, under the name that the caller knows.
     fn text(&self) -> String {
         let field = self.error.field.as_ref().and_then(|field| self.names.of(field));
         self.error.text(field.as_deref())
@@ -129,21 +133,21 @@ impl From<Error> for ApiError {
     }
 }
 
-/// The message as the client reads it: within the published limit, with a link to the reason at its end.
+/// Message for the client: within the published length, with a link to the reason at its end.
 fn linked(text: &str, reason: Reason) -> String {
     let link = format!(" (see {})", reason.anchor());
     let room = MAX_ERROR_MESSAGE_CHARS.saturating_sub(link.chars().count());
     format!("{}{link}", cut(text, room))
 }
 
-/// What every failed call answers.
+/// Body of every failed request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(crate) struct Body {
     /// `WKS.` and eight digits.
     #[schema(min_length = 12, max_length = 12)]
     error_code: &'static str,
-    /// What is wrong and what to do. It begins with the field, where it is about one, and ends with a link to the reason.
+    /// Cause and fix. Begins with the field, if any, and ends with a link to the reason.
     #[schema(max_length = 1000)]
     error_msg: String,
 }
@@ -160,12 +164,12 @@ impl IntoResponse for ApiError {
         let message = cut(&text, MAX_ERROR_MESSAGE_CHARS).to_owned();
         let mut response = (status, Json(body)).into_response();
         if self.retry_after.is_some() || status == StatusCode::PAYLOAD_TOO_LARGE {
-            // Much of this is answered before the body was read, and then the connection cannot be used again: a client
-            // that is not told would send its next request into it.
+            // Such responses are often sent before the body is read. The connection is then
+            // unusable, and without this header the client would send its next request into it.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: sooner would be too soon.
+            // Whole seconds, rounded up: a shorter wait would be refused again.
             let seconds = (wait + Duration::from_millis(999)).as_secs().max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -178,7 +182,7 @@ impl IntoResponse for ApiError {
 mod tests {
     use super::*;
 
-    /// Status and body of the answer.
+    /// Status and body of the response.
     async fn answer(error: ApiError) -> (StatusCode, serde_json::Value) {
         let response = error.into_response();
         let status = response.status();

@@ -1,4 +1,5 @@
-//! The REST adapter: requests in, use cases, answers out. It decides nothing.
+//! REST adapter: parses requests, calls the use cases of crate `control`, and writes responses. It
+//! makes no decisions.
 
 #![expect(unused_qualifications, reason = "what the macro that documents a handler expands to")]
 

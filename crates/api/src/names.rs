@@ -1,22 +1,22 @@
-//! Names of fields as the bodies, parameters and headers of REST have them.
+//! Field names as clients of the REST API know them.
 
 use domain::{FieldPath, error::Segment};
 
-/// Which names a failed call has for its fields.
+/// Set of field names that an error uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Those of most calls; an execution over named desktops has the names of ExecuteScriptOrCommand.
+    /// Names of most calls. Executions over named desktops use those of ExecuteScriptOrCommand.
     Native,
-    /// Those of the executions by tag and pool.
+    /// Names of the executions by tag and by pool.
     Group,
-    /// The path comes from the request itself.
+    /// Names taken from the request, used unchanged.
     Verbatim,
 }
 
-/// A field of the rules, and its name in REST.
+/// Path of a domain field and its REST name.
 type Renamed = (&'static [&'static str], &'static str);
 
-/// Fields that every call names alike.
+/// Fields with the same name in all calls.
 const COMMON: [Renamed; 3] = [
     (&["idempotency_key"], "Idempotency-Key"),
     (&["scripts"], "script_ids"),
@@ -28,11 +28,11 @@ const NATIVE: [Renamed; 3] = [
     (&["gray_desktop_ids"], "gray_resource_ids"),
     (&["command", "content"], "command"),
 ];
-/// Fields of the executions by tag and pool.
+/// Fields of the executions by tag and by pool.
 const GROUP: [Renamed; 2] = [(&["command", "content"], "command_content"), (&["desktop_pool_id"], "pool_id")];
 
 impl Names {
-    /// Name of a field; `None` for the body as a whole.
+    /// REST name of a field; `None` for the body as a whole.
     pub(crate) fn of(self, field: &FieldPath) -> Option<String> {
         let own: &[Renamed] = match self {
             Self::Native => &NATIVE,
@@ -40,7 +40,7 @@ impl Names {
             Self::Verbatim => return Some(field.to_string()),
         };
         let segments = field.segments();
-        // The body of a policy is the document itself.
+        // The body of PutPolicy is the policy document itself.
         if let Some(inside) = after(segments, &["document"]) {
             return (!inside.is_empty()).then(|| FieldPath::from(inside.to_vec()).to_string());
         }
@@ -51,7 +51,7 @@ impl Names {
     }
 }
 
-/// The segments behind a path; `None` where they do not begin with it.
+/// Segments after a prefix; `None` if the path does not start with the prefix.
 fn after<'a>(segments: &'a [Segment], path: &[&str]) -> Option<&'a [Segment]> {
     let (head, rest) = segments.split_at_checked(path.len())?;
     let fits = |(segment, name): (&Segment, &&str)| matches!(segment, Segment::Name(it) if it == *name);

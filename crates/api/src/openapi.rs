@@ -1,4 +1,5 @@
-//! The OpenAPI document: generated from the handlers, completed here with what all of them share.
+//! The OpenAPI document: generated from the handlers, completed here with the parts that all
+//! operations share.
 
 use axum::http::Method;
 use utoipa::{
@@ -31,14 +32,14 @@ use crate::{
         description = "Runs a script or a command on a fleet of cloud desktops in gray waves. `/v2` is compatible with \
                        the script API of Huawei Cloud Workspace; `/v1` is our own and carries what that one lacks."
     ),
-    // Those that only parameters refer to are not found by themselves.
+    // Schemas that only parameters refer to are not collected automatically.
     components(schemas(error::Body, TaskType, SortField, SortType, NativeEvent, Progress, TagFilter, RetiredToo)),
     tags(
         (name = "scripts", description = "Scripts and their revisions"),
         (name = "executions", description = "Run, retry and stop"),
         (name = "tasks", description = "Tasks and records"),
         (name = "desktops", description = "Desktops"),
-        (name = "native", description = "What the compatible family lacks"),
+        (name = "native", description = "Operations beyond the compatible family"),
     )
 )]
 struct Base;
@@ -50,18 +51,18 @@ pub(crate) fn base() -> OpenApi {
     Base::openapi()
 }
 
-/// Adds to what the handlers say: credentials, failures, headers, the action of each call.
+/// Adds credentials, failed responses, headers and the action of each operation.
 pub(crate) fn finish(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let key = |name: &str, what: &str| {
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, what)))
     };
-    components.add_security_scheme(TOKEN, key("X-Auth-Token", "A bearer token of the project."));
+    components.add_security_scheme(TOKEN, key("X-Auth-Token", "Bearer token of a principal of the project."));
     components.add_security_scheme(
         SIGNATURE,
         key(
             "Authorization",
-            "SDK-HMAC-SHA256 over method, path, query, signed headers and body, as the SDKs sign.",
+            "Signature SDK-HMAC-SHA256 over method, path, query, signed headers and body, as the SDKs compute it.",
         ),
     );
     for (status, description) in error::FAILURES {
@@ -89,7 +90,7 @@ fn failure(status: u16, description: &str) -> Response {
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
         let mut header = Header::new(seconds);
-        header.description = Some("Seconds after which to try again.".to_owned());
+        header.description = Some("Seconds to wait before a retry.".to_owned());
         response = response.header("Retry-After", header);
     }
     response.header("X-Request-Id", request_id()).build()
@@ -97,7 +98,7 @@ fn failure(status: u16, description: &str) -> Response {
 
 fn request_id() -> Header {
     let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String).build());
-    header.description = Some("The request's id: the caller's own, if it sent one.".to_owned());
+    header.description = Some("Request id: the value that the caller sent, or a generated one.".to_owned());
     header
 }
 
@@ -133,7 +134,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(
-                "The request is done once for each key, and answered the same when it comes again within 24 hours.",
+                "Deduplicates retries for 24 hours: a repeated key returns the first response.",
             ))
             .schema(Some(RefOr::T(Schema::Object(text))))
             .build();
@@ -156,7 +157,7 @@ fn operation_mut<'a>(
     }
 }
 
-/// Every operation of a document: method, path, operation id.
+/// Lists the operations of a document: method, path, operation id.
 pub(crate) fn operations(document: &OpenApi) -> impl Iterator<Item = (Method, String, String)> {
     document.paths.paths.iter().flat_map(|(path, item)| {
         [

@@ -1,19 +1,20 @@
-//! What each call does, in one place: its action, which policies allow or deny, and whether it changes something.
+//! Table of all calls: action for policies, and whether a call changes state.
 
 use domain::authz::Action;
 
-/// A call, by the operation id that it has in the OpenAPI document.
+/// A call, identified by its operation id in the OpenAPI document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) operation_id: &'static str,
     pub(crate) action: Action,
-    /// It is audited, a signature on it is good once, and its body may be as large as an execution's if it `runs`.
+    /// Changes state: the call is audited, and a signature on the call is valid once.
     pub(crate) changes: bool,
-    /// It names desktops, up to a million of them.
+    /// Names up to a million desktops, so the body may have the size of an execution's.
     pub(crate) is_large: bool,
-    /// It stops, pauses or freezes something: capacity is reserved for it, and its body is small.
+    /// Stops, pauses or freezes something: slots are reserved for the call, and the body is small.
     pub(crate) is_urgent: bool,
-    /// Its answer holds a secret that is shown once, so that it cannot be given again: it takes no `Idempotency-Key`.
+    /// Returns a secret that is shown once. The response cannot be repeated, so the call accepts no
+    /// `Idempotency-Key`.
     pub(crate) reveals: bool,
 }
 
@@ -37,12 +38,12 @@ const fn runs(operation_id: &'static str, action: Action) -> Call {
     Call { is_large: true, ..changes(operation_id, action) }
 }
 
-/// A POST that changes nothing: what it asks about is in its body.
+/// A POST that changes nothing; its body holds the question.
 const fn asks(operation_id: &'static str, action: Action, is_large: bool) -> Call {
     Call { is_large, ..reads(operation_id, action) }
 }
 
-/// Every call there is. One that is missing here is refused.
+/// All calls. A call missing from this table is refused.
 pub(crate) const CALLS: &[Call] = &[
     changes("CreateScript", Action::CreateScript),
     reads("ListScripts", Action::ListScripts),
@@ -113,7 +114,7 @@ pub(crate) const CALLS: &[Call] = &[
     changes("UnretireDesktop", Action::UnretireDesktop),
 ];
 
-/// The call of an operation.
+/// Looks up the call of an operation id.
 pub(crate) fn find(operation_id: &str) -> Option<&'static Call> {
     CALLS.iter().find(|call| call.operation_id == operation_id)
 }

@@ -1,4 +1,4 @@
-//! The routes, and what every answer goes through.
+//! Routes, and the layers that every response passes.
 
 use std::{
     collections::HashMap,
@@ -35,22 +35,22 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a deployment may change.
+/// Limits that a deployment may configure.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long one request may take.
+    /// Time limit of one request.
     pub request_timeout: Duration,
-    /// Bytes of the body of a request that runs something.
+    /// Maximum body size of a request that runs something, in bytes.
     pub max_execution_body_bytes: usize,
-    /// Bytes that all bodies under way may have together.
+    /// Maximum total size of all bodies in memory, in bytes.
     pub body_budget_bytes: usize,
-    /// Requests under way at once; more are refused with 503.
+    /// Maximum number of concurrent requests; further requests are refused with 503.
     pub max_in_flight: usize,
-    /// After which a body must have arrived, unless it may name a million desktops.
+    /// Time within which a body must arrive. Bodies that may name a million desktops are exempt.
     pub body_timeout: Duration,
-    /// Requests that one principal may make each second; more are refused with 429.
+    /// Requests per second of one principal; further requests are refused with 429.
     pub rate_per_second: NonZeroU32,
-    /// Requests that one principal may make at once after a pause.
+    /// Number of requests that one principal may send in a burst after idle time.
     pub rate_burst: NonZeroU32,
 }
 
@@ -68,7 +68,7 @@ impl Default for Options {
     }
 }
 
-/// The whole API.
+/// Builds the router of the whole API.
 pub fn router(control: Control, options: &Options) -> Router {
     let (documented, found) = routes::documented().split_for_parts();
     let document = openapi::finish(found);
@@ -87,7 +87,7 @@ pub fn router(control: Control, options: &Options) -> Router {
         body_timeout: options.body_timeout,
         max_execution_body_bytes: options.max_execution_body_bytes,
     });
-    // From the outside in: an id for the request, a span with it, panics, overload and slowness turned into answers.
+    // Outermost first: request id, span, panic handler, overload handler, timeout.
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
@@ -95,13 +95,13 @@ pub fn router(control: Control, options: &Options) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(HandleErrorLayer::new(|_| async { ApiError::overloaded() }))
         .layer(LoadShedLayer::new())
-        // The bulkhead gives the places out, once it is known who calls.
+        // The bulkhead assigns slots later, after authentication.
         .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight.saturating_add(RESERVED_PLACES)))
         .layer(middleware::from_fn_with_state(options.request_timeout, in_time));
     documented
         .route_layer(middleware::from_fn_with_state(gate, ours::check))
         .route_layer(middleware::from_fn(measured))
-        // The gate has read the body within the call's own limit.
+        // The gate has read the body within the limit of the call.
         .layer(DefaultBodyLimit::disable())
         .route("/openapi.json", get(move || async move { Json(document) }))
         .route("/docs/errors.md", get(|| async { error::reference() }))
@@ -122,7 +122,7 @@ fn span(request: &Request) -> tracing::Span {
     span
 }
 
-/// What a call was answered: with a body that follows the answer is not over yet.
+/// Logs the status. At this point the body may still be streaming.
 fn answered<B>(response: &axum::http::Response<B>, latency: Duration, span: &Span) {
     let status = response.status();
     span.record("status", status.as_u16());
@@ -143,10 +143,10 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::from(Error::internal()).into_response()
 }
 
-/// Counts the call by its route, which the requests of strangers do not make more of.
+/// Counts requests by route. Unknown paths create no metric series of their own.
 async fn measured(method: Method, path: MatchedPath, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    // By their routes calls are the same call; by their paths each is another one.
+    // Spans are named by route: paths contain ids and would make every name unique.
     trace::rename(|| format!("{method} {}", path.as_str()));
     let response = next.run(request).await;
     let (method, path, status) = (method.as_str(), path.as_str(), response.status());
@@ -159,7 +159,7 @@ async fn in_time(State(limit): State<Duration>, request: Request, next: Next) ->
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let message = "the call took too long; check whether it was done before you repeat it";
+            let message = "the request exceeded its time limit; check its effect before you retry";
             ApiError::from(Error::new(Reason::DeadlineExceeded, message)).into_response()
         }
     }

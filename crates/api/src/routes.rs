@@ -1,4 +1,4 @@
-//! Every documented route, and the OpenAPI document that they make.
+//! All documented routes and the OpenAPI document built from them.
 
 use control::Control;
 use utoipa::openapi::OpenApi;
@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{openapi, v1, v2};
 
-/// Every documented route.
+/// Returns the router of all documented routes.
 pub(crate) fn documented() -> OpenApiRouter<Control> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(v2::scripts::create, v2::scripts::list))
@@ -64,7 +64,7 @@ pub(crate) fn documented() -> OpenApiRouter<Control> {
         .routes(routes!(v1::access::enrolment_tokens::delete))
 }
 
-/// The whole OpenAPI document.
+/// Returns the complete OpenAPI document.
 pub fn document() -> OpenApi {
     openapi::finish(documented().into_openapi())
 }
@@ -84,7 +84,7 @@ mod tests {
         let named: BTreeSet<String> =
             operations::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();
         assert_eq!(documented, named);
-        assert_eq!(named.len(), operations::CALLS.len(), "each once");
+        assert_eq!(named.len(), operations::CALLS.len(), "duplicate operation id");
         for (method, _, id) in openapi::operations(&document()) {
             let call = operations::find(&id).unwrap();
             let only_asks = ["PreviewExecution", "WhatIf"].contains(&id.as_str());

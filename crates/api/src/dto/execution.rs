@@ -1,4 +1,4 @@
-//! The body of a call that runs something on desktops that it names.
+//! Body of a request that runs scripts or a command on named desktops.
 
 use domain::{Error, Reason, rollout::RolloutRequest, submission::ExecutionRequest};
 use serde::Deserialize;
@@ -6,50 +6,52 @@ use utoipa::ToSchema;
 
 use super::{ScriptType, rollout::Rollout};
 
-/// What is to run where. Exactly one of `script_ids` and `command`.
+/// Scripts or a command, and the desktops that run them. Exactly one of `script_ids` and `command`
+/// is required.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Execution {
-    /// `DESKTOP` is the only type there is.
+    /// Resource type. Only `DESKTOP` is supported.
     #[schema(pattern = "^DESKTOP$")]
     resource_type: Option<String>,
-    /// All desktops.
+    /// Ids of the target desktops.
     #[schema(required = true, nullable = false, min_items = 1, max_items = 1_000_000)]
     resource_ids: Option<Vec<String>>,
-    /// Scripts, run one after the other; the first that does not succeed ends its desktop's part.
+    /// Ids of scripts, run in this order. The first script that does not succeed ends the run on
+    /// its desktop.
     #[schema(max_items = 20)]
     script_ids: Option<Vec<String>>,
-    /// A command line instead of scripts.
+    /// Command line to run instead of scripts.
     #[schema(min_length = 1, max_length = 100_000)]
     command: Option<String>,
-    /// What runs the command.
+    /// Interpreter of the command.
     #[schema(value_type = Option<ScriptType>)]
     command_type: Option<String>,
-    /// Desktops of the gray wave; 0 means that there is none.
+    /// Number of desktops in the gray wave; 0 means no gray wave.
     #[schema(minimum = 0, maximum = 1_000_000)]
     gray_count: Option<i64>,
-    /// Members of the gray wave; `gray_count` wins over their number.
+    /// Desktops of the gray wave. `gray_count` takes precedence over the length of this list.
     #[schema(max_items = 1_000_000)]
     gray_resource_ids: Option<Vec<String>>,
-    /// Failed desktops of the gray wave at which the others are not begun; less than `gray_count`.
+    /// Number of failed desktops in the gray wave that halts the rollout; less than `gray_count`.
     #[schema(minimum = 1, maximum = 1_000_000)]
     gray_fail_threshold: Option<i64>,
-    /// Minutes that one script may run; 0 means the configured default.
+    /// Time limit of each script in minutes; 0 means the configured default.
     #[schema(minimum = 0, maximum = 600)]
     execution_timeout: Option<i64>,
     rollout: Option<Rollout>,
-    /// Not supported.
+    /// Not supported. A request that sets this field is refused.
     #[schema(ignore)]
     pre_start: Option<String>,
     #[schema(ignore)]
     post_finish: Option<String>,
 }
 
-/// Refuses fields that would change what runs where: to accept and ignore them would be a lie. All others that are not
-/// known are ignored, as the published service does.
+/// Refuses fields that would change the run: to accept and ignore them would mislead the caller.
+/// Other unknown fields are ignored, as the published service does.
 pub(crate) fn refuse_unsupported(pre_start: Option<&str>, post_finish: Option<&str>) -> Result<(), Error> {
     for (name, value) in [("pre_start", pre_start), ("post_finish", post_finish)] {
         if value.is_some_and(|text| !text.is_empty()) {
-            return Err(Error::field(Reason::FieldUnsupported, name, "not supported: leave it out"));
+            return Err(Error::field(Reason::FieldUnsupported, name, "not supported; remove this field"));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Shapes that both families share.
+//! Request and response types that both API families share.
 
 mod execution;
 mod page;

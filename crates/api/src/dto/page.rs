@@ -1,4 +1,4 @@
-//! Pages of the compatible family.
+//! Offset pagination of the compatible family.
 
 use domain::{
     Error,
@@ -7,28 +7,28 @@ use domain::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Where a page begins. How many entries it may have differs from call to call.
+/// Offset of a page. Each operation adds its own limit parameter.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OffsetQuery {
-    /// Entries left out at the start.
+    /// Number of entries to skip; default 0.
     #[param(minimum = 0, maximum = 2147483646)]
     pub(crate) offset: Option<i64>,
 }
 
-/// Which page of a list of scripts, tasks or records.
+/// Page size of lists of scripts, tasks and records.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LimitQuery {
-    /// Entries at most; 10 when it is left out.
+    /// Maximum number of entries; default 10.
     #[param(minimum = 1, maximum = 100)]
     pub(crate) limit: Option<i64>,
 }
 
 impl OffsetQuery {
-    /// The page, within the range of its list.
+    /// Checks offset and limit against the rule of the list.
     pub(crate) fn page(&self, rule: PageRule, limit: Option<i64>) -> Result<Page, Error> {
         Page::new(rule, self.offset, limit)
     }

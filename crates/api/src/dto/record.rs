@@ -1,10 +1,10 @@
-//! Records in paths and words.
+//! Path parameter and status names of records.
 
 use domain::{Error, record::RecordId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// The words of a record's status.
+/// Status of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum RecordWord {
@@ -29,11 +29,11 @@ impl RecordWord {
     }
 }
 
-/// One record in the path.
+/// Path parameter with a record id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct RecordPath {
-    /// The record.
+    /// Record id.
     record_id: String,
 }
 

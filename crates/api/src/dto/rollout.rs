@@ -1,4 +1,5 @@
-//! The object `rollout` in the body of every call that runs something: all that the published fields cannot say.
+//! The object `rollout` in the body of every request that runs something. It carries settings that
+//! the published fields cannot express.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +9,18 @@ use domain::rollout::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Failures at which the rollout halts: exactly one of `count` and `percent`.
+/// Number or percentage of failures at which the rollout halts. Exactly one of `count` and
+/// `percent` is required.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Threshold {
-    /// So many targets.
+    /// Number of failed targets.
     #[schema(minimum = 1, maximum = 1_000_000)]
     count: Option<i64>,
-    /// A share of the results so far; at most two decimals.
+    /// Percentage of failed targets among the results so far; at most two decimals.
     #[schema(exclusive_minimum = 0, maximum = 100)]
     percent: Option<f64>,
-    /// Results that the share waits for; 1 when it is left out.
+    /// Number of results before `percent` applies; default 1.
     #[schema(minimum = 1, maximum = 1_000_000)]
     min_results: Option<i64>,
 }
@@ -29,93 +31,95 @@ impl From<Threshold> for ThresholdRequest {
     }
 }
 
-/// A wave: exactly one of `count`, `percent` and `rest`.
+/// Size of a wave. Exactly one of `count`, `percent` and `rest` is required.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wave {
-    /// So many targets.
+    /// Number of targets.
     #[schema(minimum = 1, maximum = 1_000_000)]
     count: Option<i64>,
-    /// A share of all targets, rounded up; at most two decimals.
+    /// Percentage of all targets, rounded up; at most two decimals.
     #[schema(exclusive_minimum = 0, maximum = 100)]
     percent: Option<f64>,
-    /// All that are left; the last wave only.
+    /// All remaining targets. Allowed only in the last wave.
     rest: Option<bool>,
-    /// Over this wave.
+    /// Failure threshold of this wave.
     fail_threshold: Option<Threshold>,
 }
 
-/// How the canaries, which are the first of several waves, are drawn.
+/// Selection of the canaries, the first of several waves.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Canary {
-    /// What the sample is stratified over: os, pool, zone; all three when it is left out.
+    /// Attributes that stratify the sample: `os`, `pool`, `zone`; default all three.
     #[schema(max_items = 3)]
     by: Option<Vec<String>>,
-    /// What it is drawn with; the same seed over the same desktops is the same plan.
+    /// Seed of the selection. The same seed and the same desktops produce the same plan.
     seed: Option<u64>,
 }
 
-/// Waves that a person must approve before they open.
+/// Waves that require an approval before they open.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalRule {
-    /// By number, from 1.
+    /// Numbers of the waves, from 1.
     #[schema(required = true, min_items = 1, max_items = 100)]
     before_waves: Option<Vec<i64>>,
-    /// Whoever asks for the task may not approve them.
+    /// The principal that submitted the task may not approve its waves.
     distinct_approver: Option<bool>,
 }
 
-/// When targets may start.
+/// Time window in which targets may start.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Window {
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     from: String,
-    /// Earlier than `from` for a window that goes over midnight.
+    /// End of the window. If earlier than `from`, the window spans midnight.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     to: String,
-    /// `desktop` (when it is left out): each desktop's own; or one for all, like `Europe/Berlin`.
+    /// IANA time zone of the window, such as `Europe/Berlin`. The default `desktop` uses each
+    /// desktop's own time zone.
     time_zone: Option<String>,
 }
 
-/// What the published fields cannot say. With `waves`, the gray fields must be absent; without them, they make the first
-/// wave. A key that is not known is refused.
+/// Rollout settings that the published fields cannot express. With `waves`, the gray fields must be
+/// absent. Without `waves`, the gray fields define the first wave. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rollout {
-    /// Filled in order until no target is left.
+    /// Waves, filled in order until no target is left.
     #[schema(min_items = 1, max_items = 100)]
     waves: Option<Vec<Wave>>,
-    /// Over all waves together.
+    /// Failure threshold over all waves together.
     fail_threshold: Option<Threshold>,
-    /// Admit targets only while failures and targets in flight together stay under the thresholds: no more than those
-    /// can ever fail.
+    /// Admit targets only while failures plus targets in flight stay below the thresholds. The
+    /// number of failures can then never exceed a threshold.
     strict: Option<bool>,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_concurrency: Option<i64>,
-    /// Seconds after a wave before the next one opens.
+    /// Seconds between the end of a wave and the start of the next wave.
     #[schema(minimum = 0, maximum = 2_592_000)]
     soak_seconds: Option<i64>,
     approval: Option<ApprovalRule>,
-    /// What becomes of what runs when the gate halts: drain (the default) or kill.
+    /// Treatment of running targets when the gate halts: `drain` (default) or `kill`.
     #[schema(pattern = "^(drain|kill)$")]
     on_halt: Option<String>,
-    /// How long a target waits for its desktop.
+    /// Seconds that a target waits for its desktop to connect.
     #[schema(minimum = 1, maximum = 2_592_000)]
     delivery_timeout_seconds: Option<i64>,
-    /// A share of a wave's targets with which it is over although the missing ones are away; not of the last wave.
+    /// Percentage of finished targets at which a wave closes while the remaining desktops are
+    /// offline. Does not apply to the last wave.
     #[schema(exclusive_minimum = 0, maximum = 100)]
     quorum_percent: Option<f64>,
-    /// Nothing is started after it.
+    /// Time after which no target starts.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     window: Option<Window>,
-    /// What outcomes count as: count or ignore.
+    /// Weight of each outcome: `count` or `ignore`.
     outcomes: Option<BTreeMap<String, String>>,
-    /// What exit codes count as: success, count, ignore or halt.
+    /// Weight of each exit code: `success`, `count`, `ignore` or `halt`.
     exit_codes: Option<BTreeMap<String, String>>,
     canary: Option<Canary>,
 }

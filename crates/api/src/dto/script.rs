@@ -1,10 +1,10 @@
-//! Scripts in paths and words.
+//! Path parameter, types and request bodies of scripts.
 
 use domain::{Error, ids::ScriptId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// What runs a script or a command. Documents the words: domain reads and writes them.
+/// Interpreter of a script or command. Documents the values; crate `domain` parses and prints them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum ScriptType {
@@ -13,22 +13,22 @@ pub(crate) enum ScriptType {
     Shell,
 }
 
-/// One script in the path.
+/// Path parameter with a script id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct ScriptPath {
-    /// The script.
+    /// Script id.
     script_id: String,
 }
 
 impl ScriptPath {
-    /// An id that cannot be ours is one that does not exist.
+    /// Parses the id. A malformed id yields the same error as an unknown script.
     pub(crate) fn id(&self) -> Result<ScriptId, Error> {
         ScriptId::find(&self.script_id)
     }
 }
 
-/// Makes the body of a call that saves a script: the fields that all of them have, and those of one call.
+/// Defines the body of a request that saves a script: the common fields plus the given ones.
 macro_rules! script_fields {
     ($(#[$attribute:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident,)* }) => {
         #[derive(Debug, Deserialize, ToSchema)]
@@ -41,13 +41,13 @@ macro_rules! script_fields {
             content: Option<String>,
             #[schema(max_length = 256)]
             description: Option<String>,
-            /// Free text given by the caller.
+            /// Version label, free text.
             #[schema(max_length = 128)]
             version: Option<String>,
         }
 
         impl $name {
-            /// Checks the fields that all calls have.
+            /// Checks the common fields.
             fn body(self) -> Result<ScriptBody, Error> {
                 ScriptBody::new(self.name, self.content, self.description, self.version)
             }

@@ -1,6 +1,6 @@
-//! Texts in answers.
+//! Optional texts in responses.
 
-/// A text that is absent when it says nothing.
+/// Converts an empty text to `None`.
 pub(crate) fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

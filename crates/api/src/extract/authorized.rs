@@ -1,4 +1,4 @@
-//! A call that the gate has let through.
+//! Extractor for an authorized request.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use control::{Caller, Control};
@@ -6,7 +6,7 @@ use domain::{Error, Reason};
 
 use crate::error::ApiError;
 
-/// The use cases, and who calls them. The gate puts the caller among the request's extensions.
+/// Use cases and caller. The gate stores the caller in the extensions of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorized {
     pub(crate) control: Control,
@@ -18,7 +18,8 @@ impl FromRequestParts<Control> for Authorized {
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Caller>().cloned();
-        let caller = caller.ok_or_else(|| Error::new(Reason::Internal, "no gate before this call"))?;
+        let caller =
+            caller.ok_or_else(|| Error::new(Reason::Internal, "the gate did not run before this handler"))?;
         Ok(Self { control: control.clone(), caller })
     }
 }

@@ -13,8 +13,8 @@ use serde_json::error::Category;
 
 use crate::{error::ApiError, names::Names};
 
-/// A JSON body. Whatever Content-Type says, it is read as JSON, as the API's clients mean it. Its size was checked at
-/// the gate.
+/// A JSON body. The header Content-Type is ignored, because every client of the API sends JSON. The
+/// gate has already checked the size.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -22,14 +22,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| unreadable("the body could not be read"))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
         parse(&bytes).map(Self)
     }
 }
 
-/// A JSON body that may be left out.
+/// An optional JSON body.
 #[derive(Debug)]
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
@@ -37,14 +36,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| unreadable("the body could not be read"))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
         if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
 
-/// A JSON body as it was sent, for what domain reads itself.
+/// A JSON body as text, for documents that crate `domain` parses.
 #[derive(Debug)]
 pub(crate) struct JsonText(pub(crate) String);
 
@@ -52,12 +50,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| unreadable("the body could not be read"))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|_| unreadable("cannot read the body"))?;
         check_object(&bytes)?;
         let text = String::from_utf8(bytes.into());
-        Ok(Self(text.map_err(|_| unreadable("the body is not valid: it is not UTF-8"))?))
+        Ok(Self(text.map_err(|_| unreadable("the body is not valid UTF-8"))?))
     }
 }
 
@@ -65,7 +62,7 @@ fn unreadable(message: impl Into<String>) -> Error {
     Error::new(Reason::RequestUnreadable, message)
 }
 
-/// The place where reading stopped; `None` for the whole.
+/// Path of the field at which parsing stopped; `None` for the whole body.
 pub(crate) fn field(path: &serde_path_to_error::Path) -> Option<FieldPath> {
     let segments = path.iter().filter_map(|segment| match segment {
         serde_path_to_error::Segment::Seq { index } => Some(Segment::Index(*index)),
@@ -81,11 +78,11 @@ pub(crate) fn field(path: &serde_path_to_error::Path) -> Option<FieldPath> {
 
 fn check_object(bytes: &[u8]) -> Result<(), Error> {
     if bytes.is_empty() {
-        return Err(unreadable("the body is empty: a JSON object is expected"));
+        return Err(unreadable("the body is empty; send a JSON object"));
     }
-    // A list would be taken for the fields in their order.
+    // Serde would read a list as the fields in declaration order.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(unreadable("the body is a list: a JSON object is expected"));
+        return Err(unreadable("the body is a list; send a JSON object"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Parts of a request, as handlers take them.
+//! Extractors of handlers.
 
 mod authorized;
 mod body;

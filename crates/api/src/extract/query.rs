@@ -1,5 +1,5 @@
-//! Query parameters, read into the type that also documents them: repeated where a list is meant, as the official
-//! clients send them.
+//! Query parameters, parsed into the type that also documents them. Lists are repeated parameters,
+//! as the official clients send them.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use utoipa::{
 use super::body;
 use crate::{error::ApiError, names::Names};
 
-/// The parameters of a request. Unknown names are ignored.
+/// Parsed query parameters. Unknown names are ignored.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameters<T>(pub(crate) T);
 
@@ -42,7 +42,10 @@ fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Error> {
             return Err(Error::invalid(FieldPath::dynamic(&name), "must not contain a NUL character"));
         }
         if value.is_empty() && !known.is_none_or(may_be_empty) {
-            return Err(Error::required(FieldPath::dynamic(&name), "give it a value or leave it out"));
+            return Err(Error::required(
+                FieldPath::dynamic(&name),
+                "must not be empty; set a value or remove the parameter",
+            ));
         }
         if known.is_some_and(|known| !is_list(known)) && !given.insert(name.clone()) {
             return Err(Error::invalid(FieldPath::dynamic(&name), "must not be given more than once"));
@@ -59,19 +62,19 @@ fn parse<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, Error> {
     })
 }
 
-/// Whether a parameter may be given again, by its documentation.
+/// Whether a parameter may be repeated, according to its documentation.
 fn is_list(parameter: &Parameter) -> bool {
     matches!(parameter.schema, Some(RefOr::T(Schema::Array(_))))
 }
 
-/// Whether a parameter is a text, or a list of texts, by its documentation.
+/// Whether a parameter is a text or a list of texts, according to its documentation.
 fn may_be_empty(parameter: &Parameter) -> bool {
     match &parameter.schema {
         None | Some(RefOr::T(Schema::Array(_))) => true,
         Some(RefOr::T(Schema::Object(object))) => {
             object.format.is_none() && object.pattern.is_none() && is_text(&object.schema_type)
         }
-        // Closed sets of words.
+        // Enumerations.
         Some(RefOr::T(_) | RefOr::Ref(_)) => false,
     }
 }
@@ -84,40 +87,41 @@ fn is_text(schema_type: &SchemaType) -> bool {
     }
 }
 
-/// A text filter: an empty one asks for nothing.
+/// Reads a text filter. An empty text means no filter.
 pub(crate) fn text(value: Option<String>) -> Option<String> {
     value.filter(|text| !text.is_empty())
 }
 
-/// A repeated text filter: empty ones ask for nothing.
+/// Reads a repeated text filter. Empty texts are ignored.
 pub(crate) fn texts(values: Vec<String>) -> Vec<String> {
     values.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-/// A repeated id. `None` asks for nothing; an id that cannot be ours is left out, so that it matches nothing.
+/// Reads a repeated id filter. `None` means no filter. A malformed id is dropped, so it matches
+/// nothing.
 pub(crate) fn ids<T: std::str::FromStr>(values: Vec<String>) -> Option<Vec<T>> {
     let values = texts(values);
     (!values.is_empty()).then(|| values.iter().filter_map(|value| value.parse().ok()).collect())
 }
 
-/// A moment.
+/// Reads a time in RFC 3339, UTC.
 pub(crate) fn time(name: &'static str, value: Option<String>) -> Result<Option<Timestamp>, Error> {
     value
         .map(|text| {
             DateTime::parse_from_rfc3339(&text)
                 .map(|moment| moment.to_utc())
-                .map_err(|_| Error::invalid(name, "must be a time in UTC like 2021-10-01T12:00:00Z"))
+                .map_err(|_| Error::invalid(name, "must be a UTC time such as 2021-10-01T12:00:00Z"))
         })
         .transpose()
 }
 
-/// Whether tasks run a command or scripts.
+/// Kind of work of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum TaskType {
-    /// Scripts that are stored.
+    /// Runs stored scripts.
     Script,
-    /// A command line.
+    /// Runs a command line.
     Command,
 }
 
@@ -156,10 +160,10 @@ mod tests {
             ("limit=1&limit=2", "limit: must not be given more than once"),
             ("task_type=ALL", "expected `SCRIPT` or `COMMAND`"),
             ("ids=%00", "ids: must not contain a NUL"),
-            ("limit=", "limit: give it a value"),
-            ("is_first=", "is_first: give it a value"),
-            ("since=", "since: give it a value"),
-            ("task_type=", "task_type: give it a value"),
+            ("limit=", "limit: must not be empty"),
+            ("is_first=", "is_first: must not be empty"),
+            ("since=", "since: must not be empty"),
+            ("task_type=", "task_type: must not be empty"),
         ] {
             let message = parse::<Query>(query).unwrap_err().to_string();
             assert!(message.contains(expected), "{query}: {message}");

@@ -1,4 +1,5 @@
-//! What every call passes before its handler: who calls, may they, how often, and was it asked before.
+//! The gate that every request passes before its handler: authentication, authorization, rate
+//! limit, idempotency.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,11 +32,11 @@ use crate::{
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What the gate needs.
+/// State of the gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) control: Control,
-    /// By method and path, as the document has them.
+    /// Calls by method and path template of the OpenAPI document.
     pub(crate) calls: HashMap<(Method, String), &'static Call>,
     pub(crate) rates: Rates,
     pub(crate) bulkhead: Bulkhead,
@@ -43,10 +44,11 @@ pub(crate) struct Gate {
     pub(crate) body_timeout: Duration,
 }
 
-/// Lets a request through that may be done, with its [`Caller`] as an extension; notes what was refused or failed.
+/// Passes an authorized request to its handler, with its [`Caller`] as an extension. Audits
+/// requests that are refused or fail.
 ///
-/// Who calls, how often, and whether that caller may is checked before the body is read, so that a body that never comes
-/// costs nobody else anything.
+/// Authentication, rate and rights are checked before the body is read, so a slow or endless body
+/// costs other callers nothing.
 pub(crate) async fn check(
     State(gate): State<Arc<Gate>>,
     path: MatchedPath,
@@ -56,7 +58,7 @@ pub(crate) async fn check(
 ) -> Response {
     let Some(call) = gate.calls.get(&(as_routed(request.method()), path.as_str().to_owned())).copied() else {
         // Deny operations missing from the CALLS table.
-        let error = Error::new(Reason::CallNotOpen, "this call is not open to anybody");
+        let error = Error::new(Reason::CallNotOpen, "this operation is not enabled");
         return ApiError::from(error).into_response();
     };
     let Ok(parameters) = parameters else {
@@ -83,20 +85,21 @@ pub(crate) async fn check(
     response
 }
 
-/// HEAD goes where GET goes.
+/// Routes HEAD like GET.
 fn as_routed(method: &Method) -> Method {
     if *method == Method::HEAD { Method::GET } else { method.clone() }
 }
 
-/// A request that may be done.
+/// A request that passed all checks.
 struct Passed {
     caller: Caller,
     body: Bytes,
-    /// Its place among the requests under way.
+    /// Slot among the concurrent requests, released after the handler.
     place: Place,
 }
 
-/// Why a request is refused, and the caller in whose name that is audited; `None` while nobody has proven to be the caller.
+/// A refused request. `caller` is `None` until the credential is verified; the audit names only
+/// verified callers.
 struct Refusal {
     error: ApiError,
     caller: Option<Box<Caller>>,
@@ -115,14 +118,14 @@ impl From<ApiError> for Refusal {
 }
 
 impl Refusal {
-    /// Makes refusals in the name of a caller.
+    /// Creates refusals that are audited under a caller.
     fn of<E: Into<ApiError>>(caller: &Caller) -> impl FnOnce(E) -> Self + use<E> {
         let caller = Some(Box::new(caller.clone()));
         move |error| Self { error: error.into(), caller }
     }
 }
 
-/// A signature, which covers the body: until that is read, the caller is a claim.
+/// A signature that covers the body. The caller is unverified until the body is read.
 struct Signature {
     authorization: Authorization,
     key: SigningKey,
@@ -160,8 +163,9 @@ impl Gate {
         Ok(Passed { caller, body, place })
     }
 
-    /// Counts the request for the claim until the signature is verified, and for the caller from then on: a stranger who
-    /// knows the name of an access key must not use up the rate or the places of its owner.
+    /// Counts the request against the claimed caller until the signature is verified, and then
+    /// against the caller. A third party that knows an access key must not use up the rate or the
+    /// slots of its owner.
     async fn pass_signed(
         &self,
         call: &Call,
@@ -177,7 +181,8 @@ impl Gate {
         let mut place = self.enter(call, &claim)?;
         let Signature { authorization, key, now } = signature;
         if let Err(error) = allowed {
-            // The audit names only a caller who has signed: a small body is read to find that out.
+            // The audit names only verified callers, so a small body is read to verify the
+            // signature.
             let read = self.read_within(limits::MAX_URGENT_BODY_BYTES, body, &mut place).await;
             let Ok(body) = read else { return Err(error.into()) };
             verify(key, &authorization, parts, &body, now)?;
@@ -195,14 +200,15 @@ impl Gate {
         Ok(Passed { caller: admitted, body, place })
     }
 
-    /// Finds out who calls, or claims to. A token wins over a signature: a client that presets one means it.
+    /// Identifies the caller by its credential. A token takes precedence over a signature, because
+    /// a client that presets a token intends to use it.
     async fn identify(&self, parts: &Parts) -> Result<(Caller, Option<Signature>), Error> {
         if let Some(token) = parts.headers.get(TOKEN_HEADER) {
             let identity = self.control.authenticate_token(token.as_bytes()).await?;
             return Ok((caller(identity, parts), None));
         }
         let unsigned = || {
-            let message = "the request carries neither X-Auth-Token nor a signature in Authorization";
+            let message = "no credential; send the header X-Auth-Token or a signature in Authorization";
             Error::new(Reason::CredentialRequired, message)
         };
         let header =
@@ -214,7 +220,7 @@ impl Gate {
         Ok((caller(key.claimed(), parts), Some(Signature { authorization, key, now })))
     }
 
-    /// Takes a place among the requests under way.
+    /// Takes a slot among the concurrent requests.
     fn enter(&self, call: &Call, who: &str) -> Result<Place, Error> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
         self.bulkhead.enter(who, priority)
@@ -223,7 +229,7 @@ impl Gate {
     async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
         let limit = match call {
             Call { is_urgent: true, .. } => limits::MAX_URGENT_BODY_BYTES,
-            // A million ids may take as long as the whole request.
+            // A body with a million ids may take as long as the whole request.
             Call { is_large: true, .. } => {
                 return read_whole(self.max_execution_body_bytes, Duration::MAX, body, place).await;
             }
@@ -237,29 +243,28 @@ impl Gate {
     }
 }
 
-/// The caller with what the body says of the request.
+/// Adds the idempotency data from header and body to the caller.
 fn admit(caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Caller, ApiError> {
     Ok(Caller { idempotency: idempotency(parts, body)?, ..caller.clone() })
 }
 
-/// Whether the caller may do this in the project of the path.
+/// Checks that the caller may perform the call in the project of the path.
 fn check_rights(call: &Call, asked: Option<&str>, caller: &Caller) -> Result<(), Error> {
     if asked != Some(caller.project_id().as_str()) {
-        let message = "the credential does not belong to the project in the path";
+        let message = "the credential belongs to another project than the one in the path";
         return Err(Error::new(Reason::OtherProject, message));
     }
     caller.check_any(call.action)
 }
 
-/// Reads a body of at most `limit` bytes, unless there is no room for it.
+/// Reads a body of at most `limit` bytes, unless the memory budget for bodies is exhausted.
 async fn read_whole(
     limit: usize,
     timeout: Duration,
     body: Body,
     place: &mut Place,
 ) -> Result<Bytes, ApiError> {
-    // Nothing for a request without a body, what it declares for one with a length, and for one that comes in pieces
-    // as much as it may have.
+    // Reserves the declared length: 0 bytes without a body, and the whole limit for a chunked body.
     let most = match body.size_hint().upper() {
         Some(length) if length > limit as u64 => return Err(ApiError::body_too_large(limit)),
         Some(length) => usize::try_from(length).unwrap_or(limit),
@@ -270,11 +275,11 @@ async fn read_whole(
         .await
         .map_err(|_| ApiError::body_too_slow(timeout))?
         .map_err(|_| ApiError::body_too_large(limit))?;
-    // Given back when the handler has read it.
+    // The reservation ends when the handler drops the body.
     Ok(Bytes::from_owner(Held { bytes, _room: room }))
 }
 
-/// Checks the signature over the whole request.
+/// Verifies the signature over the whole request.
 fn verify(
     key: SigningKey,
     authorization: &Authorization,
@@ -293,7 +298,7 @@ fn verify(
     key.verify(authorization, &signed, now).map(drop)
 }
 
-/// The address from which somebody claims to be the caller, and that caller's credential.
+/// Rate bucket of an unverified caller: the claimed credential plus the address of the client.
 fn claim(caller: &Caller, parts: &Parts) -> String {
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
     format!("{}\n{}", caller.identity.credential, address.unwrap_or_default())
@@ -323,7 +328,7 @@ fn caller(identity: Arc<Identity>, parts: &Parts) -> Caller {
     }
 }
 
-/// The key of a POST, with what it stands for: method, path and body.
+/// Idempotency key of a POST and the hash of its method, path and body.
 fn idempotency(parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Error> {
     let Some(key) = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method == Method::POST) else {
         return Ok(None);

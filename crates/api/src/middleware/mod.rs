@@ -1,4 +1,4 @@
-//! What every call passes before and after its handler.
+//! Middleware of every request.
 
 mod auth;
 

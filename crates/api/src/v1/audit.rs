@@ -1,4 +1,4 @@
-//! The audit.
+//! The audit log of a project.
 
 use axum::Json;
 use control::{AuditFilter, EntryRow};
@@ -19,40 +19,40 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Audit {
     entries: Vec<AuditEntry>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// Who did what to what, from where, with which result.
+/// An audit entry: principal, action, resource, source and result of one request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditEntry {
     audit_id: String,
     #[schema(format = DateTime)]
     time: String,
     principal: String,
-    /// `token:ID` or `key:ACCESS_KEY`.
+    /// Credential of the request: `token:ID` or `key:ACCESS_KEY`.
     credential: String,
     action: String,
-    /// What it was done to, or the path of a call that was refused.
+    /// Resource that the request acted on, or the path of a refused request.
     resource: String,
     #[schema(value_type = AuditResult)]
     result: String,
-    /// Why it was refused or failed.
+    /// Reason of the refusal or failure; `null` if the request was done.
     reason: Option<String>,
-    /// Address, forwarders and user agent.
+    /// Client address, `X-Forwarded-For` and user agent.
     source: String,
     request_id: String,
 }
 
-/// How a call ended.
+/// Result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum AuditResult {
-    /// It was done.
+    /// The request was done.
     Done,
-    /// It was not allowed, or its request broke a rule.
+    /// The request was not allowed or invalid.
     Refused,
-    /// Something of ours failed.
+    /// The server failed.
     Failed,
 }
 
@@ -83,22 +83,22 @@ impl From<EntryRow> for AuditEntry {
     }
 }
 
-/// Which entries are listed.
+/// Filters of the audit.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only of this principal.
+    /// Only entries of this principal.
     principal: Option<String>,
-    /// Only of this action, like `workspace:scripts:execute`.
+    /// Only entries of this action, such as `workspace:scripts:execute`.
     action: Option<String>,
-    /// Only with this result.
+    /// Only entries with this result.
     result: Option<AuditResult>,
-    /// Only about this resource, like `task:ID`.
+    /// Only entries about this resource, such as `task:ID`.
     resource: Option<String>,
 }
 
-/// Read the audit, newest first: every change, and every call that was refused.
+/// Read the audit, newest first: all changes and all refused requests.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/audit", operation_id = "ListAudit", tag = "native",
     params(Project, PageQuery, ListQuery),

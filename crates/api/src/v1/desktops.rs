@@ -1,4 +1,4 @@
-//! Desktops: all that is known of them, their tags, and whether they are in service.
+//! Desktops: properties, tags, and whether they are in service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,52 +26,52 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeDesktops {
     desktops: Vec<NativeDesktop>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// Whether an agent is connected; the words are those of `/v2`.
+/// Whether the agent of a desktop is connected; the values are those of `/v2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Presence {
-    /// Its agent is connected.
+    /// The agent is connected.
     Active,
-    /// Its agent is not connected.
+    /// The agent is disconnected.
     Shutoff,
 }
 
-/// A desktop, as its agent describes it, and what operators have made of it.
+/// A desktop: properties reported by its agent and settings made by operators.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeDesktop {
     desktop_id: String,
     computer_name: String,
     os_host_name: String,
-    /// Linux, Windows or macOS.
+    /// Operating system: Linux, Windows or macOS.
     os_type: String,
     ip_address: Option<String>,
     desktop_pool_id: Option<String>,
     availability_zone: Option<String>,
-    /// Like `Europe/Berlin`.
+    /// IANA time zone, such as `Europe/Berlin`.
     time_zone: Option<String>,
     agent_version: String,
-    /// What it is marked with: by its agent and by operators, whose tags win.
+    /// Tags set by the agent and by operators. Tags of operators take precedence.
     tags: BTreeMap<String, String>,
-    /// Those of the tags that operators set.
+    /// Tags set by operators.
     operator_tags: BTreeMap<String, String>,
     status: Presence,
     connected: bool,
-    /// The worker that holds its connection.
+    /// Worker that the agent is connected to; `null` while disconnected.
     worker_id: Option<String>,
-    /// When it last connected or went.
+    /// Time of the last connect or disconnect.
     #[schema(format = DateTime)]
     presence_time: String,
-    /// When it was first seen.
+    /// Time of the first connect.
     #[schema(format = DateTime)]
     create_time: String,
-    /// Since when it is retired; `null` while it is in service.
+    /// Time of retirement; `null` while the desktop is in service.
     #[schema(format = DateTime)]
     retire_time: Option<String>,
-    /// The principal that retired it.
+    /// Principal that retired the desktop.
     retired_by: Option<String>,
 }
 
@@ -103,63 +103,62 @@ impl From<DesktopRow> for NativeDesktop {
     }
 }
 
-// Documents the form; `tags` below reads it.
-/// A tag that desktops must have, like `team=finance`.
+// Documents the format; `tags` below parses it.
+/// A required tag in the form `key=value`, such as `team=finance`.
 #[derive(Debug, ToSchema)]
 #[schema(value_type = String, pattern = "^[^=]+=")]
 #[expect(dead_code, reason = "documents a parameter")]
 pub(crate) struct TagFilter(String);
 
-/// Whether desktops that are retired are listed.
+/// Whether lists include retired desktops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum RetiredToo {
-    /// They are listed as well.
+    /// Retired desktops and those in service.
     Included,
-    /// They alone are listed.
+    /// Only retired desktops.
     Only,
 }
 
-/// Which desktops are listed. All that is given must be so.
+/// Filters of desktops. A desktop must match all of them.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only those whose ids begin so.
+    /// Only desktops whose ids start with this prefix.
     desktop_id_prefix: Option<String>,
-    /// Only with this tag, `key=value`; repeated: with all of them.
+    /// Only desktops with this tag, `key=value`. Repeat the parameter to require several tags.
     #[param(value_type = Vec<TagFilter>)]
     tag: Vec<String>,
-    /// Only of these pools.
+    /// Only desktops of these pools.
     desktop_pool_id: Vec<String>,
-    /// Only with this operating system.
+    /// Only desktops with this operating system.
     os_type: Option<String>,
-    /// Only in this zone.
+    /// Only desktops in this availability zone.
     availability_zone: Option<String>,
-    /// Only with this status.
+    /// Only desktops with this status.
     status: Option<Presence>,
-    /// Those that are retired as well, or alone; none of them when it is left out.
+    /// Include retired desktops, or only those; excluded by default.
     retired: Option<RetiredToo>,
 }
 
-/// Each `key=value`; a value may hold both signs of the form.
+/// Parses `key=value` filters. A value may contain `=` and `,`.
 fn tags(pairs: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
     let mut tags = BTreeMap::new();
     for pair in pairs {
-        let (key, value) = pair
-            .split_once('=')
-            .filter(|(key, _)| !key.is_empty())
-            .ok_or_else(|| Error::invalid("tag", "must be key=value; give it again for each further tag"))?;
+        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+            Error::invalid("tag", "must be key=value; repeat the parameter for each further tag")
+        })?;
         let before = tags.insert(key.to_owned(), value.to_owned());
         if before.is_some_and(|before| before != value) {
-            let message = format!("two values of {key:?} are given: a desktop has one value of each key");
+            let message = format!("two values of {key:?}; a desktop has one value per key");
             return Err(Error::invalid("tag", message));
         }
     }
     Ok(tags)
 }
 
-/// List desktops in the order of their ids; those that are retired only where they are asked for.
+/// List desktops by id. Retired desktops are included only on request.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/desktops", operation_id = "ListKnownDesktops", tag = "native",
     params(Project, PageQuery, ListQuery),
@@ -194,22 +193,22 @@ pub(crate) async fn list(
     }))
 }
 
-/// A desktop in the path.
+/// Path parameter with a desktop id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct DesktopPath {
-    /// The desktop.
+    /// Desktop id.
     desktop_id: String,
 }
 
 impl DesktopPath {
-    /// An id that cannot be one is one that does not exist.
+    /// Parses the id. A malformed id yields the same error as an unknown desktop.
     fn id(&self) -> Result<DesktopId, Error> {
         DesktopId::find(&self.desktop_id)
     }
 }
 
-/// Show a desktop, also one that is retired.
+/// Show a desktop, retired or not.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/desktops/{desktop_id}", operation_id = "GetDesktop", tag = "native",
     params(Project, DesktopPath),
@@ -222,22 +221,24 @@ pub(crate) async fn show(
     Ok(Json(control.show_desktop(&caller, &path.id()?).await?.into()))
 }
 
-/// What a revocation has found.
+/// Result of a revocation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RevokedDesktop {
     desktop_id: String,
-    /// Certificates of enrolments that were good until now. Those that were made by hand are not counted, and refused as well.
+    /// Number of revoked certificates from enrolment. Certificates issued by hand are refused as
+    /// well, but not counted.
     certificates: u64,
-    /// Whether it was connected with a certificate; that connection is being cut.
+    /// Whether the desktop was connected with a certificate. The server closes such a connection.
     was_connected: bool,
 }
 
-/// Revoke every certificate that a desktop has: its connection is cut, and nothing is handed to it. Only an enrolment token that
-/// is made later lets it in again.
+/// Revoke all certificates of a desktop and close its connection.
+///
+/// The desktop receives no work until it enrols with a token created after the revocation.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/revoke", operation_id = "RevokeDesktop",
     tag = "native", params(Project, DesktopPath),
-    responses((status = 200, description = "It is revoked.", body = RevokedDesktop)),
+    responses((status = 200, description = "The certificates are revoked.", body = RevokedDesktop)),
 )]
 pub(crate) async fn revoke(
     Authorized { control, caller }: Authorized,
@@ -256,27 +257,28 @@ pub(crate) async fn revoke(
     Ok(Json(revoked))
 }
 
-/// What becomes of operators' tags of a desktop. What is not named stays.
+/// Changes of the operators' tags of a desktop. Other tags keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TagRequest {
-    /// Tags to set, whether they are there or not. A name has 1 to 256 characters, none of them `=` or `,`, and a value at most
-    /// 256; neither has a control character. A desktop has at most 50 tags of operators, beside those of its agent.
+    /// Tags to create or replace. A name has 1 to 256 characters without `=` and `,`; a value has
+    /// at most 256. Control characters are not allowed. A desktop has at most 50 operators' tags.
     #[serde(default)]
     set: BTreeMap<String, String>,
-    /// Names of operators' tags to remove; one that is not there is removed already. What the agent says of such a name counts
-    /// again. A tag that is the agent's alone cannot be removed, only overruled.
+    /// Names of operators' tags to remove. Absent names are ignored. An agent's tag of the same
+    /// name applies again. A tag set only by the agent cannot be removed; override it with `set`.
     #[serde(default)]
     #[schema(max_items = 50)]
     remove: BTreeSet<String>,
 }
 
-/// Set operators' tags of a desktop, and remove others. They win over the tags that its agent describes it with, and stay when it
-/// connects anew.
+/// Set and remove operators' tags of a desktop.
+///
+/// They take precedence over the agent's tags and survive reconnects.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/tags", operation_id = "TagDesktop", tag = "native",
     params(Project, DesktopPath), request_body = TagRequest,
-    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+    responses((status = 200, description = "The changed desktop.", body = NativeDesktop)),
 )]
 pub(crate) async fn tag(
     Authorized { control, caller }: Authorized,
@@ -289,12 +291,15 @@ pub(crate) async fn tag(
     Ok(Json(row.into()))
 }
 
-/// Take a desktop out of service: it is neither listed nor chosen for new tasks, its certificates are revoked, its connection is
-/// cut, and its agent is refused until it is unretired. What it has done stays readable.
+/// Take a desktop out of service.
+///
+/// The desktop is no longer listed or chosen for new tasks, its certificates are revoked, and its
+/// connection is closed. Its agent is refused until the desktop is unretired. Its past records stay
+/// readable.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/desktops/{desktop_id}/retire", operation_id = "RetireDesktop",
     tag = "native", params(Project, DesktopPath),
-    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+    responses((status = 200, description = "The retired desktop.", body = NativeDesktop)),
 )]
 pub(crate) async fn retire(
     Authorized { control, caller }: Authorized,
@@ -305,11 +310,12 @@ pub(crate) async fn retire(
     Ok(Json(row.into()))
 }
 
-/// Take a retired desktop back into service. Its certificates stay revoked: under TLS it needs a new one.
+/// Return a retired desktop to service. Its certificates stay revoked: with TLS it must enrol
+/// again.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/desktops/{desktop_id}/retire", operation_id = "UnretireDesktop",
     tag = "native", params(Project, DesktopPath),
-    responses((status = 200, description = "The desktop as it now is.", body = NativeDesktop)),
+    responses((status = 200, description = "The desktop in service.", body = NativeDesktop)),
 )]
 pub(crate) async fn unretire(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Events of a task, as they happen: server-sent, and resumable from the last one that arrived.
+//! Server-sent events of a task, resumable after the last event received.
 
 use std::{
     convert::Infallible,
@@ -30,37 +30,37 @@ use utoipa::ToSchema;
 use super::{task::NativeWave, tasks::TaskPath, time};
 use crate::{dto::Project, error::ApiError, extract::Authorized};
 
-/// After which an idle stream says that it is still there.
+/// Interval of keep-alive comments on an idle stream.
 const SAYS_IT_LIVES_EVERY: Duration = Duration::from_secs(15);
 
 static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_STREAMS)));
 
-/// A server-sent event, as the document describes it.
+/// A server-sent event, described for the OpenAPI document.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "axum writes it; it is here for the document")]
+#[expect(dead_code, reason = "axum writes the event; this type documents it")]
 pub(crate) struct ServerSentEvent {
-    /// The kind of what happened, or `PROGRESS`.
+    /// Kind of the event, or `PROGRESS`.
     event: String,
-    /// The one to resume from. `PROGRESS` has none.
+    /// Id to resume after; absent for `PROGRESS`.
     id: Option<String>,
-    /// JSON: a `NativeEvent`, or a `Progress` where `event` is `PROGRESS`.
+    /// JSON of a `NativeEvent`, or of a `Progress` if `event` is `PROGRESS`.
     #[schema(content_media_type = "application/json")]
     data: String,
 }
 
-/// What happened.
+/// An event of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeEvent {
     event_id: i64,
     #[schema(format = DateTime)]
     time: String,
-    /// ACCEPTED, WAVE_OPENED, WAVE_CLOSED, WAVE_WAITING, WAVE_APPROVED, HALTED, STOPPED, EXPIRED, PAUSED, RESUMED, FROZEN,
-    /// UNFROZEN, CONCURRENCY_CHANGED, RETRIED, QUARANTINED, ENDED.
+    /// ACCEPTED, WAVE_OPENED, WAVE_CLOSED, WAVE_WAITING, WAVE_APPROVED, HALTED, STOPPED, EXPIRED,
+    /// PAUSED, RESUMED, FROZEN, UNFROZEN, CONCURRENCY_CHANGED, RETRIED, QUARANTINED, ENDED.
     kind: &'static str,
     wave: Option<u16>,
-    /// The principal that did it; empty for what the scheduler did.
+    /// Principal that caused the event; empty if the scheduler caused it.
     actor: String,
-    /// In words.
+    /// Description of the event.
     detail: String,
 }
 
@@ -77,7 +77,7 @@ impl From<EventRow> for NativeEvent {
     }
 }
 
-/// How far a task has come. Sent as the event `PROGRESS`, without an id, whenever it has changed.
+/// Progress of a task. Sent as event `PROGRESS` without an id after each change.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Progress {
     status: &'static str,
@@ -85,17 +85,19 @@ pub(crate) struct Progress {
     waves: Vec<NativeWave>,
 }
 
-/// Watch a task: each event once, in order, and `PROGRESS` whenever its numbers change. Ends behind ENDED, and after ten
-/// minutes: come back with the header `Last-Event-ID`, and it goes on behind that event.
+/// Watch a task: each event once and in order, and `PROGRESS` after each change of its counts.
+///
+/// The stream ends after ENDED, or after ten minutes. To resume, reconnect with the header
+/// `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/events", operation_id = "WatchTask", tag = "native",
     params(
         Project, TaskPath,
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that arrived."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event received."),
     ),
     responses(
         (status = 200, description = "Server-sent events.", body = ServerSentEvent, content_type = "text/event-stream"),
-        (status = 204, description = "The task has ended, and `Last-Event-ID` is its last event: do not come back."),
+        (status = 204, description = "The task has ended and `Last-Event-ID` is its last event. Do not reconnect."),
     ),
 )]
 pub(crate) async fn watch(
@@ -110,17 +112,17 @@ pub(crate) async fn watch(
             Error::field(
                 Reason::PageTokenInvalid,
                 "Last-Event-ID",
-                "not the id of an event: send the id of the last event, or none",
+                "not an event id; send the id of the last event received, or omit the header",
             )
         })?,
     };
-    // The caller is told at once if there is no such task.
+    // Report an unknown task before the stream starts.
     let Some(watch) = control.watch_task(&caller, task_id, after).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let permit = Arc::clone(&STREAMS).try_acquire_owned().map_err(|_| {
-        Error::new(Reason::Overloaded, "too many streams of events are open; try again later")
-    })?;
+    let permit = Arc::clone(&STREAMS)
+        .try_acquire_owned()
+        .map_err(|_| Error::new(Reason::Overloaded, "too many event streams are open; retry later"))?;
     let place = Place { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
     let events = stream::unfold(Some(place), next_events);
     let events = futures::StreamExt::flat_map(events, |events| {
@@ -130,7 +132,7 @@ pub(crate) async fn watch(
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 
-/// A stream's place.
+/// State of a stream.
 struct Place {
     watch: Watch,
     is_first: bool,
@@ -138,8 +140,8 @@ struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What has happened since the last look; waits until something has. A look that fails ends the stream: its client
-/// comes back with the last id.
+/// Waits for the next events of the task. An error ends the stream; the client reconnects with its
+/// last event id.
 async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)> {
     let mut place = place?;
     while Instant::now() < place.until {
@@ -152,7 +154,7 @@ async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a stream of events ends");
+                tracing::warn!(error = &error as &dyn std::error::Error, "event stream ended by an error");
                 return None;
             }
         }

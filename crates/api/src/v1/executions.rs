@@ -1,4 +1,4 @@
-//! Run something, and be answered with the task.
+//! Submission of a task; the response is the task.
 
 use axum::Json;
 use control::finished;
@@ -10,11 +10,11 @@ use crate::{
     extract::{Authorized, Body},
 };
 
-/// Run scripts or a command on desktops that are named.
+/// Run scripts or a command on named desktops.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/executions", operation_id = "CreateExecution", tag = "native",
     params(Project), request_body = Execution,
-    responses((status = 200, description = "The task is stored.", body = NativeTask)),
+    responses((status = 200, description = "The stored task.", body = NativeTask)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Pause and resume a task, approve a wave, freeze and unfreeze the project.
+//! Interventions: pause and resume a task, approve a wave, freeze and unfreeze the project.
 
 use axum::{Json, extract::Path};
 use control::{ApprovedVersion, FreezeRow, finished};
@@ -13,11 +13,11 @@ use crate::{
     extract::{Authorized, OptionalBody},
 };
 
-/// Pause a task: nothing more of it is admitted, and what runs goes on. Its deadlines wait with it.
+/// Pause a task. No further target is admitted; running targets continue. Its deadlines pause, too.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/pause", operation_id = "PauseTask", tag = "native",
     params(Project, TaskPath),
-    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+    responses((status = 200, description = "The current state of the task.", body = NativeTask)),
 )]
 pub(crate) async fn pause(
     Authorized { control, caller }: Authorized,
@@ -32,11 +32,11 @@ pub(crate) async fn pause(
     Ok(Json(NativeTask::from(progress)))
 }
 
-/// Let a paused task go on.
+/// Resume a paused task.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/resume", operation_id = "ResumeTask", tag = "native",
     params(Project, TaskPath),
-    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+    responses((status = 200, description = "The current state of the task.", body = NativeTask)),
 )]
 pub(crate) async fn resume(
     Authorized { control, caller }: Authorized,
@@ -51,19 +51,19 @@ pub(crate) async fn resume(
     Ok(Json(NativeTask::from(progress)))
 }
 
-/// A wave of a task in the path.
+/// Path parameters with a task id and the number of a wave.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct WavePath {
-    /// The task.
+    /// Task id.
     task_id: String,
-    /// The wave's number, from 1.
+    /// Number of the wave, from 1.
     #[param(value_type = u16)]
     wave: String,
 }
 
 impl WavePath {
-    /// What cannot be one of ours is what does not exist.
+    /// Parses both. A malformed value yields the same error as an unknown task or wave.
     fn ids(&self) -> Result<(TaskId, u16), Error> {
         let missing = |_| Error::new(Reason::WaveNotFound, "the task does not exist, or has no such wave");
         let wave =
@@ -72,21 +72,21 @@ impl WavePath {
     }
 }
 
-/// What the approver has seen. What is named must be what the task has.
+/// Plan and scripts that the approver reviewed. Given hashes must match those of the task.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct Approval {
-    /// `plan_hash` of the task.
+    /// Expected `plan_hash` of the task.
     plan_hash: Option<String>,
-    /// `script_hash` of the task.
+    /// Expected `script_hash` of the task.
     script_hash: Option<String>,
 }
 
-/// Approve a wave that waits for it. The approval is bound to the plan and to the scripts.
+/// Approve a wave that awaits approval. The approval covers only the current plan and scripts.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/waves/{wave}/approve", operation_id = "ApproveWave",
     tag = "native", params(Project, WavePath), request_body = Option<Approval>,
-    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+    responses((status = 200, description = "The current state of the task.", body = NativeTask)),
 )]
 pub(crate) async fn approve(
     Authorized { control, caller }: Authorized,
@@ -103,7 +103,7 @@ pub(crate) async fn approve(
     Ok(Json(NativeTask::from(progress)))
 }
 
-/// Whether the project is frozen.
+/// Freeze state of the project.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Freeze {
     frozen: bool,
@@ -122,19 +122,19 @@ impl From<Option<FreezeRow>> for Freeze {
     }
 }
 
-/// Why the project is frozen.
+/// Reason of a freeze.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct FreezeRequest {
-    /// In words, for those who find it frozen.
+    /// Reason, shown to all callers while the project is frozen.
     #[schema(max_length = 500)]
     reason: String,
 }
 
-/// Show whether the project is frozen.
+/// Show the freeze state of the project.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/freeze", operation_id = "GetFreeze", tag = "native", params(Project),
-    responses((status = 200, description = "Frozen or not.", body = Freeze)),
+    responses((status = 200, description = "The freeze state.", body = Freeze)),
 )]
 pub(crate) async fn show_freeze(
     Authorized { control, caller }: Authorized,
@@ -142,7 +142,7 @@ pub(crate) async fn show_freeze(
     Ok(Json(control.show_freeze(&caller).await?.into()))
 }
 
-/// Freeze the project: nothing more of any task is admitted. What runs goes on; new tasks are accepted and wait.
+/// Freeze the project: no target of any task is admitted. Running targets continue; new tasks wait.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/freeze", operation_id = "FreezeProject", tag = "native",
     params(Project), request_body = Option<FreezeRequest>,
@@ -160,11 +160,11 @@ pub(crate) async fn freeze(
     Ok(Json(frozen.into()))
 }
 
-/// Unfreeze the project: its tasks go on, but for those that are paused.
+/// Unfreeze the project. Its tasks continue, except paused ones.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/freeze", operation_id = "UnfreezeProject", tag = "native",
     params(Project),
-    responses((status = 200, description = "The project is not frozen.", body = Freeze)),
+    responses((status = 200, description = "The project is unfrozen.", body = Freeze)),
 )]
 pub(crate) async fn unfreeze(Authorized { control, caller }: Authorized) -> Result<Json<Freeze>, ApiError> {
     finished(async move { control.unfreeze(&caller).await }).await?;

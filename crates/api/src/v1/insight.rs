@@ -1,4 +1,4 @@
-//! What happened and why: explanations, groups of failures, what-if.
+//! Insight into tasks: explanations, failure groups and what-if replays.
 
 use axum::{Json, extract::Path};
 use control::{FailureGroup as FailedAlike, Failures};
@@ -23,25 +23,25 @@ use crate::{
     extract::{Authorized, Body, Parameters},
 };
 
-/// Which desktop is explained.
+/// Subject of an explanation.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
-    /// One desktop of the task; the task as a whole when it is left out.
+    /// Desktop of the task to explain; if omitted, the task as a whole.
     desktop_id: Option<String>,
 }
 
-/// What happened, in order.
+/// Explanation in chronological order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanation {
     steps: Vec<Step>,
 }
 
-/// One thing that happened, or is so.
+/// One step of an explanation: an event, or a fact about the current state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Step {
-    /// When; `null` for what is so.
+    /// Time of the event; `null` for a fact about the current state.
     #[schema(format = DateTime)]
     time: Option<String>,
     text: String,
@@ -53,11 +53,11 @@ impl From<Sentence> for Step {
     }
 }
 
-/// Explain a task, or why one desktop of it did or did not run.
+/// Explain a task's result, or why a desktop did or did not run.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/explain", operation_id = "ExplainTask", tag = "native",
     params(Project, TaskPath, ExplainQuery),
-    responses((status = 200, description = "In order, with times.", body = Explanation)),
+    responses((status = 200, description = "The explanation in chronological order.", body = Explanation)),
 )]
 pub(crate) async fn explain(
     Authorized { control, caller }: Authorized,
@@ -69,45 +69,47 @@ pub(crate) async fn explain(
     Ok(Json(Explanation { steps: told.into_iter().map(Step::from).collect() }))
 }
 
-/// Failures that look alike, the largest group first.
+/// Groups of similar failures, largest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureGroups {
-    /// Failed records, over all groups, those that are not shown too.
+    /// Number of failed records in all groups, including groups on other pages.
     records: u32,
     groups: Vec<FailureGroup>,
-    /// `null` on the last page. While the task runs, groups grow from page to page.
+    /// Token of the next page; `null` on the last page. Groups may grow between pages while the
+    /// task runs.
     next_page_token: Option<String>,
 }
 
-/// Failed records that ended alike and whose output says the same, but for numbers, ids, paths, times and the like.
+/// Failed records with the same outcome and the same output, ignoring numbers, ids, paths and
+/// times.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureGroup {
-    /// Of the group; for the list of its members.
+    /// Id of the group, for the list of its members.
     fingerprint_id: String,
     outcome: &'static str,
     exit_code: Option<i32>,
-    /// The end of what they printed, with what differs taken out.
+    /// End of the output with variable parts replaced.
     fingerprint: String,
     records: u32,
-    /// Of a hundred failed records of the task.
+    /// Percentage of the task's failed records.
     share_percent: f64,
     waves: Vec<WaveShare>,
-    /// The record that was the first of them.
+    /// First failed record of the group.
     sample_record_id: String,
-    /// The end of what that one printed.
+    /// End of the output of the first failed record.
     sample: String,
-    /// The first 100, in the order of the plan.
+    /// Ids of the first 100 desktops, in plan order.
     desktop_ids: Vec<String>,
 }
 
-/// Records of a group in one wave.
+/// Number of records of a group in one wave.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WaveShare {
     wave: u16,
     records: u32,
 }
 
-/// Group a task's failures by what they look like. Live: also while the task runs.
+/// Group a task's failures by fingerprint. Works while the task runs.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures", operation_id = "ListFailures", tag = "native",
     params(Project, TaskPath, PageQuery),
@@ -145,33 +147,33 @@ fn failure_group(found: &Failures, group: &FailedAlike, desktop_ids: &[String]) 
     }
 }
 
-/// A group of failures in the path.
+/// Path parameters with a task id and the id of a failure group.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct FailurePath {
-    /// The task.
+    /// Task id.
     task_id: String,
-    /// The group's `fingerprint_id`.
+    /// `fingerprint_id` of the group.
     fingerprint_id: String,
 }
 
-/// One page of the desktops of a group.
+/// One page of the desktops of a failure group.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureMembers {
     members: Vec<FailureMember>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
 /// A desktop with a failure of the group.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureMember {
-    /// Its place in the plan.
+    /// Position in the plan, from 0.
     ordinal: u32,
     desktop_id: String,
 }
 
-/// List the desktops of a group of failures, in the order of the plan.
+/// List the desktops of a failure group in plan order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/failures/{fingerprint_id}", operation_id = "ListFailureMembers",
     tag = "native", params(Project, FailurePath, PageQuery),
@@ -184,48 +186,48 @@ pub(crate) async fn members(
 ) -> Result<Json<FailureMembers>, ApiError> {
     let (size, after) = query.read()?;
     let task_id = TaskId::find(&path.task_id)?;
-    let fingerprint_id = path
-        .fingerprint_id
-        .parse()
-        .map_err(|_| Error::new(Reason::FailureGroupNotFound, "the task has no such group of failures"))?;
+    let fingerprint_id = path.fingerprint_id.parse().map_err(|_| {
+        Error::new(Reason::FailureGroupNotFound, "the task has no failure group with this id")
+    })?;
     let found = control.page_failure_members(&caller, task_id, fingerprint_id, after, size).await?;
     let next_page_token = pagination::next(&found, size, |(ordinal, _)| ordinal.to_string());
     let members = found.into_iter().map(|(ordinal, desktop_id)| FailureMember { ordinal, desktop_id });
     Ok(Json(FailureMembers { members: members.collect(), next_page_token }))
 }
 
-/// Another rollout for a task that has ended.
+/// Alternative rollout settings for an ended task.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WhatIfRequest {
-    /// Thresholds, weights and waves count; the task's own waves are kept where it names none.
+    /// Thresholds, weights and waves to apply. Without `waves`, the task's own waves apply.
     rollout: Rollout,
 }
 
-/// Where the rollout would have come to.
+/// Result of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeWhatIf {
-    /// HALTED; COMPLETED when all waves would have run; UNDECIDED when it comes to targets that never ran.
+    /// HALTED; COMPLETED if all waves would have run; UNDECIDED if a wave needs targets that never
+    /// ran.
     ending: &'static str,
-    /// Targets that would have been started at most.
+    /// Maximum number of targets that would have started.
     started: u32,
-    /// Failures among the results that were read.
+    /// Number of failures among the replayed results.
     failed: u32,
-    /// When the result that halts it came in.
+    /// Time of the result that would have halted the rollout; `null` unless HALTED.
     #[schema(format = DateTime)]
     halt_time: Option<String>,
-    /// The waves up to there.
+    /// Waves up to the end of the replay.
     waves: Vec<WhatIfWave>,
 }
 
-/// A wave that would have been.
+/// A replayed wave.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WhatIfWave {
     wave: u16,
     size: u32,
-    /// Results that were read of it.
+    /// Number of replayed results.
     finished: u32,
-    /// Those among them that count as failures.
+    /// Number of replayed results that count as failures.
     failed: u32,
     verdict: String,
 }
@@ -253,11 +255,11 @@ impl From<WhatIf> for NativeWhatIf {
     }
 }
 
-/// Read a task's recorded results again under another rollout: where would it have stopped? Changes nothing.
+/// Replay the results of an ended task under other rollout settings. Changes nothing.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/what-if", operation_id = "WhatIf", tag = "native",
     params(Project, TaskPath), request_body = WhatIfRequest,
-    responses((status = 200, description = "What would have been.", body = NativeWhatIf)),
+    responses((status = 200, description = "The result of the replay.", body = NativeWhatIf)),
 )]
 pub(crate) async fn what_if(
     Authorized { control, caller }: Authorized,

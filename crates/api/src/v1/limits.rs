@@ -1,4 +1,4 @@
-//! The limits of a project, over all its tasks.
+//! Limits of a project across all its tasks.
 
 use axum::Json;
 use control::finished;
@@ -11,14 +11,14 @@ use crate::{
     extract::{Authorized, Body},
 };
 
-/// What holds over all tasks of the project; `null` where there is no limit.
+/// Limits across all tasks of the project; `null` means no limit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Targets of all tasks in flight at most.
+    /// Maximum number of targets in flight.
     #[schema(minimum = 1, maximum = 100_000_000)]
     max_in_flight: Option<i64>,
-    /// Scripts that one desktop runs at once at most.
+    /// Maximum number of scripts running at the same time on one desktop.
     #[schema(minimum = 1, maximum = 100)]
     max_running_per_desktop: Option<i64>,
 }
@@ -36,11 +36,11 @@ pub(crate) async fn show(Authorized { control, caller }: Authorized) -> Result<J
     }))
 }
 
-/// Set the project's limits, all of them. What is in flight already stays so.
+/// Replace the project's limits. Targets already in flight are not affected.
 #[utoipa::path(
     put, path = "/v1/projects/{project_id}/limits", operation_id = "PutLimits", tag = "native", params(Project),
     request_body = Limits,
-    responses((status = 200, description = "The limits as they now are.", body = Limits)),
+    responses((status = 200, description = "The stored limits.", body = Limits)),
 )]
 pub(crate) async fn put(
     Authorized { control, caller }: Authorized,

@@ -1,5 +1,5 @@
-//! The native family: what the compatible one lacks. Times are RFC 3339 in UTC, ids are strings, lists take
-//! `page_size` and `page_token`.
+//! The native family: operations beyond the compatible family. Times are RFC 3339 in UTC, ids are
+//! strings, lists take `page_size` and `page_token`.
 
 pub(crate) mod access;
 pub(crate) mod audit;
@@ -20,7 +20,7 @@ pub(crate) mod workers;
 
 use domain::Timestamp;
 
-/// A time: RFC 3339, UTC, milliseconds.
+/// Formats a time as RFC 3339 in UTC with milliseconds.
 fn time(moment: Timestamp) -> String {
     moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

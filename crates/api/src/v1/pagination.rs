@@ -1,4 +1,4 @@
-//! Which page of a list.
+//! Page tokens of the native family.
 
 use std::str::FromStr;
 
@@ -7,20 +7,20 @@ pub(crate) use domain::cursor::{Largest, Name, Place, next, size, token};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Which page of a list that has no filters.
+/// Pagination of a list without filters.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    /// Entries at most; 100 when it is left out.
+    /// Maximum number of entries; default 100.
     #[param(minimum = 1, maximum = 1000)]
     page_size: Option<i64>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page; omit it for the first page.
     page_token: Option<String>,
 }
 
 impl PageQuery {
-    /// Entries at most, and the last entry of the page before.
+    /// Returns the page size and the last entry of the previous page.
     pub(crate) fn read<T: FromStr>(&self) -> Result<(i64, Option<T>), Error> {
         Ok((size(self.page_size)?, token(self.page_token.as_deref())?))
     }

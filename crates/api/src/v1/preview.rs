@@ -1,4 +1,4 @@
-//! Preview: the plan that a request would make, and nothing else.
+//! Preview: the plan of a task, without storing or running anything.
 
 use axum::Json;
 use control::{Preview, PreviewedWave};
@@ -16,55 +16,56 @@ use crate::{
     extract::{Authorized, Body},
 };
 
-/// The task that a request would make.
+/// The task that the request would create.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativePreview {
     target_count: u32,
     /// Whether the first wave is a gray wave.
     gray: bool,
-    /// What the canaries are drawn with: the same in `rollout.canary.seed` makes the same plan.
+    /// Seed of the canary selection. The same value in `rollout.canary.seed` produces the same
+    /// plan.
     seed: u64,
-    /// SHA-256 of the plan, as the task will have it.
+    /// SHA-256 of the plan; equals `plan_hash` of the task.
     plan_hash: String,
-    /// SHA-256 over what would run.
+    /// SHA-256 of the scripts or command; equals `script_hash` of the task.
     script_hash: String,
     scripts: Vec<NativeScript>,
     waves: Vec<PreviewWave>,
-    /// The members of the gray wave, each with the reason for which it was chosen.
+    /// Members of the gray wave, each with the reason of its selection.
     canaries: Vec<Canary>,
-    /// What no canary covers, the largest first.
+    /// Strata without a canary, largest first.
     uncovered_strata: Vec<UncoveredStratum>,
-    /// Desktops that are away now.
+    /// Desktops that are offline now.
     offline: Offline,
-    /// Of the whole rollout.
+    /// Worst case of the whole rollout.
     worst_case: WorstCase,
 }
 
-/// A wave that would be.
+/// A planned wave.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PreviewWave {
-    /// From 1.
+    /// Number of the wave, from 1.
     wave: u16,
     first_ordinal: u32,
     size: u32,
-    /// Failed targets at which the rollout would be halted, like `2` or `2.5%`.
+    /// Failure threshold of the wave, such as `2` or `2.5%`.
     fail_threshold: Option<String>,
-    /// A person would have to approve it.
+    /// Whether the wave requires an approval.
     needs_approval: bool,
-    /// Its members, in the order of the plan.
+    /// Members in plan order.
     desktop_ids: Vec<String>,
-    /// Members that are away now.
+    /// Number of members that are offline now.
     offline: u32,
-    /// If the rollout is halted in this wave.
+    /// Worst case if the rollout halts in this wave.
     worst_case: WorstCase,
 }
 
-/// What may happen at worst.
+/// Upper bounds of started and failed targets.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct WorstCase {
-    /// Targets that may have been started.
+    /// Maximum number of started targets.
     started: u32,
-    /// Targets that may have failed.
+    /// Maximum number of failed targets.
     failed: u32,
 }
 
@@ -84,11 +85,11 @@ pub(crate) struct UncoveredStratum {
     desktops: u32,
 }
 
-/// Desktops that are away.
+/// Offline desktops.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Offline {
     count: usize,
-    /// In the order of the plan.
+    /// Ids in plan order.
     desktop_ids: Vec<String>,
 }
 
@@ -144,11 +145,11 @@ impl From<Preview> for NativePreview {
     }
 }
 
-/// Show what a request would do: the whole plan, its worst case and what it does not cover. Nothing is stored or run.
+/// Show the plan and the worst case of a request, without storing or running anything.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/executions/preview", operation_id = "PreviewExecution", tag = "native",
     params(Project), request_body = Execution,
-    responses((status = 200, description = "The task that it would make.", body = NativePreview)),
+    responses((status = 200, description = "The task that the request would create.", body = NativePreview)),
 )]
 pub(crate) async fn preview(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Records of a task, and one with its output.
+//! Records of a task, and single records with output.
 
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
@@ -21,17 +21,17 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeRecords {
     records: Vec<NativeRecord>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// One script on one target; `output` only in the detail.
+/// Result of one script on one target. `output` is present only in the detail.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeRecord {
     record_id: String,
     task_id: String,
     ordinal: u32,
-    /// Place of the script in the task, from 0.
+    /// Position of the script in the task, from 0.
     script: u16,
     attempt: u16,
     wave: u16,
@@ -41,7 +41,8 @@ pub(crate) struct NativeRecord {
     script_name: Option<String>,
     #[schema(value_type = RecordWord)]
     status: &'static str,
-    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until it ends.
+    /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until
+    /// the record ends.
     outcome: Option<&'static str>,
     exit_code: Option<i32>,
     reason: Option<String>,
@@ -80,21 +81,21 @@ impl From<RecordRow> for NativeRecord {
     }
 }
 
-/// Which records are listed.
+/// Filters of records.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only with this status.
+    /// Only records with this status.
     status: Option<RecordWord>,
-    /// Only on these desktops.
+    /// Only records of these desktops.
     desktop_id: Vec<String>,
-    /// Only of this wave, from 1.
+    /// Only records of this wave, from 1.
     #[param(minimum = 1, maximum = 32767)]
     wave: Option<u16>,
 }
 
-/// List a task's records in the order of its plan.
+/// List a task's records in plan order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/records", operation_id = "ListRecords", tag = "native",
     params(Project, TaskPath, PageQuery, ListQuery),

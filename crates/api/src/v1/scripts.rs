@@ -17,22 +17,22 @@ use crate::{
 };
 
 script_fields! {
-    /// What a new script holds.
+    /// Content and metadata of a new script.
     #[serde(deny_unknown_fields)]
     NewScript {
-        /// Never changes.
+        /// Interpreter; cannot be changed later.
         #[schema(required = true, nullable = false, value_type = ScriptType)]
         script_type,
     }
 }
 
 script_fields! {
-    /// What replaces a script: a description or version that is left out is cleared.
+    /// New revision of a script. An omitted description or version is cleared.
     #[serde(deny_unknown_fields)]
     NewRevision {}
 }
 
-/// A script at one of its revisions; `content` not in lists.
+/// A revision of a script. `content` is absent from lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SavedScript {
     script_id: String,
@@ -40,21 +40,21 @@ pub(crate) struct SavedScript {
     description: String,
     #[schema(value_type = ScriptType)]
     script_type: &'static str,
-    /// Free text given by whoever saved it.
+    /// Version label, free text.
     version: String,
-    /// From 1, one more with each save.
+    /// Number of the revision, from 1; each save increments it.
     #[schema(minimum = 1)]
     revision: i32,
-    /// SHA-256 over the type, a zero byte and the content.
+    /// SHA-256 of the type, a zero byte and the content.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     content: Option<String>,
-    /// First save.
+    /// Time of the first save.
     #[schema(format = DateTime)]
     create_time: String,
-    /// When this revision was saved.
+    /// Time at which this revision was saved.
     #[schema(format = DateTime)]
     update_time: String,
 }
@@ -80,7 +80,7 @@ impl From<ScriptRow> for SavedScript {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SavedScripts {
     scripts: Vec<SavedScript>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct SavedScripts {
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/scripts", operation_id = "SaveScript", tag = "native",
     params(Project), request_body = NewScript,
-    responses((status = 200, description = "The script at its first revision.", body = SavedScript)),
+    responses((status = 200, description = "The first revision of the script.", body = SavedScript)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
@@ -102,26 +102,27 @@ pub(crate) async fn create(
     let body = request.body()?;
     let row = finished(async move {
         let script_id = control.create_script(&caller, script_type, &body).await?;
-        // Also when it is answered again, and was saved anew in between.
+        // A repeated request also returns the first revision, even if the script was saved again
+        // since.
         control.script_after(&caller, script_id, RevisionSelector::Revision(1)).await
     })
     .await?;
     Ok(Json(row.into()))
 }
 
-/// Which scripts are listed.
+/// Filters of scripts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only scripts of exactly this name.
+    /// Only scripts with exactly this name.
     name: Option<String>,
     /// Only scripts of this type.
     #[param(value_type = Option<ScriptType>)]
     script_type: Option<String>,
 }
 
-/// List scripts at their newest revision, those that were made last first.
+/// List the newest revision of each script, most recently created first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/scripts", operation_id = "ListSavedScripts", tag = "native",
     params(Project, PageQuery, ListQuery),
@@ -142,12 +143,12 @@ pub(crate) async fn list(
     Ok(Json(SavedScripts { scripts: scripts.collect(), next_page_token }))
 }
 
-/// Which revision of a script is shown.
+/// Revision to show.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ShowQuery {
-    /// The revision of this number, instead of the newest.
+    /// Number of the revision; default the newest.
     #[param(minimum = 1, maximum = 2147483647)]
     revision: Option<i32>,
 }
@@ -169,7 +170,7 @@ pub(crate) async fn show(
         Some(revision) => {
             return Err(Error::out_of_range(
                 "revision",
-                format!("{revision} is out of range: revisions begin with 1"),
+                format!("{revision} is out of range; revisions begin with 1"),
             )
             .into());
         }
@@ -181,7 +182,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     put, path = "/v1/projects/{project_id}/scripts/{script_id}", operation_id = "PutScript", tag = "native",
     params(Project, ScriptPath), request_body = NewRevision,
-    responses((status = 200, description = "The script at its new revision.", body = SavedScript)),
+    responses((status = 200, description = "The new revision of the script.", body = SavedScript)),
 )]
 pub(crate) async fn put(
     Authorized { control, caller }: Authorized,
@@ -198,11 +199,11 @@ pub(crate) async fn put(
     Ok(Json(row.into()))
 }
 
-/// Delete a script. Tasks that run or ran it keep its revisions.
+/// Delete a script. Tasks that use it keep its revisions.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/scripts/{script_id}", operation_id = "RemoveScript", tag = "native",
     params(Project, ScriptPath),
-    responses((status = 204, description = "It was deleted.")),
+    responses((status = 204, description = "The script is deleted.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,
@@ -217,17 +218,17 @@ pub(crate) async fn delete(
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Revisions {
     revisions: Vec<Revision>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
 /// A revision of a script.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Revision {
-    /// From 1, one more with each save.
+    /// Number of the revision, from 1; each save increments it.
     #[schema(minimum = 1)]
     revision: i32,
-    /// SHA-256 over the type, a zero byte and the content.
+    /// SHA-256 of the type, a zero byte and the content.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
     #[schema(format = DateTime)]

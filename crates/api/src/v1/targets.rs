@@ -1,4 +1,4 @@
-//! Targets of a task: the whole plan, page by page, before and after its waves open.
+//! Targets of a task: the whole plan, including waves that are not open yet.
 
 use axum::{Json, extract::Path};
 use serde::Serialize;
@@ -18,23 +18,24 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Targets {
     targets: Vec<Target>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// A desktop's place in the plan.
+/// Position of a desktop in the plan.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Target {
-    /// From 0.
+    /// Position in the plan, from 0.
     ordinal: u32,
     desktop_id: String,
-    /// From 1.
+    /// Number of the wave, from 1.
     wave: u16,
-    /// Scripts before this place succeeded in the task that is retried and are not run again.
+    /// Position of the first script to run. Earlier scripts succeeded in the retried task and do
+    /// not run again.
     first_script: u16,
 }
 
-/// List a task's targets in the order of its plan.
+/// List a task's targets in plan order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/tasks/{task_id}/targets", operation_id = "ListTargets", tag = "native",
     params(Project, TaskPath, PageQuery),

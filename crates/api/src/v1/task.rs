@@ -1,4 +1,4 @@
-//! A task as the native family shows it: with its waves, what was counted in each, and what the gate said.
+//! A task in the native family: waves, counts and gate verdicts.
 
 use std::collections::BTreeMap;
 
@@ -10,58 +10,60 @@ use utoipa::ToSchema;
 use super::time;
 use crate::dto::ScriptType;
 
-/// A task.
+/// A task with its settings, waves and counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeTask {
     task_id: String,
     /// WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED or STOPPED.
     status: &'static str,
-    /// Why it was halted or stopped.
+    /// Reason of a halt or stop.
     reason: Option<String>,
-    /// What it waits for, where it is not at work: a person, a time, or that the project is unfrozen.
+    /// Condition that the task waits for: an approval, a time, or the end of a pause or freeze.
+    /// `null` while the task makes progress.
     waiting_for: Option<String>,
-    /// A person paused it.
+    /// Whether the task is paused.
     paused: bool,
     scripts: Vec<NativeScript>,
     command: Option<NativeCommand>,
     target_count: u32,
-    /// From 1; one more than that of the task it retries.
+    /// Number of the attempt, from 1. A retry has the number of its original task plus one.
     attempt: u16,
     retry_of: Option<NativeRetryOf>,
-    /// The tasks that retry it, or single records of it.
+    /// Ids of the tasks that retry this task or single records of it.
     retried_by: Vec<String>,
-    /// The pool that its desktops were chosen by.
+    /// Pool that selected the desktops; `null` otherwise.
     desktop_pool_id: Option<String>,
-    /// The tag that its desktops were chosen by.
+    /// Tag that selected the desktops; `null` otherwise.
     desktop_tag: Option<String>,
     created_by: String,
-    /// SHA-256 of the plan: who belongs to which wave, in which order.
+    /// SHA-256 of the plan: order of the targets and their waves.
     plan_hash: String,
-    /// SHA-256 over what runs on each target.
+    /// SHA-256 of the scripts or command of all targets.
     script_hash: Option<String>,
-    /// What the canaries were drawn with.
+    /// Seed of the canary selection.
     seed: u64,
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
-    /// Failures of all waves together at which it halts, like `20` or `2.5%`.
+    /// Failure threshold over all waves together, such as `20` or `2.5%`.
     fail_threshold: Option<String>,
-    /// No more targets can ever fail than the thresholds say.
+    /// Whether admission guarantees that failures never exceed the thresholds.
     strict: bool,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight.
     max_concurrency: Option<u32>,
-    /// Seconds after a wave before the next one opens.
+    /// Seconds between the end of a wave and the start of the next wave.
     soak_seconds: u32,
-    /// A share of a wave's targets with which it is over although the missing ones are away.
+    /// Percentage of finished targets at which a wave closes while the remaining desktops are
+    /// offline.
     quorum_percent: Option<f64>,
-    /// When targets may start, like `22:00 to 05:00, Europe/Berlin`.
+    /// Time window in which targets may start, such as `22:00 to 05:00, Europe/Berlin`.
     window: Option<String>,
-    /// Whoever asked for the task may not approve its waves.
+    /// Whether the principal that submitted the task is barred from approving its waves.
     distinct_approver: bool,
-    /// drain or kill.
+    /// Treatment of running targets when the gate halts: `drain` or `kill`.
     on_halt: &'static str,
-    /// Outcomes that weigh otherwise than they do by default: count or ignore.
+    /// Outcomes whose weight differs from the default: `count` or `ignore`.
     outcomes: BTreeMap<&'static str, &'static str>,
-    /// Exit codes that weigh otherwise than FAILED does: success, count, ignore or halt.
+    /// Exit codes whose weight differs from that of FAILED: `success`, `count`, `ignore` or `halt`.
     exit_codes: BTreeMap<String, &'static str>,
     records: RecordNumbers,
     waves: Vec<NativeWave>,
@@ -71,29 +73,29 @@ pub(crate) struct NativeTask {
     start_time: Option<String>,
     #[schema(format = DateTime)]
     end_time: Option<String>,
-    /// Nothing is started after it.
+    /// Time after which no target starts.
     #[schema(format = DateTime)]
     expire_time: Option<String>,
 }
 
-/// A script that a task runs.
+/// A script of a task, at a fixed revision.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeScript {
     script_id: String,
-    /// From 1, one more with each save.
+    /// Number of the revision, from 1; each save increments it.
     revision: i32,
     name: String,
 }
 
 impl NativeScript {
-    /// `None` for a command.
+    /// Converts a pinned script; `None` for a command.
     pub(crate) fn of(pinned: PinnedScript) -> Option<Self> {
         let (script_id, revision) = pinned.script?;
         Some(Self { script_id: script_id.to_string(), revision, name: pinned.name })
     }
 }
 
-/// The command that a task runs.
+/// The command of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeCommand {
     #[schema(value_type = ScriptType)]
@@ -101,11 +103,12 @@ pub(crate) struct NativeCommand {
     content: String,
 }
 
-/// What a task retries.
+/// Task or record that a task retries.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeRetryOf {
     task_id: String,
-    /// The one record; `null` for all that did not succeed.
+    /// Position of the one retried target; `null` if the task retries all targets that did not
+    /// succeed.
     ordinal: Option<u32>,
     script: Option<u16>,
 }
@@ -117,7 +120,7 @@ impl From<RetryOf> for NativeRetryOf {
     }
 }
 
-/// Records by how they ended.
+/// Number of records by result.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RecordNumbers {
     success: u64,
@@ -125,42 +128,42 @@ pub(crate) struct RecordNumbers {
     skipped: u64,
 }
 
-/// A wave.
+/// A wave with its counts and its gate verdict.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeWave {
-    /// From 1.
+    /// Number of the wave, from 1.
     wave: u16,
     /// PENDING, OPEN, CLOSED, HALTED or STOPPED.
     status: &'static str,
     first_ordinal: u32,
     size: u32,
-    /// Targets that were admitted and not withdrawn again.
+    /// Number of admitted targets, without those withdrawn again.
     admitted: u32,
-    /// Admitted targets without an outcome that may run.
+    /// Number of admitted targets that may be running and have no outcome yet.
     in_flight: u32,
-    /// Admitted targets that wait for their desktop, or for its window.
+    /// Number of admitted targets that wait for their desktop to connect or for its window.
     waiting: u32,
-    /// Failed targets at which the rollout is halted, like `2` or `2.5%`.
+    /// Failure threshold of the wave, such as `2` or `2.5%`.
     fail_threshold: Option<String>,
-    /// Targets that count against the threshold.
+    /// Number of targets that count against the threshold.
     failed: u32,
-    /// Targets by outcome.
+    /// Number of targets by outcome.
     targets: Outcomes,
-    /// Records by outcome.
+    /// Number of records by outcome.
     records: Outcomes,
-    /// What the gate, or who stopped it, said last.
+    /// Last verdict of the gate, or the reason of a stop.
     verdict: Option<String>,
-    /// A person must approve it before it opens.
+    /// Whether the wave requires an approval.
     needs_approval: bool,
     approved_by: Option<String>,
     #[schema(format = DateTime)]
     approve_time: Option<String>,
-    /// The wave before it soaks until then.
+    /// End of the soak time after the previous wave.
     #[schema(format = DateTime)]
     soak_end_time: Option<String>,
     #[schema(format = DateTime)]
     open_time: Option<String>,
-    /// When it was closed, halted or stopped.
+    /// Time at which the wave closed, halted or stopped.
     #[schema(format = DateTime)]
     close_time: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Tasks: list, show, stop, retry.
+//! Tasks: list, show, stop and retry.
 
 use axum::{Json, extract::Path};
 use control::{StopMode, TaskFilter, finished};
@@ -20,16 +20,17 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NativeTasks {
     tasks: Vec<NativeTask>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// Which tasks are listed.
+/// Filters of tasks.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only with one of these: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED, HALTED, STOPPED.
+    /// Only tasks with one of these statuses: WAITING, RUNNING, HALTING, STOPPING, SUCCESS, FAILED,
+    /// HALTED, STOPPED.
     status: Vec<String>,
 }
 
@@ -57,16 +58,16 @@ pub(crate) async fn list(
     Ok(Json(NativeTasks { tasks: found.into_iter().map(NativeTask::from).collect(), next_page_token }))
 }
 
-/// One task in the path.
+/// Path parameter with a task id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct TaskPath {
-    /// The task.
+    /// Task id.
     task_id: String,
 }
 
 impl TaskPath {
-    /// Its id.
+    /// Parses the id. A malformed id yields the same error as an unknown task.
     pub(crate) fn id(&self) -> Result<TaskId, Error> {
         TaskId::find(&self.task_id)
     }
@@ -85,30 +86,30 @@ pub(crate) async fn show(
     Ok(Json(NativeTask::from(control.show_task(&caller, path.id()?).await?)))
 }
 
-/// What becomes of what runs.
+/// Treatment of running scripts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
-    /// It runs to its end.
+    /// Running scripts run to their end.
     Drain,
-    /// It is ended.
+    /// Running scripts are killed.
     #[default]
     Kill,
 }
 
-/// How to stop.
+/// Mode of a stop.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct StopRequest {
-    /// `kill` when it is left out.
+    /// Treatment of running scripts; default `kill`.
     mode: Mode,
 }
 
-/// Stop a task: nothing more of it is begun.
+/// Stop a task: no further target starts.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/stop", operation_id = "StopTask", tag = "native",
     params(Project, TaskPath), request_body = Option<StopRequest>,
-    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+    responses((status = 200, description = "The current state of the task.", body = NativeTask)),
 )]
 pub(crate) async fn stop(
     Authorized { control, caller }: Authorized,
@@ -128,11 +129,11 @@ pub(crate) async fn stop(
     Ok(Json(NativeTask::from(progress)))
 }
 
-/// Run again what of a task did not succeed.
+/// Retry the targets of a task that did not succeed.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/retry", operation_id = "RetryTask", tag = "native",
     params(Project, TaskPath),
-    responses((status = 200, description = "The new task; the old one is kept.", body = NativeTask)),
+    responses((status = 200, description = "The new task. The original task is kept.", body = NativeTask)),
 )]
 pub(crate) async fn retry(
     Authorized { control, caller }: Authorized,
@@ -147,19 +148,19 @@ pub(crate) async fn retry(
     Ok(Json(NativeTask::from(progress)))
 }
 
-/// How many targets may be in flight.
+/// Limit of targets in flight.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ConcurrencyRequest {
-    /// `null`, or left out: as many as the waves have.
+    /// Maximum number of targets in flight; if `null` or omitted, only the waves limit the number.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_concurrency: Option<i64>,
 }
 
-/// Change how many targets of a task may be in flight, while it runs.
+/// Change the maximum number of targets in flight while the task runs.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/concurrency", operation_id = "SetConcurrency",
     tag = "native", params(Project, TaskPath), request_body = ConcurrencyRequest,
-    responses((status = 200, description = "The task as it now stands.", body = NativeTask)),
+    responses((status = 200, description = "The current state of the task.", body = NativeTask)),
 )]
 pub(crate) async fn set_concurrency(
     Authorized { control, caller }: Authorized,

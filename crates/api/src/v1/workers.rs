@@ -1,4 +1,4 @@
-//! Workers.
+//! Workers of the cluster.
 
 use axum::Json;
 use control::WorkerRow;
@@ -8,23 +8,23 @@ use utoipa::ToSchema;
 use super::time;
 use crate::{dto::Project, error::ApiError, extract::Authorized};
 
-/// All workers: there are few.
+/// All workers, on one page.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Workers {
     workers: Vec<Worker>,
 }
 
-/// A worker. It serves every project.
+/// A worker. Each worker serves all projects.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Worker {
     worker_id: String,
-    /// Where agents reach it.
+    /// Address that agents connect to.
     address: String,
-    /// Targets that it is willing to hold at once.
+    /// Maximum number of targets that the worker leases at the same time.
     capacity: u32,
-    /// It takes no more work.
+    /// Whether the worker drains and takes no further work.
     draining: bool,
-    /// Desktops whose connection it holds.
+    /// Number of connected desktops.
     desktops: u32,
     #[schema(format = DateTime)]
     last_heartbeat_time: String,
@@ -43,11 +43,11 @@ impl From<WorkerRow> for Worker {
     }
 }
 
-/// List the workers that are known.
+/// List the known workers.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/workers", operation_id = "ListWorkers", tag = "native",
     params(Project),
-    responses((status = 200, description = "All of them.", body = Workers)),
+    responses((status = 200, description = "All workers.", body = Workers)),
 )]
 pub(crate) async fn list(Authorized { control, caller }: Authorized) -> Result<Json<Workers>, ApiError> {
     let rows = control.list_workers(&caller).await?;

@@ -1,4 +1,4 @@
-//! ListDesktops.
+//! ListDesktops of the compatible family.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::{
     extract::{Authorized, Parameters, query},
 };
 
-/// The published limit of the repeated parameter.
+/// Published limit of the repeated parameter `desktop_id`.
 const MAX_DESKTOP_IDS: usize = 100;
 
 /// One page of desktops.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Desktops {
-    /// How many there are in all.
+    /// Total number of matching desktops.
     total_count: i64,
     desktops: Vec<Desktop>,
 }
@@ -38,17 +38,17 @@ impl Tag {
     }
 }
 
-/// What is known of a desktop is whether its agent is connected.
+/// Status of a desktop. Graywave knows only whether the agent is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum DesktopStatus {
-    /// Its agent is connected.
+    /// The agent is connected.
     Active,
-    /// Its agent is not connected.
+    /// The agent is disconnected.
     Shutoff,
-    /// No desktop is ever said to be so.
+    /// Accepted as a filter, but no desktop has this status.
     Error,
-    /// No desktop is ever said to be so.
+    /// Accepted as a filter, but no desktop has this status.
     Hibernated,
 }
 
@@ -58,7 +58,7 @@ impl DesktopStatus {
     }
 }
 
-/// A desktop.
+/// A desktop with its properties.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Desktop {
     desktop_id: String,
@@ -67,24 +67,24 @@ pub(crate) struct Desktop {
     ip_address: String,
     tags: Vec<Tag>,
     status: DesktopStatus,
-    /// REGISTERED while its agent is connected, else UNREGISTER.
+    /// REGISTERED while the agent is connected, else UNREGISTER.
     connect_status: &'static str,
     pool_id: Option<String>,
     availability_zone: Option<String>,
     desktop_type: &'static str,
     os_type: String,
     agent_version: String,
-    /// UTC, like `2022-02-23 04:02:07`.
+    /// UTC time in the format `2022-02-23 04:02:07`.
     created: String,
     project_id: String,
 }
 
-/// The words of `connect_status` and `login_status`.
+/// Value of `connect_status` and `login_status`.
 pub(crate) const fn connect_status(connected: bool) -> &'static str {
     if connected { "REGISTERED" } else { "UNREGISTER" }
 }
 
-/// A moment as the lists of desktops write it.
+/// Formats a time as in the published lists of desktops.
 pub(crate) fn created(row: &DesktopRow) -> String {
     row.created_at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -113,36 +113,37 @@ impl From<DesktopRow> for Desktop {
     }
 }
 
-/// Which desktops are listed. Of users, subnets and the like nothing is known here: a filter on them finds nothing.
+/// Filters of desktops. Users, subnets and similar attributes are unknown here; such a filter
+/// matches nothing.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Desktops at most; 1,000 when it is left out.
+    /// Maximum number of desktops; default 1,000.
     #[param(minimum = 0, maximum = 1000)]
     limit: Option<i64>,
     /// Only these desktops.
     #[param(max_items = 100)]
     desktop_id: Vec<String>,
-    /// Only the desktop of exactly this name.
+    /// Only the desktop with exactly this name.
     computer_name: Option<String>,
-    /// Only with this address.
+    /// Only desktops with this address.
     desktop_ip: Option<String>,
-    /// Only with this tag: `k=v`, or `k=v,k2=v2` for all of them.
+    /// Only desktops with this tag: `k=v`, or `k=v,k2=v2` for several tags.
     #[param(pattern = "^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$")]
     tag: Option<String>,
-    /// Only of these pools, separated by commas.
+    /// Only desktops of these pools, separated by commas.
     pool_id: Option<String>,
-    /// Only with this status.
+    /// Only desktops with this status.
     status: Option<DesktopStatus>,
-    /// DEDICATED, which all are.
+    /// Only DEDICATED is known; all desktops have this value.
     desktop_type: Option<String>,
-    /// 3 (not reported), which all are.
+    /// Only 3 (not reported) is known; all desktops have this value.
     domain_status: Option<i64>,
     is_share_desktop: Option<bool>,
     user_name: Vec<String>,
     subnet_id: Option<String>,
-    /// 0, which all are.
+    /// Only 0 is known; all desktops have this value.
     enterprise_project_id: Option<String>,
 }
 
@@ -157,34 +158,34 @@ impl ListQuery {
     }
 }
 
-/// Whether a filter asks for nothing.
+/// Whether a filter is empty.
 pub(crate) fn is_unset(value: Option<&str>) -> bool {
     value.is_none_or(str::is_empty)
 }
 
-/// Whether a filter asks for nothing, or for what all desktops are.
+/// Whether a filter is empty, or names the value that all desktops have.
 pub(crate) fn is_default(value: Option<&str>, all: &str) -> bool {
     value.is_none_or(|value| value.is_empty() || value == all)
 }
 
-/// Checks a repeated desktop id.
+/// Validates a repeated desktop id.
 pub(crate) fn desktop_ids(values: Vec<String>) -> Result<Vec<String>, Error> {
     if values.len() > MAX_DESKTOP_IDS {
         return Err(Error::out_of_range(
             "desktop_id",
-            format!("{} ids are given: at most {MAX_DESKTOP_IDS} are allowed", values.len()),
+            format!("{} ids; at most {MAX_DESKTOP_IDS} are allowed", values.len()),
         ));
     }
     Ok(query::texts(values))
 }
 
-/// Ids separated by commas.
+/// Parses ids separated by commas.
 pub(crate) fn pools(value: Option<String>) -> Vec<String> {
     let value = value.unwrap_or_default();
     value.split(',').filter(|pool| !pool.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether desktops must be connected; `None` when nothing can match.
+/// Required connection state; `None` if no desktop can match.
 pub(crate) const fn connected(status: Option<DesktopStatus>) -> Option<Option<bool>> {
     match status {
         None => Some(None),

@@ -1,4 +1,4 @@
-//! ListDesktopsDetail.
+//! ListDesktopsDetail of the compatible family.
 
 use axum::Json;
 use control::{DesktopFilter, DesktopOrder, DesktopRow, Retired};
@@ -18,12 +18,12 @@ use crate::{
 /// One page of desktops.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DetailedDesktops {
-    /// How many there are in all.
+    /// Total number of matching desktops.
     total_count: i64,
     desktops: Vec<DetailedDesktop>,
 }
 
-/// A desktop, with all that is known of it.
+/// A desktop with all known properties.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DetailedDesktop {
     desktop_id: String,
@@ -34,7 +34,7 @@ pub(crate) struct DetailedDesktop {
     ipv6: Option<String>,
     desktop_type: &'static str,
     status: DesktopStatus,
-    /// REGISTERED while its agent is connected, else UNREGISTER.
+    /// REGISTERED while the agent is connected, else UNREGISTER.
     login_status: &'static str,
     in_maintenance_mode: bool,
     availability_zone: Option<String>,
@@ -42,9 +42,9 @@ pub(crate) struct DetailedDesktop {
     agent_version: String,
     tags: Vec<Tag>,
     pool_id: Option<String>,
-    /// The worker that holds its connection.
+    /// Worker that the agent is connected to; absent while disconnected.
     worker_id: Option<String>,
-    /// UTC, like `2022-02-23 04:02:07`.
+    /// UTC time in the format `2022-02-23 04:02:07`.
     created: String,
 }
 
@@ -77,16 +77,16 @@ impl From<DesktopRow> for DetailedDesktop {
     }
 }
 
-/// What the list is ordered by.
+/// Sort key of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SortField {
-    /// First seen.
+    /// Time of the first connect.
     Created,
     ComputerName,
 }
 
-/// Which end comes first.
+/// Sort direction of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum SortType {
@@ -94,43 +94,44 @@ pub(crate) enum SortType {
     Desc,
 }
 
-/// Which desktops are listed. Of users, images and the like nothing is known here: a filter on them finds nothing.
+/// Filters of desktops. Users, images and similar attributes are unknown here; such a filter
+/// matches nothing.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Desktops at most; 500 when it is left out.
+    /// Maximum number of desktops; default 500.
     #[param(minimum = 0, maximum = 500)]
     limit: Option<i64>,
     /// Only these desktops.
     #[param(max_items = 100)]
     desktop_id: Vec<String>,
-    /// Only the desktop of exactly this name.
+    /// Only the desktop with exactly this name.
     computer_name: Option<String>,
-    /// Only desktops of exactly these names.
+    /// Only desktops with exactly these names.
     computer_names: Vec<String>,
-    /// Only with this address.
+    /// Only desktops with this address.
     desktop_ip: Option<String>,
-    /// Only with this tag: `k=v`, or `k=v,k2=v2` for all of them.
+    /// Only desktops with this tag: `k=v`, or `k=v,k2=v2` for several tags.
     #[param(pattern = "^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$")]
     tag: Option<String>,
-    /// Only those without any tag.
+    /// Only desktops without any tag.
     without_any_tag: Option<bool>,
-    /// Only of these pools, separated by commas.
+    /// Only desktops of these pools, separated by commas.
     pool_id: Option<String>,
-    /// Only in this zone.
+    /// Only desktops in this availability zone.
     availability_zone: Option<String>,
-    /// Only with an agent of this version.
+    /// Only desktops with this agent version.
     agent_version: Option<String>,
-    /// Only with this status.
+    /// Only desktops with this status.
     status: Option<DesktopStatus>,
-    /// What the list is ordered by; by id when it is left out.
+    /// Sort key; default the desktop id.
     sort_field: Option<SortField>,
-    /// Which end comes first; ASC when it is left out.
+    /// Sort direction; default ASC.
     sort_type: Option<SortType>,
-    /// DEDICATED, which all are.
+    /// Only DEDICATED is known; all desktops have this value.
     desktop_type: Option<String>,
-    /// 3 (not reported), which all are.
+    /// Only 3 (not reported) is known; all desktops have this value.
     domain_status: Option<i64>,
     is_share_desktop: Option<bool>,
     in_maintenance_mode: Option<bool>,
@@ -142,7 +143,7 @@ pub(crate) struct ListQuery {
     image_id: Option<String>,
     charge_mode: Option<String>,
     subnet_id: Option<String>,
-    /// 0, which all are.
+    /// Only 0 is known; all desktops have this value.
     enterprise_project_id: Option<String>,
 }
 
@@ -170,7 +171,7 @@ impl ListQuery {
     }
 }
 
-/// List desktops with all that is known of them.
+/// List desktops with all known properties.
 #[utoipa::path(
     get, path = "/v2/{project_id}/desktops/detail", operation_id = "ListDesktopsDetail", tag = "desktops",
     params(Project, OffsetQuery, ListQuery),

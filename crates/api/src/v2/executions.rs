@@ -1,4 +1,4 @@
-//! ExecuteScriptOrCommand.
+//! ExecuteScriptOrCommand of the compatible family.
 
 use axum::Json;
 use control::finished;
@@ -10,7 +10,7 @@ use crate::{
     extract::{Authorized, Body},
 };
 
-/// Run scripts or a command on desktops that are named.
+/// Run scripts or a command on named desktops.
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions", operation_id = "ExecuteScriptOrCommand", tag = "executions",
     params(Project), request_body = Execution,

@@ -1,4 +1,5 @@
-//! ExecuteScriptByDesktopTag, ExecuteDesktopPoolScript: desktops are chosen by what they are, not named.
+//! ExecuteScriptByDesktopTag and ExecuteDesktopPoolScript: executions that select desktops by tag
+//! or pool.
 
 use axum::{Json, extract::Path};
 use control::{Caller, Control, finished};
@@ -19,38 +20,41 @@ use crate::{
     names::Names,
 };
 
-/// What is to run on the desktops of a group. Exactly one of `script_ids` and `command_content`.
+/// Scripts or a command for a group of desktops. Exactly one of `script_ids` and `command_content`
+/// is required.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct GroupExecution {
-    /// By tag, and required there: `k=v`, or `k=v,k2=v2` for desktops with all of these tags.
+    /// Tag of the desktops; required by tag: `k=v`, or `k=v,k2=v2` for desktops with all of these
+    /// tags.
     #[schema(pattern = "^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$")]
     desktop_tag: Option<String>,
-    /// Of a pool: only these of its desktops.
+    /// Desktops of the pool that run the task; default all.
     #[schema(max_items = 1_000_000)]
     desktop_ids: Option<Vec<String>>,
-    /// Scripts, run one after the other; the first that does not succeed ends its desktop's part.
+    /// Ids of scripts, run in this order. The first script that does not succeed ends the run on
+    /// its desktop.
     #[schema(max_items = 20)]
     script_ids: Option<Vec<String>>,
-    /// A command line instead of scripts.
+    /// Command line to run instead of scripts.
     #[schema(min_length = 1, max_length = 100_000)]
     command_content: Option<String>,
-    /// What runs the command.
+    /// Interpreter of the command.
     #[schema(value_type = Option<ScriptType>)]
     command_type: Option<String>,
-    /// Desktops of the gray wave; 0 means that there is none.
+    /// Number of desktops in the gray wave; 0 means no gray wave.
     #[schema(minimum = 0, maximum = 1000)]
     gray_count: Option<i64>,
-    /// Members of the gray wave; `gray_count` wins over their number.
+    /// Desktops of the gray wave. `gray_count` takes precedence over the length of this list.
     #[schema(max_items = 1000)]
     gray_desktop_ids: Option<Vec<String>>,
-    /// Failed desktops of the gray wave at which the others are not begun; less than `gray_count`.
+    /// Number of failed desktops in the gray wave that halts the rollout; less than `gray_count`.
     #[schema(minimum = 1, maximum = 1000)]
     gray_fail_threshold: Option<i64>,
-    /// Minutes that one script may run; 1 when it is left out.
+    /// Time limit of each script in minutes; default 1.
     #[schema(minimum = 1, maximum = 600)]
     execution_timeout: Option<i64>,
     rollout: Option<Rollout>,
-    /// Not supported.
+    /// Not supported. A request that sets this field is refused.
     #[schema(ignore)]
     pre_start: Option<String>,
     #[schema(ignore)]
@@ -74,7 +78,7 @@ impl GroupExecution {
     }
 }
 
-/// Run scripts or a command on the desktops that have a tag now.
+/// Run scripts or a command on the desktops that currently have a tag.
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions/by-desktop-tag", operation_id = "ExecuteScriptByDesktopTag",
     tag = "executions", params(Project), request_body = GroupExecution,
@@ -91,7 +95,7 @@ pub(crate) async fn execute_by_tag(
         .ok_or_else(|| Error::required("desktop_tag", "name a tag: k=v, or k=v,k2=v2"))?;
     let group = Group::Tag(tag.clone(), parse_tags("desktop_tag", &tag)?);
     if execution.desktop_ids.is_some() {
-        let message = "a tag takes every desktop that has it: leave the desktops out, or use a pool";
+        let message = "a tag selects every desktop that has it; remove this field, or select by pool";
         return Err(ApiError::with_names(
             Error::field(Reason::FieldsExclusive, "desktop_ids", message),
             Names::Group,
@@ -100,15 +104,15 @@ pub(crate) async fn execute_by_tag(
     run(control, caller, group, execution.request()?).await
 }
 
-/// The pool in the path.
+/// Path parameter with a pool id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct PoolPath {
-    /// The pool.
+    /// Pool id.
     pool_id: String,
 }
 
-/// Run scripts or a command on the desktops that a pool has now, or on some of them.
+/// Run scripts or a command on the current desktops of a pool, or on some of them.
 #[utoipa::path(
     post, path = "/v2/{project_id}/desktop-pools/{pool_id}/script-executions",
     operation_id = "ExecuteDesktopPoolScript", tag = "executions",

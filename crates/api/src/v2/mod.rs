@@ -1,4 +1,5 @@
-//! The Huawei-compatible family: paths, fields and words as published. docs/api.md holds what the pages leave open.
+//! The Huawei-compatible family: published paths, fields and values. docs/api.md states decisions
+//! where the published pages are silent.
 
 pub(crate) mod desktops;
 pub(crate) mod desktops_detail;
@@ -14,14 +15,14 @@ use domain::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A task that was accepted.
+/// An accepted task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
-    /// The task's id, 32 hex digits.
+    /// Task id, 32 hex digits.
     pub(crate) task_id: String,
 }
 
-/// A time as the family writes it: UTC, whole seconds.
+/// Formats a time as the family does: UTC, whole seconds.
 fn time(moment: Timestamp) -> String {
     moment.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,5 +1,5 @@
-//! ShowDesktopPoolsScriptExecTasks: the tasks that were given a pool. Its words for a status are others than those of
-//! its own filter; both are as published.
+//! ShowDesktopPoolsScriptExecTasks: tasks that were submitted for a pool. Its status values differ
+//! from those of its own filter; both are as published.
 
 use axum::Json;
 use control::{Selection, TaskEntry, TaskFilter};
@@ -20,15 +20,15 @@ use crate::{
 /// One page of the tasks of pools.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PoolTasks {
-    /// How many there are in all.
+    /// Total number of matching tasks.
     total_count: i64,
     script_execution_tasks: Vec<PoolTask>,
 }
 
-/// The words of a pool task's status.
+/// Status of a pool task.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-#[expect(dead_code, reason = "documents the words; domain writes them")]
+#[expect(dead_code, reason = "documents the values; domain prints them")]
 pub(crate) enum PoolStatusWord {
     Init,
     Running,
@@ -41,7 +41,7 @@ pub(crate) enum PoolStatusWord {
 pub(crate) struct PoolTask {
     id: String,
     desktop_pool_id: String,
-    /// Agents tell a pool's id only, so it is that.
+    /// Name of the pool. Agents report only the pool id, so this is the id.
     desktop_pool_name: String,
     scripts: Vec<TaskScript>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,12 +84,12 @@ impl From<TaskEntry> for PoolTask {
     }
 }
 
-/// Which tasks are listed.
+/// Filters of pool tasks.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Tasks at most; 10 when it is left out.
+    /// Maximum number of tasks; default 10.
     #[param(minimum = 0, maximum = 100)]
     limit: Option<i64>,
     /// Only tasks of this pool.
@@ -98,16 +98,16 @@ pub(crate) struct ListQuery {
     task_id: Vec<String>,
     /// Only tasks that run this script.
     script_id: Option<String>,
-    /// Only tasks that run a script of exactly this name.
+    /// Only tasks that run a script with exactly this name.
     script_name: Option<String>,
     /// Only tasks with this status.
     status: Option<StatusWord>,
-    /// Only tasks that run scripts, or a command.
+    /// Only tasks that run scripts, or only tasks that run a command.
     task_type: Option<TaskType>,
-    /// Only tasks from this moment on.
+    /// Only tasks created at or after this time.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
-    /// Only tasks up to this moment.
+    /// Only tasks created at or before this time.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! ListScriptRecords, ShowScriptRecordDetail.
+//! ListScriptRecords and ShowScriptRecordDetail.
 
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
@@ -16,12 +16,12 @@ use crate::{
 /// One page of records.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Records {
-    /// How many there are in all.
+    /// Total number of matching records.
     count: i64,
     script_records: Vec<Record>,
 }
 
-/// A record; `output` only in the detail.
+/// A record. `output` is present only in the detail.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Record {
     id: String,
@@ -42,12 +42,12 @@ pub(crate) struct Record {
     end_time: Option<String>,
     #[schema(value_type = RecordWord)]
     status: &'static str,
-    /// 0 without a gray rule, 1 in the gray wave, 2 after it.
+    /// Gray phase of the target: 0 without a gray rule, 1 in the gray wave, 2 after it.
     #[schema(maximum = 2)]
     execute_order: u8,
-    /// What kind of failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED or UNKNOWN.
+    /// Kind of the failure: EXIT_CODE, TIMEOUT, UNDELIVERED, REJECTED or UNKNOWN.
     result_code: Option<&'static str>,
-    /// In words.
+    /// Description of the failure.
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
@@ -83,38 +83,41 @@ impl Record {
     }
 }
 
-/// Which records are listed.
+/// Filters of records.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only on these desktops.
+    /// Only records of these desktops.
     resource_id: Vec<String>,
-    /// Only of tasks over desktops of these pools.
+    /// Only records of tasks over desktops of these pools.
     resource_group_id: Vec<String>,
-    /// Only of these scripts.
+    /// Only records of these scripts.
     script_id: Vec<String>,
-    /// Only of scripts of exactly these names.
+    /// Only records of scripts with exactly these names.
     script_name: Vec<String>,
-    /// Only of this task.
+    /// Only records of this task.
     script_task_id: Option<String>,
-    /// Only with this status.
+    /// Only records with this status.
     status: Option<RecordWord>,
-    /// Only of the gray wave, or only of what is not in it.
+    /// Only records in the gray wave, or only records outside of it.
     is_first_order: Option<bool>,
-    /// Only of tasks that run scripts, or a command.
+    /// Only records of tasks that run scripts, or only of tasks that run a command.
     task_type: Option<TaskType>,
-    /// All records of a script on a desktop, not only the newest; requires resource_id and script_id.
+    /// Show all records of a script on a desktop, not only the newest. Requires `resource_id` and
+    /// `script_id`.
     show_history: Option<bool>,
-    /// Only from this moment on.
+    /// Only records started at or after this time. Records not started yet count by the creation
+    /// of their task.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
-    /// Only up to this moment.
+    /// Only records started at or before this time. Records not started yet count by the creation
+    /// of their task.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }
 
-/// List records: those of a task, or the newest of each script on each desktop.
+/// List the records of a task, or the newest record of each script on each desktop.
 #[utoipa::path(
     get, path = "/v2/{project_id}/script-execution-records", operation_id = "ListScriptRecords", tag = "tasks",
     params(Project, OffsetQuery, LimitQuery, ListQuery),
@@ -135,7 +138,7 @@ pub(crate) async fn list(
 }
 
 impl ListQuery {
-    /// `None` when a filter names an id that cannot be ours: nothing matches.
+    /// Builds the filter; `None` if it contains a malformed id, which matches nothing.
     fn filter(self) -> Result<Option<RecordFilter>, Error> {
         let from = query::time("execute_time_start", self.execute_time_start)?;
         let until = query::time("execute_time_end", self.execute_time_end)?;
@@ -151,7 +154,8 @@ impl ListQuery {
             None => None,
         };
         Ok(Some(RecordFilter {
-            // Within one task every record is shown; across tasks the newest of each script on each desktop.
+            // Within a task all records are shown; across tasks only the newest of each script and
+            // desktop.
             latest_only: task_id.is_none() && !show_history,
             task_id,
             desktop_ids,

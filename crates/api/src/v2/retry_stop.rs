@@ -1,4 +1,4 @@
-//! RetryScriptExecution, StopScriptExecution.
+//! RetryScriptExecution and StopScriptExecution.
 
 use axum::{Json, http::StatusCode};
 use control::{StopMode, finished};
@@ -13,7 +13,7 @@ use crate::{
     extract::{Authorized, Body},
 };
 
-/// A task, or one record of it: exactly one of the two.
+/// A task or one of its records. Exactly one of the two fields is required.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct TaskOrRecordRequest {
     record_id: Option<String>,
@@ -27,11 +27,11 @@ impl TaskOrRecordRequest {
     }
 }
 
-/// Run again what of a task, or of one record, did not succeed.
+/// Retry the targets of a task that did not succeed, or one record.
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions/retry", operation_id = "RetryScriptExecution",
     tag = "executions", params(Project), request_body = TaskOrRecordRequest,
-    responses((status = 200, description = "The new task is stored; the old one is kept.", body = Accepted)),
+    responses((status = 200, description = "The new task is stored. The original task is kept.", body = Accepted)),
 )]
 pub(crate) async fn retry(
     Authorized { control, caller }: Authorized,
@@ -42,11 +42,11 @@ pub(crate) async fn retry(
     Ok(Json(Accepted { task_id: task_id.to_string() }))
 }
 
-/// Stop a task or one record: nothing more of it is begun, and what runs is ended.
+/// Stop a task or a record: no further target starts, and running scripts are killed.
 #[utoipa::path(
     post, path = "/v2/{project_id}/script-executions/stop", operation_id = "StopScriptExecution",
     tag = "executions", params(Project), request_body = TaskOrRecordRequest,
-    responses((status = 200, description = "The decision is stored.")),
+    responses((status = 200, description = "The stop is stored.")),
 )]
 pub(crate) async fn stop(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! CreateScript, ListScripts, ShowScriptDetail, UpdateScript, DeleteScript.
+//! CreateScript, ListScripts, ShowScriptDetail, UpdateScript and DeleteScript.
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{RevisionSelector, ScriptFilter, ScriptRow, finished};
@@ -14,9 +14,9 @@ use crate::{
 };
 
 script_fields! {
-    /// What a new script holds.
+    /// Content and metadata of a new script.
     CreateScript {
-        /// Never changes.
+        /// Interpreter; cannot be changed later.
         #[serde(rename = "type")]
         #[schema(required = true, nullable = false, value_type = ScriptType)]
         script_type,
@@ -24,17 +24,17 @@ script_fields! {
 }
 
 script_fields! {
-    /// What replaces a script: a description or version that is left out is cleared.
+    /// New content and metadata of a script. An omitted description or version is cleared.
     UpdateScript {}
 }
 
-/// A script that was saved.
+/// Id of a saved script.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Created {
     script_id: String,
 }
 
-/// A script; `content` only in the detail.
+/// A script. `content` is present only in the detail.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Script {
     id: String,
@@ -74,7 +74,7 @@ impl Script {
 /// One page of scripts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Scripts {
-    /// How many there are in all.
+    /// Total number of matching scripts.
     count: i64,
     scripts: Vec<Script>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Scripts {
 #[utoipa::path(
     post, path = "/v2/{project_id}/scripts", operation_id = "CreateScript", tag = "scripts",
     params(Project), request_body = CreateScript,
-    responses((status = 200, description = "It was saved.", body = Created)),
+    responses((status = 200, description = "The script is saved.", body = Created)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
@@ -99,14 +99,14 @@ pub(crate) async fn create(
     Ok(Json(Created { script_id: script_id.to_string() }))
 }
 
-/// Which scripts are listed.
+/// Filters of scripts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Only this script.
     id: Option<String>,
-    /// Only scripts of exactly this name.
+    /// Only scripts with exactly this name.
     name: Option<String>,
     /// Only scripts of this type.
     #[serde(rename = "type")]
@@ -139,12 +139,12 @@ pub(crate) async fn list(
     Ok(Json(Scripts { count, scripts: rows.into_iter().map(Script::listed).collect() }))
 }
 
-/// Which revision of a script is shown.
+/// Revision to show.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ShowQuery {
-    /// The revision that this task ran, instead of the current one.
+    /// Show the revision that this task ran; default the current one.
     script_task_id: Option<String>,
 }
 
@@ -168,7 +168,7 @@ pub(crate) async fn show(
 #[utoipa::path(
     put, path = "/v2/{project_id}/scripts/{script_id}", operation_id = "UpdateScript", tag = "scripts",
     params(Project, ScriptPath), request_body = UpdateScript,
-    responses((status = 204, description = "It was saved.")),
+    responses((status = 204, description = "The revision is saved.")),
 )]
 pub(crate) async fn update(
     Authorized { control, caller }: Authorized,
@@ -181,11 +181,11 @@ pub(crate) async fn update(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Delete a script. Tasks that run or ran it keep its revisions.
+/// Delete a script. Tasks that use it keep its revisions.
 #[utoipa::path(
     delete, path = "/v2/{project_id}/scripts/{script_id}", operation_id = "DeleteScript", tag = "scripts",
     params(Project, ScriptPath),
-    responses((status = 204, description = "It was deleted.")),
+    responses((status = 204, description = "The script is deleted.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,

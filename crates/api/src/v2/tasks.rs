@@ -1,4 +1,4 @@
-//! ListScriptTasks.
+//! ListScriptTasks of the compatible family.
 
 use axum::Json;
 use control::{PinnedScript, Selection, TaskEntry, TaskFilter};
@@ -16,16 +16,16 @@ use crate::{
 /// One page of tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tasks {
-    /// How many there are in all.
+    /// Total number of matching tasks.
     count: i64,
     script_tasks: Vec<Task>,
 }
 
-/// A script that a task runs.
+/// A script of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskScript {
     id: String,
-    /// At the revision that the task runs.
+    /// Name of the script at the revision that the task runs.
     name: String,
 }
 
@@ -41,7 +41,7 @@ impl TaskScript {
     }
 }
 
-/// The words of a task's status.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum StatusWord {
@@ -52,7 +52,7 @@ pub(crate) enum StatusWord {
 }
 
 impl StatusWord {
-    /// The states that the API has this word for.
+    /// Task states that the family reports under this status.
     pub(crate) fn statuses(self) -> Vec<TaskStatus> {
         let word = match self {
             Self::Waiting => "WAITING",
@@ -64,7 +64,7 @@ impl StatusWord {
     }
 }
 
-/// A task.
+/// A task with its counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Task {
     id: String,
@@ -75,21 +75,22 @@ pub(crate) struct Task {
     #[schema(value_type = Option<ScriptType>)]
     command_type: Option<&'static str>,
     resource_type: &'static str,
-    /// The first 1,000, in the order of the plan: the gray wave first. `/v1` pages through all of them.
+    /// Ids of the first 1,000 desktops in plan order, gray wave first. `/v1` lists all of them in
+    /// pages.
     #[schema(max_items = 1000)]
     resource_ids: Vec<String>,
-    /// The first 1,000 of the gray wave.
+    /// Ids of the first 1,000 desktops of the gray wave.
     #[schema(max_items = 1000)]
     gray_resource_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_group_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_group_id: Option<String>,
-    /// Records that succeeded.
+    /// Number of records that succeeded.
     success_num: u64,
-    /// Records that ended otherwise, those that were stopped among them.
+    /// Number of records that did not succeed, including stopped ones.
     failed_num: u64,
-    /// Records that never start.
+    /// Number of records that never start.
     skip_num: u64,
     #[schema(format = DateTime)]
     start_time: Option<String>,
@@ -97,10 +98,10 @@ pub(crate) struct Task {
     end_time: Option<String>,
     #[schema(value_type = StatusWord)]
     status: &'static str,
-    /// The task that this one retries.
+    /// Task that this task retries.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_of: Option<String>,
-    /// The tasks that retry this one, or single records of it.
+    /// Tasks that retry this task or single records of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     retried_by: Vec<String>,
 }
@@ -134,7 +135,7 @@ impl From<TaskEntry> for Task {
     }
 }
 
-/// Which tasks are listed.
+/// Filters of tasks.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -143,26 +144,26 @@ pub(crate) struct ListQuery {
     task_id: Vec<String>,
     /// Only tasks over desktops of these pools.
     resource_group_id: Vec<String>,
-    /// Only tasks over desktops that were chosen so: `DESKTOP_POOL`.
+    /// Only tasks whose desktops were selected this way: `DESKTOP_POOL`.
     resource_group_type: Option<String>,
     /// Only tasks that run this script.
     script_id: Option<String>,
-    /// Only tasks that run a script of exactly this name.
+    /// Only tasks that run a script with exactly this name.
     script_name: Option<String>,
     /// Only tasks with this status.
     status: Option<StatusWord>,
-    /// Only tasks that run scripts, or a command.
+    /// Only tasks that run scripts, or only tasks that run a command.
     task_type: Option<TaskType>,
-    /// Only tasks from this moment on.
+    /// Only tasks created at or after this time.
     #[param(format = DateTime)]
     execute_time_start: Option<String>,
-    /// Only tasks up to this moment.
+    /// Only tasks created at or before this time.
     #[param(format = DateTime)]
     execute_time_end: Option<String>,
 }
 
 impl ListQuery {
-    /// `None` when a filter names what cannot be ours: nothing matches.
+    /// Builds the filter; `None` if it contains a malformed id, which matches nothing.
     fn filter(self) -> Result<Option<TaskFilter>, ApiError> {
         let from = query::time("execute_time_start", self.execute_time_start)?;
         let until = query::time("execute_time_end", self.execute_time_end)?;

@@ -1,4 +1,4 @@
-//! Who may do what: every call, by the document that lists them.
+//! Access control of every call that the OpenAPI document lists.
 
 use axum::http::{Method, StatusCode};
 use control::{Actor, NO_LIMIT, NewToken};
@@ -8,7 +8,7 @@ use testkit::desktop;
 
 use crate::harness::{Harness, OTHER_TOKEN, TOKEN};
 
-/// Ids that a call may name.
+/// Ids that a request may name.
 struct Ids {
     script: String,
     task: String,
@@ -36,7 +36,7 @@ impl Ids {
             .replace("{access_key}", &self.key)
     }
 
-    /// A body that is right for the call, and names these ids.
+    /// A valid body of the call that names these ids.
     fn body(&self, operation: &str) -> Option<Value> {
         let body = match operation {
             "CreateScript" => json!({"name": "s", "type": "SHELL", "content": "true"}),
@@ -100,7 +100,7 @@ async fn foreign(harness: &Harness) -> Ids {
     }
 }
 
-/// What project-2 has for access, as text.
+/// Access rows of project-2 as text.
 async fn foreign_access(harness: &Harness) -> Vec<String> {
     let mut connection = harness.database.connection().await.unwrap();
     sqlx::query_scalar(
@@ -155,7 +155,7 @@ async fn what_belongs_to_another_project_does_not_exist() {
             "ListDesktops" | "ListDesktopsDetail" => format!("?desktop_id={}", ids.desktop),
             _ => String::new(),
         };
-        // Makes one in the caller's own project: of another name, so that theirs does not exist there.
+        // Creates a policy in the caller's own project, under a name that project-2 does not use.
         let path = if operation == "PutPolicy" { path.replace("{name}", "ours") } else { path };
         let path = ids.path("project-1", &path) + &query;
         let answer = harness.call_as(TOKEN, method, &path, body.as_ref()).await;
@@ -172,10 +172,11 @@ async fn what_belongs_to_another_project_does_not_exist() {
             | "CreateEnrolmentToken" => {
                 assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body)
             }
-            // One of this id in its own project, which may have a certificate without ever having been connected.
+            // The caller's project may revoke a desktop with this id even if it was never
+            // connected.
             "RevokeDesktop" => assert_eq!(answer.body["was_connected"], json!(false), "{}", answer.body),
             "PutPolicy" => assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body),
-            // Show what this project has.
+            // Show the state of the caller's project.
             "ListPrincipals"
             | "ListPolicies"
             | "ListTokens"
@@ -188,7 +189,7 @@ async fn what_belongs_to_another_project_does_not_exist() {
                     assert!(!shown.contains(theirs), "{operation}: {shown}");
                 }
             }
-            // Shows what this project has: the script that was just made, and who made it.
+            // Lists rows of the caller's project: the script created above and its principal.
             "ListAudit" => {
                 assert!(!answer.body.to_string().contains(&ids.task), "{operation}: {}", answer.body);
             }
@@ -252,7 +253,7 @@ async fn policies_bind_scripts_and_desktops_and_a_deny_wins() {
             json!({"resource_ids": ["desktop-0"], "command": "true", "command_type": "SHELL"}),
             "command",
         ),
-        // However the desktops are chosen.
+        // Each way to select desktops.
         ("/desktop-pools/pool-1/script-executions", json!({"script_ids": [script]}), "desktop:desktop-1"),
         (
             "/script-executions/by-desktop-tag",
@@ -283,7 +284,10 @@ async fn a_revoked_or_expired_credential_is_not_good_from_the_next_call_on() {
     assert_eq!((listed.len(), listed[0].principal.as_str()), (1, "alice"));
     harness.control.revoke_token(actor, &listed[0].id).await.unwrap();
     assert_eq!(look(&token).await, StatusCode::UNAUTHORIZED);
-    assert!(harness.control.revoke_token(actor, &listed[0].id).await.is_err(), "once is for good");
+    assert!(
+        harness.control.revoke_token(actor, &listed[0].id).await.is_err(),
+        "a second revocation is refused"
+    );
 
     let past = harness.control.now() - chrono::TimeDelta::seconds(1);
     let refused = harness.control.create_token(actor, "alice", Some(past)).await.unwrap_err();
@@ -396,5 +400,5 @@ async fn what_is_done_with_access_is_in_the_audit_and_a_revoked_project_lets_nob
     assert_eq!(audit["entries"][2]["resource"], "principal:alice policies:reader");
     harness.control.revoke_project(&project_id).await.unwrap();
     let refused = harness.call_as(TOKEN, Method::GET, "/v2/project-1/scripts", None).await;
-    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "a token of the configuration, too");
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "token from the configuration");
 }

@@ -1,4 +1,4 @@
-//! The list of desktops.
+//! Lists of desktops in the compatible family.
 
 use axum::http::Method;
 

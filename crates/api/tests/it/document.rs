@@ -1,4 +1,4 @@
-//! The OpenAPI document.
+//! The served OpenAPI document and its committed copy.
 
 use axum::body::to_bytes;
 use tower::ServiceExt as _;
@@ -15,7 +15,7 @@ async fn the_committed_document_is_what_is_served() {
         serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap();
     assert!(
         served.body == committed,
-        "docs/openapi.json is not current: `cargo run --bin graywave openapi > docs/openapi.json` makes it so"
+        "docs/openapi.json is stale: run `cargo run --bin graywave openapi > docs/openapi.json`"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What every call has in common: who may, what is refused, and how it is said.
+//! Rules that all calls share: credentials, refusals and the form of errors.
 
 use axum::{
     body::Body,
@@ -42,7 +42,7 @@ async fn unknown_paths_and_methods_are_answered_in_the_same_form() {
     assert_eq!(answer.body["error_code"], "WKS.00000405");
 }
 
-/// Anybody may send any method: none of them may make a series of its own.
+/// Clients may send any method; a method must not create a metric series of its own.
 #[tokio::test]
 async fn unknown_methods_and_paths_make_no_series() {
     let exposition = telemetry::metric::install().unwrap();
@@ -89,7 +89,7 @@ async fn bodies_that_are_no_json_are_refused_in_words() {
 async fn an_execution_of_a_large_fleet_fits_into_its_body() {
     let harness = Harness::new().await;
     harness.desktops(1).await;
-    // As many bytes as 100,000 UUIDs take; all but one desktop are unknown.
+    // As many bytes as 100,000 UUIDs; all desktops except one are unknown.
     let ids: Vec<String> = (0..100_000).map(|number| format!("desktop-{number:029}")).collect();
     let body = json!({"resource_ids": ids, "command": "true", "command_type": "SHELL"});
     let (status, message) = harness.refusal(Method::POST, "/script-executions", Some(&body)).await;

@@ -1,4 +1,4 @@
-//! The execution call: what is refused leaves nothing behind, what is accepted is committed.
+//! Executions: a refused request stores nothing, an accepted one is committed.
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! By tag and by pool, and the lists of both.
+//! Executions by tag and by pool, and lists of their tasks.
 
 use axum::http::Method;
 use domain::outcome::Outcome;
@@ -30,7 +30,7 @@ async fn a_pool_runs_it_on_all_or_some_of_its_desktops() {
             (&json!("DESKTOP_POOL"), &json!("pool-1"))
         );
     }
-    // One minute, when none is given.
+    // One minute, the default.
     assert_eq!(harness.native(&format!("/tasks/{all}")).await["execution_timeout_ms"], 60_000);
 
     let pool_tasks = harness.get(&format!("{POOL_TASKS}?desktop_pool_id=pool-1")).await;
@@ -62,7 +62,7 @@ async fn a_tag_runs_it_on_all_that_have_it() {
     let task = harness.native(&format!("/tasks/{task_id}")).await;
     assert_eq!((&task["desktop_tag"], &task["target_count"]), (&json!("group=test"), &json!(3)));
     assert_eq!(task["command"], json!({"command_type": "SHELL", "content": "true"}));
-    // It has no pool.
+    // This desktop has no pool.
     assert_eq!(harness.get(POOL_TASKS).await["total_count"], 0);
     assert_eq!(harness.get("/script-execution-tasks?resource_group_type=DESKTOP_POOL").await["count"], 0);
     assert_eq!(harness.get("/script-execution-tasks?resource_group_type=OTHER").await["count"], 0);

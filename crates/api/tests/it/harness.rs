@@ -1,4 +1,4 @@
-//! The API over a database of its own, with a clock that stands still and ids that count up.
+//! The API over a database per test, with a fixed clock and sequential ids.
 
 use std::{ops::Deref, time::Duration};
 
@@ -54,19 +54,20 @@ impl Harness {
         Self { router: api::router(environment.control.clone(), &options), environment }
     }
 
-    /// A token of a principal of project-1 with these policies, which are ready ones or `name=document`.
+    /// Creates a token of a principal of project-1 with these policies: names of ready policies or
+    /// `name=document`.
     pub(crate) async fn token(&self, principal: &str, policies: &[&str]) -> String {
         self.environment.token(principal, policies).await.unwrap()
     }
 
-    /// An access key of a principal of project-1 who may do everything.
+    /// Creates an access key of a principal of project-1 with all rights.
     pub(crate) async fn key(&self, principal: &str) -> NewKey {
         self.token(principal, &["admin"]).await;
         let project_id = "project-1".parse().unwrap();
         self.control.create_key(Actor::Database(&project_id), principal, None).await.unwrap()
     }
 
-    /// Calls a whole path with a token.
+    /// Sends a request to a full path with a token.
     pub(crate) async fn call_as(
         &self,
         token: &str,
@@ -91,7 +92,7 @@ impl Harness {
         TestEnvironment::now()
     }
 
-    /// Desktops `desktop-0` and so on, held by a worker.
+    /// Connects desktops `desktop-0` and so on through a worker.
     pub(crate) async fn desktops(&self, number: u32) {
         self.connect((0..number).map(testkit::desktop)).await.unwrap();
     }
@@ -105,7 +106,7 @@ impl Harness {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// Every operation of the document: its id, method, and path with the place of each id.
+    /// Lists the operations of the document: id, method, and path with its parameters.
     pub(crate) async fn operations(&self) -> Vec<(String, Method, String)> {
         let document = self.send(request_with("/openapi.json", None)).await.body;
         let mut found = Vec::new();
@@ -128,7 +129,7 @@ impl Harness {
             .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
             .unwrap();
         let answer = self.send(request).await;
-        assert!(answer.headers.contains_key("x-request-id"), "every answer has one");
+        assert!(answer.headers.contains_key("x-request-id"), "every response has a request id");
         answer
     }
 
@@ -154,7 +155,7 @@ impl Harness {
         answer.body["task_id"].as_str().unwrap().to_owned()
     }
 
-    /// The error that a request is refused with, as status and message.
+    /// Status and message of the error that a request is refused with.
     pub(crate) async fn refusal(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, String) {
         let answer = self.call(method, path, body).await;
         let error_code = answer.body["error_code"].as_str().unwrap_or_default();
@@ -167,12 +168,12 @@ impl Harness {
     }
 }
 
-/// `desktop-0` to `desktop-(number - 1)`.
+/// Ids `desktop-0` to `desktop-(number - 1)`.
 pub(crate) fn ids(number: u32) -> Vec<String> {
     (0..number).map(|number| format!("desktop-{number}")).collect()
 }
 
-/// A request as another project, or as nobody.
+/// A request for another project, or without a credential.
 pub(crate) fn request_with(path: &str, token: Option<&str>) -> Request<Body> {
     let mut request = Request::builder().uri(path);
     if let Some(token) = token {

@@ -1,4 +1,4 @@
-//! The REST adapter in process, on a real Postgres.
+//! In-process tests of the REST adapter on a real Postgres.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 

@@ -1,4 +1,4 @@
-//! The native family: pages, words, and what the compatible one lacks.
+//! The native family: pages, values and operations beyond the compatible family.
 
 use axum::http::Method;
 use domain::outcome::Outcome;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, TOKEN, ids};
 
-/// All entries of a list, page by page.
+/// All entries of a list, fetched page by page.
 pub(crate) async fn all(harness: &Harness, path: &str, name: &str, size: u32) -> Vec<Value> {
     let mut found = Vec::new();
     let mut token = String::new();
@@ -140,12 +140,12 @@ async fn a_rollout_object_says_what_the_published_fields_cannot() {
         [&json!("4"), &json!(true), &json!(5), &json!("kill")]
     );
     assert_eq!(task["delivery_timeout_ms"], 90_000);
-    // The same seed over the same desktops is the same plan.
+    // The same seed and the same desktops produce the same plan.
     let again = harness.call_as(TOKEN, Method::POST, path, Some(&body)).await;
     assert_eq!(again.body["plan_hash"], task["plan_hash"]);
 
     let leased = harness.lease(&task_id).await;
-    assert_eq!(leased.batch.members.len(), 2, "strict: no more than may fail");
+    assert_eq!(leased.batch.members.len(), 2, "strict: at most as many targets as may fail");
     assert_eq!(leased.spec.facts.policy.success_exit_codes, [3010]);
     let concurrency = format!("/v1/projects/project-1/tasks/{task_id}/concurrency");
     let changed =

@@ -1,4 +1,4 @@
-//! Who may call, managed through the API: the rules of the commands, with the caller in the audit.
+//! Access control managed through the API: the rules of the commands, with the caller in the audit.
 
 use axum::{
     body::Body,
@@ -17,7 +17,7 @@ async fn call(harness: &Harness, token: &str, method: Method, path: &str, body: 
     harness.call_as(token, method, &format!("{ACCESS}{path}"), body).await
 }
 
-/// What went well is answered so.
+/// Sends a request that must succeed and returns its response.
 async fn done(harness: &Harness, token: &str, method: Method, path: &str, body: &Value) -> Value {
     let answer = call(harness, token, method.clone(), path, Some(body)).await;
     assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
@@ -64,11 +64,11 @@ async fn a_principal_is_made_given_a_token_and_shut_out() {
     );
 
     let listed = all(&harness, "/access/tokens", "tokens", 1).await;
-    assert_eq!(listed.len(), 2, "the admin's, too");
+    assert_eq!(listed.len(), 2, "includes the token of the admin");
     insta::assert_json_snapshot!("native_token_listed", listed[1]);
     assert_eq!(listed[1]["token_id"], token_id);
 
-    // Other policies bind from the next call on.
+    // Other policies apply from the next request on.
     done(&harness, &admin, Method::PUT, "/principals/alice%20b", &json!({"policies": []})).await;
     assert_eq!(looks(&harness, token, "/scripts").await, 403);
     let path = format!("/tokens/{token_id}");
@@ -79,7 +79,7 @@ async fn a_principal_is_made_given_a_token_and_shut_out() {
     assert_eq!(status, 404);
     assert!(message.contains("revoked already"), "{message}");
     let listed = all(&harness, "/access/tokens", "tokens", 10).await;
-    assert_eq!(listed[1]["revoke_time"], "2027-01-15T08:00:00.000Z", "it stays in the list");
+    assert_eq!(listed[1]["revoke_time"], "2027-01-15T08:00:00.000Z", "a revoked token stays in the list");
     let names: Vec<Value> = all(&harness, "/access/principals", "principals", 1)
         .await
         .into_iter()
@@ -216,7 +216,7 @@ async fn what_is_wrong_with_a_request_about_access_is_named() {
     let (status, message) = refused(&harness, &admin, Method::DELETE, "/tokens/nonsense", None).await;
     assert_eq!(status, 404, "{message}");
     let before = "SELECT (SELECT count(*) FROM principal) + (SELECT count(*) FROM token)";
-    assert_eq!(harness.count(before).await, 2, "nothing of it was done");
+    assert_eq!(harness.count(before).await, 2, "a refused request changes nothing");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
     let body = json!({"principal": "boss"});
     let mut secrets = Vec::new();
     for (path, field) in [("/tokens", "token"), ("/keys", "secret_key")] {
-        // The answer could not be given again.
+        // The response could not be repeated.
         let request = Request::post(format!("{ACCESS}{path}"))
             .header("X-Auth-Token", &admin)
             .header("Idempotency-Key", "one");
@@ -298,7 +298,7 @@ async fn rights_are_given_by_those_alone_who_have_them_all() {
             assert_eq!(call(&harness, token, Method::GET, list, None).await.status, status, "{list}");
         }
     }
-    // To take a token away gives nobody a right: whoever finds that one leaked may do it.
+    // Revoking a token grants no right: any caller who finds a leaked token may revoke it.
     let leaked = done(&harness, &admin, Method::POST, "/tokens", &json!({"principal": "reader"})).await;
     let path = format!("/tokens/{}", leaked["token_id"].as_str().unwrap());
     assert_eq!(refused(&harness, &operator, Method::DELETE, &path, None).await.0, 403);
@@ -345,7 +345,7 @@ async fn the_audit_says_who_managed_access() {
             ("policies:put", "policy:all"),
         ])
     );
-    // A token may revoke itself: who finds that it leaked has no other.
+    // A token may revoke itself, because the finder of a leaked token may have no other credential.
     assert_eq!(
         brief("alice").await,
         expected(&[
@@ -376,7 +376,7 @@ async fn a_project_of_the_configuration_alone_is_told_what_to_do() {
         assert_eq!(status, 404, "{method} {path}");
         assert!(message.contains("`graywave projects create project-1`"), "{method} {path}: {message}");
     }
-    // Its credentials may do everything, so that they can begin.
+    // These credentials may do everything, for a first start.
     harness.control.create_project(&"project-1".parse().unwrap(), "p").await.unwrap();
     done(&harness, TOKEN, Method::PUT, "/principals/first", &json!({"policies": ["admin"]})).await;
     let audit = harness.native("/audit?action=graywave:principals:put&result=DONE").await;
@@ -395,7 +395,7 @@ async fn a_policy_that_somebody_is_just_given_is_not_deleted() {
             call(&harness, &admin, Method::PUT, "/principals/alice", Some(&binding)),
             call(&harness, &admin, Method::DELETE, "/policies/p", None),
         );
-        // Else its Deny would be lost without anybody having taken it away.
+        // Otherwise its Deny statement would be lost unnoticed.
         let both = (bound.status.as_u16(), deleted.status.as_u16());
         assert!(matches!(both, (200, 409) | (404, 204)), "{both:?}");
     }

@@ -1,4 +1,4 @@
-//! Desktops as the native family has them.
+//! Desktops in the native family.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     native::all,
 };
 
-/// Six desktops: 4 and 5 in a pool, on Windows, with tags; 5 has gone.
+/// Connects six desktops: 4 and 5 in a pool, on Windows, with tags; 5 is disconnected.
 async fn six(harness: &Harness) {
     harness.desktops(4).await;
     let facts: Vec<_> = (4..6)
@@ -59,7 +59,7 @@ async fn desktops_are_paged_by_id_and_filtered() {
     }
     for (query, expected) in [
         ("?tag=ring%3D4", &every[4..5]),
-        // A value may hold both signs.
+        // A value may contain both separators.
         ("?tag=team%3Da%3Db%2Cc", &every[4..]),
         ("?tag=team%3Da%3Db%2Cc&tag=ring%3D5", &every[5..]),
         ("?tag=ring%3D4&tag=ring%3D4", &every[4..5]),

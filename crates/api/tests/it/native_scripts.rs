@@ -1,4 +1,4 @@
-//! Scripts and their revisions as the native family has them.
+//! Scripts and their revisions in the native family.
 
 use axum::{
     body::Body,
@@ -42,11 +42,15 @@ async fn a_script_is_saved_shown_saved_anew_and_deleted() {
     assert_eq!(saved.status, 200, "{}", saved.body);
     let told = |name: &str| saved.body[name].clone();
     assert_eq!((told("revision"), told("name"), told("content")), (json!(2), json!("two"), json!("false")));
-    assert_eq!((told("script_type"), told("description")), (json!("SHELL"), json!("")), "the type stays");
+    assert_eq!(
+        (told("script_type"), told("description")),
+        (json!("SHELL"), json!("")),
+        "the type does not change"
+    );
     assert_eq!(told("sha256"), hex::encode(sha256(ScriptType::Shell, "false")));
     assert_eq!(call(&harness, Method::GET, &path, None).await.body, saved.body);
     let old = call(&harness, Method::GET, &format!("{path}?revision=1"), None).await;
-    assert_eq!(old.body, made.body, "what was saved is not changed");
+    assert_eq!(old.body, made.body, "a saved revision does not change");
 
     let deleted = call(&harness, Method::DELETE, &path, None).await;
     assert_eq!((deleted.status.as_u16(), deleted.body), (204, json!(null)));

@@ -1,4 +1,4 @@
-//! Limits: how often, how much, how long, and once.
+//! Protection: rate limits, concurrency limits, size limits, timeouts and idempotency.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -57,7 +57,7 @@ async fn more_than_can_be_under_way_is_shed() {
         refused.headers.contains_key(header::RETRY_AFTER) && refused.headers.contains_key("x-request-id")
     );
     drop(waiting);
-    assert_eq!(slow.await.unwrap(), StatusCode::BAD_REQUEST, "its body ended");
+    assert_eq!(slow.await.unwrap(), StatusCode::BAD_REQUEST, "the slow body arrived in time");
 }
 
 #[tokio::test]
@@ -81,12 +81,12 @@ async fn only_bodies_count_against_the_budget_of_bodies() {
         ..options
     })
     .await;
-    // It says nothing of its length, so it takes all that a script may have, and never ends.
+    // Without a declared length the body reserves the limit of a script, and the body never ends.
     let (endless, mut sender) = half_sent(&harness, TOKEN, "/scripts");
     is_read(&mut sender).await;
     let script = json!({"name": "s", "type": "SHELL", "content": "true"});
     let refused = harness.post("/scripts", &script).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "it has its share");
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "the principal uses up its share");
     let looks =
         futures::future::join_all((0..100).map(|_| harness.call(Method::GET, "/scripts", None))).await;
     assert!(looks.iter().all(|answer| answer.status == StatusCode::OK));
@@ -123,7 +123,7 @@ async fn a_key_makes_a_post_happen_once() {
     assert_eq!((first.status, &first.body), (again.status, &again.body));
     assert_eq!(harness.count("SELECT count(*) FROM script").await, 1);
 
-    // At once, too.
+    // Concurrent requests with the same key.
     let run = json!({"resource_ids": ids(2), "command": "true", "command_type": "SHELL"});
     let calls = (0..8).map(|_| with_key(&harness, "k2", "/script-executions", &run));
     let answers = futures::future::join_all(calls).await;
@@ -152,7 +152,7 @@ async fn a_key_belongs_to_one_request_of_one_principal() {
             "{path}"
         );
     }
-    // A request that was refused has used nothing up.
+    // A refused request does not use up its key.
     assert_eq!(
         with_key(&harness, "k2", "/scripts", &json!({"name": "c"})).await.status,
         StatusCode::BAD_REQUEST
@@ -171,14 +171,14 @@ async fn a_key_belongs_to_one_request_of_one_principal() {
         .unwrap();
     assert_eq!(harness.send(request).await.status, StatusCode::OK);
     assert_eq!(harness.count("SELECT count(*) FROM script").await, 3);
-    // What is older than a day is forgotten.
+    // Keys older than a day are deleted.
     let mut connection = harness.database.connection().await.unwrap();
     sqlx::query("UPDATE idempotency SET expires_at = '2020-01-01'").execute(&mut connection).await.unwrap();
     harness.control.forget_expired().await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM idempotency").await, 0);
 }
 
-/// A POST whose body never ends, under way in the background.
+/// A POST in the background whose body never ends.
 fn half_sent(
     harness: &Harness,
     token: &str,
@@ -195,7 +195,7 @@ fn half_sent(
     (tokio::spawn(async move { answer.await.unwrap().status() }), sender)
 }
 
-/// Waits until the server reads the body: more is sent than waits unread.
+/// Waits until the server reads the body: more bytes are sent than buffers hold.
 async fn is_read(sender: &mut DuplexStream) {
     sender.write_all(&[b' '; 200]).await.unwrap();
 }
@@ -207,10 +207,10 @@ async fn half_sent_posts_of_a_reader_are_refused_unread() {
     for _ in 0..3 {
         let (answer, _sender) = half_sent(&harness, &reader, "/scripts");
         let status = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
-        assert_eq!(status, StatusCode::FORBIDDEN, "rights come before the body");
+        assert_eq!(status, StatusCode::FORBIDDEN, "rights are checked before the body");
         let (answer, _sender) = half_sent(&harness, OTHER_TOKEN, "/scripts");
         let status = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
-        assert_eq!(status, StatusCode::FORBIDDEN, "and so does the project");
+        assert_eq!(status, StatusCode::FORBIDDEN, "the project is checked before the body");
     }
 }
 
@@ -230,7 +230,7 @@ async fn half_sent_posts_keep_nobody_from_a_stop() {
     for _ in 0..300 {
         waiting.push(half_sent(&harness, &alice, "/scripts"));
     }
-    // They have come as far as they do when each is answered or waits for its body.
+    // Each request is now either refused or waits for its body.
     let refused = loop {
         tokio::task::yield_now().await;
         let refused = waiting.iter().filter(|(answer, _)| answer.is_finished()).count();
@@ -238,7 +238,7 @@ async fn half_sent_posts_keep_nobody_from_a_stop() {
             break refused;
         }
     };
-    assert!(refused < 300, "its share is read");
+    assert!(refused < 300, "the share of the principal is read");
     for (answer, _) in waiting.iter_mut().filter(|(answer, _)| answer.is_finished()) {
         assert_eq!(answer.await.unwrap(), StatusCode::TOO_MANY_REQUESTS, "beyond its share");
     }

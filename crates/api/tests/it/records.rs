@@ -1,4 +1,4 @@
-//! Records: stored ones, and those that are derived from where their target is.
+//! Stored records, and records derived from the state of their target.
 
 use axum::http::Method;
 use domain::outcome::Outcome;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, ids};
 
-/// Ends every target of the batch: those in `failing` with exit code 3.
+/// Ends all targets of the batch; those in `failing` with exit code 3.
 async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
     let now = Harness::now();
     let scripts = usize::from(leased.spec.facts.script_count);

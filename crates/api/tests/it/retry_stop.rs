@@ -1,4 +1,4 @@
-//! Retry and stop, from the call to what is stored.
+//! Retry and stop, from the request to the stored rows.
 
 use axum::http::Method;
 use domain::outcome::Outcome;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, ids};
 
-/// Outcomes of a task's records, by desktop, in the order of the plan.
+/// Outcomes of a task's records, by desktop, in plan order.
 async fn statuses(harness: &Harness, task_id: &str) -> Vec<(String, String)> {
     let records = harness.get(&format!("/script-execution-records?script_task_id={task_id}&limit=100")).await;
     let text = |record: &Value, name: &str| record[name].as_str().unwrap().to_owned();
@@ -28,7 +28,7 @@ async fn a_retry_runs_what_did_not_succeed_and_keeps_the_gray_rule() {
     let old = harness.execute(&body).await;
     harness.run(&old, &[Outcome::Success, Outcome::Failed]).await;
     assert_eq!(task(&harness, &old).await["status"], "FAILED");
-    // What is saved since is not what failed.
+    // A later revision must not replace the failed one.
     harness
         .call(Method::PUT, &format!("/scripts/{script}"), Some(&json!({"name": "new", "content": "false"})))
         .await;
@@ -39,7 +39,7 @@ async fn a_retry_runs_what_did_not_succeed_and_keeps_the_gray_rule() {
     assert_eq!(new_task["retry_of"], old.as_str());
     assert_eq!(old_task["retried_by"], json!([new]));
     assert_eq!(new_task["task_scripts"][0]["name"], "s", "the revision that failed");
-    // The canary that failed comes first; the one that succeeded is done with.
+    // The failed canary comes first; the successful one is not retried.
     assert_eq!(new_task["gray_resource_ids"], json!(["desktop-5", "desktop-0"]));
     assert_eq!(new_task["resource_ids"].as_array().unwrap().len(), 5);
     let native = harness.native(&format!("/tasks/{new}")).await;
@@ -80,7 +80,7 @@ async fn scripts_that_succeeded_are_not_run_again() {
         .map(|target| (target["desktop_id"].as_str().unwrap(), target["first_script"].as_i64().unwrap()))
         .collect();
     assert_eq!(brief, [("desktop-1", 1), ("desktop-2", 0)]);
-    // The worker is told, and whatever comes back, what was done stays done.
+    // The worker receives the stop. Later reports do not change a finished script.
     let leased = harness.lease(&new).await;
     assert_eq!(leased.first_scripts.get(&0), Some(&1));
     harness.report(&leased, &[&[Failed, Failed], &[Success, Success]]).await;
@@ -190,7 +190,11 @@ async fn a_stopped_task_admits_nothing_more_and_can_be_retried() {
 
     let stopped = harness.post("/script-executions/stop", &json!({"task_id": task_id})).await;
     assert_eq!(stopped.status, 200, "{}", stopped.body);
-    assert_eq!(task(&harness, &task_id).await["status"], "RUNNING", "until what runs has ended");
+    assert_eq!(
+        task(&harness, &task_id).await["status"],
+        "RUNNING",
+        "the task runs until its running scripts end"
+    );
     assert_eq!(harness.native(&format!("/tasks/{task_id}")).await["status"], "STOPPING");
     assert_eq!(harness.engine.stops(&Harness::worker()).await.unwrap().len(), 2);
     harness.report(&leased, &[&[Outcome::Stopped], &[Outcome::Stopped]]).await;
@@ -208,7 +212,7 @@ async fn a_stopped_task_admits_nothing_more_and_can_be_retried() {
     let words: Vec<String> =
         statuses(&harness, &task_id).await.into_iter().map(|(_, status)| status).collect();
     assert_eq!(words, ["STOPPED", "STOPPED", "SKIPPED", "SKIPPED"]);
-    // Again: it is stopped.
+    // A second stop changes nothing.
     assert_eq!(harness.post("/script-executions/stop", &json!({"task_id": task_id})).await.status, 200);
     let retried = harness.post("/script-executions/retry", &json!({"task_id": task_id})).await;
     let new = retried.body["task_id"].as_str().unwrap();
@@ -222,7 +226,7 @@ async fn one_record_is_stopped_and_the_others_go_on() {
     let one = harness.create_script("one", "true").await;
     let two = harness.create_script("two", "true").await;
     let task_id = harness.execute(&json!({"resource_ids": ids(2), "script_ids": [one, two]})).await;
-    // Before it is cut: it ends when its turn comes, and says so at once.
+    // Before admission: the record is stopped immediately and ends in its turn.
     let stop = json!({"record_id": format!("{task_id}-1-0-1")});
     assert_eq!(harness.post("/script-executions/stop", &stop).await.status, 200);
     let of_desktop_1 = |all: Vec<(String, String)>| -> Vec<String> {
@@ -283,7 +287,7 @@ async fn a_retry_keeps_waves_thresholds_and_policy() {
         .iter()
         .map(|wave| (wave["size"].as_i64().unwrap(), wave["fail_threshold"].as_str().unwrap()))
         .collect();
-    // Nineteen are left: the last wave is one smaller than it was.
+    // Nineteen targets remain, so the last wave is one target smaller.
     assert_eq!(waves, [(2, "50%"), (5, "4"), (12, "3")]);
     assert_eq!(
         [&new["strict"], &new["max_concurrency"], &new["fail_threshold"]],

@@ -1,4 +1,5 @@
-//! The rollout engine through the native family: preview, holds, approval, limits, and what is told of a task.
+//! The rollout engine through the native family: preview, pause, approval, freeze, limits and
+//! insight.
 
 use axum::{
     body::{Body, to_bytes},
@@ -11,7 +12,7 @@ use tower::ServiceExt as _;
 use crate::harness::{Answer, Harness, TOKEN, ids};
 
 impl Harness {
-    /// A native call of project-1 with a token.
+    /// Sends a native request of project-1 with a token.
     async fn native_as(&self, token: &str, method: Method, path: &str, body: &Value) -> Answer {
         let body = (!body.is_null()).then_some(body);
         self.call_as(token, method, &format!("/v1/projects/project-1{path}"), body).await
@@ -21,33 +22,33 @@ impl Harness {
         self.native_as(TOKEN, Method::POST, path, body).await
     }
 
-    /// What a call answers that has to be good.
+    /// Sends a request that must succeed and returns its body.
     async fn good(&self, path: &str, body: &Value) -> Value {
         let answer = self.native_post(path, body).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.body
     }
 
-    /// Status and message of a call that has to be refused.
+    /// Sends a request that must be refused and returns status and message.
     async fn refused(&self, token: &str, path: &str, body: &Value) -> (u16, String) {
         let answer = self.native_as(token, Method::POST, path, body).await;
         let message = answer.body["error_msg"].as_str().unwrap_or_default().to_owned();
         (answer.status.as_u16(), message)
     }
 
-    /// A task of `number` desktops that runs one command.
+    /// Submits a task over `number` desktops that runs one command.
     async fn start(&self, number: u32, rollout: Value) -> String {
         let task = self.good("/executions", &command(number, rollout)).await;
         task["task_id"].as_str().unwrap().to_owned()
     }
 
-    /// Whether anything could be leased at all.
+    /// Whether no batch could be leased.
     async fn leases_nothing(&self) -> bool {
         while self.engine.cut_all(Self::now()).await.unwrap() {}
         self.engine.lease(&Self::worker(), 1_000, Self::now()).await.unwrap().is_empty()
     }
 
-    /// A stream of server-sent events that has an end, as text.
+    /// Reads a finite stream of server-sent events as text.
     async fn stream(&self, task_id: &str, last_event_id: Option<&str>) -> (u16, String) {
         let mut request = Request::builder()
             .uri(format!("/v1/projects/project-1/tasks/{task_id}/events"))
@@ -111,11 +112,11 @@ async fn a_preview_is_the_plan_that_the_same_request_makes_and_stores_nothing() 
         members[0]
     );
     assert!(canaries.iter().all(|canary| canary["reason"].as_str().unwrap().contains("os")), "{canaries:?}");
-    // Strict: of the first wave two may fail, of all four.
+    // Strict mode: at most two failures in the first wave, at most four in total.
     assert_eq!(waves[0]["worst_case"]["failed"], 2);
     assert_eq!(preview["worst_case"]["failed"], 4);
 
-    // The seed that was drawn makes the same plan again.
+    // The returned seed produces the same plan again.
     body["rollout"]["canary"]["seed"] = preview["seed"].clone();
     let task = harness.good("/executions", &body).await;
     assert_eq!((&task["plan_hash"], &task["script_hash"]), (&preview["plan_hash"], &preview["script_hash"]));
@@ -126,7 +127,7 @@ async fn a_preview_is_the_plan_that_the_same_request_makes_and_stores_nothing() 
         targets.as_array().unwrap().iter().map(|target| target["desktop_id"].as_str().unwrap()).collect();
     assert_eq!(order, members.concat());
 
-    // What could not be executed cannot be previewed, with the same words.
+    // An invalid execution fails in the preview with the same message.
     for wrong in [
         json!({"resource_ids": ["nobody"], "command": "true", "command_type": "SHELL"}),
         command(12, json!({"quorum_percent": 0})),
@@ -167,7 +168,7 @@ async fn a_stratum_without_a_canary_is_named() {
     assert_eq!(
         preview["worst_case"],
         json!({"started": 6, "failed": 6}),
-        "without a threshold everything may fail"
+        "without a threshold all targets may fail"
     );
 }
 
@@ -214,7 +215,7 @@ async fn a_wave_is_approved_by_another_person_who_has_seen_the_plan() {
     let right = json!({"plan_hash": task["plan_hash"], "script_hash": task["script_hash"]});
 
     let (status, message) = harness.refused(&bob, &wave("2"), &right).await;
-    assert_eq!(status, 409, "what nobody has seen the results before is not approved: {message}");
+    assert_eq!(status, 409, "approved before the results of the previous wave: {message}");
     harness.run(task_id, &[Outcome::Success]).await;
     let waits = harness.native(&format!("/tasks/{task_id}")).await;
     assert_eq!(waits["waiting_for"], "wave 2: it waits for a person's approval");
@@ -232,7 +233,7 @@ async fn a_wave_is_approved_by_another_person_who_has_seen_the_plan() {
         assert_eq!(status, expected, "{number} {body}: {message}");
         assert!(message.contains(word), "{message}");
     }
-    assert!(harness.leases_nothing().await, "none of them was an approval");
+    assert!(harness.leases_nothing().await, "a refused approval must not open the wave");
     for _ in 0..2 {
         let approved = harness.native_as(&bob, Method::POST, &wave("2"), &right).await;
         assert_eq!(approved.status, 200, "{}", approved.body);
@@ -300,13 +301,13 @@ async fn limits_hold_over_all_tasks_of_the_project() {
     let leased = harness.lease(&first).await;
     assert_eq!((leased.batch.members.len(), leased.max_running), (3, Some(2)));
     let count = async || harness.count("SELECT coalesce(sum(admitted), 0) FROM wave").await;
-    assert_eq!(count().await, 4, "one more of the other task");
-    assert_eq!(put(&json!({})).await.status, 200, "what is left out has no limit");
+    assert_eq!(count().await, 4, "one target of the other task is admitted");
+    assert_eq!(put(&json!({})).await.status, 200, "an omitted limit is removed");
     assert!(harness.engine.admit(second.parse().unwrap(), Harness::now()).await.is_ok());
     assert_eq!(count().await, 6);
 }
 
-/// A task of five desktops, the first two of which are a gray wave; the others fail in two ways.
+/// A task over five desktops: a gray wave of two, and three that fail in two ways.
 async fn one_with_failures(harness: &Harness) -> String {
     harness.desktops(6).await;
     let rollout = json!({"waves": [{"count": 2}, {"rest": true}]});
@@ -338,7 +339,7 @@ async fn failures_that_look_alike_are_one_group() {
     assert_eq!(sample["output"], disk["sample"]);
     assert_eq!(groups[1]["exit_code"], 100);
 
-    // The share is of all failures, also when not all groups are shown.
+    // The percentage refers to all failures, even if not all groups are shown.
     let largest = harness.native(&format!("/tasks/{task_id}/failures?page_size=1")).await;
     assert_eq!((&largest["records"], &largest["groups"][0]["share_percent"]), (&json!(4), &json!(75.0)));
     assert_eq!(largest["groups"].as_array().unwrap().len(), 1);
@@ -444,11 +445,11 @@ async fn events_are_streamed_to_the_end_and_from_where_a_client_left_off() {
         ["ACCEPTED", "WAVE_OPENED", "WAVE_CLOSED", "WAVE_OPENED", "WAVE_CLOSED", "PROGRESS", "ENDED"];
     assert_eq!(kinds(&all), expected, "{all}");
     let ids: Vec<&str> = all.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
-    assert_eq!(ids.len(), 6, "a PROGRESS has none");
+    assert_eq!(ids.len(), 6, "PROGRESS events have no id");
     let (_, rest) = harness.stream(&task_id, Some(ids[2])).await;
     assert_eq!(kinds(&rest), expected[3..], "{rest}");
     let (status, none) = harness.stream(&task_id, Some(ids[5])).await;
-    assert_eq!((status, none.as_str()), (204, ""), "all of it was seen: a client does not come back");
+    assert_eq!((status, none.as_str()), (204, ""), "a client that has seen all events must not reconnect");
     assert_eq!(harness.stream(&task_id, Some("x")).await.0, 400);
     let missing = task_id.replace("019a", "019b");
     assert_eq!(harness.stream(&missing, None).await.0, 404);

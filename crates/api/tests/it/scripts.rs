@@ -1,4 +1,4 @@
-//! Scripts as the published pages have them.
+//! Scripts in the compatible family, as published.
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn create_show_update_delete() {
     let shown = harness.get(&path).await;
     assert_eq!(shown["content"], "false");
     assert_eq!(shown["type"], "SHELL", "never changes");
-    assert_eq!(shown["description"], "", "a PUT replaces the whole");
+    assert_eq!(shown["description"], "", "a PUT replaces all fields");
 
     let deleted = harness.call(Method::DELETE, &path, None).await;
     assert_eq!((deleted.status, deleted.body), (StatusCode::NO_CONTENT, json!(null)));
@@ -95,7 +95,7 @@ async fn a_task_keeps_the_revision_that_it_was_given() {
     let now = Harness::now();
     harness.engine.cut_all(now).await.unwrap();
     let leased = harness.engine.lease(&Harness::worker(), 10, now).await.unwrap();
-    assert_eq!(leased[0].spec.scripts[0].content, "echo first", "and that is what runs");
+    assert_eq!(leased[0].spec.scripts[0].content, "echo first", "the pinned revision runs");
     let other = "0".repeat(32);
     assert_eq!(harness.refusal(Method::GET, &format!("{path}?script_task_id={other}"), None).await.0, 404);
 }

@@ -1,4 +1,5 @@
-//! Signed requests, signed here as the published guide says, for paths and queries that need no encoding.
+//! Signed requests. The tests sign as the published guide describes, for paths and queries that
+//! need no encoding.
 
 use axum::{
     body::Body,
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::{ACCESS_KEY, Harness, SECRET_KEY};
 
-/// The moment at which the harness's clock stands.
+/// Time of the harness's clock.
 const NOW: &str = "20270115T080000Z";
 
 fn signed(method: &str, path: &str, query: &str, date: &str, body: &str) -> Request<Body> {
@@ -94,13 +95,13 @@ async fn a_signed_change_is_done_once_and_a_look_as_often_as_it_is_asked() {
     assert_eq!(replayed.status, StatusCode::UNAUTHORIZED);
     assert!(replayed.body["error_msg"].as_str().unwrap().contains("sent before"), "{}", replayed.body);
     assert_eq!(harness.count("SELECT count(*) FROM script").await, 1);
-    // Signed anew, it is another request.
+    // A new signature makes a new request.
     assert_eq!(harness.send(change("20270115T080001Z")).await.status, StatusCode::OK);
     let look = || signed_with(&key.access_key, &key.secret_key, "GET", "/v2/project-1/scripts", "", NOW, "");
     for _ in 0..2 {
         assert_eq!(harness.send(look()).await.body["count"], 2);
     }
-    // Remembered for as long as a clock may let it through and its body may take, and no longer.
+    // Kept while the clock tolerance and the body timeout could still accept it, and no longer.
     harness.control.forget_expired().await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM used_request_signature").await, 2);
     let mut connection = harness.database.connection().await.unwrap();
@@ -147,7 +148,7 @@ async fn refused_signed_change_is_audited_whatever_its_length() {
     let in_pieces = foreign().map(|body| Body::from_stream(body.into_data_stream()));
     assert_eq!(harness.send(in_pieces).await.status, StatusCode::FORBIDDEN);
     assert_eq!(harness.count(refused).await, 2);
-    // Nobody who has not signed is named.
+    // The audit names no caller whose signature was not verified.
     let mut forged = foreign();
     *forged.body_mut() = Body::from("{ }");
     assert_eq!(harness.send(forged).await.status, StatusCode::UNAUTHORIZED);

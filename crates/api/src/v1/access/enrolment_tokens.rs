@@ -1,4 +1,4 @@
-//! Tokens with which machines become desktops.
+//! Enrolment tokens, with which machines obtain a desktop certificate.
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{Actor, EnrolmentTokenRow, finished};
@@ -20,17 +20,17 @@ use crate::{
     },
 };
 
-/// What a new enrolment token is good for.
+/// Scope and lifetime of a new enrolment token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewEnrolmentToken {
-    /// The one desktop it is for; any that has no certificate when it is left out.
+    /// The only desktop that may use the token. If omitted, any desktop without a certificate may.
     #[schema(min_length = 1, max_length = 128)]
     desktop_id: Option<String>,
-    /// Desktops that it enrols; 1 when it is left out.
+    /// Maximum number of desktops that the token enrols; default 1.
     #[schema(minimum = 1, maximum = 100_000)]
     uses: Option<i64>,
-    /// Good for so many hours; 24 when it is left out.
+    /// Lifetime of the token in hours; default 24.
     #[schema(minimum = 1, maximum = 720)]
     expires_in_hours: Option<i64>,
 }
@@ -39,26 +39,26 @@ pub(crate) struct NewEnrolmentToken {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EnrolmentTokens {
     enrolment_tokens: Vec<ListedEnrolmentToken>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// An enrolment token, without what an agent shows: only its hash is kept.
+/// An enrolment token without its secret. The server stores only a hash of the secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedEnrolmentToken {
     token_id: String,
-    /// The one desktop it is for.
+    /// The only desktop that may use the token; `null` for any desktop without a certificate.
     desktop_id: Option<String>,
-    /// Desktops that it has enrolled.
+    /// Number of desktops enrolled with the token.
     uses: u32,
-    /// Desktops that it enrols.
+    /// Maximum number of desktops that the token enrols.
     max_uses: u32,
     #[schema(format = DateTime)]
     create_time: String,
-    /// Until when it is good.
+    /// Time at which the token expires.
     #[schema(format = DateTime)]
     expire_time: String,
-    /// Since when it is not.
+    /// Time of revocation; `null` while the token is not revoked.
     #[schema(format = DateTime)]
     revoke_time: Option<String>,
 }
@@ -77,23 +77,23 @@ impl From<EnrolmentTokenRow> for ListedEnrolmentToken {
     }
 }
 
-/// An enrolment token that was made. This is the only time that it is shown.
+/// A created enrolment token with its secret. The secret is shown only in this response.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreatedEnrolmentToken {
-    /// By which it is listed and revoked.
+    /// Id of the token in lists and for revocation.
     token_id: String,
-    /// What an agent shows, from a file.
+    /// Secret that the agent reads from a file.
     token: String,
-    /// The one desktop it is for.
+    /// The only desktop that may use the token; `null` for any desktop without a certificate.
     desktop_id: Option<String>,
-    /// Desktops that it enrols.
+    /// Maximum number of desktops that the token enrols.
     max_uses: u32,
-    /// Until when it is good.
+    /// Time at which the token expires.
     #[schema(format = DateTime)]
     expire_time: String,
 }
 
-/// List enrolment tokens, good or not, oldest first.
+/// List enrolment tokens, valid or not, oldest first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/access/enrolment-tokens", operation_id = "ListEnrolmentTokens",
     tag = "native", params(Project, PageQuery),
@@ -110,7 +110,9 @@ pub(crate) async fn list(
     Ok(Json(EnrolmentTokens { enrolment_tokens, next_page_token }))
 }
 
-/// Make an enrolment token. It is shown in this answer and never again, so this call takes no `Idempotency-Key`.
+/// Create an enrolment token.
+///
+/// The secret is shown only in this response, so the call accepts no `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/enrolment-tokens", operation_id = "CreateEnrolmentToken",
     tag = "native", params(Project), request_body = NewEnrolmentToken,
@@ -142,19 +144,19 @@ pub(crate) async fn create(
     Ok(secret(made))
 }
 
-/// An enrolment token in the path.
+/// Path parameter with the id of an enrolment token.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct EnrolmentTokenPath {
-    /// The token's id, not what an agent shows.
+    /// Token id. This is not the secret.
     token_id: String,
 }
 
-/// Revoke an enrolment token for good: nobody is enrolled with it any more. Desktops that it has enrolled stay.
+/// Revoke an enrolment token permanently. Desktops enrolled with it keep their certificates.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/access/enrolment-tokens/{token_id}",
     operation_id = "DeleteEnrolmentToken", tag = "native", params(Project, EnrolmentTokenPath),
-    responses((status = 204, description = "It is revoked.")),
+    responses((status = 204, description = "The token is revoked.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Access keys, with which the SDKs sign.
+//! Access keys, with which the SDKs sign requests.
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{Actor, CredentialRow, finished};
@@ -20,11 +20,11 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Keys {
     keys: Vec<ListedKey>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// An access key, without its secret.
+/// An access key without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedKey {
     access_key: String,
@@ -38,19 +38,19 @@ impl From<CredentialRow> for ListedKey {
     }
 }
 
-/// An access key that was made. This is the only time that its secret is shown.
+/// A created access key with its secret. The secret is shown only in this response.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreatedKey {
     access_key: String,
     principal: String,
-    /// What a client signs with.
+    /// Secret that signs requests.
     secret_key: String,
-    /// Until when it is good.
+    /// Time at which the key expires; `null` if it does not expire.
     #[schema(format = DateTime)]
     expire_time: Option<String>,
 }
 
-/// List access keys, good or not, in their own order.
+/// List access keys, valid or not, in ascending order.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/access/keys", operation_id = "ListKeys", tag = "native",
     params(Project, PageQuery),
@@ -67,8 +67,9 @@ pub(crate) async fn list(
     Ok(Json(Keys { keys: found.into_iter().map(ListedKey::from).collect(), next_page_token }))
 }
 
-/// Make an access key for a principal. Its secret is shown in this answer and never again, so this call takes no
-/// `Idempotency-Key`.
+/// Create an access key for a principal.
+///
+/// The secret is shown only in this response, so the call accepts no `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/keys", operation_id = "CreateKey", tag = "native",
     params(Project), request_body = NewCredential,
@@ -92,19 +93,20 @@ pub(crate) async fn create(
     Ok(secret(made))
 }
 
-/// An access key in the path.
+/// Path parameter with an access key.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct KeyPath {
-    /// The access key.
+    /// Access key.
     access_key: String,
 }
 
-/// Revoke an access key for good: the next call signed with it is refused. It stays in the list.
+/// Revoke an access key permanently. The next request signed with it is refused; the key stays in
+/// lists.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/access/keys/{access_key}", operation_id = "DeleteKey",
     tag = "native", params(Project, KeyPath),
-    responses((status = 204, description = "It is revoked.")),
+    responses((status = 204, description = "The key is revoked.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,

@@ -1,5 +1,6 @@
-//! Who may call: principals, policies, tokens and access keys of the caller's project; and who may become a desktop. The rules are
-//! those of the commands `graywave principals|policies|tokens|keys|enrolment-tokens`.
+//! Access control of the caller's project: principals, policies, tokens, access keys and enrolment
+//! tokens. The commands `graywave principals|policies|tokens|keys|enrolment-tokens` follow the same
+//! rules.
 
 pub(crate) mod enrolment_tokens;
 pub(crate) mod keys;
@@ -22,14 +23,15 @@ use utoipa::ToSchema;
 use super::time;
 use crate::extract::query;
 
-/// Whom a new credential is for.
+/// Principal and lifetime of a new credential.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCredential {
-    /// Who is meant by it: a principal of the project.
+    /// Principal of the project that the credential authenticates.
     #[schema(min_length = 1, max_length = 128)]
     principal: String,
-    /// Until when it is good, later than now; until it is revoked when it is left out.
+    /// Time at which the credential expires; must be in the future. If omitted, it is valid until
+    /// revoked.
     #[schema(format = DateTime)]
     expire_time: Option<String>,
 }
@@ -40,16 +42,16 @@ impl NewCredential {
     }
 }
 
-/// Whom a credential is for, and its times.
+/// Principal and times of a credential.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValidityPeriod {
     principal: String,
     #[schema(format = DateTime)]
     create_time: String,
-    /// Until when it is good.
+    /// Time at which the credential expires; `null` if it does not expire.
     #[schema(format = DateTime)]
     expire_time: Option<String>,
-    /// Since when it is not.
+    /// Time of revocation; `null` while the credential is not revoked.
     #[schema(format = DateTime)]
     revoke_time: Option<String>,
 }
@@ -65,7 +67,7 @@ impl ValidityPeriod {
     }
 }
 
-/// An answer that holds a secret, which nobody on its way may keep.
+/// Response with a secret. The header `Cache-Control` forbids caches on the way to store it.
 type Secret<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
 
 fn secret<T>(answer: T) -> Secret<T> {

@@ -1,4 +1,4 @@
-//! Policies: the ready ones and the project's own.
+//! Policies: the built-in ones and those of the project.
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{Actor, finished};
@@ -17,20 +17,21 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Policies {
     policies: Vec<NamedPolicy>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// A policy under its name.
+/// A policy with its name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NamedPolicy {
     name: String,
-    /// It is always there, and cannot be changed.
+    /// Whether this is a ready policy. Ready policies always exist and cannot be changed.
     ready: bool,
     document: PolicyDocument,
 }
 
-/// What may be done to what, in the form of the published API's identity policies.
+/// Policy document: actions allowed or denied on resources, in the format of the published API's
+/// identity policies.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 #[schema(example = json!({"Version": "5.0", "Statement": [
@@ -43,33 +44,35 @@ pub(crate) struct PolicyDocument {
     statement: Vec<PolicyStatement>,
 }
 
-/// The version of the form.
+/// Version of the document format.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) enum PolicyVersion {
-    /// There is one.
+    /// Version 5.0, the only supported version.
     #[serde(rename = "5.0")]
     Five,
 }
 
-/// One rule. What none allows is refused, and one that denies wins over all that allow.
+/// One statement of a policy. An operation is refused unless a statement allows it. A denying
+/// statement takes precedence over all allowing ones.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct PolicyStatement {
     effect: PolicyEffect,
-    /// Words of actions, like `workspace:scripts:execute`; `*` stands for any text, `?` for one character.
+    /// Actions, such as `workspace:scripts:execute`. `*` matches any text, `?` matches one
+    /// character.
     #[schema(min_items = 1)]
     action: Vec<String>,
-    /// Names of resources, like `desktop:lab-*`; all when it is left out.
+    /// Resources, such as `desktop:lab-*`; default all.
     #[schema(min_items = 1, required = false)]
     resource: Vec<String>,
 }
 
-/// What a rule does.
+/// Effect of a statement.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) enum PolicyEffect {
-    /// It allows.
+    /// Allows the actions.
     Allow,
-    /// It denies.
+    /// Denies the actions.
     Deny,
 }
 
@@ -97,7 +100,7 @@ impl From<(String, authz::Policy)> for NamedPolicy {
     }
 }
 
-/// List the policies that may bind principals: the ready ones, then the project's own by name.
+/// List policies: the ready ones first, then those of the project by name.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/access/policies", operation_id = "ListPolicies", tag = "native",
     params(Project, PageQuery),
@@ -114,20 +117,20 @@ pub(crate) async fn list(
     Ok(Json(Policies { policies: found.into_iter().map(NamedPolicy::from).collect(), next_page_token }))
 }
 
-/// A policy in the path.
+/// Path parameter with the name of a policy.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct PolicyPath {
-    /// The policy's name.
+    /// Name of the policy.
     #[param(min_length = 1, max_length = 128)]
     name: String,
 }
 
-/// Store a policy of the project's own, replacing one of this name. It binds from the next call on.
+/// Create or replace a policy of the project. The policy applies from the next request on.
 #[utoipa::path(
     put, path = "/v1/projects/{project_id}/access/policies/{name}", operation_id = "PutPolicy", tag = "native",
     params(Project, PolicyPath), request_body = PolicyDocument,
-    responses((status = 200, description = "The policy as it now is.", body = NamedPolicy)),
+    responses((status = 200, description = "The stored policy.", body = NamedPolicy)),
 )]
 pub(crate) async fn put(
     Authorized { control, caller }: Authorized,
@@ -142,11 +145,11 @@ pub(crate) async fn put(
     Ok(Json(stored.into()))
 }
 
-/// Delete a policy that no principal has.
+/// Delete a policy that no principal uses.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/access/policies/{name}", operation_id = "DeletePolicy", tag = "native",
     params(Project, PolicyPath),
-    responses((status = 204, description = "It was deleted.")),
+    responses((status = 204, description = "The policy is deleted.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Principals and the policies that bind them.
+//! Principals and their policies.
 
 use axum::{Json, extract::Path};
 use control::{Actor, PrincipalRow, finished};
@@ -19,15 +19,15 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Principals {
     principals: Vec<Principal>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// A person or a service that calls.
+/// A person or service that sends requests.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Principal {
     principal: String,
-    /// Names of the policies that bind it.
+    /// Names of the principal's policies.
     policies: Vec<String>,
     #[schema(format = DateTime)]
     create_time: String,
@@ -56,29 +56,30 @@ pub(crate) async fn list(
     Ok(Json(Principals { principals: found.into_iter().map(Principal::from).collect(), next_page_token }))
 }
 
-/// A principal in the path.
+/// Path parameter with the name of a principal.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct PrincipalPath {
-    /// The principal's name.
+    /// Name of the principal.
     #[param(min_length = 1, max_length = 128)]
     principal: String,
 }
 
-/// What binds a principal.
+/// Policies of a principal.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Binding {
-    /// Names of policies, ready ones or the project's own. None: it may do nothing.
+    /// Names of ready policies or policies of the project. With an empty list the principal may
+    /// do nothing.
     #[schema(max_items = 20)]
     policies: Vec<String>,
 }
 
-/// Make a principal, or bind other policies to one that is there.
+/// Create a principal, or replace the policies of an existing one.
 #[utoipa::path(
     put, path = "/v1/projects/{project_id}/access/principals/{principal}", operation_id = "PutPrincipal",
     tag = "native", params(Project, PrincipalPath), request_body = Binding,
-    responses((status = 200, description = "The principal as it now is.", body = Principal)),
+    responses((status = 200, description = "The stored principal.", body = Principal)),
 )]
 pub(crate) async fn put(
     Authorized { control, caller }: Authorized,

@@ -1,4 +1,4 @@
-//! Bearer tokens.
+//! Bearer tokens of principals.
 
 use axum::{Json, extract::Path, http::StatusCode};
 use control::{Actor, CredentialRow, finished};
@@ -20,11 +20,11 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tokens {
     tokens: Vec<ListedToken>,
-    /// `null` on the last page.
+    /// Token of the next page; `null` on the last page.
     next_page_token: Option<String>,
 }
 
-/// A token, without what is sent: only its hash is kept.
+/// A token without its secret. The server stores only a hash of the secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListedToken {
     token_id: String,
@@ -38,20 +38,20 @@ impl From<CredentialRow> for ListedToken {
     }
 }
 
-/// A token that was made. This is the only time that it is shown.
+/// A created token with its secret. The secret is shown only in this response.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreatedToken {
-    /// By which it is listed and revoked.
+    /// Id of the token in lists and for revocation.
     token_id: String,
     principal: String,
-    /// What a client sends in `X-Auth-Token`.
+    /// Secret that a client sends in `X-Auth-Token`.
     token: String,
-    /// Until when it is good.
+    /// Time at which the token expires; `null` if it does not expire.
     #[schema(format = DateTime)]
     expire_time: Option<String>,
 }
 
-/// List tokens, good or not, oldest first.
+/// List tokens, valid or not, oldest first.
 #[utoipa::path(
     get, path = "/v1/projects/{project_id}/access/tokens", operation_id = "ListTokens", tag = "native",
     params(Project, PageQuery),
@@ -67,7 +67,9 @@ pub(crate) async fn list(
     Ok(Json(Tokens { tokens: found.into_iter().map(ListedToken::from).collect(), next_page_token }))
 }
 
-/// Make a token for a principal. It is shown in this answer and never again, so this call takes no `Idempotency-Key`.
+/// Create a token for a principal.
+///
+/// The secret is shown only in this response, so the call accepts no `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/access/tokens", operation_id = "CreateToken", tag = "native",
     params(Project), request_body = NewCredential,
@@ -91,19 +93,19 @@ pub(crate) async fn create(
     Ok(secret(made))
 }
 
-/// A token in the path.
+/// Path parameter with a token id.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct TokenPath {
-    /// The token's id, not what is sent.
+    /// Token id. This is not the secret.
     token_id: String,
 }
 
-/// Revoke a token for good: the next call with it is refused. It stays in the list.
+/// Revoke a token permanently. The next request with it is refused; the token stays in lists.
 #[utoipa::path(
     delete, path = "/v1/projects/{project_id}/access/tokens/{token_id}", operation_id = "DeleteToken",
     tag = "native", params(Project, TokenPath),
-    responses((status = 204, description = "It is revoked.")),
+    responses((status = 204, description = "The token is revoked.")),
 )]
 pub(crate) async fn delete(
     Authorized { control, caller }: Authorized,
