@@ -98,7 +98,7 @@ async fn a_preview_is_the_plan_that_the_same_request_makes_and_stores_nothing() 
     assert_eq!((&preview["target_count"], &preview["gray"]), (&json!(12), &json!(true)));
     assert_eq!(
         preview["offline"]["count"], 2,
-        "those whose connection nobody holds: {}",
+        "desktops without a connection: {}",
         preview["offline"]["desktop_ids"]
     );
     let waves = preview["waves"].as_array().unwrap();
