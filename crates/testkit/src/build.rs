@@ -1,4 +1,4 @@
-//! Short ways to say common things.
+//! Builders of desktops and tasks with defaults.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +19,19 @@ use store::{
 };
 use uuid::Uuid;
 
-/// The project that tests work in.
+/// Id of the project that tests work in.
 #[expect(clippy::expect_used, reason = "a constant that is a valid id")]
 pub fn project() -> ProjectId {
     "project-1".parse().expect("a valid id")
 }
 
-/// The id of a numbered desktop.
+/// Id of a numbered desktop, such as `desktop-7`.
 #[expect(clippy::expect_used, reason = "a constant that is a valid id")]
 pub fn desktop_id(number: u32) -> DesktopId {
     format!("desktop-{number}").parse().expect("a valid id")
 }
 
-/// A numbered desktop.
+/// Facts of a numbered Linux desktop without pool, zone and tags.
 pub fn desktop(number: u32) -> DesktopFacts {
     DesktopFacts {
         project_id: project(),
@@ -54,27 +54,27 @@ pub fn desktop(number: u32) -> DesktopFacts {
 /// A task over desktops 0 to `targets` - 1 that runs one command.
 #[derive(Debug, Clone)]
 pub struct Submit {
-    /// An id of another time than now.
+    /// Id of the task; `None` for a new UUIDv7 of the current time.
     pub task_id: Option<TaskId>,
-    /// Desktops.
+    /// Number of targets.
     pub targets: u32,
-    /// What runs on each of them, by `/bin/sh`.
+    /// Command of every target, run by `/bin/sh`.
     pub command: String,
-    /// Size of the gray wave and its threshold.
+    /// Size of the gray wave and its failure threshold; `None` for one wave.
     pub gray: Option<(u32, u32)>,
-    /// How long one script may run.
+    /// Time limit of one script.
     pub execution: TimeDelta,
-    /// How long a target waits for its desktop.
+    /// Time that a target waits for its desktop to connect.
     pub delivery: TimeDelta,
-    /// How long a result may travel.
+    /// Time that a result may take from the desktop to the database.
     pub grace: TimeDelta,
-    /// What counts.
+    /// Thresholds and weights of the rollout.
     pub policy: RolloutPolicy,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight; `None` for no limit.
     pub max_concurrency: Option<u32>,
-    /// Nothing is started after it.
+    /// Time after which no target starts; `None` for no expiry.
     pub expires_at: Option<Timestamp>,
-    /// What the canaries are drawn with.
+    /// Seed of the canary selection.
     pub seed: u64,
 }
 
@@ -96,7 +96,7 @@ impl Default for Submit {
     }
 }
 
-/// Stores such a task and commits it.
+/// Stores the task in its own transaction and returns its id.
 pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Result<TaskId> {
     let candidates = (0..submit.targets)
         .map(|number| Candidate {

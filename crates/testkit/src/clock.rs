@@ -1,4 +1,4 @@
-//! A clock that stands still.
+//! A fixed clock for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,16 +7,16 @@ use control::Environment;
 use domain::Timestamp;
 use uuid::Uuid;
 
-/// Seconds since 1970 at which every test begins.
+/// Time at which every test begins, in seconds since 1970.
 const START_UNIX: i64 = 1_800_000_000;
 const FIRST_ID: u128 = 0x019a_0000_0000_7000_8000_0000_0000_0000;
 
-/// A clock that stands still, with ids that count up and one seed.
+/// A fixed clock with sequential ids and a constant seed.
 #[derive(Debug, Default)]
 pub struct TestClock(AtomicU64);
 
 impl TestClock {
-    /// The time that it shows.
+    /// Current time of the clock.
     pub fn start() -> Timestamp {
         DateTime::<Utc>::from_timestamp(START_UNIX, 0).unwrap_or_default()
     }

@@ -1,7 +1,8 @@
 //! A database for each test, copied from a template that is migrated once.
 //!
-//! The name of a database holds the process id of its test. Later tests drop the databases of processes that have ended, so
-//! that a run needs space for a few databases and not for hundreds: the server of `cargo xtask test` keeps them in memory.
+//! The name of a database contains the process id of its test. Later tests drop the databases of
+//! ended processes. A run therefore needs space for a few databases instead of hundreds; the server
+//! of `cargo xtask test` keeps them in memory.
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
@@ -16,41 +17,43 @@ use uuid::Uuid;
 
 const VARIABLE: &str = "GRAYWAVE_TEST_POSTGRES";
 const TEMPLATE: &str = "graywave_template";
-/// Any number: tests that make the template at once wait for each other on it.
+/// Advisory lock, an arbitrary number. Tests that create the template concurrently wait for each
+/// other.
 const TEMPLATE_LOCK: i64 = 0x6772_6179;
-/// Held by the one test that drops databases; the others do not wait for it.
+/// Advisory lock of the test that drops databases. Other tests skip the cleanup without waiting.
 const CLEANUP_LOCK: i64 = TEMPLATE_LOCK + 1;
 const PREFIX: &str = "test_";
 
-/// A database of a test's own.
+/// A database that belongs to one test.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
-    /// Where it is.
+    /// URL of the database.
     pub url: String,
-    /// A pool on it.
+    /// A connection pool of the database.
     pub store: Store,
 }
 
 impl TestDatabase {
-    /// Another pool on the same database, as another process would have.
+    /// Opens another pool on the same database, as a second process would.
     pub fn another_store(&self) -> anyhow::Result<Store> {
         Ok(Store::connect(&PoolOptions { max_connections: 8, ..PoolOptions::new(&self.url) })?)
     }
 
-    /// A connection for a test that looks at rows itself.
+    /// Opens a connection for a test that reads rows directly.
     pub async fn connection(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.url).await?)
     }
 }
 
-/// A fresh, migrated database on the server that `cargo xtask test` started. It takes ids of every time.
+/// Creates a migrated database on the server that `cargo xtask test` started. Its partitions accept
+/// ids of any time.
 pub async fn database() -> anyhow::Result<TestDatabase> {
     let (server, mut admin) = server().await?;
     ensure_template(&mut admin, &server).await?;
     copy_of(&mut admin, &server, TEMPLATE).await
 }
 
-/// A database with nothing in it, for a test of what is made of it.
+/// Creates an empty database, for tests of the migrations.
 pub async fn empty_database() -> anyhow::Result<TestDatabase> {
     let (server, mut admin) = server().await?;
     copy_of(&mut admin, &server, "template0").await
@@ -58,9 +61,7 @@ pub async fn empty_database() -> anyhow::Result<TestDatabase> {
 
 async fn server() -> anyhow::Result<(String, PgConnection)> {
     let Ok(server) = std::env::var(VARIABLE) else {
-        bail!(
-            "{VARIABLE} is not set: run the tests with `cargo xtask test`, which starts a Postgres for them"
-        );
+        bail!("{VARIABLE} is not set: run the tests with `cargo xtask test`, which starts a Postgres server");
     };
     let admin = PgConnection::connect(&server).await.with_context(|| format!("cannot reach {server}"))?;
     Ok((server, admin))
@@ -75,7 +76,7 @@ async fn copy_of(admin: &mut PgConnection, server: &str, template: &str) -> anyh
     Ok(TestDatabase { url, store })
 }
 
-/// Drops the databases whose tests have ended, unless another test does so now.
+/// Drops the databases of ended tests, unless another test is doing so.
 async fn drop_abandoned(admin: &mut PgConnection) -> anyhow::Result<()> {
     let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
         .bind(CLEANUP_LOCK)
@@ -96,7 +97,8 @@ async fn drop_abandoned(admin: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the process that made this database has ended. A name without a process id is left alone.
+/// Whether the process that created the database has ended. A name without a process id is never
+/// abandoned.
 fn is_abandoned(name: &str) -> bool {
     let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next()?.parse().ok());
     pid.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
@@ -119,14 +121,15 @@ async fn ensure_template(admin: &mut PgConnection, server: &str) -> anyhow::Resu
         let mut template = PgConnection::connect(&with_database(server, TEMPLATE)?).await?;
         take_every_time(&mut template, now).await?;
         template.close().await?;
-        // Only now: a template that was half made by a killed test is made again.
+        // Marked last: a template that a killed test left incomplete is created again.
         execute(admin, format!("ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")).await?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(TEMPLATE_LOCK).execute(admin).await?;
     Ok(())
 }
 
-/// Tests have clocks of their own, so the partitions of the months around now are not enough for their ids.
+/// Adds partitions before and after those of the current months, because fixed clocks produce ids
+/// of any time.
 async fn take_every_time(template: &mut PgConnection, now: Timestamp) -> anyhow::Result<()> {
     let months: Vec<Month> = months_in_use(now).collect();
     let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(()) };

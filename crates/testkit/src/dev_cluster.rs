@@ -1,4 +1,4 @@
-//! `graywave dev` as a process, and its REST API.
+//! `graywave dev` as a process, with a client of its REST API.
 
 use std::{
     fs,
@@ -12,32 +12,33 @@ use serde::Deserialize;
 
 use crate::{Process, Rest, graywave};
 
-/// The line that `graywave dev` prints when it serves.
+/// The line of JSON that `graywave dev` prints when it is ready.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Ready {
-    /// Address of the REST API, with its scheme.
+    /// URL of the REST API, such as `http://127.0.0.1:8080`.
     pub http: String,
-    /// The one project.
+    /// Id of the only project.
     pub project_id: String,
-    /// A bearer token of the project.
+    /// Bearer token of the project.
     pub token: String,
 }
 
-/// A dev cluster that ends with this value.
+/// A dev cluster. Dropping the value stops the cluster.
 #[derive(Debug)]
 pub struct DevCluster {
-    /// All of it.
+    /// The process with all roles.
     pub process: Process,
-    /// Its API.
+    /// Client of the REST API.
     pub rest: Rest,
-    /// Where it serves.
+    /// Addresses and token of the cluster.
     pub ready: Ready,
-    /// The same, as it was printed.
+    /// The ready line as printed.
     pub ready_line: String,
 }
 
 impl DevCluster {
-    /// Starts a cluster on free ports and waits until it serves. Its log is beside the data directory.
+    /// Starts a cluster on free ports and waits until it is ready. Its log is beside the data
+    /// directory.
     pub fn start(data_dir: &Path, desktops: u32, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let log = data_dir.with_extension("log");
         let mut command = graywave()?;

@@ -1,4 +1,4 @@
-//! The use cases and the engine over a database of a test's own, without any adapter.
+//! Use cases and engine over a database per test, without adapters.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use sqlx::{Decode, Postgres, Type};
 
 use crate::{TestClock, TestDatabase, database, project};
 
-/// A database, the use cases and the engine on it, one worker, and a clock that stands still.
+/// A database with use cases and engine, one worker, and a fixed clock.
 #[derive(Debug)]
 pub struct TestEnvironment {
-    /// The test's own database.
+    /// Database of the test.
     pub database: TestDatabase,
-    /// The use cases.
+    /// Use cases.
     pub control: Control,
-    /// Drives rollouts as a scheduler would.
+    /// Rollout engine, driven as a scheduler drives it.
     pub engine: Scheduler,
 }
 
 impl TestEnvironment {
-    /// Creates a database and the use cases over it, which know these credentials.
+    /// Creates a database and use cases with these static credentials.
     pub async fn new(fixed: Credentials) -> anyhow::Result<Self> {
         let database = database().await?;
         let access = Access { fixed, master_keys: MasterKeys::new(["5".repeat(64)])? };
@@ -37,18 +37,18 @@ impl TestEnvironment {
         Ok(Self { database, control, engine })
     }
 
-    /// The one worker.
+    /// Id of the only worker.
     #[expect(clippy::expect_used, reason = "a constant that is a valid id")]
     pub fn worker() -> WorkerId {
         "worker-1".parse().expect("a valid id")
     }
 
-    /// The time of the test.
+    /// Current time of the test clock.
     pub fn now() -> Timestamp {
         TestClock::start()
     }
 
-    /// Creates the project of the tests, which principals and credentials need, unless it exists.
+    /// Creates the project of the tests unless it exists. Principals and credentials belong to it.
     pub async fn create_project(&self) -> anyhow::Result<()> {
         let projects = self.control.list_projects().await?;
         if !projects.iter().any(|row| row.project_id == project()) {
@@ -57,7 +57,8 @@ impl TestEnvironment {
         Ok(())
     }
 
-    /// A token of a principal with these policies, each the name of a ready one or `name=document`.
+    /// Creates a token of a principal with these policies: names of ready policies or
+    /// `name=document`.
     pub async fn token(&self, principal: &str, policies: &[&str]) -> anyhow::Result<String> {
         self.create_project().await?;
         let project_id = project();
@@ -87,14 +88,14 @@ impl TestEnvironment {
         update.map(drop).context("the worker is not known")
     }
 
-    /// Disconnects desktops.
+    /// Disconnects desktops from the worker.
     pub async fn disconnect(&self, desktops: impl IntoIterator<Item = DesktopId>) -> anyhow::Result<()> {
         let gone: Vec<_> = desktops.into_iter().map(|desktop_id| (project(), desktop_id)).collect();
         let update = self.engine.presence(&Self::worker(), &[], &gone, Self::now()).await?;
         update.map(drop).context("the worker is not known")
     }
 
-    /// Cuts everything that can be cut, and leases the one batch of a task.
+    /// Admits all admissible targets and leases the one batch of a task.
     pub async fn lease(&self, task_id: &str) -> anyhow::Result<Leased> {
         while self.engine.cut_all(Self::now()).await? {}
         let leased = self.engine.lease(&Self::worker(), 1_000, Self::now()).await?;
@@ -104,7 +105,7 @@ impl TestEnvironment {
         leased.pop().context("a batch")
     }
 
-    /// Reports the targets of a batch, in the order of the plan, each with its scripts.
+    /// Reports the targets of a batch in plan order, each with the results of its scripts.
     pub async fn report(&self, leased: &Leased, targets: Vec<Vec<ScriptResult>>) -> anyhow::Result<()> {
         ensure!(leased.batch.members.len() == targets.len(), "a report for each target");
         let results = leased.batch.members.iter().zip(targets).map(|(member, scripts)| TargetReport {
@@ -124,7 +125,7 @@ impl TestEnvironment {
         Ok(())
     }
 
-    /// One value from the database.
+    /// Reads one value from the database.
     pub async fn scalar<T>(&self, statement: &'static str) -> anyhow::Result<T>
     where
         T: Send + Unpin + Type<Postgres> + for<'row> Decode<'row, Postgres>,
@@ -134,7 +135,7 @@ impl TestEnvironment {
     }
 }
 
-/// A script that starts and ends at the time of the test.
+/// Result of a script that starts and ends at the current time of the test clock.
 pub fn script_report(outcome: Outcome, exit_code: Option<i32>, output: &str) -> ScriptResult {
     let now = TestEnvironment::now();
     ScriptResult {

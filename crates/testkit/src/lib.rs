@@ -1,5 +1,5 @@
-//! The harness that tests and tools share: a database for each test, the use cases over it, clusters of processes, and a client
-//! of the REST API.
+//! Shared harness of tests and tools: a database per test, use cases over it, clusters of
+//! processes, and a client of the REST API.
 
 #[cfg(feature = "in-process")]
 mod build;

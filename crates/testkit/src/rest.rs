@@ -1,4 +1,4 @@
-//! The REST API of a project, as a client sees it.
+//! Client of a project's REST API.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use ureq::http::{Method, Request, Response};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client of one project's API. Paths are those below `/v2/{project_id}`, or of the native family after [`Rest::native`].
+/// Client of one project's API. Paths are relative to `/v2/{project_id}`, or to the native family
+/// after [`Rest::native`].
 #[derive(Debug, Clone)]
 pub struct Rest {
     agent: ureq::Agent,
@@ -16,65 +17,65 @@ pub struct Rest {
     token: String,
 }
 
-/// The answer to a call, whatever its status.
+/// Response to a request, with any status.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Status code of HTTP.
+    /// HTTP status code.
     pub status: u16,
-    /// The header `Retry-After`.
+    /// Value of the header `Retry-After`; `None` if absent.
     pub retry_after: Option<String>,
-    /// The body.
+    /// Body as text.
     pub text: String,
 }
 
 impl Answer {
-    /// The body as JSON; `null` if there is none.
+    /// Body as JSON; `null` if empty. Fails if the body is not valid JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
         Ok(if self.text.is_empty() { Value::Null } else { serde_json::from_str(&self.text)? })
     }
 
-    /// Whether the call succeeded.
+    /// Whether the status is a success.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
 impl Rest {
-    /// A client for a server like `http://127.0.0.1:8080`. Each call may take 30 seconds.
+    /// Creates a client of a server such as `http://127.0.0.1:8080`, with a timeout of 30 seconds.
     pub fn new(http: &str, project_id: &str, token: &str) -> Self {
         Self::with_timeout(http, project_id, token, TIMEOUT)
     }
 
-    /// A client whose calls may take this long.
+    /// Creates a client with a timeout per request.
     pub fn with_timeout(http: &str, project_id: &str, token: &str, timeout: Duration) -> Self {
         let config = ureq::Agent::config_builder();
         let agent = config.timeout_global(Some(timeout)).http_status_as_error(false).build().new_agent();
         Self { agent, base: format!("{http}/v2/{project_id}"), token: token.to_owned() }
     }
 
-    /// The same project in the native family.
+    /// Returns a client of the native family of the same project.
     #[must_use]
     pub fn native(&self) -> Self {
         let base = self.base.replacen("/v2/", "/v1/projects/", 1);
         Self { base, ..self.clone() }
     }
 
-    /// The same API with another token.
+    /// Returns a client with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    /// The address of a path.
+    /// URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Makes a call.
+    /// Sends a request.
     ///
     /// # Errors
     ///
-    /// When there is no answer.
+    /// If no response arrives within the timeout.
     pub fn call(
         &self,
         method: Method,
@@ -97,22 +98,22 @@ impl Rest {
         answer(response)
     }
 
-    /// Reads something; an error unless it is there.
+    /// Sends a GET; fails unless the status is a success.
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.done(Method::GET, path, None)
     }
 
-    /// Changes something; an error unless it is done.
+    /// Sends a POST; fails unless the status is a success.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.done(Method::POST, path, Some(body))
     }
 
-    /// Sets something; an error unless it is done.
+    /// Sends a PUT; fails unless the status is a success.
     pub fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.done(Method::PUT, path, Some(body))
     }
 
-    /// Removes something; an error unless it is done.
+    /// Sends a DELETE; fails unless the status is a success.
     pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.done(Method::DELETE, path, None)
     }
