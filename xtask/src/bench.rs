@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds for speed and runs the benchmark of crate `sim`.
+//! `cargo xtask bench`: builds the benchmark of crate `sim` with optimisation and runs it.
 
 use crate::process;
 

@@ -4,9 +4,9 @@ use crate::{install, process, say};
 
 pub(crate) fn run(minutes: f64, seed: u64) -> anyhow::Result<()> {
     install::postgres()?;
-    // Faults of clocks are left out where it cannot be had, and docs/reliability.md says so.
+    // Without faketime the clock faults are skipped; docs/reliability.md documents this.
     if let Err(error) = install::faketime() {
-        say(&format!("== no clocks are set: {error:#}"));
+        say(&format!("== skipping clock faults: {error:#}"));
     }
     process::build()?;
     let (minutes, seed) = (minutes.to_string(), seed.to_string());

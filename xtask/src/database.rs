@@ -1,4 +1,4 @@
-//! The private Postgres of tests, and the descriptions of checked queries.
+//! The private Postgres of tests, and the descriptions of checked queries in `.sqlx`.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use pgcluster::{Cluster, Durability, Options};
 
 use crate::{process, root};
 
-/// A throw-away cluster; memory-backed where the machine has such a place. The directory goes with it.
+/// A temporary cluster, in memory where possible. Dropping the value deletes its directory.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     cluster: Option<Cluster>,
@@ -23,7 +23,7 @@ impl Scratch {
         let place = ["/dev/shm", "/tmp"].into_iter().map(Path::new).find(|path| path.is_dir());
         let directory = tempfile::Builder::new()
             .prefix("graywave-xtask-")
-            // The server's user must be able to pass through.
+            // The server runs as another user, who must be able to enter the directory.
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir_in(place.unwrap_or_else(|| Path::new(".")))?;
         let cluster = Cluster::start(&Options {
@@ -34,7 +34,7 @@ impl Scratch {
         Ok(Self { cluster: Some(cluster), directory: Some(directory) })
     }
 
-    /// The end of the server's log, for a step that failed: a server that crashed says why there.
+    /// Returns the end of the server's log, which shows the cause if the server crashed.
     pub(crate) fn log_tail(&self) -> String {
         self.cluster.as_ref().map(|cluster| cluster.log_tail(40)).unwrap_or_default()
     }
@@ -45,19 +45,19 @@ impl Scratch {
 }
 
 impl Drop for Scratch {
-    /// The server first, then its files.
+    /// Stops the server before its files are deleted.
     fn drop(&mut self) {
         drop(self.cluster.take());
         drop(self.directory.take());
     }
 }
 
-/// Writes `.sqlx` from the migrations and the queries in the code, or checks that it says the same.
+/// Writes `.sqlx` from the migrations and the queries in the code, or checks that it is current.
 pub(crate) fn prepare(check: bool) -> anyhow::Result<()> {
     describe(&Scratch::start()?, check)
 }
 
-/// Compiles the store against a migrated database, which describes every query.
+/// Compiles crate `store` against a migrated database, which describes every query.
 pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
     let url = scratch.url();
     migrate(&url)?;
@@ -67,7 +67,7 @@ pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
     )?;
     let made = fresh.path().join("sqlx");
     fs::create_dir_all(&made)?;
-    // The macros run when the crate is compiled, so it must be compiled anew.
+    // The macros run only when the crate is compiled, so force a compilation.
     let library = root().join("crates/store/src/lib.rs");
     fs::File::options().append(true).open(&library)?.set_modified(std::time::SystemTime::now())?;
     process::run(
@@ -77,7 +77,7 @@ pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
             .env("SQLX_OFFLINE_DIR", &made)
             .env("SQLX_TMP", fresh.path()),
     )
-    .context("the queries do not fit the migrations")?;
+    .context("the queries do not match the migrations")?;
     let (old, new) = (descriptions(&committed)?, descriptions(&made)?);
     if new.is_empty() {
         bail!("no query was described: was the crate `store` compiled?");
@@ -86,7 +86,7 @@ pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if check {
-        bail!(".sqlx is not current: run `cargo xtask sqlx-prepare` and commit what it changes");
+        bail!(".sqlx is stale: run `cargo xtask sqlx-prepare` and commit the changes");
     }
     fs::create_dir_all(&committed)?;
     for name in old.keys().filter(|name| !new.contains_key(*name)) {
@@ -98,7 +98,7 @@ pub(crate) fn describe(scratch: &Scratch, check: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies the migrations as they stand in their files.
+/// Applies the migrations from their files.
 fn migrate(url: &str) -> anyhow::Result<()> {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("migrations"))?
         .map(|entry| Ok(entry?.path()))

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a good rollout and one that the gray gate halts, on 20 real agents.
+//! `cargo xtask demo`: a successful rollout and one that the gray gate halts, on 20 real agents.
 
 use std::{
     collections::BTreeMap,
@@ -14,20 +14,20 @@ use crate::{process, say};
 const DESKTOPS: u32 = 20;
 const GRAY_COUNT: u32 = 4;
 const GRAY_FAIL_THRESHOLD: u32 = 2;
-/// A rollout that takes longer has gone wrong.
+/// Time limit of a rollout.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How many records of a wave have each status.
+/// Number of records per status in one wave.
 type Wave = BTreeMap<String, u32>;
 
-/// Builds what the demo needs, and nothing else, and runs it.
+/// Builds the programs and runs the demo.
 pub(crate) fn build_and_run(keep: bool) -> anyhow::Result<()> {
     process::run(&mut process::cargo(&["build", "--quiet", "--package", "graywave"]))?;
     run(keep)
 }
 
-/// Runs the demo; an error unless it saw exactly what it should.
+/// Runs the demo. Fails unless the results are exactly as expected.
 pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     let directory = testkit::directory("graywave-demo-")?;
     say(&format!("starting a cluster of {DESKTOPS} desktops"));
@@ -35,7 +35,7 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     let outcome = rollouts(&cluster);
     if keep {
         say(&format!(
-            "\nthe cluster stays up until Ctrl-C:\n  {}/v2/{}\n  X-Auth-Token: {}",
+            "\nthe cluster runs until Ctrl-C:\n  {}/v2/{}\n  X-Auth-Token: {}",
             cluster.ready.http, cluster.ready.project_id, cluster.ready.token
         ));
         cluster.process.child().wait()?;
@@ -47,11 +47,11 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
 
 fn rollouts(cluster: &DevCluster) -> anyhow::Result<()> {
     let desktops = desktop_ids(cluster)?;
-    ensure!(desktops.len() == DESKTOPS as usize, "{} desktops are there, not {DESKTOPS}", desktops.len());
+    ensure!(desktops.len() == DESKTOPS as usize, "{} desktops are listed, not {DESKTOPS}", desktops.len());
 
     say("\n1. a good script");
     let good = rollout(cluster, &desktops, &[], "good", "echo updated $GRAYWAVE_DESKTOP_ID")?;
-    // Two of those that fail are named for the gray wave; a sample fills it up.
+    // Two of the failing desktops are named for the gray wave; a sample fills the rest.
     say("\n2. a script that fails on four desktops, two of them in the gray wave");
     let content = "case $GRAYWAVE_DESKTOP_ID in *3|*7) echo broken >&2; exit 3;; esac";
     let bad = rollout(cluster, &desktops, &["desktop-0003", "desktop-0007"], "bad", content)?;
@@ -71,7 +71,7 @@ fn rollouts(cluster: &DevCluster) -> anyhow::Result<()> {
     );
     ensure!(succeeded + failed == u64::from(GRAY_COUNT), "the gray wave should have run, and nothing else");
     ensure!(skipped == 16 && never_started == 16, "the other 16 should never have started");
-    say("\nas it should be: the bad script never left the gray wave");
+    say("\npassed: the bad script never left the gray wave");
     Ok(())
 }
 
@@ -81,7 +81,8 @@ fn desktop_ids(cluster: &DevCluster) -> anyhow::Result<Vec<String>> {
     Ok(desktops.iter().filter_map(|desktop| desktop["desktop_id"].as_str()).map(str::to_owned).collect())
 }
 
-/// Runs a script over all desktops, shows its waves as they go, and returns the task's id when it has ended.
+/// Runs a script over all desktops, prints its waves as they progress, and returns the task id
+/// after the end.
 fn rollout(
     cluster: &DevCluster,
     desktops: &[String],
@@ -156,7 +157,7 @@ fn wave_line(wave: &Wave) -> String {
         .join(", ")
 }
 
-/// Prints the final line of a rollout, read back through the API, and returns what it says.
+/// Prints the summary of a rollout, read through the API, and returns its counts.
 fn report(cluster: &DevCluster, name: &str, task_id: &str) -> anyhow::Result<(String, u64, u64, u64, u64)> {
     let task = task(cluster, task_id)?;
     let number = |key: &str| task[key].as_u64().with_context(|| format!("no {key} in the answer"));

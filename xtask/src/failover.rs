@@ -1,4 +1,5 @@
-//! `cargo xtask failover`: installs Patroni and etcd where they are missing, builds, and runs the failovers of crate `sim`.
+//! `cargo xtask failover`: installs Patroni and etcd if missing, builds, and runs the failovers of
+//! crate `sim`.
 
 use crate::{install, process};
 

@@ -1,4 +1,4 @@
-//! What a machine with only Rust and Debian lacks, installed.
+//! Installs tools that a machine with only Rust and Debian lacks.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use anyhow::bail;
 
 use crate::{process, say};
 
-/// Postgres, for the private clusters of the tests.
+/// Installs Postgres for the private clusters of the tests.
 pub(crate) fn postgres() -> anyhow::Result<()> {
     if pgcluster::find_binaries().is_ok() {
         return Ok(());
@@ -19,7 +19,7 @@ pub(crate) fn postgres() -> anyhow::Result<()> {
     apt("Postgres", &["postgresql"])
 }
 
-/// Python with its virtual environments, for the tests by the official SDK.
+/// Installs Python with virtual environments, for the tests with the official SDK.
 pub(crate) fn python() -> anyhow::Result<()> {
     if answers("python3", &["-c", "import venv, ensurepip"]) {
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) fn python() -> anyhow::Result<()> {
     apt("Python", &["python3", "python3-venv"])
 }
 
-/// Node.js with npm, for the tests by the official SDK for Node.js.
+/// Installs Node.js with npm, for the tests with the official SDK for Node.js.
 pub(crate) fn node() -> anyhow::Result<()> {
     if ["node", "npm"].iter().all(|program| answers(program, &["--version"])) {
         return Ok(());
@@ -35,18 +35,18 @@ pub(crate) fn node() -> anyhow::Result<()> {
     apt("Node.js", &["nodejs", "npm"])
 }
 
-/// What sets the clock of one process, for the faults.
+/// Installs libfaketime, which sets the clock of one process for the clock faults.
 pub(crate) fn faketime() -> anyhow::Result<()> {
     if has_library("faketime/libfaketime.so.1") { Ok(()) } else { apt("libfaketime", &["libfaketime"]) }
 }
 
-/// Whether Debian's directory of some architecture has a library.
+/// Whether a library directory of any Debian architecture contains a file.
 fn has_library(name: &str) -> bool {
     let Ok(architectures) = fs::read_dir("/usr/lib") else { return false };
     architectures.flatten().any(|entry| entry.path().join(name).is_file())
 }
 
-/// Prometheus' own tool, which reads its rules. Prometheus itself is not to run as a service of this machine.
+/// Installs promtool, which validates rules. The Prometheus service of the package is not started.
 pub(crate) fn promtool() -> anyhow::Result<()> {
     if answers("promtool", &["--version"]) {
         return Ok(());
@@ -54,14 +54,14 @@ pub(crate) fn promtool() -> anyhow::Result<()> {
     without_services(|| apt("promtool", &["prometheus"]))
 }
 
-/// Whether a program is there and does this.
+/// Whether a program exists and exits successfully with these arguments.
 pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Patroni, its client of etcd, and etcd, for the failovers. None of them is to run as a service of this machine.
+/// Installs Patroni, its etcd client, and etcd for the failovers. Their services are not started.
 pub(crate) fn patroni() -> anyhow::Result<()> {
     let is_there = answers("patroni", &["--version"])
         && answers("/usr/bin/python3", &["-c", "import patroni, etcd"])
@@ -72,7 +72,7 @@ pub(crate) fn patroni() -> anyhow::Result<()> {
     without_services(|| apt("Patroni with etcd", &["patroni", "python3-etcd", "etcd-server"]))
 }
 
-/// A Docker engine and its compose; the service is not started.
+/// Installs a Docker engine with compose. The service is not started.
 pub(crate) fn docker() -> anyhow::Result<()> {
     if ["dockerd", "docker", "docker-compose"].iter().all(|program| answers(program, &["--version"])) {
         return Ok(());
@@ -80,13 +80,14 @@ pub(crate) fn docker() -> anyhow::Result<()> {
     without_services(|| apt("Docker", &["docker.io", "docker-compose", "iptables"]))
 }
 
-/// What makes a Debian in a directory.
+/// Installs debootstrap, which creates a Debian system in a directory.
 pub(crate) fn debootstrap() -> anyhow::Result<()> {
     let is_there = Path::new("/usr/sbin/debootstrap").exists();
     if is_there { Ok(()) } else { apt("debootstrap", &["debootstrap"]) }
 }
 
-/// Debian starts what it installs, unless a policy says no; one that is there is left as it is.
+/// Runs an installation without starting services. Debian starts installed services unless
+/// `policy-rc.d` forbids it; an existing policy is kept.
 fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let policy = Path::new("/usr/sbin/policy-rc.d");
     let is_ours = rustix::process::geteuid().is_root() && !policy.exists();
@@ -104,7 +105,7 @@ fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Res
 fn apt(what: &str, packages: &[&str]) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "{what} is not installed: run `apt-get install {}` as root, then this again",
+            "{what} is not installed: run `apt-get install {}` as root, then run this command again",
             packages.join(" ")
         );
     }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask <command>`.
+//! Commands of the project: `cargo xtask <command>`.
 
 mod bench;
 mod chaos;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-/// The project's own commands.
+/// Commands of the project
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -34,90 +34,100 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything that CI runs: format, lints, layers, manifests, queries, the demo, the official SDK, all tests
+    /// Run everything that CI runs: format, lints, layers, manifests, queries, the demo, the SDKs,
+    /// all tests
     Test,
-    /// Start a dev cluster of 20 desktops, run a good rollout and one that the gray gate halts
+    /// Start a dev cluster of 20 desktops, run a successful rollout and one that the gray gate
+    /// halts
     Demo {
-        /// Leave the cluster up afterwards, until Ctrl-C
+        /// Keep the cluster running afterwards, until Ctrl-C
         #[arg(long)]
         keep: bool,
     },
-    /// Measure the whole system against the raw database in the same run; writes target/bench/report.json
+    /// Measure the whole system against the raw database in the same run; writes
+    /// target/bench/report.json
     Bench {
-        /// Desktops, each a simulated agent on the real protocol
+        /// Number of desktops, each a simulated agent on the real protocol
         #[arg(long, default_value_t = 20_000)]
         desktops: u32,
-        /// Tries of POST to first start
+        /// Number of samples of the time from POST to first start
         #[arg(long, default_value_t = 200)]
         tries: u32,
     },
-    /// Kill, stop and cut off the parts of a running cluster, and check that nothing was lost and nothing ran twice;
-    /// writes target/chaos/report.json
+    /// Kill, stop and disconnect parts of a running cluster, and check that no result is lost and
+    /// no script runs twice; writes target/chaos/report.json
     Chaos {
-        /// How long faults are injected
+        /// Duration of fault injection in minutes
         #[arg(long, default_value_t = 3.0)]
         minutes: f64,
-        /// Decides which faults come when
+        /// Seed of the faults and their times
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Let a Postgres under Patroni fail over to its synchronous standby, under load, and check that no acknowledged result was
-    /// lost; writes target/failover/report.json
+    /// Fail a Postgres under Patroni over to its synchronous standby, under load, and check that no
+    /// acknowledged result is lost; writes target/failover/report.json
     Failover {
-        /// How often; by turns the primary is killed, its machine is lost without a word, and roles are switched as planned
+        /// Number of failovers, alternating between a killed primary, a lost machine and a planned
+        /// switchover
         #[arg(long, default_value_t = 3)]
         failovers: u32,
-        /// Decides when, how long the old primary stays away, and what is submitted
+        /// Seed of the times, of the downtime of the old primary, and of the submitted tasks
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Tell seeded stories of whole rollouts in which processes die, messages are lost and people interfere, and look after
-    /// the promises in each
+    /// Simulate seeded rollouts in which processes die, messages are lost and people intervene, and
+    /// check the invariants in each
     ///
-    /// A seed decides everything, so a story that breaks a promise is told again with `--seed`. What breaks one belongs
-    /// into crates/sim/seeds.txt with a word on what it found: the tests of crate sim tell those again for ever.
+    /// A seed determines a whole run, so `--seed` repeats a run that broke an invariant. Add its
+    /// seed to crates/sim/seeds.txt with a note on the defect: the tests of crate `sim` run those
+    /// seeds every time.
     Sim {
-        /// Stories
+        /// Number of seeds
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
-        /// The first seed; take another one for stories that nobody has told yet
+        /// First seed; choose another one to cover new runs
         #[arg(long, default_value_t = 0)]
         from: u64,
-        /// Only this seed, with every event on standard output
+        /// Run only this seed and print every event
         #[arg(long, conflicts_with_all = ["seeds", "from"])]
         seed: Option<u64>,
     },
-    /// Drive the official SDK through every call, try the OpenAPI document, and the admin gRPC through reflection alone and
-    /// through a generated client, on dev clusters of their own
+    /// Drive the official SDK through every call, test the OpenAPI document, and call the admin
+    /// gRPC through reflection and through a generated client, each on a new dev cluster
     Python,
-    /// Sign calls with the official SDK for Node.js, send their queries in every form that HTTP libraries use
+    /// Sign requests with the official SDK for Node.js, with queries in every form that HTTP
+    /// libraries send
     Node,
-    /// Build the container images of deploy/Dockerfile; where public base images cannot be pulled, on local stand-ins of them
+    /// Build the container images of deploy/Dockerfile, on local stand-ins if public base images
+    /// cannot be pulled
     Images {
-        /// Cargo's profile: `dev` builds faster, for a try
+        /// Cargo profile; `dev` builds faster
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Bring the cluster of docker-compose.yml up from nothing, run a good and a halted rollout on it, kill and restart containers
-    /// in the middle of others, scale it, and take it down; installs and starts a Docker engine where there is none
+    /// Start the cluster of docker-compose.yml from nothing, run a successful and a halted rollout,
+    /// kill containers during another one, scale, and stop the cluster; installs and starts a
+    /// Docker engine if there is no engine
     ComposeTest,
-    /// Render deploy/kubernetes and check it: official schemas, our own policies, who may talk to whom; needs no cluster
+    /// Render deploy/kubernetes and check schemas, policies and network flows; needs no cluster
     Kubernetes,
-    /// Check deploy/observability: rules with their tests, that each panel can be read, that every metric they name is told
+    /// Check deploy/observability: rules and their tests, panels, and that every named metric
+    /// exists
     Observability {
-        /// Make the copy of the rules for Kubernetes anew
+        /// Regenerate the copy of the rules for Kubernetes
         #[arg(long)]
         write: bool,
     },
-    /// Hold the protos to buf's rules
+    /// Lint the protos with buf
     Proto,
-    /// Check that every crate imports only what ARCHITECTURE.md allows it, and that no modules depend on each other in a circle
+    /// Check that every crate imports only what ARCHITECTURE.md allows, and that modules have no
+    /// circular dependencies
     Layers,
     /// Check comments, messages, docs and commit subjects against the rules of CONTRIBUTING.md
     Style,
-    /// Describe the checked queries anew in .sqlx, on a private Postgres
+    /// Regenerate the descriptions of the checked queries in .sqlx, on a private Postgres
     SqlxPrepare {
-        /// Change nothing; fail when the committed descriptions are not current
+        /// Change nothing; fail if the committed descriptions are stale
         #[arg(long)]
         check: bool,
     },
@@ -144,12 +154,12 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The workspace's top directory.
+/// Top directory of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Tells the person at the terminal what happens.
+/// Prints progress to the terminal.
 #[expect(clippy::print_stderr, reason = "a command's progress")]
 fn say(text: &str) {
     eprintln!("{text}");

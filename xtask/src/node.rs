@@ -13,7 +13,7 @@ use crate::{cluster, install, process, root, say};
 const DESKTOPS: u32 = 2;
 const MANIFESTS: [&str; 2] = ["package.json", "package-lock.json"];
 
-/// Runs the program of tests/node on a cluster of its own.
+/// Runs the program of tests/node on a new cluster.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::node()?;
     process::build()?;
@@ -23,11 +23,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
     cluster::run_client(Command::new("node").arg(tests.join("sdk.js")).env("NODE_PATH", modules), DESKTOPS)
 }
 
-/// Installs the locked packages below the target directory, again whenever a manifest changes; returns `node_modules`.
+/// Installs the locked packages below the target directory, again after each change of a manifest;
+/// returns `node_modules`.
 fn modules(tests: &Path) -> anyhow::Result<PathBuf> {
     let directory = cluster::target_directory().join("node");
     let modules = directory.join("node_modules");
-    // Written last: an installation that was interrupted starts over.
+    // Written last, so that an interrupted installation starts over.
     let stamp = directory.join("installed");
     let manifests =
         MANIFESTS.map(|name| fs::read(tests.join(name)).with_context(|| format!("cannot read {name}")));

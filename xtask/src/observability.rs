@@ -1,4 +1,5 @@
-//! `cargo xtask observability`: what is under deploy/observability, checked by Prometheus' own tool and against the metrics there are.
+//! `cargo xtask observability`: checks deploy/observability with promtool and against the metrics
+//! that exist.
 
 use std::{
     collections::BTreeSet,
@@ -12,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::{install, process, root, say};
 
-/// What a histogram is told as.
+/// Suffixes of the series of a histogram.
 const PARTS_OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_count", "_sum"];
-/// What Grafana puts into expressions, as one value that it may have.
+/// Variables of Grafana in expressions, each with a possible value.
 const VARIABLES: [(&str, &str); 1] = [("$__rate_interval", "1m")];
-/// Before the rules, as the Prometheus operator takes them.
+/// Head of the rules as an object of the Prometheus operator.
 const RULE_OBJECT: &str = "\
-# Made from deploy/observability/prometheus/rules.yml by `cargo xtask observability --write`, which says so when they differ.
+# Generated from deploy/observability/prometheus/rules.yml by `cargo xtask observability --write`.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -26,7 +27,7 @@ metadata:
 spec:
 ";
 
-/// All checks; with `write` the copy of the rules for Kubernetes is made anew first.
+/// Runs all checks; with `write`, first regenerates the copy of the rules for Kubernetes.
 pub(crate) fn run(write: bool) -> anyhow::Result<()> {
     install::promtool()?;
     let directory = root().join("deploy/observability");
@@ -39,7 +40,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<()> {
     copy_for_kubernetes(&rules, write)?;
     say("-- dashboard");
     let dashboard: Value = serde_json::from_str(&read(&directory.join("grafana/dashboards/graywave.json"))?)
-        .context("the dashboard is no JSON")?;
+        .context("the dashboard is not valid JSON")?;
     let sources = read(&directory.join("grafana/provisioning/datasources/graywave.yml"))?;
     let expressions = check_panels(&dashboard, &sources)?;
     parse(&expressions)?;
@@ -53,7 +54,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<()> {
     let unknown: BTreeSet<String> =
         texts.flat_map(names).filter(|name| !is_known(name, &metrics, &recorded)).collect();
     if !unknown.is_empty() {
-        bail!("no role tells these metrics: {unknown:?}");
+        bail!("no role exports these metrics: {unknown:?}");
     }
     Ok(())
 }
@@ -66,7 +67,7 @@ fn promtool(directory: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     process::run(Command::new("promtool").args(arguments).current_dir(directory).stdout(Stdio::null()))
 }
 
-/// The values of a key in YAML that is written one key a line.
+/// Returns the values of a key in YAML with one key per line.
 fn values_of(yaml: &str, key: &str) -> BTreeSet<String> {
     yaml.lines()
         .filter_map(|line| line.trim().strip_prefix(key))
@@ -75,11 +76,11 @@ fn values_of(yaml: &str, key: &str) -> BTreeSet<String> {
 }
 
 fn every_alert_is_tested(rules: &str, tests: &str) -> anyhow::Result<()> {
-    // Only an alert that fires in a test has a line of its own there.
+    // Only an alert that fires in a test has its own line in the tests.
     let fired = values_of(tests, "alertname:");
     let silent: Vec<String> =
         values_of(rules, "- alert:").into_iter().filter(|alert| !fired.contains(alert)).collect();
-    if silent.is_empty() { Ok(()) } else { bail!("no test lets these alerts fire: {silent:?}") }
+    if silent.is_empty() { Ok(()) } else { bail!("these alerts fire in no test: {silent:?}") }
 }
 
 fn copy_for_kubernetes(rules: &str, write: bool) -> anyhow::Result<()> {
@@ -95,12 +96,13 @@ fn copy_for_kubernetes(rules: &str, write: bool) -> anyhow::Result<()> {
         fs::write(&path, &wanted)?;
     }
     if read(&path)? != wanted {
-        bail!("{} is not what the rules are: `cargo xtask observability --write`", path.display());
+        bail!("{} differs from the rules: run `cargo xtask observability --write`", path.display());
     }
     Ok(())
 }
 
-/// Each panel shows something, in a unit, from the one source there is. Returns all expressions.
+/// Checks that each panel has a title, a unit, an expression and a provisioned data source. Returns
+/// all expressions.
 fn check_panels(dashboard: &Value, sources: &str) -> anyhow::Result<Vec<String>> {
     let known = values_of(sources, "uid:");
     let panels = dashboard["panels"].as_array().context("the dashboard has no panels")?;
@@ -110,7 +112,7 @@ fn check_panels(dashboard: &Value, sources: &str) -> anyhow::Result<Vec<String>>
         let title =
             panel["title"].as_str().filter(|title| !title.is_empty()).context("a panel has no title")?;
         if !ids.insert(panel["id"].as_u64()) {
-            bail!("panel {title:?} has the id of another one");
+            bail!("panel {title:?} has the id of another panel");
         }
         if panel["type"] == "row" {
             continue;
@@ -119,7 +121,7 @@ fn check_panels(dashboard: &Value, sources: &str) -> anyhow::Result<Vec<String>>
             bail!("panel {title:?} has no unit");
         }
         let targets = panel["targets"].as_array().filter(|targets| !targets.is_empty());
-        for target in targets.with_context(|| format!("panel {title:?} asks nothing"))? {
+        for target in targets.with_context(|| format!("panel {title:?} has no query"))? {
             check_source(target, &known).with_context(|| format!("panel {title:?}"))?;
             expressions.push(expression(target).with_context(|| format!("panel {title:?}"))?);
         }
@@ -133,14 +135,19 @@ fn check_panels(dashboard: &Value, sources: &str) -> anyhow::Result<Vec<String>>
 
 fn check_source(asks: &Value, known: &BTreeSet<String>) -> anyhow::Result<()> {
     let uid = asks["datasource"]["uid"].as_str().unwrap_or_default();
-    if known.contains(uid) { Ok(()) } else { bail!("its source {uid:?} is not provisioned: {known:?}") }
+    if known.contains(uid) {
+        Ok(())
+    } else {
+        bail!("data source {uid:?} is not provisioned; provisioned: {known:?}")
+    }
 }
 
 fn expression(asks: &Value) -> anyhow::Result<String> {
     Ok(asks["expr"].as_str().filter(|text| !text.is_empty()).context("no expression")?.to_owned())
 }
 
-/// Whether Prometheus reads every expression: as rules, which it checks. JSON is YAML.
+/// Checks that Prometheus parses all expressions, by writing them as recording rules. JSON is valid
+/// YAML.
 fn parse(expressions: &[String]) -> anyhow::Result<()> {
     let rules: Vec<Value> = expressions
         .iter()
@@ -160,13 +167,13 @@ fn parse(expressions: &[String]) -> anyhow::Result<()> {
     )
 }
 
-/// Every metric that the page lists, which a test compares to the code.
+/// Returns the metrics listed in docs/metrics.md, which a test compares with the code.
 fn metrics(page: &str) -> BTreeSet<String> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `graywave_"));
     rows.filter_map(|row| Some(format!("graywave_{}", row.split_once('`')?.0))).collect()
 }
 
-/// What looks like a metric of ours.
+/// Returns all words that look like a metric of Graywave.
 fn names(text: &str) -> Vec<String> {
     let words =
         text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':'));

@@ -6,9 +6,10 @@ use anyhow::{Context as _, bail};
 
 /// Prefixes of the variables that `cargo run` and `cargo test` set for one package.
 ///
-/// ring's build script, for one, runs again when `CARGO_MANIFEST_DIR` or a `CARGO_PKG_*` changes. If the variables of
-/// xtask reached an inner cargo, that cargo and a plain `cargo build` would rebuild ring and its dependents in turn.
-/// `LD_LIBRARY_PATH` stays: cargo sets it again for every process, and no build script watches it.
+/// ring's build script, for example, runs again when `CARGO_MANIFEST_DIR` or a `CARGO_PKG_*`
+/// variable changes. If the variables of xtask reached an inner cargo, that cargo and a plain
+/// `cargo build` would rebuild ring and its dependents in turn. `LD_LIBRARY_PATH` stays: cargo sets
+/// it again for every process, and no build script depends on it.
 const PACKAGE_VARIABLES: [&str; 7] = [
     "CARGO_MANIFEST_",
     "CARGO_PKG_",
@@ -23,7 +24,8 @@ fn is_of_a_package(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| PACKAGE_VARIABLES.iter().any(|start| name.starts_with(start)))
 }
 
-/// The cargo that runs this program, in the workspace's top directory and with the environment of a terminal.
+/// Cargo of this process, in the top directory of the workspace and with the environment of a
+/// terminal.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(crate::root());
@@ -33,20 +35,20 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds every program of the workspace, as all steps do: a build of one package alone would choose other features of
-/// shared dependencies, and compile all of these once more.
+/// Builds all programs of the workspace, as every step does. Building one package alone selects
+/// other features of shared dependencies and compiles them again.
 pub(crate) fn build() -> anyhow::Result<()> {
     run(&mut cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]))
 }
 
-/// A program that [`build`] made, in the workspace's top directory.
+/// Command of a program that [`build`] built, in the top directory of the workspace.
 pub(crate) fn built(name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(testkit::binary(name)?);
     command.current_dir(crate::root());
     Ok(command)
 }
 
-/// Runs a program to its end; an error unless it succeeds.
+/// Runs a program and waits for its end. Fails unless the program succeeds.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let line = format!("{command:?}");
     let status = command.status().with_context(|| format!("cannot start {line}"))?;
@@ -56,7 +58,7 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end and returns its standard output, which must be UTF-8.
+/// Runs a program, waits for its end and returns its standard output, which must be UTF-8.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let line = format!("{command:?}");
     let output = command.output().with_context(|| format!("cannot start {line}"))?;
@@ -78,7 +80,7 @@ mod tests {
             .collect()
     }
 
-    /// The test relies on cargo, which sets these variables for the test itself.
+    /// Relies on cargo, which sets these variables for the test itself.
     #[test]
     fn inner_cargo_gets_no_variable_of_this_package() {
         let ours: Vec<String> = std::env::vars()

@@ -1,10 +1,11 @@
-//! `cargo xtask proto`: the protos against buf's rules. What was published is held by a test of crate proto.
+//! `cargo xtask proto`: lints the protos with buf. A test of crate `proto` checks compatibility
+//! with published versions.
 
 use std::process::Command;
 
 use crate::{install, process, python, root};
 
-/// Looks at names, files and comments, as `proto/buf.yaml` says.
+/// Lints names, files and comments by the rules of `proto/buf.yaml`.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     let python = python::environment("buf", &root().join("tests/python/buf.txt"))?;

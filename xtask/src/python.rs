@@ -1,5 +1,5 @@
-//! `cargo xtask python`: the official SDK, the OpenAPI document, and two gRPC clients, one that knows what reflection tells and one
-//! that is generated from the protos, each against a running dev cluster of its own.
+//! `cargo xtask python`: the official SDK, the OpenAPI document, and two gRPC clients, one based on
+//! reflection and one generated from the protos, each against a new dev cluster.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::{cluster, install, process, root, say};
 
 const DESKTOPS: u32 = 6;
 
-/// The programs, one after the other, each on a cluster of its own.
+/// Programs, run one after the other, each on a new cluster.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::python()?;
     process::build()?;
@@ -29,17 +29,18 @@ fn tests() -> PathBuf {
     root().join("tests/python")
 }
 
-/// The interpreter of a virtual environment with what the requirements name; made anew when they change.
+/// Python of a virtual environment with the given requirements; recreated when the requirements
+/// change.
 pub(crate) fn environment(name: &str, requirements: &Path) -> anyhow::Result<PathBuf> {
     let directory = cluster::target_directory().join(name);
     let python = directory.join("bin/python");
     let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    // Written last, so that an environment that was half made is made again.
+    // Written last, so that an incomplete environment is created again.
     let stamp = directory.join("requirements.txt");
     if fs::read(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(python);
     }
-    say("-- making a virtual environment");
+    say("-- creating a virtual environment");
     process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);

@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: builds for speed and runs the simulator of crate `sim`.
+//! `cargo xtask sim`: builds the simulator of crate `sim` with optimisation and runs it.
 
 use crate::process;
 

@@ -1,4 +1,4 @@
-//! Everything that CI runs, in the order in which a fault is found soonest.
+//! All steps of CI, ordered so that faults are found early.
 
 use std::time::Instant;
 
@@ -9,11 +9,11 @@ use crate::{
     say, style,
 };
 
-/// Long enough for each kind of fault at least once, and most of them several times.
+/// Minutes of the chaos step: each kind of fault occurs at least once, most of them several times.
 const CHAOS_MINUTES: f64 = 2.5;
 const CHAOS_SEED: u64 = 1;
 
-/// Runs all of it; the tests' own summary comes last.
+/// Runs all steps; the summary of the tests comes last.
 pub(crate) fn run() -> anyhow::Result<()> {
     install::postgres()?;
     install::python()?;
@@ -39,16 +39,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("tests", || tests(&scratch))
 }
 
-/// Says what runs and how long it took.
+/// Prints the name of a step and its duration.
 fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     say(&format!("== {name}"));
     let begun = Instant::now();
     work().with_context(|| format!("step {name:?} of cargo xtask test failed"))?;
-    say(&format!("== {name}: good, {:.1} s", begun.elapsed().as_secs_f32()));
+    say(&format!("== {name}: passed, {:.1} s", begun.elapsed().as_secs_f32()));
     Ok(())
 }
 
-/// With nextest where it is there: it says which test runs and for how long. Without it, cargo's own runner.
+/// Runs the tests with nextest if installed, which prints the name and duration of each test;
+/// otherwise with cargo.
 fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
     let has_nextest = process::output(&mut process::cargo(&["nextest", "--version"])).is_ok();
     let arguments: &[&str] = if has_nextest {
@@ -59,5 +60,5 @@ fn tests(scratch: &database::Scratch) -> anyhow::Result<()> {
     let mut command = process::cargo(arguments);
     command.env("GRAYWAVE_TEST_POSTGRES", scratch.url()).env("INSTA_UPDATE", "no");
     process::run(&mut command)
-        .inspect_err(|_| say(&format!("== the end of the log of Postgres:\n{}", scratch.log_tail())))
+        .inspect_err(|_| say(&format!("== end of the Postgres log:\n{}", scratch.log_tail())))
 }

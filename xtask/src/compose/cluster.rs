@@ -1,4 +1,4 @@
-//! The cluster of docker-compose.yml, under a name and on ports of its own.
+//! The cluster of docker-compose.yml, under its own name and ports.
 
 use std::{
     process::Command,
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::{images::engine::Engine, process, root, say};
 
-/// A container's start, on a machine that does other things as well.
+/// Time limit of each wait, generous for a machine that also does other work.
 const WITHIN: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 pub(super) const PROJECT: &str = "demo";
 
-/// How a container stands.
+/// State of a container.
 #[derive(Debug, Clone)]
 pub(super) struct Container {
     pub(super) id: String,
@@ -26,7 +26,7 @@ pub(super) struct Container {
 #[derive(Debug)]
 pub(super) struct Cluster<'a> {
     engine: &'a Engine,
-    /// So that a cluster that somebody has up is left alone.
+    /// Unique project name, so that a cluster started by the user is left alone.
     name: String,
     pub(super) http_port: u16,
     grpc_port: u16,
@@ -36,7 +36,7 @@ impl<'a> Cluster<'a> {
     pub(super) fn new(engine: &'a Engine) -> anyhow::Result<Self> {
         let name = format!("graywave-test-{}", std::process::id());
         let ports = pgcluster::free_ports(2)?;
-        let [http_port, grpc_port] = ports[..] else { bail!("two free ports, not {ports:?}") };
+        let [http_port, grpc_port] = ports[..] else { bail!("expected two free ports, got {ports:?}") };
         Ok(Self { engine, name, http_port, grpc_port })
     }
 
@@ -50,12 +50,12 @@ impl<'a> Cluster<'a> {
         command
     }
 
-    /// Runs a command of compose, and returns what it printed.
+    /// Runs a command of compose and returns its output.
     pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         process::output(&mut self.compose(arguments))
     }
 
-    /// Brings everything up, with so many workers and desktops.
+    /// Starts all services with these numbers of workers and desktops.
     pub(super) fn up(&self, workers: u32, desktops: u32) -> anyhow::Result<()> {
         let [workers, desktops] = [format!("worker={workers}"), format!("desktop={desktops}")];
         self.run(&["up", "--detach", "--no-build", "--scale", &workers, "--scale", &desktops]).map(drop)
@@ -65,12 +65,12 @@ impl<'a> Cluster<'a> {
         self.run(&["down", "--volumes", "--remove-orphans", "--timeout", "10"]).map(drop)
     }
 
-    /// Runs a command in one of a service's containers.
+    /// Runs a command in a container of a service.
     pub(super) fn exec(&self, service: &str, command: &[&str]) -> anyhow::Result<String> {
         self.run(&[&["exec", "-T", service], command].concat())
     }
 
-    /// The containers of a service, dead ones as well.
+    /// Returns the containers of a service, including exited ones.
     pub(super) fn containers(&self, service: &str) -> anyhow::Result<Vec<Container>> {
         let filters = [
             format!("label=com.docker.compose.project={}", self.name),
@@ -97,16 +97,16 @@ impl<'a> Cluster<'a> {
         process::output(&mut self.engine.docker(arguments))
     }
 
-    /// Kills a container as a crash of its machine would, and starts it again.
+    /// Kills a container, as a crash of its machine would, and starts it again.
     pub(super) fn crash(&self, service: &str, index: usize) -> anyhow::Result<()> {
         let containers = self.containers(service)?;
         let container = containers.get(index).with_context(|| format!("no {service} {index}"))?;
-        say(&format!("-- killing a container of {service}, and starting it again"));
+        say(&format!("-- killing and restarting a container of {service}"));
         self.docker(&["kill", "--signal", "KILL", &container.id])?;
         self.docker(&["start", &container.id]).map(drop)
     }
 
-    /// Prints the end of every service's log, for whoever looks for a cause.
+    /// Prints the end of every service's log, for diagnosis.
     pub(super) fn show_logs(&self) {
         match self.run(&["logs", "--no-color", "--tail", "40"]) {
             Ok(logs) => say(&logs),
@@ -115,7 +115,8 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Asks until there is an answer; an error of the question itself is one as well when the time is over.
+/// Repeats a question until it is answered. Fails after a time limit, with the last error of the
+/// question if any.
 pub(super) fn wait_for<T>(
     what: &str,
     mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
@@ -125,9 +126,11 @@ pub(super) fn wait_for<T>(
         let answer = ask();
         match answer {
             Ok(Some(found)) => return Ok(found),
-            Ok(None) if begun.elapsed() > WITHIN => bail!("{what}: not within {} s", WITHIN.as_secs()),
+            Ok(None) if begun.elapsed() > WITHIN => {
+                bail!("{what}: not reached within {} s", WITHIN.as_secs())
+            }
             Err(error) if begun.elapsed() > WITHIN => {
-                return Err(error.context(format!("{what}: not within {} s", WITHIN.as_secs())));
+                return Err(error.context(format!("{what}: not reached within {} s", WITHIN.as_secs())));
             }
             _ => std::thread::sleep(ASK_EVERY),
         }

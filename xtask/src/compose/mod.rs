@@ -1,5 +1,5 @@
-//! `cargo xtask compose-test`: the cluster of docker-compose.yml, from nothing to a good and a halted rollout, with containers
-//! that are killed meanwhile.
+//! `cargo xtask compose-test`: starts the cluster of docker-compose.yml from nothing and runs
+//! rollouts while containers are killed.
 
 mod cluster;
 mod story;
@@ -10,21 +10,21 @@ use crate::{
 };
 use cluster::Cluster;
 
-/// What docker-compose.yml needs beside our own images.
+/// Public images of docker-compose.yml.
 const PUBLIC_IMAGES: [&str; 3] = ["postgres:15-bookworm", "haproxy:2.6-bookworm", "prom/prometheus:v2.42.0"];
-/// Builds the images, brings the cluster up, and takes it down again whatever happened.
+/// Makes the images, starts the cluster, runs the test and always stops the cluster.
 pub(crate) fn run() -> anyhow::Result<()> {
     on(&Engine::at_hand()?)
 }
 
-/// The same where an engine can be had; says loudly what is left out where none can.
+/// Runs the test if an engine is available, and otherwise prints the skipped parts.
 pub(crate) fn run_if_possible() -> anyhow::Result<()> {
     match Engine::at_hand() {
         Ok(engine) => on(&engine),
         Err(error) => {
             say("==");
             say(
-                "== NOT TESTED: the images and docker-compose.yml. There is no Docker engine here, and none can be had:",
+                "== NOT TESTED: the images and docker-compose.yml. No Docker engine runs here, and none can be installed:",
             );
             say(&format!("== {error:#}"));
             say("==");
@@ -44,6 +44,6 @@ fn on(engine: &Engine) -> anyhow::Result<()> {
     }
     let down = cluster.down();
     told.and(down)?;
-    say("-- as it should be: nothing was lost and nothing ran twice, and all of it is gone again");
+    say("-- passed: no result was lost, no script ran twice, and the cluster is removed");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What happens on the cluster, and what must have become of it.
+//! The test on the cluster: its steps and the expected results.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use testkit::Rest;
 use super::cluster::{Cluster, Container, PROJECT, wait_for};
 use crate::say;
 
-/// Every script writes a line where its desktop keeps its journal, so a second start would be seen.
+/// Every script appends a line beside the journal of its desktop, which reveals a second start.
 const NOTE_START: &str = "echo started >> /var/lib/graywave-agent/starts-$GRAYWAVE_TASK_ID";
 
 const FIRST_DESKTOPS: u32 = 10;
 const MORE_DESKTOPS: u32 = 16;
 
-/// From `docker compose up` on nothing to an orderly stop.
+/// Runs the test from `docker compose up` on nothing to an orderly stop.
 pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- docker compose up");
     cluster.up(3, FIRST_DESKTOPS)?;
@@ -28,7 +28,7 @@ pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     let rest = Rest::new(&http, PROJECT, token.trim());
     let desktops = connected(&rest, FIRST_DESKTOPS)?;
 
-    say("-- a good rollout, and one that the gray gate halts");
+    say("-- a successful rollout, and one that the gray gate halts");
     let good = run(&rest, &desktops, "true", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
     ensure!(ended(&rest, &good)? == "SUCCESS", "the good rollout should have succeeded");
     ensure!(starts(cluster, &good)? == FIRST_DESKTOPS, "each desktop should have started it once");
@@ -43,7 +43,7 @@ pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     orderly_end(cluster)
 }
 
-/// The admin gRPC, with the operator's certificate.
+/// Calls the admin gRPC with the operator's certificate.
 fn operators_see_the_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Result<()> {
     let token = format!("GRAYWAVE_TOKEN={token}");
     let listed = cluster.run(&["run", "--rm", "-T", "-e", &token, "admin", "workers"])?;
@@ -51,43 +51,40 @@ fn operators_see_the_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Resu
     Ok(())
 }
 
-/// One of each role, and the database, die while a rollout runs.
+/// Kills a container of each role and the database during a rollout.
 fn containers_that_die(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
     say("-- a rollout during which containers die");
     let few_at_once = json!({"rollout": {"waves": [{"count": 2}, {"rest": true}], "max_concurrency": 2}, "execution_timeout": 5});
     let task = run(rest, desktops, "sleep 6", &few_at_once)?;
     for service in ["worker", "scheduler", "api", "postgres"] {
         let before = succeeded(&state(rest, &task)?);
-        ensure!(before < u64::from(FIRST_DESKTOPS), "the rollout was over before {service} died");
+        ensure!(before < u64::from(FIRST_DESKTOPS), "the rollout ended before {service} was killed");
         cluster.crash(service, 0)?;
-        // Whatever it was, the cluster goes on by itself.
+        // The cluster recovers without intervention.
         wait_for("progress after a crash", || Ok((succeeded(&state(rest, &task)?) > before).then_some(())))?;
     }
-    ensure!(
-        ended(rest, &task)? == "SUCCESS",
-        "what dies in the control plane should cost no desktop its result"
-    );
+    ensure!(ended(rest, &task)? == "SUCCESS", "a crash in the control plane should lose no result");
     let started = starts(cluster, &task)?;
     ensure!(started == FIRST_DESKTOPS, "{started} starts on {FIRST_DESKTOPS} desktops");
     Ok(())
 }
 
-/// More and fewer workers, more desktops, while a rollout runs.
+/// Changes the numbers of workers and desktops during a rollout.
 fn other_numbers(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
-    say("-- other numbers of workers and desktops");
+    say("-- changing the numbers of workers and desktops");
     cluster.up(4, MORE_DESKTOPS)?;
     let desktops = connected(rest, MORE_DESKTOPS)?;
     let task = run(rest, &desktops, "sleep 3", &json!({"rollout": {"max_concurrency": 4}}))?;
     cluster.up(2, MORE_DESKTOPS)?;
-    ensure!(ended(rest, &task)? == "SUCCESS", "workers that go away should cost no desktop its result");
+    ensure!(ended(rest, &task)? == "SUCCESS", "removing workers should lose no result");
     let started = starts(cluster, &task)?;
     ensure!(started == MORE_DESKTOPS, "{started} starts on {MORE_DESKTOPS} desktops");
     Ok(())
 }
 
-/// By their names, whatever their number: two APIs, two schedulers, and the workers that are left.
+/// Checks that Prometheus finds two APIs, two schedulers and the remaining workers.
 fn prometheus_finds_all_roles(cluster: &Cluster<'_>) -> anyhow::Result<()> {
-    say("-- Prometheus looks for all roles");
+    say("-- Prometheus finds all roles");
     cluster.run(&["up", "--detach", "--no-build", "prometheus"])?;
     let ask = ["promtool", "query", "instant", "http://127.0.0.1:9090", "count by (role) (up == 1)"];
     wait_for("the roles in Prometheus", || {
@@ -97,7 +94,7 @@ fn prometheus_finds_all_roles(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// Every role ends by itself when it is told to, and says that all was well.
+/// Checks that every role ends after SIGTERM with exit code 0.
 fn orderly_end(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- docker compose stop");
     cluster.run(&["stop"])?;
@@ -109,7 +106,7 @@ fn orderly_end(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ids of the desktops, once there are so many.
+/// Waits until this many desktops are connected and returns their ids.
 fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
     let desktops = wait_for("the desktops", || {
         let answer = rest.get("/desktops?status=ACTIVE&limit=100")?;
@@ -119,7 +116,7 @@ fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
     Ok(desktops.iter().filter_map(|desktop| desktop["desktop_id"].as_str()).map(str::to_owned).collect())
 }
 
-/// Submits a script that notes its start, with what `more` adds to the body.
+/// Submits a script that records its start; `more` adds fields to the body.
 fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow::Result<String> {
     let mut body = json!({
         "resource_type": "DESKTOP", "resource_ids": desktops,
@@ -132,7 +129,7 @@ fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow:
     Ok(answer["task_id"].as_str().context("no task_id in the answer")?.to_owned())
 }
 
-/// The task's status, once it has ended.
+/// Waits for the end of a task and returns its status.
 fn ended(rest: &Rest, task: &str) -> anyhow::Result<String> {
     let ended = wait_for("the end of a task", || {
         let state = state(rest, task)?;
@@ -143,14 +140,14 @@ fn ended(rest: &Rest, task: &str) -> anyhow::Result<String> {
 
 fn state(rest: &Rest, task: &str) -> anyhow::Result<Value> {
     let answer = rest.get(&format!("/script-execution-tasks?task_id={task}"))?;
-    Ok(answer["script_tasks"].get(0).context("the task is not there")?.clone())
+    Ok(answer["script_tasks"].get(0).context("the task is not listed")?.clone())
 }
 
 fn succeeded(state: &Value) -> u64 {
     state["success_num"].as_u64().unwrap_or_default()
 }
 
-/// How often a task's script was started on all desktops; an error when one desktop started it twice.
+/// Counts the starts of a task's script on all desktops. Fails if a desktop started it twice.
 fn starts(cluster: &Cluster<'_>, task: &str) -> anyhow::Result<u32> {
     let desktops = cluster.containers("desktop")?;
     let mut counts = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A Docker engine: the one that runs here, or one that is installed and started for the time being.
+//! A Docker engine: the running one, or one installed and started temporarily.
 
 use std::{
     fs::File,
@@ -14,16 +14,17 @@ use crate::{install, process, say};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// Base images, layers of a build and a handful of containers.
+/// Disk space for base images, build layers and a few containers.
 const NEEDED_BYTES: u64 = 8 << 30;
 
-/// Where `docker` commands go to. One that was started here ends when it is dropped, with all that it has.
+/// Target of `docker` commands. Dropping the value stops an engine started here and deletes its
+/// data.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// `DOCKER_HOST`, unless it is what the machine says anyway.
+    /// Value of `DOCKER_HOST`; `None` for the default of the machine.
     host: Option<String>,
     has_compose_plugin: bool,
-    /// Kept while it runs.
+    /// Engine started here, kept while it runs.
     started: Option<Started>,
 }
 
@@ -34,14 +35,14 @@ struct Started {
 }
 
 impl Engine {
-    /// The engine that answers here; where none does and this is root on Debian, one of our own.
+    /// Finds the running engine. Without one, starts a private engine, as root on Debian.
     pub(crate) fn at_hand() -> anyhow::Result<Self> {
         let running = Self::new(None, None);
         if running.answers() {
             return Ok(running);
         }
         install::docker()?;
-        // What was installed may run already.
+        // An installed engine may already run.
         if running.answers() {
             return Ok(running);
         }
@@ -53,12 +54,12 @@ impl Engine {
         Self { host, has_compose_plugin, started }
     }
 
-    /// A command of the docker client, for this engine.
+    /// Command of the docker client for this engine.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Command {
         self.command("docker", arguments)
     }
 
-    /// A command of docker compose, in its second version or the first, on a file.
+    /// Command of docker compose, version 2 or 1, for a compose file.
     pub(crate) fn compose(&self, arguments: &[&str]) -> Command {
         if self.has_compose_plugin {
             self.command("docker", &[&["compose"], arguments].concat())
@@ -69,7 +70,7 @@ impl Engine {
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        // The classic builder is everywhere; the plugin of the other one need not be.
+        // The classic builder is always available; the BuildKit plugin may be missing.
         command.args(arguments).env("DOCKER_BUILDKIT", "0").env("COMPOSE_DOCKER_CLI_BUILD", "0");
         if let Some(host) = &self.host {
             command.env("DOCKER_HOST", host);
@@ -82,7 +83,7 @@ impl Engine {
         info.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    /// Starts one on a socket and a directory of its own, so that whatever else runs here is left alone.
+    /// Starts an engine on its own socket and directory, isolated from other engines.
     fn start() -> anyhow::Result<Self> {
         let directory = place()?;
         say(&format!("== starting a Docker engine in {}", directory.display()));
@@ -108,7 +109,7 @@ impl Engine {
                 None => None,
             };
             if ended.is_some() || begun.elapsed() > STARTS_WITHIN {
-                bail!("the Docker engine does not start: {}", last_lines(&log));
+                bail!("the Docker engine did not start: {}", last_lines(&log));
             }
             std::thread::sleep(ASK_EVERY);
         }
@@ -121,7 +122,7 @@ impl Drop for Engine {
         if let Some(started) = self.started.take()
             && let Err(error) = started.end()
         {
-            say(&format!("== the Docker engine that was started did not end: {error:#}"));
+            say(&format!("== the private Docker engine did not stop: {error:#}"));
         }
     }
 }
@@ -140,7 +141,7 @@ fn place() -> anyhow::Result<PathBuf> {
     Ok(tempfile::Builder::new().prefix("graywave-docker-").tempdir_in(fast_directory())?.keep())
 }
 
-/// Memory where there is enough of it, which is many times as fast as a slow disk.
+/// Memory if large enough, which is many times faster than a slow disk.
 pub(crate) fn fast_directory() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let free =

@@ -1,5 +1,5 @@
-//! `cargo xtask images`: builds the images of deploy/Dockerfile, on stand-ins of the public base images where those cannot
-//! be pulled.
+//! `cargo xtask images`: builds the images of deploy/Dockerfile, on stand-ins if public base images
+//! cannot be pulled.
 
 mod context;
 pub(crate) mod engine;
@@ -13,12 +13,12 @@ pub(crate) use standin::provide;
 use crate::{process, root, say};
 use engine::Engine;
 
-/// Where the images are published.
+/// Registry of the published images.
 const REGISTRY: &str = "ghcr.io/graywave";
-/// A target of deploy/Dockerfile each, and the image's name.
+/// Targets of deploy/Dockerfile and the names of their images.
 const IMAGES: [(&str, &str); 2] = [("graywave", "graywave"), ("agent", "graywave-agent")];
 
-/// Builds both; `profile` is one of Cargo's.
+/// Builds both images with a Cargo profile.
 pub(crate) fn run(profile: &str) -> anyhow::Result<()> {
     let engine = Engine::at_hand()?;
     build(&engine, profile)?;
@@ -38,7 +38,7 @@ pub(crate) fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// Builds both on an engine; what is unchanged is taken from its cache.
+/// Builds both images on an engine; unchanged layers come from its cache.
 pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
     provide(engine, &["debian:bookworm-slim", "rust:1.95-bookworm"])?;
     for (target, name) in IMAGES {
@@ -54,7 +54,7 @@ pub(crate) fn build(engine: &Engine, profile: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The commit, for the label; unknown outside a repository.
+/// Commit hash for the label; unknown outside a repository.
 fn revision() -> String {
     let head = process::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root()));
     head.map_or_else(|_| "unknown".into(), |commit| commit.trim().to_owned())

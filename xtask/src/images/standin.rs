@@ -1,5 +1,6 @@
-//! Public base images, and stand-ins of the same names where no registry can be reached: made of Debian's packages, and
-//! used in the same way, so that what is built on them is built and run for real.
+//! Public base images, and stand-ins of the same names if no registry is reachable. Stand-ins
+//! consist of Debian packages and are used like the originals, so the images built on them are
+//! really built and run.
 
 use std::{
     fs,
@@ -12,12 +13,12 @@ use anyhow::{Context as _, bail};
 use super::engine::{Engine, has_image};
 use crate::{install, process, say};
 
-/// What all others here are made of.
+/// Base of all stand-ins.
 const DEBIAN: &str = "debian:bookworm-slim";
-/// Marks a stand-in, so that it is never taken for what its name says.
+/// Label of a stand-in, which distinguishes it from the original image.
 const MARK: &str = "dev.graywave.stand-in";
 
-/// How an image is made where it cannot be pulled.
+/// Recipe of a stand-in.
 enum Recipe {
     Debootstrap,
     /// The toolchain of this machine, which built this program.
@@ -33,11 +34,11 @@ fn recipe(image: &str) -> anyhow::Result<Recipe> {
         "postgres:15-bookworm" => Recipe::Directory("postgres"),
         "haproxy:2.6-bookworm" => Recipe::Directory("haproxy"),
         "prom/prometheus:v2.42.0" => Recipe::Directory("prometheus"),
-        _ => bail!("{image} cannot be pulled here, and there is no stand-in of it"),
+        _ => bail!("{image} cannot be pulled here and has no stand-in"),
     })
 }
 
-/// Makes sure that the engine has these images: what it has already, what can be pulled, or else a stand-in.
+/// Ensures that the engine has these images: present, pulled, or built as a stand-in.
 pub(crate) fn provide(engine: &Engine, images: &[&str]) -> anyhow::Result<()> {
     for image in images {
         if has_image(engine, image) || pull(engine, image) {
@@ -47,7 +48,7 @@ pub(crate) fn provide(engine: &Engine, images: &[&str]) -> anyhow::Result<()> {
         if !matches!(recipe, Recipe::Debootstrap) {
             provide(engine, &[DEBIAN])?;
         }
-        say(&format!("-- {image} cannot be pulled: making a stand-in"));
+        say(&format!("-- {image} cannot be pulled: building a stand-in"));
         match recipe {
             Recipe::Debootstrap => debootstrap(engine, image)?,
             Recipe::Toolchain => toolchain(engine, image)?,
@@ -62,7 +63,7 @@ fn pull(engine: &Engine, image: &str) -> bool {
     pull.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A Debian of its essential packages.
+/// Builds a Debian of its essential packages.
 fn debootstrap(engine: &Engine, image: &str) -> anyhow::Result<()> {
     install::debootstrap()?;
     let scratch = tempfile::tempdir()?;
@@ -79,7 +80,7 @@ fn debootstrap(engine: &Engine, image: &str) -> anyhow::Result<()> {
     process::output(import.arg(&archive).arg(image)).map(drop)
 }
 
-/// The linker from Debian, and the compiler, Cargo and the certificates with which this machine reaches its registry.
+/// Adds the linker from Debian, and the compiler, Cargo and CA certificates of this machine.
 fn toolchain(engine: &Engine, image: &str) -> anyhow::Result<()> {
     let context = tempfile::tempdir_in(super::engine::fast_directory())?;
     let toolchain =
@@ -92,7 +93,7 @@ fn toolchain(engine: &Engine, image: &str) -> anyhow::Result<()> {
     build(engine, image, "rust", context.path())
 }
 
-/// A tree of files, by hard links where that can be.
+/// Copies a file tree, with hard links where possible.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     let mut copy = Command::new("cp");

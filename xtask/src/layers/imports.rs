@@ -1,10 +1,11 @@
-//! Which of our crates may import which.
+//! Rules on imports between the crates of the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::metadata::Metadata;
 
-/// Crate, and what it may import of ours. Dev-dependencies are free to use `testkit` and `sim`.
+/// Each crate with the workspace crates it may import. Dev-dependencies may always use `testkit`
+/// and `sim`.
 const ALLOWED: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("time-sync", &[]),
@@ -48,17 +49,18 @@ const ALLOWED: [(&str, &[&str]); 19] = [
 /// Crates that only tests and tools may import.
 const DEV_ONLY: [&str; 2] = ["testkit", "sim"];
 
-/// What `domain` must never import: it would make the rules depend on a runtime, a database or a transport.
+/// External crates that `domain` must never import, because the rules must not depend on a runtime,
+/// a database or a transport.
 const NEVER_IN_DOMAIN: [&str; 6] = ["tokio", "sqlx", "tonic", "axum", "reqwest", "tracing"];
 
-/// Names every import that is not allowed.
+/// Lists every forbidden import.
 pub(super) fn faults(metadata: &Metadata) -> Vec<String> {
     let allowed: BTreeMap<&str, BTreeSet<&str>> =
         ALLOWED.iter().map(|(name, imports)| (*name, imports.iter().copied().collect())).collect();
     let mut faults = Vec::new();
     for package in metadata.packages.iter().filter(|package| package.name != "xtask") {
         let Some(imports) = allowed.get(package.name.as_str()) else {
-            faults.push(format!("{} has no place in the table of xtask/src/layers/imports.rs", package.name));
+            faults.push(format!("{} is missing from the table of xtask/src/layers/imports.rs", package.name));
             continue;
         };
         for dependency in &package.dependencies {
@@ -114,7 +116,7 @@ mod tests {
                 "domain must stay pure: it imports sqlx",
                 "worker must not import testkit",
                 "worker imports testkit, which is for tests only",
-                "stranger has no place in the table of xtask/src/layers/imports.rs",
+                "stranger is missing from the table of xtask/src/layers/imports.rs",
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! What the checks read of `cargo metadata`.
+//! The part of `cargo metadata` that the checks use.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) struct Dependency {
     pub path: Option<String>,
 }
 
-/// A library, a binary, a test or a build script of a package.
+/// A library, binary, test or build script of a package.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Target {
     pub name: String,
@@ -33,7 +33,7 @@ pub(crate) struct Target {
     pub src_path: PathBuf,
 }
 
-/// Takes away what the names of all our packages begin with.
+/// Removes the common prefix of our package names.
 fn shorten(name: &mut String) {
     if let Some(short) = name.strip_prefix("graywave-") {
         *name = short.to_owned();
@@ -41,7 +41,7 @@ fn shorten(name: &mut String) {
 }
 
 impl Metadata {
-    /// Describes the packages of the workspace, without their dependencies.
+    /// Reads the packages of the workspace, without their dependencies.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let text = process::output(&mut process::cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
         let mut metadata: Self = serde_json::from_str(&text)?;

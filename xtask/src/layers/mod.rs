@@ -1,4 +1,5 @@
-//! The direction of dependencies, between crates and between the modules of a crate. ARCHITECTURE.md explains it.
+//! Direction of dependencies between crates and between the modules of a crate. ARCHITECTURE.md
+//! explains the rules.
 
 mod imports;
 mod metadata;
@@ -8,7 +9,7 @@ use anyhow::bail;
 
 use self::metadata::Metadata;
 
-/// Reads the workspace and fails if a crate imports what it may not, or if modules depend on each other in a circle.
+/// Checks the workspace. Fails on a forbidden import or on a circle of modules.
 pub(crate) fn check() -> anyhow::Result<()> {
     let metadata = Metadata::read()?;
     let mut faults = imports::faults(&metadata);

@@ -12,13 +12,13 @@ use super::tree::{ModulePath, Tree};
 #[derive(Debug)]
 pub(super) struct Circle {
     pub modules: Vec<String>,
-    /// The shortest way around.
+    /// Shortest circular path.
     way: Vec<Edge>,
-    /// All other dependencies inside the circle.
+    /// Other dependencies inside the circle.
     others: Vec<Edge>,
 }
 
-/// The first place where a module depends on its sibling.
+/// First place where a module depends on its sibling.
 #[derive(Debug, Clone)]
 struct Edge {
     from: String,
@@ -27,7 +27,7 @@ struct Edge {
     line: usize,
 }
 
-/// The dependencies between the children of one module.
+/// Dependencies between the children of one module.
 type Level = BTreeMap<String, BTreeMap<String, Edge>>;
 
 /// Finds the circles at every level of a crate.
@@ -40,7 +40,7 @@ fn levels(tree: &Tree) -> BTreeMap<ModulePath, Level> {
     for (from, module) in &tree.modules {
         for (to, line) in tree.dependencies(from) {
             let shared = from.iter().zip(&to).take_while(|(from, to)| from == to).count();
-            // A module that depends on its own ancestor or descendant is no sibling of it.
+            // A module that depends on its own ancestor or descendant is not a sibling.
             if shared == from.len() || shared == to.len() {
                 continue;
             }
@@ -99,7 +99,7 @@ fn circle(level: &Level, modules: &BTreeSet<&str>) -> Circle {
     Circle { modules: modules.iter().map(|module| (*module).to_owned()).collect(), way, others }
 }
 
-/// Finds the shortest way from a module back to itself.
+/// Finds the shortest path from a module back to itself.
 fn way_around(level: &Level, start: &str) -> Option<Vec<Edge>> {
     let mut before: BTreeMap<&str, &Edge> = BTreeMap::new();
     let mut queue: VecDeque<&str> = VecDeque::from([start]);
@@ -132,7 +132,7 @@ fn back(before: &BTreeMap<&str, &Edge>, start: &str) -> Vec<Edge> {
 }
 
 impl Circle {
-    /// Shortens the files of all edges, for messages.
+    /// Shortens the files of all edges for messages.
     pub(super) fn make_relative_to(&mut self, directory: &Path) {
         for edge in self.way.iter_mut().chain(&mut self.others) {
             if let Ok(file) = edge.file.strip_prefix(directory) {

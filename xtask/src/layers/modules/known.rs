@@ -1,15 +1,14 @@
-//! Circles that are still there. The list can only shrink: a circle that is not listed fails the check, and so does an
-//! entry whose circle is gone.
+//! Known circles. The list may only shrink: an unlisted circle fails the check, and so does an
+//! entry whose circle no longer exists.
 
 use super::circles::Circle;
 
-/// A crate as the check names it, and the modules of a circle in it.
+/// Name of a crate and the modules of a circle in it.
 type Known = (&'static str, &'static [&'static str]);
 
-// All are in the code of the rollout engine.
 pub(super) const CIRCLES: &[Known] = &[];
 
-/// Compares the circles that were found, each with its crate, with the list.
+/// Compares the circles found, each with its crate, with the list.
 pub(super) fn faults(found: &[(String, Circle)], known: &[Known]) -> Vec<String> {
     let covers = |(of, modules): &Known, name: &str, circle: &Circle| {
         *of == name && circle.modules.iter().all(|module| modules.contains(&module.as_str()))
@@ -22,7 +21,7 @@ pub(super) fn faults(found: &[(String, Circle)], known: &[Known]) -> Vec<String>
     for entry in known {
         if !found.iter().any(|(name, circle)| covers(entry, name, circle)) {
             faults.push(format!(
-                "the circle of {} in {} is gone: delete it from xtask/src/layers/modules/known.rs",
+                "the circle of {} in {} no longer exists: delete it from xtask/src/layers/modules/known.rs",
                 entry.1.join(", "),
                 entry.0
             ));

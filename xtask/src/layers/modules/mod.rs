@@ -1,4 +1,5 @@
-//! Circles of modules: sibling modules of a crate must not depend on each other in a circle, at any level of its tree.
+//! Circles of modules: sibling modules of a crate must not depend on each other in a circle, at any
+//! level of its tree.
 
 mod circles;
 mod known;
@@ -10,7 +11,7 @@ use std::path::Path;
 use self::{circles::Circle, tree::Tree};
 use super::metadata::Metadata;
 
-/// Names every circle of modules in the libraries and binaries of the workspace.
+/// Lists every circle of modules in the libraries and binaries of the workspace.
 pub(super) fn faults(metadata: &Metadata) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for package in &metadata.packages {
@@ -31,7 +32,7 @@ fn is_checked(kind: &[String]) -> bool {
     kind.iter().any(|kind| kind == "lib" || kind == "bin")
 }
 
-/// Finds the circles of the crate whose root is this file.
+/// Finds the circles of the crate with this root file.
 fn in_crate(root: &Path) -> anyhow::Result<Vec<Circle>> {
     Ok(circles::find(&Tree::read(root)?))
 }

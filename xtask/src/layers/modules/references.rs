@@ -1,30 +1,30 @@
-//! Paths that a module's source names: imports, and paths inside of code and macros.
+//! Paths in the source of a module: imports, and paths inside code and macros.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, ImplItem, Item, Macro, Path, UseTree, spanned::Spanned, visit::Visit};
 
-/// A path and the line where it stands.
+/// A path with its line number.
 #[derive(Debug, Clone)]
 pub(super) struct Reference {
     pub segments: Vec<String>,
     pub line: usize,
 }
 
-/// One name that a `use` brings into scope. `name` is `None` for a glob.
+/// A `use` item: the path, and the name it brings into scope. `name` is `None` for a glob.
 #[derive(Debug, Clone)]
 pub(super) struct Import {
     pub name: Option<String>,
     pub path: Reference,
 }
 
-/// Collects the paths of one module; modules inside of it are collected by themselves.
+/// Collects the paths of one module. Nested modules are collected separately.
 #[derive(Debug, Default)]
 pub(super) struct References {
     pub imports: Vec<Import>,
     pub paths: Vec<Reference>,
 }
 
-/// Tells whether an item is compiled for tests only.
+/// Whether an item is compiled only for tests.
 pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Ok(list) = attribute.meta.require_list() else { return attribute.path().is_ident("test") };
@@ -89,7 +89,7 @@ impl References {
         }
     }
 
-    /// Macros take any tokens, so paths are recognised by their shape: names with `::` between them.
+    /// Macros accept any tokens, so paths are recognised by their form: names separated by `::`.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Option<(Vec<String>, usize)> = None;
         let mut colons = 0;

@@ -116,5 +116,8 @@ fn list_of_known_circles_can_only_shrink() {
     assert_eq!(known::faults(&found, &[("store", &["a", "b"])]), Vec::<String>::new());
     assert_eq!(known::faults(&found, &[]).len(), 1);
     let gone = known::faults(&found, &[("store", &["a", "b"]), ("sim", &["c", "d"])]);
-    assert_eq!(gone, ["the circle of c, d in sim is gone: delete it from xtask/src/layers/modules/known.rs"]);
+    assert_eq!(
+        gone,
+        ["the circle of c, d in sim no longer exists: delete it from xtask/src/layers/modules/known.rs"]
+    );
 }

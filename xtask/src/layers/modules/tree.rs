@@ -1,4 +1,4 @@
-//! The modules of one crate, read from its sources, and what a path in one of them leads to.
+//! The modules of one crate, read from its sources, and the resolution of paths in them.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,10 @@ use syn::{Attribute, Expr, Item, ItemMod, Lit, Meta, visit::Visit};
 
 use super::references::{Import, Reference, References, is_for_tests};
 
-/// A module's names from the root of its crate; empty for the root.
+/// Names of a module from the root of its crate; empty for the root.
 pub(super) type ModulePath = Vec<String>;
 
-/// Re-exports are followed this often; more would be a circle of imports.
+/// Limit of followed re-exports; more would be a circle of imports.
 const FOLLOWED: usize = 16;
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads a crate from the file of its root, and every file that its `mod` items name.
+    /// Reads a crate from its root file and every file that its `mod` items name.
     pub(super) fn read(root: &Path) -> anyhow::Result<Self> {
         let mut tree = Self::default();
         let directory = root.parent().unwrap_or_else(|| Path::new("."));
@@ -38,7 +38,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// `directory` is where the files of this module's children are.
+    /// Reads a module. `directory` contains the files of its children.
     fn read_file(&mut self, file: &Path, directory: &Path, path: ModulePath) -> anyhow::Result<()> {
         let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let source =
@@ -88,7 +88,7 @@ impl Tree {
         self.read_file(child, &below, path)
     }
 
-    /// Names each module that `from` depends on, with the line where it does.
+    /// Lists each module that `from` depends on, with the line of the dependency.
     pub(super) fn dependencies(&self, from: &[String]) -> Vec<(ModulePath, usize)> {
         let Some(module) = self.modules.get(from) else { return Vec::new() };
         let imports = module.imports.iter().map(|import| &import.path);
@@ -98,9 +98,11 @@ impl Tree {
             .collect()
     }
 
-    /// Finds the module that a path in `from` leads to; `None` for a path into another crate, or to a local name.
+    /// Finds the module that a path in `from` refers to; `None` for a path into another crate, or
+    /// to a local name.
     ///
-    /// What an ancestor of `from` re-exports counts as the module that it comes from: the ancestor is no sibling.
+    /// A re-export of an ancestor of `from` counts as the module of origin, because an ancestor is
+    /// not a sibling.
     fn resolve(&self, from: &[String], path: &[String]) -> Option<ModulePath> {
         let mut at = from.to_vec();
         let mut path = path.to_vec();
@@ -119,11 +121,12 @@ impl Tree {
     fn import(&self, module: &[String], name: &str) -> Option<&[String]> {
         let imports = &self.modules.get(module)?.imports;
         let import = imports.iter().find(|import| import.name.as_deref() == Some(name))?;
-        // `use anyhow;` names itself.
+        // `use anyhow;` refers to the external crate.
         (import.path.segments != [name]).then_some(&import.path.segments)
     }
 
-    /// Goes down from `at` as long as the path names modules; returns the last one and what is left of the path.
+    /// Descends from `at` while the path names modules; returns the last module and the rest of the
+    /// path.
     fn walk<'path>(&self, at: &[String], path: &'path [String]) -> Option<(ModulePath, &'path [String])> {
         let mut module = at.to_vec();
         let mut rest = path;
