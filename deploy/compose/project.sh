@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the project of the compose cluster and what its desktops enrol with.
+# Creates the project of the compose cluster and the enrolment token of its desktops.
 set -eu
 umask 077
 
 graywave projects create "$GRAYWAVE_PROJECT" --unless-exists
 graywave principals put admin --project "$GRAYWAVE_PROJECT" --policy admin
-# Good for a day from this start on: a desktop that has its certificate needs it no more.
+# Valid for one day from this start: a desktop with a certificate no longer needs the token.
 graywave enrolment-tokens create --project "$GRAYWAVE_PROJECT" --uses 1000 --expires-in-hours 24 --only-token > /out/enrolment/token.new
 mv /out/enrolment/token.new /out/enrolment/token
 chown -R 65532:65532 /out/enrolment

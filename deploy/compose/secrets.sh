@@ -1,9 +1,10 @@
 #!/bin/sh
-# Makes the secrets of the compose cluster. What is there stays, but certificates are issued anew each time: roles read them again.
+# Creates the secrets of the compose cluster. Existing secrets are kept, but certificates are
+# reissued at every start: roles reload them.
 set -eu
 umask 077
 
-once() { # once FILE COMMAND...: what the command prints, unless the file is there
+once() { # once FILE COMMAND...: writes the command's output to FILE unless FILE exists
     file=$1
     shift
     if [ ! -s "$file" ]; then
@@ -25,8 +26,8 @@ graywave ca issue --dir /ca --role admin --name compose --out /out/admin
 graywave ca issue --dir /ca --role signer --name compose --out /ca/signer
 graywave ca issuer --dir /ca --out /ca/issuer
 
-# What schedulers sign orders with, and desktops' certificates.
-give() { # give FROM TO: never half of it
+# Keys with which schedulers sign orders and desktop certificates.
+give() { # give FROM TO: copies a file atomically
     cp "$1" "$2.new"
     chown 65532:65532 "$2.new"
     mv "$2.new" "$2"
@@ -37,7 +38,7 @@ for file in crt key; do
 done
 cp /ca/ca.crt /out/trust/ca.crt
 
-# Roles run as 65532; Postgres, as root at its start, reads its password's file before it becomes somebody else.
+# Roles run as user 65532. Postgres reads its password file as root before it changes its user.
 chown -R 65532:65532 /out
 chmod -R u=rwX,go= /out
 chmod 0755 /out/trust /out/secrets

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a cluster at the first start, from POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD_FILE.
+# Creates a cluster at the first start, from POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD_FILE.
 set -eu
 if [ "$(id -u)" = 0 ]; then
     chown postgres "$PGDATA"
@@ -8,7 +8,7 @@ fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
-    # Nobody else is let in before all of it is there.
+    # No TCP connections until the database is complete.
     pg_ctl --wait --options='-c listen_addresses=' start
     psql --username="$POSTGRES_USER" --dbname=postgres --command="CREATE DATABASE \"$POSTGRES_DB\""
     pg_ctl --wait stop

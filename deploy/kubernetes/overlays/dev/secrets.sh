@@ -1,13 +1,14 @@
 #!/bin/sh
-# Makes what the dev overlay needs and git must not have: certificates in Secrets, the project `dev`, and the token that its desktops
-# enrol with. Needs kubectl and graywave. The CA stays in the directory that is named; with it the script may run again.
+# Creates the parts of the dev overlay that must not be in git: certificates in Secrets, the project
+# `dev`, and the enrolment token of its desktops. Needs kubectl and graywave. The CA stays in the
+# given directory; with the same directory the script can run again.
 set -eu
 umask 077
 directory=${1:?the directory of the CA, for example: $0 \$HOME/graywave-dev-ca}
 part=$(mktemp -d)
 trap 'rm -rf "$part"' EXIT
 
-put() { # put SECRET FILES...: makes it or changes it
+put() { # put SECRET FILES...: creates or updates the Secret
     secret=$1
     shift
     kubectl create secret generic "$secret" --namespace graywave "$@" --dry-run=client --output yaml | kubectl apply --filename -
