@@ -1,4 +1,4 @@
-"""Drives the admin gRPC of a running `graywave dev` with what the official protoc makes of our protos.
+"""Drives the admin gRPC of a running `graywave dev` with code that the official protoc generates from the protos.
 
 Usage: admin_generated.py READY, where READY is the line of JSON that `graywave dev --desktops 6` prints.
 """
@@ -19,7 +19,7 @@ GENERATED = tempfile.TemporaryDirectory(prefix="graywave-generated-")
 
 
 def compile_protos():
-    """Makes modules of the protos, and lets them be imported."""
+    """Generates modules from the protos and makes them importable."""
     files = sorted(map(str, (PROTOS / "graywave/admin/v1").glob("*.proto")))
     well_known = importlib.resources.files("grpc_tools") / "_proto"
     outputs = [f"--python_out={GENERATED.name}", f"--grpc_python_out={GENERATED.name}"]
@@ -55,7 +55,7 @@ def listed(channel, caller):
 
 
 def gray(desktop_ids, content, gray_count=2):
-    """To store a task whose gray wave halts at its first failure."""
+    """A request for a task whose gray wave halts at its first failure."""
     command = types_pb2.Command(command_type=types_pb2.SCRIPT_TYPE_SHELL, content=content)
     spec = task_service_pb2.TaskSpec(desktop_ids=desktop_ids, command=command, gray_count=gray_count)
     spec.gray_desktop_ids.append(desktop_ids[0])
@@ -64,16 +64,16 @@ def gray(desktop_ids, content, gray_count=2):
 
 
 def watched(stub, task_id, caller):
-    """The kinds of its events, and the progress that was told last."""
+    """The kinds of the task's events, and the last progress received."""
     kinds, progress = [], None
     for message in stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=task_id), **caller):
-        match message.WhichOneof("told"):
+        match message.WhichOneof("update"):
             case "event":
                 kinds.append(message.event.kind)
             case "progress":
                 progress = message.progress
             case other:
-                check("a message tells what is known", False, other)
+                check("a message has a known content", False, other)
     return kinds, progress
 
 
@@ -90,23 +90,23 @@ def good(channel, caller, desktop_ids):
     request = record_service_pb2.StreamRecordsRequest(task_id=made.task_id)
     records = [message.record for message in RecordServiceStub(channel).StreamRecords(request, **caller)]
     printed = {record.desktop_id: record.output for record in records}
-    check("what was printed is streamed", printed == {it: f"on {it}\n" for it in desktop_ids}, printed)
-    # To end with 0 is something else than to have no code.
-    check("  with its code", all(record.HasField("exit_code") for record in records), records)
+    check("the output is streamed", printed == {it: f"on {it}\n" for it in desktop_ids}, printed)
+    # An exit code of 0 differs from a missing exit code.
+    check("  with exit codes", all(record.HasField("exit_code") for record in records), records)
 
 
 def halted(channel, caller, desktop_ids):
     stub = TaskServiceStub(channel)
     task_id = stub.SubmitTask(gray(desktop_ids, "echo disk full; exit 1"), **caller).task.task_id
     kinds, _ = watched(stub, task_id, caller)
-    check("what fails is halted", task_pb2.EVENT_KIND_HALTED in kinds, kinds)
+    check("a failing task is halted", task_pb2.EVENT_KIND_HALTED in kinds, kinds)
     task = stub.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id), **caller).task
     check("  in its gray wave", task.status == task_pb2.TASK_STATUS_HALTED and task.reason, task)
     check("  the rest never ran", task.records.skipped == 4 and not task.waves[1].admitted, task)
     check("  it ended after it began", task.end_time.ToDatetime() >= task.start_time.ToDatetime(), task)
     request = insight_service_pb2.ListFailuresRequest(task_id=task_id)
     [group] = InsightServiceStub(channel).ListFailures(request, **caller).groups
-    seen = (group.outcome, group.exit_code, group.signature, group.share_percent)
+    seen = (group.outcome, group.exit_code, group.fingerprint, group.share_percent)
     check("its failures are one group", seen == (types_pb2.OUTCOME_FAILED, 1, "disk full", 100.0), group)
     check("  of the gray wave", [wave.wave for wave in group.waves] == [1], group)
 
@@ -120,9 +120,9 @@ def updated(channel, caller):
     request.update_mask.paths.extend(["content", "version"])
     saved = stub.UpdateScript(request, **caller).script
     seen = (saved.name, saved.content, saved.version, saved.revision)
-    check("what a mask names is saved", seen == ("a", "false", "2", 2), saved)
+    check("fields in the mask are saved", seen == ("a", "false", "2", 2), saved)
     request.update_mask.FromJsonString("scriptType")
-    refused("  and nothing else", INVALID, lambda: stub.UpdateScript(request, **caller), "update_mask")
+    refused("  other names are refused", INVALID, lambda: stub.UpdateScript(request, **caller), "update_mask")
 
 
 def wrong(channel, caller, desktop_ids):
@@ -140,7 +140,7 @@ def wrong(channel, caller, desktop_ids):
     check("a deadline ends a stream", error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error)
     request = task_service_pb2.StopTaskRequest(task_id=task_id, mode=task_service_pb2.STOP_MODE_KILL)
     stopped = stub.StopTask(request, **caller).task
-    check("  what waited is stopped", stopped.status == task_pb2.TASK_STATUS_STOPPED, stopped)
+    check("  the waiting task is stopped", stopped.status == task_pb2.TASK_STATUS_STOPPED, stopped)
 
 
 def main():

@@ -1,11 +1,11 @@
-"""What a task came to: records, and insight into failures."""
+"""Results of a task: records, and insight into failures."""
 
 from .checks import CONFLICT, INVALID, NOT_FOUND, check, refused
 from .steps import Door, ended, records, submit
 
 
 def half_failed(admin, desktops):
-    """A task whose gray wave succeeds and whose second wave fails in two ways; nothing halts it."""
+    """A task whose gray wave succeeds and whose second wave fails in two ways; no threshold halts it."""
     full, broken = desktops[:2], desktops[2:3]
     content = f"""echo on $GRAYWAVE_DESKTOP_ID
         case $GRAYWAVE_DESKTOP_ID in
@@ -16,7 +16,7 @@ def half_failed(admin, desktops):
     gray = {"gray_count": 2, "gray_desktop_ids": desktops[4:], "gray_fail_threshold": 1}
     task = admin("TaskService", "SubmitTask", task=spec | gray)["task"]
     task = ended(admin, task["task_id"])
-    check("half of it fails", task["records"] == {"success": "3", "failed": "3"}, task)
+    check("half of the targets fail", task["records"] == {"success": "3", "failed": "3"}, task)
     check("  to its end", task["status"] == "TASK_STATUS_FAILED", task)
     return task["task_id"], full
 
@@ -33,7 +33,7 @@ def recorded(admin, desktops, task_id, full):
     check("  those of two desktops", sorted(on(desktop_ids=full)) == full)
     check("  all of these at once", on(wave=1, status="RECORD_STATUS_FAILED", desktop_ids=desktops) == [])
     wrong = lambda: admin("RecordService", "ListRecords", task_id=task_id, filter={"status": 99})
-    refused("a status that is none", INVALID, wrong, "filter.status")
+    refused("an unknown status is refused", INVALID, wrong, "filter.status")
 
     failed = next(record for record in found if record["desktop_id"] == full[0])
     shown = admin("RecordService", "GetRecord", record_id=failed["record_id"])["record"]
@@ -54,18 +54,18 @@ def streamed(admin, desktops, task_id):
     check("  from each cursor on", going_on == [told[place:] for place in range(1, 7)], going_on)
     good = stream(filter={"status": "RECORD_STATUS_SUCCESS"})
     check("  those that succeeded", [it["record"].get("exit_code") for it in good] == [0] * 3, good)
-    refused("a cursor that is none", INVALID, lambda: stream(cursor="nowhere"), "cursor")
+    refused("an unknown cursor is refused", INVALID, lambda: stream(cursor="nowhere"), "cursor")
     nothing = lambda: admin("RecordService", "StreamRecords", task_id="0" * 32)
     refused("there is no such task to stream", NOT_FOUND, nothing)
 
 
 def grouped(admin, task_id, full):
-    """Returns the larger group of failures."""
+    """Returns the larger failure group."""
     found = admin("InsightService", "ListFailures", task_id=task_id)
     seen = [(group["records"], group["exit_code"]) for group in found["groups"]]
     check("failures are in groups, the largest first", seen == [(2, 3), (1, 4)] and found["records"] == 3, found)
     group = found["groups"][0]
-    check("  with what they have in common", "disk full" in group["signature"] and group["desktop_ids"] == full, group)
+    check("  with what they have in common", "disk full" in group["fingerprint"] and group["desktop_ids"] == full, group)
     check("  and where they were", group["waves"] == [{"wave": 2, "records": 2}], group)
     group_id = group["fingerprint_id"]
     pages = admin.pages("InsightService", "ListFailureMembers", "members", 1, task_id=task_id, fingerprint_id=group_id)
@@ -84,8 +84,8 @@ def explained(admin, desktops, task_id):
     texts = explain()
     check("a task is explained", len(texts) > 3 and all(texts), texts)
     texts = explain(desktop_id=desktops[5])
-    check("  and one desktop of it", any("wave 1" in text for text in texts), texts)
-    refused("  which must be of it", NOT_FOUND, lambda: explain(desktop_id="nowhere"))
+    check("  and a desktop of the task", any("wave 1" in text for text in texts), texts)
+    refused("  other desktops are not found", NOT_FOUND, lambda: explain(desktop_id="nowhere"))
 
 
 def what_if(admin, desktops, task_id):
@@ -96,7 +96,7 @@ def what_if(admin, desktops, task_id):
     found = replay({"exit_codes": {"3": "ignore", "4": "ignore"}, "fail_threshold": {"count": 1}})
     check("  a milder one would not", found["ending"] == "WHAT_IF_ENDING_COMPLETED", found)
     wrong = lambda: replay({"fail_threshold": {"count": 0}})
-    refused("  nor can one be that is none", INVALID, wrong, "rollout.fail_threshold.count")
+    refused("  an invalid threshold is refused", INVALID, wrong, "rollout.fail_threshold.count")
     refused("  one must be given", INVALID, lambda: admin("InsightService", "WhatIf", task_id=task_id), "rollout")
     with Door() as door:
         running = submit(admin, desktops[:1], door.wait())["task_id"]
@@ -106,7 +106,7 @@ def what_if(admin, desktops, task_id):
 
 
 def everything(admin, desktops):
-    """Returns a task with failures, and one group of them."""
+    """Returns a task with failures, and one failure group."""
     task_id, full = half_failed(admin, desktops)
     recorded(admin, desktops, task_id, full)
     streamed(admin, desktops, task_id)
