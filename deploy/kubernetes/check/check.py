@@ -1,4 +1,4 @@
-"""Renders every cluster and says what is wrong with it."""
+"""Renders every cluster and prints its findings."""
 
 import sys
 

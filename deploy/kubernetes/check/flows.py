@@ -1,6 +1,6 @@
-"""Who may talk to whom, worked out of the NetworkPolicies as Kubernetes does, against what is meant.
+"""Compares the flows that the NetworkPolicies allow, evaluated as Kubernetes does, with the intended flows.
 
-A flow between two of our pods needs the leave of both sides; one from or to the outside only ours.
+A flow between two pods of Graywave must be allowed on both sides; a flow to or from the outside only on ours.
 """
 
 from itertools import product
@@ -9,7 +9,8 @@ from manifests import Manifests, matches
 
 SYSTEM = "kubernetes.io/metadata.name"
 
-# Who is not in the manifests: the labels of its namespace and of its pods. The world has an address and no labels.
+# Peers outside of the manifests: the labels of their namespace and pods. The world has an address
+# and no labels.
 OUTSIDE = {
     "gateway": ({SYSTEM: "envoy-gateway-system"}, {}),
     "admin client": ({SYSTEM: "operators", "graywave.dev/admin": "true"}, {}),
@@ -43,7 +44,8 @@ MEANT = {
     | {
         ("migrate", "database", 5432),
         ("migrate", "DNS", 53),
-        # CloudNativePG's own: status port, replication, and the Kubernetes API, whose address is not known here.
+        # CloudNativePG: status port, replication, and the Kubernetes API, whose address is unknown
+        # here.
         ("database", "database", 5432),
         ("database", "database", 8000),
         ("database operator", "database", 5432),
@@ -57,8 +59,8 @@ MEANT = {
 
 def findings(manifests: Manifests, cluster: str) -> list[str]:
     flows, meant = allowed(manifests), MEANT[cluster]
-    return [f"{text(flow)} is allowed and not meant" for flow in sorted(flows - meant)] + [
-        f"{text(flow)} is meant and not allowed" for flow in sorted(meant - flows)
+    return [f"{text(flow)} is allowed but not intended" for flow in sorted(flows - meant)] + [
+        f"{text(flow)} is intended but not allowed" for flow in sorted(meant - flows)
     ]
 
 
@@ -86,7 +88,7 @@ def name(labels: dict) -> str:
 
 
 def ports_of(policy: dict) -> set[int]:
-    """All that are named, and one that is not, which shows a rule without ports."""
+    """All named ports, and one unnamed port, which reveals rules without ports."""
     rules = policy.get("ingress", []) + policy.get("egress", [])
     return {port["port"] for rule in rules for port in rule.get("ports", [])} | {1}
 
@@ -99,7 +101,7 @@ def peer(ours: dict, them: str) -> tuple[dict, dict] | None:
 
 
 def may(policies: list[dict], labels: dict, direction: str, them: tuple[dict, dict] | None, port: int) -> bool:
-    """Whether pods with these labels may, by what the policies that select them say; without one they may all."""
+    """Whether the policies that select these pods allow the flow. Pods without a policy allow every flow."""
     selecting = [
         policy
         for policy in policies
@@ -120,6 +122,6 @@ def is_peer(item: dict, them: tuple[dict, dict] | None) -> bool:
     if "ipBlock" in item or them is None:
         return "ipBlock" in item and them is None
     namespace, pod = them
-    # Without a selector of namespaces it is the policy's own.
+    # Without a namespace selector, the namespace of the policy applies.
     selector = item.get("namespaceSelector", {"matchLabels": NAMESPACE})
     return matches(selector, namespace) and matches(item.get("podSelector", {}), pod)

@@ -1,4 +1,4 @@
-"""What kustomize makes of the directories, and what the checks ask of it."""
+"""Rendered manifests of the clusters, and queries on them."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import yaml
 KUBERNETES = Path(__file__).resolve().parent.parent
 ROOT = KUBERNETES.parent.parent
 
-# The directories that make up each of the clusters that are described. The base alone lacks a database and is none.
+# Directories of each described cluster. The base alone lacks a database and is not a cluster.
 CLUSTERS = {
     "dev": ["overlays/dev"],
     "production": ["overlays/production", "migrate"],
@@ -23,7 +23,7 @@ CLUSTERS = {
 
 @dataclass(frozen=True)
 class Pod:
-    """Pods as a workload makes them; `spec` is None where an operator makes them."""
+    """Pods of a workload; `spec` is None if an operator creates them."""
 
     owner: str
     labels: dict
@@ -60,7 +60,7 @@ class Manifests:
         return pods
 
     def replicas(self, workload: dict) -> int:
-        """How many there are at least: an autoscaler's minimum where there is one."""
+        """Minimum number of pods: the minimum of an autoscaler, or else the replicas."""
         scaler = self.scaler(workload)
         return scaler["spec"]["minReplicas"] if scaler else workload["spec"].get("replicas", 1)
 
@@ -73,7 +73,7 @@ class Manifests:
         return None
 
     def environment(self, container: dict) -> dict[str, str]:
-        """The variables whose values are in the manifests."""
+        """Variables with values in the manifests."""
         variables = {}
         for source in container.get("envFrom", []):
             if "configMapRef" in source:
@@ -95,7 +95,7 @@ def render(cluster: str) -> Manifests:
 
 
 def kustomize(directory: Path) -> list[dict]:
-    """Whatever kubectl is installed, it is the one of the requirements that is asked, and it knows no cluster."""
+    """Runs kubectl of the requirements, not an installed one, and without access to any cluster."""
     kubectl = Path(sys.executable).parent / "kubectl"
     with tempfile.TemporaryDirectory() as home:
         environment = {"HOME": home, "PATH": os.environ["PATH"]}
@@ -110,7 +110,7 @@ def workspace_version() -> str:
 
 
 def documented_settings() -> dict[str, object]:
-    """Each `section.key` of docs/configuration.md with the value it has there."""
+    """Each `section.key` of docs/configuration.md with its default."""
     text = (ROOT / "docs/configuration.md").read_text()
     block = text.split("```toml\n", 1)[1].split("```", 1)[0]
     return {
@@ -121,12 +121,12 @@ def documented_settings() -> dict[str, object]:
 
 
 def matches(selector: dict, labels: dict) -> bool:
-    """A Kubernetes label selector; an empty one takes all."""
+    """Whether labels match a Kubernetes label selector; an empty selector matches all."""
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
         return False
     for expression in selector.get("matchExpressions", []):
         if expression["operator"] != "In":
-            raise ValueError(f"the checks do not know the operator {expression['operator']}")
+            raise ValueError(f"unsupported operator {expression['operator']}")
         if labels.get(expression["key"]) not in expression["values"]:
             return False
     return True

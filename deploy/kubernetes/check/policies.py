@@ -1,4 +1,4 @@
-"""Our own rules. Each takes the objects of one cluster and says what breaks it; each has a test that does."""
+"""Rules for the manifests. Each yields the violations in one cluster and has a test that violates it."""
 
 import base64
 import re
@@ -10,7 +10,7 @@ from manifests import Manifests, Pod, documented_settings, matches, quantity, ti
 Policy = Callable[[Manifests], Iterator[str]]
 POLICIES: list[Policy] = []
 
-# How long a role goes on after SIGTERM at most, but for a drain: its last answers, a worker's goodbyes.
+# Seconds a role needs after SIGTERM, without a drain: last responses, a worker's deregistration.
 LAST_WORDS_SECONDS = 10
 
 
@@ -30,7 +30,7 @@ def containers(manifests: Manifests) -> Iterator[tuple[Pod, dict, str]]:
 
 
 def written(manifests: Manifests) -> list[Pod]:
-    """The pods that are in the manifests, and not an operator's work."""
+    """Pods in the manifests, without those that operators create."""
     return [pod for pod in manifests.pods() if pod.spec]
 
 
@@ -50,7 +50,7 @@ def our_images_have_our_version(manifests: Manifests) -> Iterator[str]:
     for _, container, where in containers(manifests):
         image = container["image"]
         if image.startswith("ghcr.io/graywave/") and not image.endswith(f":{version}"):
-            yield f"{where}: {image}, and Cargo.toml says {version}"
+            yield f"{where}: {image}, but Cargo.toml has {version}"
 
 
 @policy
@@ -66,17 +66,17 @@ def resources_are_bounded(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def memory_holds_the_bodies(manifests: Manifests) -> Iterator[str]:
-    """Bodies under way are in memory as they came and as they are read."""
+    """Bodies are in memory twice: as received and as parsed."""
     for _, container, where in containers(manifests):
         budget = manifests.environment(container).get("GRAYWAVE__API__BODY_BUDGET_BYTES")
         limit = container.get("resources", {}).get("limits", {}).get("memory")
         if budget and limit and quantity(limit) < 2 * int(budget):
-            yield f"{where}: {limit} of memory for bodies of {budget} bytes"
+            yield f"{where}: {limit} of memory is too little for bodies of {budget} bytes"
 
 
 @policy
 def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
-    """The "restricted" Pod Security Standard, and a root file system that nobody writes to."""
+    """The "restricted" Pod Security Standard, and a read-only root file system."""
     for pod in written(manifests):
         context = pod.spec.get("securityContext", {})
         if context.get("runAsNonRoot") is not True or context.get("runAsUser", 0) == 0:
@@ -88,7 +88,7 @@ def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
                 yield f"{pod.owner}: {key}"
         for volume in pod.spec.get("volumes", []):
             if not volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}:
-                yield f"{pod.owner}: volume {volume['name']} is of no kind that is allowed"
+                yield f"{pod.owner}: volume {volume['name']} has a forbidden type"
     for _, container, where in containers(manifests):
         context = container.get("securityContext", {})
         if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
@@ -99,9 +99,9 @@ def pods_are_restricted(manifests: Manifests) -> Iterator[str]:
         if context.get("readOnlyRootFilesystem") is not True:
             yield f"{where}: may write to its root file system"
         if context.keys() & {"runAsUser", "runAsNonRoot", "seccompProfile", "procMount"}:
-            yield f"{where}: says otherwise than its pod"
+            yield f"{where}: overrides its pod"
         if any("hostPort" in port for port in container.get("ports", [])):
-            yield f"{where}: takes a port of the node"
+            yield f"{where}: uses a port of the node"
 
 
 @policy
@@ -125,12 +125,12 @@ def nobody_has_rights(manifests: Manifests) -> Iterator[str]:
         yield title(item)
     for item in manifests.of("ServiceAccount"):
         if item.get("automountServiceAccountToken") is not False:
-            yield f"{title(item)}: its token is mounted"
+            yield f"{title(item)}: the token is mounted"
     for pod in written(manifests):
         if pod.spec.get("automountServiceAccountToken") is not False:
             yield f"{pod.owner}: a token is mounted"
         if not manifests.named("ServiceAccount", pod.spec.get("serviceAccountName", "default")):
-            yield f"{pod.owner}: no service account of its own"
+            yield f"{pod.owner}: no dedicated service account"
 
 
 @policy
@@ -151,7 +151,7 @@ def containers_are_probed(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def probes_ask_ports_that_answer(manifests: Manifests) -> Iterator[str]:
-    """With TLS a kubelet's gRPC probe would fail for ever: it speaks none."""
+    """With TLS a kubelet's gRPC probe always fails, because kubelets do not support TLS."""
     for _, container, where in containers(manifests):
         has_tls = "GRAYWAVE__TLS__CERT_FILE" in manifests.environment(container)
         ports = container.get("ports", [])
@@ -159,14 +159,14 @@ def probes_ask_ports_that_answer(manifests: Manifests) -> Iterator[str]:
             probe = container.get(kind, {})
             port = probe.get("grpc", probe.get("httpGet", {})).get("port")
             if port and not any(port in (item["name"], item["containerPort"]) for item in ports):
-                yield f"{where}: {kind} asks {port}, which is no port of it"
+                yield f"{where}: {kind} uses {port}, which is not a port of the container"
             if "grpc" in probe and has_tls:
-                yield f"{where}: {kind} asks by gRPC, and the port has TLS"
+                yield f"{where}: {kind} uses gRPC, but the port has TLS"
 
 
 @policy
 def stops_have_the_time_they_need(manifests: Manifests) -> Iterator[str]:
-    """Traffic goes elsewhere during preStop; then what is under way ends: requests, or a worker's scripts."""
+    """During preStop new traffic goes elsewhere; then current requests or a worker's scripts finish."""
     for item in manifests.of("Deployment"):
         spec = item["spec"]["template"]["spec"]
         for container in spec["containers"]:
@@ -179,11 +179,11 @@ def stops_have_the_time_they_need(manifests: Manifests) -> Iterator[str]:
             if sleep == 0:
                 yield f"{title(item)}: no preStop"
             if sleep < request:
-                yield f"{title(item)}: preStop ends before a request must"
+                yield f"{title(item)}: preStop is shorter than the time limit of a request"
             if grace < needed:
-                yield f"{title(item)}: killed after {grace} s, and needs {needed:g} s"
+                yield f"{title(item)}: killed after {grace} s, but needs {needed:g} s"
             if container["args"] == ["worker"] and not drain:
-                yield f"{title(item)}: does not say how long it drains"
+                yield f"{title(item)}: has no drain timeout"
 
 
 @policy
@@ -204,9 +204,9 @@ def disruptions_are_budgeted(manifests: Manifests) -> Iterator[str]:
         if replicas > 1 and len(ours) != 1:
             yield f"{title(item)}: {len(ours)} budgets"
         for budget in ours:
-            # No node could ever be emptied.
+            # Such a budget would block every eviction from a node.
             if budget.get("maxUnavailable", 1) == 0 or budget.get("minAvailable", 0) >= replicas:
-                yield f"{title(item)}: its budget allows nothing"
+                yield f"{title(item)}: the budget allows no disruption"
 
 
 @policy
@@ -220,12 +220,12 @@ def pods_are_spread(manifests: Manifests) -> Iterator[str]:
             if matches(constraint["labelSelector"], template["metadata"]["labels"])
         }
         for key in sorted({"topology.kubernetes.io/zone", "kubernetes.io/hostname"} - keys):
-            yield f"{title(item)}: not over {key}"
+            yield f"{title(item)}: not spread over {key}"
 
 
 @policy
 def selectors_select(manifests: Manifests) -> Iterator[str]:
-    """Network policies, budgets, services and monitors that are for nobody are mistakes."""
+    """Network policies, budgets, services and monitors without a target are mistakes."""
     pods = manifests.pods()
     for item in manifests.of("NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service"):
         spec = item["spec"]
@@ -273,7 +273,7 @@ def all_is_denied_by_default(manifests: Manifests) -> Iterator[str]:
         and not item["spec"].get("egress")
         for item in manifests.of("NetworkPolicy")
     ):
-        yield "no network policy denies what no other allows"
+        yield "no network policy denies traffic by default"
 
 
 @policy
@@ -284,12 +284,12 @@ def autoscalers_scale_something(manifests: Manifests) -> Iterator[str]:
         if not target:
             yield f"{title(item)}: no {reference['kind']} {reference['name']}"
         elif "replicas" in target["spec"]:
-            yield f"{title(item)}: each apply would set the number of its target anew"
+            yield f"{title(item)}: each apply would reset the replicas of the target"
 
 
 @policy
 def secrets_hold_no_secrets(manifests: Manifests) -> Iterator[str]:
-    """What is in git is nobody's secret: an address without a password, or a key of zeros."""
+    """Secrets in git must hold no real secret: only an address without a password, or a key of zeros."""
     for item in manifests.of("Secret"):
         values = {key: decoded(value) for key, value in item.get("data", {}).items()} | item.get("stringData", {})
         for key, value in values.items():
@@ -299,7 +299,7 @@ def secrets_hold_no_secrets(manifests: Manifests) -> Iterator[str]:
     for _, container, where in containers(manifests):
         for name in manifests.environment(container):
             if re.search("PASSWORD|TOKENS|API__KEYS|MASTER_KEYS|DATABASE_URL|DATABASE__URL", name):
-                yield f"{where}: {name} is not from a secret"
+                yield f"{where}: {name} does not come from a Secret"
 
 
 def decoded(value: str) -> str:
@@ -308,7 +308,7 @@ def decoded(value: str) -> str:
 
 @policy
 def who_has_certificates_signs_orders(manifests: Manifests) -> Iterator[str]:
-    """A scheduler with TLS does not start without a signer, and its agents run nothing that is not signed."""
+    """A scheduler with TLS does not start without a signer, and its agents run only signed scripts."""
     for _, container, where in containers(manifests):
         names = manifests.environment(container)
         if container.get("args") == ["scheduler"] and "GRAYWAVE__TLS__CERT_FILE" in names:
@@ -331,16 +331,16 @@ def settings_are_known(manifests: Manifests) -> Iterator[str]:
                 if value not in ("true", "false"):
                     yield f"{where}: {name} is neither true nor false: {value}"
             elif isinstance(known[key], int) and not value.isdigit():
-                yield f"{where}: {name} is no number: {value}"
+                yield f"{where}: {name} is not a number: {value}"
 
 
 @policy
 def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
-    """ConfigMaps are in the manifests, and read; of the secrets, those that are made otherwise are known by name."""
+    """ConfigMaps are in the manifests and in use; Secrets created elsewhere are listed by name."""
     unread = {item["metadata"]["name"] for item in manifests.of("ConfigMap")}
     made = {"graywave-master-key", "graywave-gateway-tls", "graywave-ca"}
     if not manifests.of("Certificate"):
-        # By hand, or by overlays/dev/secrets.sh.
+        # Created by hand or by overlays/dev/secrets.sh.
         parts = ["scheduler-tls", "worker-tls", "signer", "issuer", "desktop-enrolment"]
         made |= {f"graywave-{part}" for part in parts}
     made |= {item["spec"]["secretName"] for item in manifests.of("Certificate")}
@@ -359,13 +359,13 @@ def references_lead_somewhere(manifests: Manifests) -> Iterator[str]:
         for secret in sorted(set(wanted) - made):
             yield f"{pod.owner}: no Secret {secret}"
     for config in sorted(unread):
-        yield f"ConfigMap {config}: nobody reads it"
+        yield f"ConfigMap {config}: not used by any pod"
 
 
 @policy
 def database_has_connections_for_all(manifests: Manifests) -> Iterator[str]:
-    """All pods at their most, twice while an update replaces them (the old ones still answer), and what
-    docs/configuration.md says comes beside a process's own."""
+    """Twice the connections of all pods at maximum scale, because old and new pods coexist during an update,
+    plus the connections beside a process's pool that docs/configuration.md states."""
     settings = documented_settings()
     needed = 0
     for item in manifests.of("Deployment"):
@@ -381,15 +381,15 @@ def database_has_connections_for_all(manifests: Manifests) -> Iterator[str]:
     for item in manifests.of("Cluster"):
         offered = int(item["spec"]["postgresql"]["parameters"]["max_connections"])
         if offered < needed:
-            yield f"{title(item)}: {offered} connections, and {needed} may be wanted"
+            yield f"{title(item)}: {offered} connections, but up to {needed} are needed"
 
 
 @policy
 def database_loses_nothing(manifests: Manifests) -> Iterator[str]:
-    """docs/reliability.md: what is acknowledged is on a standby, and nothing else becomes primary."""
+    """docs/reliability.md: acknowledged results are on a standby, and only such a standby becomes primary."""
     for item in manifests.of("Cluster"):
         synchronous = item["spec"].get("postgresql", {}).get("synchronous", {})
         if synchronous.get("dataDurability") != "required" or synchronous.get("failoverQuorum") is not True:
-            yield f"{title(item)}: a failover may lose what was acknowledged"
+            yield f"{title(item)}: a failover may lose acknowledged results"
         if item["spec"]["instances"] < synchronous.get("number", 1) + 2:
             yield f"{title(item)}: the loss of one standby stops all commits"

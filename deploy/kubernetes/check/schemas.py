@@ -1,4 +1,4 @@
-"""Each object against its schema: Kubernetes' official ones, and those in check/schemas for what operators know."""
+"""Validates objects against Kubernetes' official schemas, and operators' objects against check/schemas."""
 
 from pathlib import Path
 
@@ -8,10 +8,11 @@ import yaml
 
 from manifests import Manifests, title
 
-# The oldest version that is promised (in it a sleeping preStop hook is stable) and the newest that is known.
+# Oldest supported version (its preStop sleep is stable) and newest known version.
 VERSIONS = ["1.34", "1.37"]
 
-# By hand, and only as far as our manifests go. What else there is they refuse, so that a new field is looked up first.
+# Written by hand for the fields that the manifests use. Unknown fields are refused, so a new field
+# needs a lookup first.
 OPERATORS = {
     schema["title"]: schema
     for path in sorted((Path(__file__).parent / "schemas").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""What is worked out of network policies is what Kubernetes would make of them."""
+"""The evaluation of network policies matches that of Kubernetes."""
 
 import copy
 import unittest
@@ -25,36 +25,36 @@ class Flows(unittest.TestCase):
 
     def test_a_flow_needs_the_leave_of_both_sides(self):
         self.rules("graywave-api")["egress"] = []
-        self.assertEqual(self.found(), ["api -> database:5432 is meant and not allowed"])
+        self.assertEqual(self.found(), ["api -> database:5432 is intended but not allowed"])
 
     def test_a_peer_without_a_selector_lets_all_of_its_namespace_in(self):
         self.rules("graywave-scheduler")["ingress"][0]["from"] = [{"podSelector": {}}]
-        self.assertEqual(self.found(), ["admin client -> scheduler:9090 is meant and not allowed"])
-        # Who is let in must also be let out, so that takes both.
+        self.assertEqual(self.found(), ["admin client -> scheduler:9090 is intended but not allowed"])
+        # A flow needs both an egress and an ingress rule.
         self.rules("graywave-api")["egress"][0] = {"to": [{"podSelector": {}}], "ports": [{"port": 9090}]}
-        self.assertIn("api -> scheduler:9090 is allowed and not meant", self.found())
+        self.assertIn("api -> scheduler:9090 is allowed but not intended", self.found())
 
     def test_a_rule_without_peers_lets_anybody_in(self):
         del self.rules("graywave-telemetry")["ingress"][0]["from"]
-        self.assertIn("world -> api:9100 is allowed and not meant", self.found())
-        self.assertIn("any other pod -> worker:9100 is allowed and not meant", self.found())
+        self.assertIn("world -> api:9100 is allowed but not intended", self.found())
+        self.assertIn("any other pod -> worker:9100 is allowed but not intended", self.found())
 
     def test_a_rule_without_ports_is_for_all_of_them(self):
         del self.rules("graywave-worker")["ingress"][0]["ports"]
-        self.assertIn("world -> worker:1 is allowed and not meant", self.found())
-        self.assertIn("world -> worker:9100 is allowed and not meant", self.found())
+        self.assertIn("world -> worker:1 is allowed but not intended", self.found())
+        self.assertIn("world -> worker:9100 is allowed but not intended", self.found())
 
     def test_a_label_less_is_a_peer_more(self):
         del self.rules("graywave-telemetry")["egress"][0]["to"][0]["podSelector"]
         self.rules("graywave-telemetry")["egress"][0]["to"][0]["namespaceSelector"] = {}
-        self.assertIn("worker -> any other pod:4317 is allowed and not meant", self.found())
+        self.assertIn("worker -> any other pod:4317 is allowed but not intended", self.found())
 
     def test_without_the_denial_pods_that_no_policy_selects_may_all(self):
         for name in ("deny-all", "dns", "graywave-migrate"):
             self.manifests.objects.remove(self.manifests.named("NetworkPolicy", name))
-        self.assertIn("migrate -> world:443 is allowed and not meant", self.found())
-        self.assertIn("world -> migrate:1 is allowed and not meant", self.found())
-        self.assertIn("api -> DNS:53 is meant and not allowed", self.found())
+        self.assertIn("migrate -> world:443 is allowed but not intended", self.found())
+        self.assertIn("world -> migrate:1 is allowed but not intended", self.found())
+        self.assertIn("api -> DNS:53 is intended but not allowed", self.found())
 
 
 if __name__ == "__main__":

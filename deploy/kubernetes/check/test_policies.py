@@ -1,4 +1,4 @@
-"""Each policy finds what breaks it: the manifests break none, and each change here breaks the one that it names."""
+"""Each policy finds a violation: the manifests have none, and each change here causes the named one."""
 
 import copy
 import unittest
@@ -12,7 +12,7 @@ BREAKS: list[tuple[Callable, str, Callable[[Manifests], None], str]] = []
 
 
 def breaks(policy: Callable, finding: str, cluster: str = "production"):
-    """The change makes the policy say something that has these words in it."""
+    """The change makes the policy yield a finding with these words."""
 
     def register(change: Callable[[Manifests], None]) -> None:
         BREAKS.append((policy, cluster, change, finding))
@@ -72,7 +72,7 @@ def _(manifests):
     del pod(manifests, "api")["initContainers"][0]["resources"]["requests"]["cpu"]
 
 
-@breaks(policies.memory_holds_the_bodies, "512Mi of memory for bodies")
+@breaks(policies.memory_holds_the_bodies, "512Mi of memory is too little")
 def _(manifests):
     container(manifests, "api")["resources"]["limits"]["memory"] = "512Mi"
     setting(manifests, "api", "GRAYWAVE__API__BODY_BUDGET_BYTES", str(2**29))
@@ -98,7 +98,7 @@ def _(manifests):
     pod(manifests, "worker")["hostNetwork"] = True
 
 
-@breaks(policies.pods_are_restricted, "volume node is of no kind")
+@breaks(policies.pods_are_restricted, "volume node has a forbidden type")
 def _(manifests):
     pod(manifests, "worker")["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
 
@@ -119,12 +119,12 @@ def _(manifests):
     del job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
 
 
-@breaks(policies.pods_are_restricted, "says otherwise than its pod")
+@breaks(policies.pods_are_restricted, "overrides its pod")
 def _(manifests):
     container(manifests, "api")["securityContext"]["runAsUser"] = 0
 
 
-@breaks(policies.pods_are_restricted, "takes a port of the node")
+@breaks(policies.pods_are_restricted, "uses a port of the node")
 def _(manifests):
     container(manifests, "worker")["ports"][0]["hostPort"] = 9443
 
@@ -145,7 +145,7 @@ def _(manifests):
     manifests.objects.append({"kind": "RoleBinding", "metadata": {"name": "reader"}})
 
 
-@breaks(policies.nobody_has_rights, "ServiceAccount graywave-worker: its token is mounted")
+@breaks(policies.nobody_has_rights, "ServiceAccount graywave-worker: the token is mounted")
 def _(manifests):
     del manifests.named("ServiceAccount", "graywave-worker")["automountServiceAccountToken"]
 
@@ -155,7 +155,7 @@ def _(manifests):
     pod(manifests, "worker")["automountServiceAccountToken"] = True
 
 
-@breaks(policies.nobody_has_rights, "Deployment graywave-worker: no service account of its own")
+@breaks(policies.nobody_has_rights, "Deployment graywave-worker: no dedicated service account")
 def _(manifests):
     del pod(manifests, "worker")["serviceAccountName"]
 
@@ -170,7 +170,7 @@ def _(manifests):
     del container(manifests, "scheduler")["readinessProbe"]
 
 
-@breaks(policies.probes_ask_ports_that_answer, "livenessProbe asks health")
+@breaks(policies.probes_ask_ports_that_answer, "livenessProbe uses health")
 def _(manifests):
     container(manifests, "api")["livenessProbe"]["httpGet"]["port"] = "health"
 
@@ -180,7 +180,7 @@ def _(manifests):
     container(manifests, "scheduler")["livenessProbe"] = {"grpc": {"port": 9090}}
 
 
-@breaks(policies.stops_have_the_time_they_need, "killed after 619 s, and needs 620 s")
+@breaks(policies.stops_have_the_time_they_need, "killed after 619 s, but needs 620 s")
 def _(manifests):
     pod(manifests, "worker")["terminationGracePeriodSeconds"] = 619
 
@@ -190,12 +190,12 @@ def _(manifests):
     del container(manifests, "scheduler")["lifecycle"]
 
 
-@breaks(policies.stops_have_the_time_they_need, "preStop ends before a request must")
+@breaks(policies.stops_have_the_time_they_need, "preStop is shorter than the time limit")
 def _(manifests):
     container(manifests, "api")["lifecycle"]["preStop"]["sleep"]["seconds"] = 59
 
 
-@breaks(policies.stops_have_the_time_they_need, "does not say how long it drains")
+@breaks(policies.stops_have_the_time_they_need, "has no drain timeout")
 def _(manifests):
     setting(manifests, "worker", "GRAYWAVE__WORKER__DRAIN_TIMEOUT_MS", "0")
 
@@ -210,24 +210,24 @@ def _(manifests):
     manifests.objects.remove(manifests.named("PodDisruptionBudget", "graywave-api"))
 
 
-@breaks(policies.disruptions_are_budgeted, "its budget allows nothing", "dev")
+@breaks(policies.disruptions_are_budgeted, "the budget allows no disruption", "dev")
 def _(manifests):
     manifests.named("PodDisruptionBudget", "graywave-scheduler")["spec"]["maxUnavailable"] = 0
 
 
-@breaks(policies.disruptions_are_budgeted, "its budget allows nothing")
+@breaks(policies.disruptions_are_budgeted, "the budget allows no disruption")
 def _(manifests):
     budget = manifests.named("PodDisruptionBudget", "graywave-scheduler")["spec"]
     del budget["maxUnavailable"]
     budget["minAvailable"] = 2
 
 
-@breaks(policies.pods_are_spread, "Deployment graywave-api: not over kubernetes.io/hostname")
+@breaks(policies.pods_are_spread, "Deployment graywave-api: not spread over kubernetes.io/hostname")
 def _(manifests):
     pod(manifests, "api")["topologySpreadConstraints"].pop()
 
 
-@breaks(policies.pods_are_spread, "Deployment graywave-api: not over topology.kubernetes.io/zone")
+@breaks(policies.pods_are_spread, "Deployment graywave-api: not spread over topology.kubernetes.io/zone")
 def _(manifests):
     selector = pod(manifests, "api")["topologySpreadConstraints"][0]["labelSelector"]
     selector["matchLabels"]["app.kubernetes.io/component"] = "worker"
@@ -292,7 +292,7 @@ def _(manifests):
     secret["data"]["uri"] = "cG9zdGdyZXM6Ly9hOmJAYy9k"  # postgres://a:b@c/d
 
 
-@breaks(policies.secrets_hold_no_secrets, "GRAYWAVE__API__TOKENS is not from a secret")
+@breaks(policies.secrets_hold_no_secrets, "GRAYWAVE__API__TOKENS does not come from a Secret")
 def _(manifests):
     setting(manifests, "api", "GRAYWAVE__API__TOKENS", "project:a-long-secret-token")
 
@@ -309,7 +309,7 @@ def _(manifests):
     config["data"]["GRAYWAVE__WORKER__DRAIN_MS"] = "1"
 
 
-@breaks(policies.settings_are_known, "GRAYWAVE__SCHEDULER__LEASE_MS is no number: 30s")
+@breaks(policies.settings_are_known, "GRAYWAVE__SCHEDULER__LEASE_MS is not a number: 30s")
 def _(manifests):
     setting(manifests, "scheduler", "GRAYWAVE__SCHEDULER__LEASE_MS", "30s")
 
@@ -319,7 +319,7 @@ def _(manifests):
     manifests.objects.remove(next(item for item in manifests.of("ConfigMap") if "common" in item["metadata"]["name"]))
 
 
-@breaks(policies.references_lead_somewhere, "nobody reads it")
+@breaks(policies.references_lead_somewhere, "not used by any pod")
 def _(manifests):
     del container(manifests, "worker")["envFrom"][1]
 
@@ -329,7 +329,7 @@ def _(manifests):
     manifests.objects.remove(manifests.named("Certificate", "graywave-worker"))
 
 
-@breaks(policies.database_has_connections_for_all, "and 2200 may be wanted")
+@breaks(policies.database_has_connections_for_all, "but up to 2200 are needed")
 def _(manifests):
     manifests.named("HorizontalPodAutoscaler", "graywave-api")["spec"]["maxReplicas"] = 48
 

@@ -1,4 +1,4 @@
-"""A field that is misspelt, missing or of the wrong kind is found, in Kubernetes' objects and in those of operators."""
+"""Misspelt, missing and mistyped fields are found in objects of Kubernetes and of operators."""
 
 import copy
 import unittest
