@@ -1,12 +1,14 @@
 "use strict";
-// Signs calls with the official SDK for Node.js, against a running `graywave dev`, and sends their queries in every
-// form that HTTP libraries use. The signature covers the values; how a library encodes them must not matter.
+// Signs requests with the official SDK for Node.js, against a running `graywave dev`, and sends
+// their queries in every form that HTTP libraries use. The signature covers the values, so their
+// encoding must not matter.
 //
 // Usage: node sdk.js READY, where READY is the line of JSON that `graywave dev` prints.
 
 const assert = require("node:assert/strict");
 const { BasicCredentials } = require("@huaweicloud/huaweicloud-sdk-core");
-// The package's ClientBuilder needs a package that the SDK does not declare; it builds these two.
+// The package's ClientBuilder needs a package that the SDK does not declare, so build both objects
+// here.
 const { DefaultHttpClient } = require("@huaweicloud/huaweicloud-sdk-core/http/DefaultHttpClient");
 const { HcClient } = require("@huaweicloud/huaweicloud-sdk-core/HcClient");
 const axios = require("axios");
@@ -36,7 +38,7 @@ const client = new HcClient(new DefaultHttpClient({ logger: silent }, [ready.htt
   .withCredential(credentials)
   .withEndpoints([ready.http]);
 
-/** Sends a signed call; `sent.query` is the query as it goes over the wire. */
+/** Sends a signed request; `sent.query` is the query as sent. */
 function call(method, path, queryParams, serialize, data) {
   const sent = {};
   const axiosRequestConfig = serialize && {
@@ -63,11 +65,11 @@ async function spelling(name, serialize, script_id, desktops) {
   console.log(`   signed queries are accepted: ${name}`);
 }
 
-/** What is sent differs from what was signed. */
+/** A query that differs from the signed one is refused. */
 async function refusal() {
   const literalPlus = (params) => urlSearchParams(params).replaceAll("%2B", "+");
   await assert.rejects(call("GET", "/scripts", { name: NAME }, literalPlus), { httpStatusCode: 401 });
-  console.log("   a plus that stands for a plus is refused: it means a space");
+  console.log("   an unencoded plus is refused: it means a space");
 }
 
 async function main() {

@@ -1,4 +1,4 @@
-"""Drives every call of the admin gRPC of a running `graywave dev` with what reflection tells of it, and nothing else.
+"""Drives every call of the admin gRPC of a running `graywave dev` through reflection alone.
 
 Usage: admin_grpc.py READY, where READY is the line of JSON that `graywave dev --desktops 6` prints.
 
@@ -30,7 +30,7 @@ def main():
         desktops.everything(admin, desktop_ids)
         script_id = scripts.everything(admin, desktop_ids[0])
         access.everything(admin)
-        # Desktops come and go here.
+        # The tests below disconnect and reconnect desktops.
         project.workers(admin, desktop_ids)
         afterwards.everything(admin, task_id, script_id, group_id)
         server.all_called(reflected)

@@ -1,4 +1,4 @@
-"""Tries the OpenAPI document against a running `graywave dev`: every operation, with data that fits and data that does not.
+"""Tests the OpenAPI document against a running `graywave dev`: every operation, with valid and invalid data.
 
 Usage: openapi.py READY, where READY is the line of JSON that `graywave dev --desktops 6` prints.
 
@@ -15,7 +15,7 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).parent
-# Ten times what it takes. Not --max-time: that repeats the tests until its time is spent.
+# Ten times the usual duration. Not --max-time: that repeats the tests until the time is over.
 LONGEST_S = 300
 
 
@@ -31,7 +31,7 @@ def call(ready, method, path, body=None, family="/v2"):
 
 
 def something_to_name(ready):
-    """Ids that are there, so that the calls which name one get beyond 404."""
+    """Existing ids, so that calls with ids get beyond 404."""
     script = {"name": "for the document", "type": "SHELL", "content": "exit $((GRAYWAVE_ATTEMPT % 2))"}
     script_id = call(ready, "POST", "/scripts", script)["script_id"]
     execution = {"script_ids": [script_id]}
@@ -39,9 +39,10 @@ def something_to_name(ready):
     deadline = time.monotonic() + 60
     while not call(ready, "GET", f"/script-execution-tasks?task_id={task_id}")["script_tasks"][0]["end_time"]:
         if time.monotonic() > deadline:
-            sys.exit("the task that the document is tried with does not end")
+            sys.exit("timeout: the task used by the test did not end")
         time.sleep(0.05)
-    # A principal of its own: if the calls about access named the one whose token is used here, they would shut it out.
+    # A separate principal: access calls that change the principal of the token in use would lock
+    # the test out.
     access = lambda method, path, body: call(ready, method, f"/access{path}", body, "/v1/projects")
     access("PUT", "/principals/tried", {"policies": ["reader"]})
     access("PUT", "/policies/tried", {"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"]}]})
@@ -62,7 +63,7 @@ def main():
         "GRAYWAVE_TOKEN": ready["token"],
         "GRAYWAVE_PROJECT": ready["project_id"],
     }
-    # As a module: the path in the first line of `st` is wrong once the environment was moved.
+    # Run as a module: the interpreter path in `st` is wrong after the environment was moved.
     arguments = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "schemathesis.toml", "run", f"{ready['http']}/openapi.json",
         "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--max-examples", "30", "--seed", "1",
@@ -70,7 +71,7 @@ def main():
     try:
         sys.exit(subprocess.run(arguments, env=environment, timeout=LONGEST_S).returncode)
     except subprocess.TimeoutExpired:
-        sys.exit(f"the document is not tried after {LONGEST_S} s: does the server hang?")
+        sys.exit(f"the test did not end within {LONGEST_S} s; the server may hang")
 
 
 main()

@@ -18,21 +18,21 @@ PATIENCE_S = 60
 
 
 def check(what, condition, seen=None):
-    """Says what was looked at, and stops at the first that is not so."""
+    """Prints the check and exits at the first failed one."""
     if not condition:
-        sys.exit(f"NOT SO: {what}: {seen}")
+        sys.exit(f"FAILED: {what}: {seen}")
     print(f"   {what}", flush=True)
 
 
 def refused(what, status, code, call):
-    """The call is refused with this status and code, and the SDK finds both and the request id."""
+    """Expects a refusal with this status and code, which the SDK returns with the request id."""
     try:
         call()
     except ClientRequestException as error:
         seen = (error.status_code, error.error_code, error.error_msg, error.request_id)
         check(what, error.status_code == status and error.error_code == code and error.request_id, seen)
         return
-    sys.exit(f"NOT SO: {what}: it was not refused")
+    sys.exit(f"FAILED: {what}: the request was not refused")
 
 
 def wait_for(what, look):
@@ -42,11 +42,11 @@ def wait_for(what, look):
         if seen:
             return seen
         time.sleep(0.05)
-    sys.exit(f"NOT SO: waited in vain for {what}")
+    sys.exit(f"FAILED: timeout: {what}")
 
 
 class Run:
-    """All calls, by one way of saying who calls."""
+    """All calls with one kind of credential."""
 
     def __init__(self, name, client):
         self.name = name
@@ -123,11 +123,11 @@ class Run:
         answer = self.client.update_script(UpdateScriptRequest(script_id=script_id, body=body))
         check("UpdateScript answers 204", answer.status_code == 204, answer)
         shown = self.client.show_script_detail(ShowScriptDetailRequest(script_id=script_id))
-        check("  it is there, and what was left out is cleared", (shown.content, shown.version) == ("echo two", ""), shown)
+        check("  omitted fields are cleared", (shown.content, shown.version) == ("echo two", ""), shown)
         answer = self.client.delete_script(DeleteScriptRequest(script_id=script_id))
         check("DeleteScript answers 204", answer.status_code == 204, answer)
         show = ShowScriptDetailRequest(script_id=script_id)
-        refused("  it is gone", 404, "WKS.00211902", lambda: self.client.show_script_detail(show))
+        refused("  it is deleted", 404, "WKS.00211902", lambda: self.client.show_script_detail(show))
 
     def revisions(self, desktops):
         script_id = self.script("revised", "echo first")
@@ -156,7 +156,7 @@ class Run:
         first = self.records(task_id, is_first_order=True)
         check("ListScriptRecords, is_first_order", [r.execute_order for r in first] == [1, 1], first)
         rest = self.records(task_id, is_first_order=False, status="SUCCESS")
-        check("  the others", {r.execute_order for r in rest} == {2} and len(rest) == len(desktops) - 2, rest)
+        check("  the rest", {r.execute_order for r in rest} == {2} and len(rest) == len(desktops) - 2, rest)
         request = ListScriptRecordsRequest(
             script_task_id=task_id, resource_id=desktops[:2], script_id=[script_id], task_type="SCRIPT",
             show_history=True,
@@ -182,8 +182,8 @@ class Run:
         check("RetryScriptExecution by record", self.ended(one).resource_ids == [failed.resource_id], one)
         rest = self.retry(task_id=task_id)
         ended = self.ended(rest)
-        check("  by task, over what did not succeed", ended.success_num == len(desktops) - 1, ended)
-        check("  each as a task of its own", len({task_id, one, rest}) == 3, (task_id, one, rest))
+        check("  by task, over the targets that did not succeed", ended.success_num == len(desktops) - 1, ended)
+        check("  each as a new task", len({task_id, one, rest}) == 3, (task_id, one, rest))
         check("  the old task is kept", self.task(task_id).status == "FAILED")
 
     def stops(self, desktops):
@@ -193,12 +193,12 @@ class Run:
         wait_for("all to run", lambda: len(running()) == 3)
         self.stop(record_id=self.records(task_id)[0].id)
         wait_for("one to stop", lambda: len(self.records(task_id, status="STOPPED")) == 1)
-        check("StopScriptExecution by record leaves the others", len(running()) == 2)
+        check("StopScriptExecution by record leaves other records running", len(running()) == 2)
         begun = time.monotonic()
         answer = self.stop(task_id=task_id)
         check("  by task answers at once", answer.status_code == 200 and time.monotonic() - begun < 2, answer)
         ended = self.ended(task_id)
-        check("  and ends what runs", (ended.status, ended.failed_num) == ("FAILED", 3), ended)
+        check("  and kills running scripts", (ended.status, ended.failed_num) == ("FAILED", 3), ended)
         words = [record.status for record in self.records(task_id)]
         check("  whose records are STOPPED", words == ["STOPPED"] * 3, words)
 
@@ -226,7 +226,7 @@ class Run:
         check("ListScriptTasks by pool", self.client.list_script_tasks(request).count >= 1)
 
     def on_pool(self, desktops, command):
-        # The comment keeps the two ways of calling apart.
+        # The comment distinguishes the runs of the two credentials.
         body = ExecuteDesktopPoolScriptsReq(
             desktop_ids=desktops, command_content=f"{command} # {self.name}", command_type="SHELL",
         )
@@ -234,7 +234,7 @@ class Run:
         return self.client.execute_desktop_pool_script(request).task_id
 
     def pool_tasks(self, desktops, good, by_tag):
-        """The filter's words for a status are not those of the answer."""
+        """Status names of the filter differ from those of the response."""
         bad = self.on_pool(desktops[:1], "exit 1")
         self.ended(bad)
         slow = self.on_pool(desktops[:1], "sleep 600")
@@ -261,10 +261,10 @@ class Run:
         )
         check("ListScriptTasks by name and time", self.client.list_script_tasks(request).count == 1)
         request = ListScriptTasksRequest(execute_time_start="2099-10-01T12:00:00Z")
-        check("  by a time to come", self.client.list_script_tasks(request).count == 0)
+        check("  by a time in the future", self.client.list_script_tasks(request).count == 0)
         everything = self.client.list_script_tasks(ListScriptTasksRequest()).count
         empty = self.client.list_script_tasks(ListScriptTasksRequest(task_id=[], resource_group_id=[])).count
-        check("  an empty list asks for nothing", empty == everything > 0, (empty, everything))
+        check("  an empty list is no filter", empty == everything > 0, (empty, everything))
         refused(
             "a limit that is too large", 400, "WKS.00211102",
             lambda: self.client.list_scripts(ListScriptsRequest(limit=101)),
@@ -290,13 +290,13 @@ def client_of(ready, secret_key=None, project_id=None):
 
 def token_client_of(ready, token, project_id=None):
     client = client_of(ready, secret_key="not the secret key", project_id=project_id)
-    # A preset Authorization keeps the SDK from signing: the token alone says who calls.
+    # A preset Authorization header keeps the SDK from signing, so only the token authenticates.
     client.preset_headers = {"X-Auth-Token": token, "Authorization": "none"}
     return client
 
 
 def refusals(ready):
-    """Who is not let in."""
+    """Refused credentials."""
     foreign = "another-project"
     for what, status, code, client in [
         ("a wrong secret key", 401, "WKS.00211302", client_of(ready, secret_key="not the secret key")),
@@ -306,7 +306,7 @@ def refusals(ready):
     ]:
         refused(what, status, code, lambda: client.list_scripts(ListScriptsRequest()))
     run = Run("twice", client_of(ready))
-    # A signature's time has whole seconds: early in one, both calls are the same to the byte.
+    # Signature times have whole seconds: within the same second both requests are identical.
     time.sleep(1 - time.time() % 1)
     run.script("replayed", "true")
     refused("a signed change sent again", 401, "WKS.00211302", lambda: run.script("replayed", "true"))
@@ -320,7 +320,7 @@ def main():
     Run("token", token_client_of(ready, ready["token"])).all()
     print("refused", flush=True)
     refusals(ready)
-    print("all sixteen calls are good, signed and with a token")
+    print("all sixteen calls passed, signed and with a token")
 
 
 main()

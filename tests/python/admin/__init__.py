@@ -1,1 +1,1 @@
-"""The admin gRPC, subject by subject: called with what reflection tells of it, and nothing else."""
+"""Tests of the admin gRPC by subject, based only on reflection."""

@@ -1,4 +1,4 @@
-"""What is true of all that was done: the audit has it, its lists come in pages, and nobody does too much of it."""
+"""Checks after all other tests: the audit is complete, lists are paginated, and the rate is limited."""
 
 import time
 
@@ -6,7 +6,7 @@ from .checks import INVALID, PATIENCE_S, TOO_MANY, UNAVAILABLE, check, details, 
 from .reflected import PACKAGE
 from .steps import person
 
-# Of every call that changes something.
+# Actions of all calls that change state.
 ACTIONS = """
     workspace:scripts: create delete execute put retry stop
     graywave:tasks: approve pause resume setConcurrency
@@ -33,27 +33,27 @@ def audited(admin, task_id):
     check("  newest first, and each once", times == sorted(set(times), reverse=True), times)
     task = entries(resource=f"task:{task_id}")
     seen = [(it["action"], it["result"]) for it in task]
-    check("  of one task", seen == [("workspace:scripts:execute", "AUDIT_RESULT_DONE")], task)
-    check("  by whom and from where", all(task[0][it] for it in ("principal", "credential", "source", "request_id")))
+    check("  it filters by task", seen == [("workspace:scripts:execute", "AUDIT_RESULT_DONE")], task)
+    check("  with principal and source", all(task[0][it] for it in ("principal", "credential", "source", "request_id")))
     freezes = entries(action="graywave:project:freeze", principal="freezer")
-    check("  what one person did", [it["result"] for it in freezes] == ["AUDIT_RESULT_DONE"], freezes)
+    check("  it filters by principal", [it["result"] for it in freezes] == ["AUDIT_RESULT_DONE"], freezes)
     denied = entries(principal="freezer", result="AUDIT_RESULT_REFUSED")
     seen = [(it["action"], it["resource"]) for it in denied]
     expected = [("graywave:project:unfreeze", f"/{PACKAGE}.ProjectService/UnfreezeProject")]
-    check("  and might not do", seen == expected and denied[0]["reason"], denied)
+    check("  and refused requests", seen == expected and denied[0]["reason"], denied)
     wrong = lambda: admin("AuditService", "ListAuditEntries", result=99)
-    refused("a result that is none", INVALID, wrong, "result")
+    refused("an unknown result is refused", INVALID, wrong, "result")
 
 
 def named(admin):
-    """A call has the name that its client gives it."""
+    """The request id is the one that the client sends."""
     admin.sending(("x-request-id", "a-name-of-ours"))("AccessService", "PutPrincipal", principal="named")
     entry = admin("AuditService", "ListAuditEntries", page_size=1)["entries"][0]
-    check("the audit has the request's own name", entry["request_id"] == "a-name-of-ours", entry)
+    check("the audit has the request id of the client", entry["request_id"] == "a-name-of-ours", entry)
 
 
 def paged(admin, ids):
-    """Every list that reflection tells of, but for that of projects, which is not for tokens."""
+    """Every list found through reflection, except that of projects, which tokens may not call."""
     methods = admin.reflected.methods
     lists = [name for name, method in methods.items() if "page_token" in method.input_type.fields_by_name]
     for name in sorted(set(lists) - {"ProjectService/ListProjects"}):
@@ -64,15 +64,15 @@ def paged(admin, ids):
         whole = [entry for page in admin.pages(*name.split("/"), key, 1000, **given) for entry in page]
         pages = list(admin.pages(*name.split("/"), key, 1, **given))
         same = [entry for page in pages for entry in page] == whole and len(whole) > 1
-        check(f"pages are the whole list: {name}", same and all(len(page) <= 1 for page in pages), pages)
+        check(f"the pages equal the whole list: {name}", same and all(len(page) <= 1 for page in pages), pages)
         for field, value in [("page_token", "garbage"), ("page_token", "ffff"), ("page_size", -1)]:
             error = refusal(lambda: listed(**{field: value}))
             is_so = is_refusal(error, INVALID) and fields(error) == [field]
-            check(f"  not with {field} {value}", is_so, error)
+            check(f"  {field} {value} is refused", is_so, error)
 
 
 def hasty(admin):
-    """Who asks too much at once is told when to ask again: the share of the caller is used up, or all places are."""
+    """A caller above its rate, or above the number of slots, is refused with a time to wait."""
     caller = person(admin, "hasty", "reader")
     call = admin.channel.unary_unary(f"/{PACKAGE}.ProjectService/GetProject")
     deadline = time.monotonic() + PATIENCE_S
@@ -81,10 +81,10 @@ def hasty(admin):
         calls = [call.future(b"", metadata=caller.metadata, timeout=PATIENCE_S) for _ in range(2000)]
         refusals = [error for error in (it.exception() for it in calls) if error]
     is_so = all(is_refusal(error, TOO_MANY) or is_refusal(error, UNAVAILABLE) for error in refusals)
-    check("who asks too much at once is refused", refusals and is_so, refusals[:3])
+    check("a caller above its rate is refused", refusals and is_so, refusals[:3])
     waits = [details(error)["RetryInfo"].retry_delay.ToMilliseconds() for error in refusals]
-    check("  and told how long to wait", all(0 < wait <= 60_000 for wait in waits), waits)
-    check("  others are not", "project_id" in admin("ProjectService", "GetProject"))
+    check("  with a time to wait", all(0 < wait <= 60_000 for wait in waits), waits)
+    check("  other callers are not refused", "project_id" in admin("ProjectService", "GetProject"))
 
 
 def everything(admin, task_id, script_id, group_id):

@@ -1,4 +1,4 @@
-"""How something is checked, refused and waited for."""
+"""Helpers that check, expect refusals and wait."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ PATIENCE_S = 60
 LOOK_EVERY_S = 0.05
 DOMAIN = "graywave"
 
-# What a refusal is for programs: its code of gRPC, and the error_code in the metadata of its ErrorInfo.
+# Refusals by gRPC code and by the error_code in the metadata of their ErrorInfo.
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "WKS.00211102")
 UNKNOWN_CALLER = (grpc.StatusCode.UNAUTHENTICATED, "WKS.00211302")
 FORBIDDEN = (grpc.StatusCode.PERMISSION_DENIED, "WKS.00081102")
@@ -23,14 +23,14 @@ UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "WKS.00050902")
 
 
 def check(what, condition, seen=None):
-    """Says what was looked at, and stops at the first that is not so."""
+    """Prints the check and exits at the first failed one."""
     if not condition:
-        sys.exit(f"NOT SO: {what}: {seen}")
+        sys.exit(f"FAILED: {what}: {seen}")
     print(f"   {what}", flush=True)
 
 
 def details(error):
-    """The details of a refusal, by their type."""
+    """The details of a refusal, by type."""
     found = {}
     status = rpc_status.from_call(error)
     for detail in status.details if status else []:
@@ -48,7 +48,7 @@ def fields(error):
 
 
 def refusal(call):
-    """How a call is refused; `None` when it is answered. Of a stream all is taken."""
+    """The refusal of a call; `None` if it succeeds. Streams are read to their end."""
     try:
         answer = call()
         if hasattr(answer, "__next__"):
@@ -58,7 +58,7 @@ def refusal(call):
 
 
 def is_refusal(error, kind):
-    """Whether a call was refused like this, with the details that go with it."""
+    """Whether a call was refused like this, with the matching details."""
     if error is None:
         return False
     code, error_code = kind
@@ -68,29 +68,29 @@ def is_refusal(error, kind):
         error.code() == code
         and (info.metadata["error_code"], info.domain) == (error_code, DOMAIN)
         and info.reason.replace("_", "").isupper()
-        # Also a refusal of another kind may name a field, such as the desktops that do not exist.
+        # Other kinds of refusal may also name a field, such as the desktops that do not exist.
         and ("BadRequest" in found or kind != INVALID)
         and ("RetryInfo" in found) == (kind in (TOO_MANY, UNAVAILABLE))
     )
 
 
 def refused(what, kind, call, field=None):
-    """The call is refused like this; a request that breaks a rule breaks it in this field."""
+    """Expects a refusal of this kind; for an invalid request, with this field."""
     error = refusal(call)
     check(what, is_refusal(error, kind) and (field is None or fields(error) == [field]), error)
 
 
 def but_times(found):
-    """What is shown, without its times: where something is made they are finer than those that are stored."""
+    """A message without its times: those of a creation are more precise than the stored ones."""
     return {name: value for name, value in found.items() if not name.endswith("_time")}
 
 
 def look_until(what, look):
-    """Looks until something is so, and returns what was seen."""
+    """Polls until a condition holds and returns the last value."""
     deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()):
         if time.monotonic() > deadline:
-            sys.exit(f"NOT SO: waited in vain: {what}")
+            sys.exit(f"FAILED: timeout: {what}")
         time.sleep(LOOK_EVERY_S)
     check(what, True)
     return seen

@@ -1,4 +1,4 @@
-"""What people do to tasks that are under way."""
+"""Interventions in running tasks."""
 
 from .checks import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, check, look_until, refused
 from .steps import Door, ended, events, get, person, records, submit
@@ -7,7 +7,7 @@ ONE_AND_REST = [{"count": 1}, {"rest": True}]
 
 
 def running(admin, task_id, number):
-    """The records that run, when there are so many."""
+    """The running records, once there are this many."""
     look = lambda: records(admin, task_id, status="RECORD_STATUS_RUNNING")
     return look_until(f"  {number} run", lambda: len(found := look()) == number and found)
 
@@ -20,17 +20,17 @@ def paused(admin, desktops):
     check("  a key pauses it once", change("PauseTask", idempotency_key="a-pause").get("paused"))
     task = change("ApproveWave", wave=1)
     held = (task["status"], "admitted" in task["waves"][0], "waiting_for" in task)
-    check("  nothing of it is admitted", held == ("TASK_STATUS_WAITING", False, True), task)
-    check("  it is let go on", "paused" not in change("ResumeTask"))
+    check("  no target is admitted", held == ("TASK_STATUS_WAITING", False, True), task)
+    check("  it is resumed", "paused" not in change("ResumeTask"))
     check("  and runs", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
     kinds = [event["kind"] for event in events(admin, task_id)]
-    check("  its events say so", [kinds.count(f"EVENT_KIND_{it}") for it in ("PAUSED", "RESUMED")] == [1, 1], kinds)
+    check("  in its events", [kinds.count(f"EVENT_KIND_{it}") for it in ("PAUSED", "RESUMED")] == [1, 1], kinds)
     for method in ("PauseTask", "ResumeTask"):
-        refused(f"what is over takes no {method}", CONFLICT, lambda: change(method))
+        refused(f"an ended task refuses {method}", CONFLICT, lambda: change(method))
 
 
 def approved(admin, desktops):
-    """By somebody else than who asked for it, bound to what that person has seen."""
+    """An approval by another principal than the author, bound to the reviewed plan."""
     other = person(admin, "approver", "operator")
     approval = {"before_waves": [1, 2], "distinct_approver": True}
     task = submit(admin, desktops, "true", {"waves": ONE_AND_REST, "approval": approval})
@@ -40,39 +40,39 @@ def approved(admin, desktops):
         return by("TaskService", "ApproveWave", task_id=task["task_id"], wave=wave, **more)["task"]["waves"][wave - 1]
 
     refused("the author may not approve", FORBIDDEN, lambda: approve(admin, 1))
-    refused("  nobody approves beforehand", CONFLICT, lambda: approve(other, 2, **hashes))
-    refused("  nor what is not there", NOT_FOUND, lambda: approve(other, 3, **hashes))
+    refused("  a wave cannot be approved early", CONFLICT, lambda: approve(other, 2, **hashes))
+    refused("  an unknown wave is not found", NOT_FOUND, lambda: approve(other, 3, **hashes))
     for name in hashes:
         wrong = hashes | {name: "0" * 64}
-        refused(f"  nor another {name}", CONFLICT, lambda: approve(other, 1, **wrong))
-    check("  another person may", approve(other, 1, **hashes)["approved_by"] == "approver")
+        refused(f"  another {name} is refused", CONFLICT, lambda: approve(other, 1, **wrong))
+    check("  another principal may", approve(other, 1, **hashes)["approved_by"] == "approver")
     closed = lambda: get(admin, task["task_id"])["waves"][0]["status"] == "WAVE_STATUS_CLOSED"
     look_until("  the wave runs", closed)
     check("  the next one waits", "admitted" not in get(admin, task["task_id"])["waves"][1])
     check("  until it is approved", "approve_time" in approve(other, 2, **hashes))
     check("  and runs", ended(admin, task["task_id"])["status"] == "TASK_STATUS_SUCCESS")
     who = [event["actor"] for event in events(admin, task["task_id"]) if event["kind"] == "EVENT_KIND_WAVE_APPROVED"]
-    check("  its events say by whom", who == ["approver"] * 2, who)
+    check("  its events name the principal", who == ["approver"] * 2, who)
 
 
 def killed(admin, desktops):
-    """First one record, then all of it."""
+    """Stops one record, then the whole task."""
     with Door() as door:
         task_id = submit(admin, desktops[:3], door.wait())["task_id"]
         one = running(admin, task_id, 3)[0]["record_id"]
-        refused("one of a task and a record is stopped", INVALID, lambda: admin("TaskService", "StopTask"))
+        refused("a stop needs a task or a record", INVALID, lambda: admin("TaskService", "StopTask"))
         both = lambda: admin("TaskService", "StopTask", task_id=task_id, record_id=one)
-        refused("  not both", INVALID, both)
+        refused("  but not both", INVALID, both)
         nothing = lambda: admin("TaskService", "StopTask", record_id=f"{task_id}-9-0-1")
-        refused("  nor what is not there", NOT_FOUND, nothing)
+        refused("  an unknown task is not found", NOT_FOUND, nothing)
         admin("TaskService", "StopTask", record_id=one)
         status = lambda: admin("RecordService", "GetRecord", record_id=one)["record"]["status"]
         look_until("a record is stopped", lambda: status() == "RECORD_STATUS_STOPPED")
-        check("  the others go on", len(running(admin, task_id, 2)) == 2)
+        check("  the other records continue", len(running(admin, task_id, 2)) == 2)
         admin("TaskService", "StopTask", task_id=task_id, mode="STOP_MODE_KILL", idempotency_key="a-stop")
         check("a task is stopped", ended(admin, task_id)["status"] == "TASK_STATUS_STOPPED")
         statuses = [record["status"] for record in records(admin, task_id)]
-        check("  what ran was ended", statuses == ["RECORD_STATUS_STOPPED"] * 3, statuses)
+        check("  running scripts are killed", statuses == ["RECORD_STATUS_STOPPED"] * 3, statuses)
 
 
 def drained(admin, desktops):
@@ -81,7 +81,7 @@ def drained(admin, desktops):
         running(admin, task_id, 1)
         task = admin("TaskService", "StopTask", task_id=task_id, mode="STOP_MODE_DRAIN")["task"]
         check("a task is drained", task["status"] == "TASK_STATUS_STOPPING" and task["reason"], task)
-        check("  what runs goes on", len(running(admin, task_id, 1)) == 1)
+        check("  running scripts continue", len(running(admin, task_id, 1)) == 1)
         door.open()
         task = ended(admin, task_id)
         check("  to its end", task["status"] == "TASK_STATUS_STOPPED", task)
@@ -91,22 +91,22 @@ def drained(admin, desktops):
 def retried(admin, desktops):
     rollout = {"waves": [{"count": 2, "fail_threshold": {"count": 2}}, {"rest": True}]}
     task_id = submit(admin, desktops, "[ $GRAYWAVE_ATTEMPT != 1 ]", rollout)["task_id"]
-    check("what fails is halted", ended(admin, task_id)["status"] == "TASK_STATUS_HALTED")
+    check("a failing task is halted", ended(admin, task_id)["status"] == "TASK_STATUS_HALTED")
     retry = lambda **more: admin("TaskService", "RetryTask", **more)["task"]
     failed = records(admin, task_id, status="RECORD_STATUS_FAILED")[0]
     one = retry(record_id=failed["record_id"])
     check("a record is retried", (one["target_count"], one["attempt"]) == (1, 2), one)
-    check("  as a task of its own", one["retry_of"]["task_id"] == task_id != one["task_id"], one)
-    check("  it is good now", ended(admin, one["task_id"])["status"] == "TASK_STATUS_SUCCESS")
-    refused("  once", CONFLICT, lambda: retry(record_id=failed["record_id"]))
+    check("  as a new task", one["retry_of"]["task_id"] == task_id != one["task_id"], one)
+    check("  it succeeds now", ended(admin, one["task_id"])["status"] == "TASK_STATUS_SUCCESS")
+    refused("  a record is retried once", CONFLICT, lambda: retry(record_id=failed["record_id"]))
     rest = retry(task_id=task_id, idempotency_key="a-retry")
     again = retry(task_id=task_id, idempotency_key="a-retry")
     check("the rest of the task is retried", rest["target_count"] == 5, rest)
     check("  a key retries it once", rest["task_id"] == again["task_id"])
-    check("  it is good now", ended(admin, rest["task_id"])["records"] == {"success": "5"})
+    check("  it succeeds now", ended(admin, rest["task_id"])["records"] == {"success": "5"})
     old = get(admin, task_id)
-    check("  the old one names both", set(old["retried_by"]) == {one["task_id"], rest["task_id"]}, old)
-    refused("what succeeded is not retried", CONFLICT, lambda: retry(task_id=rest["task_id"]))
+    check("  the old task names both", set(old["retried_by"]) == {one["task_id"], rest["task_id"]}, old)
+    refused("a successful task is not retried", CONFLICT, lambda: retry(task_id=rest["task_id"]))
 
 
 def concurrency(admin, desktops):
@@ -116,14 +116,14 @@ def concurrency(admin, desktops):
         running(admin, task_id, 1)
         check("more may be in flight", change(max_concurrency=2)["max_concurrency"] == 2)
         running(admin, task_id, 2)
-        check("  or as many as there are", "max_concurrency" not in change())
+        check("  or without a limit", "max_concurrency" not in change())
         running(admin, task_id, 3)
-        refused("  but not none", INVALID, lambda: change(max_concurrency=0), "max_concurrency")
+        refused("  but not 0", INVALID, lambda: change(max_concurrency=0), "max_concurrency")
         door.open()
         check("  it succeeds", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
     kinds = [event["kind"] for event in events(admin, task_id)]
-    check("  its events say so", kinds.count("EVENT_KIND_CONCURRENCY_CHANGED") == 2, kinds)
-    refused("nothing is in flight of what is over", CONFLICT, change)
+    check("  its events record both", kinds.count("EVENT_KIND_CONCURRENCY_CHANGED") == 2, kinds)
+    refused("an ended task refuses a limit", CONFLICT, change)
 
 
 def everything(admin, desktops):

@@ -1,4 +1,4 @@
-"""The project, those of operators, and workers."""
+"""The project, operations outside of projects, and workers."""
 
 from .checks import FORBIDDEN, INVALID, NOT_FOUND, check, look_until, refused
 from .steps import ended, events, get, person, submit
@@ -14,32 +14,32 @@ def frozen(admin, desktops, project_id):
     again = admin("ProjectService", "FreezeProject", reason="another")["freeze"]
     check("  it is frozen once", again == freeze, again)
     long = lambda: admin("ProjectService", "FreezeProject", reason="x" * 501)
-    refused("  for a short reason", INVALID, long, "reason")
+    refused("  a long reason is refused", INVALID, long, "reason")
     task_id = submit(admin, desktops, "true")["task_id"]
     task = get(admin, task_id)
     check("a new task waits", task["status"] == "TASK_STATUS_WAITING" and task["waiting_for"], task)
     refused("an operator does not unfreeze it", FORBIDDEN, lambda: operator("ProjectService", "UnfreezeProject"))
     check("  nothing ran", "admitted" not in get(admin, task_id)["waves"][0])
     thawed = admin("ProjectService", "UnfreezeProject", idempotency_key="a-thaw")["freeze"]
-    check("an admin does", thawed == project()["freeze"] == {}, thawed)
-    check("  and the task goes on", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
+    check("an admin unfreezes it", thawed == project()["freeze"] == {}, thawed)
+    check("  and the task continues", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
     kinds = [event["kind"] for event in events(admin, task_id)]
-    check("  its events say so", "EVENT_KIND_UNFROZEN" in kinds, kinds)
+    check("  its events record it", "EVENT_KIND_UNFROZEN" in kinds, kinds)
 
 
 def limited(admin):
-    """Numbers of 64 bits are texts in JSON, and names of a mask are written as there."""
+    """64-bit numbers are strings in JSON, and masks use JSON names."""
     update = lambda mask, **limits: admin("ProjectService", "UpdateLimits", limits=limits, update_mask=mask)["limits"]
     both = update("*", max_in_flight=50, max_running_per_desktop=2)
     check("limits are set", both == {"max_in_flight": "50", "max_running_per_desktop": "2"}, both)
     one = update("maxInFlight", max_in_flight=60, max_running_per_desktop=9)
     check("  those that the mask names", one == {"max_in_flight": "60", "max_running_per_desktop": "2"}, one)
     one = update("maxRunningPerDesktop")
-    check("  or taken away", one == admin("ProjectService", "GetProject")["limits"] == {"max_in_flight": "60"}, one)
+    check("  or removed", one == admin("ProjectService", "GetProject")["limits"] == {"max_in_flight": "60"}, one)
     wrong = lambda: update("maxInFlight", max_in_flight=0)
-    refused("  they are not nothing", INVALID, wrong, "limits.max_in_flight")
-    refused("  a mask names what there is", INVALID, lambda: update("frozen"), "update_mask")
-    check("  all are taken away", update("*") == {})
+    refused("  0 is refused", INVALID, wrong, "limits.max_in_flight")
+    refused("  a mask names existing fields", INVALID, lambda: update("frozen"), "update_mask")
+    check("  all are removed", update("*") == {})
 
 
 def of_operators(admin):
@@ -47,13 +47,13 @@ def of_operators(admin):
     name = {"project_id": "another"}
     for method, fields in [("ListProjects", {}), ("CreateProject", name), ("RevokeProject", name), ("UnrevokeProject", name), ("StopProject", name)]:
         call = lambda: admin("ProjectService", method, **fields)
-        refused(f"a token makes nobody an operator: {method}", FORBIDDEN, call)
+        refused(f"a token may not administer the cluster: {method}", FORBIDDEN, call)
 
 
 def active(admin):
-    """A desktop that is here."""
+    """Returns the id of a connected desktop."""
     here = lambda: admin("DesktopService", "ListDesktops", presence="PRESENCE_ACTIVE").get("desktops", [])
-    return [look_until("  it is here", here)[0]["desktop_id"]]
+    return [look_until("  a desktop is connected", here)[0]["desktop_id"]]
 
 
 def workers(admin, desktops):
@@ -64,16 +64,16 @@ def workers(admin, desktops):
     wanted = change("DrainWorker")
     check("it is asked to drain", wanted["drain_requested"] and wanted["drain_requested_by"], wanted)
     look_until("  it takes no more work", lambda: worker().get("draining"))
-    look_until("  its desktops go", lambda: "desktops" not in worker())
-    check("it is to work again", "drain_requested" not in change("UndrainWorker"))
-    # An agent that was refused may pause for half a minute: one that does not is enough.
-    look_until("  a desktop comes back", lambda: "desktops" in worker())
+    look_until("  its desktops disconnect", lambda: "desktops" not in worker())
+    check("it is undrained", "drain_requested" not in change("UndrainWorker"))
+    # A refused agent may wait for half a minute, so one reconnected desktop is enough.
+    look_until("  a desktop reconnects", lambda: "desktops" in worker())
     check("  it takes work", "draining" not in worker(), worker())
     task_id = submit(admin, active(admin), "true")["task_id"]
-    check("  and does it", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
+    check("  and completes it", ended(admin, task_id)["status"] == "TASK_STATUS_SUCCESS")
     for method in ("DrainWorker", "UndrainWorker"):
         call = lambda: admin("WorkerService", method, worker_id="nobody")
-        refused(f"there is no such worker: {method}", NOT_FOUND, call)
+        refused(f"an unknown worker is not found: {method}", NOT_FOUND, call)
 
 
 def everything(admin, desktops, project_id):

@@ -1,4 +1,4 @@
-"""A client that knows nothing but what reflection tells it."""
+"""A client based only on reflection."""
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -10,7 +10,7 @@ PACKAGE = "graywave.admin.v1"
 
 
 class Reflected:
-    """What reflection tells, and which calls of it were answered."""
+    """Services found through reflection, and the calls that succeeded."""
 
     def __init__(self, channel):
         database = ProtoReflectionDescriptorDatabase(channel)
@@ -25,7 +25,7 @@ class Reflected:
 
 
 class Admin:
-    """Every call, by its name, of one caller; requests and answers are what JSON has."""
+    """Every call of one caller by its name; requests and responses are JSON values."""
 
     def __init__(self, channel, reflected, *metadata):
         self.channel = channel
@@ -33,11 +33,11 @@ class Admin:
         self.metadata = metadata
 
     def by(self, token):
-        """Another caller."""
+        """The client with the credential of another caller."""
         return Admin(self.channel, self.reflected, ("authorization", f"Bearer {token}"))
 
     def sending(self, *metadata):
-        """The same caller, who sends this as well."""
+        """The same caller with additional metadata."""
         return Admin(self.channel, self.reflected, *self.metadata, *metadata)
 
     def __call__(self, service, method, wait_s=PATIENCE_S, **fields):

@@ -1,4 +1,4 @@
-"""What the server tells of itself: its services, and whether they are well."""
+"""Health and reflection of the server."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,14 +21,14 @@ def healthy(channel, services):
         answer = stub.Check(request(service), timeout=PATIENCE_S)
         check(f"health of {service or 'the server'}", answer.status == answer.SERVING, answer)
         told = stub.Watch(request(service), timeout=PATIENCE_S)
-        check("  as it is watched", next(told).status == answer.SERVING)
+        check("  and in the watch", next(told).status == answer.SERVING)
         told.cancel()
     try:
         stub.Check(request("graywave.admin.v1.Nothing"), timeout=PATIENCE_S)
         code = None
     except grpc.RpcError as error:
         code = error.code()
-    check("nobody knows the health of nothing", code == grpc.StatusCode.NOT_FOUND, code)
+    check("the health of an unknown service is not found", code == grpc.StatusCode.NOT_FOUND, code)
 
 
 def described(channel, reflected):

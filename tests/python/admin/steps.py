@@ -1,4 +1,4 @@
-"""What several subjects do on their way."""
+"""Steps that several subjects share."""
 
 import pathlib
 import tempfile
@@ -11,7 +11,7 @@ def command(content):
 
 
 def submit(admin, desktops, content, rollout=None, **more):
-    """A new task of a command."""
+    """Submits a task with one command."""
     task = {"desktop_ids": desktops, "command": command(content), "rollout": rollout or {}}
     return admin("TaskService", "SubmitTask", task=task, **more)["task"]
 
@@ -21,12 +21,12 @@ def get(admin, task_id):
 
 
 def ended(admin, task_id):
-    """The task, when it is over."""
+    """The task, once it has ended."""
     return look_until("  it ends", lambda: (task := get(admin, task_id)).get("end_time") and task)
 
 
 def events(admin, task_id):
-    """What happened to a task that is over."""
+    """The events of an ended task."""
     told = admin("TaskService", "WatchTask", task_id=task_id)
     return [message["event"] for message in told if "event" in message]
 
@@ -37,13 +37,13 @@ def records(admin, task_id, **filters):
 
 
 def person(admin, name, *policies):
-    """Another principal of the project, who has these policies."""
+    """Another principal of the project with these policies."""
     admin("AccessService", "PutPrincipal", principal=name, policies=policies)
     return admin.by(admin("AccessService", "CreateToken", principal=name)["secret"])
 
 
 class Door:
-    """What a script waits for, so that it runs for as long as is wanted."""
+    """A gate that scripts wait for, so that they run until a test opens it."""
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="graywave-door-")
@@ -54,7 +54,7 @@ class Door:
         self.directory.cleanup()
 
     def wait(self):
-        """The line of a script that waits until it is open, or gone."""
+        """A line of a script that waits until the gate is open or deleted."""
         return f"while [ -d {self.path.parent} ] && [ ! -e {self.path} ]; do sleep 0.05; done"
 
     def open(self):

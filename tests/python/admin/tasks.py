@@ -8,7 +8,7 @@ from .checks import INVALID, NOT_FOUND, OTHER_REQUEST, check, refusal, refused
 from .steps import command, ended, events, get, submit
 
 TWO_WAVES = {"waves": [{"count": 1}, {"rest": True}], "fail_threshold": {"count": 2}}
-# Nothing of it starts before somebody says so.
+# Does not start before an approval.
 HELD = {"waves": [{"rest": True}], "approval": {"before_waves": [1]}}
 
 
@@ -20,16 +20,16 @@ def submitted(admin, desktops):
     named = [desktop for wave in preview["waves"] for desktop in wave["desktop_ids"]]
     check("  their members", sorted(named) == desktops and preview["target_count"] == 6, preview)
     without = admin("TaskService", "PreviewTask", task=spec)
-    check("  which are named where they are asked for", "desktop_ids" not in without["waves"][0], without)
+    check("  which are listed only on request", "desktop_ids" not in without["waves"][0], without)
 
     seeded = spec | {"rollout": TWO_WAVES | {"canary": {"seed": preview["seed"]}}}
     task = admin("TaskService", "SubmitTask", task=seeded, idempotency_key="the-same")["task"]
     hashes = [(it["plan_hash"], it["script_hash"]) for it in (preview, task)]
     check("the task is that of the preview", hashes[0] == hashes[1] and len(hashes[0][0]) == 64, hashes)
     again = admin("TaskService", "SubmitTask", task=seeded, idempotency_key="the-same")["task"]
-    check("a key makes one task", again["task_id"] == task["task_id"])
+    check("an idempotency key creates one task", again["task_id"] == task["task_id"])
     refused(
-        "a key is for one request",
+        "an idempotency key belongs to one request",
         OTHER_REQUEST,
         lambda: admin("TaskService", "SubmitTask", task=spec, idempotency_key="the-same"),
     )
@@ -40,7 +40,7 @@ def wrong_tasks(admin, desktops):
     spec = {"desktop_ids": desktops, "command": command("true")}
     for what, kind, field, wrong in [
         ("a wave of no targets", INVALID, "task.rollout.waves[0].count", {"rollout": {"waves": [{"count": 0}]}}),
-        ("a gray wave of more than there are", INVALID, "task.gray_count", {"gray_count": 7}),
+        ("a gray wave larger than the task", INVALID, "task.gray_count", {"gray_count": 7}),
         ("a task without work", INVALID, "task.scripts", {"command": None}),
         ("a desktop that does not exist", NOT_FOUND, "task.desktop_ids", {"desktop_ids": ["nowhere"]}),
     ]:
@@ -48,7 +48,7 @@ def wrong_tasks(admin, desktops):
             task = spec | wrong
             refused(f"{what}: {method}", kind, lambda: admin("TaskService", method, task=task), field)
     refused(
-        "a key that is none",
+        "an invalid idempotency key",
         INVALID,
         lambda: admin("TaskService", "SubmitTask", task=spec, idempotency_key="a key"),
         "idempotency_key",
@@ -64,14 +64,14 @@ def watched(admin, task_id):
     check("  in order", places == sorted(set(places)), places)
     rest = list(admin("TaskService", "WatchTask", task_id=task_id, cursor=told[0]["cursor"]))
     going_on = [message["event"]["kind"] for message in rest if "event" in message]
-    check("the stream goes on from a cursor", going_on == kinds[1:], rest)
+    check("the stream resumes from a cursor", going_on == kinds[1:], rest)
     over = list(admin("TaskService", "WatchTask", task_id=task_id, cursor=told[-1]["cursor"]))
-    check("  and has nothing to say behind the last", over == [], over)
+    check("  and is empty after the last event", over == [], over)
     task = get(admin, task_id)
     check("everything succeeded", task["status"] == "TASK_STATUS_SUCCESS", task)
     check("  everywhere", task["records"] == {"success": "6"} and task["target_count"] == 6, task)
     wrong = lambda: admin("TaskService", "WatchTask", task_id=task_id, cursor="nowhere")
-    refused("a cursor that is none", INVALID, wrong, "cursor")
+    refused("an unknown cursor is refused", INVALID, wrong, "cursor")
 
 
 def deadline(admin, desktops):
@@ -79,12 +79,12 @@ def deadline(admin, desktops):
     begun = time.monotonic()
     error = refusal(lambda: admin("TaskService", "WatchTask", task_id=task_id, wait_s=0.5))
     took = time.monotonic() - begun
-    check("who waits half a second waits no longer", error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error)
-    check("  and no shorter", 0.4 < took < 5, took)
+    check("a deadline of half a second ends the stream", error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error)
+    check("  and not earlier", 0.4 < took < 5, took)
     admin("TaskService", "StopTask", task_id=task_id)
     task = ended(admin, task_id)
-    check("what is stopped before it began never ran", task["records"] == {"skipped": "6"}, task)
-    check("  and is told of to its end", events(admin, task_id)[-1]["kind"] == "EVENT_KIND_ENDED")
+    check("a task stopped before its start never runs", task["records"] == {"skipped": "6"}, task)
+    check("  and has an event for its end", events(admin, task_id)[-1]["kind"] == "EVENT_KIND_ENDED")
 
 
 def listed(admin, task_id):
@@ -94,10 +94,10 @@ def listed(admin, task_id):
     check("  newest first", len(ids) == 2 and ids[1] == task_id, ids)
     for status, expected in [("SUCCESS", [task_id]), ("STOPPED", ids[:-1]), ("HALTED", [])]:
         found = admin("TaskService", "ListTasks", statuses=[f"TASK_STATUS_{status}"]).get("tasks", [])
-        check(f"  those that are {status}", [task["task_id"] for task in found] == expected, found)
+        check(f"  by status {status}", [task["task_id"] for task in found] == expected, found)
     both = ["TASK_STATUS_STOPPED", "TASK_STATUS_SUCCESS"]
-    check("  and those of two kinds", len(admin("TaskService", "ListTasks", statuses=both)["tasks"]) == len(ids))
-    refused("a status that is none", INVALID, lambda: admin("TaskService", "ListTasks", statuses=[99]), "statuses")
+    check("  by two statuses", len(admin("TaskService", "ListTasks", statuses=both)["tasks"]) == len(ids))
+    refused("an unknown status", INVALID, lambda: admin("TaskService", "ListTasks", statuses=[99]), "statuses")
 
 
 def targets(admin, desktops, task_id):
@@ -110,11 +110,11 @@ def targets(admin, desktops, task_id):
 
 
 def missing(admin):
-    """What cannot be an id of ours is one that does not exist."""
+    """A malformed id yields the same error as an unknown task."""
     for task_id in ("0" * 32, "nothing"):
         for method in ("GetTask", "WatchTask", "PauseTask", "SetConcurrency", "StopTask", "RetryTask", "ListTargets"):
             call = lambda: admin("TaskService", method, task_id=task_id)
-            refused(f"there is no task {task_id[:7]}: {method}", NOT_FOUND, call)
+            refused(f"task {task_id[:7]} is not found: {method}", NOT_FOUND, call)
 
 
 def everything(admin, desktops):
