@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{
     PgPool, Postgres, Transaction,
+    migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -53,6 +55,20 @@ pub struct Store {
     pool: PgPool,
     clock: Clock,
     silence: Silence,
+}
+
+/// The migrations of this program.
+fn migrator() -> Migrator {
+    sqlx::migrate!("../../migrations")
+}
+
+/// Returns a digest of all migrations in hexadecimal, which names the schema of this program.
+pub fn schema_digest() -> String {
+    let mut digest = Sha256::new();
+    for migration in migrator().iter() {
+        digest.update(&migration.checksum);
+    }
+    hex::encode(digest.finalize())
 }
 
 impl Store {
@@ -101,7 +117,7 @@ impl Store {
     /// than this program is left as it is: migrations keep what the version before them needs, so that one may go back to
     /// it, and go on with it while another process is upgraded already.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let mut migrator = sqlx::migrate!("../../migrations");
+        let mut migrator = migrator();
         migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
     }
 

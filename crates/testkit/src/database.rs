@@ -16,7 +16,11 @@ use store::{PoolOptions, Store};
 use uuid::Uuid;
 
 const VARIABLE: &str = "GRAYWAVE_TEST_POSTGRES";
-const TEMPLATE: &str = "graywave_template";
+/// Start of a template's name. The digest of its schema follows, because branches with other
+/// schemas use the same server.
+const TEMPLATE_PREFIX: &str = "graywave_template_";
+/// Characters of the digest in a template's name; Postgres allows 63 in all.
+const DIGEST_CHARS: usize = 16;
 /// Advisory lock, an arbitrary number. Tests that create the template concurrently wait for each
 /// other.
 const TEMPLATE_LOCK: i64 = 0x6772_6179;
@@ -49,8 +53,9 @@ impl TestDatabase {
 /// ids of any time.
 pub async fn database() -> anyhow::Result<TestDatabase> {
     let (server, mut admin) = server().await?;
-    ensure_template(&mut admin, &server).await?;
-    copy_of(&mut admin, &server, TEMPLATE).await
+    let template = template();
+    ensure_template(&mut admin, &server, &template).await?;
+    copy_of(&mut admin, &server, &template).await
 }
 
 /// Creates an empty database, for tests of the migrations.
@@ -104,25 +109,31 @@ fn is_abandoned(name: &str) -> bool {
     pid.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-async fn ensure_template(admin: &mut PgConnection, server: &str) -> anyhow::Result<()> {
+/// Name of the template of this program's schema.
+fn template() -> String {
+    let digest: String = store::schema_digest().chars().take(DIGEST_CHARS).collect();
+    format!("{TEMPLATE_PREFIX}{digest}")
+}
+
+async fn ensure_template(admin: &mut PgConnection, server: &str, name: &str) -> anyhow::Result<()> {
     sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut *admin).await?;
     let ready: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)")
-            .bind(TEMPLATE)
+            .bind(name)
             .fetch_one(&mut *admin)
             .await?;
     if !ready {
-        execute(admin, format!("DROP DATABASE IF EXISTS {TEMPLATE}")).await?;
-        execute(admin, format!("CREATE DATABASE {TEMPLATE}")).await?;
-        let (store, now) = (Store::connect(&PoolOptions::new(with_database(server, TEMPLATE)?))?, Utc::now());
+        execute(admin, format!("DROP DATABASE IF EXISTS {name}")).await?;
+        execute(admin, format!("CREATE DATABASE {name}")).await?;
+        let (store, now) = (Store::connect(&PoolOptions::new(with_database(server, name)?))?, Utc::now());
         store.migrate().await?;
         store::partition::ensure(&mut *store.acquire().await?, now).await?;
         store.close().await;
-        let mut template = PgConnection::connect(&with_database(server, TEMPLATE)?).await?;
+        let mut template = PgConnection::connect(&with_database(server, name)?).await?;
         take_every_time(&mut template, now).await?;
         template.close().await?;
         // Marked last: a template that a killed test left incomplete is created again.
-        execute(admin, format!("ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")).await?;
+        execute(admin, format!("ALTER DATABASE {name} IS_TEMPLATE true")).await?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(TEMPLATE_LOCK).execute(admin).await?;
     Ok(())
