@@ -1,4 +1,4 @@
-//! What a decision changes, as values.
+//! Row changes and events that a decision returns as values.
 
 use std::collections::BTreeSet;
 
@@ -18,45 +18,48 @@ use crate::{
     row::{NewBatch, NewDeferred, NewRecord, WaveRow},
 };
 
-/// The outcome of an operation: row changes to apply in its transaction, and effects to report after the commit.
+/// The outcome of an operation: row changes for its transaction, and effects to report after the
+/// commit.
 #[derive(Debug)]
 #[must_use = "the caller applies the changes and reports the effects"]
 pub struct Decision {
-    /// Row changes.
+    /// Row changes to apply in the transaction of the operation.
     pub changes: Changes,
-    /// Effects.
+    /// Effects to report after the commit, in the order in which they occurred.
     pub effects: Vec<Effect>,
 }
 
-/// All row changes of one task that one transaction makes. The store applies them in the order of the fields; within batches
-/// and deferred targets, what was there before changes first, then new rows are stored.
+/// All row changes that one transaction makes to one task. The store applies the fields in their
+/// order. For batches and deferred targets, existing rows change before new rows are inserted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     /// Task of all rows.
     pub task_id: TaskId,
     /// Project of the task.
     pub project_id: ProjectId,
-    /// Attempt of the records.
+    /// Attempt that new records carry, from 1.
     pub attempt: u16,
-    /// Time of the operation.
+    /// Time of the operation, from the database's clock.
     pub now: Timestamp,
     /// Changes of the task's row.
     pub task: TaskChange,
-    /// Waves, as their rows are from now on.
+    /// Waves that differ from their stored rows, in their new state.
     pub waves: Vec<WaveRow>,
-    /// New records. None of them is stored yet.
+    /// Records to insert. No record of the same target and script is stored yet.
     pub records: Vec<NewRecord>,
     /// New failures, counted by wave and fingerprint.
     pub failures: Vec<FailureCount>,
-    /// Changes of batches.
+    /// Changes of the task's batches.
     pub batches: BatchChanges,
-    /// Changes of deferred targets.
+    /// Changes of the task's deferred targets.
     pub deferred: DeferredChanges,
-    /// Targets to stop, each with the script from which on nothing may start. Of several stops the earliest script wins.
+    /// Stops as pairs of ordinal and script. Scripts from that place on may not start. The earliest
+    /// script wins.
     pub stops: Vec<(u32, u16)>,
-    /// Whether the task has ended: all its batches, deferred targets and stops are deleted.
+    /// Whether the task has ended. The store then deletes all its batches, deferred targets and
+    /// stops.
     pub clears_task: bool,
-    /// Events of the task.
+    /// Events to append to the task's history.
     pub events: Vec<NewEvent>,
     /// Wake-ups to send with the commit.
     pub wakes: BTreeSet<Wake>,
@@ -83,47 +86,47 @@ impl Changes {
     }
 }
 
-/// Changes of a task's row. `None` and `false` leave a column as it is.
+/// Changes of a task's row. `None` and `false` leave a column unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskChange {
     /// New status, with the reason of a halt or stop.
     pub status: Option<(TaskStatus, Option<String>)>,
-    /// Whether everything that runs is to be ended.
+    /// Whether workers must kill the scripts that are running.
     pub is_killed: bool,
     /// `Some(Some(actor))` pauses the task, `Some(None)` resumes it.
     pub pause: Option<Option<String>>,
-    /// New maximum of targets in flight; `Some(None)` removes the limit.
+    /// New maximum number of targets in flight; `Some(None)` removes the limit.
     pub max_concurrency: Option<Option<u32>>,
 }
 
-/// New failures of a wave that share a fingerprint.
+/// New failures of one wave that share a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCount {
-    /// Wave of the failures.
+    /// Wave of the failures, from 1.
     pub wave: u16,
-    /// Shared fingerprint.
+    /// Fingerprint that all counted records share.
     pub fingerprint: Fingerprint,
-    /// Number of records.
+    /// Number of failed records.
     pub records: u32,
-    /// Outcome of the first of them.
+    /// Outcome of the first record.
     pub outcome: Outcome,
-    /// Exit code of the first of them.
+    /// Exit code of the first record; `None` if its script was killed or never started.
     pub exit_code: Option<i32>,
-    /// Ordinal and script of the first of them.
+    /// Ordinal and script of the first record.
     pub sample_record: (u32, u16),
-    /// End of the output of the first of them.
+    /// Last part of the first record's output.
     pub sample: String,
 }
 
-/// Which batches are marked because something in them is to be stopped.
+/// Selects the batches to mark because they contain a stopped target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StopMark {
-    /// None.
+    /// Marks no batch.
     #[default]
     Nothing,
-    /// Those with this target.
+    /// Marks the batches that contain the target with this ordinal.
     Target(u32),
-    /// All of the task.
+    /// Marks all batches of the task.
     All,
 }
 
@@ -132,74 +135,75 @@ pub enum StopMark {
 pub struct BatchChanges {
     /// Batches to delete.
     pub delete: Vec<BatchId>,
-    /// Batches that lose members, with those that stay.
+    /// Batches that lose members, with the members that remain.
     pub keep: Vec<(BatchId, Vec<Member>)>,
-    /// Number of new results by batch. A batch whose members all have a record is deleted.
+    /// Number of new results per batch. A batch is deleted once every member has a record.
     pub results: Vec<(BatchId, u32)>,
-    /// Batches from which nothing may start any more. Nothing holds them: agents are asked what they know.
+    /// Batches that may start nothing any more. They lose their lease, and their agents only answer
+    /// from the journal.
     pub query_only: Vec<BatchId>,
-    /// Holds every ready batch.
+    /// Whether to suspend every ready batch.
     pub suspend_ready: bool,
-    /// Batches whose hold ends, with their deadlines from now on.
+    /// Batches whose suspension ends, with their new deadlines.
     pub release: Vec<(BatchId, Deadlines)>,
-    /// Batches in which something is to be stopped.
+    /// Batches to mark because a target in them is stopped.
     pub stop: StopMark,
-    /// Batches to store.
+    /// Batches to insert.
     pub insert: Vec<NewBatch>,
 }
 
 /// Changes of a task's deferred targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeferredChanges {
-    /// Targets that are deferred no more, by ordinal.
+    /// Ordinals of targets that are no longer deferred.
     pub delete: Vec<u32>,
-    /// Waves of a task that admits no more. Targets that were certainly never handed out are deleted. Nothing holds the
-    /// others: their agents are asked what they know.
+    /// Waves that admit no more targets. Their undelivered targets are deleted. The remaining
+    /// targets become query-only: their agents only answer from the journal.
     pub withdraw: Vec<u16>,
-    /// Holds every deferred target.
+    /// Whether to suspend every deferred target.
     pub suspend: bool,
-    /// Targets whose hold ends, with their deadlines from now on.
+    /// Targets whose suspension ends, with their new deadlines.
     pub release: Vec<(u32, Deadlines)>,
     /// New deadlines by ordinal.
     pub set_deadlines: Vec<(u32, Deadlines)>,
-    /// Deferred targets to store.
+    /// Deferred targets to insert.
     pub insert: Vec<NewDeferred>,
 }
 
-/// An event to store.
+/// An event to append to a task's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// Wave that it happened to.
+    /// Wave that the event concerns; `None` if it concerns the whole task.
     pub wave: Option<u16>,
-    /// Principal that did it; empty for the scheduler.
+    /// Principal that caused the event; empty for the scheduler.
     pub actor: String,
-    /// Details for people.
+    /// Human-readable details.
     pub detail: String,
 }
 
 impl NewEvent {
-    /// An event of a wave, done by the scheduler.
+    /// Creates an event of a wave with the scheduler as its actor.
     pub fn of_wave(kind: EventKind, wave: u16, detail: impl Into<String>) -> Self {
         Self { kind, wave: Some(wave), actor: String::new(), detail: detail.into() }
     }
 
-    /// An event of the task, done by a principal; an empty `actor` is the scheduler.
+    /// Creates an event of the task. An empty `actor` stands for the scheduler.
     pub fn of_task(kind: EventKind, actor: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { kind, wave: None, actor: actor.into(), detail: detail.into() }
     }
 }
 
-/// Who is woken by a commit.
+/// A wake-up that a commit sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wake {
-    /// Schedulers: a wave may have targets to cut.
+    /// Wakes schedulers: a wave may have targets to admit.
     Admit,
-    /// Pulls: batches are ready.
+    /// Wakes pending pulls: batches are ready.
     Ready,
-    /// Schedulers: deferred targets may be handed out.
+    /// Wakes schedulers: deferred targets may be dispatched.
     Presence,
-    /// Workers: something that they hold is to be stopped.
+    /// Wakes workers: a target that they hold is stopped.
     Stop,
 }

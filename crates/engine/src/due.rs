@@ -1,19 +1,19 @@
-//! Work that time or presence makes due. Schedulers look for it on every tick.
+//! Work that time or presence makes due. Every tick of a scheduler queries it.
 
 use domain::ids::{BatchId, TaskId};
 
-/// A kind of due work, in the order in which a tick looks for it.
+/// A kind of due work. A tick processes the kinds in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DutyKind {
-    /// Tasks whose time is over.
+    /// Tasks past their `expires_at`.
     Expire,
-    /// Tasks of a frozen project with something that is not held, because the freeze was interrupted.
+    /// Tasks of a frozen project that are not fully suspended, because the freeze was interrupted.
     SuspendFrozen,
-    /// Batches without a holder.
+    /// Batches without a live holder.
     Reclaim,
     /// Deferred targets whose desktop is online.
     HandOut,
-    /// Deferred targets that only wait for a place and whose deadline is near.
+    /// Deferred targets that only wait for a slot and whose deadline is near.
     PutOff,
     /// Batches past a deadline.
     OverdueBatch,
@@ -22,7 +22,7 @@ pub enum DutyKind {
 }
 
 impl DutyKind {
-    /// Every kind, in order.
+    /// Every kind, in the order of processing.
     pub const ALL: [Self; 7] = [
         Self::Expire,
         Self::SuspendFrozen,
@@ -37,12 +37,12 @@ impl DutyKind {
 /// A piece of due work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duty {
-    /// What to do.
+    /// Kind of the work.
     pub kind: DutyKind,
-    /// Task that it concerns.
+    /// Task that the duty concerns.
     pub task_id: TaskId,
-    /// Batch that it concerns, for [`DutyKind::Reclaim`] and [`DutyKind::OverdueBatch`].
+    /// Batch of a [`DutyKind::Reclaim`] or [`DutyKind::OverdueBatch`]; otherwise `None`.
     pub batch_id: Option<BatchId>,
-    /// Targets that it concerns; empty for a whole task.
+    /// Ordinals of the affected targets; empty for a duty of the whole task.
     pub ordinals: Vec<u32>,
 }

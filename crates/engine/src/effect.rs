@@ -1,103 +1,103 @@
-//! What a committed operation did, for metrics, logs and traces.
+//! Effects of a committed operation, for metrics, logs and traces.
 
 use domain::{
     ids::{BatchId, DesktopId},
     task::TaskStatus,
 };
 
-/// Something that an operation did. The caller reports it after the commit.
+/// An effect of an operation. The caller reports it after the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Targets of a wave were admitted, from ordinal `first` on.
+    /// Targets of a wave were admitted, starting at ordinal `first`.
     Admitted {
         /// Wave of the targets.
         wave: u16,
-        /// First ordinal.
+        /// Ordinal of the first target.
         first: u32,
         /// Number of targets.
         number: u32,
     },
-    /// Deferred targets of a wave were handed out.
+    /// Deferred targets of a wave were dispatched.
     Dispatched {
         /// Wave of the targets.
         wave: u16,
-        /// Ordinals.
+        /// Ordinals of the targets.
         ordinals: Vec<u32>,
         /// Whether an agent may have started them before.
         maybe_delivered: bool,
     },
-    /// A result came again.
+    /// A worker reported a result that was already stored.
     KnownResult {
-        /// Its target.
+        /// Ordinal of the target.
         ordinal: u32,
     },
-    /// The gate decided.
+    /// The gate returned a verdict.
     Verdict {
-        /// Wave that it judged.
+        /// Wave that the gate judged.
         wave: u16,
         /// `hold`, `halt` or `proceed`.
         verdict: &'static str,
-        /// Rule that halts; empty unless it halts.
+        /// Rule that caused the halt; empty for any other verdict.
         halts_by: &'static str,
-        /// Reason for people.
+        /// Human-readable reason.
         reason: String,
     },
     /// A wave opened.
     WaveOpened {
-        /// The wave.
+        /// Number of the wave.
         wave: u16,
     },
-    /// The next wave waits for its soak or its approval.
+    /// The next wave waits for the end of its soak or for its approval.
     WaveWaiting {
-        /// The wave.
+        /// Number of the wave.
         wave: u16,
-        /// Whether it soaks.
+        /// Whether the wave soaks.
         soaks: bool,
     },
     /// The gate halted the task.
     Halted {
-        /// Wave at which it halted.
+        /// Wave that caused the halt.
         wave: u16,
-        /// Reason for people.
+        /// Human-readable reason.
         reason: String,
-        /// Targets that were withdrawn.
+        /// Number of targets that were withdrawn.
         withdrawn: u32,
-        /// Whether a wave that was closed before has halted it.
+        /// Whether the wave was already closed when it caused the halt.
         is_late: bool,
     },
-    /// A person, or its time, stopped the task.
+    /// A person or the task's expiry stopped the task.
     Stopped {
-        /// Reason for people.
+        /// Human-readable reason.
         reason: String,
     },
     /// The task ended.
     Ended {
-        /// Its status.
+        /// Final status of the task.
         status: TaskStatus,
     },
-    /// A batch without a holder was cut again.
+    /// The targets of a batch without a holder were batched again.
     Reclaimed {
-        /// The batch.
+        /// Id of the batch.
         batch_id: BatchId,
-        /// Targets without a result.
+        /// Number of its targets without a result.
         targets: u32,
-        /// Whether they may have been handed out.
+        /// Whether agents may have received the targets.
         maybe_delivered: bool,
     },
-    /// A target is handed out no more, because worker after worker died that held it.
+    /// A target entered quarantine, because several workers died while they held it.
     Quarantined {
-        /// The target.
+        /// Ordinal of the target.
         ordinal: u32,
-        /// Its desktop.
+        /// Desktop of the target.
         desktop_id: DesktopId,
-        /// Number of workers that died.
+        /// Number of workers that died while they held the target.
         worker_deaths: u16,
     },
-    /// A target ended as UNKNOWN, because its desktop's agent was replaced while it may have run.
+    /// A target ended as UNKNOWN: its desktop's agent was replaced while the target may have run.
     Replaced {
-        /// The target.
+        /// Ordinal of the target.
         ordinal: u32,
-        /// Its desktop.
+        /// Desktop of the target.
         desktop_id: DesktopId,
     },
     /// Targets passed their deadline.

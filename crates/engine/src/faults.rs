@@ -1,15 +1,16 @@
-//! Deliberate faults: the simulator breaks one rule at a time to prove that it would notice.
+//! Deliberate faults. The simulator breaks one rule at a time to prove that its checks detect the
+//! violation.
 //!
-//! Every operation is generic over [`Faults`]. Release binaries use [`NoFaults`], a type without a size whose answer is a
-//! constant, so that the compiler removes every branch that asks for a fault.
+//! Every operation is generic over [`Faults`]. Release binaries use [`NoFaults`], a zero-sized type
+//! with a constant answer. The compiler therefore removes every branch that asks for a fault.
 
-/// Which rules are broken.
+/// Selects the rules that are broken deliberately.
 pub trait Faults: Copy + Send + Sync + 'static {
-    /// Whether this rule is broken.
+    /// Returns whether `rule` is broken.
     fn breaks(self, rule: Rule) -> bool;
 }
 
-/// No rule is broken.
+/// Breaks no rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoFaults;
 
@@ -19,58 +20,58 @@ impl Faults for NoFaults {
     }
 }
 
-/// A rule, named by the way in which a fault breaks it.
+/// A rule, named after the way in which a fault breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// Takes the gate's halt for a hold, and for a close when all results are in.
+    /// Treats the gate's halt as a hold, or as a close once all results are in.
     IgnoreHalt,
-    /// Counts no UNDELIVERED target as a failure.
+    /// Does not count an UNDELIVERED target as a failure.
     UndeliveredIgnored,
-    /// Reaches a threshold only with one failure more.
+    /// Reaches a threshold one failure too late.
     ReachedMeansMore,
     /// Admits targets of a paused or frozen task.
     AdmitWhileBlocked,
-    /// Leases held batches.
+    /// Leases suspended batches.
     LeaseWhileSuspended,
     /// Forgets that a lost batch was leased before.
     ForgetEpochs,
-    /// Hands what a former agent may have started to the agent that replaced it.
+    /// Dispatches targets to a replacement agent although the former agent may have started them.
     ForgetAgents,
     /// Opens the next wave without its soak.
     SkipSoak,
     /// Opens a wave without its approval.
     IgnoreApproval,
-    /// Ends the last wave on a quorum, too.
+    /// Applies the quorum to the last wave as well.
     QuorumOnLastWave,
-    /// Leaves deferred targets out of strict mode.
+    /// Excludes deferred targets from strict mode.
     StrictForgetsWaiting,
-    /// Counts a result that comes again.
+    /// Counts a repeated result twice.
     CountTwice,
     /// Closes a wave when half of its results are in.
     CloseWithMissing,
-    /// Goes on admitting after a stop.
+    /// Admits targets after a stop.
     AdmitAfterStop,
     /// Ignores `max_concurrency`.
     IgnoreConcurrency,
-    /// Ignores failures of a wave after it was closed on a quorum.
+    /// Ignores failures of a wave that closed on a quorum.
     NoLateHalt,
-    /// Withdraws what may have been handed out at a halt, too.
+    /// A halt also withdraws targets that may have been delivered.
     WithdrawDelivered,
-    /// Withdraws no batch at a halt.
+    /// A halt withdraws no batch.
     WithdrawNothing,
     /// Enforces no deadline.
     ForgetDeadlines,
-    /// Hands out targets whose window is closed.
+    /// Dispatches targets whose window is closed.
     IgnoreWindow,
-    /// Ends as UNDELIVERED what may have been handed out.
+    /// Ends targets as UNDELIVERED although they may have been delivered.
     UnknownAsUndelivered,
-    /// Replaces the first result of a target by the last one.
+    /// Replaces the first result of a target with the last one.
     LastWordWins,
-    /// Hands out what was ready before a hold although its window has closed.
+    /// Dispatches targets after a suspension although their window has closed.
     ReleaseIgnoresWindow,
-    /// Takes returned targets back as if the results of the same report had changed nothing.
+    /// Takes returned targets back under the status from before the results of the same report.
     StaleStatus,
-    /// Does not look at the quorum when targets are deferred.
+    /// Does not check the quorum when targets are deferred.
     QuorumUnnoticed,
 }
 

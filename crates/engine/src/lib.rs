@@ -1,11 +1,12 @@
 //! The rollout orchestration: how a task moves from one state to the next.
 //!
-//! Every operation has the same shape: load the locked rows of one task, decide on a copy of them, and return a [`Decision`].
-//! A decision holds the row [`Changes`], which the caller applies in the same transaction, and the [`Effect`]s, which the
-//! caller reports after the commit. Nothing here knows SQL, a clock or a transport: [`Rows`] is the only way to the data, and
-//! the time is a parameter.
+//! Every operation has the same shape. It loads the locked rows of one task, decides on a copy, and
+//! returns a [`Decision`]. A decision contains row [`Changes`] and [`Effect`]s. The caller applies
+//! the changes in the same transaction and reports the effects after the commit.
 //!
-//! The schedulers and the use cases run this crate on Postgres (crate `store`), the simulator runs it on rows in memory.
+//! This crate knows no SQL, clock or transport. [`Rows`] is the only access to data, and time is a
+//! parameter. Schedulers and use cases run the crate on Postgres (crate `store`); the simulator
+//! runs it on rows in memory.
 
 mod changes;
 mod due;

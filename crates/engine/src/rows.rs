@@ -22,17 +22,17 @@ use crate::{
 pub struct Snapshot {
     /// The task, read after the locks were taken.
     pub facts: TaskFacts,
-    /// What can still change, by number: waves that were closed on a quorum and miss targets, the waves of the ordinals that
-    /// were asked for, and the current wave, the first that is not closed.
+    /// Waves that can still change, by number. They are trailing waves, the waves of the requested
+    /// ordinals, and the current wave, which is the first that is not closed.
     pub waves: Vec<WaveRow>,
-    /// What the waves came to that are not among these.
+    /// Sum of the results of all other waves.
     pub settled: Results,
 }
 
-/// Which targets of a task to read.
+/// Selects the targets of a task to read.
 #[derive(Debug, Clone, Copy)]
 pub enum TargetSelection<'a> {
-    /// Those with these ordinals.
+    /// Targets with these ordinals.
     Ordinals(&'a [u32]),
     /// A run of the plan.
     Next {
@@ -43,10 +43,10 @@ pub enum TargetSelection<'a> {
     },
 }
 
-/// What to read of targets beside their rows.
+/// Selects the data to read in addition to the targets' rows.
 #[derive(Debug, Clone, Copy)]
 pub enum TargetDetail<'a> {
-    /// Nothing.
+    /// No additional data.
     Plain,
     /// The presence of their desktops.
     Presence,
@@ -54,14 +54,15 @@ pub enum TargetDetail<'a> {
     Leases(&'a [BatchId]),
 }
 
-/// The rows of one transaction. Locks last until it ends, and are taken in one order: waves (ascending), batches (by id),
-/// deferred targets. Each method is one round trip, as far as the database allows.
+/// The rows of one transaction. Locks last until the transaction ends. Their order is: waves
+/// (ascending), batches (by id), deferred targets. Each method is one round trip where the database
+/// allows it.
 pub trait Rows: Send {
-    /// A statement failed.
+    /// Error of a failed statement.
     type Error: Send;
 
-    /// Locks what of a task can still change, and the waves of these ordinals that have begun. `None` when there is no such
-    /// task.
+    /// Locks the waves of a task that can still change, and the begun waves of these ordinals.
+    /// Returns `None` when the task does not exist.
     fn lock(
         &mut self,
         task_id: TaskId,
@@ -75,14 +76,15 @@ pub trait Rows: Send {
         after: u16,
     ) -> impl Future<Output = Result<Option<WaveRow>, Self::Error>> + Send;
 
-    /// Sums the target tallies of all waves but these.
+    /// Sums the target tallies of all waves except these.
     fn other_tallies(
         &mut self,
         task_id: TaskId,
         waves: &[u16],
     ) -> impl Future<Output = Result<Tally, Self::Error>> + Send;
 
-    /// Locks the project's limit and returns how many more targets its tasks may have in flight; `None` without a limit.
+    /// Locks the project's limit and returns how many more targets its tasks may have in flight;
+    /// `None` without a limit.
     fn lock_room(
         &mut self,
         project_id: &ProjectId,
@@ -97,14 +99,15 @@ pub trait Rows: Send {
         detail: TargetDetail<'_>,
     ) -> impl Future<Output = Result<Vec<TargetRow>, Self::Error>> + Send;
 
-    /// Says where targets without a result are. What is neither in a batch nor deferred is left out.
+    /// Returns the whereabouts of targets without a result. Omits targets that are neither in a
+    /// batch nor deferred.
     fn whereabouts(
         &mut self,
         task_id: TaskId,
         ordinals: &[u32],
     ) -> impl Future<Output = Result<Vec<Whereabouts>, Self::Error>> + Send;
 
-    /// Locks batches by id. Those that are gone are left out.
+    /// Locks batches by id. Omits deleted batches.
     fn lock_batches(
         &mut self,
         task_id: TaskId,
@@ -117,13 +120,13 @@ pub trait Rows: Send {
         task_id: TaskId,
     ) -> impl Future<Output = Result<Vec<WithdrawableBatch>, Self::Error>> + Send;
 
-    /// Locks all held batches of a task.
+    /// Locks all suspended batches of a task.
     fn lock_suspended(
         &mut self,
         task_id: TaskId,
     ) -> impl Future<Output = Result<Vec<BatchRow>, Self::Error>> + Send;
 
-    /// Reads the held deferred targets of a task.
+    /// Reads the suspended deferred targets of a task.
     fn suspended_deferred(
         &mut self,
         task_id: TaskId,
@@ -136,8 +139,9 @@ pub trait Rows: Send {
         ordinals: &[u32],
     ) -> impl Future<Output = Result<Vec<DeferredRow>, Self::Error>> + Send;
 
-    /// Reads the reachable deferred targets of a wave (see [`DeferredRow::is_reachable`]) in the order of the plan: all that
-    /// may have been handed out, and at most `limit` others.
+    /// Reads the reachable deferred targets of a wave (see [`DeferredRow::is_reachable`]) in the
+    /// order of the plan. Returns all that may have been delivered, and at most `limit` undelivered
+    /// ones.
     fn reachable_deferred(
         &mut self,
         task_id: TaskId,
@@ -152,23 +156,24 @@ pub trait Rows: Send {
         task_id: TaskId,
     ) -> impl Future<Output = Result<HashSet<i64>, Self::Error>> + Send;
 
-    /// Locks the freeze of a project; false when it is not frozen.
+    /// Locks the freeze of a project. Returns false when the project is not frozen.
     fn lock_freeze(
         &mut self,
         project_id: &ProjectId,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Removes the freeze of a project; false when it is not frozen.
+    /// Removes the freeze of a project. Returns false when the project is not frozen.
     fn unfreeze(&mut self, project_id: &ProjectId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Reads the tasks of a project that may still admit targets, in the order in which they are locked.
+    /// Reads the tasks of a project that may still admit targets, in lock order.
     fn open_tasks(
         &mut self,
         project_id: &ProjectId,
     ) -> impl Future<Output = Result<Vec<TaskId>, Self::Error>> + Send;
 
-    /// Reads what time makes due, for all projects, at most `limit` rows. Work that waits for something else is left out:
-    /// the operation that performs a duty asks again under its locks.
+    /// Reads at most `limit` rows of work of all projects that time makes due. Omits work that
+    /// waits for another condition. The operation that performs a duty checks it again under its
+    /// locks.
     fn due(
         &mut self,
         kind: DutyKind,
@@ -181,13 +186,14 @@ pub trait Rows: Send {
     fn apply(&mut self, changes: &Changes) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// The rows that a lease reads and changes. It takes no lock of a wave.
+/// The rows that a lease reads and changes. It takes no lock on a wave.
 pub trait LeaseRows: Send {
-    /// A statement failed.
+    /// Error of a failed statement.
     type Error: Send;
 
-    /// Locks the worker's oldest ready batches that no other lease is about to take, and says whether the worker holds a
-    /// suspected batch that it leased after `survived`. Held batches are among them only if `with_suspended`.
+    /// Locks the worker's oldest ready batches that no concurrent lease is about to take. The flag
+    /// reports whether the worker holds a batch under suspicion (see `domain::quarantine`) that it
+    /// leased after `survived`. Suspended batches are included only if `with_suspended`.
     fn lock_leasable(
         &mut self,
         worker_id: &WorkerId,
@@ -196,8 +202,8 @@ pub trait LeaseRows: Send {
         limit: u32,
     ) -> impl Future<Output = Result<(Vec<ReadyBatch>, bool), Self::Error>> + Send;
 
-    /// Leases locked batches to their worker until `until`, in the order of the choices. A batch of which only a part is
-    /// chosen keeps the rest as a ready batch.
+    /// Leases locked batches to their worker until `until`, in the order of the choices. The rest
+    /// of a batch that is leased in part stays as a ready batch.
     fn lease(
         &mut self,
         choices: &[LeaseChoice],

@@ -1,4 +1,5 @@
-//! The cut: opens a task's next wave when it is its turn, and hands the next targets of its open wave to workers.
+//! Admission: opens a task's next wave when its start conditions are met, and admits targets of the
+//! open wave.
 
 use domain::{Timestamp, ids::TaskId};
 
@@ -7,21 +8,21 @@ use crate::{
     Decision, Effect, Faults, Rows, TargetDetail, TargetSelection, rollout::Rollout, row::BatchTerms,
 };
 
-/// A cut of one task.
+/// Result of one admission step of a task.
 #[derive(Debug)]
 pub struct Admission {
-    /// What it changes.
+    /// Row changes and effects of the step.
     pub decision: Decision,
-    /// Trace context of the task, where that is sampled.
+    /// Trace context of the task; `None` if its trace is not sampled.
     pub trace_context: Option<String>,
-    /// Wave and number of the targets that it admits.
+    /// Wave of the admitted targets and their number; `None` if no target was admitted.
     pub admitted: Option<(u16, u32)>,
-    /// Whether another cut may follow at once.
+    /// Whether another step may admit more targets immediately.
     pub has_more: bool,
 }
 
 impl<F: Faults> Engine<F> {
-    /// One cut of one task. `None` when the task admits nothing now.
+    /// Runs one admission step of a task. Returns `None` when the task admits no target now.
     pub async fn admit<R: Rows>(
         &self,
         rows: &mut R,
@@ -35,7 +36,7 @@ impl<F: Faults> Engine<F> {
         rollout.open_current();
         let mut room = Room::lock(rows, &rollout.facts).await?;
         if rollout.waves.iter().any(|row| row.state.admits_by_results()) || room.is_limited() {
-            // A target that waits for a place comes before one that has not had its turn.
+            // Deferred targets that wait for a slot go before targets that were never admitted.
             self.hand_out_deferred(rows, &mut rollout, &mut room).await?;
         }
         let admitted = self.admit_next(rows, &mut rollout, &mut room).await?;
@@ -45,7 +46,7 @@ impl<F: Faults> Engine<F> {
         Ok(Some(Admission { decision: rollout.decide(), trace_context, admitted, has_more }))
     }
 
-    /// Admits the next targets of the open wave. Returns the wave and their number.
+    /// Admits the next targets of the open wave. Returns the wave and the number of targets.
     async fn admit_next<R: Rows>(
         &self,
         rows: &mut R,

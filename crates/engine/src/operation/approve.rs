@@ -11,34 +11,34 @@ use domain::{
 use super::Engine;
 use crate::{Decision, Faults, NewEvent, Rows, Wake, row::TaskFacts};
 
-/// An approval as a person gives it.
+/// An approval request.
 #[derive(Debug, Clone, Copy)]
 pub struct Approval<'a> {
-    /// Wave to approve.
+    /// Wave to approve, from 1.
     pub wave: u16,
     /// Principal that submitted the task.
     pub author: &'a str,
     /// Principal that approves.
     pub approver: &'a str,
-    /// Whether the plan that the approver has seen, if one is named, is the task's.
+    /// Whether the plan hash in the request, if present, matches the task's plan.
     pub fits_plan: bool,
-    /// Whether the scripts that the approver has seen, if they are named, are the task's.
+    /// Whether the script hash in the request, if present, matches the task's scripts.
     pub fits_scripts: bool,
 }
 
-/// What became of an approval.
+/// Result of an approval.
 #[derive(Debug)]
 pub enum Approved {
-    /// It is done with this decision; without one, the wave was approved before.
+    /// The wave is approved. `None` means that it was approved before and no row changes.
     Done(Option<Box<Decision>>),
-    /// The task admits no more, or does not exist.
+    /// The task admits no more targets, or does not exist.
     TooLate,
-    /// The rules refuse it.
+    /// The approval rules refuse the request.
     Refused(Error),
 }
 
 impl<F: Faults> Engine<F> {
-    /// Approves the next wave, if it waits for that. To approve it again changes nothing.
+    /// Approves the next wave if it waits for approval. A repeated approval changes nothing.
     pub async fn approve<R: Rows>(
         &self,
         rows: &mut R,

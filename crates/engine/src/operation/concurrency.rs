@@ -1,4 +1,4 @@
-//! How many targets of a task may be in flight, changed while it runs.
+//! Changes the maximum number of targets in flight while a task runs.
 
 use domain::{Timestamp, event::EventKind, ids::TaskId};
 
@@ -6,8 +6,8 @@ use super::Engine;
 use crate::{Decision, Faults, NewEvent, Rows, Wake};
 
 impl<F: Faults> Engine<F> {
-    /// Sets the maximum number of targets in flight; `None` removes the limit. What is in flight stays so. Returns `None`
-    /// when the task has ended.
+    /// Sets the maximum number of targets in flight; `None` removes the limit. Targets that are
+    /// already in flight are not affected. Returns `None` when the task has ended.
     pub async fn set_max_concurrency<R: Rows>(
         &self,
         rows: &mut R,
@@ -21,8 +21,8 @@ impl<F: Faults> Engine<F> {
             return Ok(None);
         }
         rollout.changes().task.max_concurrency = Some(max_concurrency);
-        let detail =
-            max_concurrency.map_or_else(|| "no limit".to_owned(), |most| format!("{most} in flight at most"));
+        let detail = max_concurrency
+            .map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} targets in flight"));
         rollout.event(NewEvent::of_task(EventKind::ConcurrencyChanged, actor, detail));
         rollout.wake(Wake::Admit);
         rollout.wake(Wake::Presence);

@@ -1,4 +1,4 @@
-//! Stops a task whose time is over.
+//! Stops a task past its `expires_at`.
 
 use chrono::SecondsFormat;
 use domain::{Timestamp, event::EventKind, ids::TaskId};
@@ -7,8 +7,8 @@ use super::Engine;
 use crate::{Decision, Effect, Faults, NewEvent, Rows};
 
 impl<F: Faults> Engine<F> {
-    /// Stops a task whose time is over: no target is admitted any more, and running scripts go on. `None` when its time is not
-    /// over, or it admits no more.
+    /// Stops an expired task: no further target is admitted, and running scripts continue. Returns
+    /// `None` if the task has not expired yet or admits no more targets.
     pub async fn expire<R: Rows>(
         &self,
         rows: &mut R,

@@ -1,4 +1,4 @@
-//! Hands out deferred targets whose desktops are online again.
+//! Dispatches deferred targets whose desktops are online again.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl<F: Faults> Engine<F> {
-    /// Hands out deferred targets of a task, as far as there are places. `None` when the task is on hold.
+    /// Dispatches deferred targets of a task while slots are free. Returns `None` when the task is
+    /// suspended.
     pub(super) async fn hand_out<R: Rows>(
         &self,
         rows: &mut R,
@@ -34,7 +35,8 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout.decide()))
     }
 
-    /// Hands out deferred targets of every wave that can still change. Those that hold a place already need none.
+    /// Dispatches deferred targets of every wave that can still change. Targets that already occupy
+    /// a slot need no new one.
     pub(super) async fn hand_out_deferred<R: Rows>(
         &self,
         rows: &mut R,
@@ -70,7 +72,8 @@ impl<F: Faults> Engine<F> {
     }
 }
 
-/// Returns the targets that a former agent of their desktop may have started.
+/// Dispatches the reachable targets of one wave. Returns those that a former agent of their desktop
+/// may have started.
 fn hand_out_of_wave<F: Faults>(
     rollout: &mut Rollout<F>,
     room: &mut Room,
@@ -93,7 +96,7 @@ fn hand_out_of_wave<F: Faults>(
     replaced
 }
 
-/// Groups targets that may share a batch. They are deferred no more.
+/// Groups targets that may share a batch, and removes them from the deferred targets.
 fn by_terms<F: Faults>(
     rollout: &mut Rollout<F>,
     deferred: Vec<DeferredRow>,

@@ -1,4 +1,4 @@
-//! Which ready batches a worker gets.
+//! Selects the ready batches that a worker leases.
 
 use chrono::TimeDelta;
 use domain::{Timestamp, ids::WorkerId, quarantine};
@@ -9,12 +9,13 @@ use crate::{
     row::{LeaseChoice, ReadyBatch},
 };
 
-/// Batches that one pull looks at.
+/// Number of batches that one pull reads.
 const BATCHES_PER_PULL: u32 = 64;
 
 impl<F: Faults> Engine<F> {
-    /// Locks the batches that a worker may lease now, oldest first. Suspected batches (see `domain::quarantine`) go out one at a
-    /// time: at most one is among them, and none while the worker may still die of another one. A lease lasts `lease`.
+    /// Locks the batches that a worker may lease now, oldest first. Of batches under suspicion (see
+    /// `domain::quarantine`) it returns at most one. It returns none while the worker holds another
+    /// one that it leased within the last `lease`, the duration of a lease.
     pub async fn leasable<R: LeaseRows>(
         &self,
         rows: &mut R,
@@ -34,7 +35,7 @@ impl<F: Faults> Engine<F> {
         Ok(ready)
     }
 
-    /// Chooses batches while `room` targets allow. The last one is split to fit.
+    /// Chooses batches until their targets fill `room`. The last batch is split if it does not fit.
     pub fn choose(&self, ready: &[ReadyBatch], mut room: u32) -> Vec<LeaseChoice> {
         let mut choices = Vec::new();
         for batch in ready {

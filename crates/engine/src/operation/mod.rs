@@ -1,4 +1,4 @@
-//! The operations: each loads, decides, and returns the decision.
+//! The operations. Each one loads locked rows, decides, and returns the decision.
 
 mod admit;
 mod approve;
@@ -25,26 +25,26 @@ use crate::{
     rollout::{Need, Rollout, Targets},
 };
 
-/// The rollout operations. Generic over deliberate faults, which only the simulator has.
+/// The rollout operations. Generic over deliberate faults, which only the simulator uses.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Engine<F = NoFaults> {
     faults: F,
 }
 
 impl Engine {
-    /// The operations as they are.
+    /// Creates the operations without faults.
     pub const fn new() -> Self {
         Self { faults: NoFaults }
     }
 }
 
 impl<F: Faults> Engine<F> {
-    /// The operations with deliberate faults.
+    /// Creates the operations with deliberate faults.
     pub const fn with_faults(faults: F) -> Self {
         Self { faults }
     }
 
-    /// Locks a task. `None` when there is no such task.
+    /// Locks a task and creates its working copy. Returns `None` when the task does not exist.
     async fn load<R: Rows>(
         &self,
         rows: &mut R,
@@ -56,7 +56,7 @@ impl<F: Faults> Engine<F> {
         Ok(snapshot.map(|snapshot| Rollout::new(self.faults, task_id, snapshot, now)))
     }
 
-    /// Reads targets, and notes which of them a person stopped.
+    /// Reads targets and remembers which of them a person stopped.
     async fn targets<R: Rows>(
         &self,
         rows: &mut R,
@@ -73,7 +73,7 @@ impl<F: Faults> Engine<F> {
         Ok(targets.into_iter().map(|target| (target.ordinal, target)).collect())
     }
 
-    /// Reads what counting failures needs, before any is counted.
+    /// Reads the rows that are needed to count failures.
     async fn prepare_failures<R: Rows>(
         &self,
         rows: &mut R,
@@ -83,7 +83,7 @@ impl<F: Faults> Engine<F> {
         Ok(())
     }
 
-    /// Reads what cutting a task short needs.
+    /// Reads the rows that are needed to cut a task short.
     async fn prepare_withdrawal<R: Rows>(
         &self,
         rows: &mut R,
@@ -94,7 +94,7 @@ impl<F: Faults> Engine<F> {
         Ok(())
     }
 
-    /// Does what follows from what the operation changed.
+    /// Applies the rules until the rollout is settled, and loads the rows that they need.
     async fn settle<R: Rows>(&self, rows: &mut R, rollout: &mut Rollout<F>) -> Result<(), R::Error> {
         let task_id = rollout.task_id();
         while let Some(need) = rollout.settle() {

@@ -1,4 +1,5 @@
-//! Targets past their deadline end as UNDELIVERED or UNKNOWN. Those that only wait for a place get more time.
+//! Ends targets past their deadline as UNDELIVERED or UNKNOWN. Targets that only wait for a slot
+//! get more time.
 
 use domain::{
     Timestamp,
@@ -19,7 +20,8 @@ use crate::{
 };
 
 impl<F: Faults> Engine<F> {
-    /// Ends the targets of a batch that passed a deadline. `None` when it is no longer overdue. Results are missed only up to
+    /// Ends the targets of a batch that passed a deadline. Returns `None` when the batch is no
+    /// longer overdue. A missing result is overdue only if its deadline is at or before
     /// `observed_until`.
     pub(super) async fn expire_batch<R: Rows>(
         &self,
@@ -35,14 +37,14 @@ impl<F: Faults> Engine<F> {
         let Some(TakenBatch { mut rollout, terms, members, mut targets, .. }) = taken else {
             return Ok(None);
         };
-        // The deadline of what was ready may be that of its window.
+        // The deadline of a ready batch may be the end of its window.
         let overdue = wait_for_next_window(&mut rollout, &terms, members, &targets);
         let overdue = overdue.into_iter().map(|member| (terms, member)).collect();
         self.end_overdue(rows, &mut rollout, overdue, &mut targets).await?;
         Ok(Some(rollout.decide()))
     }
 
-    /// Ends those of the deferred targets that passed their deadline.
+    /// Ends the overdue targets among the deferred targets of a duty.
     pub(super) async fn expire_deferred<R: Rows>(
         &self,
         rows: &mut R,
@@ -66,7 +68,7 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout.decide()))
     }
 
-    /// Gives those of the deferred targets more time that only wait for a place.
+    /// Extends the deadlines of deferred targets that only wait for a slot.
     pub(super) async fn put_off<R: Rows>(
         &self,
         rows: &mut R,
@@ -76,7 +78,8 @@ impl<F: Faults> Engine<F> {
         Ok(self.load_deferred(rows, duty, now).await?.map(|(rollout, _)| rollout.decide()))
     }
 
-    /// Reads the deferred targets of a duty. Those that only wait for a place get more time; the others are returned.
+    /// Reads the deferred targets of a duty. Extends those that only wait for a slot, and returns
+    /// the rest.
     async fn load_deferred<R: Rows>(
         &self,
         rows: &mut R,
@@ -118,7 +121,8 @@ fn put_off<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow]) {
     rollout.changes().deferred.set_deadlines.extend(later);
 }
 
-/// Targets that were not handed out because their window closed wait for the next one. Returns what is really overdue.
+/// Defers undelivered targets to the next window if their window closed. Returns the targets that
+/// are overdue.
 fn wait_for_next_window<F: Faults>(
     rollout: &mut Rollout<F>,
     terms: &BatchTerms,
@@ -133,7 +137,7 @@ fn wait_for_next_window<F: Faults>(
     let (waits, overdue): (Vec<LocatedTarget>, Vec<LocatedTarget>) =
         placed.into_iter().partition(|target| rollout.missed_window(target, &terms.deadlines));
     let fresh = BatchTerms { deadlines: rollout.facts.deadlines(rollout.now), ..*terms };
-    // None of them was handed out before, so no agent can have been replaced.
+    // The targets were never delivered, so no agent that received them can have been replaced.
     let _never_replaced = rollout.dispatch_to_workers(&fresh, waits);
     members
         .into_iter()
@@ -152,10 +156,10 @@ fn records<F: Faults>(rollout: &Rollout<F>, overdue: &[(BatchTerms, Member)]) ->
 
 const fn reason(outcome: Outcome, worker_deaths: u16) -> &'static str {
     match outcome {
-        Outcome::Undelivered => "the desktop was not reached before its delivery deadline",
+        Outcome::Undelivered => "the desktop was not reached before the delivery deadline",
         _ if quarantine::is_quarantined(worker_deaths) => {
-            "every worker that held it died: it was handed out no more, and no result came before its deadline"
+            "quarantined after every worker that held it died; no result arrived before the deadline"
         }
-        _ => "handed to the desktop's agent, and no result came before its deadline",
+        _ => "delivered to the desktop's agent, but no result arrived before the deadline",
     }
 }

@@ -6,8 +6,11 @@ use super::Engine;
 use crate::{Decision, Duty, DutyKind, Faults, Rows};
 
 impl<F: Faults> Engine<F> {
-    /// Performs a duty, if it is still due under its locks. Leases and results should have been observed_until of by `observed_until`: it is
-    /// `now`, but earlier for a while after the database was away, because nobody could be observed_until then.
+    /// Performs a duty if it is still due under its locks.
+    ///
+    /// Leases and results count as missing only if they were due at or before `observed_until`.
+    /// After a database outage it lags behind `now` for a while, because no renewal or result could
+    /// be stored.
     pub async fn perform<R: Rows>(
         &self,
         rows: &mut R,

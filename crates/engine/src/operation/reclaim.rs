@@ -1,4 +1,5 @@
-//! Batches without a holder are cut again by presence, with a higher epoch at the next lease.
+//! Reclaims batches without a holder. Their targets are batched again by presence; the next lease
+//! has a higher epoch.
 
 use domain::{
     Timestamp,
@@ -16,8 +17,9 @@ use crate::{
 };
 
 impl<F: Faults> Engine<F> {
-    /// Takes an orphaned batch away and hands its targets out again. `None` when it is no longer orphaned. Leases that should
-    /// have been renewed by `observed_until` are lost.
+    /// Reclaims an orphaned batch and dispatches its targets again. Returns `None` when the batch
+    /// is no longer orphaned. A lease is lost if it was due for renewal at or before
+    /// `observed_until`.
     pub(super) async fn reclaim<R: Rows>(
         &self,
         rows: &mut R,
@@ -47,7 +49,8 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout.decide()))
     }
 
-    /// Locks the batch of a duty and takes it away. `None` when it is gone, or no longer lost.
+    /// Locks the batch of a duty and removes it. Returns `None` when the batch is deleted or no
+    /// longer orphaned.
     pub(super) async fn take_away<R: Rows>(
         &self,
         rows: &mut R,
@@ -72,15 +75,15 @@ impl<F: Faults> Engine<F> {
     }
 }
 
-/// A batch that was taken away from its worker.
+/// A batch that was taken from its worker.
 pub(super) struct TakenBatch<F> {
     pub(super) rollout: Rollout<F>,
     batch_id: BatchId,
-    /// Its terms. What was ever leased may have been handed out.
+    /// Terms of the batch. Targets of a batch that was ever leased may have been delivered.
     pub(super) terms: BatchTerms,
-    /// Its targets without a result.
+    /// Members without a result.
     pub(super) members: Vec<Member>,
-    /// All its targets, with the presence of their desktops.
+    /// All targets of the batch, with the presence of their desktops.
     pub(super) targets: Targets,
 }
 
@@ -89,7 +92,8 @@ fn terms_left<F: Faults>(rollout: &Rollout<F>, batch: &BatchRow) -> BatchTerms {
     BatchTerms { maybe_delivered: batch.terms.maybe_delivered || was_leased, ..batch.terms }
 }
 
-/// Members with the workers that hold their desktops now. `maybe_delivered` says that their agents may have started them.
+/// Locates members by the current presence of their desktops. `maybe_delivered` means that agents
+/// may have started them.
 pub(super) fn place_again<F: Faults>(
     rollout: &Rollout<F>,
     members: &[Member],
@@ -104,12 +108,12 @@ pub(super) fn place_again<F: Faults>(
     members.iter().map(place).collect()
 }
 
-/// Targets that worker after worker died of wait for what their agents may still report.
+/// Quarantines targets: they only wait for results that their agents may still report.
 fn isolate<F: Faults>(rollout: &mut Rollout<F>, terms: &BatchTerms, members: &[Member]) {
     let worker_deaths = terms.worker_deaths;
     for Member { ordinal, desktop_id, .. } in members {
         let (ordinal, desktop_id) = (*ordinal, desktop_id.clone());
-        let detail = format!("desktop {desktop_id}: {worker_deaths} workers died that held it");
+        let detail = format!("desktop {desktop_id}: {worker_deaths} workers died while they held the target");
         rollout.event(NewEvent::of_wave(EventKind::Quarantined, terms.wave, detail));
         rollout.effect(Effect::Quarantined { ordinal, desktop_id, worker_deaths });
     }

@@ -1,13 +1,14 @@
-//! The limit of a project on targets in flight.
+//! The project limit on targets in flight.
 
 use crate::{Rows, row::TaskFacts};
 
-/// How many more targets the project allows in flight, while its limit is locked. `None` without a limit.
+/// Number of targets that the project still allows in flight, while its limit is locked. `None`
+/// without a limit.
 #[derive(Debug)]
 pub(super) struct Room(Option<u32>);
 
 impl Room {
-    /// Locks the project's limit, if it has one.
+    /// Locks the project's limit, if there is one.
     pub(super) async fn lock<R: Rows>(rows: &mut R, facts: &TaskFacts) -> Result<Self, R::Error> {
         if !facts.has_project_limit {
             return Ok(Self(None));
@@ -19,7 +20,7 @@ impl Room {
         self.0.is_some()
     }
 
-    /// As many of these targets as there is room for.
+    /// Returns the number of targets out of `wanted` that fit.
     pub(super) fn of(&self, wanted: u32) -> u32 {
         self.0.map_or(wanted, |room| room.min(wanted))
     }

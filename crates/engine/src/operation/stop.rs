@@ -1,5 +1,5 @@
-//! Stops what a person wants stopped: after the commit nothing more is admitted, and the workers that hold what runs are
-//! told until it has ended.
+//! Stops a task or a target on request. After the commit no further target is admitted. Workers
+//! that hold running targets receive the stop until those targets have ended.
 
 use domain::{Timestamp, batching::Member, event::EventKind, ids::TaskId};
 
@@ -10,8 +10,9 @@ use crate::{
 };
 
 impl<F: Faults> Engine<F> {
-    /// Stops a task: no target is admitted any more; with `kills`, what runs is ended too. A task that the gate halted stays
-    /// halted. `None` when there is no such task, or it has ended.
+    /// Stops a task: no further target is admitted, and with `kills` running scripts are killed. A
+    /// task that the gate halted stays halted. Returns `None` when the task does not exist or has
+    /// ended.
     pub async fn stop_task<R: Rows>(
         &self,
         rows: &mut R,
@@ -38,8 +39,9 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout.decide()))
     }
 
-    /// Stops one target from a script on. A target that has certainly not begun ends at once. Otherwise its worker and its
-    /// agent are told. `None` when the target has ended, or an earlier task has done the script.
+    /// Stops one target from a script on. A target that was certainly never delivered ends
+    /// immediately. Otherwise its worker and its agent receive the stop. Returns `None` when the
+    /// target has ended, or the script succeeded in an earlier task.
     pub async fn stop_target<R: Rows>(
         &self,
         rows: &mut R,
@@ -70,7 +72,8 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout.decide()))
     }
 
-    /// Takes a target out of where it waits, if it was certainly never handed out; false when it was not there.
+    /// Removes an undelivered target from its batch or from the deferred targets. Returns false if
+    /// it is in neither.
     async fn take_undelivered<R: Rows>(
         &self,
         rows: &mut R,
@@ -85,7 +88,8 @@ impl<F: Faults> Engine<F> {
             rollout.undefer(wave.unwrap_or_default(), ordinal, false);
             return Ok(true);
         };
-        // A lease may have taken the batch, or the part with this target, before the lock.
+        // A lease may have taken the batch, or the part with this target, before the lock was
+        // acquired.
         let batch = rows.lock_batches(task_id, &[batch_id]).await?.pop();
         let Some(mut batch) = batch.filter(|batch| batch.is_undelivered()) else { return Ok(false) };
         let size = batch.members.len();

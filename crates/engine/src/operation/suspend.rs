@@ -1,5 +1,5 @@
-//! Holds: of a task that a person paused, and of all tasks of a frozen project. Held batches and deferred targets are not
-//! handed out, and their time does not run.
+//! Pause of one task and freeze of a project. Suspended batches and deferred targets are not
+//! dispatched, and their deadlines do not advance.
 
 use chrono::TimeDelta;
 use domain::{
@@ -17,26 +17,27 @@ use crate::{
     row::{BatchRow, BatchTerms, DeferredRow},
 };
 
-/// What became of a pause or a resumption.
+/// Result of a pause or resume request.
 #[derive(Debug)]
 pub enum Suspension {
-    /// It is done with this decision; without one, it was done before.
+    /// The request is applied. `None` means that it was applied before and no row changes.
     Done(Option<Box<Decision>>),
-    /// The task admits no more, so there is nothing to hold.
+    /// The task admits no more targets, so there is nothing to suspend.
     TooLate(TaskStatus),
 }
 
-/// Who froze a project, and why.
+/// Actor and reason of a project freeze.
 #[derive(Debug, Clone, Copy)]
 pub struct Freeze<'a> {
-    /// The principal.
+    /// Principal that froze the project.
     pub actor: &'a str,
-    /// Reason, as the principal gave it.
+    /// Reason that the principal gave.
     pub reason: &'a str,
 }
 
 impl<F: Faults> Engine<F> {
-    /// Pauses a task: after the commit no target is admitted or handed out. The targets that workers hold go on.
+    /// Pauses a task: after the commit no target is admitted or dispatched. Targets that workers
+    /// hold continue.
     pub async fn pause<R: Rows>(
         &self,
         rows: &mut R,
@@ -57,7 +58,7 @@ impl<F: Faults> Engine<F> {
         Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
     }
 
-    /// Resumes a paused task. What waited has all of its delivery time again.
+    /// Resumes a paused task. Waiting targets get their full delivery time again.
     pub async fn resume<R: Rows>(
         &self,
         rows: &mut R,
@@ -80,7 +81,8 @@ impl<F: Faults> Engine<F> {
         Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
     }
 
-    /// Locks a task that still admits targets. For another one, returns what becomes of the call.
+    /// Locks a task that still admits targets. For any other task, returns the result of the
+    /// request.
     async fn load_admitting<R: Rows>(
         &self,
         rows: &mut R,
@@ -96,8 +98,9 @@ impl<F: Faults> Engine<F> {
         })
     }
 
-    /// Holds all tasks of a project that was frozen before. The freeze must be committed, so that no admission is still to
-    /// come that has not seen it. Does nothing if the project was unfrozen meanwhile; an unfreeze waits for this.
+    /// Suspends all tasks of a frozen project. The freeze must be committed before, so that every
+    /// later admission sees it. Does nothing if the project was unfrozen in the meantime; an
+    /// unfreeze waits for this operation.
     pub async fn suspend_project<R: Rows>(
         &self,
         rows: &mut R,
@@ -119,8 +122,9 @@ impl<F: Faults> Engine<F> {
         Ok(decisions)
     }
 
-    /// Holds the rest of a task whose project is frozen. `None` when the project is not frozen, or when the task admits no
-    /// more: agents are only asked about its targets then, and that must not wait.
+    /// Suspends the rest of a task whose project is frozen. Returns `None` when the project is not
+    /// frozen or the task admits no more targets. In the second case agents are only queried, and a
+    /// query must not wait.
     pub async fn suspend_task_of_frozen_project<R: Rows>(
         &self,
         rows: &mut R,
@@ -144,7 +148,8 @@ impl<F: Faults> Engine<F> {
         Ok(Some(rollout))
     }
 
-    /// Unfreezes a project and lets its tasks go on, but for those that are paused. `None` when it was not frozen.
+    /// Unfreezes a project and releases its tasks, except paused tasks. Returns `None` when the
+    /// project was not frozen.
     pub async fn release_project<R: Rows>(
         &self,
         rows: &mut R,
@@ -167,7 +172,8 @@ impl<F: Faults> Engine<F> {
         Ok(Some(decisions))
     }
 
-    /// Ends the hold of a task: what was held may be handed out again, with all of its delivery time.
+    /// Ends the suspension of a task: its suspended targets may be dispatched again, with their
+    /// full delivery time.
     async fn release<R: Rows>(&self, rows: &mut R, rollout: &mut Rollout<F>) -> Result<(), R::Error> {
         let task_id = rollout.task_id();
         let batches = rows.lock_suspended(task_id).await?;
@@ -187,8 +193,9 @@ fn suspend<F: Faults>(rollout: &mut Rollout<F>) {
     rollout.changes().deferred.suspend = true;
 }
 
-/// A batch that was certainly never handed out, and has a window, is deferred: the window may be closed by now. What may
-/// have been handed out in its window is asked for, and not started later.
+/// Releases batches. An undelivered batch with a window is deferred, because the window may have
+/// closed. Targets that may have been delivered within their window are only queried, and not
+/// started later.
 fn release_batches<F: Faults>(rollout: &mut Rollout<F>, batches: Vec<BatchRow>) {
     let has_window = rollout.facts.policy.window.is_some();
     let waits_again = has_window && !rollout.breaks(Rule::ReleaseIgnoresWindow);
@@ -213,8 +220,8 @@ fn release_deferred<F: Faults>(rollout: &mut Rollout<F>, deferred: &[DeferredRow
     rollout.changes().deferred.release.extend(released);
 }
 
-/// Deadlines after a hold. What may have been handed out in its window keeps its `deliver_by`: it is asked for, and not
-/// started later.
+/// Returns the deadlines after a suspension. Targets that may have been delivered within their
+/// window keep their `deliver_by`: they are only queried, and not started later.
 fn after_suspension<F: Faults>(rollout: &Rollout<F>, terms: &BatchTerms, has_window: bool) -> Deadlines {
     let deadlines = terms.deadlines;
     let by = rollout.now + rollout.facts.timeouts.delivery - deadlines.deliver_by;

@@ -1,4 +1,4 @@
-//! Counting outcomes: each target once, whatever is reported.
+//! Counts outcomes: each target once, however often a result is reported.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use super::{Rollout, Targets};
 use crate::{Effect, FailureCount, Faults, Rule, row::NewRecord};
 
 impl<F: Faults> Rollout<F> {
-    /// Stores and counts the records of targets that have none. Records of another desktop than the target's are left out.
-    /// Returns the ordinals of the targets that ended.
+    /// Stores and counts the records of targets that have none yet. Skips records of a desktop
+    /// other than the target's. Returns the ordinals of the targets that ended.
     pub(crate) fn count(&mut self, targets: &mut Targets, records: Vec<NewRecord>) -> Vec<u32> {
         let mut by_target: BTreeMap<u32, Vec<NewRecord>> = BTreeMap::new();
         for record in records {
@@ -41,7 +41,7 @@ impl<F: Faults> Rollout<F> {
         ended
     }
 
-    /// Counts one target; false when its result is known already.
+    /// Counts one target. Returns false when its result is already stored.
     fn count_target(&mut self, ordinal: u32, mut records: Vec<NewRecord>, is_known: bool) -> bool {
         if is_known {
             self.effect(Effect::KnownResult { ordinal });
@@ -78,7 +78,8 @@ impl<F: Faults> Rollout<F> {
         self.changes.records.append(&mut records);
     }
 
-    /// The fingerprint of a failure. A task with as many fingerprints as it may have shares one among all others.
+    /// Returns the fingerprint of a failure. At the limit of fingerprints, the task's remaining
+    /// failures share one.
     fn fingerprint_of(&mut self, record: &NewRecord) -> Option<Fingerprint> {
         if !record.outcome.counts_as_failure() {
             return None;
@@ -107,7 +108,7 @@ impl<F: Faults> Rollout<F> {
         });
     }
 
-    /// Records for all scripts of a target of which no result came.
+    /// Creates records for all scripts of a target without a result.
     pub(crate) fn without_result(
         &self,
         ordinal: u32,
@@ -122,7 +123,7 @@ impl<F: Faults> Rollout<F> {
     }
 }
 
-/// A script that an earlier task has done counts as the success that it was there.
+/// Turns the record of a script that succeeded in an earlier task into that success.
 fn done_earlier(record: &mut NewRecord) {
     record.outcome = Outcome::Success;
     record.reason = DONE_EARLIER_REASON.to_owned();

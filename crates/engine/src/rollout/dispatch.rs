@@ -1,4 +1,4 @@
-//! Handing targets to workers: in batches, or deferred.
+//! Dispatches targets to workers in batches, or defers them.
 
 use domain::{
     batching::{self, LocatedTarget, Member, StartGroup},
@@ -14,21 +14,21 @@ use crate::{
 };
 
 const REPLACED_REASON: &str =
-    "handed to the desktop's agent, and that agent was replaced before its result came";
+    "delivered to the desktop's agent, but that agent was replaced before its result arrived";
 
-/// What became of targets that were to be handed out.
+/// Result of a dispatch.
 #[derive(Debug, Default)]
 #[must_use = "replaced targets end with end_replaced"]
 pub(crate) struct DispatchedTargets {
-    /// Targets that are in batches.
+    /// Number of targets that are in batches.
     pub(crate) targets: u32,
     /// Targets that a former agent of their desktop may have started.
     pub(crate) replaced: Vec<Member>,
 }
 
 impl<F: Faults> Rollout<F> {
-    /// Makes batches for the workers that hold the desktops. Targets without one are deferred, and those whose window is
-    /// closed.
+    /// Creates batches for the workers that hold the desktops. Defers targets of disconnected
+    /// desktops and targets whose window is closed.
     pub(crate) fn dispatch_to_workers(
         &mut self,
         terms: &BatchTerms,
@@ -66,7 +66,7 @@ impl<F: Faults> Rollout<F> {
         self.wake(Wake::Ready);
     }
 
-    /// Defers targets. Those that were certainly never handed out hold no place and wait.
+    /// Defers targets. Targets that were never delivered occupy no slot while they wait.
     pub(crate) fn defer(
         &mut self,
         terms: &BatchTerms,
@@ -87,7 +87,7 @@ impl<F: Faults> Rollout<F> {
         self.changes.deferred.insert.extend(deferred);
     }
 
-    /// Notes that a deferred target waits no more.
+    /// Records that a target is no longer deferred.
     pub(crate) fn undefer(&mut self, wave: u16, ordinal: u32, maybe_delivered: bool) {
         self.note_deferred();
         self.changes.deferred.delete.push(ordinal);
@@ -96,7 +96,7 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Leaves a batch with these members. An empty one is deleted.
+    /// Reduces a batch to these members. An empty batch is deleted.
     pub(crate) fn take_from_batch(&mut self, batch_id: domain::ids::BatchId, left: Vec<Member>) {
         let batches = &mut self.changes.batches;
         if left.is_empty() {
@@ -106,14 +106,14 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Puts targets of a lost batch among the deferred ones. Those that certainly nobody has started end as STOPPED where a
-    /// person stopped them, and are withdrawn where the task admits no more.
+    /// Defers targets of a lost batch. Undelivered targets end as STOPPED if a person stopped them.
+    /// They are withdrawn if the task admits no more targets.
     pub(crate) fn requeue(&mut self, terms: &BatchTerms, mut members: Vec<Member>, targets: &mut Targets) {
         let status = self.facts.status;
         self.requeue_as(status, terms, &mut members, targets);
     }
 
-    /// As [`Self::requeue`], with the status that the caller saw.
+    /// Does the same as [`Self::requeue`], with the status that the caller saw.
     pub(crate) fn requeue_as(
         &mut self,
         status: domain::task::TaskStatus,
@@ -139,7 +139,8 @@ impl<F: Faults> Rollout<F> {
         self.defer(terms, None, std::mem::take(members));
     }
 
-    /// Targets that are admitted for the first time: those that a person stopped end at once.
+    /// Dispatches targets that are admitted for the first time. Targets that a person stopped end
+    /// immediately.
     pub(crate) fn hand_out_new(&mut self, terms: &BatchTerms, targets: &mut Targets) -> u32 {
         let mut members: Vec<Member> = targets.values().map(member).collect();
         let stopped = self.stopped_before_start(&mut members, targets);
@@ -148,14 +149,15 @@ impl<F: Faults> Rollout<F> {
             Some(placed(member, target.presence.as_ref(), None))
         });
         let placed = placed.collect();
-        // Nothing was handed out before, so no agent can have been replaced.
+        // The targets were never delivered, so no agent that received them can have been replaced.
         let handed = self.dispatch_to_workers(terms, placed);
         self.count(targets, stopped);
         handed.targets
     }
 
-    /// Ends targets of replaced agents as UNKNOWN, which counts as a failure. It comes after everything else is handed out:
-    /// the failures may halt the task, and a halt withdraws what is ready by then.
+    /// Ends targets of replaced agents as UNKNOWN, which counts as a failure. Must run after all
+    /// other dispatches: the failures may halt the task, and a halt withdraws the batches that are
+    /// ready by then.
     pub(crate) fn end_replaced(&mut self, replaced: &[Member], targets: &mut Targets) {
         let mut records = Vec::new();
         for Member { ordinal, desktop_id, .. } in replaced {
@@ -167,7 +169,7 @@ impl<F: Faults> Rollout<F> {
     }
 }
 
-/// A target that no agent was given yet.
+/// Creates the member of a target that no agent has received yet.
 fn member(target: &TargetRow) -> Member {
     Member { ordinal: target.ordinal, desktop_id: target.desktop_id.clone(), agent_id: String::new() }
 }

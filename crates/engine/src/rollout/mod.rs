@@ -1,4 +1,4 @@
-//! The working copy of one task: its locked rows, on which decisions are made, and what they changed.
+//! The working copy of one task: its locked rows, the decisions on them, and the resulting changes.
 
 mod count;
 mod dispatch;
@@ -36,23 +36,23 @@ pub(crate) struct Rollout<F> {
     /// The same waves as they were loaded.
     stored: Vec<WaveRow>,
     settled: Results,
-    /// Loaded when a wave closes: the one after it.
+    /// The wave after the current one. Loaded when a wave closes.
     next_wave: Option<WaveRow>,
-    /// Loaded when the last wave finishes: what all other waves came to.
+    /// Sum of the tallies of all other waves. Loaded when the last wave finishes.
     other_tallies: Option<Tally>,
-    /// Loaded when the task is cut short.
+    /// Ready batches of the task. Loaded when the task is cut short.
     ready: Option<Vec<WithdrawableBatch>>,
-    /// Signatures that the task's failures have.
+    /// Ids of the fingerprints that the task's failures have.
     pub(crate) fingerprint_ids: HashSet<i64>,
-    /// Targets that a person stopped, as far as they are known.
+    /// Ordinals of targets that a person stopped, as far as they were read.
     stopped: HashSet<u32>,
-    /// Whether targets ended since the task was settled last.
+    /// Whether targets ended since the last settling.
     has_counted: bool,
-    /// Whether targets ended at all.
+    /// Whether the operation ended any target.
     has_results: bool,
-    /// Whether targets were taken back.
+    /// Whether the operation withdrew any target.
     has_withdrawn: bool,
-    /// Whether something changed that a quorum looks at.
+    /// Whether deferred targets changed, which a quorum depends on.
     has_deferred: bool,
     changes: Changes,
     effects: Vec<Effect>,
@@ -63,7 +63,8 @@ impl<F: Faults> Rollout<F> {
         let Snapshot { facts, mut waves, settled } = snapshot;
         let stored = waves.clone();
         for row in &mut waves {
-            // The task's row is read after the waves are locked: a person may have changed the limit meanwhile.
+            // The task's row is read after the waves are locked: a person may have changed the
+            // limit in between.
             row.state.terms.max_concurrency = facts.max_concurrency;
         }
         let changes = Changes::new(task_id, facts.project_id.clone(), facts.attempt, now);
@@ -114,23 +115,24 @@ impl<F: Faults> Rollout<F> {
         self.changes.wakes.insert(wake);
     }
 
-    /// Tells each wave what the others came to. It is done after each change and before a rule is asked.
+    /// Updates each wave's totals over the other waves. Must run after each change and before a
+    /// rule is evaluated.
     pub(crate) fn refresh_totals(&mut self) {
         refresh_totals(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
     }
 
-    /// The current wave: the first that is not closed. `None` when the task has ended.
+    /// Returns the current wave: the first one that is not closed. `None` when the task has ended.
     pub(crate) fn current(&mut self) -> Option<&mut WaveRow> {
         use domain::wave::WaveStatus;
         self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)
     }
 
-    /// A wave by number.
+    /// Returns a wave by number; `None` when it cannot change any more.
     pub(crate) fn wave(&mut self, wave: u16) -> Option<&mut WaveRow> {
         self.waves.iter_mut().find(|row| row.wave == wave)
     }
 
-    /// Remembers whether a person stopped a target.
+    /// Remembers a target's stop, if it has one.
     pub(crate) fn note_stop(&mut self, ordinal: u32, stop: Option<u16>) {
         if stop.is_some() {
             self.stopped.insert(ordinal);
@@ -142,7 +144,7 @@ impl<F: Faults> Rollout<F> {
         targets.iter().for_each(|target| self.note_stop(target.ordinal, target.stop));
     }
 
-    /// Moves the task on, unless it has ended.
+    /// Changes the task's status, unless the task has ended.
     fn set_status(&mut self, status: TaskStatus, reason: Option<&str>) {
         if self.facts.status.is_ended() {
             return;
@@ -154,7 +156,7 @@ impl<F: Faults> Rollout<F> {
         self.changes.task.status = Some((status, reason));
     }
 
-    /// Ends the task and clears what is left of its work.
+    /// Ends the task and clears its remaining work.
     fn end(&mut self, status: TaskStatus) {
         if self.facts.status.is_ended() {
             return;
@@ -167,7 +169,7 @@ impl<F: Faults> Rollout<F> {
         self.effect(Effect::Ended { status });
     }
 
-    /// The decision: every wave that differs from its stored row, and what else was changed.
+    /// Returns the decision: every wave that differs from its stored row, and all other changes.
     pub(crate) fn decide(mut self) -> Decision {
         let stored = &self.stored;
         let is_changed = |row: &&WaveRow| {
@@ -178,7 +180,8 @@ impl<F: Faults> Rollout<F> {
     }
 }
 
-/// Whether two rows of a wave are stored alike. What the state says of other waves and of the task is not stored with it.
+/// Returns whether two rows of a wave are equal in their stored columns. State that is derived from
+/// other waves and the task is not stored with the wave.
 fn is_same(stored: &WaveRow, row: &WaveRow) -> bool {
     let state =
         domain::wave::WaveState { others: stored.state.others, terms: stored.state.terms, ..row.state };

@@ -1,4 +1,4 @@
-//! The rules of `domain`, as they are asked here: unchanged, but where a deliberate fault breaks one.
+//! The rules of `domain`, applied unchanged unless a deliberate fault breaks one.
 
 use domain::{
     batching::{self, LocatedTarget, StartGroup},
@@ -17,12 +17,12 @@ use crate::{
 };
 
 impl<F: Faults> Rollout<F> {
-    /// What keeps the task from admitting anything.
+    /// Returns the reason why the task admits no target; `None` if it may admit.
     pub(crate) fn admission_block(&self) -> Option<AdmissionBlock> {
         self.facts.admission_block(self.now).filter(|_| !self.breaks(Rule::AdmitWhileBlocked))
     }
 
-    /// Whether a wave whose turn it is opens.
+    /// Returns whether the next wave opens, or the condition that it waits for.
     pub(super) fn turn(&self, row: &WaveRow) -> WaveStart {
         let mut opening = row.opening;
         if self.breaks(Rule::SkipSoak) {
@@ -34,14 +34,14 @@ impl<F: Faults> Rollout<F> {
         wave_start::decide(&opening, self.admission_block(), self.now)
     }
 
-    /// Targets that the current wave may admit now.
+    /// Returns the number of targets that the current wave may admit now.
     pub(crate) fn admission(&mut self) -> u32 {
         self.refresh_totals();
         let state = self.current().map(|row| row.state);
         state.map_or(0, |state| self.as_admission_sees(state).admission())
     }
 
-    /// Deferred targets of a wave that may be handed out now.
+    /// Returns the number of deferred targets of a wave that may be dispatched now.
     pub(crate) fn late_admission(&mut self, wave: u16) -> u32 {
         self.refresh_totals();
         let state = self.wave(wave).map(|row| row.state);
@@ -58,7 +58,7 @@ impl<F: Faults> Rollout<F> {
         state
     }
 
-    /// What follows from the results of the current wave.
+    /// Returns the step that follows from the results of the current wave.
     pub(super) fn next_step(&self, mut state: WaveState) -> Step {
         if self.breaks(Rule::ReachedMeansMore) {
             state.fail_threshold = state.fail_threshold.map(one_more);
@@ -92,13 +92,13 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Why a wave that was closed before halts the task, if it does.
+    /// Returns the reason if a closed wave halts the task.
     pub(super) fn late_halt(&self, state: &WaveState) -> Option<String> {
         let is_ignored = self.breaks(Rule::NoLateHalt) || self.breaks(Rule::IgnoreHalt);
         wave::late_halt(state).filter(|_| !is_ignored)
     }
 
-    /// What an outcome counts as.
+    /// Returns the weight of an outcome: whether it counts as a failure.
     pub(super) fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
         if self.breaks(Rule::UndeliveredIgnored) && outcome == Outcome::Undelivered {
             return Weight::Ignore;
@@ -106,7 +106,8 @@ impl<F: Faults> Rollout<F> {
         self.facts.policy.weigh(outcome, exit_code)
     }
 
-    /// What a target without a result came to by now.
+    /// Returns the outcome of a target that passed its deadline without a result; `None` before the
+    /// deadline.
     pub(crate) fn expired(&self, terms: &BatchTerms) -> Option<Outcome> {
         match deadline::expired(self.now, &terms.deadlines, terms.maybe_delivered) {
             Some(Outcome::Unknown) if self.breaks(Rule::UnknownAsUndelivered) => Some(Outcome::Undelivered),
@@ -114,22 +115,23 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Groups targets by when their windows let them start.
+    /// Groups targets by the time at which their windows let them start.
     pub(super) fn by_window(&self, placed: Vec<LocatedTarget>, terms: &BatchTerms) -> Vec<StartGroup> {
-        // What may have been handed out was in its window then, and is only asked for if it was.
+        // A target that may have been delivered was within its window at that time. It is only
+        // queried, so its window no longer matters.
         let is_ignored = terms.maybe_delivered || self.breaks(Rule::IgnoreWindow);
         let window = self.facts.policy.window.as_ref().filter(|_| !is_ignored);
         batching::by_window(placed, window, terms.deadlines, self.facts.deadlines(self.now), self.now)
     }
 
-    /// Whether a target that was not handed out by its deadline only missed its window.
+    /// Returns whether a target that passed its delivery deadline only missed its window.
     pub(crate) fn missed_window(&self, target: &LocatedTarget, deadlines: &Deadlines) -> bool {
         let window = self.facts.policy.window.as_ref();
         window.is_some_and(|window| batching::missed_window(window, &target.time_zone, deadlines))
     }
 }
 
-/// The threshold that one failure more reaches.
+/// Returns the threshold raised by one failure.
 fn one_more(threshold: Threshold) -> Threshold {
     match threshold {
         Threshold::Count(count) => Threshold::Count(count + 1),

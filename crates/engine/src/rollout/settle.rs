@@ -1,7 +1,7 @@
-//! What follows from the state of the waves: the gate, the next wave, and the end of the task.
+//! Settles a rollout: runs the gate, opens the next wave, and ends the task.
 //!
-//! This is promise 1: the gate runs on the locked rows, in the transaction that stores the failure that crosses the line, so
-//! that no crash and no second scheduler can slip between.
+//! This is promise 1. The gate runs on the locked rows, in the transaction that stores the failure
+//! that crosses the line. No crash and no second scheduler can slip between.
 
 use chrono::TimeDelta;
 use domain::{
@@ -20,14 +20,14 @@ use crate::{
     row::{WaveRow, WithdrawableBatch},
 };
 
-/// Rows that a decision needs to go on.
+/// Rows that a decision needs before it can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Need {
     /// The wave after this one.
     NextWave(u16),
     /// The ready batches of the task.
     ReadyBatches,
-    /// The tallies of all waves but these.
+    /// The tallies of all waves except these.
     OtherTallies(Vec<u16>),
 }
 
@@ -39,7 +39,7 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Takes the ready batches of the task. What this operation deletes is not among them any more.
+    /// Accepts the ready batches of the task, without those that this operation deletes.
     pub(crate) fn provide_ready_batches(&mut self, mut ready: Vec<WithdrawableBatch>) {
         let batches = &self.changes.batches;
         ready.retain(|batch| !batches.delete.contains(&batch.batch_id));
@@ -56,12 +56,14 @@ impl<F: Faults> Rollout<F> {
         self.other_tallies = Some(tally);
     }
 
-    /// Notes that targets were deferred, handed out or withdrawn: a quorum looks at those as well as at results.
+    /// Records that targets were deferred, dispatched or withdrawn. A quorum depends on them as
+    /// well as on results.
     pub(crate) const fn note_deferred(&mut self) {
         self.has_deferred = true;
     }
 
-    /// Does what follows from what changed since the last time. Returns the rows that it needs to go on.
+    /// Applies the rules to the changes since the last call. Returns the rows that are missing, or
+    /// `None` when done.
     pub(crate) fn settle(&mut self) -> Option<Need> {
         let looks_at_quorum = self.has_deferred && !self.breaks(Rule::QuorumUnnoticed);
         if self.has_counted || self.has_withdrawn || looks_at_quorum {
@@ -74,7 +76,7 @@ impl<F: Faults> Rollout<F> {
         None
     }
 
-    /// Does what the rules say until they say that results are missing, or until it needs more rows.
+    /// Follows the rules until results are missing. Returns the rows that it needs first, if any.
     fn follow_rules(&mut self) -> Option<Need> {
         loop {
             self.refresh_totals();
@@ -120,7 +122,8 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Ends closed waves whose last target is in. Returns why one of them halts the task after all.
+    /// Clears the trailing mark of closed waves whose last result is in. Returns the reason if one
+    /// of them halts the task.
     fn settle_closed(&mut self) -> Option<String> {
         let mut late = None;
         for place in 0..self.waves.len() {
@@ -140,7 +143,7 @@ impl<F: Faults> Rollout<F> {
         late
     }
 
-    /// Stores the gate's reason with what the gate has read, and reports the verdict.
+    /// Stores the gate's reason in the wave that it judged, and reports the verdict.
     fn note_verdict(&mut self, wave: u16, step: &Step, halts_by: &'static str) {
         let (verdict, halts_by, reason) = match step {
             Step::AdmissionBlock(reason) => ("hold", "", reason.clone().unwrap_or_default()),
@@ -154,7 +157,8 @@ impl<F: Faults> Rollout<F> {
         self.effect(Effect::Verdict { wave, verdict, halts_by, reason });
     }
 
-    /// Ends the current wave with the reason. One that is closed although targets are missing goes on counting them.
+    /// Ends the current wave with a reason. A wave that closes with missing targets continues to
+    /// count them.
     pub(super) fn end_wave(&mut self, status: WaveStatus, reason: &str) {
         let now = self.now;
         let Some(row) = self.current() else { return };
@@ -170,7 +174,7 @@ impl<F: Faults> Rollout<F> {
         self.event(NewEvent::of_wave(EventKind::WaveClosed, wave, reason));
     }
 
-    /// Closes the current wave. The next one opens, or waits for what it needs.
+    /// Closes the current wave. The next wave opens, or waits for its start conditions.
     fn close(&mut self, reason: &str) {
         self.close_wave(reason);
         let Some(mut next) = self.next_wave.take() else { return };
@@ -189,7 +193,8 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Opens the current wave if it waits for its turn and nothing is missing; else returns what is.
+    /// Opens the current wave if it is pending and its start conditions are met. Otherwise returns
+    /// the missing condition.
     pub(crate) fn open_current(&mut self) -> Option<WaveStart> {
         let row = self.current().filter(|row| row.state.status == WaveStatus::Pending)?.clone();
         match self.turn(&row) {
@@ -220,7 +225,7 @@ impl<F: Faults> Rollout<F> {
         }
     }
 
-    /// Ends everything that runs of the task.
+    /// Kills everything that runs for the task.
     pub(crate) fn kill(&mut self) {
         self.facts.killing = true;
         self.changes.task.is_killed = true;
@@ -235,13 +240,13 @@ impl<F: Faults> Rollout<F> {
         self.end(TaskStatus::of_finished(&all));
     }
 
-    /// Wakes who waits for the places that results made.
+    /// Wakes the loops that wait for the slots that new results freed.
     pub(crate) fn wake_for_places(&mut self) {
         if !self.has_results {
             return;
         }
         if self.facts.has_project_limit {
-            // The place may be another task's.
+            // The slot may belong to another task.
             self.wake(Wake::Admit);
         } else if !self.waves.iter().any(|row| row.state.admits_by_results()) {
             return;

@@ -6,8 +6,8 @@ use super::{Rollout, Targets};
 use crate::{Faults, row::NewRecord};
 
 impl<F: Faults> Rollout<F> {
-    /// Takes those out of `members`, none of which was handed out, that a person stopped before their first script. Returns
-    /// their records.
+    /// Removes from `members` the targets that a person stopped before their first script. No
+    /// member was delivered yet. Returns the records of the removed targets.
     pub(super) fn stopped_before_start(
         &self,
         members: &mut Vec<Member>,
@@ -25,7 +25,7 @@ impl<F: Faults> Rollout<F> {
         records
     }
 
-    /// The records of a target that was stopped at a script before it started.
+    /// Creates the records of a target that was stopped at a script before it started.
     pub(crate) fn stopped(&self, member: &Member, stopped: u16) -> Vec<NewRecord> {
         let outcome = |script| if script == stopped { Outcome::Stopped } else { Outcome::Skipped };
         let record = |script| {

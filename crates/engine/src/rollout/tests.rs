@@ -1,4 +1,4 @@
-//! Decisions by example, on rows that are made by hand.
+//! Examples of decisions on hand-written rows.
 
 use chrono::TimeDelta;
 use domain::{
@@ -54,7 +54,7 @@ fn facts() -> TaskFacts {
     }
 }
 
-/// An open wave with four admitted targets that halts at its first failure.
+/// Creates an open wave with four admitted targets that halts at its first failure.
 fn wave(number: u16, is_last: bool) -> WaveRow {
     WaveRow {
         wave: number,
@@ -132,7 +132,7 @@ fn failure_at_threshold_halts_and_withdraws() {
     let changes = rollout.decide().changes;
     assert_eq!(changes.task.status.map(|(status, _)| status), Some(TaskStatus::Halting));
     assert_eq!(changes.waves[0].state.status, WaveStatus::Halted);
-    assert_eq!(changes.waves[0].state.admitted, 3, "the target that nobody was given is taken back");
+    assert_eq!(changes.waves[0].state.admitted, 3, "the undelivered target is withdrawn");
     assert_eq!((changes.batches.delete, changes.batches.query_only), (vec![batch_id(1)], vec![batch_id(2)]));
     assert!(changes.events.iter().any(|event| event.kind == EventKind::Halted));
 }
@@ -160,7 +160,7 @@ fn halt_withdraws_what_the_same_decision_hands_out() {
     let changes = rollout.decide().changes;
     let kept: Vec<(u32, bool)> =
         changes.batches.insert.iter().map(|batch| (batch.members[0].ordinal, batch.query_only)).collect();
-    assert_eq!(kept, [(2, true)], "what may have been handed out is only asked for");
+    assert_eq!(kept, [(2, true)], "targets that may have been delivered are only queried");
     assert_eq!(changes.deferred.insert, []);
     assert_eq!((changes.waves[0].state.admitted, changes.waves[0].state.waiting), (2, 0));
 }

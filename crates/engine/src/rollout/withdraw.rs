@@ -1,4 +1,4 @@
-//! Cutting a task short: none of its targets is handed out any more.
+//! Cuts a task short: no further target is dispatched.
 
 use domain::{task::TaskStatus, wave::WaveStatus};
 
@@ -6,8 +6,9 @@ use super::Rollout;
 use crate::{Faults, Rule};
 
 impl<F: Faults> Rollout<F> {
-    /// Ends the current wave before its time. Withdraws, of all waves, what was certainly never handed out. Of the rest
-    /// nothing may start any more, since its outcome must still be learnt. Returns how many targets were withdrawn.
+    /// Ends the current wave early. Withdraws the undelivered targets of all waves and returns
+    /// their number. The remaining targets may start nothing any more, but their outcomes are still
+    /// collected.
     pub(super) fn cut_short(&mut self, status: WaveStatus, reason: &str) -> u32 {
         self.has_withdrawn = true;
         let waves: Vec<u16> = self.waves.iter().map(|row| row.wave).collect();
@@ -26,7 +27,7 @@ impl<F: Faults> Rollout<F> {
         withdrawn
     }
 
-    /// Withdraws deferred targets. Exactly those that were never handed out count as waiting.
+    /// Withdraws deferred targets. Exactly the undelivered ones count as waiting.
     fn withdraw_deferred(&mut self, wave: u16) -> u32 {
         self.changes.deferred.withdraw.push(wave);
         self.changes.deferred.insert.retain_mut(|new| {
@@ -53,8 +54,8 @@ impl<F: Faults> Rollout<F> {
         withdrawn
     }
 
-    /// Lets nothing start of the ready batches of waves that are over. Such a batch is left where the results of its targets
-    /// came another way than through it.
+    /// Makes the ready batches of ended waves query-only. Such a batch remains when the results of
+    /// its targets arrived through another batch or worker.
     fn ask_only_of_ended_waves(&mut self) {
         if self.breaks(Rule::WithdrawNothing) {
             return;
@@ -64,7 +65,7 @@ impl<F: Faults> Rollout<F> {
         self.changes.batches.query_only.extend(ready.map(|batch| batch.batch_id));
     }
 
-    /// Withdraws what this operation was about to hand out.
+    /// Withdraws the batches and deferred targets that this operation was about to insert.
     fn withdraw_new(&mut self, wave: u16) -> u32 {
         let mut withdrawn = 0;
         self.changes.batches.insert.retain_mut(|batch| {
@@ -81,7 +82,7 @@ impl<F: Faults> Rollout<F> {
         withdrawn
     }
 
-    /// Stops the task before its time. What runs goes on.
+    /// Stops the task early. Running scripts continue.
     pub(crate) fn end_early(&mut self, reason: &str) {
         self.cut_short(WaveStatus::Stopped, reason);
         if !self.breaks(Rule::AdmitAfterStop) {

@@ -7,71 +7,74 @@ use domain::{
     ids::{BatchId, TaskId, WorkerId},
 };
 
-/// What the batches of one cut share.
+/// Terms that all batches of one batching share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchTerms {
     /// Task of the batch.
     pub task_id: TaskId,
-    /// Wave of its targets.
+    /// Wave of its targets, from 1.
     pub wave: u16,
     /// Deadlines of its targets.
     pub deadlines: Deadlines,
-    /// Whether an earlier lease may have handed the targets out.
+    /// Whether an earlier lease may have delivered the targets to their agents.
     pub maybe_delivered: bool,
-    /// Workers that died while they suspended the targets.
+    /// Number of workers that died while they held the targets.
     pub worker_deaths: u16,
 }
 
-/// A batch to store, ready for its worker. The store assigns the id.
+/// A ready batch to insert. The store assigns the id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBatch {
-    /// Worker that is to reach the targets.
+    /// Worker that holds the connections of the desktops.
     pub worker_id: WorkerId,
-    /// Terms of the cut.
+    /// Terms of the batch.
     pub terms: BatchTerms,
-    /// Targets, by ordinal.
+    /// Members, by ordinal.
     pub members: Vec<Member>,
-    /// Whether agents only answer what they know and start nothing, because the task admits no more.
+    /// Whether agents only answer from their journal and start nothing, because the task admits no
+    /// more targets.
     pub query_only: bool,
-    /// Whether nobody may lease it, because the task is on hold.
+    /// Whether no worker may lease the batch, because the task is paused or frozen.
     pub suspended: bool,
-    /// Whether something in it is to be stopped.
+    /// Whether a target in the batch is stopped.
     pub stop: bool,
 }
 
-/// A batch's row.
+/// A stored batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRow {
     /// Id of the batch.
     pub batch_id: BatchId,
-    /// Terms of its cut.
+    /// Terms of the batch.
     pub terms: BatchTerms,
-    /// Worker that holds it, or is to pull it.
+    /// Worker that holds the batch, or that is to pull it.
     pub worker_id: WorkerId,
-    /// Number of its leases.
+    /// Number of leases so far.
     pub epoch: u32,
     /// End of the lease; `None` while the batch is ready.
     pub lease_until: Option<Timestamp>,
-    /// Whether its worker is known and takes work.
+    /// Whether its worker is registered and not draining.
     pub has_holder: bool,
-    /// Whether agents only answer what they know and start nothing.
+    /// Whether agents only answer from their journal and start nothing.
     pub query_only: bool,
-    /// Whether nobody may lease it.
+    /// Whether no worker may lease the batch, because the task is paused or frozen.
     pub suspended: bool,
-    /// Whether something in it is to be stopped.
+    /// Whether a target in the batch is stopped.
     pub stop: bool,
-    /// Targets, by ordinal.
+    /// Members, by ordinal.
     pub members: Vec<Member>,
 }
 
 impl BatchRow {
-    /// Whether nobody holds the batch: its lease ended by `observed_until`, or its worker is gone before the lease.
+    /// Returns whether the batch has no holder. A leased batch is orphaned when its lease ends by
+    /// `observed_until`, a ready one when its worker is unknown or drains.
     pub fn is_orphaned(&self, observed_until: Timestamp) -> bool {
         self.lease_until.map_or(!self.has_holder, |until| until <= observed_until)
     }
 
-    /// Whether the batch passed a deadline: what was never handed out its `deliver_by` at `now`, everything else its
-    /// `finish_by`, by which a result should have been observed_until. The time of a suspended batch does not run.
+    /// Returns whether the batch passed a deadline. An undelivered batch is measured by its
+    /// `deliver_by` at `now`, any other by its `finish_by` at `observed_until`. A suspended batch
+    /// is never overdue.
     pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
         let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
         let is_undelivered = self.lease_until.is_none() && !maybe_delivered;
@@ -79,20 +82,20 @@ impl BatchRow {
             && (deadlines.finish_by <= observed_until || is_undelivered && deadlines.deliver_by <= now)
     }
 
-    /// Whether the targets were certainly never handed out.
+    /// Returns whether the targets were certainly never delivered.
     pub const fn is_undelivered(&self) -> bool {
         self.lease_until.is_none() && !self.terms.maybe_delivered
     }
 }
 
-/// A ready batch that nobody can lease before the transaction ends.
+/// A ready batch that no worker can lease before the transaction ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithdrawableBatch {
     /// Id of the batch.
     pub batch_id: BatchId,
-    /// Wave of its targets.
+    /// Wave of its targets, from 1.
     pub wave: u16,
-    /// Whether an earlier lease may have handed the targets out.
+    /// Whether an earlier lease may have delivered the targets to their agents.
     pub maybe_delivered: bool,
     /// Number of its targets.
     pub size: u32,
@@ -107,21 +110,22 @@ pub struct ReadyBatch {
     pub batch_id: BatchId,
     /// Number of its targets.
     pub size: u32,
-    /// Bytes of the ids of its desktops and agents.
+    /// Total bytes of the desktop ids and agent ids in the batch.
     pub ids_bytes: u32,
-    /// Workers that died while they suspended its targets.
+    /// Number of workers that died while they held its targets.
     pub worker_deaths: u16,
-    /// Scripts that one desktop may run at the same time, by the limit of its project.
+    /// Maximum number of scripts that one desktop runs at the same time, from the project's limit.
+    /// `None` without a limit.
     pub max_running: Option<u16>,
 }
 
-/// A batch that is leased, whole or in part.
+/// A batch to lease, whole or in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseChoice {
     /// Task of the batch.
     pub task_id: TaskId,
     /// Id of the batch.
     pub batch_id: BatchId,
-    /// Number of its first targets that are leased, if not all. The rest stays ready.
+    /// Number of leading targets to lease; `None` for the whole batch. The rest stays ready.
     pub part: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Deferred targets: admitted, and waiting for their desktop, their window or a place.
+//! Deferred targets: admitted, and waiting for their desktop, their window or a slot.
 
 use chrono::TimeDelta;
 use domain::{
@@ -12,33 +12,34 @@ use super::{BatchTerms, Presence};
 /// Time in which a desktop moves from one worker to another.
 const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
 
-/// A deferred target to store.
+/// A deferred target to insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDeferred {
-    /// Terms of its last cut.
+    /// Terms of its last batching.
     pub terms: BatchTerms,
-    /// Time before which it may not be handed out, because its window is closed.
+    /// Time before which the target may not be dispatched, because its window is closed; `None`
+    /// without a window.
     pub not_before: Option<Timestamp>,
-    /// Whether nobody may hand it out, because the task is on hold.
+    /// Whether the target may not be dispatched, because the task is paused or frozen.
     pub suspended: bool,
     /// The target, with the agent that may have started it.
     pub member: Member,
 }
 
-/// A deferred target's row.
+/// A stored deferred target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeferredRow {
     /// The target, with the agent that may have started it.
     pub member: Member,
-    /// Terms of its last cut.
+    /// Terms of its last batching.
     pub terms: BatchTerms,
-    /// Whether nobody may hand it out.
+    /// Whether the target may not be dispatched, because the task is paused or frozen.
     pub suspended: bool,
-    /// Time before which it may not be handed out.
+    /// Time before which the target may not be dispatched; `None` without a window.
     pub not_before: Option<Timestamp>,
-    /// Script from which on a person stopped the target.
+    /// Script from which on a person stopped the target; `None` if it is not stopped.
     pub stop: Option<u16>,
-    /// Connection of its desktop; `None` when no such desktop is known.
+    /// Connection of its desktop; `None` when the desktop is unknown.
     pub presence: Option<Presence>,
 }
 
@@ -47,13 +48,13 @@ impl DeferredRow {
         self.not_before.is_some_and(|opens_at| now < opens_at)
     }
 
-    /// Whether the desktop came online before the target's deadline. What may have been handed out is only asked for, and
-    /// has no such deadline.
+    /// Returns whether the desktop came online before the target's deadline. A target that may have
+    /// been delivered is only queried and has no such deadline.
     fn came_in_time(&self, presence: &Presence) -> bool {
         self.terms.maybe_delivered || presence.changed_at < self.terms.deadlines.deliver_by
     }
 
-    /// Whether the target may be handed out at `now`, as far as its desktop is concerned.
+    /// Returns whether the state of the desktop allows a dispatch at `now`.
     pub fn is_reachable(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| presence.holder().is_some() && self.came_in_time(presence);
         !self.suspended
@@ -62,7 +63,8 @@ impl DeferredRow {
             && self.presence.as_ref().is_some_and(is_there)
     }
 
-    /// Whether the target passed its deadline. Results are missed only up to `observed_until`.
+    /// Returns whether the target passed its deadline. A missing result is overdue only up to
+    /// `observed_until`.
     pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
         let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
         !self.suspended
@@ -70,8 +72,8 @@ impl DeferredRow {
             && (!maybe_delivered || deadlines.finish_by <= observed_until)
     }
 
-    /// Whether the target only waits for a place and its deadline is near. It is noticed a while before, so that a desktop
-    /// which moves from one worker to another just then is not too late.
+    /// Returns whether the target only waits for a slot and its deadline is near. The margin covers
+    /// a desktop that moves between workers at that moment.
     pub fn waits_for_place(&self, now: Timestamp) -> bool {
         let is_there = |presence: &Presence| {
             presence.worker_id.is_some() && presence.changed_at < self.terms.deadlines.deliver_by
@@ -83,12 +85,12 @@ impl DeferredRow {
             && self.presence.as_ref().is_some_and(is_there)
     }
 
-    /// Moment up to which [`Self::waits_for_place`] looks at deadlines at `now`.
+    /// Returns the latest deadline that [`Self::waits_for_place`] considers near at `now`.
     pub fn near(now: Timestamp) -> Timestamp {
         now + RECONNECTS
     }
 
-    /// The target with the worker that holds its desktop.
+    /// Returns the target with the worker that holds its desktop.
     pub(crate) fn placed(&self, forgets_agents: bool) -> LocatedTarget {
         let delivered_to =
             (self.terms.maybe_delivered && !forgets_agents).then(|| self.member.agent_id.clone());
@@ -96,7 +98,8 @@ impl DeferredRow {
     }
 }
 
-/// A target with the worker that holds its desktop. `delivered_to` is the agent that may have started it.
+/// Locates a target at the worker that holds its desktop. `delivered_to` is the agent that may have
+/// started it.
 pub(crate) fn placed(
     member: &Member,
     presence: Option<&Presence>,

@@ -1,4 +1,4 @@
-//! The rows that decisions read, as values, and the conditions that the rules ask of a single row.
+//! The rows that decisions read, as values, and the conditions that concern a single row.
 
 mod batch;
 pub(crate) mod deferred;

@@ -1,34 +1,34 @@
-//! Records to store.
+//! Records to insert.
 
 use domain::{Timestamp, ids::DesktopId, outcome::Outcome};
 
-/// A record to store: how one script of a target ended.
+/// A record to insert: the result of one script of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Place of its target in the plan.
+    /// Ordinal of the target in the plan, from 0.
     pub ordinal: u32,
-    /// Desktop that it comes from. Only records of the target's own desktop count.
+    /// Desktop that reported the result. Only records of the target's own desktop count.
     pub desktop_id: DesktopId,
-    /// Place of its script in the task.
+    /// Place of the script in the task, from 0.
     pub script: u16,
-    /// How the script ended.
+    /// Outcome of the script.
     pub outcome: Outcome,
     /// Exit code; `None` if the script was killed or never started.
     pub exit_code: Option<i32>,
-    /// Time of the start; `None` if it never started.
+    /// Start time by the agent's clock; `None` if the script never started.
     pub started_at: Option<Timestamp>,
-    /// Time of the end.
+    /// End time.
     pub ended_at: Timestamp,
-    /// Output of the script.
+    /// Captured output of the script.
     pub output: String,
     /// Reason of the outcome; empty for a success.
     pub reason: String,
-    /// Id of the failure's fingerprint; `None` for what is no failure.
+    /// Id of the failure's fingerprint; `None` if the record is not a failure.
     pub fingerprint_id: Option<i64>,
 }
 
 impl NewRecord {
-    /// The record of a script without a result.
+    /// Creates the record of a script without a result.
     pub fn without_result(
         ordinal: u32,
         desktop_id: DesktopId,

@@ -1,4 +1,4 @@
-//! A wave's row.
+//! The stored state of a wave.
 
 use domain::{
     Timestamp,
@@ -7,40 +7,40 @@ use domain::{
     wave_start::StartConditions,
 };
 
-/// A wave's row.
+/// A stored wave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaveRow {
     /// Number of the wave, from 1.
     pub wave: u16,
     /// Ordinal of its first target.
     pub first_ordinal: u32,
-    /// Targets of the wave that the cut has passed.
+    /// Number of targets of the wave that admission has passed.
     pub cursor: u32,
     /// State that the rules read.
     pub state: WaveState,
-    /// Whether it was closed on a quorum while some of its targets are still missing.
+    /// Whether the wave closed on a quorum while some of its targets are still missing.
     pub is_trailing: bool,
     /// Its records by outcome.
     pub record_tally: Tally,
     /// Last reason of the gate, or of the person who stopped the wave.
     pub verdict_reason: Option<String>,
-    /// What it needs before it opens.
+    /// Conditions for the wave to open.
     pub opening: StartConditions,
-    /// Approver and time of the approval.
+    /// Approver and time of the approval; `None` without an approval.
     pub approved: Option<(String, Timestamp)>,
-    /// Time at which it opened.
+    /// Time at which the wave opened; `None` before.
     pub opened_at: Option<Timestamp>,
-    /// Time at which it was closed, halted or stopped.
+    /// Time at which the wave was closed, halted or stopped; `None` before.
     pub closed_at: Option<Timestamp>,
 }
 
 impl WaveRow {
-    /// Whether a target belongs to the wave.
+    /// Returns whether a target belongs to the wave.
     pub fn has(&self, ordinal: u32) -> bool {
         (self.first_ordinal..self.first_ordinal + self.state.size).contains(&ordinal)
     }
 
-    /// Whether a target of the wave was ever admitted.
+    /// Returns whether a target of the wave was ever admitted.
     pub fn has_admitted(&self, ordinal: u32) -> bool {
         self.state.status != WaveStatus::Pending
             && (self.first_ordinal..self.first_ordinal + self.cursor).contains(&ordinal)

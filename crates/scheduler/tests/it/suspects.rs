@@ -111,7 +111,7 @@ async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
     assert_eq!(fleet.harness.count(isolated).await, 1);
     assert_eq!(fleet.harness.task(task_id).await.status, TaskStatus::Running);
     fleet.harness.reap(after(fleet.now + 100_000)).await;
-    let reason = "SELECT count(*) FROM record WHERE outcome = 'UNKNOWN' AND reason LIKE 'every worker that held it died%'";
+    let reason = "SELECT count(*) FROM record WHERE outcome = 'UNKNOWN' AND reason LIKE 'quarantined after every worker that held it died%'";
     assert_eq!(fleet.harness.count(reason).await, 1);
     assert_eq!(fleet.harness.task(task_id).await.status, TaskStatus::Failed);
 }

@@ -1,4 +1,4 @@
-//! What reported results are of: see `domain::report_fence`.
+//! Matches reported results with leases: see `domain::report_fence`.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,17 @@ use crate::{
     row::{TargetLease, Whereabouts},
 };
 
-/// What the results of a worker are of.
+/// Leases and places of the targets in a worker's report.
 #[derive(Debug)]
 pub(super) struct Claims {
     worker_id: WorkerId,
     leases: HashMap<u32, TargetLease>,
-    /// Targets that their results name no lease of.
+    /// Targets whose results name no current lease.
     loose: HashMap<u32, Whereabouts>,
 }
 
 impl Claims {
-    /// Reads where targets are that their results name no lease of.
+    /// Reads the whereabouts of targets whose results name no current lease.
     pub(super) async fn read<R: Rows>(
         rows: &mut R,
         task_id: TaskId,
@@ -44,7 +44,7 @@ impl Claims {
         Ok(claims)
     }
 
-    /// What a result is of.
+    /// Returns the fence of a result.
     pub(super) fn of(&self, result: &ReportedTarget) -> ReportFence {
         self.by_lease(result).unwrap_or_else(|| match self.loose.get(&result.ordinal) {
             Some(Whereabouts { maybe_delivered: false, .. }) => ReportFence::NeverDelivered,
@@ -53,7 +53,8 @@ impl Claims {
         })
     }
 
-    /// For a target that is deferred, whether it may have been handed out.
+    /// Returns for a deferred target whether it may have been delivered; `None` if the target is
+    /// not deferred.
     pub(super) fn deferred(&self, ordinal: u32) -> Option<bool> {
         let place = self.loose.get(&ordinal).filter(|place| place.batch_id.is_none())?;
         Some(place.maybe_delivered)

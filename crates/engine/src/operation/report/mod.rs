@@ -1,4 +1,4 @@
-//! What workers report: results, and targets that they give back.
+//! Reports of workers: results, and targets that they return.
 
 mod fence;
 mod take_back;
@@ -19,88 +19,89 @@ use crate::{
     row::{BatchRow, NewRecord},
 };
 
-/// How one script of a target ended.
+/// Result of one script of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptResult {
     /// Outcome of the script.
     pub outcome: Outcome,
     /// Exit code; `None` if the script was killed or never started.
     pub exit_code: Option<i32>,
-    /// Time of the start; `None` if it never started.
+    /// Start time by the agent's clock; `None` if the script never started.
     pub started_at: Option<Timestamp>,
-    /// Time of the end; the scheduler's time where the agent does not say.
+    /// End time by the agent's clock; `None` if the agent reports none, and then the scheduler's
+    /// time is stored.
     pub ended_at: Option<Timestamp>,
-    /// Output of the script.
+    /// Captured output of the script.
     pub output: String,
-    /// Reason of the outcome.
+    /// Reason of the outcome; empty for a success.
     pub reason: String,
 }
 
-/// How all scripts of a target ended.
+/// Results of all scripts of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedTarget {
     /// Place in the plan, from 0.
     pub ordinal: u32,
     /// Attempt of the task.
     pub attempt: u32,
-    /// Batch that it was handed out in, where the worker knows.
+    /// Batch in which the target was delivered; `None` if the worker does not know it.
     pub batch_id: Option<BatchId>,
-    /// Project of the desktop that it comes from.
+    /// Project of the reporting desktop.
     pub project_id: ProjectId,
-    /// Desktop that it comes from.
+    /// Desktop that reports the result.
     pub desktop_id: DesktopId,
-    /// Agent of that desktop that it comes from.
+    /// Agent of that desktop.
     pub agent_id: String,
-    /// One result for each script of the task, in order.
+    /// One result per script of the task, in order.
     pub scripts: Vec<ScriptResult>,
 }
 
-/// A target that a worker gives back.
+/// A target that a worker returns without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReturnedTarget {
-    /// Batch that it was handed out in.
+    /// Batch in which the worker received the target.
     pub batch_id: BatchId,
     /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// False only when it was certainly never handed to its agent.
+    /// Whether the agent may have received the target. False only when it certainly did not.
     pub handed: bool,
 }
 
 /// A result that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Target that the result names.
+    /// Ordinal that the result names.
     pub ordinal: u32,
-    /// Why it is refused.
+    /// Human-readable reason of the refusal.
     pub reason: String,
 }
 
-/// What a worker reports of one task.
+/// One worker's report about one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Task of the results.
     pub task_id: TaskId,
     /// Worker that reports.
     pub worker_id: WorkerId,
-    /// Results.
+    /// Results of targets.
     pub results: Vec<ReportedTarget>,
-    /// Targets that the worker gives back.
+    /// Targets that the worker returns.
     pub returned: Vec<ReturnedTarget>,
 }
 
-/// What becomes of a report.
+/// The answer to a report.
 #[derive(Debug)]
 pub struct ReportAnswer {
-    /// What it changes; `None` when there is no such task.
+    /// Row changes and effects; `None` when the task does not exist.
     pub decision: Option<Decision>,
-    /// Targets that end by it. All others were known already.
+    /// Number of targets that ended through this report. All other results were already stored.
     pub stored: u32,
-    /// Results that fit no target.
+    /// Results that match no target of the task.
     pub refused: Vec<Refusal>,
 }
 
 impl<F: Faults> Engine<F> {
-    /// Stores results and takes returned targets back. The same report again changes nothing.
+    /// Stores results and takes returned targets back. A repeated report changes nothing.
     pub async fn report<R: Rows>(
         &self,
         rows: &mut R,
@@ -123,7 +124,7 @@ impl<F: Faults> Engine<F> {
         }
         let status_before = rollout.facts.status;
         let stored = store_results(&mut rollout, &claims, &mut targets, fitting, &mut refused);
-        // Before anything is taken back: the results may halt the task.
+        // Settles before any target is taken back: the results may halt the task.
         self.settle(rows, &mut rollout).await?;
         let status = if rollout.breaks(Rule::StaleStatus) { status_before } else { rollout.facts.status };
         let held =
@@ -133,7 +134,7 @@ impl<F: Faults> Engine<F> {
         Ok(ReportAnswer { decision: Some(rollout.decide()), stored, refused })
     }
 
-    /// Locks the batches that returned targets name.
+    /// Locks the batches of the returned targets.
     async fn returned_batches<R: Rows>(
         &self,
         rows: &mut R,
@@ -148,7 +149,7 @@ impl<F: Faults> Engine<F> {
     }
 }
 
-/// Each batch once, in the order in which batches are locked.
+/// Returns each batch id once, in lock order.
 fn batch_ids(named: impl Iterator<Item = BatchId>) -> Vec<BatchId> {
     named.collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -172,7 +173,7 @@ fn no_such_task(results: &[ReportedTarget]) -> ReportAnswer {
     ReportAnswer { decision: None, stored: 0, refused: refused.collect() }
 }
 
-/// The results that belong to targets of the task, each target once, and the others.
+/// Separates results that belong to targets of the task, one per target, from refused results.
 fn fit<F: Faults>(
     rollout: &Rollout<F>,
     claims: &Claims,
@@ -191,15 +192,18 @@ fn fit<F: Faults>(
     (fitting, refused)
 }
 
-/// Why a result cannot belong to a target of the task, if so.
+/// Returns the reason why a result cannot belong to a target of the task; `None` if it can.
 fn misfit<F: Faults>(rollout: &Rollout<F>, result: &ReportedTarget) -> Option<String> {
     let facts = &rollout.facts;
     if result.project_id != facts.project_id {
-        // Says nothing of what exists in another project.
+        // The text must not reveal whether the task exists in another project.
         return Some(NO_SUCH_TASK.to_owned());
     }
     if result.attempt != u32::from(facts.attempt) {
-        return Some(format!("attempt {} is not the task's, {}", result.attempt, facts.attempt));
+        return Some(format!(
+            "attempt {} does not match the task's attempt {}",
+            result.attempt, facts.attempt
+        ));
     }
     if result.scripts.len() != usize::from(facts.script_count) {
         return Some(format!("{} script results for {} scripts", result.scripts.len(), facts.script_count));
@@ -210,7 +214,7 @@ fn misfit<F: Faults>(rollout: &Rollout<F>, result: &ReportedTarget) -> Option<St
     None
 }
 
-/// Stores results that fit. Returns how many targets ended.
+/// Stores accepted results. Returns the number of targets that ended.
 fn store_results<F: Faults>(
     rollout: &mut Rollout<F>,
     claims: &Claims,
@@ -223,7 +227,7 @@ fn store_results<F: Faults>(
         *per_batch.entry(batch_id).or_default() += 1;
     }
     rollout.changes().batches.results.extend(per_batch);
-    // Every target of an ended task that was handed out has its record: what comes now was counted before.
+    // Every delivered target of an ended task has its record, so this result was counted before.
     if rollout.facts.status.is_ended() {
         return 0;
     }
@@ -236,7 +240,7 @@ fn store_results<F: Faults>(
             let reason = "the target belongs to another desktop".to_owned();
             refused.push(Refusal { ordinal, reason });
         } else if let Some(maybe_delivered) = claims.deferred(ordinal) {
-            // It was given back before its result came another way.
+            // The target was returned before its result arrived through another worker.
             let wave = rollout.waves.iter().find(|row| row.has(ordinal)).map_or(0, |row| row.wave);
             rollout.undefer(wave, ordinal, maybe_delivered);
         }

@@ -1,5 +1,5 @@
-//! Targets that a worker gives back become deferred ones, unless they ended, or the task was cut short before they were
-//! handed out.
+//! Returned targets become deferred. Exceptions: the target has ended, or the task was cut short
+//! before delivery.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,8 @@ use crate::{
     row::{BatchRow, BatchTerms},
 };
 
-/// Takes targets out of the batches that their worker holds. `status` is the task's, as the operation knows it.
+/// Removes returned targets from the batches that their worker holds. `status` is the task's status
+/// as the operation knows it.
 pub(super) fn take_back<F: Faults>(
     rollout: &mut Rollout<F>,
     status: TaskStatus,
