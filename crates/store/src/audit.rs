@@ -1,78 +1,79 @@
-//! The audit: who did what to what, from where, with which result. Rows are only ever added.
+//! The audit: actor, action, resource, source and result of every change and refusal. Rows are
+//! append-only.
 
 use domain::{Timestamp, ids::ProjectId};
 use uuid::Uuid;
 
 use crate::{Connection, Error};
 
-/// An entry about to be stored.
+/// An audit entry to insert.
 #[derive(Debug, Clone)]
 pub struct NewEntry<'a> {
-    /// A UUIDv7.
+    /// Id of the entry, a UUIDv7.
     pub audit_id: Uuid,
-    /// Whose.
+    /// Project that the entry belongs to.
     pub project_id: &'a ProjectId,
-    /// When.
+    /// Time of the call.
     pub at: Timestamp,
-    /// Who.
+    /// Principal that made the call.
     pub principal: &'a str,
-    /// With which credential.
+    /// Credential in the form `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
     pub credential: &'a str,
-    /// What.
+    /// Action, for example `workspace:scripts:execute`.
     pub action: &'a str,
-    /// To what.
+    /// Resource that the action concerns.
     pub resource: &'a str,
-    /// DONE, REFUSED or FAILED.
+    /// `DONE`, `REFUSED` or `FAILED`.
     pub result: &'a str,
-    /// Why it was refused or failed.
+    /// Reason of a refusal or failure; empty otherwise.
     pub reason: &'a str,
-    /// From where.
+    /// Address and user agent of the caller.
     pub source: &'a str,
-    /// Under which request id.
+    /// Request id of the call.
     pub request_id: &'a str,
 }
 
-/// An entry as it is listed.
+/// An entry in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryRow {
-    /// Its id; a later entry has a greater one.
+    /// Id of the entry; later entries have greater ids.
     pub audit_id: Uuid,
-    /// When.
+    /// Time of the call.
     pub at: Timestamp,
-    /// Who.
+    /// Principal that made the call.
     pub principal: String,
-    /// With which credential.
+    /// Credential in the form `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
     pub credential: String,
-    /// What.
+    /// Action, for example `workspace:scripts:execute`.
     pub action: String,
-    /// To what.
+    /// Resource that the action concerns.
     pub resource: String,
-    /// DONE, REFUSED or FAILED.
+    /// `DONE`, `REFUSED` or `FAILED`.
     pub result: String,
-    /// Why it was refused or failed.
+    /// Reason of a refusal or failure; empty otherwise.
     pub reason: String,
-    /// From where.
+    /// Address and user agent of the caller.
     pub source: String,
-    /// Under which request id.
+    /// Request id of the call.
     pub request_id: String,
 }
 
-/// Filters of the list; all exact.
+/// Filters of the list. All of them match exactly.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Only entries older than this one.
     pub before: Option<Uuid>,
-    /// Only of this principal.
+    /// Only entries of this principal.
     pub principal: Option<String>,
-    /// Only of this action.
+    /// Only entries of this action.
     pub action: Option<String>,
-    /// Only with this result.
+    /// Only entries with this result.
     pub result: Option<String>,
-    /// Only about this resource.
+    /// Only entries about this resource.
     pub resource: Option<String>,
 }
 
-/// Adds an entry.
+/// Inserts an entry.
 pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO audit (audit_id, project_id, at, principal, credential, action, resource, result, reason, source,
@@ -95,7 +96,7 @@ pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result
     Ok(())
 }
 
-/// Entries of a project, newest first.
+/// Lists entries of a project, newest first.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,

@@ -1,4 +1,5 @@
-//! Batches: one row for hundreds of targets; leased to a worker, fenced by an epoch, deleted when done.
+//! Batches: one row for hundreds of targets. A worker leases it, an epoch fences it, and its end
+//! deletes it.
 
 mod due;
 mod lease;
@@ -87,7 +88,7 @@ fn members(
         .collect()
 }
 
-/// Locks batches of a task, in the order in which leases are renewed. Those that are gone are left out.
+/// Locks batches of a task in the order of lease renewals. Omits deleted batches.
 pub(crate) async fn lock(
     connection: &mut Connection,
     task_id: TaskId,
@@ -125,7 +126,7 @@ pub(crate) async fn lock_suspended(
     raw.into_iter().map(BatchRow::try_from).collect()
 }
 
-/// Locks all ready batches of a task. A lease that is just taking one of them is waited for.
+/// Locks all ready batches of a task. Waits for leases of these batches that are in progress.
 pub(crate) async fn lock_ready(
     connection: &mut Connection,
     task_id: TaskId,
@@ -149,7 +150,7 @@ pub(crate) async fn lock_ready(
         .collect()
 }
 
-/// Where targets of a task are: in a batch, or deferred.
+/// Locates targets of a task: in a batch, or deferred.
 pub(crate) async fn whereabouts(
     connection: &mut Connection,
     task_id: TaskId,

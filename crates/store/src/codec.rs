@@ -1,4 +1,5 @@
-//! Values between Rust and Postgres: tallies as arrays, numbers without a sign, words of closed sets.
+//! Conversions between Rust and Postgres: tallies as arrays, unsigned numbers, words of closed
+//! sets.
 
 use std::str::FromStr;
 
@@ -6,28 +7,28 @@ use domain::{outcome::Outcome, tally::Tally};
 
 use crate::Error;
 
-/// A count for an int4 column. Every count of ours is bounded far below.
+/// Converts a count for an int4 column. All counts are bounded far below its maximum.
 pub(crate) fn int4(count: impl TryInto<i32>) -> i32 {
     count.try_into().unwrap_or(i32::MAX)
 }
 
-/// A count for an int2 column.
+/// Converts a count for an int2 column.
 pub(crate) fn int2(count: impl TryInto<i16>) -> i16 {
     count.try_into().unwrap_or(i16::MAX)
 }
 
-/// A count from a column that a CHECK keeps from being negative.
+/// Converts a count from a column that a CHECK keeps non-negative.
 pub(crate) fn count<T: TryFrom<i64>>(table: &'static str, value: impl Into<i64>) -> Result<T, Error> {
     let value = value.into();
     T::try_from(value).map_err(|_| Error::corrupt(table, format!("count {value}")))
 }
 
-/// One word of a closed set.
+/// Parses one word of a closed set.
 pub(crate) fn word<T: FromStr<Err = domain::Error>>(table: &'static str, text: &str) -> Result<T, Error> {
     text.parse().map_err(|error: domain::Error| Error::corrupt(table, error))
 }
 
-/// An id or name that was checked when it was written.
+/// Parses an id or name that was validated when it was written.
 pub(crate) fn text_id<T: TryFrom<String, Error = domain::Error>>(
     table: &'static str,
     text: String,
@@ -35,15 +36,15 @@ pub(crate) fn text_id<T: TryFrom<String, Error = domain::Error>>(
     T::try_from(text).map_err(|error| Error::corrupt(table, error))
 }
 
-/// A tally as the array that a wave's row holds.
+/// Converts a tally to the array in a wave's row.
 pub(crate) fn tally_to_array(tally: &Tally) -> Vec<i32> {
     Outcome::ALL.into_iter().map(|outcome| int4(tally.get(outcome))).collect()
 }
 
-/// A tally from the array that a wave's row holds.
+/// Converts the array in a wave's row to a tally.
 pub(crate) fn tally_from_array(counts: &[i32]) -> Result<Tally, Error> {
     if counts.len() != Outcome::ALL.len() {
-        return Err(Error::corrupt("wave", format!("a tally of {} counts", counts.len())));
+        return Err(Error::corrupt("wave", format!("the tally has {} counts", counts.len())));
     }
     let mut tally = Tally::default();
     for (outcome, &value) in Outcome::ALL.into_iter().zip(counts) {

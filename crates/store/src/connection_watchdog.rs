@@ -1,9 +1,10 @@
-//! Connections on which nobody answers any more.
+//! Detection of dead database connections.
 //!
-//! When the machine of the database dies, or a link swallows what is sent, nobody says so: a statement would wait for its
-//! answer until the kernel gives up repeating it, a quarter of an hour, and a listener for ever. So one connection asks all
-//! the time, and when it gets no answer, no connection that was open then is used again and no work goes on waiting. What
-//! it asks is what time it is: the database's clock is the one that counts.
+//! When the database's machine dies or a network drops packets, a client receives no error. A
+//! statement would wait until TCP retransmission gives up, after about 15 minutes, and a listener
+//! forever. One connection therefore queries continuously. When it gets no answer, every connection
+//! that was open at that time is discarded, and waiting work fails. The query reads the database's
+//! clock, which is the authoritative one.
 
 use std::{
     convert::Infallible,
@@ -14,9 +15,10 @@ use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use time_sync::{Clock, TimeSample};
 use tokio::sync::watch;
 
-/// Pause between two questions, and before the next try to connect.
+/// Interval between two queries, and before the next attempt to connect.
 const ASKS_EVERY: Duration = Duration::from_secs(2);
-/// The least question there is takes longer only when nobody is there, or nothing works any more.
+/// Timeout of the query. The cheapest query takes this long only if the database is unreachable or
+/// stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,12 +27,13 @@ struct State {
     found_at: Option<Instant>,
 }
 
-/// What is known of it.
+/// Shared state of the watchdog.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Silence(watch::Sender<State>);
 
 impl Silence {
-    /// Asks until it is dropped. Whoever cannot connect learns that without help.
+    /// Queries until the future is dropped. A failed connection attempt needs no signal: callers
+    /// see the same error.
     pub(crate) async fn watch(&self, options: &PgConnectOptions, clock: &Clock) -> Infallible {
         loop {
             let connected = tokio::time::timeout(ANSWERS_WITHIN, PgConnection::connect_with(options)).await;
@@ -43,38 +46,38 @@ impl Silence {
         }
     }
 
-    /// Whether the connection is good for another question.
+    /// Queries once. Returns whether the connection is still usable.
     async fn ask(&self, connection: &mut PgConnection, clock: &Clock) -> bool {
         self.0.send_modify(|state| state.is_asked = true);
         let answer = tokio::time::timeout(ANSWERS_WITHIN, ask_time(connection, clock)).await;
         self.0.send_modify(|state| {
             state.is_asked = false;
             if answer.is_err() {
-                tracing::warn!(after = ?ANSWERS_WITHIN, "the database does not answer: its connections are given up");
+                tracing::warn!(after = ?ANSWERS_WITHIN, "the database does not answer: discarding connections");
                 state.found_at = Some(Instant::now());
             }
         });
         matches!(answer, Ok(Ok(())))
     }
 
-    /// Waits until it is found the next time.
+    /// Waits until the next detected outage.
     pub(crate) async fn found(&self) {
         let mut states = self.0.subscribe();
         let known = states.borrow_and_update().found_at;
         if states.wait_for(|state| state.found_at != known).await.is_err() {
-            // There is no sender, so nobody who could find it.
+            // The sender is dropped, so no outage can be detected any more.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits for the answer to what is asked now, if anything is.
+    /// Waits for the answer of the query in flight, if any.
     pub(crate) async fn settled(&self) {
         let mut states = self.0.subscribe();
-        // Nobody answers any more when whoever asked was dropped meanwhile.
+        // The timeout covers a query that was dropped in flight.
         drop(tokio::time::timeout(ANSWERS_WITHIN, states.wait_for(|state| !state.is_asked)).await);
     }
 
-    /// An error when a connection of this age was open when nobody answered.
+    /// Returns an error for a connection of this age that was open during an outage.
     pub(crate) fn refuse(&self, age: Duration) -> Result<(), sqlx::Error> {
         match self.0.borrow().found_at {
             Some(found_at) if age > found_at.elapsed() => Err(error()),
@@ -83,7 +86,7 @@ impl Silence {
     }
 }
 
-/// Asks what time it is.
+/// Reads the database's clock.
 pub(crate) async fn ask_time(connection: &mut PgConnection, clock: &Clock) -> Result<(), sqlx::Error> {
     let asked = clock.asks();
     let told = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?;
@@ -91,10 +94,7 @@ pub(crate) async fn ask_time(connection: &mut PgConnection, clock: &Clock) -> Re
     Ok(())
 }
 
-/// What whoever waited is told.
+/// Creates the error for work that waited during an outage.
 pub(crate) fn error() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the database does not answer any more",
-    ))
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database stopped answering"))
 }

@@ -1,4 +1,4 @@
-//! Credentials: hashed tokens, sealed keys, and the signatures that were used.
+//! Credentials: hashed tokens, encrypted keys, and used request signatures.
 
 use domain::{Timestamp, authz::Policy, ids::ProjectId};
 use sqlx::types::Json;
@@ -6,16 +6,16 @@ use uuid::Uuid;
 
 use crate::{Connection, Error, codec::text_id};
 
-/// Who a credential belongs to, with the policies that bind it.
+/// The principal of a credential, with its policies.
 #[derive(Debug, Clone)]
 pub struct Holder {
-    /// Whose.
+    /// Project of the principal.
     pub project_id: ProjectId,
-    /// Who.
+    /// Name of the principal.
     pub principal: String,
     /// Names of its policies.
     pub policies: Vec<String>,
-    /// The documents of those that are the project's own.
+    /// Documents of its custom policies; ready-made ones are not stored.
     pub documents: Vec<Policy>,
 }
 
@@ -39,7 +39,8 @@ impl TryFrom<RawHolder> for Holder {
     }
 }
 
-/// Who a token belongs to, by its hash, if it is good at this moment; with the token's id.
+/// Returns the principal and the id of a token, by the token's hash. `None` if it is unknown,
+/// expired or revoked.
 pub async fn token_holder(
     connection: &mut Connection,
     sha256: &[u8; 32],
@@ -71,7 +72,7 @@ pub async fn token_holder(
     .transpose()
 }
 
-/// A principal, if its project is good.
+/// Returns a principal; `None` if it does not exist or its project is revoked.
 pub async fn principal(
     connection: &mut Connection,
     project_id: &str,
@@ -93,16 +94,17 @@ pub async fn principal(
     row.map(TryInto::try_into).transpose()
 }
 
-/// A secret key as it is kept.
+/// A secret key as it is stored.
 #[derive(Debug, Clone)]
 pub struct SealedSecret {
-    /// Nonce, ciphertext and tag.
+    /// Nonce, ciphertext and authentication tag.
     pub bytes: Vec<u8>,
-    /// Under which master key.
+    /// Id of the master key that encrypts it.
     pub master_key_id: String,
 }
 
-/// Who an access key belongs to, if it is good at this moment; with its sealed secret.
+/// Returns the principal and the encrypted secret of an access key. `None` if it is unknown,
+/// expired or revoked.
 pub async fn key_holder(
     connection: &mut Connection,
     access_key: &str,
@@ -135,35 +137,35 @@ pub async fn key_holder(
     .transpose()
 }
 
-/// A credential as it is listed, without its secret.
+/// A credential in a list, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialRow {
-    /// A token's id, or an access key.
+    /// Token id or access key.
     pub id: String,
-    /// Who.
+    /// Principal that owns the credential.
     pub principal: String,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Until when it is good.
+    /// Expiry; `None` if the credential does not expire.
     pub expires_at: Option<Timestamp>,
-    /// Since when it is not.
+    /// Time of the revocation; `None` if it is not revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What a new credential is bound to.
+/// Owner and lifetime of a new credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// Whose.
+    /// Project of the principal.
     pub project_id: &'a ProjectId,
-    /// Who.
+    /// Principal that owns the credential.
     pub principal: &'a str,
-    /// Until when.
+    /// Expiry; `None` if the credential does not expire.
     pub expires_at: Option<Timestamp>,
-    /// When it is made.
+    /// Creation time.
     pub now: Timestamp,
 }
 
-/// Stores a token; one that is there already stays as it is: then false.
+/// Stores a token. Returns false, without a change, if it exists.
 pub async fn insert_token(
     connection: &mut Connection,
     token_id: Uuid,
@@ -185,7 +187,7 @@ pub async fn insert_token(
     Ok(done.rows_affected() == 1)
 }
 
-/// Stores an access key; one that is there already stays as it is: then false.
+/// Stores an access key. Returns false, without a change, if it exists.
 pub async fn insert_key(
     connection: &mut Connection,
     access_key: &str,
@@ -208,7 +210,7 @@ pub async fn insert_key(
     Ok(done.rows_affected() == 1)
 }
 
-/// A project's tokens, oldest first, from behind `after` on.
+/// Lists a project's tokens, oldest first, starting after `after`.
 pub async fn list_tokens(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -227,7 +229,7 @@ pub async fn list_tokens(
     .await?)
 }
 
-/// A project's access keys in their own order, from behind `after` on.
+/// Lists a project's access keys by key, starting after `after`.
 pub async fn list_keys(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -247,7 +249,7 @@ pub async fn list_keys(
     .await?)
 }
 
-/// Revokes a token for good; false when there is no such token that is good.
+/// Revokes a token permanently. Returns false if it does not exist or is already revoked.
 pub async fn revoke_token(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -265,7 +267,7 @@ pub async fn revoke_token(
     Ok(done.rows_affected() == 1)
 }
 
-/// Revokes an access key for good; false when there is no such key that is good.
+/// Revokes an access key permanently. Returns false if it does not exist or is already revoked.
 pub async fn revoke_key(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -283,7 +285,7 @@ pub async fn revoke_key(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes that a signature was used; false when it was used before.
+/// Records the use of a signature. Returns false if it was used before.
 pub async fn use_signature(
     connection: &mut Connection,
     sha256: &[u8; 32],
@@ -299,7 +301,8 @@ pub async fn use_signature(
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets a bounded number of signatures that no clock lets through any more; true when there may be more.
+/// Deletes a bounded number of signatures that no clock accepts any more. Returns true if more may
+/// remain.
 pub async fn forget_signatures(connection: &mut Connection, now: Timestamp) -> Result<bool, Error> {
     const AT_ONCE: i64 = 10_000;
     let done = sqlx::query!(

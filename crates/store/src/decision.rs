@@ -1,4 +1,4 @@
-//! A decision of the rollout engine in a transaction of its own.
+//! A decision of the rollout engine in a separate transaction.
 
 use engine::{Decision, Rows as _};
 

@@ -1,4 +1,5 @@
-//! Deferred targets (table `deferred_target`): admitted, and waiting for their desktop, their window or a place.
+//! Deferred targets (table `deferred_target`): admitted, and waiting for their desktop, their
+//! window or a slot.
 
 mod due;
 mod update;
@@ -61,7 +62,7 @@ fn rows(raw: Vec<Raw>, task_id: TaskId) -> Result<Vec<DeferredRow>, Error> {
     raw.into_iter().map(|raw| raw.row(task_id)).collect()
 }
 
-/// Deferred targets by ordinal.
+/// Reads deferred targets by ordinal.
 pub(crate) async fn fetch(
     connection: &mut Connection,
     task_id: TaskId,
@@ -87,7 +88,7 @@ pub(crate) async fn fetch(
     rows(raw, task_id)
 }
 
-/// The suspended deferred targets of a task, without the presence of their desktops.
+/// Reads the suspended deferred targets of a task, without the presence of their desktops.
 pub(crate) async fn suspended(
     connection: &mut Connection,
     task_id: TaskId,
@@ -105,8 +106,9 @@ pub(crate) async fn suspended(
     rows(raw, task_id)
 }
 
-/// Deferred targets of a wave that may be handed out now because their desktop is connected, in the order of the plan: all
-/// that may have been handed out, and at most `limit` others.
+/// Reads deferred targets of a wave whose desktop is connected and that may be dispatched now, in
+/// the order of the plan. Returns all that may have been delivered, and at most `limit` undelivered
+/// ones.
 pub(crate) async fn reachable_of_wave(
     connection: &mut Connection,
     task_id: TaskId,

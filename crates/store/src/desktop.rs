@@ -19,79 +19,80 @@ pub use self::lifecycle::{
 };
 use crate::{Connection, Error, codec::text_id};
 
-/// A desktop as it is listed.
+/// A desktop in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesktopRow {
-    /// What its agent said of it, but for its tags: those that count.
+    /// Attributes that its agent reported. The tags are the effective ones: operator tags over
+    /// agent tags.
     pub facts: DesktopFacts,
-    /// Those of its tags that operators set.
+    /// Tags that operators set.
     pub operator_tags: Tags,
-    /// Since when it is out of service, and by whose word.
+    /// Time and actor of the retirement; `None` for a desktop in service.
     pub retired: Option<(Timestamp, String)>,
-    /// The worker that holds its connection.
+    /// Worker that holds its connection; `None` while it is offline.
     pub worker_id: Option<WorkerId>,
-    /// First seen.
+    /// Time of the first connection.
     pub created_at: Timestamp,
-    /// When it last connected or went.
+    /// Time at which it last connected or disconnected.
     pub presence_at: Timestamp,
 }
 
-/// Whether desktops are meant that are out of service.
+/// Selects desktops by whether they are retired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Retired {
-    /// They are not.
+    /// Only desktops in service.
     #[default]
     Excluded,
-    /// They are, as well.
+    /// Desktops in service and retired ones.
     Included,
-    /// They alone are.
+    /// Only retired desktops.
     Only,
 }
 
-/// Filters of the list; all exact.
+/// Filters of the list. All of them match exactly.
 #[derive(Debug, Clone, Default)]
 pub struct DesktopFilter {
-    /// Only these.
+    /// Only these ids; empty for all.
     pub desktop_ids: Vec<String>,
-    /// Only those whose ids begin so.
+    /// Only ids with this prefix.
     pub id_prefix: Option<String>,
-    /// Only with one of these names.
+    /// Only desktops with one of these computer names; empty for all.
     pub computer_names: Vec<String>,
-    /// Only with this address.
+    /// Only desktops with this IP address.
     pub ip_address: Option<String>,
-    /// Only of one of these pools.
+    /// Only desktops of one of these pools; empty for all.
     pub pool_ids: Vec<String>,
-    /// Only with this operating system.
+    /// Only desktops with this operating system.
     pub os_type: Option<String>,
-    /// Only in this zone.
+    /// Only desktops in this availability zone.
     pub availability_zone: Option<String>,
-    /// Only with an agent of this version.
+    /// Only desktops whose agent has this version.
     pub agent_version: Option<String>,
-    /// Only with all of these tags.
+    /// Only desktops with all of these tags.
     pub tags: BTreeMap<String, String>,
-    /// Only those without a tag.
+    /// Only desktops without any tag.
     pub without_any_tag: bool,
-    /// Only those that are connected, or not.
+    /// Only connected (`true`) or disconnected (`false`) desktops.
     pub connected: Option<bool>,
-    /// Whether those that are out of service are meant.
+    /// Whether retired desktops are included.
     pub retired: Retired,
-    /// Only those behind this id in the order of ids.
+    /// Only desktops after this id in the order of ids.
     pub after: Option<String>,
 }
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DesktopOrder {
-    /// By id.
+    /// By id, ascending.
     #[default]
     Id,
-    /// By name.
+    /// By computer name, ascending.
     Name,
-    /// By name, last first.
+    /// By computer name, descending.
     NameDescending,
-    /// First seen first.
+    /// By first connection, oldest first.
     Created,
-    /// First seen last.
+    /// By first connection, newest first.
     CreatedDescending,
 }
 
@@ -107,7 +108,8 @@ impl DesktopOrder {
     }
 }
 
-/// What the plan needs of the desktops that exist, in no order; each with whether it is out of service.
+/// Reads the attributes that planning needs of the existing desktops, in no particular order. The
+/// flag reports whether a desktop is retired.
 pub async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -135,7 +137,7 @@ pub async fn candidates(
         .collect()
 }
 
-/// Those of the desktops whose connection no worker holds, in the order given.
+/// Returns the offline desktops among the given ones, in the given order.
 pub async fn offline(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -155,7 +157,8 @@ pub async fn offline(
     .await?)
 }
 
-/// What the plan needs of the desktops that a filter finds, by id; at most `limit` of them.
+/// Reads the attributes that planning needs of the desktops that match a filter, by id; at most
+/// `limit`.
 pub async fn find(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -176,9 +179,13 @@ pub async fn find(
         .collect()
 }
 
-/// Desktops that a worker now holds: made known when they are new, described anew when they are not. One that comes from
-/// another worker was there all the time. Operators' tags stay, and win. Returns those that were refused: another worker holds
-/// their connection to another agent, or a newer one to the same, or they are out of service (see [`retired_among`]).
+/// Stores the desktops that a worker now holds: inserts new ones and updates known ones. A desktop
+/// that moves from another worker keeps its connection time. Operator tags stay and take
+/// precedence.
+///
+/// Returns the refused desktops. A desktop is refused if it is retired (see [`retired_among`]). It
+/// is also refused if another worker holds a connection to another agent, or a newer one to the
+/// same agent.
 pub async fn connected(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -254,12 +261,13 @@ pub async fn connected(
     Ok(desktops.iter().filter(|desktop| !is_taken(desktop)).map(key).collect())
 }
 
-/// The keys of desktops as two arrays of a statement.
+/// Splits desktop keys into two arrays for a statement.
 pub(crate) fn columns(desktops: &[(ProjectId, DesktopId)]) -> (Vec<String>, Vec<String>) {
     desktops.iter().map(|(project_id, desktop_id)| (project_id.to_string(), desktop_id.to_string())).unzip()
 }
 
-/// Desktops that a worker lost. One that another worker holds by now keeps that presence.
+/// Stores that a worker lost desktops. A desktop that another worker holds by now keeps that
+/// presence.
 pub async fn disconnected(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -297,7 +305,7 @@ pub async fn disconnected(
     Ok(())
 }
 
-/// Clears the presence that a worker held.
+/// Clears the presence of all desktops of a worker.
 pub async fn worker_gone(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -313,7 +321,7 @@ pub async fn worker_gone(
     )
     .execute(&mut *connection)
     .await?;
-    // With it went the connections that it was to end.
+    // The worker's connections ended with it, so it has none left to close.
     sqlx::query!(
         "UPDATE desktop d SET revoked_worker_id = NULL
          FROM (SELECT project_id, desktop_id FROM desktop WHERE revoked_worker_id = $1
@@ -326,14 +334,14 @@ pub async fn worker_gone(
     Ok(done.rows_affected())
 }
 
-/// What a list reads of each desktop.
+/// Columns of a desktop in a list.
 const LISTED: &str =
     "SELECT project_id, desktop_id, computer_name, os_host_name, os_type, ip_address, pool_id, availability_zone,
             agent_version, tags, time_zone, agent_id, connected_at, certificate_serial, certificate_not_before,
             certificate_not_after, worker_id, created_at, presence_at, operator_tags, retired_at, retired_by
      FROM desktop WHERE project_id = ";
 
-/// One page of desktops, and how many there are in all.
+/// Lists one page of desktops, with the total number.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -357,7 +365,7 @@ pub async fn list(
     Ok((count, rows.into_iter().map(DesktopRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// Desktops in the order of their ids, at most `limit` of them; from where on is in the filter.
+/// Lists at most `limit` desktops by id. The filter contains the start position.
 pub async fn page(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -416,7 +424,7 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, project_id: &ProjectId, filte
     }
 }
 
-/// The certificate of three columns that are there together.
+/// Combines the three certificate columns, which are either all set or all NULL.
 pub(crate) fn certificate(
     serial: Option<String>,
     not_before: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Due work, as the statements that look for it find it.
+//! Due work, as the query results contain it.
 
 use domain::ids::{BatchId, TaskId};
 use engine::{Duty, DutyKind};
@@ -13,7 +13,7 @@ pub(crate) struct RawDuty {
     pub(crate) ordinals: Vec<i32>,
 }
 
-/// The rows as duties of a kind.
+/// Converts rows to duties of a kind.
 pub(crate) fn duties(kind: DutyKind, rows: Vec<RawDuty>) -> Result<Vec<Duty>, Error> {
     let duty = |row: RawDuty| {
         let ordinals = row.ordinals.iter().map(|&ordinal| count("batch", ordinal));

@@ -1,10 +1,10 @@
-//! Reports what committed decisions did: metrics, logs and traces.
+//! Reports the effects of committed decisions to metrics, logs and traces.
 
 use domain::{ids::TaskId, outcome::Outcome, tally::Tally};
 use engine::{Decision, Effect};
 use telemetry::{metric, trace};
 
-/// Reports the effects of a decision, after its commit.
+/// Reports the effects of a decision after its commit.
 pub fn report(decision: &Decision) {
     let task_id = decision.changes.task_id;
     let mut records = Tally::default();
@@ -24,9 +24,9 @@ fn report_one(task_id: TaskId, effect: &Effect) {
             tracing::debug!(%task_id, wave, first, number, "targets admitted");
         }
         Effect::Dispatched { wave, ordinals, .. } => {
-            tracing::debug!(%task_id, wave, targets = ordinals.len(), "desktops are back");
+            tracing::debug!(%task_id, wave, targets = ordinals.len(), "deferred targets dispatched");
         }
-        Effect::KnownResult { ordinal } => tracing::trace!(%task_id, ordinal, "result known already"),
+        Effect::KnownResult { ordinal } => tracing::trace!(%task_id, ordinal, "result already stored"),
         Effect::Verdict { wave, verdict, halts_by, reason } => {
             metric::GATE_VERDICTS.increment(1, &[verdict, halts_by]);
             tracing::debug!(target: trace::TARGET, %task_id, verdict, reason, wave, "gate");
@@ -43,12 +43,12 @@ fn report_one(task_id: TaskId, effect: &Effect) {
         }
         Effect::Reclaimed { batch_id, targets, .. } => {
             metric::LEASES_LOST.increment(1, &[]);
-            tracing::info!(%task_id, %batch_id, targets, "a batch without a holder is cut again");
+            tracing::info!(%task_id, %batch_id, targets, "batch without a holder reclaimed");
         }
         Effect::Quarantined { ordinal, desktop_id, worker_deaths } => {
             tracing::error!(
                 %task_id, ordinal, %desktop_id, worker_deaths,
-                "every worker that held this target died: it is handed out no more"
+                "target quarantined: every worker that held it died"
             );
         }
         Effect::Replaced { ordinal, desktop_id } => {

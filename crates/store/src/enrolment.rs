@@ -1,4 +1,4 @@
-//! Enrolment tokens, the certificates that were made for desktops, and revocations.
+//! Enrolment tokens, issued desktop certificates, and revocations.
 
 use domain::{
     Timestamp,
@@ -14,12 +14,12 @@ use crate::{
     desktop::{certificate, disconnect},
 };
 
-/// A token as it is listed, without what is shown.
+/// An enrolment token in a list, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnrolmentTokenRow {
-    /// Its id.
+    /// Id of the token.
     pub token_id: Uuid,
-    /// What it is good for.
+    /// Limits and uses of the token.
     pub token: EnrolmentToken,
 }
 
@@ -75,7 +75,7 @@ pub async fn insert_token(
     Ok(())
 }
 
-/// A project's tokens, oldest first, from behind `after` on.
+/// Lists a project's tokens, oldest first, starting after `after`.
 pub async fn list_tokens(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -95,7 +95,7 @@ pub async fn list_tokens(
     rows.into_iter().map(EnrolmentTokenRow::try_from).collect()
 }
 
-/// Revokes a token for good; false when there is no such token that is not.
+/// Revokes a token permanently. Returns false if it does not exist or is already revoked.
 pub async fn revoke_token(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -114,8 +114,8 @@ pub async fn revoke_token(
     Ok(done.rows_affected() == 1)
 }
 
-/// The token of this hash, and whose it is, unless its project is revoked. Whoever else shows it waits until the transaction
-/// ends.
+/// Locks the token with this hash and returns it with its project. `None` if it is unknown or its
+/// project is revoked. Concurrent enrolments with the same token wait until the transaction ends.
 pub async fn hold_token(
     connection: &mut Connection,
     sha256: &[u8; 32],
@@ -143,7 +143,7 @@ pub async fn hold_token(
     .transpose()
 }
 
-/// Takes one use of a token.
+/// Adds one use of a token.
 pub async fn spend(connection: &mut Connection, token_id: Uuid) -> Result<(), Error> {
     sqlx::query!("UPDATE enrolment_token SET uses = uses + 1 WHERE token_id = $1", token_id)
         .execute(connection)
@@ -151,7 +151,7 @@ pub async fn spend(connection: &mut Connection, token_id: Uuid) -> Result<(), Er
     Ok(())
 }
 
-/// Whoever else changes the certificates of this desktop waits until the transaction ends.
+/// Locks a desktop for changes of its certificates, until the transaction ends.
 pub async fn hold_desktop(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -167,7 +167,8 @@ pub async fn hold_desktop(
     Ok(())
 }
 
-/// How a desktop stands. A certificate that was made by hand is known once its desktop has connected with it.
+/// Returns the certificate state of a desktop. A manually issued certificate is known after its
+/// desktop has connected with it.
 pub async fn standing(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -199,28 +200,28 @@ pub async fn standing(
     })
 }
 
-/// A certificate that was signed.
+/// A signed certificate to store.
 #[derive(Debug, Clone)]
 pub struct NewCertificate<'a> {
-    /// Whose.
+    /// Project of the desktop.
     pub project_id: &'a ProjectId,
-    /// Whose.
+    /// Desktop of the certificate.
     pub desktop_id: &'a DesktopId,
-    /// In hex.
+    /// Serial number, in hex.
     pub serial: &'a str,
-    /// Of which key.
+    /// SHA-256 of the public key.
     pub public_key_sha256: &'a [u8; 32],
-    /// In DER, with what lies between it and the CA.
+    /// Certificate and its intermediates up to the CA, in DER.
     pub chain: &'a [Vec<u8>],
-    /// The token that it was enrolled with, unless it renews another.
+    /// Enrolment token of the first certificate; `None` for a renewal.
     pub token_id: Option<Uuid>,
-    /// When it was made.
+    /// Time of issue.
     pub issued_at: Timestamp,
-    /// Until when it is good.
+    /// End of validity.
     pub not_after: Timestamp,
 }
 
-/// Stores a certificate, and forgets those of the same desktop that ended before a moment.
+/// Stores a certificate. Deletes the desktop's certificates that ended before a given time.
 pub async fn insert_certificate(
     connection: &mut Connection,
     new: &NewCertificate<'_>,
@@ -252,7 +253,8 @@ pub async fn insert_certificate(
     Ok(())
 }
 
-/// What was signed for this key before, with the same token or without one, if it is still good.
+/// Returns the certificate chain that was signed for this key before, with the same token or as a
+/// renewal. `None` if there is none or it has expired.
 pub async fn signed_before(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -275,7 +277,7 @@ pub async fn signed_before(
     .await?)
 }
 
-/// What is known of a certificate; `None` of one that was made by hand.
+/// Returns the stored state of a certificate; `None` for a manually issued one.
 pub async fn issued(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -294,19 +296,19 @@ pub async fn issued(
     .await?)
 }
 
-/// What a revocation has found.
+/// Result of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// Certificates that were good until then, of those that are known.
+    /// Number of known certificates that were valid until the revocation.
     pub certificates: u64,
     /// Whether the desktop was connected with a certificate.
     pub was_connected: bool,
-    /// Whether the desktop has ever been connected.
+    /// Whether the desktop has ever connected.
     pub is_known: bool,
 }
 
-/// Revokes every certificate that a desktop has now. Its connection counts as gone from then on, and its worker is told to
-/// end it.
+/// Revokes every certificate that a desktop has now. Its presence is cleared immediately, and its
+/// worker receives the request to close the connection.
 pub async fn revoke_desktop(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -341,7 +343,7 @@ pub async fn revoke_desktop(
     .fetch_optional(&mut *connection)
     .await?;
     let is_known = desktop.is_some();
-    // Without TLS there is no certificate that could be revoked.
+    // Without TLS there is no certificate to revoke.
     let held_by = desktop.and_then(|row| row.certificate_serial.and(row.worker_id));
     if let Some(worker_id) = &held_by {
         let worker_id = text_id("desktop", worker_id.clone())?;
@@ -350,7 +352,7 @@ pub async fn revoke_desktop(
     Ok(Revoked { certificates: revoked.rows_affected(), was_connected: held_by.is_some(), is_known })
 }
 
-/// Those of the desktops that have shown a certificate which is revoked.
+/// Returns the desktops that presented a revoked certificate.
 pub async fn revoked_among(
     connection: &mut Connection,
     desktops: &[DesktopFacts],
@@ -385,18 +387,18 @@ pub async fn revoked_among(
     Ok(revoked.collect())
 }
 
-/// A connection that its worker must end.
+/// A connection that its worker must close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokedConnection {
-    /// Whose.
+    /// Project of the desktop.
     pub project_id: ProjectId,
-    /// Whose.
+    /// Desktop of the connection.
     pub desktop_id: DesktopId,
-    /// Of the certificate that it was made with; empty when it was made without one.
+    /// Serial number of the presented certificate; empty for a connection without one.
     pub serial: String,
 }
 
-/// The connections that a worker must end, at most `limit` of them.
+/// Lists at most `limit` connections that a worker must close.
 pub async fn to_end(
     connection: &mut Connection,
     worker_id: &WorkerId,

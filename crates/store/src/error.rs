@@ -1,28 +1,29 @@
-//! What can go wrong with the database, and whether waiting helps.
+//! Database errors, and whether a later retry can succeed.
 
 use domain::Reason;
 
-/// A statement failed.
+/// Error of a database operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database itself refused or did not answer.
+    /// The database rejected the statement or did not answer.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
-    /// The schema could not be brought up to date.
+    /// The schema could not be migrated.
     #[error("the migration failed")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    /// A row holds a value that the rules do not know: written by a newer version, or by hand.
-    #[error("a row of {table} holds something unexpected: {what}")]
+    /// A row contains an unknown value, written by a newer version or manually.
+    #[error("invalid row in table {table}: {what}")]
     Corrupt {
-        /// Where.
+        /// Table of the row.
         table: &'static str,
-        /// What.
+        /// Description of the invalid value.
         what: String,
     },
 }
 
 impl Error {
-    /// Whether the database is away or overloaded, so that the same call may succeed later.
+    /// Returns whether the database is unreachable or overloaded, so that the same call may succeed
+    /// later.
     pub fn is_unavailable(&self) -> bool {
         let Self::Database(error) = self else { return false };
         match error {
@@ -33,7 +34,7 @@ impl Error {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::BeginFailed
             | sqlx::Error::Protocol(_) => true,
-            // 08 connection, 53 resources, 57 operator intervention, 40 rolled back.
+            // SQLSTATE classes: 08 connection, 53 resources, 57 operator intervention, 40 rollback.
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 ["08", "53", "57", "40", "25006"].iter().any(|class| code.starts_with(class))
             }),
@@ -41,16 +42,17 @@ impl Error {
         }
     }
 
-    /// Whether one transaction failed on a database that answers: rolled back for another one (class 40), or out of its time.
+    /// Returns whether a single transaction failed although the database answers: rolled back
+    /// (class 40) or timed out.
     pub fn is_of_transaction(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         self.is_timeout() || error.code().is_some_and(|code| code.starts_with("40"))
     }
 
-    /// Whether somebody else was waited for as long as was allowed, and in vain.
+    /// Returns whether a statement timeout or lock timeout ended the statement.
     pub(crate) fn is_timeout(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        // A statement's own time, or that of one lock.
+        // 57014 is a statement timeout, 55P03 a lock timeout.
         error.code().is_some_and(|code| code == "57014" || code == "55P03")
     }
 

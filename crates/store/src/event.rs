@@ -1,4 +1,4 @@
-//! Events of tasks: what happened, for whoever watches. Only ever added.
+//! Events of tasks: the history that clients watch. Rows are append-only.
 
 use domain::{Timestamp, event::EventKind, ids::TaskId};
 pub use engine::NewEvent;
@@ -8,7 +8,8 @@ use crate::{
     codec::{count, int2, word},
 };
 
-/// Adds events of a task, in order. To be called under the locks of the task's waves, so that ids are in the order of commits.
+/// Appends events of a task, in order. Call under the locks of the task's waves, so that ids follow
+/// the order of commits.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -35,24 +36,24 @@ pub async fn insert(
     Ok(())
 }
 
-/// An event as it is told.
+/// An event in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {
-    /// A later event of the same task has a greater one.
+    /// Id of the event; later events of the same task have greater ids.
     pub event_id: i64,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// To which wave.
+    /// Wave that the event concerns; `None` if it concerns the whole task.
     pub wave: Option<u16>,
-    /// The principal that did it; empty for what the scheduler did.
+    /// Principal that caused the event; empty for the scheduler.
     pub actor: String,
-    /// In words.
+    /// Human-readable details.
     pub detail: String,
 }
 
-/// Events of a task behind one of them, in order.
+/// Lists events of a task after a given one, in order.
 pub async fn list(
     connection: &mut Connection,
     task_id: TaskId,

@@ -1,4 +1,4 @@
-//! Groups of failures that look alike: counted with the records, read while the task runs.
+//! Failure groups: counted together with the records, and readable while the task runs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::{
     codec::{count, int2, int4, word},
 };
 
-/// The ids of the fingerprints that a task's failures have.
+/// Reads the ids of the fingerprints of a task's failures.
 pub(crate) async fn fingerprint_ids(
     connection: &mut Connection,
     task_id: TaskId,
@@ -24,7 +24,7 @@ pub(crate) async fn fingerprint_ids(
     Ok(ids.into_iter().collect())
 }
 
-/// Adds new failures to the groups of their waves. Under the waves' locks.
+/// Adds new failures to the groups of their waves. Call under the waves' locks.
 pub(crate) async fn add(
     connection: &mut Connection,
     task_id: TaskId,
@@ -57,28 +57,29 @@ pub(crate) async fn add(
     Ok(())
 }
 
-/// A group of failures.
+/// A group of failures with the same fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureGroup {
-    /// What its members share.
+    /// Id of the shared fingerprint.
     pub fingerprint_id: i64,
-    /// How they ended.
+    /// Outcome of the members.
     pub outcome: Outcome,
-    /// With which exit code.
+    /// Exit code of the members; `None` if their scripts were killed or never started.
     pub exit_code: Option<i32>,
-    /// The end of what they printed, without what differs.
+    /// Normalised end of their output.
     pub fingerprint: String,
-    /// How many records.
+    /// Number of records.
     pub records: u32,
-    /// How many in each wave.
+    /// Number of records per wave.
     pub waves: Vec<(u16, u32)>,
-    /// Ordinal and script of the first of them.
+    /// Ordinal and script of the first record.
     pub sample_record: (u32, u16),
-    /// The end of what that one printed.
+    /// End of the first record's output.
     pub sample: String,
 }
 
-/// The groups of a task, the largest first; from behind one of so many records on, at most `limit`.
+/// Lists at most `limit` groups of a task, the largest first, starting after a group with the given
+/// number of records.
 pub async fn list(
     connection: &mut Connection,
     task_id: TaskId,
@@ -127,7 +128,7 @@ pub async fn list(
     Ok(groups)
 }
 
-/// Whether a task has this group.
+/// Returns whether a task has this group.
 pub async fn exists(
     connection: &mut Connection,
     task_id: TaskId,
@@ -142,7 +143,7 @@ pub async fn exists(
     .await?)
 }
 
-/// Failed records of a task, over all groups.
+/// Returns the number of failed records of a task, over all groups.
 pub async fn total(connection: &mut Connection, task_id: TaskId) -> Result<u32, Error> {
     let total = sqlx::query_scalar!(
         r#"SELECT coalesce(sum(records), 0) AS "total!" FROM failure_group WHERE task_id = $1"#,
@@ -153,7 +154,7 @@ pub async fn total(connection: &mut Connection, task_id: TaskId) -> Result<u32, 
     count("failure_group", total)
 }
 
-/// The first desktops of each of these groups, in the order of the plan.
+/// Returns the first desktops of each group, in the order of the plan.
 pub async fn first_members(
     connection: &mut Connection,
     task_id: TaskId,
@@ -182,7 +183,8 @@ pub async fn first_members(
     Ok(found)
 }
 
-/// Desktops of a group in the order of the plan, each with its ordinal; from behind an ordinal on.
+/// Lists desktops of a group in the order of the plan, each with its ordinal, starting after an
+/// ordinal.
 pub async fn members(
     connection: &mut Connection,
     task_id: TaskId,

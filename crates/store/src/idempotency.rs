@@ -1,35 +1,35 @@
-//! Idempotency keys: claimed, with the result, in the transaction that does the work.
+//! Idempotency keys: claimed, with the result, in the transaction of the change.
 
 use domain::{Timestamp, ids::ProjectId};
 
 use crate::{Connection, Error};
 
-/// A key as its caller gives it.
+/// An idempotency key as its caller sends it.
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
-    /// Whose.
+    /// Project of the caller.
     pub project_id: &'a ProjectId,
-    /// Who calls: others may use the same text.
+    /// Principal of the caller. Other principals may use the same text.
     pub principal: &'a str,
-    /// The text.
+    /// Text of the key.
     pub text: &'a str,
 }
 
-/// What is known of a key.
+/// Result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody used it: it is the caller's now, if the transaction commits.
+    /// The key is new, and belongs to this caller once the transaction commits.
     Fresh,
-    /// It was used.
+    /// The key was used before.
     Used {
-        /// SHA-256 of the request that used it.
+        /// SHA-256 of the request that used the key.
         request_sha256: Vec<u8>,
-        /// What that request was answered.
+        /// Answer to that request.
         result: String,
     },
 }
 
-/// Claims a key, waiting for a transaction that is just using it.
+/// Claims a key. Waits for a concurrent transaction that uses the same key.
 pub async fn claim(
     connection: &mut Connection,
     key: Key<'_>,
@@ -62,7 +62,7 @@ pub async fn claim(
     Ok(Claim::Used { request_sha256: row.request_sha256, result: row.result })
 }
 
-/// Notes what the request that claimed a key is answered.
+/// Stores the answer to the request that claimed a key.
 pub async fn finish(connection: &mut Connection, key: Key<'_>, result: &str) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE idempotency SET result = $4 WHERE project_id = $1 AND principal = $2 AND idempotency_key = $3",
@@ -76,7 +76,7 @@ pub async fn finish(connection: &mut Connection, key: Key<'_>, result: &str) -> 
     Ok(())
 }
 
-/// Forgets a bounded number of keys that are too old; true when there may be more.
+/// Deletes a bounded number of expired keys. Returns true if more may remain.
 pub async fn forget(connection: &mut Connection, now: Timestamp) -> Result<bool, Error> {
     const AT_ONCE: i64 = 10_000;
     let done = sqlx::query!(

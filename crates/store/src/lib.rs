@@ -1,20 +1,22 @@
-//! All SQL of Graywave: a file for each kind of row, each statement a named function, time a parameter.
+//! All SQL of Graywave: one file per kind of row, one named function per statement, time as a
+//! parameter.
 //!
 //! Functions take a connection, so that their caller decides what shares a transaction.
 //!
-//! # Order of locks
+//! # Lock order
 //!
-//! Locks are taken in one order everywhere, so that transactions never wait for each other in a circle:
+//! All code takes locks in one order, so that transactions never deadlock:
 //!
 //! 1. an idempotency key, and the row of a freeze (`project_freeze`);
-//! 2. waves, ascending; of several tasks in the order of their ids;
+//! 2. waves, ascending; for several tasks in the order of their ids;
 //! 3. `project_limit`;
-//! 4. batches of a task, by id, as renewals of leases lock them;
+//! 4. batches of a task, by id, in the order of lease renewals;
 //! 5. `deferred_target`, `record`, `failure_group`, `target_stop`, `task`.
 //!
-//! Everything that belongs to a task that has not ended changes under its waves' locks. Beside them only leases, renewals and
-//! lost workers touch batches, and they lock nothing else of a task. The access calls hold the project's row and none of
-//! these; an enrolment holds its token, then the desktop's certificates (`enrolment::hold_desktop`), then its row.
+//! Rows of a task that has not ended change only under the locks of its waves. Exceptions are
+//! leases, renewals and reclaims of lost workers: they lock batches and no other rows of a task.
+//! Access calls lock the project's row and none of these rows. An enrolment locks its token, then
+//! the desktop's certificates (`enrolment::hold_desktop`), then its row.
 
 pub mod audit;
 pub mod batch;

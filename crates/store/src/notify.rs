@@ -1,5 +1,5 @@
-//! Wake-ups between processes: one NOTIFY for a state change, never for a row. A lost one costs a period only,
-//! because every loop also runs by the clock.
+//! Wake-ups between processes: one NOTIFY per state change, never per row. A lost one costs at most
+//! one period, because every loop also runs periodically.
 
 use sqlx::postgres::PgListener;
 
@@ -7,18 +7,18 @@ use crate::{Connection, Error, Store};
 
 const CHANNEL: &str = "graywave";
 
-/// What has changed.
+/// A change that a wake-up announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A wave may have targets to cut.
+    /// A wave may have targets to admit.
     Admit,
     /// Batches are ready to be pulled.
     Ready,
-    /// Desktops came or went.
+    /// Desktops connected or disconnected.
     Presence,
-    /// Something in a worker's hands is to be stopped.
+    /// A target that a worker holds is stopped.
     Stop,
-    /// Anything: the listener was cut off for a while.
+    /// Any change: the listener was disconnected for a while.
     Everything,
 }
 
@@ -66,7 +66,7 @@ pub async fn send(connection: &mut Connection, wake: Wake) -> Result<(), Error> 
     Ok(())
 }
 
-/// Listens on a connection of its own.
+/// A listener on a dedicated connection.
 #[derive(Debug)]
 pub struct Listener {
     inner: PgListener,
@@ -81,7 +81,7 @@ impl Listener {
         Ok(Self { inner, store: store.clone() })
     }
 
-    /// The next wake-up. [`Wake::Everything`] after the connection was lost and made again.
+    /// Waits for the next wake-up. Returns [`Wake::Everything`] after a reconnect.
     pub async fn next(&mut self) -> Result<Wake, Error> {
         let received = async { Ok(self.inner.try_recv().await?) };
         let Some(notification) = self.store.unless_silent(received).await? else {

@@ -1,7 +1,9 @@
-//! Monthly partitions of target, record and audit. Their ids are UUIDv7, so a month is a range of ids.
+//! Monthly partitions of target, record and audit. Their ids are UUIDv7, so a month is a range of
+//! ids.
 //!
-//! There is no DEFAULT partition: with one, nothing could be detached without stalling whoever writes. All that is done here
-//! to a table with partitions takes a lock that readers and writers of its rows pass by.
+//! There is no DEFAULT partition: with one, detaching a partition would block all writers. Every
+//! change of a partitioned table here takes a lock that does not conflict with readers and writers
+//! of its rows.
 
 use std::fmt;
 
@@ -13,10 +15,10 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::{Connection, Error};
 
-/// Any number: whoever makes partitions at once waits for each other on it.
+/// Arbitrary id of the advisory lock that serialises the creation of partitions.
 const MAKE_LOCK: i64 = 0x6772_6179_0001;
 
-/// A table that has partitions.
+/// A partitioned table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// Targets, by the id of their task.
@@ -28,7 +30,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// All of them.
+    /// All partitioned tables.
     pub const ALL: [Self; 3] = [Self::Target, Self::Record, Self::Audit];
 
     const fn as_str(self) -> &'static str {
@@ -40,12 +42,12 @@ impl Table {
     }
 }
 
-/// A month of a table. It is written as its own table is called.
+/// One month of a table. Formats as the name of the partition's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
-    /// Of which table.
+    /// Partitioned table.
     pub table: Table,
-    /// Which month.
+    /// Month of the partition.
     pub month: Month,
 }
 
@@ -55,7 +57,7 @@ impl fmt::Display for Partition {
     }
 }
 
-/// The partitions of a table, oldest first, and those that were taken out of it and are still there.
+/// Lists the partitions of a table, oldest first, including detached ones that still exist.
 pub async fn list(
     connection: &mut Connection,
     table: Table,
@@ -78,13 +80,14 @@ pub async fn list(
             (true, true) => PartitionState::Detaching,
             (true, false) => PartitionState::Attached,
         };
-        // A table of somebody else's that looks alike is left alone.
+        // Ignores other tables with a similar name.
         Some((Partition { table, month: row.month.parse().ok()? }, standing))
     });
     Ok(known.collect())
 }
 
-/// Makes the partitions of the months that may be written to now, where they are missing. May run in several processes.
+/// Creates missing partitions for the months that may receive writes now. Several processes may
+/// call it concurrently.
 pub async fn ensure(connection: &mut Connection, now: Timestamp) -> Result<(), Error> {
     if missing(connection, now).await?.is_empty() {
         return Ok(());
@@ -92,7 +95,7 @@ pub async fn ensure(connection: &mut Connection, now: Timestamp) -> Result<(), E
     let mut tx = connection.begin().await?;
     sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *tx).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", MAKE_LOCK).execute(&mut *tx).await?;
-    // Whoever was waited for has made them.
+    // A concurrent process may have created them while this one waited.
     for partition in missing(&mut tx, now).await? {
         attach(&mut tx, partition).await?;
     }
@@ -111,7 +114,7 @@ async fn missing(connection: &mut Connection, now: Timestamp) -> Result<Vec<Part
     Ok(missing)
 }
 
-/// Makes a partition part of its table, and the partition itself where it is not there.
+/// Attaches a partition to its table, and creates it first if it is missing.
 pub async fn attach(connection: &mut Connection, partition: Partition) -> Result<(), Error> {
     for statement in attach_statements(partition) {
         execute(connection, statement).await?;
@@ -119,7 +122,8 @@ pub async fn attach(connection: &mut Connection, partition: Partition) -> Result
     Ok(())
 }
 
-/// As a table of its own first: to make it a partition at once would lock everybody out of the whole.
+/// Creates the partition as a separate table first. Creating it as a partition directly would block
+/// all access to the parent table.
 fn attach_statements(partition: Partition) -> Vec<String> {
     let Partition { table, month } = partition;
     let whole = table.as_str();
@@ -129,7 +133,7 @@ fn attach_statements(partition: Partition) -> Vec<String> {
         "ALTER TABLE {whole} ATTACH PARTITION {partition} FOR VALUES FROM ('{}') TO ('{}')",
         ids.start, ids.end
     );
-    // That of the whole does not speak for a partition that is named itself.
+    // The parent's trigger does not apply to statements that name the partition.
     let guard = format!(
         "CREATE OR REPLACE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {partition}
          FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()"
@@ -140,9 +144,9 @@ fn attach_statements(partition: Partition) -> Vec<String> {
     }
 }
 
-/// Takes a partition out of its table, while others read and write there. Waits for all transactions that have read the table
-/// before, so it must not be in a transaction itself; false when they took too long. Then it is begun, and is to be finished
-/// later.
+/// Detaches a partition while other transactions read and write its table. Waits for all earlier
+/// transactions that read the table, so it must not run in a transaction. Returns false if they
+/// took too long; [`finish_detaching`] then completes the detach later.
 pub async fn detach(connection: &mut Connection, partition: Partition) -> Result<bool, Error> {
     let whole = partition.table.as_str();
     in_time(
@@ -150,18 +154,18 @@ pub async fn detach(connection: &mut Connection, partition: Partition) -> Result
     )
 }
 
-/// Brings to its end what `detach` began; false when others took too long again.
+/// Completes an interrupted detach. Returns false if other transactions took too long again.
 pub async fn finish_detaching(connection: &mut Connection, partition: Partition) -> Result<bool, Error> {
     let whole = partition.table.as_str();
     in_time(execute(connection, format!("ALTER TABLE {whole} DETACH PARTITION {partition} FINALIZE")).await)
 }
 
-/// Drops what was a partition; false when somebody held on to it for too long.
+/// Drops a detached partition. Returns false if another transaction locked it for too long.
 pub async fn drop(connection: &mut Connection, partition: Partition) -> Result<bool, Error> {
     in_time(execute(connection, format!("DROP TABLE IF EXISTS {partition}")).await)
 }
 
-/// The names and bounds come from the calendar alone.
+/// Executes a statement whose names and bounds derive only from the calendar.
 async fn execute(connection: &mut Connection, statement: String) -> Result<(), Error> {
     sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The connection pool, with every wait bounded.
+//! The connection pool, with a timeout on every wait.
 
 use std::{
     convert::Infallible,
@@ -21,24 +21,24 @@ use crate::{
     connection_watchdog::{self, Silence},
 };
 
-/// An open transaction. Rolls back unless committed.
+/// An open transaction. Rolls back unless it is committed.
 pub type Tx = Transaction<'static, Postgres>;
 
-/// How to connect.
+/// Connection settings.
 #[derive(Debug, Clone)]
 pub struct PoolOptions {
-    /// `postgres://user@host:port/database`.
+    /// URL in the form `postgres://user@host:port/database`.
     pub url: String,
-    /// Connections at most.
+    /// Maximum number of connections.
     pub max_connections: u32,
-    /// How long a caller waits for a connection before it is told that the database does not answer.
+    /// Maximum time that a caller waits for a connection before the call fails as unavailable.
     pub acquire_timeout: Duration,
-    /// How long one statement may run.
+    /// Maximum run time of one statement.
     pub statement_timeout: Duration,
 }
 
 impl PoolOptions {
-    /// The defaults for a database.
+    /// Creates the default settings for a database.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -49,7 +49,7 @@ impl PoolOptions {
     }
 }
 
-/// A handle on the database, cheap to clone.
+/// A handle to the database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
@@ -72,15 +72,16 @@ pub fn schema_digest() -> String {
 }
 
 impl Store {
-    /// Connects lazily: the first statement finds out whether the database answers.
+    /// Connects lazily: the first statement reveals whether the database answers.
     pub fn connect(options: &PoolOptions) -> Result<Self, Error> {
         let statement_timeout = options.statement_timeout.as_millis().to_string();
         let connect = PgConnectOptions::from_str(&options.url)?.application_name("graywave").options([
             ("statement_timeout", statement_timeout.as_str()),
-            // IF NOT EXISTS says on every start that it did nothing.
+            // Suppresses the notices that IF NOT EXISTS emits on every start.
             ("client_min_messages", "warning"),
             ("idle_in_transaction_session_timeout", "60000"),
-            // A page of a million-row task is found by index; compiling its plan costs more than running it.
+            // A page of a million-row task is found by index; JIT compilation costs more than its
+            // execution.
             ("jit", "off"),
         ]);
         let silence = Silence::default();
@@ -88,7 +89,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
-            // A ping for each acquire costs a round trip; only a connection that idled for long may be dead.
+            // A ping per acquire costs a round trip, and only a long-idle connection is likely to
+            // be dead.
             .test_before_acquire(false)
             .before_acquire(move |connection, meta| {
                 let refused = before_acquire.refuse(meta.age);
@@ -100,7 +102,7 @@ impl Store {
                     Ok(true)
                 })
             })
-            // The pool asks a connection that comes back whether it is whole, and would wait for the answer.
+            // The pool pings a returned connection and would wait for the answer.
             .after_release(move |_, meta| {
                 let silence = after_release.clone();
                 Box::pin(async move {
@@ -113,9 +115,9 @@ impl Store {
         Ok(Self { pool, clock: Clock::new(), silence })
     }
 
-    /// Brings the schema up to date. Several processes may call it at once: the migrator takes a lock. A schema that is newer
-    /// than this program is left as it is: migrations keep what the version before them needs, so that one may go back to
-    /// it, and go on with it while another process is upgraded already.
+    /// Migrates the schema. Several processes may call it concurrently: the migrator takes a lock.
+    /// A schema newer than this program stays unchanged. Migrations keep what the previous version
+    /// needs, which allows rollbacks and rolling upgrades.
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut migrator = migrator();
         migrator.set_ignore_missing(true).run(&self.pool).await.map_err(Error::Migrate)
@@ -136,22 +138,22 @@ impl Store {
         Ok(())
     }
 
-    /// A connection for single statements.
+    /// Acquires a connection for single statements.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         self.know_time().await?;
         let begun = Instant::now();
         noted(begun, self.pool.acquire().await)
     }
 
-    /// Whether the database answers now.
+    /// Checks that the database answers now.
     pub async fn ping(&self) -> Result<(), Error> {
         let mut connection = self.acquire().await?;
         sqlx::Connection::ping(&mut *connection).await?;
         Ok(())
     }
 
-    /// The database's time: of all processes on it, whatever their machines' clocks say. It is asked for before the first
-    /// statement, and again by [`Store::watch`].
+    /// Returns the database's clock, which all processes share regardless of their machines'
+    /// clocks. It is read before the first statement, and again by [`Store::watch`].
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -160,19 +162,19 @@ impl Store {
         if self.clock.told().is_some() { Ok(()) } else { self.learn_time().await }
     }
 
-    /// Asks the database what time it is.
+    /// Reads the database's clock.
     async fn learn_time(&self) -> Result<(), Error> {
         Ok(connection_watchdog::ask_time(&mut *self.pool.acquire().await?, &self.clock).await?)
     }
 
-    /// Looks all the time whether the database still answers, on a connection beside the pool's. While nobody runs this,
-    /// nobody notices a database that is gone without a word.
+    /// Checks continuously whether the database answers, on a separate connection. Without this
+    /// task a silent outage is not detected.
     pub async fn watch(&self) -> Infallible {
         self.silence.watch(&self.pool.connect_options(), &self.clock).await
     }
 
-    /// Does some work, and gives it up as unavailable when [`Store::watch`] finds that the database is gone: the work
-    /// waits for an answer that never comes.
+    /// Runs work, and fails it as unavailable when [`Store::watch`] detects an outage. The work
+    /// would otherwise wait for an answer that never arrives.
     pub async fn unless_silent<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             done = work => done,
@@ -180,13 +182,13 @@ impl Store {
         }
     }
 
-    /// Connections of the pool that are in use, and those that wait for use.
+    /// Returns the numbers of busy and idle connections of the pool.
     pub fn connections(&self) -> (u32, u32) {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
         (self.pool.size().saturating_sub(idle), idle)
     }
 
-    /// Closes every connection and waits for those in use.
+    /// Closes every connection, after waiting for busy ones.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -196,7 +198,7 @@ impl Store {
     }
 }
 
-/// Notes how long a connection was waited for.
+/// Observes the wait for a connection.
 fn noted<T>(begun: Instant, acquired: Result<T, sqlx::Error>) -> Result<T, Error> {
     metric::DATABASE_WAIT_SECONDS.observe_duration(begun.elapsed(), &[]);
     if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
@@ -205,16 +207,16 @@ fn noted<T>(begun: Instant, acquired: Result<T, sqlx::Error>) -> Result<T, Error
     Ok(acquired?)
 }
 
-/// While the database fails over, its address may lead to a node that is a standby by now. That takes connections and
-/// answers every write with an error, so a pool that kept them would fail for as long as they stand, long after the
-/// address leads to the new primary. To ask once is enough: a primary becomes a standby only by a restart, which ends
-/// its connections.
+/// Refuses a connection to a standby. During a failover the database's address may lead to a node
+/// that has become a standby. It accepts connections and rejects every write. A pool that kept such
+/// connections would fail long after the address leads to the new primary. One check per connection
+/// suffices: a primary becomes a standby only by a restart, which ends its connections.
 async fn refuse_standby(connection: &mut Connection) -> Result<(), sqlx::Error> {
     let is_standby =
         sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "is_standby!""#).fetch_one(connection).await?;
     if is_standby {
         return Err(sqlx::Error::Io(std::io::Error::other(
-            "the database is a standby, which takes no writes",
+            "the database is a standby and accepts no writes",
         )));
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! The connection of a desktop, as several statements join it.
+//! The connection of a desktop, as joined by several statements.
 
 use domain::Timestamp;
 use engine::row::Presence;
 
 use crate::{Error, codec::text_id};
 
-/// Columns of a desktop and its worker. Without a desktop all are `None`.
+/// Columns of a desktop and its worker. All are `None` without a desktop.
 pub(crate) struct RawPresence {
     pub(crate) worker_id: Option<String>,
     pub(crate) draining: Option<bool>,
@@ -15,7 +15,7 @@ pub(crate) struct RawPresence {
 }
 
 impl RawPresence {
-    /// The presence; `None` when no such desktop is known.
+    /// Converts the columns to a presence; `None` if the desktop is unknown.
     pub(crate) fn presence(self) -> Result<Option<Presence>, Error> {
         let Some(changed_at) = self.changed_at else { return Ok(None) };
         Ok(Some(Presence {

@@ -5,31 +5,31 @@ use sqlx::types::Json;
 
 use crate::{Connection, Error, codec::text_id};
 
-/// A project as it is listed.
+/// A project in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectRow {
-    /// Its id.
+    /// Id of the project.
     pub project_id: ProjectId,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Since when its credentials are refused.
+    /// Time of the revocation; `None` if it is not revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A principal as it is listed.
+/// A principal in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrincipalRow {
-    /// Its name.
+    /// Name of the principal.
     pub principal: String,
     /// Names of its policies.
     pub policies: Vec<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// Stores a project; false when there is one of this id.
+/// Stores a project. Returns false if the id exists.
 pub async fn insert(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -47,7 +47,7 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// All projects, oldest first.
+/// Lists all projects, oldest first.
 pub async fn list(connection: &mut Connection) -> Result<Vec<ProjectRow>, Error> {
     let rows = sqlx::query!(
         "SELECT project_id, name, created_at, revoked_at FROM project ORDER BY created_at, project_id"
@@ -66,7 +66,7 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<ProjectRow>, Error>
         .collect()
 }
 
-/// Whether there is such a project, revoked or not.
+/// Returns whether a project exists, revoked or not.
 pub async fn exists(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found =
         sqlx::query_scalar!("SELECT project_id FROM project WHERE project_id = $1", project_id.as_str())
@@ -75,7 +75,7 @@ pub async fn exists(connection: &mut Connection, project_id: &ProjectId) -> Resu
     Ok(found.is_some())
 }
 
-/// Whether there is such a project that is not revoked.
+/// Returns whether a project exists and is not revoked.
 pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(
         "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NULL",
@@ -86,8 +86,8 @@ pub async fn is_good(connection: &mut Connection, project_id: &ProjectId) -> Res
     Ok(found.is_some())
 }
 
-/// Whether there is such a project that is not revoked; others who manage it wait until this transaction ends, so that
-/// what one of them looked at is still so when it commits.
+/// Locks a project and returns whether it exists and is not revoked. Other access changes of the
+/// project wait until this transaction ends, so that checked state stays valid until the commit.
 pub async fn hold(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(
         "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE",
@@ -98,7 +98,7 @@ pub async fn hold(connection: &mut Connection, project_id: &ProjectId) -> Result
     Ok(found.is_some())
 }
 
-/// Whether there is such a project and it is revoked.
+/// Returns whether a project exists and is revoked.
 pub async fn is_revoked(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(
         "SELECT project_id FROM project WHERE project_id = $1 AND revoked_at IS NOT NULL",
@@ -109,7 +109,8 @@ pub async fn is_revoked(connection: &mut Connection, project_id: &ProjectId) -> 
     Ok(found.is_some())
 }
 
-/// Revokes a project: its credentials are refused from now on. False when there is none that is good.
+/// Revokes a project: its credentials are refused from now on. Returns false if it does not exist
+/// or is already revoked.
 pub async fn revoke(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -125,7 +126,8 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Accepts a revoked project's credentials again; false when there is no such project that is revoked.
+/// Accepts a revoked project's credentials again. Returns false if it does not exist or is not
+/// revoked.
 pub async fn unrevoke(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let done = sqlx::query!(
         "UPDATE project SET revoked_at = NULL WHERE project_id = $1 AND revoked_at IS NOT NULL",
@@ -136,7 +138,7 @@ pub async fn unrevoke(connection: &mut Connection, project_id: &ProjectId) -> Re
     Ok(done.rows_affected() == 1)
 }
 
-/// Stores a principal with its policies, replacing those that it had, and returns it as it now is.
+/// Stores a principal with its policies, replacing existing ones, and returns the stored principal.
 pub async fn put_principal(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -158,7 +160,7 @@ pub async fn put_principal(
     .await?)
 }
 
-/// A project's principals by name, from behind `after` on.
+/// Lists a project's principals by name, starting after `after`.
 pub async fn list_principals(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -177,7 +179,7 @@ pub async fn list_principals(
     .await?)
 }
 
-/// Stores a policy of a project's own, replacing one of the same name.
+/// Stores a custom policy of a project, replacing one of the same name.
 pub async fn put_policy(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -199,7 +201,7 @@ pub async fn put_policy(
     Ok(())
 }
 
-/// A project's own policies by name, each as its document, from behind `after` on.
+/// Lists a project's custom policies by name, each as its document, starting after `after`.
 pub async fn list_policies(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -218,7 +220,7 @@ pub async fn list_policies(
     Ok(rows.into_iter().map(|row| (row.policy, row.document.0)).collect())
 }
 
-/// A principal that has a policy, if one does.
+/// Returns a principal that uses a policy; `None` if there is none.
 pub async fn policy_holder(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -233,7 +235,7 @@ pub async fn policy_holder(
     .await?)
 }
 
-/// Deletes a policy of a project's own; false when there is none.
+/// Deletes a custom policy of a project. Returns false if it does not exist.
 pub async fn delete_policy(
     connection: &mut Connection,
     project_id: &ProjectId,

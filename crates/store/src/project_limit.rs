@@ -1,5 +1,4 @@
-//! What holds over all tasks of a project: how much may be in flight, how much one desktop may run at once, and whether
-//! the project is frozen.
+//! Limits over all tasks of a project: targets in flight, scripts per desktop, and the freeze.
 
 use domain::{Timestamp, ids::ProjectId};
 
@@ -11,13 +10,13 @@ use crate::{
 /// The limits of a project.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProjectLimits {
-    /// Targets of all its tasks in flight at most.
+    /// Maximum number of targets in flight over all its tasks; `None` without a limit.
     pub max_in_flight: Option<u32>,
-    /// Scripts that one desktop runs at once at most.
+    /// Maximum number of scripts that one desktop runs at the same time; `None` without a limit.
     pub max_running_per_desktop: Option<u16>,
 }
 
-/// The limits of a project; those that it does not have are `None`.
+/// Reads the limits of a project.
 pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
     let row = sqlx::query!(
         "SELECT max_in_flight, max_running_per_desktop FROM project_limit WHERE project_id = $1",
@@ -35,9 +34,9 @@ pub async fn fetch(connection: &mut Connection, project_id: &ProjectId) -> Resul
     })
 }
 
-/// The limits of a project, which stay so until the caller commits.
+/// Locks and reads the limits of a project, until the caller commits.
 pub async fn lock(connection: &mut Connection, project_id: &ProjectId) -> Result<ProjectLimits, Error> {
-    // A row without limits says the same as none, and can be locked.
+    // A row without limits means the same as a missing row, and can be locked.
     sqlx::query!(
         "INSERT INTO project_limit (project_id) VALUES ($1)
          ON CONFLICT (project_id) DO UPDATE SET project_id = excluded.project_id",
@@ -67,8 +66,8 @@ pub async fn put(
     Ok(())
 }
 
-/// How many more targets a project's tasks may have in flight together, if it says so. Locks its limits until the caller
-/// commits, so that two tasks never take the same place.
+/// Returns how many more targets a project's tasks may have in flight; `None` without a limit.
+/// Locks the limits until the caller commits, so that two tasks never take the same slot.
 pub async fn lock_room(connection: &mut Connection, project_id: &ProjectId) -> Result<Option<u32>, Error> {
     let most = sqlx::query_scalar!(
         "SELECT max_in_flight FROM project_limit WHERE project_id = $1 FOR UPDATE",
@@ -93,15 +92,15 @@ pub async fn lock_room(connection: &mut Connection, project_id: &ProjectId) -> R
 /// A freeze of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreezeRow {
-    /// Since when.
+    /// Time of the freeze.
     pub frozen_at: Timestamp,
-    /// The principal that froze it.
+    /// Principal that froze the project.
     pub frozen_by: String,
-    /// Why, in that principal's words.
+    /// Reason that the principal gave.
     pub reason: String,
 }
 
-/// Whether a project is frozen.
+/// Returns the freeze of a project; `None` if it is not frozen.
 pub async fn freeze(connection: &mut Connection, project_id: &ProjectId) -> Result<Option<FreezeRow>, Error> {
     Ok(sqlx::query_as!(
         FreezeRow,
@@ -112,7 +111,7 @@ pub async fn freeze(connection: &mut Connection, project_id: &ProjectId) -> Resu
     .await?)
 }
 
-/// Freezes a project; false when it is frozen already and stays as it is.
+/// Freezes a project. Returns false, without a change, if it is already frozen.
 pub async fn set_frozen(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -131,7 +130,7 @@ pub async fn set_frozen(
     Ok(done.rows_affected() == 1)
 }
 
-/// Locks a project's freeze, so that it stays as long as the caller's transaction; false when there is none.
+/// Locks a project's freeze until the transaction ends. Returns false if the project is not frozen.
 pub(crate) async fn lock_freeze(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let found = sqlx::query_scalar!(
         "SELECT project_id FROM project_freeze WHERE project_id = $1 FOR UPDATE",
@@ -142,7 +141,7 @@ pub(crate) async fn lock_freeze(connection: &mut Connection, project_id: &Projec
     Ok(found.is_some())
 }
 
-/// Unfreezes a project; false when it was not frozen.
+/// Unfreezes a project. Returns false if it was not frozen.
 pub(crate) async fn set_unfrozen(connection: &mut Connection, project_id: &ProjectId) -> Result<bool, Error> {
     let done = sqlx::query!("DELETE FROM project_freeze WHERE project_id = $1", project_id.as_str())
         .execute(connection)

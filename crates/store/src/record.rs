@@ -1,4 +1,5 @@
-//! Records: written once, when their target ends; listed together with those that are not written (yet).
+//! Records: written once, when their target ends. Lists combine them with records derived from
+//! targets that have not ended.
 
 use domain::{
     Timestamp,
@@ -19,8 +20,8 @@ use crate::{
     codec::{count, int2, int4, text_id, word},
 };
 
-/// Stores new records of one task in one statement. One that is there already is an error: the waves' locks keep two
-/// transactions from storing the same target.
+/// Inserts new records of one task in one statement. An existing record is an error: the waves'
+/// locks keep two transactions from storing the same target.
 pub(crate) async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -65,7 +66,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// How the targets of a task ended, each by the script that decided it, in the order of the plan.
+/// Returns the results of a task's targets in the order of the plan, each from the script that
+/// decided it.
 pub async fn finished(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Finished>, Error> {
     let rows = sqlx::query!(
         r#"SELECT DISTINCT ON (ordinal) ordinal, outcome::text AS "outcome!", exit_code,
@@ -88,41 +90,41 @@ pub async fn finished(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
-/// A record as it is listed: stored, or derived from where its target is.
+/// A record in a list: stored, or derived from the whereabouts of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRow {
-    /// Its id.
+    /// Id of the record.
     pub record_id: RecordId,
-    /// The script, unless the task runs a command.
+    /// Id of the script; `None` if the task runs a command.
     pub script_id: Option<ScriptId>,
-    /// The script's name at the pinned revision.
+    /// Name of the script at the pinned revision.
     pub script_name: String,
-    /// The command and what runs it, instead of a script.
+    /// Command and its interpreter; `None` if the task runs scripts.
     pub command: Option<(ScriptType, String)>,
-    /// The desktop.
+    /// Id of the desktop.
     pub desktop_id: String,
-    /// The desktop's name.
+    /// Computer name of the desktop.
     pub computer_name: String,
-    /// Its wave.
+    /// Wave of the target.
     pub wave: u16,
     /// Whether wave 1 of its task is a gray wave.
     pub gray: bool,
-    /// Where it is.
+    /// Status of the record.
     pub status: RecordStatus,
-    /// Where it ended by itself.
+    /// Exit code; `None` if the script was killed, never started, or has not ended.
     pub exit_code: Option<i32>,
-    /// Where it started.
+    /// Start time by the agent's clock; `None` if the script has not started.
     pub started_at: Option<Timestamp>,
-    /// Where it ended.
+    /// End time; `None` if the record is not stored.
     pub ended_at: Option<Timestamp>,
-    /// Why it ended so.
+    /// Reason of the outcome; empty for a success.
     pub reason: String,
-    /// What it printed; only in [`fetch`], and in a [`page`] that asks for it.
+    /// Captured output; only in [`fetch`], and in a [`page`] that requests it.
     pub output: String,
 }
 
 impl RecordRow {
-    /// How it ended; `None` until it has.
+    /// Returns the outcome; `None` until the script has ended.
     pub const fn outcome(&self) -> Option<Outcome> {
         match self.status {
             RecordStatus::Ended(outcome) => Some(outcome),
@@ -130,7 +132,8 @@ impl RecordRow {
         }
     }
 
-    /// Why it ended so, where that is known; one that was never stored says it by itself.
+    /// Returns the reason of the outcome, if known. A record that was never stored has a fixed
+    /// reason.
     pub fn shown_reason(&self) -> Option<&str> {
         if self.outcome().is_some() && self.ended_at.is_none() {
             return Some(SKIPPED_REASON);
@@ -139,47 +142,49 @@ impl RecordRow {
     }
 }
 
-/// Filters of the list; all exact. Several values of one filter are alternatives.
+/// Filters of the list. All of them match exactly. Several values of one filter are alternatives.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
-    /// Only of this task.
+    /// Only records of this task.
     pub task_id: Option<TaskId>,
-    /// Only on these desktops.
+    /// Only records of these desktops; empty for all.
     pub desktop_ids: Vec<String>,
-    /// Only of these scripts.
+    /// Only records of these scripts.
     pub script_ids: Option<Vec<ScriptId>>,
-    /// Only of scripts with these names.
+    /// Only records of scripts with these names; empty for all.
     pub script_names: Vec<String>,
-    /// Only with this status word of the API.
+    /// Only records with this status word of the API.
     pub status: Option<String>,
-    /// Only of tasks over desktops of one of these pools.
+    /// Only records of tasks over desktops of one of these pools; empty for all.
     pub pool_ids: Vec<String>,
-    /// Only of the gray wave, or only of what is not in it.
+    /// Only records of the gray wave (`true`), or only of other waves (`false`).
     pub is_first_order: Option<bool>,
-    /// Only of tasks that run a command, or only of those that run scripts.
+    /// Only records of tasks that run a command (`true`) or scripts (`false`).
     pub runs_command: Option<bool>,
-    /// Started (or, where it did not start, accepted) at this moment or later.
+    /// Earliest start time, inclusive. For a record without a start, the time of acceptance counts.
     pub from: Option<Timestamp>,
-    /// Started (or, where it did not start, accepted) at this moment or earlier.
+    /// Latest start time, inclusive. For a record without a start, the time of acceptance counts.
     pub until: Option<Timestamp>,
     /// Only the newest record of each script on each desktop.
     pub latest_only: bool,
-    /// Only of this wave.
+    /// Only records of this wave.
     pub wave: Option<u16>,
-    /// Only what comes behind this ordinal and script in the order of the plan.
+    /// Only records after this ordinal and script in the order of the plan.
     pub after: Option<(u32, u16)>,
-    /// With what each of them printed; only for a [`page`].
+    /// Whether to include outputs; only for a [`page`].
     pub with_output: bool,
 }
 
-/// One page of records, newest task first, in the order of the plan, and how many there are in all.
+/// Lists one page of records with the total number: newest task first, then in the order of the
+/// plan.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
     filter: &RecordFilter,
     page: Page,
 ) -> Result<(i64, Vec<RecordRow>), Error> {
-    // A count looks at every row: where a target is costs too much to be looked up where nobody asks for it.
+    // A count visits every row, so it joins the whereabouts of targets only if the filter needs
+    // them.
     let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*)");
     if filter.status.is_some() {
         push_from(&mut counting);
@@ -199,7 +204,7 @@ pub async fn list(
     Ok((count, rows.into_iter().map(RecordRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// Records in the order of their task's plan, from behind `filter.after` on.
+/// Lists records in the order of their task's plan, starting after `filter.after`.
 pub async fn page(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -216,7 +221,7 @@ pub async fn page(
     rows.into_iter().map(RecordRow::try_from).collect()
 }
 
-/// One record with its output.
+/// Reads one record with its output.
 pub async fn fetch(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -234,7 +239,7 @@ pub async fn fetch(
     row.map(RecordRow::try_from).transpose()
 }
 
-/// Where a target without a record is; the words are those of [`place_word`].
+/// Whereabouts of a target without a record, as the words of [`place_word`].
 const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WHEN b.status = 'LEASED' THEN 'leased' WHEN b.status = 'READY' OR s.task_id IS NOT NULL \
                      THEN 'queued' WHEN x.script = ts.script THEN 'stopped' WHEN x.script < ts.script \
                      THEN 'behind_stopped' ELSE 'nowhere' END";
@@ -244,8 +249,7 @@ const SELECT_RECORD: &str =
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
     r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason";
 
-/// A page looks at few rows, so where a target is may be looked up for each of them; nothing is looked up for one
-/// that has ended.
+/// A page visits few rows, so it may look up the whereabouts of each. Ended targets need no lookup.
 fn push_from(query: &mut QueryBuilder<Postgres>) {
     query.push(FROM_RECORDS);
     query.push(
@@ -333,8 +337,8 @@ const fn place_word(place: Place) -> &'static str {
     }
 }
 
-/// Every outcome, and where there is none every combination of place and task status, that the rule gives this
-/// status word: so that the rule stays in one place although the filter runs in the database.
+/// Returns every outcome, and every combination of place and task status, to which the rule gives
+/// this status word. The rule therefore exists once, although the filter runs in the database.
 fn combinations(status: &str) -> Vec<String> {
     let is_meant = |found: RecordStatus| found.status_and_result_code().0 == status;
     let stored = Outcome::ALL.into_iter().filter(|&outcome| is_meant(RecordStatus::Ended(outcome)));

@@ -1,5 +1,5 @@
-//! What is over its age: the tasks of old months, with everything that hangs on them but their targets and records, which go
-//! with their partitions.
+//! Retention: deletes the tasks of expired months with all their rows. Targets and records are
+//! dropped with their partitions.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use uuid::Uuid;
 
 use crate::{Connection, Error, Store};
 
-/// Any number: one process at a time lets things go.
+/// Arbitrary id of the advisory lock that allows one retention process at a time.
 const LOCK: i64 = 0x6772_6179_0002;
-/// A partition that is detached waits so long for transactions that have read its table.
+/// Maximum time that a detach waits for transactions that read the table.
 const OTHERS_WITHIN: Duration = Duration::from_secs(30);
-/// A lock is waited for so long.
+/// Maximum time that a statement waits for a lock.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
-/// A connection to let things go on; none while another process is at it. It is none of the pool's any more: nobody waits for
-/// it, and with it end its lock and its settings, also where its holder was stopped in the middle.
+/// Returns a connection for retention; `None` while another process holds the retention lock. The
+/// connection is detached from the pool. When it closes, its lock and its settings end with it,
+/// even if its owner was interrupted.
 pub async fn exclusive(store: &Store) -> Result<Option<Connection>, Error> {
     let mut connection = store.acquire().await?.detach();
     let mine = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "mine!""#, LOCK)
@@ -39,8 +40,9 @@ pub async fn exclusive(store: &Store) -> Result<Option<Connection>, Error> {
     Ok(Some(connection))
 }
 
-/// Tasks that may go, oldest first: all of their month is over its age, and they ended as long ago. What retries a task goes
-/// after it: as long as that is there, it must be known what was retried already.
+/// Lists tasks to delete, oldest first: their whole month is over the retention age, and they ended
+/// before the cutoff. A retry is deleted before its original task, because it records which targets
+/// were already retried.
 pub async fn over_age(connection: &mut Connection, cutoff: Cutoff, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         "SELECT task_id FROM task k
@@ -56,8 +58,8 @@ pub async fn over_age(connection: &mut Connection, cutoff: Cutoff, limit: i64) -
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Deletes tasks that have ended, in a transaction of its own. A late report has their waves, who retries one of them its own
-/// row: both are waited for.
+/// Deletes ended tasks in a separate transaction. Waits for late reports, which lock their waves,
+/// and for retries, which lock their rows.
 pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> Result<(), Error> {
     let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
     let mut tx = connection.begin().await?;
@@ -65,7 +67,8 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
         .execute(&mut *tx)
         .await?;
     sqlx::query!("DELETE FROM failure_group WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
-    // Of a task that has ended there are none. Should there be any, they go as well: nobody would find them again.
+    // An ended task has none of these rows. The deletes are a safeguard, because no later statement
+    // would find them.
     sqlx::query!("DELETE FROM deferred_target WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM batch WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM target_stop WHERE task_id = ANY($1)", &ids).execute(&mut *tx).await?;
@@ -76,7 +79,7 @@ pub async fn delete_tasks(connection: &mut Connection, task_ids: &[TaskId]) -> R
     Ok(tx.commit().await?)
 }
 
-/// Whether a task of a month is there: it runs, or has not ended for long enough.
+/// Returns whether a month still has a task, either running or not past the retention age.
 pub async fn has_tasks(connection: &mut Connection, month: Month) -> Result<bool, Error> {
     let ids = month.ids();
     Ok(sqlx::query_scalar!(

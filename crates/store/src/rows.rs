@@ -26,7 +26,7 @@ pub struct TaskRows<'c> {
 }
 
 impl<'c> TaskRows<'c> {
-    /// The rows of the transaction that is open on this connection.
+    /// Wraps the open transaction of this connection.
     pub fn new(connection: &'c mut Connection) -> Self {
         Self { connection }
     }

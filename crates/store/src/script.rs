@@ -12,19 +12,19 @@ use crate::{Connection, Error, codec::word};
 /// A script with its current revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptRow {
-    /// Its id.
+    /// Id of the script.
     pub script_id: ScriptId,
-    /// What runs it; never changes.
+    /// Interpreter type; never changes.
     pub script_type: ScriptType,
-    /// From 1, one more with each save.
+    /// Revision number, from 1; each save increments it.
     pub revision: i32,
-    /// Over type and content.
+    /// SHA-256 over type and content.
     pub sha256: Vec<u8>,
-    /// What the save holds; the content is empty in lists.
+    /// Fields of the revision; the content is empty in lists.
     pub body: ScriptBody,
-    /// First save.
+    /// Time of the first save.
     pub create_time: Timestamp,
-    /// Last save.
+    /// Time of the last save.
     pub update_time: Timestamp,
 }
 
@@ -62,36 +62,36 @@ impl TryFrom<Raw> for ScriptRow {
     }
 }
 
-/// Filters of the list; all exact.
+/// Filters of the list. All of them match exactly.
 #[derive(Debug, Clone, Default)]
 pub struct ScriptFilter {
     /// Only this script.
     pub script_id: Option<ScriptId>,
-    /// Only scripts of this name.
+    /// Only scripts with this name.
     pub name: Option<String>,
     /// Only scripts of this type.
     pub script_type: Option<ScriptType>,
 }
 
-/// Which revision of a script.
+/// Selects a revision of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionSelector {
-    /// The newest one.
+    /// The newest revision.
     Current,
-    /// The one that a task pinned, also of a script that was deleted since.
+    /// The revision that a task pinned, even of a script that was deleted later.
     PinnedBy(TaskId),
-    /// The one of this number.
+    /// The revision with this number.
     Revision(i32),
 }
 
-/// A revision as it is listed.
+/// A revision in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionRow {
-    /// From 1, one more with each save.
+    /// Revision number, from 1; each save increments it.
     pub revision: i32,
-    /// Over type and content.
+    /// SHA-256 over type and content.
     pub sha256: Vec<u8>,
-    /// When it was saved.
+    /// Time of the save.
     pub create_time: Timestamp,
 }
 
@@ -117,7 +117,7 @@ pub async fn insert(
     insert_revision(connection, project_id, script_id, 1, script_type, body, now).await
 }
 
-/// Saves a new revision and returns its number; `None` when there is no such script.
+/// Stores a new revision and returns its number; `None` if the script does not exist.
 pub async fn update(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -169,7 +169,8 @@ async fn insert_revision(
     Ok(())
 }
 
-/// Marks a script as deleted; false when there is none. Its revisions stay for the tasks that pinned them.
+/// Marks a script as deleted. Returns false if it does not exist. Tasks that pinned its revisions
+/// keep them.
 pub async fn delete(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -187,7 +188,7 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// One script with its content, at one of its revisions.
+/// Reads one script with its content at a revision.
 pub async fn fetch(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -218,7 +219,7 @@ pub async fn fetch(
     row.map(ScriptRow::try_from).transpose()
 }
 
-/// The current revisions of several scripts, in no order; those that do not exist are missing.
+/// Reads the current revisions of several scripts in no particular order. Omits missing scripts.
 pub async fn current(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -239,7 +240,7 @@ pub async fn current(
     rows.into_iter().map(ScriptRow::try_from).collect()
 }
 
-/// One page of scripts, newest first, without content, and how many there are in all.
+/// Lists one page of scripts, newest first, without content, with the total number.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -282,7 +283,7 @@ pub async fn list(
     Ok((count, scripts))
 }
 
-/// Scripts without their content, newest first, from behind `before` on.
+/// Lists scripts without their content, newest first, starting after `before`.
 pub async fn page(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -311,7 +312,7 @@ pub async fn page(
     rows.into_iter().map(ScriptRow::try_from).collect()
 }
 
-/// Revisions of a script that is not deleted, newest first, from behind `before` on.
+/// Lists revisions of an existing script, newest first, starting after `before`.
 pub async fn revisions(
     connection: &mut Connection,
     project_id: &ProjectId,

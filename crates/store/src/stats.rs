@@ -1,27 +1,27 @@
-//! How much there is of what is under way, for whoever watches the whole.
+//! Numbers of tasks, targets, desktops and workers, for metrics of the whole cluster.
 
 use crate::{Connection, Error, codec::count};
 
-/// Numbers of a moment.
+/// Numbers at one moment, over all projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gauges {
     /// Tasks that have not ended.
     pub tasks_open: u64,
-    /// Targets in batches that no worker has pulled.
+    /// Targets in ready batches, which no worker has pulled.
     pub targets_ready: u64,
-    /// Targets in batches that workers hold.
+    /// Targets in leased batches.
     pub targets_leased: u64,
-    /// Targets that wait for their desktop.
+    /// Deferred targets.
     pub targets_waiting: u64,
-    /// Desktops that a worker holds.
+    /// Connected desktops.
     pub desktops_connected: u64,
-    /// Workers that take work.
+    /// Workers that accept work.
     pub workers: u64,
-    /// Workers that take no more.
+    /// Draining workers.
     pub workers_draining: u64,
 }
 
-/// Counts all of it.
+/// Counts all of them in one statement.
 pub async fn read(connection: &mut Connection) -> Result<Gauges, Error> {
     let row = sqlx::query!(
         r#"SELECT (SELECT count(*) FROM task WHERE ended_at IS NULL) AS "tasks!",

@@ -1,4 +1,4 @@
-//! Targets: written once with the plan, read by the cut.
+//! Targets: written once with the plan, and read by admission.
 
 use std::collections::HashMap;
 
@@ -21,11 +21,11 @@ use crate::{
     presence::RawPresence,
 };
 
-/// Targets in one statement: large enough to amortise it, small enough to keep its memory flat.
+/// Number of targets per statement: large enough to amortise it, small enough to bound its memory.
 const CHUNK: usize = 10_000;
 
-/// Stores a wave's targets, in the order of the primary key. `first_scripts`, where a task has them, are those of
-/// the wave's targets.
+/// Stores a wave's targets, in the order of the primary key. `first_scripts`, if the task has them,
+/// contains the values of this wave's targets.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -60,7 +60,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// The first script to run of those targets that do not begin with the first one.
+/// Reads the first script of those targets that do not begin with the first one.
 pub async fn first_scripts(
     connection: &mut Connection,
     task_id: TaskId,
@@ -79,9 +79,11 @@ pub async fn first_scripts(
         .collect()
 }
 
-/// What of an ended task did not succeed and was not retried by itself, in the order of its plan, but for desktops that are
-/// out of service. Scripts run in order and stop at the first that does not succeed, so the number of successes is the place
-/// to go on from.
+/// Returns the targets of an ended task that did not succeed, in the order of the plan. Excludes
+/// targets that were retried as single records, and retired desktops.
+///
+/// Scripts run in order and stop at the first that does not succeed. The number of successes is
+/// therefore the script at which a retry starts.
 pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<Vec<Remainder>, Error> {
     let rows = sqlx::query!(
         r#"SELECT t.desktop_id, greatest(t.first_script, coalesce(done.successes, 0)) AS "first_script!"
@@ -108,7 +110,7 @@ pub async fn remainder(connection: &mut Connection, task_id: TaskId) -> Result<V
         .collect()
 }
 
-/// What the rollout engine reads of a target.
+/// Columns of a target for the rollout engine.
 struct RawState {
     ordinal: i32,
     desktop_id: String,
@@ -149,7 +151,7 @@ impl TryFrom<RawState> for TargetRow {
     }
 }
 
-/// Targets by ordinal.
+/// Reads targets by ordinal.
 pub(crate) async fn states(
     connection: &mut Connection,
     task_id: TaskId,
@@ -191,7 +193,7 @@ pub(crate) async fn states(
     raw.into_iter().map(TargetRow::try_from).collect()
 }
 
-/// A run of targets that are not admitted yet, with the presence of their desktops.
+/// Reads a run of targets that are not admitted yet, with the presence of their desktops.
 pub(crate) async fn next_states(
     connection: &mut Connection,
     task_id: TaskId,
@@ -221,20 +223,20 @@ pub(crate) async fn next_states(
     raw.into_iter().map(TargetRow::try_from).collect()
 }
 
-/// A target as it is listed.
+/// A target in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTarget {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// Its desktop.
+    /// Id of the desktop.
     pub desktop_id: String,
-    /// Its wave.
+    /// Wave of the target.
     pub wave: u16,
-    /// Scripts before this place succeeded in an earlier task.
+    /// First script to run. Scripts before this place succeeded in an earlier task.
     pub first_script: u16,
 }
 
-/// Targets of a task in the order of its plan, from behind an ordinal on.
+/// Lists targets of a task in the order of the plan, starting after an ordinal.
 pub async fn page(
     connection: &mut Connection,
     task_id: TaskId,
@@ -262,8 +264,8 @@ pub async fn page(
         .collect()
 }
 
-/// The first desktops of several tasks in the order of their plans, `limit` of each; of the gray wave only, or
-/// of all waves.
+/// Returns the first `limit` desktops of each task in the order of the plan, of the gray wave only
+/// or of all waves.
 pub async fn desktop_ids(
     connection: &mut Connection,
     task_ids: &[TaskId],
@@ -288,7 +290,8 @@ pub async fn desktop_ids(
     Ok(rows.into_iter().map(|row| (TaskId(row.task_id), row.desktop_id)).collect())
 }
 
-/// What is known of one target: where it stands, and why.
+/// Reads the history of one target: its whereabouts and the reasons. `None` if the task has no such
+/// desktop.
 pub async fn story(
     connection: &mut Connection,
     task_id: TaskId,

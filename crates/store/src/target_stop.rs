@@ -1,5 +1,5 @@
-//! What is to be stopped: the targets that a person stops one by one, and, of a task that is being killed, all that
-//! run.
+//! Stop requests: single targets that a person stops, and all running targets of a task that is
+//! being killed.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,8 @@ use crate::{
     codec::{count, int2, int4},
 };
 
-/// Stores which targets are to be stopped, each from a script on. Of several stops of a target the earliest script wins.
+/// Stores stops of targets, each from a script on. Of several stops of a target the earliest script
+/// wins.
 pub(crate) async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -37,7 +38,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Which of the ordinals from `first` on, `number` of them, are to be stopped, each with the script.
+/// Returns the stops of `number` ordinals from `first` on, each with its script.
 pub async fn of_range(
     connection: &mut Connection,
     task_id: TaskId,
@@ -57,20 +58,20 @@ pub async fn of_range(
         .collect()
 }
 
-/// A target in a worker's hands that is to be stopped.
+/// A stopped target that a worker holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop {
-    /// Its task.
+    /// Task of the target.
     pub task_id: TaskId,
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// Of its records.
+    /// Attempt of its records.
     pub attempt: u16,
-    /// The script from which on it is stopped.
+    /// Script from which on the target is stopped.
     pub script: u16,
 }
 
-/// What a worker holds and is to be stopped, without what has ended; at most `limit` targets.
+/// Lists at most `limit` stopped targets that a worker holds and that have not ended.
 pub async fn of_worker(
     connection: &mut Connection,
     worker_id: &WorkerId,

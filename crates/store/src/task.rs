@@ -1,4 +1,4 @@
-//! Tasks, their pinned scripts, and the project's list of them.
+//! Tasks, their pinned scripts, and the task list of a project.
 
 mod find;
 mod list;
@@ -33,74 +33,76 @@ use crate::{
     target, wave,
 };
 
-/// A script as a task pins it; `None` for the command of a task that runs one.
+/// A script that a task pins, or the entry of its command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedScript {
-    /// Which script, at which revision.
+    /// Id and revision of the script; `None` for a command.
     pub script: Option<(ScriptId, i32)>,
-    /// Its name at that revision; empty for a command.
+    /// Name at that revision; empty for a command.
     pub name: String,
 }
 
-/// Which task another one retries.
+/// Reference from a retry to its original task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryOf {
-    /// The old task.
+    /// The original task.
     pub task_id: TaskId,
-    /// Its one record that is retried, as ordinal and script; `None` for all that did not succeed.
+    /// Ordinal and script of a retried record; `None` if all unsuccessful targets are retried.
     pub record: Option<(u32, u16)>,
 }
 
-/// What the desktops of a task were chosen by, where they were not named one by one.
+/// Selection of a task's desktops by a group instead of a list of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// All, or some, of a desktop pool.
+    /// All or some desktops of a pool.
     Pool(String),
-    /// All with a tag, as it was written.
+    /// All desktops with a tag, as the request contains it.
     Tag(String),
 }
 
-/// What the API calls the group that a pool is.
+/// Group type of a pool in the API.
 pub const POOL_GROUP: &str = "DESKTOP_POOL";
 
-/// A task about to be stored.
+/// A task to insert.
 #[derive(Debug, Clone)]
 pub struct NewTask<'a> {
-    /// Its id.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// Whose it is.
+    /// Project of the task.
     pub project_id: &'a ProjectId,
-    /// What runs, in order.
+    /// Scripts to run, in order.
     pub scripts: &'a [PinnedScript],
-    /// The command and what runs it, instead of scripts.
+    /// Command and its interpreter; `None` if the task runs scripts.
     pub command: Option<(ScriptType, &'a str)>,
-    /// The limits it was accepted with.
+    /// Timeouts of the accepted task.
     pub timeouts: Timeouts,
-    /// Who runs when.
+    /// Targets, waves and thresholds.
     pub plan: &'a Plan,
-    /// By ordinal, the first script to run, where a target does not begin with the first one.
+    /// First script to run, by ordinal; `None` if all targets begin with the first script.
     pub first_scripts: Option<&'a [u16]>,
-    /// From 1; one more than that of the task it retries.
+    /// Attempt, from 1; one more than that of the original task.
     pub attempt: u16,
-    /// The task it retries.
+    /// Original task; `None` if this task is not a retry.
     pub retry_of: Option<RetryOf>,
-    /// What its desktops were chosen by.
+    /// Group that selected the desktops; `None` for a list of ids.
     pub selection: Option<&'a Selection>,
-    /// What counts, when it is too much, and what then.
+    /// Rules that decide what counts as a failure, when to halt, and what follows.
     pub policy: &'a RolloutPolicy,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight; `None` without a limit.
     pub max_concurrency: Option<u32>,
-    /// Nothing is started after it.
+    /// Time after which no target starts; `None` without an expiry.
     pub expires_at: Option<Timestamp>,
-    /// The principal that asks for it.
+    /// Principal that submitted the task.
     pub created_by: &'a str,
-    /// The trace it is submitted in, where that is sampled; as `telemetry::trace` carries it.
+    /// Trace context of the submission in the format of `telemetry::trace`; `None` if it is not
+    /// sampled.
     pub trace_context: Option<&'a str>,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub now: Timestamp,
 }
 
-/// Stores a task with its scripts, waves and targets. Nothing of it is there before the caller commits.
+/// Inserts a task with its scripts, waves and targets. The rows become visible with the caller's
+/// commit.
 pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(), Error> {
     let (pool, tag) = match task.selection {
         Some(Selection::Pool(pool_id)) => (Some(pool_id.as_str()), None),
@@ -170,7 +172,7 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
     Ok(())
 }
 
-/// SHA-256 over what a task runs on each target, in order.
+/// Returns the SHA-256 over the scripts or the command of a task, in order.
 pub async fn script_hash(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -211,7 +213,7 @@ async fn insert_scripts(connection: &mut Connection, task: &NewTask<'_>) -> Resu
     Ok(())
 }
 
-/// A task's facts, by its id alone: for schedulers, who work for all projects.
+/// Reads a task's facts by its id alone: schedulers serve all projects.
 pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Option<TaskFacts>, Error> {
     let row = sqlx::query!(
         r#"SELECT project_id, status, killing, script_count, attempt, execution_timeout_ms, delivery_timeout_ms, grace_ms,
@@ -250,20 +252,20 @@ pub async fn facts(connection: &mut Connection, task_id: TaskId) -> Result<Optio
     .transpose()
 }
 
-/// One script with its content, as it is handed to agents.
+/// One script with its content, as agents receive it.
 #[derive(Debug, Clone)]
 pub struct RunnableScript {
-    /// `None` for a command.
+    /// Id of the script; `None` for a command.
     pub script_id: Option<ScriptId>,
-    /// What runs it.
+    /// Interpreter type.
     pub script_type: ScriptType,
-    /// What runs.
+    /// Content to run.
     pub content: String,
     /// SHA-256 over type and content.
     pub sha256: [u8; 32],
 }
 
-/// What a task runs, in order, at the revisions it pinned.
+/// Reads the scripts or the command of a task, in order, at the pinned revisions.
 pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Vec<RunnableScript>, Error> {
     let rows = sqlx::query!(
         r#"SELECT ts.script_id AS "script_id?", coalesce(s.script_type, k.command_type) AS "script_type!",
@@ -290,7 +292,8 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
         .collect()
 }
 
-/// Changes a task's row, unless the task has ended. Its first RUNNING is its start.
+/// Changes a task's row, unless the task has ended. The first change to RUNNING sets its start
+/// time.
 pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,
@@ -327,9 +330,9 @@ pub(crate) async fn apply(
     Ok(())
 }
 
-/// Deletes what is left of the work of a task that ended.
+/// Deletes the remaining work of an ended task.
 pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
-    // In the order in which leases are renewed.
+    // Deletes batches in the order of lease renewals.
     sqlx::query!(
         "DELETE FROM batch b USING (
              SELECT batch_id FROM batch WHERE task_id = $1 ORDER BY batch_id FOR UPDATE) AS all_of_it
@@ -345,7 +348,7 @@ pub(crate) async fn clear_work(connection: &mut Connection, task_id: TaskId) -> 
     Ok(())
 }
 
-/// The waves of a task's plan.
+/// Reads the waves of a task's plan.
 pub async fn planned_waves(connection: &mut Connection, task_id: TaskId) -> Result<Vec<PlannedWave>, Error> {
     let rows = wave::list(connection, &[task_id]).await?;
     let planned = rows.into_iter().map(|(_, row)| PlannedWave {
@@ -357,7 +360,7 @@ pub async fn planned_waves(connection: &mut Connection, task_id: TaskId) -> Resu
     Ok(planned.collect())
 }
 
-/// Locks a task, so that nobody else retries it meanwhile; false when it is gone by now, because it was over its age.
+/// Locks a task against concurrent retries. Returns false if retention has deleted it.
 pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Result<bool, Error> {
     let locked = sqlx::query!("SELECT task_id FROM task WHERE task_id = $1 FOR UPDATE", task_id.0)
         .fetch_optional(connection)
@@ -365,7 +368,8 @@ pub async fn lock_for_retry(connection: &mut Connection, task_id: TaskId) -> Res
     Ok(locked.is_some())
 }
 
-/// The task that retries this one, or this one's record (ordinal, script) if one is named: alone or with all others.
+/// Returns the task that retries this task, or the record (ordinal, script) if one is given. A
+/// retry of the whole task covers its records.
 pub async fn successor(
     connection: &mut Connection,
     task_id: TaskId,
@@ -383,7 +387,7 @@ pub async fn successor(
     Ok(found.map(TaskId))
 }
 
-/// The scripts that tasks pin, by task, in order.
+/// Reads the pinned scripts of tasks, by task, in order.
 pub async fn pinned_scripts(
     connection: &mut Connection,
     task_ids: &[TaskId],

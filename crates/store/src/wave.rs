@@ -1,4 +1,4 @@
-//! Waves: the row lock that serialises admission and the gate.
+//! Waves: their row locks serialise admission and the gate.
 
 mod locked;
 mod update;
@@ -55,7 +55,8 @@ struct Raw {
     max_concurrency: Option<i32>,
 }
 
-/// A statement that reads rows of waves. An approval is one of the plan and the scripts that the task has.
+/// Expands to a statement that reads waves. An approval is valid only for the task's current plan
+/// and scripts.
 macro_rules! select_waves {
     ($tail:literal) => {
         concat!(
@@ -110,7 +111,7 @@ impl TryFrom<Raw> for WaveRow {
                 failed: count("wave", raw.failed)?,
                 halting: count("wave", raw.halting)?,
                 fail_threshold: raw.fail_threshold()?,
-                // Filled in under the locks, where it matters.
+                // Computed under the locks, by the operations that need it.
                 others: OtherWaves::default(),
                 terms: raw.terms()?,
                 is_last: raw.first_ordinal + raw.size == raw.target_count,
@@ -130,7 +131,7 @@ impl TryFrom<Raw> for WaveRow {
     }
 }
 
-/// Stores the waves of a new plan, all pending.
+/// Stores the waves of a new plan as pending.
 pub async fn insert(
     connection: &mut Connection,
     task_id: TaskId,
@@ -162,7 +163,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// All waves of several tasks, by task and number, without a lock.
+/// Reads all waves of several tasks, by task and number, without locks.
 pub async fn list(connection: &mut Connection, task_ids: &[TaskId]) -> Result<Vec<(TaskId, WaveRow)>, Error> {
     let ids: Vec<Uuid> = task_ids.iter().map(|id| id.0).collect();
     let rows: Vec<Raw> = sqlx::query_as(select_waves!("w.task_id = ANY($1) ORDER BY w.task_id, w.wave"))

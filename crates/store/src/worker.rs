@@ -7,35 +7,36 @@ use crate::{
     codec::{count, int4, text_id},
 };
 
-/// A worker as it is listed.
+/// A worker in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerRow {
-    /// One run of a worker process.
+    /// Id of one run of a worker process.
     pub worker_id: WorkerId,
-    /// Where agents reach it.
+    /// Address at which agents reach the worker.
     pub address: String,
-    /// Targets it is willing to hold.
+    /// Maximum number of targets that the worker accepts.
     pub capacity: u32,
-    /// It takes no more work.
+    /// Whether the worker accepts no more work.
     pub draining: bool,
-    /// Last heartbeat.
+    /// Time of the last heartbeat.
     pub last_heartbeat_at: Timestamp,
-    /// Desktops whose connection it holds.
+    /// Number of desktops whose connection the worker holds.
     pub desktops: u32,
-    /// Who wants it to drain, where somebody does.
+    /// Actor that requested the drain; `None` without a request.
     pub drain_requested_by: Option<String>,
 }
 
-/// What a worker that is heard of must know.
+/// Answer to a worker's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// It was not known (any more): it must tell its presence again.
+    /// Whether the worker was unknown, or had been removed: it must report its presence again.
     pub is_new: bool,
-    /// Somebody wants it to take no more work.
+    /// Whether a drain is requested.
     pub drain: bool,
 }
 
-/// Stores a heartbeat. A worker that is wanted to drain counts as draining before it says so itself.
+/// Stores a heartbeat. A worker with a drain request counts as draining before it reports the
+/// drain.
 pub async fn record_heartbeat(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -62,8 +63,8 @@ pub async fn record_heartbeat(
     .await?)
 }
 
-/// Wants a worker to take no more work, from now on; `None`: wants that no more. False when there is no such worker. It stays
-/// as draining until it says itself that it works again.
+/// Requests that a worker drains, or cancels the request (`None`). Returns false if the worker is
+/// unknown. After a cancellation it counts as draining until it reports that it accepts work.
 pub async fn want_drain(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -82,7 +83,7 @@ pub async fn want_drain(
     Ok(done.rows_affected() == 1)
 }
 
-/// Workers that were last heard of before a moment.
+/// Lists workers whose last heartbeat is before a given time.
 pub async fn silent_since(connection: &mut Connection, moment: Timestamp) -> Result<Vec<WorkerId>, Error> {
     let ids = sqlx::query_scalar!("SELECT worker_id FROM worker WHERE last_heartbeat_at < $1", moment)
         .fetch_all(connection)
@@ -90,7 +91,8 @@ pub async fn silent_since(connection: &mut Connection, moment: Timestamp) -> Res
     ids.into_iter().map(|id| text_id("worker", id)).collect()
 }
 
-/// Forgets a worker, if it was last heard of before a moment (`None`: in any case). True when it did.
+/// Deletes a worker whose last heartbeat is before a given time (`None`: unconditionally). Returns
+/// whether it was deleted.
 pub async fn delete(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -106,7 +108,7 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// All workers by id.
+/// Lists all workers by id.
 pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> {
     let rows = sqlx::query!(
         r#"SELECT w.worker_id, w.address, w.capacity, w.draining, w.last_heartbeat_at, w.drain_requested_by,
@@ -130,7 +132,7 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<WorkerRow>, Error> 
         .collect()
 }
 
-/// Whether a worker is known; keeps it so until the transaction ends.
+/// Returns whether a worker is registered, and keeps it registered until the transaction ends.
 pub async fn lock_known(connection: &mut Connection, worker_id: &WorkerId) -> Result<bool, Error> {
     let row = sqlx::query_scalar!(
         "SELECT worker_id FROM worker WHERE worker_id = $1 FOR SHARE",

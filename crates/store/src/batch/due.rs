@@ -1,5 +1,5 @@
-//! Batches that are lost: without a holder, or past a deadline. The statements only find them: the conditions of
-//! [`engine::row::BatchRow`] decide, under the locks.
+//! Lost batches: without a holder, or past a deadline. The statements only find candidates. The
+//! conditions of [`engine::row::BatchRow`] decide under the locks.
 
 use domain::Timestamp;
 use engine::{Duty, DutyKind};
@@ -9,7 +9,7 @@ use crate::{
     duty::{RawDuty, duties},
 };
 
-/// Batches whose lease ended by `observed_until`, and ready ones whose worker is gone.
+/// Finds batches whose lease ended by `observed_until`, and ready ones whose worker is unknown.
 pub(crate) async fn orphaned(
     connection: &mut Connection,
     observed_until: Timestamp,
@@ -31,8 +31,8 @@ pub(crate) async fn orphaned(
     duties(DutyKind::Reclaim, rows)
 }
 
-/// Batches that passed a deadline: ready ones never handed out their `deliver_by`, all others their `finish_by`, by which
-/// their results should have been observed_until. The time of what is suspended does not run.
+/// Finds batches past a deadline: undelivered ones by `deliver_by` at `now`, all others by
+/// `finish_by` at `observed_until`. Deadlines of suspended batches do not count.
 pub(crate) async fn overdue(
     connection: &mut Connection,
     now: Timestamp,

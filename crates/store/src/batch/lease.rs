@@ -1,4 +1,4 @@
-//! Leases: taken, renewed, and ended with their worker.
+//! Leases: acquisition, renewal, and their end with the worker.
 
 use domain::{
     Timestamp,
@@ -14,19 +14,20 @@ use crate::{
     codec::{count, int2, int4},
 };
 
-/// A lease as its holder names it.
+/// A lease as its holder identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseKey {
     /// Task of the batch.
     pub task_id: TaskId,
-    /// The batch.
+    /// Id of the batch.
     pub batch_id: BatchId,
-    /// The epoch it was leased with.
+    /// Epoch of the lease.
     pub epoch: u32,
 }
 
-/// Locks a worker's oldest ready batches that no other lease is about to take, and says whether the worker holds a suspected
-/// one that it leased after `survived`. Of suspected batches, only the oldest is among them.
+/// Locks a worker's oldest ready batches that no concurrent lease is about to take. Returns only
+/// the oldest batch under suspicion. The flag reports whether the worker holds one that it leased
+/// after `survived`.
 pub(crate) async fn leasable(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -71,7 +72,8 @@ pub(crate) async fn leasable(
     Ok((ready.collect::<Result<_, Error>>()?, has_suspect))
 }
 
-/// Leases locked batches: epoch + 1. A batch of which only a part is chosen keeps the rest.
+/// Leases locked batches and increments their epochs. The rest of a partly chosen batch stays
+/// ready.
 pub(crate) async fn lease(
     connection: &mut Connection,
     choices: &[LeaseChoice],
@@ -107,10 +109,12 @@ pub(crate) async fn lease(
     Ok(rows)
 }
 
-/// Splits a locked ready batch: its first `keep` targets become a ready batch of their own, whose id is returned.
+/// Splits a locked ready batch: its first `keep` targets become a new ready batch, whose id is
+/// returned.
 ///
-/// The rest keeps the row, because a transaction that waits for the row's lock, to withdraw or to stop what is ready, then
-/// finds the rest in it; a new row it would not see. The new one is leased in this transaction and never ready for another.
+/// The rest keeps the row. A transaction that waits for the row's lock, to withdraw or to stop
+/// ready targets, finds the rest in it. Such a transaction does not see a new row. The new batch is
+/// leased in this transaction, so no other transaction sees it as ready.
 async fn split(
     connection: &mut Connection,
     task_id: TaskId,
@@ -147,7 +151,7 @@ fn keys(batches: &[(TaskId, BatchId)]) -> (Vec<Uuid>, Vec<Uuid>) {
     batches.iter().map(|(task_id, batch_id)| (task_id.0, batch_id.0)).unzip()
 }
 
-/// Extends leases that the worker still holds with the right epoch, and returns those.
+/// Extends leases that the worker still holds with the same epoch, and returns their keys.
 pub async fn renew(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -185,8 +189,9 @@ pub async fn renew(
         .collect()
 }
 
-/// Ends every lease of a worker, so that the reaper takes them back without waiting. They end at the beginning of time: a
-/// reaper that does not count on silence takes them too. If the worker died, its targets may have been the cause.
+/// Ends every lease of a worker, so that its batches are reclaimed immediately. The leases end at
+/// the earliest timestamp, so that they count as lost for every `observed_until`. If the worker
+/// died, its targets are counted as a possible cause.
 pub async fn end_leases_of(
     connection: &mut Connection,
     worker_id: &WorkerId,

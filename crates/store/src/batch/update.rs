@@ -1,4 +1,4 @@
-//! Stores what changed in batches.
+//! Stores changes of batches.
 
 use domain::{
     Timestamp,
@@ -13,7 +13,7 @@ use crate::{
     codec::{int2, int4},
 };
 
-/// Changes a task's batches: what was there before first, then the new ones.
+/// Applies changes to a task's batches: existing rows first, then new ones.
 pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,
@@ -84,7 +84,8 @@ async fn keep_members(
     Ok(())
 }
 
-/// Counts results, in the order in which leases are renewed, and deletes the batches that are done: all their targets have a record.
+/// Adds results in the order of lease renewals. Deletes the batches in which every target has a
+/// record.
 async fn count_results(
     connection: &mut Connection,
     task_id: TaskId,
@@ -122,7 +123,8 @@ async fn count_results(
     Ok(())
 }
 
-/// Holds every ready batch, in the order in which leases are renewed. A lease that is just taking one of them is waited for.
+/// Suspends every ready batch in the order of lease renewals. Waits for leases of these batches
+/// that are in progress.
 async fn suspend(connection: &mut Connection, task_id: TaskId) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE batch b SET suspended = true
@@ -135,10 +137,11 @@ async fn suspend(connection: &mut Connection, task_id: TaskId) -> Result<(), Err
     Ok(())
 }
 
-/// A lease that is just splitting a batch hides its part from the first pass, which waits for it; the second one sees it.
+/// Number of passes. A lease in progress that splits a batch hides the new part from the first
+/// pass, which waits for it. The second pass sees the part.
 const PASSES: usize = 2;
 
-/// Marks batches in which something is to be stopped, in the order in which leases are renewed.
+/// Marks batches with stopped targets, in the order of lease renewals.
 async fn mark(connection: &mut Connection, task_id: TaskId, stop: StopMark) -> Result<(), Error> {
     let ordinal = match stop {
         StopMark::Nothing => return Ok(()),
@@ -160,7 +163,7 @@ async fn mark(connection: &mut Connection, task_id: TaskId, stop: StopMark) -> R
     Ok(())
 }
 
-/// Stores new batches in one statement.
+/// Inserts new batches in one statement.
 async fn store(
     connection: &mut Connection,
     task_id: TaskId,

@@ -1,5 +1,5 @@
-//! Deferred targets that something is due for, by task. The statements only find them: the conditions of
-//! [`DeferredRow`] decide, under the locks.
+//! Due deferred targets, by task. The statements only find candidates. The conditions of
+//! [`DeferredRow`] decide under the locks.
 
 use domain::{Timestamp, quarantine};
 use engine::{Duty, DutyKind, row::DeferredRow};
@@ -10,7 +10,8 @@ use crate::{
     duty::{RawDuty, duties},
 };
 
-/// Those that may be handed out now because their desktop is connected, and was so before their deadline.
+/// Finds targets that may be dispatched now: their desktop is connected, and connected before their
+/// deadline.
 pub(crate) async fn reachable(
     connection: &mut Connection,
     now: Timestamp,
@@ -35,7 +36,8 @@ pub(crate) async fn reachable(
     duties(DutyKind::HandOut, rows)
 }
 
-/// Those past their deadline, but for those that are suspended. Results are missed only up to `observed_until`.
+/// Finds targets past their deadline, except suspended ones. Missing results are overdue only up to
+/// `observed_until`.
 pub(crate) async fn overdue(
     connection: &mut Connection,
     now: Timestamp,
@@ -58,7 +60,7 @@ pub(crate) async fn overdue(
     duties(DutyKind::OverdueDeferred, rows)
 }
 
-/// Those that only wait for a place and whose deadline is near.
+/// Finds targets that only wait for a slot and whose deadline is near.
 pub(crate) async fn nearly_overdue(
     connection: &mut Connection,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! Stores what changed in deferred targets.
+//! Stores changes of deferred targets.
 
 use domain::{
     Timestamp,
@@ -12,7 +12,8 @@ use crate::{
     codec::{int2, int4},
 };
 
-/// Changes a task's deferred targets, under the waves' locks: what was there before first, then the new ones.
+/// Applies changes to a task's deferred targets under the waves' locks: existing rows first, then
+/// new ones.
 pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,
@@ -46,7 +47,7 @@ pub(crate) async fn apply(
     store(connection, task_id, project_id, insert).await
 }
 
-/// Deletes what was certainly never handed out. The others are only asked what became of them, so nothing holds them.
+/// Deletes undelivered targets. The remaining ones are only queried, so their suspension ends.
 async fn withdraw_waves(connection: &mut Connection, task_id: TaskId, waves: &[u16]) -> Result<(), Error> {
     let waves: Vec<i16> = waves.iter().map(|&wave| int2(wave)).collect();
     sqlx::query!(
@@ -66,7 +67,7 @@ async fn withdraw_waves(connection: &mut Connection, task_id: TaskId, waves: &[u
     Ok(())
 }
 
-/// Sets deadlines. A suspend ends with it unless `keeps_hold`.
+/// Sets deadlines. This ends a suspension unless `keeps_hold`.
 async fn set(
     connection: &mut Connection,
     task_id: TaskId,

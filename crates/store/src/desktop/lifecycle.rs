@@ -1,4 +1,4 @@
-//! What operators make of desktops: their tags, and whether they are in service.
+//! Operator changes of desktops: tags, retirement and unretirement.
 
 use domain::{
     Timestamp,
@@ -10,16 +10,16 @@ use sqlx::types::Json;
 use super::columns;
 use crate::{Connection, Error, codec::text_id};
 
-/// The tags of a desktop by who said them.
+/// The tags of a desktop, by source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredTags {
-    /// Of its agent.
+    /// Tags that its agent reports.
     pub agents: Tags,
-    /// Of operators.
+    /// Tags that operators set.
     pub operators: Tags,
 }
 
-/// The tags of a desktop, which stay so until the transaction ends; `None` of one that is not known.
+/// Locks and returns the tags of a desktop; `None` if the desktop is unknown.
 pub async fn lock_tags(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -36,7 +36,7 @@ pub async fn lock_tags(
     Ok(row.map(|row| StoredTags { agents: row.agents.0, operators: row.operators.0 }))
 }
 
-/// Stores operators' tags of a desktop, and with them the tags that count.
+/// Stores the operator tags of a desktop, and the effective tags.
 pub async fn put_operator_tags(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -56,8 +56,9 @@ pub async fn put_operator_tags(
     Ok(())
 }
 
-/// Takes a desktop out of service, and its connection with it; one that is out of service stays so since before. False of one
-/// that is not known. Its certificates are another matter: [`crate::enrolment::revoke_desktop`].
+/// Retires a desktop and clears its presence. A retired desktop keeps its first retirement. Returns
+/// false if the desktop is unknown. Revoke its certificates with
+/// [`crate::enrolment::revoke_desktop`].
 pub async fn retire(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -84,7 +85,7 @@ pub async fn retire(
     Ok(true)
 }
 
-/// Takes a desktop back into service; false of one that is not known.
+/// Returns a desktop to service. Returns false if the desktop is unknown.
 pub async fn unretire(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -100,7 +101,7 @@ pub async fn unretire(
     Ok(done.rows_affected() == 1)
 }
 
-/// Those of the desktops that are out of service.
+/// Returns the retired desktops among the given ones.
 pub async fn retired_among(
     connection: &mut Connection,
     desktops: &[(ProjectId, DesktopId)],
@@ -120,8 +121,9 @@ pub async fn retired_among(
         .collect()
 }
 
-/// Takes the presence of desktops away, as far as a worker holds it, and notes that it must end their connections: those that
-/// were made with the certificate that was shown last, or without one.
+/// Clears the presence of desktops that a worker holds, and marks their connections for closing by
+/// that worker. The mark covers connections that use the last presented certificate, or no
+/// certificate.
 pub async fn disconnect(
     connection: &mut Connection,
     worker_id: &WorkerId,

@@ -1,4 +1,4 @@
-//! Which tasks a loop, a limit or a freeze has to look at.
+//! Task queries for loops, limits and freezes.
 
 use domain::{
     Timestamp,
@@ -7,7 +7,7 @@ use domain::{
 
 use crate::{Connection, Error, codec::count};
 
-/// Tasks of a project that have not ended, in the order in which they are locked.
+/// Lists the tasks of a project that have not ended, in lock order.
 pub async fn unended(connection: &mut Connection, project_id: &ProjectId) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         "SELECT task_id FROM task
@@ -19,7 +19,7 @@ pub async fn unended(connection: &mut Connection, project_id: &ProjectId) -> Res
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Tasks of a project that have not ended, counted up to `most`.
+/// Counts the tasks of a project that have not ended, up to `most`.
 pub async fn count_open(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -36,8 +36,8 @@ pub async fn count_open(
     count("task", number)
 }
 
-/// Tasks behind an id that may have something to cut: a wave whose turn it is and that misses nothing, or an open wave
-/// whose cursor is not at its end.
+/// Lists tasks after an id that may admit targets. Such a task has a next wave with met start
+/// conditions, or an open wave whose cursor is not at its end.
 pub async fn to_cut(
     connection: &mut Connection,
     after: Option<TaskId>,
@@ -65,7 +65,7 @@ pub async fn to_cut(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Tasks of a project that may still admit targets, in the order in which they are locked.
+/// Lists the tasks of a project that may still admit targets, in lock order.
 pub(crate) async fn admitting(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -79,7 +79,7 @@ pub(crate) async fn admitting(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Tasks whose time is over, and that have not been stopped for it.
+/// Lists tasks past their `expires_at` that are not stopped yet.
 pub(crate) async fn expired(
     connection: &mut Connection,
     now: Timestamp,
@@ -96,7 +96,7 @@ pub(crate) async fn expired(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Tasks of frozen projects with something that is not suspended: the process that froze the project died over it.
+/// Lists tasks of frozen projects that are not fully suspended, because the freezing process died.
 pub(crate) async fn not_suspended(connection: &mut Connection, limit: i64) -> Result<Vec<TaskId>, Error> {
     let ids = sqlx::query_scalar!(
         "SELECT k.task_id FROM project_freeze f JOIN task k USING (project_id)

@@ -1,4 +1,4 @@
-//! Tasks as they are read.
+//! Queries of tasks.
 
 use chrono::TimeDelta;
 use domain::{
@@ -19,87 +19,87 @@ use crate::{
     codec::{count, text_id, word},
 };
 
-/// A task as it is listed.
+/// A task in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRow {
-    /// Its id.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// Whose it is.
+    /// Project of the task.
     pub project_id: ProjectId,
-    /// Where it is.
+    /// Status of the task.
     pub status: TaskStatus,
-    /// The command and what runs it, instead of scripts.
+    /// Command and its interpreter; `None` if the task runs scripts.
     pub command: Option<(ScriptType, String)>,
-    /// Desktops.
+    /// Number of targets.
     pub target_count: u32,
-    /// Scripts that run on each.
+    /// Number of scripts that run on each target.
     pub script_count: u32,
     /// Whether wave 1 is a gray wave.
     pub gray: bool,
     /// SHA-256 of the plan.
     pub plan_hash: Vec<u8>,
-    /// Why it was halted or stopped.
+    /// Reason of a halt or stop.
     pub halt_reason: Option<String>,
-    /// From 1; one more than that of the task it retries.
+    /// Attempt, from 1; one more than that of the original task.
     pub attempt: u16,
-    /// The task it retries.
+    /// Original task; `None` if this task is not a retry.
     pub retry_of: Option<RetryOf>,
-    /// The tasks that retry it or single records of it.
+    /// Tasks that retry this task or single records of it.
     pub retried_by: Vec<TaskId>,
-    /// What its desktops were chosen by.
+    /// Group that selected the desktops; `None` for a list of ids.
     pub selection: Option<Selection>,
-    /// The principal that asked for it.
+    /// Principal that submitted the task.
     pub created_by: String,
-    /// The limits it was accepted with.
+    /// Timeouts of the accepted task.
     pub timeouts: Timeouts,
-    /// What counts, when it is too much, and what then.
+    /// Rules that decide what counts as a failure, when to halt, and what follows.
     pub policy: RolloutPolicy,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight; `None` without a limit.
     pub max_concurrency: Option<u32>,
-    /// SHA-256 over what it runs on each target; none of a task that is older than that.
+    /// SHA-256 over its scripts or command; `None` for tasks from before this column existed.
     pub script_hash: Option<Vec<u8>>,
-    /// What the canaries were drawn with.
+    /// Seed of the canary sample.
     pub plan_seed: u64,
-    /// Nothing is started after it.
+    /// Time after which no target starts; `None` without an expiry.
     pub expires_at: Option<Timestamp>,
-    /// Who paused it, and when.
+    /// Actor and time of the pause; `None` if the task is not paused.
     pub paused: Option<(String, Timestamp)>,
-    /// Its project is frozen.
+    /// Whether its project is frozen.
     pub is_frozen: bool,
-    /// Accepted.
+    /// Time of acceptance.
     pub created_at: Timestamp,
-    /// First wave opened.
+    /// Time at which the first wave opened.
     pub started_at: Option<Timestamp>,
-    /// Ended.
+    /// Time at which the task ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// Filters of the list; all exact.
+/// Filters of the list. All of them match exactly.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
-    /// Only these; an id that is none matches nothing.
+    /// Only tasks with these ids. A filter with no valid id matches nothing.
     pub task_ids: Option<Vec<TaskId>>,
     /// Only tasks that run this script.
     pub script_id: Option<ScriptId>,
-    /// Only tasks that run a script of this name.
+    /// Only tasks that run a script with this name.
     pub script_name: Option<String>,
-    /// Only tasks in one of these states.
+    /// Only tasks in one of these statuses.
     pub statuses: Option<Vec<TaskStatus>>,
-    /// Only tasks that run a command, or only those that run scripts.
+    /// Only tasks that run a command (`true`) or scripts (`false`).
     pub runs_command: Option<bool>,
     /// Only tasks over desktops of one of these pools.
     pub pool_ids: Option<Vec<String>>,
-    /// Only tasks that were given a pool, or only those that were not.
+    /// Only tasks with (`true`) or without (`false`) a pool.
     pub has_pool: Option<bool>,
     /// Only tasks older than this one.
     pub before: Option<TaskId>,
-    /// Accepted at this moment or later.
+    /// Earliest time of acceptance, inclusive.
     pub from: Option<Timestamp>,
-    /// Accepted at this moment or earlier.
+    /// Latest time of acceptance, inclusive.
     pub until: Option<Timestamp>,
 }
 
-/// One page of tasks, newest first, and how many there are in all.
+/// Lists one page of tasks, newest first, with the total number.
 pub async fn list(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -122,7 +122,7 @@ pub async fn list(
     Ok((count, rows.into_iter().map(TaskRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// Tasks, newest first, from behind `filter.before` on.
+/// Lists tasks, newest first, starting after `filter.before`.
 pub async fn page(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -137,7 +137,7 @@ pub async fn page(
     rows.into_iter().map(TaskRow::try_from).collect()
 }
 
-/// One task.
+/// Reads one task.
 pub async fn fetch(
     connection: &mut Connection,
     project_id: &ProjectId,

@@ -8,8 +8,9 @@ use crate::{
     codec::{count, int2, int4, tally_from_array},
 };
 
-/// Locks what of a task can still change, and those waves of these ordinals that have begun, in ascending order, waiting for
-/// their present holders. Of a wave that has not begun nothing can be true, whatever names its ordinals.
+/// Locks the waves of a task that can still change, and the begun waves of these ordinals, in
+/// ascending order. Waits for their current holders. No result can exist for a wave that has not
+/// begun, even if a report names its ordinals.
 pub async fn lock(
     connection: &mut Connection,
     task_id: TaskId,
@@ -27,7 +28,8 @@ pub async fn lock(
     .fetch_all(&mut *connection)
     .await?;
     let mut waves = raw.into_iter().map(WaveRow::try_from).collect::<Result<Vec<_>, _>>()?;
-    // While these locks were waited for, the current wave may have become another one; or none is open, and one waits.
+    // While this transaction waited for the locks, another wave may have become the current one, or
+    // the next one is pending.
     while waves.last().is_none_or(|last| last.state.status == WaveStatus::Closed) {
         let after = waves.last().map_or(0, |last| last.wave);
         match lock_next(connection, task_id, after).await? {
@@ -38,7 +40,7 @@ pub async fn lock(
     Ok(waves)
 }
 
-/// Locks the first wave behind one that can still change.
+/// Locks the first wave after a given one that can still change.
 pub(crate) async fn lock_next(
     connection: &mut Connection,
     task_id: TaskId,
@@ -54,8 +56,8 @@ pub(crate) async fn lock_next(
     raw.map(WaveRow::try_from).transpose()
 }
 
-/// What the waves before the current one that are not locked have come to, where a rule asks for it. They are over, and read
-/// only now: while the locks were waited for, one of them may just have been closed.
+/// Sums the results of earlier, unlocked waves, if a rule needs them. The sum is read after the
+/// locks are taken: one of these waves may have closed while the transaction waited.
 pub(crate) async fn settled(
     connection: &mut Connection,
     task_id: TaskId,
@@ -78,7 +80,7 @@ pub(crate) async fn settled(
     Ok(Results { finished: count("wave", sums.finished)?, failed: count("wave", sums.failed)? })
 }
 
-/// Sums the target tallies of all waves of a task but these.
+/// Sums the target tallies of all waves of a task except these.
 pub(crate) async fn other_tallies(
     connection: &mut Connection,
     task_id: TaskId,

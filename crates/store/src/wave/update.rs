@@ -1,4 +1,4 @@
-//! Stores what changed in locked waves.
+//! Stores changes of locked waves.
 
 use domain::{Timestamp, ids::TaskId};
 
@@ -8,7 +8,8 @@ use crate::{
     codec::{int2, int4, tally_to_array},
 };
 
-/// Stores locked waves as they are now, in one statement. A new approval is one of the plan and the scripts that the task has.
+/// Stores the current state of locked waves in one statement. A new approval refers to the task's
+/// current plan and scripts.
 pub(crate) async fn apply(
     connection: &mut Connection,
     task_id: TaskId,

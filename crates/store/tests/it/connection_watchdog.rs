@@ -1,4 +1,4 @@
-//! A database that is gone without a word.
+//! A database that becomes unreachable without an error.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,12 @@ use tokio::{
     sync::watch,
 };
 
-/// It is found after two seconds and five, as `silence` says; the rest is for a slow machine.
+/// Upper bound for the detection, which takes up to two plus five seconds. The rest allows for a
+/// slow machine.
 const FOUND_WITHIN: Duration = Duration::from_secs(20);
 
-/// A link to a port that swallows, from the last signal on, what is sent on the connections that are open then.
+/// Creates a proxy to a port. After the last signal it drops data of the connections that are open
+/// then.
 async fn link(port: String, lost: watch::Receiver<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,7 +35,8 @@ async fn link(port: String, lost: watch::Receiver<()>) -> String {
     address.to_string()
 }
 
-/// Waits until so many connections of a store are there and idle: the listener's, the pool's, and the one that looks.
+/// Waits until a store has this number of idle connections: the listener's, the pool's, and the
+/// watchdog's.
 async fn until_connected(url: &str, number: i64) {
     let mut aside = PgConnection::connect(url).await.unwrap();
     let idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'graywave' AND state = 'idle'";
@@ -77,7 +80,8 @@ async fn who_waits_for_a_database_that_is_gone_is_told_and_its_connections_are_n
     assert!(answered.unwrap_err().is_unavailable());
     assert!(heard.unwrap_err().is_unavailable());
     assert!(begun.elapsed() < FOUND_WITHIN, "{:?}", begun.elapsed());
-    // The pool has no room beside the listener's connection, which takes leave in vain, and one more: that one is new.
+    // The listener's connection cannot close cleanly, and the pool has room for one more: this one
+    // is new.
     answer(&store).await.unwrap();
     watching.abort();
 }

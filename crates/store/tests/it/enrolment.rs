@@ -1,4 +1,4 @@
-//! Tokens, certificates and revocations, as Postgres keeps them.
+//! Tokens, certificates and revocations on a real Postgres.
 
 use chrono::TimeDelta;
 use domain::{
@@ -39,7 +39,7 @@ async fn make_token(connection: &mut PgConnection) -> Uuid {
     row.token_id
 }
 
-/// A certificate of desktop 1, good for an hour.
+/// Stores a certificate of desktop 1 that is valid for one hour.
 async fn certify(connection: &mut PgConnection, serial: &str, token_id: Option<Uuid>, at: Timestamp) {
     let new = NewCertificate {
         project_id: &project(),
@@ -54,7 +54,7 @@ async fn certify(connection: &mut PgConnection, serial: &str, token_id: Option<U
     enrolment::insert_certificate(connection, &new, at).await.unwrap();
 }
 
-/// Desktop 1, connected with a certificate that begins at a moment.
+/// Creates the facts of desktop 1, connected with a certificate that is valid from a given time.
 fn shown(serial: &str, not_before: Timestamp) -> DesktopFacts {
     let not_after = not_before + TimeDelta::hours(1);
     DesktopFacts {
@@ -73,7 +73,7 @@ async fn a_token_is_found_by_its_hash_until_its_project_is_revoked() {
     let (of, row) = enrolment::hold_token(&mut connection, &TOKEN).await.unwrap().unwrap();
     assert_eq!((of, row.token_id, row.token.uses), (project(), token_id, 1));
     enrolment::spend(&mut connection, token_id).await.unwrap();
-    // What the rule refuses the table does not hold either.
+    // A constraint of the table refuses the same value as the rule.
     enrolment::spend(&mut connection, token_id).await.unwrap_err();
     assert!(enrolment::revoke_token(&mut connection, &project(), token_id, now()).await.unwrap());
     assert!(!enrolment::revoke_token(&mut connection, &project(), token_id, now()).await.unwrap());
@@ -94,9 +94,9 @@ async fn a_key_is_answered_again_as_long_as_its_certificate_is_good() {
         enrolment::signed_before(&mut connection, &project, &desktop, &KEY, token_id, at).await.unwrap()
     };
     assert_eq!(again(Some(token_id), later(59)).await, Some(vec![b"a".to_vec()]));
-    assert_eq!(again(Some(token_id), later(60)).await, None, "it has ended");
-    assert_eq!(again(None, now()).await, None, "it was no renewal");
-    // The next one lets those go that ended long before.
+    assert_eq!(again(Some(token_id), later(60)).await, None, "the certificate has expired");
+    assert_eq!(again(None, now()).await, None, "the certificate is not a renewal");
+    // The next insert deletes certificates that expired long before.
     certify(&mut connection, "b", None, later(61)).await;
     assert_eq!(enrolment::issued(&mut connection, &project, &desktop, "a").await.unwrap(), None);
     let standing = enrolment::standing(&mut connection, &project, &desktop).await.unwrap();
@@ -151,7 +151,7 @@ async fn of_certificates_made_by_hand_those_are_revoked_that_begin_before() {
     };
     assert_eq!(among(&mut connection, &shown[0]).await, 1);
     assert_eq!(among(&mut connection, &shown[1]).await, 0);
-    // A certificate that was issued is as its row says, whatever it begins with.
+    // The row of an issued certificate decides, regardless of the start of its validity.
     certify(&mut connection, "old", None, later(1)).await;
     assert_eq!(among(&mut connection, &shown[0]).await, 0);
 }

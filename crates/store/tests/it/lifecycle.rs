@@ -1,4 +1,4 @@
-//! What operators make of desktops, as Postgres keeps it.
+//! Operator changes of desktops on a real Postgres.
 
 use chrono::TimeDelta;
 use domain::{
@@ -97,7 +97,7 @@ async fn a_retired_desktop_has_no_presence_and_gets_none_and_is_found_by_who_ask
     assert_eq!((known.len(), ids), (2, vec![&id]));
 
     assert!(desktop::unretire(&mut connection, &project, &id).await.unwrap());
-    assert!(desktop::unretire(&mut connection, &project, &id).await.unwrap(), "it is in service");
+    assert!(desktop::unretire(&mut connection, &project, &id).await.unwrap(), "the desktop is in service");
     assert!(!desktop::unretire(&mut connection, &project, &desktop_id(9)).await.unwrap());
     assert_eq!(connect(&mut connection, "two", &both[..1]).await, 0);
     assert!(!enrolment::standing(&mut connection, &project, &id).await.unwrap().is_retired);
@@ -111,7 +111,7 @@ async fn the_connection_of_a_desktop_with_a_certificate_is_ended_by_its_number()
     let facts = DesktopFacts { certificate: Some(certificate), ..testkit::desktop(1) };
     connect(&mut connection, "one", &[facts]).await;
     let (project, id) = (project(), desktop_id(1));
-    // As the use case does it.
+    // Same order as in the use case.
     enrolment::revoke_desktop(&mut connection, &project, &id, now()).await.unwrap();
     desktop::retire(&mut connection, &project, &id, "ann", now()).await.unwrap();
     let to_end = enrolment::to_end(&mut connection, &worker_id("one"), 10).await.unwrap();

@@ -1,6 +1,6 @@
-//! Statements whose meaning shows only in a real Postgres.
+//! Statements whose effect shows only on a real Postgres.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "a panic in a test helper fails the test")]
 
 mod connection_watchdog;
 mod enrolment;
@@ -55,7 +55,7 @@ async fn targets_land_in_their_months_partition_and_making_partitions_again_chan
     for _ in 0..2 {
         store::partition::ensure(&mut connection, Utc::now()).await.unwrap();
     }
-    // Its id is made now, whatever time it says.
+    // The id is created now, regardless of the time parameter.
     submit(&database.store, Submit { targets: 3, ..Submit::default() }, now()).await.unwrap();
     let month = Utc::now().format("target_%Y_%m").to_string();
     assert_eq!(text(&mut connection, "SELECT DISTINCT tableoid::regclass::text FROM target").await, month);
@@ -87,7 +87,7 @@ async fn a_worker_that_was_heard_again_is_not_forgotten_as_silent() {
     );
     let later = now() + TimeDelta::seconds(10);
     assert_eq!(worker::silent_since(&mut connection, later).await.unwrap(), std::slice::from_ref(&w));
-    // It is heard between the look and the deletion.
+    // A heartbeat arrives between the query and the deletion.
     assert!(!worker::record_heartbeat(&mut connection, &w, "here", 1, false, later).await.unwrap().is_new);
     assert!(!worker::delete(&mut connection, &w, Some(later)).await.unwrap());
     assert!(worker::delete(&mut connection, &w, None).await.unwrap());

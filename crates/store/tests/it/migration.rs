@@ -5,7 +5,7 @@ use domain::retention::months_in_use;
 use sqlx::AssertSqlSafe;
 use store::partition::{Partition, Table};
 
-/// The partitions of a table that take rows now.
+/// Returns the partitions of a table that receive rows now.
 fn in_use(table: Table) -> impl Iterator<Item = Partition> {
     months_in_use(Utc::now()).map(move |month| Partition { table, month })
 }

@@ -1,4 +1,4 @@
-//! Months of target, record and audit.
+//! Monthly partitions of target, record and audit.
 
 use domain::retention::PartitionState;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -22,7 +22,8 @@ async fn partitions_are_made_by_several_at_once_and_while_others_read_and_write(
     let database = migrated().await;
     let mut other = database.connection().await.unwrap();
     let mut writer = database.store.begin().await.unwrap();
-    // Whoever made a partition under a lock that keeps others out would wait for this one, and in vain.
+    // A statement that creates a partition under an exclusive lock would wait for these locks until
+    // it times out.
     for statement in
         ["LOCK TABLE target, record, audit IN ROW EXCLUSIVE MODE", "SELECT FROM target, record, audit"]
     {

@@ -1,4 +1,4 @@
-//! A node of the database that is no primary.
+//! A database node that is not a primary.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -7,18 +7,18 @@ use sqlx::{Connection as _, PgConnection};
 use store::{PoolOptions, Store};
 use tempfile::TempDir;
 
-/// One that Postgres's user can come to.
+/// Creates a directory that the Postgres user can access.
 pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
-/// A server of a test's own, which it may treat as it likes.
+/// Creates a server for one test, which the test may break.
 pub(crate) fn cluster(directory: &TempDir) -> Cluster {
     let directory = directory.path().join("postgres");
     Cluster::start(&Options { directory, durability: Durability::None, max_connections: 20 }).unwrap()
 }
 
-/// As when the address of the database still leads to the node that was primary, and later to one that is.
+/// Simulates an address that still leads to the former primary and later to the new one.
 #[tokio::test]
 async fn a_pool_takes_no_connection_to_a_standby_and_recovers_when_it_is_promoted() {
     let directory = directory();
