@@ -1,4 +1,4 @@
-//! Approval of a wave by a person, bound to the plan and the scripts that the person has seen.
+//! Approval of a wave by a person, bound to the plan and the scripts that the person reviewed.
 
 use domain::{
     Error, Reason,
@@ -13,17 +13,17 @@ use crate::{
     rollout::{self, ENGINE},
 };
 
-/// What an approver has seen, as hex; what is named must be the task's.
+/// Hex hashes that the approver reviewed. A hash that is present must match the task.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovedVersion {
-    /// The plan's hash.
+    /// Hash of the plan.
     pub plan_hash: Option<String>,
-    /// The hash of what runs.
+    /// Hash of the scripts or the command.
     pub script_hash: Option<String>,
 }
 
 impl Control {
-    /// Approves a wave that waits for it. To approve it again changes nothing.
+    /// Approves a wave that waits for approval. A repeated approval changes nothing.
     pub async fn approve(
         &self,
         caller: &Caller,
@@ -63,7 +63,7 @@ impl Control {
     }
 }
 
-/// Whether a hash that an approver names, if one is named, is the task's.
+/// Returns whether the approver's hash matches the task's hash. A missing hash always matches.
 fn fits(named: Option<&str>, hash: Option<&[u8]>) -> bool {
     named.is_none_or(|named| hash.is_some_and(|hash| hex::encode(hash).eq_ignore_ascii_case(named)))
 }

@@ -1,4 +1,4 @@
-//! The audit: changes are noted in their own transaction (see `once`), what was refused here.
+//! The audit. Changes are recorded in their own transaction (see `idempotency`), refusals here.
 
 use domain::{
     Error, ErrorKind,
@@ -8,21 +8,21 @@ use store::audit::{self, AuditFilter, EntryRow, NewEntry};
 
 use crate::{Caller, Control};
 
-/// Characters of what the audit keeps of where a call comes from and what it asked for.
+/// Maximum length of a source or a resource in an audit entry.
 const MAX_KEPT_CHARS: usize = 256;
 
-/// As much of a text that a client sent as the audit keeps.
+/// Truncates a text from a client to the length that the audit stores.
 pub fn kept(text: &str) -> String {
     text.chars().take(MAX_KEPT_CHARS).collect()
 }
 
-/// Where a call comes from, in one text, of the parts that are known.
+/// Joins the known parts of a call's origin into one text.
 pub fn source(parts: &[&str]) -> String {
     kept(&parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
 impl Control {
-    /// An entry for something that was done.
+    /// Creates the entry of a successful change.
     pub(crate) fn entry<'a>(&self, caller: &'a Caller, action: Action) -> NewEntry<'a> {
         NewEntry {
             audit_id: self.environment.id(),
@@ -39,8 +39,8 @@ impl Control {
         }
     }
 
-    /// Notes a call that was not done: what was refused, and what failed of what would have changed something. An entry that cannot
-    /// be made is in the log.
+    /// Records a failed call: every refusal, and every failure of a call that would have changed
+    /// data. An entry that cannot be stored goes to the log.
     pub async fn note_failure(
         &self,
         caller: &Caller,
@@ -49,7 +49,8 @@ impl Control {
         resource: &str,
         (kind, reason): (ErrorKind, &str),
     ) {
-        // What comes too often is told to the caller and the log: an entry for each would let anybody fill the audit.
+        // Rate-limited calls are not audited: an entry for each one would let any caller fill the
+        // audit.
         let is_worth_it = changes || kind == ErrorKind::Forbidden;
         if !is_worth_it || kind == ErrorKind::TooMany {
             return;
@@ -76,7 +77,7 @@ impl Control {
         Ok(audit::insert(&mut *self.store.acquire().await?, &entry).await?)
     }
 
-    /// Entries of the caller's project, newest first.
+    /// Lists entries of the caller's project, newest first.
     pub async fn list_audit(
         &self,
         caller: &Caller,

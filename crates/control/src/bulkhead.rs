@@ -1,6 +1,8 @@
-//! Capacity for requests and their bodies: bounded for all callers, bounded for each, with a reserve for urgent calls.
+//! Capacity for requests and their bodies: bounded in total and per caller, with a reserve for
+//! urgent calls.
 //!
-//! Without a share, one caller's half-sent requests take all places, and nobody else can stop a rollout.
+//! Without a share per caller, one caller's half-sent requests would take all places. No other
+//! caller could then stop a rollout.
 
 use std::{
     collections::HashMap,
@@ -12,28 +14,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::BodyBudget;
 
-/// Number of equal parts; a caller's share of places, and of body bytes, is one of them.
+/// Number of equal parts. One part is a caller's share of places and of body bytes.
 const SHARES: usize = 4;
-/// Places that a caller may have although its share is less, if there are that many in all.
+/// Minimum number of places of a caller, even if its share is smaller.
 const MIN_SHARE: usize = 4;
-/// Places that only urgent calls take.
+/// Number of places reserved for urgent calls.
 pub const RESERVED_PLACES: usize = 64;
-/// Bytes of the bodies of urgent calls under way.
+/// Body bytes reserved for urgent calls.
 const RESERVED_BODY_BYTES: usize = 4 << 20;
 
-/// How a call is treated when capacity runs out.
+/// Treatment of a call when capacity runs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// It is refused.
+    /// The call is refused.
     Ordinary,
-    /// It takes from the reserve: it stops, pauses or freezes something.
+    /// The call uses the reserve, because it stops, pauses or freezes work.
     Urgent,
 }
 
-/// Who calls, and how urgently: what a share is counted for.
+/// Caller and priority for which a share is counted.
 type Key = (String, Priority);
 
-/// What a caller has under way.
+/// A caller's requests and body bytes in flight.
 #[derive(Debug, Clone, Copy, Default)]
 struct Usage {
     requests: usize,
@@ -76,8 +78,8 @@ impl Inner {
 }
 
 impl Bulkhead {
-    /// For this many requests and body bytes under way. A caller may have a quarter of each, and at least one body of the largest
-    /// size; as much is left for the others.
+    /// Creates a bulkhead with these totals. A caller gets a quarter of each, and at least one body
+    /// of the largest size; the same amount stays available to other callers.
     pub fn new(max_requests: usize, body_budget_bytes: usize, largest_body_bytes: usize) -> Self {
         let max_requests = max_requests.min(Semaphore::MAX_PERMITS);
         let largest_body_bytes = BodyBudget::taken_by(largest_body_bytes);
@@ -92,22 +94,22 @@ impl Bulkhead {
         }))
     }
 
-    /// Takes a place for a request of a caller, until it is dropped.
+    /// Takes a place for a caller's request. Dropping the place releases it.
     ///
     /// # Errors
     ///
-    /// TooMany when the caller has its share under way, Unavailable when all places are taken.
+    /// `TooMany` if the caller uses its whole share, `Unavailable` if all places are taken.
     pub fn enter(&self, caller: &str, priority: Priority) -> Result<Place, Error> {
         let inner = &self.0;
         let key = self.enter_share(caller, priority)?;
-        // From here on its drop gives the share back.
+        // From here on, dropping the place returns the share.
         let mut place = Place { bulkhead: self.clone(), key, permit: None, body_bytes: 0 };
         let permit = Arc::clone(&inner.ordinary).try_acquire_owned().or_else(|refused| match priority {
             Priority::Ordinary => Err(refused),
             Priority::Urgent => Arc::clone(&inner.reserve).try_acquire_owned(),
         });
         place.permit = Some(permit.map_err(|_| {
-            Error::new(Reason::Overloaded, "too many requests are under way; try again later")
+            Error::new(Reason::Overloaded, "too many requests are in flight; try again later")
         })?);
         Ok(place)
     }
@@ -121,14 +123,14 @@ impl Bulkhead {
         if usage.requests >= most {
             return Err(Error::new(
                 Reason::ShareExceeded,
-                format!("this caller has {most} requests under way, which is its share: wait until some end"),
+                format!("this caller has {most} requests in flight, its maximum share: wait until some end"),
             ));
         }
         usage.requests += 1;
         Ok(key)
     }
 
-    /// Counts one request less, with its body.
+    /// Releases one request with its body.
     fn leave_share(&self, key: &Key, body_bytes: usize) {
         let mut all = self.0.usage();
         let Some(usage) = all.get_mut(key) else { return };
@@ -140,7 +142,7 @@ impl Bulkhead {
     }
 }
 
-/// A request's place among those under way, until this is dropped.
+/// The place of one request in flight. Dropping it releases the place.
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Bulkhead,
@@ -150,15 +152,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes room for a body of at most this many bytes, or for more of one, until it is dropped. The share is given back with the place.
+    /// Reserves memory for at most this many body bytes, until the permit is dropped. The share is
+    /// released with the place.
     ///
     /// # Errors
     ///
-    /// TooMany when the caller's bodies have its share, Unavailable when those of all callers have all of it.
+    /// `TooMany` if the caller's bodies use its whole share, `Unavailable` if the bodies of all
+    /// callers use the budget.
     pub fn body(&mut self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let inner = &self.bulkhead.0;
         let most = inner.max_body_bytes(self.key.1);
-        // Small pieces take no less of the share than of the budget.
+        // Rounds up, so that small pieces take the same amount from the share as from the budget.
         let bytes = BodyBudget::taken_by(bytes);
         {
             let mut usage = inner.usage();
@@ -167,7 +171,7 @@ impl Place {
                 return Err(Error::new(
                     Reason::ShareExceeded,
                     format!(
-                        "this caller's requests under way have {most} bytes, which is its share: wait until some end"
+                        "this caller has {most} body bytes in flight, its maximum share: wait until some end"
                     ),
                 ));
             }
@@ -180,11 +184,12 @@ impl Place {
         }
     }
 
-    /// Counts the request, with its body, for another caller from now on: for the one that a claim turned out to be.
+    /// Moves the request and its body to another caller's share, once the claimed caller is
+    /// verified.
     ///
     /// # Errors
     ///
-    /// TooMany when that caller has its share under way.
+    /// `TooMany` if that caller uses its whole share.
     pub fn count_for(&mut self, caller: &str) -> Result<(), Error> {
         let other = self.bulkhead.enter_share(caller, self.key.1)?;
         self.bulkhead.leave_share(&self.key, self.body_bytes);
@@ -221,7 +226,7 @@ mod tests {
         assert!(bulkhead.enter("b", Priority::Ordinary).is_ok());
         drop(held);
         assert!(bulkhead.enter("a", Priority::Ordinary).is_ok());
-        assert!(bulkhead.0.usage().is_empty(), "nobody who is gone is remembered");
+        assert!(bulkhead.0.usage().is_empty(), "callers without requests are removed");
     }
 
     #[test]
@@ -239,7 +244,7 @@ mod tests {
         assert_eq!(kind(bulkhead.enter("e", Priority::Ordinary)), ErrorKind::Unavailable);
         let urgent: Vec<_> = (0..20).map(|_| bulkhead.enter("a", Priority::Urgent)).collect();
         assert_eq!(urgent.iter().filter(|place| place.is_ok()).count(), RESERVED_PLACES / SHARES);
-        assert!(bulkhead.enter("e", Priority::Urgent).is_ok(), "one caller cannot use the reserve up");
+        assert!(bulkhead.enter("e", Priority::Urgent).is_ok(), "one caller cannot exhaust the reserve");
     }
 
     #[test]
@@ -275,7 +280,7 @@ mod tests {
         let mut last = bulkhead.enter("e", Priority::Ordinary).unwrap();
         assert_eq!(kind(last.body(1_000)), ErrorKind::Unavailable);
         let mut urgent = bulkhead.enter("a", Priority::Urgent).unwrap();
-        assert!(urgent.body(1_000).is_ok(), "the caller's own share does not count for what it stops");
+        assert!(urgent.body(1_000).is_ok(), "the ordinary share does not limit urgent calls");
         drop((first, room));
         assert!(second.body(MIB).is_ok());
     }

@@ -1,4 +1,4 @@
-//! How many targets of a task may be in flight, changed while it runs.
+//! Changes the maximum number of targets in flight while a task runs.
 
 use domain::{
     Error, Reason,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Control {
-    /// Sets it, or takes the limit away. What is in flight already stays so.
+    /// Sets or removes the limit. Targets that are already in flight are not affected.
     pub async fn set_concurrency(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Desktops as they are read, tagged, and taken out of service and back.
+//! Desktops: reading, tagging, retiring and unretiring.
 
 use domain::{
     Error, Reason,
@@ -20,7 +20,7 @@ fn missing(desktop_id: &DesktopId) -> Error {
     Error::new(Reason::DesktopNotFound, format!("desktop {desktop_id} does not exist"))
 }
 
-/// A desktop, in service or not.
+/// Finds a desktop, retired or not.
 async fn find(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -35,7 +35,7 @@ async fn find(
     found.ok_or_else(|| missing(desktop_id))
 }
 
-/// A change of tags in one text.
+/// Describes a change of tags for the audit.
 fn told(desktop_id: &DesktopId, change: &TagChange) -> String {
     let set = change.set.iter().map(|(name, value)| format!(" set:{name}={value}"));
     let removed = change.remove.iter().map(|name| format!(" remove:{name}"));
@@ -43,7 +43,8 @@ fn told(desktop_id: &DesktopId, change: &TagChange) -> String {
 }
 
 impl Control {
-    /// One page of desktops, and how many there are in all. `action` is that of the list that is asked for.
+    /// Lists one page of desktops, with the total number. `action` is the permission of the list
+    /// that the caller requests.
     pub async fn list_desktops(
         &self,
         caller: &Caller,
@@ -57,7 +58,7 @@ impl Control {
         Ok(desktop::list(&mut connection, caller.project_id(), filter, order, page).await?)
     }
 
-    /// Desktops in the order of their ids, at most `limit` of them; from where on is in the filter.
+    /// Lists at most `limit` desktops by id. The filter contains the start position.
     pub async fn page_desktops(
         &self,
         caller: &Caller,
@@ -69,14 +70,14 @@ impl Control {
         Ok(desktop::page(&mut connection, caller.project_id(), filter, limit).await?)
     }
 
-    /// One desktop, in service or not.
+    /// Shows one desktop, retired or not.
     pub async fn show_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::ListDesktopsDetail, [Resource::Desktop(desktop_id.as_str())])?;
         find(&mut *self.store.acquire().await?, caller.project_id(), desktop_id).await
     }
 
-    /// Sets and removes operators' tags of a desktop. They win over its agent's, whatever that says later. Returns the desktop as
-    /// it now is.
+    /// Sets and removes operator tags of a desktop. They take precedence over tags that its agent
+    /// reports. Returns the updated desktop.
     pub async fn tag_desktop(
         &self,
         caller: &Caller,
@@ -97,13 +98,14 @@ impl Control {
         Ok(row)
     }
 
-    /// Takes a desktop out of service: it is chosen for nothing new, its certificates are revoked, its connection ends, and its
-    /// agent is refused. What waits for it ends as if it had gone away. Returns it as it now is.
+    /// Retires a desktop: it gets no new targets, its certificates are revoked, its connection
+    /// ends, and its agent is refused. Waiting targets end as if the desktop were offline. Returns
+    /// the updated desktop.
     pub async fn retire_desktop(&self, caller: &Caller, desktop_id: &DesktopId) -> Result<DesktopRow, Error> {
         caller.check(Action::RetireDesktop, [Resource::Desktop(desktop_id.as_str())])?;
         let (project_id, by, now) = (caller.project_id(), &caller.identity.principal, self.environment.now());
         let mut tx = self.store.begin().await?;
-        // In this order, as who revokes it alone: both lock what is known of its certificates first.
+        // The lock order is that of a revocation alone: certificates first.
         enrolment::revoke_desktop(&mut tx, project_id, desktop_id, now).await?;
         if !desktop::retire(&mut tx, project_id, desktop_id, by, now).await? {
             return Err(missing(desktop_id));
@@ -115,8 +117,8 @@ impl Control {
         Ok(row)
     }
 
-    /// Takes a retired desktop back into service; one that is in service stays so. Its certificates stay revoked. Returns it as
-    /// it now is.
+    /// Returns a retired desktop to service; a desktop in service stays unchanged. Its certificates
+    /// stay revoked. Returns the updated desktop.
     pub async fn unretire_desktop(
         &self,
         caller: &Caller,

@@ -1,4 +1,5 @@
-//! Where time, ids and randomness come from: the only impure source of the use cases, so that a test can fix it.
+//! Source of time, ids and randomness: the only impure input of the use cases, so that tests can
+//! replace it.
 
 use std::{fmt::Debug, sync::Mutex};
 
@@ -7,36 +8,36 @@ use domain::Timestamp;
 use store::Store;
 use uuid::{ContextV7, Uuid};
 
-/// Of a second: microseconds.
+/// Number of decimal digits of a second that the database stores: microseconds.
 const STORED_DIGITS: u16 = 6;
 
-/// Time, ids and seeds.
+/// Source of time, ids and seeds.
 pub trait Environment: Debug + Send + Sync {
-    /// Now, in UTC.
+    /// Returns the current time in UTC.
     fn now(&self) -> Timestamp;
-    /// A fresh UUIDv7.
+    /// Returns a new UUIDv7.
     fn id(&self) -> Uuid;
-    /// A fresh seed.
+    /// Returns a new random seed.
     fn seed(&self) -> u64;
 }
 
-/// The database's time, and ids of it: a task's id says when it was made.
+/// The database's clock. Ids derive from it, so a task's id contains its creation time.
 #[derive(Debug)]
 pub struct DatabaseClock {
     time: store::Clock,
-    /// Keeps the ids of one millisecond in order.
+    /// Keeps ids of the same millisecond in order.
     sequence: Mutex<ContextV7>,
 }
 
 impl DatabaseClock {
-    /// The time as a store knows it.
+    /// Creates a clock from a store's estimate of the database time.
     pub fn new(store: &Store) -> Self {
         Self { time: store.clock().clone(), sequence: Mutex::new(ContextV7::new()) }
     }
 }
 
 impl Environment for DatabaseClock {
-    /// As exact as the database keeps it, so that what is answered at once is what is read later.
+    /// Truncates to the database's precision, so that the response equals a later read.
     fn now(&self) -> Timestamp {
         self.time.now().trunc_subsecs(STORED_DIGITS)
     }
@@ -48,7 +49,7 @@ impl Environment for DatabaseClock {
     }
 
     fn seed(&self) -> u64 {
-        // Clients read numbers in JSON as floating point, which is exact up to 53 bits.
+        // Many JSON clients read numbers as floating point, which is exact up to 53 bits.
         rand::random::<u64>() >> 11
     }
 }

@@ -24,10 +24,11 @@ use telemetry::{metric, trace};
 
 use crate::{Caller, Control};
 
-/// Ids that an error names before it only counts.
+/// Maximum number of ids in an error message; further ids are only counted.
 const MAX_IDS_IN_MESSAGE: usize = 10;
 
-/// Whether the caller may run anything, and may choose desktops like this; returns the action that this is.
+/// Checks that the caller may execute and may select desktops in this way. Returns the
+/// corresponding action.
 pub(crate) fn check_choice(request: &ExecutionRequest, caller: &Caller) -> Result<Action, Error> {
     match &request.group {
         None => caller.check_any(Action::Execute).map(|()| Action::Execute),
@@ -39,7 +40,7 @@ pub(crate) fn check_choice(request: &ExecutionRequest, caller: &Caller) -> Resul
     }
 }
 
-/// Whether the caller may choose desktops by a group; returns the action that this is.
+/// Checks that the caller may select desktops by a group. Returns the corresponding action.
 fn check_group(group: &Group, caller: &Caller) -> Result<Action, Error> {
     match group {
         Group::Pool(pool_id) => {
@@ -53,7 +54,7 @@ fn check_group(group: &Group, caller: &Caller) -> Result<Action, Error> {
     }
 }
 
-/// Names the desktops that a request is about at this moment.
+/// Resolves a request's selection to the desktops that match now.
 pub(crate) async fn choose(
     connection: &mut Connection,
     caller: &Caller,
@@ -73,7 +74,7 @@ fn selection(group: &Group) -> Selection {
     }
 }
 
-/// A request that keeps the rules, with what it would run on what and when.
+/// A valid request, with its resolved scripts, desktops and plan.
 pub(crate) struct Prepared {
     pub(crate) submission: Submission,
     pub(crate) scripts: Vec<PinnedScript>,
@@ -82,7 +83,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// The command and what runs it, instead of scripts.
+    /// Returns the command and its interpreter; `None` if the task runs scripts.
     pub(crate) fn command(&self) -> Option<(ScriptType, &str)> {
         match &self.submission.work {
             Work::Scripts(_) => None,
@@ -92,8 +93,8 @@ impl Prepared {
 }
 
 impl Control {
-    /// Checks, plans and stores an execution, and wakes the schedulers with the commit. A pool or a tag stands for the
-    /// desktops that have it at this moment.
+    /// Checks, plans and stores an execution, and wakes the schedulers with the commit. A pool or a
+    /// tag selects the desktops that match at this moment.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<TaskId, Error> {
         let action = check_choice(&request, caller)?;
@@ -105,7 +106,8 @@ impl Control {
         self.accept(tx, caller, action, request).await
     }
 
-    /// As [`Self::submit`], with the ranges and defaults that the published calls by pool and tag have.
+    /// Does the same as [`Self::submit`], with the ranges and defaults of the published calls by
+    /// pool and by tag.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn submit_to_group(
         &self,
@@ -124,7 +126,8 @@ impl Control {
         self.accept(tx, caller, action, request).await
     }
 
-    /// Checks a request against the rules, the caller's rights and what there is, and plans it.
+    /// Validates a request against the rules, the caller's rights and the stored objects, and plans
+    /// it.
     pub(crate) async fn prepare(
         &self,
         connection: &mut Connection,
@@ -146,7 +149,7 @@ impl Control {
         Ok(Prepared { submission, scripts, candidates, plan })
     }
 
-    /// Whether the project may start another task.
+    /// Checks that the project may start another task.
     pub(crate) async fn check_open_tasks(
         &self,
         connection: &mut Connection,
@@ -204,8 +207,9 @@ impl Control {
     }
 }
 
-/// Whether the caller may run these scripts on these desktops. Holds for every call that runs something, however it
-/// chooses its desktops, so that what a policy denies on a desktop cannot be reached another way.
+/// Checks that the caller may run these scripts on these desktops. Every call that runs scripts
+/// uses this check, however it selects desktops. A policy that denies a desktop therefore cannot be
+/// bypassed.
 pub(crate) fn check_execute(
     caller: &Caller,
     scripts: &[PinnedScript],
@@ -222,7 +226,7 @@ pub(crate) fn check_execute(
     caller.check(Action::Execute, desktop_ids.iter().map(|id| Resource::Desktop(id.as_str())))
 }
 
-/// The desktops of a group, by id; of a pool only those that are named, if some are.
+/// Lists the desktops of a group by id. For a pool with a list of desktops, only the listed ones.
 async fn members(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -265,9 +269,9 @@ async fn members(
     Err(Error::invalid(DESKTOPS, message))
 }
 
-/// A desktop that is out of service is given nothing to do, by whatever name it is called.
+/// Refuses retired desktops, however the request selects them.
 ///
-/// `field` is the one that names the desktops; `None` where the request does not name them.
+/// `field` is the field that names the desktops; `None` if the request does not name them.
 pub(crate) fn refuse_retired(field: Option<&'static str>, retired: &[&str]) -> Result<(), Error> {
     if retired.is_empty() {
         return Ok(());
@@ -276,7 +280,7 @@ pub(crate) fn refuse_retired(field: Option<&'static str>, retired: &[&str]) -> R
     Err(Error { field: field.map(FieldPath::from), ..Error::new(Reason::DesktopRetired, message) })
 }
 
-/// The first of a list of ids, and how many more there are.
+/// Formats the first ids of a list, and the number of the remaining ones.
 fn first(ids: &[&str]) -> String {
     let named = ids.iter().take(MAX_IDS_IN_MESSAGE).copied().collect::<Vec<_>>().join(", ");
     if ids.len() > MAX_IDS_IN_MESSAGE {
@@ -290,7 +294,7 @@ fn script_missing(message: String) -> Error {
     Error::field(Reason::ScriptNotFound, SCRIPTS, message)
 }
 
-/// The current revision of each script, or the one that is asked for, in the order asked for.
+/// Pins the current or the requested revision of each script, in the order of the request.
 async fn pin(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -317,7 +321,8 @@ async fn pin(
     Ok(pinned)
 }
 
-/// What the plan needs of each desktop, in the order asked for; one that is not known or out of service refuses the whole task.
+/// Reads the attributes of each desktop that planning needs, in the order of the request. An
+/// unknown or retired desktop refuses the whole task.
 async fn candidates(
     connection: &mut Connection,
     project_id: &ProjectId,

@@ -1,4 +1,4 @@
-//! What has to be forgotten in time.
+//! Deletion of expired rows.
 
 use domain::Error;
 use store::{credential, idempotency};
@@ -6,7 +6,8 @@ use store::{credential, idempotency};
 use crate::Control;
 
 impl Control {
-    /// Forgets used signatures and idempotency keys whose time is over. Does a bounded amount at once.
+    /// Deletes expired request signatures and idempotency keys. One call deletes a bounded number
+    /// of rows.
     pub async fn forget_expired(&self) -> Result<(), Error> {
         let now = self.environment.now();
         let mut connection = self.store.acquire().await?;

@@ -1,4 +1,4 @@
-//! Pause and resume a task; freeze and unfreeze a project.
+//! Pause and resume of a task; freeze and unfreeze of a project.
 
 use domain::{
     Error, Reason,
@@ -18,12 +18,13 @@ use crate::{
 };
 
 impl Control {
-    /// Pauses a task: when the answer comes, nothing more of it is admitted. What runs goes on.
+    /// Pauses a task. Once this returns, no further target of the task is admitted. Running scripts
+    /// continue.
     pub async fn pause(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
         self.set_paused(caller, task_id, true).await
     }
 
-    /// Lets a paused task go on.
+    /// Resumes a paused task.
     pub async fn resume(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
         self.set_paused(caller, task_id, false).await
     }
@@ -46,7 +47,7 @@ impl Control {
         let decision = match hold {
             Suspension::Done(decision) => decision,
             Suspension::TooLate(status) => {
-                let message = format!("the task is {status}: it admits nothing more");
+                let message = format!("the task is {status} and admits no more targets");
                 return Err(Error::new(Reason::TaskEnded, message));
             }
         };
@@ -57,8 +58,8 @@ impl Control {
         Ok(())
     }
 
-    /// Freezes the project: when the answer comes, nothing more of any of its tasks is admitted. What runs goes on, and new
-    /// tasks are accepted and wait.
+    /// Freezes the project. Once this returns, no further target of its tasks is admitted. Running
+    /// scripts continue, and new tasks are accepted and wait.
     pub async fn freeze(&self, caller: &Caller, reason: String) -> Result<(), Error> {
         caller.check(Action::Freeze, [Resource::Everything])?;
         if reason.chars().count() > limits::MAX_FREEZE_REASON_CHARS || reason.contains('\0') {
@@ -74,14 +75,14 @@ impl Control {
             is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
             self.done(tx, caller, Action::Freeze, &format!("project:{project_id}"), "frozen").await?;
         }
-        // Once the freeze is stored every admission sees it; those under way before are waited for here. If this process
-        // dies before it is done, a scheduler does it.
+        // Every admission after the commit sees the freeze. This call waits for admissions that
+        // began earlier. If this process dies first, a scheduler completes the suspension.
         self.suspend_project(project_id, is_news.then_some(Freeze { actor, reason: &reason })).await?;
         tracing::warn!(%project_id, actor, reason, "project frozen");
         Ok(())
     }
 
-    /// Holds the ready batches and deferred targets of a frozen project's tasks.
+    /// Suspends the ready batches and deferred targets of a frozen project's tasks.
     pub(crate) async fn suspend_project(
         &self,
         project_id: &ProjectId,
@@ -96,7 +97,7 @@ impl Control {
         Ok(())
     }
 
-    /// Unfreezes the project: its tasks go on, but for those that are paused.
+    /// Unfreezes the project: its tasks continue, except paused ones.
     pub async fn unfreeze(&self, caller: &Caller) -> Result<(), Error> {
         caller.check(Action::Unfreeze, [Resource::Everything])?;
         let (project_id, now) = (caller.project_id(), self.environment.now());
@@ -115,12 +116,14 @@ impl Control {
         Ok(())
     }
 
-    /// The freeze that the caller has just made: whoever may do that may see it.
+    /// Returns the freeze that the caller just set. The right to freeze includes the right to see
+    /// the result.
     pub async fn freeze_after(&self, caller: &Caller) -> Result<Option<FreezeRow>, Error> {
         Ok(project_limit::freeze(&mut *self.store.acquire().await?, caller.project_id()).await?)
     }
 
-    /// Whether the project is frozen, since when, by whom and why.
+    /// Returns the project's freeze with its time, actor and reason; `None` if the project is not
+    /// frozen.
     pub async fn show_freeze(&self, caller: &Caller) -> Result<Option<FreezeRow>, Error> {
         caller.check(Action::GetProject, [Resource::Everything])?;
         Ok(project_limit::freeze(&mut *self.store.acquire().await?, caller.project_id()).await?)

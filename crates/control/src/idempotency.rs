@@ -1,4 +1,4 @@
-//! Changes: done once for each idempotency key, and audited in the transaction that makes them.
+//! Changes: applied once per idempotency key, and audited in their own transaction.
 
 use chrono::TimeDelta;
 use domain::{Error, Reason, authz::Action};
@@ -10,7 +10,7 @@ use store::{
 
 use crate::{Caller, Control, access::Idempotency};
 
-/// How long a key is remembered.
+/// Time for which a key is stored.
 const KEY_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
@@ -18,7 +18,8 @@ fn key<'a>(caller: &'a Caller, idempotency: &'a Idempotency) -> Key<'a> {
 }
 
 impl Control {
-    /// What the same request was answered before, if it was; else its key is claimed by this transaction.
+    /// Returns the stored answer of a repeated request. For a new key, claims the key in this
+    /// transaction and returns `None`.
     pub(crate) async fn answered_before(
         &self,
         tx: &mut Tx,
@@ -41,7 +42,8 @@ impl Control {
         }
     }
 
-    /// Commits a change together with its audit and, where the request has an idempotency key, its answer.
+    /// Commits a change with its audit entry and, if the request has an idempotency key, its
+    /// answer.
     pub(crate) async fn done(
         &self,
         mut tx: Tx,

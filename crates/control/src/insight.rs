@@ -1,4 +1,4 @@
-//! What happened and why: events, explanations, groups of failures, what-if.
+//! Insight into a task: events, explanations, failure groups and what-if.
 
 use domain::{
     Error, Reason,
@@ -23,29 +23,29 @@ use store::{
 
 use crate::{Caller, Control, lookup, task_queries};
 
-/// Members of a group of failures that are shown with it.
+/// Maximum number of members that are listed with a failure group.
 const SHOWN_MEMBERS: i64 = 100;
 
 /// Failures of a task.
 #[derive(Debug, Clone)]
 pub struct Failures {
-    /// The task.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// The attempt that their records belong to.
+    /// Attempt of the counted records.
     pub attempt: u16,
-    /// How many records, over all groups.
+    /// Number of failed records over all groups.
     pub records: u32,
     /// The largest groups, each with its first desktops in the order of the plan.
     pub groups: Vec<(FailureGroup, Vec<String>)>,
 }
 
 impl Failures {
-    /// The share of a group, of a hundred failed records of the task, to two decimals.
+    /// Returns a group's share of the task's failed records in percent, rounded to two decimals.
     pub fn share_percent(&self, group: &FailureGroup) -> f64 {
         (f64::from(group.records) * 10_000.0 / f64::from(self.records)).round() / 100.0
     }
 
-    /// The record that was the first of a group.
+    /// Returns the id of a group's first record.
     pub const fn sample_record_id(&self, group: &FailureGroup) -> RecordId {
         let (ordinal, script) = group.sample_record;
         RecordId { task_id: self.task_id, ordinal, script, attempt: self.attempt }
@@ -53,7 +53,7 @@ impl Failures {
 }
 
 impl Control {
-    /// Events of a task behind one of them, in order.
+    /// Lists events of a task after a given event, in order.
     pub async fn list_events(
         &self,
         caller: &Caller,
@@ -66,7 +66,8 @@ impl Control {
         Ok(event::list(&mut connection, task_id, after, limit).await?)
     }
 
-    /// What happened to a task, or why one desktop of it did or did not run, in order.
+    /// Explains a task's result, or why one of its desktops did or did not run. Sentences are in
+    /// chronological order.
     pub async fn explain(
         &self,
         caller: &Caller,
@@ -95,10 +96,10 @@ impl Control {
         let waves: Vec<_> =
             wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
         let wait = task_queries::waiting_for(task, &waves, self.environment.now());
-        told.extend(wait.map(|wait| Sentence { at: None, text: format!("it waits: {wait}") }));
+        told.extend(wait.map(|wait| Sentence { at: None, text: format!("the task waits: {wait}") }));
         for row in waves.iter().filter(|row| row.state.waiting > 0) {
             let text = format!(
-                "targets of wave {} that wait for their desktop, a window or a place: {}",
+                "targets of wave {} that wait for their desktop, a window or a slot: {}",
                 row.wave, row.state.waiting
             );
             told.push(Sentence { at: None, text });
@@ -154,8 +155,8 @@ impl Control {
         Ok(explain::desktop(&story, &around))
     }
 
-    /// Failures of a task that look alike, the largest group first; from behind one of so many records on, at most `limit`
-    /// groups.
+    /// Lists at most `limit` failure groups of a task, the largest first. Starts after the group
+    /// with the given number of records.
     pub async fn list_failures(
         &self,
         caller: &Caller,
@@ -179,7 +180,8 @@ impl Control {
         })
     }
 
-    /// Desktops of one group of failures in the order of the plan, each with its ordinal; from behind an ordinal on.
+    /// Lists desktops of a failure group in the order of the plan, each with its ordinal. Starts
+    /// after a given ordinal.
     pub async fn page_failure_members(
         &self,
         caller: &Caller,
@@ -196,8 +198,8 @@ impl Control {
         Ok(failure::members(&mut connection, task_id, fingerprint_id, after, limit).await?)
     }
 
-    /// Reads a task's recorded results again under another rollout: where it would have stopped. The waves of the task are
-    /// kept where the rollout names none.
+    /// Replays a task's recorded results under another rollout, and returns where that rollout
+    /// would have stopped. The task's waves apply if the rollout defines none.
     pub async fn what_if(
         &self,
         caller: &Caller,
@@ -219,7 +221,7 @@ impl Control {
     }
 }
 
-/// A task of the caller's project, if the caller may do this to it.
+/// Finds a task of the caller's project and checks the caller's right to it.
 async fn find_task(
     connection: &mut Connection,
     caller: &Caller,

@@ -1,4 +1,5 @@
-//! The use cases: each checks who may, asks domain, writes through store, and knows no transport.
+//! The use cases: each checks rights, asks `domain`, writes through `store`, and knows no
+//! transport.
 
 mod access;
 mod approve;
@@ -63,16 +64,16 @@ pub use store::{
 pub use task_queries::{TaskEntry, TaskProgress};
 pub use watch::{Poll, Progress, TaskUpdate, Watch};
 
-/// The limits that a task is accepted with where it does not say otherwise.
+/// Default limits of a task whose request sets none.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
-    /// How long one script may run.
+    /// Maximum run time of one script.
     pub execution_timeout: TimeDelta,
-    /// How long a target waits for its desktop.
+    /// Maximum time that a target waits for its desktop.
     pub delivery_timeout: TimeDelta,
-    /// How long a result may travel before its target counts as UNKNOWN.
+    /// Time that a result may take to arrive before its target counts as UNKNOWN.
     pub result_grace: TimeDelta,
-    /// Tasks of one project that may be under way at once.
+    /// Maximum number of open tasks per project.
     pub max_open_per_project: u32,
 }
 
@@ -87,7 +88,7 @@ impl Default for Defaults {
     }
 }
 
-/// All use cases, over one database. Cheap to clone.
+/// All use cases, on one database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
     store: Store,
@@ -97,12 +98,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// The use cases over a database.
+    /// Creates the use cases on a database.
     pub fn new(store: Store, defaults: Defaults, environment: Arc<dyn Environment>, access: Access) -> Self {
         Self { store, defaults, environment, access }
     }
 
-    /// Now, as the use cases see it.
+    /// Returns the current time of the use cases' environment.
     pub fn now(&self) -> domain::Timestamp {
         self.environment.now()
     }

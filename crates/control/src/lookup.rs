@@ -1,4 +1,4 @@
-//! What a call names, found in the caller's own project.
+//! Lookups of tasks and records in the caller's own project.
 
 use domain::{Error, Reason, ids::TaskId, record::RecordId};
 use store::{
@@ -9,7 +9,7 @@ use store::{
 
 use crate::Caller;
 
-/// A task of the caller's project.
+/// Finds a task of the caller's project.
 pub(crate) async fn task(
     connection: &mut Connection,
     caller: &Caller,
@@ -19,12 +19,12 @@ pub(crate) async fn task(
     found.ok_or_else(|| no_task(task_id))
 }
 
-/// There is no such task, or none any more.
+/// Error for a task that never existed or was deleted.
 pub(crate) fn no_task(task_id: TaskId) -> Error {
     Error::new(Reason::TaskNotFound, format!("task {task_id} does not exist"))
 }
 
-/// A record of the caller's project.
+/// Finds a record of the caller's project.
 pub(crate) async fn record(
     connection: &mut Connection,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Preview: what a request would do, without doing any of it.
+//! Preview: the effect of a request, without storing or running anything.
 
 use std::collections::HashSet;
 
@@ -16,42 +16,42 @@ use crate::{
     executions::{check_choice, choose},
 };
 
-/// The task that a request would make.
+/// The task that a request would create.
 #[derive(Debug, Clone)]
 pub struct Preview {
-    /// Who would run when.
+    /// Targets, waves and thresholds.
     pub plan: Plan,
-    /// What would run, at its present revision.
+    /// Scripts at their current revisions.
     pub scripts: Vec<PinnedScript>,
-    /// SHA-256 over what would run.
+    /// SHA-256 over the scripts or the command.
     pub script_hash: Vec<u8>,
-    /// What would count, and when it would be too much.
+    /// Rules that decide what counts as a failure and when the rollout halts.
     pub policy: RolloutPolicy,
-    /// For each wave, what may fail at worst.
+    /// Worst case of each wave.
     pub exposure: Vec<Exposure>,
     /// Strata without a canary.
     pub uncovered: Vec<Uncovered>,
-    /// Desktops that are away now.
+    /// Ids of desktops that are offline now.
     pub offline: HashSet<String>,
 }
 
 /// A wave of a preview.
 #[derive(Debug, Clone, Copy)]
 pub struct PreviewedWave<'a> {
-    /// As it is planned.
+    /// The wave as planned.
     pub planned: &'a PlannedWave,
-    /// Its members, in the order of the plan.
+    /// Its desktops, in the order of the plan.
     pub desktop_ids: &'a [DesktopId],
-    /// A person would have to approve it.
+    /// Whether a person must approve the wave.
     pub needs_approval: bool,
-    /// Members that are away now.
+    /// Number of its desktops that are offline now.
     pub offline: u32,
-    /// If the rollout is halted in it.
+    /// Maximum damage if the rollout halts in this wave.
     pub worst_case: Exposure,
 }
 
 impl Preview {
-    /// Its waves, in order.
+    /// Returns the waves in order.
     pub fn waves(&self) -> impl Iterator<Item = PreviewedWave<'_>> {
         self.plan.waves.iter().zip(&self.exposure).map(|(planned, &worst_case)| {
             let first = planned.first_ordinal as usize;
@@ -67,7 +67,7 @@ impl Preview {
         })
     }
 
-    /// The members of the gray wave, each with the reason for which it was chosen.
+    /// Returns the desktops of the gray wave, each with the reason for its selection.
     pub fn canaries(&self) -> impl Iterator<Item = (&DesktopId, &str)> {
         self.plan
             .picks
@@ -75,12 +75,12 @@ impl Preview {
             .filter_map(|pick| Some((self.plan.order.get(pick.ordinal as usize)?, pick.reason.as_str())))
     }
 
-    /// Those that are away now, in the order of the plan.
+    /// Returns the desktops that are offline now, in the order of the plan.
     pub fn offline_desktops(&self) -> impl Iterator<Item = &DesktopId> {
         self.plan.order.iter().filter(|id| self.is_offline(id))
     }
 
-    /// Of the whole rollout.
+    /// Returns the worst case of the whole rollout.
     pub fn worst_case(&self) -> Exposure {
         Exposure {
             started: self.exposure.iter().map(|it| it.started).max().unwrap_or_default(),
@@ -94,7 +94,8 @@ impl Preview {
 }
 
 impl Control {
-    /// As [`Self::submit`], but stores nothing. Whoever may not run it may not preview it.
+    /// Validates and plans like [`Self::submit`], but stores nothing. Requires the right to run the
+    /// request.
     pub async fn preview(&self, caller: &Caller, mut request: ExecutionRequest) -> Result<Preview, Error> {
         check_choice(&request, caller)?;
         let mut connection = self.store.acquire().await?;

@@ -1,4 +1,4 @@
-//! What holds over all tasks of a project.
+//! Limits over all tasks of a project.
 
 use domain::{
     Error,
@@ -13,13 +13,13 @@ use store::{
 use crate::{Caller, Control};
 
 impl Control {
-    /// The project's limits.
+    /// Returns the project's limits.
     pub async fn show_limits(&self, caller: &Caller) -> Result<ProjectLimits, Error> {
         caller.check(Action::GetProject, [Resource::Everything])?;
         Ok(project_limit::fetch(&mut *self.store.acquire().await?, caller.project_id()).await?)
     }
 
-    /// Sets those that are named, or takes them away where they are `None`; the others stay. Returns them as they now are.
+    /// Sets or removes (`None`) the given limits; other limits stay unchanged. Returns all limits.
     pub async fn update_limits(
         &self,
         caller: &Caller,
@@ -45,7 +45,7 @@ impl Control {
         Ok(limits)
     }
 
-    /// Sets them, or takes those away that are `None`. What is in flight already stays so.
+    /// Sets all limits; `None` removes one. Targets that are already in flight are not affected.
     pub async fn put_limits(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! How often a principal may call, and how many bytes of bodies are held at once.
+//! Rate limits of principals, and the memory budget of request bodies.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -9,24 +9,24 @@ use governor::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Principals that are remembered before those that have been quiet are forgotten.
+/// Number of rate buckets above which idle ones are removed.
 const CACHE_CAPACITY: usize = 10_000;
-/// The unit in which bodies are counted.
+/// Unit in which body bytes are counted.
 const UNIT_BYTES: usize = 4 << 10;
 
-/// A bucket for each principal.
+/// Rate limits, one bucket per principal.
 #[derive(Debug)]
 pub struct Rates {
     buckets: DefaultKeyedRateLimiter<String>,
 }
 
 impl Rates {
-    /// So many calls a second, with bursts of so many.
+    /// Creates limits of `per_second` calls per second, with bursts of `burst` calls.
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self { buckets: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)) }
     }
 
-    /// Takes one call; the error is how long to wait.
+    /// Takes one call from the principal's bucket. The error is the time to wait.
     pub fn take(&self, principal: &str) -> Result<(), Duration> {
         if self.buckets.len() > CACHE_CAPACITY {
             self.buckets.retain_recent();
@@ -37,31 +37,32 @@ impl Rates {
     }
 }
 
-/// The memory that bodies may take together: large ones wait for nobody and are refused when it is used up.
+/// Memory budget of all request bodies together. A body that does not fit is refused immediately.
 #[derive(Debug, Clone)]
 pub struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
-    /// So many bytes.
+    /// Creates a budget of this many bytes.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).max(1))))
     }
 
-    /// How many bytes there is room for in what was taken: as many as were asked for, or a few more.
+    /// Returns the number of bytes that a permit covers: the requested number, rounded up to the
+    /// unit.
     pub fn room(taken: &OwnedSemaphorePermit) -> usize {
         taken.num_permits() * UNIT_BYTES
     }
 
-    /// What a body of this many bytes takes of the budget.
+    /// Returns the number of budget bytes that a body of this size takes.
     pub const fn taken_by(bytes: usize) -> usize {
         bytes.div_ceil(UNIT_BYTES) * UNIT_BYTES
     }
 
-    /// Room for a body of at most so many bytes, until the answer is dropped.
+    /// Reserves memory for a body of at most `bytes` bytes, until the permit is dropped.
     pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| {
-            Error::new(Reason::Overloaded, "too many large requests are under way; try again later")
+            Error::new(Reason::Overloaded, "too many large requests are in flight; try again later")
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Retry: a new task over what did not succeed; the old one is kept, and the two refer to each other.
+//! Retry: a new task over the targets that did not succeed. The old task stays, and each refers to
+//! the other.
 
 use domain::{
     Error, Reason,
@@ -26,7 +27,7 @@ use crate::{
     lookup,
 };
 
-/// What a retry runs, and on what.
+/// Scripts and targets of a retry.
 struct Retry {
     scripts: Vec<PinnedScript>,
     remainder: Vec<Remainder>,
@@ -36,8 +37,9 @@ struct Retry {
 }
 
 impl Control {
-    /// Makes a task of what of a task, or of one record, did not succeed: the same scripts at the same revisions, with
-    /// the same limits. What succeeded is not run again, and what is of desktops that are retired by now is left out.
+    /// Creates a task over the targets of a task, or over one record, that did not succeed. It runs
+    /// the same script revisions under the same limits. Succeeded targets and retired desktops are
+    /// left out.
     #[tracing::instrument(target = "graywave::trace", skip_all)]
     pub async fn retry(&self, caller: &Caller, aim: TaskOrRecord) -> Result<TaskId, Error> {
         let old_id = aim.task_id();
@@ -81,7 +83,7 @@ impl Control {
             selection: old.selection.as_ref(),
             policy: &old.policy,
             max_concurrency: old.max_concurrency,
-            // That was the old one's: a retry is asked for now.
+            // The old expiry does not apply: the retry is requested now.
             expires_at: None,
             created_by: &caller.identity.principal,
             trace_context: trace_context.as_deref(),
@@ -106,7 +108,7 @@ async fn of_task(connection: &mut Connection, old: &TaskRow) -> Result<Retry, Er
     if remainder.is_empty() {
         return Err(Error::new(
             Reason::NothingToRetry,
-            "nothing to retry: every target succeeded, was retried record by record, or has a retired desktop",
+            "nothing to retry: every target succeeded, was already retried, or has a retired desktop",
         ));
     }
     let old_waves = wave::list(connection, &[old.task_id]).await?;
@@ -147,7 +149,7 @@ async fn of_record(
     })
 }
 
-/// What was retried goes on in its successor, not here again.
+/// Refuses a second retry of the same task or record: its successor is the one to retry.
 async fn refuse_second(
     connection: &mut Connection,
     task_id: TaskId,
@@ -157,7 +159,7 @@ async fn refuse_second(
         None => Ok(()),
         Some(successor) => Err(Error::new(
             Reason::AlreadyRetried,
-            format!("it was retried already, by task {successor}: retry that one"),
+            format!("already retried by task {successor}: retry that task instead"),
         )),
     }
 }

@@ -3,7 +3,7 @@
 use engine::{Decision, Engine, Rows as _};
 use store::{Error, TaskRows, Tx, effect};
 
-/// The operations of the engine.
+/// The engine without deliberate faults.
 pub(crate) const ENGINE: Engine = Engine::new();
 
 /// Applies decisions in their transaction.
@@ -18,7 +18,7 @@ pub(crate) async fn apply<'a>(
     Ok(())
 }
 
-/// Reports the effects of decisions, after their commit.
+/// Reports the effects of decisions after their commit.
 pub(crate) fn report<'a>(decisions: impl IntoIterator<Item = &'a Decision>) {
     decisions.into_iter().for_each(effect::report);
 }

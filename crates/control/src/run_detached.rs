@@ -1,11 +1,11 @@
-//! Changes are finished although their client hangs up, which drops its handler.
+//! Completes a change even if the client disconnects, which drops the handler.
 
 use std::future::Future;
 
 use domain::Error;
 use tracing::Instrument as _;
 
-/// Does the work to its end, whatever becomes of who waits for it.
+/// Runs the work to its end, even if the caller stops waiting.
 pub async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {

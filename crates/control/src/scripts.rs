@@ -1,4 +1,4 @@
-//! Scripts: create, list, show, update, delete; their revisions.
+//! Scripts and their revisions: create, list, show, update and delete.
 
 use domain::{
     Error, Reason,
@@ -11,16 +11,16 @@ use store::script::{self, RevisionRow, RevisionSelector, ScriptFilter, ScriptRow
 
 use crate::{Caller, Control};
 
-/// What of a script is replaced; all else stays as it is.
+/// Fields of a script to replace; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct ScriptPatch {
-    /// Its name.
+    /// New name.
     pub name: Option<String>,
-    /// What runs.
+    /// New content.
     pub content: Option<String>,
-    /// Free text.
+    /// New description.
     pub description: Option<String>,
-    /// Free text.
+    /// New version, as free text.
     pub version: Option<String>,
 }
 
@@ -37,7 +37,7 @@ fn name(script_id: ScriptId) -> String {
 }
 
 impl Control {
-    /// Saves a new script.
+    /// Stores a new script.
     pub async fn create_script(
         &self,
         caller: &Caller,
@@ -56,7 +56,7 @@ impl Control {
         Ok(script_id)
     }
 
-    /// One page of scripts, and how many there are in all.
+    /// Lists one page of scripts, with the total number.
     pub async fn list_scripts(
         &self,
         caller: &Caller,
@@ -67,7 +67,7 @@ impl Control {
         Ok(script::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
-    /// Scripts without their content, newest first, from behind `before` on.
+    /// Lists scripts without their content, newest first, starting after `before`.
     pub async fn page_scripts(
         &self,
         caller: &Caller,
@@ -80,7 +80,7 @@ impl Control {
         Ok(script::page(&mut connection, caller.project_id(), filter, before, limit).await?)
     }
 
-    /// One script with its content, at one of its revisions.
+    /// Shows one script with its content at a revision.
     pub async fn show_script(
         &self,
         caller: &Caller,
@@ -91,7 +91,8 @@ impl Control {
         self.script_after(caller, script_id, at).await
     }
 
-    /// A script that the caller has just saved: whoever may do that may see what came of it.
+    /// Returns a script that the caller just saved. The right to save includes the right to see the
+    /// result.
     pub async fn script_after(
         &self,
         caller: &Caller,
@@ -112,7 +113,7 @@ impl Control {
         })
     }
 
-    /// Revisions of a script, newest first, from behind `before` on.
+    /// Lists revisions of a script, newest first, starting after `before`.
     pub async fn page_revisions(
         &self,
         caller: &Caller,
@@ -128,7 +129,7 @@ impl Control {
         Ok(script::revisions(&mut connection, caller.project_id(), script_id, before, limit).await?)
     }
 
-    /// Saves a new revision and returns its number; the type stays.
+    /// Stores a new revision and returns its number. The script's type stays unchanged.
     pub async fn update_script(
         &self,
         caller: &Caller,
@@ -144,7 +145,7 @@ impl Control {
         Ok(revision)
     }
 
-    /// Saves a new revision that differs from the newest one in what the patch gives, and returns its number.
+    /// Stores a new revision that applies the patch to the newest one, and returns its number.
     pub async fn patch_script(
         &self,
         caller: &Caller,
@@ -171,14 +172,14 @@ impl Control {
         if revision != before.revision + 1 {
             return Err(Error::new(
                 Reason::ConcurrentChange,
-                format!("script {script_id} was saved by somebody else meanwhile: look at it and try again"),
+                format!("script {script_id} was changed concurrently: read the new revision and try again"),
             ));
         }
         self.done(tx, caller, Action::PutScript, &name(script_id), &revision.to_string()).await?;
         Ok(revision)
     }
 
-    /// Deletes a script. Tasks that pinned it keep its revisions.
+    /// Deletes a script. Tasks that pinned its revisions keep them.
     pub async fn delete_script(&self, caller: &Caller, script_id: ScriptId) -> Result<(), Error> {
         check(caller, Action::DeleteScript, script_id)?;
         let mut tx = self.store.begin().await?;

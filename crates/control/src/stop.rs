@@ -1,4 +1,5 @@
-//! Stop: the answer comes when the decision is stored, so that nothing more is admitted from then on.
+//! Stop: the call returns when the decision is committed, and no further target is admitted after
+//! that.
 
 use domain::{
     Error,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 impl Control {
-    /// Stops a task, or one record of it. What has ended stays as it is: to stop it again changes nothing.
+    /// Stops a task, or one record of a task. A task or record that has ended stays unchanged.
     pub async fn stop(&self, caller: &Caller, aim: TaskOrRecord, mode: StopMode) -> Result<(), Error> {
         let task_id = aim.task_id();
         caller.check(Action::Stop, [Resource::Task(&task_id.to_string())])?;

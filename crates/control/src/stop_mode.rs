@@ -1,11 +1,11 @@
-//! How a stop treats running scripts.
+//! Treatment of running scripts by a stop.
 
-/// How a stop treats scripts that already run.
+/// Treatment of running scripts by a stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StopMode {
-    /// They run to their end.
+    /// Running scripts run to their end.
     Drain,
-    /// They are killed. The default.
+    /// Running scripts are killed. The default.
     #[default]
     Kill,
 }

@@ -1,4 +1,4 @@
-//! Tasks and records as they are read.
+//! Queries of tasks and records.
 
 use std::collections::HashMap;
 
@@ -27,40 +27,40 @@ use store::{
 
 use crate::{Caller, Control, lookup};
 
-/// Ids shown of one task in a list, which stays small that way.
+/// Maximum number of desktop ids per task in a list, which bounds the response size.
 const SHOWN_IDS: i64 = 1_000;
 
-/// A task with what its list entry tells.
+/// A task with the data of its list entry.
 #[derive(Debug, Clone)]
 pub struct TaskEntry {
-    /// The task.
+    /// Row of the task.
     pub task: TaskRow,
-    /// What it runs.
+    /// Scripts that the task runs.
     pub scripts: Vec<PinnedScript>,
-    /// Its desktops, the first 1,000 in the order of the plan.
+    /// Its first 1,000 desktops, in the order of the plan.
     pub desktop_ids: Vec<String>,
-    /// The desktops of its gray wave, the first 1,000; empty without a gray rule.
+    /// The first 1,000 desktops of its gray wave; empty without a gray wave.
     pub gray_desktop_ids: Vec<String>,
-    /// Over records.
+    /// Numbers of records by status.
     pub counts: RecordCounts,
 }
 
 /// A task with its waves.
 #[derive(Debug, Clone)]
 pub struct TaskProgress {
-    /// The task.
+    /// Row of the task.
     pub task: TaskRow,
-    /// What it runs.
+    /// Scripts that the task runs.
     pub scripts: Vec<PinnedScript>,
-    /// All of its waves.
+    /// All waves of the task.
     pub waves: Vec<WaveRow>,
-    /// Over records.
+    /// Numbers of records by status.
     pub counts: RecordCounts,
-    /// What it waits for, where it is not at work.
+    /// Condition that the task waits for; `None` if it does not wait.
     pub waiting_for: Option<String>,
 }
 
-/// What a task waits for, where it is not at work.
+/// Returns the condition that a task waits for; `None` if it does not wait.
 pub(crate) fn waiting_for(task: &TaskRow, waves: &[WaveRow], now: Timestamp) -> Option<String> {
     let hold = wave_start::admission_block(task.paused.is_some(), task.is_frozen, task.expires_at, now);
     let current = waves.iter().find(|row| row.state.status != WaveStatus::Closed);
@@ -73,7 +73,8 @@ pub(crate) fn waiting_for(task: &TaskRow, waves: &[WaveRow], now: Timestamp) -> 
 }
 
 impl Control {
-    /// One page of tasks, and how many there are in all. `action` is that of the list that is asked for.
+    /// Lists one page of tasks, with the total number. `action` is the permission of the list that
+    /// the caller requests.
     pub async fn list_tasks(
         &self,
         caller: &Caller,
@@ -87,20 +88,21 @@ impl Control {
         Ok((count, entries(&mut connection, tasks).await?))
     }
 
-    /// One task with its waves and what it runs.
+    /// Shows one task with its waves and scripts.
     pub async fn show_task(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
         check_task(caller, task_id)?;
         let mut connection = self.store.acquire().await?;
         find(&mut connection, caller, task_id, self.environment.now()).await
     }
 
-    /// A task that the caller has just made or changed: whoever may do that may see what came of it.
+    /// Returns a task that the caller just created or changed. The right to change it includes the
+    /// right to see the result.
     pub async fn task_after(&self, caller: &Caller, task_id: TaskId) -> Result<TaskProgress, Error> {
         let mut connection = self.store.acquire().await?;
         find(&mut connection, caller, task_id, self.environment.now()).await
     }
 
-    /// Tasks with their waves, newest first, from behind `filter.before` on.
+    /// Lists tasks with their waves, newest first, starting after `filter.before`.
     pub async fn page_tasks(
         &self,
         caller: &Caller,
@@ -113,7 +115,7 @@ impl Control {
         progress(&mut connection, tasks, self.environment.now()).await
     }
 
-    /// Targets of a task in the order of its plan, from behind an ordinal on.
+    /// Lists targets of a task in the order of the plan, starting after an ordinal.
     pub async fn page_targets(
         &self,
         caller: &Caller,
@@ -127,7 +129,7 @@ impl Control {
         Ok(target::page(&mut connection, task_id, after, limit).await?)
     }
 
-    /// One page of records, and how many there are in all.
+    /// Lists one page of records, with the total number.
     pub async fn list_records(
         &self,
         caller: &Caller,
@@ -138,7 +140,7 @@ impl Control {
         Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
-    /// Records of one task in the order of its plan, from behind `filter.after` on.
+    /// Lists records of one task in the order of the plan, starting after `filter.after`.
     pub async fn page_records(
         &self,
         caller: &Caller,
@@ -153,7 +155,7 @@ impl Control {
         Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
     }
 
-    /// As [`Self::page_records`], with what each of them printed.
+    /// Lists the same records as [`Self::page_records`], with their outputs.
     pub async fn page_outputs(
         &self,
         caller: &Caller,
@@ -165,7 +167,7 @@ impl Control {
         self.page_records(caller, task_id, RecordFilter { with_output: true, ..filter }, limit).await
     }
 
-    /// One record with its output.
+    /// Shows one record with its output.
     pub async fn show_record(&self, caller: &Caller, record_id: RecordId) -> Result<RecordRow, Error> {
         caller.check(Action::GetRecordDetail, [Resource::Task(&record_id.task_id.to_string())])?;
         lookup::record(&mut *self.store.acquire().await?, caller, record_id).await
@@ -187,7 +189,7 @@ fn check_task(caller: &Caller, task_id: TaskId) -> Result<(), Error> {
     caller.check(Action::GetTask, [Resource::Task(&task_id.to_string())])
 }
 
-/// Adds waves and scripts to tasks, with a bounded number of statements.
+/// Adds waves and scripts to tasks, with a fixed number of statements.
 async fn progress(
     connection: &mut Connection,
     tasks: Vec<TaskRow>,
@@ -211,7 +213,7 @@ async fn progress(
         .collect())
 }
 
-/// Fills a page of tasks with a bounded number of statements, however many tasks it has.
+/// Fills a page of tasks with a fixed number of statements, independent of the number of tasks.
 async fn entries(connection: &mut Connection, tasks: Vec<TaskRow>) -> Result<Vec<TaskEntry>, Error> {
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.task_id).collect();
     let gray_ids: Vec<TaskId> = tasks.iter().filter(|task| task.gray).map(|task| task.task_id).collect();

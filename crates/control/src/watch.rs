@@ -1,18 +1,18 @@
-//! A task that is watched: what has happened since the last look, and how far it has come.
+//! Watching a task: events since the last poll, and its progress.
 
 use domain::{Error, event::EventKind, ids::TaskId, limits::EVENTS_PER_LOOK, task::TaskStatus};
 use store::{event::EventRow, wave::WaveRow};
 
 use crate::{Caller, Control, TaskProgress};
 
-/// How far a task has come.
+/// Progress of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Where it stands.
+    /// Status of the task.
     pub status: TaskStatus,
-    /// What it waits for, where it is not at work.
+    /// Condition that the task waits for; `None` if it does not wait.
     pub waiting_for: Option<String>,
-    /// All of its waves.
+    /// All waves of the task.
     pub waves: Vec<WaveRow>,
 }
 
@@ -23,37 +23,38 @@ impl From<TaskProgress> for Progress {
     }
 }
 
-/// Something to tell whoever watches.
+/// An update to send to a watching client.
 #[derive(Debug, Clone)]
 pub enum TaskUpdate {
-    /// Something happened.
+    /// An event of the task.
     Event(EventRow),
-    /// The numbers changed.
+    /// New progress numbers.
     Progress(Progress),
 }
 
-/// A place in what happens to a task.
+/// A client's position in the updates of a task.
 #[derive(Debug)]
 pub struct Watch {
     control: Control,
     caller: Caller,
     task_id: TaskId,
     after: i64,
-    /// The progress that was told last.
+    /// The progress that was sent last; `None` before the first poll.
     told: Option<Progress>,
 }
 
-/// What one look found.
+/// Result of one poll.
 #[derive(Debug, Default)]
 pub struct Poll {
-    /// In the order in which it is told.
+    /// Updates in the order in which to send them.
     pub told: Vec<TaskUpdate>,
-    /// Nothing more will ever come.
+    /// Whether the task has ended and no further update will follow.
     pub is_over: bool,
 }
 
 impl Control {
-    /// Watches a task from behind one of its events on, 0 for all of them. `None` when that was the last one there will be.
+    /// Watches a task from the event after `after` on; 0 starts at the first event. Returns `None`
+    /// if `after` is the last event of an ended task.
     pub async fn watch_task(
         &self,
         caller: &Caller,
@@ -70,14 +71,15 @@ impl Control {
 }
 
 impl Watch {
-    /// The event behind which the next look goes on.
+    /// Returns the id of the last event that was sent.
     pub const fn after(&self) -> i64 {
         self.after
     }
 
-    /// What has happened since the last look: each event once, in order, and the progress when it has changed.
+    /// Reads the updates since the last poll: each event once, in order, and the progress if it
+    /// changed.
     pub async fn look(&mut self) -> Result<Poll, Error> {
-        // Events first: the progress that follows them is at least as new.
+        // Events are read first, so that the progress is at least as new.
         let found = self.control.list_events(&self.caller, self.task_id, self.after, EVENTS_PER_LOOK).await?;
         let progress = self.control.show_task(&self.caller, self.task_id).await?;
         let is_over = found.iter().any(|event| event.kind == EventKind::Ended)
@@ -87,7 +89,7 @@ impl Watch {
         let progress = Progress::from(progress);
         if self.told.as_ref() != Some(&progress) {
             self.told = Some(progress.clone());
-            // In front of the end: who has heard of that waits for no numbers.
+            // The progress goes before the end: a client may stop reading after the end event.
             let is_end = |told: &TaskUpdate| matches!(told, TaskUpdate::Event(event) if event.kind == EventKind::Ended);
             let place = told.iter().position(is_end).unwrap_or(told.len());
             told.insert(place, TaskUpdate::Progress(progress));

@@ -1,4 +1,4 @@
-//! Workers as they are read, and asked to drain.
+//! Workers: reading and draining.
 
 use domain::{
     Error, Reason,
@@ -17,14 +17,15 @@ fn missing(worker_id: &WorkerId) -> Error {
 }
 
 impl Control {
-    /// All workers: they serve every project.
+    /// Lists all workers. They serve every project.
     pub async fn list_workers(&self, caller: &Caller) -> Result<Vec<WorkerRow>, Error> {
         caller.check(Action::ListWorkers, [Resource::Everything])?;
         Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 
-    /// Wants a worker to take no more work and to send its desktops elsewhere, or to work again. From the answer on nothing
-    /// new is cut for it; it learns the rest with its next heartbeat. Returns it as it now stands.
+    /// Requests that a worker drains, or cancels the request. After this call no new batch is
+    /// formed for a draining worker. The worker receives the request with its next heartbeat.
+    /// Returns the updated worker.
     pub async fn want_drain(
         &self,
         caller: &Caller,
@@ -39,12 +40,13 @@ impl Control {
         Ok(found)
     }
 
-    /// All workers, for an operator.
+    /// Lists all workers for an operator.
     pub async fn list_workers_by(&self, _: &Operator) -> Result<Vec<WorkerRow>, Error> {
         Ok(worker::list(&mut *self.store.acquire().await?).await?)
     }
 
-    /// As [`Self::want_drain`], for an operator. A worker belongs to no project, in whose audit this could stand: the log has it.
+    /// Does the same as [`Self::want_drain`] on behalf of an operator. A worker belongs to no
+    /// project, so the change goes to the log and not to an audit.
     pub async fn want_drain_by(
         &self,
         operator: &Operator,
@@ -68,7 +70,7 @@ impl Control {
         if !worker::want_drain(tx, worker_id, wish).await? {
             return Err(missing(worker_id));
         }
-        tracing::warn!(%worker_id, wanted, actor, "a worker is wanted to drain, or to work again");
+        tracing::warn!(%worker_id, wanted, actor, "worker drain requested or cancelled");
         let found = worker::list(tx).await?.into_iter().find(|row| row.worker_id == *worker_id);
         found.ok_or_else(|| missing(worker_id))
     }

@@ -1,5 +1,5 @@
-//! Who manages access: the commands on the database, or a caller of the API. The rules are the same, and the audit says
-//! which of the two it was.
+//! The actor of an access change: a database command, or a caller of the API. Both follow the same
+//! rules, and the audit records which of them acted.
 
 use domain::{
     Error, Reason,
@@ -11,17 +11,18 @@ use store::Tx;
 use super::{Caller, outsider::Outsider};
 use crate::Control;
 
-/// Who manages the access to a project.
+/// Actor that manages the access to a project.
 #[derive(Debug, Clone, Copy)]
 pub enum Actor<'a> {
-    /// The commands, for whoever may reach the database: that is all they ask for.
+    /// A database command. Access to the database is its only permission check.
     Database(&'a ProjectId),
-    /// A caller of the API, as far as its policies go.
+    /// A caller of the API, limited by its policies.
     Caller(&'a Caller),
 }
 
 impl<'a> Actor<'a> {
-    /// The project that is managed; of a caller its own.
+    /// Returns the managed project: the caller's own project, or the project that the command
+    /// names.
     pub(super) fn project_id(self) -> &'a ProjectId {
         match self {
             Self::Database(project_id) => project_id,
@@ -29,7 +30,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Whether the actor may do this, which gives nobody more rights than before.
+    /// Checks that the actor may perform an action that grants no additional rights.
     pub(super) fn check(self, action: Action) -> Result<(), Error> {
         match self {
             Self::Database(_) => Ok(()),
@@ -37,7 +38,8 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Whether the actor may do this to one thing, which gives nobody more rights than before.
+    /// Checks that the actor may perform an action on one resource that grants no additional
+    /// rights.
     pub(super) fn check_on(self, action: Action, resource: Resource<'_>) -> Result<(), Error> {
         match self {
             Self::Database(_) => Ok(()),
@@ -45,7 +47,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Whether the actor may do this, which can give any right to anybody.
+    /// Checks that the actor may perform an action that can grant arbitrary rights.
     pub(super) fn check_giving(self, action: Action) -> Result<(), Error> {
         match self {
             Self::Database(_) => Ok(()),
@@ -53,15 +55,15 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Refuses to remember an answer that holds a secret: a key's or token's is shown once and kept nowhere, so the same
-    /// request could not be answered the same.
+    /// Refuses an idempotency key on a call whose response contains a secret. The secret is shown
+    /// once and not stored, so a repeated request could not return the same response.
     pub(super) fn check_not_repeatable(self) -> Result<(), Error> {
         match self {
             Self::Caller(Caller { idempotency: Some(_), .. }) => Err(Error::field(
                 Reason::FieldUnsupported,
                 "idempotency_key",
-                "not supported here: the answer holds a secret, which is shown once and not kept. If an answer was \
-                 lost, revoke what the list shows and create another",
+                "not supported here: the response contains a secret, which is shown once and not stored. \
+                 If a response was lost, revoke the listed credential and create another",
             )),
             Self::Database(_) | Self::Caller(_) => Ok(()),
         }
@@ -69,7 +71,7 @@ impl<'a> Actor<'a> {
 }
 
 impl Control {
-    /// Commits a change of somebody who manages access, with its entry in the audit.
+    /// Commits an access change together with its audit entry.
     pub(super) async fn managed(
         &self,
         tx: Tx,

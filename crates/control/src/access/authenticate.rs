@@ -1,4 +1,4 @@
-//! From a credential to an identity.
+//! Authentication: resolves a credential to an identity.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use store::{
 use super::Identity;
 use crate::Control;
 
-/// An access key that is good, with its secret.
+/// A valid access key with its secret.
 pub struct SigningKey {
     secret_key: String,
     identity: Arc<Identity>,
@@ -31,12 +31,13 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Who signed the request, if the signature fits; for checks that come before the body, which decide nothing but refusals.
+    /// Returns the identity that the request claims, before its signature is verified. Only
+    /// refusals may depend on it.
     pub fn claimed(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
     }
 
-    /// Who signed the request, if it was signed with this key.
+    /// Verifies that the request was signed with this key, and returns its identity.
     pub fn verify(
         self,
         authorization: &Authorization,
@@ -48,7 +49,7 @@ impl SigningKey {
     }
 }
 
-/// The clock is checked before a body is read, which may take this long.
+/// Maximum time between the clock check and the end of the request body.
 const READING: TimeDelta = TimeDelta::minutes(2);
 
 fn unknown_credential(message: &str) -> Error {
@@ -56,7 +57,7 @@ fn unknown_credential(message: &str) -> Error {
 }
 
 impl Control {
-    /// Who a token stands for.
+    /// Returns the identity of a token.
     pub async fn authenticate_token(&self, given: &[u8]) -> Result<Arc<Identity>, Error> {
         if let Some(project_id) = self.access.fixed.project_of_token(given) {
             return self.configured(project_id, "token:configuration".to_owned()).await;
@@ -65,11 +66,12 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let (token_id, holder) = credential::token_holder(&mut connection, &hash, self.environment.now())
             .await?
-            .ok_or_else(|| unknown_credential("the token is not known, or not good any more"))?;
+            .ok_or_else(|| unknown_credential("the token is unknown, expired or revoked"))?;
         Ok(identity(holder, format!("token:{}", token_id.simple())))
     }
 
-    /// The principal of whom a certificate is. It was checked by whoever accepted the connection; `serial` names it in the audit.
+    /// Returns the identity of a certificate's principal. The server verified the certificate when
+    /// it accepted the connection. `serial` names the certificate in the audit.
     pub async fn authenticate_certificate(
         &self,
         project_id: &str,
@@ -84,7 +86,7 @@ impl Control {
         Ok(identity(holder, format!("certificate:{serial}")))
     }
 
-    /// The key that a request says it is signed with; looked up before its body is read.
+    /// Looks up the access key that a request names, before its body is read.
     pub async fn signing_key(
         &self,
         authorization: &Authorization,
@@ -99,13 +101,14 @@ impl Control {
         let mut connection = self.store.acquire().await?;
         let (sealed, holder) = credential::key_holder(&mut connection, access_key, now)
             .await?
-            .ok_or_else(|| unknown_credential("the access key is not known, or not good any more"))?;
+            .ok_or_else(|| unknown_credential("the access key is unknown, expired or revoked"))?;
         drop(connection);
         let secret_key = self.access.master_keys.open(access_key, &sealed)?;
         Ok(SigningKey { secret_key, identity: identity(holder, name) })
     }
 
-    /// Who uses a credential of the configuration: may do everything in its project, unless that is revoked.
+    /// Returns the identity of a credential from the configuration. It has all rights in its
+    /// project, unless the project is revoked.
     async fn configured(&self, project_id: &ProjectId, credential: String) -> Result<Arc<Identity>, Error> {
         if project::is_revoked(&mut *self.store.acquire().await?, project_id).await? {
             return Err(unknown_credential("the project of this credential is revoked"));
@@ -118,9 +121,9 @@ impl Control {
         }))
     }
 
-    /// Uses a checked signature up, so that the same request cannot be sent again.
+    /// Records a verified signature, so that the same request cannot be replayed.
     pub async fn use_signature(&self, authorization: &Authorization, now: Timestamp) -> Result<(), Error> {
-        // From the earliest to the latest clock that lets it through.
+        // Covers every clock from the earliest to the latest that accepts the signature.
         let expires_at = now + CLOCK_TOLERANCE * 2 + READING;
         let hash: [u8; 32] = Sha256::new()
             .chain_update(&authorization.access_key)
@@ -133,7 +136,7 @@ impl Control {
         }
         Err(Error::new(
             Reason::SignatureReplayed,
-            "this signed request was sent before: sign it anew, at least a second later, to have it done again",
+            "this signed request was already sent: to repeat it, sign it again at least one second later",
         ))
     }
 }

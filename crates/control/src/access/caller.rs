@@ -9,20 +9,20 @@ use domain::{
     limits,
 };
 
-/// Who a credential stands for.
+/// Identity that a credential resolves to.
 #[derive(Debug)]
 pub struct Identity {
-    /// The project it belongs to.
+    /// Project of the principal.
     pub project_id: ProjectId,
-    /// The principal's name.
+    /// Name of the principal.
     pub principal: String,
-    /// Which credential: `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
+    /// Credential in the form `token:ID`, `key:ACCESS_KEY` or `certificate:SERIAL`.
     pub credential: String,
-    /// What the principal's policies give.
+    /// Rights that the principal's policies grant.
     pub rights: Rights,
 }
 
-/// An idempotency key with the request that it stands for.
+/// An idempotency key with the hash of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     text: String,
@@ -30,7 +30,8 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// A key of 1 to 128 visible characters of ASCII, and the SHA-256 of the request's method, path and body.
+    /// Creates a key of 1 to 128 visible ASCII characters. `request_sha256` covers the request's
+    /// method, path and body.
     pub fn new(text: &str, request_sha256: [u8; 32]) -> Result<Self, Error> {
         let fits = (1..=limits::MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -51,32 +52,33 @@ impl Idempotency {
     }
 }
 
-/// Who calls, from where, under which request id. Cheap to clone.
+/// Identity, source and request id of a call. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who.
+    /// Identity of the caller.
     pub identity: Arc<Identity>,
     /// Address and user agent, for the audit.
     pub source: String,
-    /// Of the request, for the audit.
+    /// Request id, for the audit.
     pub request_id: String,
-    /// The request is to be done once, however often it comes.
+    /// Idempotency key; `None` if repeats of the request are not deduplicated.
     pub idempotency: Option<Idempotency>,
 }
 
 impl Caller {
-    /// The project that the caller acts in.
+    /// Returns the project in which the caller acts.
     pub fn project_id(&self) -> &ProjectId {
         &self.identity.project_id
     }
 
-    /// Under which its calls are counted: all that its principal makes are one.
+    /// Returns the key of the caller's rate limit. All credentials of a principal share one.
     pub fn rate_bucket(&self) -> String {
-        // No id and no name holds a control character.
+        // The separator is unambiguous: neither ids nor names contain control characters.
         format!("{}\n{}", self.project_id(), self.identity.principal)
     }
 
-    /// Whether the caller may do this at all; for lists, and before anything is looked up.
+    /// Checks that the caller may perform an action on at least some resource. For lists, and
+    /// before any lookup.
     pub fn check_any(&self, action: Action) -> Result<(), Error> {
         self.identity.rights.check_any(action)
     }

@@ -1,4 +1,5 @@
-//! Who manages what belongs to no project: by the commands on the database, or with a certificate of the role admin.
+//! Cluster administration: changes that belong to no project, by database commands or with a
+//! certificate of the role admin.
 
 use domain::{Error, Reason, ids::ProjectId};
 use engine::Freeze;
@@ -19,16 +20,16 @@ use crate::{
     rollout::{self, ENGINE},
 };
 
-/// Why a revoked project is frozen.
+/// Freeze reason of a revoked project.
 const REVOKED: &str = "the project is revoked";
 
 impl Control {
-    /// Makes a project; where it has no name its id stands for one.
+    /// Creates a project. An empty `name` defaults to the project id.
     pub async fn create_project(&self, project_id: &ProjectId, name: &str) -> Result<(), Error> {
         self.make_project(Outsider::Database, project_id, name).await.map(drop)
     }
 
-    /// Makes a project for an operator.
+    /// Creates a project on behalf of an operator.
     pub async fn create_project_by(
         &self,
         operator: &Operator,
@@ -57,12 +58,12 @@ impl Control {
         Ok(ProjectRow { project_id, name, created_at: now, revoked_at: None })
     }
 
-    /// All projects, in the order in which they were made.
+    /// Lists all projects in the order of their creation.
     pub async fn list_projects(&self) -> Result<Vec<ProjectRow>, Error> {
         Ok(project::list(&mut *self.store.acquire().await?).await?)
     }
 
-    /// Projects by id, from behind `after` on, at most `limit` of them.
+    /// Lists at most `limit` projects by id, starting after `after`.
     pub async fn page_projects(
         &self,
         _: &Operator,
@@ -76,13 +77,13 @@ impl Control {
         Ok(rows)
     }
 
-    /// Refuses every credential of a project from now on, and freezes it: nobody of the project could stop its rollouts.
-    /// Its rows stay.
+    /// Revokes a project: refuses all its credentials and freezes it, because no caller of the
+    /// project could stop its rollouts. Its rows stay.
     pub async fn revoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
         self.end_project(Outsider::Database, project_id).await
     }
 
-    /// As [`Self::revoke_project`], for an operator.
+    /// Does the same as [`Self::revoke_project`] on behalf of an operator.
     pub async fn revoke_project_by(&self, operator: &Operator, project_id: &ProjectId) -> Result<(), Error> {
         self.end_project(Outsider::Operator(operator), project_id).await
     }
@@ -98,20 +99,22 @@ impl Control {
         }
         let actor = by.name().to_owned();
         let freeze = FreezeRow { frozen_at: now, frozen_by: actor.clone(), reason: REVOKED.to_owned() };
-        // A freeze of the project's own stays as it is.
+        // An existing freeze of the project stays unchanged.
         let is_news = project_limit::set_frozen(&mut tx, project_id, &freeze).await?;
         let resource = format!("project:{project_id}");
         self.done_outside(tx, by, project_id, "graywave:projects:revoke", &resource).await?;
-        // Admissions under way before the commit are waited for. A scheduler does it if this process dies first.
+        // Waits for admissions that began before the commit. If this process dies first, a
+        // scheduler completes the suspension.
         self.suspend_project(project_id, is_news.then_some(Freeze { actor: &actor, reason: REVOKED })).await
     }
 
-    /// Accepts the credentials of a revoked project again. It stays frozen until somebody of the project unfreezes it.
+    /// Accepts the credentials of a revoked project again. The project stays frozen until a caller
+    /// of the project unfreezes it.
     pub async fn unrevoke_project(&self, project_id: &ProjectId) -> Result<(), Error> {
         self.accept_project(Outsider::Database, project_id).await
     }
 
-    /// As [`Self::unrevoke_project`], for an operator.
+    /// Does the same as [`Self::unrevoke_project`] on behalf of an operator.
     pub async fn unrevoke_project_by(
         &self,
         operator: &Operator,
@@ -132,12 +135,13 @@ impl Control {
         self.done_outside(tx, by, project_id, "graywave:projects:unrevoke", &resource).await
     }
 
-    /// Stops every task of a project that has not ended, whether the project is revoked or not; returns how many.
+    /// Stops every task of a project that has not ended, whether or not the project is revoked.
+    /// Returns the number of tasks.
     pub async fn stop_project(&self, project_id: &ProjectId, mode: StopMode) -> Result<usize, Error> {
         self.stop_tasks(Outsider::Database, project_id, mode).await
     }
 
-    /// As [`Self::stop_project`], for an operator.
+    /// Does the same as [`Self::stop_project`] on behalf of an operator.
     pub async fn stop_project_by(
         &self,
         operator: &Operator,
@@ -147,7 +151,7 @@ impl Control {
         self.stop_tasks(Outsider::Operator(operator), project_id, mode).await
     }
 
-    /// One transaction for each task: those that are stopped stay so, whatever becomes of the rest.
+    /// Uses one transaction per task: tasks that are stopped stay stopped if a later one fails.
     async fn stop_tasks(
         &self,
         by: Outsider<'_>,
@@ -160,7 +164,7 @@ impl Control {
             return Err(Error::new(Reason::ProjectNotFound, format!("project {project_id} does not exist")));
         }
         drop(connection);
-        let reason = format!("stopped by {}, who manages projects", by.name());
+        let reason = format!("stopped by {} (cluster administration)", by.name());
         for &task_id in &task_ids {
             let mut tx = self.store.begin().await?;
             let is_kill = mode == StopMode::Kill;

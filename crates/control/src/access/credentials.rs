@@ -1,4 +1,5 @@
-//! Tokens and access keys: made, listed and revoked. What is secret of them is shown to whoever makes one, once.
+//! Tokens and access keys: creation, listing and revocation. Their secrets are shown once, at
+//! creation.
 
 use domain::{Error, Reason, Timestamp, authz::Action, ids::ProjectId};
 use rand::{Rng as _, distr::Alphanumeric};
@@ -16,26 +17,26 @@ use super::{
 };
 use crate::Control;
 
-/// Characters of what is made here; each carries almost six bits.
+/// Length of generated credentials. Each character carries almost six bits of entropy.
 const ACCESS_KEY_CHARS: usize = 20;
 const SECRET_KEY_CHARS: usize = 40;
 pub(super) const TOKEN_CHARS: usize = 48;
 
-/// A new token. The text is shown once and never stored.
+/// A new token. Its text is shown once and never stored.
 #[derive(Clone)]
 pub struct NewToken {
-    /// Its id, by which it is listed and revoked.
+    /// Id for listing and revocation.
     pub token_id: Uuid,
-    /// What the client sends.
+    /// Secret text that the client sends.
     pub token: String,
 }
 
-/// A new access key. The secret is shown once.
+/// A new access key. Its secret is shown once.
 #[derive(Clone)]
 pub struct NewKey {
-    /// Names the key.
+    /// Public id of the key.
     pub access_key: String,
-    /// What the client signs with.
+    /// Secret with which the client signs.
     pub secret_key: String,
 }
 
@@ -52,14 +53,14 @@ impl std::fmt::Debug for NewKey {
 }
 
 impl NewKey {
-    /// A random one.
+    /// Generates a random access key.
     pub fn random() -> Self {
         Self { access_key: random(ACCESS_KEY_CHARS).to_uppercase(), secret_key: random(SECRET_KEY_CHARS) }
     }
 }
 
 impl NewToken {
-    /// A random one.
+    /// Generates a random token.
     pub fn random(token_id: Uuid) -> Self {
         Self { token_id, token: random(TOKEN_CHARS) }
     }
@@ -100,7 +101,7 @@ async fn check_principal(
 }
 
 impl Control {
-    /// Makes a token for a principal.
+    /// Creates a token for a principal.
     pub async fn create_token(
         &self,
         actor: Actor<'_>,
@@ -115,7 +116,7 @@ impl Control {
         Ok(made)
     }
 
-    /// Stores the hash of a token that was made elsewhere. One that is stored already stays as it is.
+    /// Stores the hash of a token that was generated elsewhere. A stored token stays unchanged.
     pub async fn import_token(
         &self,
         project_id: &ProjectId,
@@ -145,7 +146,7 @@ impl Control {
         self.managed(tx, actor, Action::CreateToken, &resource).await
     }
 
-    /// Makes an access key for a principal.
+    /// Creates an access key for a principal.
     pub async fn create_key(
         &self,
         actor: Actor<'_>,
@@ -160,7 +161,8 @@ impl Control {
         Ok(made)
     }
 
-    /// Stores an access key that was made elsewhere, its secret encrypted. One that is stored already stays as it is.
+    /// Stores an access key that was generated elsewhere, with its secret encrypted. A stored key
+    /// stays unchanged.
     pub async fn import_key(
         &self,
         project_id: &ProjectId,
@@ -190,7 +192,8 @@ impl Control {
         self.managed(tx, actor, Action::CreateKey, &resource).await
     }
 
-    /// A project's tokens, good or not, without what they are; oldest first, from behind `after` on.
+    /// Lists a project's tokens without their secrets, including expired and revoked ones. The
+    /// oldest come first, starting after `after`.
     pub async fn list_tokens(
         &self,
         actor: Actor<'_>,
@@ -203,7 +206,8 @@ impl Control {
         Ok(credential::list_tokens(&mut connection, actor.project_id(), after, limit).await?)
     }
 
-    /// A project's access keys, good or not, without their secrets; in their own order, from behind `after` on.
+    /// Lists a project's access keys without their secrets, including expired and revoked ones.
+    /// Ordered by key, starting after `after`.
     pub async fn list_keys(
         &self,
         actor: Actor<'_>,
@@ -216,7 +220,7 @@ impl Control {
         Ok(credential::list_keys(&mut connection, actor.project_id(), after, limit).await?)
     }
 
-    /// Revokes a token: the next call with it is refused.
+    /// Revokes a token. Later calls with it are refused.
     pub async fn revoke_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
         actor.check(Action::DeleteToken)?;
         let missing = || {
@@ -233,7 +237,7 @@ impl Control {
         Err(missing())
     }
 
-    /// Revokes an access key: the next call signed with it is refused.
+    /// Revokes an access key. Later calls that are signed with it are refused.
     pub async fn revoke_key(&self, actor: Actor<'_>, access_key: &str) -> Result<(), Error> {
         actor.check(Action::DeleteKey)?;
         let missing = || {

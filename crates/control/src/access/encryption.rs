@@ -10,7 +10,7 @@ use ring::{
 use sha2::{Digest as _, Sha256};
 use store::credential::SealedSecret;
 
-/// Bytes of a master key.
+/// Length of a master key.
 const KEY_BYTES: usize = 32;
 
 struct MasterKey {
@@ -18,7 +18,8 @@ struct MasterKey {
     key: LessSafeKey,
 }
 
-/// The master keys: the first seals, all open, so that one can be changed for another. Cheap to clone.
+/// The master keys. The first one encrypts and all of them decrypt, which allows rotation. Cheap to
+/// clone.
 #[derive(Clone, Default)]
 pub struct MasterKeys(Arc<Vec<MasterKey>>);
 
@@ -29,22 +30,23 @@ impl fmt::Debug for MasterKeys {
 }
 
 fn failed() -> Error {
-    Error::internal().with_source("a secret could not be sealed or opened")
+    Error::internal().with_source("a secret could not be encrypted or decrypted")
 }
 
 impl MasterKeys {
-    /// Keys of 64 hex digits each, as `openssl rand -hex 32` makes them.
+    /// Parses keys of 64 hex digits each, as `openssl rand -hex 32` prints them.
     pub fn new<T: AsRef<str>>(keys: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let keys = keys.into_iter().map(|text| MasterKey::new(text.as_ref())).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(keys)))
     }
 
-    /// Encrypts a secret key; `access_key` is bound to it, so that nobody can give one key another's secret.
+    /// Encrypts a secret key. The ciphertext is bound to `access_key`, so that one key's secret
+    /// cannot be stored under another.
     pub(crate) fn seal(&self, access_key: &str, secret_key: &str) -> Result<SealedSecret, Error> {
         let master = self.0.first().ok_or_else(|| {
             Error::new(
                 Reason::MasterKeyMissing,
-                "there is no master key to encrypt secret keys with: set access.master_keys or access.master_key_file",
+                "no master key for secret keys: set access.master_keys or access.master_key_file",
             )
         })?;
         let mut nonce = [0; NONCE_LEN];
@@ -65,7 +67,7 @@ impl MasterKeys {
     pub(crate) fn open(&self, access_key: &str, sealed: &SealedSecret) -> Result<String, Error> {
         let master = self.0.iter().find(|key| key.id == sealed.master_key_id).ok_or_else(|| {
             Error::internal().with_source(format!(
-                "the secret of access key {access_key} is sealed with master key {}, which is not configured",
+                "access key {access_key} is encrypted with master key {}, which is not configured",
                 sealed.master_key_id
             ))
         })?;
@@ -85,7 +87,7 @@ impl MasterKey {
         let bytes: [u8; KEY_BYTES] =
             hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| bad())?;
-        // Names the key and tells nothing of it.
+        // The id identifies the key and reveals nothing about its bits.
         let id: String = hex::encode(Sha256::digest(bytes)).chars().take(16).collect();
         Ok(Self { id, key: LessSafeKey::new(key) })
     }
@@ -106,12 +108,16 @@ mod tests {
         assert_eq!(keys(&['a']).open("AK", &sealed).unwrap(), "secret");
         assert!(keys(&['a']).open("AK2", &sealed).is_err());
         assert!(keys(&['b']).open("AK", &sealed).is_err());
-        // A new key first, the old one still there.
+        // The new key comes first, and the old one is still configured.
         assert_eq!(keys(&['b', 'a']).open("AK", &sealed).unwrap(), "secret");
         let mut broken = sealed.clone();
         *broken.bytes.last_mut().unwrap() ^= 1;
         assert!(keys(&['a']).open("AK", &broken).is_err());
-        assert_ne!(keys(&['a']).seal("AK", "secret").unwrap().bytes, sealed.bytes, "a nonce of its own");
+        assert_ne!(
+            keys(&['a']).seal("AK", "secret").unwrap().bytes,
+            sealed.bytes,
+            "each secret has a unique nonce"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Enrolment tokens: made, listed and revoked; and the revocation of a desktop's certificates. Enrolling itself is the scheduler's.
+//! Enrolment tokens: creation, listing and revocation. Also revokes a desktop's certificates. The
+//! scheduler performs the enrolment.
 
 use domain::{
     Error, Reason,
@@ -22,12 +23,12 @@ use super::{
 };
 use crate::Control;
 
-/// A new enrolment token. The text is shown once and never stored.
+/// A new enrolment token. Its text is shown once and never stored.
 #[derive(Clone)]
 pub struct NewEnrolmentToken {
-    /// Its id, by which it is listed and revoked, and what it is good for.
+    /// Stored row of the token, with its id and its limits.
     pub row: EnrolmentTokenRow,
-    /// What an agent shows.
+    /// Secret text that an agent presents.
     pub token: String,
 }
 
@@ -38,7 +39,8 @@ impl std::fmt::Debug for NewEnrolmentToken {
 }
 
 impl Control {
-    /// Makes a token with which so many machines may each become a desktop, or one machine this one.
+    /// Creates an enrolment token. It is either for a bounded number of new desktops or for one
+    /// named desktop.
     pub async fn create_enrolment_token(
         &self,
         actor: Actor<'_>,
@@ -72,7 +74,8 @@ impl Control {
         Ok(NewEnrolmentToken { row, token })
     }
 
-    /// A project's enrolment tokens, good or not, without what they are; oldest first, from behind `after` on.
+    /// Lists a project's enrolment tokens without their secrets, including expired and revoked
+    /// ones. The oldest come first, starting after `after`.
     pub async fn list_enrolment_tokens(
         &self,
         actor: Actor<'_>,
@@ -85,7 +88,8 @@ impl Control {
         Ok(enrolment::list_tokens(&mut connection, actor.project_id(), after, limit).await?)
     }
 
-    /// Revokes an enrolment token: nobody is enrolled with it any more. Who was, stays.
+    /// Revokes an enrolment token: no machine can enrol with it any more. Enrolled machines are not
+    /// affected.
     pub async fn revoke_enrolment_token(&self, actor: Actor<'_>, token_id: &str) -> Result<(), Error> {
         actor.check(Action::DeleteEnrolmentToken)?;
         let missing = || {
@@ -103,8 +107,9 @@ impl Control {
         Err(missing())
     }
 
-    /// Revokes every certificate that a desktop has now, known or not: its connection ends, and none with them is made. Only a
-    /// token that is made later enrols it anew.
+    /// Revokes every certificate that a desktop has now, known or not. Its connection ends, and
+    /// these certificates open no new one. Only an enrolment token that is created later enrols the
+    /// desktop again.
     pub async fn revoke_desktop(&self, actor: Actor<'_>, desktop_id: &DesktopId) -> Result<Revoked, Error> {
         actor.check_on(Action::RevokeDesktop, Resource::Desktop(desktop_id.as_str()))?;
         let mut tx = self.store.begin().await?;

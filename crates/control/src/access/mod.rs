@@ -1,4 +1,5 @@
-//! Who calls, and what they may: credentials become an identity, an identity has rights. The same for every adapter.
+//! Authentication and authorisation: a credential resolves to an identity, and an identity has
+//! rights. All adapters share them.
 
 mod actor;
 mod authenticate;
@@ -21,14 +22,14 @@ pub use outsider::Operator;
 pub use principals::NO_LIMIT;
 pub use static_credentials::{AccessKey, Credentials, Token};
 
-/// The header, or the metadata of a gRPC call, that carries a token and nothing else.
+/// Name of the HTTP header, or of the gRPC metadata key, that carries a bare token.
 pub const TOKEN_HEADER: &str = "x-auth-token";
 
-/// What the use cases know of credentials beside what the database holds.
+/// Credential settings from the configuration, in addition to the database.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Those of the configuration.
+    /// Static credentials from the configuration.
     pub fixed: Credentials,
-    /// What secret keys are sealed with in the database.
+    /// Master keys that encrypt secret keys in the database.
     pub master_keys: MasterKeys,
 }

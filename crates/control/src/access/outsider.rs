@@ -1,4 +1,4 @@
-//! Who acts without belonging to a project: a command on the database, or an operator with a certificate.
+//! Actors that belong to no project: a database command, or an operator with a certificate.
 
 use domain::{Error, ids::ProjectId};
 use store::{
@@ -8,19 +8,19 @@ use store::{
 
 use crate::Control;
 
-/// Whoever has shown a certificate of the role admin and no token. Belongs to no project, so it may see and change nothing
-/// that belongs to one.
+/// A caller with a certificate of the role admin and no token. It belongs to no project, so it can
+/// neither read nor change data of a project.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    /// Who it is, by its certificate.
+    /// Name from the certificate.
     pub certificate: String,
     /// Address and user agent, for the audit.
     pub source: String,
-    /// Of the request, for the audit.
+    /// Request id, for the audit.
     pub request_id: String,
 }
 
-/// Who the audit says it was when a command, or an operator, did it.
+/// Actor that the audit records for a database command or an operator.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outsider<'a> {
     Database,
@@ -28,7 +28,7 @@ pub(super) enum Outsider<'a> {
 }
 
 impl<'a> Outsider<'a> {
-    /// As events and freezes name it.
+    /// Returns the name that events and freezes use.
     pub(super) fn name(self) -> &'a str {
         match self {
             Self::Database => "database",
@@ -51,7 +51,7 @@ impl<'a> Outsider<'a> {
 }
 
 impl Control {
-    /// Commits a change that nobody of the project made, with its entry in the project's audit.
+    /// Commits a change by an actor outside the project, with an entry in the project's audit.
     pub(super) async fn done_outside(
         &self,
         mut tx: Tx,

@@ -1,4 +1,4 @@
-//! Principals and policies, as the people who run the cluster manage them.
+//! Principals and policies: their management by the people who run the cluster.
 
 use domain::{
     Error, Reason,
@@ -12,12 +12,13 @@ use super::Actor;
 use crate::Control;
 
 const MAX_NAME_CHARS: usize = 128;
-/// Who the audit names where no principal of the project is meant.
+/// Principal names that the audit uses for actors outside the project.
 const RESERVED_PRINCIPALS: [&str; 4] = ["database", "configuration", "enrolment", "certificate"];
-/// As the length of a page: all there are, for commands, which print them all.
+/// Page length for commands that print the complete list.
 pub const NO_LIMIT: i64 = i64::MAX;
 
-/// Whether a name may be one of ours. What is not can be looked up nowhere: no text of the database holds a NUL.
+/// Returns whether a text is a valid name. An invalid one must not reach the database, whose texts
+/// cannot contain NUL.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
@@ -40,12 +41,12 @@ fn no_project(project_id: &ProjectId) -> Error {
     )
 }
 
-/// For what is only read.
+/// Checks that a project exists and is not revoked. For reads.
 pub(super) async fn check_project(connection: &mut Connection, project_id: &ProjectId) -> Result<(), Error> {
     if project::is_good(connection, project_id).await? { Ok(()) } else { Err(no_project(project_id)) }
 }
 
-/// For a change: what it looks at stays so until it is committed.
+/// Locks a valid project for a change, so that its state stays until the commit.
 pub(super) async fn suspend_project(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -54,7 +55,7 @@ pub(super) async fn suspend_project(
 }
 
 impl Control {
-    /// Makes a principal, or binds other policies to one that is there.
+    /// Creates a principal, or replaces the policies of an existing one.
     pub async fn put_principal(
         &self,
         actor: Actor<'_>,
@@ -95,7 +96,7 @@ impl Control {
         Ok(row)
     }
 
-    /// A project's principals by name, from behind `after` on.
+    /// Lists a project's principals by name, starting after `after`.
     pub async fn list_principals(
         &self,
         actor: Actor<'_>,
@@ -108,7 +109,7 @@ impl Control {
         Ok(project::list_principals(&mut connection, actor.project_id(), after, limit).await?)
     }
 
-    /// Stores a policy of a project's own under a name, replacing one of that name.
+    /// Stores a custom policy of a project under a name. Replaces a policy of the same name.
     pub async fn put_policy(&self, actor: Actor<'_>, name: &str, document: &str) -> Result<Policy, Error> {
         actor.check_giving(Action::PutPolicy)?;
         check_name("name", name)?;
@@ -127,7 +128,8 @@ impl Control {
         Ok(policy)
     }
 
-    /// The policies that a project may use, from behind `after` on: the ready ones, then its own by name.
+    /// Lists the policies that a project may use, starting after `after`: ready-made policies
+    /// first, then custom ones by name.
     pub async fn list_policies(
         &self,
         actor: Actor<'_>,
@@ -148,13 +150,13 @@ impl Control {
             .filter_map(|&name| Some((name.to_owned(), ready_policy(name)?)))
             .collect();
         let rest = limit - i64::try_from(found.len()).unwrap_or(limit);
-        // Behind a ready one all of its own come.
+        // After a ready-made policy, all custom policies follow.
         let after = after.filter(|_| shown.is_none());
         found.extend(project::list_policies(&mut connection, actor.project_id(), after, rest).await?);
         Ok(found)
     }
 
-    /// Deletes a policy that no principal has.
+    /// Deletes a policy that no principal uses.
     pub async fn delete_policy(&self, actor: Actor<'_>, name: &str) -> Result<(), Error> {
         actor.check(Action::DeletePolicy)?;
         let missing = || Error::new(Reason::PolicyNotFound, format!("policy {name:?} does not exist"));
@@ -169,9 +171,8 @@ impl Control {
         let mut tx = self.store.begin().await?;
         suspend_project(&mut tx, project_id).await?;
         if let Some(principal) = project::policy_holder(&mut tx, project_id, name).await? {
-            let message = format!(
-                "principal {principal:?} has the policy {name:?}: give that one other policies first"
-            );
+            let message =
+                format!("principal {principal:?} has the policy {name:?}: assign other policies to it first");
             return Err(Error::new(Reason::PolicyInUse, message));
         }
         if project::delete_policy(&mut tx, project_id, name).await? {

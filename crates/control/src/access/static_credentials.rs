@@ -1,5 +1,5 @@
-//! Credentials from the configuration, each bound to one project, for a first start and for small clusters. Who uses
-//! one is the principal `configuration`, who may do everything in its project.
+//! Credentials from the configuration, each bound to one project. They suit the first start and
+//! small clusters. Their principal is `configuration`, which has all rights in its project.
 
 use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
@@ -7,10 +7,10 @@ use domain::{Error, ids::ProjectId};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Shorter ones are guessed.
+/// Minimum length of a secret; shorter ones can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
 
-/// A credential of one project. Only the token's hash is kept.
+/// A token of one project. Only its hash is stored in memory.
 #[derive(Clone)]
 pub struct Token {
     project_id: ProjectId,
@@ -18,7 +18,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token of a project: at least 16 characters.
+    /// Creates a token of a project. It must have at least 16 characters.
     pub fn new(project_id: ProjectId, secret: &str) -> Result<Self, Error> {
         if secret.chars().count() < MIN_TOKEN_CHARS {
             return Err(Error::unreadable(format!(
@@ -32,7 +32,7 @@ impl Token {
 impl FromStr for Token {
     type Err = Error;
 
-    /// `project_id:token`, as in the configuration.
+    /// Parses `project_id:token`, the format of the configuration.
     fn from_str(text: &str) -> Result<Self, Error> {
         let (project_id, secret) = text
             .split_once(':')
@@ -47,7 +47,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// An access key with its secret key, with which the SDKs sign.
+/// An access key with the secret key that SDKs sign with.
 #[derive(Clone)]
 pub struct AccessKey {
     project_id: ProjectId,
@@ -56,7 +56,7 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
-    /// A key pair of a project; the secret key has at least 16 characters.
+    /// Creates an access key of a project. The secret key must have at least 16 characters.
     pub fn new(project_id: ProjectId, access_key: &str, secret_key: &str) -> Result<Self, Error> {
         if access_key.is_empty() || secret_key.chars().count() < MIN_TOKEN_CHARS {
             return Err(Error::unreadable(format!(
@@ -70,7 +70,7 @@ impl AccessKey {
 impl FromStr for AccessKey {
     type Err = Error;
 
-    /// `project_id:access_key:secret_key`, as in the configuration.
+    /// Parses `project_id:access_key:secret_key`, the format of the configuration.
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut parts = text.splitn(3, ':');
         match (parts.next(), parts.next(), parts.next()) {
@@ -88,7 +88,7 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-/// All credentials. Cheap to clone.
+/// All static credentials. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials(Arc<Known>);
 
@@ -99,19 +99,19 @@ struct Known {
 }
 
 impl Credentials {
-    /// Those tokens and keys.
+    /// Creates the set of tokens and access keys.
     pub fn new(tokens: Vec<Token>, keys: Vec<AccessKey>) -> Self {
         let keys = keys.into_iter().map(|key| (key.access_key.clone(), key)).collect();
         Self(Arc::new(Known { tokens, keys }))
     }
 
-    /// Whether nobody may call.
+    /// Returns whether no credential is configured.
     pub fn is_empty(&self) -> bool {
         self.0.tokens.is_empty() && self.0.keys.is_empty()
     }
 
-    /// The project that a token belongs to. Looks at every token, so that the time taken tells nothing of which one
-    /// came close.
+    /// Returns the project of a token. Compares with every token, so that the duration reveals
+    /// nothing about partial matches.
     pub(crate) fn project_of_token(&self, given: &[u8]) -> Option<&ProjectId> {
         let hash: [u8; 32] = Sha256::digest(given).into();
         let mut found = None;
@@ -123,7 +123,7 @@ impl Credentials {
         found
     }
 
-    /// The project and the secret of an access key.
+    /// Returns the project and the secret of an access key.
     pub(crate) fn key(&self, access_key: &str) -> Option<(&ProjectId, &str)> {
         self.0.keys.get(access_key).map(|key| (&key.project_id, key.secret_key.as_str()))
     }
