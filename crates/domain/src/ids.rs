@@ -1,4 +1,5 @@
-//! Typed ids. Ids of our own are UUIDv7, written as 32 hex digits in the public API (the form of its examples).
+//! Typed ids. Generated ids are UUIDv7, formatted as 32 hex digits as in the examples of the public
+//! API.
 
 use std::{fmt, str::FromStr};
 
@@ -15,7 +16,7 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// The id that a client names. One that cannot be ours is one that does not exist.
+            /// Parses the id that a client names. An invalid id is reported as a missing object.
             pub fn find(text: &str) -> Result<Self, Error> {
                 let missing = || Error::new(Reason::$missing, concat!("the ", $noun, " does not exist"));
                 text.parse().map_err(|_: Error| missing())
@@ -42,7 +43,7 @@ macro_rules! uuid_id {
 }
 
 impl TaskId {
-    /// When it was made, by the time in it; `None` when it is none of ours.
+    /// Returns the creation time from the UUIDv7; `None` for an id that Graywave did not generate.
     pub fn made_at(&self) -> Option<Timestamp> {
         let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
         Timestamp::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
@@ -57,18 +58,18 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The id that a client names. One that cannot be ours is one that does not exist.
+            /// Parses the id that a client names. An invalid id is reported as a missing object.
             pub fn find(text: &str) -> Result<Self, Error> {
                 let missing = || Error::new(Reason::$missing, concat!("the ", $noun, " does not exist"));
                 text.parse().map_err(|_: Error| missing())
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The id as owned text.
+            /// Converts the id to owned text.
             pub fn into_string(self) -> String {
                 self.0
             }
@@ -83,7 +84,7 @@ macro_rules! text_id {
         impl TryFrom<String> for $name {
             type Error = Error;
 
-            /// 1 to 128 characters, none of them a control character.
+            /// Accepts 1 to 128 characters without control characters.
             fn try_from(text: String) -> Result<Self, Error> {
                 check_text_id($noun, &text)?;
                 Ok(Self(text))
@@ -101,31 +102,31 @@ macro_rules! text_id {
 }
 
 uuid_id! {
-    /// A task. UUIDv7, so a range of ids is a range of time.
+    /// Id of a task. UUIDv7, so a range of ids is a range of time.
     TaskId, "task", TaskNotFound
 }
 uuid_id! {
-    /// A script.
+    /// Id of a script, a UUIDv7.
     ScriptId, "script", ScriptNotFound
 }
 uuid_id! {
-    /// A batch of a task.
+    /// Id of a batch, unique within its task.
     BatchId, "batch", Internal
 }
 text_id! {
-    /// The tenant.
+    /// Id of a project, the tenant.
     ProjectId, "project", ProjectNotFound
 }
 text_id! {
-    /// A desktop, unique within its project.
+    /// Id of a desktop, unique within its project.
     DesktopId, "desktop", DesktopNotFound
 }
 text_id! {
-    /// One run of a worker process.
+    /// Id of one run of a worker process.
     WorkerId, "worker", WorkerNotFound
 }
 
-/// Checks an id of a text. The error names no field: the caller adds it.
+/// Validates a text id. The error names no field: the caller adds it.
 fn check_text_id(noun: &str, text: &str) -> Result<(), Error> {
     if text.is_empty() {
         return Err(Error::new(Reason::FieldRequired, format!("the id of a {noun} must not be empty")));

@@ -1,7 +1,7 @@
-//! The rules of Graywave, pure: functions from values to values.
+//! The rules of Graywave as pure functions from values to values.
 //!
-//! No runtime, no database, no network; time, ids and randomness come in as values, so that every decision can
-//! be replayed. The words are those of `ARCHITECTURE.md`.
+//! The crate has no runtime, database or network. Time, ids and randomness are arguments, so that
+//! every decision can be replayed. The terms are those of `ARCHITECTURE.md`.
 
 pub mod auth;
 pub mod error;
@@ -30,5 +30,5 @@ pub use target::{batching, deadline, desktop, quarantine, report_fence, stratum,
 pub use task::{event, record, retry};
 pub use wave::{gate, policy, wave_start};
 
-/// A moment in UTC.
+/// A time in UTC.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

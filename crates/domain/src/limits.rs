@@ -1,145 +1,152 @@
-//! Every size and count that is bounded, in one place.
+//! Limits of all sizes and counts.
 
 use std::time::Duration;
 
 use crate::{Error, Reason};
 
-/// Characters of a project's, desktop's or script's id.
+/// Maximum number of characters in the id of a project, desktop or script.
 pub const MAX_ID_CHARS: usize = 128;
-/// Characters of each text that an agent says of its desktop.
+/// Maximum number of characters in each text that an agent reports about its desktop.
 pub const MAX_DESKTOP_TEXT_CHARS: usize = 256;
-/// Tags of one desktop.
+/// Maximum number of tags per desktop and source.
 pub const MAX_TAGS_PER_DESKTOP: usize = 50;
-/// Bytes of one presence update's desktops at which it is sent although it could hold more.
+/// Bytes of desktops in a presence update at which the worker sends it, even if it is not full.
 pub const SOFT_PRESENCE_BYTES: usize = 4 << 20;
-/// Characters of a script's name. The API gives no limit; this one keeps lists readable.
+/// Maximum number of characters in a script's name. The published API sets no limit; this one keeps
+/// lists readable.
 pub const MAX_SCRIPT_NAME_CHARS: usize = 256;
-/// Characters of a script's content (CreateScript: 1..100000), and of a command.
+/// Maximum number of characters in a script's content (CreateScript: 1..100000), and in a command.
 pub const MAX_SCRIPT_CONTENT_CHARS: usize = 100_000;
-/// Characters of a script's description (CreateScript: 0..256).
+/// Maximum number of characters in a script's description (CreateScript: 0..256).
 pub const MAX_SCRIPT_DESCRIPTION_CHARS: usize = 256;
-/// Characters of a script's free-text version (CreateScript: 0..128).
+/// Maximum number of characters in a script's free-text version (CreateScript: 0..128).
 pub const MAX_SCRIPT_VERSION_CHARS: usize = 128;
-/// Scripts of one task.
+/// Maximum number of scripts per task.
 pub const MAX_SCRIPTS_PER_TASK: usize = 20;
-/// Desktops of one task.
+/// Maximum number of desktops per task.
 pub const MAX_TARGETS_PER_TASK: usize = 1_000_000;
-/// `execution_timeout` of the API, minutes (0..600; 0 means the default).
+/// Maximum `execution_timeout` of the API, in minutes (0..600; 0 means the default).
 pub const MAX_EXECUTION_TIMEOUT_MINUTES: i64 = 600;
 
-/// `gray_count`, ids and threshold of the calls by tag and pool (0..1000 and 1..1000).
+/// Maximum `gray_count`, number of gray ids and threshold of the calls by tag and pool (0..1000 and
+/// 1..1000).
 pub const MAX_GROUP_GRAY: i64 = 1_000;
-/// `execution_timeout` of the calls by tag and pool when it is left out, minutes.
+/// Default `execution_timeout` of the calls by tag and pool, in minutes.
 pub const GROUP_TIMEOUT_MINUTES: i64 = 1;
-/// Waves of one task.
+/// Maximum number of waves per task.
 pub const MAX_WAVES: usize = 100;
-/// What a client may name as a wave's number, which the database holds in two bytes.
+/// Maximum wave number that a client may name; the database stores it in two bytes.
 pub const MAX_WAVE_NUMBER: u16 = 32_767;
-/// Exit codes that one task weighs.
+/// Maximum number of exit codes with a weight per task.
 pub const MAX_EXIT_CODES: usize = 100;
-/// `delivery_timeout_seconds`: thirty days.
+/// Maximum `delivery_timeout_seconds`: thirty days.
 pub const MAX_DELIVERY_TIMEOUT_SECONDS: i64 = 30 * 24 * 3_600;
-/// `soak_seconds`: thirty days.
+/// Maximum `soak_seconds`: thirty days.
 pub const MAX_SOAK_SECONDS: u32 = 30 * 24 * 3_600;
-/// Characters of the reason of a freeze.
+/// Maximum number of characters in the reason of a freeze.
 pub const MAX_FREEZE_REASON_CHARS: usize = 500;
-/// Groups of failures that one task has; what fits none of them is one more.
+/// Maximum number of failure groups per task. Further failures share one additional group.
 pub const MAX_FAILURE_GROUPS: usize = 1_000;
-/// Events that an explanation tells.
+/// Maximum number of events in an explanation.
 pub const MAX_EVENTS_EXPLAINED: i64 = 1_000;
-/// Targets of one project in flight at once.
+/// Maximum value of a project's limit of targets in flight.
 pub const MAX_PROJECT_IN_FLIGHT: i64 = 100_000_000;
-/// Scripts that one desktop runs at once.
+/// Maximum value of a project's limit of scripts that one desktop runs at the same time.
 pub const MAX_RUNNING_PER_DESKTOP: i64 = 100;
-/// Bytes of a policy's document (the published limit is 6,144 characters without blanks; this one is for all of it).
+/// Maximum bytes of a policy document. The published limit is 6,144 characters without blanks; this
+/// one includes blanks.
 pub const MAX_POLICY_BYTES: usize = 16 << 10;
-/// Policies bound to one principal.
+/// Maximum number of policies per principal.
 pub const MAX_POLICIES_PER_PRINCIPAL: usize = 20;
-/// Hours that an enrolment token is good for: thirty days.
+/// Maximum validity of an enrolment token, in hours: thirty days.
 pub const MAX_ENROLMENT_TOKEN_HOURS: i64 = 30 * 24;
-/// Hours that an enrolment token is good for where nobody says how many.
+/// Default validity of an enrolment token, in hours.
 pub const DEFAULT_ENROLMENT_TOKEN_HOURS: i64 = 24;
-/// Desktops that an enrolment token enrols where nobody says how many.
+/// Default number of desktops that an enrolment token enrols.
 pub const DEFAULT_ENROLMENT_TOKEN_USES: i64 = 1;
-/// Desktops that one enrolment token enrols.
+/// Maximum number of desktops that one enrolment token enrols.
 pub const MAX_ENROLMENT_TOKEN_USES: i64 = 100_000;
-/// Characters of what somebody shows as an enrolment token.
+/// Maximum number of characters in a presented enrolment token.
 pub const MAX_ENROLMENT_TOKEN_CHARS: usize = 128;
-/// Bytes of a message of somebody who enrols: a token, an id and a request.
+/// Maximum bytes of an enrolment message: a token, an id and a certificate request.
 pub const MAX_ENROLMENT_BYTES: usize = 8 << 10;
-/// Days that a desktop's certificate is good for, where the configuration says more than thirty.
+/// Maximum validity of a desktop's certificate, in days, if the configuration overrides the default
+/// of thirty.
 pub const MAX_CERTIFICATE_DAYS: f64 = 3_650.0;
-/// Characters of an `Idempotency-Key`.
+/// Maximum number of characters in an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
 
-/// Targets in one batch: the unit a worker pulls, and the array in one row.
+/// Maximum number of targets in a batch, the unit that a worker pulls and one row stores.
 pub const MAX_TARGETS_PER_BATCH: usize = 500;
-/// Targets cut in one transaction.
+/// Maximum number of targets that one transaction admits.
 pub const MAX_TARGETS_PER_CUT: u32 = 10_000;
-/// Results (or returned targets) in one report.
+/// Maximum number of results, or of returned targets, per report.
 pub const MAX_RESULTS_PER_REPORT: usize = 500;
-/// Bytes of one report's results at which it is sent although it could hold more.
+/// Bytes of results in a report at which the worker sends it, even if it is not full.
 pub const SOFT_REPORT_BYTES: usize = 4 << 20;
-/// Bytes of one answer to a pull at which no further batch is leased although the worker has room for it.
+/// Bytes of an answer to a pull at which no further batch is leased, even if the worker has
+/// capacity.
 pub const SOFT_PULL_BYTES: usize = 8 << 20;
-/// Connections that one answer asks a worker to end; the rest follows when these have ended.
+/// Maximum number of connections that one answer asks a worker to close. The rest follows
+/// afterwards.
 pub const MAX_REVOKED_PER_ANSWER: u32 = 5_000;
-/// Desktops in one presence update.
+/// Maximum number of desktops in a presence update.
 pub const MAX_DESKTOPS_PER_PRESENCE_UPDATE: usize = 1_000;
-/// Leases in one renewal.
+/// Maximum number of leases in a renewal.
 pub const MAX_LEASES_PER_RENEWAL: usize = 1_000;
-/// Targets in one message about what is to be stopped; the rest follows when these have ended.
+/// Maximum number of targets in one message of stops. The rest follows once these have ended.
 pub const MAX_STOPS_PER_MESSAGE: u32 = 10_000;
-/// Targets that one worker may hold at once.
+/// Maximum number of targets that one worker holds at the same time.
 pub const MAX_WORKER_CAPACITY: u32 = 100_000;
 
-/// Bytes of captured output kept from the start of a script's output.
+/// Bytes of captured output that are kept from its start.
 pub const OUTPUT_HEAD_BYTES: usize = 32 * 1024;
-/// Bytes of captured output kept from the end.
+/// Bytes of captured output that are kept from its end.
 pub const OUTPUT_TAIL_BYTES: usize = 32 * 1024;
-/// Bytes of one stored output: head, tail, and the line that marks the cut. Bytes that are no UTF-8 grow
-/// threefold when they are replaced.
+/// Maximum bytes of a stored output: head, tail, and the line that marks the omitted part.
+/// Replacement of invalid UTF-8 can triple the size.
 pub const MAX_OUTPUT_BYTES: usize = 3 * (OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES) + 256;
-/// Bytes of a record's reason.
+/// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
 
-/// Bytes of one gRPC message, on every listener and client of ours.
+/// Maximum bytes of a gRPC message on all listeners and clients.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
-/// Bytes of one message of an agent: the results of all scripts of one target.
+/// Maximum bytes of a message from an agent: the results of all scripts of one target.
 pub const MAX_AGENT_MESSAGE_BYTES: usize =
     MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_REASON_BYTES + 256) + 4_096;
-/// Bytes of the body of an execution request: 1,000,000 ids of a UUID's length fit.
+/// Maximum bytes of the body of an execution request: enough for 1,000,000 ids of a UUID's length.
 pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
-/// Bytes of any other request body: a script of 100,000 characters, each escaped as `\uXXXX` twice, fits.
+/// Maximum bytes of any other request body: enough for a script of 100,000 characters, each escaped
+/// as two `\uXXXX`.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 
-/// Unix milliseconds of the last moment that is accepted from a peer: the end of the year 9999. RFC 3339 has no later year,
-/// and X.509 writes "no expiry" as 9999-12-31. The first is 0, the year 1970.
+/// Latest accepted Unix time from a peer, in milliseconds: the end of the year 9999. RFC 3339 has
+/// no later year, and X.509 writes "no expiry" as 9999-12-31. The earliest is 0, the year 1970.
 pub const MAX_UNIX_MS: i64 = 253_402_300_799_999;
 
-/// Bytes of the body of a request that stops, pauses or freezes something.
+/// Maximum bytes of the body of an urgent request: a stop, a pause or a freeze.
 pub const MAX_URGENT_BODY_BYTES: usize = 64 << 10;
-/// After which a body that is not a million ids must have arrived.
+/// Time within which a request body must arrive, unless it belongs to an execution request.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Days that tasks or the audit are kept, where not for ever: a hundred years.
+/// Maximum retention of tasks and audit entries, in days: a hundred years.
 pub const MAX_KEEP_DAYS: u32 = 36_500;
 
-/// Streams of events, or of records, that one process serves at once.
+/// Maximum number of streams of events or records per process.
 pub const MAX_STREAMS: usize = 1_000;
-/// How often a stream of events looks.
+/// Interval between two polls of an event stream.
 pub const STREAM_LOOKS_EVERY: Duration = Duration::from_millis(500);
-/// Events that one look takes.
+/// Maximum number of events per poll.
 pub const EVENTS_PER_LOOK: i64 = 500;
-/// After which a stream ends: whoever comes back is asked anew who it is.
+/// Lifetime of a stream. A client that reconnects is authenticated again.
 pub const STREAM_LASTS: Duration = Duration::from_mins(10);
-/// Records that a stream reads at once, each with what it printed.
+/// Number of records that a stream reads per poll, each with its output.
 pub const RECORDS_PER_LOOK: i64 = 32;
 
-/// Orders that one agent keeps waiting before it refuses more.
+/// Maximum number of orders that an agent queues before it refuses more.
 pub const MAX_ORDERS_PER_AGENT: usize = 256;
 
-/// Whether a project that has so many tasks which have not ended may start another one.
+/// Checks that a project with `open` unended tasks may start another one.
 pub fn check_open_tasks(open: u32, most: u32) -> Result<(), Error> {
     if open < most {
         return Ok(());
@@ -150,24 +157,24 @@ pub fn check_open_tasks(open: u32, most: u32) -> Result<(), Error> {
     Err(Error::new(Reason::OpenTaskLimit, message))
 }
 
-/// The number of a wave that records are asked for of, from 1.
+/// Validates a wave number in a record query, from 1.
 pub fn wave_number(given: u32) -> Result<u16, Error> {
     u16::try_from(given).ok().filter(|wave| (1..=MAX_WAVE_NUMBER).contains(wave)).ok_or_else(|| {
         Error::out_of_range("wave", format!("{given} is out of range: 1 to {MAX_WAVE_NUMBER}"))
     })
 }
 
-/// `max_in_flight` of a project.
+/// Validates `max_in_flight` of a project.
 pub fn project_in_flight(most: i64) -> Result<u32, Error> {
     in_range("max_in_flight", most, MAX_PROJECT_IN_FLIGHT)
 }
 
-/// `max_running_per_desktop` of a project.
+/// Validates `max_running_per_desktop` of a project.
 pub fn running_per_desktop(most: i64) -> Result<u16, Error> {
     in_range("max_running_per_desktop", most, MAX_RUNNING_PER_DESKTOP)
 }
 
-/// How many desktops an enrolment token enrols; one that names its desktop enrols one.
+/// Validates the number of uses of an enrolment token. A token for a named desktop has exactly one.
 pub fn enrolment_uses(uses: i64, names_desktop: bool) -> Result<u32, Error> {
     if names_desktop && uses != 1 {
         return Err(Error::field(
@@ -190,15 +197,15 @@ fn in_range<T: TryFrom<i64>>(name: &'static str, value: i64, most: i64) -> Resul
     })
 }
 
-// The first batch of an answer may exceed the soft limit: its scripts, at four bytes a character, and its ids, each once more
-// as it is signed, fit into one message with the connections to be ended.
+// The first batch of an answer may exceed the soft limit. One message must hold its scripts, at
+// four bytes per character, its ids, each repeated in signed form, and the connections to close.
 const _: () = assert!(
     MAX_SCRIPTS_PER_TASK * MAX_SCRIPT_CONTENT_CHARS * 4
         + MAX_TARGETS_PER_BATCH * (2 * (MAX_ID_CHARS * 4 + 32) + MAX_DESKTOP_TEXT_CHARS * 4)
         + MAX_REVOKED_PER_ANSWER as usize * (2 * MAX_ID_CHARS * 4 + 256)
         < MAX_MESSAGE_BYTES
 );
-// The result that fills a report, and one target of many scripts after it, still fit into a message.
+// The result that fills a report, and one more target with many scripts, must fit into one message.
 const _: () =
     assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);
 

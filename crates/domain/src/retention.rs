@@ -1,5 +1,5 @@
-//! How long things are kept. What is over its age goes by whole months: ids of our own are UUIDv7, so a month is a range of
-//! ids, and a partition of a table.
+//! Retention rules. Expired data is deleted in whole months: generated ids are UUIDv7, so a month
+//! is a range of ids, and one partition of each table.
 
 use std::{fmt, ops::Range, str::FromStr};
 
@@ -8,40 +8,42 @@ use uuid::Uuid;
 
 use crate::{Error, Timestamp, limits};
 
-/// Months that are made ahead of their time.
+/// Number of months for which partitions are created in advance.
 const MONTHS_AHEAD: usize = 3;
-/// A clock may be so much slow, or an id so long under way, and its month is still there.
+/// Maximum delay of a slow clock, or of an id in transit, for which the month's partition still
+/// exists.
 const SLOWEST_CLOCK: TimeDelta = TimeDelta::days(1);
 
-/// A month of the calendar, in UTC.
+/// A calendar month in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month(NaiveDate);
 
 impl Month {
-    /// The month of a moment.
+    /// Returns the month of a time.
     pub fn of(at: Timestamp) -> Self {
         let day = at.date_naive();
         Self(day.with_day(1).unwrap_or(day))
     }
 
-    /// The month after it.
+    /// Returns the following month.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX))
     }
 
-    /// Its first moment.
+    /// Returns the start of the month.
     pub fn starts_at(self) -> Timestamp {
         self.0.and_time(NaiveTime::MIN).and_utc()
     }
 
-    /// The smallest id that is made in it: 48 bits of Unix milliseconds, then zeros.
+    /// Returns the smallest id that can be generated in the month: 48 bits of Unix milliseconds,
+    /// then zeros.
     pub fn first_id(self) -> Uuid {
         let ms = u64::try_from(self.starts_at().timestamp_millis()).unwrap_or(0);
         Uuid::from_u128(u128::from(ms.min((1 << 48) - 1)) << 80)
     }
 
-    /// The ids that are made in it.
+    /// Returns the range of ids that can be generated in the month.
     pub fn ids(self) -> Range<Uuid> {
         self.first_id()..self.next().first_id()
     }
@@ -58,75 +60,75 @@ impl FromStr for Month {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let day = NaiveDate::parse_from_str(&format!("{text}_01"), "%Y_%m_%d").map(Self).ok();
-        // There is one way to write each.
+        // Accepts only the canonical form.
         day.filter(|month| month.to_string() == text)
             .ok_or_else(|| Error::unreadable(format!("{text:?} is not a month like 2026_07")))
     }
 }
 
-/// The months that something may be stored in: that of now, those ahead, and the one before as long as a slow clock may still
-/// mean it. None of them is ever over its age.
+/// Returns the months that may receive rows: the current one, the months ahead, and the previous
+/// one while a slow clock may still use it. None of these months is ever deleted.
 pub fn months_in_use(now: Timestamp) -> impl Iterator<Item = Month> {
     let last = std::iter::successors(Some(Month::of(now)), |month| Some(month.next())).nth(MONTHS_AHEAD);
     std::iter::successors(Some(Month::of(now - SLOWEST_CLOCK)), |month| Some(month.next()))
         .take_while(move |month| Some(*month) <= last)
 }
 
-/// What may go: all that is older than this moment.
+/// The retention cutoff: data from before this time may be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cutoff(Timestamp);
 
 impl Cutoff {
-    /// So many days before now; none where things are kept for ever.
+    /// Creates the cutoff `keep_days` before now; `None` if data is kept forever (0 days).
     pub fn new(keep_days: u32, now: Timestamp) -> Option<Self> {
         let keep = TimeDelta::days(i64::from(keep_days.min(limits::MAX_KEEP_DAYS)));
         (keep_days > 0).then(|| Self(now - keep))
     }
 
-    /// The moment.
+    /// Returns the time of the cutoff.
     pub const fn moment(self) -> Timestamp {
         self.0
     }
 
-    /// Whether a month may go: all of its time is older.
+    /// Returns whether a month may be deleted: it ends at or before the cutoff.
     pub fn may_go(self, month: Month) -> bool {
         month.next().starts_at() <= self.0
     }
 
-    /// The smallest id of a month that may not go. What has a smaller one is of a month that may.
+    /// Returns the smallest id that must be kept. Smaller ids belong to months that may be deleted.
     pub fn first_kept_id(self) -> Uuid {
         Month::of(self.0).first_id()
     }
 }
 
-/// How a month's partition stands to its table.
+/// State of a month's partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionState {
-    /// It is part of it.
+    /// Attached to its table.
     Attached,
-    /// Somebody began to detach it and did not get to the end. It is not read any more.
+    /// An interrupted detach. Queries of the table no longer read it.
     Detaching,
-    /// It is a table of its own.
+    /// A separate table.
     Detached,
 }
 
-/// What is to be done with a month's partition next.
+/// The next step for a month's partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: it stays.
+    /// No change.
     Keep,
-    /// Take it out of its table.
+    /// Detach it from its table.
     Detach,
-    /// Bring to its end what was begun.
+    /// Complete an interrupted detach.
     FinishDetaching,
-    /// Put it back.
+    /// Attach it again.
     Attach,
-    /// Drop it: once it is detached nothing can come to need it.
+    /// Drop it. A detached partition cannot become needed again by new rows.
     Drop,
 }
 
-/// What to do with a partition that is needed, or not. It is needed when its month is not over its age, or a task of its month
-/// is still there.
+/// Returns the next step for a partition. It is needed while its month is within the retention age,
+/// or while a task of its month exists.
 pub const fn next_step(standing: PartitionState, is_needed: bool) -> Step {
     match (standing, is_needed) {
         (PartitionState::Attached, true) => Step::Keep,
@@ -170,11 +172,11 @@ mod tests {
         let january = month("2026_01");
         let may_go = |now: &str| Cutoff::new(90, at(now)).unwrap().may_go(january);
         assert!(!may_go("2026-01-15T00:00:00Z"));
-        // Its first moment is older, its last one is not.
+        // The month starts before the cutoff and ends after it.
         assert!(!may_go("2026-04-15T00:00:00Z"));
         assert!(!may_go("2026-05-01T23:59:59.999Z"));
         assert!(may_go("2026-05-02T00:00:00Z"));
-        assert_eq!(Cutoff::new(0, at("2126-01-01T00:00:00Z")), None, "for ever");
+        assert_eq!(Cutoff::new(0, at("2126-01-01T00:00:00Z")), None, "0 days keep data forever");
         assert!(!Cutoff::new(u32::MAX, at("2026-01-01T00:00:00Z")).unwrap().may_go(month("1970_01")));
     }
 
@@ -201,7 +203,7 @@ mod tests {
     }
 
     prop_compose! {
-        /// From 1970 to 2200.
+        /// Generates times from 1970 to 2200.
         fn any_moment()(ms in 0_i64..7_258_118_400_000) -> Timestamp {
             Timestamp::from_timestamp_millis(ms).unwrap()
         }

@@ -1,19 +1,19 @@
-//! Scripts: their types, what a client may save, and the hash that names a revision.
+//! Scripts: types, validation, and the hash that identifies a revision.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, FieldPath, limits, string_enum::string_enum};
 
-/// What runs the script.
+/// Interpreter of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ScriptType {
-    /// PowerShell.
+    /// The PowerShell interpreter.
     Powershell,
     /// The Windows command interpreter.
     Bat,
-    /// A POSIX shell, or what the script's first line names.
+    /// A POSIX shell, or the interpreter in the script's first line.
     Shell,
 }
 
@@ -21,7 +21,7 @@ impl ScriptType {
     /// Every type.
     pub const ALL: [Self; 3] = [Self::Powershell, Self::Bat, Self::Shell];
 
-    /// The word in SQL, proto and JSON.
+    /// Returns the word in SQL, proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Powershell => "POWERSHELL",
@@ -33,21 +33,22 @@ impl ScriptType {
 
 string_enum!(ScriptType, "type");
 
-/// What each save of a script replaces: everything but its type.
+/// Fields of a script that each save replaces: all except its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptBody {
-    /// Shown in lists; need not be unique.
+    /// Name in lists; need not be unique.
     pub name: String,
-    /// What runs, 1 to 100,000 characters.
+    /// Content to run, 1 to 100,000 characters.
     pub content: String,
-    /// Free text, up to 256 characters.
+    /// Description as free text, up to 256 characters.
     pub description: String,
-    /// Free text given by the caller, up to 128 characters.
+    /// Version as free text from the caller, up to 128 characters.
     pub version: String,
 }
 
 impl ScriptBody {
-    /// Checks a client's fields. A field left out of an update is cleared: a PUT replaces the whole.
+    /// Validates a client's fields. Fields that an update omits are cleared: a PUT replaces the
+    /// whole script.
     pub fn new(
         name: Option<String>,
         content: Option<String>,
@@ -72,21 +73,21 @@ impl ScriptBody {
         Ok(body)
     }
 
-    /// The revision's name: that of its content.
+    /// Returns the hash that identifies the revision.
     pub fn sha256(&self, script_type: ScriptType) -> [u8; 32] {
         sha256(script_type, &self.content)
     }
 }
 
-/// SHA-256 over type and content, so equal work has an equal name.
+/// Returns the SHA-256 over type and content. Equal scripts have equal hashes.
 pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
     Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(content).finalize().into()
 }
 
-/// Content of a script, or a command: 1 to 100,000 characters, without NUL, which no interpreter and no
-/// database text takes.
+/// Validates the content of a script or command: 1 to 100,000 characters without NUL, which neither
+/// interpreters nor database texts accept.
 ///
-/// The path of the field is for the error.
+/// Errors name `field`.
 pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), Error> {
     if content.is_empty() {
         let message = format!("must not be empty: 1 to {} characters", limits::MAX_SCRIPT_CONTENT_CHARS);

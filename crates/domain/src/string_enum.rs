@@ -1,7 +1,7 @@
-//! Enums with one string for each variant, the same in SQL, proto and JSON.
+//! Enums with one string per variant, the same in SQL, proto and JSON.
 
-/// Implements `Display` and `FromStr` for an enum that has `ALL` and `as_str`. The error for an unknown string lists
-/// the expected ones. The caller adds the field.
+/// Implements `Display` and `FromStr` for an enum that has `ALL` and `as_str`. The error for an
+/// unknown string lists the valid ones. The caller adds the field.
 macro_rules! string_enum {
     ($name:ty, $what:literal) => {
         impl std::fmt::Display for $name {

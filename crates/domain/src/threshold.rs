@@ -1,4 +1,4 @@
-//! Thresholds: how many failures are too many. Reached means `>=`, everywhere.
+//! Failure thresholds. A threshold is reached at `>=`, everywhere.
 
 use std::fmt;
 
@@ -10,19 +10,20 @@ use crate::{Error, Reason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Threshold {
-    /// So many targets.
+    /// Number of targets.
     Count(u32),
-    /// A share of the results so far.
+    /// Percentage of the results so far.
     Percent {
         /// Hundredths of a percent, 1 to 10,000.
         hundredths: u32,
-        /// Results from which on the percentage is judged; a wave that closes with fewer is judged on those it has.
+        /// Number of results from which on the percentage is judged. A wave that closes with fewer
+        /// is judged on those.
         min_results: u32,
     },
 }
 
 impl Threshold {
-    /// From what a client gives: exactly one of `count` and `percent`.
+    /// Creates a threshold from a client's fields: exactly one of `count` and `percent`.
     pub fn new(count: Option<i64>, percent: Option<f64>, min_results: Option<i64>) -> Result<Self, Error> {
         match (count, percent, min_results) {
             (Some(count), None, None) => match u32::try_from(count) {
@@ -50,26 +51,27 @@ impl Threshold {
         }
     }
 
-    /// Whether this many failures among this many results reach the threshold while more results may come.
+    /// Returns whether this number of failures reaches the threshold while more results may arrive.
     pub const fn is_reached(self, failed: u32, finished: u32) -> bool {
         self.has_enough(finished) && self.is_reached_at_close(failed, finished)
     }
 
-    /// Whether this many failures reach the threshold although no further results come.
+    /// Returns whether this number of failures reaches the threshold when no further results
+    /// arrive.
     ///
-    /// `min_results` defers the judgement of a percentage; a wave that closes earlier is judged on the results it has.
-    /// Otherwise a canary wave with 100 % failures would open the next wave.
+    /// `min_results` defers the judgement of a percentage. A wave that closes earlier is judged on
+    /// its results; otherwise a canary wave with 100 % failures would open the next wave.
     pub const fn is_reached_at_close(self, failed: u32, finished: u32) -> bool {
         match self {
             Self::Count(count) => failed >= count,
-            // Without a failure there is nothing to halt for.
+            // A rollout without failures never halts.
             Self::Percent { hundredths, .. } => {
                 failed > 0 && failed as u64 * 10_000 >= hundredths as u64 * finished as u64
             }
         }
     }
 
-    /// Whether this many results suffice to judge.
+    /// Returns whether this number of results suffices to judge.
     const fn has_enough(self, finished: u32) -> bool {
         match self {
             Self::Count(_) => true,
@@ -77,7 +79,8 @@ impl Threshold {
         }
     }
 
-    /// The same threshold for at most `size` targets: `min_results` is lowered to `size`, so that it can be met.
+    /// Returns the threshold for at most `size` targets: `min_results` is lowered to `size`, so
+    /// that it can be met.
     #[must_use]
     pub fn with_min_results_within(self, size: u32) -> Self {
         match self {
@@ -88,7 +91,7 @@ impl Threshold {
         }
     }
 
-    /// Results that a percentage waits for; `None` for a count.
+    /// Returns the number of results that a percentage needs; `None` for a count.
     pub const fn min_results(self) -> Option<u32> {
         match self {
             Self::Count(_) => None,
@@ -96,7 +99,7 @@ impl Threshold {
         }
     }
 
-    /// The number of failures that reach it, where that is known beforehand.
+    /// Returns the number of failures that reaches the threshold; `None` for a percentage.
     pub const fn count(self) -> Option<u32> {
         match self {
             Self::Count(count) => Some(count),
@@ -105,7 +108,8 @@ impl Threshold {
     }
 }
 
-/// A percentage as a client gives it: more than 0, at most 100, with at most two decimals.
+/// Converts a client's percentage to hundredths: more than 0, at most 100, with at most two
+/// decimals.
 ///
 /// The error names no field: the caller adds it.
 pub(crate) fn hundredths(percent: f64) -> Result<u32, Error> {
@@ -118,7 +122,7 @@ pub(crate) fn hundredths(percent: f64) -> Result<u32, Error> {
     if !(hundredths > 0.0 && hundredths <= 10_000.0) || (hundredths - hundredths.round()).abs() > 1e-6 {
         return Err(bad());
     }
-    // Within 1 and 10,000.
+    // The value is between 1 and 10,000.
     format!("{:.0}", hundredths.round()).parse().map_err(|_| bad())
 }
 

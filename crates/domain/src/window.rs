@@ -1,4 +1,5 @@
-//! Windows: the hours of the day in which something may start, in a desktop's own time or in one zone for all.
+//! Windows: the daily hours in which targets may start, in each desktop's time zone or in one zone
+//! for all.
 
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -6,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Timestamp, error::shorten};
 
-/// Whose clock a window is read on.
+/// The time zone of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowZone {
-    /// Each desktop's own, as its agent tells it; UTC for one that does not.
+    /// The time zone that each desktop's agent reports, or UTC without one.
     Desktop,
-    /// One for all.
+    /// One zone for all desktops.
     Fixed(Tz),
 }
 
-/// The hours in which targets may start. `from` later than `to` goes over midnight.
+/// The daily hours in which targets may start. A window with `from` later than `to` spans midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     from: NaiveTime,
@@ -24,17 +25,18 @@ pub struct Window {
     zone: WindowZone,
 }
 
-/// A window at a moment, on one clock.
+/// State of a window at a given time, in one time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowState {
-    /// Something may start until then.
+    /// Open until this time.
     OpenUntil(Timestamp),
-    /// Nothing may start before then.
+    /// Closed until this time.
     ClosedUntil(Timestamp),
 }
 
 impl Window {
-    /// From what a client gives: `HH:MM` twice, and `desktop` or the name of a time zone like Europe/Berlin. Errors name fields from the window down.
+    /// Parses a client's fields: `HH:MM` twice, and `desktop` or a time zone name like
+    /// Europe/Berlin. Error fields are relative to the window.
     pub fn new(from: &str, to: &str, time_zone: &str) -> Result<Self, Error> {
         let time = |field: &'static str, text: &str| {
             let parsed = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
@@ -55,14 +57,15 @@ impl Window {
         Ok(Self { from, to, zone })
     }
 
-    /// Where the window is at a moment, for a desktop whose agent tells this zone.
+    /// Returns the state of the window at a given time, for a desktop in the given time zone.
     pub fn at(&self, now: Timestamp, desktop_zone: &str) -> WindowState {
         let zone = match self.zone {
             WindowZone::Fixed(zone) => zone,
             WindowZone::Desktop => desktop_zone.parse().unwrap_or(Tz::UTC),
         };
         let local = now.with_timezone(&zone).naive_local();
-        // It opened today, or yesterday and goes over midnight; else it opens later today or tomorrow.
+        // An open window opened today, or yesterday and spans midnight. A closed one opens later
+        // today or tomorrow.
         for days_ago in [0, 1] {
             let Some(day) = local.date().checked_sub_days(Days::new(days_ago)) else { continue };
             let (opens, closes) = self.on(day, zone);
@@ -75,7 +78,7 @@ impl Window {
         WindowState::ClosedUntil(opens.unwrap_or(now + TimeDelta::days(1)))
     }
 
-    /// The window that opens on this day.
+    /// Returns the start and end of the window that opens on this day.
     fn on(&self, day: NaiveDate, zone: Tz) -> (Timestamp, Timestamp) {
         let last = if self.from < self.to { day } else { day.succ_opt().unwrap_or(day) };
         (moment(zone, day.and_time(self.from)), moment(zone, last.and_time(self.to)))
@@ -92,8 +95,8 @@ impl std::fmt::Display for Window {
     }
 }
 
-/// A local time as a moment. Of the two that it is when clocks go back, the first; one that clocks skip is as late as it
-/// would be had they not.
+/// Converts a local time to UTC. A time that occurs twice when clocks go back maps to the first
+/// occurrence. A time that clocks skip maps to the time without the skip.
 fn moment(zone: Tz, local: NaiveDateTime) -> Timestamp {
     let found = zone.from_local_datetime(&local).earliest();
     let found = found.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());
@@ -140,7 +143,11 @@ mod tests {
         assert_eq!(night.at(now, "Europe/Berlin"), open("2026-07-02T03:00:00Z"));
         assert_eq!(night.at(now, "America/New_York"), closed("2026-07-02T02:00:00Z"));
         for unknown in ["", "Middle/Earth"] {
-            assert_eq!(night.at(now, unknown), closed("2026-07-01T22:00:00Z"), "{unknown:?} is read as UTC");
+            assert_eq!(
+                night.at(now, unknown),
+                closed("2026-07-01T22:00:00Z"),
+                "{unknown:?} falls back to UTC"
+            );
         }
     }
 

@@ -20,7 +20,7 @@ async fn what_breaks_a_rule_is_refused_and_nothing_is_created() {
     let script = harness.create_script("s", "true").await;
     let unknown = "f".repeat(32);
     let cases = [
-        (json!({}), 400, "script_ids: give scripts or a command"),
+        (json!({}), 400, "script_ids: provide scripts or a command"),
         (json!({"script_ids": [script]}), 400, "resource_ids"),
         (json!({"script_ids": [], "resource_ids": []}), 400, "FIELD_REQUIRED"),
         (with(json!({"resource_ids": []})), 400, "at least one desktop"),

@@ -188,7 +188,7 @@ async fn a_paused_task_says_so_and_goes_on_when_it_is_resumed() {
         let (status, message) = harness.refused(TOKEN, &format!("{path}/{what}"), &Value::Null).await;
         assert_eq!(
             (status, message.as_str()),
-            (409, "the task is SUCCESS: it admits nothing more (see docs/errors.md#TASK_ENDED)")
+            (409, "the task is SUCCESS and admits no more targets (see docs/errors.md#TASK_ENDED)")
         );
     }
     let told = harness.native(&format!("{path}/explain")).await;
@@ -218,11 +218,11 @@ async fn a_wave_is_approved_by_another_person_who_has_seen_the_plan() {
     assert_eq!(status, 409, "approved before the results of the previous wave: {message}");
     harness.run(task_id, &[Outcome::Success]).await;
     let waits = harness.native(&format!("/tasks/{task_id}")).await;
-    assert_eq!(waits["waiting_for"], "wave 2: it waits for a person's approval");
+    assert_eq!(waits["waiting_for"], "wave 2: waiting for a person's approval");
     assert!(harness.leases_nothing().await);
 
     for (token, number, body, expected, word) in [
-        (&alice, "2", right.clone(), 403, "alice asked for this task"),
+        (&alice, "2", right.clone(), 403, "alice submitted this task"),
         (&bob, "2", json!({"plan_hash": "00"}), 409, "plan_hash"),
         (&bob, "2", json!({"script_hash": "00"}), 409, "script_hash"),
         (&bob, "3", Value::Null, 409, "wave 3 needs no approval"),
@@ -416,9 +416,12 @@ async fn a_desktop_is_told_why_it_did_or_did_not_run() {
             .map(|step| step["text"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(explain(3).await.last().unwrap(), "it waits: wave 2 is not open");
+    assert_eq!(explain(3).await.last().unwrap(), "the target waits: wave 2 is not open");
     let leased = harness.lease(&task_id).await;
-    assert_eq!(explain(0).await.last().unwrap(), "worker worker-1 has it, and its result is not in");
+    assert_eq!(
+        explain(0).await.last().unwrap(),
+        "worker worker-1 holds the target, and no result has arrived"
+    );
     harness.report_printed(&leased, &[(0, String::new()), (9, String::new())]).await;
     assert!(explain(1).await.last().unwrap().starts_with("the command ended as FAILED: exit code 9"));
     let skipped = explain(3).await;

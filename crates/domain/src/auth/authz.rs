@@ -1,7 +1,7 @@
-//! Who may do what: actions, policies, and the decision. The same for every adapter.
+//! Authorisation: actions, policies, and the decision. All adapters share it.
 //!
-//! The form of a policy is that of the published API's identity policies. What no statement allows is refused, and a
-//! statement that denies wins over all that allow.
+//! Policies have the format of the published API's identity policies. An action that no statement
+//! allows is refused. A statement that denies takes precedence over all that allow.
 
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
@@ -10,7 +10,8 @@ use crate::{Error, FieldPath, Reason, limits};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// What a call does, as policies name it. Those that begin with `workspace:` are the published API's.
+        /// The action of a call, as policies name it. Names with the prefix `workspace:` come from
+        /// the published API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Action {
             $($(#[$doc])* $name,)*
@@ -20,7 +21,7 @@ macro_rules! actions {
             /// Every action.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The word in policies and in the audit.
+            /// Returns the name in policies and in the audit.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)*
@@ -31,99 +32,99 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Save a new script.
+    /// Saves a new script.
     CreateScript = "workspace:scripts:create",
-    /// List scripts.
+    /// Lists scripts.
     ListScripts = "workspace:scripts:list",
-    /// Read a script with its content.
+    /// Reads a script with its content.
     GetScript = "workspace:scripts:get",
-    /// Save a new revision of a script.
+    /// Saves a new revision of a script.
     PutScript = "workspace:scripts:put",
-    /// Delete a script.
+    /// Deletes a script.
     DeleteScript = "workspace:scripts:delete",
-    /// Run scripts, or a command, on desktops.
+    /// Runs scripts or a command on desktops.
     Execute = "workspace:scripts:execute",
-    /// Choose the desktops by a tag.
+    /// Selects the desktops of a task by a tag.
     ExecuteByDesktopTag = "workspace:scripts:executeByDesktopTag",
-    /// Run again what did not succeed.
+    /// Retries targets that did not succeed.
     Retry = "workspace:scripts:retry",
-    /// Stop a task or one record.
+    /// Stops a task or one record.
     Stop = "workspace:scripts:stop",
-    /// List tasks.
+    /// Lists tasks.
     ListTasks = "workspace:scripts:listTasks",
-    /// List records.
+    /// Lists records.
     ListRecords = "workspace:scripts:listRecords",
-    /// Read a record with its output.
+    /// Reads a record with its output.
     GetRecordDetail = "workspace:scripts:getRecordDetail",
-    /// Choose the desktops by a pool.
+    /// Selects the desktops of a task by a pool.
     ExecuteOnPool = "workspace:desktopPools:executeScripts",
-    /// List the tasks of pools.
+    /// Lists the tasks of pools.
     ListPoolTasks = "workspace:desktopPools:listScriptTasks",
-    /// List desktops.
+    /// Lists desktops.
     ListDesktops = "workspace:desktops:list",
-    /// List desktops with all that is known of them.
+    /// Lists desktops with all their attributes.
     ListDesktopsDetail = "workspace:desktops:listDetail",
-    /// Read a task with its waves and targets.
+    /// Reads a task with its waves and targets.
     GetTask = "graywave:tasks:get",
-    /// Change how many targets of a task may be in flight.
+    /// Changes the maximum number of targets in flight of a task.
     SetConcurrency = "graywave:tasks:setConcurrency",
-    /// Pause a task.
+    /// Pauses a task.
     Pause = "graywave:tasks:pause",
-    /// Let a paused task go on.
+    /// Resumes a paused task.
     Resume = "graywave:tasks:resume",
-    /// Approve a wave.
+    /// Approves a wave.
     Approve = "graywave:tasks:approve",
-    /// Freeze the project: nothing of any task is admitted.
+    /// Freezes the project: none of its tasks admits targets.
     Freeze = "graywave:project:freeze",
-    /// Unfreeze the project.
+    /// Unfreezes the project.
     Unfreeze = "graywave:project:unfreeze",
-    /// Read whether the project is frozen, and its limits.
+    /// Reads the project's freeze and limits.
     GetProject = "graywave:project:get",
-    /// Set the project's limits.
+    /// Sets the project's limits.
     PutLimits = "graywave:project:putLimits",
-    /// List workers.
+    /// Lists workers.
     ListWorkers = "graywave:workers:list",
-    /// Ask a worker to take no more work. It serves every project.
+    /// Requests that a worker drains. Workers serve every project.
     DrainWorker = "graywave:workers:drain",
-    /// Let a drained worker work again.
+    /// Returns a drained worker to service.
     UndrainWorker = "graywave:workers:undrain",
-    /// Read the audit.
+    /// Reads the audit.
     ListAudit = "graywave:audit:list",
-    /// List principals with their policies.
+    /// Lists principals with their policies.
     ListPrincipals = "graywave:principals:list",
-    /// Make a principal, or bind other policies to it.
+    /// Creates a principal, or replaces its policies.
     PutPrincipal = "graywave:principals:put",
-    /// List policies with their documents.
+    /// Lists policies with their documents.
     ListPolicies = "graywave:policies:list",
-    /// Store a policy.
+    /// Stores a policy.
     PutPolicy = "graywave:policies:put",
-    /// Delete a policy.
+    /// Deletes a policy.
     DeletePolicy = "graywave:policies:delete",
-    /// List tokens, without what they are.
+    /// Lists tokens without their secrets.
     ListTokens = "graywave:tokens:list",
-    /// Make a token.
+    /// Creates a token.
     CreateToken = "graywave:tokens:create",
-    /// Revoke a token.
+    /// Revokes a token.
     DeleteToken = "graywave:tokens:delete",
-    /// List access keys, without their secrets.
+    /// Lists access keys without their secrets.
     ListKeys = "graywave:keys:list",
-    /// Make an access key.
+    /// Creates an access key.
     CreateKey = "graywave:keys:create",
-    /// Revoke an access key.
+    /// Revokes an access key.
     DeleteKey = "graywave:keys:delete",
-    /// List enrolment tokens, without what they are.
+    /// Lists enrolment tokens without their secrets.
     ListEnrolmentTokens = "graywave:enrolmentTokens:list",
-    /// Make an enrolment token: whoever has it may become a desktop.
+    /// Creates an enrolment token, with which machines can become desktops.
     CreateEnrolmentToken = "graywave:enrolmentTokens:create",
-    /// Revoke an enrolment token.
+    /// Revokes an enrolment token.
     DeleteEnrolmentToken = "graywave:enrolmentTokens:delete",
-    /// Revoke the certificates of a desktop.
+    /// Revokes the certificates of a desktop.
     RevokeDesktop = "graywave:desktops:revoke",
-    /// Set and remove operators' tags of a desktop.
+    /// Sets and removes operator tags of a desktop.
     TagDesktop = "graywave:desktops:tag",
-    /// Take a desktop out of service.
+    /// Retires a desktop.
     RetireDesktop = "graywave:desktops:retire",
-    /// Take a retired desktop back into service.
+    /// Returns a retired desktop to service.
     UnretireDesktop = "graywave:desktops:unretire",
 }
 
@@ -133,24 +134,25 @@ impl std::fmt::Display for Action {
     }
 }
 
-/// What an action is done to, as policies name it.
+/// The resource of an action, as policies name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// `script:ID`
+    /// A script: `script:ID`.
     Script(&'a str),
-    /// `command`: any text that the caller gives
+    /// A command line from the caller: `command`.
     Command,
-    /// `desktop:ID`
+    /// A desktop: `desktop:ID`.
     Desktop(&'a str),
-    /// `desktopPool:ID`
+    /// A desktop pool: `desktopPool:ID`.
     Pool(&'a str),
-    /// `task:ID`
+    /// A task: `task:ID`.
     Task(&'a str),
-    /// What belongs to the project as a whole, such as its audit.
+    /// The project as a whole, for example its audit.
     Everything,
 }
 
-/// As an id: all there are of the kind. Only a pattern that covers them all fits, `script:*` or `*`.
+/// Stands for all resources of a kind in place of an id. Only patterns that cover all of them
+/// match, such as `script:*` or `*`.
 pub const ALL: &str = "*";
 
 impl std::fmt::Display for Resource<'_> {
@@ -166,24 +168,24 @@ impl std::fmt::Display for Resource<'_> {
     }
 }
 
-/// Whether a statement allows or denies.
+/// Effect of a statement: allow or deny.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// It allows.
+    /// Allows the actions.
     Allow,
-    /// It denies, whatever else allows.
+    /// Denies the actions, even if other statements allow them.
     Deny,
 }
 
-/// One rule of a policy. `*` stands for any text and `?` for one character.
+/// A rule of a policy. `*` matches any text and `?` matches one character.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Statement {
-    /// Allow or Deny.
+    /// Effect on matching actions.
     pub effect: Effect,
-    /// Patterns of [`Action`] words.
+    /// Patterns of [`Action`] names.
     pub action: Vec<String>,
-    /// Patterns of [`Resource`] names; all resources where it is left out.
+    /// Patterns of [`Resource`] names. All resources match if the field is omitted.
     #[serde(default = "every")]
     pub resource: Vec<String>,
 }
@@ -192,37 +194,37 @@ fn every() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
-/// A policy as it is written: `{"Version": "5.0", "Statement": [...]}`.
+/// A policy document: `{"Version": "5.0", "Statement": [...]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Policy {
-    /// The form's version, as the published API has it.
+    /// Version of the format, as in the published API.
     pub version: String,
-    /// Its rules.
+    /// Statements of the policy, at least one.
     pub statement: Vec<Statement>,
 }
 
 impl Statement {
-    /// Checks one statement. Errors name fields from the statement down.
+    /// Validates one statement. Error fields are relative to the statement.
     fn check(&self) -> Result<(), Error> {
         for (field, list) in [("Action", &self.action), ("Resource", &self.resource)] {
             if list.is_empty() {
                 return Err(Error::required(field, "must not be an empty list: \"*\" means all"));
             }
         }
-        // A misspelt word in a Deny would allow.
+        // A misspelt action in a Deny statement would silently allow it.
         for (place, pattern) in self.action.iter().enumerate() {
             let matcher = WildMatch::new(pattern);
             if !Action::ALL.iter().any(|action| matcher.matches(action.as_str())) {
                 let field = FieldPath::from("Action").index(place);
-                return Err(Error::invalid(field, format!("{pattern:?} fits no action there is")));
+                return Err(Error::invalid(field, format!("{pattern:?} matches no known action")));
             }
         }
         for (place, pattern) in self.resource.iter().enumerate() {
             let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:"];
             if !known.iter().any(|start| short_form(pattern).starts_with(start)) {
                 let message = format!(
-                    "{pattern:?} is none of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
+                    "{pattern:?} is not one of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
                 );
                 return Err(Error::invalid(FieldPath::from("Resource").index(place), message));
             }
@@ -232,7 +234,7 @@ impl Statement {
 }
 
 impl Policy {
-    /// Reads and checks a document.
+    /// Parses and validates a document.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > limits::MAX_POLICY_BYTES {
             let message = format!("a policy has at most {} bytes", limits::MAX_POLICY_BYTES);
@@ -264,7 +266,8 @@ impl Policy {
     }
 }
 
-/// A resource pattern without the part of the published form, `workspace:region:account:`, that has no meaning here.
+/// Removes the prefix `workspace:region:account:` of the published format, which has no meaning
+/// here.
 fn short_form(pattern: &str) -> &str {
     let mut parts = pattern.splitn(4, ':');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
@@ -273,11 +276,12 @@ fn short_form(pattern: &str) -> &str {
     }
 }
 
-/// The policies that are always there.
+/// Names of the ready-made policies, which every project has.
 pub const READY_POLICIES: [&str; 3] = ["reader", "operator", "admin"];
 
-/// A ready policy: `reader` reads all but the audit and who may call, `operator` also saves scripts, runs, retries, stops,
-/// pauses and approves, tags desktops, and freezes the project; `admin` may do everything.
+/// Returns a ready-made policy. `reader` reads everything except the audit and access settings.
+/// `operator` also saves scripts, runs, retries, stops, pauses and approves tasks, tags desktops,
+/// and freezes the project. `admin` may do everything.
 pub fn ready_policy(name: &str) -> Option<Policy> {
     match name {
         "reader" => Some(Policy::allow(&[
@@ -291,10 +295,11 @@ pub fn ready_policy(name: &str) -> Option<Policy> {
             "workspace:*",
             "graywave:tasks:*",
             "graywave:project:get",
-            // Whoever sees that something is wrong may stop all of it; to go on is decided by an admin.
+            // A caller who sees a problem may stop all work; only an admin decides to continue.
             "graywave:project:freeze",
             "graywave:workers:list",
-            // Whom it may run something on is decided by other actions, however the desktops are chosen.
+            // Tags grant no execution rights: other actions decide on which desktops a caller may
+            // run scripts.
             "graywave:desktops:tag",
         ])),
         "admin" => Some(Policy::allow(&["*"])),
@@ -309,14 +314,14 @@ struct Rule {
     resources: Vec<WildMatch>,
 }
 
-/// All policies of a principal, ready for decisions.
+/// Rights of a principal: all its policies, compiled for decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Rights {
     rules: Vec<Rule>,
 }
 
 impl Rights {
-    /// The rights that policies give together.
+    /// Combines policies into rights.
     pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
         let statements = policies.into_iter().flat_map(|policy| &policy.statement);
         let rules = statements
@@ -337,7 +342,7 @@ impl Rights {
         self.rules.iter().filter(move |rule| rule.actions.iter().any(|it| it.matches(action.as_str())))
     }
 
-    /// Whether the action may be done to all of these resources.
+    /// Checks that the action is allowed on all of these resources.
     pub fn check<'a>(
         &self,
         action: Action,
@@ -366,8 +371,8 @@ impl Rights {
         Ok(())
     }
 
-    /// Whether the action may be done to anything at all: the first look, before anything is read. Only what is denied on
-    /// everything is denied here.
+    /// Checks that the action is allowed on at least some resource, before any resource is read.
+    /// Fails only for a deny that covers every resource.
     pub fn check_any(&self, action: Action) -> Result<(), Error> {
         let mut allowed = false;
         for rule in self.rules_on(action) {
@@ -386,8 +391,8 @@ impl Rights {
         }
     }
 
-    /// Whether an action may be done that can give any right to anybody: only by who lacks none, and has no exception. Else
-    /// it would be the way around every other rule.
+    /// Checks an action that can grant arbitrary rights. It requires unrestricted rights without
+    /// any deny. Otherwise it would bypass every other rule.
     pub fn check_giving(&self, action: Action) -> Result<(), Error> {
         self.check(action, [Resource::Everything])?;
         let has_no_exception = self.rules.iter().all(|rule| rule.effect == Effect::Allow);

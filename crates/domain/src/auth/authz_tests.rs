@@ -30,7 +30,7 @@ fn every_resource_of_a_call_must_be_allowed() {
         refused.unwrap_err().to_string(),
         "no policy allows workspace:scripts:execute on desktop:other"
     );
-    assert!(check(&[Resource::Command]).is_err(), "a command is no script");
+    assert!(check(&[Resource::Command]).is_err(), "a command is not a script");
     assert!(rights.check(Action::Stop, [Resource::Task("t")]).is_err());
 }
 
@@ -43,7 +43,7 @@ fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
         refused.unwrap_err().to_string(),
         "a policy denies workspace:scripts:execute on desktop:boss-1"
     );
-    // Denied on some desktops is not denied at all.
+    // A deny on some desktops does not deny the action as a whole.
     assert!(rights.check_any(Action::Execute).is_ok());
 }
 
@@ -74,7 +74,7 @@ fn a_policy_that_means_nothing_is_refused_when_it_is_written() {
     }
 }
 
-/// Which ready policy allows what: the whole table.
+/// Complete table of ready-made policies and allowed actions.
 #[test]
 fn the_ready_policies() {
     let may = |name: &str, action: Action| Rights::new(&ready_policy(name)).check_any(action).is_ok();
@@ -89,9 +89,9 @@ fn the_ready_policies() {
             .iter()
             .any(|kind| action.as_str().starts_with(&format!("graywave:{kind}:")));
         assert_eq!(may("reader", action), reads && !is_audit && !is_access, "{action}");
-        // A worker serves every project.
+        // Workers serve every project.
         let is_of_all = matches!(action, Action::DrainWorker | Action::UndrainWorker);
-        // Whoever ends a desktop's certificates ends more than a task.
+        // Revoking a desktop's certificates affects more than one task.
         let ends_desktops =
             matches!(action, Action::RevokeDesktop | Action::RetireDesktop | Action::UnretireDesktop);
         let is_admins =
@@ -129,7 +129,7 @@ fn only_who_lacks_nothing_may_give_rights() {
     };
     let gives = |documents: &[&str]| rights(documents).check_giving(Action::CreateToken);
     assert!(gives(&[EVERYTHING]).is_ok());
-    assert!(gives(&[&allow("workspace:*", "*"), &allow("graywave:*", "*")]).is_ok(), "however it is written");
+    assert!(gives(&[&allow("workspace:*", "*"), &allow("graywave:*", "*")]).is_ok(), "in either notation");
     for (lacking, message) in [
         (vec![allow("graywave:*", "*")], "graywave:tokens:create gives rights"),
         (vec![allow("graywave:tokens:create", "*")], "gives rights"),

@@ -1,4 +1,4 @@
-//! Who may become a desktop, and stay one: enrolment by a token, renewal by the certificate, revocation.
+//! Rules of enrolment: by token, renewal by certificate, and revocation.
 
 use chrono::TimeDelta;
 
@@ -9,51 +9,51 @@ use crate::{
     limits::{MAX_ENROLMENT_TOKEN_CHARS, MAX_ENROLMENT_TOKEN_HOURS},
 };
 
-/// A token as it is stored.
+/// An enrolment token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnrolmentToken {
-    /// The one desktop that it is for; any where it says none.
+    /// The only desktop that it can enrol; `None` for any desktop.
     pub desktop_id: Option<DesktopId>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Until when it is good.
+    /// Time after which the token is invalid.
     pub expires_at: Timestamp,
-    /// Since when it is not.
+    /// Time of the revocation; `None` if it is not revoked.
     pub revoked_at: Option<Timestamp>,
-    /// Desktops that it enrols.
+    /// Maximum number of desktops that it enrols.
     pub max_uses: u32,
-    /// Desktops that it has enrolled.
+    /// Number of desktops enrolled so far.
     pub uses: u32,
 }
 
-/// How a desktop stands that somebody would like to become.
+/// Enrolment state of a desktop that a machine requests to become.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DesktopEnrolment {
-    /// Until when it has a certificate that is good.
+    /// End of validity of its current certificate; `None` without one.
     pub certified_until: Option<Timestamp>,
-    /// When it was revoked last.
+    /// Time of its last revocation; `None` if it was never revoked.
     pub revoked_at: Option<Timestamp>,
-    /// It is out of service.
+    /// Whether the desktop is retired.
     pub is_retired: bool,
 }
 
-/// Whether what somebody shows can be a token at all.
+/// Checks the format of a presented enrolment token.
 pub fn check_token_text(text: &str) -> Result<(), Error> {
     let fits = (1..=MAX_ENROLMENT_TOKEN_CHARS).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if fits { Ok(()) } else { Err(unknown_token()) }
 }
 
-/// Nobody knows the token.
+/// Error for a token that does not exist.
 pub fn unknown_token() -> Error {
-    refused("the enrolment token is not known: look whether all of it was copied, or make a new one")
+    refused("unknown enrolment token: check that it was copied completely, or create a new one")
 }
 
 fn refused(message: impl Into<String>) -> Error {
     Error::new(Reason::EnrolmentTokenInvalid, message)
 }
 
-/// Until when a new token is good: at least an hour, and not for ever.
+/// Returns the expiry of a new token that is valid for 1 to [`MAX_ENROLMENT_TOKEN_HOURS`] hours.
 pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
     if (1..=MAX_ENROLMENT_TOKEN_HOURS).contains(&hours) {
         return Ok(now + TimeDelta::hours(hours));
@@ -62,7 +62,7 @@ pub fn token_expiry(hours: i64, now: Timestamp) -> Result<Timestamp, Error> {
     Err(Error::out_of_range("expires_in_hours", message))
 }
 
-/// Whether who has the token may become this desktop now.
+/// Checks that the token may enrol this desktop now.
 pub fn check(
     token: &EnrolmentToken,
     desktop_id: &DesktopId,
@@ -70,11 +70,11 @@ pub fn check(
     now: Timestamp,
 ) -> Result<(), Error> {
     if token.revoked_at.is_some() {
-        return Err(refused("the enrolment token is revoked: make a new one"));
+        return Err(refused("the enrolment token is revoked: create a new one"));
     }
     if token.expires_at <= now {
         let expired = token.expires_at;
-        return Err(refused(format!("the enrolment token has expired at {expired}: make a new one")));
+        return Err(refused(format!("the enrolment token has expired at {expired}: create a new one")));
     }
     if let Some(only) = token.desktop_id.as_ref().filter(|&only| only != desktop_id) {
         let message = format!("the enrolment token is for desktop {only}, and not for {desktop_id}");
@@ -82,19 +82,18 @@ pub fn check(
     }
     if token.uses >= token.max_uses {
         let message = format!(
-            "the enrolment token is used up, it was good for {} desktops: make a new one",
+            "the enrolment token is used up, its limit is {} desktops: create a new one",
             token.max_uses
         );
         return Err(refused(message));
     }
     if standing.is_retired {
-        let message =
-            format!("desktop {desktop_id} is retired: unretire it first, and make a new token then");
+        let message = format!("desktop {desktop_id} is retired: unretire it first, then create a new token");
         return Err(Error::new(Reason::EnrolmentRefused, message));
     }
     if standing.revoked_at.is_some_and(|revoked_at| token.created_at <= revoked_at) {
         let message = format!(
-            "desktop {desktop_id} was revoked after the enrolment token was made: make a new one for it"
+            "desktop {desktop_id} was revoked after the enrolment token was created: create a new token"
         );
         return Err(Error::new(Reason::EnrolmentRefused, message));
     }
@@ -102,27 +101,28 @@ pub fn check(
         return Err(Error::new(
             Reason::DesktopEnrolled,
             format!(
-                "desktop {desktop_id} has a certificate that is good until {until}: if it is lost, revoke the desktop and \
-                 make a new token; if it is another machine, give this one another id"
+                "desktop {desktop_id} has a certificate that is valid until {until}: if it is lost, revoke \
+                 the desktop and create a new token; if another machine has it, choose another id for this one"
             ),
         ));
     }
     Ok(())
 }
 
-/// What is known of a certificate that was made by an enrolment or a renewal.
+/// Stored state of a certificate that enrolment or renewal issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Issued {
-    /// When it was made.
+    /// Time of issue.
     pub issued_at: Timestamp,
-    /// Until when it is good.
+    /// End of validity.
     pub not_after: Timestamp,
-    /// Since when it is not.
+    /// Time of the revocation; `None` if it is not revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Whether a certificate that is shown is revoked. One that is known is as its row says; of one that is not, made by hand,
-/// only its age can be told: it is revoked with its desktop, unless it is younger.
+/// Returns whether a presented certificate is revoked. For a stored certificate the row decides. A
+/// manually issued certificate has no row: it is revoked with its desktop, unless it was issued
+/// after the revocation.
 pub fn is_revoked(
     known: Option<Option<Timestamp>>,
     desktop_revoked_at: Option<Timestamp>,
@@ -134,12 +134,13 @@ pub fn is_revoked(
     }
 }
 
-/// Whether a certificate may be renewed now: not before a third of its life is over, so that nobody gathers them.
+/// Checks that a certificate may be renewed now: after the first third of its lifetime, so that no
+/// client accumulates certificates.
 pub fn check_renewal(known: Option<Issued>, now: Timestamp) -> Result<(), Error> {
     let Some(Issued { issued_at, not_after, revoked_at }) = known else {
         return Err(Error::new(
             Reason::CertificateNotRenewable,
-            "the certificate was made by hand: issue the next one by hand, or enrol the desktop with a token",
+            "the certificate was issued by hand: issue the next one by hand, or enrol with a token",
         ));
     };
     if revoked_at.is_some() {
@@ -159,8 +160,8 @@ pub fn check_renewal(known: Option<Issued>, now: Timestamp) -> Result<(), Error>
     Ok(())
 }
 
-/// What is said to a desktop that is revoked.
-pub const REVOKED: &str = "the desktop's certificate is revoked: it must be enrolled anew, with a new token";
+/// Message to a desktop whose certificate is revoked.
+pub const REVOKED: &str = "the desktop's certificate is revoked: enrol the desktop again with a new token";
 
 #[cfg(test)]
 mod tests {
@@ -217,7 +218,7 @@ mod tests {
         let certified = DesktopEnrolment { certified_until: Some(at(60)), ..DesktopEnrolment::default() };
         let (kind_, message) = kind(&token(), certified, 59).unwrap_err();
         assert!(kind_ == ErrorKind::Conflict && message.contains("revoke the desktop"), "{message}");
-        assert_eq!(kind(&token(), certified, 60), Ok(()), "it has ended");
+        assert_eq!(kind(&token(), certified, 60), Ok(()), "the certificate has expired");
     }
 
     #[test]
@@ -241,9 +242,9 @@ mod tests {
         let revoked = |known, desktop: Option<i64>| is_revoked(known, desktop.map(at), &shown);
         assert!(!revoked(None, None) && !revoked(Some(None), None));
         assert!(revoked(Some(Some(at(1))), None));
-        // Enrolled anew after the revocation, with a certificate that is good from a little before.
+        // Enrolled again after the revocation; certificates are backdated slightly.
         assert!(!revoked(Some(None), Some(20)));
-        // Made by hand.
+        // Issued by hand.
         assert!(revoked(None, Some(10)) && revoked(None, Some(20)) && !revoked(None, Some(9)));
     }
 

@@ -1,26 +1,28 @@
-//! A Merkle tree over a list: one hash that stands for all of it, and for each entry a short proof that it is in there, as in
-//! RFC 9162. One signature over the root signs every entry, and whoever has one entry needs none of the others.
+//! A Merkle tree over a list, as in RFC 9162. The root hash represents the whole list, and a short
+//! proof shows that an entry belongs to the list. A signature over the root therefore signs every
+//! entry, and a verifier needs only one entry.
 //!
-//! Leaves and inner nodes are hashed with different prefixes, so that neither can pass for the other; and the number of
-//! entries is a part of what is to be signed, so that a place has one path only.
+//! Leaves and inner nodes are hashed with different prefixes, so that neither can replace the
+//! other. The number of entries is part of the signed data, so that each position has exactly one
+//! path.
 
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256.
+/// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Hashes on the way from an entry to the root at most: a list has fewer than 2^32 entries.
+/// Maximum length of a path: a list has fewer than 2^32 entries.
 pub const MAX_PATH: usize = 32;
 
 const LEAF: u8 = 0;
 const NODE: u8 = 1;
 
-/// The hash of bytes that are no entry of a tree.
+/// Hashes bytes that are not an entry of a tree.
 pub fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// The hash of an entry.
+/// Hashes an entry.
 pub fn leaf(entry: &[u8]) -> Hash {
     Sha256::new().chain_update([LEAF]).chain_update(entry).finalize().into()
 }
@@ -32,13 +34,14 @@ fn node(left: &Hash, right: &Hash) -> Hash {
 /// A tree with all its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// The leaves, then what each two of them make, and so on; one that has no neighbour goes up as it is. Never empty,
-    /// and the last has the root alone.
+    /// Levels from the leaves to the root. Each level hashes pairs of the level before; an unpaired
+    /// node moves up unchanged. Never empty, and the last level contains only the root.
     levels: Vec<Vec<Hash>>,
 }
 
 impl Tree {
-    /// The tree over leaves; `None` where there are none, or too many to count.
+    /// Builds the tree over leaves. Returns `None` for an empty list or for more than 2^32 - 1
+    /// leaves.
     pub fn new(leaves: Vec<Hash>) -> Option<Self> {
         u32::try_from(leaves.len()).ok().filter(|count| *count > 0)?;
         let mut levels = vec![leaves];
@@ -54,17 +57,18 @@ impl Tree {
         Some(Self { levels })
     }
 
-    /// What stands for all of it.
+    /// Returns the root hash, which represents the whole list.
     pub fn root(&self) -> Hash {
         self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
     }
 
-    /// The number of leaves.
+    /// Returns the number of leaves.
     pub fn size(&self) -> u32 {
         self.levels.first().map_or(0, |leaves| u32::try_from(leaves.len()).unwrap_or(u32::MAX))
     }
 
-    /// The hashes beside the way from a leaf to the root, from below; `None` where there is no such leaf.
+    /// Returns the sibling hashes on the way from a leaf to the root; `None` if the leaf does not
+    /// exist.
     pub fn path(&self, index: u32) -> Option<Vec<Hash>> {
         let mut place = usize::try_from(index).ok()?;
         self.levels.first()?.get(place)?;
@@ -77,7 +81,8 @@ impl Tree {
     }
 }
 
-/// The root of the tree in which a leaf has this place and this path; `None` where no tree of that size has such a path.
+/// Computes the root from a leaf, its position and its path. Returns `None` if no tree of this size
+/// has such a path.
 pub fn root_of(leaf: Hash, index: u32, size: u32, path: &[Hash]) -> Option<Hash> {
     let mut last = size.checked_sub(1).filter(|last| index <= *last)?;
     let (mut place, mut hash, mut path) = (index, leaf, path.iter());
@@ -103,7 +108,7 @@ mod tests {
         (0..count).map(|number| leaf(&number.to_be_bytes())).collect()
     }
 
-    /// The root as the RFC defines it.
+    /// Computes the root by the definition of the RFC.
     fn by_definition(leaves: &[Hash]) -> Hash {
         match leaves {
             [only] => *only,
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_hashes_are_those_of_the_rfc() {
-        // The first two of the test data that logs of certificates share.
+        // The first two test vectors of certificate transparency logs.
         let empty = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
         assert_eq!(hex::encode(leaf(b"")), empty);
         let two = Tree::new(vec![leaf(b""), leaf(&[0])]).unwrap();
@@ -173,7 +178,7 @@ mod tests {
             let longer = [path.as_slice(), &[Hash::default()]].concat();
             prop_assert_eq!(root_of(leaves[index as usize], index, size, &longer), None);
             prop_assert_eq!(root_of(leaves[index as usize], index, size, &path[1..]), None);
-            // Neither can the node above two leaves pass for a leaf of a smaller tree.
+            // The node above two leaves cannot replace a leaf of a smaller tree either.
             if size % 2 == 0 {
                 let above = node(&leaves[0], &leaves[1]);
                 prop_assert_ne!(leaf(&[leaves[0], leaves[1]].concat()), above);

@@ -1,4 +1,4 @@
-//! Who may call, and who may become a desktop.
+//! Authentication and authorisation of callers, and enrolment of desktops.
 
 pub mod authz;
 pub mod enrolment;

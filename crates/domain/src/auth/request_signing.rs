@@ -1,7 +1,8 @@
-//! Signed requests: SDK-HMAC-SHA256, as the official SDKs sign them with an access key and a secret key.
+//! Request signing with SDK-HMAC-SHA256, as the official SDKs sign with an access key and a secret
+//! key.
 //!
-//! Source: the public signing guide and the behaviour of the SDKs' signers for Python and JavaScript. The signature covers
-//! method, path, query, the headers that it names, and the hash of the body.
+//! Source: the public signing guide and the behaviour of the Python and JavaScript SDKs. The
+//! signature covers the method, path, query, the listed headers, and the hash of the body.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,39 +11,40 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Reason, Timestamp};
 
-/// The one algorithm that is understood; it is the SDKs' default.
+/// The only supported algorithm, which is the default of the SDKs.
 pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
-/// How far the caller's clock may be off, either way.
+/// Maximum difference between the caller's clock and the server's clock, in either direction.
 pub const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(15);
 
 const DATE_HEADER: &str = "x-sdk-date";
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
-/// Without them a signature could be moved to another service or another time.
+/// Required signed headers. Without them a signature could be replayed against another service or
+/// at another time.
 const MUST_BE_SIGNED: [&str; 2] = ["host", DATE_HEADER];
-/// More are no SDK's.
+/// Maximum number of signed headers; no SDK sends more.
 const MAX_SIGNED_HEADERS: usize = 64;
-/// What stays as it is when a path segment or a query part is encoded: letters, digits and `-_.~`.
+/// Characters to encode in path segments and query parts: all except letters, digits and `-_.~`.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedRequest<'a> {
-    /// Upper case.
+    /// Method in upper case.
     pub method: &'a str,
-    /// As in the request line, without the query.
+    /// Path as in the request line, without the query.
     pub path: &'a str,
-    /// As in the request line, without the question mark.
+    /// Query as in the request line, without the question mark.
     pub query: &'a str,
-    /// Names in lower case, with their values.
+    /// Header names in lower case, with their values.
     pub headers: &'a [(String, String)],
-    /// All of it.
+    /// Complete body.
     pub body: &'a [u8],
 }
 
-/// What the header `Authorization` says.
+/// The parsed header `Authorization`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// Whose secret key signed it.
+    /// Access key that identifies the secret key of the signature.
     pub access_key: String,
     signed_headers: Vec<String>,
     signature: Vec<u8>,
@@ -53,12 +55,12 @@ fn bad_signature(message: impl Into<String>) -> Error {
 }
 
 impl Authorization {
-    /// The signature as it was sent.
+    /// Returns the signature as it was sent.
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
 
-    /// Reads `SDK-HMAC-SHA256 Access=.., SignedHeaders=a;b, Signature=hex`.
+    /// Parses `SDK-HMAC-SHA256 Access=.., SignedHeaders=a;b, Signature=hex`.
     pub fn parse(header: &str) -> Result<Self, Error> {
         let bad = || {
             Error::new(
@@ -87,7 +89,7 @@ impl Authorization {
         })
     }
 
-    /// Checks what can be checked before the body is there: which headers are signed, and the clock.
+    /// Checks the parts that do not depend on the body: the set of signed headers, and the clock.
     ///
     /// `headers` have names in lower case.
     pub fn check_head(&self, headers: &[(String, String)], now: Timestamp) -> Result<(), Error> {
@@ -99,19 +101,21 @@ impl Authorization {
         check_clock(header(headers, DATE_HEADER)?, now)
     }
 
-    /// Checks the request against the secret key of [`Self::access_key`]. The comparison takes the same time
-    /// wherever the signatures differ.
+    /// Verifies the request with the secret key of [`Self::access_key`]. The comparison takes
+    /// constant time.
     pub fn verify(&self, request: &SignedRequest<'_>, secret_key: &str, now: Timestamp) -> Result<(), Error> {
         self.check_head(request.headers, now)?;
         let date = header(request.headers, DATE_HEADER)?;
         let canonical = self.canonical_request(request)?;
         let to_sign = format!("{ALGORITHM}\n{date}\n{}", hex::encode(Sha256::digest(canonical)));
-        // A key of any length is one.
+        // HMAC accepts keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes())
             .map_err(|error| Error::internal().with_source(error))?;
         mac.update(to_sign.as_bytes());
         mac.verify_slice(&self.signature).map_err(|_| {
-            bad_signature("the signature does not fit the request: check secret key, clock, and what changed on the way")
+            bad_signature(
+                "the signature does not match the request: check the secret key, the clock and proxies",
+            )
         })
     }
 
@@ -129,7 +133,7 @@ impl Authorization {
             &canonical_query(request.query),
             &headers,
             &self.signed_headers.join(";"),
-            // Always of the body that came: an unsigned payload is not accepted.
+            // Always the hash of the received body: unsigned payloads are not accepted.
             &hex::encode(Sha256::digest(request.body)),
         ]
         .join("\n"))
@@ -156,7 +160,8 @@ fn check_clock(date: &str, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// Decoded as a whole, each segment encoded anew, with a slash at the end.
+/// Returns the canonical path: decoded as a whole, each segment encoded again, with a trailing
+/// slash.
 fn canonical_path(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let mut canonical = decoded.split('/').map(encode).collect::<Vec<_>>().join("/");
@@ -166,11 +171,13 @@ fn canonical_path(path: &str) -> String {
     canonical
 }
 
-/// Pairs in the order of their decoded names and values, each part encoded anew.
+/// Returns the canonical query: pairs in the order of their decoded names and values, each part
+/// encoded again.
 ///
-/// Clients sign the decoded pairs and differ in how they send them: a space as `+` or `%20`, lower-case digits, characters
-/// that need no encoding, a name without `=`. The query is decoded as the handlers decode it, so that the signature covers
-/// exactly the values that they see.
+/// Clients sign the decoded pairs and differ in their wire format. They send a space as `+` or
+/// `%20`, use lower-case hex digits, leave other characters unencoded, or omit `=`. This function
+/// decodes the query in the same way as the handlers, so that the signature covers exactly the
+/// values that they use.
 fn canonical_query(query: &str) -> String {
     let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     pairs.sort();

@@ -1,4 +1,4 @@
-//! The signatures were made by the official Python SDK (huaweicloudsdkcore 3.1.219).
+//! Tests with signatures by the official Python SDK (huaweicloudsdkcore 3.1.219).
 
 use chrono::DateTime;
 
@@ -51,7 +51,7 @@ fn the_sdks_signatures_are_good() {
     let get = SignedRequest {
         method: "GET",
         path: "/v2/project-1/script-execution-records",
-        // In another order than signed, as a proxy may send it on.
+        // Not in the signed order, as a proxy may forward it.
         query: "script_name=x&execute_time_end=2099-10-01T12%3A00%3A00Z&is_first_order=true&resource_id=desk-2\
                 &resource_id=desk-1&script_name=other%20name",
         headers: &headers,
@@ -67,8 +67,8 @@ fn the_sdks_signatures_are_good() {
         .unwrap();
 }
 
-/// Characters that mean something in a path or a query, names that are repeated, a value that is empty. The path is as
-/// an HTTP library puts it on the wire.
+/// Characters with a special meaning in paths and queries, repeated names, and an empty value. The
+/// path is encoded as by an HTTP library.
 #[test]
 fn odd_characters_are_read_as_the_sdk_signs_them() {
     let headers = headers();
@@ -87,7 +87,8 @@ fn odd_characters_are_read_as_the_sdk_signs_them() {
     }
 }
 
-/// Signed by the official Python SDK over `Z=1`, `a=&=?#`, two values of `name` and three of `resource_id`.
+/// Signed by the official Python SDK over `Z=1`, `a=&=?#`, two values of `name` and three of
+/// `resource_id`.
 const ODD_SIGNATURE: &str = "28afe2737db7c1729f4fa7905bd278f22e69b436f0e3a64ddd66b45a60845664";
 const ODD_PATH: &str = "/v2/project-1/scripts/a+b%25c/%E4%B8%AD,!$&'()*;=:@";
 
@@ -104,7 +105,7 @@ fn form_encoding_of_the_signed_query_is_accepted() {
         // JavaScript: querystring.stringify.
         "Z=1&a=%26%3D%3F%23&name=&name=caf%C3%A9%20100%25%20%2B%20a%2Fb%20~*'()&resource_id=a&resource_id=a\
          &resource_id=b",
-        // Lower-case digits, characters that need no encoding, no equals sign, another order, an empty pair.
+        // Lower-case digits, unencoded characters, no equals sign, another order, an empty pair.
         "resource_id=b&resource_id=a&name=caf%c3%a9+100%25+%2b+a/b+~*'()&a=%26=?%23&name&&Z=%31&resource_id=a",
     ];
     for query in spellings {
@@ -114,7 +115,7 @@ fn form_encoding_of_the_signed_query_is_accepted() {
     }
 }
 
-/// A plus stands for a space in a query, and for itself in a path.
+/// A plus means a space in a query, and itself in a path.
 #[test]
 fn plus_in_place_of_a_signed_plus_is_refused() {
     let headers = headers();
@@ -158,7 +159,7 @@ fn whatever_is_changed_breaks_it() {
     ];
     for request in changed {
         let message = refusal(authorization(POST_SIGNATURE).verify(&request, SECRET_KEY, now()));
-        assert!(message.contains("does not fit"), "{request:?}: {message}");
+        assert!(message.contains("does not match"), "{request:?}: {message}");
     }
     for place in 0..5 {
         let mut headers = headers.clone();
@@ -167,7 +168,7 @@ fn whatever_is_changed_breaks_it() {
     }
     refusal(authorization(POST_SIGNATURE).verify(&good, "another key", now()));
     refusal(authorization("00").verify(&good, SECRET_KEY, now()));
-    // What is not signed may change on the way.
+    // Headers that are not signed may change on the way.
     let mut proxied = headers.clone();
     proxied[5].1 = "text/html".into();
     authorization(POST_SIGNATURE).verify(&post(&proxied), SECRET_KEY, now()).unwrap();

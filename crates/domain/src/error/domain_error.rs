@@ -4,63 +4,67 @@ use std::fmt;
 
 use super::{ErrorKind, FieldPath, Reason};
 
-/// A failure of a rule or a use case, free of any protocol.
+/// A failure of a rule or a use case, independent of any protocol.
 ///
 /// `message` is for the client; `source` is for the log and never leaves the process.
 #[derive(Debug)]
 pub struct Error {
-    /// Why it failed; programs branch on it.
+    /// Stable identifier of the cause; programs branch on it.
     pub reason: Reason,
-    /// The field that breaks the rule, from the request down; `None` where the failure is about no single field.
+    /// Field that breaks the rule, relative to the request; `None` if no single field is at fault.
     pub field: Option<FieldPath>,
-    /// What is wrong and what to do, for people. It never names `field`: each adapter puts the caller's own name in front.
+    /// Human-readable problem and fix. The text never names `field`: each adapter adds the caller's
+    /// field name as a prefix.
     pub message: String,
     /// Cause inside the server.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// A failure that is about no single field.
+    /// Creates a failure without a field.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, field: None, message: message.into(), source: None }
     }
 
-    /// A failure that is about a field.
+    /// Creates a failure of a field.
     pub fn field(reason: Reason, field: impl Into<FieldPath>, message: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..Self::new(reason, message) }
     }
 
-    /// A field without a value.
+    /// Creates the error for a field without a value.
     pub fn required(field: impl Into<FieldPath>, message: impl Into<String>) -> Self {
         Self::field(Reason::FieldRequired, field, message)
     }
 
-    /// A field with a value that its rule does not allow.
+    /// Creates the error for a field whose value its rule does not allow.
     pub fn invalid(field: impl Into<FieldPath>, message: impl Into<String>) -> Self {
         Self::field(Reason::FieldInvalid, field, message)
     }
 
-    /// A field whose number, length or number of entries is outside its limits.
+    /// Creates the error for a field whose number, length or number of entries is outside its
+    /// limits.
     pub fn out_of_range(field: impl Into<FieldPath>, message: impl Into<String>) -> Self {
         Self::field(Reason::FieldOutOfRange, field, message)
     }
 
-    /// A text that cannot be read as a value. The caller adds the field with [`Self::within`].
+    /// Creates the error for a text that cannot be parsed. The caller adds the field with
+    /// [`Self::within`].
     pub fn unreadable(message: impl Into<String>) -> Self {
         Self::new(Reason::FieldInvalid, message)
     }
 
-    /// A fault of the server. The client learns no cause.
+    /// Creates the error for a server defect. The client does not see the cause.
     pub fn internal() -> Self {
         Self::new(Reason::Internal, "internal error; search the server log for the request id")
     }
 
-    /// Class of the failure.
+    /// Returns the class of the failure.
     pub const fn kind(&self) -> ErrorKind {
         self.reason.kind()
     }
 
-    /// Puts a parent in front of the field. An invalid value without a field becomes the parent's.
+    /// Prefixes the field with a parent. The parent becomes the field of an invalid value without
+    /// one.
     #[must_use]
     pub fn within(mut self, parent: impl Into<FieldPath>) -> Self {
         self.field = match self.field.take() {
@@ -71,14 +75,14 @@ impl Error {
         self
     }
 
-    /// Keeps the cause for the log.
+    /// Attaches the cause for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The message, with the caller's own name of the field in front.
+    /// Returns the message, prefixed with the caller's name of the field.
     pub fn text(&self, field: Option<&str>) -> String {
         field.map_or_else(|| self.message.clone(), |field| format!("{field}: {}", self.message))
     }

@@ -1,4 +1,4 @@
-//! Field paths: the place in a request that an error is about, free of any protocol's spelling.
+//! Field paths: locations in a request, independent of any protocol's spelling.
 
 use std::{borrow::Cow, fmt};
 
@@ -17,13 +17,13 @@ pub enum Segment {
 
 /// Path of a field, from the outermost to the innermost field.
 ///
-/// The rules use the admin protocol's names, because its request is the most complete one. An adapter whose caller knows
-/// another name translates the segments; no adapter reads a message to find the field.
+/// The rules use the admin protocol's names, because its request is the most complete one. An
+/// adapter with other names translates the segments; no adapter parses messages to find the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(Vec<Segment>);
 
 impl FieldPath {
-    /// A field whose name comes from the caller, such as a query parameter.
+    /// Creates a path from a name that the caller sent, such as a query parameter.
     pub fn dynamic(name: &str) -> Self {
         Self(vec![Segment::Name(Cow::Owned(shorten(name)))])
     }
@@ -34,13 +34,13 @@ impl FieldPath {
         self.with(Segment::Name(Cow::Borrowed(name)))
     }
 
-    /// Appends the place of an element, from 0.
+    /// Appends the index of an element, from 0.
     #[must_use]
     pub fn index(self, index: usize) -> Self {
         self.with(Segment::Index(index))
     }
 
-    /// Appends the key of a map's entry. The path keeps its first 64 characters.
+    /// Appends the key of a map entry, cut to 64 characters.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
         self.with(Segment::Key(shorten(key)))
@@ -53,7 +53,7 @@ impl FieldPath {
         self
     }
 
-    /// Puts a parent in front of the path.
+    /// Prefixes the path with a parent.
     #[must_use]
     pub fn within(self, parent: impl Into<Self>) -> Self {
         let Self(mut segments) = parent.into();
@@ -61,14 +61,14 @@ impl FieldPath {
         Self(segments)
     }
 
-    /// Steps from the outermost to the innermost field; never empty.
+    /// Returns the steps from the outermost to the innermost field; never empty.
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 }
 
 impl From<&'static str> for FieldPath {
-    /// Reads names that are separated by dots, such as `rollout.approval.before_waves`.
+    /// Parses names that are separated by dots, such as `rollout.approval.before_waves`.
     fn from(path: &'static str) -> Self {
         Self(path.split('.').map(|name| Segment::Name(Cow::Borrowed(name))).collect())
     }
@@ -81,7 +81,7 @@ impl From<Vec<Segment>> for FieldPath {
 }
 
 impl fmt::Display for FieldPath {
-    /// Writes the path as JSON paths and proto field paths are written: `rollout.waves[1].count`.
+    /// Formats the path like JSON paths and proto field paths: `rollout.waves[1].count`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, segment) in self.0.iter().enumerate() {
             let dot = if place == 0 { "" } else { "." };

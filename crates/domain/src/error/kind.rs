@@ -1,25 +1,25 @@
-//! Error kinds: what a client can do about a failure, whatever protocol it speaks.
+//! Error kinds: the possible reactions of a client to a failure, in any protocol.
 
-/// Class of a failure in the client's terms. Each adapter maps it in one exhaustive match.
+/// Class of a failure from the client's view. Each adapter maps it in one exhaustive match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The request breaks a documented rule; repeating it cannot help.
+    /// The request breaks a documented rule; a repetition fails as well.
     Invalid,
     /// The request carries no valid credential.
     Unauthenticated,
-    /// The caller is known but lacks the right.
+    /// The caller is authenticated but lacks the right.
     Forbidden,
     /// The named object does not exist in the caller's project.
     NotFound,
-    /// The request contradicts the present state.
+    /// The request conflicts with the current state.
     Conflict,
     /// The idempotency key belongs to another request.
     KeyReused,
-    /// The caller exceeds a rate or a share; repeating the request later helps.
+    /// The caller exceeds a rate or a share; a later repetition can succeed.
     TooMany,
-    /// A dependency does not answer; repeating the request later helps.
+    /// A dependency does not answer; a later repetition can succeed.
     Unavailable,
-    /// Graywave itself is at fault.
+    /// Graywave has a defect.
     Internal,
 }
 
@@ -37,7 +37,8 @@ impl ErrorKind {
         Self::Internal,
     ];
 
-    /// Code of the published API: `WKS.` and eight digits. Codes that the published schema lacks are our own.
+    /// Returns the code of the published API: `WKS.` and eight digits. Codes that the published
+    /// schema lacks are Graywave's.
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Invalid => "WKS.00211102",
@@ -52,7 +53,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Unavailable | Self::TooMany)
     }

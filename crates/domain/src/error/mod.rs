@@ -1,4 +1,5 @@
-//! Errors of the rules and use cases: kind, stable reason, field, message for people, and a source for the log.
+//! Errors of rules and use cases: kind, stable reason, field, human-readable message, and a source
+//! for the log.
 
 mod domain_error;
 mod field;
@@ -17,5 +18,5 @@ pub use reason::Reason;
 pub(crate) use text::shorten;
 pub use text::{MAX_ERROR_MESSAGE_CHARS, cut};
 
-/// Time after which a client repeats a call that failed temporarily, where nothing better is known.
+/// Default delay before a client repeats a call that failed temporarily.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);

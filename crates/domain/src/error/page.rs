@@ -1,15 +1,15 @@
-//! The page docs/errors.md, made of the reasons.
+//! Generates docs/errors.md from the reasons.
 
 use super::{ErrorKind, Reason};
 
-/// Heading of each kind, with the HTTP status and the gRPC code that the adapters give it.
+/// Returns the heading of a kind, with the HTTP status and the gRPC code of the adapters.
 const fn heading(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Invalid => "Invalid requests (HTTP 400, gRPC INVALID_ARGUMENT)",
         ErrorKind::Unauthenticated => "Missing or unknown credentials (HTTP 401, gRPC UNAUTHENTICATED)",
         ErrorKind::Forbidden => "Missing rights (HTTP 403, gRPC PERMISSION_DENIED)",
         ErrorKind::NotFound => "Missing objects (HTTP 404, gRPC NOT_FOUND)",
-        ErrorKind::Conflict => "Conflicts with the present state (HTTP 409, gRPC FAILED_PRECONDITION)",
+        ErrorKind::Conflict => "Conflicts with the current state (HTTP 409, gRPC FAILED_PRECONDITION)",
         ErrorKind::KeyReused => "Reused idempotency keys (HTTP 409, gRPC ALREADY_EXISTS)",
         ErrorKind::TooMany => "Exceeded limits (HTTP 429, gRPC RESOURCE_EXHAUSTED)",
         ErrorKind::Unavailable => "Temporary failures (HTTP 503, gRPC UNAVAILABLE)",
@@ -36,7 +36,7 @@ PATH_NOT_FOUND has the gRPC code UNIMPLEMENTED and DEADLINE_EXCEEDED has the cod
 REST serves this page without authentication under `/docs/errors.md`; `graywave errors` prints it.
 ";
 
-/// Text of docs/errors.md: every reason with its meaning and the fix.
+/// Generates the text of docs/errors.md: every reason with its meaning and fix.
 pub fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     for kind in ErrorKind::ALL {

@@ -2,10 +2,11 @@
 
 use super::ErrorKind;
 
-/// Defines [`Reason`] from one table, so that the wire name, the kind and the documentation of a reason never disagree.
+/// Defines [`Reason`] from one table, so that the wire name, the kind and the documentation of a
+/// reason never disagree.
 macro_rules! reasons {
     ($($wire:ident = $name:ident, $kind:ident, $meaning:literal, $fix:literal;)*) => {
-        /// Why a call fails. A client branches on it; the message is for people and may change.
+        /// Cause of a failed call. Clients branch on it; the message is for people and may change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
             $(#[doc = $meaning] $name,)*
@@ -15,22 +16,22 @@ macro_rules! reasons {
             /// Every reason, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// Name on the wire, in `SCREAMING_SNAKE_CASE`. It never changes.
+            /// Returns the name on the wire, in `SCREAMING_SNAKE_CASE`. It never changes.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($wire),)* }
             }
 
-            /// Class of the failure.
+            /// Returns the class of the failure.
             pub const fn kind(self) -> ErrorKind {
                 match self { $(Self::$name => ErrorKind::$kind,)* }
             }
 
-            /// What has happened, in one sentence.
+            /// Returns the meaning, in one sentence.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// What the caller does about it, in one sentence.
+            /// Returns the caller's fix, in one sentence.
             pub const fn fix(self) -> &'static str {
                 match self { $(Self::$name => $fix,)* }
             }
@@ -53,7 +54,7 @@ reasons! {
         "Leave the field out.";
     FIELDS_EXCLUSIVE = FieldsExclusive, Invalid,
         "Fields are set that exclude each other.",
-        "Keep one of the fields and leave the others out.";
+        "Keep one of the fields and omit the rest.";
     PAGE_TOKEN_INVALID = PageTokenInvalid, Invalid,
         "A page token, a cursor or an event id does not come from this list.",
         "Start again without it, then pass on the value of the previous answer unchanged.";
@@ -62,10 +63,10 @@ reasons! {
         "Correct the encoding of the request.";
     REQUEST_TOO_LARGE = RequestTooLarge, Invalid,
         "The request is larger than its limit.",
-        "Send less at once; choose desktops by pool or tag instead of by id.";
+        "Send a smaller request; choose desktops by pool or tag instead of by id.";
     REQUEST_TOO_SLOW = RequestTooSlow, Invalid,
         "The body of the request does not arrive in time.",
-        "Send the whole body at once.";
+        "Send the complete body without a pause.";
     METHOD_NOT_ALLOWED = MethodNotAllowed, Invalid,
         "The path exists, but not for this HTTP method.",
         "Use a method that `/openapi.json` lists for the path.";
@@ -111,7 +112,7 @@ reasons! {
         "The call belongs to no project, or the credential cannot make it.",
         "Use a certificate with the role admin for calls about projects, and a token for calls within a project.";
     CALL_NOT_OPEN = CallNotOpen, Forbidden,
-        "The server does not say who may make this call, so it refuses the call.",
+        "No access rule exists for this call, so the server refuses the call.",
         "Report it as a defect of the server.";
     PROJECT_REVOKED = ProjectRevoked, Forbidden,
         "The project is revoked.",
@@ -139,7 +140,7 @@ reasons! {
         "The project has no such record.",
         "List the records of the task with `graywave records TASK`.";
     FAILURE_GROUP_NOT_FOUND = FailureGroupNotFound, NotFound,
-        "The task has no such group of failures.",
+        "The task has no such failure group.",
         "List the groups with `graywave failures TASK`.";
     SCRIPT_NOT_FOUND = ScriptNotFound, NotFound,
         "The project has no such script, or the script has no such revision.",
@@ -160,7 +161,7 @@ reasons! {
         "The project has no such principal.",
         "Create the principal with `graywave principals put`.";
     CREDENTIAL_NOT_FOUND = CredentialNotFound, NotFound,
-        "The token or key to revoke does not exist, or is revoked already.",
+        "The token or key to revoke does not exist, or is already revoked.",
         "List the credentials of the project and name one of them.";
 
     TASK_ENDED = TaskEnded, Conflict,
@@ -170,17 +171,17 @@ reasons! {
         "The task or the record has not ended.",
         "Wait for the end or stop the task, then repeat the call.";
     NOTHING_TO_RETRY = NothingToRetry, Conflict,
-        "Everything succeeded or was retried already.",
+        "Every target succeeded or was already retried.",
         "Start a new task if the work is to run again.";
     ALREADY_RETRIED = AlreadyRetried, Conflict,
-        "Another task has retried this task or record already.",
+        "Another task has already retried this task or record.",
         "Retry the newer task that the message names.";
     WAVE_NOT_AWAITING_APPROVAL = WaveNotAwaitingApproval, Conflict,
         "The wave needs no approval, or is not the next one to open.",
         "Approve the wave after the wave before it has closed.";
     APPROVAL_OUTDATED = ApprovalOutdated, Conflict,
-        "The hash of the plan or of the scripts is not the task's.",
-        "Look at the plan and the scripts again, and approve with the present hashes.";
+        "The hash of the plan or of the scripts does not match the task.",
+        "Review the plan and the scripts again, and approve with the current hashes.";
     DESKTOP_RETIRED = DesktopRetired, Conflict,
         "A named desktop is retired and runs nothing.",
         "Leave the desktop out, or return it to service with `graywave desktops unretire`.";
@@ -188,14 +189,14 @@ reasons! {
         "Another caller has changed the object at the same time.",
         "Read the object again and repeat the change.";
     ALREADY_EXISTS = AlreadyExists, Conflict,
-        "An object with this id exists already.",
+        "An object with this id already exists.",
         "Use the existing object, or choose another id.";
     POLICY_READY_MADE = PolicyReadyMade, Conflict,
         "Policies that come with Graywave can be neither replaced nor deleted.",
         "Choose another name for the policy.";
     POLICY_IN_USE = PolicyInUse, Conflict,
         "A principal has the policy.",
-        "Give the principal other policies first.";
+        "Assign other policies to the principal first.";
     MASTER_KEY_MISSING = MasterKeyMissing, Conflict,
         "The server has no master key to encrypt secret keys with.",
         "Set `access.master_keys` or `access.master_key_file` in the server's configuration.";
@@ -203,7 +204,7 @@ reasons! {
         "The cluster has no issuer of desktop certificates.",
         "Configure an issuer, or issue the certificate with `graywave ca issue`.";
     DESKTOP_ENROLLED = DesktopEnrolled, Conflict,
-        "The desktop has a valid certificate already.",
+        "The desktop already has a valid certificate.",
         "Revoke the desktop if the certificate is lost; give another machine another id.";
     CERTIFICATE_NOT_RENEWABLE = CertificateNotRenewable, Conflict,
         "The certificate is too new to be renewed, or was issued by hand.",
@@ -220,17 +221,17 @@ reasons! {
         "The caller's requests in progress use up its share of the server.",
         "Wait until some of the requests have ended.";
     OPEN_TASK_LIMIT = OpenTaskLimit, TooMany,
-        "The project has as many unended tasks as it may have.",
+        "The project has reached its limit of unended tasks.",
         "Wait until a task has ended, or stop one.";
 
     OVERLOADED = Overloaded, Unavailable,
-        "The server handles as many requests or streams as it can.",
+        "The server has reached its limit of concurrent requests or streams.",
         "Repeat the request as `Retry-After` or `RetryInfo` says.";
     DATABASE_UNAVAILABLE = DatabaseUnavailable, Unavailable,
         "The database does not answer.",
         "Repeat the request later; an operator checks Postgres.";
     DEADLINE_EXCEEDED = DeadlineExceeded, Unavailable,
-        "The call has taken longer than it may, and its effect is unknown.",
+        "The call exceeded its time limit, and its effect is unknown.",
         "Check whether the change was made before repeating it, or repeat it with the same idempotency key.";
     ISSUER_UNAVAILABLE = IssuerUnavailable, Unavailable,
         "The issuer of desktop certificates cannot sign.",
@@ -242,12 +243,12 @@ reasons! {
 }
 
 impl Reason {
-    /// Reads the name on the wire; `None` for a reason that only another version knows.
+    /// Parses the name on the wire; `None` for a reason that only another version knows.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
     }
 
-    /// `error_code` of the published API: `WKS.` and eight digits.
+    /// Returns the `error_code` of the published API: `WKS.` and eight digits.
     pub const fn code(self) -> &'static str {
         match self {
             Self::MethodNotAllowed => "WKS.00000405",
@@ -255,7 +256,8 @@ impl Reason {
         }
     }
 
-    /// Where the documentation explains the reason: a path in the repository, which the REST server serves as well.
+    /// Returns the location of the documentation: a path in the repository, which the REST server
+    /// also serves.
     pub fn anchor(self) -> String {
         format!("docs/errors.md#{}", self.as_str())
     }

@@ -1,15 +1,15 @@
-//! Texts of clients within messages, cut to a length.
+//! Client texts in messages, cut to a maximum length.
 
-/// Characters of an error message that a client reads: the limit of the published schema.
+/// Maximum number of characters in an error message to a client, from the published schema.
 pub const MAX_ERROR_MESSAGE_CHARS: usize = 1_000;
 
-/// Cuts a text to a number of characters, between two of them.
+/// Cuts a text to at most `max_chars` characters, at a character boundary.
 pub fn cut(text: &str, max_chars: usize) -> &str {
     let end = text.char_indices().nth(max_chars);
     end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// Cuts a client's text before it is quoted back.
+/// Cuts a client's text before it is quoted in a message.
 pub(crate) fn shorten(text: &str) -> String {
     const SHOWN: usize = 64;
     if text.chars().count() <= SHOWN {

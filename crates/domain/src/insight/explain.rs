@@ -1,4 +1,5 @@
-//! Explain: what happened to a task, or to one desktop of it, and why, in sentences, in order, with times.
+//! Explanations: the history of a task or of one of its desktops, as sentences with times and
+//! reasons, in order.
 
 use chrono::SecondsFormat;
 
@@ -13,12 +14,12 @@ use crate::{
     wave_start::{self, AdmissionBlock, StartConditions},
 };
 
-/// One sentence.
+/// One sentence of an explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
-    /// When it happened; `None` for what is so.
+    /// Time of the event; `None` for a statement about the current state.
     pub at: Option<Timestamp>,
-    /// What.
+    /// Text of the sentence.
     pub text: String,
 }
 
@@ -32,17 +33,17 @@ impl Sentence {
     }
 }
 
-/// A moment as sentences tell it.
+/// Formats a time for a sentence.
 fn moment(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// An event in words.
+/// Describes an event.
 pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> String {
     let wave = wave.map_or_else(String::new, |wave| format!("wave {wave}"));
     let by = if actor.is_empty() { String::new() } else { format!(" by {actor}") };
     let text = match kind {
-        // What they say begins with the same word.
+        // The details of these kinds already begin with the same word.
         EventKind::Stopped if !detail.is_empty() => return format!("the task was {detail}"),
         EventKind::Expired if !detail.is_empty() => return format!("the task {detail}"),
         EventKind::Accepted => format!("the task was accepted{by}"),
@@ -58,14 +59,15 @@ pub fn event(kind: EventKind, wave: Option<u16>, actor: &str, detail: &str) -> S
         EventKind::Frozen => format!("the project was frozen{by}"),
         EventKind::Unfrozen => format!("the project was unfrozen{by}"),
         EventKind::ConcurrencyChanged => format!("max_concurrency was changed{by}"),
-        EventKind::Retried => format!("a retry was asked for{by}"),
-        EventKind::Quarantined => format!("a target of {wave} is handed out no more"),
+        EventKind::Retried => format!("a retry was requested{by}"),
+        EventKind::Quarantined => format!("a target of {wave} was quarantined"),
         EventKind::Ended => "the task ended".to_owned(),
     };
     if detail.is_empty() { text } else { format!("{text}: {detail}") }
 }
 
-/// What a task that has not ended waits for, if it is not at work.
+/// Returns the condition that a task waits for. `None` if it has ended, admits no more targets, or
+/// has an open wave.
 pub fn waiting_for(
     status: TaskStatus,
     hold: Option<AdmissionBlock>,
@@ -88,106 +90,106 @@ pub fn waiting_for(
     }
 }
 
-/// A target that waits for its desktop, or for its window.
+/// State of a target that waits for its desktop or for its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// Its delivery deadline.
+    /// Delivery deadline of the target.
     pub until: Timestamp,
-    /// Its window opens then.
+    /// Time at which its window opens; `None` without a closed window.
     pub not_before: Option<Timestamp>,
-    /// Its task is held.
+    /// Whether its task is paused or its project frozen.
     pub is_suspended: bool,
-    /// Workers that died while they held it.
+    /// Number of workers that died while they held the target.
     pub worker_deaths: u16,
 }
 
-/// A target in a batch.
+/// State of a target that is in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryState {
-    /// For whom.
+    /// Worker of the batch.
     pub worker_id: String,
-    /// Since when.
+    /// Time at which the batch was formed.
     pub cut_at: Timestamp,
-    /// The worker has it.
+    /// Whether the worker has leased the batch.
     pub is_leased: bool,
-    /// Its task is held.
+    /// Whether its task is paused or its project frozen.
     pub is_suspended: bool,
 }
 
-/// Where a target stands.
+/// History of a target, without its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetHistory {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// Its wave.
+    /// Wave of the target.
     pub wave: u16,
-    /// Scripts before this place succeeded in an earlier task.
+    /// First script to run. Scripts before this place succeeded in an earlier task.
     pub first_script: u16,
-    /// Why it is in the gray wave, if it is.
+    /// Reason for its selection as a canary; `None` for other targets.
     pub pick: Option<String>,
-    /// The worker that holds its desktop's connection now.
+    /// Worker that holds its desktop's connection now; `None` while the desktop is offline.
     pub online_at: Option<String>,
-    /// It waits.
+    /// Set while the target is deferred.
     pub waits: Option<Waits>,
-    /// It is in a batch.
+    /// Set while the target is in a batch.
     pub handed: Option<DeliveryState>,
-    /// A person asked for its stop.
+    /// Time at which a person requested its stop.
     pub stop_asked_at: Option<Timestamp>,
 }
 
-/// The wave of a target, as its story needs it.
+/// The wave of a target, for an explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryWave {
-    /// Where it is.
+    /// Status of the wave.
     pub status: WaveStatus,
-    /// When it was opened.
+    /// Time at which it opened.
     pub opened_at: Option<Timestamp>,
-    /// When it was closed, halted or stopped.
+    /// Time at which it was closed, halted or stopped.
     pub closed_at: Option<Timestamp>,
-    /// What the gate, or who stopped it, said.
+    /// Last reason of the gate, or of the person who stopped it.
     pub verdict: Option<String>,
 }
 
-/// One of a target's records, as its story needs it.
+/// One record of a target, for an explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRecord {
-    /// The script's name, or what stands for a command.
+    /// Name of the script, or a substitute for a command.
     pub name: String,
-    /// Where it is.
+    /// Status of the record.
     pub status: RecordStatus,
-    /// Where it ended by itself.
+    /// Exit code; `None` if the script was killed, never started, or has not ended.
     pub exit_code: Option<i32>,
-    /// When it started.
+    /// Start time; `None` if the script has not started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// End time; `None` if the record is not stored.
     pub ended_at: Option<Timestamp>,
-    /// Why it ended so.
+    /// Reason of the outcome; empty for a success.
     pub reason: String,
 }
 
-/// What a story is told from, beside the target itself.
+/// Data of an explanation, in addition to the target's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainContext {
-    /// When it is told.
+    /// Time of the explanation.
     pub now: Timestamp,
-    /// When the task was accepted.
+    /// Time at which the task was accepted.
     pub accepted_at: Timestamp,
-    /// Where the task is.
+    /// Status of the task.
     pub task: TaskStatus,
-    /// Why the task was halted or stopped.
+    /// Reason of the task's halt or stop.
     pub halt_reason: Option<String>,
-    /// What the task waits for.
+    /// Condition that the task waits for.
     pub waiting_for: Option<String>,
-    /// The target's wave.
+    /// Wave of the target.
     pub wave: HistoryWave,
-    /// Of the target, in the order of the scripts.
+    /// Records of the target, in the order of the scripts.
     pub records: Vec<HistoryRecord>,
 }
 
-/// Why a desktop did, or did not, run.
+/// Explains why a desktop did or did not run.
 pub fn desktop(story: &TargetHistory, around: &ExplainContext) -> Vec<Sentence> {
     let mut told = vec![Sentence::at(around.accepted_at, "the task was accepted")];
-    let place = format!("it is target {} of the plan, in wave {}", story.ordinal, story.wave);
+    let place = format!("the desktop is target {} of the plan, in wave {}", story.ordinal, story.wave);
     told.push(Sentence::so(match &story.pick {
         Some(pick) => format!("{place}: {pick}"),
         None => place,
@@ -210,10 +212,10 @@ pub fn desktop(story: &TargetHistory, around: &ExplainContext) -> Vec<Sentence> 
 }
 
 fn stop_of(story: &TargetHistory) -> Option<Sentence> {
-    Some(Sentence::at(story.stop_asked_at?, "a person asked for it to be stopped"))
+    Some(Sentence::at(story.stop_asked_at?, "a person requested the stop of this target"))
 }
 
-/// Tells what is stored of the records; false when there is nothing.
+/// Adds sentences for stored records. Returns false if there are none.
 fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
     let mut is_known = false;
     for record in records {
@@ -235,16 +237,18 @@ fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
     is_known
 }
 
-/// Why there is no record yet, or will never be one.
+/// Explains why there is no record yet, or will never be one.
 fn why_not_yet(story: &TargetHistory, around: &ExplainContext) -> Sentence {
     if let Some(handed) = &story.handed {
         let at = &handed.worker_id;
         return Sentence::at(
             handed.cut_at,
             match (handed.is_leased, handed.is_suspended) {
-                (true, _) => format!("worker {at} has it, and its result is not in"),
-                (false, true) => format!("it is ready for worker {at}, and held: {}", held(around)),
-                (false, false) => format!("it is ready for worker {at}, which has not pulled it yet"),
+                (true, _) => format!("worker {at} holds the target, and no result has arrived"),
+                (false, true) => {
+                    format!("the target is ready for worker {at} but suspended: {}", held(around))
+                }
+                (false, false) => format!("the target is ready for worker {at}, which has not pulled it yet"),
             },
         );
     }
@@ -254,25 +258,27 @@ fn why_not_yet(story: &TargetHistory, around: &ExplainContext) -> Sentence {
     if around.task.admits_no_more() {
         let reason = around.halt_reason.as_deref().unwrap_or("the task has ended");
         let at = around.wave.closed_at.map_or_else(String::new, |at| format!(" at {}", moment(at)));
-        return Sentence::so(format!("it never started: the rollout ended{at} before its turn ({reason})"));
+        return Sentence::so(format!(
+            "the target never started: the rollout ended{at} before its turn ({reason})"
+        ));
     }
     let turn = match around.wave.status {
         WaveStatus::Pending => format!("wave {} is not open", story.wave),
-        _ => "its turn in the wave has not come".to_owned(),
+        _ => "admission has not reached it".to_owned(),
     };
     Sentence::so(match &around.waiting_for {
-        Some(wait) => format!("it waits: {turn}; {wait}"),
-        None => format!("it waits: {turn}"),
+        Some(wait) => format!("the target waits: {turn}; {wait}"),
+        None => format!("the target waits: {turn}"),
     })
 }
 
 fn why_it_waits(waits: &Waits, story: &TargetHistory, around: &ExplainContext) -> String {
     if waits.is_suspended {
-        return format!("it waits: {}", held(around));
+        return format!("the target waits: {}", held(around));
     }
     if quarantine::is_quarantined(waits.worker_deaths) {
         return format!(
-            "it is handed out no more, because {} workers died that held it: it is UNKNOWN if its agent does not report",
+            "{} workers died while they held the target: it ends as UNKNOWN unless its agent reports",
             waits.worker_deaths
         );
     }
@@ -280,17 +286,21 @@ fn why_it_waits(waits: &Waits, story: &TargetHistory, around: &ExplainContext) -
         && not_before > around.now
         && story.online_at.is_some()
     {
-        return format!("it waits for its window, which opens at {}", moment(not_before));
+        return format!("the target waits for its window, which opens at {}", moment(not_before));
     }
     let until = moment(waits.until);
     match &story.online_at {
-        Some(worker_id) => format!("its desktop is back at worker {worker_id}, and waits for a place"),
-        None => format!("its desktop is away: it is UNDELIVERED if it does not come back before {until}"),
+        Some(worker_id) => {
+            format!("the desktop is online at worker {worker_id}, and the target waits for a slot")
+        }
+        None => format!(
+            "the desktop is offline: the target ends as UNDELIVERED unless it connects before {until}"
+        ),
     }
 }
 
 fn held(around: &ExplainContext) -> &str {
-    around.waiting_for.as_deref().unwrap_or("the task is held")
+    around.waiting_for.as_deref().unwrap_or("the task is suspended")
 }
 
 #[cfg(test)]

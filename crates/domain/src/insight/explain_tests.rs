@@ -53,57 +53,58 @@ fn target_that_did_not_run_has_a_reason() {
         ..around(TaskStatus::Halted, WaveStatus::Pending)
     };
     for (story, around, expected) in [
-        (story(), pending.clone(), "it waits: wave 2 is not open"),
+        (story(), pending.clone(), "the target waits: wave 2 is not open"),
         (
             story(),
-            ExplainContext {
-                waiting_for: Some("wave 2: it waits for a person's approval".into()),
-                ..pending
-            },
-            "it waits: wave 2 is not open; wave 2: it waits for a person's approval",
+            ExplainContext { waiting_for: Some("wave 2: waiting for a person's approval".into()), ..pending },
+            "the target waits: wave 2 is not open; wave 2: waiting for a person's approval",
         ),
-        (story(), running.clone(), "it waits: its turn in the wave has not come"),
+        (story(), running.clone(), "the target waits: admission has not reached it"),
         (
             away.clone(),
             running.clone(),
-            "its desktop is away: it is UNDELIVERED if it does not come back before 1970-01-01T00:10:00Z",
+            "the desktop is offline: the target ends as UNDELIVERED unless it connects before 1970-01-01T00:10:00Z",
         ),
         (
             TargetHistory { online_at: Some("w".into()), ..away },
             running.clone(),
-            "its desktop is back at worker w, and waits for a place",
+            "the desktop is online at worker w, and the target waits for a slot",
         ),
         (
             online(Waits { not_before: Some(at(60)), ..waits }),
             running.clone(),
-            "it waits for its window, which opens at 1970-01-01T00:01:00Z",
+            "the target waits for its window, which opens at 1970-01-01T00:01:00Z",
         ),
         (
             online(Waits { not_before: Some(at(50)), ..waits }),
             running.clone(),
-            "its desktop is back at worker w, and waits for a place",
+            "the desktop is online at worker w, and the target waits for a slot",
         ),
         (
             TargetHistory { waits: Some(Waits { is_suspended: true, ..waits }), ..story() },
             paused.clone(),
-            "it waits: the task is paused",
+            "the target waits: the task is paused",
         ),
         (
             TargetHistory { handed: Some(handed.clone()), ..story() },
             running.clone(),
-            "it is ready for worker w, which has not pulled it yet",
+            "the target is ready for worker w, which has not pulled it yet",
         ),
         (
             TargetHistory { handed: Some(DeliveryState { is_suspended: true, ..handed.clone() }), ..story() },
             paused,
-            "it is ready for worker w, and held: the task is paused",
+            "the target is ready for worker w but suspended: the task is paused",
         ),
         (
             TargetHistory { handed: Some(DeliveryState { is_leased: true, ..handed }), ..story() },
             running,
-            "worker w has it, and its result is not in",
+            "worker w holds the target, and no result has arrived",
         ),
-        (story(), halted, "it never started: the rollout ended before its turn (2 of 4 targets failed)"),
+        (
+            story(),
+            halted,
+            "the target never started: the rollout ended before its turn (2 of 4 targets failed)",
+        ),
     ] {
         assert_eq!(last(&story, &around), expected);
     }
@@ -131,7 +132,7 @@ fn what_ran_is_told_in_order() {
     let told: Vec<_> = desktop(&story, &around).into_iter().map(|it| (it.at, it.text)).collect();
     let expected = [
         (Some(at(0)), "the task was accepted"),
-        (None, "it is target 3 of the plan, in wave 2: named in gray_resource_ids"),
+        (None, "the desktop is target 3 of the plan, in wave 2: named in gray_resource_ids"),
         (None, "the first 1 scripts succeeded in the task that is retried and are not run again"),
         (Some(at(1)), "wave 2 was opened"),
         (Some(at(10)), "first started"),
@@ -163,7 +164,7 @@ fn a_task_says_what_it_waits_for() {
     let opening = StartConditions { needs_approval: true, ..StartConditions::default() };
     let current = Some((2, WaveStatus::Pending, &opening));
     let wait = |status, hold, current| waiting_for(status, hold, current, at(0));
-    assert_eq!(wait(TaskStatus::Running, None, current).unwrap(), "wave 2: it waits for a person's approval");
+    assert_eq!(wait(TaskStatus::Running, None, current).unwrap(), "wave 2: waiting for a person's approval");
     assert_eq!(
         wait(TaskStatus::Running, Some(AdmissionBlock::Frozen), current).unwrap(),
         "the project is frozen"
@@ -205,6 +206,6 @@ fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
     let stopped = TargetHistory { stop_asked_at: Some(at(7)), ..story() };
     let told = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
     let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
-    assert!(texts.contains(&"a person asked for it to be stopped"), "{texts:?}");
+    assert!(texts.contains(&"a person requested the stop of this target"), "{texts:?}");
     assert!(!texts.iter().any(|text| text.contains("succeeded in the task")), "{texts:?}");
 }

@@ -1,4 +1,4 @@
-//! Explanations of what happened, and what other thresholds would have done.
+//! Explanations of past events, and replays under other thresholds.
 
 pub mod explain;
 pub mod what_if;

@@ -1,4 +1,5 @@
-//! What if: a task's recorded results, read again under other waves and another policy. A by-product of pure rules.
+//! What-if: replays a task's recorded results under other waves and another policy, with the same
+//! pure rules.
 
 use crate::{
     Timestamp,
@@ -9,61 +10,62 @@ use crate::{
     wave::{OtherWaves, Step, WaveState, WaveStatus, WaveTerms, next_step},
 };
 
-/// How a target ended, and when.
+/// Result of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// How it ended.
+    /// Outcome of the target.
     pub outcome: Outcome,
-    /// Of the script that decided it.
+    /// Exit code of the script that decided the outcome; `None` if it was killed or never started.
     pub exit_code: Option<i32>,
-    /// When.
+    /// Time at which the target ended.
     pub ended_at: Timestamp,
 }
 
-/// Where the rollout would have come to.
+/// End of the replayed rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Halted in this wave.
+    /// The gate would have halted in this wave.
     Halted,
     /// All waves would have run.
     Completed,
-    /// Targets of this wave were never run: nobody knows.
+    /// Undecided: some targets of this wave never ran.
     Undecided,
 }
 
 /// A wave of the replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayedWave {
-    /// From 1.
+    /// Number of the wave, from 1.
     pub wave: u16,
-    /// Targets.
+    /// Number of targets.
     pub size: u32,
-    /// Results that were read of it.
+    /// Number of results that were replayed.
     pub finished: u32,
-    /// Those among them that count as failures.
+    /// Number of replayed results that count as failures.
     pub failed: u32,
-    /// What the gate would have said.
+    /// Reason of the gate's verdict.
     pub verdict: String,
 }
 
-/// What would have been.
+/// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhatIf {
-    /// How it would have ended.
+    /// End of the replayed rollout.
     pub ending: Ending,
-    /// The waves up to there.
+    /// Waves up to the end.
     pub waves: Vec<ReplayedWave>,
-    /// Targets that would have been started at most: those of the waves up to there.
+    /// Maximum number of started targets: those of the waves up to the end.
     pub started: u32,
-    /// Failures among the results that were read.
+    /// Number of failures among the replayed results.
     pub failed: u32,
-    /// When the result that halts it came in, in the task as it was.
+    /// Original time of the result that would have halted the rollout.
     pub halted_at: Option<Timestamp>,
 }
 
-/// Reads results in the order in which they ended, wave by wave. They come in the order of the plan.
+/// Replays results wave by wave, in the order of their end times. `results` are in the order of the
+/// plan.
 pub fn replay(
     waves: &[PlannedWave],
     policy: &RolloutPolicy,
@@ -89,7 +91,8 @@ pub fn replay(
             failed: 0,
             halting: 0,
             fail_threshold: planned.fail_threshold,
-            // No target waits, and none of an earlier wave is missing: the last wave is read as any other.
+            // No target waits and no earlier wave has missing targets, so the last wave is treated
+            // like any other.
             is_last: false,
             others,
             terms,
@@ -113,8 +116,8 @@ pub fn replay(
     answer
 }
 
-/// A result as the policy has it: an exit code other than 0 that was a success need not be one. The other way round the policy
-/// weighs it as none.
+/// Returns the outcome under the replayed policy. A non-zero exit code that was a success may be a
+/// failure now. In the opposite direction, the policy's weight ignores the failure.
 fn under(policy: &RolloutPolicy, result: &Finished) -> Outcome {
     let is_success = |code: i32| code == 0 || policy.success_exit_codes.contains(&code);
     match (result.outcome, result.exit_code) {
@@ -123,7 +126,8 @@ fn under(policy: &RolloutPolicy, result: &Finished) -> Outcome {
     }
 }
 
-/// Reads one wave's results until the gate halts it; says how the whole ends, if it ends here.
+/// Replays one wave's results until the gate halts it. Returns the verdict, and the ending if the
+/// rollout ends here.
 fn read(
     state: &mut WaveState,
     policy: &RolloutPolicy,
@@ -151,7 +155,7 @@ fn read(
         }
     }
     let missing = state.missing();
-    (format!("{missing} of {} targets never ran: nobody knows", state.size), Some(Ending::Undecided))
+    (format!("{missing} of {} targets never ran: undecided", state.size), Some(Ending::Undecided))
 }
 
 #[cfg(test)]

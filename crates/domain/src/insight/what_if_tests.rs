@@ -70,7 +70,7 @@ fn what_never_ran_is_not_guessed() {
     let halted = results(&[Success, Failed]);
     let more = replay(&waves(&[(2, None), (4, None)]), &RolloutPolicy::default(), None, &halted);
     assert_eq!((more.ending, more.waves.len()), (Ending::Undecided, 2));
-    assert_eq!(more.waves[1].verdict, "4 of 4 targets never ran: nobody knows");
+    assert_eq!(more.waves[1].verdict, "4 of 4 targets never ran: undecided");
     assert_eq!(more.halted_at, None);
 }
 

@@ -1,5 +1,5 @@
-//! Failures that look alike: the fingerprint of what a script printed before it failed, without what differs from desktop to
-//! desktop.
+//! Fingerprints of failures: the normalised end of a script's output, without the parts that differ
+//! between desktops.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -8,16 +8,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{limits, outcome::Outcome};
 
-/// Lines at the end of the output that make the fingerprint: what went wrong is said last.
+/// Number of last output lines in a fingerprint: errors usually come last.
 const LINES: usize = 3;
-/// Characters of a fingerprint.
+/// Maximum number of characters in a fingerprint.
 const MAX_CHARS: usize = 400;
-/// Characters of a line that are looked at.
+/// Number of characters of a line that are considered.
 const MAX_LINE_CHARS: usize = 400;
-/// Characters of a sample.
+/// Maximum number of characters in a sample.
 const MAX_SAMPLE_CHARS: usize = 2_000;
 
-/// What differs from desktop to desktop, and what stands for it; the first that fits wins.
+/// Patterns of parts that differ between desktops, with their placeholders. The first match
+/// applies.
 const VARIABLE: [(&str, &str); 9] = [
     (r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", "<time>"),
     (r"\b\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\b", "<time>"),
@@ -36,24 +37,27 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 static ANY: LazyLock<Option<RegexSet>> =
     LazyLock::new(|| RegexSet::new(VARIABLE.iter().map(|(pattern, _)| pattern)).ok());
 
-/// A failure's fingerprint. Failures that share it are one group.
+/// A failure's fingerprint. Failures with the same fingerprint form a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Of outcome, exit code and text.
+    /// Hash of outcome, exit code and text.
     pub id: i64,
-    /// The end of the output, normalised; where nothing was printed, the reason.
+    /// Normalised end of the output, or of the reason if the output is empty.
     pub text: String,
 }
 
 impl Fingerprint {
-    /// That of all failures for which a task has no group left.
+    /// Returns the fingerprint of all failures beyond a task's limit of groups.
     pub fn other() -> Self {
-        Self { id: 0, text: "all others: the task has as many groups of failures as it can have".to_owned() }
+        Self {
+            id: 0,
+            text: "all other failures: the task has reached its limit of failure groups".to_owned(),
+        }
     }
 }
 
-/// Gives failures whose fingerprint is new to a task the one of all others, once it has as many groups as it can have.
-/// `known` are the fingerprints that it has.
+/// Replaces a new fingerprint by [`Fingerprint::other`] once the task has reached its limit of
+/// groups. `known` contains the task's fingerprints.
 pub fn within_limit<'a>(
     known: &mut HashSet<i64>,
     fingerprints: impl IntoIterator<Item = &'a mut Fingerprint>,
@@ -67,7 +71,7 @@ pub fn within_limit<'a>(
     }
 }
 
-/// The fingerprint of a record that failed.
+/// Computes the fingerprint of a failed record.
 pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reason: &str) -> Fingerprint {
     let lines = last_lines(output);
     let text = if lines.is_empty() { normalised(reason) } else { lines.join("\n") };
@@ -83,7 +87,7 @@ pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reaso
     Fingerprint { id: i64::from_be_bytes(first), text }
 }
 
-/// The end of an output, as a sample of its group.
+/// Returns the end of an output as the sample of its group.
 pub fn sample(output: &str) -> String {
     let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);
     output.chars().skip(skipped).collect()
@@ -96,7 +100,7 @@ fn last_lines(output: &str) -> Vec<String> {
     last
 }
 
-/// A line without what differs from desktop to desktop, blanks made one.
+/// Normalises a line: replaces the parts that differ between desktops, and collapses blanks.
 fn normalised(line: &str) -> String {
     let line: String = line.chars().take(MAX_LINE_CHARS).collect();
     let mut line = line.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,28 +1,29 @@
-//! Outcomes: how a script ended on a desktop, what counts as a failure, and the words the API has for it.
+//! Outcomes: the end of a script on a desktop, the failures among them, and their words in the API.
 
 use serde::{Deserialize, Serialize};
 
 use crate::string_enum::string_enum;
 
-/// The one final outcome of a script on a target, and of a target as a whole.
+/// The single final outcome of a script on a target, and of a target as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     /// Exit code 0.
     Success,
-    /// Exit code not 0, or killed by a signal.
+    /// Exit code other than 0, or killed by a signal.
     Failed,
-    /// Still running at execution_timeout; the process tree was killed.
+    /// Still running at `execution_timeout`; the process tree was killed.
     Timeout,
-    /// Not reached before its delivery deadline, and certainly never handed to its agent.
+    /// Not reached before the delivery deadline, and certainly never delivered to the agent.
     Undelivered,
-    /// The agent refused: wrong platform, bad signature, policy.
+    /// Refused by the agent: wrong platform, invalid signature, or policy.
     Rejected,
-    /// It started, or may have, and its end was never learnt.
+    /// Started, or possibly started, without a known end.
     Unknown,
-    /// A person or a halt ended it.
+    /// Ended by a person or a halt.
     Stopped,
-    /// Never admitted: the task halted, was stopped or expired; or an earlier script of the target failed.
+    /// Never admitted because the task halted, was stopped or expired; or an earlier script of the
+    /// target failed.
     Skipped,
 }
 
@@ -39,7 +40,8 @@ impl Outcome {
         Self::Skipped,
     ];
 
-    /// Whether a target with this outcome counts against the failure budget, unless its task says otherwise.
+    /// Returns whether a target with this outcome counts as a failure, unless its task overrides
+    /// it.
     pub const fn counts_as_failure(self) -> bool {
         match self {
             Self::Failed | Self::Timeout | Self::Undelivered | Self::Rejected | Self::Unknown => true,
@@ -47,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// The word in SQL, proto and JSON.
+    /// Returns the word in SQL, proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "SUCCESS",
@@ -61,7 +63,7 @@ impl Outcome {
         }
     }
 
-    /// `status` and `result_code` of a record in the API; a result code only where it failed.
+    /// Returns `status` and `result_code` of a record in the API. Only failures have a result code.
     pub const fn status_and_result_code(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Success => ("SUCCESS", None),
@@ -75,8 +77,8 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a target from those of its scripts, in their order: the first that is not a success
-    /// decides; a target without scripts does not exist, and would be UNKNOWN.
+    /// Returns the outcome of a target from its scripts, in order: the first outcome other than
+    /// SUCCESS decides. Without any script it returns UNKNOWN, but such targets do not exist.
     pub fn of_target(scripts: impl IntoIterator<Item = Self>) -> Self {
         let mut seen = None;
         for outcome in scripts {
@@ -122,6 +124,6 @@ mod tests {
         assert_eq!(Outcome::of_target([Success, Success]), Success);
         assert_eq!(Outcome::of_target([Success, Timeout, Skipped]), Timeout);
         assert_eq!(Outcome::of_target([Failed, Skipped]), Failed);
-        assert_eq!(Outcome::of_target([]), Unknown, "nothing known is no success");
+        assert_eq!(Outcome::of_target([]), Unknown, "no outcome is not a success");
     }
 }

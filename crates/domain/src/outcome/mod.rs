@@ -1,4 +1,4 @@
-//! Outcomes of scripts and targets, and what is alike in failures.
+//! Outcomes of scripts and targets, and fingerprints of failures.
 
 pub mod fingerprint;
 mod kind;

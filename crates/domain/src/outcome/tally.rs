@@ -1,45 +1,45 @@
-//! A wave's tally: how many of its targets ended with each outcome, and how many of its records.
+//! Tallies: the numbers of a wave's targets, or of its records, by outcome.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
 
-/// Counts by outcome. Counts targets, as thresholds do; records are counted by a second tally.
+/// Counts by outcome. A wave has one tally of targets, which thresholds use, and one of records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     counts: [u32; Outcome::ALL.len()],
 }
 
 impl Tally {
-    /// Adds one.
+    /// Adds one outcome.
     pub fn add(&mut self, outcome: Outcome) {
         self.add_many(outcome, 1);
     }
 
-    /// Adds several.
+    /// Adds an outcome `count` times.
     pub fn add_many(&mut self, outcome: Outcome, count: u32) {
         let slot = &mut self.counts[outcome as usize];
         *slot = slot.saturating_add(count);
     }
 
-    /// Adds another tally.
+    /// Adds all counts of another tally.
     pub fn merge(&mut self, other: &Self) {
         for outcome in Outcome::ALL {
             self.add_many(outcome, other.get(outcome));
         }
     }
 
-    /// How many ended so.
+    /// Returns the count of an outcome.
     pub const fn get(&self, outcome: Outcome) -> u32 {
         self.counts[outcome as usize]
     }
 
-    /// All that ended, however.
+    /// Returns the number of all outcomes.
     pub fn finished(&self) -> u32 {
         self.counts.iter().sum()
     }
 
-    /// All that count against the failure budget.
+    /// Returns the number of outcomes that count as failures by default.
     pub fn failed(&self) -> u32 {
         Outcome::ALL
             .into_iter()

@@ -1,15 +1,15 @@
-//! Pages: a token names the last entry of the page before, so that nothing is shown twice or left out while the list
-//! grows.
+//! Page tokens: each names the last entry of the previous page, so that a growing list neither
+//! repeats nor omits entries.
 
 use std::{fmt::Display, str::FromStr};
 
 use crate::{Error, Reason};
 
 const DEFAULT_PAGE_SIZE: i64 = 100;
-/// Entries of one page at most.
+/// Maximum number of entries per page.
 pub const MAX_PAGE_SIZE: i64 = 1_000;
 
-/// Checks `page_size`.
+/// Validates `page_size`.
 pub fn size(given: Option<i64>) -> Result<i64, Error> {
     let size = given.unwrap_or(DEFAULT_PAGE_SIZE);
     if (1..=MAX_PAGE_SIZE).contains(&size) {
@@ -18,7 +18,7 @@ pub fn size(given: Option<i64>) -> Result<i64, Error> {
     Err(Error::out_of_range("page_size", format!("{size} is out of range: 1 to {MAX_PAGE_SIZE}")))
 }
 
-/// Reads `page_token`, which is opaque to clients.
+/// Parses `page_token`, which is opaque to clients.
 pub fn token<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Error> {
     given
         .filter(|text| !text.is_empty())
@@ -26,25 +26,26 @@ pub fn token<T: FromStr>(given: Option<&str>) -> Result<Option<T>, Error> {
             let bytes = hex::decode(text).ok();
             let plain = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             plain.and_then(|plain| plain.parse().ok()).ok_or_else(|| {
-                let message = "not a token of this list: use the one of the page before, or none";
+                let message =
+                    "not a page token of this list: pass the token of the previous page, or leave it out";
                 Error::field(Reason::PageTokenInvalid, "page_token", message)
             })
         })
         .transpose()
 }
 
-/// The token of the page that begins behind an entry.
+/// Returns the token of the page after an entry.
 pub fn after(last: String) -> String {
     hex::encode(last)
 }
 
-/// The token of the next page; `None` when this one is the last, because it is not full.
+/// Returns the token of the next page; `None` if this page is not full, and therefore the last one.
 pub fn next<T>(entries: &[T], size: i64, last: impl Fn(&T) -> String) -> Option<String> {
     let is_full = i64::try_from(entries.len()).unwrap_or(i64::MAX) >= size;
     entries.last().filter(|_| is_full).map(|entry| after(last(entry)))
 }
 
-/// Two numbers, as the place of a record in a task.
+/// Position of a record in its task: ordinal and script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(pub u32, pub u16);
 
@@ -63,20 +64,22 @@ impl FromStr for Place {
     }
 }
 
-/// A name, as the place in a list by names.
+/// Position in a list that is ordered by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(pub String);
 
 impl FromStr for Name {
     type Err = ();
 
-    /// No name of ours holds a control character, and no text of the database a NUL.
+    /// Rejects control characters: no valid name contains one, and database texts cannot contain
+    /// NUL.
     fn from_str(text: &str) -> Result<Self, ()> {
         if text.chars().any(char::is_control) { Err(()) } else { Ok(Self(text.to_owned())) }
     }
 }
 
-/// A place in the groups of a task: records and signature of the last one that was shown.
+/// Position in a task's failure groups: number of records and fingerprint id of the last group on
+/// the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Largest(pub u32, pub i64);
 

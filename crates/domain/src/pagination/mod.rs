@@ -1,4 +1,4 @@
-//! Pages of lists.
+//! Pagination of lists.
 
 pub mod cursor;
 pub mod page;

@@ -1,24 +1,24 @@
-//! Offset paging as the API has it.
+//! Pagination by offset and limit, as in the published API.
 
 use crate::Error;
 
 /// One page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// Rows left out at the start.
+    /// Number of rows to skip.
     pub offset: i64,
-    /// Rows at most.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
-/// The range and the default that a list has for `limit`.
+/// Range and default of a list's `limit`.
 #[derive(Debug, Clone, Copy)]
 pub struct PageRule {
     /// Smallest limit.
     pub min: i64,
     /// Largest limit.
     pub max: i64,
-    /// When none is given.
+    /// Limit if the request has none.
     pub default: i64,
 }
 
@@ -33,7 +33,7 @@ pub const DESKTOP_DETAIL_LIST: PageRule = PageRule { min: 0, max: 500, default: 
 const MAX_OFFSET: i64 = 2_147_483_646;
 
 impl Page {
-    /// Checks a client's paging parameters.
+    /// Validates a client's pagination parameters.
     pub fn new(rule: PageRule, offset: Option<i64>, limit: Option<i64>) -> Result<Self, Error> {
         let offset = offset.unwrap_or(0);
         let limit = limit.unwrap_or(rule.default);

@@ -1,4 +1,5 @@
-//! The plan: which desktop belongs to which wave, in which order. Decided once, stored, hashed, never changed.
+//! The plan assigns desktops to waves, in order. It is decided once, stored, hashed and never
+//! changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,66 +18,67 @@ use crate::{
     threshold::Threshold,
 };
 
-/// What was asked for about the gray wave, checked by [`crate::submission`].
+/// The gray wave of a request, validated by [`crate::submission`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gray {
-    /// Targets of the gray wave; wins over the number of ids.
+    /// Number of targets in the gray wave; takes precedence over the number of ids.
     pub count: u32,
-    /// Named members, first in the wave.
+    /// Named members, which come first in the wave.
     pub ids: Vec<DesktopId>,
-    /// Failures at which nothing of a later wave may start.
+    /// Number of failures at which no later wave may start.
     pub fail_threshold: u32,
 }
 
-/// A desktop that takes part.
+/// A desktop that takes part in a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its id.
+    /// Id of the desktop.
     pub desktop_id: DesktopId,
-    /// What the sample is stratified over.
+    /// Attributes over which the sample is stratified.
     pub stratum: Stratum,
 }
 
 /// A wave of the plan: a run of ordinals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedWave {
-    /// From 1.
+    /// Number of the wave, from 1.
     pub wave: u16,
     /// Ordinal of its first target.
     pub first_ordinal: u32,
     /// Number of its targets, at least 1.
     pub size: u32,
-    /// Failures at which it halts the rollout.
+    /// Failures at which the wave halts the rollout; `None` without a threshold.
     pub fail_threshold: Option<Threshold>,
 }
 
-/// Why a desktop is in the gray wave.
+/// Selection of a desktop for the gray wave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pick {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// In words.
+    /// Human-readable reason of the selection.
     pub reason: String,
 }
 
-/// The whole plan.
+/// The complete plan of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Desktops by ordinal.
     pub order: Vec<DesktopId>,
-    /// Waves by number, together covering every ordinal once.
+    /// Waves by number. Together they cover every ordinal once.
     pub waves: Vec<PlannedWave>,
-    /// One for each target of the gray wave.
+    /// One entry for each target of the gray wave.
     pub picks: Vec<Pick>,
     /// Whether wave 1 is a gray wave.
     pub gray: bool,
-    /// What the sample was drawn with.
+    /// Seed of the sample.
     pub seed: u64,
     /// SHA-256 over waves and order.
     pub hash: [u8; 32],
 }
 
-/// The position of a wave in the API: 0 without a gray rule, 1 for the gray wave, 2 for what follows.
+/// Returns the position of a wave in the API: 0 without a gray wave, 1 for the gray wave, 2 for
+/// later waves.
 pub const fn execute_order(gray: bool, wave: u16) -> u8 {
     match (gray, wave) {
         (false, _) => 0,
@@ -85,7 +87,7 @@ pub const fn execute_order(gray: bool, wave: u16) -> u8 {
     }
 }
 
-/// A gray wave that is larger than the fleet.
+/// Error for a gray wave that is larger than the fleet.
 pub(crate) fn gray_too_large(gray_count: u32, desktops: usize) -> Error {
     let message = format!("{gray_count} is larger than the number of desktops, {desktops}");
     Error::out_of_range("gray_count", message)
@@ -95,11 +97,12 @@ fn too_many_desktops() -> Error {
     Error::out_of_range("desktop_ids", "too many desktops")
 }
 
-/// Plans waves. `candidates` are distinct; without a gray rule they keep their order in one wave. With one, the
-/// named ids come first, a stratified sample fills the gray wave up, and the rest keeps its order.
+/// Plans the waves of the published fields. `candidates` are distinct. Without a gray wave they
+/// keep their order in one wave. Otherwise the named ids come first, a stratified sample fills the
+/// gray wave, and the rest keeps its order.
 ///
-/// Equal input gives an equal plan. Fails when a named id is no candidate or the gray wave is larger than the
-/// fleet: both are the client's mistakes.
+/// Equal input gives an equal plan. Fails if a named id is not a candidate, or if the gray wave is
+/// larger than the fleet.
 pub fn plan(
     candidates: Vec<Candidate>,
     gray: Option<&Gray>,
@@ -130,8 +133,8 @@ pub fn plan(
     Ok(seal(order, waves, picks, true, seed))
 }
 
-/// Plans the waves that are asked for. The first one, if others follow, is a sample; the others keep the order of the
-/// candidates, which are distinct.
+/// Plans explicit waves. The first of several waves is a sample; the later ones keep the order of
+/// the candidates, which are distinct.
 pub fn plan_waves(
     candidates: Vec<Candidate>,
     waves: &[WaveSpec],
@@ -149,8 +152,8 @@ pub fn plan_waves(
     Ok(seal(order, PlannedWave::consecutive(sizes), picks, gray, seed))
 }
 
-/// The waves of a task that goes on where another one ended: in the order given, without a sample. `gray` is that of
-/// the other task.
+/// Plans the waves of a retry: in the given order, without a sample. `gray` is the value of the
+/// original task.
 pub fn plan_again(order: Vec<DesktopId>, sizes: Vec<(u32, Option<Threshold>)>, gray: bool) -> Plan {
     let canaries = if gray { sizes.first().map_or(0, |(size, _)| *size) } else { 0 };
     let reason = "first in the plan of the task that is retried";
@@ -159,7 +162,7 @@ pub fn plan_again(order: Vec<DesktopId>, sizes: Vec<(u32, Option<Threshold>)>, g
 }
 
 impl PlannedWave {
-    /// Waves of these sizes, one behind the other.
+    /// Creates consecutive waves of these sizes.
     pub fn consecutive(sizes: Vec<(u32, Option<Threshold>)>) -> Vec<Self> {
         let mut first_ordinal = 0;
         (1..)
@@ -173,7 +176,7 @@ impl PlannedWave {
     }
 }
 
-/// A candidate of which only these traits are told apart.
+/// Returns a candidate reduced to the given attributes.
 fn reduced(candidate: &Candidate, by: &[StratumKey]) -> Candidate {
     let kept = |key, text: &str| if by.contains(&key) { text.to_owned() } else { String::new() };
     Candidate {
@@ -186,7 +189,8 @@ fn reduced(candidate: &Candidate, by: &[StratumKey]) -> Candidate {
     }
 }
 
-/// The chosen first, the rest behind them in its order; with the reason for each of the chosen.
+/// Orders the chosen candidates first and the rest after them. Returns the reason for each chosen
+/// one.
 fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<DesktopId>, Vec<Pick>) {
     let picks =
         (0..).zip(chosen).map(|(ordinal, (_, reason))| Pick { ordinal, reason: reason.clone() }).collect();
@@ -201,7 +205,8 @@ fn in_order(candidates: Vec<Candidate>, chosen: &[(usize, String)]) -> (Vec<Desk
     (order, picks)
 }
 
-/// Positions of the gray wave's members among the candidates, in order, each with its reason.
+/// Returns the positions of the gray wave's members among the candidates, in order, each with its
+/// reason.
 fn choose_gray(
     candidates: &[Candidate],
     gray: &Gray,
@@ -233,8 +238,8 @@ fn choose_gray(
     Ok(chosen)
 }
 
-/// A sample of `missing` candidates that are not taken: every stratum has one while the number allows (the
-/// largest first), what is left goes by share.
+/// Samples `missing` candidates that are not taken. Every stratum gets one while the number allows
+/// it, the largest first. The rest is distributed by share.
 fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -> Vec<(usize, String)> {
     if missing == 0 {
         return Vec::new();
@@ -263,16 +268,17 @@ fn sample(candidates: &[Candidate], taken: &[bool], missing: usize, seed: u64) -
     picked
 }
 
-/// A stratum without a canary, and how many desktops it has.
+/// A stratum without a canary, with its number of desktops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uncovered {
-    /// What they share.
+    /// Shared attributes of the desktops.
     pub stratum: Stratum,
-    /// How many they are.
+    /// Number of desktops.
     pub desktops: u32,
 }
 
-/// The strata that no member of the first wave belongs to, by size, the largest first. Empty where there is no gray wave.
+/// Returns the strata without a member in the first wave, the largest first. Empty without a gray
+/// wave.
 pub fn uncovered(plan: &Plan, candidates: &[Candidate], by: &[StratumKey]) -> Vec<Uncovered> {
     let Some(first) = plan.waves.first().filter(|_| plan.gray) else { return Vec::new() };
     let canaries: HashSet<&DesktopId> = plan.order.iter().take(first.size as usize).collect();
@@ -291,20 +297,23 @@ pub fn uncovered(plan: &Plan, candidates: &[Candidate], by: &[StratumKey]) -> Ve
     found
 }
 
-/// What of a plan may fail at worst.
+/// Maximum damage of a rollout that halts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
-    /// Targets that may have been started when the rollout is halted in this wave, those of earlier waves included.
+    /// Maximum number of started targets when the rollout halts in this wave, including earlier
+    /// waves.
     pub started: u32,
-    /// Failures that there may be by then, if all waves before this one stay just below their thresholds.
+    /// Maximum number of failures by then, if all earlier waves stay just below their thresholds.
     pub failed: u32,
 }
 
-/// The worst case of each wave, before the start: nothing that a policy ignores is a failure here.
+/// Returns the worst case of each wave, before the start. Outcomes that the policy ignores do not
+/// count as failures.
 ///
-/// In strict mode no more can fail than the thresholds say. Without it, all that is in flight may fail with the failure that
-/// reaches a threshold, and all that waits for its desktop, which `max_concurrency` does not bound. Of a wave that was closed
-/// on a quorum those may fail later that were missing then.
+/// In strict mode no more targets can fail than the thresholds allow. Otherwise all targets in
+/// flight may fail together with the failure that reaches a threshold. Targets that wait for their
+/// desktops may fail as well, and `max_concurrency` does not bound them. In a wave that closes on a
+/// quorum, the missing targets may fail later.
 pub fn worst_case(
     waves: &[PlannedWave],
     policy: &RolloutPolicy,
@@ -340,7 +349,8 @@ pub fn worst_case(
         .collect()
 }
 
-/// How many may fail with the failure that reaches a threshold, without strict mode.
+/// Returns the maximum number of failures that can accompany the one that reaches a threshold,
+/// without strict mode.
 fn max_in_flight_with(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u32 {
     if policy.counts_away() {
         return u32::MAX;
@@ -348,7 +358,7 @@ fn max_in_flight_with(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u
     max_concurrency.map_or(u32::MAX, |most| most.saturating_sub(1))
 }
 
-/// How many targets of a wave may be missing when it is closed on a quorum.
+/// Returns the maximum number of missing targets when a wave closes on a quorum.
 fn missing_at_quorum(size: u32, policy: &RolloutPolicy) -> u32 {
     policy.quorum.map_or(0, |hundredths| {
         let enough = (u64::from(size) * u64::from(hundredths)).div_ceil(10_000);
@@ -356,7 +366,7 @@ fn missing_at_quorum(size: u32, policy: &RolloutPolicy) -> u32 {
     })
 }
 
-/// How many to draw from each stratum: the sum is `wanted`, none more than it has.
+/// Returns the sample size of each stratum. The sum is `wanted`, and no stratum exceeds its size.
 fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
     let mut by_size: Vec<usize> = (0..sizes.len()).collect();
     by_size.sort_by_key(|&stratum| (std::cmp::Reverse(sizes[stratum]), stratum));
@@ -368,7 +378,7 @@ fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
     if left == 0 {
         return quotas;
     }
-    // By share of what remains in each, rounded down; then one more for the largest remainders.
+    // Distributes by share of the remainder, rounded down, then one more for the largest fractions.
     let remaining: Vec<usize> = sizes.iter().map(|size| size - 1).collect();
     let pool: usize = remaining.iter().sum();
     let mut remainders = Vec::with_capacity(sizes.len());
@@ -391,7 +401,7 @@ fn seal(order: Vec<DesktopId>, waves: Vec<PlannedWave>, picks: Vec<Pick>, gray: 
         hasher.update(wave.wave.to_be_bytes());
         hasher.update(wave.first_ordinal.to_be_bytes());
         hasher.update(wave.size.to_be_bytes());
-        // 0 is no legal threshold, so it can stand for none.
+        // 0 is not a valid threshold, so it can encode a missing one.
         let (kind, number, min_results) = match wave.fail_threshold {
             None => (0, 0, 0),
             Some(Threshold::Count(count)) => (1, count, 0),

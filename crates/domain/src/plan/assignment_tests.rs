@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{outcome::Outcome, policy::Weight};
 
-/// With all traits told apart.
+/// Plans with all attributes.
 fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
     super::plan(candidates, gray, &StratumKey::ALL, seed)
 }
@@ -86,7 +86,7 @@ fn every_stratum_has_a_canary_while_the_number_allows() {
         seen.sort();
         seen.concat()
     };
-    assert_eq!(pools_of(1), "b", "the largest first");
+    assert_eq!(pools_of(1), "b", "the largest stratum first");
     assert_eq!(pools_of(2), "bc");
     assert_eq!(pools_of(3), "abc");
     assert_eq!(pools_of(6), "abbbbc", "then by share");
@@ -127,11 +127,11 @@ proptest! {
         prop_assert_eq!(made.waves[0].size, count);
         prop_assert_eq!(made.picks.len(), count as usize);
 
-        // The rest keeps the order in which it was given.
+        // The rest keeps its order.
         let place = |id: &DesktopId| fleet.iter().position(|candidate| candidate.desktop_id == *id).unwrap();
         let rest: Vec<usize> = made.order[count as usize..].iter().map(place).collect();
         prop_assert!(rest.is_sorted());
-        prop_assert_eq!(plan(fleet.clone(), Some(&rule), seed).unwrap(), made, "the same again");
+        prop_assert_eq!(plan(fleet.clone(), Some(&rule), seed).unwrap(), made, "equal input, equal plan");
     }
 
     #[test]
@@ -171,14 +171,18 @@ fn the_first_of_several_waves_is_a_sample_and_the_others_keep_the_order() {
     let canaries = wave_of(&plan, 1);
     assert!(
         canaries.iter().any(|id| *id == self::id(38) || *id == self::id(39)),
-        "the small pool has its canary"
+        "the small pool has a canary"
     );
     assert_eq!(plan.picks.len(), 4);
     let rest: Vec<DesktopId> = (0..40).map(id).filter(|id| !canaries.contains(id)).collect();
     assert_eq!(plan.order[4..], rest[..]);
-    assert_eq!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap(), plan, "a seed is a plan");
+    assert_eq!(
+        plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 7).unwrap(),
+        plan,
+        "the same seed gives the same plan"
+    );
     assert_ne!(plan_waves(fleet.clone(), &specs(&[4, 10]), &all, 8).unwrap().order, plan.order);
-    // Not told apart by pool, the small one has no canary of its own.
+    // Without the pool attribute, the small pool gets no canary.
     let blind = plan_waves(fleet, &specs(&[4, 10]), &[StratumKey::Os], 7).unwrap();
     assert!(blind.picks[0].reason.contains("pool \"\""), "{}", blind.picks[0].reason);
 }
@@ -203,7 +207,7 @@ fn what_no_canary_covers_is_told() {
     let left = uncovered(&one, &fleet, &StratumKey::ALL);
     assert_eq!(left.len(), 1, "two canaries cover two of three");
     assert_eq!((left[0].stratum.os_type.as_str(), left[0].desktops), ("macOS", 3));
-    assert!(uncovered(&one, &fleet, &[]).is_empty(), "nothing is told apart");
+    assert!(uncovered(&one, &fleet, &[]).is_empty(), "no attribute is selected");
     let all = plan(fleet.clone(), Some(&gray(3, &[])), 7).unwrap();
     assert!(uncovered(&all, &fleet, &StratumKey::ALL).is_empty());
     let none = plan(fleet.clone(), None, 7).unwrap();
@@ -224,7 +228,11 @@ fn the_worst_case_is_known_before_the_start() {
     };
     let plain = RolloutPolicy::default();
     assert_eq!(exposure(plain.clone(), None), [(10, 10), (100, 92)]);
-    assert_eq!(exposure(plain.clone(), Some(2)), [(10, 10), (100, 92)], "any number may be away");
+    assert_eq!(
+        exposure(plain.clone(), Some(2)),
+        [(10, 10), (100, 92)],
+        "any number of desktops may be offline"
+    );
     let reached =
         RolloutPolicy { outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(), ..plain.clone() };
     assert_eq!(
@@ -233,7 +241,11 @@ fn the_worst_case_is_known_before_the_start() {
         "the third, and one in flight with it"
     );
     let late = RolloutPolicy { quorum: Some(7_500), ..reached };
-    assert_eq!(exposure(late, Some(2)), [(10, 4), (100, 94)], "two of the first wave may fail behind it");
+    assert_eq!(
+        exposure(late, Some(2)),
+        [(10, 4), (100, 94)],
+        "two targets of the first wave may fail after it"
+    );
     let strict = RolloutPolicy { strict: true, fail_threshold: Some(Threshold::Count(5)), ..plain.clone() };
     assert_eq!(exposure(strict.clone(), None), [(10, 3), (100, 5)]);
     let late = RolloutPolicy { quorum: Some(7_500), fail_threshold: None, ..strict };

@@ -1,4 +1,4 @@
-//! The plan of a task, and the requests that it is made of.
+//! The plan of a task, and the requests that define it.
 
 mod assignment;
 pub mod rollout;

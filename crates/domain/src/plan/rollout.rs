@@ -1,4 +1,4 @@
-//! The object `rollout` of an execution request, checked: everything that the published fields cannot say.
+//! Validation of the object `rollout` in an execution request, which extends the published fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,141 +13,143 @@ use crate::{
     window::Window,
 };
 
-/// A threshold as it came.
+/// A threshold as the request contains it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ThresholdRequest {
-    /// So many targets.
+    /// Number of targets.
     pub count: Option<i64>,
-    /// A share of the results so far.
+    /// Percentage of the results so far.
     pub percent: Option<f64>,
-    /// Results that a share waits for.
+    /// Minimum number of results before a percentage is judged.
     pub min_results: Option<i64>,
 }
 
 impl ThresholdRequest {
-    /// Checks a threshold that is the field `fail_threshold` of its parent.
+    /// Validates a threshold. Error fields are relative to its parent's field `fail_threshold`.
     fn check(self) -> Result<Threshold, Error> {
         Threshold::new(self.count, self.percent, self.min_results)
             .map_err(|error| error.within("fail_threshold"))
     }
 }
 
-/// A wave as it came: exactly one of `count`, `percent` and `rest`.
+/// A wave as the request contains it: exactly one of `count`, `percent` and `rest`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct WaveRequest {
-    /// So many targets.
+    /// Number of targets.
     pub count: Option<i64>,
-    /// A share of all targets, rounded up.
+    /// Percentage of all targets, rounded up.
     pub percent: Option<f64>,
-    /// All that are left.
+    /// Whether the wave takes all remaining targets.
     pub rest: Option<bool>,
-    /// Failures at which it halts the rollout.
+    /// Failures at which the wave halts the rollout.
     pub fail_threshold: Option<ThresholdRequest>,
 }
 
-/// How the canaries are drawn.
+/// Sampling of the canaries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CanaryRequest {
-    /// What the sample is stratified over: os, pool, zone.
+    /// Attributes over which the sample is stratified: os, pool, zone.
     pub by: Option<Vec<String>>,
-    /// What it is drawn with.
+    /// Seed of the sample.
     pub seed: Option<u64>,
 }
 
-/// Waves that a person must approve, as they came.
+/// Waves that a person must approve, as the request contains them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApprovalRequest {
-    /// By number, from 1.
+    /// Numbers of the waves, from 1.
     pub before_waves: Option<Vec<i64>>,
-    /// Whoever asks for the task may not approve them.
+    /// Whether the author of the task may not approve its waves.
     pub distinct_approver: Option<bool>,
 }
 
-/// When targets may start, as it came.
+/// The daily window in which targets may start, as the request contains it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WindowRequest {
-    /// HH:MM.
+    /// Start, as HH:MM.
     pub from: String,
-    /// HH:MM; earlier than `from` for a window over midnight.
+    /// End, as HH:MM; earlier than `from` for a window over midnight.
     pub to: String,
     /// `desktop`, or the name of a time zone.
     pub time_zone: Option<String>,
 }
 
-/// The object as it came, every key optional.
+/// The object `rollout` as the request contains it. Every key is optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RolloutRequest {
-    /// Sizes, in order.
+    /// Waves, in order.
     pub waves: Option<Vec<WaveRequest>>,
-    /// Over all waves.
+    /// Failures of all waves together at which the rollout halts.
     pub fail_threshold: Option<ThresholdRequest>,
-    /// Admit only while failures and targets in flight stay under the threshold.
+    /// Whether targets are admitted only while failures and targets in flight stay below the
+    /// threshold.
     pub strict: Option<bool>,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight.
     pub max_concurrency: Option<i64>,
-    /// Seconds after a wave before the next one opens.
+    /// Seconds between the close of a wave and the start of the next one.
     pub soak_seconds: Option<i64>,
     /// Waves that a person must approve.
     pub approval: Option<ApprovalRequest>,
-    /// drain or kill.
+    /// `drain` or `kill`.
     pub on_halt: Option<String>,
-    /// How long a target waits for its desktop.
+    /// Maximum time in seconds that a target waits for its desktop.
     pub delivery_timeout_seconds: Option<i64>,
-    /// A share of a wave's targets with which it is over although the missing ones are away.
+    /// Percentage of finished targets at which a wave closes while the remaining desktops are
+    /// offline.
     pub quorum_percent: Option<f64>,
-    /// Nothing is started after it; RFC 3339.
+    /// Time after which no target starts, in RFC 3339.
     pub expires_at: Option<String>,
-    /// When targets may start.
+    /// Daily window in which targets may start.
     pub window: Option<WindowRequest>,
-    /// What outcomes count as: count or ignore.
+    /// Weights by outcome: `count` or `ignore`.
     pub outcomes: Option<BTreeMap<String, String>>,
-    /// What exit codes count as: success, count, ignore or halt.
+    /// Weights by exit code: `success`, `count`, `ignore` or `halt`.
     pub exit_codes: Option<BTreeMap<String, String>>,
-    /// How the canaries are drawn.
+    /// Sampling of the canaries.
     pub canary: Option<CanaryRequest>,
 }
 
 /// The size of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaveSize {
-    /// So many targets.
+    /// Number of targets.
     Count(u32),
     /// Hundredths of a percent of all targets, rounded up.
     Share(u32),
-    /// All that are left.
+    /// All remaining targets.
     Rest,
 }
 
-/// A wave that is asked for.
+/// A validated wave of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaveSpec {
-    /// How large.
+    /// Size of the wave.
     pub size: WaveSize,
-    /// Failures at which it halts the rollout.
+    /// Failures at which the wave halts the rollout; `None` without a threshold.
     pub fail_threshold: Option<Threshold>,
 }
 
-/// What is asked for, checked by itself.
+/// A validated rollout object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rollout {
-    /// Waves, where they are given.
+    /// Waves; `None` if the request defines none.
     pub waves: Option<Vec<WaveSpec>>,
-    /// What counts, when it is too much, and what then.
+    /// Rules that decide what counts as a failure, when to halt, and what follows.
     pub policy: RolloutPolicy,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight; `None` without a limit.
     pub max_concurrency: Option<u32>,
-    /// How long a target waits for its desktop, where it is given.
+    /// Maximum time that a target waits for its desktop; `None` for the default.
     pub delivery_timeout: Option<TimeDelta>,
-    /// Nothing is started after it.
+    /// Time after which no target starts; `None` without an expiry.
     pub expires_at: Option<Timestamp>,
-    /// What the sample of the canaries is stratified over.
+    /// Attributes over which the sample of canaries is stratified.
     pub by: Vec<StratumKey>,
-    /// What it is drawn with, where it is given.
+    /// Seed of the sample; `None` for a random one.
     pub seed: Option<u64>,
 }
 
 impl RolloutRequest {
-    /// Checks the object by itself. Errors name fields from the object down.
+    /// Validates the object on its own. Error fields are relative to the object.
     pub fn check(self) -> Result<Rollout, Error> {
         let fail_threshold = self.fail_threshold.map(ThresholdRequest::check).transpose()?;
         let waves = self.waves.map(check_waves).transpose()?;
@@ -195,7 +197,7 @@ fn check_waves(waves: Vec<WaveRequest>) -> Result<Vec<WaveSpec>, Error> {
     waves.collect()
 }
 
-/// Checks one wave. Errors name fields from the wave down.
+/// Validates one wave. Error fields are relative to the wave.
 fn check_wave(wave: WaveRequest, is_last: bool) -> Result<WaveSpec, Error> {
     let size = match (wave.count, wave.percent, wave.rest) {
         (Some(count), None, None) => {
@@ -233,7 +235,7 @@ fn check_outcomes(outcomes: BTreeMap<String, String>) -> Result<BTreeMap<Outcome
         .collect()
 }
 
-/// What exit codes weigh, and which are a success.
+/// Parses exit codes. Returns the weights, and the codes that count as a success.
 fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, Weight>, Vec<i32>), Error> {
     if codes.len() > limits::MAX_EXIT_CODES {
         let message =
@@ -260,7 +262,7 @@ fn check_exit_codes(codes: BTreeMap<String, String>) -> Result<(BTreeMap<i32, We
     Ok((weights, successes))
 }
 
-/// Checks `max_concurrency`, of a request or of a task that runs already.
+/// Validates `max_concurrency` of a request or of a running task.
 pub fn max_concurrency(most: i64) -> Result<u32, Error> {
     u32::try_from(most)
         .ok()
@@ -287,10 +289,10 @@ fn check_soak(seconds: i64) -> Result<u32, Error> {
     })
 }
 
-/// The field of the waves that need an approval.
+/// Field of the waves that need an approval.
 const BEFORE_WAVES: &str = "approval.before_waves";
 
-/// Whether there are such waves is asked when they are planned.
+/// Validates the approval. [`check_approval_waves`] checks later that the waves exist.
 fn check_approval(approval: ApprovalRequest) -> Result<Approval, Error> {
     let before_waves = approval.before_waves.unwrap_or_default().into_iter().map(|wave| {
         let number =
@@ -319,7 +321,7 @@ fn check_expiry(text: &str) -> Result<Timestamp, Error> {
     })
 }
 
-/// A task that has expired before it is accepted would start nothing at all.
+/// Checks the expiry of a new task. A task that has already expired would start nothing.
 pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match expires_at {
         Some(expires_at) if expires_at <= now => {
@@ -331,7 +333,7 @@ pub fn check_not_expired(expires_at: Option<Timestamp>, now: Timestamp) -> Resul
     }
 }
 
-/// Approvals are asked for before waves that there are: of those asked for, or else of those planned.
+/// Checks that the waves to approve exist among the requested or planned waves.
 pub fn check_approval_waves(approval: &Approval, waves: usize) -> Result<(), Error> {
     match approval.before_waves.last() {
         Some(&last) if usize::from(last) > waves => {
@@ -353,8 +355,8 @@ fn check_by(words: Vec<String>) -> Result<Vec<StratumKey>, Error> {
     Ok(by)
 }
 
-/// Sizes of waves over so many targets: filled in order until none is left. Waves for which nothing is left are not
-/// made; targets for which no wave is left are the client's mistake.
+/// Returns the sizes of waves over `total` targets, filled in order. Waves without targets are
+/// omitted. Targets that fit in no wave are an error of the client.
 pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshold>)>, Error> {
     let mut left = total;
     let mut sizes = Vec::new();
@@ -380,7 +382,8 @@ pub fn sizes(waves: &[WaveSpec], total: u32) -> Result<Vec<(u32, Option<Threshol
     Ok(sizes)
 }
 
-/// A percentage must be able to speak: `min_results` is at most the size of its wave, and of the task for the task's.
+/// Checks that every percentage can be judged. `min_results` must not exceed the size of its wave,
+/// or of the task for the task's threshold.
 ///
 /// `waves` are the planned sizes, in order.
 pub fn check_min_results(policy: &RolloutPolicy, waves: &[(u32, Option<Threshold>)]) -> Result<(), Error> {
@@ -406,14 +409,14 @@ fn check_min_results_within(threshold: Option<Threshold>, what: &str, size: u32)
     }
 }
 
-/// Strict mode needs a number to keep to in every wave.
+/// Checks that strict mode has a count to enforce in every wave.
 pub fn check_strict(policy: &RolloutPolicy, waves: &[Option<Threshold>]) -> Result<(), Error> {
     let has_count = |threshold: &Option<Threshold>| threshold.and_then(Threshold::count).is_some();
     if !policy.strict || has_count(&policy.fail_threshold) || waves.iter().all(has_count) {
         return Ok(());
     }
-    let message = "strict mode needs a failure threshold with a count, for the task or for every wave: a percentage is \
-                   not known beforehand";
+    let message = "strict mode needs a failure threshold with a count, for the task or for every wave: \
+                   a percentage gives no fixed number";
     Err(Error::invalid("strict", message))
 }
 

@@ -14,7 +14,11 @@ fn waves_are_filled_in_order_until_none_is_left() {
     let five = wave(Some(5), None, None);
     let tenth = wave(None, Some(10.0), None);
     let rest = wave(None, None, Some(true));
-    assert_eq!(sizes_of(&[five, tenth, rest], 101).unwrap(), [5, 11, 85], "a share is of all, rounded up");
+    assert_eq!(
+        sizes_of(&[five, tenth, rest], 101).unwrap(),
+        [5, 11, 85],
+        "a percentage is of all targets, rounded up"
+    );
     assert_eq!(sizes_of(&[five, tenth, rest], 6).unwrap(), [5, 1]);
     assert_eq!(sizes_of(&[five, rest], 3).unwrap(), [3]);
     assert_eq!(sizes_of(&[tenth, wave(None, Some(90.0), None)], 7).unwrap(), [1, 6]);

@@ -1,4 +1,5 @@
-//! What a client asks to execute, checked. Every rule about the seven published fields and `command` is here.
+//! Validation of execution requests. Every rule about the seven published fields and `command` is
+//! here.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,70 +15,71 @@ use crate::{
     script::{ScriptType, check_content},
 };
 
-/// The body of an execution request as it came, every field optional.
+/// The body of an execution request. Every field is optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExecutionRequest {
-    /// `DESKTOP` is the only type there is.
+    /// Resource type; `DESKTOP` is the only valid one.
     pub resource_type: Option<String>,
-    /// All target desktops.
+    /// Ids of all target desktops.
     pub resource_ids: Option<Vec<String>>,
-    /// Scripts to run, in this order.
+    /// Ids of the scripts to run, in this order.
     pub script_ids: Option<Vec<String>>,
-    /// A command instead of scripts.
+    /// Command to run instead of scripts.
     pub command: Option<String>,
-    /// What runs the command.
+    /// Interpreter of the command.
     pub command_type: Option<String>,
     /// Size of the gray wave.
     pub gray_count: Option<i64>,
-    /// Members of the gray wave.
+    /// Ids of members of the gray wave.
     pub gray_resource_ids: Option<Vec<String>>,
-    /// Failures of the gray wave at which the next one is not started.
+    /// Failures of the gray wave at which no later wave starts.
     pub gray_fail_threshold: Option<i64>,
-    /// Minutes.
+    /// Maximum run time of one script, in minutes.
     pub execution_timeout: Option<i64>,
-    /// Everything that the fields above cannot say.
+    /// Extensions of the published fields.
     pub rollout: Option<RolloutRequest>,
-    /// What the desktops are chosen by, where they are not only named. Of a pool `resource_ids` names some, or all are meant.
+    /// Group that selects the desktops; `None` for a list of ids. With a pool, `resource_ids`
+    /// restricts the selection.
     pub group: Option<Group>,
-    /// Scripts that run at another revision than their newest.
+    /// Scripts that run at a revision other than the newest.
     pub revisions: HashMap<ScriptId, i32>,
 }
 
-/// What desktops are chosen by.
+/// A group that selects desktops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Group {
-    /// A pool, by its id.
+    /// Pool, by its id.
     Pool(String),
-    /// A tag as it was written, and what it says: all of these tags.
+    /// Tag text from the request, and the parsed tags, all of which a desktop must have.
     Tag(String, BTreeMap<String, String>),
 }
 
-/// What runs on each target.
+/// The work of a task on each target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// Stored scripts, one after the other.
+    /// Stored scripts, run one after the other.
     Scripts(Vec<ScriptId>),
-    /// One command line.
+    /// A command line.
     Command {
-        /// What runs it.
+        /// Interpreter of the command.
         command_type: ScriptType,
-        /// The line.
+        /// Text of the command.
         content: String,
     },
 }
 
-/// A request that keeps the rules. Whether its desktops and scripts exist is asked later.
+/// A valid request. The existence of its desktops and scripts is checked later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// Distinct desktops, in the order given.
+    /// Distinct desktops, in the order of the request.
     pub desktop_ids: Vec<DesktopId>,
-    /// What runs.
+    /// Scripts or command.
     pub work: Work,
-    /// The gray rule, if any.
+    /// Gray wave; `None` without one.
     pub gray: Option<Gray>,
-    /// How long one script may run; `None` leaves it to the configured default.
+    /// Maximum run time of one script; `None` for the configured default.
     pub execution_timeout: Option<TimeDelta>,
-    /// The rest.
+    /// Validated rollout object.
     pub rollout: Rollout,
 }
 
@@ -100,14 +102,14 @@ fn too_many(field: &'static str, noun: &str, given: usize, most: usize) -> Error
 }
 
 impl Submission {
-    /// Decides who belongs to which wave, and whether the policy can be kept to with these waves.
+    /// Assigns desktops to waves, and checks that the policy is feasible with these waves.
     pub fn plan(&self, candidates: Vec<Candidate>, seed: u64) -> Result<Plan, Error> {
         let seed = self.rollout.seed.unwrap_or(seed);
         let plan = match &self.rollout.waves {
             Some(waves) => plan::plan_waves(candidates, waves, &self.rollout.by, seed)?,
             None => plan::plan(candidates, self.gray.as_ref(), &self.rollout.by, seed)?,
         };
-        // A small fleet may not fill all the waves that are asked for.
+        // A small fleet may not fill all requested waves.
         let waves = self.rollout.waves.as_ref().map_or(plan.waves.len(), Vec::len);
         rollout::check_approval_waves(&self.rollout.policy.approval, waves).map_err(in_rollout)?;
         let thresholds: Vec<_> = plan.waves.iter().map(|wave| wave.fail_threshold).collect();
@@ -119,7 +121,7 @@ impl Submission {
 }
 
 impl ExecutionRequest {
-    /// Checks the request by itself. An id given twice counts once.
+    /// Validates the request on its own. A repeated id counts once.
     pub fn check(self) -> Result<Submission, Error> {
         if let Some(kind) = self.resource_type.as_deref()
             && kind != "DESKTOP"
@@ -159,11 +161,11 @@ fn check_work(
     command: Option<String>,
     command_type: Option<String>,
 ) -> Result<Work, Error> {
-    // An id that cannot be ours is one that does not exist.
+    // An invalid id is reported as a missing script.
     let script_ids: Vec<ScriptId> = distinct(SCRIPTS, script_ids.unwrap_or_default())
         .map_err(|error| Error { reason: Reason::ScriptNotFound, ..error })?;
     match (script_ids.is_empty(), command) {
-        (true, None) => Err(Error::required(SCRIPTS, "give scripts or a command")),
+        (true, None) => Err(Error::required(SCRIPTS, "provide scripts or a command")),
         (false, Some(_)) => {
             let message = "scripts and a command exclude each other: give one of them";
             Err(Error::field(Reason::FieldsExclusive, SCRIPTS, message))
@@ -187,8 +189,9 @@ fn check_work(
     }
 }
 
-/// The gray rule. `gray_count` wins over the ids; with ids only, it is their number. A count of 0 without ids
-/// and threshold means that there is no gray rule (the sister calls document 0 as a legal count).
+/// Validates the gray wave. `gray_count` takes precedence over the ids; with ids only, it is their
+/// number. A count of 0 without ids and threshold means no gray wave, because related calls
+/// document 0 as a valid count.
 fn check_gray(
     count: Option<i64>,
     ids: Vec<DesktopId>,
@@ -213,7 +216,7 @@ fn check_gray(
         };
     };
     let threshold = match threshold {
-        // The first failure halts.
+        // The default of 1 halts at the first failure.
         None => 1,
         Some(threshold) if (1..count).contains(&threshold) => threshold,
         Some(threshold) => {
@@ -231,7 +234,8 @@ fn check_gray(
     }))
 }
 
-/// Named gray desktops are part of the fleet, and the gray wave is no larger than it.
+/// Checks that named gray desktops belong to the fleet, and that the gray wave is no larger than
+/// the fleet.
 fn check_gray_fits(gray: &Gray, desktop_ids: &[DesktopId]) -> Result<(), Error> {
     if gray.count as usize > desktop_ids.len() {
         return Err(plan::gray_too_large(gray.count, desktop_ids.len()));
@@ -258,7 +262,7 @@ fn check_timeout(minutes: Option<i64>) -> Result<Option<TimeDelta>, Error> {
     }
 }
 
-/// Parses ids and drops repetitions, keeping the first of each.
+/// Parses ids and removes duplicates. The first occurrence stays.
 fn distinct<T>(field: &'static str, texts: Vec<String>) -> Result<Vec<T>, Error>
 where
     T: std::str::FromStr<Err = Error> + Clone + Eq + std::hash::Hash,
@@ -274,32 +278,32 @@ where
     Ok(ids)
 }
 
-/// The body of a call that chooses desktops by tag or pool, as it came, every field optional.
+/// The body of a call that selects desktops by tag or pool. Every field is optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupRequest {
-    /// Of a pool: only these of its desktops.
+    /// For a pool: the subset of its desktops to use.
     pub desktop_ids: Option<Vec<String>>,
-    /// Scripts to run, in this order.
+    /// Ids of the scripts to run, in this order.
     pub script_ids: Option<Vec<String>>,
-    /// A command instead of scripts.
+    /// Command to run instead of scripts.
     pub command_content: Option<String>,
-    /// What runs the command.
+    /// Interpreter of the command.
     pub command_type: Option<String>,
     /// Size of the gray wave, 0 to 1,000.
     pub gray_count: Option<i64>,
-    /// Members of the gray wave, at most 1,000.
+    /// Ids of members of the gray wave, at most 1,000.
     pub gray_desktop_ids: Option<Vec<String>>,
-    /// Failures of the gray wave at which the next one is not started, 1 to 1,000.
+    /// Failures of the gray wave at which no later wave starts, 1 to 1,000.
     pub gray_fail_threshold: Option<i64>,
-    /// Minutes, 1 to 600; 1 when it is left out.
+    /// Maximum run time of one script in minutes, 1 to 600; the default is 1.
     pub execution_timeout: Option<i64>,
-    /// Everything that the fields above cannot say.
+    /// Extensions of the published fields.
     pub rollout: Option<RolloutRequest>,
 }
 
 impl GroupRequest {
-    /// Checks the published ranges, which are narrower than those of the sister call, and makes its request over the
-    /// desktops that the group has.
+    /// Checks the published ranges, which are narrower than those of the call by ids. Converts the
+    /// request to one over the group's desktops.
     pub fn over(self, desktop_ids: Vec<String>) -> Result<ExecutionRequest, Error> {
         let in_range = |field: &'static str, value: Option<i64>, low: i64, high: i64| match value {
             Some(value) if !(low..=high).contains(&value) => {
@@ -332,17 +336,18 @@ impl GroupRequest {
     }
 }
 
-/// The record or the task that a retry or a stop is about.
+/// The subject of a retry or a stop: a task or a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskOrRecord {
-    /// All of a task.
+    /// A whole task.
     Task(TaskId),
-    /// One record.
+    /// A single record.
     Record(RecordId),
 }
 
 impl TaskOrRecord {
-    /// Exactly one of the two is named. An id that cannot be ours is one that does not exist.
+    /// Parses the ids, of which exactly one must be present. An invalid id is reported as a missing
+    /// object.
     pub fn new(task_id: Option<&str>, record_id: Option<&str>) -> Result<Self, Error> {
         match (task_id, record_id) {
             (Some(text), None) => Ok(Self::Task(TaskId::find(text)?)),
@@ -355,7 +360,7 @@ impl TaskOrRecord {
         }
     }
 
-    /// The task that it belongs to.
+    /// Returns the task, or the task of the record.
     pub const fn task_id(&self) -> TaskId {
         match self {
             Self::Task(task_id) => *task_id,

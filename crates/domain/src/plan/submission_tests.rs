@@ -7,7 +7,7 @@ fn ids(names: &[&str]) -> Option<Vec<String>> {
     Some(names.iter().map(|&name| name.to_owned()).collect())
 }
 
-/// Ten desktops, a command, nothing else.
+/// Creates a request with ten desktops and a command.
 fn request() -> ExecutionRequest {
     ExecutionRequest {
         resource_ids: ids(&["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9"]),
@@ -23,7 +23,7 @@ fn refusal(request: ExecutionRequest) -> String {
     error.to_string()
 }
 
-/// `Ok((count, ids, threshold))` or the word that the refusal must hold.
+/// `Ok((count, ids, threshold))`, or a part of the expected error message.
 type GrayCase =
     (Option<i64>, &'static [&'static str], Option<i64>, Result<Option<(u32, usize, u32)>, &'static str>);
 
@@ -37,12 +37,12 @@ fn the_gray_table() {
         (None, &["d1", "d2"], Some(1), Ok(Some((2, 2, 1)))),
         (Some(4), &["d1", "d2"], Some(2), Ok(Some((4, 2, 2)))),
         (Some(2), &["d1", "d2", "d3"], Some(1), Ok(Some((2, 3, 1)))),
-        // No threshold: the first failure halts, even with a single gray desktop.
+        // Without a threshold the first failure halts, even with a single gray desktop.
         (Some(4), &[], None, Ok(Some((4, 0, 1)))),
         (Some(1), &[], None, Ok(Some((1, 0, 1)))),
         (None, &["d1"], None, Ok(Some((1, 1, 1)))),
         (Some(10), &[], Some(9), Ok(Some((10, 0, 9)))),
-        // The threshold is less than the size of the gray wave, and at least 1.
+        // The threshold is at least 1 and less than the size of the gray wave.
         (Some(4), &[], Some(4), Err("less than the size of the gray wave, 4")),
         (Some(4), &[], Some(5), Err("less than the size of the gray wave, 4")),
         (Some(1), &[], Some(1), Err("less than the size of the gray wave, 1")),
@@ -56,10 +56,10 @@ fn the_gray_table() {
         (Some(0), &["d1"], None, Err("at least 1")),
         (Some(-1), &[], None, Err("at least 1")),
         (Some(i64::MIN), &[], None, Err("at least 1")),
-        // More than there are.
+        // More than the number of desktops.
         (Some(11), &[], None, Err("larger than the number")),
         (Some(i64::MAX), &[], None, Err("too large")),
-        // Outside of resource_ids, repeated.
+        // Not in resource_ids; repeated.
         (None, &["d1", "x"], None, Err("gray_desktop_ids: x is not among")),
         (Some(1), &["d1", "x"], None, Err("gray_desktop_ids: x is not among")),
         (None, &["d1", "d1", "d2"], Some(1), Ok(Some((2, 2, 1)))),
@@ -85,7 +85,7 @@ fn the_gray_table() {
 
 #[test]
 fn an_empty_request_says_what_is_missing() {
-    assert!(refusal(ExecutionRequest::default()).contains("scripts: give scripts or a command"));
+    assert!(refusal(ExecutionRequest::default()).contains("scripts: provide scripts or a command"));
     assert!(
         refusal(ExecutionRequest { resource_ids: None, ..request() })
             .contains("desktop_ids: name at least one")
@@ -119,9 +119,9 @@ fn script_and_command_exclude_each_other() {
         refusal(ExecutionRequest { command_type: Some("SHELL".into()), ..scripts(vec![script.clone()]) })
             .contains("only a command needs a type")
     );
-    assert!(refusal(scripts(vec![])).contains("give scripts or a command"));
+    assert!(refusal(scripts(vec![])).contains("provide scripts or a command"));
     let twice = scripts(vec![script.clone(), script]).check().unwrap();
-    assert!(matches!(twice.work, Work::Scripts(ids) if ids.len() == 1), "one start for each script");
+    assert!(matches!(twice.work, Work::Scripts(ids) if ids.len() == 1), "a repeated script runs once");
     let many = (0..21).map(|number| Uuid::from_u128(number).simple().to_string()).collect();
     assert!(refusal(scripts(many)).contains("at most 20"));
 }
@@ -135,7 +135,7 @@ fn a_desktop_given_twice_counts_once() {
 #[test]
 fn execution_timeout_is_in_minutes_from_0_to_600() {
     let timeout = |minutes| ExecutionRequest { execution_timeout: Some(minutes), ..request() }.check();
-    assert_eq!(timeout(0).unwrap().execution_timeout, None, "0 leaves it to the default");
+    assert_eq!(timeout(0).unwrap().execution_timeout, None, "0 means the default");
     assert_eq!(timeout(600).unwrap().execution_timeout, Some(TimeDelta::hours(10)));
     assert!(timeout(601).is_err());
     assert!(timeout(-1).is_err());
@@ -176,7 +176,7 @@ fn what_lies_on_a_limit_is_allowed_and_what_lies_behind_it_is_not() {
     let unknown =
         ExecutionRequest { script_ids: ids(&["nobody's"]), command: None, command_type: None, ..request() };
     let refused = unknown.check().unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NotFound, "an id that cannot be ours does not exist");
+    assert_eq!(refused.kind(), ErrorKind::NotFound, "an invalid id is reported as missing");
     assert!(refused.to_string().starts_with("scripts[0]: "), "{}", refused.message);
     let gray = |number: usize| {
         let gray_desktop_ids = Some((0..number).map(|number| format!("d{number}")).collect());
@@ -221,7 +221,8 @@ fn candidates(number: usize) -> Vec<Candidate> {
     (0..number).map(candidate).collect()
 }
 
-/// Plans ten desktops in waves of these sizes, the last one taking the rest, with `20%/min_results` for the wave at `place`.
+/// Plans ten desktops in waves of these sizes, where the last one takes the rest. The wave at
+/// `place` has the threshold `20%/min_results`.
 fn plan_with_min_results(sizes: &[i64], place: usize, min_results: i64) -> Result<Plan, Error> {
     let percentage =
         rollout::ThresholdRequest { percent: Some(20.0), min_results: Some(min_results), count: None };

@@ -1,4 +1,5 @@
-//! The cut: targets of an open wave become batches for the workers that hold their desktops, or deferred.
+//! Batching: groups admitted targets into batches for the workers that hold their desktops, or
+//! defers them.
 
 use std::collections::BTreeMap;
 
@@ -9,57 +10,59 @@ use crate::{
     window::{Window, WindowState},
 };
 
-/// A target with what is known of its desktop's presence.
+/// A target with the presence of its desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocatedTarget {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// Its desktop.
+    /// Desktop of the target.
     pub desktop_id: DesktopId,
-    /// The worker that holds the desktop's connection; `None` when nobody does.
+    /// Worker that holds the desktop's connection; `None` while the desktop is offline.
     pub worker_id: Option<WorkerId>,
-    /// The desktop's time zone, as its agent tells it.
+    /// Time zone of the desktop, as its agent reports it.
     pub time_zone: String,
-    /// Id of the agent that connected last as the desktop; empty for an agent without an id.
+    /// Id of the agent that last connected for the desktop; empty for an agent without an id.
     pub agent_id: String,
-    /// Id of the agent that may have started the target; `None` when it was certainly never handed out.
+    /// Id of the agent that may have started the target; `None` if the target was certainly never
+    /// delivered.
     pub delivered_to: Option<String>,
 }
 
 impl LocatedTarget {
-    /// Whether the desktop was reinstalled since the target was handed out: the agent that is connected has no journal of
-    /// it, and would start it a second time.
+    /// Returns whether the desktop was reinstalled since the target was delivered. The connected
+    /// agent's journal does not contain the target, so the agent would start it a second time.
     fn is_replaced(&self) -> bool {
         self.worker_id.is_some()
             && self.delivered_to.as_ref().is_some_and(|agent_id| *agent_id != self.agent_id)
     }
 }
 
-/// A target without its worker.
+/// A target in a batch, without its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its place in the plan.
+    /// Place in the plan, from 0.
     pub ordinal: u32,
-    /// Its desktop.
+    /// Desktop of the target.
     pub desktop_id: DesktopId,
-    /// Id of the agent that the target is for, and that alone may start it; empty for an agent without an id.
+    /// Id of the only agent that may start the target; empty for an agent without an id.
     pub agent_id: String,
 }
 
-/// What a cut makes.
+/// Result of batching.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchPlan {
-    /// In the order of workers; the targets of each batch are in the order of the plan.
+    /// Batches in the order of workers. Each batch lists its targets in the order of the plan.
     pub batches: Vec<(WorkerId, Vec<Member>)>,
-    /// Targets whose desktop is not reachable.
+    /// Targets whose desktop is offline.
     pub deferred: Vec<Member>,
-    /// Targets that a former agent of their desktop may have started. Nobody can tell how they ended.
+    /// Targets that a former agent of their desktop may have started. Their outcome cannot be
+    /// determined.
     pub replaced: Vec<Member>,
 }
 
-/// Splits targets by worker into batches of at most `batch_size`, which is at least 1.
+/// Groups targets by worker into batches of at most `batch_size`, which is at least 1.
 ///
-/// A target that may have started goes back to the agent that may have started it, and to no other.
+/// A target that may have started is only addressed to the agent that may have started it.
 pub fn batch_by_worker(targets: impl IntoIterator<Item = LocatedTarget>, batch_size: usize) -> BatchPlan {
     let mut by_worker: BTreeMap<WorkerId, Vec<Member>> = BTreeMap::new();
     let (mut deferred, mut replaced) = (Vec::new(), Vec::new());
@@ -82,20 +85,24 @@ pub fn batch_by_worker(targets: impl IntoIterator<Item = LocatedTarget>, batch_s
     BatchPlan { batches, deferred, replaced }
 }
 
-/// Targets that share deadlines, and when the window of those that may not start yet opens.
+/// Targets with the same deadlines and the same earliest start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartGroup {
-    /// Of all of them.
+    /// Deadlines of all targets.
     pub deadlines: Deadlines,
-    /// Nothing of them starts before; `None` when they may start now.
+    /// Time before which none of the targets starts; `None` if they may start now.
     pub not_before: Option<Timestamp>,
-    /// They.
+    /// Targets of the group.
     pub targets: Vec<LocatedTarget>,
 }
 
-/// Splits targets by when they may start. Without a window, now: `deadlines` are of those. Within one, what is handed out
-/// starts before it closes; what is away has all of its delivery time. A target whose window opens later waits for it, and
-/// has from then on all the delivery time that one admitted now has, whose deadlines are `fresh`.
+/// Groups targets by the time at which they may start. Without a window all of them start now, with
+/// `deadlines`.
+///
+/// Within an open window, a target of an online desktop must start before the window closes. A
+/// target of an offline desktop keeps its full delivery time. A target with a closed window waits
+/// until the window opens. From then on it has the same delivery time as a target admitted now,
+/// whose deadlines are `fresh`.
 pub fn by_window(
     targets: Vec<LocatedTarget>,
     window: Option<&Window>,
@@ -121,7 +128,8 @@ pub fn by_window(
     groups.into_values().collect()
 }
 
-/// Whether what was not handed out by its deadline only missed its window: that closed then, and cut the deadline short.
+/// Returns whether an overdue, undelivered target only missed its window: the window closed at its
+/// delivery deadline.
 pub fn missed_window(window: &Window, time_zone: &str, deadlines: &Deadlines) -> bool {
     matches!(window.at(deadlines.deliver_by, time_zone), WindowState::ClosedUntil(_))
 }
@@ -132,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// A target whose desktop nobody holds.
+    /// Creates a target of an offline desktop.
     fn placed(ordinal: u32) -> LocatedTarget {
         LocatedTarget {
             ordinal,
@@ -186,7 +194,7 @@ mod tests {
                 target(0, true, "new", None),
                 target(1, true, "same", Some("same")),
                 target(2, true, "new", Some("former")),
-                // Whoever comes back as the desktop may be the former agent.
+                // The machine that reconnects for this desktop may be the former agent.
                 target(3, false, "new", Some("former")),
                 target(4, true, "", Some("former")),
                 target(5, true, "new", Some("")),
@@ -238,6 +246,9 @@ mod tests {
         );
         let cut_short = deadline::within(deadlines, now + minutes(360));
         assert!(missed_window(&night, "Europe/Berlin", &cut_short));
-        assert!(!missed_window(&night, "Europe/Berlin", &fresh), "a deadline within the window is its own");
+        assert!(
+            !missed_window(&night, "Europe/Berlin", &fresh),
+            "the window does not limit a deadline inside it"
+        );
     }
 }

@@ -1,61 +1,66 @@
-//! Deadlines: nothing waits for ever. Every admitted target has two, and the scheduler enforces both.
+//! Deadlines. Every admitted target has two, and the scheduler enforces both, so that no target
+//! waits forever.
 
 use chrono::TimeDelta;
 
 use crate::{Timestamp, outcome::Outcome};
 
-/// When an admitted target must have been handed out, and when its result must be in.
+/// Delivery deadline and result deadline of an admitted target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// Not handed to its agent by then: UNDELIVERED. An agent starts nothing later.
+    /// Time until which the target must be delivered; later it ends as UNDELIVERED. Agents start
+    /// nothing after it.
     pub deliver_by: Timestamp,
-    /// No result by then: UNKNOWN.
+    /// Time until which a result must arrive; later the target ends as UNKNOWN.
     pub finish_by: Timestamp,
 }
 
 impl Deadlines {
-    /// Both of them later.
+    /// Returns both deadlines shifted by a duration.
     #[must_use]
     pub fn later(self, by: TimeDelta) -> Self {
         Self { deliver_by: self.deliver_by + by, finish_by: self.finish_by + by }
     }
 }
 
-/// The limits a task was accepted with.
+/// Timeouts of an accepted task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long one script may run.
+    /// Maximum run time of one script.
     pub execution: TimeDelta,
-    /// How long a target waits for its desktop.
+    /// Maximum time that a target waits for its desktop.
     pub delivery: TimeDelta,
-    /// How long a result may take to travel after the last moment at which the last script can end.
+    /// Maximum time from the latest possible end of the last script to the arrival of its result.
     pub grace: TimeDelta,
 }
 
-/// Deadlines of a target admitted at `now` that runs `scripts` scripts, one after the other.
+/// Returns the deadlines of a target that is admitted at `now` and runs `scripts` scripts in
+/// sequence.
 pub fn of_target(now: Timestamp, timeouts: &Timeouts, scripts: u32) -> Deadlines {
     let deliver_by = now + timeouts.delivery;
     let running = timeouts.execution * i32::try_from(scripts).unwrap_or(i32::MAX);
     Deadlines { deliver_by, finish_by: deliver_by + running + timeouts.grace }
 }
 
-/// Deadlines of a target that was handed out within a window that closes then: nothing starts later.
+/// Returns the deadlines of a target that is dispatched within a window that closes at `closes_at`:
+/// nothing starts later.
 pub fn within(deadlines: Deadlines, closes_at: Timestamp) -> Deadlines {
     let sooner = (deadlines.deliver_by - closes_at).max(TimeDelta::zero());
     deadlines.later(-sooner)
 }
 
-/// The least that is left to hand out a target whose desktop came back in time, however long it then waited for a place.
+/// Minimum time to deliver a target whose desktop connected in time, however long the target then
+/// waited for a slot.
 pub const HAND_OUT: TimeDelta = TimeDelta::minutes(1);
 
-/// Deadlines of a target that is handed out after it waited for its desktop.
+/// Returns the deadlines of a target that is dispatched after it waited for its desktop.
 pub fn after_waiting(deadlines: Deadlines, now: Timestamp, timeouts: &Timeouts) -> Deadlines {
     let least = now + HAND_OUT.min(timeouts.delivery);
     deadlines.later((least - deadlines.deliver_by).max(TimeDelta::zero()))
 }
 
-/// What a target without a result has come to at `now`, if anything: UNDELIVERED only where it was certainly
-/// never handed to its agent.
+/// Returns the outcome of a target without a result at `now`, if a deadline has passed. UNDELIVERED
+/// requires that the target was certainly never delivered.
 pub fn expired(now: Timestamp, deadlines: &Deadlines, maybe_delivered: bool) -> Option<Outcome> {
     if maybe_delivered {
         (now >= deadlines.finish_by).then_some(Outcome::Unknown)

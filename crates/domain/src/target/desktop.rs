@@ -1,4 +1,5 @@
-//! Desktops: what is known of them, and the traits that the canary sample is stratified over.
+//! Desktops: their reported attributes, and the attributes over which a canary sample is
+//! stratified.
 
 use std::collections::BTreeMap;
 
@@ -10,56 +11,57 @@ use crate::{
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
 
-/// What an agent is told whose desktop is out of service.
+/// Message to the agent of a retired desktop.
 pub const RETIRED: &str =
-    "this desktop is retired: its agent is let in again when an operator has unretired it";
+    "this desktop is retired: its agent can connect again after an operator unretires it";
 
-/// A desktop as its agent describes it.
+/// Attributes of a desktop, as its agent reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesktopFacts {
-    /// The tenant it belongs to.
+    /// Project of the desktop.
     pub project_id: ProjectId,
-    /// Unique within the project.
+    /// Id of the desktop, unique within the project.
     pub desktop_id: DesktopId,
-    /// The name people know it by.
+    /// Name of the desktop for people.
     pub computer_name: String,
-    /// What the operating system calls it.
+    /// Host name in the operating system.
     pub os_host_name: String,
-    /// Linux, Windows or macOS.
+    /// Operating system: Linux, Windows or macOS.
     pub os_type: String,
-    /// As the agent sees it.
+    /// IP address, as the agent sees it.
     pub ip_address: String,
-    /// Pool it belongs to; empty for none.
+    /// Pool of the desktop; empty for none.
     pub pool_id: String,
-    /// Zone it stands in; empty when not known.
+    /// Availability zone of the desktop; empty if unknown.
     pub availability_zone: String,
-    /// Version of its agent.
+    /// Version of the agent.
     pub agent_version: String,
-    /// Free tags.
+    /// Tags that the agent reports.
     pub tags: BTreeMap<String, String>,
-    /// Like Europe/Berlin; empty when not known.
+    /// Time zone, an IANA name like Europe/Berlin; empty if unknown.
     pub time_zone: String,
-    /// Which agent it is, by the id that it made for itself when it first started; empty for one that has none.
+    /// Id that the agent generated at its first start; empty for an agent without one.
     pub agent_id: String,
-    /// When its connection was made.
+    /// Time at which the connection was made.
     pub connected_at: Timestamp,
-    /// The certificate that it was made with; `None` without TLS.
+    /// Certificate of the connection; `None` without TLS.
     pub certificate: Option<Certificate>,
 }
 
-/// A certificate as it was shown.
+/// A presented certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Its serial number in hex.
+    /// Serial number, in hex.
     pub serial: String,
-    /// When it begins to be good, which is somewhat before it is made.
+    /// Start of validity, which is slightly before the time of issue.
     pub not_before: Timestamp,
-    /// Until when it is good.
+    /// End of validity.
     pub not_after: Timestamp,
 }
 
 impl DesktopFacts {
-    /// Whether all of it is within its limits: what strangers say is kept in memory and stored.
+    /// Checks all texts and tags against their limits, because agents are untrusted and the values
+    /// are stored.
     pub fn check(&self) -> Result<(), Error> {
         let texts = [
             ("computer_name", &self.computer_name),
@@ -88,18 +90,18 @@ impl DesktopFacts {
     }
 }
 
-/// The traits that a canary sample should cover.
+/// The attributes that a canary sample should cover.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stratum {
     /// Operating system.
     pub os_type: String,
-    /// Pool.
+    /// Pool id; empty for none.
     pub pool_id: String,
-    /// Availability zone.
+    /// Availability zone; empty if unknown.
     pub availability_zone: String,
 }
 
-/// The tags that a text like `k=v` or `k=v,k2=v2` asks for; the path of the field is for the error.
+/// Parses a tag selection like `k=v` or `k=v,k2=v2`. Errors name `field`.
 pub fn parse_tags(field: impl Into<FieldPath> + Copy, text: &str) -> Result<BTreeMap<String, String>, Error> {
     text.split(',')
         .map(|pair| match pair.split_once('=') {

@@ -1,4 +1,4 @@
-//! Targets of a task and the desktops behind them.
+//! Targets of a task and their desktops.
 
 pub mod batching;
 pub mod deadline;

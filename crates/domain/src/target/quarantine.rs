@@ -1,33 +1,34 @@
-//! Targets whose workers die: handed out in ever smaller batches, one batch at a time, and in the end no more.
+//! Quarantine: isolates targets whose workers die, in steps.
 //!
-//! A worker that dies takes all its batches with it, and nobody can tell which of them was to blame, if any. So a batch is
-//! suspected only when several workers died that held its targets. What is suspected goes out in small parts, so that
-//! parts without fault end well and are out of it, and what is left of suspicion is one target in the end. One that two
-//! workers more died of, although it was alone, is isolated: it is asked for no more, and waits for what its agent may
-//! still report, until its deadline.
+//! A dying worker loses all its batches, and none of them can be identified as the cause. A batch
+//! therefore comes under suspicion only after several workers died while they held its targets.
+//! Targets under suspicion are dispatched in smaller batches, and each worker gets one such batch
+//! at a time. Harmless parts finish and leave suspicion, until a single target remains. A single
+//! target is quarantined after two more workers died while they held it. It is dispatched no more,
+//! and waits until its deadline for a result that its agent may still report.
 
 use crate::limits::MAX_TARGETS_PER_BATCH;
 
-/// Workers that died before their targets are suspected.
+/// Number of worker deaths after which targets come under suspicion.
 pub const SUSPECT_AFTER: u16 = 2;
-/// Targets of the first batch under suspicion; about the square root of a whole batch.
+/// Size of the first batches under suspicion; about the square root of a full batch.
 const SUSPECT_BATCH_TARGETS: usize = 25;
-/// Workers that died before suspected targets go out one by one.
+/// Number of worker deaths after which targets under suspicion are dispatched one by one.
 const ALONE_AFTER: u16 = 3;
-/// Workers that died before a target is handed out no more.
+/// Number of worker deaths after which a target is quarantined.
 pub const QUARANTINE_AFTER: u16 = 5;
 
-/// Whether so many dead workers make their targets suspect.
+/// Returns whether this number of worker deaths puts targets under suspicion.
 pub const fn is_suspect(worker_deaths: u16) -> bool {
     worker_deaths >= SUSPECT_AFTER
 }
 
-/// Whether targets that so many workers died of are handed out no more.
+/// Returns whether this number of worker deaths quarantines targets.
 pub const fn is_quarantined(worker_deaths: u16) -> bool {
     worker_deaths >= QUARANTINE_AFTER
 }
 
-/// Targets that one batch holds at most when so many workers died of them.
+/// Returns the maximum number of targets in a batch after this number of worker deaths.
 pub const fn batch_size(worker_deaths: u16) -> usize {
     if worker_deaths >= ALONE_AFTER {
         1

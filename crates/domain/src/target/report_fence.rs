@@ -1,31 +1,32 @@
-//! Whether a worker may report a result at all.
+//! Fence of reports: decides whether a worker may report a result.
 //!
-//! A late result is a result: whoever was handed a target may tell how it ended, long after its lease. What was certainly
-//! never handed out has no result, and of a batch that is in one worker's hands no other worker has heard.
+//! A late result still counts: a worker whose agent received a target may report its result long
+//! after the lease ended. A target that was certainly never delivered has no result. While one
+//! worker holds a batch, no other worker can have its results.
 
-/// What a result is of, as it stands when it is reported.
+/// Relation of a result to the stored lease, at the time of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFence {
-    /// A target of the batch that it names, which its reporter holds.
+    /// The result names a batch that its reporter holds.
     Held,
-    /// A target of a batch that another worker holds.
+    /// The result names a batch that another worker holds.
     HeldByAnother,
-    /// It names no batch, or one that is gone: the target may have been handed out.
+    /// The result names no batch, or a deleted one. The target may have been delivered.
     MaybeDelivered,
-    /// The target was certainly never handed out.
+    /// The target was certainly never delivered.
     NeverDelivered,
-    /// The target is for another agent of its desktop, which may have started it.
+    /// The target is addressed to another agent of its desktop, which may have started it.
     ForAnotherAgent,
 }
 
 impl ReportFence {
-    /// Why it is refused, if it is.
+    /// Returns the reason of a refusal; `None` if the result is accepted.
     pub const fn refusal(self) -> Option<&'static str> {
         match self {
             Self::Held | Self::MaybeDelivered => None,
             Self::HeldByAnother => Some("another worker holds the batch that it names"),
-            Self::NeverDelivered => Some("the target was not handed out to anybody"),
-            Self::ForAnotherAgent => Some("the target was handed to another agent of its desktop"),
+            Self::NeverDelivered => Some("the target was not delivered to any agent"),
+            Self::ForAnotherAgent => Some("the target was delivered to another agent of its desktop"),
         }
     }
 }
@@ -38,7 +39,7 @@ mod tests {
     fn only_what_may_have_been_handed_to_the_reporter_has_a_result() {
         assert_eq!([ReportFence::Held, ReportFence::MaybeDelivered].map(ReportFence::refusal), [None, None]);
         assert!(ReportFence::HeldByAnother.refusal().unwrap().contains("another worker"));
-        assert!(ReportFence::NeverDelivered.refusal().unwrap().contains("not handed out"));
+        assert!(ReportFence::NeverDelivered.refusal().unwrap().contains("not delivered"));
         assert!(ReportFence::ForAnotherAgent.refusal().unwrap().contains("another agent"));
     }
 }

@@ -1,13 +1,13 @@
-//! The attributes of a desktop that a canary sample is stratified over.
+//! The attributes of a desktop over which a canary sample is stratified.
 
 use crate::string_enum::string_enum;
 
-/// What a sample may be stratified over.
+/// An attribute over which a sample can be stratified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StratumKey {
     /// Operating system.
     Os,
-    /// Pool.
+    /// Pool of the desktop.
     Pool,
     /// Availability zone.
     Zone,
@@ -17,7 +17,7 @@ impl StratumKey {
     /// Every key.
     pub const ALL: [Self; 3] = [Self::Os, Self::Pool, Self::Zone];
 
-    /// The word in JSON.
+    /// Returns the word in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Os => "os",

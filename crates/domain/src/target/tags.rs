@@ -1,4 +1,4 @@
-//! Tags of a desktop: what its agent says, and what operators have made of it.
+//! Tags of a desktop: agent tags, and operator tags that take precedence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use crate::{
     limits::{MAX_DESKTOP_TEXT_CHARS, MAX_TAGS_PER_DESKTOP},
 };
 
-/// Names with their values.
+/// Tag values by name.
 pub type Tags = BTreeMap<String, String>;
 
-/// What an operator wants of a desktop's tags; what it does not name stays as it is.
+/// A change of a desktop's operator tags. Tags that it does not name stay unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagChange {
-    /// Tags to set, whether they are there or not.
+    /// Tags to set, whether or not they exist.
     pub set: Tags,
-    /// Names of operators' tags to remove, whether they are there or not.
+    /// Names of operator tags to remove, whether or not they exist.
     pub remove: BTreeSet<String>,
 }
 
 impl TagChange {
-    /// Whether it is within the limits, before anything is looked at.
+    /// Checks the change against the limits, before any data is read.
     pub fn check(&self) -> Result<(), Error> {
         if self.set.is_empty() && self.remove.is_empty() {
             return Err(Error::required("set", "name at least one tag to set or to remove"));
@@ -38,23 +38,23 @@ impl TagChange {
         for name in &self.remove {
             check_name("remove", name)?;
             if self.set.contains_key(name) {
-                let message = format!("the tag {name:?} cannot be set and removed at once");
+                let message = format!("the tag {name:?} cannot be set and removed in one change");
                 return Err(Error::field(Reason::FieldsExclusive, "remove", message));
             }
         }
         Ok(())
     }
 
-    /// The operators' tags after the change of a desktop whose agent says `agents`.
+    /// Returns the operator tags after the change. `agents` are the tags that the agent reports.
     ///
     /// # Errors
     ///
-    /// A tag to remove that only the agent has, and too many tags.
+    /// A removal of a tag that only the agent reports, and too many tags.
     pub fn apply(&self, agents: &Tags, operators: &Tags) -> Result<Tags, Error> {
         for name in &self.remove {
             if let Some(value) = agents.get(name).filter(|_| !operators.contains_key(name)) {
                 let message = format!(
-                    "the desktop's agent reports the tag {name:?} as {value:?}: set another value to overrule it"
+                    "the desktop's agent reports the tag {name:?} as {value:?}: set a value to override it"
                 );
                 return Err(Error::invalid("remove", message));
             }
@@ -64,7 +64,7 @@ impl TagChange {
         tags.extend(self.set.clone());
         if tags.len() > MAX_TAGS_PER_DESKTOP {
             let message = format!(
-                "the desktop would have {} tags of operators: at most {MAX_TAGS_PER_DESKTOP} are allowed beside its agent's",
+                "the desktop would have {} operator tags: at most {MAX_TAGS_PER_DESKTOP} are allowed",
                 tags.len()
             );
             return Err(Error::out_of_range("set", message));
@@ -73,7 +73,7 @@ impl TagChange {
     }
 }
 
-/// A name that tasks can choose desktops by, which is done as `k=v,k2=v2`.
+/// Checks that a tag name can be used in a selection `k=v,k2=v2`.
 fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::required(field, "a tag's name must not be empty"));
@@ -96,7 +96,7 @@ fn check_text(field: &'static str, what: &str, text: &str) -> Result<(), Error> 
     Ok(())
 }
 
-/// What a desktop is marked with: operators' tags win over those of its agent.
+/// Returns the effective tags: operator tags over agent tags.
 pub fn effective(agents: &Tags, operators: &Tags) -> Tags {
     agents.iter().chain(operators).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_only_the_agent_says_is_overruled_and_not_removed() {
         let error = change(&[], &["os"]).apply(&tags(&[("os", "linux")]), &Tags::new()).unwrap_err();
-        assert!(error.to_string().contains("to overrule it"), "{}", error);
+        assert!(error.to_string().contains("to override it"), "{}", error);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         let full = many(MAX_TAGS_PER_DESKTOP);
         let error = change(&[("one more", "")], &[]).apply(&Tags::new(), &full).unwrap_err();
         assert!(error.to_string().contains("at most 50 are allowed"), "{}", error);
-        // A place that is freed by the same change may be taken.
+        // A slot that the same change frees may be used.
         change(&[("another", "")], &["0"]).apply(&full, &full).unwrap();
     }
 
@@ -168,7 +168,8 @@ mod tests {
     }
 
     proptest! {
-        /// What was set is there, what was removed is as the agent has it, and all else stays.
+        /// Set tags have the new value, removed tags fall back to the agent's value, and all others
+        /// stay.
         #[test]
         fn every_tag_is_what_the_last_word_on_it_says(
             agents in some_tags(), operators in some_tags(), set in some_tags(),

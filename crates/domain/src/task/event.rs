@@ -1,41 +1,41 @@
-//! What happens to a task, as it is told to whoever watches it.
+//! Events of a task, as clients that watch it receive them.
 
 use crate::string_enum::string_enum;
 
-/// Something that happened to a task.
+/// The kind of an event of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// It was accepted and stored.
+    /// The task was accepted and stored.
     Accepted,
-    /// A wave was opened.
+    /// A wave opened.
     WaveOpened,
-    /// A wave is over and the gate lets the rollout go on.
+    /// A wave closed, and the gate let the rollout proceed.
     WaveClosed,
-    /// The next wave waits: it soaks, or a person must approve it.
+    /// The next wave waits for the end of its soak or for its approval.
     WaveWaiting,
     /// A person approved a wave.
     WaveApproved,
-    /// The gate halted it.
+    /// The gate halted the task.
     Halted,
-    /// A person stopped it.
+    /// A person stopped the task.
     Stopped,
-    /// Its time was over.
+    /// The task passed its `expires_at`.
     Expired,
-    /// A person paused it.
+    /// A person paused the task.
     Paused,
-    /// A person let it go on.
+    /// A person resumed the task.
     Resumed,
     /// The project was frozen.
     Frozen,
     /// The project was unfrozen.
     Unfrozen,
-    /// A person changed how many targets may be in flight.
+    /// A person changed the maximum number of targets in flight.
     ConcurrencyChanged,
-    /// Another task retries it, or one record of it.
+    /// Another task retries this task, or one of its records.
     Retried,
-    /// A target is handed out no more: see [`crate::quarantine`].
+    /// A target was quarantined: see [`crate::quarantine`].
     Quarantined,
-    /// It ended.
+    /// The task ended.
     Ended,
 }
 
@@ -60,7 +60,7 @@ impl EventKind {
         Self::Ended,
     ];
 
-    /// The word in SQL, proto and JSON.
+    /// Returns the word in SQL, proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "ACCEPTED",

@@ -1,4 +1,4 @@
-//! Tasks, their records, their events and their retries.
+//! Tasks, their records, events and retries.
 
 pub mod event;
 pub mod record;

@@ -1,22 +1,23 @@
-//! Records: their ids, and the status of one that is not stored (yet, or ever).
+//! Records: their ids, and the derived status of records that are not stored.
 //!
-//! A record's row is written once, when its target ends. Until then, and for targets that are never admitted,
-//! the record is derived from where its target is; so a halt over a million desktops writes nothing for them.
+//! A record's row is written once, when its target ends. Until then, and for targets that are never
+//! admitted, the record is derived from the whereabouts of its target. A halt over a million
+//! desktops therefore writes no rows for them.
 
 use std::{fmt, str::FromStr};
 
 use crate::{Error, Reason, error::shorten, ids::TaskId, outcome::Outcome, task::TaskStatus};
 
-/// One script on one target, one attempt. Its text is the record's id in the API.
+/// One script on one target in one attempt. Its text form is the record id in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecordId {
-    /// The task.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// The target's place in the plan.
+    /// Place of the target in the plan, from 0.
     pub ordinal: u32,
-    /// The script's place in the task.
+    /// Place of the script in the task, from 0.
     pub script: u16,
-    /// From 1.
+    /// Attempt of the task, from 1.
     pub attempt: u16,
 }
 
@@ -42,36 +43,36 @@ impl FromStr for RecordId {
     }
 }
 
-/// Where a target is that has no outcome.
+/// Whereabouts of a target without an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In no batch and no straggler.
+    /// In no batch, and not deferred.
     Nowhere,
-    /// In a batch that no worker has pulled, or a straggler.
+    /// In a ready batch, or deferred.
     Queued,
-    /// In a batch that a worker holds.
+    /// In a leased batch.
     Leased,
-    /// In no batch yet, and this script of it is to be stopped when its turn comes.
+    /// In no batch yet, and a stop of this script waits for its admission.
     Stopped,
-    /// In no batch yet, and a script before this one is to be stopped.
+    /// In no batch yet, and a stop of an earlier script waits for its admission.
     BehindStopped,
-    /// Wherever its target is, this script of it succeeded in the task that is retried.
+    /// The script succeeded in the original task of a retry, wherever the target is now.
     DoneEarlier,
 }
 
-/// A record's status in the API and the outcome behind it.
+/// Status of a record, with the outcome of an ended one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordStatus {
-    /// Not begun.
+    /// Not started.
     Waiting,
-    /// With a worker.
+    /// Leased to a worker.
     Running,
-    /// Ended.
+    /// Ended with this outcome.
     Ended(Outcome),
 }
 
 impl RecordStatus {
-    /// The status of a record from what is stored of it, where its target is, and its task.
+    /// Derives the status from the stored outcome, the whereabouts of the target, and the task.
     pub fn of(stored: Option<Outcome>, place: Place, task: TaskStatus) -> Self {
         match (stored, place) {
             (Some(outcome), _) => Self::Ended(outcome),
@@ -85,7 +86,7 @@ impl RecordStatus {
         }
     }
 
-    /// `status` and `result_code` in the API.
+    /// Returns `status` and `result_code` in the API.
     pub const fn status_and_result_code(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Waiting => ("WAITING", None),
@@ -95,11 +96,11 @@ impl RecordStatus {
     }
 }
 
-/// What a record says of itself whose script succeeded in the task that this one is a retry of.
+/// Reason of a record whose script succeeded in the original task of a retry.
 pub const DONE_EARLIER_REASON: &str = "succeeded in the task that this one retries; not run again";
-/// What a record says of itself that a person stopped before anything of its target started.
-pub const NOT_STARTED_REASON: &str = "never started: it was stopped before its turn";
-/// What a record that was never stored says of itself.
+/// Reason of a record that a person stopped before any script of its target started.
+pub const NOT_STARTED_REASON: &str = "never started: stopped before its turn";
+/// Reason of a record that was never stored.
 pub const SKIPPED_REASON: &str = "never started: the task was halted or stopped before its turn";
 
 #[cfg(test)]
@@ -135,17 +136,17 @@ mod tests {
             (None, Place::Leased, Halting, RecordStatus::Running),
             (None, Place::Nowhere, Halting, skipped),
             (None, Place::Nowhere, Halted, skipped),
-            // A batch row that outlives its task says nothing any more.
+            // A batch row that outlives its task has no effect any more.
             (None, Place::Leased, Halted, skipped),
             (None, Place::Queued, Halted, skipped),
             (None, Place::Queued, Halting, RecordStatus::Waiting),
             (None, Place::Leased, Stopping, RecordStatus::Running),
             (None, Place::Nowhere, Stopped, skipped),
-            // Stopped one by one before its turn came, unless its turn will never come.
+            // Stopped individually before admission, unless the target will never be admitted.
             (None, Place::Stopped, Running, RecordStatus::Ended(Outcome::Stopped)),
             (None, Place::BehindStopped, Running, skipped),
             (None, Place::Stopped, Halted, skipped),
-            // Never run again, whatever becomes of its target.
+            // Never run again, regardless of the result of its target.
             (None, Place::DoneEarlier, Waiting, RecordStatus::Ended(Outcome::Success)),
             (None, Place::DoneEarlier, Stopped, RecordStatus::Ended(Outcome::Success)),
             (Some(Outcome::Unknown), Place::Leased, Running, RecordStatus::Ended(Outcome::Unknown)),

@@ -1,20 +1,21 @@
-//! Retry: a new task over what did not succeed.
+//! Retry: a new task over the targets that did not succeed.
 //!
-//! The unit is the script on a desktop: what succeeded is not run again. Scripts of a target run in order and stop
-//! at the first that does not succeed, so what is left of a target is always its scripts from some place on.
+//! The unit is one script on one desktop: successful scripts do not run again. Scripts of a target
+//! run in order and stop at the first that does not succeed. The remainder of a target is therefore
+//! a suffix of its scripts.
 
 use crate::{Error, Reason, ids::DesktopId, record::RecordStatus, task::TaskStatus, threshold::Threshold};
 
-/// A target of the old task that did not succeed.
+/// A target of the original task that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remainder {
-    /// Its desktop.
+    /// Desktop of the target.
     pub desktop_id: DesktopId,
-    /// The first of its scripts that is to be run.
+    /// First script to run again.
     pub first_script: u16,
 }
 
-/// Whether a whole task may be retried.
+/// Checks that a whole task may be retried.
 pub fn check_task(status: TaskStatus) -> Result<(), Error> {
     if status.is_ended() {
         return Ok(());
@@ -25,7 +26,8 @@ pub fn check_task(status: TaskStatus) -> Result<(), Error> {
     ))
 }
 
-/// Whether one record may be retried. One that is not stored ends with its task: until then its target may still run.
+/// Checks that one record may be retried. A derived record ends with its task, because its target
+/// may still run until then.
 pub fn check_record(status: RecordStatus, is_stored: bool, task: TaskStatus) -> Result<(), Error> {
     use crate::outcome::Outcome;
     match status {
@@ -40,11 +42,11 @@ pub fn check_record(status: RecordStatus, is_stored: bool, task: TaskStatus) -> 
     }
 }
 
-/// The waves of a retry: those of the old task, filled with the remainder in order. What a gate halted must not run into
-/// everything at once.
+/// Returns the waves of a retry: those of the original task, filled with the remainder in order. A
+/// rollout that a gate halted must not restart on all targets together.
 ///
-/// A count that a shrunken wave could hardly reach shrinks with it: less than the wave's size, as for any gray rule; a
-/// single target halts the rest when it fails.
+/// A count threshold shrinks with its wave, to less than the wave's size, as for any gray wave. In
+/// a wave of a single target, its failure halts the rest.
 pub fn waves(old: &[(u32, Option<Threshold>)], remainder: u32) -> Vec<(u32, Option<Threshold>)> {
     let mut left = remainder;
     let mut waves = Vec::new();
@@ -57,7 +59,8 @@ pub fn waves(old: &[(u32, Option<Threshold>)], remainder: u32) -> Vec<(u32, Opti
             Some(Threshold::Count(count)) if size < old_size => {
                 Some(Threshold::Count(count.min(size.saturating_sub(1)).max(1)))
             }
-            // A smaller wave has fewer results, and `min_results` above the wave's size could never be met.
+            // A smaller wave has fewer results, and `min_results` above the wave's size could never
+            // be met.
             other => other.map(|threshold| threshold.with_min_results_within(size)),
         };
         waves.push((size, threshold));

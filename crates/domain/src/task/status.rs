@@ -1,25 +1,25 @@
-//! The life of a task.
+//! The life cycle of a task.
 
 use crate::{outcome::Outcome, string_enum::string_enum, tally::Tally};
 
-/// Where a task is in its life. The API knows fewer words: see [`TaskStatus::api_status`].
+/// Status of a task. The published API has fewer words: see [`TaskStatus::api_status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskStatus {
-    /// Accepted: plan and targets are stored.
+    /// Accepted: the plan and the targets are stored.
     Waiting,
-    /// Its first wave is open.
+    /// Its first wave has opened.
     Running,
-    /// The gate halted it; what had been handed out still ends.
+    /// The gate halted the task. Delivered targets still end.
     Halting,
-    /// A person stopped it; what had been handed out still ends, or is ended.
+    /// A person stopped the task. Delivered targets still end, or are killed.
     Stopping,
     /// Ended: every record is a success.
     Success,
-    /// Ended: every wave ran, some records are no success.
+    /// Ended: every wave ran, and some records are not a success.
     Failed,
-    /// Ended: the gate halted it.
+    /// Ended: the gate halted the task.
     Halted,
-    /// Ended: a person stopped it.
+    /// Ended: a person stopped the task.
     Stopped,
 }
 
@@ -36,7 +36,7 @@ impl TaskStatus {
         Self::Stopped,
     ];
 
-    /// The word in SQL, proto and the native API.
+    /// Returns the word in SQL, proto and the native API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "WAITING",
@@ -50,7 +50,7 @@ impl TaskStatus {
         }
     }
 
-    /// The word in the compatible API, which knows WAITING, RUNNING, SUCCESS and FAILED.
+    /// Returns the word in the compatible API: WAITING, RUNNING, SUCCESS or FAILED.
     pub const fn api_status(self) -> &'static str {
         match self {
             Self::Waiting => "WAITING",
@@ -60,8 +60,8 @@ impl TaskStatus {
         }
     }
 
-    /// The word in the compatible API's list of pool tasks, which has others than all the rest: INIT, RUNNING, FINISH
-    /// and FAILED.
+    /// Returns the word in the compatible API's list of pool tasks, which differs from all other
+    /// calls: INIT, RUNNING, FINISH or FAILED.
     pub const fn pool_status(self) -> &'static str {
         match self {
             Self::Waiting => "INIT",
@@ -71,17 +71,17 @@ impl TaskStatus {
         }
     }
 
-    /// Whether nothing of it will change any more.
+    /// Returns whether the task has ended and cannot change any more.
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Halted | Self::Stopped)
     }
 
-    /// Whether a target that was not admitted never will be.
+    /// Returns whether the task admits no further target.
     pub const fn admits_no_more(self) -> bool {
         self.is_ended() || matches!(self, Self::Halting | Self::Stopping)
     }
 
-    /// How a task ended whose waves all ran, from the targets of all waves.
+    /// Returns the final status of a task whose waves all ran, from the tally over all waves.
     pub fn of_finished(all_waves: &Tally) -> Self {
         if all_waves.get(Outcome::Success) == all_waves.finished() { Self::Success } else { Self::Failed }
     }
@@ -89,19 +89,21 @@ impl TaskStatus {
 
 string_enum!(TaskStatus, "status");
 
-/// What a task's list entry counts, over records (script x desktop), as the API has it.
+/// Record counts of a task's list entry (script x desktop), as the API defines them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// SUCCESS.
+    /// Number of SUCCESS records.
     pub success_num: u64,
-    /// Everything else that ended and is not SKIPPED; STOPPED counts here.
+    /// Number of records that ended otherwise, except SKIPPED; STOPPED counts here.
     pub failed_num: u64,
-    /// SKIPPED, and what a task that admits no more will never reach.
+    /// Number of SKIPPED records, including those that a task without further admission will never
+    /// reach.
     pub skip_num: u64,
 }
 
 impl RecordCounts {
-    /// From the stored records' tally; `withdrawn_targets` are those that a task which admits no more left out.
+    /// Computes the counts from the tally of stored records. `withdrawn_targets` are those that the
+    /// task will never admit.
     pub fn new(stored: &Tally, withdrawn_targets: u64, scripts: u64) -> Self {
         let success_num = u64::from(stored.get(Outcome::Success));
         let skipped = u64::from(stored.get(Outcome::Skipped));

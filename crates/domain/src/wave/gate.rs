@@ -1,68 +1,68 @@
-//! The gate: reads a wave's results and says proceed, hold or halt. docs/gate.md has the table.
+//! The gate: reads a wave's results and returns proceed, hold or halt. docs/gate.md has the table.
 
 use crate::threshold::Threshold;
 
-/// Results, as thresholds see them.
+/// Result counts, as thresholds use them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Results {
-    /// Targets that ended.
+    /// Number of targets that ended.
     pub finished: u32,
-    /// Those among them that count as failures.
+    /// Number of those that count as failures.
     pub failed: u32,
 }
 
-/// What the gate knows of a wave.
+/// Input of the gate for one wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateInput {
-    /// Targets of the wave.
+    /// Number of targets in the wave.
     pub size: u32,
-    /// The wave's.
+    /// Results of the wave.
     pub results: Results,
-    /// Targets that ended so that the rollout halts at once.
+    /// Number of targets whose exit code halts the rollout immediately.
     pub halting: u32,
-    /// Failures of the wave at which the rollout halts; `None` when nothing was asked for.
+    /// Failures of the wave at which the rollout halts; `None` without a threshold.
     pub fail_threshold: Option<Threshold>,
-    /// Those of its missing targets whose desktop is away and that were never handed out.
+    /// Number of missing targets that were never delivered and whose desktop is offline.
     pub waiting: u32,
-    /// Hundredths of a percent of its targets with which it may be over although the missing ones are away; the last wave
-    /// waits for all.
+    /// Share of finished targets at which the wave closes while the remaining desktops are offline,
+    /// in hundredths of a percent. The last wave waits for all its targets.
     pub quorum: Option<u32>,
-    /// Of the waves before it.
+    /// Results of the earlier waves.
     pub earlier: Results,
-    /// Targets of the waves before it that have not ended.
+    /// Number of targets of earlier waves that have not ended.
     pub earlier_missing: u32,
     /// Whether no wave follows.
     pub is_last: bool,
-    /// Whether the wave is closed already, on a quorum: its remaining results still count.
+    /// Whether the wave already closed on a quorum. Its remaining results still count.
     pub is_closed: bool,
-    /// Failures of all waves together at which the rollout halts.
+    /// Failures of all waves together at which the rollout halts; `None` without a threshold.
     pub task_threshold: Option<Threshold>,
 }
 
-/// What the gate says.
+/// Verdict of the gate, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The wave is over and good enough: the next one may open.
+    /// The wave is complete and its failures are below the threshold. The next one may open.
     Proceed(String),
     /// The wave still runs and its failures are below the threshold.
     AdmissionBlock(String),
-    /// Failures reached the threshold: nothing of a later wave may start, ever.
+    /// Failures reached the threshold. No later wave may start, ever.
     Halt(String),
 }
 
-/// Why a rollout is halted, in one of a few words.
+/// Rule that halted a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HaltKind {
-    /// A script ended with an exit code that halts at once.
+    /// An exit code that halts immediately.
     ExitCode,
-    /// The wave's fail threshold.
+    /// The wave's failure threshold.
     Wave,
-    /// The fail threshold of the whole task.
+    /// The failure threshold of the whole task.
     Task,
 }
 
 impl HaltKind {
-    /// As metrics name it.
+    /// Returns the name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ExitCode => "exit_code",
@@ -72,8 +72,9 @@ impl HaltKind {
     }
 }
 
-/// The rule. Reached means `>=`. A halt is said as soon as it is certain, not when the wave is over; and it wins
-/// over a proceed, so the last target of a wave cannot open the next one with the failure that crosses the line.
+/// Decides about a wave. A threshold is reached at `>=`. A halt is returned as soon as it is
+/// certain, before the wave is complete. It takes precedence over a proceed: otherwise the
+/// last target of a wave could open the next one with the failure that crosses the line.
 pub fn decide(input: &GateInput) -> Verdict {
     let GateInput { size, results: Results { finished, failed }, .. } = *input;
     if let Some((_, reason)) = halt(input) {
@@ -94,7 +95,7 @@ pub fn decide(input: &GateInput) -> Verdict {
         ));
     }
     if has_quorum(input) {
-        return Verdict::Proceed(format!("{judged}; waiting: {missing}, and the others are a quorum"));
+        return Verdict::Proceed(format!("{judged}; waiting: {missing}; the other targets are a quorum"));
     }
     Verdict::AdmissionBlock(match input.waiting {
         0 => format!("{finished} of {size} targets ended, {failed} of them failed"),
@@ -104,20 +105,21 @@ pub fn decide(input: &GateInput) -> Verdict {
     })
 }
 
-/// Whether the wave closes without its missing targets. Those that run or are not admitted yet are always waited for.
+/// Returns whether the wave closes without its missing targets. Targets that run or are not
+/// admitted yet always block the close.
 fn has_quorum(input: &GateInput) -> bool {
     let GateInput { size, results: Results { finished, .. }, .. } = *input;
     let is_enough = |quorum| u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size);
     !input.is_last && size - finished == input.waiting && input.quorum.is_some_and(is_enough)
 }
 
-/// Whether the wave is closed, or closes unless a threshold halts it.
+/// Returns whether the wave is closed, or closes unless a threshold halts it.
 fn closes(input: &GateInput) -> bool {
     let missing = input.size - input.results.finished;
     input.is_closed || has_quorum(input) || missing == 0 && (!input.is_last || input.earlier_missing == 0)
 }
 
-/// Whether and why the rollout is halted.
+/// Returns the rule and the reason if the rollout must halt.
 pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
     let GateInput { size, results: Results { finished, failed }, earlier, .. } = *input;
     if input.halting > 0 {
@@ -137,7 +139,7 @@ pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
     }
     let all = Results { finished: earlier.finished + finished, failed: earlier.failed + failed };
     if let Some(threshold) = input.task_threshold
-        // Waves that follow may still bring the results that a percentage waits for.
+        // Later waves may still provide the results that a percentage needs.
         && is_reached(threshold, all, closes && input.is_last)
     {
         let Results { finished, failed } = all;
@@ -149,7 +151,7 @@ pub fn halt(input: &GateInput) -> Option<(HaltKind, String)> {
     None
 }
 
-/// Whether results reach a threshold; `closes` says that no further results come.
+/// Returns whether results reach a threshold. `closes` means that no further results arrive.
 const fn is_reached(threshold: Threshold, results: Results, closes: bool) -> bool {
     let Results { finished, failed } = results;
     if closes {
@@ -159,7 +161,8 @@ const fn is_reached(threshold: Threshold, results: Results, closes: bool) -> boo
     }
 }
 
-/// What a threshold is of: a count of the wave, a share of the results so far.
+/// Returns the base of a threshold in messages: the wave's size for a count, the results so far for
+/// a percentage.
 const fn of(threshold: Threshold, size: u32, finished: u32) -> u32 {
     match threshold {
         Threshold::Count(_) => size,

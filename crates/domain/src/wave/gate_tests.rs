@@ -30,7 +30,8 @@ const fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// A cell of the page: nothing, a count, or a percentage with the results it waits for, as `2% of 50`.
+/// Parses a cell of the page: empty, a count, or a percentage with its minimum number of results,
+/// as `2% of 50`.
 fn threshold(cell: &str) -> Option<Threshold> {
     if cell == "-" {
         return None;
@@ -140,7 +141,7 @@ fn a_halt_says_why_in_words_and_numbers() {
     assert_eq!(halt(code), "1 of 5 targets ended with an exit code that halts the rollout");
 }
 
-/// Outcomes as they come in, counted by the default policy.
+/// Counts outcomes by the default policy.
 fn counted(seen: &[Outcome]) -> Results {
     let policy = RolloutPolicy::default();
     let failed = seen.iter().filter(|outcome| policy.weigh(**outcome, None) == Weight::Count).count();

@@ -1,4 +1,4 @@
-//! Waves: when they open, what the gate says, and what follows from a result.
+//! Waves: start conditions, the gate, and the steps that follow from results.
 
 pub mod gate;
 pub mod policy;

@@ -1,5 +1,5 @@
-//! What a task says of its rollout: what counts as a failure, when it is too much and what then, and when a wave is over and
-//! the next one opens.
+//! The rollout policy of a task. It defines failures, thresholds, the reaction to a halt, and the
+//! conditions of closing and opening waves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,22 +10,22 @@ use crate::{
     window::Window,
 };
 
-/// What becomes of what runs when the gate halts.
+/// Treatment of running scripts when the gate halts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnHalt {
-    /// It runs to its end.
+    /// Running scripts run to their end.
     #[default]
     Drain,
-    /// It is ended.
+    /// Running scripts are killed.
     Kill,
 }
 
 impl OnHalt {
-    /// Every word.
+    /// Every value.
     pub const ALL: [Self; 2] = [Self::Drain, Self::Kill];
 
-    /// The word in JSON.
+    /// Returns the word in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Drain => "drain",
@@ -36,23 +36,23 @@ impl OnHalt {
 
 string_enum!(OnHalt, "on_halt");
 
-/// What a target's end means for the gate.
+/// Weight of a target's result for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// It counts as a failure.
+    /// The result counts as a failure.
     Count,
-    /// It does not count.
+    /// The result does not count.
     Ignore,
-    /// It halts the rollout at once, whatever the thresholds say.
+    /// The result halts the rollout immediately, regardless of the thresholds.
     Halt,
 }
 
 impl Weight {
-    /// Every word.
+    /// Every value.
     pub const ALL: [Self; 3] = [Self::Count, Self::Ignore, Self::Halt];
 
-    /// The word in JSON.
+    /// Returns the word in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Count => "count",
@@ -68,41 +68,43 @@ string_enum!(Weight, "weight");
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutPolicy {
-    /// Failures of all waves together at which it halts.
+    /// Failures of all waves together at which the rollout halts; `None` without a threshold.
     pub fail_threshold: Option<Threshold>,
-    /// Targets are admitted only while failures and targets in flight together stay under the threshold.
+    /// Whether targets are admitted only while failures plus targets in flight stay below the
+    /// threshold.
     pub strict: bool,
-    /// What becomes of what runs when the gate halts.
+    /// Treatment of running scripts when the gate halts.
     pub on_halt: OnHalt,
-    /// Outcomes that weigh otherwise than they do by default.
+    /// Outcomes whose weight differs from the default.
     pub outcomes: BTreeMap<Outcome, Weight>,
-    /// Exit codes that weigh otherwise than FAILED does.
+    /// Exit codes whose weight differs from that of FAILED.
     pub exit_codes: BTreeMap<i32, Weight>,
-    /// Exit codes that are a success, beside 0.
+    /// Exit codes besides 0 that are a success.
     pub success_exit_codes: Vec<i32>,
-    /// Seconds after a wave before the next one opens.
+    /// Seconds between the close of a wave and the start of the next one.
     pub soak_seconds: u32,
     /// Waves that a person must approve before they open.
     pub approval: Approval,
-    /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
+    /// Share of finished targets at which a wave closes while the remaining desktops are offline,
+    /// in hundredths of a percent.
     pub quorum: Option<u32>,
-    /// When targets may start.
+    /// Daily window in which targets may start; `None` for any time.
     pub window: Option<Window>,
 }
 
-/// Which waves a person must approve, and who.
+/// Waves that need an approval, and restrictions on the approver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Approval {
-    /// These.
+    /// Numbers of the waves, from 1.
     pub before_waves: BTreeSet<u16>,
-    /// Whoever asked for the task may not.
+    /// Whether the author of the task may not approve its waves.
     pub distinct_approver: bool,
 }
 
 impl RolloutPolicy {
-    /// What the end of a target means: the exit code of the script that decided it is looked at first, then its
-    /// outcome.
+    /// Returns the weight of a target's result. The exit code of the deciding script takes
+    /// precedence over the outcome.
     pub fn weigh(&self, outcome: Outcome, exit_code: Option<i32>) -> Weight {
         if outcome == Outcome::Failed
             && let Some(code) = exit_code
@@ -118,20 +120,20 @@ impl RolloutPolicy {
         self.outcomes.get(&outcome).copied().unwrap_or(default)
     }
 
-    /// Whether a target whose desktop stays away may count as a failure: when its time is over, or when a person stops it
-    /// before.
+    /// Returns whether a target whose desktop stays offline may count as a failure, either at its
+    /// deadline or by a person's stop.
     pub fn counts_away(&self) -> bool {
         [Outcome::Undelivered, Outcome::Stopped].iter().any(|&end| self.weigh(end, None) != Weight::Ignore)
     }
 
-    /// Exit codes that weigh otherwise than FAILED does, in words: success, count, ignore or halt.
+    /// Returns the exit codes with a special weight, as words: success, count, ignore or halt.
     pub fn exit_code_words(&self) -> BTreeMap<String, &'static str> {
         let successes = self.success_exit_codes.iter().map(|code| (code.to_string(), "success"));
         let others = self.exit_codes.iter().map(|(code, weight)| (code.to_string(), weight.as_str()));
         successes.chain(others).collect()
     }
 
-    /// What a wave of the plan needs before it opens.
+    /// Returns the start conditions of a planned wave.
     pub fn opening_of(&self, wave: u16) -> StartConditions {
         StartConditions {
             needs_approval: self.approval.before_waves.contains(&wave),

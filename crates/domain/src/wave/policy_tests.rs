@@ -17,7 +17,11 @@ fn an_exit_code_is_looked_at_before_its_outcome() {
         ..RolloutPolicy::default()
     };
     let lenient = RolloutPolicy { success_exit_codes: vec![3], ..RolloutPolicy::default() };
-    assert_eq!(lenient.weigh(Outcome::Failed, Some(3)), Weight::Ignore, "a success is no failure");
+    assert_eq!(
+        lenient.weigh(Outcome::Failed, Some(3)),
+        Weight::Ignore,
+        "a success does not count as a failure"
+    );
     assert_eq!(lenient.weigh(Outcome::Failed, Some(4)), Weight::Count);
     assert_eq!(policy.weigh(Outcome::Failed, Some(42)), Weight::Halt);
     assert_eq!(policy.weigh(Outcome::Failed, Some(75)), Weight::Count);
@@ -27,7 +31,7 @@ fn an_exit_code_is_looked_at_before_its_outcome() {
     assert_eq!(
         policy.weigh(Outcome::Timeout, Some(42)),
         Weight::Count,
-        "an exit code of a killed script is none"
+        "the exit code of a killed script is ignored"
     );
 }
 
@@ -65,5 +69,5 @@ fn a_wave_is_approved_and_a_desktop_that_stays_away_fails_where_the_policy_says_
     let ignoring = RolloutPolicy { outcomes: [(Outcome::Undelivered, Weight::Ignore)].into(), ..policy };
     assert!(!ignoring.counts_away());
     let stops = [(Outcome::Undelivered, Weight::Ignore), (Outcome::Stopped, Weight::Count)].into();
-    assert!(RolloutPolicy { outcomes: stops, ..ignoring }.counts_away(), "a person may stop it");
+    assert!(RolloutPolicy { outcomes: stops, ..ignoring }.counts_away(), "a person may stop the target");
 }

@@ -1,4 +1,4 @@
-//! The life of a wave, and what follows from its results.
+//! The life cycle of a wave, and the steps that follow from its results.
 
 use crate::{
     gate::{self, GateInput, HaltKind, Results, Verdict},
@@ -10,18 +10,18 @@ use crate::{
     threshold::Threshold,
 };
 
-/// Where a wave is in its life.
+/// Status of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WaveStatus {
-    /// Waits for the wave before it.
+    /// Waits for the previous wave or for its start conditions.
     Pending,
     /// Its targets are admitted.
     Open,
-    /// All its targets ended, or a quorum of them, and the gate let the rollout go on.
+    /// All its targets ended, or a quorum of them, and the gate let the rollout proceed.
     Closed,
-    /// The gate halted the rollout here.
+    /// The gate halted the rollout in this wave.
     Halted,
-    /// A person stopped the task here, or it expired.
+    /// A person stopped the task in this wave, or the task expired.
     Stopped,
 }
 
@@ -29,7 +29,7 @@ impl WaveStatus {
     /// Every status.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Open, Self::Closed, Self::Halted, Self::Stopped];
 
-    /// The word in SQL, proto and JSON.
+    /// Returns the word in SQL, proto and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -40,7 +40,7 @@ impl WaveStatus {
         }
     }
 
-    /// Whether it ended before all its targets were admitted, and admits no more.
+    /// Returns whether the wave ended before all its targets were admitted, and admits no more.
     pub const fn is_cut_short(self) -> bool {
         matches!(self, Self::Halted | Self::Stopped)
     }
@@ -48,47 +48,48 @@ impl WaveStatus {
 
 string_enum!(WaveStatus, "status");
 
-/// A wave as its row says, under the row's lock.
+/// The state of a wave under its row lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaveState {
-    /// Where it is.
+    /// Status of the wave.
     pub status: WaveStatus,
     /// Number of its targets.
     pub size: u32,
-    /// Targets that have been admitted and not withdrawn: each of them ends in an outcome.
+    /// Number of targets that were admitted and not withdrawn. Each of them ends in an outcome.
     pub admitted: u32,
-    /// Those of them whose desktop is away and that were certainly never handed out. They hold no place.
+    /// Number of admitted targets that were never delivered and whose desktop is offline. They
+    /// occupy no slot.
     pub waiting: u32,
     /// Its targets by outcome.
     pub tally: Tally,
-    /// Those that count as failures by the task's policy.
+    /// Number of targets that count as failures by the task's policy.
     pub failed: u32,
-    /// Those that halt the rollout at once.
+    /// Number of targets that halt the rollout immediately.
     pub halting: u32,
-    /// Failures at which it halts the rollout.
+    /// Failures at which the wave halts the rollout; `None` without a threshold.
     pub fail_threshold: Option<Threshold>,
     /// Whether no wave follows.
     pub is_last: bool,
-    /// The other waves of its task.
+    /// Totals of the other waves of its task.
     pub others: OtherWaves,
-    /// What the task says for all of its waves.
+    /// Terms that apply to all waves of the task.
     pub terms: WaveTerms,
 }
 
-/// What the other waves of a task have come to. Those before the current one are closed, and of those closed on a quorum
-/// some targets may still be missing; those behind it have not begun.
+/// Totals of the other waves of a task. Earlier waves are closed, and those closed on a quorum may
+/// miss targets. Later waves have not begun.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OtherWaves {
-    /// Of all of them.
+    /// Results of all other waves.
     pub results: Results,
-    /// Their targets that may run.
+    /// Number of their targets in flight.
     pub in_flight: u32,
-    /// Their targets whose desktop is away.
+    /// Number of their waiting targets, whose desktop is offline.
     pub waiting: u32,
 }
 
 impl OtherWaves {
-    /// With one wave more.
+    /// Returns the totals with one more wave.
     #[must_use]
     pub fn and(self, wave: &WaveState) -> Self {
         Self {
@@ -101,13 +102,14 @@ impl OtherWaves {
         }
     }
 
-    /// Targets without an outcome.
+    /// Returns the number of targets without an outcome.
     pub const fn missing(&self) -> u32 {
         self.in_flight + self.waiting
     }
 }
 
-/// Tells each wave of a task what the others have come to. `settled` is of those that are not among them and have ended.
+/// Updates each wave's totals over the other waves. `settled` are the results of ended waves that
+/// are not in `waves`.
 pub fn refresh_totals<'a>(settled: Results, waves: impl IntoIterator<Item = &'a mut WaveState>) {
     let mut waves: Vec<&mut WaveState> = waves.into_iter().collect();
     for place in 0..waves.len() {
@@ -117,23 +119,26 @@ pub fn refresh_totals<'a>(settled: Results, waves: impl IntoIterator<Item = &'a 
     }
 }
 
-/// What a task says for all of its waves.
+/// Terms of a task that apply to all its waves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WaveTerms {
-    /// Failures of all waves together at which the rollout halts.
+    /// Failures of all waves together at which the rollout halts; `None` without a threshold.
     pub task_threshold: Option<Threshold>,
-    /// Targets are admitted only while failures and targets in flight together stay under the thresholds.
+    /// Whether targets are admitted only while failures plus targets in flight stay below the
+    /// thresholds.
     pub strict: bool,
-    /// Targets in flight at most.
+    /// Maximum number of targets in flight; `None` without a limit.
     pub max_concurrency: Option<u32>,
-    /// Hundredths of a percent of a wave's targets with which it is over although the missing ones are away.
+    /// Share of finished targets at which a wave closes while the remaining desktops are offline,
+    /// in hundredths of a percent.
     pub quorum: Option<u32>,
-    /// A target that is never reached is no failure, whether time ends it or a person.
+    /// Whether a target that is never reached does not count as a failure, at its deadline or by a
+    /// person's stop.
     pub ignores_away: bool,
 }
 
 impl WaveTerms {
-    /// From what a task says of its rollout.
+    /// Creates the terms from a task's policy.
     pub fn new(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> Self {
         Self {
             task_threshold: policy.fail_threshold,
@@ -146,23 +151,23 @@ impl WaveTerms {
 }
 
 impl WaveState {
-    /// Admitted targets without an outcome that may run, or may have run.
+    /// Returns the number of admitted targets without an outcome that may run, or may have run.
     pub fn in_flight(&self) -> u32 {
         self.missing().saturating_sub(self.waiting)
     }
 
-    /// Admitted targets without an outcome.
+    /// Returns the number of admitted targets without an outcome.
     pub fn missing(&self) -> u32 {
         self.admitted.saturating_sub(self.tally.finished())
     }
 
-    /// Its results, as thresholds see them.
+    /// Returns the results, as thresholds use them.
     pub fn results(&self) -> Results {
         Results { finished: self.tally.finished(), failed: self.failed }
     }
 
-    /// How many more targets may be admitted in one cut now. In strict mode no more than would, if all of them failed,
-    /// just reach a threshold: so no more than that can ever fail.
+    /// Returns the number of targets that may be admitted now. In strict mode the threshold is just
+    /// reached if all of them fail, so no more than that can ever fail.
     pub fn admission(&self) -> u32 {
         if self.status != WaveStatus::Open {
             return 0;
@@ -171,24 +176,24 @@ impl WaveState {
         room.min(self.places()).min(self.risk())
     }
 
-    /// How many of the waiting targets may be handed out now that their desktops are back; also of a wave that was closed
-    /// on a quorum.
+    /// Returns the number of waiting targets that may be dispatched once their desktops are online.
+    /// Also applies to a wave that closed on a quorum.
     pub fn late_admission(&self) -> u32 {
         if !matches!(self.status, WaveStatus::Open | WaveStatus::Closed) {
             return 0;
         }
         let room = self.waiting.min(limits::MAX_TARGETS_PER_CUT).min(self.places());
-        // Where a desktop that stays away is a failure, they are at risk already.
+        // If a desktop that stays offline counts as a failure, waiting targets are already at risk.
         if self.terms.ignores_away { room.min(self.risk()) } else { room }
     }
 
-    /// Places that `max_concurrency` leaves.
+    /// Returns the number of free slots under `max_concurrency`.
     fn places(&self) -> u32 {
         let taken = self.others.in_flight + self.in_flight();
         self.terms.max_concurrency.map_or(u32::MAX, |most| most.saturating_sub(taken))
     }
 
-    /// How many more targets strict mode puts at risk.
+    /// Returns how many more targets strict mode allows to be at risk.
     fn risk(&self) -> u32 {
         if !self.terms.strict {
             return u32::MAX;
@@ -203,7 +208,7 @@ impl WaveState {
         left(self.fail_threshold, own).min(left(self.terms.task_threshold, all))
     }
 
-    /// What the gate reads.
+    /// Returns the input of the gate.
     pub fn gate_input(&self) -> GateInput {
         GateInput {
             size: self.size,
@@ -220,35 +225,36 @@ impl WaveState {
         }
     }
 
-    /// Whether a result may make room for another target.
+    /// Returns whether a result may free a slot for another target.
     pub const fn admits_by_results(&self) -> bool {
         self.terms.strict || self.terms.max_concurrency.is_some()
     }
 }
 
-/// What must be done, in the transaction that stored the results.
+/// The next step, in the transaction that stored the results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: results are missing; with what the gate says of it, if it looked.
+    /// No step: results are missing. Contains the gate's reason if the gate was evaluated.
     AdmissionBlock(Option<String>),
-    /// Withdraw what is not yet handed out, admit nothing more; ask again afterwards whether the task ends.
+    /// Withdraw undelivered targets and admit no more. Evaluate again afterwards whether the task
+    /// ends.
     Halt(String),
-    /// Close the wave; it is the turn of the next one.
+    /// Close the wave. The next wave follows.
     Close(String),
-    /// Close the wave, which was the last: the task ends.
+    /// Close the last wave. The task ends.
     Finish(String),
-    /// The last running target of a wave that was halted or stopped is in: the task ends so.
+    /// The last running target of a halted or stopped wave ended. The task ends with this status.
     FinishCutShort(TaskStatus),
 }
 
-/// What follows from the state of the current wave: the first that is not closed.
+/// Returns the step that follows from the current wave, which is the first one that is not closed.
 pub fn next_step(wave: &WaveState) -> Step {
     let is_over = wave.missing() + wave.others.missing() == 0;
     match wave.status {
         WaveStatus::Halted if is_over => Step::FinishCutShort(TaskStatus::Halted),
         WaveStatus::Stopped if is_over => Step::FinishCutShort(TaskStatus::Stopped),
         WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => Step::AdmissionBlock(None),
-        // It waits for its turn, and the waves before it may still halt it.
+        // The wave is pending, and earlier waves may still halt it.
         WaveStatus::Pending => match gate::decide(&wave.gate_input()) {
             Verdict::Halt(reason) => Step::Halt(reason),
             Verdict::AdmissionBlock(_) | Verdict::Proceed(_) => Step::AdmissionBlock(None),
@@ -262,14 +268,14 @@ pub fn next_step(wave: &WaveState) -> Step {
     }
 }
 
-/// What kind of reason halts the rollout, where the gate halts it by this wave.
+/// Returns the rule that halts the rollout in this wave; `None` if the gate does not halt.
 pub fn halt_kind(wave: &WaveState) -> Option<HaltKind> {
     gate::halt(&wave.gate_input()).map(|(kind, _)| kind)
 }
 
-/// Why a wave that was closed on a quorum halts the rollout after all: its last targets counted too.
+/// Returns the reason if a wave that closed on a quorum halts the rollout through its late results.
 pub fn late_halt(wave: &WaveState) -> Option<String> {
-    // What counts over all waves is looked at with the current one.
+    // Task-wide thresholds are evaluated with the current wave.
     let own = GateInput { task_threshold: None, ..wave.gate_input() };
     match gate::decide(&own) {
         Verdict::Halt(reason) => Some(reason),

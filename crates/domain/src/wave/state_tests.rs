@@ -39,7 +39,7 @@ fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
         assert_eq!(next_step(&short), Step::AdmissionBlock(None));
         let done = WaveState { admitted: 2, ..short };
         assert_eq!(next_step(&done), Step::FinishCutShort(ended));
-        // Of a wave that was closed on a quorum something may still run.
+        // A wave that closed on a quorum may still have running targets.
         let others = OtherWaves { in_flight: 1, ..OtherWaves::default() };
         assert_eq!(next_step(&WaveState { others, ..done }), Step::AdmissionBlock(None));
         assert_eq!(WaveState { admitted: 2, ..short }.admission(), 0);
@@ -77,7 +77,7 @@ fn room_is_bounded_by_concurrency_and_in_strict_mode_by_what_may_still_fail() {
     let task = WaveTerms { strict: true, task_threshold: Some(Threshold::Count(6)), ..WaveTerms::default() };
     let others = OtherWaves { results: Results { finished: 50, failed: 2 }, ..OtherWaves::default() };
     assert_eq!(WaveState { others, ..with(task) }.admission(), 1);
-    // A missing one of a wave that was closed on a quorum may fail as well.
+    // A missing target of a wave that closed on a quorum may fail as well.
     let others = OtherWaves { waiting: 1, ..others };
     assert_eq!(WaveState { others, ..with(task) }.admission(), 0);
     assert!(strict.admits_by_results() && !with(WaveTerms::default()).admits_by_results());
@@ -98,8 +98,8 @@ fn who_is_away_holds_no_place_but_may_fail() {
     let two = WaveTerms { max_concurrency: Some(2), ..WaveTerms::default() };
     assert_eq!((away(two).admission(), away(two).late_admission()), (1, 1));
     let strict = WaveTerms { strict: true, ..WaveTerms::default() };
-    assert_eq!(away(strict).admission(), 0, "one failed, one runs, three may be UNDELIVERED");
-    assert_eq!(away(strict).late_admission(), 3, "they are at risk already");
+    assert_eq!(away(strict).admission(), 0, "one failed, one runs, three may end as UNDELIVERED");
+    assert_eq!(away(strict).late_admission(), 3, "waiting targets are already at risk");
     let ignoring = WaveTerms { ignores_away: true, ..strict };
     assert_eq!((away(ignoring).admission(), away(ignoring).late_admission()), (3, 3));
     let risky = WaveState { failed: 3, ..away(ignoring) };
@@ -124,10 +124,10 @@ fn who_is_away_is_at_risk_where_a_stop_counts_although_undelivered_does_not() {
             ..open(3, 1, 8)
         }
     };
-    // One failed and one runs; a person may stop the three that are away.
+    // One failed and one runs; a person may stop the three waiting ones.
     assert_eq!(ignore(None).admission(), 3);
     assert_eq!(ignore(Some(Weight::Count)).admission(), 0);
-    assert_eq!(ignore(Some(Weight::Count)).late_admission(), 3, "they are at risk already");
+    assert_eq!(ignore(Some(Weight::Count)).late_admission(), 3, "waiting targets are already at risk");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_late_failure_of_a_closed_wave_halts_what_follows() {
     assert_eq!(late_halt(&closed), None);
     let failed = WaveState { failed: 2, ..closed };
     assert!(late_halt(&failed).unwrap().contains("threshold 2"));
-    // The task's threshold is looked at with the current wave, also while that one waits for its turn.
+    // The task's threshold is evaluated with the current wave, even while that wave is pending.
     let terms = WaveTerms { task_threshold: Some(Threshold::Count(3)), ..WaveTerms::default() };
     let failed = WaveState { fail_threshold: None, failed: 3, terms, ..closed };
     assert_eq!(late_halt(&failed), None);

@@ -1,22 +1,22 @@
-//! When the next wave opens, once the gate lets the rollout go on.
+//! Start conditions of the next wave, after the gate let the rollout proceed.
 
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Reason, Timestamp};
 
-/// What keeps a whole task from admitting anything.
+/// A reason why a whole task admits no targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdmissionBlock {
     /// A person paused the task.
     Paused,
     /// The project is frozen.
     Frozen,
-    /// The task's time is over, and it is about to be stopped.
+    /// The task passed its `expires_at` and is about to be stopped.
     Expired,
 }
 
-/// What keeps a task from admitting anything, if something does.
+/// Returns the reason why a task admits no targets; `None` if it may admit.
 pub fn admission_block(
     is_paused: bool,
     is_frozen: bool,
@@ -32,40 +32,40 @@ pub fn admission_block(
     }
 }
 
-/// What a wave needs before it opens, and what of it is there.
+/// Start conditions of a wave, and their state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StartConditions {
-    /// Not before then: the wave before it soaks.
+    /// End of the soak: the wave opens no earlier. `None` without a soak.
     pub opens_at: Option<Timestamp>,
-    /// A person must approve it.
+    /// Whether a person must approve the wave.
     pub needs_approval: bool,
-    /// A person has, for this plan and these scripts.
+    /// Whether a person approved it for the current plan and scripts.
     pub is_approved: bool,
 }
 
-/// Whether a wave whose turn it is opens.
+/// Decision whether a pending wave opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaveStart {
-    /// Now.
+    /// The wave opens now.
     Open,
-    /// When the task may admit something again.
+    /// The wave opens when the task may admit targets again.
     Blocked(AdmissionBlock),
-    /// When a person has approved it.
+    /// The wave opens after a person approved it.
     WaitsForApproval,
-    /// Then, when the wave before it has soaked.
+    /// The wave opens at this time, when its soak ends.
     Soaks(Timestamp),
 }
 
 impl std::fmt::Display for WaveStart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Open => f.write_str("it opens"),
+            Self::Open => f.write_str("opens now"),
             Self::Blocked(hold) => hold.fmt(f),
-            Self::WaitsForApproval => f.write_str("it waits for a person's approval"),
+            Self::WaitsForApproval => f.write_str("waiting for a person's approval"),
             Self::Soaks(opens_at) => {
                 write!(
                     f,
-                    "the wave before it soaks until {}",
+                    "the previous wave soaks until {}",
                     opens_at.to_rfc3339_opts(SecondsFormat::Secs, true)
                 )
             }
@@ -83,7 +83,8 @@ impl std::fmt::Display for AdmissionBlock {
     }
 }
 
-/// The rule.
+/// Decides whether a pending wave opens. A block takes precedence, then the soak, then the
+/// approval.
 pub fn decide(opening: &StartConditions, hold: Option<AdmissionBlock>, now: Timestamp) -> WaveStart {
     if let Some(hold) = hold {
         return WaveStart::Blocked(hold);
@@ -96,28 +97,29 @@ pub fn decide(opening: &StartConditions, hold: Option<AdmissionBlock>, now: Time
     if opening.needs_approval && !opening.is_approved { WaveStart::WaitsForApproval } else { WaveStart::Open }
 }
 
-/// Who asks for a wave to be approved, and of what.
+/// An approval request with the state that it is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct ApprovalRequest<'a> {
-    /// The wave.
+    /// Wave to approve, from 1.
     pub wave: u16,
-    /// Whether it is the next one to open, and has not been.
+    /// Whether the wave is the next one to open and has not opened yet.
     pub is_next: bool,
-    /// What it needs.
+    /// Start conditions of the wave.
     pub opening: &'a StartConditions,
-    /// Who asked for the task.
+    /// Author of the task.
     pub author: &'a str,
-    /// Who approves.
+    /// Principal that approves.
     pub approver: &'a str,
-    /// They must differ.
+    /// Whether author and approver must differ.
     pub distinct_approver: bool,
-    /// The plan that the approver has seen, where it is named; it is the task's.
+    /// Whether the plan hash in the request, if present, matches the task's plan.
     pub fits_plan: bool,
-    /// The scripts that the approver has seen, where they are named; they are the task's.
+    /// Whether the script hash in the request, if present, matches the task's scripts.
     pub fits_scripts: bool,
 }
 
-/// Whether a wave may be approved. What nobody has seen the results before is not approved beforehand.
+/// Checks that a wave may be approved now. An approval is valid only after the results of the
+/// previous wave are known.
 pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
     let wave = request.wave;
     if !request.opening.needs_approval {
@@ -125,15 +127,15 @@ pub fn check_approval(request: &ApprovalRequest<'_>) -> Result<(), Error> {
         return Err(Error::new(Reason::WaveNotAwaitingApproval, message));
     }
     if !request.fits_plan {
-        let message = "not the hash of the task's plan: look at the plan again";
+        let message = "does not match the task's plan: review the current plan";
         return Err(Error::field(Reason::ApprovalOutdated, "plan_hash", message));
     }
     if !request.fits_scripts {
-        let message = "not the hash of what the task runs: look at it again";
+        let message = "does not match the task's scripts: review the current scripts";
         return Err(Error::field(Reason::ApprovalOutdated, "script_hash", message));
     }
     if request.distinct_approver && request.author == request.approver {
-        let message = format!("{} asked for this task and may not approve it", request.approver);
+        let message = format!("{} submitted this task and may not approve it", request.approver);
         return Err(Error::new(Reason::SelfApproval, message));
     }
     if !request.is_next {

@@ -287,7 +287,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     assert_eq!((&said["certificates"], &said["was_connected"]), (&json!(1), &json!(true)), "{said}");
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
     // It has a token with which others could enrol, and comes back by none of its two ways.
-    wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was made");
+    wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was created");
     wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
     assert_eq!(cluster.api.connected(1), std::slice::from_ref(&by_hand));
 

@@ -60,7 +60,7 @@ async fn what_was_never_handed_out_has_no_result() {
         })
         .collect();
     for report in invented {
-        assert_eq!(refusals(&harness, &w, vec![report]).await, ["the target was not handed out to anybody"]);
+        assert_eq!(refusals(&harness, &w, vec![report]).await, ["the target was not delivered to any agent"]);
     }
     assert!(is_untouched(&harness, task_id).await);
 }
