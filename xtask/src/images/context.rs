@@ -50,7 +50,8 @@ fn files(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
 /// The manifests of the workspace, which Cargo reads before it compiles.
 fn manifests() -> anyhow::Result<BTreeSet<String>> {
     let mut git = std::process::Command::new("git");
-    git.args(["ls-files", "Cargo.lock", "Cargo.toml", "*/Cargo.toml", ".cargo/config.toml"]).current_dir(root());
+    git.args(["ls-files", "Cargo.lock", "Cargo.toml", "*/Cargo.toml", ".cargo/config.toml"])
+        .current_dir(root());
     Ok(process::output(&mut git)?.lines().map(str::to_owned).collect())
 }
 
@@ -60,7 +61,8 @@ fn sources(list: &str, root: &Path) -> BTreeSet<String> {
         let path = Path::new(path).strip_prefix(root).ok()?;
         path.is_relative().then(|| path.to_string_lossy().into_owned())
     };
-    let after_colon = list.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, paths)| paths.split(' '));
+    let after_colon =
+        list.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, paths)| paths.split(' '));
     after_colon.filter_map(inside).filter(|path| !path.starts_with("target/")).collect()
 }
 

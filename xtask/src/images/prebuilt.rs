@@ -49,7 +49,8 @@ fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// The Dockerfile with programs from the build context in place of its compiling stages.
 fn without_compiling(dockerfile: &str) -> anyhow::Result<String> {
-    let (head, rest) = dockerfile.split_once(FIRST_COMPILING_STAGE).context("deploy/Dockerfile has no stage chef")?;
+    let (head, rest) =
+        dockerfile.split_once(FIRST_COMPILING_STAGE).context("deploy/Dockerfile has no stage chef")?;
     let (_, tail) = rest.split_once(FIRST_OTHER_STAGE).context("deploy/Dockerfile has no stage runtime")?;
     let tail = tail.replace("COPY --from=build /out/", "COPY ");
     Ok(format!("{head}{FIRST_OTHER_STAGE}{tail}"))

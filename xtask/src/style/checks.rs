@@ -37,7 +37,8 @@ pub(super) fn phrases(pieces: &[Piece<'_>]) -> Vec<Fault> {
 fn contains_phrase(text: &str, phrase: &str) -> bool {
     let is_boundary = |neighbour: Option<char>| neighbour.is_none_or(|c| !c.is_alphanumeric() && c != '_');
     text.match_indices(phrase).any(|(at, found)| {
-        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + found.len()..).unwrap_or_default());
+        let (before, after) =
+            (text.get(..at).unwrap_or_default(), text.get(at + found.len()..).unwrap_or_default());
         is_boundary(before.chars().next_back()) && is_boundary(after.chars().next())
     })
 }
@@ -74,14 +75,18 @@ pub(super) fn one_word_docs(path: &Path, pieces: &[Piece<'_>]) -> Vec<Fault> {
         return Vec::new();
     }
     let is_doc = |index: Option<usize>, line: usize| {
-        index.and_then(|index| pieces.get(index)).is_some_and(|piece| piece.kind == Kind::Doc && piece.line == line)
+        index
+            .and_then(|index| pieces.get(index))
+            .is_some_and(|piece| piece.kind == Kind::Doc && piece.line == line)
     };
     let mut faults = Vec::new();
     for (index, piece) in pieces.iter().enumerate() {
-        let is_alone = !is_doc(index.checked_sub(1), piece.line - 1) && !is_doc(Some(index + 1), piece.line + 1);
+        let is_alone =
+            !is_doc(index.checked_sub(1), piece.line - 1) && !is_doc(Some(index + 1), piece.line + 1);
         let words = piece.text.split_whitespace().count();
         if piece.kind == Kind::Doc && is_alone && words == 1 && piece.text.ends_with('.') {
-            let message = format!("a doc comment of one word, \"{}\": say shape, unit or meaning", piece.text);
+            let message =
+                format!("a doc comment of one word, \"{}\": say shape, unit or meaning", piece.text);
             faults.push(Fault { line: Some(piece.line), message });
         }
     }

@@ -22,7 +22,8 @@ pub(super) fn faults() -> anyhow::Result<Vec<Fault>> {
 fn first_checked() -> Option<String> {
     let tag = process::output(git().args(["describe", "--tags", "--abbrev=0"]));
     let added = || {
-        process::output(git().args(["log", "--diff-filter=A", "--format=%H", "--max-count=1", "--", RULES])).ok()
+        process::output(git().args(["log", "--diff-filter=A", "--format=%H", "--max-count=1", "--", RULES]))
+            .ok()
     };
     let commit = tag.ok().or_else(added)?;
     Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())

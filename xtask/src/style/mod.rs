@@ -17,8 +17,13 @@ use crate::{process, root, say};
 const MAX_PRINTED: usize = 100;
 
 /// Files whose text is generated, quoted from elsewhere, or about the rules themselves.
-const EXEMPT: [&str; 5] =
-    ["docs/cli.md", "docs/errors.md", "xtask/src/style/", "crates/sim/seeds.txt", "docs/architecture/moves.md"];
+const EXEMPT: [&str; 5] = [
+    "docs/cli.md",
+    "docs/errors.md",
+    "xtask/src/style/",
+    "crates/sim/seeds.txt",
+    "docs/architecture/moves.md",
+];
 
 /// One place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +38,8 @@ struct Fault {
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for path in tracked_files()? {
-        let text = std::fs::read_to_string(root().join(&path)).with_context(|| format!("cannot read {path}"))?;
+        let text =
+            std::fs::read_to_string(root().join(&path)).with_context(|| format!("cannot read {path}"))?;
         for Fault { line, message } in faults_of(Path::new(&path), &text) {
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             lines.push(format!("{path}{line}: {message}"));

@@ -43,9 +43,8 @@ fn of_rust(text: &str) -> Vec<Piece<'_>> {
         let end = offset + token.len as usize;
         let source = text.get(offset..end).unwrap_or_default();
         let kind = match token.kind {
-            TokenKind::LineComment { doc_style: Some(_) } | TokenKind::BlockComment { doc_style: Some(_), .. } => {
-                Some(Kind::Doc)
-            }
+            TokenKind::LineComment { doc_style: Some(_) }
+            | TokenKind::BlockComment { doc_style: Some(_), .. } => Some(Kind::Doc),
             TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => Some(Kind::Comment),
             TokenKind::Literal { kind: LiteralKind::Str { .. } | LiteralKind::RawStr { .. }, .. } => {
                 Some(Kind::Literal)
@@ -54,7 +53,11 @@ fn of_rust(text: &str) -> Vec<Piece<'_>> {
         };
         if let Some(kind) = kind {
             let lines = source.lines().enumerate();
-            pieces.extend(lines.map(|(index, text)| Piece { kind, line: line + index, text: unmarked(text) }));
+            pieces.extend(lines.map(|(index, text)| Piece {
+                kind,
+                line: line + index,
+                text: unmarked(text),
+            }));
         }
         line += source.matches('\n').count();
         offset = end;

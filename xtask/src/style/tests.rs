@@ -11,7 +11,10 @@ fn lines(path: &str, text: &str) -> Vec<usize> {
 
 #[test]
 fn banned_phrase_in_prose_is_a_fault() {
-    assert_eq!(lines("crates/x/src/a.rs", "// Whoever asks.\nlet whoever = 1;\nlet a = \"so many\";\n"), [1, 3]);
+    assert_eq!(
+        lines("crates/x/src/a.rs", "// Whoever asks.\nlet whoever = 1;\nlet a = \"so many\";\n"),
+        [1, 3]
+    );
     assert_eq!(lines("migrations/a.sql", "-- It is told.\nSELECT 1;\n"), [1]);
     assert_eq!(lines("docs/a.md", "```\nwhoever\n```\nwhoever\n"), [4]);
 }
@@ -24,7 +27,7 @@ fn banned_phrase_names_its_replacement() {
 
 #[test]
 fn part_of_a_word_is_no_phrase() {
-    assert_eq!(lines("a.md", "renewal and anewer, is_away"), []);
+    assert!(lines("a.md", "renewal and anewer, is_away").is_empty());
 }
 
 #[test]
@@ -42,15 +45,18 @@ fn long_comment_is_a_fault_and_long_code_is_not() {
 
 #[test]
 fn doc_comment_of_one_word_is_a_fault() {
-    assert_eq!(lines("crates/x/src/a.rs", "/// Whose.\na: u32,\n/// First line,\n/// second.\nb: u32,\n"), [1]);
+    assert_eq!(
+        lines("crates/x/src/a.rs", "/// Whose.\na: u32,\n/// First line,\n/// second.\nb: u32,\n"),
+        [1]
+    );
 }
 
 #[test]
 fn decision_by_a_message_is_a_fault_outside_of_tests() {
     let decision = "if error.message().contains(\"x\") {}\n";
     assert_eq!(lines("crates/x/src/a.rs", decision), [1]);
-    assert_eq!(lines("crates/x/tests/it/a.rs", decision), []);
-    assert_eq!(lines("crates/x/src/a.rs", &format!("#[cfg(test)]\nmod tests {{\n{decision}}}\n")), []);
+    assert!(lines("crates/x/tests/it/a.rs", decision).is_empty());
+    assert!(lines("crates/x/src/a.rs", &format!("#[cfg(test)]\nmod tests {{\n{decision}}}\n")).is_empty());
 }
 
 #[test]
