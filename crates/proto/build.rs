@@ -1,4 +1,4 @@
-//! Compiles `proto/` in pure Rust, so that no protoc is needed on the machine.
+//! Compiles `proto/` with protox, a Rust implementation, so that the build needs no protoc.
 
 use std::{env, fs, path::PathBuf};
 
@@ -31,10 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut config = prost_build::Config::new();
-    // A message knows its name, by which a client finds its descriptor.
+    // Type names let a client find the descriptor of a message.
     config.enable_type_names();
     tonic_prost_build::configure()
-        // In the order of their keys: the bytes of an admin request say whether it is the same as one before.
+        // Ordered maps: the encoded bytes of an admin request identify a retry.
         .btree_map(".graywave.admin.v1")
         .compile_fds_with_config(descriptors, config)?;
     Ok(())

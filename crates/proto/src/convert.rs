@@ -15,13 +15,14 @@ use domain::{
 use crate::types::{Desktop, Time};
 
 impl Desktop {
-    /// The desktop as the rules know it.
+    /// Converts the desktop of a message to domain facts. NUL characters are removed from its
+    /// texts.
     ///
     /// # Errors
     ///
-    /// When an id is none, or a text is beyond its limit.
+    /// When an id is malformed, a text exceeds its limit or a time is out of range.
     pub fn facts(self) -> Result<DesktopFacts, domain::Error> {
-        // Postgres text holds no NUL.
+        // Postgres text cannot hold NUL.
         let clean = |text: String| if text.contains('\0') { text.replace('\0', "") } else { text };
         let facts = DesktopFacts {
             project_id: self.project_id.parse()?,
@@ -57,33 +58,35 @@ impl crate::types::Certificate {
 }
 
 impl Time {
-    /// A time that is right to so much, either way.
+    /// Creates a time with its maximum error in either direction, rounded up to whole milliseconds.
     pub fn new(now: DateTime<Utc>, error: Duration) -> Self {
         let error_ms = u32::try_from(error.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
         Self { now_unix_ms: unix_ms(Some(now)), error_ms }
     }
 
-    /// The time, and to how much it is right; `None` when it is none.
+    /// Time and maximum error; `None` if the message holds no valid time.
     pub fn read(&self) -> Option<(DateTime<Utc>, Duration)> {
         Some((unix_ms_opt(self.now_unix_ms)?, Duration::from_millis(u64::from(self.error_ms))))
     }
 }
 
-/// A moment as Unix milliseconds; 0 stands for none.
+/// Converts a moment to Unix milliseconds; `None` becomes 0.
 pub fn unix_ms(moment: Option<DateTime<Utc>>) -> i64 {
     moment.map_or(0, |moment| moment.timestamp_millis())
 }
 
-/// The moment that Unix milliseconds name; `None` for 0 and for what no calendar holds.
+/// Converts Unix milliseconds to a moment; `None` for 0 and for values that chrono cannot
+/// represent.
 pub fn unix_ms_opt(ms: i64) -> Option<DateTime<Utc>> {
     if ms == 0 { None } else { Utc.timestamp_millis_opt(ms).single() }
 }
 
-/// The moment that a peer gives as Unix milliseconds; `None` for 0.
+/// Converts Unix milliseconds from a peer to a moment; `None` for 0.
 ///
 /// # Errors
 ///
-/// When the moment is outside the years 1970 to 9999: Postgres and RFC 3339 cannot hold every moment that an i64 names.
+/// When the moment is outside the years 1970 to 9999, which is the range that both Postgres and RFC
+/// 3339 can represent.
 pub fn unix_ms_in_range(field: &'static str, ms: i64) -> Result<Option<DateTime<Utc>>, domain::Error> {
     if (0..=crate::limits::MAX_UNIX_MS).contains(&ms) {
         return Ok(unix_ms_opt(ms));
@@ -92,7 +95,7 @@ pub fn unix_ms_in_range(field: &'static str, ms: i64) -> Result<Option<DateTime<
     Err(domain::Error::out_of_range(field, message))
 }
 
-/// The one place that maps the reason of a failure to gRPC.
+/// Maps the reason of a failure to a gRPC code; the only such mapping.
 pub const fn code(reason: Reason) -> Code {
     match reason {
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
@@ -115,16 +118,16 @@ const fn code_of_kind(kind: ErrorKind) -> Code {
     }
 }
 
-/// A moment as a timestamp; `None` stands for none.
+/// Converts a moment to a protobuf timestamp; `None` stays `None`.
 pub fn time(moment: Option<DateTime<Utc>>) -> Option<prost_types::Timestamp> {
     moment.map(|moment| prost_types::Timestamp {
         seconds: moment.timestamp(),
-        // A leap second counts more nanoseconds than a second has.
+        // chrono counts a leap second as more than 999,999,999 nanoseconds.
         nanos: i32::try_from(moment.timestamp_subsec_nanos().min(999_999_999)).unwrap_or_default(),
     })
 }
 
-/// The moment of a timestamp; `None` when no calendar holds it.
+/// Converts a protobuf timestamp to a moment; `None` if chrono cannot represent it.
 pub fn time_opt(timestamp: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).ok()?)
 }

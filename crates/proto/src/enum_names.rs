@@ -1,22 +1,22 @@
-//! Enums of the admin service and the words that the rules have for the same: `TASK_STATUS_RUNNING` is RUNNING.
+//! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
     AuditResult, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
     TaskStatus, WaveStatus, WhatIfEnding,
 };
 
-/// An enum whose names are words behind a prefix.
+/// An enum whose value names consist of a prefix and a word.
 pub trait Word: Copy + Default + Into<i32> + TryFrom<i32> {
-    /// What all names begin with.
+    /// Prefix that all value names share.
     const PREFIX: &'static str;
 
-    /// The whole name.
+    /// Full name of the value, with the prefix.
     fn name(self) -> &'static str;
 
-    /// The one of a whole name.
+    /// Value with this full name; `None` if there is none.
     fn of_name(name: &str) -> Option<Self>;
 
-    /// The word alone; empty where it is not given.
+    /// Word without the prefix; empty for the unspecified value.
     fn as_word(self) -> &'static str {
         match self.name().strip_prefix(Self::PREFIX) {
             None | Some("UNSPECIFIED") => "",
@@ -24,23 +24,23 @@ pub trait Word: Copy + Default + Into<i32> + TryFrom<i32> {
         }
     }
 
-    /// The one that a word of the rules means, in whatever case.
+    /// Value for a domain word in any letter case; `None` for an unknown word.
     fn of_word(word: &str) -> Option<Self> {
         Self::of_name(&format!("{}{}", Self::PREFIX, word.to_uppercase()))
     }
 
-    /// The words of all that is given, in the order of their numbers.
+    /// Words of all specified values, in the order of their numbers.
     fn words() -> Vec<&'static str> {
         (1..).map_while(|number| Self::try_from(number).ok()).map(Self::as_word).collect()
     }
 
-    /// The number on the wire for a word of the rules.
+    /// Wire number of a domain word; 0 for an unknown word.
     fn number(word: &str) -> i32 {
         Self::of_word(word).unwrap_or_default().into()
     }
 }
 
-/// The word of a number on the wire; empty where it is not given, or from a newer server.
+/// Word of a wire number; empty if unspecified or unknown, for example from a newer server.
 pub fn word<W: Word>(number: i32) -> &'static str {
     W::try_from(number).map_or("", W::as_word)
 }

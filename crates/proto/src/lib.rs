@@ -1,4 +1,4 @@
-//! The gRPC types and services of Graywave, generated from `proto/`, and their conversions to domain values.
+//! gRPC types and services of Graywave, generated from `proto/`, with conversions to domain values.
 
 mod convert;
 mod enum_names;
@@ -12,7 +12,7 @@ pub use generated::{
     types::v1 as types,
 };
 
-/// The packages nest as in the files, because the generated code refers to its siblings by path.
+/// Generated modules, nested as the packages are: generated code refers to siblings by path.
 mod generated {
     #![allow(
         missing_docs,
@@ -53,5 +53,5 @@ mod generated {
     }
 }
 
-/// The descriptors of all services, for gRPC reflection.
+/// Descriptors of all services, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

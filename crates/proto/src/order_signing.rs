@@ -1,4 +1,4 @@
-//! What of orders is signed: the same bytes for who signs them, who hands them on and who verifies them.
+//! Bytes of orders that are signed: shared by signer, forwarder and verifier.
 
 pub use domain::merkle::{Hash, Tree, sha256};
 
@@ -9,16 +9,16 @@ use domain::{
 
 use crate::{order::Signed, scheduler::PullResponse};
 
-/// Says what is signed, so that a signature over anything else is none of ours; its number changes with the meaning of the
-/// terms.
+/// Prefix of every signed message, which prevents the reuse of signatures from other contexts. Its
+/// version number changes with the meaning of the terms.
 const CONTEXT: &[u8] = b"graywave orders v1\0";
 
-/// What is signed: all orders of an answer, by the root and the size of their tree.
+/// Message to sign: the root and the size of the tree over all orders of a response.
 pub fn message(root: &Hash, size: u32) -> Vec<u8> {
     [CONTEXT, &size.to_be_bytes(), root].concat()
 }
 
-/// The tree over the orders of an answer to a pull; `None` where there are none.
+/// Merkle tree over the orders of a pull response; `None` if there are no orders.
 pub fn tree(answer: &PullResponse) -> Option<Tree> {
     let leaves = answer.batches.iter().flat_map(|batch| {
         let terms = sha256(&batch.signed_terms);
@@ -27,7 +27,7 @@ pub fn tree(answer: &PullResponse) -> Option<Tree> {
     Tree::new(leaves.collect())
 }
 
-/// The root of the tree in which an order says that it is; `None` where it cannot be in any.
+/// Root of the Merkle tree that an order's proof leads to; `None` if the proof is malformed.
 pub fn root(signed: &Signed) -> Option<Hash> {
     if signed.path.len() > MAX_PATH {
         return None;
@@ -41,7 +41,7 @@ fn leaf(batch: &Hash, target: &[u8]) -> Hash {
     merkle::leaf(&[batch, target].concat())
 }
 
-/// The hash of a script's type and content; `None` where nothing runs scripts of such a type.
+/// SHA-256 of a script's type and content; `None` for an unknown script type.
 pub fn script_sha256(script_type: &str, content: &str) -> Option<Hash> {
     let script_type: ScriptType = script_type.parse().ok()?;
     Some(script::sha256(script_type, content))

@@ -1,6 +1,7 @@
-//! What was published stays: names, numbers and types of fields, values of enums, calls. `published.txt` has all of it.
+//! Checks that published field names, numbers, types, enum values and RPCs never change.
+//! `published.txt` lists all of them.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,10 +15,10 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// Set it to have what is new written down.
+/// Environment variable that makes the test write new entries to `published.txt`.
 const PUBLISH: &str = "GRAYWAVE_PUBLISH";
 
-/// What something is, by its name.
+/// Published entries: description by full name.
 type Published = BTreeMap<String, String>;
 
 #[test]
@@ -28,7 +29,7 @@ fn nothing_that_was_published_is_taken_away_or_changed() {
     let broken = broken(&before, &now);
     assert!(
         broken.is_empty(),
-        "clients that are out there would break. Give what is new another name and number, and keep what was:\n  {}",
+        "published names changed, which breaks existing clients. Restore them, and add new ones instead:\n  {}",
         broken.join("\n  ")
     );
     if before == now {
@@ -36,7 +37,7 @@ fn nothing_that_was_published_is_taken_away_or_changed() {
     }
     assert!(
         std::env::var_os(PUBLISH).is_some(),
-        "there is something new: run this test with {PUBLISH}=1, which writes it down, and commit crates/proto/published.txt"
+        "new names are not in published.txt: run this test with {PUBLISH}=1 and commit the file"
     );
     let text: String = now.iter().map(|(name, what)| format!("{name} = {what}\n")).collect();
     fs::write(path, text).unwrap();
@@ -48,9 +49,9 @@ fn a_removal_and_a_change_are_noticed_and_an_addition_is_none() {
     let before = all(&["p.M.a = 1 string", "p.M.b = 2 int32"]);
     assert!(broken(&before, &before).is_empty());
     assert!(broken(&before, &all(&["p.M.a = 1 string", "p.M.b = 2 int32", "p.M.c = 3 bool"])).is_empty());
-    assert_eq!(broken(&before, &all(&["p.M.a = 1 string"])), ["p.M.b is gone: it was 2 int32"]);
+    assert_eq!(broken(&before, &all(&["p.M.a = 1 string"])), ["p.M.b was removed: it was 2 int32"]);
     let changed = all(&["p.M.a = 1 string", "p.M.b = 3 int32"]);
-    assert_eq!(broken(&before, &changed), ["p.M.b was 2 int32 and is 3 int32"]);
+    assert_eq!(broken(&before, &changed), ["p.M.b changed from 2 int32 to 3 int32"]);
 }
 
 fn read(line: &str) -> (String, String) {
@@ -60,14 +61,14 @@ fn read(line: &str) -> (String, String) {
 
 fn broken(before: &Published, now: &Published) -> Vec<String> {
     let change = |(name, was): (&String, &String)| match now.get(name) {
-        None => Some(format!("{name} is gone: it was {was}")),
-        Some(is) if is != was => Some(format!("{name} was {was} and is {is}")),
+        None => Some(format!("{name} was removed: it was {was}")),
+        Some(is) if is != was => Some(format!("{name} changed from {was} to {is}")),
         Some(_) => None,
     };
     before.iter().filter_map(change).collect()
 }
 
-/// All that our packages have.
+/// Entries of all Graywave packages in the compiled descriptors.
 fn published() -> Published {
     let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
     let mut found = Published::new();
