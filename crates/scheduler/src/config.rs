@@ -1,22 +1,22 @@
-//! The scheduler's settings.
+//! Settings of the scheduler.
 
 use serde::Deserialize;
 
-/// `[scheduler]` of the configuration. All times in milliseconds.
+/// `[scheduler]` of the configuration. All times are in milliseconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address on which workers and gRPC admin clients are waited for.
+    /// Listen address for workers and gRPC admin clients.
     pub listen: String,
-    /// Connections open at once, of workers and admin clients; more are closed.
+    /// Maximum number of open connections from workers and admin clients; further ones are closed.
     pub max_connections: usize,
-    /// How long a worker may hold a batch without renewing its lease.
+    /// Lifetime of a batch lease without a renewal.
     pub lease_ms: u32,
-    /// How often workers are asked to send a heartbeat.
+    /// Interval at which workers send heartbeats.
     pub heartbeat_ms: u32,
-    /// A worker that was not heard of for this long has lost its desktops and its leases.
+    /// Time without a heartbeat after which a worker loses its desktops and its leases.
     pub worker_timeout_ms: u32,
-    /// How often every loop runs although nothing woke it.
+    /// Interval at which every loop runs without a wake-up.
     pub period_ms: u32,
 }
 
@@ -34,7 +34,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong with the settings, in words.
+    /// Checks the limits of the settings; the error names the setting and its limit.
     pub fn check(&self) -> Result<(), String> {
         if self.max_connections == 0 {
             return Err("scheduler.max_connections must be at least 1".into());

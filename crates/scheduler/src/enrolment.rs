@@ -1,4 +1,4 @@
-//! Certificates for desktops: the first one for a token, the next ones for the one before.
+//! Certificates of desktops: enrolment with a token, and renewal with the current certificate.
 
 use chrono::TimeDelta;
 use domain::{
@@ -19,28 +19,28 @@ use uuid::{NoContext, Uuid};
 
 use crate::{Scheduler, issuing::Enrolment};
 
-/// Who the audit says it was: nobody of the project called.
+/// Principal in the audit log: an enrolment has no principal of the project.
 const ENROLMENT: &str = "enrolment";
 const ENROL: &str = "graywave:desktops:enrol";
 const RENEW: &str = "graywave:desktops:renew";
-/// Certificates that ended are remembered for so long, whatever a clock says.
+/// Time that expired certificates stay stored, as a margin for clock errors.
 const REVOCATION_RETENTION: TimeDelta = TimeDelta::days(7);
 
-/// A call for a certificate.
+/// Request for a certificate, with its source.
 #[derive(Debug, Clone, Copy)]
 pub struct AskedBy<'a> {
-    /// PKCS#10 in DER.
+    /// PKCS#10 request in DER.
     pub request: &'a [u8],
-    /// Where it came from, for the audit.
+    /// Source address of the call, for the audit log.
     pub source: &'a str,
 }
 
-/// What is to be signed, and stored.
+/// Certificate to sign and store.
 struct Order<'a> {
     project_id: &'a ProjectId,
     desktop_id: &'a DesktopId,
     token_id: Option<Uuid>,
-    /// For the audit.
+    /// Action, credential and source for the audit log.
     action: &'a str,
     credential: &'a str,
     source: &'a str,
@@ -53,17 +53,18 @@ fn not_a_request(message: impl Into<String>) -> Error {
 impl Scheduler {
     fn enrolment(&self) -> Result<&Enrolment, Error> {
         self.enrolment.as_deref().ok_or_else(|| {
-            let message = "this cluster has no issuer: certificates are made by hand (`graywave ca issue`)";
+            let message = "enrolment is disabled: this cluster has no issuer; use `graywave ca issue`";
             Error::new(Reason::EnrolmentDisabled, message)
         })
     }
 
-    /// Makes a certificate for who has a token: in DER, with what lies between it and the CA. The same token and key are
-    /// answered the same again.
+    /// Enrols a desktop with a token. Returns the DER certificate and its intermediates. The same
+    /// token and key return the same certificate again.
     ///
     /// # Errors
     ///
-    /// A token that is not good for this desktop now, a request that is none, or no issuer.
+    /// When the token is not valid for this desktop now, the request is malformed, or the cluster
+    /// has no issuer.
     pub async fn enrol(
         &self,
         token: &str,
@@ -87,14 +88,20 @@ impl Scheduler {
             let before =
                 stored::signed_before(&mut tx, &project_id, desktop_id, &key, Some(token_id), now).await?;
             if let Some(chain) = before {
-                tracing::info!(%project_id, %desktop_id, "a desktop asks again for the certificate that it was enrolled with");
+                tracing::info!(
+                    %project_id, %desktop_id,
+                    "enrolment repeated: returned the existing certificate"
+                );
                 return Ok(chain);
             }
         }
         enrolment::check(&row.token, desktop_id, standing, now).inspect_err(|error| {
             let (token_id, reason) = (token_id.simple(), error.to_string());
             metric::ENROLMENTS_REFUSED.increment(1, &[]);
-            tracing::warn!(%project_id, %desktop_id, %token_id, reason, source = asked.source, "an enrolment is refused");
+            tracing::warn!(
+                %project_id, %desktop_id, %token_id, reason, source = asked.source,
+                "enrolment refused"
+            );
         })?;
         stored::spend(&mut tx, token_id).await?;
         let order = Order {
@@ -108,11 +115,12 @@ impl Scheduler {
         self.sign(tx, &issuer, &order, &request, now).await
     }
 
-    /// Makes the next certificate of a desktop, which has shown this one.
+    /// Issues the next certificate of a desktop that authenticated with the certificate `serial`.
     ///
     /// # Errors
     ///
-    /// A certificate that is revoked, not one of an enrolment, or too new; a request that is none, or no issuer.
+    /// When that certificate is revoked, too new or not from an enrolment, the request is
+    /// malformed, or the cluster has no issuer.
     pub async fn renew_certificate(
         &self,
         project_id: &ProjectId,
@@ -140,7 +148,7 @@ impl Scheduler {
         }
         enrolment::check_renewal(known, now).inspect_err(|error| {
             metric::ENROLMENTS_REFUSED.increment(1, &[]);
-            tracing::warn!(%project_id, %desktop_id, serial, reason = %error, "a renewal is refused");
+            tracing::warn!(%project_id, %desktop_id, serial, reason = %error, "certificate renewal refused");
         })?;
         let order = Order {
             project_id,
@@ -153,7 +161,7 @@ impl Scheduler {
         self.sign(tx, &issuer, &order, &request, now).await
     }
 
-    /// Signs, stores, audits and commits.
+    /// Signs and stores a certificate, writes its audit entry, and commits.
     async fn sign(
         &self,
         mut tx: Tx,
@@ -171,7 +179,10 @@ impl Scheduler {
             .map_err(|reason| Error::new(Reason::IssuerUnavailable, reason))?;
         let not_after = Timestamp::from_timestamp(issued.not_after_unix, 0).unwrap_or(now);
         if not_after + TimeDelta::seconds(1) < now + life {
-            tracing::warn!(%not_after, "a certificate ends with its issuer: `graywave ca issuer` makes a new one");
+            tracing::warn!(
+                %not_after,
+                "certificate lifetime cut at the issuer's expiry: renew it with `graywave ca issuer`"
+            );
         }
         let new = NewCertificate {
             project_id,
@@ -200,7 +211,10 @@ impl Scheduler {
         audit::insert(&mut tx, &entry).await?;
         self.store.commit(tx).await?;
         metric::CERTIFICATES_ISSUED.increment(1, &[]);
-        tracing::info!(%project_id, %desktop_id, serial = issued.serial, %not_after, action, "a desktop has a new certificate");
+        tracing::info!(
+            %project_id, %desktop_id, serial = issued.serial, %not_after, action,
+            "certificate issued"
+        );
         Ok(issued.chain)
     }
 }
@@ -209,7 +223,7 @@ fn public_key(request: &Request) -> [u8; 32] {
     Sha256::digest(request.public_key()).into()
 }
 
-/// A UUIDv7 of a moment: the audit is sorted into months by it.
+/// UUIDv7 of a moment: the audit log's monthly partitions are ranges of ids.
 fn id_at(now: Timestamp) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))

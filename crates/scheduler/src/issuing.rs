@@ -1,10 +1,10 @@
-//! The issuer of desktops' certificates.
+//! Issuer of the certificates of desktops.
 
 use chrono::TimeDelta;
 use domain::{Error, Reason, Timestamp};
 use mtls::{Issuer, IssuerFiles, Tls};
 
-/// What certificates are signed with, and for how long.
+/// Issuer files and the lifetime of the certificates that they sign.
 #[derive(Debug)]
 pub struct Enrolment {
     files: IssuerFiles,
@@ -13,16 +13,16 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// An issuer, for certificates that are good for so long. Its files are read at each signature, so that what is in them
-    /// counts; here to see whether they are good.
+    /// Creates an issuer of certificates with the lifetime `life`. Its files are read again at each
+    /// signature, so replaced files take effect; they are also checked here.
     ///
     /// # Errors
     ///
-    /// Files that cannot be used.
+    /// When a file is missing or invalid.
     pub fn new(files: IssuerFiles, tls: Tls, life: TimeDelta) -> Result<Self, mtls::Error> {
         let issuer = Issuer::load(&files, &tls)?;
         if let Some(ends_at) = Timestamp::from_timestamp(issuer.not_after_unix, 0) {
-            tracing::info!(%ends_at, "desktops can be enrolled");
+            tracing::info!(%ends_at, "issuer of desktop certificates loaded");
         }
         Ok(Self { files, tls, life })
     }
@@ -31,10 +31,10 @@ impl Enrolment {
         let (files, tls) = (self.files.clone(), self.tls.clone());
         let loaded = tokio::task::spawn_blocking(move || Issuer::load(&files, &tls)).await;
         let failed = |error: &(dyn std::error::Error + 'static)| {
-            tracing::error!(error, "the issuer of desktops' certificates cannot be used");
+            tracing::error!(error, "loading the issuer of desktop certificates failed");
             Error::new(
                 Reason::IssuerUnavailable,
-                "certificates cannot be issued now; the scheduler's log says why",
+                "certificates cannot be issued now; see the scheduler's log for the cause",
             )
         };
         loaded.map_err(|error| failed(&error))?.map_err(|error| failed(&error))

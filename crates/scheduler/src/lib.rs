@@ -1,7 +1,9 @@
-//! The scheduler: opens waves, cuts batches, leases them over gRPC, stores results, runs the gate, reaps.
+//! The scheduler opens waves, assigns targets to batches, leases them over gRPC, stores results,
+//! runs the gate and reaps expired leases.
 //!
-//! It holds no state: any number run side by side on one database, and any worker may talk to any of them. The rules of
-//! rollouts are in crate `engine`; here are the transactions, the loops and the RPC around them.
+//! Schedulers are stateless: any number run side by side on one database, and any worker may call
+//! any of them. The crate `engine` holds the rollout rules; this crate adds transactions, loops and
+//! RPCs.
 
 mod config;
 mod enrolment;

@@ -1,8 +1,9 @@
-//! Up to when this scheduler would have heard of whoever is alive.
+//! Time up to which this scheduler would have stored the heartbeat of any live worker.
 //!
-//! While the database is away no heartbeat, renewal or result can be stored. When it is back, workers need a moment to be
-//! heard again; until then nothing is concluded from what they could not say. The same holds for a scheduler that has
-//! just started, since it cannot tell whether anybody was there to listen.
+//! While the database is unavailable, no heartbeat, renewal or result can be stored. After it
+//! returns, workers need a moment to report again; until then their silence counts for nothing. The
+//! same holds after a scheduler starts, since it cannot know whether a scheduler was running
+//! before.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,22 +12,22 @@ use std::{
 
 use domain::Timestamp;
 
-/// What is known of the time in which the database was there.
+/// Observation history of the database's availability.
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    /// How long whoever is alive may take to be heard.
+    /// Maximum time that a live worker needs until its next heartbeat is stored.
     patience: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Since when there was no gap.
+    /// Start of the current gap-free period; `None` during an outage.
     since: Option<Instant>,
-    /// The last look.
+    /// Last observation, by the monotonic clock.
     last: Option<Instant>,
     last_time: Timestamp,
-    /// When the last gap began.
+    /// Database time of the last observation before the latest gap.
     before: Timestamp,
 }
 
@@ -37,10 +38,12 @@ impl Liveness {
         Self { patience, state: Mutex::new(state) }
     }
 
-    /// The database is there at an instant, which it calls `now`. Returns up to when silence counts.
+    /// Records that the database answered at the instant `at` with the time `now`. Returns the time
+    /// up to which silence counts.
     pub(crate) fn observed_until(&self, at: Instant, now: Timestamp) -> Timestamp {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // A process that was stopped for so long has missed as much as one whose database was away.
+        // A process that was suspended for longer than `patience` missed heartbeats like one with a
+        // database outage.
         let has_gap = state.last.is_none_or(|last| at.duration_since(last) > self.patience);
         if has_gap || state.since.is_none() {
             state.since = Some(at);
@@ -55,7 +58,7 @@ impl Liveness {
         now
     }
 
-    /// The database did not answer.
+    /// Records that the database did not answer.
     pub(crate) fn interrupted(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).since = None;
     }
@@ -75,7 +78,7 @@ mod tests {
     }
 
     impl Looks {
-        /// Up to which second silence counts at a second.
+        /// Returns the second up to which silence counts, as observed at `second`.
         fn at(&self, second: u64) -> i64 {
             let now = Timestamp::UNIX_EPOCH + TimeDelta::seconds(i64::try_from(second).unwrap());
             self.liveness.observed_until(self.begun + Duration::from_secs(second), now).timestamp()

@@ -1,4 +1,5 @@
-//! The scheduler's loops: each is woken by a notification and by the clock, and is its own retry.
+//! Loops of the scheduler: each runs on notifications and on a period, so its next run is its
+//! retry.
 
 use std::{
     future::Future,
@@ -12,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Retention, Scheduler, Wakes, liveness::Liveness, metrics};
 
-/// How often partitions are looked after.
+/// Interval of the partition maintenance.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
-/// How often what is over its age goes.
+/// Interval of the retention sweep.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
-/// How often it is counted what is under way. Collectors ask about as often.
+/// Interval of the gauge update, close to the usual scrape interval of collectors.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// Pause before a listener that failed is made again.
+/// Pause before a failed listener reconnects.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`.
+/// Runs all loops until `stop` is cancelled.
 pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(scheduler.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
@@ -42,7 +43,8 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
         every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::tell(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {
-                // It may wait long for others, and what is left undone is done by the next one: a stop does not wait.
+                // A sweep may wait long for locks, and the next sweep completes unfinished work, so
+                // a shutdown does not wait.
                 let tick = || stop.run_until_cancelled(scheduler.retain(&retention, scheduler.now()));
                 while tick().await.transpose()?.unwrap_or(false) {}
                 Ok(())
@@ -61,8 +63,8 @@ async fn reap(scheduler: &Scheduler, liveness: &Liveness) -> Result<(), store::E
     reaped
 }
 
-/// Runs a tick at every wake-up and at least once in a period. A tick that fails is logged; the next one is its
-/// retry, a whole period later, so that a database that is away is not stormed.
+/// Runs a tick at every wake-up and at least once per period. A failed tick is logged and retried a
+/// whole period later, so that an unavailable database is not flooded.
 async fn every<F, T>(
     period: Duration,
     mut bell: watch::Receiver<()>,
@@ -99,12 +101,15 @@ async fn every<F, T>(
     }
 }
 
-/// Turns the database's notifications into wake-ups.
+/// Converts database notifications to wake-ups.
 async fn listen(scheduler: &Scheduler, wakes: &Wakes, stop: &CancellationToken) {
     let run = async {
         loop {
             if let Err(error) = forward(scheduler, wakes).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "listening failed");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "listening for database notifications failed"
+                );
             }
             tokio::time::sleep(LISTEN_AGAIN).await;
         }
@@ -117,7 +122,7 @@ async fn listen(scheduler: &Scheduler, wakes: &Wakes, stop: &CancellationToken) 
 
 async fn forward(scheduler: &Scheduler, wakes: &Wakes) -> Result<(), store::Error> {
     let mut listener = Listener::connect(scheduler.store()).await?;
-    // What happened before we listened.
+    // Covers changes from before the listener connected.
     wakes.ring(store::notify::Wake::Everything);
     loop {
         wakes.ring(listener.next().await?);

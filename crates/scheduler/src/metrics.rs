@@ -1,9 +1,10 @@
-//! Tells how much is under way, as the database counts it: the same from each scheduler.
+//! Gauges of tasks, targets, desktops and workers, read from the database: every scheduler reports
+//! the same values.
 
 use store::{Error, Store, stats};
 use telemetry::metric::{DESKTOPS_CONNECTED, TARGETS, TASKS_OPEN, WORKERS};
 
-/// Counts and tells.
+/// Reads the counts and sets the gauges.
 pub(crate) async fn tell(store: &Store) -> Result<(), Error> {
     let gauges = stats::read(&mut *store.acquire().await?).await?;
     TASKS_OPEN.set(gauges.tasks_open, &[]);

@@ -1,4 +1,4 @@
-//! Workers and the desktops they hold.
+//! Workers and the desktops that are connected to them.
 
 use domain::{
     Timestamp,
@@ -17,19 +17,19 @@ use telemetry::metric;
 
 use crate::Scheduler;
 
-/// A connection that a worker must let go.
+/// Connection that a worker must close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Another agent, or a newer connection, is there as this desktop.
+    /// Another agent, or a newer connection, is connected as this desktop.
     Elsewhere(ProjectId, DesktopId),
-    /// Its certificate is revoked.
+    /// The certificate of the desktop is revoked.
     Revoked(ProjectId, DesktopId),
-    /// It is out of service.
+    /// The desktop is retired.
     Retired(ProjectId, DesktopId),
 }
 
 impl Scheduler {
-    /// Stores a heartbeat; says what the worker must know.
+    /// Stores a heartbeat; returns the worker's instructions.
     pub async fn heartbeat(
         &self,
         worker_id: &WorkerId,
@@ -49,8 +49,9 @@ impl Scheduler {
         .await
     }
 
-    /// Stores which desktops a worker gained and lost; returns those that it must let go.
-    /// `None` when the worker is not known: its presence would never be cleared, so it must send a heartbeat first.
+    /// Stores which desktops connected and disconnected; returns the connections that the worker
+    /// must close. `None` if the worker is unknown: it must send a heartbeat first, because nothing
+    /// would clear its presence.
     pub async fn presence(
         &self,
         worker_id: &WorkerId,
@@ -74,26 +75,33 @@ impl Scheduler {
         for refused in &refused {
             match refused {
                 Refused::Elsewhere(project_id, desktop_id) => {
-                    tracing::warn!(%worker_id, %project_id, %desktop_id, "an agent claims a desktop that another one is connected as");
+                    tracing::warn!(
+                        %worker_id, %project_id, %desktop_id,
+                        "desktop refused: another agent is connected as this desktop"
+                    );
                 }
                 Refused::Revoked(project_id, desktop_id) => {
-                    tracing::warn!(%worker_id, %project_id, %desktop_id, "a desktop is refused: its certificate is revoked");
+                    tracing::warn!(
+                        %worker_id, %project_id, %desktop_id,
+                        "desktop refused: its certificate is revoked"
+                    );
                 }
                 Refused::Retired(project_id, desktop_id) => {
-                    tracing::warn!(%worker_id, %project_id, %desktop_id, "a desktop is refused: it is retired");
+                    tracing::warn!(%worker_id, %project_id, %desktop_id, "desktop refused: it is retired");
                 }
             }
         }
         Ok(Some(refused))
     }
 
-    /// Connections of revoked desktops that a worker must end.
+    /// Connections that a worker must close because their desktops were revoked.
     pub async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Error> {
         enrolment::to_end(&mut *self.store.acquire().await?, worker_id, limits::MAX_REVOKED_PER_ANSWER.into())
             .await
     }
 
-    /// Forgets a worker with all it held; its leases end now. `last_heartbeat_before`: only if it stayed silent since.
+    /// Deletes a worker with its presence and ends its leases. With `last_heartbeat_before`,
+    /// deletes it only if its last heartbeat is older. Returns false if no worker was deleted.
     pub async fn forget_worker(
         &self,
         worker_id: &WorkerId,
@@ -111,12 +119,12 @@ impl Scheduler {
         if last_heartbeat_before.is_some() {
             metric::WORKERS_LOST.increment(1, &[]);
         }
-        tracing::info!(%worker_id, desktops, leases, "worker gone");
+        tracing::info!(%worker_id, desktops, leases, "worker deleted");
         Ok(true)
     }
 }
 
-/// Stores which desktops a worker gained; returns those that it must let go, each once.
+/// Stores newly connected desktops; returns each connection that the worker must close once.
 async fn take_in(
     connection: &mut Connection,
     worker_id: &WorkerId,
@@ -130,12 +138,13 @@ async fn take_in(
         desktop::retired_among(connection, &elsewhere).await?
     };
     elsewhere.retain(|key| !retired.contains(key));
-    // After their rows are locked: a revocation that comes now waits, and takes their presence itself.
+    // Read after the rows are locked: a later revocation waits for the lock and then clears the
+    // presence.
     let mut revoked = enrolment::revoked_among(connection, connected).await?;
     if !revoked.is_empty() {
         desktop::disconnect(connection, worker_id, &revoked, now).await?;
     }
-    // Of these the certificates are revoked as well, which is not what their agents have to know first.
+    // Retired desktops are also revoked; their agents must see the retirement as the reason.
     revoked.retain(|key| !retired.contains(key));
     let told = |keys: Vec<(ProjectId, DesktopId)>, refused: fn(ProjectId, DesktopId) -> Refused| {
         keys.into_iter().map(move |(project_id, desktop_id)| refused(project_id, desktop_id))

@@ -1,5 +1,5 @@
-//! What a scheduler does, with the time as a parameter. Several schedulers may work on one database at once: the row locks
-//! decide.
+//! Entry point of the scheduler, with the time as a parameter. Several schedulers may use one
+//! database: row locks decide between them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use store::Store;
 
 use crate::{Config, issuing::Enrolment, spec_cache::Specs};
 
-/// The scheduler's work over one database. Cheap to clone.
+/// Scheduler over one database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     pub(crate) store: Store,
@@ -19,28 +19,28 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler over a database.
+    /// Creates a scheduler without an issuer of certificates.
     pub fn new(store: Store, config: Config) -> Self {
         Self { store, config, specs: Specs::default(), enrolment: None }
     }
 
-    /// The same scheduler, which also makes certificates for desktops.
+    /// Adds an issuer, so that the scheduler also issues certificates to desktops.
     #[must_use]
     pub fn with_enrolment(self, enrolment: Enrolment) -> Self {
         Self { enrolment: Some(Arc::new(enrolment)), ..self }
     }
 
-    /// Its settings.
+    /// Settings of the scheduler.
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The database's time.
+    /// Current database time.
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock().now()
     }
 
-    /// The database's time with its error; `None` while the database has not told it.
+    /// Database time with its error; `None` until the database has answered once.
     pub(crate) fn time(&self) -> Option<Time> {
         self.store.clock().told().map(|told| Time::new(told.now, told.error))
     }

@@ -1,4 +1,4 @@
-//! What a task runs, remembered: it never changes, and every batch of the task carries it.
+//! Cache of task specifications. They never change, and every batch of a task carries one.
 
 use std::{
     collections::VecDeque,
@@ -8,19 +8,19 @@ use std::{
 use domain::ids::TaskId;
 use store::{Connection, Error, task, task::RunnableScript};
 
-/// Tasks that are remembered at once; each may weigh up to a few megabytes.
+/// Maximum number of cached tasks; each may use a few megabytes.
 const CACHE_CAPACITY: usize = 32;
 
-/// What every batch of a task carries.
+/// Specification that every batch of a task carries.
 #[derive(Debug)]
 pub struct Spec {
-    /// The task's unchanging facts.
+    /// Immutable facts of the task.
     pub facts: task::TaskFacts,
-    /// Its scripts in order.
+    /// Scripts of the task, in order.
     pub scripts: Vec<RunnableScript>,
 }
 
-/// Newest last.
+/// Cached specifications, newest last.
 type Recent = VecDeque<(TaskId, Arc<Spec>)>;
 
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,8 @@ pub(crate) struct Specs {
 }
 
 impl Specs {
-    /// The task's spec, read once. `None` when there is no such task.
+    /// Returns the task's specification, from the cache or the database. `None` if the task does
+    /// not exist.
     pub(crate) async fn get(
         &self,
         connection: &mut Connection,

@@ -1,8 +1,8 @@
-//! Wake-ups inside one scheduler, fed by the database's notifications.
+//! Wake-ups inside one scheduler, driven by database notifications.
 
 use tokio::sync::watch;
 
-/// The bells. A waiter that was not listening when one rang hears it at its next wait.
+/// Wake-up channels. A waiter that misses a wake-up sees it at its next wait.
 #[derive(Debug, Clone)]
 pub struct Wakes {
     pub(crate) cut: watch::Sender<()>,

@@ -143,7 +143,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     let (_, many) = token(&cluster, "many", &["--uses", "2"]);
     let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
     wait_until_said(&cluster, "worker", "worker starts");
-    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let pki = cluster.pki.as_ref().unwrap();
     let stranger = Anonymous::load(&pki.role("admin", "ann").ca).unwrap();
     let key = mtls::NewKey::generate().unwrap();
@@ -257,7 +257,7 @@ fn a_connection_ends_with_its_certificate() {
     let cluster = Cluster::start_with_enrolment(4.0 * SECOND);
     let (_, made) = token(&cluster, "token", &[]);
     wait_until_said(&cluster, "worker", "worker starts");
-    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let ca = cluster.directory.path().join("pki/ca/ca.crt");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let address = &cluster.workers[0].0;

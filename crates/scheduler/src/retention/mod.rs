@@ -1,4 +1,4 @@
-//! Retention: how long things are kept, and the sweep that deletes what is over its age.
+//! Retention: settings, and the sweep that deletes expired data.
 
 mod settings;
 mod sweep;

@@ -1,15 +1,15 @@
-//! How long things are kept.
+//! Settings of the retention periods.
 
 use domain::limits::MAX_KEEP_DAYS;
 use serde::Deserialize;
 
-/// `[retention]` of the configuration. 0 days is for ever.
+/// `[retention]` of the configuration. 0 days means forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Days that a task is kept after its end, with all that belongs to it.
+    /// Days that an ended task and its rows are kept. Default: 90.
     pub tasks_days: u32,
-    /// Days that an entry of the audit is kept.
+    /// Days that an audit entry is kept. Default: 400.
     pub audit_days: u32,
 }
 
@@ -20,11 +20,11 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// What is wrong with the settings, in words.
+    /// Checks the limits of the settings; the error names the setting and its limit.
     pub fn check(&self) -> Result<(), String> {
         if self.tasks_days > MAX_KEEP_DAYS || self.audit_days > MAX_KEEP_DAYS {
             return Err(format!(
-                "retention.tasks_days and retention.audit_days must be at most {MAX_KEEP_DAYS}; 0 is for ever"
+                "retention.tasks_days and retention.audit_days must be at most {MAX_KEEP_DAYS}; 0 means forever"
             ));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What is over its age goes: tasks in small transactions, and then the months that nothing needs any more, as partitions.
+//! Deletes expired data: tasks in small transactions, then whole monthly partitions that no task
+//! needs.
 
 use domain::{
     Timestamp,
@@ -15,16 +16,16 @@ use telemetry::metric;
 use super::Retention;
 use crate::Scheduler;
 
-/// Tasks deleted in one transaction.
+/// Maximum number of tasks deleted in one transaction.
 const TASKS_AT_ONCE: u16 = 100;
-/// Transactions of one tick.
+/// Maximum number of transactions in one tick.
 const TRANSACTIONS_PER_TICK: usize = 100;
-/// Partitions of one table that one tick drops.
+/// Maximum number of partitions of one table dropped in one tick.
 const DROPS_PER_TICK: usize = 12;
 
 impl Scheduler {
-    /// Lets go what is over its age, as much as one tick may; true when there is more. Where another scheduler is at it, there
-    /// is nothing to do.
+    /// Deletes expired data up to the limits of one tick. Returns true if more remains, and false
+    /// without work while another scheduler holds the retention lock.
     pub async fn retain(&self, keep: &Retention, now: Timestamp) -> Result<bool, Error> {
         let Some(mut connection) = retention::exclusive(&self.store).await? else { return Ok(false) };
         let tasks = Cutoff::new(keep.tasks_days, now);
@@ -41,7 +42,7 @@ impl Scheduler {
     }
 }
 
-/// Deletes tasks that are over their age. True when there are more.
+/// Deletes expired tasks. Returns true if more remain.
 async fn delete_tasks(connection: &mut Connection, cutoff: Cutoff) -> Result<bool, Error> {
     let mut deleted = 0;
     let mut is_more = true;
@@ -56,20 +57,21 @@ async fn delete_tasks(connection: &mut Connection, cutoff: Cutoff) -> Result<boo
         metric::TASKS_DELETED.increment(task_ids.len() as u64, &[]);
     }
     if deleted > 0 {
-        tracing::info!(tasks = deleted, older_than = %cutoff.moment(), "tasks over their age are deleted");
+        tracing::info!(tasks = deleted, older_than = %cutoff.moment(), "expired tasks deleted");
     }
     Ok(is_more)
 }
 
-/// Drops the partitions of a table that are over their age, and brings to its end what an earlier tick began. True when
-/// there are more.
+/// Drops expired partitions of a table and finishes detachments that an earlier tick began. Returns
+/// true if more remain.
 async fn settle_partitions(
     connection: &mut Connection,
     table: Table,
     cutoff: Option<Cutoff>,
 ) -> Result<bool, Error> {
     let mut partitions = partition::list(connection, table).await?;
-    // A table has one that is being detached at most, and as long as it has one no other can be.
+    // Postgres detaches at most one partition of a table at a time, so a pending detachment comes
+    // first.
     partitions.sort_by_key(|(_, standing)| *standing != PartitionState::Detaching);
     let mut dropped = 0;
     for (partition, standing) in partitions {
@@ -79,12 +81,12 @@ async fn settle_partitions(
         match settle(connection, partition, standing, cutoff).await? {
             Settled::Stays => {}
             Settled::Gone => {
-                tracing::info!(%partition, "a partition over its age is dropped");
+                tracing::info!(%partition, "expired partition dropped");
                 metric::PARTITIONS_DROPPED.increment(1, &[]);
                 dropped += 1;
             }
             Settled::Waits => {
-                tracing::info!(%partition, "a partition over its age waits for older transactions");
+                tracing::info!(%partition, "expired partition waits for older transactions");
                 break;
             }
         }
@@ -95,12 +97,13 @@ async fn settle_partitions(
 enum Settled {
     Stays,
     Gone,
-    /// OtherWaves were in the way for too long: at the next tick.
+    /// Blocked by older transactions for too long: retried at the next tick.
     Waits,
 }
 
-/// Step by step to where the partition stays or is gone. Whether it is needed is asked anew before each: once it is detached
-/// nothing can be added to it, so what is dropped is what nobody needs.
+/// Moves a partition step by step until it stays or is dropped. Each step reads again whether the
+/// partition is needed. A detached partition accepts no rows, so the last check before the drop is
+/// final.
 async fn settle(
     connection: &mut Connection,
     partition: Partition,

@@ -1,4 +1,4 @@
-//! Cuts: the next targets of open waves go to workers.
+//! Batching: assigns the next targets of open waves to workers.
 
 use domain::{Timestamp, ids::TaskId};
 use engine::Admission;
@@ -9,11 +9,11 @@ use tracing::{Instrument as _, Span};
 use super::ENGINE;
 use crate::Scheduler;
 
-/// Tasks that one statement finds.
+/// Maximum number of tasks read by one statement.
 const TASKS_AT_ONCE: i64 = 100;
 
 impl Scheduler {
-    /// One cut of one task: true when another one may follow at once.
+    /// Performs one batching step of a task. Returns true if another step can follow at once.
     pub async fn admit(&self, task_id: TaskId, now: Timestamp) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
         let cut = ENGINE.admit(&mut TaskRows::new(&mut tx), task_id, now).await?;
@@ -22,8 +22,8 @@ impl Scheduler {
         Ok(cut.has_more)
     }
 
-    /// One cut of every task that may have something to cut; true when another one may follow at once. A task that
-    /// waits for results before it may admit more keeps no other one waiting.
+    /// Performs one batching step of every task that has targets to admit. Returns true if another
+    /// step can follow at once. A task that waits for results does not delay other tasks.
     pub async fn cut_all(&self, now: Timestamp) -> Result<bool, Error> {
         let (mut more, mut after) = (false, None);
         loop {
@@ -41,7 +41,7 @@ impl Scheduler {
     }
 }
 
-/// A part of the task's trace, when the cut admits something.
+/// Span in the task's trace, if the step admits targets.
 fn span_of(task_id: TaskId, cut: &Admission) -> Span {
     let Some((wave, targets)) = cut.admitted else { return Span::none() };
     trace::child(

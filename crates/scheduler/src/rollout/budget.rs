@@ -1,7 +1,7 @@
-//! The bytes of an answer to a pull, counted while its batches are chosen.
+//! Size budget of a pull response, counted while its batches are chosen.
 //!
-//! An answer that no message holds would be lost after its leases are committed, again and again, until all its targets
-//! are UNKNOWN.
+//! A response over the message limit would be lost after its leases are committed. That would
+//! repeat until all its targets are UNKNOWN.
 
 use std::collections::HashSet;
 
@@ -10,31 +10,32 @@ use store::task::RunnableScript;
 
 use crate::spec_cache::Spec;
 
-/// Bytes of a batch beside its scripts and targets: ids, numbers, trace context, and the terms that are signed.
+/// Bytes of a batch without scripts and targets: ids, numbers, trace context and signed terms.
 const BATCH_BYTES: usize = 2_048;
-/// Bytes of a target beside its ids: numbers, and the terms that are signed.
+/// Bytes of a target without its ids: numbers and signed terms.
 const TARGET_BYTES: usize = 64;
-/// Bytes of a script beside its content, and of its part of the terms that are signed.
+/// Bytes of a script without its content: metadata and signed terms.
 const SCRIPT_BYTES: usize = 256;
 
-/// What an answer holds so far.
+/// Size of a response so far.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     bytes: usize,
-    /// Script and content, as the answer tells scripts apart.
+    /// Script id and content hash: the key that deduplicates scripts in a response.
     scripts: HashSet<(Option<ScriptId>, [u8; 32])>,
 }
 
 impl Budget {
-    /// Counts a batch in, unless the answer would exceed [`limits::SOFT_PULL_BYTES`] by it; the first batch always fits.
+    /// Adds a batch and returns true, unless the response would exceed [`limits::SOFT_PULL_BYTES`].
+    /// The first batch always fits.
     ///
-    /// `ids_bytes` are those of the desktop and agent ids of the batch's `targets`.
+    /// `ids_bytes` is the total length of the desktop and agent ids of the batch's `targets`.
     pub(super) fn admits(&mut self, spec: &Spec, targets: usize, ids_bytes: usize) -> bool {
         let key = |script: &RunnableScript| (script.script_id, script.sha256);
         let new: Vec<&RunnableScript> =
             spec.scripts.iter().filter(|script| !self.scripts.contains(&key(script))).collect();
         let scripts_bytes: usize = new.iter().map(|script| script.content.len()).sum();
-        // Ids, and the exit codes of a task, are written once more as they are signed.
+        // Ids and the exit codes of a task also appear in the signed terms.
         let spec_bytes =
             2 * 11 * spec.facts.policy.success_exit_codes.len() + SCRIPT_BYTES * spec.scripts.len();
         let batch_bytes = BATCH_BYTES + spec_bytes + scripts_bytes + 2 * ids_bytes + TARGET_BYTES * targets;

@@ -1,4 +1,4 @@
-//! Leases ready batches to the worker that asks, never more targets than it has room for.
+//! Leases ready batches to a pulling worker, at most as many targets as it has room for.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,26 +22,27 @@ use tracing::Span;
 use super::{ENGINE, budget::Budget};
 use crate::{Scheduler, spec_cache::Spec};
 
-/// A batch in a worker's hands, with what it runs.
+/// Leased batch with everything that its targets run.
 #[derive(Debug, Clone)]
 pub struct Leased {
-    /// The batch.
+    /// Leased batch row.
     pub batch: BatchRow,
-    /// What each of its targets runs.
+    /// Specification that its targets run.
     pub spec: Arc<Spec>,
-    /// Where a target does not begin with the first script, which one it begins with.
+    /// Position of the first script to run, by ordinal; targets that start at the first script are
+    /// missing.
     pub first_scripts: HashMap<u32, u16>,
-    /// Scripts that one desktop runs at once at most, by the project's limit.
+    /// Maximum number of scripts that run on one desktop at the same time, by the project's limit.
     pub max_running: Option<u16>,
-    /// Targets that a person stopped, each with the script from which on nothing may start.
+    /// Stopped targets: position from which no script may start, by ordinal.
     pub stops: HashMap<u32, u16>,
-    /// When the lease ends, unless it is renewed.
+    /// End of the lease, unless it is renewed.
     pub lease_until: Timestamp,
-    /// The trace that the worker goes on with, where that is sampled.
+    /// Trace context for the worker; `None` unless sampled.
     pub trace_context: Option<String>,
 }
 
-/// What of a batch a person stopped.
+/// Stops of the batch's targets, by ordinal.
 async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashMap<u32, u16>, Error> {
     let Some((first, last)) = batch.members.first().zip(batch.members.last()) else {
         return Ok(HashMap::new());
@@ -50,7 +51,7 @@ async fn stops_of(connection: &mut Connection, batch: &BatchRow) -> Result<HashM
     target_stop::of_range(connection, batch.terms.task_id, first, number).await
 }
 
-/// The lease as a part of the task's trace; the worker's part is below it.
+/// Span of the lease in the task's trace; the worker's spans are its children.
 fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
     let BatchRow { terms, batch_id, members, .. } = &leased.batch;
     let carried = leased.spec.facts.trace_context.as_deref();
@@ -66,7 +67,8 @@ fn span_of(leased: &mut Leased, worker_id: &WorkerId) -> Span {
 }
 
 impl Scheduler {
-    /// Leases the worker's oldest ready batches while `room` targets allow; the last one is split to fit.
+    /// Leases the worker's oldest ready batches for at most `room` targets; the last batch is split
+    /// to fit.
     pub async fn lease(&self, worker_id: &WorkerId, room: u32, now: Timestamp) -> Result<Vec<Leased>, Error> {
         let mut tx = self.store.begin().await?;
         let lease_time = self.lease_time();
@@ -80,14 +82,14 @@ impl Scheduler {
         let running: HashMap<TaskId, u16> =
             ready.iter().filter_map(|batch| Some((batch.task_id, batch.max_running?))).collect();
         let mut leased = with_specs(&mut tx, rows, &specs, &running, lease_until).await?;
-        // Each lasts until all of them are leased for good.
+        // Each span lasts until the leases are committed.
         let spans: Vec<Span> = leased.iter_mut().map(|leased| span_of(leased, worker_id)).collect();
         self.store.commit(tx).await?;
         drop(spans);
         Ok(leased)
     }
 
-    /// The choices that one answer can hold, and what they run.
+    /// Choices that fit into one response, with the specifications of their tasks.
     async fn within_budget(
         &self,
         tx: &mut Tx,
@@ -98,7 +100,7 @@ impl Scheduler {
         let (mut specs, mut budget) = (HashMap::new(), Budget::default());
         for (place, batch) in ready.iter().take(choices.len()).enumerate() {
             let spec = self.spec(tx, batch.task_id).await?;
-            // Of the whole batch, although only a part of it may fit into the room: rather too many bytes than too few.
+            // Counts the whole batch even if `room` cuts it: the estimate must not be too low.
             if !budget.admits(&spec, batch.size as usize, batch.ids_bytes as usize) {
                 choices.truncate(place);
                 break;
@@ -113,7 +115,7 @@ impl Scheduler {
         spec.ok_or_else(|| Error::Corrupt { table: "batch", what: format!("no task {task_id}") })
     }
 
-    /// Extends leases; returns those that are not the worker's any more.
+    /// Extends leases; returns those that no longer belong to the worker.
     pub async fn renew(
         &self,
         worker_id: &WorkerId,
@@ -130,7 +132,7 @@ impl Scheduler {
     }
 }
 
-/// Leased rows with what their targets run and where each begins.
+/// Adds specification, first scripts and stops to leased rows.
 async fn with_specs(
     tx: &mut Tx,
     rows: Vec<BatchRow>,

@@ -1,4 +1,4 @@
-//! Rollouts: the operations of crate `engine` in transactions of their own, one for each task.
+//! Rollouts: operations of the crate `engine`, each in its own transaction per task.
 
 mod admit;
 mod budget;
@@ -7,7 +7,7 @@ mod reap;
 mod report;
 mod stops;
 
-/// The operations of the engine.
+/// Engine whose operations run in these transactions.
 const ENGINE: engine::Engine = engine::Engine::new();
 
 pub use lease::Leased;

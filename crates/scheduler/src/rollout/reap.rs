@@ -1,7 +1,8 @@
-//! What time does: silent workers lose their desktops, lost leases go back, deadlines pass, desktops come online.
+//! Time-driven work: workers without heartbeats lose their desktops, expired leases are released,
+//! deadlines pass, and deferred targets become due.
 //!
-//! Each tick takes no input, reads the database again and does a bounded amount of work; what one scheduler does, another
-//! finds done.
+//! A tick takes no input, reads the database and does a bounded amount of work. Work that another
+//! scheduler has already done is not repeated.
 
 use chrono::TimeDelta;
 use domain::Timestamp;
@@ -11,14 +12,15 @@ use store::{Error, TaskRows, worker};
 use super::ENGINE;
 use crate::Scheduler;
 
-/// Rows of each kind that one tick looks at.
+/// Maximum number of rows of each kind in one tick.
 const ROWS_PER_TICK: u32 = 1_000;
 
 impl Scheduler {
-    /// One tick of everything that depends on the clock.
+    /// Performs one tick of all time-driven work.
     ///
-    /// Workers, leases and results that should have been observed_until of by `observed_until` are given up. It is `now`, but for a while
-    /// after the database was away: nobody could be observed_until meanwhile, and their silence proves nothing.
+    /// Workers, leases and results without a sign of life by `observed_until` are given up. That
+    /// time is `now`, except for a while after a database outage: during it no heartbeat could be
+    /// stored, so silence proves nothing.
     pub async fn reap(&self, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
         self.reap_workers(now, observed_until).await?;
         for kind in DutyKind::ALL {

@@ -1,4 +1,4 @@
-//! Stores what workers report: one transaction for each task of a report, acknowledged after its commit.
+//! Stores reports of workers: one transaction for each task, acknowledged after its commit.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -14,50 +14,52 @@ use tracing::{Instrument as _, Span};
 use super::ENGINE;
 use crate::Scheduler;
 
-/// How all scripts of a target ended.
+/// Results of all scripts of one target.
 #[derive(Debug, Clone)]
 pub struct TargetReport {
-    /// Its task.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// Its place in the plan.
+    /// Position of the target in the plan, from 0.
     pub ordinal: u32,
-    /// Which attempt.
+    /// Attempt number of the task, from 1.
     pub attempt: u32,
-    /// The batch it was handed out in, where the worker knows.
+    /// Batch that delivered the target; `None` if the worker does not know it.
     pub batch_id: Option<BatchId>,
-    /// Whose desktop it comes from.
+    /// Project of the connection that delivered the result.
     pub project_id: ProjectId,
-    /// Which desktop it comes from.
+    /// Desktop of the connection that delivered the result.
     pub desktop_id: DesktopId,
-    /// Which agent of that desktop it comes from.
+    /// Agent of the connection that delivered the result.
     pub agent_id: String,
-    /// One for each script of the task, in order.
+    /// Results of the task's scripts, in order.
     pub scripts: Vec<ScriptResult>,
-    /// The trace that it is a part of, where that is sampled.
+    /// Trace context of the agent and the worker; `None` unless sampled.
     pub trace_context: Option<String>,
 }
 
-/// A target that a worker gives back.
+/// Target that a worker returns.
 #[derive(Debug, Clone)]
 pub struct ReturnedTarget {
-    /// Its task.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// The batch it was handed out in.
+    /// Batch that delivered the target.
     pub batch_id: BatchId,
-    /// Its place in the plan.
+    /// Position of the target in the plan, from 0.
     pub ordinal: u32,
-    /// False only when it was certainly never handed to its agent.
+    /// False only if the target was certainly never delivered to its agent.
     pub handed: bool,
 }
 
-/// What became of a report.
+/// Result of storing a report.
 #[derive(Debug, Clone, Default)]
 pub struct ReportAnswer {
-    /// Targets that ended by it; all others were known already.
+    /// Number of targets that this report ended; results for all remaining targets were already
+    /// stored.
     pub stored: u32,
-    /// Results that fit no target of ours, with the reason.
+    /// Results that match no target, each with the reason.
     pub refused: Vec<(TaskId, u32, String)>,
-    /// Tasks of which nothing was stored because their own rows or statements failed; the log has the cause.
+    /// Tasks whose results were not stored because of an error in their own rows or statements. The
+    /// cause is in the log.
     pub failed: Vec<TaskId>,
 }
 
@@ -70,14 +72,15 @@ impl ReportAnswer {
 }
 
 impl Scheduler {
-    /// Stores results and takes returned targets back. Sending the same again changes nothing.
+    /// Stores results and returned targets. Repeating a report changes nothing.
     ///
-    /// Each task has a transaction of its own: one that cannot be stored is named in [`ReportAnswer::failed`], and the
-    /// others are stored. Otherwise one task would stop every worker that reports its targets.
+    /// Each task has its own transaction. A task that cannot be stored is listed in
+    /// [`ReportAnswer::failed`], and all remaining tasks are stored. Otherwise one task would block
+    /// every worker that reports its targets.
     ///
     /// # Errors
     ///
-    /// When the database does not answer; what was stored by then stays stored.
+    /// When the database is unavailable; tasks committed before that stay stored.
     pub async fn report(
         &self,
         worker_id: &WorkerId,
@@ -103,7 +106,10 @@ impl Scheduler {
             match Box::pin(self.report_task(report, now).instrument(span)).await {
                 Ok(of_task) => answer.merge(of_task),
                 Err(error) if is_of_one_task(&error) => {
-                    tracing::error!(%task_id, error = &error as &dyn std::error::Error, "results cannot be stored");
+                    tracing::error!(
+                        %task_id, error = &error as &dyn std::error::Error,
+                        "storing the results of a task failed"
+                    );
                     answer.failed.push(task_id);
                 }
                 Err(error) => return Err(error),
@@ -144,12 +150,14 @@ impl ReturnedTarget {
     }
 }
 
-/// Whether only the task's own rows or statements failed, so that other tasks may still be stored.
+/// Whether the error concerns only this task's rows or statements, so that other tasks can still be
+/// stored.
 fn is_of_one_task(error: &Error) -> bool {
     !error.is_unavailable() || error.is_of_transaction()
 }
 
-/// What is stored of a task, as a part of its trace: below the first result that is, with links to the others.
+/// Span of the store operation in the task's trace: a child of the first sampled result, with links
+/// to the remaining ones.
 fn span_of(task_id: TaskId, worker_id: &WorkerId, results: &[TargetReport]) -> Span {
     let mut carried = results.iter().filter_map(|result| result.trace_context.as_deref());
     let span = trace::child(carried.next(), || {

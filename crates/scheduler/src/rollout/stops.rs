@@ -1,4 +1,4 @@
-//! What a worker holds and is to be stopped.
+//! Stops of the targets that a worker holds.
 
 use domain::{ids::WorkerId, limits};
 use store::{
@@ -9,7 +9,7 @@ use store::{
 use crate::Scheduler;
 
 impl Scheduler {
-    /// Targets in the worker's hands that are to be stopped and have not ended.
+    /// Pending stops of the targets that the worker holds and that have not ended.
     pub async fn stops(&self, worker_id: &WorkerId) -> Result<Vec<Stop>, Error> {
         let limit = i64::from(limits::MAX_STOPS_PER_MESSAGE);
         target_stop::of_worker(&mut *self.store.acquire().await?, worker_id, limit).await

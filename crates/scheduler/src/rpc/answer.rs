@@ -1,4 +1,4 @@
-//! The answer to a pull: leased batches as messages, each script once.
+//! Builds pull responses: leased batches as messages, each script once.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use store::task::RunnableScript;
 
 use crate::rollout::Leased;
 
-/// The leased batches, with what they run, as they are handed out; unsigned.
+/// Builds the unsigned pull response for the leased batches and their scripts.
 pub(crate) fn pull_response(
     leased: &[Leased],
     lease_ms: u32,
@@ -23,7 +23,7 @@ pub(crate) fn pull_response(
     PullResponse { batches, signature: None, revoked, scripts: scripts.in_order }
 }
 
-/// The scripts of an answer. The same script at the same revision has one place, whatever task runs it.
+/// Scripts of a response. A script revision appears once, even if several tasks run it.
 #[derive(Debug, Default)]
 struct Scripts {
     in_order: Vec<Script>,
@@ -46,7 +46,7 @@ impl Scripts {
 
 fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
     let Leased { batch, spec, first_scripts, max_running, stops, lease_until, trace_context } = leased;
-    // An agent starts nothing after its task has expired.
+    // An agent must not start a script after its task has expired.
     let deliver_by = spec.facts.expires_at.map_or(batch.terms.deadlines.deliver_by, |expires_at| {
         batch.terms.deadlines.deliver_by.min(expires_at)
     });

@@ -1,4 +1,4 @@
-//! Certificates for desktops, for which their workers ask.
+//! RPCs for certificates, which workers call on behalf of desktops.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tonic::{Request, Response, Status};
 use super::{context::Service, error::invalid, peer::called};
 use crate::enrolment::AskedBy;
 
-/// A certificate is made within this time.
+/// Time limit for issuing a certificate.
 const ISSUED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Makes the first certificate of a desktop, for a token.
+/// Issues the first certificate of a desktop, for a token.
 pub(super) async fn enrol(
     service: &Service,
     request: Request<EnrolRequest>,
@@ -28,7 +28,7 @@ pub(super) async fn enrol(
     Ok(Response::new(EnrolResponse { certificate: issued(Box::pin(work)).await? }))
 }
 
-/// Makes the next certificate of a desktop, for the one before.
+/// Issues the next certificate of a desktop, for its current one.
 pub(super) async fn renew(
     service: &Service,
     request: Request<RenewCertificateRequest>,
@@ -44,7 +44,7 @@ pub(super) async fn renew(
     Ok(Response::new(RenewCertificateResponse { certificate: issued(Box::pin(work)).await? }))
 }
 
-/// Waits for a certificate, or for the error why it is not issued.
+/// Waits for a certificate, at most [`ISSUED_WITHIN`].
 async fn issued(
     work: impl Future<Output = Result<Vec<Vec<u8>>, domain::Error>>,
 ) -> Result<Option<IssuedCertificate>, Status> {
@@ -53,11 +53,11 @@ async fn issued(
     Ok(Some(IssuedCertificate { chain: chain.map_err(refused)? }))
 }
 
-/// The status of a certificate that is not issued. The cause goes to the log.
+/// Status of a refused certificate. The cause goes to the log.
 fn refused(error: domain::Error) -> Status {
     if let Some(cause) = &error.source {
         let cause: &dyn std::error::Error = &**cause;
-        tracing::error!(error = cause, "a certificate could not be issued");
+        tracing::error!(error = cause, "issuing a certificate failed");
     }
     Status::new(proto::code(error.reason), error.to_string())
 }

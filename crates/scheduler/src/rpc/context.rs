@@ -1,4 +1,4 @@
-//! What every RPC works with.
+//! State that all RPCs share.
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use tonic::Status;
 use super::error::failed;
 use crate::{Scheduler, Wakes};
 
-/// A waiting pull, or a stream of stops, looks again this often, in case a notification or a message was lost.
+/// Interval at which waiting pulls and stop streams read the database, in case a notification is
+/// lost.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A scheduler, its wake-ups, and the signer of its orders.
+/// Scheduler, wake-ups and order signer of the RPC service.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) scheduler: Scheduler,
@@ -24,7 +25,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// The database's answer. A pull may wait for long, and so would a call to a database that is gone.
+    /// Awaits a database call, and fails if the database does not answer. Without that limit, a
+    /// call to an unreachable database would wait as long as a pull may.
     pub(super) async fn done<T>(
         &self,
         work: impl Future<Output = Result<T, store::Error>>,
@@ -32,7 +34,7 @@ impl Service {
         self.scheduler.store().unless_silent(work).await.map_err(failed)
     }
 
-    /// The connections that a worker must end.
+    /// Connections that a worker must close.
     pub(super) async fn to_end(&self, worker_id: &WorkerId) -> Result<Vec<RevokedConnection>, Status> {
         let found = self.done(self.scheduler.to_end(worker_id)).await?;
         Ok(found

@@ -1,8 +1,8 @@
-//! Failures as gRPC statuses.
+//! Maps failures to gRPC statuses.
 
 use tonic::{Code, Status};
 
-/// The one place that turns a failure of the database into a status. The cause goes to the log.
+/// Converts a store error to a status; the only such conversion. The cause goes to the log.
 pub(super) fn failed(error: store::Error) -> Status {
     let code = if error.is_unavailable() { Code::Unavailable } else { Code::Internal };
     tracing::warn!(error = &error as &dyn std::error::Error, "a worker's call failed");
@@ -14,5 +14,5 @@ pub(super) fn invalid(error: domain::Error) -> Status {
 }
 
 pub(super) fn too_many(what: &str, limit: usize) -> Status {
-    Status::invalid_argument(format!("more than {limit} {what} in one call"))
+    Status::invalid_argument(format!("too many {what}: the limit of one call is {limit}"))
 }

@@ -1,4 +1,4 @@
-//! Heartbeats of workers, and their good-bye.
+//! Heartbeats and deregistration of workers.
 
 use domain::limits;
 use proto::scheduler::{DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse};
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{context::Service, peer::called};
 
-/// Stores a heartbeat, and says what the worker must know.
+/// Stores a heartbeat. The response carries the worker's instructions.
 pub(super) async fn handle(
     service: &Service,
     request: Request<HeartbeatRequest>,
@@ -14,7 +14,10 @@ pub(super) async fn handle(
     let (caller, HeartbeatRequest { worker_id, address, capacity, draining }) = called(request);
     let worker_id = caller.is(&worker_id)?;
     if capacity == 0 || capacity > limits::MAX_WORKER_CAPACITY {
-        return Err(Status::invalid_argument(format!("capacity: 1 to {}", limits::MAX_WORKER_CAPACITY)));
+        return Err(Status::invalid_argument(format!(
+            "capacity {capacity} is out of range: 1 to {}",
+            limits::MAX_WORKER_CAPACITY
+        )));
     }
     let beat = service.scheduler.heartbeat(&worker_id, &address, capacity, draining, service.scheduler.now());
     let heard = service.done(beat).await?;
@@ -27,7 +30,7 @@ pub(super) async fn handle(
     }))
 }
 
-/// Forgets a worker that ends in order.
+/// Deletes a worker that shuts down in order.
 pub(super) async fn deregister(
     service: &Service,
     request: Request<DeregisterRequest>,

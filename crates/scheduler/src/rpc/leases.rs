@@ -1,4 +1,4 @@
-//! Renewals of leases.
+//! Lease renewals.
 
 use domain::limits;
 use proto::scheduler::{Lease, RenewRequest, RenewResponse};
@@ -11,7 +11,7 @@ use super::{
     peer::called,
 };
 
-/// Extends leases, and says which of them the worker has lost.
+/// Extends leases. The response lists the leases that the worker has lost.
 pub(super) async fn renew(
     service: &Service,
     request: Request<RenewRequest>,

@@ -1,4 +1,4 @@
-//! The RPCs of workers: a file for each, and the service that has them all.
+//! RPCs for workers: one file per RPC group, and the service that dispatches to them.
 
 mod answer;
 mod certificates;

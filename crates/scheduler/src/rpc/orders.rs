@@ -1,4 +1,4 @@
-//! Signs what is handed out: one signature for all orders of an answer.
+//! Signs pull responses: one signature covers all orders of a response.
 
 use mtls::{Shown, Signer};
 use prost::Message as _;
@@ -9,11 +9,12 @@ use proto::{
     types::Script,
 };
 
-/// Writes down the terms of each order, in the bytes that are signed, and signs them all; an answer without orders needs no signature.
+/// Encodes the terms of each order and signs all of them together. A response without orders gets
+/// no signature.
 ///
 /// # Errors
 ///
-/// Says why the signer does not sign.
+/// The signer's reason why it cannot sign.
 pub(crate) fn sign(answer: &mut PullResponse, signer: &Signer) -> Result<(), String> {
     let scripts: Vec<ScriptTerms> = answer.scripts.iter().map(script_terms).collect();
     for batch in &mut answer.batches {
@@ -55,7 +56,7 @@ fn script_terms(script: &Script) -> ScriptTerms {
     ScriptTerms {
         script_id: script.script_id.clone(),
         script_type: script.script_type.clone(),
-        // All types that are stored are known.
+        // Stored scripts have known types only.
         sha256: sha256.map(Vec::from).unwrap_or_default(),
     }
 }

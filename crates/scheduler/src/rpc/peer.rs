@@ -1,26 +1,30 @@
-//! Who calls: under TLS a worker speaks for itself only.
+//! Caller identity: under TLS, a worker can call only for itself.
 
 use domain::ids::WorkerId;
 use mtls::Identity;
 use tonic::{Request, Status};
 
-/// Who calls, by its certificate; nobody is known without TLS.
+/// Identity from the caller's certificate; `None` without TLS.
 #[derive(Debug)]
 pub(crate) struct Caller(Option<Identity>);
 
-/// The caller and what it says.
+/// Splits a request into the caller and the message.
 pub(crate) fn called<T>(request: Request<T>) -> (Caller, T) {
     let (_, mut extensions, message) = request.into_parts();
     (Caller(extensions.remove::<Identity>()), message)
 }
 
 impl Caller {
-    /// The worker that it says it is, which must be a run of the one that its certificate names.
+    /// Checks that the claimed worker id belongs to the caller's certificate. Without TLS, every id
+    /// is accepted.
     pub(crate) fn is(&self, claimed: &str) -> Result<WorkerId, Status> {
         if let Some(identity) = &self.0
             && !identity.owns_worker_id(claimed)
         {
-            tracing::warn!(%identity, worker_id = claimed, "a call is refused: it is for another worker");
+            tracing::warn!(
+                %identity, worker_id = claimed,
+                "call refused: worker id belongs to another worker"
+            );
             return Err(Status::permission_denied(format!("{identity} may not call as another worker")));
         }
         claimed.parse().map_err(|error: domain::Error| Status::invalid_argument(error.to_string()))

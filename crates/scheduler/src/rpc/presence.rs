@@ -1,4 +1,4 @@
-//! Which desktops a worker gained and lost.
+//! Presence updates: desktops that connected to a worker or disconnected from it.
 
 use domain::{
     desktop::DesktopFacts,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::presence;
 
-/// Stores which desktops a worker gained and lost, and says which of them it must let go.
+/// Stores a presence update. The response lists the connections that the worker must close.
 pub(super) async fn handle(
     service: &Service,
     request: Request<UpdatePresenceRequest>,
@@ -43,7 +43,7 @@ pub(super) async fn handle(
     let refused = service
         .done(told)
         .await?
-        .ok_or_else(|| Status::failed_precondition("this worker is not known: send a heartbeat first"))?;
+        .ok_or_else(|| Status::failed_precondition("unknown worker: send a heartbeat first"))?;
     for one in refused {
         match one {
             presence::Refused::Elsewhere(project_id, desktop_id) => {
@@ -55,7 +55,7 @@ pub(super) async fn handle(
             presence::Refused::Retired(project_id, desktop_id) => {
                 let key = desktop_key(&project_id, &desktop_id);
                 answer.retired.push(key.clone());
-                // What a worker does that does not know the other.
+                // Older workers know only `revoked`.
                 answer.revoked.push(key);
             }
         }
@@ -63,7 +63,7 @@ pub(super) async fn handle(
     Ok(Response::new(answer))
 }
 
-/// The desktops that are described well; the others are refused in `answer`, one by one.
+/// Facts of the well-formed desktops; malformed ones are added to `answer.refused`.
 fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> Vec<DesktopFacts> {
     let mut facts = Vec::with_capacity(connected.len());
     for desktop in connected {
@@ -73,7 +73,10 @@ fn well_formed(connected: Vec<Desktop>, answer: &mut UpdatePresenceResponse) -> 
             Ok(desktop) => facts.push(desktop),
             Err(error) => {
                 let DesktopKey { project_id, desktop_id } = &key;
-                tracing::warn!(project_id, desktop_id, reason = %error, "desktop refused: malformed");
+                tracing::warn!(
+                    project_id, desktop_id, reason = %error,
+                    "desktop refused: malformed description"
+                );
                 answer.refused.push(key);
             }
         }

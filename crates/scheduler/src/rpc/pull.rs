@@ -15,10 +15,10 @@ use super::{
 };
 use crate::rollout::Leased;
 
-/// The longest that a pull waits.
+/// Maximum wait of a pull.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
 
-/// Leases the worker's ready batches, and waits for some while there are none.
+/// Leases ready batches of the worker, and waits while there are none.
 pub(super) async fn handle(
     service: &Service,
     request: Request<PullRequest>,
@@ -27,7 +27,7 @@ pub(super) async fn handle(
     let worker_id = caller.is(&worker_id)?;
     let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_PULL_WAIT);
     let deadline = tokio::time::Instant::now() + wait;
-    // Before anything is leased: what cannot be signed stays where it is, for a scheduler that can.
+    // Checked before the lease: a scheduler that cannot sign leaves the batches for one that can.
     service.signer.as_ref().map_or(Ok(()), Signer::check).map_err(Status::unavailable)?;
     let mut bell = service.wakes.ready.subscribe();
     loop {
@@ -38,12 +38,13 @@ pub(super) async fn handle(
         if !leased.is_empty() || is_over {
             let targets: usize = leased.iter().map(|leased| leased.batch.members.len()).sum();
             metric::TARGETS_LEASED.increment(targets as u64, &[]);
-            // After the lease: what was revoked before is ended before any of it is handed out.
+            // Read after the lease: the worker closes revoked connections before it dispatches any
+            // target.
             let revoked = if leased.is_empty() { Vec::new() } else { service.to_end(&worker_id).await? };
             return Ok(Response::new(hand_out(service, &leased, revoked)?));
         }
         let look_again = deadline.min(tokio::time::Instant::now() + POLL_INTERVAL);
-        // Whatever ends the wait: look again.
+        // Reads the batches again after a wake-up, and at least once per interval.
         tokio::select! {
             _ = tokio::time::timeout_at(look_again, bell.changed()) => {}
             () = service.stop.cancelled() => {}
@@ -51,7 +52,7 @@ pub(super) async fn handle(
     }
 }
 
-/// The leased batches as they are handed out.
+/// Builds and signs the response for the leased batches.
 fn hand_out(
     service: &Service,
     leased: &[Leased],

@@ -1,4 +1,4 @@
-//! Reports: results, and targets that a worker gives back.
+//! Reports: results, and targets that a worker returns.
 
 use domain::{
     ids::{BatchId, TaskId},
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{context::Service, error::too_many, peer::called};
 use crate::rollout::{ReturnedTarget, TargetReport};
 
-/// Stores the results that can be stored. The answer names the others, and why they are refused.
+/// Stores the results and returns. The response lists refused entries with their reasons.
 pub(super) async fn handle(
     service: &Service,
     request: Request<ReportRequest>,
@@ -24,7 +24,7 @@ pub(super) async fn handle(
         return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
     }
     let worker_id = caller.is(&worker_id)?;
-    // One malformed entry must not keep the others from being stored.
+    // A malformed entry must not block the remaining entries.
     let mut refused = Vec::new();
     let mut reports = Vec::with_capacity(results.len());
     for result in results {
@@ -50,7 +50,10 @@ pub(super) async fn handle(
         reason,
     }));
     for refused in &refused {
-        tracing::warn!(%worker_id, task_id = refused.task_id, ordinal = refused.ordinal, reason = refused.reason, "result refused");
+        tracing::warn!(
+            %worker_id, task_id = refused.task_id, ordinal = refused.ordinal, reason = refused.reason,
+            "result refused"
+        );
     }
     Ok(Response::new(ReportResponse {
         stored: answer.stored,
@@ -88,7 +91,10 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
 
 fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
     if script.script != place {
-        return Err(domain::Error::unreadable(format!("result {place} is of script {}", script.script)));
+        return Err(domain::Error::unreadable(format!(
+            "result {place} names script {}; expected {place}",
+            script.script
+        )));
     }
     Ok(ScriptResult {
         outcome: script.outcome.parse()?,
@@ -100,7 +106,7 @@ fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<S
     })
 }
 
-/// Text that fits its column, whatever an agent sent.
+/// Makes an agent's text fit its column: replaces NUL and cuts it at `max_bytes`.
 fn storable(text: String, max_bytes: usize) -> String {
     let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
     if text.len() > max_bytes {

@@ -1,4 +1,4 @@
-//! The gRPC service of the scheduler.
+//! gRPC service of the scheduler.
 
 use domain::limits;
 use mtls::Signer;
@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status};
 use super::{certificates, context::Service, heartbeat, leases, presence, pull, report, stops};
 use crate::{Scheduler, Wakes};
 
-/// The service over a scheduler; with a signer, what it hands out is signed. At `stop`, waiting pulls are answered, so that
-/// the server can end.
+/// Creates the service over a scheduler. With a signer, pull responses are signed. When `stop` is
+/// cancelled, waiting pulls are answered, so that the server can shut down.
 pub fn service(
     scheduler: Scheduler,
     wakes: Wakes,

@@ -1,4 +1,4 @@
-//! What a worker holds and is to be stopped, as a stream.
+//! Stream of stops for the targets that a worker holds.
 
 use std::pin::Pin;
 
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::Scheduler;
 
-/// The stream of a worker's stops.
+/// Stream of the stops for one worker.
 pub(super) type StopsStream = Pin<Box<dyn Stream<Item = Result<WatchStopsResponse, Status>> + Send>>;
 
-/// Opens the stream.
+/// Opens a stream of stops.
 pub(super) fn handle(
     service: &Service,
     request: Request<WatchStopsRequest>,
@@ -36,7 +36,7 @@ pub(super) fn handle(
     Ok(Response::new(Box::pin(stream::unfold(Some(watch), next_stops))))
 }
 
-/// A worker's stream of stops.
+/// State of one worker's stream of stops.
 struct Watch {
     scheduler: Scheduler,
     worker_id: WorkerId,
@@ -44,12 +44,12 @@ struct Watch {
     stop: CancellationToken,
 }
 
-/// The next message of a stream of stops: what is to be stopped now. The same is told again every second, so that
-/// nothing depends on one message; nothing is said while there is nothing.
+/// Waits for the next message of a stream: all pending stops. They are sent again every second, so
+/// that a lost message does no harm. Empty messages are not sent.
 async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, Status>, Option<Watch>)> {
     let mut watch = watch?;
     loop {
-        // Whatever ends the wait: look.
+        // Reads the stops after a wake-up, and at least once per interval.
         tokio::select! {
             _ = tokio::time::timeout(POLL_INTERVAL, watch.bell.changed()) => {}
             () = watch.stop.cancelled() => return None,
@@ -60,7 +60,7 @@ async fn next_stops(watch: Option<Watch>) -> Option<(Result<WatchStopsResponse, 
                 let stops = stops.iter().map(target_stop).collect();
                 return Some((Ok(WatchStopsResponse { stops }), Some(watch)));
             }
-            // The worker asks again, maybe another scheduler.
+            // The stream ends; the worker reopens it, possibly at another scheduler.
             Err(error) => return Some((Err(failed(error)), None)),
         }
     }

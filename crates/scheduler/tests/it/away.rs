@@ -1,4 +1,5 @@
-//! Desktops that are away: they hold no place, a quorum does not wait for them, and what they do late counts.
+//! Offline desktops: they use no concurrency, a quorum does not wait for them, and their late
+//! results count.
 
 use chrono::TimeDelta;
 use domain::{
@@ -18,7 +19,7 @@ fn here() -> WorkerId {
     worker("w")
 }
 
-/// Desktops that are there, and behind them some that are away.
+/// Connects the first `there` desktops; the next `away` ones stay offline.
 async fn fleet(harness: &Harness, there: u32, away: u32) {
     harness.offline(there..there + away, start()).await;
     harness.online(&here(), 0..there, start()).await;
@@ -28,7 +29,7 @@ async fn comes_back(harness: &Harness, number: u32, seconds: i64) {
     harness.online(&here(), number..number + 1, after(seconds)).await;
 }
 
-/// Ends some targets of what was leased.
+/// Reports an outcome for some targets of the leased batches.
 async fn end(harness: &Harness, leased: &[Leased], which: &[u32], outcome: Outcome, seconds: i64) {
     for batch in leased {
         let mut reports = results(batch, outcome);
@@ -42,7 +43,7 @@ async fn statuses(harness: &Harness, task_id: TaskId) -> Vec<WaveStatus> {
     harness.waves(task_id).await.iter().map(|row| row.state.status).collect()
 }
 
-/// What the column counts is what the table holds.
+/// Checks that the counter column equals the number of rows.
 async fn check_waiting(harness: &Harness) {
     let wrong = harness
         .count(
@@ -61,12 +62,13 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
     let submit = Submit { targets: 6, max_concurrency: Some(2), ..Submit::default() };
     let task_id = harness.submit(submit).await;
     let first = harness.leased(0).await;
-    assert_eq!(ordinals(&first), [2, 3], "the first two are away and hold no place");
+    assert_eq!(ordinals(&first), [2, 3], "the first two are offline and use no concurrency");
     let wave = harness.waves(task_id).await[0].clone();
     assert_eq!((wave.state.admitted, wave.state.waiting, wave.state.in_flight()), (4, 2, 2));
     check_waiting(&harness).await;
 
-    // Back while both places are taken: it waits for one, and comes before who has not had a turn.
+    // The desktop reconnects while both slots are in use: it waits for one, before targets that
+    // have not had a turn.
     comes_back(&harness, 0, 1).await;
     assert!(harness.leased(1).await.is_empty());
     end(&harness, &first, &[2], Outcome::Success, 2).await;
@@ -74,7 +76,7 @@ async fn who_is_away_holds_no_place_and_has_one_again_when_back() {
     assert_eq!(ordinals(&second), [0]);
     check_waiting(&harness).await;
 
-    // One whose desktop is there is not UNDELIVERED because it waits for a place; one that is away is.
+    // A connected desktop that waits for a slot is not UNDELIVERED; an offline one is.
     comes_back(&harness, 1, 3).await;
     let held: Vec<_> = first.iter().chain(&second).map(key).collect();
     assert!(harness.engine.renew(&here(), &held, after(699)).await.unwrap().is_empty());
@@ -94,11 +96,7 @@ async fn who_comes_back_after_its_deadline_is_too_late_however_late_the_schedule
     comes_back(&harness, 1, 600).await;
     let late = harness.leased(3_000).await;
     assert_eq!(ordinals(&late), [0]);
-    assert_eq!(
-        late[0].batch.terms.deadlines.deliver_by,
-        after(3_060),
-        "an agent starts nothing later than this"
-    );
+    assert_eq!(late[0].batch.terms.deadlines.deliver_by, after(3_060), "the start deadline of agents");
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 1);
 }
 
@@ -112,7 +110,7 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
     let first = harness.leased(0).await;
     assert_eq!(ordinals(&first), [1]);
     comes_back(&harness, 0, 10).await;
-    // Behind its deadline it goes, is away for a moment, and comes back.
+    // Past its deadline the desktop disconnects for a moment and reconnects.
     let held: Vec<_> = first.iter().map(key).collect();
     for (seconds, is_there) in [(600, true), (635, true), (658, false), (670, true), (700, true), (745, true)]
     {
@@ -127,7 +125,7 @@ async fn who_waits_for_a_place_keeps_it_over_a_reconnection() {
     }
     end(&harness, &first, &[1], Outcome::Success, 750).await;
     assert_eq!(ordinals(&harness.leased(750).await), [0]);
-    // One that stays away is not kept.
+    // A desktop that stays offline is not kept.
     let gone = [(testkit::project(), desktop(0).desktop_id)];
     harness.engine.presence(&here(), &[], &gone, after(751)).await.unwrap();
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Undelivered), 0);
@@ -141,7 +139,7 @@ async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
     harness.online(&here(), 4..6, start()).await;
     let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
     let mut seed = 0;
-    // The one that is away is the last of the first wave, which admits one at a time.
+    // The offline desktop is the last of the first wave, which admits one target at a time.
     let task_id = loop {
         let submit = Submit {
             targets: 6,
@@ -165,10 +163,10 @@ async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
     }
     let next = harness.leased(5).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
-    assert_eq!(ordinals(&next), [4], "the next wave was cut at once");
+    assert_eq!(ordinals(&next), [4], "the next wave was batched at once");
 }
 
-/// Deletes tasks that were never cut.
+/// Deletes tasks that were never batched.
 async fn forget_all(harness: &Harness) {
     let mut connection = harness.database.connection().await.unwrap();
     for table in [
@@ -187,12 +185,12 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
     let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
-    // Both waves have one that is away: a wave of four with 3, one of six with 5.
+    // Each wave has one offline desktop: a wave of four with 3 connected, one of six with 5.
     let task_id = submit_two_waves(&harness, policy).await;
     let canaries = harness.leased(0).await;
-    let [first, second, third] = ordinals(&canaries)[..] else { panic!("three of four are there") };
+    let [first, second, third] = ordinals(&canaries)[..] else { panic!("expected three of four desktops") };
     end(&harness, &canaries, &[first, second], Outcome::Success, 1).await;
-    assert_eq!(statuses(&harness, task_id).await[0], WaveStatus::Open, "what runs is waited for");
+    assert_eq!(statuses(&harness, task_id).await[0], WaveStatus::Open, "the wave waits for running targets");
     end(&harness, &canaries, &[third], Outcome::Success, 2).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
     let verdict = harness.waves(task_id).await[0].verdict_reason.clone().unwrap();
@@ -202,9 +200,14 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let all = ordinals(&rest);
     assert_eq!(all.len(), 5);
     end(&harness, &rest, &all, Outcome::Success, 4).await;
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the last wave waits for all");
+    assert_eq!(
+        harness.task(task_id).await.status,
+        TaskStatus::Running,
+        "the last wave waits for all targets"
+    );
 
-    // The one of the first wave comes back, runs, and counts to its own wave; the other one is undelivered.
+    // The desktop of the first wave reconnects, runs and counts in its own wave; the second one is
+    // UNDELIVERED.
     let away = away_of(&harness, task_id, 1).await;
     comes_back(&harness, away, 5).await;
     let late = harness.leased(5).await;
@@ -220,7 +223,7 @@ async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     assert_eq!(harness.count("SELECT count(*) FROM wave WHERE is_trailing").await, 0);
 }
 
-/// Two waves over desktops 0 to 9, of which 8 and 9 are away: one in each wave.
+/// Two waves over desktops 0 to 9; 8 and 9 are offline, one in each wave.
 async fn submit_two_waves(harness: &Harness, policy: RolloutPolicy) -> TaskId {
     let mut tries = 0;
     loop {
@@ -238,13 +241,13 @@ async fn submit_two_waves(harness: &Harness, policy: RolloutPolicy) -> TaskId {
         if away == 1 {
             return task_id;
         }
-        // Another sample.
+        // Draw another sample.
         forget_all(harness).await;
         tries += 1;
     }
 }
 
-/// The number of the desktop of a wave that is away.
+/// Number of the wave's offline desktop.
 async fn away_of(harness: &Harness, task_id: TaskId, wave: u16) -> u32 {
     let mut connection = harness.store().acquire().await.unwrap();
     let targets = store::target::page(&mut connection, task_id, None, 100).await.unwrap();
@@ -264,7 +267,7 @@ async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
     end(&harness, &canaries, &all[1..], Outcome::Success, 1).await;
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Open]);
     let rest = harness.lease(&here(), 2, after(1)).await;
-    assert!(rest.is_empty(), "the second wave is not cut yet");
+    assert!(rest.is_empty(), "the second wave is not batched yet");
     let rest = harness.leased(1).await;
     assert_eq!(ordinals(&rest).len(), 5);
 
@@ -280,7 +283,7 @@ async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
     assert_eq!(statuses(&harness, task_id).await, [WaveStatus::Closed, WaveStatus::Halted]);
     let running = ordinals(&rest);
     end(&harness, &rest, &running, Outcome::Success, 4).await;
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted, "the one that is away is withdrawn");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted, "the offline target is withdrawn");
     check_waiting(&harness).await;
 }
 
@@ -323,7 +326,7 @@ async fn in_strict_mode_who_is_away_is_at_risk_unless_the_task_ignores_it() {
         let task_id = harness.submit(Submit { targets: 9, policy, ..Submit::default() }).await;
         let first = harness.leased(0).await;
         assert_eq!(ordinals(&first).len(), expected, "ignored: {ignores}");
-        // Even if everything fails that can, no more than three do.
+        // Even if every target that can fail does, at most three fail.
         let all = ordinals(&first);
         end(&harness, &first, &all, Outcome::Failed, 1).await;
         harness.leased(2).await;
@@ -346,7 +349,7 @@ async fn a_result_from_a_journal_and_a_return_keep_the_count_of_who_waits() {
         ordinal,
         handed,
     };
-    // One comes back unstarted, one may have been handed out.
+    // One returns unstarted; one may have been delivered.
     let back = vec![returned(0, false), returned(1, true)];
     harness.engine.report(&here(), Vec::new(), back, after(2)).await.unwrap();
     check_waiting(&harness).await;

@@ -1,4 +1,4 @@
-//! What peers say that is not theirs to say: refused, with nothing changed.
+//! Claims that a peer has no right to make are refused and change nothing.
 
 use chrono::TimeDelta;
 use domain::{
@@ -49,7 +49,7 @@ async fn what_was_never_handed_out_has_no_result() {
     let task_id = harness.submit_and_cut(Submit { targets: 3, ..Submit::default() }).await;
     let held = harness.lease(&w, 1, start()).await;
     let mine = results(&held[0], Outcome::Success).remove(0);
-    // Target 1 waits in a batch, target 2 for its desktop; whether a batch is named makes no difference.
+    // Target 1 waits in a batch, target 2 for its desktop; naming a batch makes no difference.
     let invented: Vec<TargetReport> = [(1, None), (1, mine.batch_id), (2, None), (2, mine.batch_id)]
         .into_iter()
         .map(|(ordinal, batch_id)| TargetReport {
@@ -84,7 +84,7 @@ fn as_agent(agent_id: &str, connected_at: Timestamp) -> [DesktopFacts; 1] {
     [DesktopFacts { agent_id: agent_id.into(), connected_at, computer_name: agent_id.into(), ..desktop(0) }]
 }
 
-/// Whether a worker may hold desktop 0 of an agent that connected to it at a second.
+/// Whether a worker may hold desktop 0 of an agent that connected to it at a given second.
 async fn claim(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) -> bool {
     let facts = as_agent(agent_id, after(second));
     harness.engine.presence(by, &facts, &[], after(second)).await.unwrap().unwrap().is_empty()
@@ -99,11 +99,14 @@ async fn a_desktop_that_is_connected_is_nobody_else_s() {
     assert!(claim(&harness, &here, "real", 10).await);
     assert!(!claim(&harness, &there, "other", 20).await);
     let real = "SELECT count(*) FROM desktop WHERE worker_id = 'here' AND agent_id = 'real' AND computer_name = 'real'";
-    assert_eq!(harness.count(real).await, 1, "nothing is changed");
-    assert!(claim(&harness, &there, "real", 30).await, "it may move");
+    assert_eq!(harness.count(real).await, 1, "the row is unchanged");
+    assert!(claim(&harness, &there, "real", 30).await, "the same agent may move");
     let (project_id, desktop_id) = (testkit::project(), testkit::desktop_id(0));
     harness.engine.presence(&there, &[], &[(project_id, desktop_id)], after(40)).await.unwrap();
-    assert!(claim(&harness, &here, "other", 50).await, "it is gone: its machine may have been reinstalled");
+    assert!(
+        claim(&harness, &here, "other", 50).await,
+        "the former agent is disconnected: the machine may have been reinstalled"
+    );
 }
 
 #[tokio::test]
@@ -113,10 +116,10 @@ async fn what_an_older_connection_says_changes_nothing() {
     harness.online(&here, 1..2, start()).await;
     harness.online(&there, 2..3, start()).await;
     assert!(claim(&harness, &there, "agent", 20).await);
-    // Its worker had not noticed that the agent is gone, and tells all its connections again.
+    // Its worker has not noticed the disconnect and reports all its connections again.
     let stale = as_agent("agent", after(10));
     let refused = harness.engine.presence(&here, &stale, &[], after(30)).await.unwrap().unwrap();
-    assert_eq!(refused.len(), 1, "the connection is to be closed");
+    assert_eq!(refused.len(), 1, "the worker must close the connection");
     assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE worker_id = 'there'").await, 2);
 }
 
@@ -129,7 +132,8 @@ async fn while_nobody_could_be_heard_nothing_is_given_up() {
         Submit { execution: TimeDelta::seconds(30), delivery: TimeDelta::seconds(30), ..Submit::default() };
     let task_id = harness.submit_and_cut(limits).await;
     let leased = harness.lease(&w, 1, start()).await;
-    // The database was away from second 2 to second 1,000: past the lease, and past the deadline of the result.
+    // The database was unavailable from second 2 to second 1,000: past the lease and past the
+    // deadline of the result.
     harness.engine.reap(after(1_000), after(2)).await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM worker").await, 1);
     assert_eq!(harness.count("SELECT count(*) FROM batch WHERE status = 'LEASED'").await, 1);

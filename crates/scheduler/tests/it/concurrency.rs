@@ -1,4 +1,4 @@
-//! Two schedulers side by side on one database, each with its own pool, as two processes have.
+//! Two schedulers on one database, each with its own pool, like two processes.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ async fn a_thousand_concurrent_reports_through_two_schedulers_give_exact_tallies
             if report.ordinal % 10 == 0 {
                 report.scripts[0].outcome = Outcome::Failed;
             }
-            // Each result goes to both schedulers, as after a lost acknowledgement.
+            // Both schedulers receive each result, as after a lost acknowledgement.
             reports.push((0, report.clone()));
             reports.push((1, report));
         }
@@ -77,7 +77,7 @@ async fn two_schedulers_cut_and_lease_everything_once() {
         got.extend(ordinals(more));
     }
     got.sort_unstable();
-    assert_eq!(got, (0..TARGETS).collect::<Vec<_>>(), "each target in one hand");
+    assert_eq!(got, (0..TARGETS).collect::<Vec<_>>(), "each target is leased exactly once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,6 +103,6 @@ async fn racing_failures_halt_exactly_once_and_never_open_the_next_wave() {
     }
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
     let waves = harness.waves(task_id).await;
-    assert_eq!(waves[0].state.tally.failed(), 100, "what had been handed out still ends");
+    assert_eq!(waves[0].state.tally.failed(), 100, "delivered targets still end");
     assert_eq!(waves[1].state.admitted, 0);
 }

@@ -1,4 +1,4 @@
-//! Nothing waits for ever.
+//! Deadlines: no target waits forever.
 
 use chrono::TimeDelta;
 use domain::{outcome::Outcome, task::TaskStatus};
@@ -6,7 +6,7 @@ use testkit::Submit;
 
 use crate::harness::{Harness, after, ordinals, start, worker};
 
-/// Delivery within 60 seconds, 10 seconds to run, 5 for the result.
+/// 60 seconds to be delivered, 10 seconds to run, 5 seconds for the result.
 fn short() -> Submit {
     Submit {
         targets: 2,
@@ -59,7 +59,7 @@ async fn a_batch_that_nobody_pulls_is_undelivered() {
     harness.online(&w, 0..2, start()).await;
     let task_id = harness.submit_and_cut(short()).await;
     for second in [10, 20, 30, 40, 50, 60] {
-        // It lives, and it does not pull.
+        // The worker is alive but does not pull.
         harness.engine.heartbeat(&w, "here", 10, false, after(second)).await.unwrap();
         harness.reap(after(second)).await;
     }
@@ -75,11 +75,11 @@ async fn what_was_handed_out_and_never_answered_is_unknown() {
     harness.online(&w, 0..2, start()).await;
     let task_id = harness.submit_and_cut(short()).await;
     assert_eq!(ordinals(&harness.lease(&w, 100, start()).await), [0, 1]);
-    // The worker dies; its desktops never come back.
+    // The worker dies; its desktops never reconnect.
     harness.reap(after(40)).await;
     harness.reap(after(61)).await;
-    assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 0, "it may still run");
-    // 60 to be delivered, 10 to run, 5 to report.
+    assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 0, "the script may still run");
+    // 60 seconds to be delivered, 10 to run, 5 to report.
     harness.reap(after(75)).await;
     assert_eq!(harness.waves(task_id).await[0].state.tally.get(Outcome::Unknown), 2);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);

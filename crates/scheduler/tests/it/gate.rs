@@ -23,7 +23,7 @@ async fn a_good_gray_wave_opens_the_rest_and_the_task_succeeds() {
     harness.online(&w, 0..20, start()).await;
     let task_id = harness.submit_and_cut(gray()).await;
     let gray = harness.lease(&w, 100, start()).await;
-    assert_eq!(ordinals(&gray), [0, 1, 2, 3], "nothing but the gray wave");
+    assert_eq!(ordinals(&gray), [0, 1, 2, 3], "only the gray wave is leased");
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
 
     harness.report(&w, &gray[0], Outcome::Success, after(1)).await;
@@ -34,7 +34,7 @@ async fn a_good_gray_wave_opens_the_rest_and_the_task_succeeds() {
 
     let task = harness.task(task_id).await;
     assert_eq!((task.status, task.ended_at), (TaskStatus::Success, Some(after(2))));
-    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0, "nothing is left behind");
+    assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0, "no batch remains");
 }
 
 #[tokio::test]
@@ -66,7 +66,8 @@ async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed
     let late = reports.split_off(2);
     harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
 
-    // Halted by the report that crossed the line, although two of the wave still run.
+    // The report that reached the threshold halts the task, although two targets of the wave still
+    // run.
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halting);
     assert_eq!(task.halt_reason.as_deref(), Some("2 of 4 targets failed: the fail threshold 2 is reached"));
@@ -90,7 +91,7 @@ async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
     harness.online(&w, 0..18, start()).await;
     harness.offline(18..20, start()).await;
     let task_id = harness.submit_and_cut(Submit { gray: Some((20, 2)), ..gray() }).await;
-    // Two targets are pulled, sixteen wait in a batch, two are stragglers.
+    // Two targets are leased, sixteen wait in a batch, two are deferred.
     let pulled = harness.lease(&w, 2, start()).await;
     assert_eq!(ordinals(&pulled).len(), 2);
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 2);
@@ -99,7 +100,11 @@ async fn a_halt_withdraws_what_nobody_has_pulled_yet() {
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
     assert!(harness.lease(&w, 100, after(1)).await.is_empty());
     assert_eq!(harness.waves(task_id).await[0].state.admitted, 2);
-    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2, "no row for what never ran");
+    assert_eq!(
+        harness.count("SELECT count(*) FROM record").await,
+        2,
+        "targets that never ran have no record"
+    );
 }
 
 #[tokio::test]
@@ -115,7 +120,7 @@ async fn after_a_halt_a_lost_target_is_asked_for_and_must_not_start() {
     harness.report(&v, &failing[0], Outcome::Failed, after(1)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
 
-    // The first worker is gone; its desktops come to another one.
+    // The first worker is lost; its desktops connect to another one.
     harness.online(&v, 0..4, after(31)).await;
     harness.reap(after(31)).await;
     let again = harness.lease(&v, 100, after(31)).await;
@@ -138,7 +143,7 @@ async fn a_batch_that_waits_to_be_delivered_again_is_caught_by_the_halt() {
     let failing = harness.lease(&v, 100, start()).await;
     harness.online(&v, 0..4, after(31)).await;
     harness.reap(after(31)).await;
-    // Admission again for the other worker, not pulled yet; then the failures come.
+    // The target is batched again for the other worker but not leased; then the failures arrive.
     harness.report(&v, &failing[0], Outcome::Failed, after(32)).await;
     let again = harness.lease(&v, 100, after(32)).await;
     assert!(!again.is_empty() && again.iter().all(|leased| leased.batch.query_only));

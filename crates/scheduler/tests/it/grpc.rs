@@ -1,4 +1,5 @@
-//! The gRPC service over an engine: what one peer sends cannot keep another's results from being stored.
+//! The gRPC service over an engine: malformed entries of one peer do not block the results of
+//! another.
 
 use domain::{limits, outcome::Outcome};
 use prost::Message as _;
@@ -15,14 +16,14 @@ use crate::harness::{Harness, start, worker};
 
 type Client<S> = SchedulerServiceClient<SchedulerServiceServer<S>>;
 
-/// A client of a service over the harness's engine, whose clock runs.
+/// Client of a service over the harness's engine, with a running clock.
 pub(crate) fn client(harness: &Harness) -> Client<impl SchedulerService + use<>> {
     let stop = CancellationToken::new();
     let service = scheduler::service(harness.engine.clone(), Wakes::default(), None, stop);
     SchedulerServiceClient::new(service).max_decoding_message_size(limits::MAX_MESSAGE_BYTES)
 }
 
-/// A result of each target of a batch, as its worker reports it.
+/// Results of a batch's targets, as its worker reports them.
 fn results(leased: &Leased) -> Vec<TargetResult> {
     let result = |member: &domain::batching::Member| TargetResult {
         task_id: leased.batch.terms.task_id.to_string(),
@@ -48,7 +49,7 @@ async fn report(harness: &Harness, results: Vec<TargetResult>) -> ReportResponse
     client(harness).report(request).await.unwrap().into_inner()
 }
 
-/// Pulls until nothing is ready; one answer for each pull that brought something.
+/// Pulls until nothing is ready; returns the responses that carried batches.
 async fn pull_all(harness: &Harness) -> Vec<PullResponse> {
     let mut answers = Vec::new();
     loop {
@@ -61,7 +62,7 @@ async fn pull_all(harness: &Harness) -> Vec<PullResponse> {
     }
 }
 
-/// The text of a command of the largest size: a number and characters of four bytes.
+/// Text of a command of the maximum size: a number followed by four-byte characters.
 fn largest_command(number: usize) -> String {
     let number = format!("#{number}");
     "\u{1f980}".repeat(limits::MAX_SCRIPT_CONTENT_CHARS - number.len()) + &number
@@ -71,17 +72,17 @@ fn largest_command(number: usize) -> String {
 async fn pull_answer_stays_within_its_byte_budget() {
     let harness = Harness::new().await;
     harness.online(&worker("w"), 0..1, start()).await;
-    // 60 batches with 400,000 bytes of content each are 24 MB, and a message holds 16 MiB.
+    // 60 batches of 400,000 bytes of content are 24 MB; a message holds 16 MiB.
     for number in 0..60 {
         let submit = Submit { command: largest_command(number), ..Submit::default() };
         harness.submit_and_cut(submit).await;
     }
     let answers = pull_all(&harness).await;
-    assert!(answers.len() > 1, "one message cannot hold all of it");
+    assert!(answers.len() > 1, "one message cannot hold all batches");
     assert_eq!(answers.iter().map(|answer| answer.batches.len()).sum::<usize>(), 60);
     for answer in &answers {
         assert!(answer.encoded_len() <= limits::SOFT_PULL_BYTES, "{}", answer.encoded_len());
-        assert!(answer.batches.iter().all(|batch| batch.epoch <= 1), "nothing is leased and given back");
+        assert!(answer.batches.iter().all(|batch| batch.epoch <= 1), "no batch is leased and returned");
     }
     let first = &answers[0];
     let contents: Vec<&str> = first
@@ -116,7 +117,7 @@ async fn out_of_range_times_refuse_that_result_alone() {
     harness.submit_and_cut(Submit { targets: 5, ..Submit::default() }).await;
     let leased = harness.lease(&w, 10, start()).await;
     let mut results = results(&leased[0]);
-    // Years that Postgres does not have, that RFC 3339 cannot write, and that no calendar has.
+    // Years outside the ranges of Postgres, of RFC 3339 and of every calendar.
     for (place, ms) in [-300_000_000_000_000, 300_000_000_000_000, i64::MIN, i64::MAX].into_iter().enumerate()
     {
         let script = &mut results[place].scripts[0];
@@ -143,7 +144,7 @@ async fn unstorable_task_keeps_no_other_from_being_stored() {
     }
     let leased = harness.lease(&w, 10, start()).await;
     let mut connection = harness.database.connection().await.unwrap();
-    // The first by its id: what is stored after it would be lost with it.
+    // The task with the smallest id comes first, so a failure there would lose all later tasks.
     sqlx::query("UPDATE wave SET target_tally = '{1}' WHERE task_id = $1")
         .bind(all[0].0)
         .execute(&mut connection)

@@ -1,4 +1,4 @@
-//! A database, an engine on it, and workers that hold desktops.
+//! A database, an engine on it, and workers with connected desktops.
 
 use chrono::{DateTime, TimeDelta};
 use domain::{
@@ -12,7 +12,7 @@ use store::batch::LeaseKey;
 use store::{Store, TaskRows, Tx, task::TaskRow, wave::WaveRow};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project};
 
-/// The operations of the engine.
+/// Engine under test.
 pub(crate) const ENGINE: Engine = Engine::new();
 
 pub(crate) struct Harness {
@@ -20,7 +20,7 @@ pub(crate) struct Harness {
     pub(crate) engine: Scheduler,
 }
 
-/// Where all tests begin.
+/// Start time of all tests.
 pub(crate) fn start() -> Timestamp {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
@@ -44,14 +44,14 @@ impl Harness {
         &self.database.store
     }
 
-    /// A worker that holds these desktops.
+    /// Registers a worker and connects these desktops to it.
     pub(crate) async fn online(&self, worker_id: &WorkerId, desktops: std::ops::Range<u32>, now: Timestamp) {
         self.engine.heartbeat(worker_id, "here", 10_000, false, now).await.unwrap();
         let facts: Vec<_> = desktops.map(desktop).collect();
         assert!(self.engine.presence(worker_id, &facts, &[], now).await.unwrap().is_some());
     }
 
-    /// Desktops that exist and are held by nobody.
+    /// Creates desktops that are connected to no worker.
     pub(crate) async fn offline(&self, desktops: std::ops::Range<u32>, now: Timestamp) {
         let nobody = worker("gone");
         self.online(&nobody, desktops, now).await;
@@ -62,7 +62,7 @@ impl Harness {
         testkit::submit(self.store(), submit, start()).await.unwrap()
     }
 
-    /// Submits and cuts what can be cut at once.
+    /// Submits a task and performs one batching step.
     pub(crate) async fn submit_and_cut(&self, submit: Submit) -> TaskId {
         let task_id = self.submit(submit).await;
         while self.engine.admit(task_id, start()).await.unwrap() {}
@@ -73,7 +73,7 @@ impl Harness {
         self.engine.lease(worker_id, room, now).await.unwrap()
     }
 
-    /// All that worker `w`, which is alive, can lease at a moment, after everything that time does.
+    /// Performs all time-driven work, then leases everything available to the live worker `w`.
     pub(crate) async fn leased(&self, seconds: i64) -> Vec<Leased> {
         let (here, now) = (worker("w"), after(seconds));
         self.engine.heartbeat(&here, "here", 10_000, false, now).await.unwrap();
@@ -82,7 +82,7 @@ impl Harness {
         self.lease(&here, 10_000, now).await
     }
 
-    /// A tick at a moment, when everybody could be heard.
+    /// Performs a tick at a time at which every heartbeat could be stored.
     pub(crate) async fn reap(&self, now: Timestamp) {
         self.engine.reap(now, now).await.unwrap();
     }
@@ -111,7 +111,7 @@ impl Harness {
         waves.into_iter().map(|(_, wave)| wave).collect()
     }
 
-    /// Applies decisions that were made in this transaction, and commits it.
+    /// Applies decisions made in this transaction, and commits it.
     pub(crate) async fn commit(&self, mut tx: Tx, decisions: impl IntoIterator<Item = Decision>) {
         for decision in decisions {
             TaskRows::new(&mut tx).apply(&decision.changes).await.unwrap();
@@ -119,14 +119,14 @@ impl Harness {
         self.store().commit(tx).await.unwrap();
     }
 
-    /// One number from the database.
+    /// Reads one number from the database.
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
         let mut connection = self.database.connection().await.unwrap();
         sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
     }
 }
 
-/// Targets of leased batches.
+/// Ordinals of the targets of leased batches.
 pub(crate) fn ordinals(leased: &[Leased]) -> Vec<u32> {
     leased.iter().flat_map(|leased| leased.batch.members.iter().map(|member| member.ordinal)).collect()
 }
@@ -146,7 +146,8 @@ pub(crate) fn results(leased: &Leased, outcome: Outcome) -> Vec<TargetReport> {
         .collect()
 }
 
-/// A result of desktop `ordinal`: right for plans without a gray wave, where the order is that of the ids.
+/// Result of desktop `ordinal`: valid for plans without a gray wave, whose order is that of the
+/// ids.
 pub(crate) fn result(
     task_id: TaskId,
     batch_id: Option<BatchId>,
@@ -173,7 +174,7 @@ pub(crate) fn result(
     }
 }
 
-/// What a worker renews a lease by.
+/// Key with which a worker renews a lease.
 pub(crate) fn key(leased: &Leased) -> LeaseKey {
     LeaseKey {
         task_id: leased.batch.terms.task_id,

@@ -1,4 +1,4 @@
-//! Leases: never more than asked for, fenced by an epoch, given back when they run out.
+//! Leases: never larger than requested, fenced by an epoch, released when they expire.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ async fn a_worker_never_gets_more_than_it_has_room_for() {
         assert!(leased.iter().all(|leased| leased.batch.members.len() <= limits::MAX_TARGETS_PER_BATCH));
         seen.extend(got);
     }
-    assert_eq!(seen.len(), 1_200, "all of them, each once");
+    assert_eq!(seen.len(), 1_200, "every target is leased exactly once");
     assert!(harness.lease(&w, 1_000, start()).await.is_empty());
 }
 
@@ -49,12 +49,12 @@ async fn a_renewed_lease_is_kept_and_one_that_ran_out_is_over() {
     assert!(harness.engine.renew(&w, &[key(&first[0])], after(20)).await.unwrap().is_empty());
     harness.online(&w, 0..1, after(35)).await;
     harness.reap(after(35)).await;
-    assert!(harness.lease(&w, 100, after(35)).await.is_empty(), "the renewal still holds");
+    assert!(harness.lease(&w, 100, after(35)).await.is_empty(), "the renewed lease is still valid");
 
     harness.online(&w, 0..1, after(51)).await;
     harness.reap(after(51)).await;
     let lost = harness.engine.renew(&w, &[key(&first[0])], after(51)).await.unwrap();
-    assert_eq!(lost, [key(&first[0])], "the old lease is over");
+    assert_eq!(lost, [key(&first[0])], "the old lease has expired");
     let second = harness.lease(&w, 100, after(51)).await;
     assert_eq!(ordinals(&second), [0]);
 }
@@ -80,14 +80,14 @@ async fn a_silent_worker_loses_its_desktops_and_its_work_goes_to_who_holds_them_
     let task_id = harness.submit_and_cut(Submit { targets: 4, ..Submit::default() }).await;
     let pulled = harness.lease(&w, 2, start()).await;
     assert_eq!(ordinals(&pulled), [0, 1]);
-    // The worker is silent for longer than it may be, with two targets leased and two ready for it.
+    // The worker is silent beyond its timeout, with two targets leased and two ready.
     harness.reap(after(16)).await;
     assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE worker_id IS NOT NULL").await, 0);
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 4);
     assert_eq!(
         harness.count("SELECT count(*) FROM deferred_target WHERE maybe_delivered").await,
         2,
-        "those it had pulled"
+        "the leased targets of the lost worker"
     );
 
     harness.online(&v, 0..4, after(17)).await;

@@ -1,6 +1,6 @@
-//! The scheduler against a real Postgres, with the time as a parameter: no test waits for a clock.
+//! Scheduler tests on a real Postgres, with the time as a parameter: no test waits for a clock.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod away;
 mod claims;

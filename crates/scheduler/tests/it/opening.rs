@@ -1,4 +1,5 @@
-//! When a wave opens: soak, approval, pause, freeze, expiry, windows; and limits over all tasks of a project.
+//! When a wave opens: soak, approval, pause, freeze, expiry and windows; and the limits over all
+//! tasks of a project.
 
 use chrono::TimeDelta;
 use domain::{
@@ -41,7 +42,7 @@ fn gray(policy: RolloutPolicy) -> Submit {
     Submit { targets: 5, gray: Some((2, 1)), policy, ..Submit::default() }
 }
 
-/// Pauses a task; its status when it is too late for that.
+/// Pauses a task; returns its status if it is too late to pause.
 async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskStatus> {
     let mut tx = harness.store().begin().await.unwrap();
     let hold = ENGINE.pause(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
@@ -60,7 +61,7 @@ async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
     harness.commit(tx, decision.map(|decision| *decision)).await;
 }
 
-/// The second half of a freeze.
+/// Performs the second half of a freeze.
 async fn suspend_project(harness: &Harness, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
     let news = Some(Freeze { actor: "alice", reason: "storm" });
@@ -69,7 +70,7 @@ async fn suspend_project(harness: &Harness, seconds: i64) {
     harness.commit(tx, decisions).await;
 }
 
-/// Unfreezes the project; false when it is not frozen.
+/// Unfreezes the project; false if it is not frozen.
 async fn release_project(harness: &Harness, seconds: i64) -> bool {
     let mut tx = harness.store().begin().await.unwrap();
     let mut rows = TaskRows::new(&mut tx);
@@ -93,7 +94,7 @@ async fn the_next_wave_opens_when_the_one_before_it_has_soaked() {
     let rest = harness.leased(610).await;
     assert_eq!(ordinals(&rest).len(), 3);
     succeed(&harness, &rest, 611).await;
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success, "nothing soaks behind the last wave");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Success, "the last wave has no soak time");
     use EventKind::{Accepted, Ended, WaveClosed, WaveOpened, WaveWaiting};
     assert_eq!(
         events(&harness, task_id).await,
@@ -121,8 +122,8 @@ async fn a_wave_waits_for_its_approval_also_the_first_one() {
     let canaries = harness.leased(6).await;
     assert_eq!(ordinals(&canaries).len(), 2);
     succeed(&harness, &canaries, 7).await;
-    assert!(harness.leased(7_000).await.is_empty(), "time approves nothing");
-    // An approval of another plan is none.
+    assert!(harness.leased(7_000).await.is_empty(), "an approval does not come with time");
+    // An approval for another plan hash is refused.
     let mut connection = harness.database.connection().await.unwrap();
     let forged =
         "UPDATE wave SET approved_at = now(), approved_by = 'x', approved_plan_hash = '\\x00' WHERE wave = 2";
@@ -142,13 +143,13 @@ async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
     let first = harness.lease(&worker("w"), 2, start()).await;
     assert_eq!(ordinals(&first), [0, 1]);
     assert_eq!(pause(&harness, task_id, 1).await, None);
-    assert_eq!(pause(&harness, task_id, 2).await, None, "to pause again changes nothing");
-    // The third is ready and stays; the first two go on and end.
+    assert_eq!(pause(&harness, task_id, 2).await, None, "pausing twice changes nothing");
+    // The third target is ready and stays; the first two continue to their end.
     succeed(&harness, &first, 3).await;
     for seconds in [4, 100_000] {
         assert!(harness.leased(seconds).await.is_empty(), "{seconds}");
     }
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "and nothing is UNDELIVERED");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "no target is UNDELIVERED");
     resume(&harness, task_id, 100_001).await;
     let rest = harness.leased(100_002).await;
     assert_eq!(ordinals(&rest), [2, 3, 4]);
@@ -167,12 +168,19 @@ async fn who_is_away_while_a_task_is_paused_has_all_its_time_again() {
     let task_id = harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
     pause(&harness, task_id, 10).await;
     harness.online(&worker("w"), 0..1, after(20)).await;
-    assert!(harness.leased(50_000).await.is_empty(), "it is back, and the task is paused");
+    assert!(
+        harness.leased(50_000).await.is_empty(),
+        "the desktop is connected again, but the task is paused"
+    );
     resume(&harness, task_id, 50_001).await;
     harness.online(&worker("w"), 0..1, after(50_001)).await;
     assert_eq!(ordinals(&harness.leased(50_002).await), [0]);
     harness.reap(after(50_600)).await;
-    assert_eq!(harness.count("SELECT count(*) FROM record").await, 0, "the other one has its ten minutes");
+    assert_eq!(
+        harness.count("SELECT count(*) FROM record").await,
+        0,
+        "the second desktop has its full ten minutes"
+    );
     harness.reap(after(50_602)).await;
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 1);
 }
@@ -188,10 +196,10 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
     drop(connection);
     suspend_project(&harness, 1).await;
-    assert!(harness.leased(2).await.is_empty(), "what was ready is not handed out");
+    assert!(harness.leased(2).await.is_empty(), "ready batches are not leased");
     let late = harness.submit(Submit { targets: 4, ..Submit::default() }).await;
     assert!(harness.leased(50_000).await.is_empty(), "new tasks wait");
-    // One that is paused stays so when the project is unfrozen.
+    // A paused task stays paused when the project is unfrozen.
     pause(&harness, late, 50_001).await;
     resume(&harness, running, 50_001).await;
     assert!(release_project(&harness, 50_002).await);
@@ -201,7 +209,7 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     assert_eq!(
         events(&harness, late).await,
         [EventKind::Accepted, EventKind::Paused, EventKind::Unfrozen],
-        "it was accepted after the freeze"
+        "the task was accepted after the freeze"
     );
 }
 
@@ -215,21 +223,21 @@ async fn a_task_starts_nothing_after_it_has_expired() {
             .await;
     let first = harness.leased(59).await;
     assert_eq!(ordinals(&first), [0, 1]);
-    // The scheduler that would stop it is late: nothing is admitted all the same.
+    // The scheduler that would stop the task is late: admission still checks the expiry.
     harness.report(&worker("w"), &first[0], Outcome::Success, after(60)).await;
     assert!(!harness.engine.admit(task_id, after(60)).await.unwrap());
     assert!(harness.lease(&worker("w"), 10, after(60)).await.is_empty());
     harness.reap(after(61)).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Stopped);
-    assert!(task.halt_reason.unwrap().starts_with("expired"), "it says why");
-    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2, "the others are SKIPPED, and derived");
+    assert!(task.halt_reason.unwrap().starts_with("expired"), "the halt reason names the expiry");
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 2, "SKIPPED targets have no record");
 }
 
 #[tokio::test]
 async fn a_target_waits_for_its_own_window() {
     let harness = Harness::new().await;
-    // 08:00 in UTC.
+    // 08:00 UTC.
     let zones = ["Europe/Berlin", "UTC", "America/New_York", ""];
     let facts: Vec<_> = zones
         .iter()
@@ -246,22 +254,26 @@ async fn a_target_waits_for_its_own_window() {
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
     let task_id = harness.submit(Submit { targets: 4, policy, ..Submit::default() }).await;
     let first = harness.leased(0).await;
-    assert_eq!(ordinals(&first), [0], "in Berlin it is nine");
-    assert_eq!(first[0].batch.terms.deadlines.deliver_by, after(600), "the window closes later");
+    assert_eq!(ordinals(&first), [0], "it is 09:00 in Berlin");
+    assert_eq!(
+        first[0].batch.terms.deadlines.deliver_by,
+        after(600),
+        "the window closes after the delivery deadline"
+    );
     assert!(harness.leased(3_599).await.is_empty());
     let second = harness.leased(3_600).await;
-    assert_eq!(ordinals(&second), [1, 3], "who tells no zone is read in UTC");
-    // Nine in New York is 14:00 in UTC.
+    assert_eq!(ordinals(&second), [1, 3], "desktops without a zone use UTC");
+    // 09:00 in New York is 14:00 UTC.
     assert!(harness.leased(6 * 3_600 - 1).await.is_empty());
     assert_eq!(harness.count("SELECT count(*) FROM record WHERE outcome = 'UNDELIVERED'").await, 0);
     let third = harness.leased(6 * 3_600).await;
     assert_eq!(ordinals(&third), [2]);
     succeed(&harness, &[first, second, third].concat(), 6 * 3_600).await;
-    // What was leased in the morning was lost by the silence; its result comes late and counts.
+    // The morning's leases were lost while the worker was silent; a late result still counts.
     assert_eq!(harness.task(task_id).await.target_count, 4);
 }
 
-/// Desktops in UTC, where it is 08:00, and a window of an hour from there on.
+/// Submits to desktops in UTC, where it is 08:00, with a window of one hour from then on.
 async fn in_a_window(harness: &Harness, targets: u32, window: (&str, &str)) -> TaskId {
     let window = Some(Window::new(window.0, window.1, "UTC").unwrap());
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
@@ -281,7 +293,7 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
     assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
     let next_day = harness.leased(24 * HOUR).await;
     assert_eq!(ordinals(&next_day), [0, 1]);
-    // Resumed within the window they are handed out at once, and not beyond its end.
+    // Resumed within the window, the targets are leased at once, with the window's end as deadline.
     let again = in_a_window(&harness, 2, ("08:00", "09:00")).await;
     while harness.engine.cut_all(start()).await.unwrap() {}
     pause(&harness, again, 1).await;
@@ -299,7 +311,7 @@ async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
     let first = harness.lease(&worker("w"), 1, start()).await;
     succeed(&harness, &first, 59).await;
     assert!(harness.leased(60).await.is_empty());
-    assert_eq!(harness.count("SELECT count(*) FROM record").await, 1, "nobody was UNDELIVERED");
+    assert_eq!(harness.count("SELECT count(*) FROM record").await, 1, "no target was UNDELIVERED");
     assert_eq!(harness.waves(task_id).await[0].state.waiting, 2);
     assert!(harness.leased(24 * HOUR - 1).await.is_empty());
     let next_day = harness.leased(24 * HOUR).await;
@@ -311,7 +323,7 @@ async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
 #[tokio::test]
 async fn who_stays_away_is_undelivered_whatever_the_window() {
     let harness = Harness::new().await;
-    // The delivery timeout of ten minutes is longer than the window.
+    // The delivery timeout of ten minutes exceeds the window.
     let window = Some(Window::new("08:00", "08:01", "UTC").unwrap());
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
     harness.offline(0..1, start()).await;
@@ -326,7 +338,7 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     let task_id = submit(&harness, Submit { targets: 1, ..Submit::default() }).await;
     let lost = harness.leased(0).await;
     assert_eq!(ordinals(&lost), [0]);
-    // Its worker dies; whether its agent has it, nobody knows.
+    // Its worker dies, and whether its agent received the order is unknown.
     assert!(harness.engine.forget_worker(&worker("w"), None, after(1)).await.unwrap());
     harness.reap(after(60)).await;
     pause(&harness, task_id, 61).await;
@@ -341,7 +353,7 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
     assert!(asked[0].batch.terms.maybe_delivered);
     assert!(
         asked[0].batch.terms.deadlines.deliver_by > after(100_002),
-        "an agent that never had it may still run it"
+        "an agent that never received the order may still run it"
     );
 }
 
@@ -356,10 +368,10 @@ async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_hol
     assert!(!project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());
     drop(connection);
     harness.reap(after(2)).await;
-    assert!(harness.leased(3).await.is_empty(), "a scheduler has held what was ready");
+    assert!(harness.leased(3).await.is_empty(), "a scheduler has withheld the ready batches");
     assert!(release_project(&harness, 4).await);
-    assert!(!release_project(&harness, 4).await, "once is enough");
-    // The second half of the freeze comes late: there is none any more.
+    assert!(!release_project(&harness, 4).await, "the project is already unfrozen");
+    // The second half of the freeze comes late: the project is no longer frozen.
     suspend_project(&harness, 5).await;
     assert_eq!(ordinals(&harness.leased(6).await), [0, 1]);
     assert!(!events(&harness, task_id).await.contains(&EventKind::Frozen));
@@ -383,7 +395,7 @@ async fn no_more_are_in_flight_over_all_tasks_than_the_project_allows() {
         let batches = harness.leased(second).await;
         let number = ordinals(&batches).len();
         assert!((1..=5).contains(&number), "{number} at once");
-        assert_eq!(batches[0].max_running, Some(1), "agents are told");
+        assert_eq!(batches[0].max_running, Some(1), "agents receive the limit");
         succeed(&harness, &batches, second).await;
         ended += number;
     }

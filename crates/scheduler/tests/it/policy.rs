@@ -1,4 +1,4 @@
-//! What a task says of its results: percentages, thresholds over all waves, weights, strict mode, concurrency.
+//! Policies of a task: percentages, thresholds over all waves, weights, strict mode, concurrency.
 
 use domain::{
     ids::TaskId,
@@ -13,7 +13,7 @@ use testkit::Submit;
 
 use crate::harness::{ENGINE, Harness, after, ordinals, results, start, worker};
 
-/// Ends some targets of a batch with an outcome and an exit code.
+/// Reports an outcome and an exit code for some targets of a batch.
 async fn end(harness: &Harness, leased: &Leased, ordinals: &[u32], outcome: Outcome, exit_code: Option<i32>) {
     let mut reports: Vec<TargetReport> = results(leased, outcome);
     reports.retain(|report| ordinals.contains(&report.ordinal));
@@ -28,7 +28,7 @@ async fn cut(harness: &Harness) {
     while harness.engine.cut_all(after(1)).await.unwrap() {}
 }
 
-/// Everything that can be leased now.
+/// Leases everything that is ready now.
 async fn leased(harness: &Harness) -> Vec<Leased> {
     cut(harness).await;
     harness.lease(&worker("w"), 10_000, after(1)).await
@@ -46,18 +46,18 @@ async fn in_strict_mode_no_more_can_ever_fail_than_the_threshold() {
         RolloutPolicy { strict: true, fail_threshold: Some(Threshold::Count(3)), ..RolloutPolicy::default() };
     let task_id = submit(&harness, Submit { targets: 50, policy, ..Submit::default() }).await;
     let mut failures = 0;
-    // Two succeed and one fails, again and again: each failure leaves room for one target less.
+    // Two succeed and one fails in each round: each failure reduces the room by one target.
     for expected in [3, 2, 1] {
         let mut batches = leased(&harness).await;
         for batch in &batches {
             let all = ordinals(std::slice::from_ref(batch));
             end(&harness, batch, &all[1..], Outcome::Success, Some(0)).await;
         }
-        // What succeeded makes room at once.
+        // Each success makes room at once.
         let more = leased(&harness).await;
         batches.extend(more);
         let in_flight = harness.waves(task_id).await[0].state.in_flight();
-        assert_eq!(in_flight + failures, 3, "as many as may still fail");
+        assert_eq!(in_flight + failures, 3, "in flight plus failed equals the threshold");
         assert_eq!(in_flight, expected);
         end(&harness, &batches[0], &ordinals(&batches[..1])[..1], Outcome::Failed, Some(1)).await;
         failures += 1;
@@ -105,9 +105,9 @@ async fn a_task_that_waits_for_results_keeps_no_other_waiting() {
     for _ in 0..101 {
         harness.submit(Submit { targets: 2, max_concurrency: Some(1), ..Submit::default() }).await;
     }
-    assert_eq!(ordinals(&leased(&harness).await).len(), 64, "one pull looks at so many batches");
+    assert_eq!(ordinals(&leased(&harness).await).len(), 64, "one pull reads at most 64 batches");
     assert_eq!(ordinals(&leased(&harness).await).len(), 37);
-    assert!(!harness.engine.cut_all(after(1)).await.unwrap(), "nothing to do is no reason to go on");
+    assert!(!harness.engine.cut_all(after(1)).await.unwrap(), "without work there is no next step");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn the_threshold_of_the_task_counts_all_waves() {
     end(&harness, &canaries[0], &all[..2], Outcome::Failed, Some(1)).await;
     end(&harness, &canaries[0], &all[2..], Outcome::Success, Some(0)).await;
     let rest = leased(&harness).await;
-    assert_eq!(ordinals(&rest).len(), 6, "two of four are below three");
+    assert_eq!(ordinals(&rest).len(), 6, "two failures are below the threshold of three");
     end(&harness, &rest[0], &[5], Outcome::Timeout, None).await;
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halting);
@@ -137,7 +137,7 @@ async fn a_percentage_halts_when_enough_results_are_in() {
     let task_id = submit(&harness, Submit { targets: 20, policy, ..Submit::default() }).await;
     let batches = leased(&harness).await;
     end(&harness, &batches[0], &[0, 1], Outcome::Failed, Some(1)).await;
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "two results say nothing yet");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "two results are below min_results");
     end(&harness, &batches[0], &[2, 3, 4], Outcome::Success, Some(0)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
 }
@@ -164,7 +164,7 @@ async fn what_is_ignored_does_not_count_and_a_code_may_halt_at_once() {
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halting);
     assert!(task.halt_reason.unwrap().contains("exit code that halts"));
-    // Halted to kill: what runs is told.
+    // Halted with kill: running targets receive the stop.
     assert_eq!(harness.engine.stops(&worker("w")).await.unwrap().len(), 2);
     end(&harness, &canaries[0], &all[3..], Outcome::Stopped, None).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);

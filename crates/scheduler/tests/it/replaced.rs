@@ -1,5 +1,5 @@
-//! A desktop that is reinstalled during a rollout: its new agent has no journal, so nothing that its former agent may have
-//! started is started again.
+//! A desktop that is reinstalled during a rollout: its new agent has no journal, so a target that
+//! its former agent may have started does not start again.
 
 use domain::{
     desktop::DesktopFacts,
@@ -12,7 +12,7 @@ use testkit::{Submit, desktop, desktop_id, project};
 
 use crate::harness::{Harness, after, result, start, worker};
 
-/// Desktop 0 connects to a worker with an agent of this id.
+/// Connects desktop 0 to a worker, with an agent of this id.
 async fn connect(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) {
     harness.engine.heartbeat(by, "here", 10_000, false, after(second)).await.unwrap();
     let facts = DesktopFacts { agent_id: agent_id.into(), connected_at: after(second), ..desktop(0) };
@@ -20,7 +20,7 @@ async fn connect(harness: &Harness, by: &WorkerId, agent_id: &str, second: i64) 
     assert!(refused.unwrap().is_empty());
 }
 
-/// The connection of desktop 0 ends; its target is given back.
+/// Disconnects desktop 0 and returns its target.
 async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed: bool, second: i64) {
     let gone = [(project(), desktop_id(0))];
     harness.engine.presence(from, &[], &gone, after(second)).await.unwrap();
@@ -29,7 +29,7 @@ async fn disconnect(harness: &Harness, from: &WorkerId, leased: &Leased, handed:
     harness.engine.report(from, Vec::new(), returned, after(second)).await.unwrap();
 }
 
-/// The target of a new task is leased for an agent of this id, which then disconnects.
+/// Leases the target of a new task for an agent of this id, which then disconnects.
 async fn lease_and_disconnect(harness: &Harness, w: &WorkerId, agent_id: &str, handed: bool) -> TaskId {
     connect(harness, w, agent_id, 0).await;
     let task_id = harness.submit_and_cut(Submit::default()).await;
@@ -52,10 +52,10 @@ async fn replaced_agent_gets_no_target_that_may_have_started() {
     let answer = harness.engine.report(&w, vec![claim.clone()], Vec::new(), after(2)).await.unwrap();
     assert!(answer.refused[0].2.contains("another agent"), "{answer:?}");
     harness.reap(after(2)).await;
-    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "it would start a second time");
+    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "a second start must not happen");
     assert_eq!(harness.count(UNKNOWN).await, 1);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
-    // Whatever the new agent says.
+    // The new agent's report does not change that.
     let answer = harness.engine.report(&w, vec![claim], Vec::new(), after(3)).await.unwrap();
     assert_eq!((answer.stored, harness.count(UNKNOWN).await), (0, 1));
 }
@@ -82,7 +82,7 @@ async fn result_of_the_former_agent_counts_until_it_is_replaced() {
     let harness = Harness::new().await;
     let w = worker("w");
     let task_id = lease_and_disconnect(&harness, &w, "former", true).await;
-    // From its journal, by way of another worker.
+    // A result from the former agent's journal, over another worker.
     let late = TargetReport { agent_id: "former".into(), ..result(task_id, None, 0, Outcome::Success) };
     harness.engine.report(&worker("v"), vec![late], Vec::new(), after(2)).await.unwrap();
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
@@ -96,7 +96,7 @@ async fn same_agent_gets_its_target_again() {
     connect(&harness, &w, "same", 2).await;
     harness.reap(after(2)).await;
     let again = harness.lease(&w, 10, after(2)).await;
-    assert!(again[0].batch.terms.maybe_delivered, "its journal has the answer");
+    assert!(again[0].batch.terms.maybe_delivered, "its journal holds the result");
     assert_eq!(again[0].batch.members[0].agent_id, "same");
 }
 
@@ -118,7 +118,7 @@ async fn replaced_agent_halts_at_the_threshold() {
     let w = worker("w");
     connect(&harness, &w, "former", 0).await;
     harness.online(&w, 1..4, start()).await;
-    // Whichever desktop is the canary: the others of the wave are given back as well.
+    // Whichever desktop is the canary, the remaining targets of the wave are returned too.
     let submit = Submit { targets: 4, gray: Some((4, 1)), ..Submit::default() };
     let task_id = harness.submit_and_cut(submit).await;
     let leased = harness.lease(&w, 10, start()).await;

@@ -1,4 +1,5 @@
-//! A result counts once, whoever brings it, however often; and only for its own target.
+//! A result counts once, no matter which worker reports it or how often, and only for its own
+//! target.
 
 use domain::{outcome::Outcome, task::TaskStatus};
 use scheduler::{ReturnedTarget, TargetReport};
@@ -15,16 +16,17 @@ async fn the_same_report_again_changes_no_count() {
     let leased = harness.lease(&w, 100, start()).await;
     let two: Vec<TargetReport> = results(&leased[0], Outcome::Success).into_iter().take(2).collect();
     let first = harness.engine.report(&w, two.clone(), Vec::new(), after(1)).await.unwrap();
-    // Again, from an agent's journal by way of another worker, and with another outcome: the first word counts.
+    // The same results from an agent's journal, over another worker and with another outcome: the
+    // first result counts.
     let mut other: Vec<TargetReport> =
         two.iter().map(|result| TargetReport { batch_id: None, ..result.clone() }).collect();
     other[0].scripts[0].outcome = Outcome::Failed;
     let again = harness.engine.report(&worker("v"), other, Vec::new(), after(2)).await.unwrap();
     assert_eq!((first.stored, again.stored), (2, 0));
-    assert!(again.refused.is_empty(), "known already is no fault");
+    assert!(again.refused.is_empty(), "a duplicate is not refused");
     let tally = harness.waves(task_id).await[0].state.tally;
     assert_eq!((tally.get(Outcome::Success), tally.finished()), (2, 2));
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the third is still missing");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "the third result is missing");
 }
 
 #[tokio::test]
@@ -47,16 +49,16 @@ async fn a_late_report_after_the_lease_was_reaped_is_still_a_result_and_counts_o
     harness.online(&w, 0..1, start()).await;
     let task_id = harness.submit_and_cut(Submit::default()).await;
     let old = harness.lease(&w, 100, start()).await;
-    // The lease runs out; the desktop is with another worker by now.
+    // The lease expires; by then the desktop is connected to another worker.
     harness.online(&v, 0..1, after(31)).await;
     harness.reap(after(31)).await;
     let new = harness.lease(&v, 100, after(31)).await;
     assert_eq!(ordinals(&new), [0]);
-    assert!(new[0].batch.terms.maybe_delivered, "it may have been handed out before");
+    assert!(new[0].batch.terms.maybe_delivered, "the target may have been delivered before");
 
     harness.report(&w, &old[0], Outcome::Success, after(32)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Success);
-    // The agent answers the order that was delivered again from its journal.
+    // The agent answers the redelivered order from its journal.
     harness.report(&v, &new[0], Outcome::Success, after(33)).await;
     assert_eq!(harness.waves(task_id).await[0].state.tally.finished(), 1);
     assert_eq!(harness.count("SELECT count(*) FROM record").await, 1);
@@ -97,7 +99,7 @@ async fn what_fits_no_target_is_refused_and_keeps_nothing_else_from_being_stored
         assert!(answer.refused[0].2.contains(word), "{word}: {}", answer.refused[0].2);
     }
     let tally = harness.waves(task_id).await[0].state.tally;
-    assert_eq!(tally.finished(), 1, "the good one that came with each of them");
+    assert_eq!(tally.finished(), 1, "the valid result in each report is stored");
 
     let unknown = result(domain::ids::TaskId(uuid::Uuid::nil()), None, 0, Outcome::Success);
     let answer = harness.engine.report(&w, vec![unknown], Vec::new(), after(1)).await.unwrap();
@@ -117,13 +119,13 @@ async fn a_returned_target_is_delivered_again_when_its_desktop_is_back() {
     let returned = ReturnedTarget { task_id, batch_id, ordinal: 0, handed: false };
     harness.engine.report(&w, Vec::new(), vec![returned], after(1)).await.unwrap();
     harness.reap(after(2)).await;
-    assert!(harness.lease(&w, 100, after(2)).await.is_empty(), "nobody holds it");
+    assert!(harness.lease(&w, 100, after(2)).await.is_empty(), "its desktop is disconnected");
 
     harness.online(&w, 0..1, after(3)).await;
     harness.reap(after(3)).await;
     let again = harness.lease(&w, 100, after(3)).await;
     assert_eq!(ordinals(&again), [0]);
-    assert!(!again[0].batch.terms.maybe_delivered, "it was certainly never handed out");
+    assert!(!again[0].batch.terms.maybe_delivered, "it was certainly never delivered");
     harness.report(&w, &again[0], Outcome::Success, after(4)).await;
     let rest = result(task_id, Some(batch_id), 1, Outcome::Success);
     harness.engine.report(&w, vec![rest], Vec::new(), after(4)).await.unwrap();
@@ -159,7 +161,7 @@ async fn a_report_that_names_a_wave_that_has_not_begun_hides_nothing_from_the_ga
     reports.push(TargetReport { desktop_id: desktop_id(4), ..result(task_id, None, 4, Outcome::Success) });
     let answer = harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
     assert_eq!((answer.stored, answer.refused.len()), (1, 1));
-    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "in the transaction of the failure");
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting, "the halt commits with the failure");
 }
 
 #[tokio::test]
@@ -180,7 +182,7 @@ async fn what_comes_back_in_the_report_that_halts_the_task_is_withdrawn() {
     assert_eq!(
         task.status,
         TaskStatus::Halted,
-        "nothing of it is left: {:?}",
+        "targets are still in flight: {:?}",
         harness.waves(task_id).await[0].state
     );
 }

@@ -1,5 +1,5 @@
-//! What is over its age goes, what is needed stays, and nobody else is kept waiting for it. All of it in 2020, where no month
-//! is the one that the test runs in.
+//! Retention deletes expired data, keeps data that is still needed and blocks no other transaction.
+//! All tests use 2020, so no month is the current one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,14 +18,14 @@ fn at(day: &str) -> Timestamp {
     format!("{day}T12:00:00Z").parse().unwrap()
 }
 
-/// An id that is made then.
+/// UUIDv7 of the given time.
 fn id_at(at: Timestamp) -> Uuid {
     const TIME: u128 = ((1 << 48) - 1) << 80;
     let ms = u128::from(at.timestamp_millis().cast_unsigned());
     Uuid::from_u128(ms << 80 | Uuid::now_v7().as_u128() & !TIME)
 }
 
-/// A database with the partitions of January to September 2020.
+/// Creates a database with the partitions of January to September 2020.
 async fn harness() -> Harness {
     let database = testkit::empty_database().await.unwrap();
     database.store.migrate().await.unwrap();
@@ -37,7 +37,7 @@ async fn harness() -> Harness {
     Harness { database, engine }
 }
 
-/// A task over two desktops that was made on a day and is in the hands of a worker.
+/// Submits a task over two desktops, created on a given day and leased to a worker.
 async fn running(harness: &Harness, made: &str) -> TaskId {
     let (now, w) = (at(made), worker("w"));
     harness.online(&w, 0..2, now).await;
@@ -81,7 +81,7 @@ async fn audit_entry(harness: &Harness, day: &str) -> Uuid {
 }
 
 async fn retain(harness: &Harness, keep: Retention, day: &str) {
-    assert!(!harness.engine.retain(&keep, at(day)).await.unwrap(), "there was more than one tick does");
+    assert!(!harness.engine.retain(&keep, at(day)).await.unwrap(), "one tick did not finish the sweep");
 }
 
 async fn execute(connection: &mut PgConnection, statement: &str) -> Result<u64, sqlx::Error> {
@@ -89,7 +89,7 @@ async fn execute(connection: &mut PgConnection, statement: &str) -> Result<u64, 
     Ok(done.rows_affected())
 }
 
-/// Partitions of 2020, and what was one.
+/// Partitions of 2020, attached and detached.
 async fn partitions(harness: &Harness, table: &str) -> Vec<String> {
     let mut connection = harness.database.connection().await.unwrap();
     sqlx::query_scalar("SELECT substr(relname, length($1) + 7) FROM pg_class WHERE relname LIKE $1 || '\\_2020\\___' ORDER BY 1")
@@ -104,7 +104,7 @@ async fn exists(harness: &Harness, task_id: TaskId) -> bool {
     store::task::fetch(&mut connection, &project(), task_id).await.unwrap().is_some()
 }
 
-/// How many rows each table has of a task.
+/// Number of rows of a task in each table.
 async fn rows(harness: &Harness, task_id: TaskId) -> BTreeMap<String, i64> {
     let mut connection = harness.database.connection().await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
@@ -131,7 +131,7 @@ async fn rows(harness: &Harness, task_id: TaskId) -> BTreeMap<String, i64> {
 async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_stays() {
     let harness = harness().await;
     let old = ended(&harness, "2020-01-10", "2020-01-11").await;
-    // Older than 90 days as well, but its month is not over yet.
+    // This task is older than 90 days too, but its month is not over.
     let kept = ended(&harness, "2020-03-01", "2020-03-01").await;
     let mut connection = harness.database.connection().await.unwrap();
     for task_id in [old, kept] {
@@ -170,7 +170,7 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
             "task_script",
             "wave"
         ],
-        "what becomes of a table's rows when their task is over its age? store::retention must know"
+        "a table with task rows is missing from store::retention"
     );
     assert!(of_old.values().all(|&rows| rows > 0), "{of_old:?}");
 
@@ -180,7 +180,7 @@ async fn what_is_over_its_age_is_gone_with_all_that_hangs_on_it_and_the_rest_sta
     for table in ["target", "record", "audit"] {
         assert_eq!(partitions(&harness, table).await, ["03", "04", "05", "06", "07", "08", "09"], "{table}");
     }
-    // An agent that was away for months brings its result: there is nothing to store it with.
+    // An agent that was offline for months reports its result: its task no longer exists.
     let late = vec![result(old, None, 0, Outcome::Success)];
     let answer = harness.engine.report(&worker("w"), late, Vec::new(), at("2020-06-15")).await.unwrap();
     assert_eq!(answer.refused, [(old, 0, "no such task".to_owned())]);
@@ -223,7 +223,7 @@ async fn a_retry_stays_as_long_as_what_it_retries_which_may_go_before_it() {
         execute(&mut connection, &statement).await.unwrap();
     }
     retain(&harness, KEEP, "2020-06-15").await;
-    // Without it the old one could be retried twice.
+    // Without the retry, the old task could be retried twice.
     assert_eq!(harness.task(old).await.retried_by, [new]);
     assert!(!exists(&harness, early).await);
     assert_eq!(harness.task(late).await.retry_of.map(|retry| retry.task_id), Some(early));
@@ -246,7 +246,7 @@ async fn the_audit_has_an_age_of_its_own_and_stays_append_only() {
     let listed: Vec<Uuid> = listed.unwrap().into_iter().map(|entry| entry.audit_id).collect();
     assert_eq!(listed, [kept]);
     assert_eq!(partitions(&harness, "audit").await[0], "03");
-    // 0 days is for ever.
+    // 0 days means forever.
     assert!(exists(&harness, task_id).await);
     assert_eq!(partitions(&harness, "target").await[0], "01");
     for table in ["audit", "audit_2020_03", "audit_2020_09"] {
@@ -257,8 +257,8 @@ async fn the_audit_has_an_age_of_its_own_and_stays_append_only() {
     }
 }
 
-/// Leaves a month's targets as a detach does that was cut off while it waited, and its records as one that was cut off before
-/// the drop.
+/// Leaves a month's target partition like an interrupted waiting detach, and its record partition
+/// like a detach interrupted before the drop.
 async fn cut_off(harness: &Harness, month: &str) {
     let mut reader = harness.database.connection().await.unwrap();
     execute(&mut reader, "BEGIN").await.unwrap();
@@ -278,7 +278,7 @@ async fn cut_off(harness: &Harness, month: &str) {
 async fn what_an_interrupted_tick_began_is_brought_to_its_end() {
     let harness = harness().await;
     ended(&harness, "2020-02-10", "2020-02-10").await;
-    // Not the first one that goes: as long as it is not finished, no other can be begun.
+    // Not the first expired partition: until this one is finished, no other detach can start.
     cut_off(&harness, "02").await;
     retain(&harness, KEEP, "2020-06-15").await;
     for table in ["target", "record"] {
@@ -296,7 +296,7 @@ async fn what_was_begun_on_a_month_that_is_needed_is_put_back() {
     retain(&harness, KEEP, "2020-06-15").await;
     assert_eq!(rows(&harness, task_id).await, before);
     end(&harness, task_id, "2020-06-15").await;
-    // And with longer ages, of a month that is not over its own.
+    // The same with a longer retention, for a month that has not expired.
     cut_off(&harness, "01").await;
     retain(&harness, Retention { tasks_days: 0, audit_days: 0 }, "2020-06-15").await;
     assert_eq!(rows(&harness, task_id).await["record"], 2);
@@ -309,10 +309,10 @@ async fn two_at_once_do_no_harm_and_one_waits_for_nobody() {
     let other = Scheduler::new(harness.database.another_store().unwrap(), Config::default());
     let at_it = retention::exclusive(harness.store()).await.unwrap().unwrap();
     assert!(!other.retain(&KEEP, at("2020-06-15")).await.unwrap());
-    assert_eq!(partitions(&harness, "target").await[0], "01", "another one is at it");
+    assert_eq!(partitions(&harness, "target").await[0], "01", "another scheduler holds the lock");
     drop(at_it);
     let both = async {
-        // The one that is gone is so for the database a moment later.
+        // The database notices the dropped connection a moment later.
         while partitions(&harness, "audit").await[0] == "01" {
             let (one, two) = tokio::join!(
                 harness.engine.retain(&KEEP, at("2020-06-15")),
@@ -328,7 +328,7 @@ async fn two_at_once_do_no_harm_and_one_waits_for_nobody() {
     assert_eq!(harness.count("SELECT count(*) FROM task").await, 0);
 }
 
-/// Each of its statements must be through at once, whoever else is waiting for whatever.
+/// A harness whose statements must finish at once, regardless of other waiting transactions.
 fn impatient(harness: &Harness) -> Harness {
     let options =
         PoolOptions { statement_timeout: Duration::from_secs(2), ..PoolOptions::new(&harness.database.url) };
@@ -353,7 +353,7 @@ async fn nobody_waits_for_a_tick_that_waits_for_an_older_transaction() {
         };
         tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
 
-        // Everything that a rollout does, and what its callers do.
+        // Every operation of a rollout and of its callers.
         let others = impatient(&harness);
         let task_id = ended(&others, "2020-06-10", "2020-06-10").await;
         assert_eq!(rows(&others, task_id).await["record"], 2, "{table}");
@@ -362,7 +362,7 @@ async fn nobody_waits_for_a_tick_that_waits_for_an_older_transaction() {
         let listed =
             store::audit::list(&mut connection, &project(), &store::audit::AuditFilter::default(), 10).await;
         assert_eq!(listed.unwrap().len(), 1, "{table}");
-        assert!(!tick.is_finished(), "it waited for {table} all the time");
+        assert!(!tick.is_finished(), "the tick ended while {table} was locked");
 
         execute(&mut reader, "COMMIT").await.unwrap();
         assert!(!tick.await.unwrap().unwrap());

@@ -1,4 +1,5 @@
-//! Stop, of a task and of one target: nothing more is admitted, what runs is told, everything ends once.
+//! Stops of a task and of one target: no target is admitted, running scripts receive the stop, and
+//! every target ends once.
 
 use chrono::TimeDelta;
 use domain::{ids::TaskId, outcome::Outcome, task::TaskStatus, wave::WaveStatus};
@@ -24,7 +25,7 @@ async fn stop_target(harness: &Harness, task_id: TaskId, ordinal: u32, seconds: 
     harness.commit(tx, decision).await;
 }
 
-/// What the worker is told to stop, as ordinals.
+/// Ordinals of the stops that the worker receives.
 async fn told(harness: &Harness, name: &str) -> Vec<u32> {
     let mut told: Vec<u32> =
         harness.engine.stops(&worker(name)).await.unwrap().iter().map(|stop| stop.ordinal).collect();
@@ -51,7 +52,7 @@ async fn a_task_that_nobody_cut_yet_is_over_at_once() {
     assert_eq!(task.halt_reason.as_deref(), Some("stopped by a test"));
     assert!(!harness.engine.admit(task_id, after(2)).await.unwrap());
     assert_eq!(harness.count("SELECT count(*) FROM batch").await, 0);
-    // Again, and the other way: nothing changes.
+    // Repeating the stop, or stopping in the other mode, changes nothing.
     stop_task(&harness, task_id, false, 3).await;
     assert_eq!(harness.task(task_id).await, task);
 }
@@ -71,8 +72,8 @@ async fn what_runs_is_told_until_it_has_ended_and_the_rest_never_starts() {
 
     stop_task(&harness, task_id, true, 1).await;
     assert_eq!(told(&harness, "w").await, running);
-    assert_eq!(told(&harness, "w").await, running, "again and again");
-    assert!(harness.lease(&w, 10, after(1)).await.is_empty(), "what was ready is withdrawn");
+    assert_eq!(told(&harness, "w").await, running, "stops are repeated");
+    assert!(harness.lease(&w, 10, after(1)).await.is_empty(), "ready batches are withdrawn");
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopping);
     assert_eq!(harness.waves(task_id).await[0].state.status, WaveStatus::Stopped);
@@ -94,7 +95,7 @@ async fn a_drained_task_lets_what_runs_end_by_itself() {
     let leased = harness.lease(&w, 1, start()).await;
     stop_task(&harness, task_id, false, 1).await;
     assert!(told(&harness, "w").await.is_empty());
-    // The person changes their mind.
+    // The operator then chooses kill.
     stop_task(&harness, task_id, true, 2).await;
     assert_eq!(told(&harness, "w").await, ordinals(&leased));
     harness.report(&w, &leased[0], Outcome::Success, after(3)).await;
@@ -113,8 +114,8 @@ async fn what_a_lost_worker_may_have_started_is_stopped_by_the_next_one() {
     harness.online(&v, 0..1, after(2)).await;
     harness.reap(after(3)).await;
     let again = harness.lease(&v, 10, after(3)).await;
-    assert!(again[0].batch.query_only, "it starts nothing");
-    assert_eq!(told(&harness, "v").await, [0], "and what runs there is ended");
+    assert!(again[0].batch.query_only, "the order only queries the journal");
+    assert_eq!(told(&harness, "v").await, [0], "a running script is stopped");
     harness.report(&v, &again[0], Outcome::Stopped, after(4)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Stopped);
 }
@@ -150,12 +151,12 @@ async fn one_target_is_stopped_wherever_it_is() {
     let task_id = harness.submit_and_cut(Submit { targets: 5, ..Submit::default() }).await;
     let leased = harness.lease(&w, 2, start()).await;
     assert_eq!(ordinals(&leased), [0, 1]);
-    // In a worker's hands, in a ready batch, among the stragglers; and twice.
+    // Leased, in a ready batch and deferred; each stop is sent twice.
     for ordinal in [1, 3, 4, 1, 3] {
         stop_target(&harness, task_id, ordinal, 1).await;
     }
     let stopped = |ordinal| (ordinal, "STOPPED".to_owned());
-    assert_eq!(outcomes(&harness).await, [stopped(3), stopped(4)], "what had not begun ended at once");
+    assert_eq!(outcomes(&harness).await, [stopped(3), stopped(4)], "unstarted targets end at once");
     assert_eq!(told(&harness, "w").await, [1]);
     let rest = harness.lease(&w, 10, after(1)).await;
     assert_eq!(ordinals(&rest), [2]);
@@ -245,7 +246,8 @@ async fn a_stopped_target_that_comes_back_unstarted_is_stopped_and_not_undeliver
     assert_eq!(harness.count("SELECT count(*) FROM deferred_target").await, 0);
 }
 
-/// A lease that is just splitting a batch when the task is stopped: what it takes is told, the rest is withdrawn.
+/// A lease splits a batch while the task is stopped: its part receives the stop, the rest is
+/// withdrawn.
 #[tokio::test]
 async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
     let harness = Harness::new().await;
@@ -267,7 +269,7 @@ async fn a_stop_that_waits_for_a_lease_withdraws_what_the_lease_leaves() {
         harness.store().commit(leasing).await.unwrap();
     };
     tokio::join!(stopping, committing);
-    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "nothing is left to be started");
+    assert!(harness.lease(&w, 10, after(2)).await.is_empty(), "no target is left to start");
     assert_eq!(told(&harness, "w").await, [0, 1, 2, 3]);
     assert_eq!(harness.waves(task_id).await[0].state.in_flight(), 4);
 }

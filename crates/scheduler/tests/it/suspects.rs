@@ -1,4 +1,5 @@
-//! Targets whose workers die: handed out in smaller and smaller batches, one at a time, and in the end no more.
+//! Targets that kill their workers: dispatched in smaller and smaller batches, then one at a time,
+//! and finally quarantined.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +15,16 @@ use testkit::Submit;
 
 use crate::harness::{Harness, after, ordinals, start, worker};
 
-/// It kills whoever holds it.
+/// Ordinal of the target that kills every worker that holds it.
 const POISON: u32 = 333;
-/// After so long a silent worker is given up, in seconds.
+/// Seconds after which a silent worker is given up.
 const SILENT: i64 = 16;
 
 struct Fleet {
     harness: Harness,
     now: i64,
     deaths: u16,
-    /// The worker that runs now.
+    /// Number of the current worker.
     running: u16,
 }
 
@@ -34,7 +35,7 @@ impl Fleet {
         fleet
     }
 
-    /// The worker dies without a word, and another one holds its desktops.
+    /// Kills the worker silently and connects its desktops to another one.
     async fn die(&mut self, targets: u32) {
         self.deaths += 1;
         self.running += 1;
@@ -52,7 +53,7 @@ impl Fleet {
         self.harness.lease(&self.worker(), 100_000, after(self.now)).await
     }
 
-    /// The worker lives on, and a lease's time goes by.
+    /// Renews the worker's heartbeat while the lease time passes.
     async fn a_lease_later(&mut self, leased: &[Leased]) {
         let keys: Vec<_> = leased.iter().map(crate::harness::key).collect();
         for _ in 0..3 {
@@ -79,7 +80,7 @@ async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
         let leased = fleet.lease().await;
         assert!(!leased.is_empty(), "{} deaths, {} done", fleet.deaths, done.len());
         let suspects = leased.iter().filter(|leased| is_suspect(leased.batch.terms.worker_deaths)).count();
-        assert!(suspects <= 1, "one suspect at a time");
+        assert!(suspects <= 1, "suspects are dispatched one at a time");
         if let Some(poisoned) = leased.iter().find(|leased| has_poison(leased)) {
             assert!(poisoned.batch.members.len() <= batch_size(poisoned.batch.terms.worker_deaths));
             sizes.push(poisoned.batch.members.len());
@@ -101,12 +102,12 @@ async fn a_target_that_kills_its_workers_is_isolated_and_all_others_run() {
             break;
         }
         for leased in &leased {
-            assert!(!has_poison(leased), "it is isolated");
+            assert!(!has_poison(leased), "the target is quarantined");
             fleet.harness.report(&fleet.worker(), leased, Outcome::Success, after(fleet.now)).await;
             done.extend(ordinals(std::slice::from_ref(leased)));
         }
     }
-    assert_eq!(done.len(), TARGETS as usize - 1, "all others ran");
+    assert_eq!(done.len(), TARGETS as usize - 1, "all remaining targets ran");
     let isolated = "SELECT count(*) FROM task_event WHERE kind = 'QUARANTINED' AND detail LIKE 'desktop desktop-333: 5 %'";
     assert_eq!(fleet.harness.count(isolated).await, 1);
     assert_eq!(fleet.harness.task(task_id).await.status, TaskStatus::Running);
@@ -152,9 +153,9 @@ async fn a_suspect_that_its_worker_survived_keeps_no_other_waiting() {
     let first = fleet.lease().await;
     assert_eq!(first.len(), 1);
     assert_eq!(first[0].batch.members.len(), 25);
-    assert!(fleet.lease().await.is_empty(), "the other one waits");
+    assert!(fleet.lease().await.is_empty(), "the second suspect waits");
     fleet.a_lease_later(&first).await;
-    assert_eq!(fleet.lease().await.len(), 1, "the worker is still alive");
+    assert_eq!(fleet.lease().await.len(), 1, "the worker survived");
 }
 
 #[tokio::test]
