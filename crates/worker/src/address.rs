@@ -1,8 +1,8 @@
-//! Where agents reach this worker, for people to read.
+//! Address at which agents reach this worker, for display.
 
 use std::net::SocketAddr;
 
-/// The address that is listened on; under the machine's name where that is every address it has.
+/// Listen address; for a wildcard address, the machine's name and the port.
 pub(crate) fn for_people(listening: SocketAddr) -> String {
     if listening.ip().is_unspecified() {
         let machine = rustix::system::uname();

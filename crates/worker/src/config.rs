@@ -1,4 +1,4 @@
-//! The worker's settings.
+//! Settings of the worker.
 
 use domain::limits;
 use serde::Deserialize;
@@ -7,17 +7,18 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address on which agents are waited for.
+    /// Listen address for agents.
     pub listen: String,
-    /// Schedulers to talk to, `http://host:port`; all of them are used.
+    /// URLs of the schedulers, as `http://host:port`; all of them are used.
     pub scheduler_urls: Vec<String>,
-    /// Targets held at once.
+    /// Maximum number of targets in flight.
     pub capacity: u32,
-    /// Agents connected at once; more are refused and go elsewhere.
+    /// Maximum number of connected agents; further agents are refused and dial another worker.
     pub max_agents: usize,
-    /// How long running scripts are waited for at a stop, in milliseconds.
+    /// Time in milliseconds that a shutdown waits for running scripts.
     pub drain_timeout_ms: u64,
-    /// Whether machines without a certificate may enrol here, with a token. It lets strangers in for that alone.
+    /// Whether machines without a certificate may enrol here with a token. They may call only the
+    /// enrolment service.
     pub enrolment: bool,
 }
 
@@ -35,7 +36,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong with the settings, in words.
+    /// Checks the limits of the settings; the error names the setting and its limit.
     pub fn check(&self) -> Result<(), String> {
         if self.scheduler_urls.is_empty() {
             return Err("worker.scheduler_urls is empty: name at least one scheduler".into());

@@ -1,4 +1,4 @@
-//! Hands a batch's targets to their agents.
+//! Dispatches the targets of a batch to their agents.
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, Order, attach_response::Message},
@@ -17,12 +17,12 @@ use crate::{
     state::Worker,
 };
 
-/// Targets of one task, from its first on, of which a trace tells what their desktops did. Those of a huge task would bury
-/// the rest of it.
+/// Number of targets of one task, from the first, whose desktops contribute spans to the trace.
+/// More would flood it.
 const TRACED_TARGETS: u32 = 1_000;
 
-/// Hands out what can be; gives back what cannot, so that nobody waits for a desktop that is not here. `scripts` are those of
-/// the answer that brought the batch.
+/// Dispatches the targets of connected desktops and returns the remaining ones at once. `scripts`
+/// are those of the pull response of the batch.
 pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], part: Option<Part<'_>>) {
     let carried = Some(batch.trace_context.as_str());
     let span = trace::child(carried, || {
@@ -33,7 +33,7 @@ pub(crate) async fn dispatch(worker: &Worker, batch: Batch, scripts: &[Script], 
     hand_out_all(worker, Batch { trace_context, ..batch }, scripts, part).instrument(span).await;
 }
 
-/// What a task runs, in order; `None` when its answer lacks a part of it.
+/// Scripts of a task in order; `None` if the pull response lacks one.
 fn scripts_of(spec: &TaskSpec, scripts: &[Script]) -> Option<Vec<Script>> {
     spec.script_indexes.iter().map(|index| scripts.get(*index as usize).cloned()).collect()
 }
@@ -56,7 +56,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
     let spec = spec.unwrap_or_default();
     let scripts = scripts_of(&spec, scripts);
     if scripts.is_none() {
-        tracing::error!(task_id, batch_id, "batch given back: the answer lacks one of its scripts");
+        tracing::error!(task_id, batch_id, "batch returned: the pull response lacks one of its scripts");
     }
     worker.in_flight.open(Lease { task_id: task_id.clone(), batch_id: batch_id.clone(), epoch });
     for (place, mut target) in (0..).zip(targets) {
@@ -75,7 +75,8 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
         };
         let desktop =
             DesktopKey { project_id: spec.project_id.clone(), desktop_id: target.desktop_id.clone() };
-        // A process that slept over the end of its lease must not act on it: others have the batch by now.
+        // A process that was suspended past the end of its lease must not use it: another worker
+        // may hold the batch.
         let is_ours = scripts.is_some() && !is_over(worker, lease_until_unix_ms);
         let held_for = HandOut { desktop, agent_id: &target.agent_id, batch_id: &batch_id };
         if !(is_ours && hand_out(worker, key, held_for, order, part.map(|part| part.answer))) {
@@ -98,15 +99,15 @@ fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
     ends.zip(worker.clock.told()).is_some_and(|(ends, told)| told.now >= ends)
 }
 
-/// Where an order goes, and by which batch.
+/// Recipient of an order, and its batch.
 struct HandOut<'a> {
     desktop: DesktopKey,
-    /// No other agent of the desktop may start the target.
+    /// Only this agent of the desktop may start the target.
     agent_id: &'a str,
     batch_id: &'a str,
 }
 
-/// False when the order certainly did not leave.
+/// Sends an order; false if it certainly was not sent.
 fn hand_out(
     worker: &Worker,
     key: ExecutionKey,
@@ -116,15 +117,17 @@ fn hand_out(
 ) -> bool {
     let HandOut { desktop, agent_id, batch_id } = to;
     let Some((session, to_agent)) = worker.registry.find_known(&desktop, agent_id) else { return false };
-    // Permits first: what is noted as in hand must be certain to leave, and its signer before it.
+    // Reserves the channel first: a target recorded as in flight is certain to be sent, after its
+    // signer.
     let messages = if signed.is_some() { 2 } else { 1 };
     let Ok(permits) = to_agent.try_reserve_many(messages) else { return false };
     let held = InFlightTarget { batch_id: batch_id.to_owned(), desktop: desktop.clone(), session };
     if !worker.in_flight.hold(key.clone(), held) {
-        // In hand from an earlier batch: its result settles this one too.
+        // Already in flight from an earlier batch: its result settles this batch too.
         return true;
     }
-    // A connection that ended before we noted the target would never give it back; one that ends from now on will.
+    // A connection that closed before the target was recorded would never return it; one that
+    // closes later will.
     if worker.registry.find(&desktop).is_none_or(|(current, _)| current != session) {
         worker.in_flight.release([&key]);
         return false;
@@ -173,7 +176,8 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    /// A worker that was told the time, which is not its machine's, and an agent's end of a connection.
+    /// A worker with schedulers' time one day ahead of its machine, and the agent's end of a
+    /// connection.
     fn worker_with_a_desktop()
     -> (Worker, chrono::DateTime<chrono::Utc>, mpsc::Receiver<Result<AttachResponse, tonic::Status>>) {
         let worker = Worker::new(Config::default(), String::new(), None);
@@ -203,7 +207,7 @@ mod tests {
         let mut batch = leased_until(now + TimeDelta::minutes(1));
         batch.targets[0].agent_id = "former".into();
         dispatch(&worker, batch, &[], None).await;
-        assert!(outbox.try_recv().is_err(), "the agent that is connected has another id");
+        assert!(outbox.try_recv().is_err(), "the connected agent has another id");
         let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
         assert!(matches!(&group[0].item, Item::Returned(returned) if !returned.handed));
     }
@@ -216,7 +220,7 @@ mod tests {
         let group = tokio::time::timeout(Duration::from_secs(5), worker.reports.next_group()).await.unwrap();
         let [Item::Returned(returned)] = group.iter().map(|waiting| &waiting.item).collect::<Vec<_>>()[..]
         else {
-            panic!("not given back: {group:?}")
+            panic!("not returned: {group:?}")
         };
         assert!(!returned.handed);
         assert!(worker.in_flight.leases().is_empty());

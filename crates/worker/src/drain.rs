@@ -1,4 +1,4 @@
-//! Sends desktops elsewhere while an operator wants the worker to drain: each as soon as nothing runs on it.
+//! Drain: redirects each desktop to another worker as soon as no target of it is in flight.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use proto::scheduler::DesktopKey;
 
 use crate::state::Worker;
 
-/// A report that ends rings no bell of its own.
+/// Fallback interval, because the end of a report does not notify.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs until the worker stops.
@@ -18,13 +18,13 @@ pub(crate) async fn run(worker: &Worker) {
         for key in gone {
             worker.presence.disconnected(key);
         }
-        // Whatever ends the wait: look again.
+        // Reads the state again after a change, and at least once per interval.
         drop(tokio::time::timeout(POLL_INTERVAL, changed).await);
     }
 }
 
-/// Closes the connections of desktops that nothing runs on; they dial another worker. Returns which, and whether no other
-/// one is left.
+/// Closes the connections of idle desktops, whose agents then dial another worker. Returns the
+/// closed desktops, and whether no busy desktop remains.
 pub(crate) fn send_idle_away(worker: &Worker) -> (Vec<DesktopKey>, bool) {
     let busy = worker.in_flight.busy_sessions();
     (worker.registry.close_unless(|session| busy.contains(&session)), busy.is_empty())

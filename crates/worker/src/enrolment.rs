@@ -1,5 +1,5 @@
-//! The door for machines that want a certificate: their first one, for a token, or the next one. What is asked here is asked of a
-//! scheduler; this side only keeps strangers from asking too much.
+//! Enrolment and renewal of desktop certificates, forwarded to a scheduler. This side only limits
+//! the rate of unauthenticated calls.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -26,12 +26,12 @@ use crate::{
     state::Worker,
 };
 
-/// Calls under way at once, of all.
+/// Maximum number of concurrent calls from all addresses.
 const AT_ONCE: usize = 32;
-/// Calls from one address: so many each second, and so many after a pause. Many machines may stand behind one address.
+/// Rate limit of one address: calls per second, and the burst. Many machines may share one address.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
-/// Addresses that are remembered before those that are quiet are forgotten.
+/// Number of tracked addresses above which idle ones are removed.
 const MAX_ADDRESSES: usize = 10_000;
 
 pub(crate) fn service(worker: Arc<Worker>, client: Client) -> EnrolmentServiceServer<impl EnrolmentService> {
@@ -47,7 +47,7 @@ pub(crate) fn service(worker: Arc<Worker>, client: Client) -> EnrolmentServiceSe
 
 struct Door {
     worker: Arc<Worker>,
-    /// It may be sent between threads, and not shared.
+    /// A client is `Send` but not `Sync`.
     client: Mutex<Client>,
     rates: DefaultKeyedRateLimiter<IpAddr>,
     room: Semaphore,
@@ -58,25 +58,27 @@ impl Door {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Lets a call in if there is room for it; with where it came from.
+    /// Admits a call within the limits; returns its permit and its source address.
     fn enter<T>(&self, request: &Request<T>) -> Result<(tokio::sync::SemaphorePermit<'_>, String), Status> {
         let who = request.extensions().get::<Who>();
         if !matches!(who, Some(Who::Anonymous | Who::Known(_))) {
-            let reason = "this worker has no TLS: there is nothing that a certificate would be good for";
+            let reason = "this worker has no TLS: certificates cannot be used here";
             return Err(Status::failed_precondition(reason));
         }
-        let address = request.remote_addr().ok_or_else(|| Status::internal("nobody knows who calls"))?;
+        let address =
+            request.remote_addr().ok_or_else(|| Status::internal("the caller's address is unknown"))?;
         if self.rates.len() > MAX_ADDRESSES {
             self.rates.retain_recent();
         }
-        let too_often = || Status::resource_exhausted("too many machines enrol at once: try again later");
+        let too_often = || Status::resource_exhausted("too many enrolment calls: try again later");
         self.rates.check_key(&network(address.ip())).map_err(|_| too_often())?;
         let permit = self.room.try_acquire().map_err(|_| too_often())?;
         Ok((permit, address.to_string()))
     }
 }
 
-/// Who has one address of IPv6 has a whole network of them.
+/// Key of the rate limit: an IPv4 address, or the /64 network of an IPv6 address, since a host has
+/// a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -102,7 +104,7 @@ impl EnrolmentService for Door {
         let Some(Certified { identity: Identity::Desktop { project_id, desktop_id }, serial, .. }) =
             request.extensions().get::<Certified>().cloned()
         else {
-            return Err(Status::permission_denied("only who shows a desktop's certificate may renew it"));
+            return Err(Status::permission_denied("a renewal requires a desktop's certificate"));
         };
         let question = asked::RenewCertificateRequest {
             worker_id: self.worker.worker_id.clone(),
@@ -117,9 +119,9 @@ impl EnrolmentService for Door {
     }
 }
 
-/// The scheduler's answer, for who has asked; of what this worker itself has with schedulers only that it failed.
+/// Converts the scheduler's refusal for the caller: code and message only.
 fn refused(status: &Status, peer: &str) -> Status {
-    tracing::warn!(%peer, %status, "no certificate was made");
+    tracing::warn!(%peer, %status, "certificate refused");
     Status::new(status.code(), status.message())
 }
 

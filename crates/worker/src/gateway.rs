@@ -1,4 +1,4 @@
-//! The agents' gateway: one long stream for each desktop.
+//! Agent gateway: one long stream for each desktop.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -25,12 +25,12 @@ use crate::{
     state::Worker,
 };
 
-/// A connection that does not say who it is within this time is closed.
+/// Time limit for the hello of a new connection.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 const LOOK_AT_TIME_EVERY: Duration = Duration::from_secs(60);
 
-/// A worker that has just started needs a moment to learn the time. Without it no deadline can be kept.
+/// Time limit for the first time sample after a start. Deadlines need the schedulers' time.
 const TIME_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn service(worker: Arc<Worker>) -> AgentServiceServer<impl AgentService> {
@@ -54,21 +54,24 @@ impl AgentService for Gateway {
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         if self.worker.is_draining() {
-            return Err(Status::unavailable("this worker is stopping: connect to another one"));
+            return Err(Status::unavailable("this worker is draining: connect to another one"));
         }
         if self.worker.registry.len() >= self.worker.config.max_agents {
-            return Err(Status::resource_exhausted("this worker holds as many agents as it may"));
+            return Err(Status::resource_exhausted(
+                "connection limit reached (worker.max_agents): connect to another worker",
+            ));
         }
         let shown = request.extensions().get::<Certified>().cloned();
         let mut inbound = request.into_inner();
         let (to_agent, outbound) = mpsc::channel(limits::MAX_ORDERS_PER_AGENT);
-        // The agent waits for the response's headers before it speaks, so who it is is learnt in the background.
+        // The agent sends nothing before the response headers, so its hello is read in the
+        // background.
         let worker = Arc::clone(&self.worker);
         tokio::spawn(async move {
             let hello = match tokio::time::timeout(HELLO_WITHIN, hello(&mut inbound, shown.as_ref())).await {
                 Ok(Ok(desktop)) => desktop,
                 Ok(Err(status)) => return refuse(&to_agent, status),
-                Err(_) => return refuse(&to_agent, Status::deadline_exceeded("no hello came")),
+                Err(_) => return refuse(&to_agent, Status::deadline_exceeded("hello timed out")),
             };
             serve(&worker, inbound, to_agent, hello).await;
         });
@@ -77,20 +80,20 @@ impl AgentService for Gateway {
 }
 
 fn refuse(to_agent: &mpsc::Sender<Result<AttachResponse, Status>>, status: Status) {
-    tracing::warn!(%status, "an agent was refused");
+    tracing::warn!(%status, "agent refused");
     metric::AGENTS_REFUSED.increment(1, &[]);
     if to_agent.try_send(Err(status)).is_err() {
-        tracing::debug!("the refused agent is gone already");
+        tracing::debug!("the refused agent has already disconnected");
     }
 }
 
-/// The first message: who it is, which must be who its certificate says.
+/// Reads the first message: the desktop, which must match the certificate.
 async fn hello(inbound: &mut Streaming<AttachRequest>, shown: Option<&Certified>) -> Result<Desktop, Status> {
     let first = inbound.message().await?.and_then(|request| request.message);
     let Some(attach_request::Message::Hello(hello)) = first else {
         return Err(Status::invalid_argument("the first message must be hello"));
     };
-    let desktop = hello.desktop.ok_or_else(|| Status::invalid_argument("hello names no desktop"))?;
+    let desktop = hello.desktop.ok_or_else(|| Status::invalid_argument("hello.desktop is missing"))?;
     if let Err(error) = desktop.clone().facts() {
         return Err(Status::invalid_argument(error.to_string()));
     }
@@ -98,7 +101,7 @@ async fn hello(inbound: &mut Streaming<AttachRequest>, shown: Option<&Certified>
         Some(shown) => certified(&shown.identity, desktop)?,
         None => desktop,
     };
-    // What an agent says of its own certificate is nothing.
+    // The certificate comes from the connection; the agent's own claim is dropped.
     Ok(Desktop { certificate: shown.map(certificate), ..desktop })
 }
 
@@ -110,18 +113,18 @@ fn certificate(shown: &Certified) -> Certificate {
     }
 }
 
-/// The desktop, which its certificate must name; one that calls itself something else is refused.
+/// Checks that the certificate names the claimed desktop.
 fn certified(identity: &Identity, desktop: Desktop) -> Result<Desktop, Status> {
     let claimed = Identity::desktop(&desktop.project_id, &desktop.desktop_id)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     if claimed != *identity {
-        let reason = format!("the certificate is of {identity}, and not of {claimed}");
+        let reason = format!("the certificate names {identity}, but the agent claims {claimed}");
         return Err(Status::permission_denied(reason));
     }
     Ok(desktop)
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 async fn serve(
     worker: &Worker,
     mut inbound: Streaming<AttachRequest>,
@@ -132,7 +135,7 @@ async fn serve(
     if worker.knows_time_within(TIME_WITHIN).await.is_none() {
         return refuse(
             &to_agent,
-            Status::unavailable("this worker reaches no scheduler: connect to another one"),
+            Status::unavailable("this worker cannot reach a scheduler: connect to another one"),
         );
     }
     let desktop = Desktop { connected_at_unix_ms: proto::unix_ms(Some(worker.clock.now())), ..desktop };
@@ -144,7 +147,8 @@ async fn serve(
     if to_agent.send(Ok(AttachResponse { message: Some(welcome) })).await.is_err() {
         return;
     }
-    // The registry holds the only other sender: when it lets go, the stream ends, and the agent goes elsewhere.
+    // The registry holds the only other sender: when it drops that, the stream ends and the agent
+    // dials another worker.
     let weak = to_agent.downgrade();
     let Some(connected) = worker.registry.connect(key.clone(), desktop.clone(), to_agent) else { return };
     let Connected { session, replaced, mut known } = connected;
@@ -163,7 +167,8 @@ async fn serve(
             }
         };
         let Some(message) = message else { break };
-        // Nothing is taken from a connection that the schedulers may refuse, nor after it was ended here.
+        // Messages are ignored while the schedulers may still refuse the connection, and after it
+        // was closed here.
         if !is_known(&mut known, &weak).await {
             break;
         }
@@ -171,7 +176,7 @@ async fn serve(
             attach_request::Message::Result(result) => take_result(worker, &key, &agent_id, result).await,
             attach_request::Message::TimeRequest(_) => tell_time(worker, &weak),
             attach_request::Message::Hello(_) => {
-                tracing::warn!(desktop_id = key.desktop_id, "an agent says hello again");
+                tracing::warn!(desktop_id = key.desktop_id, "agent sent a second hello");
             }
         }
     }
@@ -181,43 +186,43 @@ async fn serve(
     give_back(worker, session).await;
 }
 
-/// Waits until the certificate of a connection is good no more, by the schedulers' time.
+/// Waits until the connection's certificate expires, by the schedulers' time.
 async fn expired(worker: &Worker, certificate: Option<Certificate>) {
     let Some(certificate) = certificate else { return std::future::pending().await };
     loop {
         let left_ms = certificate.not_after_unix_ms.saturating_sub(worker.clock.now().timestamp_millis());
         let Ok(left_ms) = u64::try_from(left_ms) else { return };
-        // Not in one go: the time may be told anew.
+        // Sleeps in steps, because the clock may be adjusted.
         tokio::time::sleep(Duration::from_millis(left_ms.saturating_add(1)).min(LOOK_AT_TIME_EVERY)).await;
     }
 }
 
 fn end_expired(key: &DesktopKey, to_agent: &WeakToAgent) {
-    tracing::info!(desktop_id = key.desktop_id, "a connection is ended: its certificate has expired");
+    tracing::info!(desktop_id = key.desktop_id, "connection closed: its certificate has expired");
     let ended = Err(Status::unauthenticated("the certificate of this connection has expired"));
     if to_agent.upgrade().is_none_or(|to_agent| to_agent.try_send(ended).is_err()) {
-        tracing::debug!("the agent is gone already");
+        tracing::debug!("the agent has already disconnected");
     }
 }
 
-/// The agent's next message; `None` when there will be none.
+/// Next message of the agent; `None` at the end of the stream.
 async fn next(inbound: &mut Streaming<AttachRequest>, key: &DesktopKey) -> Option<attach_request::Message> {
     loop {
         match inbound.message().await {
             Ok(Some(AttachRequest { message: Some(message) })) => return Some(message),
-            Ok(Some(_)) => tracing::warn!(desktop_id = key.desktop_id, "an agent sent something unexpected"),
+            Ok(Some(_)) => tracing::warn!(desktop_id = key.desktop_id, "agent sent an unknown message"),
             Ok(None) => return None,
             Err(status) => {
-                tracing::debug!(%status, desktop_id = key.desktop_id, "an agent's connection broke");
+                tracing::debug!(%status, desktop_id = key.desktop_id, "agent connection lost");
                 return None;
             }
         }
     }
 }
 
-/// Waits until the schedulers know of the connection; false when it has ended, there or here.
+/// Waits until a scheduler accepts the connection; false if it ended at either side.
 async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> bool {
-    // The registry has let go of it, if nobody has a sender any more.
+    // Without a sender the registry has removed the connection.
     let Some(to_agent) = to_agent.upgrade() else { return false };
     tokio::select! {
         biased;
@@ -226,7 +231,7 @@ async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> 
     }
 }
 
-/// The time, where the schedulers have told it.
+/// Time of the schedulers; `None` until they have sent it.
 fn time(worker: &Worker) -> Option<Time> {
     worker.clock.told().map(|told| Time::new(told.now, told.error))
 }
@@ -235,7 +240,7 @@ fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {
     let Some((time, to_agent)) = time(worker).zip(to_agent.upgrade()) else { return };
     let answer = AttachResponse { message: Some(attach_response::Message::Time(time)) };
     if to_agent.try_send(Ok(answer)).is_err() {
-        tracing::debug!("the time was not taken; it will be asked for again");
+        tracing::debug!("time not sent; the agent asks again");
     }
 }
 
@@ -248,7 +253,7 @@ async fn give_back(worker: &Worker, session: SessionId) {
 async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, result: OrderResult) {
     metric::RESULTS.increment(1, &[]);
     let Some(key) = result.key else {
-        tracing::warn!(desktop_id = desktop.desktop_id, "an agent sent a result without a key");
+        tracing::warn!(desktop_id = desktop.desktop_id, "agent sent a result without a key");
         return;
     };
     let carried = Some(result.trace_context.as_str());
@@ -261,7 +266,7 @@ async fn take_result(worker: &Worker, desktop: &DesktopKey, agent_id: &str, resu
         task_id: key.task_id.clone(),
         ordinal: key.ordinal,
         attempt: key.attempt,
-        // Empty for a result from the agent's journal that we did not ask for.
+        // Empty for a result from the agent's journal that this worker did not request.
         batch_id: worker.in_flight.batch_of(&key).unwrap_or_default(),
         scripts: result.scripts,
         project_id: desktop.project_id.clone(),

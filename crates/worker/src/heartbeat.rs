@@ -1,4 +1,4 @@
-//! Keeps the worker alive in the schedulers' eyes.
+//! Heartbeats from the worker to the schedulers.
 
 use std::time::{Duration, Instant};
 
@@ -12,34 +12,37 @@ use crate::{
     state::Worker,
 };
 
-/// Longest pause after a heartbeat that failed; the first one is shorter.
+/// Maximum pause after a failed heartbeat; the first pause is shorter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Interval until a scheduler has named its own; the default of `scheduler.heartbeat_ms`.
+/// Interval until a scheduler sets it; the default of `scheduler.heartbeat_ms`.
 const FIRST_INTERVAL: Duration = Duration::from_secs(3);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Deadline of a heartbeat after a number of failures in a row.
+/// Deadline of a heartbeat after a number of consecutive failures.
 ///
-/// The first one is short: if one scheduler hangs, the next heartbeat goes to another. It doubles, because schedulers
-/// that are only slow must be able to answer in the end.
+/// The first deadline is short: if one scheduler hangs, the next heartbeat goes to another. It
+/// doubles, so that a slow scheduler can answer eventually.
 fn deadline(interval: Duration, failures: u32) -> Duration {
     let first = interval.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST_TIMEOUT);
     Backoff::doubling(first, CALL_TIMEOUT).after(failures)
 }
 
-/// Failures in a row to assume after an answer that took this long: the fewest whose deadline leaves twice that time.
+/// Number of failures to assume after an answer: the smallest whose deadline is at least twice the
+/// answer time.
 ///
-/// Schedulers that are slow and not hung would otherwise miss the short first deadline at every second heartbeat.
+/// Without it, a slow but healthy scheduler would miss the short first deadline at every second
+/// heartbeat.
 fn failures_after(interval: Duration, failures: u32, answered_within: Duration) -> u32 {
     let leaves_time = |failures: &u32| deadline(interval, *failures) >= answered_within.saturating_mul(2);
     (0..failures).find(leaves_time).unwrap_or(failures)
 }
 
-/// Sends a heartbeat at the interval that the schedulers ask for, and at once when something changed.
+/// Sends heartbeats at the interval that the schedulers set, and at once after a change.
 ///
-/// With one hung scheduler, the longest time between two heartbeats is the interval, the deadline of the one that fails,
-/// and the pause: 3 + 2 + 0.1 = 5.1 s by default. Schedulers give a silent worker 15 s (`scheduler.worker_timeout_ms`).
+/// With one hung scheduler, the longest gap between heartbeats is interval + failed deadline +
+/// pause: 3 + 2 + 0.1 = 5.1 s by default. Schedulers give up a silent worker after 15 s
+/// (`scheduler.worker_timeout_ms`).
 pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     let mut interval = FIRST_INTERVAL;
     let mut failures = 0;
@@ -107,12 +110,16 @@ mod tests {
         let after =
             |failures, answered_ms| failures_after(seconds(3), failures, Duration::from_millis(answered_ms));
         assert_eq!([after(0, 1_900), after(2, 5_700), after(3, 9_000)], [0, 2, 3]);
-        assert_eq!([after(3, 3_000), after(3, 1_500), after(3, 10)], [2, 1, 0], "it recovers");
+        assert_eq!(
+            [after(3, 3_000), after(3, 1_500), after(3, 10)],
+            [2, 1, 0],
+            "the number of failures recovers"
+        );
     }
 
     #[test]
     fn hung_schedulers_leave_time_before_a_worker_is_lost() {
-        // Defaults of scheduler.heartbeat_ms and scheduler.worker_timeout_ms.
+        // Defaults of `scheduler.heartbeat_ms` and `scheduler.worker_timeout_ms`.
         let (interval, worker_timeout) = (seconds(3), seconds(15));
         let mut backoff = backoff();
         let one_hung = interval + deadline(interval, 0) + backoff.pause().min(LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! What the worker holds: the targets of its leases, until their results are stored.
+//! Targets in flight: leased targets until their results are stored.
 
 use std::{
     collections::HashMap,
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 
 use crate::registry::SessionId;
 
-/// A target in the worker's hands.
+/// Target in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlightTarget {
     pub(crate) batch_id: String,
     pub(crate) desktop: DesktopKey,
-    /// The connection it was handed out on.
+    /// Connection that delivered the order.
     pub(crate) session: SessionId,
 }
 
@@ -35,7 +35,7 @@ struct Inner {
     batches: HashMap<String, Batch>,
 }
 
-/// The worker's targets and leases. Every change rings `changed`.
+/// Targets in flight and leases. Every release notifies `changed`.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     inner: Mutex<Inner>,
@@ -47,20 +47,20 @@ impl InFlight {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Targets in hand.
+    /// Number of targets in flight.
     pub(crate) fn len(&self) -> usize {
         self.lock().targets.len()
     }
 
-    /// Takes a leased batch in before its targets are handed out.
+    /// Adds a leased batch before its targets are dispatched.
     pub(crate) fn open(&self, lease: Lease) {
         self.lock()
             .batches
             .insert(lease.batch_id, Batch { task_id: lease.task_id, epoch: lease.epoch, held: 0 });
     }
 
-    /// Notes that a target is about to be handed out. False when it is in hand already: handed out twice it would
-    /// be answered twice.
+    /// Records a target just before its order is sent. False if it is already in flight: a second
+    /// order would produce a second answer.
     pub(crate) fn hold(&self, key: ExecutionKey, held: InFlightTarget) -> bool {
         let mut inner = self.lock();
         if inner.targets.contains_key(&key) {
@@ -73,17 +73,17 @@ impl InFlight {
         true
     }
 
-    /// The batch that a target was handed out in, if it is in hand.
+    /// Batch that delivered a target; `None` if it is not in flight.
     pub(crate) fn batch_of(&self, key: &ExecutionKey) -> Option<String> {
         self.lock().targets.get(key).map(|held| held.batch_id.clone())
     }
 
-    /// The desktop and the connection that a target was handed out on, if it is in hand.
+    /// Desktop and connection to which a target was dispatched; `None` if it is not in flight.
     pub(crate) fn handed_out_on(&self, key: &ExecutionKey) -> Option<(DesktopKey, SessionId)> {
         self.lock().targets.get(key).map(|held| (held.desktop.clone(), held.session))
     }
 
-    /// Lets targets go.
+    /// Removes targets.
     pub(crate) fn release<'a>(&self, keys: impl IntoIterator<Item = &'a ExecutionKey>) {
         let mut inner = self.lock();
         for key in keys {
@@ -95,7 +95,7 @@ impl InFlight {
         self.changed.notify_waiters();
     }
 
-    /// Lets go of a batch of which nothing is in hand.
+    /// Removes a batch without targets in flight.
     pub(crate) fn close_if_empty(&self, batch_id: &str) {
         let mut inner = self.lock();
         if inner.batches.get(batch_id).is_some_and(|batch| batch.held == 0) {
@@ -103,8 +103,8 @@ impl InFlight {
         }
     }
 
-    /// Lets go of everything that was handed out on a connection that is gone, to be returned: its agents may have
-    /// begun it, and nobody will hear from them here.
+    /// Removes all targets of a closed connection and returns them for the report: their agent may
+    /// have started them, but its results no longer arrive here.
     pub(crate) fn release_session(&self, session: SessionId) -> Vec<ReturnedTarget> {
         let mut inner = self.lock();
         let keys: Vec<ExecutionKey> = inner
@@ -131,12 +131,12 @@ impl InFlight {
         returned
     }
 
-    /// Desktops that have something in hand.
+    /// Connections with targets in flight.
     pub(crate) fn busy_sessions(&self) -> std::collections::HashSet<SessionId> {
         self.lock().targets.values().map(|held| held.session).collect()
     }
 
-    /// All leases in hand.
+    /// All leases with targets in flight.
     pub(crate) fn leases(&self) -> Vec<Lease> {
         let inner = self.lock();
         inner
@@ -150,8 +150,8 @@ impl InFlight {
             .collect()
     }
 
-    /// Forgets leases that are somebody else's by now. Their targets run on here and are still reported: a late
-    /// result is a result.
+    /// Removes leases that the worker has lost. Their targets still run here and their late results
+    /// are reported.
     pub(crate) fn lose(&self, lost: &[Lease]) {
         let mut inner = self.lock();
         for lease in lost {
@@ -196,7 +196,7 @@ mod tests {
         in_flight.open(lease(1));
         assert!(in_flight.hold(key(0), held(1)));
         assert!(in_flight.hold(key(1), held(2)));
-        assert!(!in_flight.hold(key(1), held(2)), "in hand already");
+        assert!(!in_flight.hold(key(1), held(2)), "already in flight");
         in_flight.release([&key(0)]);
         assert_eq!(in_flight.leases(), [lease(1)]);
         in_flight.release([&key(1)]);

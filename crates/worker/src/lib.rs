@@ -1,8 +1,8 @@
-//! The worker: pulls batches over gRPC with a capacity, holds agents' streams, dispatches, passes stops on, reports,
-//! renews leases.
+//! The worker pulls batches over gRPC up to its capacity, holds agents' streams, dispatches,
+//! forwards stops, reports and renews leases.
 //!
-//! It never touches the database and takes no decision: it holds leases and connections, and what it loses by
-//! dying, a scheduler gives to another.
+//! It never accesses the database and takes no decisions. It holds only leases and connections,
+//! which a scheduler assigns to another worker if this one dies.
 
 mod address;
 mod config;

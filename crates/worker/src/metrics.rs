@@ -1,4 +1,4 @@
-//! Tells from time to time how much the worker holds.
+//! Gauges of the worker: agents, targets in flight and waiting reports.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::state::Worker;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Tells it for as long as the worker runs.
+/// Sets the gauges for as long as the worker runs.
 pub(crate) async fn run(worker: &Worker) {
     loop {
         let sizes = [

@@ -1,4 +1,5 @@
-//! Gives each order of an answer its part of the answer's signature. Nothing is verified here: agents do.
+//! Adds to each order its proof from the signature of the pull response. Agents verify it; the
+//! worker does not.
 
 use proto::{
     order::{Signature, Signed},
@@ -6,10 +7,11 @@ use proto::{
     scheduler::{Batch, PullResponse, Target},
 };
 
-/// Signers that a connection was shown last, and need not be shown again; agents remember twice as many.
+/// Number of recent signers that a connection has received and that are not sent again; agents
+/// cache twice as many.
 const CACHE_CAPACITY: usize = 8;
 
-/// The signature over an answer, with the tree that it is over.
+/// Signature over a pull response, with its Merkle tree.
 #[derive(Debug)]
 pub(crate) struct Answer {
     tree: Tree,
@@ -18,19 +20,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `None` where schedulers sign nothing.
+    /// Takes the signature out of a pull response; `None` if schedulers do not sign.
     pub(crate) fn new(answer: &mut PullResponse) -> Option<Self> {
         let signature = answer.signature.take()?;
         let signer = sha256(&signature.certificate);
         Some(Self { tree: tree(answer)?, signature, signer })
     }
 
-    /// The certificate of who has signed.
+    /// Certificate of the signer.
     pub(crate) fn certificate(&self) -> &[u8] {
         &self.signature.certificate
     }
 
-    /// The order of the target that has this place among all of the answer.
+    /// Signed order of the target with this leaf index.
     pub(crate) fn order(&self, index: u32, batch: &[u8], target: Vec<u8>) -> Signed {
         let path = self.tree.path(index).unwrap_or_default();
         Signed {
@@ -45,14 +47,14 @@ impl Answer {
     }
 }
 
-/// What of an answer's signature is a batch's: its orders are those from a place on.
+/// A batch's share of the signature: its orders start at leaf `first`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part<'a> {
     pub(crate) answer: &'a Answer,
     pub(crate) first: u32,
 }
 
-/// The batches of an answer, each with its part of the signature.
+/// Batches of a pull response, each with its share of the signature.
 pub(crate) fn parts(
     batches: Vec<Batch>,
     answer: Option<&Answer>,
@@ -66,19 +68,19 @@ pub(crate) fn parts(
 }
 
 impl Part<'_> {
-    /// The signed order of the batch's target at this place.
+    /// Signed order of the batch's target at this position.
     pub(crate) fn order(&self, place: u32, batch: &[u8], target: &mut Target) -> Signed {
         let terms = std::mem::take(&mut target.signed_terms);
         self.answer.order(self.first.saturating_add(place), batch, terms)
     }
 }
 
-/// The signers that a connection has been shown.
+/// Signers that a connection has received.
 #[derive(Debug, Default)]
 pub(crate) struct ShownSigners(std::collections::VecDeque<Hash>);
 
 impl ShownSigners {
-    /// Whether this one is to be shown now; it counts as shown from then on.
+    /// Whether this signer must be sent now; it then counts as sent.
     pub(crate) fn is_new(&mut self, signer: Hash) -> bool {
         if self.0.contains(&signer) {
             return false;
@@ -130,6 +132,6 @@ mod tests {
         let signer = |number: u8| [number; 32];
         assert!(shown.is_new(signer(0)) && !shown.is_new(signer(0)));
         assert!((1..=8).all(|number| shown.is_new(signer(number))));
-        assert!(shown.is_new(signer(0)), "it was forgotten");
+        assert!(shown.is_new(signer(0)), "the oldest signer was evicted");
     }
 }

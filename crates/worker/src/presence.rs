@@ -1,4 +1,4 @@
-//! Which desktops came and went, until the schedulers know.
+//! Connects and disconnects of desktops that no scheduler knows yet.
 
 use std::{
     collections::HashMap,
@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 
 use crate::registry::Registry;
 
-/// A desktop that came, as it is, or went.
+/// Change of a desktop: `Some` description after a connect, `None` after a disconnect.
 pub(crate) type Change = (DesktopKey, Option<Desktop>);
 
-/// Changes that no scheduler knows yet; the last one of each desktop counts.
+/// Pending changes; only the latest change of each desktop counts.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     changes: Mutex<HashMap<DesktopKey, Option<Desktop>>>,
@@ -36,7 +36,7 @@ impl Presence {
         self.changed.notify_one();
     }
 
-    /// Tells everything again.
+    /// Queues all connected desktops again, for a resync.
     pub(crate) fn tell_all(&self, registry: &Registry) {
         let all = registry.all();
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ impl Presence {
         self.changed.notified().await;
     }
 
-    /// Takes as many changes as one call may tell.
+    /// Takes as many changes as one call can report.
     pub(crate) fn take(&self) -> Vec<Change> {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = 0;
@@ -66,7 +66,7 @@ impl Presence {
         keys.into_iter().filter_map(|key| changes.remove_entry(&key)).collect()
     }
 
-    /// Puts back what could not be told, unless it changed again.
+    /// Puts back changes that were not reported, unless newer ones exist.
     pub(crate) fn put_back(&self, untold: Vec<Change>) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, change) in untold {

@@ -1,4 +1,4 @@
-//! Tells the schedulers in bulk which desktops came and went.
+//! Reports connects and disconnects of desktops to the schedulers in bulk.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::{
     state::Worker,
 };
 
-/// After a change, others are waited for this long, so that a thousand agents that come at once are few calls.
+/// Time that further changes are collected after the first one, so that a thousand simultaneous
+/// connects need few calls.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Tells changes for as long as the worker runs.
+/// Reports changes for as long as the worker runs.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
     loop {
@@ -33,7 +34,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             }
             Err(status) => {
                 worker.presence.put_back(changes);
-                tracing::debug!(%status, "presence could not be told");
+                tracing::debug!(%status, "presence update failed");
                 if status.code() == tonic::Code::FailedPrecondition {
                     worker.heartbeat_now.notify_one();
                 }
@@ -43,11 +44,11 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
     }
 }
 
-/// The schedulers know of what came, or will not have it here.
+/// Marks accepted connections as known, and closes refused ones.
 fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse) {
     for (key, change) in changes {
         let Some(desktop) = change else { continue };
-        // Those that are retired are among the revoked.
+        // Retired desktops are also listed as revoked.
         if answer.revoked.contains(&key) {
             let (why, reason) = if answer.retired.contains(&key) {
                 ("its desktop is retired", registry::retired())
@@ -55,7 +56,7 @@ fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse
                 ("its certificate is revoked", registry::revoked())
             };
             let DesktopKey { project_id, desktop_id } = &key;
-            tracing::warn!(project_id, desktop_id, "a connection is refused: {why}");
+            tracing::warn!(project_id, desktop_id, "connection refused: {why}");
             worker.registry.refuse(&key, &desktop, reason);
             if !worker.registry.is_connected(&key) {
                 worker.presence.disconnected(key);
@@ -64,7 +65,7 @@ fn settle(worker: &Worker, changes: Vec<Change>, answer: &UpdatePresenceResponse
             tracing::warn!(
                 project_id = key.project_id,
                 desktop_id = key.desktop_id,
-                "a connection is refused: another one of this desktop is newer, or of another agent"
+                "connection refused: the desktop has a newer connection or another agent"
             );
             worker.registry.refuse(&key, &desktop, registry::elsewhere());
         } else {

@@ -1,4 +1,4 @@
-//! Pulls batches while there is room.
+//! Pulls batches while there is capacity.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
     state::Worker,
 };
 
-/// How long a pull waits for work at the scheduler.
+/// Time that a pull waits for work at the scheduler.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// Pulls until the worker stops; not while an operator wants it to drain.
+/// Pulls until the worker stops, except while an operator drains it.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
     let mut drain_requested = worker.drain_requested();
@@ -36,7 +36,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client) {
             Ok(answer) => {
                 backoff.reset();
                 let mut answer = answer.into_inner();
-                // First: nothing goes to a desktop that is revoked.
+                // First, so that no order reaches a revoked desktop.
                 worker.end_revoked(std::mem::take(&mut answer.revoked));
                 let signed = Answer::new(&mut answer);
                 for (batch, part) in parts(answer.batches, signed.as_ref()) {

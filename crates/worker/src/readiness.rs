@@ -1,16 +1,16 @@
-//! Whether a worker can do its work, for whoever watches it from outside.
+//! Readiness of a worker, for health checks.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// True while a scheduler hears the worker and it takes new work.
+/// Ready flag: true while a scheduler answers heartbeats and the worker accepts work.
 #[derive(Debug, Clone, Default)]
 pub struct Ready(Arc<AtomicBool>);
 
 impl Ready {
-    /// Whether it is so now.
+    /// Whether the worker is ready now.
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

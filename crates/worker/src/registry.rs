@@ -1,4 +1,4 @@
-//! The agents' connections.
+//! Registry of the agents' connections.
 
 use std::{
     collections::HashMap,
@@ -15,11 +15,11 @@ use tonic::Status;
 
 use crate::order_proofs::ShownSigners;
 
-/// One connection of one agent.
+/// Id of one connection of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(pub(crate) u64);
 
-/// Messages on their way to an agent.
+/// Channel of messages to an agent.
 pub(crate) type ToAgent = mpsc::Sender<Result<AttachResponse, Status>>;
 
 #[derive(Debug)]
@@ -27,44 +27,45 @@ struct Session {
     id: SessionId,
     desktop: Desktop,
     to_agent: ToAgent,
-    /// Whether a scheduler knows of it.
+    /// Whether a scheduler has accepted the connection.
     known: watch::Sender<bool>,
     shown: ShownSigners,
 }
 
-/// A connection that was registered.
+/// Newly registered connection.
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) session: SessionId,
-    /// The older connection that it replaces, which ends by it.
+    /// Older connection that this one replaces and closes.
     pub(crate) replaced: Option<SessionId>,
-    /// True once a scheduler knows of it; closed when the connection is to end.
+    /// True once a scheduler accepts the connection; closed when the connection must end.
     pub(crate) known: watch::Receiver<bool>,
 }
 
 impl Session {
-    /// Whether it is alive, and of another agent.
+    /// Whether this connection is alive and belongs to another agent.
     fn is_another(&self, desktop: &Desktop) -> bool {
         self.desktop.agent_id != desktop.agent_id && !self.to_agent.is_closed()
     }
 }
 
-/// What an agent is told that is not the one which is connected as its desktop.
+/// Status for an agent whose desktop has a connection of another agent.
 pub(crate) fn elsewhere() -> Status {
-    Status::already_exists("another agent is connected as this desktop: each desktop needs an id of its own")
+    Status::already_exists("another agent is connected as this desktop: give each desktop a unique id")
 }
 
-/// What an agent is told whose certificate is revoked.
+/// Status for an agent whose certificate is revoked.
 pub(crate) fn revoked() -> Status {
     Status::permission_denied(REVOKED)
 }
 
-/// What an agent is told whose desktop is retired: nothing that it does itself helps.
+/// Status for an agent whose desktop is retired; the agent cannot resolve that.
 pub(crate) fn retired() -> Status {
     Status::failed_precondition(RETIRED)
 }
 
-/// All connections of this worker, one for each desktop: the newest of the same agent wins.
+/// Connections of this worker, one for each desktop: a newer connection of the same agent replaces
+/// the older one.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<DesktopKey, Session>>,
@@ -76,17 +77,17 @@ impl Registry {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Agents connected now.
+    /// Number of connected agents.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether another agent is connected as this desktop. One whose connection is gone is not.
+    /// Whether another agent is connected as this desktop; closed connections do not count.
     pub(crate) fn is_another_agents(&self, key: &DesktopKey, desktop: &Desktop) -> bool {
         self.lock().get(key).is_some_and(|session| session.is_another(desktop))
     }
 
-    /// Registers a connection, unless another agent is connected as the desktop.
+    /// Registers a connection; `None` if another agent is connected as the desktop.
     pub(crate) fn connect(&self, key: DesktopKey, desktop: Desktop, to_agent: ToAgent) -> Option<Connected> {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (told, known) = watch::channel(false);
@@ -101,20 +102,21 @@ impl Registry {
         Some(Connected { session, replaced: replaced.map(|session| session.id), known })
     }
 
-    /// A scheduler knows of the connection of a desktop, as it was told.
+    /// Marks a connection as accepted by a scheduler, if its description is still `told`.
     pub(crate) fn is_known(&self, key: &DesktopKey, told: &Desktop) {
         if let Some(session) = self.lock().get(key).filter(|session| session.desktop == *told) {
             session.known.send_replace(true);
         }
     }
 
-    /// Ends the connection of a desktop, as it was told, because the schedulers refuse it.
+    /// Closes a connection that the schedulers refuse, if its description is still `told`.
     pub(crate) fn refuse(&self, key: &DesktopKey, told: &Desktop, why: Status) {
         self.end(key, why, |desktop| desktop == told);
     }
 
-    /// Ends the connection of a desktop if it was made with this certificate, which is revoked, or without one where there is
-    /// none: such a desktop is retired. False when it was not.
+    /// Closes the connection that was made with this revoked certificate. An empty serial means a
+    /// connection without a certificate, whose desktop is retired. False if there is no such
+    /// connection.
     pub(crate) fn end_revoked(&self, key: &DesktopKey, serial: &str) -> bool {
         let why = if serial.is_empty() { retired() } else { revoked() };
         self.end(key, why, |desktop| {
@@ -130,7 +132,7 @@ impl Registry {
         if let Some(session) = sessions.remove(key)
             && session.to_agent.try_send(Err(why)).is_err()
         {
-            tracing::debug!(desktop_id = key.desktop_id, "the refused agent is gone already");
+            tracing::debug!(desktop_id = key.desktop_id, "the refused agent has already disconnected");
         }
         true
     }
@@ -140,7 +142,7 @@ impl Registry {
         self.lock().contains_key(key)
     }
 
-    /// Removes a connection; false when a newer one has taken its place.
+    /// Removes a connection; false if a newer one has replaced it.
     pub(crate) fn disconnect(&self, key: &DesktopKey, id: SessionId) -> bool {
         let mut sessions = self.lock();
         if sessions.get(key).is_some_and(|session| session.id == id) {
@@ -150,7 +152,7 @@ impl Registry {
         false
     }
 
-    /// The way to this agent of a desktop, once the schedulers know of the connection: they may still refuse it. `None` where
+    /// Channel to this agent of a desktop, once a scheduler has accepted the connection. `None` if
     /// another agent is connected as the desktop.
     pub(crate) fn find_known(&self, key: &DesktopKey, agent_id: &str) -> Option<(SessionId, ToAgent)> {
         let sessions = self.lock();
@@ -161,25 +163,26 @@ impl Registry {
         Some((session.id, session.to_agent.clone()))
     }
 
-    /// The way to a desktop's agent.
+    /// Channel to the desktop's agent.
     pub(crate) fn find(&self, key: &DesktopKey) -> Option<(SessionId, ToAgent)> {
         self.lock().get(key).map(|session| (session.id, session.to_agent.clone()))
     }
 
-    /// Whether a connection is to be shown this signer before what it signed; false where the connection is gone.
+    /// Whether the connection must receive this signer's certificate before its orders; false if
+    /// the connection has ended.
     pub(crate) fn shows_first(&self, key: &DesktopKey, id: SessionId, signer: Hash) -> bool {
         let mut sessions = self.lock();
         let session = sessions.get_mut(key).filter(|session| session.id == id);
         session.is_some_and(|session| session.shown.is_new(signer))
     }
 
-    /// Every desktop that is connected, for a scheduler that has forgotten us.
+    /// All connected desktops, for a resync.
     pub(crate) fn all(&self) -> Vec<(DesktopKey, Desktop)> {
         self.lock().iter().map(|(key, session)| (key.clone(), session.desktop.clone())).collect()
     }
 
-    /// Ends the connections that `keep` does not want, so that their agents go to another worker.
-    /// Returns whose they were.
+    /// Closes the connections for which `keep` is false, so that their agents dial another worker.
+    /// Returns their desktops.
     pub(crate) fn close_unless(&self, keep: impl Fn(SessionId) -> bool) -> Vec<DesktopKey> {
         self.lock().extract_if(|_, session| !keep(session.id)).map(|(key, _)| key).collect()
     }
@@ -216,7 +219,7 @@ mod tests {
         let (second, alive) = connect(&registry, "one");
         assert_eq!(second.unwrap().replaced, Some(first.session));
         assert!(outbox.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Disconnected));
-        // Its machine was reinstalled, and nobody holds the old connection any more.
+        // The machine was reinstalled, and the old connection is closed.
         drop(alive);
         assert!(connect(&registry, "other").0.is_some());
     }
@@ -243,7 +246,7 @@ mod tests {
         let certificate = Some(Certificate { serial: "b".into(), ..Certificate::default() });
         let desktop = Desktop { certificate, ..of_agent("one") };
         let connected = registry.connect(key(), desktop.clone(), to_agent).unwrap();
-        assert!(registry.find_known(&key(), "one").is_none(), "the schedulers may refuse it");
+        assert!(registry.find_known(&key(), "one").is_none(), "no scheduler has accepted the connection");
         registry.is_known(&key(), &desktop);
         assert!(!registry.end_revoked(&key(), "a") && registry.find_known(&key(), "one").is_some());
         assert!(registry.end_revoked(&key(), "b") && !registry.is_connected(&key()));

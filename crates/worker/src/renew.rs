@@ -1,4 +1,4 @@
-//! Renews leases well before they end.
+//! Renews leases well before they expire.
 
 use std::time::Duration;
 
@@ -12,28 +12,29 @@ use crate::{
     state::Worker,
 };
 
-/// Part of a lease after which it is renewed, and which one try may take.
+/// Fraction of a lease after which it is renewed, and which one attempt may take.
 ///
-/// With one hung scheduler, a renewal needs one part to begin, one for the try that fails and a pause of 0.1 s; the rest
-/// is left for the try at another scheduler.
+/// With one hung scheduler, a renewal waits one part, loses one part to the failed attempt and
+/// pauses for 0.1 s. The rest remains for an attempt at another scheduler.
 const PARTS: u32 = 3;
 
-/// Renews all leases three times within the time that they last.
+/// Renews all leases three times within their duration.
 pub(crate) async fn run(worker: &Worker, client: Client) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(worker.lease() / PARTS) => {}
-            // The first pull may say that leases are shorter than we thought.
+            // The first pull may announce a shorter lease duration.
             () = worker.lease_changed.notified() => continue,
         }
         let leases = worker.in_flight.leases();
         let chunks = leases.chunks(limits::MAX_LEASES_PER_RENEWAL);
-        // At once: one that fails for long must not keep the others from being renewed.
+        // Concurrently: one slow renewal must not delay the remaining ones.
         join_all(chunks.map(|leases| renew(worker, client.clone(), leases))).await;
     }
 }
 
-/// Tries until a scheduler answers. After a lease's time it gives up: by then others may hold the leases.
+/// Retries until a scheduler answers, for at most one lease duration. After that, other workers may
+/// hold the leases.
 async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
     let lease = worker.lease();
     let tries = async {
@@ -42,7 +43,7 @@ async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
             let request = RenewRequest { worker_id: worker.worker_id.clone(), leases: leases.to_vec() };
             match client.renew(with_deadline(request, try_timeout(lease))).await {
                 Ok(answer) => return answer.into_inner(),
-                Err(status) => tracing::debug!(%status, "leases could not be renewed"),
+                Err(status) => tracing::debug!(%status, "lease renewal failed"),
             }
             tokio::time::sleep(backoff.pause()).await;
         }
@@ -50,7 +51,10 @@ async fn renew(worker: &Worker, mut client: Client, leases: &[Lease]) {
     let Ok(answer) = tokio::time::timeout(lease, tries).await else { return };
     worker.set_lease_ms(answer.lease_ms);
     if !answer.lost.is_empty() {
-        tracing::warn!(leases = answer.lost.len(), "leases lost: others take over what is not done");
+        tracing::warn!(
+            leases = answer.lost.len(),
+            "leases lost: other workers take over the unfinished targets"
+        );
         worker.in_flight.lose(&answer.lost);
     }
 }

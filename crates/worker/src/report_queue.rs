@@ -1,4 +1,4 @@
-//! The queue of reports.
+//! Queue of reports.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use proto::{
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Span;
 
-/// Items that wait to be reported. When the schedulers are away it fills, and agents' streams are no longer read:
-/// their results wait in their journals.
+/// Maximum number of queued items. While no scheduler answers, the queue fills and agents' streams
+/// are no longer read: results wait in the agents' journals.
 const QUEUE: usize = 2_000;
-/// Kibibytes of items that wait or are on their way: the same, where outputs are large.
+/// Maximum size in KiB of items that are queued or being reported, for large outputs.
 const QUEUE_KIB: u32 = 64 << 10;
 
-/// What is reported.
+/// Result or returned target to report.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// The span lasts until the result is stored.
+    /// Result of a target; its span lasts until the result is stored.
     Result {
         key: ExecutionKey,
         desktop: DesktopKey,
@@ -30,7 +30,7 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// The task of the target.
+    /// Task id of the target.
     pub(crate) fn task_id(&self) -> &str {
         match self {
             Self::Result { result, .. } => &result.task_id,
@@ -38,7 +38,7 @@ impl Item {
         }
     }
 
-    /// The execution of a result; `None` for a returned target, which the in_flight has let go already.
+    /// Execution key of a result; `None` for a returned target, which is no longer in flight.
     pub(crate) fn key(&self) -> Option<&ExecutionKey> {
         match self {
             Self::Result { key, .. } => Some(key),
@@ -56,16 +56,16 @@ impl Item {
     }
 }
 
-/// An item with the room that it takes until this is dropped.
+/// Queued item; it occupies room in the queue until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) item: Item,
     _room: Option<OwnedSemaphorePermit>,
-    /// Reports of it that were answered without storing it.
+    /// Number of reports that a scheduler answered without storing the item.
     pub(crate) tries: u8,
 }
 
-/// The queue of reports.
+/// Queue of reports, limited by count and size.
 #[derive(Debug)]
 pub(crate) struct Reports {
     sender: mpsc::Sender<Waiting>,
@@ -81,37 +81,38 @@ impl Default for Reports {
 }
 
 impl Reports {
-    /// Waits while the queue is full.
+    /// Queues an item; waits while the queue is full.
     pub(crate) async fn send(&self, item: Item) {
         let kib = u32::try_from(item.bytes().div_ceil(1_024)).unwrap_or(u32::MAX).clamp(1, QUEUE_KIB);
-        // It is never closed.
+        // The semaphore is never closed.
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
         self.push(Waiting { item, _room: room, tries: 0 }).await;
     }
 
-    /// Queues an item once more that the schedulers could not store; it has its room still.
+    /// Queues an unstored item again; it still has its room.
     pub(crate) async fn send_again(&self, waiting: Waiting) {
         self.push(Waiting { tries: waiting.tries.saturating_add(1), ..waiting }).await;
     }
 
     async fn push(&self, waiting: Waiting) {
         if self.sender.send(waiting).await.is_err() {
-            // The receiver lives as long as the queue itself.
-            tracing::error!("the queue of reports is closed");
+            // The receiver lives as long as the queue.
+            tracing::error!("report queue closed unexpectedly");
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether no item is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many wait.
+    /// Number of queued items.
     pub(crate) fn len(&self) -> usize {
         self.sender.max_capacity() - self.sender.capacity()
     }
 
-    /// The next group: at least one item, as many as a report holds, and no more bytes than a message takes.
+    /// Next group: at least one item, limited by the entries of a report and the bytes of a
+    /// message.
     pub(crate) async fn next_group(&self) -> Vec<Waiting> {
         let mut receiver = self.receiver.lock().await;
         let mut group = Vec::new();
@@ -146,7 +147,7 @@ mod tests {
         }
     }
 
-    /// Sends as many as there is room for.
+    /// Sends items until the queue is full; returns their number.
     fn fill(reports: &Reports, output_bytes: usize) -> usize {
         (0..10_000).take_while(|_| reports.send(result(output_bytes)).now_or_never().is_some()).count()
     }
@@ -155,8 +156,12 @@ mod tests {
     fn small_items_fill_the_queue_and_large_ones_its_bytes() {
         assert_eq!(fill(&Reports::default(), 0), QUEUE);
         let large = 1 << 20;
-        assert_eq!(fill(&Reports::default(), large), 64 - 1, "each has a few bytes beside its output");
-        assert_eq!(fill(&Reports::default(), 100 << 20), 1, "one that is larger than all of it still goes");
+        assert_eq!(
+            fill(&Reports::default(), large),
+            64 - 1,
+            "each item needs a few bytes in addition to its output"
+        );
+        assert_eq!(fill(&Reports::default(), 100 << 20), 1, "an item larger than the queue still fits alone");
     }
 
     #[test]
@@ -164,8 +169,8 @@ mod tests {
         let reports = Reports::default();
         let sent = fill(&reports, 1 << 20);
         let group = reports.next_group().now_or_never().unwrap();
-        assert_eq!(group.len(), 4, "no more than a message takes");
-        assert_eq!(fill(&reports, 1 << 20), 0, "what is on its way takes room");
+        assert_eq!(group.len(), 4, "the group fits into one message");
+        assert_eq!(fill(&reports, 1 << 20), 0, "a group being reported occupies room");
         drop(group);
         assert_eq!(fill(&reports, 1 << 20), 4);
         assert_eq!(sent, 63);

@@ -1,7 +1,8 @@
-//! Reports results and returned targets in groups: what comes while a report is on its way makes the next one.
+//! Reports results and returned targets in groups: entries that arrive during a report form the
+//! next group.
 //!
-//! A task that the schedulers cannot store keeps no other from being reported: its results are reported again by
-//! themselves, a bounded number of times, and then stay in the journals of their agents.
+//! A task that the schedulers cannot store does not block the results of other tasks. Its results
+//! are reported again a bounded number of times, and then stay in their agents' journals.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,10 +18,10 @@ use crate::{
     state::Worker,
 };
 
-/// Reports of a result whose task the schedulers could not store, before it is left to its agent's journal.
+/// Maximum number of reports of a result whose task cannot be stored.
 const MAX_TRIES: u8 = 8;
 
-/// Reports group after group for as long as the worker runs.
+/// Reports group after group until the queue is closed.
 pub(crate) async fn run(worker: &Arc<Worker>, mut client: Client) {
     loop {
         let group = worker.reports.next_group().await;
@@ -33,7 +34,7 @@ pub(crate) async fn run(worker: &Arc<Worker>, mut client: Client) {
     }
 }
 
-/// Reports a group until the schedulers answer. The group keeps its room in the queue until then.
+/// Reports a group until a scheduler answers. The group keeps its room in the queue until then.
 async fn report(worker: &Arc<Worker>, client: &mut Client, group: Vec<Waiting>) {
     let request = request(worker, &group);
     let mut backoff = backoff();
@@ -41,7 +42,7 @@ async fn report(worker: &Arc<Worker>, client: &mut Client, group: Vec<Waiting>) 
         match client.report(with_deadline(request.clone(), CALL_TIMEOUT)).await {
             Ok(answer) => return settle(worker, group, answer.into_inner()).await,
             Err(status) if is_hopeless(status.code()) => {
-                tracing::error!(%status, "report refused as a whole; its results stay in their agents' journals");
+                tracing::error!(%status, "report refused; its results stay in the agents' journals");
                 worker.in_flight.release(group.iter().filter_map(|waiting| waiting.item.key()));
                 return;
             }
@@ -64,7 +65,7 @@ fn request(worker: &Worker, group: &[Waiting]) -> ReportRequest {
     request
 }
 
-/// Acknowledges what the schedulers have dealt with, and reports again what they could not store.
+/// Acknowledges stored and refused results, and queues unstored ones again.
 async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportResponse) {
     for refused in answer.refused {
         tracing::warn!(
@@ -89,7 +90,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     if !given_up.is_empty() {
         tracing::error!(
             tasks = ?failed, results = given_up.len(),
-            "results of these tasks cannot be stored; they stay in their agents' journals"
+            "results of these tasks cannot be stored and stay in the agents' journals"
         );
         worker.in_flight.release(given_up.iter().filter_map(|waiting| waiting.item.key()));
     }
@@ -98,7 +99,7 @@ async fn settle(worker: &Arc<Worker>, group: Vec<Waiting>, answer: ReportRespons
     }
 }
 
-/// Puts items back into the queue after a pause, without keeping a reporter waiting. They keep their room meanwhile.
+/// Requeues items after a pause, without blocking a reporter. They keep their room in the queue.
 fn report_later(worker: &Arc<Worker>, items: Vec<Waiting>, pause: Duration) {
     let (worker, in_flight) = (Arc::clone(worker), worker.report_in_flight());
     tokio::spawn(async move {
@@ -110,18 +111,22 @@ fn report_later(worker: &Arc<Worker>, items: Vec<Waiting>, pause: Duration) {
     });
 }
 
-/// Codes that the same message gets again for ever.
+/// Codes that a retry of the same message would return again.
 fn is_hopeless(code: tonic::Code) -> bool {
     matches!(code, tonic::Code::InvalidArgument | tonic::Code::Unimplemented | tonic::Code::OutOfRange)
 }
 
-/// Tells the agent, on whatever connection it has here now. An acknowledgement that is lost costs one more report.
+/// Acknowledges a result on the desktop's present connection. A lost acknowledgement costs one more
+/// report.
 async fn acknowledge(worker: &Worker, key: ExecutionKey, desktop: &DesktopKey) {
     const TIMEOUT: Duration = Duration::from_millis(100);
     let Some((_, to_agent)) = worker.registry.find(desktop) else { return };
     let ack = AttachResponse { message: Some(Message::Ack(ResultAck { key: Some(key) })) };
     if to_agent.send_timeout(Ok(ack), TIMEOUT).await.is_err() {
-        tracing::debug!(desktop_id = desktop.desktop_id, "an acknowledgement was not taken");
+        tracing::debug!(
+            desktop_id = desktop.desktop_id,
+            "acknowledgement not sent: the agent's channel is full"
+        );
     }
 }
 
@@ -135,7 +140,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Queues a result of a task and takes it as the reporter does; it is in the in_flight.
+    /// Queues a result of a task and takes it like the reporter; it counts as in flight.
     async fn take_result(worker: &Worker, task_id: &str) -> Vec<Waiting> {
         let key = ExecutionKey { task_id: task_id.into(), ordinal: 0, attempt: 1 };
         let desktop = DesktopKey::default();
@@ -158,8 +163,8 @@ mod tests {
         let mut group = take_result(&worker, "bad").await;
         group.extend(take_result(&worker, "good").await);
         settle(&worker, group, failed("bad")).await;
-        assert_eq!(worker.in_flight.len(), 1, "only the stored one is let go");
-        assert!(!worker.has_reported(), "a drain waits for it");
+        assert_eq!(worker.in_flight.len(), 1, "only the stored result is released");
+        assert!(!worker.has_reported(), "a drain waits for the unstored result");
         let again = tokio::time::timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
         assert_eq!(again.iter().map(|waiting| waiting.item.task_id()).collect::<Vec<_>>(), ["bad"]);
     }
@@ -173,7 +178,7 @@ mod tests {
             group = tokio::time::timeout(TIMEOUT, worker.reports.next_group()).await.unwrap();
         }
         settle(&worker, group, failed("bad")).await;
-        assert_eq!(worker.in_flight.len(), 0, "the lease may run out");
+        assert_eq!(worker.in_flight.len(), 0, "the lease is no longer renewed");
         tokio::time::sleep(TIMEOUT).await;
         assert!(worker.reports.next_group().now_or_never().is_none());
         assert!(worker.has_reported());

@@ -1,4 +1,4 @@
-//! Pauses before a call is made again.
+//! Pauses between retries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use time_sync::Backoff;
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(3);
 
-/// From 0.1 to 3 seconds.
+/// Backoff from 0.1 to 3 seconds.
 pub(crate) const fn backoff() -> Backoff {
     Backoff::doubling(FIRST, LAST)
 }

@@ -1,4 +1,4 @@
-//! The worker as a whole: its parts, its start and its orderly end.
+//! Life cycle of the worker: start, parts and shutdown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,41 +17,43 @@ use crate::{
     stops,
 };
 
-/// Reports on their way at once. The wave's lock takes them one by one; a second one is prepared meanwhile.
+/// Number of concurrent reports. The wave's lock serialises them; the second report is prepared
+/// meanwhile.
 const REPORTERS: usize = 2;
-/// Connections beside those of as many agents as may be.
+/// Connections beyond `max_agents`, so that surplus agents get an explicit refusal.
 const MORE_CONNECTIONS: usize = 100;
 const UNREAD_BYTES: u32 = 64 << 10;
-/// An agent needs one; health checks come beside it.
+/// Maximum number of streams per connection: one for the agent, and health checks.
 const STREAMS_PER_AGENT: u32 = 4;
 const HEADERS_MAX_BYTES: u32 = 16 << 10;
-/// Who may attach.
+/// Guard of the attach service.
 const AGENTS: Guard = Guard { who: "agents", allows: Identity::is_desktop, allow_anonymous: false };
-/// Who may ask for a certificate.
+/// Guard of the enrolment service.
 const ENROLLING: Guard =
     Guard { who: "agents, and who has a token", allows: Identity::is_desktop, allow_anonymous: true };
-/// How long agents' connections may take to end after the goodbye.
+/// Time limit for agents' connections to close at a shutdown.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// Deadlines of the tries to say goodbye: a short one for a scheduler that hangs, the next for one that is slow.
+/// Deadlines of the attempts to deregister: a short one for a hung scheduler, then a longer one for
+/// a slow one.
 const GOODBYE_TIMEOUTS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// The worker could not run.
+/// Cause of a failed worker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A scheduler's URL is none.
-    #[error("worker.scheduler_urls holds something that is no URL")]
+    /// A scheduler URL is malformed.
+    #[error("worker.scheduler_urls contains an invalid URL")]
     SchedulerUrl(#[source] tonic::transport::Error),
-    /// A scheduler may not be dialled like this.
+    /// A scheduler URL has the wrong scheme for the TLS settings.
     #[error("worker.scheduler_urls: {0}")]
     SchedulerScheme(String),
-    /// The gateway broke.
-    #[error("the agents' gateway failed")]
+    /// The agent gateway failed.
+    #[error("the agent gateway failed")]
     Gateway(#[source] tonic::transport::Error),
 }
 
-/// Serves agents on the listener and works for the schedulers until `stop`; then lets running scripts end for as
-/// long as the configuration says, reports, and says goodbye. With certificates both sides are mutual TLS, and the caller
-/// lets them be watched.
+/// Serves agents on the listener and works for the schedulers until `stop`. Then it waits for
+/// running scripts for the configured time, reports their results and deregisters. With
+/// certificates, both sides use mutual TLS; the caller watches the certificate files.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -88,7 +90,7 @@ pub async fn run(
         let worker = Arc::clone(&worker);
         async move { drain::run(&worker).await }
     });
-    // Not with the pulling, which ends when the drain begins: what still runs then may be stopped, too.
+    // Not part of pulling, which ends when the drain begins: targets that still run can be stopped.
     parts.spawn({
         let (worker, client) = both(&worker, &client);
         async move { stops::run(&worker, client).await }
@@ -122,13 +124,13 @@ pub async fn run(
     say_goodbye(&worker, client).await;
     parts.shutdown().await;
     if tokio::time::timeout(GOODBYE, gateway).await.is_err() {
-        tracing::debug!("agents' connections were cut");
+        tracing::debug!("agent connections closed by force");
     }
     tracing::info!(worker_id = worker.worker_id, "worker stopped");
     Ok(())
 }
 
-/// A part's own handles.
+/// Clones of the worker and the client for one part.
 fn both(worker: &Arc<Worker>, client: &Client) -> (Arc<Worker>, Client) {
     (Arc::clone(worker), client.clone())
 }
@@ -140,7 +142,7 @@ async fn serve(
     tls: Option<Tls>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    // Some more than agents: those that come too many are told so.
+    // Surplus connections get an explicit refusal.
     let max_connections = worker.config.max_agents.saturating_add(MORE_CONNECTIONS);
     let security = Security::new(tls);
     let security = if worker.config.enrolment { security.with_strangers() } else { security };
@@ -148,7 +150,8 @@ async fn serve(
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        // What an agent may send before it is read: its results wait at the desktop, and not in this process's memory.
+        // Limits the unread bytes of an agent: its results wait on the desktop, not in this
+        // process's memory.
         .initial_stream_window_size(UNREAD_BYTES)
         .initial_connection_window_size(UNREAD_BYTES)
         .max_concurrent_streams(STREAMS_PER_AGENT)
@@ -163,7 +166,7 @@ async fn serve(
         .map_err(Error::Gateway)
 }
 
-/// Takes nothing new, sends idle agents elsewhere, and waits for what runs.
+/// Stops accepting work, redirects idle agents, and waits for running targets.
 async fn finish_in_flight(worker: &Worker, pulling: &mut JoinSet<()>) {
     worker.start_draining();
     pulling.shutdown().await;
@@ -175,7 +178,7 @@ async fn finish_in_flight(worker: &Worker, pulling: &mut JoinSet<()>) {
             if is_idle && worker.has_reported() {
                 return;
             }
-            // A report that ends rings no bell of its own.
+            // The end of a report does not notify.
             drop(tokio::time::timeout(Duration::from_millis(50), changed).await);
         }
     };
@@ -184,7 +187,7 @@ async fn finish_in_flight(worker: &Worker, pulling: &mut JoinSet<()>) {
         tracing::warn!(
             targets = worker.in_flight.len(),
             reported,
-            "stopping although something is in hand: others take it over"
+            "stopping with targets in flight: other workers take them over"
         );
     }
 }
@@ -195,7 +198,7 @@ async fn say_goodbye(worker: &Worker, mut client: Client) {
         match client.deregister(with_deadline(request, timeout)).await {
             Ok(_) => return,
             Err(status) => {
-                tracing::warn!(?timeout, %status, "a scheduler did not hear the goodbye; the leases run out by themselves");
+                tracing::warn!(?timeout, %status, "deregistration failed; the leases will expire");
             }
         }
     }

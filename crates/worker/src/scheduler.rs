@@ -1,4 +1,5 @@
-//! The way to the schedulers: one client over all of them, with keepalive and a deadline on every call.
+//! Client for the schedulers: one client over all of them, with keepalive and a deadline on every
+//! call.
 
 mod channels;
 mod choice;
@@ -15,21 +16,22 @@ use tonic::transport::{Channel, Endpoint};
 
 use channels::Channels;
 
-/// A client over all schedulers. A call goes to one of them; after a failure, the next call goes to another.
+/// Client over all schedulers. A call goes to one of them; after a failure, the next call goes to
+/// another.
 pub(crate) type Client = SchedulerServiceClient<Channels>;
 
-/// Deadline of a call that stores something, which may take long under load. A connection to a scheduler that hangs
-/// breaks earlier, after [`SILENCE_BEFORE_PING`] and [`PING_TIMEOUT`].
+/// Deadline of a call that stores something, which may take long under load. A connection to a hung
+/// scheduler breaks earlier, after [`SILENCE_BEFORE_PING`] and [`PING_TIMEOUT`].
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for TCP and TLS together.
+/// Time limit for TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SILENCE_BEFORE_PING: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// A name may stand for several schedulers. Each connection dials another address of the name, so a second channel is a
-/// way around the first one.
+/// Number of channels for a DNS name, which may cover several schedulers. Each connection dials
+/// another address of the name, so the second channel is an alternative to the first.
 const CHANNELS_PER_NAME: usize = 2;
 
-/// Makes a client that dials on its first call; an error if one of the URLs is invalid.
+/// Creates a client that dials on its first call. Fails if one of the URLs is invalid.
 pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, tonic::transport::Error> {
     let mut channels = Vec::new();
     for url in urls {
@@ -47,11 +49,11 @@ pub(crate) fn connect(urls: &[String], tls: Option<&Tls>) -> Result<Client, toni
 }
 
 fn dial(endpoint: &Endpoint, tls: Option<&Tls>) -> Vec<Channel> {
-    // Without TLS only this machine is dialled.
+    // Without TLS only loopback addresses are dialled.
     let Some(tls) = tls else { return vec![endpoint.connect_lazy()] };
     let host = endpoint.uri().host().unwrap_or_default().trim_matches(['[', ']']);
     let count = if host.parse::<IpAddr>().is_ok() { 1 } else { CHANNELS_PER_NAME };
-    // The clones share their turn among the addresses of the name.
+    // The clones share their rotation over the addresses of the name.
     let connector = mtls::connector(tls.clone(), Role::Scheduler);
     (0..count).map(|_| endpoint.connect_with_connector_lazy(connector.clone())).collect()
 }
@@ -60,14 +62,14 @@ fn dial(endpoint: &Endpoint, tls: Option<&Tls>) -> Vec<Channel> {
 #[derive(Debug, Clone, Copy)]
 struct AnswerWithin(Duration);
 
-/// Gives a call its deadline, which the server learns too.
+/// Gives a call a deadline, which is also sent to the server.
 pub(crate) fn with_deadline<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     let mut request = answer_begins_within(message, timeout);
     request.set_timeout(timeout);
     request
 }
 
-/// Gives a call a deadline for the begin of its answer, which may then last for ever.
+/// Gives a call a deadline for the start of its answer, which may then stream forever.
 pub(crate) fn answer_begins_within<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.extensions_mut().insert(AnswerWithin(timeout));

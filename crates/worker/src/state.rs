@@ -1,4 +1,4 @@
-//! What the worker's parts share.
+//! State that the worker's parts share.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{Config, in_flight::InFlight, presence::Presence, registry::Registry, report_queue::Reports};
 
-/// Everything that the parts share.
+/// Shared state of one run of the worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) worker_id: String,
@@ -27,18 +27,18 @@ pub(crate) struct Worker {
     pub(crate) presence: Presence,
     pub(crate) reports: Reports,
     pub(crate) heartbeat_now: Notify,
-    /// The schedulers' time.
+    /// Time of the schedulers.
     pub(crate) clock: Clock,
     time_known: SetOnce<()>,
     lease_ms: AtomicU32,
     pub(crate) lease_changed: Notify,
     stopping: AtomicBool,
-    /// Whether an operator wants it to take nothing new.
+    /// Whether an operator requested a drain.
     drain_requested: watch::Sender<bool>,
     reports_in_flight: Arc<AtomicUsize>,
 }
 
-/// Counts a report for as long as it lives.
+/// Counts a report as in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReportInFlight(Arc<AtomicUsize>);
 
@@ -50,7 +50,7 @@ impl Drop for ReportInFlight {
 
 impl Worker {
     pub(crate) fn new(config: Config, address: String, identity: Option<&Identity>) -> Self {
-        // One id for each run: what an earlier run held is not ours.
+        // One id for each run: leases of an earlier run do not belong to this one.
         let run = Uuid::now_v7().simple().to_string();
         Self {
             worker_id: identity
@@ -73,20 +73,21 @@ impl Worker {
         }
     }
 
-    /// A scheduler has told the time.
+    /// Records a time sample from a scheduler.
     pub(crate) fn told_time(&self, asked: SampleStart, told: TimeSample) {
         self.clock.answered(asked, told);
         if self.time_known.set(()).is_err() {
-            tracing::trace!("the time was known before");
+            tracing::trace!("time sample added");
         }
     }
 
-    /// Waits until a scheduler has told the time; `None` when none does.
+    /// Waits until a scheduler has sent the time; `None` if that takes longer than `patience`.
     pub(crate) async fn knows_time_within(&self, patience: Duration) -> Option<()> {
         tokio::time::timeout(patience, self.time_known.wait()).await.ok().copied()
     }
 
-    /// Ends connections whose certificate is revoked, or whose desktop is retired, and tells the schedulers that they are gone.
+    /// Closes connections of revoked or retired desktops, and reports their disconnect to the
+    /// schedulers.
     pub(crate) fn end_revoked(&self, revoked: Vec<RevokedConnection>) {
         for RevokedConnection { desktop, serial } in revoked {
             let Some(key) = desktop else { continue };
@@ -95,7 +96,7 @@ impl Worker {
                     project_id = key.project_id,
                     desktop_id = key.desktop_id,
                     serial,
-                    "a connection is ended: its certificate is revoked, or its desktop is retired"
+                    "connection closed: certificate revoked or desktop retired"
                 );
             }
             if !self.registry.is_connected(&key) {
@@ -104,7 +105,7 @@ impl Worker {
         }
     }
 
-    /// How long leases last, as the schedulers said last.
+    /// Lease duration that the schedulers sent last.
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(u64::from(self.lease_ms.load(Ordering::Relaxed)))
     }
@@ -119,22 +120,22 @@ impl Worker {
         self.stopping.load(Ordering::SeqCst) || *self.drain_requested.borrow()
     }
 
-    /// A scheduler says whether an operator wants it to take nothing new.
+    /// Records whether an operator requests a drain.
     pub(crate) fn want_drain(&self, wanted: bool) {
         let is_news =
             self.drain_requested.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
         if is_news {
-            tracing::warn!(wanted, "an operator wants this worker to drain, or to work again");
+            tracing::warn!(wanted, "drain request changed");
             self.heartbeat_now.notify_one();
         }
     }
 
-    /// Hears when that changes.
+    /// Subscribes to changes of the drain request.
     pub(crate) fn drain_requested(&self) -> watch::Receiver<bool> {
         self.drain_requested.subscribe()
     }
 
-    /// Takes nothing new from now on, and says so at once.
+    /// Stops accepting work and reports the drain at once.
     pub(crate) fn start_draining(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.heartbeat_now.notify_one();
@@ -145,7 +146,7 @@ impl Worker {
         ReportInFlight(Arc::clone(&self.reports_in_flight))
     }
 
-    /// Whether everything is with the schedulers.
+    /// Whether all results and returns have been reported.
     pub(crate) fn has_reported(&self) -> bool {
         self.reports.is_empty() && self.reports_in_flight.load(Ordering::SeqCst) == 0
     }

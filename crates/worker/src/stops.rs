@@ -1,4 +1,4 @@
-//! Passes on which targets are to be stopped.
+//! Forwards stops from the schedulers to agents.
 
 use proto::{
     agent::{AttachResponse, ExecutionKey, StopOrder, attach_response::Message},
@@ -16,20 +16,20 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Listens to a scheduler for as long as the worker runs, also while the worker drains.
+/// Watches stops for as long as the worker runs, including while it drains.
 pub(crate) async fn run(worker: &Worker, mut client: Client) {
     let mut backoff = backoff();
     loop {
         match listen(worker, &mut client, &mut backoff).await {
             Ok(()) => tracing::debug!("the scheduler ended the stream of stops"),
-            Err(status) => tracing::debug!(%status, "no stops are heard"),
+            Err(status) => tracing::debug!(%status, "the stream of stops failed"),
         }
         tokio::time::sleep(backoff.pause()).await;
     }
 }
 
-/// Listens until the stream ends. The stream is silent while nothing is to be stopped, so only its begin has a deadline.
-/// The connection's keepalive ends the stream of a scheduler that is gone or hangs.
+/// Watches until the stream ends. A stream without stops is silent, so only its start has a
+/// deadline. The connection's keepalive ends the stream of a hung or lost scheduler.
 async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> Result<(), Status> {
     let request = WatchStopsRequest { worker_id: worker.worker_id.clone() };
     let mut stream = client.watch_stops(answer_begins_within(request, CALL_TIMEOUT)).await?.into_inner();
@@ -42,22 +42,24 @@ async fn listen(worker: &Worker, client: &mut Client, backoff: &mut Backoff) -> 
     Ok(())
 }
 
-/// Tells the agent on the connection that the target was handed out on. What is not in hand is ignored, and what does
-/// not get through is not tried again: the schedulers repeat every stop until its target has ended.
+/// Sends a stop to the agent on the connection that delivered the target. Targets not in flight are
+/// ignored. A stop that is not sent is not retried: the schedulers repeat every stop until its
+/// target has ended.
 ///
-/// A target is in hand a moment before its order leaves, so a stop may overtake its order. That is harmless: the agent
-/// ignores a stop of what it does not know, and the repeated one comes after the order.
+/// A target counts as in flight just before its order is sent, so a stop may precede its order.
+/// That is harmless: the agent ignores stops of unknown orders, and the repeated stop follows the
+/// order.
 fn pass_on(worker: &Worker, stop: TargetStop) {
     let key = ExecutionKey { task_id: stop.task_id, ordinal: stop.ordinal, attempt: stop.attempt };
     let Some((desktop, session)) = worker.in_flight.handed_out_on(&key) else { return };
     let Some((current, to_agent)) = worker.registry.find(&desktop) else { return };
-    // The target is about to be given back with its connection: others pass the stop on.
+    // The target is about to be returned with its connection: another worker forwards the stop.
     if current != session {
         return;
     }
     let order = StopOrder { key: Some(key), script: stop.script };
-    // Without waiting: one agent that does not read must not keep the others' stops.
+    // Without waiting: an agent that does not read must not delay the stops of other agents.
     if to_agent.try_send(Ok(AttachResponse { message: Some(Message::Stop(order)) })).is_err() {
-        tracing::debug!(desktop_id = desktop.desktop_id, "a stop was not taken; it is repeated");
+        tracing::debug!(desktop_id = desktop.desktop_id, "stop not sent; schedulers repeat it");
     }
 }

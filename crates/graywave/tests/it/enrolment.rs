@@ -328,7 +328,7 @@ fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
     other.kill();
     native.delete("/desktops/pc-1/retire");
     // Its certificate is revoked as before, and its token older than that.
-    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     fs::rename(newer, &file).unwrap();
     wait_until_said(&cluster, "pc-1", "enrolled anew");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);

@@ -136,8 +136,9 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
     wait_until_said(&cluster, "worker", "its certificate has expired");
     // It has a good certificate, of another desktop.
     let _liar = cluster.agent_with(6, Some(&pki.desktop(PROJECT, &desktop(9))));
-    let refusal = "the certificate is of graywave://desktop/project-1/desktop-09, and not of graywave://desktop/project-1/desktop-06";
-    wait_until_said(&cluster, "worker", "an agent was refused");
+    let refusal = "the certificate names graywave://desktop/project-1/desktop-09, \
+                   but the agent claims graywave://desktop/project-1/desktop-06";
+    wait_until_said(&cluster, "worker", "agent refused");
     wait_until_said(&cluster, "agents", refusal);
     for (log, address) in [("worker", &cluster.workers[0].0), ("scheduler", &cluster.schedulers[0].0)] {
         let mut plain = TcpStream::connect(address).unwrap();

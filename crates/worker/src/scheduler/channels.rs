@@ -1,4 +1,4 @@
-//! One channel for each scheduler, and the way of a call to one of them.
+//! One channel for each scheduler, and the routing of calls to them.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,9 +17,9 @@ use super::{
     choice::{EndpointHealth, choose},
 };
 
-/// Sends each call to one of the schedulers, and the next one elsewhere if it fails.
+/// Sends each call to one of the schedulers; after a failure, the next call goes to another one.
 ///
-/// A call itself is not sent twice: its caller tries again, and knows whether that is safe.
+/// A call is never sent twice: its caller retries, and knows whether a retry is safe.
 #[derive(Debug, Clone)]
 pub(crate) struct Channels {
     channels: Arc<[Channel]>,
@@ -39,7 +39,7 @@ impl Channels {
     }
 }
 
-/// The channel of one call.
+/// Channel chosen for one call.
 #[derive(Debug)]
 struct Chosen {
     index: usize,
@@ -69,7 +69,7 @@ impl Service<http::Request<Body>> for Channels {
         let mut channel = self.channels[chosen.index].clone();
         let AnswerWithin(within) = call.extensions().get().copied().unwrap_or(AnswerWithin(CALL_TIMEOUT));
         Box::pin(async move {
-            // The deadline covers the connection's begin, which the client's own timeout does not.
+            // The deadline also covers the connection setup, unlike the client's own timeout.
             let answer = timeout(within, async { channel.ready().await?.call(call).await }).await;
             let answer = match answer {
                 Ok(answer) => answer.map_err(|error| Status::from_error(Box::new(error))),
@@ -86,7 +86,7 @@ impl Service<http::Request<Body>> for Channels {
     }
 }
 
-/// Whether another scheduler would answer no better.
+/// Whether the answer is final: another scheduler would not answer differently.
 fn is_good(answer: &http::Response<Body>) -> bool {
     let code = Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code());
     !matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)

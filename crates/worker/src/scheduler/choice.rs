@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use time_sync::Backoff;
 
-/// How long a channel is avoided after its first failure; doubles with each further one.
+/// Time that a channel is avoided after its first failure; doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// How long it is avoided at most.
+/// Maximum time that a channel is avoided.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Failures of one channel since its last answer.
+/// Consecutive failures of one channel.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct EndpointHealth {
     failures: u32,
-    /// Last failure, or begin of the call that tries the channel again; `None` while the channel answers.
+    /// Time of the last failure, or start of the call that probes the channel; `None` while the
+    /// channel answers.
     since: Option<Instant>,
 }
 
@@ -22,7 +23,7 @@ impl EndpointHealth {
         *self = Self::default();
     }
 
-    /// Notes that a call failed. Calls that were under way together break together and count once.
+    /// Records a failed call. Concurrent calls that fail together count once.
     pub(super) fn failed(&mut self, began: Instant, now: Instant) {
         if self.since.is_none_or(|since| began >= since) {
             self.failures = self.failures.saturating_add(1);
@@ -36,11 +37,12 @@ impl EndpointHealth {
     }
 }
 
-/// Returns the index of the channel for a call that begins now; 0 when there is only one.
+/// Returns the index of the channel for a call that begins now; 0 if there is only one.
 ///
-/// The choice is random among the channels that are not avoided, so that all schedulers share the load. If all are
-/// avoided, it is the channel whose failure is the oldest: a retry never goes back to the channel that failed last.
-/// Only one call tries a channel whose pause is over; the others avoid it until that call has an answer.
+/// The choice is random among the channels that are not avoided, so that all schedulers share the
+/// load. If all are avoided, the channel with the oldest failure is chosen, so a retry never
+/// returns to the channel that failed last. Only one call probes a channel after its pause; other
+/// calls avoid it until the probe is answered.
 pub(super) fn choose(standings: &mut [EndpointHealth], now: Instant, random: usize) -> usize {
     let usable: Vec<usize> =
         (0..standings.len()).filter(|index| !standings[*index].is_avoided(now)).collect();
@@ -59,7 +61,8 @@ mod tests {
 
     use super::*;
 
-    /// Channels that each call chooses at a second, by all random numbers; the calls have no effect.
+    /// Channels that calls at a given time choose, over all random numbers; the calls have no
+    /// effect.
     fn choices(standings: &[EndpointHealth], at: Instant) -> BTreeSet<usize> {
         (0..6).map(|random| choose(&mut standings.to_vec(), at, random)).collect()
     }
@@ -98,7 +101,7 @@ mod tests {
             standings[chosen].failed(now, now);
             tried.push(chosen);
         }
-        // At second 5 the pause of channel 0 is over.
+        // At second 5 the pause of channel 0 has ended.
         assert_eq!(tried, [0, 1, 2, 0, 1, 2]);
     }
 

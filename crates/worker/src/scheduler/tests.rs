@@ -21,7 +21,8 @@ use tonic::{Request, Response, Status, transport::Server};
 use super::*;
 use crate::{Config, Ready, heartbeat, state::Worker};
 
-/// A scheduler that answers each call at once and counts heartbeats. Its stream of stops stays open and silent.
+/// Scheduler that answers each call at once and counts heartbeats. Its stream of stops stays open
+/// and silent.
 #[derive(Clone, Default)]
 struct FakeScheduler {
     heartbeats: Arc<AtomicUsize>,
@@ -87,7 +88,7 @@ async fn serve(scheduler: FakeScheduler) -> String {
     url
 }
 
-/// A scheduler that is stopped: the kernel accepts connections, and nobody answers.
+/// Suspended scheduler: the kernel accepts connections, but no call is answered.
 async fn hung() -> String {
     let (listener, url) = listener().await;
     tokio::spawn(async move {
@@ -99,7 +100,7 @@ async fn hung() -> String {
     url
 }
 
-/// Calls until ten calls in a row have succeeded.
+/// Calls until ten consecutive calls have succeeded.
 async fn ten_in_a_row<F: Future<Output = Result<(), Status>>>(name: &str, call: impl Fn(Client) -> F) {
     let urls = [hung().await, serve(FakeScheduler::default()).await];
     let client = connect(&urls, None).unwrap();
@@ -170,5 +171,5 @@ async fn stream_on_a_silent_connection_breaks_soon() {
     let mut stops = client.watch_stops(WatchStopsRequest::default()).await.unwrap().into_inner();
     freeze.send(()).unwrap();
     let ended = timeout(Duration::from_secs(8), stops.message()).await;
-    assert!(matches!(ended, Ok(Err(_))), "the stream goes on in silence: {ended:?}");
+    assert!(matches!(ended, Ok(Err(_))), "the stream stayed open: {ended:?}");
 }

@@ -30,7 +30,7 @@ fn desktop(id: &str) -> DesktopKey {
     DesktopKey { project_id: "p".into(), desktop_id: id.into() }
 }
 
-/// An agent whose connection takes `room` messages before the first is read.
+/// Connects an agent whose channel holds `room` messages before the first is read.
 fn attach(worker: &Worker, id: &str, room: usize) -> Outbox {
     let (to_agent, outbox): (ToAgent, Outbox) = mpsc::channel(room);
     worker.registry.connect(desktop(id), Desktop::default(), to_agent);
@@ -61,7 +61,7 @@ fn message(response: Result<AttachResponse, Status>) -> Message {
     response.unwrap().message.unwrap()
 }
 
-/// The next message, which is there already.
+/// Next message, which must already be queued.
 #[track_caller]
 fn next(outbox: &mut Outbox) -> Message {
     message(outbox.try_recv().unwrap())
@@ -135,7 +135,7 @@ async fn another_connection_of_the_desktop_is_not_told() {
     assert!(newer.try_recv().is_err());
 }
 
-/// The test's end of one `WatchStops`; the stream ends when it is dropped.
+/// Test's end of one `WatchStops` stream, which ends when this is dropped.
 struct Watch {
     worker_id: String,
     stops: mpsc::Sender<Result<WatchStopsResponse, Status>>,
@@ -146,7 +146,7 @@ struct FakeScheduler {
 }
 
 fn none_of_it<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("the test has stops only"))
+    Err(Status::unimplemented("only WatchStops is implemented"))
 }
 
 #[tonic::async_trait]
@@ -206,7 +206,7 @@ impl SchedulerService for FakeScheduler {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), future).await.expect("it should have happened by now")
+    timeout(Duration::from_secs(30), future).await.expect("timed out after 30 seconds")
 }
 
 #[tokio::test]
