@@ -1,4 +1,4 @@
-//! Connections for a gRPC server.
+//! Connections of a gRPC server.
 
 use std::{
     fmt, io,
@@ -23,17 +23,18 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::{Accepted, ConnectionPermit, Listener};
 
-/// A peer of which nothing is read for so long is gone, or never was one: whoever speaks HTTP/2 answers the pings that
-/// the servers send far more often.
+/// Time without input after which a connection is closed. HTTP/2 peers answer pings, which the
+/// servers send far more often.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A stranger says what it has to say within this time; then its connection breaks.
+/// Maximum duration of a connection without a client certificate.
 const STRANGER_FOR: Duration = Duration::from_secs(30);
 
-/// AnonymousPeers that may be connected at once, so that they leave room for those who are known.
+/// Maximum number of connections without a client certificate, so that they leave room for
+/// authenticated peers.
 const MAX_STRANGERS: usize = 200;
 
-/// A connection of a gRPC server; it breaks when its peer is silent.
+/// Connection of a gRPC server; reads fail when its peer stays silent.
 pub struct Connection {
     stream: Pin<Box<dyn Bytes>>,
     peer: Peer,
@@ -41,62 +42,62 @@ pub struct Connection {
     _place: ConnectionPermit,
 }
 
-/// A stranger's place among those that may be there, and its end.
+/// Time-limited permit of an anonymous connection.
 struct Visit {
     over: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// With TLS or without.
+/// Byte stream with or without TLS.
 trait Bytes: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Bytes for S {}
 
-/// Who is at the other end; a request has it among its extensions.
+/// Remote side of a connection; an extension of each request.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Its address, and ours.
+    /// Remote and local address.
     pub tcp: TcpConnectInfo,
-    /// Who it is.
+    /// Identity of the peer.
     pub who: Who,
 }
 
-/// Who is at the other end.
+/// Identity of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// Without TLS nobody can tell.
+    /// Unknown, because the connection has no TLS.
     Anybody,
-    /// One that showed no certificate, where such are let in.
+    /// Peer without a certificate, on a listener that accepts them.
     Anonymous,
-    /// One that showed a good certificate.
+    /// Peer with a valid certificate.
     Known(Certified),
 }
 
-/// How connections are secured.
+/// Security settings of a listener.
 #[derive(Debug, Clone)]
 pub struct Security {
     tls: Option<Tls>,
-    /// Places for strangers, where they are let in.
+    /// Permits for anonymous peers; `None` if they are refused.
     strangers: Option<Arc<Semaphore>>,
 }
 
 impl Security {
-    /// With certificates, only peers that show a good one are let in; without, all are.
+    /// With certificates, only peers with a valid one are accepted; without, all peers are.
     pub fn new(tls: Option<Tls>) -> Self {
         Self { tls, strangers: None }
     }
 
-    /// Lets a bounded number of peers in that show no certificate, each for a short time. Guards keep them from everything that
-    /// is not meant for them.
+    /// Also accepts a bounded number of peers without a certificate, each for a short time. Guards
+    /// keep them from all other services.
     #[must_use]
     pub fn with_strangers(self) -> Self {
         Self { strangers: Some(Arc::new(Semaphore::new(MAX_STRANGERS))), ..self }
     }
 }
 
-/// The connections for `tonic`'s `serve_with_incoming`. With certificates, only those of peers that have shown a good one, and
-/// of strangers where they are let in; of all others the log says why. Each handshake goes on by itself, within the room of
-/// the listener.
+/// Connections for tonic's `serve_with_incoming`. With certificates, only peers with a valid one
+/// are accepted, and anonymous peers if allowed; refusals are logged. Handshakes run concurrently,
+/// within the limit of the listener.
 pub fn grpc(listener: Listener, security: Security) -> impl Stream<Item = io::Result<Connection>> {
     with_silence(listener, security, SILENCE)
 }
@@ -114,7 +115,7 @@ fn with_silence(
         .filter_map(|made| future::ready(made.ok().flatten().map(Ok)))
 }
 
-/// The connection, once its peer has shown who it is; `None` when it does not.
+/// Returns the connection after its handshake; `None` if the handshake fails.
 async fn connection(accepted: Accepted, security: Security, silence: Duration) -> Option<Connection> {
     let Accepted { stream, peer, place } = accepted;
     let tcp = stream.connect_info();
@@ -135,17 +136,17 @@ async fn connection(accepted: Accepted, security: Security, silence: Duration) -
             Some(Connection { stream: Box::pin(stream), peer, stranger, _place: place })
         }
         Err(error) => {
-            tracing::warn!(%peer, reason = mtls::why(&error), "a connection is refused");
+            tracing::warn!(%peer, reason = mtls::why(&error), "connection refused");
             None
         }
     }
 }
 
 impl Visit {
-    /// `None` when as many strangers are there as may be.
+    /// Takes a permit; `None` if all are in use.
     fn begin(places: Arc<Semaphore>, peer: SocketAddr) -> Option<Self> {
         let Ok(permit) = places.try_acquire_owned() else {
-            tracing::warn!(%peer, "a connection is refused: as many as may be have shown no certificate");
+            tracing::warn!(%peer, "connection refused: limit of connections without a certificate reached");
             return None;
         };
         Some(Self { over: Box::pin(sleep(STRANGER_FOR)), _permit: permit })
@@ -181,7 +182,10 @@ impl AsyncRead for Connection {
         if let Some(visit) = &mut self.stranger
             && visit.over.as_mut().poll(context).is_ready()
         {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a stranger stayed too long")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the time limit of a connection without a certificate has passed",
+            )));
         }
         self.stream.as_mut().poll_read(context, buffer)
     }

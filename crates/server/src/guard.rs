@@ -1,42 +1,42 @@
-//! Who may call a service.
+//! Access control of a service by the peer's identity.
 
 use mtls::Identity;
 use tonic::{Request, Status, service::Interceptor};
 
 use crate::{Peer, Who};
 
-/// Lets only some peers call a service. What it lets pass has the peer's [`Identity`] and its
-/// [`Certified`](mtls::Certified) among its extensions, where there is one, [`Who`] it is, and its address where `tonic`
-/// looks for it.
+/// Interceptor that admits only some peers. An admitted request has these extensions: [`Who`], the
+/// connection info of tonic and, for an authenticated peer, its [`Identity`] and
+/// [`Certified`](mtls::Certified).
 #[derive(Debug, Clone, Copy)]
 pub struct Guard {
-    /// Who may, for the refusal.
+    /// Names the allowed peers in refusals.
     pub who: &'static str,
-    /// Whether this one is among them.
+    /// Whether an identity is allowed.
     pub allows: fn(&Identity) -> bool,
-    /// Whether those may who have shown no certificate.
+    /// Whether peers without a certificate are allowed.
     pub allow_anonymous: bool,
 }
 
 impl Guard {
-    /// Whoever has shown a certificate.
+    /// Allows every peer with a certificate.
     pub const ANYBODY: Self =
-        Self { who: "anybody with a certificate", allows: |_| true, allow_anonymous: false };
+        Self { who: "peers with a certificate", allows: |_| true, allow_anonymous: false };
 }
 
 impl Interceptor for Guard {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let Some(Peer { tcp, who }) = request.extensions().get::<Peer>().cloned() else {
-            return Err(Status::internal("nobody knows who calls"));
+            return Err(Status::internal("the caller's connection info is missing"));
         };
         let refused = match &who {
             Who::Anybody => None,
-            Who::Anonymous => (!self.allow_anonymous).then(|| "who shows no certificate".to_owned()),
+            Who::Anonymous => (!self.allow_anonymous).then(|| "a peer without a certificate".to_owned()),
             Who::Known(known) => (!(self.allows)(&known.identity)).then(|| known.identity.to_string()),
         };
         if let Some(identity) = refused {
             let peer = tcp.remote_addr();
-            tracing::warn!(%identity, ?peer, who = self.who, "a call is refused: it has the wrong role");
+            tracing::warn!(%identity, ?peer, who = self.who, "call refused: wrong role");
             let reason = format!("{identity} may not call this: only {}", self.who);
             return Err(Status::permission_denied(reason));
         }
@@ -97,7 +97,7 @@ mod tests {
         for guard in [WORKERS, Guard::ANYBODY] {
             let refused = guarded(guard, Who::Anonymous).unwrap_err();
             assert_eq!(refused.code(), Code::PermissionDenied);
-            assert!(refused.message().starts_with("who shows no certificate may not call this"));
+            assert!(refused.message().starts_with("a peer without a certificate may not call this"));
         }
         let passed = guarded(Guard { allow_anonymous: true, ..WORKERS }, Who::Anonymous).unwrap();
         assert_eq!(passed.extensions().get(), Some(&Who::Anonymous));

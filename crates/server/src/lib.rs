@@ -1,4 +1,5 @@
-//! Accepts connections: a bounded number of them, so that strangers can take neither all descriptors nor all memory.
+//! Accepts a bounded number of connections, so that untrusted peers cannot exhaust descriptors or
+//! memory.
 
 mod grpc;
 mod guard;
@@ -12,63 +13,63 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Pause after an accept that failed, as when there are no more descriptors.
+/// Pause after a failed accept, for example without free descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A listener with room for so many connections.
+/// Listener with a maximum number of open connections.
 #[derive(Debug)]
 pub struct Listener {
     inner: TcpListener,
     room: Arc<Semaphore>,
 }
 
-/// A connection, and its place among those that may be open.
+/// Accepted connection with its permit.
 #[derive(Debug)]
 pub struct Accepted {
-    /// With TCP_NODELAY: answers are small and written in pieces, and with Nagle's algorithm each would wait 40 ms for the
-    /// peer's delayed acknowledgement.
+    /// Stream with TCP_NODELAY: answers are small and written in pieces, and Nagle's algorithm
+    /// would delay each by 40 ms, until the peer's delayed acknowledgement.
     pub stream: TcpStream,
-    /// Who made it.
+    /// Remote address.
     pub peer: SocketAddr,
-    /// Keep it for as long as the connection.
+    /// Permit; keep it as long as the connection.
     pub place: ConnectionPermit,
 }
 
-/// A place among the connections that may be open; free again when this is dropped.
+/// Permit for one open connection; released when dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Listener {
-    /// Wraps a listener that is bound.
+    /// Wraps a bound listener.
     pub fn new(inner: TcpListener, max_connections: usize) -> Self {
         Self { inner, room: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))) }
     }
 
-    /// Where it listens.
+    /// Local address of the listener.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
 
-    /// The next connection that there is a place for. One too many is closed at once: its maker learns it now, and not
-    /// when it has waited in vain.
+    /// Accepts the next connection within the limit. A surplus connection is closed at once, so
+    /// that its peer notices the refusal immediately.
     pub async fn accept(&self) -> Accepted {
         loop {
             let (stream, peer) = match self.inner.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "accepting a connection failed");
                     tokio::time::sleep(RETRY_DELAY).await;
                     continue;
                 }
             };
             let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-                tracing::warn!(%peer, "a connection is refused: as many as may be are open");
+                tracing::warn!(%peer, "connection refused: connection limit reached");
                 continue;
             };
             if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+                tracing::debug!(%error, "setting TCP_NODELAY failed");
             }
             return Accepted { stream, peer, place: ConnectionPermit { _permit: permit } };
         }
@@ -89,7 +90,7 @@ mod tests {
         let accepted = listener.accept().await;
         let mut second = TcpStream::connect(address).await.unwrap();
         let third = async {
-            assert_eq!(second.read(&mut [0]).await.unwrap(), 0, "it is closed");
+            assert_eq!(second.read(&mut [0]).await.unwrap(), 0, "the surplus connection is closed");
             drop(accepted);
             TcpStream::connect(address).await.unwrap()
         };

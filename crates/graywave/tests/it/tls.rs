@@ -209,7 +209,7 @@ fn each_role_may_call_what_is_for_it() {
         refused(attach(&agent, "another", "d").await);
         attach(&agent, PROJECT, "d").await.unwrap();
     });
-    assert!(said(&cluster, "scheduler", "it has the wrong role") >= 5);
+    assert!(said(&cluster, "scheduler", "call refused: wrong role") >= 5);
     let mut command = graywave();
     command.args(["workers", "--grpc", &cluster.schedulers[0].0, "--token", TOKEN]);
     pki::as_flags(&mut command, &pki.role("admin", "ann"));
