@@ -1,10 +1,11 @@
 //! Peers without a certificate.
 
-/// What becomes of a peer that shows no certificate at all.
+/// Treatment of peers that send no certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnonymousPeers {
-    /// There is no connection.
+    /// The handshake fails.
     Refused,
-    /// It is let in as nobody. One that shows a bad certificate is not.
+    /// The peer is accepted without an identity. A peer with an invalid certificate is still
+    /// refused.
     LetIn,
 }

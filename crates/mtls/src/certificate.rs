@@ -1,44 +1,46 @@
-//! What is read from a certificate.
+//! Facts read from a certificate.
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate, prelude::X509Certificate};
 
 use crate::identity::{Identity, NotAnIdentity};
 
-/// A machine whose clock is behind by so much takes a new certificate all the same.
+/// Seconds by which new certificates are backdated, so that a machine with a slow clock accepts
+/// them.
 pub const BACKDATED_SECONDS: i64 = 3_600;
 
-/// What a certificate says, for a person and for a peer.
+/// Facts of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// The subject, in words.
+    /// Subject, as text.
     pub subject: String,
-    /// Who it is of; an error says why that cannot be told.
+    /// Identity in the certificate; the error says why there is none.
     pub identity: Result<Identity, NotAnIdentity>,
-    /// Who signed it, in words.
+    /// Issuer, as text.
     pub issuer: String,
-    /// Whether it may sign others.
+    /// Whether it may sign other certificates.
     pub is_ca: bool,
-    /// How many CAs may stand below it; `None` where it does not say.
+    /// Maximum number of CAs below it; `None` without a limit.
     pub path_len: Option<u32>,
-    /// The serial number in hex.
+    /// Serial number in hex.
     pub serial: String,
-    /// The first second in which it is good, since 1970.
+    /// Start of validity in Unix seconds.
     pub not_before_unix: i64,
-    /// The last second in which it is good, since 1970.
+    /// End of validity in Unix seconds, inclusive.
     pub not_after_unix: i64,
-    /// The public key, as it stands in the certificate.
+    /// DER of the subject public key info.
     pub public_key: Vec<u8>,
 }
 
 impl Facts {
-    /// When a certificate of ours was made, since 1970.
+    /// Issue time of a certificate issued by Graywave, in Unix seconds.
     pub fn issued_unix(&self) -> i64 {
         (self.not_before_unix + BACKDATED_SECONDS).min(self.not_after_unix)
     }
 
-    /// When to have it renewed, since 1970: when a third of its life is left, and, by a `spread` from 0 to 1, up to a tenth of it
-    /// earlier, so that those that were made together do not all come at once.
+    /// Time to renew it, in Unix seconds: when a third of its life is left, and up to a tenth
+    /// earlier, by a `spread` from 0 to 1. The spread keeps certificates that were issued together
+    /// from being renewed together.
     pub fn renew_unix(&self, spread: f64) -> i64 {
         let life = self.not_after_unix.saturating_sub(self.issued_unix());
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "to spread them")]
@@ -47,54 +49,54 @@ impl Facts {
     }
 }
 
-/// Who somebody is, and by which certificate.
+/// Identity of a peer with the facts of its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certified {
-    /// Who.
+    /// Identity in the certificate.
     pub identity: Identity,
-    /// The certificate's serial number in hex.
+    /// Serial number in hex.
     pub serial: String,
-    /// The first second in which it is good, since 1970.
+    /// Start of validity in Unix seconds.
     pub not_before_unix: i64,
-    /// The last second in which it is good, since 1970.
+    /// End of validity in Unix seconds, inclusive.
     pub not_after_unix: i64,
 }
 
 impl Certified {
-    /// Whose certificate this is.
+    /// Reads the identity in a certificate.
     ///
     /// # Errors
     ///
-    /// Nobody's, in words that go behind "its certificate".
+    /// When there is none; the text follows the words "its certificate".
     pub(crate) fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let Facts { identity, serial, not_before_unix, not_after_unix, .. } = read_facts(certificate)?;
-        let identity = identity.map_err(|error| format!("names nobody: {error}"))?;
+        let identity = identity.map_err(|error| format!("contains no Graywave identity: {error}"))?;
         Ok(Self { identity, serial, not_before_unix, not_after_unix })
     }
 }
 
-/// The certificates of a PEM text, in their order.
+/// Certificates of a PEM text, in order.
 ///
 /// # Errors
 ///
-/// A text that is not PEM, or without a certificate.
+/// When the text is not PEM or contains no certificate.
 pub fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("is not PEM: {error}"))?;
-    if found.is_empty() { Err("holds no certificate".into()) } else { Ok(found) }
+        .map_err(|error| format!("is not valid PEM: {error}"))?;
+    if found.is_empty() { Err("contains no certificate".into()) } else { Ok(found) }
 }
 
-/// What a certificate says.
+/// Parses a DER certificate.
 ///
 /// # Errors
 ///
-/// Something that is no certificate.
+/// When the bytes are not exactly one certificate.
 pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
-    let (rest, read) =
-        parse_x509_certificate(certificate).map_err(|error| format!("holds no certificate: {error}"))?;
+    let (rest, read) = parse_x509_certificate(certificate)
+        .map_err(|error| format!("is not a valid certificate: {error}"))?;
     if !rest.is_empty() {
-        return Err("holds something behind a certificate".into());
+        return Err("has trailing bytes after the certificate".into());
     }
     Ok(Facts {
         subject: read.subject().to_string(),
@@ -113,12 +115,12 @@ pub fn read_facts(certificate: &CertificateDer<'_>) -> Result<Facts, String> {
     })
 }
 
-/// Who a certificate is of: its one URI says so. One with two could be read as of either.
+/// Identity in the only URI of a certificate. With two URIs it would be ambiguous.
 fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, NotAnIdentity> {
     let wrong = |reason: &str| NotAnIdentity(reason.to_owned());
     let names = certificate
         .subject_alternative_name()
-        .map_err(|_| wrong("its alternative names cannot be read"))?
+        .map_err(|_| wrong("its subject alternative names cannot be parsed"))?
         .map(|names| names.value.general_names.as_slice())
         .unwrap_or_default();
     let mut uris = names.iter().filter_map(|name| match name {
@@ -127,7 +129,7 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, NotAnIdentity
     });
     match (uris.next(), uris.next()) {
         (Some(uri), None) => uri.parse(),
-        (None, _) => Err(wrong("it has no URI that says whose it is")),
+        (None, _) => Err(wrong("it has no URI")),
         (Some(_), Some(_)) => Err(wrong("it has more than one URI")),
     }
 }

@@ -1,4 +1,4 @@
-//! The side that dials.
+//! Client side of connections.
 
 use std::{
     future::Future,
@@ -29,24 +29,24 @@ use crate::{
     tls::{Error, Tls},
 };
 
-/// Time for one of several addresses to accept a connection.
+/// Time limit for one of several addresses to accept a connection.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(1);
 
-/// A connection to a peer that has shown that it is who was meant.
+/// Connection to a peer with a verified identity.
 pub type Dialled = TlsStream<TcpStream>;
 
-/// Somebody who has no certificate yet, and knows whom to trust: all it is let in for is to enrol.
+/// Client without a certificate that trusts some CAs; servers accept it only for enrolment.
 #[derive(Debug, Clone)]
 pub struct Anonymous {
     client: Arc<ClientConfig>,
 }
 
 impl Anonymous {
-    /// Reads the certificates of the CAs that are trusted. It blocks, for as long as a small file takes.
+    /// Reads the certificates of the trusted CAs. Blocks while it reads a small file.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or holds something else.
+    /// When the file cannot be read or contains no CA certificates.
     pub fn load(ca_file: &Path) -> Result<Self, Error> {
         let path = ca_file.to_owned();
         let pem = files::read(ca_file).map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -55,12 +55,12 @@ impl Anonymous {
     }
 }
 
-/// Who dials.
+/// Identity of a client.
 #[derive(Debug, Clone)]
 pub enum Dialling {
-    /// Somebody with a certificate.
+    /// Client with a certificate.
     Known(Tls),
-    /// Somebody without one.
+    /// Client without a certificate.
     Anonymous(Anonymous),
 }
 
@@ -85,16 +85,16 @@ impl Dialling {
     }
 }
 
-/// Connects to a part of the control plane: it must have the host's name, and the role, in its certificate.
+/// Connects to a control plane process. Its certificate must contain the host name and the role.
 ///
 /// # Errors
 ///
-/// Nobody there, or somebody else; [`crate::why`] says who.
+/// When no peer answers, or its certificate is not accepted; [`crate::why`] gives the reason.
 pub async fn connect(who: &Dialling, host: &str, port: u16, role: Role) -> io::Result<Dialled> {
     connect_in_turn(who, host, port, role, 0).await
 }
 
-/// Does the same, and begins with the address of the name whose turn it is.
+/// Connects like [`connect`], beginning with the address at position `turn`.
 async fn connect_in_turn(
     who: &Dialling,
     host: &str,
@@ -112,30 +112,30 @@ async fn connect_in_turn(
     let stream = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| too_late())??;
     let identity = peer(stream.get_ref().1.peer_certificates())?.identity;
     if !identity.has_role(role) {
-        let reason = format!("{identity} is no {role}");
+        let reason = format!("{identity} does not have the role {role}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
     Ok(stream)
 }
 
-/// Puts the address first whose turn it is.
+/// Rotates the addresses so that the one at position `turn` is first.
 fn rotate(addresses: &mut [SocketAddr], turn: usize) {
     if let Some(first) = turn.checked_rem(addresses.len()) {
         addresses.rotate_left(first);
     }
 }
 
-/// Connects to the first address that answers. A silent address does not use up the time of the next one; the last
-/// address has all the time of the caller.
+/// Connects to the first address that answers. A silent address does not use up the time of the
+/// next one; the last address has all remaining time of the caller.
 async fn dial_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let Some((last, others)) = addresses.split_last() else {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the host name has no address"));
     };
     for address in others {
         match tokio::time::timeout(ADDRESS_WITHIN, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => tracing::debug!(%address, %error, "no connection; the next address is tried"),
-            Err(_) => tracing::debug!(%address, "no connection in time; the next address is tried"),
+            Ok(Err(error)) => tracing::debug!(%address, %error, "connecting failed; trying the next address"),
+            Err(_) => tracing::debug!(%address, "connecting timed out; trying the next address"),
         }
     }
     TcpStream::connect(last).await
@@ -143,10 +143,11 @@ async fn dial_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Dialled>>> + Send>>;
 
-/// What `tonic` dials with; each connection uses the certificates that are in use then.
+/// Connector for tonic; each connection uses the current certificates.
 ///
-/// Each connection begins with another address of the name. If one address hangs, the next connection goes elsewhere.
-/// The first turn is random, so that many clients do not all begin at one address. Clones share their turn.
+/// Each connection begins with another address of the name. If one address hangs, the next
+/// connection uses another one. The first position is random, so that clients spread over the
+/// addresses. Clones share the position.
 pub fn connector(
     who: impl Into<Dialling>,
     role: Role,
@@ -159,13 +160,13 @@ pub fn connector(
         let who = who.clone();
         let turn = turns.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            let host = uri.host().ok_or_else(|| io::Error::other("the URL names no host"))?;
+            let host = uri.host().ok_or_else(|| io::Error::other("the URL has no host"))?;
             let port = uri.port_u16().unwrap_or(443);
             match connect_in_turn(&who, host, port, role, turn).await {
                 Ok(stream) => Ok(TokioIo::new(stream)),
                 Err(error) => {
                     let reason = crate::why(&error);
-                    tracing::warn!(peer = %uri, reason, "no connection to a {role}");
+                    tracing::warn!(peer = %uri, reason, "connecting to a {role} failed");
                     Err(io::Error::new(error.kind(), reason))
                 }
             }
@@ -173,13 +174,14 @@ pub fn connector(
     })
 }
 
-/// Whether a URL may be dialled: with certificates it is `https`, and without them `http` and of this machine.
+/// Checks the scheme of a URL: `https` with certificates; without them `http`, and only to this
+/// machine.
 ///
 /// # Errors
 ///
-/// Says what to do instead.
+/// When the scheme is not allowed; the text names the alternative.
 pub fn check_url(url: &str, has_certificates: bool) -> Result<(), String> {
-    let uri: Uri = url.parse().map_err(|_| format!("{url:?} is no URL"))?;
+    let uri: Uri = url.parse().map_err(|_| format!("{url:?} is not a valid URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) if has_certificates => Ok(()),
         (Some("http"), Some(host)) if !has_certificates && is_this_machine(host) => Ok(()),
@@ -193,7 +195,7 @@ pub fn check_url(url: &str, has_certificates: bool) -> Result<(), String> {
         (Some("http" | "https"), Some(_)) => {
             Err(format!("{url}: https:// needs certificates; name a CA, a certificate and a key"))
         }
-        _ => Err(format!("{url:?} is not like https://host:port")),
+        _ => Err(format!("{url:?} has no http or https scheme or no host; expected https://host:port")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The files that certificates are in.
+//! Certificate files.
 
 use std::{
     fs::File,
@@ -8,50 +8,50 @@ use std::{
 
 use serde::Deserialize;
 
-/// No such file is larger; reading stops there.
+/// Maximum size of a certificate file.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// `[tls]` of the configuration: all three files, or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilesGiven {
-    /// The certificates of the CAs whose certificates are accepted.
+    /// Certificates of the trusted CAs.
     pub ca_file: Option<PathBuf>,
-    /// The own certificate, and what lies between it and the CA.
+    /// Own certificate with its intermediates.
     pub cert_file: Option<PathBuf>,
-    /// The own certificate's key.
+    /// Private key of the own certificate.
     pub key_file: Option<PathBuf>,
 }
 
 impl FilesGiven {
-    /// All files, or `None` when none is named.
+    /// All three files; `None` if none is named.
     ///
     /// # Errors
     ///
-    /// Some files without the others, in words.
+    /// When only some files are named.
     pub fn all_or_none(&self) -> Result<Option<Files>, String> {
         match (&self.ca_file, &self.cert_file, &self.key_file) {
             (None, None, None) => Ok(None),
             (Some(ca), Some(cert), Some(key)) => {
                 Ok(Some(Files { ca: ca.clone(), cert: cert.clone(), key: key.clone() }))
             }
-            _ => Err("ca_file, cert_file and key_file go together: name all three, or none".into()),
+            _ => Err("ca_file, cert_file and key_file belong together: name all three, or none".into()),
         }
     }
 }
 
-/// The files that certificates are in.
+/// Certificate files of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The certificates of the CAs whose certificates are accepted.
+    /// Certificates of the trusted CAs.
     pub ca: PathBuf,
-    /// The own certificate, and what lies between it and the CA.
+    /// Own certificate with its intermediates.
     pub cert: PathBuf,
-    /// The own certificate's key.
+    /// Private key of the own certificate.
     pub key: PathBuf,
 }
 
-/// What was in the files at one moment.
+/// Contents of the files at one moment.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) ca: Vec<u8>,
@@ -60,19 +60,19 @@ pub(crate) struct Contents {
 }
 
 impl Files {
-    /// Reads all of them. It blocks.
+    /// Reads all three files. Blocks.
     pub(crate) fn read(&self) -> Result<Contents, (PathBuf, io::Error)> {
         let read = |path: &Path| read(path).map_err(|error| (path.to_owned(), error));
         Ok(Contents { ca: read(&self.ca)?, cert: read(&self.cert)?, key: read(&self.key)? })
     }
 }
 
-/// Reads a file that is small. It blocks.
+/// Reads a file of at most 1 MiB. Blocks.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "file is larger than 1 MiB"));
     }
     Ok(bytes)
 }

@@ -1,15 +1,15 @@
-//! Why a handshake failed, for the log.
+//! Causes of failed handshakes, for the log.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why a handshake failed, in words where there are some.
+/// Cause of a failed handshake, as text for operators.
 pub fn why(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(error) => words(error),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the connection was closed before it was made".into()
+            "the peer closed the connection during the handshake".into()
         }
         None => error.to_string(),
     }
@@ -17,17 +17,17 @@ pub fn why(error: &io::Error) -> String {
 
 fn words(error: &Error) -> String {
     let said = match error {
-        Error::NoCertificatesPresented => "it shows no certificate",
+        Error::NoCertificatesPresented => "the peer sent no certificate",
         Error::InvalidCertificate(reason) => return certificate(reason),
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
-            "it says that our certificate has expired"
+            "the peer reports that this certificate has expired"
         }
-        // The second where both CAs have the same name.
+        // The second alert occurs if both CAs have the same name.
         Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
-            "it says that our certificate is of another CA"
+            "the peer reports that this certificate is from another CA"
         }
-        Error::AlertReceived(AlertDescription::CertificateRequired) => "it asks for a certificate",
-        Error::InvalidMessage(_) => "it does not speak TLS",
+        Error::AlertReceived(AlertDescription::CertificateRequired) => "the peer requires a certificate",
+        Error::InvalidMessage(_) => "the peer does not speak TLS",
         other => return other.to_string(),
     };
     said.to_owned()
@@ -37,13 +37,13 @@ fn certificate(reason: &CertificateError) -> String {
     let said = match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not good yet: are the clocks right?"
+            "its certificate is not valid yet: check the clocks"
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is of another CA"
+            "its certificate is from another CA"
         }
         CertificateError::Revoked => "its certificate is revoked",
-        other => return format!("its certificate is not good: {other}"),
+        other => return format!("its certificate is not valid: {other}"),
     };
     said.to_owned()
 }

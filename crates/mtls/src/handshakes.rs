@@ -1,4 +1,4 @@
-//! Both sides together, over real connections.
+//! Handshakes of both sides over real connections.
 
 use std::io;
 
@@ -26,7 +26,7 @@ fn tls(ca: &Ca, trusted: &Ca, uri: &str, names: &[&str], days: i64) -> (Tls, Pla
     (Tls::load(place.files()).unwrap(), place)
 }
 
-/// What both sides say of a connection: the dialled one first.
+/// Results of a connection: of the server first, then of the client.
 async fn meet(dialled: &Tls, dialling: &Tls) -> (io::Result<Identity>, io::Result<()>) {
     let (seen, made) = meet_anybody(dialled, AnonymousPeers::Refused, &dialling.clone().into()).await;
     (seen.map(|who| who.unwrap()), made)
@@ -69,12 +69,12 @@ async fn one_of_another_ca_and_one_that_has_expired_are_refused() {
     let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
     let (stranger, _of) = tls(&other, &ca, WORKER, &[], 1);
     let (seen, made) = meet(&scheduler, &stranger).await;
-    assert_eq!(why(&seen.unwrap_err()), "its certificate is of another CA");
-    assert_eq!(why(&made.unwrap_err()), "it says that our certificate is of another CA");
+    assert_eq!(why(&seen.unwrap_err()), "its certificate is from another CA");
+    assert_eq!(why(&made.unwrap_err()), "the peer reports that this certificate is from another CA");
     let (old, _then) = tls(&ca, &ca, WORKER, &[], -1);
     let (seen, made) = meet(&scheduler, &old).await;
     assert_eq!(why(&seen.unwrap_err()), "its certificate has expired");
-    assert_eq!(why(&made.unwrap_err()), "it says that our certificate has expired");
+    assert_eq!(why(&made.unwrap_err()), "the peer reports that this certificate has expired");
 }
 
 #[tokio::test]
@@ -82,9 +82,12 @@ async fn who_is_dialled_must_have_the_name_and_the_role() {
     let ca = Ca::new();
     let (worker, _at) = tls(&ca, &ca, WORKER, &[], 1);
     let (elsewhere, _there) = tls(&ca, &ca, SCHEDULER, &["elsewhere"], 1);
-    assert!(why(&meet(&elsewhere, &worker).await.1.unwrap_err()).contains("not good"));
+    assert!(why(&meet(&elsewhere, &worker).await.1.unwrap_err()).contains("not valid"));
     let (another, _too) = tls(&ca, &ca, "graywave://role/api/a", HERE, 1);
-    assert_eq!(why(&meet(&another, &worker).await.1.unwrap_err()), "graywave://role/api/a is no scheduler");
+    assert_eq!(
+        why(&meet(&another, &worker).await.1.unwrap_err()),
+        "graywave://role/api/a does not have the role scheduler"
+    );
 }
 
 #[tokio::test]
@@ -93,19 +96,20 @@ async fn one_without_a_certificate_is_refused_or_let_in_as_nobody() {
     let (scheduler, at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
     let stranger = Anonymous::load(&at.files().ca).unwrap().into();
     let (seen, made) = meet_anybody(&scheduler, AnonymousPeers::Refused, &stranger).await;
-    assert_eq!(why(&seen.unwrap_err()), "it shows no certificate");
-    assert_eq!(why(&made.unwrap_err()), "it asks for a certificate");
+    assert_eq!(why(&seen.unwrap_err()), "the peer sent no certificate");
+    assert_eq!(why(&made.unwrap_err()), "the peer requires a certificate");
     let (seen, made) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &stranger).await;
     assert_eq!(seen.unwrap(), None);
     made.unwrap();
-    // Who shows a certificate is known by it, and a bad one makes nobody of its owner.
+    // A peer with a certificate has its identity; an invalid certificate does not make a peer
+    // anonymous.
     let (worker, _of) = tls(&ca, &ca, WORKER, &[], 1);
     let (seen, _) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &worker.into()).await;
     assert_eq!(seen.unwrap().unwrap().to_string(), WORKER);
     let (old, _then) = tls(&ca, &ca, WORKER, &[], -1);
     let (seen, _) = meet_anybody(&scheduler, AnonymousPeers::LetIn, &old.into()).await;
     assert_eq!(why(&seen.unwrap_err()), "its certificate has expired");
-    // A stranger trusts nobody else either.
+    // An anonymous client verifies servers too.
     let (_, elsewhere) = tls(&Ca::new(), &ca, SCHEDULER, HERE, 1);
     let lost = Anonymous::load(&elsewhere.files().ca).unwrap();
     let (_other, at) = tls(&Ca::new(), &Ca::new(), SCHEDULER, HERE, 1);
@@ -116,7 +120,7 @@ async fn one_without_a_certificate_is_refused_or_let_in_as_nobody() {
 
 const DESKTOP: &str = "graywave://desktop/p/d";
 
-/// A certificate that an issuer has signed, whatever it says.
+/// Certificate signed by an issuer, without regard to its name constraints.
 fn through_issuer(ca: &Ca, uri: &str, names: &[&str]) -> (Tls, Place) {
     let place = Place::new();
     place.put(ca, &ca.signed(&[uri], names, 1));
@@ -148,15 +152,15 @@ async fn an_issuer_speaks_for_desktops_and_for_nobody_else() {
         let (thief, _of) = through_issuer(&ca, &format!("graywave://role/{role}/w"), &[]);
         let (seen, made) = meet(&scheduler, &thief).await;
         let refused = why(&seen.unwrap_err());
-        // A signer is let in nowhere, whoever has signed for it.
+        // A signer is accepted nowhere, whichever CA signed its certificate.
         let reason =
-            if role == Role::Signer { "does not allow extended key usage" } else { "is of another CA" };
+            if role == Role::Signer { "does not allow extended key usage" } else { "is from another CA" };
         assert!(refused.contains(reason), "{role}: {refused}");
         assert!(made.is_err());
     }
     let (thief, _of) = through_issuer(&ca, SCHEDULER, HERE);
     let (_, made) = meet(&thief, &desktop).await;
-    assert_eq!(why(&made.unwrap_err()), "its certificate is of another CA");
+    assert_eq!(why(&made.unwrap_err()), "its certificate is from another CA");
 }
 
 #[test]
@@ -175,11 +179,13 @@ fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
     assert_eq!((issued.not_after_unix, issued.chain.len()), (now + 60, 2));
     let cut = issuer.sign(&DESKTOP.parse().unwrap(), &read, now, i64::MAX).unwrap();
     assert_eq!(cut.not_after_unix, issuer.not_after_unix);
-    assert!(issuer.sign(&WORKER.parse().unwrap(), &read, now, now + 60).unwrap_err().contains("no desktop"));
+    assert!(
+        issuer.sign(&WORKER.parse().unwrap(), &read, now, now + 60).unwrap_err().contains("not a desktop")
+    );
     assert!(
         issuer.sign(&DESKTOP.parse().unwrap(), &read, i64::MAX, i64::MAX).unwrap_err().contains("expired")
     );
-    // A request that was changed, or is none.
+    // A modified request, and bytes that are not a request.
     let mut changed = request;
     *changed.last_mut().unwrap() ^= 1;
     assert!(Request::read(&changed).is_err());
@@ -187,7 +193,7 @@ fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
     let other = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let other = rcgen::CertificateParams::default().serialize_request(&other).unwrap();
     assert!(Request::read(other.der()).unwrap_err().contains("P-256"));
-    // Files that do not fit.
+    // Files that do not match.
     let again = NewKey::from_pem(&key.pem()).unwrap();
     std::fs::write(&files.key, again.pem()).unwrap();
     assert!(Issuer::load(&files, &tls).unwrap_err().to_string().contains("is not the key"));
@@ -201,5 +207,5 @@ async fn one_that_says_nothing_is_waited_for_a_bounded_time() {
     let ca = Ca::new();
     let (scheduler, _at) = tls(&ca, &ca, SCHEDULER, HERE, 1);
     let (here, _silent) = tokio::io::duplex(64);
-    assert!(why(&accept(&scheduler, AnonymousPeers::Refused, here).await.unwrap_err()).contains("in time"));
+    assert!(why(&accept(&scheduler, AnonymousPeers::Refused, here).await.unwrap_err()).contains("timed out"));
 }

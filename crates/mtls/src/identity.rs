@@ -1,39 +1,39 @@
-//! Who a peer is, as its certificate's URI says.
+//! Identities, which are URIs in certificates.
 
 use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What an id may hold as it is: RFC 3986's unreserved characters.
+/// Characters to percent-encode: all except RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const SCHEME: &str = "graywave://";
-/// Of a project or a desktop: no more than the rules take.
+/// Maximum length of a project or desktop id, as in the domain rules.
 const MAX_ID_CHARS: usize = 128;
-/// A worker's id carries its name, and must stay an id.
+/// Maximum length of a role's name; a worker's id contains it.
 const MAX_NAME_BYTES: usize = 64;
-/// Of a UUID without hyphens, which tells apart the runs of a worker.
+/// Number of hex digits of the UUID that identifies a run of a worker.
 const RUN_DIGITS: usize = 32;
 
-/// A part of the control plane, or a person who manages it.
+/// Role of a control plane process, or of an administrator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Opens waves and hands batches to workers.
+    /// Opens waves and leases batches to workers.
     Scheduler,
     /// Holds agents' connections.
     Worker,
     /// Serves the REST API.
     Api,
-    /// An operator's tools.
+    /// Tools of an administrator.
     Admin,
-    /// Signs what agents are ordered. It is nobody that calls: its key is in the hands of schedulers.
+    /// Signs orders for agents. It opens no connection: schedulers hold its key.
     Signer,
 }
 
 impl Role {
-    /// All there are.
+    /// All roles.
     pub const ALL: [Self; 5] = [Self::Scheduler, Self::Worker, Self::Api, Self::Admin, Self::Signer];
 
-    /// The role as it is written.
+    /// Name of the role in identities.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduler => "scheduler",
@@ -56,50 +56,51 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
         Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
-            NotAnIdentity("the role is none of scheduler, worker, api, admin and signer".into())
+            NotAnIdentity("unknown role; expected scheduler, worker, api, admin or signer".into())
         })
     }
 }
 
-/// Who somebody is: `graywave://role/<role>/<name>`, `graywave://principal/<project_id>/<principal>` or
+/// Identity of a peer: `graywave://role/<role>/<name>`,
+/// `graywave://principal/<project_id>/<principal>` or
 /// `graywave://desktop/<project_id>/<desktop_id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Identity {
-    /// Of the control plane.
+    /// Control plane process or administrator.
     Role {
-        /// What it does.
+        /// Role of the process.
         role: Role,
-        /// Which one it is.
+        /// Name of the process.
         name: String,
     },
-    /// A principal of a project, who may do what its policies allow.
+    /// Principal of a project, with the permissions of its policies.
     Principal {
-        /// The principal's project.
+        /// Project of the principal.
         project_id: String,
-        /// Its name.
+        /// Name of the principal.
         principal: String,
     },
-    /// An agent.
+    /// Agent of a desktop.
     Desktop {
-        /// The desktop's project.
+        /// Project of the desktop.
         project_id: String,
-        /// The desktop.
+        /// Id of the desktop.
         desktop_id: String,
     },
 }
 
-/// Why something names nobody.
+/// Cause for which a text or a certificate has no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAnIdentity(pub(crate) String);
 
 impl Identity {
-    /// A part of the control plane. Its name is of letters, digits, `.`, `_` and `-`.
+    /// Creates the identity of a role. Its name consists of letters, digits, `.`, `_` and `-`.
     ///
     /// # Errors
     ///
-    /// A name that is too long, empty or of other characters.
+    /// When the name is empty, too long or has other characters.
     pub fn role(role: Role, name: &str) -> Result<Self, NotAnIdentity> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_plain) {
@@ -110,42 +111,43 @@ impl Identity {
         Ok(Self::Role { role, name: name.to_owned() })
     }
 
-    /// A principal of a project.
+    /// Creates the identity of a principal.
     ///
     /// # Errors
     ///
-    /// An id or a name that is too long, empty or holds control characters.
+    /// When an id is empty, too long or contains control characters.
     pub fn principal(project_id: &str, principal: &str) -> Result<Self, NotAnIdentity> {
         check_ids([project_id, principal])?;
         Ok(Self::Principal { project_id: project_id.to_owned(), principal: principal.to_owned() })
     }
 
-    /// An agent.
+    /// Creates the identity of a desktop.
     ///
     /// # Errors
     ///
-    /// Ids that are too long, empty or hold control characters.
+    /// When an id is empty, too long or contains control characters.
     pub fn desktop(project_id: &str, desktop_id: &str) -> Result<Self, NotAnIdentity> {
         check_ids([project_id, desktop_id])?;
         Ok(Self::Desktop { project_id: project_id.to_owned(), desktop_id: desktop_id.to_owned() })
     }
 
-    /// Whether it has this role.
+    /// Whether this is an identity of the role.
     pub fn has_role(&self, wanted: Role) -> bool {
         matches!(self, Self::Role { role, .. } if *role == wanted)
     }
 
-    /// Whether it is a principal of a project.
+    /// Whether this is a principal of a project.
     pub fn is_principal(&self) -> bool {
         matches!(self, Self::Principal { .. })
     }
 
-    /// Whether it is an agent.
+    /// Whether this is a desktop.
     pub fn is_desktop(&self) -> bool {
         matches!(self, Self::Desktop { .. })
     }
 
-    /// The id of a run of this worker; `None` for anybody else. `run` is a UUID in 32 digits.
+    /// Worker id of a run of this worker; `None` for other identities. `run` is a UUID in 32 hex
+    /// digits.
     pub fn worker_id(&self, run: &str) -> Option<String> {
         match self {
             Self::Role { role: Role::Worker, name } => Some(format!("worker-{name}-{run}")),
@@ -153,7 +155,7 @@ impl Identity {
         }
     }
 
-    /// Whether this is an id of a run of this worker, and so nobody else's.
+    /// Whether this is the worker id of one of this worker's runs.
     pub fn owns_worker_id(&self, worker_id: &str) -> bool {
         worker_id.len() >= RUN_DIGITS
             && worker_id.get(worker_id.len() - RUN_DIGITS..).is_some_and(|run| {
@@ -190,11 +192,11 @@ impl fmt::Display for Identity {
 impl FromStr for Identity {
     type Err = NotAnIdentity;
 
-    /// Takes only what is written as we write it: nobody has two names.
+    /// Accepts only the canonical spelling, so that each identity has exactly one URI.
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
         let shape = || {
             NotAnIdentity(
-                "it is not like graywave://role/ROLE/NAME, graywave://principal/PROJECT/NAME or \
+                "unknown identity; expected graywave://role/ROLE/NAME, graywave://principal/PROJECT/NAME or \
                  graywave://desktop/PROJECT/DESKTOP"
                     .into(),
             )
@@ -212,7 +214,7 @@ impl FromStr for Identity {
             _ => return Err(shape()),
         };
         if identity.to_string() != text {
-            return Err(NotAnIdentity("its ids are not percent-encoded as they must be".into()));
+            return Err(NotAnIdentity("its ids are not in canonical percent-encoding".into()));
         }
         Ok(identity)
     }

@@ -1,5 +1,5 @@
-//! Certificates that are made: what one of ours holds, an agent's key and its request, and the issuer that signs for
-//! desktops.
+//! Issuing of certificates: their content, an agent's key and request, and the issuer that signs
+//! certificates of desktops.
 
 use std::{fmt, path::PathBuf};
 
@@ -17,14 +17,15 @@ use crate::{
     tls::{Error, Tls},
 };
 
-/// Of a key on P-256: a byte that says which form, and two coordinates.
+/// Length of an uncompressed P-256 public key: a format byte and two coordinates.
 const PUBLIC_KEY_BYTES: usize = 65;
 
-/// What a certificate of ours holds, whoever signs it: good from a little before `issued_unix`, until `until_unix`.
+/// Parameters of a certificate: valid from [`BACKDATED_SECONDS`] before `issued_unix` until
+/// `until_unix`.
 ///
 /// # Errors
 ///
-/// Times that no certificate can name.
+/// When a time cannot be represented in a certificate.
 pub fn params(identity: &Identity, issued_unix: i64, until_unix: i64) -> Result<CertificateParams, String> {
     let time = |unix| OffsetDateTime::from_unix_timestamp(unix).map_err(|error| error.to_string());
     let uri = identity.to_string().try_into().map_err(|error: rcgen::Error| error.to_string())?;
@@ -40,7 +41,7 @@ pub fn params(identity: &Identity, issued_unix: i64, until_unix: i64) -> Result<
     Ok(params)
 }
 
-/// A signer opens no connection, and who opens connections signs nothing.
+/// Usages of a certificate. Signing and connecting exclude each other.
 fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
     if identity.has_role(Role::Signer) {
         return vec![ExtendedKeyUsagePurpose::CodeSigning];
@@ -52,7 +53,7 @@ fn usages(identity: &Identity) -> Vec<ExtendedKeyUsagePurpose> {
     usages
 }
 
-/// For people: nobody is known by it. X.509 has room for 64 characters.
+/// Common name for display, cut at X.509's limit of 64 characters; it does not identify.
 fn common_name(identity: &Identity) -> String {
     let name = match identity {
         Identity::Role { role, name } => format!("{role} {name}"),
@@ -62,7 +63,7 @@ fn common_name(identity: &Identity) -> String {
     name.chars().take(64).collect()
 }
 
-/// A key that was made on this machine, and its request for a certificate.
+/// Key generated on this machine.
 pub struct NewKey(KeyPair);
 
 impl fmt::Debug for NewKey {
@@ -72,34 +73,35 @@ impl fmt::Debug for NewKey {
 }
 
 impl NewKey {
-    /// A fresh one.
+    /// Generates a key.
     ///
     /// # Errors
     ///
-    /// A machine without randomness.
+    /// When the machine has no source of randomness.
     pub fn generate() -> Result<Self, String> {
         KeyPair::generate().map(Self).map_err(|error| error.to_string())
     }
 
-    /// One that was written before.
+    /// Reads a key from PEM.
     ///
     /// # Errors
     ///
-    /// A text that holds no such key.
+    /// When the text contains no such key.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         KeyPair::from_pem(pem).map(Self).map_err(|error| error.to_string())
     }
 
-    /// The key, for its file.
+    /// Key as PEM.
     pub fn pem(&self) -> String {
         self.0.serialize_pem()
     }
 
-    /// PKCS#10 in DER, signed with the key. It names nobody: who the certificate is of is for the issuer to say.
+    /// PKCS#10 request in DER, signed with the key. It contains no name: the issuer decides on the
+    /// identity.
     ///
     /// # Errors
     ///
-    /// A key that cannot sign.
+    /// When the key cannot sign.
     pub fn request(&self) -> Result<Vec<u8>, String> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -107,13 +109,13 @@ impl NewKey {
         Ok(request.der().to_vec())
     }
 
-    /// Whether a certificate is of this key.
+    /// Whether a certificate belongs to this key.
     pub fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
         read_facts(certificate).is_ok_and(|facts| facts.public_key == self.0.subject_public_key_info())
     }
 }
 
-/// A request whose sender has the key that it is for.
+/// Certificate request whose sender has proved possession of the key.
 pub struct Request {
     public_key: PublicKey,
 }
@@ -125,40 +127,41 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// Reads PKCS#10 in DER, and checks its signature. Of what it says only the key is taken.
+    /// Reads a PKCS#10 request in DER, and checks its signature. Only the key is used.
     ///
     /// # Errors
     ///
-    /// Something else, a bad signature, or another kind of key, in words.
+    /// When it is malformed, its signature is not valid, or its key is not on P-256.
     pub fn read(der: &[u8]) -> Result<Self, String> {
         let read = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der))
-            .map_err(|error| format!("the certificate request is not good: {error}"))?;
+            .map_err(|error| format!("the certificate request is not valid: {error}"))?;
         let public_key = read.public_key;
         let is_p256 = public_key.algorithm() == &PKCS_ECDSA_P256_SHA256
             && public_key.der_bytes().len() == PUBLIC_KEY_BYTES;
-        if is_p256 { Ok(Self { public_key }) } else { Err("the key must be one on the curve P-256".into()) }
+        if is_p256 { Ok(Self { public_key }) } else { Err("the key must be on the curve P-256".into()) }
     }
 
-    /// The key, as it will stand in the certificate.
+    /// Public key as it appears in the certificate.
     pub fn public_key(&self) -> Vec<u8> {
         self.public_key.subject_public_key_info()
     }
 }
 
-/// The files of an issuer.
+/// Files of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerFiles {
-    /// Its certificate, which a CA has signed.
+    /// Certificate of the issuer, signed by a CA.
     pub cert: PathBuf,
-    /// Its key.
+    /// Private key of the issuer.
     pub key: PathBuf,
 }
 
-/// An intermediate CA that signs certificates of desktops, and of nobody else: others are not believed from it.
+/// Intermediate CA that signs certificates of desktops. Certificates for other identities from it
+/// are not accepted.
 pub struct Issuer {
     certificate: CertificateDer<'static>,
     inner: rcgen::Issuer<'static, KeyPair>,
-    /// The last second in which it is good, since 1970.
+    /// End of validity in Unix seconds, inclusive.
     pub not_after_unix: i64,
 }
 
@@ -168,24 +171,24 @@ impl fmt::Debug for Issuer {
     }
 }
 
-/// A certificate that was signed.
+/// Signed certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// It, and what lies between it and the CA, each in DER.
+    /// DER certificates: the leaf, then the issuer.
     pub chain: Vec<Vec<u8>>,
-    /// Its serial number in hex.
+    /// Serial number in hex.
     pub serial: String,
-    /// The last second in which it is good, since 1970.
+    /// End of validity in Unix seconds, inclusive.
     pub not_after_unix: i64,
 }
 
 impl Issuer {
-    /// Reads the files, so that what is in them counts. It blocks, for as long as two small files take.
+    /// Reads the files of an issuer. Blocks while it reads two small files.
     ///
     /// # Errors
     ///
-    /// Files that cannot be read, do not fit together, or are of an issuer that no CA of `tls` has signed: nobody would
-    /// believe it.
+    /// When a file cannot be read, the files do not match, or no CA of `tls` signed the issuer. No
+    /// peer would accept certificates of such an issuer.
     pub fn load(files: &IssuerFiles, tls: &Tls) -> Result<Self, Error> {
         let read =
             |path: &PathBuf| files::read(path).map_err(|source| Error::Read { path: path.clone(), source });
@@ -195,28 +198,28 @@ impl Issuer {
         let facts = read_facts(&certificate).map_err(of_cert)?;
         if !facts.is_ca {
             return Err(of_cert(
-                "is not the certificate of an issuer: `graywave ca issuer` makes one".into(),
+                "is not an issuer's certificate: create one with `graywave ca issuer`".into(),
             ));
         }
         if !tls.trusted().contains(&facts.issuer) {
-            return Err(of_cert(format!("is signed by {}, which is no CA of tls.ca_file", facts.issuer)));
+            return Err(of_cert(format!("is signed by {}, which is not a CA of tls.ca_file", facts.issuer)));
         }
         let no_key = |reason: &str| wrong(&files.key, reason.to_owned());
-        let pem = String::from_utf8(read(&files.key)?).map_err(|_| no_key("holds no private key"))?;
-        let key = KeyPair::from_pem(&pem).map_err(|_| no_key("holds no private key"))?;
+        let pem = String::from_utf8(read(&files.key)?).map_err(|_| no_key("contains no private key"))?;
+        let key = KeyPair::from_pem(&pem).map_err(|_| no_key("contains no private key"))?;
         if key.subject_public_key_info() != facts.public_key {
-            return Err(no_key("is not the key of the certificate"));
+            return Err(no_key("does not match the certificate"));
         }
         let inner = rcgen::Issuer::from_ca_cert_der(&certificate, key)
-            .map_err(|error| of_cert(format!("cannot be used: {error}")))?;
+            .map_err(|error| of_cert(format!("cannot be loaded: {error}")))?;
         Ok(Self { certificate, inner, not_after_unix: facts.not_after_unix })
     }
 
-    /// Signs a certificate for a desktop, good until `until_unix` or the issuer's own end.
+    /// Signs a certificate for a desktop, valid until `until_unix` or the issuer's own expiry.
     ///
     /// # Errors
     ///
-    /// An identity that is no desktop's, or an issuer that has ended.
+    /// When the identity is not a desktop, or the issuer has expired.
     pub fn sign(
         &self,
         identity: &Identity,
@@ -225,10 +228,12 @@ impl Issuer {
         until_unix: i64,
     ) -> Result<Issued, String> {
         if !identity.is_desktop() {
-            return Err(format!("{identity} is no desktop"));
+            return Err(format!("{identity} is not a desktop"));
         }
         if self.not_after_unix <= issued_unix {
-            return Err("the issuer's certificate has expired: `graywave ca issuer` makes a new one".into());
+            return Err(
+                "the issuer's certificate has expired: create a new one with `graywave ca issuer`".into()
+            );
         }
         let not_after_unix = until_unix.min(self.not_after_unix);
         let signed = params(identity, issued_unix, not_after_unix)?
@@ -241,7 +246,7 @@ impl Issuer {
 }
 
 impl Identity {
-    /// Whether others dial it, so that its certificate needs a name or an address.
+    /// Whether peers dial it, so that its certificate needs a host name or an address.
     pub fn is_dialled(&self) -> bool {
         self.has_role(Role::Scheduler) || self.has_role(Role::Worker)
     }

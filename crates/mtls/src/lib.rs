@@ -1,5 +1,5 @@
-//! Mutual TLS between the parts of Graywave: who a peer is stands in its certificate, and certificates are read again
-//! when their files change.
+//! Mutual TLS between the processes of Graywave. A peer's identity is in its certificate, and
+//! certificates are read again when their files change.
 
 mod anonymous;
 mod certificate;

@@ -1,4 +1,4 @@
-//! The side that is dialled.
+//! Server side of connections.
 
 use std::{io, time::Duration};
 
@@ -7,24 +7,24 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{anonymous::AnonymousPeers, certificate::Certified, tls::Tls};
 
-/// Whoever has not shown a certificate within this time is no peer.
+/// Time limit of a handshake.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// A peer.
+/// Accepted connection.
 #[derive(Debug)]
 pub struct Accepted<S> {
-    /// What is said.
+    /// Encrypted stream.
     pub stream: TlsStream<S>,
-    /// Who says it; `None` of a stranger that was let in.
+    /// Identity of the peer; `None` for an anonymous peer.
     pub who: Option<Certified>,
 }
 
-/// Takes a connection with the certificates that are in use now. Its peer has a certificate of a CA that is trusted, and
-/// the certificate says whose it is; what that one may do is for the caller to say.
+/// Performs the handshake with the current certificates. The peer's certificate must be signed by a
+/// trusted CA and contain an identity; the caller decides what that identity may do.
 ///
 /// # Errors
 ///
-/// No good certificate in time; [`crate::why`] says which way.
+/// When no valid certificate arrives in time; [`crate::why`] gives the reason.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     tls: &Tls,
     strangers: AnonymousPeers,
@@ -41,12 +41,12 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 pub(crate) fn too_late() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "it did not show who it is in time")
+    io::Error::new(io::ErrorKind::TimedOut, "the handshake timed out")
 }
 
-/// Who showed these certificates.
+/// Identity in the first of the peer's certificates.
 pub(crate) fn peer(shown: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> io::Result<Certified> {
     let refused = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
-    let first = shown.and_then(<[_]>::first).ok_or_else(|| refused("it shows no certificate".into()))?;
+    let first = shown.and_then(<[_]>::first).ok_or_else(|| refused("the peer sent no certificate".into()))?;
     Certified::read(first).map_err(|reason| refused(format!("its certificate {reason}")))
 }

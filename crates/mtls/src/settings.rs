@@ -1,4 +1,4 @@
-//! What is spoken: TLS 1.3 with ring, both sides with a certificate, HTTP/2 inside.
+//! TLS settings: TLS 1.3 with ring, certificates on both sides, HTTP/2.
 
 use std::sync::Arc;
 
@@ -18,21 +18,21 @@ use crate::{
     verify::{ClientVerifier, ServerVerifier},
 };
 
-/// What there is to speak with, read from the files and found to fit together.
+/// TLS settings built from consistent files.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) facts: Facts,
-    /// Subjects of the CAs whose certificates are accepted.
+    /// Subjects of the trusted CAs.
     pub(crate) trusted: Vec<String>,
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) server: Arc<ServerConfig>,
-    /// The same, for who lets strangers in.
+    /// Server settings that also accept anonymous peers.
     pub(crate) open_server: Arc<ServerConfig>,
     pub(crate) client: Arc<ClientConfig>,
 }
 
-/// What is wrong, and in which of the files.
+/// File with the problem, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Ca(String),
@@ -45,10 +45,12 @@ impl Settings {
         let (roots, trusted) = roots(&contents.ca).map_err(Wrong::Ca)?;
         let chain = read_certificates(&contents.cert).map_err(Wrong::Cert)?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
-            .map_err(|error| Wrong::Key(format!("holds no private key: {error}")))?;
+            .map_err(|error| Wrong::Key(format!("contains no private key: {error}")))?;
         let facts = read_facts(&chain[0]).map_err(Wrong::Cert)?;
-        let identity =
-            facts.identity.clone().map_err(|error| Wrong::Cert(format!("names nobody: {error}")))?;
+        let identity = facts
+            .identity
+            .clone()
+            .map_err(|error| Wrong::Cert(format!("contains no Graywave identity: {error}")))?;
         let server = |strangers| server(&roots, strangers, &chain, &key).map(Arc::new).map_err(Wrong::Key);
         let (server, open_server) = (server(AnonymousPeers::Refused)?, server(AnonymousPeers::LetIn)?);
         let client = Arc::new(client(&roots, chain, key).map_err(Wrong::Key)?);
@@ -56,7 +58,7 @@ impl Settings {
     }
 }
 
-/// What somebody speaks with who has no certificate, and trusts these CAs.
+/// Client settings without a certificate that trust these CAs.
 pub(crate) fn stranger(ca: &[u8]) -> Result<ClientConfig, String> {
     let (roots, _) = roots(ca)?;
     Ok(dialling(dials(&roots)?.with_no_client_auth()))
@@ -66,13 +68,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// The CAs, and their subjects.
+/// Trusted CAs and their subjects.
 fn roots(pem: &[u8]) -> Result<(Arc<RootCertStore>, Vec<String>), String> {
     let (mut roots, mut subjects) = (RootCertStore::empty(), Vec::new());
     for certificate in read_certificates(pem)? {
         let facts = read_facts(&certificate)?;
         if !facts.is_ca {
-            return Err("holds a certificate that is no CA's".into());
+            return Err("contains a certificate that is not a CA's".into());
         }
         roots.add(certificate).map_err(|error| error.to_string())?;
         subjects.push(facts.subject);
@@ -93,7 +95,7 @@ fn server(
         .with_single_cert(chain.to_vec(), key.clone_key())
         .map_err(does_not_fit)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    // A session that is taken up again would not show its certificate again.
+    // A resumed session would skip the client certificate.
     config.send_tls13_tickets = 0;
     Ok(config)
 }
@@ -123,7 +125,7 @@ fn dialling(mut config: ClientConfig) -> ClientConfig {
 
 fn does_not_fit(error: rustls::Error) -> String {
     match error {
-        rustls::Error::InconsistentKeys(_) => "is not the key of the certificate".to_owned(),
-        other => format!("cannot be used: {other}"),
+        rustls::Error::InconsistentKeys(_) => "does not match the certificate".to_owned(),
+        other => format!("cannot be loaded: {other}"),
     }
 }

@@ -1,4 +1,4 @@
-//! A CA for the tests, and a place for its certificates.
+//! Test CA, and a directory for its certificates.
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ impl Ca {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// An issuer for desktops, in files, as `graywave ca issuer` makes one.
+    /// Issuer files for desktops, as `graywave ca issuer` creates them.
     pub(crate) fn issuer(&self, dir: &Path) -> IssuerFiles {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -32,7 +32,7 @@ impl Ca {
         files
     }
 
-    /// A certificate that is good until so many days from now.
+    /// Certificate that is valid for `days` days from now; expired if `days` is negative.
     pub(crate) fn signed(&self, uris: &[&str], names: &[&str], days: i64) -> CertifiedKey<KeyPair> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -42,14 +42,14 @@ impl Ca {
         self.issue(params, KeyPair::generate().unwrap())
     }
 
-    /// A certificate that says this, for a key.
+    /// Certificate with these parameters, for a key.
     pub(crate) fn issue(&self, params: CertificateParams, signing_key: KeyPair) -> CertifiedKey<KeyPair> {
         let cert = params.signed_by(&signing_key, &self.0).unwrap();
         CertifiedKey { cert, signing_key }
     }
 }
 
-/// A directory with the three files.
+/// Directory with the three certificate files.
 pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {

@@ -1,4 +1,4 @@
-//! This process's certificate, as its files say now.
+//! Certificate of this process, reloaded from its files.
 
 use std::{
     convert::Infallible,
@@ -18,33 +18,33 @@ use crate::{
     settings::{Settings, Wrong},
 };
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Certificates that cannot be used.
+/// Cause for which certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file that cannot be read.
-    #[error("cannot read {}", .path.display())]
+    /// A file cannot be read.
+    #[error("reading {} failed", .path.display())]
     Read {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A file that is not what it should be.
+    /// A file has invalid content.
     #[error("{} {reason}", .path.display())]
     Wrong {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Problem with the content; the text follows the path.
         reason: String,
     },
 }
 
-/// This process's certificate, its key and the CAs it trusts. What it is asked for is what the files said last that was
-/// good; [`Tls::watched`] looks at them. Clones share it.
+/// Certificate, key and trusted CAs of this process: the last valid contents of the files.
+/// [`Tls::watched`] reloads them. Clones share the state.
 #[derive(Clone)]
 pub struct Tls {
     inner: Arc<Inner>,
@@ -53,12 +53,12 @@ pub struct Tls {
 struct Inner {
     files: Files,
     current: RwLock<Arc<Settings>>,
-    /// What was looked at last, good or not: the same is not looked at, nor complained of, twice.
+    /// Last contents read, valid or not, so that an error is logged only once.
     seen: Mutex<Option<Contents>>,
     identity: Identity,
 }
 
-/// What a look at the files found.
+/// Result of reading the files.
 #[derive(Debug)]
 enum Look {
     Same,
@@ -72,11 +72,11 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files. It blocks, for as long as three small files take.
+    /// Reads the files. Blocks while it reads three small files.
     ///
     /// # Errors
     ///
-    /// Files that cannot be read, or that do not fit together.
+    /// When a file cannot be read, or the files do not match.
     pub fn load(files: Files) -> Result<Self, Error> {
         let contents = read(&files)?;
         let settings = settings(&files, &contents)?;
@@ -90,17 +90,18 @@ impl Tls {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whose certificate it is. It never changes: a certificate of somebody else is not taken.
+    /// Identity in the certificate. It never changes: a certificate with another identity is
+    /// refused.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
     }
 
-    /// What the certificate says that is in use.
+    /// Facts of the certificate in use.
     pub fn facts(&self) -> Facts {
         self.current().facts.clone()
     }
 
-    /// The CAs that are trusted now.
+    /// CAs that are trusted now.
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.current().roots)
     }
@@ -113,7 +114,7 @@ impl Tls {
         }
     }
 
-    /// The subjects of the CAs that are trusted now, as [`Facts`] has them.
+    /// Subjects of the CAs that are trusted now, as in [`Facts`].
     pub fn trusted(&self) -> Vec<String> {
         self.current().trusted.clone()
     }
@@ -122,8 +123,8 @@ impl Tls {
         Arc::clone(&self.current().client)
     }
 
-    /// Serves, and meanwhile looks at the files every few seconds, where there are some. What is new and good is used for connections from then on; of what
-    /// is not good the log says why, and the old stays in use.
+    /// Runs `serving`, and checks the files every few seconds if there are any. Valid new files
+    /// take effect for new connections; invalid ones are logged, and the old ones stay in use.
     pub async fn watched<T>(tls: Option<Self>, serving: impl Future<Output = T>) -> T {
         let Some(tls) = tls else { return serving.await };
         tokio::select! {
@@ -139,7 +140,7 @@ impl Tls {
         }
     }
 
-    /// Looks at the files now, for whoever has just changed them.
+    /// Reads the files now, for a caller that has just changed them.
     pub async fn look_now(&self) {
         let tls = self.clone();
         match tokio::task::spawn_blocking(move || tls.look()).await {
@@ -147,13 +148,13 @@ impl Tls {
             Ok(Ok(Look::New)) => {
                 let current = self.current();
                 let (serial, trusted) = (&current.facts.serial, current.trusted.len());
-                tracing::info!("new certificates are in use: {serial}, trusting {trusted} CAs");
+                tracing::info!("new certificates in use: {serial}, trusting {trusted} CAs");
             }
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the new certificates are not used; the old ones stay");
+                tracing::error!(error, "new certificates refused; the old ones stay in use");
             }
-            Err(error) => tracing::error!(%error, "the certificates could not be looked at"),
+            Err(error) => tracing::error!(%error, "reading the certificate files failed"),
         }
     }
 
@@ -161,12 +162,12 @@ impl Tls {
         Arc::clone(&self.inner.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files once.
+    /// Reads the files once.
     fn look(&self) -> Result<Look, Error> {
         let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match read(&self.inner.files) {
             Ok(found) => found,
-            // Said once, until there is something to read again.
+            // Logged once, until the files are readable again.
             Err(error) => return seen.take().map_or(Ok(Look::Same), |_| Err(error)),
         };
         if seen.as_ref() == Some(&found) {
@@ -176,7 +177,7 @@ impl Tls {
         *seen = Some(found);
         let settings = settings?;
         if settings.identity != self.inner.identity {
-            let reason = format!("is of {}, and not of {}", settings.identity, self.inner.identity);
+            let reason = format!("names {}, not {}", settings.identity, self.inner.identity);
             return Err(Error::Wrong { path: self.inner.files.cert.clone(), reason });
         }
         *self.inner.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
@@ -218,13 +219,13 @@ mod tests {
 
         let next = ca.signed(&[WHO], &[], 1);
         fs::write(&place.files().cert, next.cert.pem()).unwrap();
-        assert!(tls.look().unwrap_err().to_string().contains("is not the key of the certificate"));
-        assert!(matches!(tls.look(), Ok(Look::Same)), "it is said once");
+        assert!(tls.look().unwrap_err().to_string().contains("does not match the certificate"));
+        assert!(matches!(tls.look(), Ok(Look::Same)), "the error is reported once");
         fs::write(&place.files().key, "-----BEGIN PRIVATE").unwrap();
         assert!(tls.look().unwrap_err().to_string().contains("no private key"));
         fs::remove_file(&place.files().key).unwrap();
         assert!(matches!(tls.look(), Err(Error::Read { .. })));
-        assert!(matches!(tls.look(), Ok(Look::Same)), "it is said once");
+        assert!(matches!(tls.look(), Ok(Look::Same)), "the error is reported once");
         assert_eq!(tls.facts().serial, first);
 
         fs::write(&place.files().key, next.signing_key.serialize_pem()).unwrap();
@@ -238,7 +239,7 @@ mod tests {
         place.put(&ca, &ca.signed(&[WHO], &[], 1));
         let tls = Tls::load(place.files()).unwrap();
         place.put(&ca, &ca.signed(&["graywave://role/worker/another"], &[], 1));
-        assert!(tls.look().unwrap_err().to_string().contains("and not of graywave://role/worker/w"));
+        assert!(tls.look().unwrap_err().to_string().contains(", not graywave://role/worker/w"));
         assert_eq!(tls.identity().to_string(), WHO);
     }
 
@@ -246,12 +247,12 @@ mod tests {
     fn what_cannot_work_is_refused_at_once_and_named() {
         let (ca, place) = (Ca::new(), Place::new());
         let wrong = |place: &Place| Tls::load(place.files()).unwrap_err().to_string();
-        assert!(wrong(&place).contains("cannot read"));
+        assert!(wrong(&place).contains("reading"));
         place.put(&ca, &ca.signed(&[], &[], 1));
-        assert!(wrong(&place).contains("names nobody"));
+        assert!(wrong(&place).contains("contains no Graywave identity"));
         let good = ca.signed(&[WHO], &[], 1);
         place.put(&ca, &good);
         fs::write(&place.files().ca, good.cert.pem()).unwrap();
-        assert!(wrong(&place).contains("no CA's"));
+        assert!(wrong(&place).contains("not a CA's"));
     }
 }

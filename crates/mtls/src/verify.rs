@@ -1,5 +1,5 @@
-//! Whom a CA may speak for. What a part of the control plane is, only a CA that is trusted itself can say; who a desktop
-//! is, also an issuer that it has signed. So whoever steals an issuer's key can pass for a desktop, and for nobody else.
+//! Rules for certificate chains. Only a trusted CA may certify control plane processes; an issuer
+//! below it may certify desktops too. So a stolen issuer key can impersonate desktops only.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use rustls::{
 
 use crate::{anonymous::AnonymousPeers, certificate::Certified};
 
-/// The methods that both kinds of verifiers have in common.
+/// Methods that both verifiers delegate.
 macro_rules! signatures_are_checked_by_inner {
     () => {
         fn verify_tls12_signature(
@@ -46,7 +46,7 @@ macro_rules! signatures_are_checked_by_inner {
     };
 }
 
-/// Checks who dials.
+/// Verifier of clients.
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
@@ -89,7 +89,7 @@ impl ClientCertVerifier for ClientVerifier {
     signatures_are_checked_by_inner!();
 }
 
-/// Checks who is dialled, which is always a part of the control plane.
+/// Verifier of servers, which are always control plane processes.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     inner: Arc<WebPkiServerVerifier>,

@@ -226,7 +226,7 @@ fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
         }
     }
     for log_of in ["scheduler", "worker"] {
-        wait_until_said(&cluster, log_of, "its certificate is of another CA");
+        wait_until_said(&cluster, log_of, "its certificate is from another CA");
     }
 }
 
@@ -288,7 +288,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
     // It has a token with which others could enrol, and comes back by none of its two ways.
     wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was created");
-    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     assert_eq!(cluster.api.connected(1), std::slice::from_ref(&by_hand));
 
     let said = revoke(&by_hand);

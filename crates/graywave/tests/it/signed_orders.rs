@@ -251,7 +251,7 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
         // A good certificate of the same CA, and not a signer's.
         session.say(Message::Signer(Signer { certificate: own.clone() })).await;
         let by_itself = changed(&genuine[0], |_, signed| signed.certificate_sha256 = sha256(&own).to_vec());
-        session.refuses(by_itself, "graywave://role/worker/thief is no signer").await;
+        session.refuses(by_itself, "graywave://role/worker/thief does not have the role signer").await;
         let never_shown = changed(&genuine[0], |_, signed| signed.certificate_sha256 = vec![7; 32]);
         session.refuses(never_shown, "was not shown").await;
     });

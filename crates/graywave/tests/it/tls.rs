@@ -61,7 +61,7 @@ fn another_signer_each(cluster: &Cluster, pki: &Pki) {
         let (_, port) = address.rsplit_once(':').unwrap();
         pki.role("signer", port);
         let serial = serial(pki, &format!("signer-{port}"));
-        wait_until_said(cluster, "scheduler", &format!("a new signer is in use: {serial}"));
+        wait_until_said(cluster, "scheduler", &format!("new signer in use: {serial}"));
     }
 }
 
@@ -101,7 +101,7 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
     assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
     pki.bring_ca(std::slice::from_ref(&old));
     let refused = cluster.agent_with(3, Some(&old));
-    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    wait_until_said(&cluster, "worker", "its certificate is from another CA");
     drop(refused);
     let _fourth = cluster.agent(3);
     assert_eq!(cluster.api.connected(4).len(), 4);
@@ -131,7 +131,7 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
     let stranger = other.desktop(PROJECT, &desktop(7));
     pki.bring_ca(std::slice::from_ref(&stranger));
     let _stranger = cluster.agent_with(7, Some(&stranger));
-    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    wait_until_said(&cluster, "worker", "its certificate is from another CA");
     let _late = cluster.agent_with(8, Some(&pki.expired(PROJECT, &desktop(8))));
     wait_until_said(&cluster, "worker", "its certificate has expired");
     // It has a good certificate, of another desktop.
@@ -144,7 +144,7 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
         let mut plain = TcpStream::connect(address).unwrap();
         plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         plain.shutdown(Shutdown::Write).unwrap();
-        wait_until_said(&cluster, log, "it does not speak TLS");
+        wait_until_said(&cluster, log, "the peer does not speak TLS");
     }
     assert_eq!(cluster.api.connected(2), desktops);
     runs_on(&cluster, &desktops);
@@ -251,7 +251,7 @@ fn a_person_with_a_certificate_needs_no_token() {
     let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
     let (code, told) = asked(&["ls"], Some(&stolen));
     assert!(code == 6 && told.contains("the connection ended"), "{code} {told}");
-    wait_until_said(&cluster, "scheduler", "its certificate is of another CA");
+    wait_until_said(&cluster, "scheduler", "its certificate is from another CA");
 }
 
 fn login_said(cluster: &Cluster) -> String {
@@ -310,7 +310,7 @@ fn what_a_role_lacks_of_certificates_is_said() {
     assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
     pki::signs_with(&mut command, &pki.role("worker", "w"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("holds no Ed25519 key"), "{text}");
+    assert!(text.contains("contains no Ed25519 key"), "{text}");
     let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
     assert!(text.contains("name both"), "{text}");
 }

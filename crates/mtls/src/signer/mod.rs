@@ -1,5 +1,5 @@
-//! Signatures over what agents are ordered: made with the key of a certificate of the role signer, and verified against the
-//! CAs that are trusted already.
+//! Order signatures: made with a certificate of the role signer, and verified against the trusted
+//! CAs.
 
 mod key;
 mod verify;
@@ -25,11 +25,11 @@ pub use verify::{NotSigned, verify_signed};
 #[cfg(test)]
 mod tests;
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// With a certificate that ends so soon nothing is signed: who is ordered something must have the time to verify it.
+/// Minimum remaining validity for signing, so that the recipient has time to verify.
 const LEAST_LEFT: Duration = Duration::from_secs(10);
-/// A certificate that ends so soon is warned of.
+/// Remaining validity below which a warning is logged.
 const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3_600);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -37,46 +37,47 @@ const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignerFilesGiven {
-    /// A certificate of the role signer.
+    /// Certificate with the role signer.
     pub cert_file: Option<PathBuf>,
-    /// Its key.
+    /// Private key of the certificate.
     pub key_file: Option<PathBuf>,
 }
 
 impl SignerFilesGiven {
-    /// Both files, or `None` when none is named.
+    /// Both files; `None` if none is named.
     ///
     /// # Errors
     ///
-    /// One without the other, in words.
+    /// When only one file is named.
     pub fn both_or_none(&self) -> Result<Option<SignerFiles>, String> {
         match (&self.cert_file, &self.key_file) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(SignerFiles { cert: cert.clone(), key: key.clone() })),
-            _ => Err("cert_file and key_file go together: name both, or none".into()),
+            _ => Err("cert_file and key_file belong together: name both, or none".into()),
         }
     }
 }
 
-/// The files that a signer is in.
+/// Files of a signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerFiles {
-    /// Its certificate.
+    /// Certificate with the role signer.
     pub cert: PathBuf,
-    /// Its key.
+    /// Private key of the certificate.
     pub key: PathBuf,
 }
 
-/// A signature, and whose it is.
+/// Signature with its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The signer's certificate, DER.
+    /// Certificate of the signer, in DER.
     pub certificate: Vec<u8>,
-    /// Ed25519.
+    /// Ed25519 signature.
     pub signature: Vec<u8>,
 }
 
-/// Signs with what its files said last that was good; [`Signer::watched`] looks at them. Clones share it.
+/// Order signer with the last valid contents of its files; [`Signer::watched`] reloads them. Clones
+/// share the state.
 #[derive(Clone)]
 pub struct Signer {
     inner: Arc<Inner>,
@@ -86,13 +87,13 @@ struct Inner {
     files: SignerFiles,
     tls: Tls,
     current: RwLock<Current>,
-    /// What was looked at last, good or not: it is not complained of twice.
+    /// Last contents read, valid or not, so that an error is logged only once.
     seen: Mutex<Option<Pair>>,
 }
 
 struct Current {
     key: Arc<SigningKey>,
-    /// Why agents would not take its signatures any more.
+    /// Reason why agents would refuse its signatures now.
     wrong: Option<String>,
 }
 
@@ -103,12 +104,12 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads the files. The certificate must be one whose signatures are taken by whoever trusts the same CAs. It blocks, for
-    /// as long as two small files take.
+    /// Reads the files. Peers that trust the same CAs must accept the certificate's signatures.
+    /// Blocks while it reads two small files.
     ///
     /// # Errors
     ///
-    /// Files that cannot be read or do not fit together, or a certificate that nobody would take.
+    /// When a file cannot be read, the files do not match, or the certificate is not accepted.
     pub fn load(files: SignerFiles, tls: Tls) -> Result<Self, Error> {
         let pair = pair(&files)?;
         let key = SigningKey::read(&files, &pair, &tls)?;
@@ -116,11 +117,11 @@ impl Signer {
         Ok(Self { inner: Arc::new(Inner { files, tls, current, seen: Mutex::new(Some(pair)) }) })
     }
 
-    /// Whether what is signed now will be taken.
+    /// Whether agents would accept signatures made now.
     ///
     /// # Errors
     ///
-    /// The certificate has expired, or its CA is trusted no more; in words.
+    /// When the certificate has expired or its CA is no longer trusted.
     pub fn check(&self) -> Result<(), String> {
         let current = self.inner.current.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &current.wrong {
@@ -132,7 +133,7 @@ impl Signer {
         Ok(())
     }
 
-    /// Signs.
+    /// Signs a message.
     ///
     /// # Errors
     ///
@@ -147,8 +148,8 @@ impl Signer {
         Arc::clone(&self.inner.current.read().unwrap_or_else(PoisonError::into_inner).key)
     }
 
-    /// Serves, and meanwhile looks at the files every few seconds, where there are some. What is new and good signs from then
-    /// on; of what is not good the log says why, and the old stays in use.
+    /// Runs `serving`, and checks the files every few seconds if there is a signer. Valid new files
+    /// take effect; invalid ones are logged, and the old signer stays in use.
     pub async fn watched<T>(signer: Option<Self>, serving: impl Future<Output = T>) -> T {
         let Some(signer) = signer else { return serving.await };
         tokio::select! {
@@ -169,18 +170,18 @@ impl Signer {
                 signer.judge();
                 if warns && ends_within(&signer.key(), WARN_BEFORE) {
                     tracing::warn!(
-                        "the signer's certificate ends soon: issue another one, with --role signer"
+                        "the signer's certificate expires soon: issue a new one with `graywave ca issue --role signer`"
                     );
                 }
             });
             if let Err(error) = looked.await {
-                tracing::error!(%error, "the signer's files could not be looked at");
+                tracing::error!(%error, "reading the signer's files failed");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Looks at the files once; true when something new is in use.
+    /// Reads the files once; true if a new signer is in use.
     fn look(&self) -> bool {
         let files = &self.inner.files;
         let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,7 +189,7 @@ impl Signer {
             Ok(found) if seen.as_ref() == Some(&found) => return false,
             Ok(found) => found,
             Err(error) => {
-                // Said once, until there is something to read again.
+                // Logged once, until the files are readable again.
                 if seen.take().is_some() {
                     stays(&error);
                 }
@@ -199,7 +200,7 @@ impl Signer {
         *seen = Some(found);
         match key {
             Ok(key) => {
-                tracing::info!("a new signer is in use: {}, {}", key.facts.serial, key.identity);
+                tracing::info!("new signer in use: {}, {}", key.facts.serial, key.identity);
                 let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
                 *current = Current { key: Arc::new(key), wrong: None };
                 true
@@ -211,7 +212,8 @@ impl Signer {
         }
     }
 
-    /// Looks whether the certificate in use is still good: it ends, and CAs are dropped.
+    /// Checks whether the current certificate is still accepted: it may have expired, or its CA may
+    /// be gone.
     fn judge(&self) {
         let wrong = self.key().is_taken(&self.inner.tls).err();
         let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -219,9 +221,9 @@ impl Signer {
             match &wrong {
                 Some(reason) => tracing::error!(
                     reason,
-                    "nothing is signed, and nothing handed out, until there is a good signer"
+                    "order signing stopped: no orders are sent until the signer is valid"
                 ),
-                None => tracing::info!("the signer is good again"),
+                None => tracing::info!("order signing resumed"),
             }
             current.wrong = wrong;
         }
@@ -230,7 +232,7 @@ impl Signer {
 
 fn stays(error: &Error) {
     let error = error as &dyn std::error::Error;
-    tracing::error!(error, "the new signer is not used; the old one stays");
+    tracing::error!(error, "new signer refused; the old one stays in use");
 }
 
 fn ends_within(key: &SigningKey, time: Duration) -> bool {

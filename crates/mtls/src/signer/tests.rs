@@ -26,7 +26,7 @@ fn put(dir: &Path, pair: &CertifiedKey<KeyPair>) -> SignerFiles {
     files
 }
 
-/// A part that trusts this CA.
+/// A process that trusts this CA.
 fn trusting(ca: &Ca) -> (Tls, Place) {
     let place = Place::new();
     place.put(ca, &ca.signed(&[SCHEDULER], &[], 1));
@@ -44,7 +44,7 @@ fn what_a_signer_signs_is_taken_by_who_trusts_its_ca_and_nothing_else_is() {
     assert_eq!(verify_signed(&tls, &certificate, b"orders", &signature[1..]), Err(NotSigned::Signature));
     let (other, _there) = trusting(&Ca::new());
     let refused = verify_signed(&other, &certificate, b"orders", &signature).unwrap_err();
-    assert!(refused.to_string().contains("of another CA"), "{refused}");
+    assert!(refused.to_string().contains("from another CA"), "{refused}");
     assert!(verify_signed(&tls, b"none", b"orders", &signature).is_err());
 }
 
@@ -63,7 +63,7 @@ fn an_issuer_of_desktops_makes_no_signer() {
         .signed_by(&own, &issuer)
         .unwrap();
     let refused = Signer::load(put(dir.path(), &CertifiedKey { cert, signing_key: own }), tls).unwrap_err();
-    assert!(refused.to_string().contains("of another CA"), "{refused}");
+    assert!(refused.to_string().contains("from another CA"), "{refused}");
 }
 
 #[test]
@@ -74,18 +74,21 @@ fn a_certificate_whose_signatures_nobody_would_take_is_refused_at_once() {
         Signer::load(put(dir.path(), pair), tls.clone()).unwrap_err().to_string()
     };
     assert!(refused(&signer(&ca, SIGNER, -1, |_| {})).contains("has expired"));
-    assert!(refused(&signer(&Ca::new(), SIGNER, 1, |_| {})).contains("of another CA"));
-    assert!(refused(&signer(&ca, SCHEDULER, 1, |_| {})).contains("graywave://role/scheduler/s is no signer"));
+    assert!(refused(&signer(&Ca::new(), SIGNER, 1, |_| {})).contains("from another CA"));
+    assert!(
+        refused(&signer(&ca, SCHEDULER, 1, |_| {}))
+            .contains("graywave://role/scheduler/s does not have the role signer")
+    );
     let for_talking = signer(&ca, SIGNER, 1, |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     });
-    assert!(refused(&for_talking).contains("is not for signing"));
-    assert!(refused(&ca.signed(&[SIGNER], &[], 1)).contains("holds no Ed25519 key"));
+    assert!(refused(&for_talking).contains("is not for code signing"));
+    assert!(refused(&ca.signed(&[SIGNER], &[], 1)).contains("contains no Ed25519 key"));
     let mixed = CertifiedKey {
         cert: signer(&ca, SIGNER, 1, |_| {}).cert,
         signing_key: KeyPair::generate_for(&PKCS_ED25519).unwrap(),
     };
-    assert!(refused(&mixed).contains("is not the key of the certificate"));
+    assert!(refused(&mixed).contains("does not match the certificate"));
 }
 
 #[test]
@@ -97,7 +100,7 @@ fn a_new_signer_is_taken_and_what_is_wrong_keeps_the_old() {
     assert!(!loaded.look());
     let next = signer(&ca, "graywave://role/signer/s2", 1, |_| {});
     fs::write(dir.path().join("signer.crt"), next.cert.pem()).unwrap();
-    assert!(!loaded.look(), "the key is still the old one's");
+    assert!(!loaded.look(), "the key is still the old one");
     assert_eq!(loaded.sign(b"x").unwrap().certificate, first);
     put(dir.path(), &next);
     assert!(loaded.look());
@@ -122,8 +125,8 @@ fn nothing_is_signed_any_more_once_the_ca_is_dropped() {
         }),
     };
     moved.judge();
-    assert!(moved.sign(b"x").unwrap_err().contains("of another CA"));
-    assert!(moved.look(), "the files have one of the new CA");
+    assert!(moved.sign(b"x").unwrap_err().contains("from another CA"));
+    assert!(moved.look(), "the files hold a signer of the new CA");
     moved.sign(b"x").unwrap();
 }
 

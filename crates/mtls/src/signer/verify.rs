@@ -1,4 +1,4 @@
-//! Whether something was signed by a signer.
+//! Verification of order signatures.
 
 use rustls::{
     crypto::ring,
@@ -12,18 +12,18 @@ use crate::{
     tls::Tls,
 };
 
-/// What a signer's certificate is for, `id-kp-codeSigning`: nothing that is spoken. So no certificate that anybody shows in a
-/// handshake signs orders, and no signer's opens a connection.
+/// Key usage of a signer's certificate, `id-kp-codeSigning`, which TLS does not accept. So TLS
+/// certificates cannot sign orders, and a signer's certificate cannot open a connection.
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 
-/// Why something is not signed by a signer.
+/// Cause of a failed verification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSigned {
-    /// Its certificate is of nobody who may sign.
+    /// The certificate may not sign.
     #[error("{0}")]
     Certificate(String),
-    /// It is not what was signed.
-    #[error("the signature is not of the signer and of this")]
+    /// The signature does not match the message.
+    #[error("the signature does not match the signer and the message")]
     Signature,
 }
 
@@ -33,12 +33,12 @@ impl NotSigned {
     }
 }
 
-/// Whose signature this is: that of a certificate of the role signer, issued by a CA that is trusted now (and by none between),
-/// and good by this machine's clock, as in a handshake.
+/// Verifies a signature and returns the signer's identity. The certificate must have the role
+/// signer, be issued directly by a trusted CA, and be valid by this machine's clock.
 ///
 /// # Errors
 ///
-/// Another certificate, or a signature of something else.
+/// When the certificate is not accepted, or the signature does not match.
 pub fn verify_signed(
     tls: &Tls,
     certificate: &[u8],
@@ -48,10 +48,11 @@ pub fn verify_signed(
     let wrong = |reason: String| NotSigned::Certificate(reason);
     let der = CertificateDer::from(certificate);
     let facts = read_facts(&der).map_err(|reason| wrong(format!("the signer's certificate {reason}")))?;
-    let identity =
-        facts.identity.map_err(|error| wrong(format!("the signer's certificate names nobody: {error}")))?;
+    let identity = facts
+        .identity
+        .map_err(|error| wrong(format!("the signer's certificate contains no Graywave identity: {error}")))?;
     if !identity.has_role(Role::Signer) {
-        return Err(wrong(format!("{identity} is no signer")));
+        return Err(wrong(format!("{identity} does not have the role signer")));
     }
     let read = EndEntityCert::try_from(&der).map_err(|error| wrong(words(&error)))?;
     let algorithms = ring::default_provider().signature_verification_algorithms.all;
@@ -66,12 +67,14 @@ fn words(error: &webpki::Error) -> String {
     match error {
         webpki::Error::CertExpired { .. } => "the signer's certificate has expired".into(),
         webpki::Error::CertNotValidYet { .. } => {
-            "the signer's certificate is not good yet: are the clocks right?".into()
+            "the signer's certificate is not valid yet: check the clocks".into()
         }
         webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
-            "the signer's certificate is of another CA".into()
+            "the signer's certificate is from another CA".into()
         }
-        webpki::Error::RequiredEkuNotFoundContext(_) => "the signer's certificate is not for signing".into(),
-        other => format!("the signer's certificate is not good: {other}"),
+        webpki::Error::RequiredEkuNotFoundContext(_) => {
+            "the signer's certificate is not for code signing".into()
+        }
+        other => format!("the signer's certificate is not valid: {other}"),
     }
 }
