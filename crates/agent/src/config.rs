@@ -1,4 +1,4 @@
-//! What an agent needs to know, and what it can say of its machine.
+//! Configuration of an agent, and the facts about its machine.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -7,45 +7,46 @@ use proto::types::Desktop;
 
 use crate::Error;
 
-/// The variable that may hold a token. Scripts do not get it.
+/// Environment variable that may hold the enrolment token. It is not passed to scripts.
 pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
 
-/// What an agent needs to know.
+/// Configuration of an agent.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Workers to dial, as `http://host:port`; the next is tried when one fails.
+    /// URLs of workers, as `http://host:port`; the agent tries the next one after a failure.
     pub worker_urls: Vec<String>,
-    /// The certificate that says whose agent this is; without one only workers on this machine are dialled.
+    /// Certificate that identifies the agent; without one, only workers on this machine are
+    /// dialled.
     pub tls: Option<mtls::Files>,
-    /// How the agent gets its certificate where it was given none.
+    /// Enrolment settings, for an agent without a given certificate.
     pub enrolment: Option<Enrolment>,
-    /// The desktop as the agent presents it.
+    /// Desktop that the agent presents.
     pub desktop: Desktop,
-    /// Holds the journal and the scripts while they run; one agent at a time.
+    /// Directory of the journal and of running scripts; used by one agent at a time.
     pub data_dir: PathBuf,
-    /// Orders that run at once.
+    /// Maximum number of orders that run at the same time.
     pub max_parallel: usize,
-    /// The shortest pause before a reconnect.
+    /// Minimum pause before a reconnect.
     pub reconnect_min: Duration,
-    /// The longest pause before a reconnect.
+    /// Maximum pause before a reconnect.
     pub reconnect_max: Duration,
 }
 
-/// How the agent gets its certificate, and keeps it in its data directory.
+/// Settings with which the agent obtains a certificate, which it keeps in its data directory.
 #[derive(Debug, Clone)]
 pub struct Enrolment {
-    /// The certificates of the CAs whose workers are trusted.
+    /// Certificates of the CAs that the agent trusts.
     pub ca_file: PathBuf,
-    /// What is shown once; a certificate that is there already needs none.
+    /// Enrolment token; not needed while a valid certificate is stored.
     pub token: Option<Token>,
 }
 
-/// Where the enrolment token is.
+/// Source of the enrolment token.
 #[derive(Clone)]
 pub enum Token {
-    /// In a file, which is read when it is needed.
+    /// File that holds the token; read at each use.
     File(PathBuf),
-    /// Here.
+    /// Token text.
     Text(String),
 }
 
@@ -59,7 +60,8 @@ impl fmt::Debug for Token {
 }
 
 impl Config {
-    /// A configuration with the defaults: 4 orders at once, 200 ms to 30 s between reconnects.
+    /// Creates a configuration with the defaults: 4 parallel orders, 200 ms to 30 s between
+    /// reconnects.
     pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf) -> Self {
         Self {
             worker_urls,
@@ -75,15 +77,15 @@ impl Config {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = if self.worker_urls.is_empty() {
-            "no worker URL"
+            "no worker URL: set --worker"
         } else if self.tls.is_some() && self.enrolment.is_some() {
-            "either a certificate or an enrolment, and not both"
+            "a certificate and an enrolment exclude each other"
         } else if !self.has_certificate() && self.desktop.project_id.is_empty() {
-            "no project id"
+            "no project id: set --project"
         } else if !self.has_certificate() && self.desktop.desktop_id.is_empty() {
-            "no desktop id"
+            "no desktop id: set --desktop-id"
         } else if self.max_parallel == 0 {
-            "max_parallel is 0"
+            "max_parallel is 0; it must be at least 1"
         } else if self.reconnect_min > self.reconnect_max {
             "reconnect_min is longer than reconnect_max"
         } else {
@@ -92,26 +94,27 @@ impl Config {
         Err(Error::Config(wrong.to_owned()))
     }
 
-    /// Whether it has one or will get one, which says who it is.
+    /// Whether the agent has a certificate or will enrol for one.
     pub(crate) fn has_certificate(&self) -> bool {
         self.tls.is_some() || self.enrolment.is_some()
     }
 
-    /// Takes who it is from its certificate, where the configuration does not say. One that was enrolled goes by its certificate
-    /// whatever name was proposed; its project cannot be another than was meant.
+    /// Takes project and desktop ids from the certificate where the configuration has none. After
+    /// an enrolment the certificate's desktop id wins over the proposed one; a different project is
+    /// an error.
     pub(crate) fn take_identity(&mut self, identity: &Identity, is_enrolled: bool) -> Result<(), Error> {
         let Identity::Desktop { project_id, desktop_id } = identity else {
-            return Err(Error::Config(format!("the certificate is of {identity}, which is no desktop")));
+            return Err(Error::Config(format!("the certificate names {identity}, which is not a desktop")));
         };
         let desktop = &mut self.desktop;
         if is_enrolled && !desktop.project_id.is_empty() && desktop.project_id != *project_id {
             let wrong =
-                format!("the certificate is of project {project_id}, and not of {}", desktop.project_id);
+                format!("the certificate is for project {project_id}, not for {}", desktop.project_id);
             return Err(Error::Config(wrong));
         }
         if is_enrolled && !desktop.desktop_id.is_empty() && desktop.desktop_id != *desktop_id {
             let proposed = &desktop.desktop_id;
-            tracing::warn!(desktop_id, proposed, "the desktop's id is that of its certificate");
+            tracing::warn!(desktop_id, proposed, "the certificate's desktop id replaces the proposed one");
         }
         if desktop.computer_name.is_empty() || desktop.computer_name == desktop.desktop_id {
             desktop.computer_name.clone_from(desktop_id);
@@ -126,7 +129,8 @@ impl Config {
     }
 }
 
-/// This machine as a desktop. Its computer name is the desktop's id until the caller knows better.
+/// This machine as a desktop. Its computer name is the desktop id until the caller sets another
+/// one.
 pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
     let os_type = match std::env::consts::OS {
         "windows" => "Windows",
@@ -140,7 +144,7 @@ pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
         os_host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os_type: os_type.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        // Where it cannot be told, windows are read in UTC.
+        // Without a known zone, time windows are read in UTC.
         time_zone: iana_time_zone::get_timezone().unwrap_or_default(),
         ..Desktop::default()
     }

@@ -1,7 +1,7 @@
-//! The agent's data directory: its lock, and files that are replaced as a whole.
+//! The agent's data directory: its lock, and atomic file replacement.
 //!
-//! Scripts run as the agent's user and can damage everything in it. A start repairs what keeps the agent from running:
-//! permissions are restored, and an entry of the wrong kind is set aside.
+//! Scripts run as the agent's user and can damage every file in it. At a start the agent repairs
+//! what would block it: permissions are restored, and an entry of the wrong kind is set aside.
 
 use std::{
     ffi::OsString,
@@ -19,15 +19,15 @@ use crate::Error;
 #[path = "data_dir_tests.rs"]
 mod tests;
 
-/// Numbered names for an entry that is set aside, or for the new version of a file. Random names follow them.
+/// Number of numbered names for a set-aside entry or a new file version. Random names follow.
 const MAX_NUMBERED: u32 = 16;
-/// Names that are tried in all.
+/// Maximum number of names tried.
 const MAX_NAMES: u32 = MAX_NUMBERED + 4;
 
-/// The lock of a data directory, until this is dropped.
+/// Lock of a data directory, held until this is dropped.
 ///
-/// Both the directory and a file in it are locked. A script can replace the file, and some network file systems cannot
-/// lock a directory.
+/// Both the directory and a file in it are locked. A script can replace the file, and some network
+/// file systems cannot lock a directory.
 #[derive(Debug)]
 pub(crate) struct DirLock {
     dir: Option<File>,
@@ -47,7 +47,10 @@ impl DirLock {
             Ok(()) => Some(locked_dir),
             Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
             Err(TryLockError::Error(error)) => {
-                tracing::debug!(%error, "this file system cannot lock a directory; the lock file is left");
+                tracing::debug!(
+                    %error,
+                    "this file system cannot lock a directory; using the lock file alone"
+                );
                 None
             }
         };
@@ -64,7 +67,7 @@ impl DirLock {
         }
     }
 
-    /// Duplicates the descriptors, as a fork does.
+    /// Duplicates the descriptors, like a fork.
     #[cfg(test)]
     pub(crate) fn try_clone(&self) -> io::Result<Vec<File>> {
         self.dir.iter().chain([&self.file]).map(File::try_clone).collect()
@@ -73,24 +76,26 @@ impl DirLock {
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child between its fork and its exec has a copy of the descriptor, and with it the
-        // lock.
+        // Closing is not enough: a child between its fork and its exec has a copy of the
+        // descriptor, and with it the lock.
         for locked in self.dir.iter().chain([&self.file]) {
             if let Err(error) = locked.unlock() {
-                tracing::warn!(%error, "the data directory cannot be unlocked");
+                tracing::warn!(%error, "unlocking the data directory failed");
             }
         }
     }
 }
 
-/// Creates a directory for the agent's user alone, and gives that user all permissions if it exists without them.
+/// Creates a directory for the agent's user only, and grants that user all permissions if it exists
+/// without them.
 pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     make_usable(dir);
     Ok(())
 }
 
-/// Gives the owner of a directory all permissions. A failure shows at the next use of the directory.
+/// Grants the owner of a directory all permissions. A failure shows at the next use of the
+/// directory.
 pub(crate) fn make_usable(dir: &Path) {
     if let Ok(metadata) = fs::metadata(dir)
         && metadata.is_dir()
@@ -99,22 +104,22 @@ pub(crate) fn make_usable(dir: &Path) {
     }
 }
 
-/// Adds the permissions that an entry lacks, as far as this can be arranged.
+/// Adds missing permissions; a failure is only logged.
 fn add_permissions(path: &Path, metadata: &fs::Metadata, wanted: u32) {
     let mode = metadata.permissions().mode();
     if mode & wanted != wanted
         && let Err(error) = fs::set_permissions(path, Permissions::from_mode(mode | wanted))
     {
-        // An entry of another owner, or on a read-only mount, may be usable all the same.
-        tracing::warn!(path = %path.display(), %error, "permissions cannot be restored");
+        // An entry of another owner, or on a read-only mount, may still be usable.
+        tracing::warn!(path = %path.display(), %error, "restoring permissions failed");
     }
 }
 
-/// Follows links to an entry; `None` if nothing has this path. A link that leads nowhere is set aside.
+/// Follows links to an entry; `None` if the path does not exist. A broken link is set aside.
 fn metadata_of(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
-        // After any other error, such as EACCES or EIO, the link may lead to a good file.
+        // After another error, such as EACCES or EIO, the link may lead to a valid file.
         Err(error) if leads_nowhere(&error) && path.is_symlink() => set_aside(path).map(|()| None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -125,20 +130,22 @@ fn leads_nowhere(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// Makes sure that a path is free, or a regular file. Its owner may read and write it, as far as this can be arranged.
+/// Makes a path free or a regular file that its owner can read and write, as far as possible.
 pub(crate) fn restore_file(path: &Path) -> io::Result<()> {
     let Some(metadata) = metadata_of(path)? else { return Ok(()) };
     if !metadata.is_file() {
-        // A pipe would even block whoever opens it.
+        // Opening a pipe would even block.
         return set_aside(path);
     }
     add_permissions(path, &metadata, 0o600);
     Ok(())
 }
 
-/// As [`restore_file`], for a file that the agent alone creates: a link in its place is set aside whatever its target answers.
+/// Like [`restore_file`], for a file that only the agent creates: a link in its place is set aside
+/// if its target is unusable for any reason.
 ///
-/// No leftover of a script keeps the agent from starting. A journal that is lost by this is noticed and costs the agent its id.
+/// No leftover of a script keeps the agent from starting. The loss of a journal is detected and
+/// costs the agent its id.
 pub(crate) fn restore_own_file(path: &Path) -> io::Result<()> {
     match restore_file(path) {
         Err(_) if path.is_symlink() => set_aside(path),
@@ -146,7 +153,7 @@ pub(crate) fn restore_own_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sure that a path is free or a directory, and creates the directory.
+/// Makes a path free or a directory, and creates the directory.
 pub(crate) fn restore_private_dir(path: &Path) -> io::Result<()> {
     if metadata_of(path)?.is_some_and(|metadata| !metadata.is_dir()) {
         set_aside(path)?;
@@ -154,18 +161,19 @@ pub(crate) fn restore_private_dir(path: &Path) -> io::Result<()> {
     create_private_dir(path)
 }
 
-/// Renames an entry that is in the way. Nothing is deleted: it is not the agent's.
+/// Renames an entry that is in the way. It is not deleted, because it does not belong to the agent.
 pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
     let free = (0..MAX_NAMES)
         .map(|number| with_suffix(path, &format!(".unusable-{}", name_number(number))))
         .find(|aside| fs::symlink_metadata(aside).is_err())
-        .ok_or_else(|| io::Error::new(ErrorKind::AlreadyExists, "too many entries are set aside already"))?;
+        .ok_or_else(|| io::Error::new(ErrorKind::AlreadyExists, "too many set-aside entries"))?;
     fs::rename(path, &free)?;
-    tracing::warn!(path = %path.display(), now = %free.display(), "an entry that is not a usable file is set aside");
+    tracing::warn!(path = %path.display(), now = %free.display(), "unusable entry set aside");
     Ok(())
 }
 
-/// The number in the name of one attempt. A script can occupy all small numbers, but cannot guess a random one.
+/// Number in the name of one attempt. A script can occupy all small numbers, but cannot guess a
+/// random one.
 fn name_number(attempt: u32) -> u64 {
     if attempt < MAX_NUMBERED { attempt.into() } else { rand::random() }
 }
@@ -176,7 +184,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     text.into()
 }
 
-/// Replaces a file as a whole, or not at all, and syncs it. Returns the new file, open for writing at its end.
+/// Replaces a file atomically and syncs it. Returns the new file, open for writing at its end.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let (new, mut file) = create_new_version(path)?;
     let replaced = (|| {
@@ -194,13 +202,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     replaced.map(|()| file)
 }
 
-/// Creates the file that takes the place of `path`. An existing file is never opened: it may be a link or a mount.
+/// Creates the file that will replace `path`. An existing file is never opened: it may be a link or
+/// a mount.
 fn create_new_version(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut last = io::Error::from(ErrorKind::AlreadyExists);
     for attempt in 0..MAX_NAMES {
         let extension = if attempt == 0 { "new".to_owned() } else { format!("new-{}", name_number(attempt)) };
         let new = path.with_extension(extension);
-        // What an attempt left that died, which may have another mode.
+        // Removes the file of an interrupted attempt, which may have another mode.
         drop(fs::remove_file(&new));
         match File::options().write(true).create_new(true).mode(0o600).open(&new) {
             Ok(file) => return Ok((new, file)),

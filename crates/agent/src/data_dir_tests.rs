@@ -77,13 +77,13 @@ fn replacement_passes_by_what_is_in_its_way() {
 fn link_that_fails_for_another_cause_is_an_error_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    // This stands for EACCES and EIO, which root never gets here.
+    // Stands for EACCES and EIO, which root never gets here.
     symlink("x".repeat(300), &path).unwrap();
     assert_eq!(restore_file(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
     assert_eq!(restore_private_dir(&path).unwrap_err().kind(), ErrorKind::InvalidFilename);
     assert!(path.is_symlink());
     restore_own_file(&path).unwrap();
-    assert!(!path.is_symlink(), "a script's link does not keep the agent from starting");
+    assert!(!path.is_symlink(), "a link of a script does not block the agent's start");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn many_directories_in_the_way_do_not_prevent_a_replacement() {
 
 #[test]
 fn failed_change_of_permissions_leaves_a_file_usable() {
-    // Mode 0444, and the kernel permits no change of it, not even to root.
+    // Mode 0444, which the kernel does not let even root change.
     restore_file(Path::new("/proc/self/status")).unwrap();
 }
 

@@ -1,31 +1,31 @@
-//! Why an agent cannot start.
+//! Causes for which an agent cannot start.
 
 use std::{io, path::PathBuf};
 
-/// Why an agent cannot start.
+/// Cause for which an agent cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration cannot work.
+    /// The configuration is invalid.
     #[error("configuration: {0}")]
     Config(String),
-    /// The certificates cannot be used.
+    /// A certificate file is missing or invalid.
     #[error("certificates")]
     Tls(#[from] mtls::Error),
-    /// Another agent uses the data directory.
+    /// Another agent holds the lock of the data directory.
     #[error("another agent uses the data directory {}", .0.display())]
     Locked(PathBuf),
-    /// The data directory cannot be used.
+    /// The data directory cannot be read or written.
     #[error("data directory {}: {source}", .path.display())]
     DataDir {
-        /// What could not be read or written.
+        /// File or directory that failed.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// tonic says only "transport error"; the cause is in the chain.
+/// Joins an error and its causes. tonic itself reports only "transport error".
 pub(crate) fn whole_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,8 +1,8 @@
-//! The agent: runs on a desktop, dials out to a worker, executes what it is ordered, journals it, and reports it
-//! until the worker has stored the result.
+//! The agent runs on a desktop, dials a worker, executes orders, journals them, and reports each
+//! result until the worker has stored it.
 //!
-//! It starts a script at most once: `started` is on disk before the process exists, and what the journal knows is
-//! answered from the journal.
+//! A script starts at most once: `started` is on disk before the process exists, and known orders
+//! are answered from the journal.
 
 mod config;
 mod connection;
@@ -28,20 +28,21 @@ pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use connection::is_attached;
 pub use error::Error;
 
-/// Runs the agent until `stop` is cancelled. A lost connection is made anew and never ends it.
+/// Runs the agent until `stop` is cancelled. A lost connection is re-established and never ends the
+/// agent.
 ///
 /// # Errors
 ///
-/// Only at the start: when the configuration cannot work, the certificates or the data directory cannot be used, or another agent
-/// uses it.
+/// Only at the start: when the configuration, the certificates or the data directory are unusable,
+/// or another agent uses the directory.
 pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check()?;
     execution::look_up();
     let endpoints = connection::endpoints(&config)?;
     let clock = Clock::new();
     let dir = config.data_dir.clone();
-    // The lock lives in this frame, not in the journal: whoever drops this future releases it at once, even
-    // while a blocking write still runs.
+    // The lock lives in this frame, not in the journal: dropping this future releases it at once,
+    // even while a blocking write runs.
     let at_start = clock.clone();
     let DataDir { lock: _lock, agent_id, journal } = journal::blocking(move || {
         let opened = journal::open_data_dir(&dir, &at_start)?;
@@ -78,7 +79,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
-/// Has the certificate renewed in time, where it is one of an enrolment.
+/// Renews an enrolled certificate in time; waits forever if there is none.
 async fn renew(renewal: Option<Arc<Renewal>>, endpoints: Vec<Endpoint>, clock: Clock) -> Infallible {
     match renewal {
         Some(renewal) => renewal.run(&endpoints, &clock).await,

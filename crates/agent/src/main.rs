@@ -8,14 +8,15 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Runs on a desktop: dials out to a worker, executes the scripts it is ordered to, each at most once, and
-/// reports how they ended.
+/// Run on a desktop: dial a worker, execute each ordered script at most once, and report the
+/// results.
 #[derive(Debug, Parser)]
 #[command(name = "graywave-agent", version, subcommand_negates_reqs = true)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// A worker to dial, as https://host:port, or http:// on this machine; give it again for each further one (in the variable: with commas)
+    /// URL of a worker, as https://host:port, or http:// on this machine; repeat the flag for more
+    /// (comma-separated in the variable)
     #[arg(
         long = "worker",
         value_name = "URL",
@@ -24,23 +25,23 @@ struct Args {
         value_delimiter = ','
     )]
     workers: Vec<String>,
-    /// The project the desktop belongs to; with a certificate, or an enrolment token, it may be left out
+    /// Project of the desktop; optional with a certificate or an enrolment token
     #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_PROJECT", required_unless_present = "ca_file")]
     project: Option<String>,
-    /// The desktop's id. At an enrolment it is what the agent proposes, the host's name when it is left out; from then on the
-    /// certificate says it
+    /// Id of the desktop. An enrolment proposes it, with the host name as default; later the
+    /// certificate sets it
     #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_DESKTOP_ID", required_unless_present = "ca_file")]
     desktop_id: Option<String>,
-    /// The desktop's name for people; its id when not given
+    /// Display name of the desktop [default: its id]
     #[arg(long, value_name = "NAME", env = "GRAYWAVE_AGENT_COMPUTER_NAME")]
     computer_name: Option<String>,
-    /// The pool the desktop is in
+    /// Pool of the desktop
     #[arg(long, value_name = "ID", env = "GRAYWAVE_AGENT_POOL", default_value = "")]
     pool: String,
-    /// The availability zone the desktop is in
+    /// Availability zone of the desktop
     #[arg(long, value_name = "NAME", env = "GRAYWAVE_AGENT_ZONE", default_value = "")]
     zone: String,
-    /// A tag of the desktop; give it again for each further one (in the variable: with commas)
+    /// Tag of the desktop; repeat the flag for more (comma-separated in the variable)
     #[arg(
         long = "tag",
         value_name = "KEY=VALUE",
@@ -49,12 +50,12 @@ struct Args {
         value_delimiter = ','
     )]
     tags: Vec<(String, String)>,
-    /// Holds the journal and the scripts while they run; one agent at a time
+    /// Directory of the journal and of running scripts; used by one agent at a time
     #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR")]
     data_dir: PathBuf,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Orders that run at once
+    /// Maximum number of orders that run at the same time
     #[arg(
         long,
         value_name = "COUNT",
@@ -63,30 +64,34 @@ struct Args {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     max_parallel: u16,
-    /// Where spans of traced orders go over OTLP/gRPC, as http://host:4317; nowhere when not given
+    /// OTLP/gRPC endpoint for spans of traced orders, as http://host:4317; without it no spans are
+    /// sent
     #[arg(long, value_name = "URL", env = "GRAYWAVE_AGENT_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Ask whether the agent of the data directory is attached to a worker; exit code 0 if it is, for health checks of containers
+    /// Check whether the agent of the data directory is attached to a worker, for container health
+    /// checks; exit code 0 if it is
     Healthcheck,
 }
 
-/// All three; the CAs alone, for an agent that enrols; or none where the worker is on this machine.
+/// TLS files: all three, the CA file alone for an agent that enrols, or none if the worker is on
+/// this machine.
 #[derive(Debug, clap::Args)]
 struct TlsArgs {
-    /// Certificates of the CAs whose workers are trusted; read again when the file changes, like the other two
+    /// Certificates of the trusted CAs; read again when the file changes, like the other two files
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// The desktop's certificate
+    /// Certificate of the desktop
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_CERT_FILE")]
     cert_file: Option<PathBuf>,
-    /// The key of the desktop's certificate
+    /// Private key of the desktop's certificate
     #[arg(long, value_name = "FILE", env = "GRAYWAVE_AGENT_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// The token that the agent enrols with when it has no certificate yet; or the variable GRAYWAVE_AGENT_ENROLMENT_TOKEN holds it
+    /// File with the enrolment token for an agent without a certificate; alternatively set
+    /// GRAYWAVE_AGENT_ENROLMENT_TOKEN
     #[arg(
         long,
         value_name = "FILE",
@@ -98,7 +103,8 @@ struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// The files, or how the agent enrols. A token in a variable is taken where no file is named.
+    /// Certificate files or enrolment settings. The token variable is used if no token file is
+    /// named.
     fn into_certificates(
         self,
         variable: Option<String>,
@@ -115,7 +121,7 @@ impl TlsArgs {
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("not like KEY=VALUE".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 
@@ -150,8 +156,8 @@ async fn main() -> anyhow::Result<()> {
     let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };
     let telemetry = telemetry::init(&telemetry, "graywave-agent")?;
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let mut terminate = signal(SignalKind::terminate()).context("installing the SIGTERM handler failed")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("installing the SIGINT handler failed")?;
     let on_signal = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The connection to a worker.
+//! Connection to a worker.
 
 mod order_verifier;
 mod status_file;

@@ -1,5 +1,6 @@
-//! What stands between the connection and the orders where there are certificates: an order is taken only as a scheduler signed
-//! it. Whoever holds the other end of the connection can hand orders on, keep them back, and stop them, and nothing else.
+//! Verification of orders, where certificates are in use: an order is accepted only as a scheduler
+//! signed it. A compromised worker can forward, withhold and stop orders, but cannot forge or
+//! change them.
 
 use std::{
     collections::VecDeque,
@@ -20,20 +21,21 @@ use proto::{
 #[path = "order_verifier_tests.rs"]
 mod tests;
 
-/// Certificates of signers that are remembered; a worker counts on half as many.
+/// Number of cached signer certificates; workers assume half as many.
 const CACHE_CAPACITY: usize = 16;
 const MAX_CERTIFICATE_BYTES: usize = 16 << 10;
-/// What time it is says the worker, and it may lie; this machine's clock may be wrong. So an order whose deadline is past by so
-/// much by this clock is refused whatever the worker says.
+/// Maximum time that a delivery deadline may lie in the past by this machine's clock. The worker's
+/// time may be forged and the local clock may be wrong, so the limit is wide.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 3_600);
 
-/// Takes from orders what is signed, for this desktop.
+/// Extracts the signed parts of orders for this desktop.
 #[derive(Debug)]
 pub(crate) struct OrderVerifier {
     tls: Tls,
     project_id: String,
     desktop_id: String,
-    /// Certificates as they were shown, by their hash, newest last. Each is verified with each order.
+    /// Certificates received from workers with their hashes, newest last. Each is verified with
+    /// each order.
     signers: Mutex<VecDeque<(Hash, Vec<u8>)>>,
 }
 
@@ -47,10 +49,10 @@ impl OrderVerifier {
         }
     }
 
-    /// Remembers a certificate; what it is worth is asked when something is signed with it.
+    /// Caches a certificate. It is verified when an order refers to it.
     pub(crate) fn shown(&self, certificate: Vec<u8>) {
         if certificate.len() > MAX_CERTIFICATE_BYTES {
-            tracing::warn!("a signer's certificate is too large, and ignored");
+            tracing::warn!("signer certificate ignored: it is too large");
             return;
         }
         let hash = sha256(&certificate);
@@ -62,15 +64,16 @@ impl OrderVerifier {
         signers.push_back((hash, certificate));
     }
 
-    /// The order that was signed, with the contents that were signed. What else the order says is dropped, but where it is to stop
-    /// and the trace that it is a part of.
+    /// Verifies an order and returns its signed terms with the signed script contents. Of the
+    /// unsigned fields only the stop position and the trace context are kept.
     ///
     /// # Errors
     ///
-    /// Says why it must not run.
+    /// The reason why the order must not run.
     pub(crate) fn check(&self, order: &Order) -> Result<Order, String> {
         let signed = order.signed.as_ref().ok_or(
-            "the order is not signed: its scheduler needs orders.cert_file and orders.key_file, and its worker to be as new",
+            "the order is not signed: set orders.cert_file and orders.key_file on the scheduler, \
+             and update the worker",
         )?;
         self.verify(signed)?;
         let batch = BatchTerms::decode(signed.batch.as_slice()).map_err(unreadable)?;
@@ -79,7 +82,10 @@ impl OrderVerifier {
             return Err("the order is signed for another desktop".into());
         }
         if is_long_past(batch.deliver_by_unix_ms, SystemTime::now()) {
-            return Err("the delivery deadline is past by a day by this machine's clock: is it right?".into());
+            return Err(
+                "the delivery deadline is more than a day ago by this machine's clock: check the clock"
+                    .into(),
+            );
         }
         Ok(Order {
             key: Some(ExecutionKey {
@@ -103,14 +109,12 @@ impl OrderVerifier {
 
     fn verify(&self, signed: &Signed) -> Result<(), String> {
         let certificate = self.signer(&signed.certificate_sha256);
-        let certificate =
-            certificate.ok_or("the order is signed by somebody whose certificate was not shown")?;
-        let root =
-            order_signing::root(signed).ok_or("the order is not where its signature says that it is")?;
+        let certificate = certificate.ok_or("the signer's certificate was not received")?;
+        let root = order_signing::root(signed).ok_or("the order's Merkle proof is malformed")?;
         let message = order_signing::message(&root, signed.size);
         verify_signed(&self.tls, &certificate, &message, &signed.signature)
             .map(drop)
-            .map_err(|error| format!("the order's signature is not good: {error}"))
+            .map_err(|error| format!("the order's signature is not valid: {error}"))
     }
 
     fn signer(&self, hash: &[u8]) -> Option<Vec<u8>> {
@@ -120,24 +124,25 @@ impl OrderVerifier {
 }
 
 fn unreadable(error: prost::DecodeError) -> String {
-    format!("what is signed cannot be read: {error}")
+    format!("the signed terms cannot be decoded: {error}")
 }
 
-/// Whether a deadline is certainly past; an order without one never was in time.
+/// Whether a deadline lies certainly in the past; 0 and negative values count as past.
 fn is_long_past(deadline_unix_ms: i64, now: SystemTime) -> bool {
     let Ok(deadline) = u64::try_from(deadline_unix_ms) else { return true };
     deadline == 0 || UNIX_EPOCH + Duration::from_millis(deadline) + CLOCK_TOLERANCE < now
 }
 
-/// The scripts that were signed, with the contents that came beside them.
+/// Combines the signed script terms with the contents sent beside them; each content must match its
+/// hash.
 fn contents(terms: Vec<ScriptTerms>, given: &[Script]) -> Result<Vec<Script>, String> {
     if terms.len() != given.len() {
-        return Err(format!("{} scripts came, and {} are signed", given.len(), terms.len()));
+        return Err(format!("the order has {} scripts, but {} are signed", given.len(), terms.len()));
     }
     let script = |(place, (terms, given)): (usize, (ScriptTerms, &Script))| {
         let sha256 = order_signing::script_sha256(&terms.script_type, &given.content);
         if sha256.is_none_or(|sha256| terms.sha256 != sha256) {
-            return Err(format!("script {place} is not the one that is signed"));
+            return Err(format!("script {place} differs from the signed one"));
         }
         let (script_id, script_type) = (terms.script_id, terms.script_type);
         Ok(Script { script_id, script_type, content: given.content.clone() })

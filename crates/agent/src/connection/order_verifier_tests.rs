@@ -70,7 +70,7 @@ fn terms() -> BatchTerms {
 }
 
 impl Rig {
-    /// The order of a desktop, between that of another one and a third.
+    /// The second order of three, for the given desktop.
     fn order(&self, terms: &BatchTerms, desktop_id: &str) -> Order {
         let target = |ordinal: u32, desktop_id: &str| {
             let terms = TargetTerms { ordinal, desktop_id: desktop_id.into(), first_script: 0 };
@@ -93,7 +93,7 @@ impl Rig {
             signature,
             certificate_sha256: sha256(&certificate).to_vec(),
         };
-        // What is not signed says something else throughout.
+        // All unsigned fields contradict the signed ones.
         Order {
             key: Some(ExecutionKey { task_id: "other".into(), ordinal: 9, attempt: 9 }),
             wave: 9,
@@ -149,20 +149,20 @@ fn what_is_not_signed_for_this_desktop_is_refused() {
     rig.refused(&rig.order(&BatchTerms { project_id: "another".into(), ..terms() }, "d"), "another desktop");
     let mut changed = good.clone();
     changed.scripts[0].content = "false".into();
-    rig.refused(&changed, "script 0 is not the one that is signed");
-    rig.refused(&Order { scripts: Vec::new(), ..good.clone() }, "0 scripts came, and 1 are signed");
+    rig.refused(&changed, "script 0 differs from the signed one");
+    rig.refused(&Order { scripts: Vec::new(), ..good.clone() }, "the order has 0 scripts, but 1 are signed");
     let with = |change: &dyn Fn(&mut Signed)| {
         let mut order = good.clone();
         change(order.signed.as_mut().unwrap());
         order
     };
     let later = BatchTerms { deliver_by_unix_ms: terms().deliver_by_unix_ms + 60_000, ..terms() };
-    rig.refused(&with(&|signed| signed.batch = later.encode_to_vec()), "the signature is not of");
-    rig.refused(&with(&|signed| signed.target[1] ^= 2), "the signature is not of");
-    rig.refused(&with(&|signed| signed.signature[0] ^= 1), "the signature is not of");
-    rig.refused(&with(&|signed| signed.size = 4), "the signature is not of");
-    rig.refused(&with(&|signed| signed.index = 3), "not where its signature says");
-    rig.refused(&with(&|signed| signed.certificate_sha256[0] ^= 1), "was not shown");
+    rig.refused(&with(&|signed| signed.batch = later.encode_to_vec()), "the signature does not match");
+    rig.refused(&with(&|signed| signed.target[1] ^= 2), "the signature does not match");
+    rig.refused(&with(&|signed| signed.signature[0] ^= 1), "the signature does not match");
+    rig.refused(&with(&|signed| signed.size = 4), "the signature does not match");
+    rig.refused(&with(&|signed| signed.index = 3), "proof is malformed");
+    rig.refused(&with(&|signed| signed.certificate_sha256[0] ^= 1), "was not received");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_deadline_that_is_past_by_a_day_is_past_whatever_the_worker_says() {
         deliver_by_unix_ms: (OffsetDateTime::now_utc() - time::Duration::days(days)).unix_timestamp() * 1_000,
         ..terms()
     };
-    rig.refused(&rig.order(&days_ago(2), "d"), "past by a day");
-    rig.refused(&rig.order(&BatchTerms { deliver_by_unix_ms: 0, ..terms() }, "d"), "past by a day");
+    rig.refused(&rig.order(&days_ago(2), "d"), "more than a day ago");
+    rig.refused(&rig.order(&BatchTerms { deliver_by_unix_ms: 0, ..terms() }, "d"), "more than a day ago");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn another_certificate_of_the_ca_signs_nothing() {
     let certificate = mtls::read_certificates(&pem).unwrap().remove(0).to_vec();
     order.signed.as_mut().unwrap().certificate_sha256 = sha256(&certificate).to_vec();
     rig.guard.shown(certificate);
-    rig.refused(&order, "graywave://desktop/p/d is no signer");
+    rig.refused(&order, "graywave://desktop/p/d does not have the role signer");
 }
 
 #[test]
@@ -195,5 +195,5 @@ fn the_certificates_shown_last_are_remembered() {
     (1..16).for_each(|number| rig.guard.shown(other(number)));
     rig.guard.check(&order).unwrap();
     rig.guard.shown(other(16));
-    rig.refused(&order, "was not shown");
+    rig.refused(&order, "was not received");
 }

@@ -1,4 +1,5 @@
-//! Whether the agent is attached to a worker, as a file beside its journal: for what looks after its process and cannot ask it.
+//! Marker file beside the journal that exists while the agent is attached to a worker, for health
+//! checks.
 
 use std::{
     fs::{self, File},
@@ -10,19 +11,22 @@ use crate::data_dir::{make_usable, set_aside};
 
 const FILE: &str = "attached";
 
-/// Keeps the file in place until this is dropped.
+/// Marker file; removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Attached(PathBuf);
 
 impl Attached {
-    /// Creates the file. Without it the agent works all the same, so a failure is only logged.
+    /// Creates the file. The agent works without it, so a failure is only logged.
     pub(crate) fn note(data_dir: &Path) -> Self {
         let path = data_dir.join(FILE);
         make_usable(data_dir);
-        // An existing file is not opened: a script may have put a link there.
+        // An existing entry is never opened, because a script may have put a link there.
         let created = remove(&path).and_then(|()| File::options().write(true).create_new(true).open(&path));
         if let Err(error) = created {
-            tracing::warn!(%error, path = %path.display(), "cannot be created; a health check will fail");
+            tracing::warn!(
+                %error, path = %path.display(),
+                "creating the file failed; health checks will fail"
+            );
         }
         Self(path)
     }
@@ -31,16 +35,22 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "cannot be removed; a health check will succeed");
+            tracing::warn!(
+                %error, path = %self.0.display(),
+                "removing the file failed; health checks will still succeed"
+            );
         }
     }
 }
 
-/// Removes the file of an earlier agent that was killed. A failure is only logged.
+/// Removes the marker of an earlier agent that was killed. A failure is only logged.
 pub(crate) fn clear(data_dir: &Path) {
     let path = data_dir.join(FILE);
     if let Err(error) = remove(&path) {
-        tracing::warn!(%error, path = %path.display(), "cannot be removed; a health check will succeed");
+        tracing::warn!(
+            %error, path = %path.display(),
+            "removing the file failed; health checks will still succeed"
+        );
     }
 }
 
@@ -48,12 +58,13 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // A directory, for example.
+        // The entry may be a directory.
         Err(_) => set_aside(path),
     }
 }
 
-/// Whether the agent of this data directory, if it runs, is attached to a worker.
+/// Whether the marker exists: the agent of this data directory, if it runs, is attached to a
+/// worker.
 pub fn is_attached(data_dir: &Path) -> bool {
     fs::symlink_metadata(data_dir.join(FILE)).is_ok_and(|metadata| metadata.is_file())
 }

@@ -1,4 +1,4 @@
-//! The connection to a worker: made, kept, and made anew.
+//! Connection to a worker: dialling, serving and reconnecting.
 
 use std::{
     collections::VecDeque,
@@ -37,23 +37,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Messages that wait for the connection to take them; results beyond wait in the journal.
+/// Number of requests buffered for the connection; further results wait in the journal.
 const OUTBOX: usize = 4;
-/// A connection that lasted so long was a good one: the next pause is short again. One that ends at once, as of a worker
-/// that dies of its agents, is no reason to hurry.
+/// Duration after which a connection counts as successful and resets the backoff. A connection that
+/// ends at once, for example to a crashing worker, does not.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
-/// How often the worker is asked what time it is. Meanwhile a bad oscillator is wrong by 0.3 s.
+/// Interval of time requests. In that time a poor oscillator drifts by 0.3 s.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(600);
-/// The same after an answer that took long.
+/// Interval of time requests after an answer with a large error.
 const ASK_TIME_SOON: Duration = Duration::from_secs(2);
 
-/// The workers' addresses, ready to be dialled.
+/// Parsed worker URLs with their connection settings.
 pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
     let endpoint = |url: &String| -> Result<Endpoint, Error> {
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| Error::Config(format!("worker URL {url:?}: {error}")))?;
         if endpoint.uri().scheme().is_none() || endpoint.uri().host().is_none() {
-            return Err(Error::Config(format!("worker URL {url:?} is not like http://host:port")));
+            return Err(Error::Config(format!(
+                "worker URL {url:?} has no scheme or host; expected http://host:port"
+            )));
         }
         mtls::check_url(url, config.has_certificate())
             .map_err(|reason| Error::Config(format!("worker URL {reason}")))?;
@@ -67,15 +69,15 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
     config.worker_urls.iter().map(endpoint).collect()
 }
 
-/// The connection to a worker.
+/// Connection to a worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoints: Vec<Endpoint>,
     data_dir: PathBuf,
     tls: Option<Tls>,
-    /// Whether orders must be signed: where there are certificates.
+    /// Verifier of signed orders; `None` without certificates.
     guard: Option<OrderVerifier>,
-    /// How the certificate is renewed, where it is.
+    /// Renewal of the agent's certificate; `None` if it was not enrolled.
     renewal: Option<Arc<Renewal>>,
     desktop: Desktop,
     orders: Orders,
@@ -83,17 +85,17 @@ pub(crate) struct Link {
     backoff: Backoff,
 }
 
-/// A connection was ended for a new certificate.
+/// Marks the end of a connection because of a new certificate.
 struct Renewed;
 
-/// A connection that a worker has welcomed.
+/// Connection that a worker has welcomed.
 struct Session {
     outbox: mpsc::Sender<AttachRequest>,
     inbox: Streaming<AttachResponse>,
 }
 
 impl Link {
-    /// Dials the endpoints in an order of its own: agents that are all told the same workers spread over them.
+    /// Shuffles the endpoints, so that agents with the same list spread over the workers.
     pub(crate) fn new(
         config: &Config,
         mut endpoints: Vec<Endpoint>,
@@ -110,7 +112,7 @@ impl Link {
         Self { endpoints, data_dir, tls, guard, renewal, desktop, orders, clock, backoff }
     }
 
-    /// Keeps a connection until `stop`.
+    /// Keeps a connection until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         if stop.run_until_cancelled(Box::pin(self.keep())).await.is_none() {
             tracing::info!("stopped");
@@ -119,7 +121,7 @@ impl Link {
 
     async fn keep(&mut self) {
         let endpoints = self.endpoints.clone();
-        // Without an end: there is at least one.
+        // Endless, since there is at least one endpoint.
         for endpoint in endpoints.iter().cycle() {
             let status = self.until_it_fails(endpoint).await;
             if let Some(renewal) = &self.renewal {
@@ -128,18 +130,18 @@ impl Link {
             let pause = self.backoff.pause_with_jitter(&mut rand::rng());
             tracing::warn!(
                 worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
-                "no connection; trying again"
+                "connection failed; retrying"
             );
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Connects, and connects again whenever there is a new certificate; with why that ended.
+    /// Connects, and reconnects after each certificate renewal; returns the cause of a failure.
     async fn until_it_fails(&mut self, endpoint: &Endpoint) -> Status {
         loop {
             match self.connect_and_serve(endpoint).await {
                 Ok(Renewed) => {
-                    tracing::info!(worker = %endpoint.uri(), "connecting with the new certificate")
+                    tracing::info!(worker = %endpoint.uri(), "reconnecting with the new certificate")
                 }
                 Err(status) => return status,
             }
@@ -149,7 +151,7 @@ impl Link {
     async fn connect_and_serve(&mut self, endpoint: &Endpoint) -> Result<Renewed, Status> {
         let session = timeout(CONNECT_TIMEOUT + WELCOME_TIMEOUT, self.connect(endpoint))
             .await
-            .map_err(|_| Status::deadline_exceeded("no connection in time"))??;
+            .map_err(|_| Status::deadline_exceeded("connecting timed out"))??;
         let data_dir = self.data_dir.clone();
         let _attached = blocking(move || Attached::note(&data_dir)).await;
         let begun = Instant::now();
@@ -169,7 +171,7 @@ impl Link {
         ended
     }
 
-    /// Dials, says hello and waits for the welcome.
+    /// Dials, sends the hello and waits for the welcome.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Session, Status> {
         let dialled = match &self.tls {
             Some(tls) => endpoint.connect_with_connector(mtls::connector(tls.clone(), Role::Worker)).await,
@@ -180,7 +182,7 @@ impl Link {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (outbox, requests) = mpsc::channel(OUTBOX);
-        // Before the call: the worker may answer it only when it has read this.
+        // Queued before the call: the worker may answer only after it has read the hello.
         let hello = attach_request::Message::Hello(Hello { desktop: Some(self.desktop.clone()) });
         send(&outbox, hello).await?;
         let asked = self.clock.asks();
@@ -191,17 +193,18 @@ impl Link {
                     self.told(asked, welcome.time);
                     Ok((inbox, welcome.worker_id))
                 }
-                _ => Err(Status::failed_precondition("the worker's first message is no welcome")),
+                _ => Err(Status::failed_precondition("the worker's first message is not a welcome")),
             }
         };
         let (inbox, worker_id) = timeout(WELCOME_TIMEOUT, welcomed)
             .await
-            .map_err(|_| Status::deadline_exceeded("no welcome in time"))??;
+            .map_err(|_| Status::deadline_exceeded("waiting for the welcome timed out"))??;
         tracing::info!(worker = %endpoint.uri(), worker_id, "attached");
         Ok(Session { outbox, inbox })
     }
 
-    /// Sends every result that is not acknowledged, then each as it comes; takes orders, stops and acknowledgements.
+    /// Sends unacknowledged results, then new ones as they finish; receives orders, stops and
+    /// acknowledgements.
     async fn serve(&self, mut session: Session) -> Result<Infallible, Status> {
         let mut last = 0;
         let mut waiting: VecDeque<Answer> = VecDeque::new();
@@ -209,8 +212,8 @@ impl Link {
         let mut ask_time_at = self.next_question();
         let mut asked = None;
         loop {
-            // Reading never waits for writing: a worker that reads only when its own messages are taken must
-            // not be kept waiting.
+            // Reading never waits for writing: a worker may read only after its own messages are
+            // read.
             tokio::select! {
                 permit = session.outbox.reserve(), if !waiting.is_empty() => {
                     let permit = permit.map_err(|_| closed())?;
@@ -232,7 +235,7 @@ impl Link {
                     }
                 }
                 () = tokio::time::sleep_until(ask_time_at) => {
-                    // Where the outbox is full the answer would be late anyway.
+                    // With a full outbox, the answer would be too late anyway.
                     let question = attach_request::Message::TimeRequest(TimeRequest {});
                     let sent = session.outbox.try_send(AttachRequest { message: Some(question) });
                     asked = sent.is_ok().then(|| self.clock.asks());
@@ -250,15 +253,15 @@ impl Link {
         }
     }
 
-    /// When to ask what time it is: soon where it is known badly, else some time within a period, so that the agents of a
-    /// worker do not all ask at once.
+    /// Time of the next time request: soon if the error is large, otherwise at a random point of
+    /// the interval, so that agents do not ask at the same time.
     fn next_question(&self) -> tokio::time::Instant {
         let is_rough = self.clock.told().is_none_or(|told| told.is_rough());
         let period = if is_rough { ASK_TIME_SOON } else { ASK_TIME_EVERY };
         tokio::time::Instant::now() + period.mul_f64(rand::random_range(0.5..1.0))
     }
 
-    /// Takes an order in, if it may be.
+    /// Accepts or refuses an order; returns its answer, if there is one.
     async fn order(&self, order: Order) -> Option<Answer> {
         let Some(guard) = &self.guard else {
             return self.orders.accept(order).await.map(Answer::FromJournal);
@@ -275,7 +278,7 @@ impl Link {
         }
     }
 
-    /// Returns what is to be answered.
+    /// Handles a message; returns the answer to send, if any.
     async fn take(&self, response: AttachResponse) -> Option<Answer> {
         match response.message {
             Some(attach_response::Message::Order(order)) => return self.order(order).await,
@@ -286,16 +289,18 @@ impl Link {
             }
             Some(attach_response::Message::Ack(ack)) => match ack.key {
                 Some(key) => self.orders.acked(key.into()).await,
-                None => tracing::error!("an acknowledgement without a key is ignored"),
+                None => tracing::error!("acknowledgement ignored: it has no key"),
             },
             Some(attach_response::Message::Stop(stop)) => match stop.key {
                 Some(key) => self.orders.stop(&key.into(), stop.script).await,
-                None => tracing::error!("a stop without a key is ignored"),
+                None => tracing::error!("stop ignored: it has no key"),
             },
-            Some(attach_response::Message::Welcome(_)) => tracing::warn!("a second welcome is ignored"),
+            Some(attach_response::Message::Welcome(_)) => {
+                tracing::warn!("welcome ignored: the connection already has one")
+            }
             Some(attach_response::Message::Time(_)) => {}
-            // A worker of a later version; the results of what it meant are its own to miss.
-            None => tracing::warn!("a message that this agent does not know is ignored"),
+            // Message type of a newer worker, which must cope without an answer.
+            None => tracing::warn!("message ignored: unknown type"),
         }
         None
     }
@@ -304,7 +309,7 @@ impl Link {
 fn push(waiting: &mut VecDeque<Answer>, answer: Answer) {
     let is_refusal = matches!(answer, Answer::Refusal(_));
     if is_refusal && waiting.len() >= MAX_ORDERS_PER_AGENT {
-        tracing::error!("a refusal is not told: the worker takes no more");
+        tracing::error!("refusal dropped: too many answers are queued");
     } else if !waiting.contains(&answer) {
         waiting.push_back(answer);
     }

@@ -1,6 +1,7 @@
 //! Output of processes that outlive their script.
 //!
-//! The agent reads and discards it. If it closed the pipe instead, the next write would kill the process with SIGPIPE.
+//! The agent reads and discards it. If it closed the pipe instead, the next write would kill the
+//! process with SIGPIPE.
 
 use std::{
     collections::VecDeque,
@@ -15,18 +16,18 @@ use tokio::{net::unix::pipe::Receiver, task::AbortHandle, time::sleep};
 #[path = "drains_tests.rs"]
 mod tests;
 
-/// Pipes that one agent drains at the same time. A further one closes the oldest.
+/// Maximum number of pipes that one agent drains at the same time. A further one closes the oldest.
 pub(crate) const MAX_DRAINS: usize = 64;
-/// Pause between two reads: a process that writes without end must not occupy the agent. It bounds a drain to about
-/// 6 MiB per second.
+/// Pause between two reads, so that a process that writes endlessly does not occupy the agent. It
+/// limits a drain to about 6 MiB per second.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Size of one read, which is the default capacity of a pipe.
+/// Size of one read: the default capacity of a pipe.
 const READ_BYTES: usize = 64 << 10;
 
-/// Reads pipes until their last writer is gone. Dropping this closes all of them.
+/// Reads pipes until their last writer closes them. Dropping this closes all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Drains {
-    /// The oldest first.
+    /// Drains, oldest first.
     open: Mutex<VecDeque<AbortHandle>>,
 }
 
@@ -60,7 +61,7 @@ async fn drain(pipe: Receiver) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         if let Err(error) = pipe.readable().await {
-            tracing::debug!(%error, "the output of a background process cannot be read");
+            tracing::debug!(%error, "reading the output of a background process failed");
             return;
         }
         match pipe.try_read(&mut buffer) {
@@ -68,7 +69,7 @@ async fn drain(pipe: Receiver) {
             Ok(_) => sleep(POLL_INTERVAL).await,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
-                tracing::debug!(%error, "the output of a background process cannot be read");
+                tracing::debug!(%error, "reading the output of a background process failed");
                 return;
             }
         }

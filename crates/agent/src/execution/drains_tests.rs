@@ -11,7 +11,7 @@ fn pipe() -> (Receiver, PipeWriter) {
     (Receiver::from_owned_fd(OwnedFd::from(reader)).unwrap(), writer)
 }
 
-/// Whether somebody still reads what is written here.
+/// Whether a reader is still attached.
 fn is_read(writer: &mut PipeWriter) -> bool {
     match writer.write(b"x") {
         Ok(_) => true,

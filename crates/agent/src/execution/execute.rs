@@ -1,4 +1,4 @@
-//! One script: from its text to how it ended.
+//! Execution of one script: from its text to its outcome.
 
 use std::{
     convert::Infallible,
@@ -44,17 +44,17 @@ use crate::{
 #[path = "execute_tests.rs"]
 mod tests;
 
-/// How long to go on reading, or to wait for a killed process, once the script is over.
+/// Time that reading continues, or that a killed process is waited for, after the script has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Keeps a script's file from being open for writing while any process of this one forks.
+/// Prevents a fork while a script's file is open for writing.
 ///
-/// A child has a copy of every descriptor until it executes its program, also of those that close then. Meanwhile
-/// nobody can execute a file that is open for writing: `exec "$0"` would fail with ETXTBSY. So who writes a script's
-/// file has this lock to read, and who starts a process has it to write.
+/// Until a child executes its program, it has a copy of every descriptor, including close-on-exec
+/// ones. Executing a file that is open for writing fails: `exec "$0"` would return ETXTBSY. So a
+/// writer of a script's file holds this lock for reading, and a spawner holds it for writing.
 static SCRIPT_FILES: RwLock<()> = RwLock::new(());
 
-/// A script that can be started: its interpreter is there and its file is written.
+/// Script that can be started: its interpreter exists and its file is written.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     interpreter: Interpreter,
@@ -65,14 +65,14 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Waits until the script's directory is removed, or until it is left because it is in use.
+    /// Waits until the script's directory is removed, or left because it is in use.
     pub(crate) fn removed(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.dir.removed()
     }
 }
 
-/// Finds the interpreter and writes the script's file into a directory of its own; the error is the reason for
-/// its rejection. Blocks.
+/// Finds the interpreter and writes the script's file into a new directory. The error is the reason
+/// for the rejection. Blocks.
 pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepared, String> {
     let interpreter = interpreter::of(script)?;
     let write = || -> io::Result<(RunDir, PathBuf)> {
@@ -81,7 +81,7 @@ pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepare
         write_script(&path, &script.content)?;
         Ok((dir, path))
     };
-    let (dir, file) = write().map_err(|error| format!("the script's file cannot be written: {error}"))?;
+    let (dir, file) = write().map_err(|error| format!("writing the script's file failed: {error}"))?;
     Ok(Prepared { interpreter, file, dir, user: user::variables() })
 }
 
@@ -89,23 +89,23 @@ pub(crate) fn prepare(script: &Script, scratch: &Arc<Scratch>) -> Result<Prepare
 fn write_script(path: &Path, content: &str) -> io::Result<()> {
     let _no_fork = SCRIPT_FILES.read().unwrap_or_else(PoisonError::into_inner);
     let mut file = File::options().create_new(true).write(true).mode(0o700).open(path)?;
-    // Whatever the umask is.
+    // Independent of the umask.
     file.set_permissions(Permissions::from_mode(0o700))?;
     file.write_all(content.as_bytes())
 }
 
-/// What a script is told, and what binds it.
+/// Environment and limits of a script.
 #[derive(Debug)]
 pub(crate) struct Terms {
-    /// What all its processes carry in their environment.
+    /// Value of the marker variable in the environment of all its processes.
     pub(crate) mark: String,
     pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) timeout: Duration,
-    /// Exit codes that are a success, beside 0.
+    /// Exit codes that count as success, in addition to 0.
     pub(crate) success_exit_codes: Vec<i32>,
 }
 
-/// How a script ended.
+/// Result of a script.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) outcome: ScriptOutcome,
@@ -114,12 +114,12 @@ pub(crate) struct Ended {
     pub(crate) reason: String,
 }
 
-/// Why a script is not let run to its end.
+/// Cause of a halt before the end of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Halt {
-    /// The agent stops.
+    /// The agent shuts down.
     Agent,
-    /// Somebody asked for it.
+    /// A stop was requested.
     Request,
 }
 
@@ -129,9 +129,9 @@ enum End {
     Halted(Halt),
 }
 
-/// Runs a script to its end, its timeout or `halt`; the error says why it could not be started.
+/// Runs a script to its end, its timeout or `halt`. The error is the reason why it could not start.
 ///
-/// When the future is dropped, the script runs on in its directory, and nobody learns how it ended.
+/// When the future is dropped, the script continues in its directory and its result is lost.
 pub(crate) async fn execute(
     mut prepared: Prepared,
     terms: Terms,
@@ -139,16 +139,16 @@ pub(crate) async fn execute(
     drains: &Drains,
 ) -> Result<Ended, String> {
     prepared.dir.set_in_use(true);
-    // It may wait for a script's file to be written.
+    // Spawning may wait until a script's file is written.
     let (spawned, mut prepared, terms) = blocking(move || (spawn(&prepared, &terms), prepared, terms)).await;
     if spawned.is_err() {
         prepared.dir.set_in_use(false);
     }
-    let (mut child, mut pipe) = spawned.map_err(|error| format!("the script cannot be started: {error}"))?;
+    let (mut child, mut pipe) = spawned.map_err(|error| format!("starting the script failed: {error}"))?;
     let mut output = Output::default();
     let mut until_closed = Box::pin(async {
         read(&mut pipe, &mut output).await;
-        // The script may close its output and run on.
+        // The script may close its output and continue.
         pending::<Infallible>().await
     });
     let mut end = tokio::select! {
@@ -165,7 +165,7 @@ pub(crate) async fn execute(
     }
     let mut all_killed = true;
     if !matches!(end, End::Exited(_)) {
-        // The child is not reaped yet, so its number, which is its group's, is still its own.
+        // The child is not reaped, so its id, which is also its group's, cannot be reused yet.
         let (group, mark) = (child.id(), terms.mark);
         all_killed = blocking(move || process_tree::kill(group, &mark)).await;
         let status = timeout(GRACE, child.wait()).await;
@@ -173,32 +173,32 @@ pub(crate) async fn execute(
         if let (End::Halted(Halt::Request), Ok(Ok(status))) = (&end, status)
             && status.signal() != Some(Signal::KILL.as_raw())
         {
-            // It was over just before it could be killed.
+            // The script ended just before it was killed.
             end = End::Exited(Ok(status));
         }
     }
     prepared.dir.set_in_use(false);
-    // A background process may hold the pipe for ever.
+    // A background process may hold the pipe forever.
     if timeout(GRACE, read(&mut pipe, &mut output)).await.is_err() {
         drains.add(pipe);
     }
     Ok(judge(end, all_killed, terms.timeout, &terms.success_exit_codes, output.into_text()))
 }
 
-/// Kills the script's own process, or returns how it has ended by itself. It is killed before its children: else it
-/// might see one of them die and still end in a way of its own.
+/// Kills the script's own process, or returns its status if it has ended. It is killed before its
+/// children: otherwise it might notice a child's death and end with a status of its own.
 fn kill_unless_ended(child: &mut Child) -> Option<ExitStatus> {
     if let Ok(Some(status)) = child.try_wait() {
         return Some(status);
     }
     if let Err(error) = child.start_kill() {
-        tracing::debug!(%error, "the script could not be killed by itself; its group is next");
+        tracing::debug!(%error, "killing the script's process failed; killing its group");
     }
     None
 }
 
 fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
-    // One pipe for both, so that the output is in the order in which it was written.
+    // One pipe for both streams keeps the output in the order of its writes.
     let (reader, writer) = io::pipe()?;
     let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let _no_open_script_file = SCRIPT_FILES.write().unwrap_or_else(PoisonError::into_inner);
@@ -218,11 +218,12 @@ fn spawn(prepared: &Prepared, terms: &Terms) -> io::Result<(Child, Receiver)> {
     Ok((child, pipe))
 }
 
-/// Reads until the pipe is closed at its other end. Loses nothing when it is dropped.
+/// Reads until the pipe is closed by its last writer. Loses no output when it is dropped.
 async fn read(pipe: &mut Receiver, output: &mut Output) {
     let mut buffer = [0; 8192];
     loop {
-        // A script that writes without a pause keeps the pipe full; the timeout must get its turn all the same.
+        // A script that writes without a pause keeps the pipe full; the budget lets the timeout
+        // run.
         consume_budget().await;
         let result = match pipe.readable().await {
             Ok(()) => pipe.try_read(&mut buffer),
@@ -233,7 +234,7 @@ async fn read(pipe: &mut Receiver, output: &mut Output) {
             Ok(count) => output.push(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                tracing::warn!(%error, "the script's output cannot be read");
+                tracing::warn!(%error, "reading the script's output failed");
                 return;
             }
         }
@@ -245,21 +246,21 @@ fn judge(end: End, all_killed: bool, timeout: Duration, success_exit_codes: &[i3
         End::Exited(Ok(status)) => match (status.code(), status.signal()) {
             (Some(0), _) => (ScriptOutcome::Success, Some(0), String::new()),
             (Some(code), _) if success_exit_codes.contains(&code) => {
-                (ScriptOutcome::Success, Some(code), format!("exit code {code}, which is a success here"))
+                (ScriptOutcome::Success, Some(code), format!("exit code {code} counts as success"))
             }
             (Some(code), _) => (ScriptOutcome::Failed, Some(code), format!("exit code {code}")),
             (None, Some(signal)) => (ScriptOutcome::Failed, None, format!("killed by signal {signal}")),
             (None, None) => (ScriptOutcome::Failed, None, format!("ended as {status}")),
         },
         End::Exited(Err(error)) => {
-            (ScriptOutcome::Unknown, None, format!("its end cannot be learnt: {error}"))
+            (ScriptOutcome::Unknown, None, format!("waiting for the script failed: {error}"))
         }
         End::TimedOut => {
             let reason = format!("still running after {} ms", timeout.as_millis());
             (ScriptOutcome::Timeout, None, reason)
         }
-        // Not STOPPED, which no budget counts: nobody asked for this, and a canary that takes its desktop down is no
-        // success.
+        // Not STOPPED, which no budget counts: no stop was requested, and a canary that takes its
+        // desktop down is not a success.
         End::Halted(Halt::Agent) => {
             (ScriptOutcome::Unknown, None, "the agent was stopped while it ran".to_owned())
         }
@@ -268,7 +269,7 @@ fn judge(end: End, all_killed: bool, timeout: Duration, success_exit_codes: &[i3
         }
     };
     if !all_killed {
-        reason.push_str("; some of its processes could not be killed");
+        reason.push_str("; some of its processes survived the kill");
     }
     Ended { outcome, exit_code, output, reason }
 }

@@ -34,7 +34,7 @@ async fn run_for(content: &str, timeout: Duration) -> Ended {
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < LONG, "waited in vain for {what}");
+        assert!(started.elapsed() < LONG, "timed out waiting for {what}");
         thread::yield_now();
     }
 }
@@ -79,7 +79,7 @@ async fn what_holds_the_output_open_is_not_waited_for() {
     kill_all_of(&result.output);
 }
 
-/// Ends what a test's script left behind.
+/// Kills processes that a test's script left running.
 fn kill_all_of(pids: &str) {
     for pid in pids.split_whitespace() {
         let id = Pid::from_raw(pid.parse().unwrap()).unwrap();
@@ -108,7 +108,7 @@ async fn at_the_timeout_the_whole_tree_is_killed_and_the_output_kept() {
     assert_eq!(carriers(&mark), 0);
 }
 
-/// On this runtime of one thread a reader that never yields would starve the timeout.
+/// On this single-threaded runtime, a reader that never yields would starve the timeout.
 #[tokio::test]
 async fn a_script_that_never_ceases_to_write_is_timed_out_and_its_output_cut() {
     let ended = timeout(LONG, run_for("yes", Duration::from_millis(300))).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_script_that_closes_its_output_is_still_waited_for() {
     assert_eq!(run("exec >&- 2>&-; sleep 0.2; exit 7").await.exit_code, Some(7));
 }
 
-/// Runs a script until it makes the file `up` in the directory that it is given, then halts it.
+/// Runs a script until it creates the file `up` in the given directory, then halts it.
 async fn run_halted(content: impl Fn(&Path) -> String, halt: Halt) -> Ended {
     let terms = terms(LONG);
     let mark = terms.mark.clone();
@@ -157,7 +157,7 @@ async fn what_was_over_when_it_was_to_be_stopped_keeps_its_own_end() {
     let dir = tempfile::tempdir().unwrap();
     let over = prepared("echo out; exit 3", dir.path());
     let (mut child, _pipe) = spawn(&over, &terms(LONG)).unwrap();
-    // Over and not yet reaped: its state is the first word after its name.
+    // Ended but not reaped: the state is the first word after the name.
     let stat = format!("/proc/{}/stat", child.id().unwrap());
     while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
         tokio::task::yield_now().await;
@@ -168,12 +168,12 @@ async fn what_was_over_when_it_was_to_be_stopped_keeps_its_own_end() {
 #[tokio::test]
 async fn what_cannot_start_is_a_reason() {
     let reason = prepare(&shell(""), &Scratch::new(Path::new("/no/such"))).unwrap_err();
-    assert!(reason.starts_with("the script's file cannot be written: "), "{reason}");
+    assert!(reason.starts_with("writing the script's file failed: "), "{reason}");
     let dir = tempfile::tempdir().unwrap();
     let prepared = prepared("", dir.path());
     let terms = Terms { mark: "a\0b".into(), ..terms(LONG) };
     let reason = execute(prepared, terms, pending(), &Drains::default()).await.unwrap_err();
-    assert!(reason.starts_with("the script cannot be started: "), "{reason}");
+    assert!(reason.starts_with("starting the script failed: "), "{reason}");
 }
 
 #[tokio::test]
@@ -222,12 +222,12 @@ async fn script_that_is_never_started_leaves_no_directory() {
     wait_for("the removal of the working directory", || !run_dir.exists());
 }
 
-/// A child that is forked while a script's file is open for writing would keep it open: ETXTBSY.
+/// A child forked while a script's file is open for writing would keep it open: ETXTBSY.
 #[tokio::test]
 async fn many_scripts_at_once_can_execute_their_own_files() {
     let dir = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(dir.path());
-    // A long file is open for a while.
+    // A long file takes a while to write.
     let comment = "#\n".repeat(100_000);
     let content = format!(
         "#!/bin/sh\n[ -n \"$RETRY_DELAY\" ] || RETRY_DELAY=1 exec \"$0\"\necho again; exit\n{comment}"

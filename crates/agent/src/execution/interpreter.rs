@@ -1,4 +1,4 @@
-//! What runs a script, or why nothing can.
+//! Interpreter of a script, or the reason why it cannot run.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use proto::types::Script;
 #[path = "interpreter_tests.rs"]
 mod tests;
 
-/// The program, its arguments before the script's file, and the name that file must have.
+/// Program, its arguments before the script's file, and the name that the file must have.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Interpreter {
     pub(crate) program: PathBuf,
@@ -22,18 +22,18 @@ pub(crate) struct Interpreter {
     pub(crate) file_name: &'static str,
 }
 
-/// Finds what runs the script; the error is the reason for its rejection.
+/// Finds the interpreter of the script; the error is the reason for the rejection.
 pub(crate) fn of(script: &Script) -> Result<Interpreter, String> {
     match script.script_type.as_str() {
         "SHELL" => shell(&script.content),
         "POWERSHELL" => powershell(env::var_os("PATH").as_deref()),
-        "BAT" => Err("a BAT script runs on Windows only".to_owned()),
-        other => Err(format!("this agent knows no script type {other:?}")),
+        "BAT" => Err("BAT scripts run only on Windows".to_owned()),
+        other => Err(format!("unknown script type {other:?}")),
     }
 }
 
-/// The interpreter that the first line names, as the kernel would read it, or `/bin/sh`. The agent does not execute the
-/// file itself, because its file system may be mounted noexec.
+/// Interpreter named by the first line, parsed like the kernel does, or `/bin/sh`. The agent does
+/// not execute the file itself, because its file system may be mounted noexec.
 fn shell(content: &str) -> Result<Interpreter, String> {
     let named = content.lines().next().and_then(|line| line.strip_prefix("#!")).map_or("", str::trim);
     let (program, argument) = named.split_once([' ', '\t']).unwrap_or((named, ""));
@@ -42,7 +42,7 @@ fn shell(content: &str) -> Result<Interpreter, String> {
         return Err(format!("the interpreter {program:?} is not an absolute path"));
     }
     if !is_executable(Path::new(program)) {
-        return Err(format!("the interpreter {program:?} is not on this machine"));
+        return Err(format!("the interpreter {program:?} is not installed"));
     }
     let argument = argument.trim_start();
     let args = if argument.is_empty() { Vec::new() } else { vec![argument.to_owned()] };
@@ -55,7 +55,7 @@ fn powershell(path: Option<&OsStr>) -> Result<Interpreter, String> {
         .iter()
         .flat_map(|name| env::split_paths(&path).map(move |dir| dir.join(name)))
         .find(|program| is_executable(program))
-        .ok_or("PowerShell is not on this machine")?;
+        .ok_or("PowerShell is not installed")?;
     let args = ["-NoProfile", "-NonInteractive", "-File"].map(str::to_owned).to_vec();
     Ok(Interpreter { program, args, file_name: "script.ps1" })
 }

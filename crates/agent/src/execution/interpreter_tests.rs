@@ -27,24 +27,24 @@ fn the_first_line_names_the_interpreter_and_at_most_one_argument() {
 #[test]
 fn an_interpreter_that_cannot_run_is_a_reason() {
     let reason = |content: &str| of(&script("SHELL", content)).unwrap_err();
-    assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not on this machine");
-    assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not on this machine");
-    assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not on this machine");
+    assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not installed");
+    assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not installed");
+    assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not installed");
     assert_eq!(reason("#!sh"), "the interpreter \"sh\" is not an absolute path");
 }
 
 #[test]
 fn other_types_are_refused() {
-    assert_eq!(of(&script("BAT", "dir")).unwrap_err(), "a BAT script runs on Windows only");
-    assert_eq!(of(&script("PERL", "")).unwrap_err(), "this agent knows no script type \"PERL\"");
+    assert_eq!(of(&script("BAT", "dir")).unwrap_err(), "BAT scripts run only on Windows");
+    assert_eq!(of(&script("PERL", "")).unwrap_err(), "unknown script type \"PERL\"");
 }
 
 #[test]
 fn powershell_is_looked_for_on_the_path() {
     let dir = tempfile::tempdir().unwrap();
     let path = env::join_paths([Path::new("/no/such"), dir.path()]).unwrap();
-    assert_eq!(powershell(Some(&path)).unwrap_err(), "PowerShell is not on this machine");
-    assert_eq!(powershell(None).unwrap_err(), "PowerShell is not on this machine");
+    assert_eq!(powershell(Some(&path)).unwrap_err(), "PowerShell is not installed");
+    assert_eq!(powershell(None).unwrap_err(), "PowerShell is not installed");
     for name in ["powershell", "pwsh"] {
         let program = dir.path().join(name);
         fs::write(&program, "").unwrap();

@@ -1,4 +1,4 @@
-//! The execution of one script.
+//! Execution of one script.
 
 mod drains;
 mod execute;

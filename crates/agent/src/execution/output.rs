@@ -1,4 +1,4 @@
-//! A script's output, of which the head and the tail are kept.
+//! Output of a script; head and tail are kept.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use proto::limits::{OUTPUT_HEAD_BYTES, OUTPUT_TAIL_BYTES};
 #[path = "output_tests.rs"]
 mod tests;
 
-/// Takes any amount of output and keeps a bounded part.
+/// Accepts any amount of output and keeps a bounded part.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     head: Vec<u8>,
@@ -27,7 +27,7 @@ impl Output {
         self.cut += over as u64;
     }
 
-    /// The text: UTF-8 whatever the script wrote, without NUL, the cut marked.
+    /// Text in UTF-8 without NUL; removed output is marked. Invalid bytes are replaced.
     pub(crate) fn into_text(self) -> String {
         let mut bytes = self.head;
         if self.cut > 0 {

@@ -8,7 +8,7 @@ fn text_of(bytes: &[u8]) -> String {
     output.into_text()
 }
 
-/// Bytes of which each place can be told from its neighbours.
+/// Bytes whose positions differ from their neighbours'.
 fn numbered(count: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(count).collect()
 }

@@ -1,4 +1,4 @@
-//! Ending a script's processes, wherever they have gone.
+//! Kills all processes of a script, including those that left its group.
 
 use std::{collections::HashSet, fs, io::ErrorKind, thread, time::Duration};
 
@@ -11,26 +11,26 @@ use rustix::{
 #[path = "process_tree_tests.rs"]
 pub(crate) mod tests;
 
-/// The variable by which every process of one execution is known.
+/// Environment variable that marks every process of one execution.
 pub(crate) const MARK: &str = "GRAYWAVE_EXECUTION";
 
-/// What is killed may just have forked, so one looks again and again.
+/// Maximum number of rounds: a process may fork just before it is killed.
 const ROUNDS: usize = 100;
-/// Rounds in a row that must find nothing and leave nothing open.
+/// Number of consecutive rounds that must find no marked and no undecided process.
 const CLEAN_ROUNDS: usize = 8;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Kills a process group that is not yet reaped, then everything that carries the mark, until none is left; false
-/// when some still are. Blocks.
+/// Kills a process group that is not yet reaped, then every process with the mark. False if marked
+/// processes may remain. Blocks.
 ///
-/// The group alone is not enough: a daemon leaves it. The mark in the environment stays with all that do not
-/// clear it.
+/// Killing the group is not enough, because a daemon leaves it. The mark in the environment remains
+/// unless a process clears it.
 pub(crate) fn kill(group: Option<u32>, mark: &str) -> bool {
     let group = group.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(group) = group
         && let Err(error) = kill_process_group(group, Signal::KILL)
     {
-        tracing::debug!(%error, mark, "the process group could not be killed");
+        tracing::debug!(%error, mark, "killing the process group failed");
     }
     let mut hunt = Hunt { wanted: format!("{MARK}={mark}").into_bytes(), ..Hunt::default() };
     let (mut clean, mut without_any) = (0, 0);
@@ -41,26 +41,28 @@ pub(crate) fn kill(group: Option<u32>, mark: &str) -> bool {
         if clean == CLEAN_ROUNDS {
             return true;
         }
-        // The killed need a moment to go, and may just have forked.
+        // Killed processes need a moment to end, and may have forked just before.
         thread::sleep(POLL_INTERVAL);
     }
-    // On a machine where processes come and go all the time, no round leaves nothing open.
+    // On a machine with many short-lived processes, every round has undecided ones.
     without_any >= CLEAN_ROUNDS
 }
 
-/// What a round has seen.
+/// Result of one round.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    /// Processes with the mark; each was killed, or was gone or another program before that.
+    /// Whether a marked process was found; each was killed, or had ended or changed its program
+    /// before.
     marked: bool,
-    /// Processes of which nobody can tell: new and gone again, or just executing another program.
+    /// Whether an undecided process was found: new and already ended, or just executing another
+    /// program.
     open: bool,
 }
 
 #[derive(Debug, Default)]
 struct Hunt {
     wanted: Vec<u8>,
-    /// Who was there in the round before.
+    /// Processes seen in the previous round.
     before: HashSet<Pid>,
 }
 
@@ -68,9 +70,9 @@ impl Hunt {
     /// Kills every process with the mark in its environment.
     fn round(&mut self) -> Seen {
         let mut seen = Seen::default();
-        // Who cannot look has not seen that nothing is there.
+        // Without a process list, nothing is certain.
         let Ok(processes) = fs::read_dir("/proc") else { return Seen { open: true, marked: true } };
-        // In the order of their numbers, as the kernel lists them: parents before the children that they would mourn aloud.
+        // In kernel order, by id: parents before the children whose deaths they might report.
         let listed: Vec<Pid> = processes
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
@@ -95,7 +97,7 @@ impl Hunt {
     }
 
     fn kill(&self, id: Pid) {
-        // A number may pass to another process between the look and the kill; a descriptor does not.
+        // An id may be reused between the check and the kill; a descriptor is not.
         let process = match pidfd_open(id, PidfdFlags::empty()) {
             Err(Errno::SRCH) => return,
             opened => opened,
@@ -103,24 +105,25 @@ impl Hunt {
         if !matches!(environ(id), Environ::Shown(environ) if carries(&environ, &self.wanted)) {
             return;
         }
-        // Where the kernel has no such descriptors, or this process no more of them, there is only the number.
+        // Without pidfd support, or without free descriptors, the id must do.
         let killed = match process {
             Ok(process) => pidfd_send_signal(&process, Signal::KILL),
             Err(_) => kill_process(id, Signal::KILL),
         };
         if let Err(error) = killed {
-            tracing::debug!(%error, "a process could not be killed");
+            tracing::debug!(%error, "killing a process failed");
         }
     }
 }
 
-/// What a process shows of its environment.
+/// Environment of a process, as far as it is visible.
 enum Environ {
-    /// It is gone.
+    /// The process has ended.
     Gone,
-    /// It is another user's, and so none of ours.
+    /// The process belongs to another user, so it is not part of the script.
     Foreign,
-    /// Nothing: it is dead, or the kernel's, or has none, or executes another program right now.
+    /// Empty: the process is dead, a kernel thread, has no environment, or is executing another
+    /// program.
     Empty,
     Shown(Vec<u8>),
 }
@@ -132,7 +135,7 @@ fn environ(id: Pid) -> Environ {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Environ::Foreign,
         Err(error) if error.kind() == ErrorKind::NotFound => Environ::Gone,
         Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Environ::Gone,
-        // Not readable just now.
+        // Temporarily unreadable.
         Err(_) => Environ::Empty,
     }
 }
@@ -141,12 +144,14 @@ fn carries(environ: &[u8], wanted: &[u8]) -> bool {
     environ.split(|byte| *byte == 0).any(|entry| entry == wanted)
 }
 
-/// Whether a process that showed no environment may have one all the same: while it executes another program it shows
-/// none, and a script may do so over and over. The dead, the kernel's own, and those that have none, have none to show.
+/// Whether a process without a visible environment may still have one: during an exec it shows
+/// none, and a script may exec repeatedly. Dead processes, kernel threads and processes without an
+/// environment have none to show.
 fn may_show_one_yet(id: Pid) -> bool {
     const KERNEL_THREAD: u64 = 0x0020_0000;
     let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", id.as_raw_pid())) else { return true };
-    // Behind the name, which may hold anything: the third field of proc(5) and all that follow.
+    // After the name, which may contain any character: the third field of proc(5) and all later
+    // ones.
     let Some((_, fields)) = stat.rsplit_once(')') else { return true };
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let number =

@@ -6,7 +6,7 @@ use std::{
 
 use super::*;
 
-/// Living processes that carry the mark.
+/// Number of live processes with the mark.
 pub(crate) fn carriers(mark: &str) -> usize {
     let wanted = format!("{}={mark}", MARK);
     let carries = |entry: &fs::DirEntry| {
@@ -16,7 +16,7 @@ pub(crate) fn carriers(mark: &str) -> usize {
     fs::read_dir("/proc").unwrap().flatten().filter(carries).count()
 }
 
-/// A `cat` that carries the mark; `before` is put before it on its command line. It is up when this returns.
+/// Starts a marked `cat`, with `before` in front on its command line. It is running on return.
 fn cat(mark: &str, before: &[&str]) -> Child {
     let words = [before, &["cat"]].concat();
     let mut cat = Command::new(words[0])
@@ -46,12 +46,12 @@ fn unique(name: &str) -> String {
 #[test]
 fn kills_by_the_exact_mark_whoever_left_the_group() {
     let mark = unique("marked");
-    // A group leader cannot leave its group: setsid forks, and waits for the one that left.
+    // A group leader cannot leave its group: setsid forks, and waits for its child.
     let mut gone = cat(&mark, &["setsid", "--wait"]);
     let mut spared = cat(&format!("{mark}0"), &[]);
     assert!(kill(None, &mark));
     assert_eq!(gone.wait().unwrap().signal(), Some(9));
-    // The output ends only when nobody holds it any more: the one that left is gone too.
+    // The output ends only when all writers have closed it, including the child that left.
     assert_eq!(std::io::read_to_string(gone.stdout.take().unwrap()).unwrap(), "");
     assert!(echoes(&mut spared));
     spared.kill().unwrap();
@@ -66,7 +66,7 @@ fn kills_the_group_even_where_the_mark_was_cleared() {
     assert_eq!(gone.wait().unwrap().signal(), Some(9));
 }
 
-/// Each process is gone, or is another program, before one can look at it twice.
+/// Each process has ended, or runs another program, before it can be inspected twice.
 #[test]
 fn kills_what_forks_and_executes_without_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ fn kills_what_forks_and_executes_without_end() {
             let mut output = BufReader::new(script.stdout.take().unwrap());
             output.read_line(&mut String::new()).unwrap();
             assert!(kill(None, &mark));
-            // The output ends when nobody holds it any more.
+            // The output ends when its last writer closes it.
             let (closed, ended) = std::sync::mpsc::channel();
             thread::spawn(move || closed.send(std::io::read_to_string(output).is_ok()));
             assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true), "{mark} lives on");

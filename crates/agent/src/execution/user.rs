@@ -1,4 +1,5 @@
-//! Variables that describe the agent's user to a script. A service has none of them.
+//! Environment variables that describe the agent's user to a script. A service inherits none of
+//! them.
 
 use std::{
     env,
@@ -10,43 +11,45 @@ use std::{
 
 use nix::unistd::{User, geteuid};
 
-/// Longest wait for the passwd entry, once for all scripts. NSS may ask a server, and has no time limit of its own.
+/// Maximum wait for the passwd entry, once for all scripts. NSS may query a server, and has no time
+/// limit.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 static LOOKUP: LazyLock<Lookup> = LazyLock::new(|| {
     Lookup::start(|| {
         User::from_uid(geteuid()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the passwd entry of the agent's user cannot be read");
+            tracing::warn!(%error, "reading the passwd entry of the agent's user failed");
             None
         })
     })
 });
 
-/// Starts the lookup of the agent's user, so that it is over when the first script needs it.
+/// Starts the lookup of the agent's user early, so that the first script need not wait.
 pub(crate) fn look_up() {
     LazyLock::force(&LOOKUP);
 }
 
 /// HOME, USER, LOGNAME and SHELL of the effective user, from its passwd entry.
 ///
-/// Without an entry, as under an arbitrary uid in a container, a script inherits the agent's variables, and HOME is `/`
-/// if the agent has none. The same holds while NSS gives no answer. Blocks for `LOOKUP_TIMEOUT` at most.
+/// Without an entry, as under an arbitrary uid in a container, a script inherits the agent's
+/// variables, and HOME is `/` if the agent has none. The same holds while NSS has not answered.
+/// Blocks for at most `LOOKUP_TIMEOUT`.
 pub(crate) fn variables() -> Vec<(&'static str, OsString)> {
     from_entry(LOOKUP.entry(LOOKUP_TIMEOUT), env::var_os("HOME"))
 }
 
-/// One lookup on a thread that nobody joins.
+/// One lookup on a detached thread.
 #[derive(Debug)]
 struct Lookup {
     answer: Arc<Answer>,
-    /// The end of the wait, which begins with the first script.
+    /// End of the wait, which begins with the first script.
     deadline: OnceLock<Instant>,
     warned: Once,
 }
 
 #[derive(Debug, Default)]
 struct Answer {
-    /// `None` until there is an answer; the answer is `None` if the user has no entry.
+    /// `None` while the lookup runs; `Some(None)` if the user has no entry.
     entry: Mutex<Option<Option<User>>>,
     changed: Condvar,
 }
@@ -64,13 +67,13 @@ impl Lookup {
         let of_thread = Arc::clone(&answer);
         let started = thread::Builder::new().name("passwd".to_owned()).spawn(move || of_thread.set(find()));
         if let Err(error) = started {
-            tracing::warn!(%error, "cannot start a thread to look up the agent's user");
+            tracing::warn!(%error, "starting the thread for the user lookup failed");
             answer.set(None);
         }
         Self { answer, deadline: OnceLock::new(), warned: Once::new() }
     }
 
-    /// The entry; `None` if there is none, or no answer within `timeout` after the first call.
+    /// Passwd entry; `None` if there is none, or no answer within `timeout` after the first call.
     fn entry(&self, timeout: Duration) -> Option<User> {
         let deadline = *self.deadline.get_or_init(|| Instant::now() + timeout);
         let left = deadline.saturating_duration_since(Instant::now());

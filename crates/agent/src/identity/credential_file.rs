@@ -1,5 +1,5 @@
-//! What the agent keeps of its identity: one file with the key and the certificate, so that both are the old ones or the new
-//! ones, and a key that is waiting for its certificate, so that an answer that was lost can be asked for again.
+//! Stored identity of the agent: one file with key and certificate, so that both change together,
+//! and a pending key, so that a lost response can be requested again.
 
 use std::{
     fs, io,
@@ -13,7 +13,7 @@ use crate::{
     data_dir::{replace, restore_file, restore_private_dir},
 };
 
-/// The directory, within that of the agent's data.
+/// Identity directory within the agent's data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     dir: PathBuf,
@@ -35,7 +35,7 @@ impl Kept {
         self.dir.join("pending-key.pem")
     }
 
-    /// The certificate, where there is one.
+    /// Loads the stored certificate; `None` if there is none.
     pub(crate) fn load(&self) -> Result<Option<Tls>, Error> {
         let file = self.certificate();
         restore_file(&file).map_err(|source| Error::DataDir { path: file.clone(), source })?;
@@ -45,29 +45,29 @@ impl Kept {
         Ok(Some(Tls::load(Files { ca: self.ca_file.clone(), cert: file.clone(), key: file })?))
     }
 
-    /// The key that is waiting for its certificate; a new one where none is.
+    /// Returns the pending key, or generates one.
     pub(crate) fn pending(&self) -> Result<NewKey, String> {
         let path = self.pending_key();
         match restore_file(&path).and_then(|()| fs::read(&path)) {
-            // Half of one was never used.
+            // A truncated key was never used.
             Ok(pem) => {
                 if let Ok(key) = NewKey::from_pem(&String::from_utf8_lossy(&pem)) {
                     return Ok(key);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => return Err(format!("reading {} failed: {error}", path.display())),
         }
         let key = NewKey::generate()?;
         put(&path, &key.pem())?;
         Ok(key)
     }
 
-    /// Keeps a certificate of the pending key, which is pending no more.
+    /// Stores a certificate of the pending key, and removes the pending key.
     pub(crate) fn put(&self, key: &NewKey, chain: &[Vec<u8>]) -> Result<(), String> {
-        let first = chain.first().ok_or("the answer holds no certificate")?;
+        let first = chain.first().ok_or("the response contains no certificate")?;
         if !key.is_of(&CertificateDer::from(first.as_slice())) {
-            return Err("the answer holds a certificate of another key".into());
+            return Err("the response contains a certificate for another key".into());
         }
         let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
         let text = std::iter::once(key.pem()).chain(certificates).collect::<String>();
@@ -82,7 +82,7 @@ impl Kept {
 fn put(path: &Path, text: &str) -> Result<(), String> {
     replace(path, text.as_bytes())
         .map(drop)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+        .map_err(|error| format!("writing {} failed: {error}", path.display()))
 }
 
 #[cfg(test)]

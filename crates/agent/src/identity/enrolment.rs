@@ -1,5 +1,5 @@
-//! The agent's own certificate: asked for with a token, kept in the data directory, renewed in time. Its key is made here and never
-//! leaves the machine.
+//! The agent's own certificate: requested with a token, stored in the data directory, renewed in
+//! time. The key is generated here and never leaves the machine.
 
 use std::{
     convert::Infallible,
@@ -27,23 +27,23 @@ use crate::{
     journal::blocking,
 };
 
-/// A certificate is there within this time, or is asked for again.
+/// Time limit of a certificate request.
 const ASKED_WITHIN: Duration = Duration::from_secs(20);
-/// The time that is waited for is looked at so often: clocks are set.
+/// Interval at which waits read the clock again, because clocks are adjusted.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Pauses between tries to renew.
+/// Pauses between renewal attempts.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(600);
 
-/// How this agent enrols, and where it keeps what it gets.
+/// Enrolment of this agent, and its stored identity.
 #[derive(Debug)]
 pub(crate) struct Enrolled {
     kept: Kept,
     enrolment: Enrolment,
-    /// What the agent would like to be called.
+    /// Desktop id that the agent proposes.
     proposed: String,
     pauses: (Duration, Duration),
-    /// The token that was refused last: the same is not shown again for a revoked desktop.
+    /// Last refused token: it is not sent again for a revoked desktop.
     refused: Mutex<Option<String>>,
 }
 
@@ -58,23 +58,23 @@ impl Enrolled {
         Ok(Self { kept, enrolment, proposed, pauses, refused: Mutex::default() })
     }
 
-    /// The certificate that is there, or one that is asked for until it is.
+    /// Returns the stored certificate, or enrols until a worker issues one.
     ///
     /// # Errors
     ///
-    /// Files that cannot be used, and nothing that could be asked with.
+    /// When files are unusable, or there is neither a valid certificate nor a token.
     pub(crate) async fn certificate(&self, endpoints: &[Endpoint], clock: &Clock) -> Result<Tls, Error> {
         if let Some(tls) = self.kept.load()? {
             let ends = tls.facts().not_after_unix;
             if ends > clock.now().timestamp() {
                 return Ok(tls);
             }
-            tracing::error!(identity = %tls.identity(), "the certificate has expired: the desktop is enrolled anew");
+            tracing::error!(identity = %tls.identity(), "the certificate has expired; enrolling again");
         }
         if self.enrolment.token.is_none() {
             return Err(Error::Config(
-                "there is no certificate that is good, and no token to enrol with: `graywave enrolment-tokens create` makes \
-                 one for --enrolment-token-file"
+                "no valid certificate and no enrolment token: create a token with `graywave enrolment-tokens create` \
+                 and set --enrolment-token-file"
                     .into(),
             ));
         }
@@ -86,13 +86,13 @@ impl Enrolled {
                     let pause = backoff.pause_with_jitter(&mut rand::rng());
                     tracing::error!(
                         worker = %endpoint.uri(), status = ?status.code(), reason = status.message(), ?pause,
-                        "not enrolled; trying again"
+                        "enrolment failed; retrying"
                     );
                     tokio::time::sleep(pause).await;
                 }
             }
         }
-        let tls = self.kept.load()?.ok_or_else(|| Error::Config("the certificate is gone again".into()))?;
+        let tls = self.kept.load()?.ok_or_else(|| Error::Config("the new certificate was removed".into()))?;
         tracing::info!(identity = %tls.identity(), "enrolled");
         Ok(tls)
     }
@@ -101,14 +101,19 @@ impl Enrolled {
         let text = match &self.enrolment.token {
             Some(Token::Text(text)) => text.clone(),
             Some(Token::File(path)) => std::fs::read_to_string(path).map_err(|error| {
-                Status::failed_precondition(format!("cannot read the token in {}: {error}", path.display()))
+                Status::failed_precondition(format!(
+                    "reading the token in {} failed: {error}",
+                    path.display()
+                ))
             })?,
-            None => return Err(Status::failed_precondition("there is no enrolment token")),
+            None => {
+                return Err(Status::failed_precondition("no enrolment token: set --enrolment-token-file"));
+            }
         };
         Ok(text.trim().to_owned())
     }
 
-    /// Asks one worker, with the token as it is now.
+    /// Enrols at one worker, with the current token.
     async fn enrol(&self, endpoint: &Endpoint, desktop_id: &str) -> Result<(), Status> {
         let stranger = Anonymous::load(&self.enrolment.ca_file)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
@@ -128,7 +133,7 @@ impl Enrolled {
         answer
     }
 
-    /// Asks one worker for the next certificate.
+    /// Requests the next certificate from one worker.
     async fn renew(&self, endpoint: &Endpoint, tls: &Tls) -> Result<(), Status> {
         self.ask(endpoint, tls.clone().into(), async |mut client, certificate_request| {
             Ok(client.renew(RenewRequest { certificate_request }).await?.into_inner().certificate)
@@ -136,7 +141,7 @@ impl Enrolled {
         .await
     }
 
-    /// Asks for a certificate of the pending key, and keeps it.
+    /// Requests a certificate for the pending key, and stores it.
     async fn ask(
         &self,
         endpoint: &Endpoint,
@@ -157,14 +162,14 @@ impl Enrolled {
         };
         let issued = timeout(ASKED_WITHIN, asked)
             .await
-            .map_err(|_| Status::deadline_exceeded("no answer in time"))??
-            .ok_or_else(|| Status::internal("the answer holds no certificate"))?;
+            .map_err(|_| Status::deadline_exceeded("the certificate request timed out"))??
+            .ok_or_else(|| Status::internal("the response contains no certificate"))?;
         let kept = self.kept.clone();
         blocking(move || kept.put(&key, &issued.chain)).await.map_err(failed)
     }
 }
 
-/// Whether to ask the same again is in vain.
+/// Whether a retry of the same request is futile.
 fn is_for_good(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -172,7 +177,7 @@ fn is_for_good(status: &Status) -> bool {
     )
 }
 
-/// Keeps the certificate good for as long as the agent runs.
+/// Keeps the certificate valid while the agent runs.
 #[derive(Debug)]
 pub(crate) struct Renewal {
     enrolled: Enrolled,
@@ -222,14 +227,14 @@ impl Renewal {
         }
     }
 
-    /// The new certificate is in its file.
+    /// Loads the new certificate from its file and signals it.
     async fn use_it(&self) {
         self.tls.look_now().await;
         self.renewed.notify_one();
     }
 
-    /// A worker has refused the connection. A desktop that is revoked, or whose certificate has expired, enrols anew where it
-    /// has a token that was not refused yet.
+    /// Handles a refused connection. A desktop that is revoked, or whose certificate has expired,
+    /// enrols again if it has a token that was not refused yet.
     pub(crate) async fn refused(&self, endpoint: &Endpoint, status: &Status, clock: &Clock) {
         let is_expired = self.tls.facts().not_after_unix <= clock.now().timestamp();
         if !is_expired && status.code() != Code::PermissionDenied {
@@ -237,7 +242,7 @@ impl Renewal {
         }
         let Ok(token) = self.enrolled.token() else {
             tracing::error!(
-                "this desktop must be enrolled anew: `graywave enrolment-tokens create` makes a token for it"
+                "this desktop must be enrolled again: create a token with `graywave enrolment-tokens create`"
             );
             return;
         };
@@ -245,18 +250,18 @@ impl Renewal {
             self.enrolled.refused.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(&token);
         if is_refused {
             tracing::error!(
-                "this desktop must be enrolled anew, and its token is not good for that: make a new one"
+                "this desktop must be enrolled again, and its token was refused: create a new token"
             );
             return;
         }
         let mtls::Identity::Desktop { desktop_id, .. } = self.tls.identity() else { return };
         match self.enrolled.enrol(endpoint, desktop_id).await {
             Ok(()) => {
-                tracing::info!(identity = %self.tls.identity(), "enrolled anew");
+                tracing::info!(identity = %self.tls.identity(), "enrolled again");
                 self.tls.look_now().await;
             }
             Err(status) => {
-                tracing::error!(status = ?status.code(), reason = status.message(), "not enrolled anew");
+                tracing::error!(status = ?status.code(), reason = status.message(), "enrolling again failed");
             }
         }
     }
@@ -265,13 +270,16 @@ impl Renewal {
 fn tell(status: &Status, left_seconds: i64) {
     let (code, reason) = (status.code(), status.message());
     if left_seconds > 0 {
-        tracing::warn!(status = ?code, reason, left_seconds, "the certificate could not be renewed; trying again");
+        tracing::warn!(status = ?code, reason, left_seconds, "certificate renewal failed; retrying");
     } else {
-        tracing::error!(status = ?code, reason, "the certificate has expired: this desktop must be enrolled anew");
+        tracing::error!(
+            status = ?code, reason,
+            "the certificate has expired: this desktop must be enrolled again"
+        );
     }
 }
 
-/// More often as the end comes near, and never together with all others.
+/// Pause before the next renewal attempt: shorter towards the expiry, with jitter.
 fn pause(left_seconds: i64) -> Duration {
     let tenth = Duration::from_secs(u64::try_from(left_seconds).unwrap_or(0) / 10);
     let after_the_end = if left_seconds > 0 { AGAIN_MIN } else { AGAIN_MAX };
@@ -288,7 +296,7 @@ mod tests {
             assert!(pause(864_000) <= AGAIN_MAX && pause(864_000) >= AGAIN_MAX / 2);
             assert!(pause(100) <= Duration::from_secs(10));
             assert!(pause(3) <= AGAIN_MIN && pause(3) >= AGAIN_MIN / 2);
-            assert!(pause(-5) >= AGAIN_MAX / 2, "nobody can help it but a person");
+            assert!(pause(-5) >= AGAIN_MAX / 2, "only an operator can help");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which agent this is: an id that is made once and kept with the journal.
+//! Agent id, created once and stored with the journal.
 
 use std::{fs, io, path::Path};
 
@@ -7,10 +7,12 @@ use crate::{
     data_dir::{replace, restore_own_file},
 };
 
-/// Tells this agent from another one that says it is the same desktop. It is no secret, and proves nothing.
+/// Distinguishes this agent from another one that claims the same desktop. It is not a secret and
+/// proves nothing.
 ///
-/// The id stands for the journal: a script that may have started is handed again only to the same id, because its
-/// journal knows the start. So an agent whose journal is no longer whole gets a new id. The id is durable on return.
+/// The id stands for the journal: a script that may have started is sent again only to the same id,
+/// because its journal knows the start. So an agent whose journal is damaged gets a new id. The id
+/// is durable on return.
 pub(crate) fn load_or_make(data_dir: &Path, journal_is_whole: bool) -> Result<String, Error> {
     let path = data_dir.join("agent-id");
     read_or_make(&path, journal_is_whole).map_err(|source| Error::DataDir { path, source })
@@ -20,7 +22,7 @@ fn read_or_make(path: &Path, journal_is_whole: bool) -> io::Result<String> {
     restore_own_file(path)?;
     match fs::read(path) {
         Ok(_) if !journal_is_whole => {
-            tracing::warn!("the journal is lost or damaged, so the agent takes a new id");
+            tracing::warn!("journal lost or damaged; creating a new agent id");
         }
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
@@ -28,7 +30,7 @@ fn read_or_make(path: &Path, journal_is_whole: bool) -> io::Result<String> {
             if is_id(id) {
                 return Ok(id.to_owned());
             }
-            // A torn write, or a script has overwritten the file.
+            // The file is truncated or was overwritten by a script.
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),

@@ -1,9 +1,9 @@
-//! What the journal writes down: keys, script results and events.
+//! Journal entries: keys, script results and events.
 
 use proto::{ScriptOutcome, agent::ExecutionKey, limits, types::ScriptResult};
 use serde::{Deserialize, Serialize};
 
-/// Which order: one desktop's part of a task, in one attempt.
+/// Key of an order: one desktop's part of a task, in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) task: String,
@@ -23,7 +23,7 @@ impl From<Key> for ExecutionKey {
     }
 }
 
-/// Which of an order's scripts are to be run: those from `first` up to `count`. What is before them succeeded in an
+/// Range of an order's scripts to run: from `first` up to `count`. Earlier ones succeeded in an
 /// earlier task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -31,14 +31,14 @@ pub(crate) struct Span {
     pub(crate) count: u32,
 }
 
-/// How one script ended.
+/// Result of one script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) script: u32,
     pub(crate) outcome: ScriptOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<i32>,
-    /// 0 when it never started.
+    /// Start time in Unix milliseconds; 0 if the script never started.
     pub(crate) started_at: i64,
     pub(crate) ended_at: i64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -48,7 +48,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A script that did not start, or of which nothing but the outcome is known.
+    /// Record of a script that did not start, or whose outcome alone is known.
     pub(crate) fn bare(script: u32, outcome: ScriptOutcome, reason: &str, now: i64) -> Self {
         let reason = bounded(reason);
         Self { script, outcome, exit_code: None, started_at: 0, ended_at: now, output: String::new(), reason }
@@ -58,9 +58,9 @@ impl Record {
         Self::bare(script, ScriptOutcome::Skipped, "an earlier script did not succeed", now)
     }
 
-    /// A script that this order need not run.
+    /// Record of a script that succeeded in an earlier task.
     pub(crate) fn carried(script: u32, now: i64) -> Self {
-        Self::bare(script, ScriptOutcome::Success, "succeeded in an earlier task, not run again", now)
+        Self::bare(script, ScriptOutcome::Success, "succeeded in an earlier task; not run again", now)
     }
 
     pub(crate) fn succeeded(&self) -> bool {
@@ -82,12 +82,12 @@ impl From<Record> for ScriptResult {
     }
 }
 
-/// By reference, as serde asks it.
+/// Takes a reference, because serde requires it.
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// A reason as the control plane stores it: bounded, and without the NUL that its database refuses.
+/// Reason as the control plane stores it: bounded, and without NUL, which Postgres refuses.
 fn bounded(reason: &str) -> String {
     let mut kept = reason.replace('\0', "?");
     kept.truncate(kept.floor_char_boundary(limits::MAX_REASON_BYTES));
@@ -98,21 +98,22 @@ fn bounded(reason: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
-    /// The first line of a journal: a file that lacks it was truncated or replaced. Older journals have none.
+    /// First line of a journal: a file without it was truncated or replaced. Older journals have
+    /// none.
     Opened,
     /// A script is about to start; on disk before its process exists.
     Started {
         key: Key,
         script: u32,
         script_count: u32,
-        /// Scripts before this place succeeded in an earlier task. Not in older journals.
+        /// Scripts before this position succeeded in an earlier task. Older journals lack it.
         #[serde(default, skip_serializing_if = "is_zero")]
         first_script: u32,
         at: i64,
     },
-    /// A script succeeded and another follows.
+    /// A script succeeded and another one follows.
     ScriptFinished { key: Key, result: Record },
-    /// The order is over: what the worker is told.
+    /// The order has ended, with the results for the worker.
     Finished { key: Key, results: Vec<Record> },
     /// The worker has stored the result.
     Acked { key: Key },

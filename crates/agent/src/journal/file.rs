@@ -1,4 +1,4 @@
-//! The journal's file: one line per event, `crc32 json`, appended, and rewritten when it has grown.
+//! Journal file: one line per event, `crc32 json`, appended, and compacted when it has grown.
 
 use std::{
     fs::{self, File},
@@ -23,48 +23,49 @@ use crate::{
 #[path = "file_tests.rs"]
 mod tests;
 
-/// Above this size the file is rewritten without what is no longer needed.
+/// Size in bytes above which the file is compacted.
 const COMPACT_BYTES: u64 = 8 << 20;
 
-/// Runs file work where it may block.
+/// Runs blocking file operations on a blocking thread.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is going down and drops this future at its next await.
+            // The runtime shuts down and drops this future at its next await.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// An opened data directory.
+/// Opened data directory.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     pub(crate) lock: DirLock,
-    /// The id that belongs to the journal.
+    /// Id that belongs to the journal.
     pub(crate) agent_id: String,
     pub(crate) journal: Journal,
 }
 
-/// Creates what is missing, locks the directory against a second agent, and opens the journal.
+/// Creates missing entries, locks the directory against a second agent, and opens the journal.
 pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<DataDir, Error> {
     let lock = DirLock::acquire(dir)?;
     let failed = |source| Error::DataDir { path: dir.join("journal.log"), source };
     let content = read(dir).map_err(failed)?;
-    // A new id must be durable before a new journal is. After a crash between the two, the old id would otherwise stand
-    // for an empty journal.
+    // The new id must be durable before the new journal. After a crash between the two, the old id
+    // would otherwise stand for an empty journal.
     let agent_id = agent_id::load_or_make(dir, content.is_whole)?;
     let journal = Journal::open(dir, content.events, clock).map_err(failed)?;
     Ok(DataDir { lock, agent_id, journal })
 }
 
-/// When it is now, in Unix milliseconds; 0 while nobody has told: then the scheduler says when it heard of it.
+/// Control plane time in Unix milliseconds; 0 while it is unknown: the scheduler then uses the time
+/// of the report.
 fn told_ms(clock: &Clock) -> i64 {
     clock.told().map_or(0, |told| told.now.timestamp_millis())
 }
 
-/// The journal, and what it says.
+/// Journal file and the state that it describes.
 #[derive(Debug)]
 pub(crate) struct Journal {
     inner: Mutex<Inner>,
@@ -78,13 +79,14 @@ struct Inner {
     len: u64,
     compact_at: u64,
     book: JournalState,
-    /// The file lacks something the book has, or has half a line: it must be rewritten before it is added to.
+    /// Whether the file lacks events of the state, or ends in a partial line: it must be rewritten
+    /// before the next append.
     behind: bool,
 }
 
 impl Journal {
-    /// Takes the events of the file in, ends what an earlier agent left running, and rewrites the file without what
-    /// is no longer needed. Call it under the lock of the directory.
+    /// Applies the events of the file, ends interrupted orders, and compacts the file. Call it
+    /// under the lock of the directory.
     fn open(dir: &Path, events: Vec<Event>, clock: &Clock) -> io::Result<Self> {
         let mut book = JournalState::default();
         for event in events {
@@ -103,7 +105,7 @@ impl Journal {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts on disk that a script is about to start. On an error nothing may start.
+    /// Writes to disk that a script is about to start. After an error the script must not start.
     pub(crate) fn start(&self, key: Key, script: u32, span: Span, at: i64) -> io::Result<()> {
         let mut inner = self.inner();
         let event = Event::Started { key, script, script_count: span.count, first_script: span.first, at };
@@ -112,14 +114,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down what has happened; a finish is synced. When that fails the book has it all the same: the worker
-    /// still learns the result, and the file gets it with the next line that can be written. Meanwhile the
-    /// `started` on disk keeps the script from starting twice.
+    /// Records an event; a finish is synced. If the write fails, the event is kept in memory: the
+    /// worker still receives the result, and the next successful write includes it. Meanwhile the
+    /// `started` event on disk prevents a second start.
     pub(crate) fn record(&self, event: Event) {
         let mut inner = self.inner();
         let sync = matches!(event, Event::Finished { .. });
         if let Err(error) = inner.append(&event, sync) {
-            tracing::error!(%error, "the journal cannot be written; the line is kept in memory");
+            tracing::error!(%error, "writing the journal failed; the event is kept in memory");
         }
         inner.book.apply(event);
     }
@@ -132,12 +134,12 @@ impl Journal {
         }
     }
 
-    /// Asks the book.
+    /// Reads the state.
     pub(crate) fn book<T>(&self, ask: impl FnOnce(&JournalState) -> T) -> T {
         ask(&self.inner().book)
     }
 
-    /// Lets the next write fail as on a full disk.
+    /// Makes the next write fail like a full disk.
     #[cfg(test)]
     pub(crate) fn fill_disk(&self) {
         self.inner().file = File::options().write(true).open("/dev/full").unwrap();
@@ -154,7 +156,7 @@ impl Inner {
             self.file.write_all(&line).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
         match &written {
             Ok(()) => self.len += line.len() as u64,
-            // After a failed write or sync nobody knows what the file holds.
+            // After a failed write or sync, the content of the file is unknown.
             Err(_) => self.behind = true,
         }
         written
@@ -169,7 +171,7 @@ impl Inner {
     }
 }
 
-/// Writes the book to a new file and puts it in the place of the journal; whole or not at all.
+/// Writes the state to a new file and replaces the journal atomically.
 fn rewrite(dir: &Path, book: &JournalState) -> io::Result<(File, u64)> {
     let mut bytes = encode(&Event::Opened)?;
     for event in book.events() {
@@ -179,18 +181,19 @@ fn rewrite(dir: &Path, book: &JournalState) -> io::Result<(File, u64)> {
     Ok((file, bytes.len() as u64))
 }
 
-/// What the file of a journal holds.
+/// Content of a journal file.
 #[derive(Debug, Default)]
 struct Content {
-    /// The events of every line that can be read. Each line stands for itself: one that follows damage is as true as
-    /// one that precedes it, and to forget a start would let its script start again.
+    /// Events of every readable line. Each line stands alone: a line after damage is as valid as
+    /// one before it, and a forgotten start would let its script start again.
     events: Vec<Event>,
-    /// Whether no start can be missing. Scripts can remove, replace and truncate the file. A damaged line may have been
-    /// a start, so damage counts as a loss although the other lines are used.
+    /// Whether no start can be missing. Scripts can remove, replace and truncate the file. A
+    /// damaged line may have been a start, so damage counts as a loss although the remaining lines
+    /// are used.
     is_whole: bool,
 }
 
-/// Reads the file. Changes nothing but what is in its way.
+/// Reads the file. Only entries that block it are moved aside.
 fn read(dir: &Path) -> io::Result<Content> {
     let path = dir.join("journal.log");
     restore_own_file(&path)?;
@@ -200,16 +203,20 @@ fn read(dir: &Path) -> io::Result<Content> {
         Err(error) => return Err(error),
     };
     let lines: Vec<Option<Event>> = bytes.split_inclusive(|byte| *byte == b'\n').map(decode).collect();
-    // What only the end lacks was being written when the machine stopped, and nobody acted on it.
+    // A partial last line was being written when the machine stopped, so no script was started for
+    // it.
     let readable_end = lines.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
     let damaged_lines = lines.iter().take(readable_end).filter(|line| line.is_none()).count();
     if damaged_lines > 0 {
         let damaged = dir.join("journal.damaged");
         replace(&damaged, &bytes)?;
-        tracing::error!(copy = %damaged.display(), damaged_lines, "the journal is damaged; the rest of it is used");
+        tracing::error!(
+            copy = %damaged.display(), damaged_lines,
+            "journal damaged; using the readable lines"
+        );
     }
-    // A journal always has its first line, so a file without a readable line is not the one that was written. Damage to a
-    // complete line at the end is rarely a torn write, which lacks the end of the line.
+    // A journal always has its first line, so a file without a readable line is not the original. A
+    // damaged complete line at the end is rarely a torn write, which lacks the line end.
     let complete_lines = bytes.iter().filter(|byte| **byte == b'\n').count();
     let is_whole = readable_end > 0 && readable_end == complete_lines && damaged_lines == 0;
     Ok(Content { events: lines.into_iter().flatten().collect(), is_whole })

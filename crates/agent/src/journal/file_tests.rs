@@ -106,7 +106,7 @@ fn a_torn_or_corrupt_tail_is_cut_off() {
         assert!(result(&journal, "a").is_some() && result(&journal, "b").is_none(), "{tail:?}");
         journal.record(finished("c", ""));
         drop(journal);
-        assert!(result(&open(&dir), "c").is_some(), "what follows a cut tail is readable");
+        assert!(result(&open(&dir), "c").is_some(), "lines after a cut tail are readable");
         assert!(!dir.path().join("journal.damaged").exists());
     }
 }
@@ -122,7 +122,7 @@ fn damage_in_the_middle_loses_its_own_line_alone_and_the_file_is_kept_aside() {
     let DataDir { agent_id, journal, .. } = opened(dir.path());
     // The damaged line may have been a start.
     assert_ne!(agent_id, id.trim_end());
-    // To forget a start that can be read would let the script start again.
+    // A forgotten readable start would let its script start again.
     assert!(result(&journal, "a").is_some() && result(&journal, "b").is_some());
     assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), damaged);
 }

@@ -1,4 +1,4 @@
-//! The journal of orders: what is written down before and after a script runs.
+//! Journal of orders: events written before and after a script runs.
 
 mod agent_id;
 mod event;

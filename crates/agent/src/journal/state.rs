@@ -1,4 +1,4 @@
-//! What the journal says, as state: the pure part, without files.
+//! State of the journal: the pure part, without files.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -10,16 +10,16 @@ use super::event::{Event, Key, Record};
 #[path = "state_tests.rs"]
 mod tests;
 
-/// Acknowledged orders that are remembered, so that a late duplicate is not run again.
+/// Number of remembered acknowledged orders, so that a late duplicate is not run again.
 pub(crate) const MAX_ACKED: usize = 10_000;
 
-/// What is known of every order.
+/// State of every known order.
 #[derive(Debug, Default)]
 pub(crate) struct JournalState {
     orders: HashMap<Key, Order>,
-    /// Finished and not acknowledged, in the order in which they finished.
+    /// Finished and unacknowledged orders by finish number.
     unacked: BTreeMap<u64, Key>,
-    /// Acknowledged, oldest first.
+    /// Acknowledged orders, oldest first.
     acked: VecDeque<Key>,
     last_number: u64,
     unacked_bytes: usize,
@@ -28,7 +28,7 @@ pub(crate) struct JournalState {
 #[derive(Debug)]
 enum Order {
     Running(Running),
-    /// `number` is its place in `unacked`, and `None` once it is acknowledged.
+    /// `number` is the key in `unacked`; `None` once acknowledged.
     Finished {
         results: Vec<Record>,
         number: Option<u64>,
@@ -49,7 +49,8 @@ fn bytes(results: &[Record]) -> usize {
 }
 
 impl JournalState {
-    /// Takes one event in. Events that say nothing new (a second finish, an ack of the unknown) change nothing.
+    /// Applies one event. Redundant events (a second finish, an ack of an unknown order) change
+    /// nothing.
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
             Event::Opened => {}
@@ -90,7 +91,7 @@ impl JournalState {
         let Some(number) = number.take() else { return };
         self.unacked.remove(&number);
         self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes(results));
-        // The worker has the output for good; the outcome is enough to answer a duplicate.
+        // The worker has stored the output; the outcome is enough to answer a duplicate.
         for result in results {
             result.output = String::new();
         }
@@ -102,14 +103,14 @@ impl JournalState {
         }
     }
 
-    /// The result of a finished order.
+    /// Result of a finished order; `None` if it has not finished.
     pub(crate) fn result(&self, key: &Key) -> Option<OrderResult> {
         let Some(Order::Finished { results, .. }) = self.orders.get(key) else { return None };
         let scripts = results.iter().cloned().map(Into::into).collect();
         Some(OrderResult { key: Some(key.clone().into()), scripts, trace_context: String::new() })
     }
 
-    /// About what the results that are not acknowledged take, on disk as in memory.
+    /// Approximate size in bytes of the unacknowledged results, on disk and in memory.
     pub(crate) fn unacked_bytes(&self) -> usize {
         self.unacked_bytes
     }
@@ -118,12 +119,13 @@ impl JournalState {
         matches!(self.orders.get(key), Some(Order::Finished { .. }))
     }
 
-    /// Finished and not acknowledged orders with a number above `after`, in the order in which they finished.
+    /// Finished and unacknowledged orders with a number above `after`, in finish order.
     pub(crate) fn unacked_after(&self, after: u64) -> Vec<(u64, Key)> {
         self.unacked.range(after.saturating_add(1)..).map(|(number, key)| (*number, key.clone())).collect()
     }
 
-    /// How an order ended that was running when its agent stopped; `None` when it was not.
+    /// Finish event of an order that was running when its agent stopped; `None` if it was not
+    /// running.
     pub(crate) fn interrupted(&self, key: &Key, now: i64) -> Option<Event> {
         let Some(Order::Running(running)) = self.orders.get(key) else { return None };
         let mut results: Vec<Record> = Vec::new();
@@ -146,12 +148,12 @@ impl JournalState {
         Some(Event::Finished { key: key.clone(), results })
     }
 
-    /// The ends of all orders that were running when their agent stopped.
+    /// Finish events of all orders that were running when their agent stopped.
     pub(crate) fn all_interrupted(&self, now: i64) -> Vec<Event> {
         self.orders.keys().filter_map(|key| self.interrupted(key, now)).collect()
     }
 
-    /// The shortest events that lead to this state.
+    /// Minimal list of events that leads to this state.
     pub(crate) fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
         for key in &self.acked {

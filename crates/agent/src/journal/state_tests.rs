@@ -52,7 +52,7 @@ fn what_waits_is_counted_until_it_is_acknowledged() {
     assert!(two > 2 * "out".len());
     book.apply(acked("a"));
     assert_eq!(book.unacked_bytes(), two / 2);
-    // Written anew, it is the same.
+    // The rewritten journal has the same size.
     assert_eq!(book_of(book.events()).unacked_bytes(), two / 2);
     book.apply(acked("b"));
     assert_eq!(book.unacked_bytes(), 0);
@@ -70,7 +70,7 @@ fn an_acknowledged_result_keeps_its_outcome_and_drops_its_output() {
 #[test]
 fn what_says_nothing_new_changes_nothing() {
     let mut book = book_of([acked("a"), finished("a")]);
-    assert_eq!(unacked(&book), ["a"], "an acknowledgement of the unknown is none");
+    assert_eq!(unacked(&book), ["a"], "an acknowledgement of an unknown order changes nothing");
     let other = Event::Finished { key: key("a"), results: vec![record(0, ScriptOutcome::Failed)] };
     [other, started("a", 0, 1), succeeded("a", 0)].into_iter().for_each(|event| book.apply(event));
     assert_eq!(book.result(&key("a")).unwrap().scripts[0].outcome, "SUCCESS");
@@ -116,14 +116,14 @@ fn an_interrupted_order_ends_as_what_is_known_of_it() {
 fn what_an_earlier_task_has_done_is_done_also_in_an_interrupted_order() {
     use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
     let from_1 = |script| Event::Started { key: key("a"), script, script_count: 4, first_script: 1, at: 5 };
-    let carried = (Success, "succeeded in an earlier task, not run again");
+    let carried = (Success, "succeeded in an earlier task; not run again");
     let skipped = (Skipped, "an earlier script did not succeed");
     let unknown = (Unknown, "the agent stopped while it ran");
     check_interrupted(vec![from_1(1)], &[carried, unknown, skipped, skipped]);
     let one_done = vec![from_1(1), succeeded("a", 1)];
     let rejected = (Rejected, "the agent stopped before it started");
     check_interrupted(one_done.clone(), &[carried, (Success, ""), rejected, skipped]);
-    // Also after the file was rewritten in the middle of it.
+    // The same after the file was compacted in between.
     let shortened = book_of([one_done, vec![from_1(2)]].concat()).events();
     check_interrupted(shortened, &[carried, (Success, ""), unknown, skipped]);
 }

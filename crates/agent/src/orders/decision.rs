@@ -1,4 +1,4 @@
-//! What becomes of an order's scripts: the pure part.
+//! Decisions on an order's scripts: the pure part.
 
 use proto::{ScriptOutcome, agent::Order};
 
@@ -6,28 +6,28 @@ use crate::journal::{Record, Span};
 
 pub(super) const STOPPED_BEFORE: &str = "stopped by request before it started";
 
-/// Which of its scripts an order wants run; the error is the reason for its rejection, with the span that the answer
-/// is to cover.
+/// Range of an order's scripts to run. The error is the reason for the rejection, with the range
+/// that its results cover.
 pub(super) fn span_of(order: &Order) -> Result<Span, (Span, &'static str)> {
     let count = u32::try_from(order.scripts.len()).unwrap_or(u32::MAX);
     if order.first_script > 0 && order.first_script >= count {
-        // What it says of earlier scripts cannot be believed either.
+        // The order's claim about earlier scripts cannot be trusted either.
         let span = Span { first: 0, count: count.max(1) };
-        return Err((span, "the order is malformed: it says that all its scripts are done already"));
+        return Err((span, "the order is malformed: first_script leaves no script to run"));
     }
     let span = Span { first: order.first_script, count: count.max(1) };
     if count == 0 && !order.query_only { Err((span, "the order has no scripts")) } else { Ok(span) }
 }
 
-/// What becomes of a script whose turn has come.
+/// Decision on the next script.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Run,
-    /// It ends as this without having started.
+    /// Ends with this record, without a start.
     Ends(Record),
 }
 
-/// Decides on the script at this place by what came before it and by where the order is to stop.
+/// Decides on a script from the previous result and the stop position.
 pub(super) fn turn(script: u32, span: Span, last: Option<&Record>, stop_from: Option<u32>, now: i64) -> Turn {
     if script < span.first {
         Turn::Ends(Record::carried(script, now))
@@ -40,7 +40,8 @@ pub(super) fn turn(script: u32, span: Span, last: Option<&Record>, stop_from: Op
     }
 }
 
-/// The results of an order of which nothing runs: its first script ends so, and the rest is skipped for it.
+/// Results of an order that runs no script: its first script gets the outcome, the remaining ones
+/// are skipped.
 pub(super) fn nothing_runs(span: Span, outcome: ScriptOutcome, reason: &str, now: i64) -> Vec<Record> {
     ended(span, now, |script| {
         if script == span.first {
@@ -51,7 +52,7 @@ pub(super) fn nothing_runs(span: Span, outcome: ScriptOutcome, reason: &str, now
     })
 }
 
-/// The results of an order of which nothing may start any more.
+/// Results of an order that must not start, because its task was halted.
 pub(super) fn halted(span: Span, now: i64) -> Vec<Record> {
     let reason = "the task was halted before it started";
     ended(span, now, |script| Record::bare(script, ScriptOutcome::Skipped, reason, now))

@@ -1,4 +1,4 @@
-//! The side that runs orders, a few at once.
+//! Runs orders, several at the same time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use super::{
     state::Shared,
 };
 
-/// How long the running scripts may take to be ended when the agent stops.
+/// Time limit for ending running scripts when the agent stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// The side that runs them.
+/// Dispatcher of queued orders.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(super) shared: Arc<Shared>,
@@ -23,11 +23,11 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Runs orders until the agent is stopped, then waits for those that run to be ended, and for the removal of their
-    /// working directories.
+    /// Runs orders until the agent stops. Then it waits for the running orders to end and for the
+    /// removal of their working directories.
     pub(crate) async fn run(self) {
         let _sweep = self.shared.scratch.remove_leftovers();
-        // Dropped with this future, and all that runs in it.
+        // Dropping this future also drops all running orders.
         let mut running = JoinSet::new();
         loop {
             let number = running.len();
@@ -45,18 +45,16 @@ impl Dispatcher {
             }
         };
         if timeout(STOP_GRACE, all_ended).await.is_err() {
-            tracing::error!("not all scripts could be ended in time; the next start reports them as UNKNOWN");
+            tracing::error!("some scripts did not end in time; the next start reports them as UNKNOWN");
         }
         if timeout(REMOVAL_GRACE, self.shared.scratch.idle()).await.is_err() {
-            tracing::info!(
-                "not all working directories could be removed in time; the next start removes them"
-            );
+            tracing::info!("some working directories were not removed in time; the next start removes them");
         }
     }
 }
 
 impl Dispatcher {
-    /// Orders that run at once at most while this one does.
+    /// Maximum number of orders that may run together with this one.
     fn most(&self, order: &Order) -> usize {
         let asked = order.max_running.map_or(usize::MAX, |most| most.max(1) as usize);
         self.max_parallel.min(asked)
@@ -65,6 +63,6 @@ impl Dispatcher {
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "running an order panicked");
+        tracing::error!(%error, "an order panicked");
     }
 }

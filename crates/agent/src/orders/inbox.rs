@@ -1,4 +1,4 @@
-//! The side of the connection: orders come in, results go out.
+//! Connection side of orders: accepts orders and returns results.
 
 use std::sync::Arc;
 
@@ -15,33 +15,34 @@ use super::{
 };
 use crate::journal::{Event, Key, Span, blocking};
 
-/// The side of the connection: takes orders in and gives results out.
+/// Accepts orders and returns results.
 #[derive(Debug)]
 pub(crate) struct Orders {
     pub(super) shared: Arc<Shared>,
     pub(super) queue: Arc<Queue>,
 }
 
-/// What the worker is to be told.
+/// Answer to the worker.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
-    /// The result of a finished order.
+    /// Result of a finished order, from the journal.
     FromJournal(Key),
-    /// That an order was not taken. Nothing keeps it: it says nothing of what may still come under its key.
+    /// Refusal of an order. It is not journaled and does not block a later order with the same key.
     Refusal(OrderResult),
 }
 
 impl Orders {
-    /// Takes an order in. Returns its key when it was finished before and its result must be sent again.
+    /// Accepts an order. Returns its key if it had finished before and its result must be sent
+    /// again.
     pub(crate) async fn accept(&self, mut order: Order) -> Option<Key> {
         let Some(key) = order.key.take().map(Key::from) else {
-            tracing::error!("an order without a key is ignored");
+            tracing::error!("order ignored: it has no key");
             return None;
         };
         let trace_context =
             Some(std::mem::take(&mut order.trace_context)).filter(|carried| !carried.is_empty());
         let Some(active) = Active::new(&self.shared, &key, trace_context) else {
-            tracing::info!(?key, "a duplicate of an order that waits or runs is ignored");
+            tracing::info!(?key, "duplicate order ignored: it is queued or running");
             return None;
         };
         if self.shared.known(&key).await {
@@ -62,19 +63,19 @@ impl Orders {
         } else if order.query_only {
             active.skip(span).await;
         } else if self.shared.is_full().await {
-            active.reject(span, "too many results of this desktop wait to be stored").await;
+            active.reject(span, "too many results of this desktop are unacknowledged").await;
         } else if let Err(refused) = self.queue.push(Accepted { active, order, span }) {
-            refused.active.reject(span, "too many orders wait on this desktop").await;
+            refused.active.reject(span, "too many orders are queued on this desktop").await;
         }
         None
     }
 
-    /// Refuses an order that may be of anybody. Nothing of it is believed and nothing written down: else who forges the order of
-    /// a target to come would keep the real one from running. What the journal knows of its key is the answer; where it knows
-    /// nothing, the worker alone is told that it was REJECTED.
+    /// Refuses an unverified order. None of its fields is trusted or journaled; otherwise a forged
+    /// order for a future target would block the real one. A known key is answered from the
+    /// journal; for an unknown key the worker receives REJECTED.
     pub(crate) async fn refuse(&self, mut order: Order, reason: &str) -> Option<Answer> {
         let key = order.key.take().map(Key::from)?;
-        tracing::warn!(?key, reason, "an order is refused");
+        tracing::warn!(?key, reason, "order refused");
         if self.shared.active().contains_key(&key) {
             return None;
         }
@@ -92,15 +93,15 @@ impl Orders {
         }))
     }
 
-    /// Stops an order from this script on. TimeSample again and again; what is not active has ended, or its order is still
-    /// on its way and the stop will be told again.
+    /// Stops an order from this script on. Stops repeat; an inactive order has ended, or its order
+    /// is still in transit and the stop will be repeated.
     pub(crate) async fn stop(&self, key: &Key, script: u32) {
         let Some(stop) = self.shared.active().get(key).map(Arc::clone) else {
-            tracing::debug!(?key, "a stop of an order that neither waits nor runs is ignored");
+            tracing::debug!(?key, "stop ignored: the order is neither queued nor running");
             return;
         };
         stop.ask(script);
-        // What has left the queue by now looks at where it is to stop before it starts anything.
+        // An order that has left the queue checks its stop position before each start.
         let is_over = |waiting: &Accepted| {
             waiting.active.key == *key && waiting.active.stop.reaches(waiting.span.first)
         };
@@ -109,14 +110,14 @@ impl Orders {
         }
     }
 
-    /// The worker has stored the result.
+    /// Records that the worker has stored the result.
     pub(crate) async fn acked(&self, key: Key) {
         self.shared.traces.forget(&key);
         let journal = Arc::clone(&self.shared.journal);
         blocking(move || journal.record(Event::Acked { key })).await;
     }
 
-    /// Finished and not acknowledged orders with a number above `after`.
+    /// Finished and unacknowledged orders with a number above `after`.
     pub(crate) async fn unacked_after(&self, after: u64) -> Vec<(u64, Key)> {
         let journal = Arc::clone(&self.shared.journal);
         blocking(move || journal.book(|book| book.unacked_after(after))).await
@@ -129,7 +130,7 @@ impl Orders {
         Some(OrderResult { trace_context, ..result })
     }
 
-    /// What is to be sent.
+    /// Result to send for an answer.
     pub(crate) async fn result_of(&self, answer: Answer) -> Option<OrderResult> {
         match answer {
             Answer::FromJournal(key) => self.result(key).await,

@@ -1,4 +1,4 @@
-//! Orders: taken in, kept waiting in a bounded queue, run a few at once, stopped, finished in the journal.
+//! Orders: accepted, queued, run several at the same time, stopped, and finished in the journal.
 
 mod decision;
 mod dispatcher;

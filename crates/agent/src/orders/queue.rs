@@ -1,4 +1,4 @@
-//! Orders that wait for their turn.
+//! Queue of accepted orders.
 
 use std::{
     collections::VecDeque,
@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use super::state::Accepted;
 
-/// A bounded queue from whose middle an order can be taken out: one that is stopped may wait behind hours of others.
-/// It is not a part of what its orders share, or they would keep it, and each other, for ever.
+/// Bounded queue that can remove any order: a stopped order may have hours of other orders before
+/// it. It is not part of `Shared`: the orders would keep it, and each other, alive forever.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Accepted>>,
@@ -23,7 +23,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the order back when the queue is full.
+    /// Appends an order; returns it if the queue is full.
     pub(super) fn push(&self, order: Accepted) -> Result<(), Box<Accepted>> {
         let mut waiting = self.waiting();
         if waiting.len() >= MAX_ORDERS_PER_AGENT {
@@ -35,8 +35,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next order, and for it to fit. Loses none when it is dropped; whether an order fits is asked anew by
-    /// the next call.
+    /// Waits for the next order, and until it fits. Cancel-safe; each call evaluates again whether
+    /// an order fits.
     pub(super) async fn next(&self, fits: impl Fn(&Accepted) -> bool) -> Accepted {
         loop {
             let next = self.waiting().pop_front_if(|order| fits(order));
@@ -47,7 +47,7 @@ impl Queue {
         }
     }
 
-    /// Takes the first order out of which this is true.
+    /// Removes the first order that matches.
     pub(super) fn take(&self, wanted: impl Fn(&Accepted) -> bool) -> Option<Accepted> {
         let mut waiting = self.waiting();
         let place = waiting.iter().position(wanted)?;

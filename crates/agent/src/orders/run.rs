@@ -1,4 +1,4 @@
-//! One order, from its turn to its end.
+//! Execution of one order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
     journal::{Event, Key, Record, Span, blocking},
 };
 
-/// Longest wait for the removal of a working directory: after its script, and when the agent stops.
+/// Maximum wait for the removal of a working directory: after its script, and when the agent stops.
 pub(super) const REMOVAL_GRACE: Duration = Duration::from_secs(2);
-/// For an order that names no timeout: the longest that the API allows.
+/// Timeout of an order without one: the maximum that the API allows.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600 * 60);
 
-/// An order whose turn has come, to its end.
+/// Runs an order to its end.
 pub(super) async fn run_order(accepted: Accepted) {
     let Accepted { mut active, order, span } = accepted;
     let of_order = trace::child(active.trace_context.as_deref(), || {
@@ -53,8 +53,8 @@ async fn run_traced(accepted: Accepted) {
         ) {
             Turn::Ends(result) => result,
             Turn::Run => {
-                // Written down only when another script follows: else the order's end says it all. Of those that an
-                // earlier task has done the start says it.
+                // Recorded only if another script follows; otherwise the finish event says it.
+                // Scripts done by an earlier task are part of the start event.
                 if let Some(last) = results.last().filter(|last| last.script >= span.first) {
                     let (key, result) = (active.key.clone(), last.clone());
                     active.shared.record(Event::ScriptFinished { key, result }).await;
@@ -94,9 +94,9 @@ impl Active {
         let (journal, started) = (Arc::clone(&shared.journal), key.clone());
         let written = blocking(move || journal.start(started, number, span, started_at)).await;
         if let Err(error) = written {
-            return rejected(&format!("the journal cannot be written: {error}"));
+            return rejected(&format!("writing the journal failed: {error}"));
         }
-        // The disk may have taken its time.
+        // A stop may have arrived during the disk write.
         if self.stop.reaches(number) {
             return without_start(ScriptOutcome::Stopped, STOPPED_BEFORE);
         }
@@ -116,10 +116,10 @@ impl Active {
             },
             Err(reason) => rejected(&reason),
         };
-        // The script may have filled the disk, which the next one and the journal need.
+        // The script may have filled the disk, which the next script and the journal need.
         tokio::select! {
             _ = timeout(REMOVAL_GRACE, removed) => {}
-            // The dispatcher waits then.
+            // The dispatcher then waits for the removal.
             () = shared.stop.cancelled() => {}
         }
         record

@@ -1,4 +1,4 @@
-//! The two sides over one journal.
+//! Creates the connection side and the dispatcher over one journal.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{dispatcher::Dispatcher, inbox::Orders, queue::Queue, state::Shared, traces::Traces};
 use crate::{Config, execution::Drains, journal::Journal, scratch::Scratch};
 
-/// Makes the side of the connection and the side that runs orders.
+/// Creates the connection side and the dispatcher.
 pub(crate) fn new(
     config: &Config,
     journal: Arc<Journal>,

@@ -1,4 +1,4 @@
-//! Orders that wait or run, as both sides see them.
+//! State of queued and running orders, shared by both sides.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -21,7 +21,8 @@ use crate::{
     scratch::Scratch,
 };
 
-/// Results that wait to be acknowledged. Beyond them no order is taken: the disk of a desktop is not ours to fill.
+/// Maximum size of unacknowledged results. Above it orders are rejected, so that the agent does not
+/// fill the disk.
 pub(super) const MAX_UNACKED_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
@@ -31,24 +32,24 @@ pub(super) struct Shared {
     pub(super) desktop_id: String,
     pub(super) scratch: Arc<Scratch>,
     pub(super) drains: Drains,
-    /// Orders that wait or run, and where they are to stop.
+    /// Queued and running orders with their stop positions.
     pub(super) active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     pub(super) traces: Traces,
     pub(super) finished: Notify,
     pub(super) stop: CancellationToken,
 }
 
-/// An order that waits or runs, until this is dropped.
+/// Queued or running order, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
     pub(super) stop: Arc<StopPoint>,
-    /// The trace that it is a part of, where that is sampled.
+    /// Trace context of the order; `None` unless sampled.
     pub(super) trace_context: Option<String>,
 }
 
-/// An order that waits or runs, and what it says.
+/// Queued or running order with its content.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) active: Active,
@@ -57,7 +58,7 @@ pub(super) struct Accepted {
 }
 
 impl Active {
-    /// `None` when it waits or runs already.
+    /// Registers an order; `None` if it is already queued or running.
     pub(super) fn new(shared: &Arc<Shared>, key: &Key, trace_context: Option<String>) -> Option<Self> {
         let mut active = shared.active();
         let Entry::Vacant(place) = active.entry(key.clone()) else { return None };
@@ -68,8 +69,8 @@ impl Active {
 }
 
 impl Active {
-    /// Ends the order. It is no longer active when the connection hears of it, so that a duplicate that crosses
-    /// the result is answered from the journal.
+    /// Ends the order. It is no longer active when the connection is notified, so that a duplicate
+    /// is answered from the journal.
     pub(super) async fn finish(mut self, results: Vec<Record>) {
         let shared = Arc::clone(&self.shared);
         if let Some(trace_context) = self.trace_context.take() {
@@ -80,19 +81,19 @@ impl Active {
         shared.finished.notify_one();
     }
 
-    /// Ends an order that must not start any more.
+    /// Ends an order that must not start.
     pub(super) async fn skip(self, span: Span) {
         let results = decision::halted(span, self.shared.now_ms());
         self.finish(results).await;
     }
 
-    /// Ends an order of which nothing starts.
+    /// Rejects an order before any script starts.
     pub(super) async fn reject(self, span: Span, reason: &str) {
         let results = decision::nothing_runs(span, ScriptOutcome::Rejected, reason, self.shared.now_ms());
         self.finish(results).await;
     }
 
-    /// Ends an order that was stopped before its turn came.
+    /// Ends an order that was stopped in the queue.
     pub(super) async fn stop_waiting(self, span: Span) {
         let now = self.shared.now_ms();
         let results = decision::nothing_runs(span, ScriptOutcome::Stopped, STOPPED_BEFORE, now);
@@ -107,7 +108,7 @@ impl Drop for Active {
 }
 
 impl Shared {
-    /// The control plane's time, in Unix milliseconds.
+    /// Control plane time in Unix milliseconds.
     pub(super) fn now_ms(&self) -> i64 {
         self.clock.now().timestamp_millis()
     }
@@ -121,17 +122,17 @@ impl Shared {
         blocking(move || journal.record(event)).await;
     }
 
-    /// Whether results wait in the journal as much as they may.
+    /// Whether the unacknowledged results have reached their limit.
     pub(super) async fn is_full(&self) -> bool {
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.book(JournalState::unacked_bytes)).await > MAX_UNACKED_BYTES
     }
 
-    /// Whether the order, which neither waits nor runs, was finished before.
+    /// Whether an inactive order had finished before.
     pub(super) async fn known(&self, key: &Key) -> bool {
         let (journal, key) = (Arc::clone(&self.journal), key.clone());
         blocking(move || {
-            // Started and yet not running: what ran it has panicked.
+            // Started but not running: its execution panicked.
             journal.end_interrupted(&key);
             journal.book(|book| book.is_finished(&key))
         })

@@ -1,10 +1,10 @@
-//! From where on an order is to stop.
+//! Position from which an order stops.
 
 use std::future::pending;
 
 use tokio::sync::watch;
 
-/// The place of the first script that shall not run, or not run on; the smallest that was asked for.
+/// Position of the first script that must not run or continue: the smallest requested one.
 #[derive(Debug)]
 pub(crate) struct StopPoint(watch::Sender<Option<u32>>);
 
@@ -24,17 +24,17 @@ impl StopPoint {
         });
     }
 
-    /// Where it was asked to stop.
+    /// Requested stop position; `None` without a stop.
     pub(crate) fn from(&self) -> Option<u32> {
         *self.0.borrow()
     }
 
-    /// Whether the script is to stop.
+    /// Whether the script must stop.
     pub(crate) fn reaches(&self, script: u32) -> bool {
         self.from().is_some_and(|from| from <= script)
     }
 
-    /// Returns when the script is to stop.
+    /// Returns when the script must stop.
     pub(crate) async fn reached(&self, script: u32) {
         let mut from = self.0.subscribe();
         if from.wait_for(|from| from.is_some_and(|from| from <= script)).await.is_err() {

@@ -1,4 +1,4 @@
-//! The traces that finished orders are a part of, until their results are stored.
+//! Trace contexts of finished orders, until their results are stored.
 
 use std::{
     collections::HashMap,
@@ -7,10 +7,10 @@ use std::{
 
 use crate::journal::Key;
 
-/// As many are kept at once; of more the worker is not told.
+/// Maximum number of stored contexts; further results are sent without one.
 const KEPT: usize = 1_000;
 
-/// Kept in memory only: a result that is told after a restart of the agent is in no trace.
+/// Kept in memory only: results sent after a restart have no trace context.
 #[derive(Debug, Default)]
 pub(super) struct Traces(Mutex<HashMap<Key, String>>);
 

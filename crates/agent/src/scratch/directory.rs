@@ -14,16 +14,17 @@ use rustix::{
     io::Errno,
 };
 
-/// The way to recognise a mount point. Each needs less of the kernel than the one before.
+/// Method to recognise a mount point. Each one needs less kernel support than the previous.
 ///
-/// The device number is none of them: a bind mount of the same file system has the same one.
+/// The device number is not used: a bind mount of the same file system has the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MountCheck {
-    /// `openat2` with `RESOLVE_NO_XDEV`: Linux 5.6, and no seccomp filter that forbids the call.
+    /// `openat2` with `RESOLVE_NO_XDEV`: needs Linux 5.6, and no seccomp filter that forbids the
+    /// call.
     Openat2,
-    /// `STATX_ATTR_MOUNT_ROOT`: Linux 5.8.
+    /// `STATX_ATTR_MOUNT_ROOT`: needs Linux 5.8.
     MountRoot,
-    /// The mount id in `/proc/self/fdinfo`.
+    /// Mount id from `/proc/self/fdinfo`.
     MountId,
 }
 
@@ -32,12 +33,12 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 
-/// Opens the directory `name` of `parent` for reading, and gives its owner all permissions if some are missing.
+/// Opens the directory `name` of `parent` for reading, and grants its owner missing permissions.
 ///
 /// # Errors
 ///
-/// `EXDEV` if a file system is mounted there, `ENOTDIR` or `ELOOP` if it is no directory, `EOPNOTSUPP` if this
-/// system cannot recognise mount points.
+/// `EXDEV` if a file system is mounted there, `ENOTDIR` or `ELOOP` if it is not a directory,
+/// `EOPNOTSUPP` if this system cannot recognise mount points.
 pub(super) fn open(parent: BorrowedFd<'_>, name: &CStr, check: MountCheck) -> Result<OwnedFd, Errno> {
     match open_as(parent, name, OFlags::RDONLY, check) {
         Ok(dir) => {
@@ -45,15 +46,16 @@ pub(super) fn open(parent: BorrowedFd<'_>, name: &CStr, check: MountCheck) -> Re
             if !mode.contains(Mode::RWXU)
                 && let Err(error) = fchmod(&dir, mode | Mode::RWXU)
             {
-                // Root can do without the permissions. Otherwise the first entry reports the failure.
-                tracing::debug!(%error, "the permissions of a directory cannot be changed");
+                // Root needs no permissions. For other users the first entry reports the failure.
+                tracing::debug!(%error, "changing the permissions of a directory failed");
             }
             Ok(dir)
         }
         Err(Errno::ACCESS) => {
             let dir = open_as(parent, name, OFlags::PATH, check)?;
             let mode = Mode::from_raw_mode(fstat(&dir)?.st_mode);
-            // `fchmod` refuses a descriptor of this kind. The link in /proc leads to the same directory.
+            // `fchmod` refuses a descriptor of this kind. The link in /proc leads to the same
+            // directory.
             let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
             chmod(link, mode | Mode::RWXU).map_err(|_| Errno::ACCESS)?;
             open_as(dir.as_fd(), c".", OFlags::RDONLY, check)
@@ -66,7 +68,7 @@ fn open_as(parent: BorrowedFd<'_>, name: &CStr, access: OFlags, check: MountChec
     let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if check == MountCheck::Openat2 {
         return match openat2(parent, name, flags, Mode::empty(), RESOLVE) {
-            // An older kernel, or the seccomp filter of a container.
+            // Older kernel, or the seccomp filter of a container.
             Err(Errno::NOSYS | Errno::PERM) => open_as(parent, name, access, MountCheck::MountRoot),
             opened => opened,
         };
@@ -79,7 +81,7 @@ fn open_as(parent: BorrowedFd<'_>, name: &CStr, access: OFlags, check: MountChec
     }
 }
 
-/// Whether the directory is on another mount than its parent; `None` if the system does not say.
+/// Whether the directory is on another mount than its parent; `None` if the system cannot tell.
 fn is_mounted(parent: BorrowedFd<'_>, dir: &OwnedFd, check: MountCheck) -> Option<bool> {
     if check == MountCheck::MountId {
         return Some(mount_id(parent)? != mount_id(dir.as_fd())?);
@@ -87,14 +89,14 @@ fn is_mounted(parent: BorrowedFd<'_>, dir: &OwnedFd, check: MountCheck) -> Optio
     is_mount_root(dir).or_else(|| is_mounted(parent, dir, MountCheck::MountId))
 }
 
-/// Whether the directory is the root of a mount; `None` if the kernel does not say.
+/// Whether the directory is the root of a mount; `None` if the kernel cannot tell.
 fn is_mount_root(dir: &OwnedFd) -> Option<bool> {
     let status = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).ok()?;
     let is_known = status.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
     is_known.then(|| status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// The id of the mount that the descriptor is on; `None` without `/proc`.
+/// Id of the mount that the descriptor is on; `None` without `/proc`.
 fn mount_id(descriptor: BorrowedFd<'_>) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).ok()?;
     text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())

@@ -1,7 +1,7 @@
-//! The working directories of scripts, from their creation to their removal.
+//! Working directories of scripts, from their creation to their removal.
 //!
-//! Each script runs in `DATA_DIR/scripts/run-*`. It may fill that directory as it likes and damage the directories
-//! above, so both are opened by descriptor and checked each time.
+//! Each script runs in `DATA_DIR/scripts/run-*`. It may put any entries there and damage the
+//! directories above, so both are opened by descriptor and checked each time.
 
 mod directory;
 mod names;

@@ -1,4 +1,4 @@
-//! The names of working directories and of the directories that hold them.
+//! Names of working directories and of their parent directories.
 
 use std::{
     ffi::{CString, OsStr},
@@ -16,16 +16,16 @@ use rustix::{
 
 use super::directory::{self, MountCheck};
 
-/// Directories below the data directory that may hold working directories. The first usable one is taken: a script can
-/// put a file, a link or a mount in the place of any of them.
+/// Directories below the data directory that may hold working directories. The first usable one is
+/// taken: a script can put a file, a link or a mount in the place of any of them.
 pub(super) const SCRIPTS_DIRS: [&str; 8] =
     ["scripts", "scripts-1", "scripts-2", "scripts-3", "scripts-4", "scripts-5", "scripts-6", "scripts-7"];
 
-/// The names that one agent gives to working directories.
+/// Names that one agent gives to working directories.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) data_dir: PathBuf,
-    /// What the names of this agent's working directories begin with. It differs from one start to the next.
+    /// Prefix of this agent's working directories. It differs from one start to the next.
     pub(super) prefix: String,
 }
 
@@ -41,7 +41,8 @@ impl Names {
     }
 }
 
-/// Opens the data directory. The operator chooses its path, so links and mounts on the way to it are fine.
+/// Opens the data directory. The operator chooses its path, so links and mounts on the way are
+/// allowed.
 pub(super) fn open_data_dir(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }

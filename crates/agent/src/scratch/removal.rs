@@ -1,7 +1,7 @@
-//! The removal of one directory tree that a script filled as it liked.
+//! Removal of one directory tree with arbitrary content.
 //!
-//! The walk keeps a bounded number of descriptors and no path, so neither depth nor length of names matter. Nothing
-//! behind a mount point is touched, and no symbolic link is followed.
+//! The walk keeps a bounded number of descriptors and no path, so depth and name lengths do not
+//! matter. It never crosses a mount point and never follows a symbolic link.
 
 use std::{
     ffi::{CStr, CString, OsStr},
@@ -24,21 +24,22 @@ use super::directory::{self, MountCheck};
 #[path = "removal_tests.rs"]
 mod tests;
 
-/// Directories that are open at the same time. A directory below the last of them moves up to the first.
+/// Maximum number of open directories. A directory below the last level moves up to the first.
 const MAX_OPEN: usize = 32;
-/// Times that one directory is read: some file systems skip entries while others are removed.
+/// Maximum number of passes over one directory: some file systems skip entries while others are
+/// removed.
 const MAX_PASSES: u32 = 8;
-/// Entries that could not be removed and are reported by name.
+/// Maximum number of unremovable entries reported by name.
 const MAX_REPORTED: usize = 8;
-/// Names that are tried for a directory that moves up.
+/// Maximum number of names tried for a directory that moves up.
 const MAX_NAMES: usize = 64;
 
 /// Entries that could not be removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Remains {
-    /// The first few, with the cause; each path begins with the name of the tree.
+    /// First entries with their causes; each path begins with the name of the tree.
     pub(super) reported: Vec<(PathBuf, Errno)>,
-    /// The number of all.
+    /// Number of all unremovable entries.
     pub(super) count: u64,
 }
 
@@ -73,7 +74,7 @@ fn remove_with(parent: BorrowedFd<'_>, name: &CStr, deadline: Instant, check: Mo
     walk.remains
 }
 
-/// Removes an entry. Returns the opened directory if it is one that is not empty.
+/// Removes an entry. Returns the opened directory if it is not empty.
 fn remove_or_open(
     parent: BorrowedFd<'_>,
     name: &CStr,
@@ -88,34 +89,34 @@ fn remove_or_open(
         }
     }
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-        // A mount point is EBUSY here, whether it is empty or not.
+        // For a mount point the kernel returns EBUSY, whether or not it is empty.
         Err(Errno::NOTEMPTY | Errno::EXIST) => directory::open(parent, name, check).map(Some),
         Ok(()) | Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// A walk from the top of the tree to the directory that is read now.
+/// Walk from the top of the tree to the current directory.
 #[derive(Debug)]
 struct Walk<'a> {
-    /// The directory that holds the tree.
+    /// Directory that holds the tree.
     parent: BorrowedFd<'a>,
     check: MountCheck,
     levels: Vec<Level>,
-    /// Directories that have moved up to the top of the tree, which are named by their number.
+    /// Number of directories that moved up to the top of the tree, where the number is their name.
     moved: u64,
-    /// How many of those have had their turn.
+    /// Number of moved directories that were processed.
     moved_removed: u64,
     remains: Remains,
 }
 
-/// One directory of the walk.
+/// One level of the walk.
 #[derive(Debug)]
 struct Level {
     entries: Dir,
     name: CString,
     passes: u32,
-    /// Something in it could not be removed.
+    /// Whether an entry in it could not be removed.
     has_remains: bool,
 }
 
@@ -133,7 +134,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes an entry of the current directory that could not be removed; no name means the directory itself.
+    /// Records an unremovable entry of the current directory; an empty name means the directory
+    /// itself.
     fn report(&mut self, name: &CStr, error: Errno) {
         self.remains.count += 1;
         if let Some(level) = self.levels.last_mut() {
@@ -155,7 +157,7 @@ impl Walk<'_> {
             level.entries.fd().and_then(|dir| remove_or_open(dir, name, entry.file_type(), self.check));
         let result = match removed {
             Ok(None) => Ok(()),
-            // It is open no more, and has the permissions that a move needs.
+            // The directory is closed again, and has the permissions that a move needs.
             Ok(Some(_)) if is_deep => self.move_up(name),
             Ok(Some(dir)) => {
                 self.enter(dir, name);
@@ -168,7 +170,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Moves a directory of the current level to the top of the tree, where it has its turn later.
+    /// Moves a directory of the current level to the top of the tree, where it is removed later.
     fn move_up(&mut self, name: &CStr) -> Result<(), Errno> {
         let (Some(top), Some(level)) = (self.levels.first(), self.levels.last()) else { return Ok(()) };
         let (top, dir) = (top.entries.fd()?, level.entries.fd()?);
@@ -176,7 +178,7 @@ impl Walk<'_> {
             let number = self.moved;
             self.moved += 1;
             match renameat(dir, name, top, moved_name(number)) {
-                // The script has something of that name, which is removed in its turn as well.
+                // The script has an entry with that name, which is removed later too.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => {}
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
                 Err(error) => return Err(error),
@@ -185,7 +187,7 @@ impl Walk<'_> {
         Err(Errno::EXIST)
     }
 
-    /// Ends the current directory, of which all entries have had their turn.
+    /// Ends the current directory, whose entries have all been processed.
     fn leave(&mut self) {
         if self.levels.len() == 1 && self.moved_removed < self.moved {
             return self.remove_moved();
@@ -195,7 +197,7 @@ impl Walk<'_> {
         match parent.and_then(|parent| unlinkat(parent, &level.name, AtFlags::REMOVEDIR)) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) if level.has_remains => {
-                // Reported already.
+                // Already reported.
                 if let Some(parent) = self.levels.last_mut() {
                     parent.has_remains = true;
                 }
@@ -209,7 +211,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Gives the next directory that has moved up its turn.
+    /// Processes the next moved directory.
     fn remove_moved(&mut self) {
         let name = moved_name(self.moved_removed);
         self.moved_removed += 1;

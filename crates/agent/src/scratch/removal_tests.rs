@@ -24,16 +24,17 @@ fn shell(dir: &TempDir, text: &str) {
     assert!(status.success(), "{text}");
 }
 
-/// Runs the rest of the current test in a process that `wrap` prepares. Returns whether this is that process.
+/// Runs the rest of the current test in a process that `wrap` prepares. Returns whether this is
+/// that process.
 ///
-/// `None` if the process cannot be made, which is what `permitted` tests.
+/// `None` if the process cannot be created, which `permitted` tests.
 fn is_in_process_of(permitted: &[&str], wrap: &[&str]) -> Option<bool> {
     const INSIDE: &str = "GRAYWAVE_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
         return Some(true);
     }
     if !Command::new(permitted[0]).args(&permitted[1..]).output().is_ok_and(|tried| tried.status.success()) {
-        left_out("this user may not do what the test needs");
+        left_out("this user lacks the permissions of the test");
         return None;
     }
     let test = thread::current().name().unwrap().to_owned();
@@ -49,7 +50,8 @@ fn is_in_process_of(permitted: &[&str], wrap: &[&str]) -> Option<bool> {
     Some(false)
 }
 
-/// Whether this process is in a mount namespace of its own. If not, the rest of the test runs in one, or is left out.
+/// Whether this process has its own mount namespace. If not, the rest of the test runs in one, or
+/// is skipped.
 fn is_in_mount_namespace() -> bool {
     let namespace = ["unshare", "--mount", "--propagation", "private"];
     let permitted = [&namespace[..], &["sh", "-c", "mount -t tmpfs none /mnt"]].concat();
@@ -57,7 +59,7 @@ fn is_in_mount_namespace() -> bool {
 }
 
 fn left_out(reason: &str) {
-    eprintln!("left out: {reason}");
+    eprintln!("skipped: {reason}");
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn tree_of_fifty_thousand_levels_is_removed() {
     mkdirat(open_dir(dir.path()), c"tree", Mode::RWXU).unwrap();
     let mut level = open_dir(&dir.path().join("tree"));
     for number in 0..50_000 {
-        // Some have siblings, some have no permissions.
+        // Some levels have siblings, some have no permissions.
         if number % 100 == 0 {
             mkdirat(&level, c"sibling", Mode::empty()).unwrap();
         }
@@ -154,7 +156,8 @@ fn mount_is_left_untouched_and_all_beside_it_is_removed() {
             &dir,
             "[ -e precious/below/file ] && [ -e file ] && [ -e tree/tmpfs/f ] && ! [ -e tree/z ] && ! [ -e tree/a/b ]",
         );
-        // The check itself, which the kernel's refusal to remove a mount point comes before.
+        // Checks the mount check directly: above, the kernel refused to remove the mount points
+        // first.
         let tree = open_dir(&dir.path().join("tree"));
         assert_eq!(directory::open(tree.as_fd(), c"m", check).unwrap_err(), Errno::XDEV, "{check:?}");
         directory::open(tree.as_fd(), c"a", check).unwrap();
@@ -180,13 +183,16 @@ fn mount_below_a_deep_directory_is_left_untouched() {
     assert_eq!((remains.count, remains.reported[0].1), (1, Errno::BUSY));
     assert!(dir.path().join("precious/below/file").exists());
     let left = dir.path().join(&remains.reported[0].0);
-    assert!(left.join("below/file").exists(), "the path in the report is where the mount is now: {left:?}");
+    assert!(
+        left.join("below/file").exists(),
+        "the reported path is the current place of the mount: {left:?}"
+    );
 }
 
 #[test]
 fn directories_without_permissions_are_removed() {
     let unprivileged = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    // A user who is not root needs no change.
+    // A user other than root needs no change.
     let wrap: &[&str] = if rustix::process::geteuid().is_root() { &unprivileged } else { &["env"] };
     let exe = env::current_exe().unwrap();
     let permitted = [wrap, &[exe.to_str().unwrap(), "--list"]].concat();
@@ -219,7 +225,7 @@ fn immutable_file_is_left_and_all_beside_it_is_removed() {
     shell(&dir, "mkdir -p tree/a/b tree/c; touch tree/a/f tree/a/b/kept tree/c/f");
     let kept = Command::new("chattr").arg("+i").arg(dir.path().join("tree/a/b/kept")).output();
     if !kept.is_ok_and(|chattr| chattr.status.success()) {
-        return left_out("this file system or this user knows no immutable files");
+        return left_out("immutable files are not supported here");
     }
     let immutable = Immutable(&dir);
     let wanted = Remains { reported: vec![("tree/a/b/kept".into(), Errno::PERM)], count: 1 };

@@ -1,4 +1,4 @@
-//! The removal of working directories in the background.
+//! Removal of working directories in the background.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,14 +22,15 @@ use super::{
     removal,
 };
 
-/// Removals at the same time, each on a thread of its own. They are threads of no runtime, because a runtime waits for
-/// its blocking work when it shuts down.
+/// Maximum number of concurrent removals, each on its own thread. They are not runtime threads,
+/// because a runtime waits for its blocking work at shutdown.
 const MAX_REMOVALS: usize = 2;
-/// Longest removal. A script that left a process which adds entries could keep one going for ever.
+/// Time limit of one removal. A leftover process that keeps adding entries could prolong it
+/// forever.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Removes working directories one after the other. Those that wait are removed even after this is dropped, as long as
-/// the process lives.
+/// Removes working directories one after the other. Queued ones are removed even after this is
+/// dropped, while the process lives.
 #[derive(Debug)]
 pub(super) struct Remover(Arc<Queue>);
 
@@ -37,13 +38,14 @@ pub(super) struct Remover(Arc<Queue>);
 struct Queue {
     names: Names,
     state: Mutex<State>,
-    /// Jobs that wait or are under way.
+    /// Number of queued and running jobs.
     pending: watch::Sender<usize>,
 }
 
 /// Permits the removal of leftovers until it is dropped.
 ///
-/// The lock of the data directory must outlive it: the working directories of the next agent look like leftovers.
+/// The lock of the data directory must outlive it: the next agent's working directories look like
+/// leftovers.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Sweep(CancellationToken);
@@ -63,7 +65,7 @@ enum Job {
     Run { scripts: &'static str, name: OsString, done: Option<Done> },
     /// All working directories of earlier agents, until the token is cancelled.
     Leftovers(CancellationToken),
-    /// Occupies a thread until something is sent; panics if the sender is dropped.
+    /// Occupies a thread until a message is sent; panics if the sender is dropped.
     #[cfg(test)]
     Hold(std::sync::mpsc::Receiver<()>),
 }
@@ -73,25 +75,25 @@ impl Remover {
         Self(Arc::new(Queue { names, state: Mutex::default(), pending: watch::Sender::new(0) }))
     }
 
-    /// Removes a working directory soon, and drops `done` afterwards.
+    /// Queues the removal of a working directory, and drops `done` afterwards.
     pub(super) fn remove(&self, scripts: &'static str, name: OsString, done: Option<Done>) {
         self.push(Job::Run { scripts, name, done });
     }
 
-    /// Removes soon whatever earlier agents left.
+    /// Queues the removal of all leftovers of earlier agents.
     pub(super) fn remove_leftovers(&self) -> Sweep {
         let closed = CancellationToken::new();
         self.push(Job::Leftovers(closed.clone()));
         Sweep(closed)
     }
 
-    /// Waits until there is nothing to remove.
+    /// Waits until the queue is empty.
     pub(super) async fn idle(&self) {
-        // Fails only if the sender is gone, and `self` keeps it.
+        // Fails only if the sender is dropped, and `self` keeps it.
         drop(self.0.pending.subscribe().wait_for(|pending| *pending == 0).await);
     }
 
-    /// Occupies a thread until something is sent; its job panics if the sender is dropped.
+    /// Occupies a thread until a message is sent; its job panics if the sender is dropped.
     #[cfg(test)]
     pub(super) fn hold(&self) -> std::sync::mpsc::Sender<()> {
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -109,8 +111,8 @@ impl Remover {
         let queue = Arc::clone(&self.0);
         match thread::Builder::new().name("removal".to_owned()).spawn(move || queue.work()) {
             Ok(_) => state.threads += 1,
-            // The job waits for the next one, or for the next start.
-            Err(error) => tracing::warn!(%error, "cannot start a thread to remove a working directory"),
+            // The job waits for the next push, or for the next start.
+            Err(error) => tracing::warn!(%error, "starting a removal thread failed"),
         }
     }
 }
@@ -128,9 +130,9 @@ impl Queue {
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            // A panic must not end the thread: its place among the threads would stay taken.
+            // A panic must not end the thread: its slot would stay occupied.
             if catch_unwind(AssertUnwindSafe(|| self.perform(job))).is_err() {
-                tracing::error!("the removal of a working directory panicked");
+                tracing::error!("removing a working directory panicked");
             }
             self.pending.send_modify(|pending| *pending -= 1);
         }
@@ -148,7 +150,7 @@ impl Queue {
         }
     }
 
-    /// The next job; the thread ends when there is none.
+    /// Next job; without one the thread ends.
     fn next(&self) -> Option<Job> {
         let mut state = self.state();
         let job = state.waiting.pop_front();
@@ -167,11 +169,11 @@ impl Queue {
         let scripts_dir = self.names.data_dir.join(scripts);
         match removed() {
             Ok(remains) => report(&scripts_dir, name, &remains),
-            // The script has removed the directory of the scripts itself.
+            // The script has removed the parent directory itself.
             Err(Errno::NOENT) => {}
             Err(error) => {
                 let path = scripts_dir.join(name);
-                tracing::warn!(path = %path.display(), %error, "a working directory cannot be removed");
+                tracing::warn!(path = %path.display(), %error, "removing a working directory failed");
             }
         }
     }
@@ -186,19 +188,26 @@ impl Queue {
                 Ok(leftovers) => leftovers,
                 Err(Errno::NOENT) => continue,
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "leftovers in this directory cannot be removed");
+                    tracing::warn!(
+                        path = %path.display(), %error,
+                        "removing the leftovers in this directory failed"
+                    );
                     continue;
                 }
             };
             let occupied = if leftovers.is_empty() { HashSet::new() } else { occupied(&path) };
             for name in leftovers {
-                // Checked after the listing as well: from the close on, it may hold directories of the next agent.
+                // Checked after the listing too: after the close, the directory may hold entries of
+                // the next agent.
                 if closed.is_cancelled() {
                     return;
                 }
                 if occupied.contains(&name) {
                     let path = path.join(&name);
-                    tracing::info!(path = %path.display(), "a script of an earlier agent still runs in this directory");
+                    tracing::info!(
+                        path = %path.display(),
+                        "leftover kept: a script of an earlier agent still runs in it"
+                    );
                 } else {
                     self.remove(scripts, &name);
                 }
@@ -219,19 +228,22 @@ impl Queue {
     }
 }
 
-/// Logs what could not be removed.
+/// Logs entries that could not be removed.
 fn report(scripts_dir: &Path, name: &OsStr, remains: &removal::Remains) {
     for (path, error) in &remains.reported {
         let path = scripts_dir.join(path);
-        tracing::warn!(path = %path.display(), %error, "an entry of a working directory cannot be removed");
+        tracing::warn!(path = %path.display(), %error, "removing an entry of a working directory failed");
     }
     if remains.count > remains.reported.len() as u64 {
         let path = scripts_dir.join(name);
-        tracing::warn!(path = %path.display(), entries = remains.count, "a working directory cannot be removed");
+        tracing::warn!(
+            path = %path.display(), entries = remains.count,
+            "removing a working directory failed"
+        );
     }
 }
 
-/// Names in a directory below which a process has its working directory.
+/// Names of entries in a directory that contain the working directory of a process.
 fn occupied(scripts_dir: &Path) -> HashSet<OsString> {
     let Ok(scripts_dir) = scripts_dir.canonicalize() else { return HashSet::new() };
     let Ok(processes) = fs::read_dir("/proc") else { return HashSet::new() };

@@ -1,4 +1,4 @@
-//! Working directories: created one for each script, removed when they are dropped.
+//! Working directories: one for each script, removed when dropped.
 
 use std::{
     ffi::OsString,
@@ -27,7 +27,7 @@ use crate::data_dir::make_usable;
 #[path = "run_dir_tests.rs"]
 mod tests;
 
-/// Names that are tried for a new working directory.
+/// Maximum number of names tried for a new working directory.
 const MAX_NAMES: usize = 16;
 
 /// Creates and removes working directories.
@@ -35,16 +35,16 @@ const MAX_NAMES: usize = 16;
 pub(crate) struct Scratch {
     names: Names,
     next: AtomicU64,
-    /// The place in `SCRIPTS_DIRS` of the directory that was used last.
+    /// Index in `SCRIPTS_DIRS` of the last used directory.
     used: AtomicUsize,
     remover: Remover,
 }
 
-/// The working directory of one script.
+/// Working directory of one script.
 ///
-/// When this is dropped, the directory is removed in the background: the outcome of a script does not wait for ever for
-/// the removal of a million files. A directory that is in use is left for the next start: when the future that runs a
-/// script is dropped, the script runs on.
+/// When this is dropped, the directory is removed in the background: a script's outcome must not
+/// wait for the removal of a million files. A directory in use is left for the next start, because
+/// a script continues when the future that runs it is dropped.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     scratch: Arc<Scratch>,
@@ -58,20 +58,21 @@ pub(crate) struct RunDir {
 impl Scratch {
     /// Uses the directories of this data directory. Nothing is created yet.
     pub(crate) fn new(data_dir: &Path) -> Arc<Self> {
-        // A script's own directory differs from the agent's, so a relative path would lead it astray.
+        // A script's working directory differs from the agent's, so a relative path would be wrong
+        // there.
         let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
         let names = Names { data_dir, prefix: format!("run-{:016x}-", rand::random::<u64>()) };
         let remover = Remover::new(names.clone());
         Arc::new(Self { names, next: AtomicU64::new(0), used: AtomicUsize::new(0), remover })
     }
 
-    /// Removes in the background what earlier agents left, until the returned value is dropped. Working directories of
-    /// this agent are not affected.
+    /// Removes leftovers of earlier agents in the background until the returned value is dropped.
+    /// Working directories of this agent are not affected.
     pub(crate) fn remove_leftovers(&self) -> Sweep {
         self.remover.remove_leftovers()
     }
 
-    /// Waits until there is nothing to remove.
+    /// Waits until no removal is queued or running.
     pub(crate) async fn idle(&self) {
         self.remover.idle().await;
     }
@@ -86,7 +87,10 @@ impl Scratch {
                 Ok(name) => {
                     if self.used.swap(place, Ordering::Relaxed) != place && place > 0 {
                         let path = self.names.data_dir.join(scripts);
-                        tracing::warn!(path = %path.display(), cause = %last, "scripts run here: an earlier choice is unusable");
+                        tracing::warn!(
+                            path = %path.display(), cause = %last,
+                            "using an alternative scripts directory: an earlier one is unusable"
+                        );
                     }
                     let path = self.names.data_dir.join(scripts).join(&name);
                     return Ok(RunDir {
@@ -124,7 +128,7 @@ impl Scratch {
     }
 }
 
-/// Whether another directory may do where this error came up.
+/// Whether another directory may work despite this error.
 fn is_obstacle(error: Errno) -> bool {
     matches!(
         error,
@@ -144,17 +148,18 @@ impl RunDir {
         &self.path
     }
 
-    /// Waits until the directory is removed, or until it is left because it is in use. Only the last call counts.
+    /// Waits until the directory is removed, or left because it is in use. Only the last call
+    /// counts.
     pub(crate) fn removed(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let (done, removed) = oneshot::channel();
         self.done = Some(done);
         async {
-            // It ends with an error as soon as the sender is dropped.
+            // Resolves with an error as soon as the sender is dropped.
             let Err(_) = removed.await;
         }
     }
 
-    /// Says whether a process may run in the directory.
+    /// Sets whether a process may run in the directory.
     pub(crate) fn set_in_use(&mut self, in_use: bool) {
         self.in_use = in_use;
     }

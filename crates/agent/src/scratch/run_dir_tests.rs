@@ -25,7 +25,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "timed out waiting for {what}");
         thread::yield_now();
     }
 }
@@ -142,7 +142,7 @@ async fn removals_that_panic_keep_no_thread_from_later_ones() {
 async fn ended_sweep_leaves_directories_of_the_next_agent() {
     let dir = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(dir.path());
-    // The sweep has its turn after both.
+    // The sweep runs after both jobs.
     let held = [scratch.remover.hold(), scratch.remover.hold()];
     drop(scratch.remove_leftovers());
     let (_next, of_the_next_agent) = create(&dir);

@@ -1,4 +1,5 @@
-//! The agent's binary as a process of its own: under another user, in a private mount namespace, without an environment.
+//! The agent's binary as a separate process: under another user, in a private mount namespace,
+//! without an environment.
 
 use std::{
     fs::{self, File},
@@ -14,16 +15,16 @@ use tempfile::TempDir;
 
 use crate::fake_worker::FakeWorker;
 
-/// The user that unprivileged agents run as: `nobody` on most systems.
+/// User of unprivileged agents: `nobody` on most systems.
 const UNPRIVILEGED_ID: u32 = 65_534;
 
-/// A data directory and the files around it.
+/// Data directory and the files around it.
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
     unprivileged: bool,
 }
 
-/// A running agent. Dropping it kills the process.
+/// Running agent process. Dropping this kills it.
 pub(crate) struct AgentProcess {
     child: Child,
     log: PathBuf,
@@ -34,7 +35,7 @@ impl Place {
         Self { dir: tempfile::tempdir().unwrap(), unprivileged: false }
     }
 
-    /// A place whose agents have no privileges.
+    /// Creates a place whose agents have no privileges.
     pub(crate) fn unprivileged() -> Self {
         let place = Self { unprivileged: true, ..Self::new() };
         if geteuid().is_root() {
@@ -47,7 +48,7 @@ impl Place {
         self.dir.path().join("data")
     }
 
-    /// Runs a shell command as the agent's user. The working directory is the place.
+    /// Runs a shell command as the agent's user, in the place.
     pub(crate) fn shell(&self, text: &str) {
         let mut command = Command::new("sh");
         self.drop_privileges(&mut command);
@@ -61,7 +62,8 @@ impl Place {
         }
     }
 
-    /// Starts the agent. `setup` runs first, in the same mount namespace and with the place as its working directory.
+    /// Starts the agent. `setup` runs first, in the same mount namespace and with the place as its
+    /// working directory.
     ///
     /// `None` if the user of this place cannot execute the binary.
     pub(crate) fn start(&self, worker: &FakeWorker, setup: &str) -> Option<AgentProcess> {
@@ -128,7 +130,8 @@ impl Drop for AgentProcess {
     }
 }
 
-/// Whether this process may mount in a private namespace. A test that needs mounts returns early if not.
+/// Whether this process may mount in a private namespace. A test that needs mounts returns early if
+/// not.
 pub(crate) fn mounts_are_permitted() -> bool {
     let dir = tempfile::tempdir().unwrap();
     let mount = "mount --bind . .";
@@ -144,16 +147,16 @@ pub(crate) fn mounts_are_permitted() -> bool {
     permitted
 }
 
-#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+#[expect(clippy::print_stderr, reason = "a skipped test reports its reason")]
 pub(crate) fn leave_out(reason: &str) {
-    eprintln!("left out: {reason}");
+    eprintln!("skipped: {reason}");
 }
 
 /// Polls until `condition` holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        assert!(started.elapsed() < Duration::from_secs(30), "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

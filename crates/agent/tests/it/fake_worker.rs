@@ -1,4 +1,4 @@
-//! The worker's end of the stream, in the hands of a test.
+//! Fake worker: the test controls the worker's end of the stream.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-/// Fails a test that would wait for ever.
+/// Fails a test that would wait forever.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), future).await.expect("it should have happened by now")
+    timeout(Duration::from_secs(30), future).await.expect("timed out after 30 seconds")
 }
 
-/// This worker's time, which is not that of the machine.
+/// Time of this worker, which differs from the machine's.
 pub(crate) const NOW_UNIX_MS: i64 = 4_000_000_000_000;
 
 pub(crate) struct FakeWorker {
@@ -27,7 +27,7 @@ pub(crate) struct FakeWorker {
     sessions: mpsc::Receiver<Session>,
 }
 
-/// One attached agent; dropping it ends the stream.
+/// One attached agent; dropping this ends the stream.
 pub(crate) struct Session {
     pub(crate) desktop: Desktop,
     responses: mpsc::Sender<Result<AttachResponse, Status>>,
@@ -70,7 +70,7 @@ impl FakeWorker {
         Self { url, sessions }
     }
 
-    /// The next agent that attaches.
+    /// Next agent that attaches.
     pub(crate) async fn session(&mut self) -> Session {
         soon(self.sessions.recv()).await.unwrap()
     }
@@ -93,7 +93,7 @@ impl Session {
         self.send(attach_response::Message::Ack(ResultAck { key: Some(key) })).await;
     }
 
-    /// The agent's next result.
+    /// Next result of the agent.
     pub(crate) async fn result(&mut self) -> OrderResult {
         match soon(self.requests.message()).await.unwrap().unwrap().message {
             Some(attach_request::Message::Result(result)) => result,

@@ -1,6 +1,6 @@
 //! A whole agent against a worker in the same process.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
 mod agent_process;
 mod fake_worker;
@@ -31,7 +31,7 @@ struct Agent {
 
 fn start(worker: &FakeWorker, data_dir: &Path) -> Agent {
     let desktop = agent::this_machine("p1".to_owned(), "d1".to_owned());
-    // The first is nobody: the agent goes on to the next.
+    // No worker listens at the first URL: the agent dials the next one.
     let urls = vec!["http://127.0.0.1:1".to_owned(), worker.url.clone()];
     let mut config = Config::new(urls, desktop, data_dir.to_owned());
     config.reconnect_min = Duration::from_millis(1);
@@ -48,7 +48,7 @@ impl Agent {
 }
 
 fn key(name: &str) -> ExecutionKey {
-    // The mark of an execution must be its own on this machine.
+    // The mark of an execution must be unique on this machine.
     ExecutionKey { task_id: format!("{name}-{}", std::process::id()), ordinal: 4, attempt: 1 }
 }
 
@@ -73,7 +73,7 @@ fn fifo(dir: &TempDir, name: &str) -> PathBuf {
     path
 }
 
-/// Returns when something has been written into the fifo.
+/// Returns when the fifo has been written to.
 async fn written(fifo: &Path) {
     let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(fifo).unwrap();
     soon(receiver.readable()).await.unwrap();
@@ -93,13 +93,13 @@ async fn an_order_is_executed_reported_and_after_its_ack_not_reported_again() {
     assert_eq!((script.outcome.as_str(), script.output.as_str()), ("SUCCESS", "hello\n"));
     assert!(script.started_at_unix_ms <= script.ended_at_unix_ms);
     let since = script.started_at_unix_ms - NOW_UNIX_MS;
-    assert!((0..60_000).contains(&since), "times are those that the worker told: {since}");
+    assert!((0..60_000).contains(&since), "times are based on the worker's time: {since}");
     assert_eq!(session.desktop.agent_id.len(), 32);
     session.ack(key("a")).await;
     session.order(order("a2", &["true"])).await;
     assert_eq!(session.result().await.key, Some(key("a2")));
     drop(session);
-    // Only the order without an ack is sent again; the next to come is new.
+    // Only the unacknowledged order is sent again; the next result is new.
     let mut session = worker.session().await;
     assert_eq!(session.result().await.key, Some(key("a2")));
     session.order(order("a3", &["true"])).await;
@@ -125,7 +125,7 @@ async fn results_wait_over_restarts_in_their_order_until_they_are_acknowledged()
         session = worker.session().await;
         for (name, output) in names.iter().zip(&outputs) {
             let again = session.result().await;
-            assert_eq!((again.key, &again.scripts), (Some(key(name)), output), "word for word");
+            assert_eq!((again.key, &again.scripts), (Some(key(name)), output), "the result is identical");
         }
     }
     for name in names {
@@ -136,7 +136,11 @@ async fn results_wait_over_restarts_in_their_order_until_they_are_acknowledged()
     drop(session);
     agent.stop().await;
     let agent = start(&worker, dir.path());
-    assert_eq!(worker.session().await.result().await.key, Some(key("w4")), "the others are stored");
+    assert_eq!(
+        worker.session().await.result().await.key,
+        Some(key("w4")),
+        "acknowledged results are not sent again"
+    );
     agent.stop().await;
 }
 
@@ -156,7 +160,7 @@ async fn a_duplicate_is_answered_from_the_journal() {
     let after_ack = session.result().await;
     assert_eq!(after_ack.scripts.first().unwrap().outcome, "SUCCESS");
     agent.stop().await;
-    // Another life of the agent knows it too.
+    // A restarted agent knows the order too.
     let agent = start(&worker, &dir.path().join("data"));
     let mut session = worker.session().await;
     session.order(order("b", &[&content])).await;
@@ -206,7 +210,7 @@ async fn an_agent_that_died_in_mid_run_reports_unknown_and_starts_nothing_twice(
     assert_eq!(session.result().await, result);
     assert_eq!(fs::read_to_string(&starts).unwrap(), "x\n");
     second.stop().await;
-    // Lets the script of the first agent end.
+    // Lets the first agent's script end.
     soon(tokio::task::spawn_blocking(move || fs::write(go, ""))).await.unwrap().unwrap();
 }
 
@@ -250,7 +254,7 @@ async fn a_stop_ends_an_order_on_whatever_connection_it_comes() {
         .map(|script| (script.outcome.as_str(), script.output.as_str(), script.started_at_unix_ms > 0))
         .collect();
     assert_eq!(rows, [("SUCCESS", "", false), ("STOPPED", "out\n", true), ("SKIPPED", "", false)]);
-    // What is over or was never there is not answered; the next result is the next order's.
+    // Stops of ended or unknown orders are not answered; the next result belongs to the next order.
     session.stop(key("f"), 0).await;
     session.stop(key("nobody's"), 0).await;
     session.order(order("g", &["true"])).await;
@@ -275,7 +279,7 @@ async fn life(worker: &mut FakeWorker, data_dir: &Path, name: &str, content: &st
     let mut session = worker.session().await;
     let agent_id = session.desktop.agent_id.clone();
     session.order(order(name, &[content])).await;
-    // A result of the life before may come first.
+    // A result of the previous run may come first.
     while session.result().await.key != Some(key(name)) {}
     agent.stop().await;
     agent_id
@@ -298,7 +302,7 @@ async fn agent_that_lost_its_journal_gets_a_new_id() {
         let second = life(&mut worker, dir.path(), &format!("{name}-2"), "true").await;
         assert_ne!(second, id, "{name}");
         let third = life(&mut worker, dir.path(), &format!("{name}-3"), "true").await;
-        assert_eq!(third, second, "{name}: the journal is good again");
+        assert_eq!(third, second, "{name}: the journal is intact again");
     }
 }
 

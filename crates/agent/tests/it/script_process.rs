@@ -1,4 +1,4 @@
-//! The process of a script: its file, its environment, and processes that it leaves behind.
+//! Process of a script: its file, its environment, and processes that outlive it.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ async fn background_process_goes_on_writing_after_the_script() {
     let agent = start(&worker, &dir.path().join("data"));
     let mut session = worker.session().await;
     let lines = dir.path().join("lines");
-    // Each line comes after one that went into the script's output: a closed pipe ends the loop.
+    // Each line follows a write to the script's output: a closed pipe would end the loop.
     let content = format!(
         "i=0; (while [ $i -lt 60 ]; do i=$((i+1)); echo tick || exit; echo $i >> {}; sleep 0.1; done) &",
         lines.display()

@@ -1,4 +1,4 @@
-//! The removal of a script's working directory by a whole agent.
+//! Removal of a script's working directory by a whole agent.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn precious(place: &Place) -> PathBuf {
     precious
 }
 
-/// A place, a worker, and a directory that must stay as it is; `None` if this user may not mount.
+/// A place, a worker, and a directory that must not change; `None` if this user may not mount.
 async fn place_for_mounts() -> Option<(Place, FakeWorker, PathBuf)> {
     if !mounts_are_permitted() {
         return None;
@@ -42,7 +42,7 @@ fn is_whole(precious: &Path) -> bool {
     fs::read_to_string(precious.join("run-deep/file")).is_ok_and(|text| text == "kept")
 }
 
-/// Names in the working directories that are left.
+/// Names in the remaining working directories.
 fn left(place: &Place) -> Vec<String> {
     let scripts = place.data_dir().join("scripts");
     names(&scripts).iter().flat_map(|run| names(&scripts.join(run))).collect()
@@ -145,7 +145,7 @@ async fn read_only_leftover_does_not_keep_the_agent_from_starting() {
     agent.stop();
 }
 
-/// What a script may do to the directories that the agent needs.
+/// Damage that a script may do to the directories that the agent needs.
 const SABOTAGE: [(&str, &str); 12] = [
     ("scripts-mode", "chmod 000 .."),
     ("scripts-gone", "rm -rf ../../scripts"),

@@ -82,7 +82,7 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
     assert!(agent.stop().success());
     fs::remove_file(&file).unwrap();
     let _again = cluster.enrolling("pc-1", Some("another"), &file);
-    wait_until_said(&cluster, "pc-1", "the desktop's id is that of its certificate");
+    wait_until_said(&cluster, "pc-1", "the certificate's desktop id replaces the proposed one");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     assert_eq!(serial(&certificate(&cluster, "pc-1")), first);
     let listed = cluster.command(&["enrolment-tokens", "list", "--project", PROJECT]);
@@ -303,7 +303,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     let (newer, _) = token(&cluster, "newer", &["--desktop", "pc-1"]);
     assert!(!marks.exists());
     fs::rename(newer, &file).unwrap();
-    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    wait_until_said(&cluster, "pc-1", "enrolled again");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
     assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:revoke"));
@@ -330,7 +330,7 @@ fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
     // Its certificate is revoked as before, and its token older than that.
     wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     fs::rename(newer, &file).unwrap();
-    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    wait_until_said(&cluster, "pc-1", "enrolled again");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     runs_on(&cluster, "pc-1");
 }

@@ -118,7 +118,7 @@ fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
     runs_on(&cluster, &desktops);
     runs_on(&cluster, &desktops);
     assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
-    assert_eq!(said(&cluster, "agents", "an order is refused"), 0);
+    assert_eq!(said(&cluster, "agents", "order refused"), 0);
 }
 
 #[test]

@@ -53,8 +53,8 @@ fn rig(max_parallel: usize) -> Rig {
 }
 
 fn key(ordinal: u32) -> Key {
-    // The mark of an execution must be its own on this machine, or one test kills what another runs. A test's thread
-    // has the test's name.
+    // The mark of an execution must be unique on this machine, or one test kills the scripts of
+    // another. A test's thread has the name of the test.
     let test = thread::current().name().unwrap().replace("::", "-");
     Key { task: format!("{test}-{}", process::id()), ordinal, attempt: 1 }
 }
@@ -105,7 +105,7 @@ fn row(outcome: &str, reason: &str, output: &str) -> (String, String, String) {
     (outcome.to_owned(), reason.to_owned(), output.to_owned())
 }
 
-/// Returns when something has been written into the fifo.
+/// Returns when the fifo has been written to.
 async fn written(fifo: &Path) {
     let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(fifo).unwrap();
     timeout(SOON, receiver.readable()).await.unwrap().unwrap();
@@ -165,7 +165,7 @@ async fn while_too_much_waits_to_be_acknowledged_orders_are_refused() {
     let result =
         Record { output: "x".repeat(MAX_UNACKED_BYTES), ..Record::bare(0, ScriptOutcome::Success, "", 1) };
     rig.journal.record(Event::Finished { key: key(1), results: vec![result] });
-    let reason = "too many results of this desktop wait to be stored";
+    let reason = "too many results of this desktop are unacknowledged";
     assert_eq!(rig.run(order(2, &["echo no"])).await, [row("REJECTED", reason, "")]);
     rig.orders.acked(key(1)).await;
     assert_eq!(rig.run(order(3, &["echo yes"])).await, [row("SUCCESS", "", "yes\n")]);
@@ -192,10 +192,10 @@ async fn an_order_that_only_asks_starts_nothing_now_or_later() {
     let asks = || Order { query_only: true, ..order(1, &[&content, "true"]) };
     let reason = "the task was halted before it started";
     assert_eq!(rig.run(asks()).await, [row("SKIPPED", reason, ""), row("SKIPPED", reason, "")]);
-    // The order itself, if it comes late, is answered the same.
+    // A late order with the same key gets the same answer.
     assert_eq!(rig.orders.accept(order(1, &[&content, "true"])).await, Some(key(1)));
     assert!(!mark.exists());
-    // What had run is told.
+    // An executed order is reported.
     rig.run(order(2, &["echo done"])).await;
     assert_eq!(rig.orders.accept(Order { query_only: true, ..order(2, &["echo done"]) }).await, Some(key(2)));
     assert_eq!(rig.orders.result(key(2)).await.unwrap().scripts.first().unwrap().outcome, "SUCCESS");
@@ -210,7 +210,7 @@ async fn without_a_journal_nothing_starts() {
     let results = rig.run(order(1, &[&content])).await;
     let (outcome, reason, _) = results.first().unwrap();
     assert_eq!(outcome, "REJECTED");
-    assert!(reason.starts_with("the journal cannot be written: "), "{reason}");
+    assert!(reason.starts_with("writing the journal failed: "), "{reason}");
     assert!(!mark.exists());
     assert_eq!(rig.run(order(2, &["echo room"])).await, [row("SUCCESS", "", "room\n")]);
 }
@@ -220,7 +220,7 @@ async fn what_cannot_run_here_is_rejected_before_it_is_journaled_as_started() {
     let rig = rig(4);
     let mut bat = order(1, &["dir"]);
     bat.scripts.first_mut().unwrap().script_type = "BAT".to_owned();
-    assert_eq!(rig.run(bat).await, [row("REJECTED", "a BAT script runs on Windows only", "")]);
+    assert_eq!(rig.run(bat).await, [row("REJECTED", "BAT scripts run only on Windows", "")]);
     let log = fs::read_to_string(rig.dir.path().join("journal.log")).unwrap();
     assert!(!log.contains("started\""), "{log}");
     assert_eq!(rig.run(order(2, &[])).await, [row("REJECTED", "the order has no scripts", "")]);
@@ -242,7 +242,7 @@ async fn beyond_the_queue_orders_are_refused_and_a_running_or_waiting_one_is_not
         assert_eq!(rig.orders.result(key(duplicate)).await, None);
     }
     let refused = rig.run(order(waiting + 1, &["true"])).await;
-    assert_eq!(refused, [row("REJECTED", "too many orders wait on this desktop", "")]);
+    assert_eq!(refused, [row("REJECTED", "too many orders are queued on this desktop", "")]);
     blocking(move || fs::write(go, "go").unwrap()).await;
     assert_eq!(rig.result(0).await, [row("SUCCESS", "", "go")]);
     assert_eq!(rig.result(waiting).await, [row("SUCCESS", "", "")]);
@@ -271,15 +271,15 @@ async fn a_refused_order_leaves_nothing_behind_and_the_real_one_runs() {
     let Some(Answer::Refusal(result)) = refusal else { panic!("{refusal:?}") };
     let outcomes: Vec<&str> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
     assert_eq!(outcomes, ["REJECTED", "SKIPPED"]);
-    assert_eq!(rig.orders.unacked_after(0).await, [], "the journal does not know it");
+    assert_eq!(rig.orders.unacked_after(0).await, [], "the refusal is not journaled");
     let ended = rig.run(order(1, &["echo ran", "true"])).await;
     assert_eq!(ended[0], row("SUCCESS", "", "ran\n"));
-    // Now the journal knows, and answers what is true, whoever asks.
+    // The journal now has the result and answers every later order.
     let again = rig.orders.refuse(order(1, &["true", "true"]), "not signed").await;
     assert_eq!(again, Some(Answer::FromJournal(key(1))));
 }
 
-/// A script that fills its working directory with entries whose removal takes a while.
+/// Script that fills its working directory with many entries, whose removal takes a while.
 const MANY_FILES: &str = "i=0; while [ $i -lt 5000 ]; do : > $i; i=$((i+1)); done";
 
 #[tokio::test]

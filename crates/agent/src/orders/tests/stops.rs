@@ -2,21 +2,21 @@ use super::*;
 
 const BEFORE: &str = "stopped by request before it started";
 const WHILE: &str = "stopped by request while it ran";
-const CARRIED: &str = "succeeded in an earlier task, not run again";
+const CARRIED: &str = "succeeded in an earlier task; not run again";
 
 fn carried() -> (String, String, String) {
     row("SUCCESS", CARRIED, "")
 }
 
 impl Rig {
-    /// A script that says so in `up` once it runs, and then waits to be written to in `go`.
+    /// Script that writes to `up` once it runs, and then waits for a write to `go`.
     fn waits(&self, name: &str) -> (String, PathBuf, PathBuf) {
         let (up, go) = (self.fifo(&format!("{name}-up")), self.fifo(&format!("{name}-go")));
         let content = format!("echo {name}; echo > {}; cat {}", up.display(), go.display());
         (content, up, go)
     }
 
-    /// A script that leaves a mark where a test can see that it ran.
+    /// Script that creates a mark file when it runs.
     fn marks(&self, name: &str) -> (String, PathBuf) {
         let mark = self.dir.path().join(name);
         (format!("echo > {}", mark.display()), mark)
@@ -49,7 +49,7 @@ async fn what_runs_is_killed_with_its_tree_and_keeps_its_output_and_its_start() 
     assert!(starts[0] > 0 && starts[1] == 0, "{starts:?}");
     assert_eq!(carriers(&format!("{}-1-0-1", key(1).task)), 0);
     assert!(!mark.exists());
-    // Another order is not touched by it.
+    // The stop does not affect another order.
     assert_eq!(rig.run(order(2, &["echo two"])).await, [row("SUCCESS", "", "two\n")]);
 }
 
@@ -62,7 +62,7 @@ async fn what_waits_is_ended_at_once_and_leaves_the_queue() {
     let (never, mark) = rig.marks("mark");
     rig.accept(order(2, &[&never, &never])).await;
     rig.accept(order(3, &["echo three"])).await;
-    // Its turn is not waited for: the first still runs.
+    // The stop does not wait for the order's turn: the first order still runs.
     rig.orders.stop(&key(2), 0).await;
     assert_eq!(rig.result(2).await, [row("STOPPED", BEFORE, ""), row("SKIPPED", SKIPPED, "")]);
     assert_eq!(rig.start_times(2).await, [0, 0]);
@@ -71,7 +71,7 @@ async fn what_waits_is_ended_at_once_and_leaves_the_queue() {
     assert_eq!(rig.result(3).await, [row("SUCCESS", "", "three\n")]);
     assert_eq!(rig.result(1).await, [row("SUCCESS", "", "one\nwent on\n")]);
     assert!(!mark.exists());
-    // TimeSample again to run, it answers.
+    // A repeated order is answered from the journal.
     assert_eq!(rig.orders.accept(order(2, &[&never, &never])).await, Some(key(2)));
 }
 
@@ -87,7 +87,7 @@ async fn a_stopped_order_makes_room_for_another() {
     }
     rig.orders.stop(&key(7), 0).await;
     rig.accept(order(waiting + 1, &["true"])).await;
-    assert_eq!(rig.orders.result(key(waiting + 1)).await, None, "it waits and is not refused");
+    assert_eq!(rig.orders.result(key(waiting + 1)).await, None, "the order is queued, not refused");
     rig.stop.cancel();
     timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
 }
@@ -160,7 +160,7 @@ async fn of_several_stops_the_smallest_place_counts() {
         rig.orders.stop(&key(1), script).await;
     }
     assert_eq!(rig.result(1).await, [row("STOPPED", WHILE, "one\n"), row("SKIPPED", SKIPPED, "")]);
-    // Stopped from its second script on, it waited for its turn.
+    // Stopped from its second script on, the order waited for its turn.
     assert_eq!(rig.result(2).await, [row("SUCCESS", "", "two\n"), row("STOPPED", BEFORE, "")]);
 }
 
@@ -173,7 +173,7 @@ async fn a_stop_of_the_finished_or_unknown_changes_nothing() {
     rig.orders.stop(&key(2), 0).await;
     assert_eq!(rig.result(1).await, results);
     assert_eq!(rig.orders.unacked_after(0).await, numbers);
-    // The order that comes after its stop runs until it is stopped again.
+    // An order that arrives after its stop runs until the stop is repeated.
     assert_eq!(rig.run(order(2, &["echo two"])).await, [row("SUCCESS", "", "two\n")]);
 }
 
@@ -218,28 +218,28 @@ async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
     let rig = rig(1);
     let from_1 = |ordinal, scripts: &[&str]| Order { first_script: 1, ..order(ordinal, scripts) };
     let skipped = row("SKIPPED", SKIPPED, "");
-    // Only asked.
+    // Query only.
     let halted = row("SKIPPED", "the task was halted before it started", "");
     let asks = Order { query_only: true, ..from_1(1, &["true", "true", "true"]) };
     assert_eq!(rig.run(asks).await, [carried(), halted.clone(), halted]);
-    // Too late.
+    // Late order.
     let late = Order {
         deliver_by_unix_ms: rig.clock.now().timestamp_millis() - 1,
         ..from_1(2, &["true", "true", "true"])
     };
     let rejected = row("REJECTED", "the delivery deadline passed before it could start", "");
     assert_eq!(rig.run(late).await, [carried(), rejected, skipped.clone()]);
-    // Failed.
+    // Failed script.
     let failed = row("FAILED", "exit code 3", "");
     assert_eq!(rig.run(from_1(3, &["true", "exit 3", "true"])).await, [carried(), failed, skipped.clone()]);
-    // Stopped while it waited, from the script on that would have been its first.
+    // Stopped in the queue, from its first script on.
     let (content, up, _go) = rig.waits("one");
     rig.accept(from_1(4, &["true", &content, "true"])).await;
     written(&up).await;
     rig.accept(from_1(5, &["true", "true", "true"])).await;
     rig.orders.stop(&key(5), 1).await;
     assert_eq!(rig.result(5).await, [carried(), row("STOPPED", BEFORE, ""), skipped.clone()]);
-    // Stopped while it ran.
+    // Stopped while running.
     rig.orders.stop(&key(4), 0).await;
     assert_eq!(rig.result(4).await, [carried(), row("STOPPED", WHILE, "one\n"), skipped]);
 }
@@ -247,7 +247,7 @@ async fn what_an_earlier_task_has_done_stays_so_however_the_order_ends() {
 #[tokio::test]
 async fn an_order_that_leaves_nothing_to_run_is_malformed() {
     let rig = rig(4);
-    let reason = "the order is malformed: it says that all its scripts are done already";
+    let reason = "the order is malformed: first_script leaves no script to run";
     let wanted = [row("REJECTED", reason, ""), row("SKIPPED", SKIPPED, "")];
     for (ordinal, first_script, query_only) in [(1, 2, false), (2, u32::MAX, false), (3, 2, true)] {
         let order = Order { first_script, query_only, ..order(ordinal, &["true", "true"]) };
@@ -263,7 +263,7 @@ async fn after_a_restart_a_stopped_script_is_unknown_and_one_done_earlier_still_
     let (content, up, _go) = rig.waits("one");
     rig.accept(Order { first_script: 1, ..order(1, &["true", &content, "true"]) }).await;
     written(&up).await;
-    // As if the agent died with the stop in its hands, before it could write down what came of it.
+    // Like an agent that dies after it received the stop, before it can journal the result.
     rig.orders.stop(&key(1), 0).await;
     rig.dispatcher.abort();
     assert!(rig.dispatcher.await.unwrap_err().is_cancelled());
@@ -283,7 +283,7 @@ async fn an_order_that_is_stopped_when_it_comes_starts_nothing_from_there_on() {
     };
     let stopped = Order { stop_script: Some(1), ..order(1, &["echo 1", "echo 2", "echo 3"]) };
     assert_eq!(words(rig.run(stopped).await), ["SUCCESS", "STOPPED", "SKIPPED"]);
-    // Also when it is only asked what it knows.
+    // The same for a query-only order.
     let asked = Order { stop_script: Some(0), query_only: true, ..order(2, &["echo 1", "echo 2"]) };
     assert_eq!(words(rig.run(asked).await), ["STOPPED", "SKIPPED"]);
 }
