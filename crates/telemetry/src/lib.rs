@@ -1,5 +1,5 @@
-//! Logs and traces: one line of text or JSON for each event on standard error, and spans to an OpenTelemetry
-//! collector where one is configured; metrics for Prometheus.
+//! Logs, traces and metrics: one line of text or JSON per event on standard error, spans to an
+//! OpenTelemetry collector if one is configured, and Prometheus metrics.
 
 mod log_format;
 pub mod metric;
@@ -25,35 +25,37 @@ use tracing_subscriber::{
 
 use log_format::WithIds;
 
-/// How long spans that wait are given at the end.
+/// Time limit for exporting pending spans at shutdown.
 const FLUSH: Duration = Duration::from_secs(3);
 
 /// `[telemetry]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What is logged, as in `RUST_LOG`, which wins over this.
+    /// Log filter in `RUST_LOG` syntax; the variable `RUST_LOG` overrides it.
     pub log: String,
-    /// One line of text or of JSON for each event.
+    /// Text or JSON, one line per event.
     pub format: Format,
-    /// Where spans go over OTLP/gRPC, `http://host:4317`; nowhere when absent.
+    /// OTLP/gRPC endpoint for spans, for example `http://host:4317`; without it no spans are
+    /// exported.
     pub otlp_endpoint: Option<String>,
-    /// Which part of the traces that begin here is sampled, 0 to 1. Of a trace that a client began the client says it.
+    /// Fraction of locally started traces that is sampled, 0 to 1. For a trace from a client, the
+    /// client decides.
     pub sample_ratio: f64,
-    /// Where metrics and health are served; [`DEFAULT_LISTEN`] when absent, if that is free.
+    /// Listen address of metrics and health; if unset, [`DEFAULT_LISTEN`] is used if it is free.
     pub listen: Option<String>,
 }
 
-/// Where metrics and health are served when nothing else is said.
+/// Default listen address of metrics and health.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:9100";
 
-/// Form of the log.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people.
+    /// Text for operators.
     Text,
-    /// For machines.
+    /// JSON for log collectors.
     Json,
 }
 
@@ -70,26 +72,27 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Where metrics and health are served.
+    /// Listen address of metrics and health.
     pub fn address(&self) -> &str {
         self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
     }
 }
 
-/// Keeps the exporter; [`Telemetry::shutdown`] sends what waits.
+/// Owner of the exporter; [`Telemetry::shutdown`] exports pending spans.
 #[derive(Debug)]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// Starts logging and tracing for the process. Must be called inside the runtime, which the exporter uses.
+/// Starts logging and tracing for the process. Must be called inside the runtime, which the
+/// exporter uses.
 pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) => text,
         Err(_) => config.log.clone(),
     };
-    let filter =
-        EnvFilter::try_new(&filter).with_context(|| format!("telemetry.log {filter:?} is no filter"))?;
+    let filter = EnvFilter::try_new(&filter)
+        .with_context(|| format!("telemetry.log {filter:?} is not a valid filter"))?;
     let ansi = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
     let format = config.format;
@@ -103,7 +106,7 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
             lines.fmt_fields(JsonFields::new()).event_format(WithIds { form, format }).boxed()
         }
     };
-    // A variable that is empty names nothing.
+    // An empty variable counts as unset.
     let endpoint = config.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
     let provider = endpoint.map(|url| exporter(url, config, service)).transpose()?;
     let spans = provider.as_ref().map(|provider| {
@@ -116,15 +119,15 @@ pub fn init(config: &Config, service: &'static str) -> anyhow::Result<Telemetry>
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(belongs_to_traces).with_max_level_hint(LevelFilter::DEBUG))
     });
-    // What is logged and what is traced are two questions: a quiet log makes no holes in traces.
+    // Log filter and trace filter are independent: a quiet log leaves no gaps in traces.
     let both = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
-    // Without the bridge from the crate `log`: its question whether anybody listens, which the database's client asks at every
-    // statement, makes filters of single layers swallow the event that comes next.
+    // The bridge from the crate `log` is not installed. Its `enabled` query, which the database
+    // client makes at every statement, makes per-layer filters drop the next event.
     tracing::subscriber::set_global_default(both)?;
     Ok(Telemetry { provider })
 }
 
-/// Our own spans, and what our own crates have to say in them; what libraries say goes to no other machine.
+/// Selects spans and events of Graywave's own crates; events of libraries are not exported.
 fn belongs_to_traces(metadata: &Metadata<'_>) -> bool {
     const OURS: [&str; 8] = ["admin", "agent", "api", "control", "graywave", "scheduler", "store", "worker"];
     if metadata.target() == trace::TARGET {
@@ -150,7 +153,7 @@ fn exporter(endpoint: &str, config: &Config, service: &'static str) -> anyhow::R
 }
 
 impl Config {
-    /// What is wrong with the settings, in words.
+    /// Checks the limits of the settings; the error names the setting and its limit.
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.sample_ratio) {
             return Err("telemetry.sample_ratio must be 0 to 1".into());
@@ -160,7 +163,8 @@ impl Config {
 }
 
 impl Telemetry {
-    /// Sends the spans that wait. Blocks in the exporter, so it runs on a thread of its own, for a bounded time.
+    /// Exports pending spans. The exporter blocks, so it runs on a blocking thread with a time
+    /// limit.
     pub async fn shutdown(self) {
         let Some(provider) = self.provider else { return };
         let flushing = tokio::task::spawn_blocking(move || provider.shutdown());

@@ -1,4 +1,4 @@
-//! Lines of the log with the ids of the trace that they belong to.
+//! Log lines with the ids of their trace and span.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use tracing_subscriber::{
 
 use crate::Format;
 
-/// A form of lines, with `trace_id` and `span_id` at their end while a sampled span runs.
+/// Log format that appends `trace_id` and `span_id` while a sampled span is active.
 pub(crate) struct WithIds<F> {
     pub(crate) form: F,
     pub(crate) format: Format,

@@ -1,4 +1,4 @@
-//! Every metric by name, so that the list in docs/metrics.md is the list in the code.
+//! Definitions of all metrics; docs/metrics.md repeats this list, and a test compares both.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,29 +10,29 @@ use anyhow::Context as _;
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// How a metric behaves.
+/// Kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// It only grows.
+    /// Value that only increases.
     Counter,
-    /// It is what it is now.
+    /// Current value.
     Gauge,
-    /// How often which sizes occurred.
+    /// Distribution of values over these bucket bounds.
     Histogram(&'static [f64]),
 }
 
-/// A metric.
+/// Definition of a metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// As Prometheus knows it.
+    /// Name in Prometheus.
     pub name: &'static str,
-    /// How it behaves.
+    /// Kind of the metric.
     pub kind: Kind,
-    /// The role that tells it.
+    /// Role that exports the metric.
     pub role: &'static str,
-    /// What it is told by.
+    /// Label names, in the order of the values.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// Help text.
     pub help: &'static str,
 }
 
@@ -41,14 +41,15 @@ const SECONDS: Kind = Kind::Histogram(&[
 ]);
 const SIZES: Kind = Kind::Histogram(&[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
 
-/// Period in which recorded samples move into their histogram. Until then a sample takes 16 bytes.
+/// Interval at which recorded samples move into their histogram. Until then a sample takes 16
+/// bytes.
 const UPKEEP_EVERY: Duration = Duration::from_secs(2);
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $constant:ident: $kind:expr, $role:literal, $name:literal, [$($label:literal),*], $help:literal;)*) => {
         $(#[doc = $help] pub const $constant: Metric =
             Metric { name: $name, kind: $kind, role: $role, labels: &[$($label),*], help: $help };)*
-        /// All of them.
+        /// All metrics.
         pub const ALL: &[Metric] = &[$($constant),*];
     };
 }
@@ -138,29 +139,29 @@ impl Metric {
         self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned())).collect()
     }
 
-    /// Counts so many more, of the values of its labels.
+    /// Adds `number` to a counter with these label values.
     pub fn increment(&self, number: u64, values: &[&str]) {
         metrics::counter!(self.name, self.labels(values)).increment(number);
     }
 
-    /// Sets it to a number.
+    /// Sets a gauge with these label values.
     pub fn set(&self, number: u64, values: &[&str]) {
         // Exact up to 2^53.
         metrics::gauge!(self.name, self.labels(values)).set(number as f64);
     }
 
-    /// Notes one size.
+    /// Records a value in a histogram.
     pub fn observe(&self, size: f64, values: &[&str]) {
         metrics::histogram!(self.name, self.labels(values)).record(size);
     }
 
-    /// Notes how long something took.
+    /// Records a duration in seconds in a histogram.
     pub fn observe_duration(&self, duration: Duration, values: &[&str]) {
         self.observe(duration.as_secs_f64(), values);
     }
 }
 
-/// The metrics of the process in Prometheus' text format.
+/// Metrics of the process in Prometheus' text format.
 #[derive(Debug, Clone)]
 pub struct Exposition(PrometheusHandle);
 
@@ -172,7 +173,8 @@ impl Exposition {
     }
 }
 
-/// Starts the recorder of the process and its upkeep; a later call returns the same recorder.
+/// Installs the recorder of the process and starts its upkeep; later calls return the same
+/// recorder.
 pub fn install() -> anyhow::Result<Exposition> {
     static KEPT: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +189,8 @@ pub fn install() -> anyhow::Result<Exposition> {
     }
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("metrics are kept already"))?;
+    metrics::set_global_recorder(recorder)
+        .map_err(|_| anyhow::anyhow!("another metrics recorder is installed"))?;
     for metric in ALL {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
@@ -200,10 +203,11 @@ pub fn install() -> anyhow::Result<Exposition> {
     Ok(Exposition(handle))
 }
 
-/// Drains recorded samples for as long as the process runs.
+/// Drains recorded samples while the process runs.
 ///
-/// The recorder keeps every sample of a histogram until a scrape or this upkeep drains it. Without the upkeep a process
-/// that nobody scrapes grows by gigabytes a day. A thread, since the recorder outlives any one runtime.
+/// The recorder keeps every sample of a histogram until a scrape or this upkeep drains it. Without
+/// the upkeep, a process without scrapes grows by gigabytes a day. It is a thread, since the
+/// recorder outlives any runtime.
 fn start_upkeep(handle: PrometheusHandle) -> anyhow::Result<()> {
     let upkeep = move || {
         loop {
@@ -214,7 +218,7 @@ fn start_upkeep(handle: PrometheusHandle) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("metrics".into())
         .spawn(upkeep)
-        .context("cannot start the upkeep of metrics")?;
+        .context("starting the upkeep thread of metrics failed")?;
     Ok(())
 }
 
@@ -244,7 +248,7 @@ mod tests {
         }
     }
 
-    /// The recorder's `Debug` form is the only view of drained samples that drains nothing itself.
+    /// The recorder's `Debug` output is the only view of drained samples that drains none itself.
     fn has_drained(exposition: &Exposition, samples: u64) -> bool {
         format!("{:?}", exposition.0).contains(&format!("Histogram {{ count: {samples},"))
     }
@@ -258,7 +262,7 @@ mod tests {
         }
         let deadline = Instant::now() + 5 * UPKEEP_EVERY;
         while !has_drained(&exposition, SAMPLES) {
-            assert!(Instant::now() < deadline, "{SAMPLES} samples still wait for a scrape");
+            assert!(Instant::now() < deadline, "{SAMPLES} samples are not drained");
             thread::sleep(Duration::from_millis(20));
         }
         let text = exposition.render();

@@ -1,7 +1,7 @@
-//! Spans of one trace over processes: its context as headers, rows and messages carry it.
+//! Propagation of trace contexts across processes: in headers, rows and messages.
 //!
-//! Only a sampled trace is carried. So where nothing is carried there is nothing to do, and a part whose own spans go nowhere
-//! hands on what it was given.
+//! Only sampled contexts are carried, so without one there is no work. A process that exports no
+//! spans forwards the context that it received.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,26 +14,28 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The target of every span of a trace, and of events that only traces show. What has another target is no span of a trace.
+/// Target of all trace spans, and of events that only traces show. Spans with other targets are not
+/// exported.
 pub const TARGET: &str = "graywave::trace";
 
-/// Bytes of a context: a `traceparent`, a space and a `tracestate` of 512 bytes at most, as the standard asks.
+/// Maximum length of a context in bytes: a `traceparent`, a space and a `tracestate` of at most 512
+/// bytes, the limit of the W3C standard.
 pub const MAX_CONTEXT_BYTES: usize = 600;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const MAX_STATE_BYTES: usize = 512;
-/// Links of one span at most; the SDK keeps as many.
+/// Maximum number of links of one span; the SDK keeps as many.
 const MAX_LINKS: usize = 127;
 
 static EXPORTS: AtomicBool = AtomicBool::new(false);
 
-/// From now on spans go somewhere.
+/// Records that an exporter is installed.
 pub(crate) fn exports() {
     EXPORTS.store(true, Ordering::Relaxed);
 }
 
-/// The two headers of a context.
+/// The two headers of a trace context.
 struct Headers<'a> {
     parent: &'a str,
     state: Option<&'a str>,
@@ -59,7 +61,7 @@ impl Headers<'_> {
     }
 }
 
-/// The context that was carried; `None` where it is none, or of a trace that is not sampled.
+/// Parses a carried context; `None` if it is malformed or not sampled.
 fn read(carried: &str) -> Option<Context> {
     if carried.is_empty() || carried.len() > MAX_CONTEXT_BYTES {
         return None;
@@ -74,7 +76,7 @@ fn is_sampled(span: &SpanContext) -> bool {
     span.is_valid() && span.is_sampled()
 }
 
-/// The context as it is carried.
+/// Formats a context for carrying; `None` if it is not sampled.
 fn write(context: &Context) -> Option<String> {
     let span = context.span();
     let span = span.span_context();
@@ -90,8 +92,8 @@ fn write(context: &Context) -> Option<String> {
     Some(text)
 }
 
-/// Makes a request's span a part of its client's trace, where the client names one in its headers; then the client says whether
-/// it is sampled.
+/// Makes a request's span part of its client's trace, if the headers name one. The client then
+/// decides about sampling.
 pub fn continues<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>) {
     let Some(parent) = header(TRACEPARENT).filter(|_| EXPORTS.load(Ordering::Relaxed)) else { return };
     let context = Headers { parent, state: header(TRACESTATE) }.context();
@@ -100,7 +102,8 @@ pub fn continues<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>) {
     }
 }
 
-/// A span below the one whose context was carried here. None is made where nothing was carried, or where spans go nowhere.
+/// Creates a child span of a carried context. Without a carried context or an exporter, no span is
+/// created.
 pub fn child(carried: Option<&str>, make: impl FnOnce() -> Span) -> Span {
     let parent = carried.filter(|_| EXPORTS.load(Ordering::Relaxed)).and_then(read);
     let Some(parent) = parent else { return Span::none() };
@@ -109,29 +112,29 @@ pub fn child(carried: Option<&str>, make: impl FnOnce() -> Span) -> Span {
     span
 }
 
-/// A span below the one that runs now. None is made where none runs.
+/// Creates a child span of the current span. Without a current span, none is created.
 pub fn below(make: impl FnOnce() -> Span) -> Span {
     if Span::current().is_none() { Span::none() } else { make() }
 }
 
 fn set_parent(span: &Span, context: Context) {
     if let Err(error) = span.set_parent(context) {
-        tracing::debug!(%error, "a span is in no trace");
+        tracing::debug!(%error, "setting the parent of a span failed");
     }
 }
 
-/// The context to carry on: of the span, or what was carried here where there is none.
+/// Context to carry onwards: that of the span, or the carried one if there is no span.
 pub fn carry(span: &Span, carried: Option<&str>) -> Option<String> {
     let own = if span.is_none() { None } else { write(&span.context()) };
     own.or_else(|| carried.filter(|text| text.len() <= MAX_CONTEXT_BYTES).map(str::to_owned))
 }
 
-/// The context to carry from the span that runs now.
+/// Context of the current span, to carry onwards.
 pub fn current() -> Option<String> {
     carry(&Span::current(), None)
 }
 
-/// Gives the span that runs now, where it is sampled, a better name than it began with.
+/// Renames the current span, if it is sampled.
 pub fn rename(name: impl FnOnce() -> String) {
     let context = if EXPORTS.load(Ordering::Relaxed) { Span::current().context() } else { return };
     if is_sampled(context.span().span_context()) {
@@ -139,7 +142,7 @@ pub fn rename(name: impl FnOnce() -> String) {
     }
 }
 
-/// Says of a span that it also goes back to others, whose contexts were carried here.
+/// Adds links from a span to other carried contexts.
 pub fn link<'a>(span: &Span, others: impl Iterator<Item = &'a str>) {
     if span.is_none() {
         return;
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn where_spans_go_nowhere_none_is_made_and_the_context_goes_on() {
-        let span = child(Some(PARENT), || unreachable!("a span that nobody sees"));
+        let span = child(Some(PARENT), || unreachable!("a span without an exporter"));
         assert!(span.is_none());
         assert_eq!(carry(&span, Some(PARENT)).as_deref(), Some(PARENT));
         assert_eq!(carry(&span, None), None);
