@@ -1,4 +1,4 @@
-//! Pauses between tries.
+//! Pauses between attempts.
 
 use std::time::Duration;
 
@@ -17,37 +17,37 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Each pause is twice the one before.
+    /// Creates pauses that double with each failure.
     pub const fn doubling(first: Duration, most: Duration) -> Self {
         Self { first, most, growth: 2, failures: 0 }
     }
 
-    /// Pauses that are spread by [`Self::pause_with_jitter`], under a cap that grows fourfold.
+    /// Creates pauses for [`Self::pause_with_jitter`], under a cap that grows fourfold.
     pub const fn spread(first: Duration, most: Duration) -> Self {
         Self { first, most, growth: 4, failures: 0 }
     }
 
-    /// The pause after this many earlier failures in a row.
+    /// Pause after this many consecutive failures.
     pub fn after(&self, failures: u32) -> Duration {
         let factor = self.growth.saturating_pow(failures.min(MAX_STEPS));
         self.first.saturating_mul(factor).min(self.most)
     }
 
-    /// The pause after a failure.
+    /// Records a failure and returns the pause after it.
     pub fn pause(&mut self) -> Duration {
         let pause = self.after(self.failures);
         self.failures = self.failures.saturating_add(1);
         pause
     }
 
-    /// The pause after a failure, drawn between the first pause and the cap, so that many that failed at once do not all come
-    /// back at once.
+    /// Records a failure and draws a pause between the first pause and the cap, so that clients
+    /// that failed together do not return together.
     pub fn pause_with_jitter(&mut self, rng: &mut impl Rng) -> Duration {
         self.failures = self.failures.saturating_add(1);
         rng.random_range(self.first..=self.after(self.failures).max(self.first))
     }
 
-    /// After a success the next pause is a short one again.
+    /// Resets the backoff after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

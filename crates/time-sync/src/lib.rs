@@ -1,8 +1,9 @@
-//! The control plane's time on a machine whose own clock may be wrong, or may jump.
+//! Control plane time on a machine whose own clock may be wrong or may jump.
 //!
-//! One clock counts: the database's. Schedulers and APIs ask the database, workers ask the schedulers, agents ask their
-//! worker; between two answers the time since the machine started is added, which no setting of a clock changes. So
-//! deadlines and leases mean the same everywhere, and the time of a record can be compared with that of another.
+//! The database's clock is the only authority. Schedulers and APIs ask the database, workers ask
+//! schedulers, and agents ask their worker. Between two answers the machine's uptime is added,
+//! which no clock adjustment changes. So deadlines and leases mean the same everywhere, and times
+//! of records are comparable.
 
 mod backoff;
 mod offset;
@@ -18,58 +19,58 @@ use chrono::{DateTime, Utc};
 use offset::Anchor;
 use uptime::Uptime;
 
-/// The control plane's time. Clones are the same clock.
+/// Control plane time. Clones share the same clock.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     anchor: Arc<Mutex<Option<Anchor>>>,
 }
 
-/// What somebody who knows the time says.
+/// Time from an upstream source, with its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeSample {
-    /// The time.
+    /// Time at the moment of the answer.
     pub now: DateTime<Utc>,
-    /// It is right to so much, either way.
+    /// Maximum error in either direction.
     pub error: Duration,
 }
 
 impl TimeSample {
-    /// What only a slow answer has told, by who had it from a slow answer: it is worth asking again soon.
+    /// Whether the error is large, because an answer was slow: the caller should ask again soon.
     pub fn is_rough(&self) -> bool {
         self.error > ROUGH
     }
 }
 
-/// Deadlines are of seconds, and of more where links are slow.
+/// Error above which a sample is rough. Deadlines have a resolution of seconds.
 const ROUGH: Duration = Duration::from_millis(500);
 
-/// The moment at which the time was asked for.
+/// Moment at which the time was requested.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleStart(Uptime);
 
 impl Clock {
-    /// The machine's own time until the first answer.
+    /// Creates a clock that returns the machine's own time until the first answer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The time now.
+    /// Current time.
     pub fn now(&self) -> DateTime<Utc> {
         self.anchor().map_or_else(Utc::now, |anchor| anchor.at(Uptime::now()))
     }
 
-    /// The time now, once anybody has told it.
+    /// Current time with its error; `None` until the first answer.
     pub fn told(&self) -> Option<TimeSample> {
         self.anchor().map(|anchor| anchor.told(Uptime::now()))
     }
 
-    /// Call this, ask for the time, and give the answer to [`Clock::answered`].
+    /// Starts a time request; pass the result and the answer to [`Clock::answered`].
     pub fn asks(&self) -> SampleStart {
         SampleStart(Uptime::now())
     }
 
-    /// Takes an answer in. It is used when it is more exact than what is known, or when it shows that the clock that
-    /// counts was set.
+    /// Records an answer. It is used if it is more exact than the known time, or shows that the
+    /// authoritative clock was adjusted.
     pub fn answered(&self, asked: SampleStart, told: TimeSample) {
         let new = Anchor::new(asked.0, Uptime::now(), told);
         let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What one answer says, and whether it is better than an earlier one: the pure part.
+//! Evaluation of time answers: the pure part.
 
 use std::time::Duration;
 
@@ -6,32 +6,33 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{TimeSample, uptime::Uptime};
 
-/// How far the oscillators of two machines drift apart, at most: the answer of a minute ago is 30 ms less exact.
+/// Maximum drift between two machines, in parts per million: after a minute, an answer is 30 ms
+/// less exact.
 const DRIFT_PER_MILLION: u32 = 500;
 
-/// A moment of which both times are known.
+/// Moment for which uptime and control plane time are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Anchor {
     uptime: Uptime,
     time: DateTime<Utc>,
-    /// The time is right to so much, either way.
+    /// Maximum error in either direction.
     error: Duration,
 }
 
 impl Anchor {
-    /// The time was told between the question and its answer, nobody knows when: the middle is half of that wrong at
-    /// most.
+    /// Creates an anchor from an answer. The source read its clock at an unknown moment between
+    /// request and answer, so the middle is wrong by at most half of the round trip.
     pub(crate) fn new(asked: Uptime, answered: Uptime, told: TimeSample) -> Self {
         let half = answered.since(asked) / 2;
         Self { uptime: answered, time: told.now + delta(half), error: told.error.saturating_add(half) }
     }
 
-    /// The time at an uptime.
+    /// Time at an uptime.
     pub(crate) fn at(self, uptime: Uptime) -> DateTime<Utc> {
         self.time + delta(uptime.since(self.uptime))
     }
 
-    /// What it tells at an uptime.
+    /// Time with its error at an uptime.
     pub(crate) fn told(self, uptime: Uptime) -> TimeSample {
         TimeSample { now: self.at(uptime), error: self.error_at(uptime) }
     }
@@ -40,7 +41,8 @@ impl Anchor {
         self.error + uptime.since(self.uptime) * DRIFT_PER_MILLION / 1_000_000
     }
 
-    /// Whether this one is more exact than an older one by now, or contradicts it: then the clock that counts was set.
+    /// Whether this anchor replaces an older one: it is more exact by now, or contradicts it, so
+    /// the authoritative clock was adjusted.
     pub(crate) fn replaces(self, older: Self) -> bool {
         let error = older.error_at(self.uptime);
         let apart = (self.time - older.at(self.uptime)).abs();
@@ -48,7 +50,7 @@ impl Anchor {
     }
 }
 
-/// As chrono counts; uptimes are far from its limits.
+/// Converts to chrono's type; uptimes are far below its limit.
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
@@ -92,7 +94,7 @@ mod tests {
         let quick = Anchor::new(up(5_000), up(5_002), exactly(at(4_000)));
         assert!(quick.replaces(slow));
         assert!(!Anchor::new(up(6_000), up(10_000), exactly(at(5_000))).replaces(quick));
-        // Two seconds of error either way are what is known after 4,000 seconds.
+        // After 4,000 seconds the drift is two seconds in either direction.
         let day = 86_400_000;
         let late = Anchor::new(up(day), up(day + 4_000), exactly(at(i64::try_from(day).unwrap())));
         assert!(late.replaces(quick));
@@ -108,12 +110,12 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the answers took, the time is never more wrong than is said.
+        /// The actual error never exceeds the reported one, whatever the round trips took.
         #[test]
         fn the_error_holds(trips in proptest::collection::vec((0u64..2_000, 0u64..2_000, 0u64..60_000), 1..20)) {
             let (mut uptime, mut known) = (0u64, None::<Anchor>);
             for (there, back, pause) in trips {
-                // True time is uptime on this machine.
+                // On this machine the true time equals the uptime.
                 let told = at(i64::try_from(uptime + there).unwrap());
                 let new = Anchor::new(up(uptime), up(uptime + there + back), exactly(told));
                 if known.is_none_or(|older| new.replaces(older)) {
