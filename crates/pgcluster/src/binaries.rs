@@ -1,4 +1,4 @@
-//! Finds the installed server binaries and an ordinary user to run them as.
+//! Finds the installed server binaries, and an ordinary user to run them.
 
 use std::{
     env, fs,
@@ -7,11 +7,13 @@ use std::{
 
 use crate::Error;
 
-/// Places where distributions put the server's binaries, each with the version as one path component.
+/// Directories in which distributions install the server, each with the version as one path
+/// component.
 const PATTERNS: [(&str, &str); 3] =
     [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr", "bin")];
 
-/// The directory that holds initdb, pg_ctl and postgres: the newest of the distributions' places, else PATH.
+/// Directory that contains initdb, pg_ctl and postgres: the newest installed version, otherwise one
+/// in PATH.
 pub fn find_binaries() -> Result<PathBuf, Error> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for (root, bin) in PATTERNS {
@@ -41,16 +43,16 @@ fn is_complete(directory: &Path) -> bool {
     ["initdb", "pg_ctl", "postgres"].iter().all(|program| directory.join(program).is_file())
 }
 
-/// A user of this machine, by number.
+/// User of this machine, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
-    /// The user.
+    /// User id.
     pub uid: u32,
-    /// Its first group.
+    /// Primary group id.
     pub gid: u32,
 }
 
-/// Whom the server must run as: `None` when the caller is no root and can run it itself.
+/// User to run the server as; `None` if the caller is not root and runs the server itself.
 pub fn ordinary_user() -> Result<Option<User>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);

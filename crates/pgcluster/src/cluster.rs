@@ -1,4 +1,4 @@
-//! The cluster itself: initdb once, start, stop.
+//! Private cluster: initdb once, then start and stop.
 
 use std::{
     fs,
@@ -17,27 +17,30 @@ use crate::{
     free_ports,
 };
 
-/// What a crash of the machine may cost.
+/// Durability of commits across a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing that was committed. The server's defaults.
+    /// Committed data survives; the server's defaults.
     Full,
-    /// Everything: for tests that throw the cluster away. Commits behave as always while the machine stands.
+    /// The cluster may be lost: for tests that discard it. Commits behave as usual while the
+    /// machine runs.
     None,
 }
 
-/// How to make and run a cluster.
+/// Options of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Holds the cluster; made when missing. Its parents must let an ordinary user through.
+    /// Directory of the cluster; created if missing. Its parents must be searchable by an ordinary
+    /// user.
     pub directory: PathBuf,
-    /// What a crash of the machine may cost.
+    /// Durability of commits across a crash of the machine.
     pub durability: Durability,
-    /// Connections that the server accepts.
+    /// Maximum number of connections of the server.
     pub max_connections: u16,
 }
 
-/// A running server, reachable on loopback. Stopped when dropped, or by [`Cluster::stop`] with an answer.
+/// Running server, reachable on loopback. It is stopped when this is dropped, or by
+/// [`Cluster::stop`], which reports errors.
 #[derive(Debug)]
 pub struct Cluster {
     options: Options,
@@ -52,8 +55,9 @@ const SERVER_LOG: &str = "postgres.log";
 const SUPERUSER: &str = "graywave";
 
 impl Cluster {
-    /// Makes the cluster if the directory holds none, and starts it on a free port. A server that an earlier
-    /// process left running on the directory is stopped first, so that two never share it.
+    /// Creates the cluster if the directory has none, and starts it on a free port. A server that
+    /// an earlier process left running on the directory is stopped first, so that no two servers
+    /// share it.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let binaries = find_binaries()?;
         let user = ordinary_user()?;
@@ -64,9 +68,9 @@ impl Cluster {
             cluster.initdb()?;
         }
         if cluster.data.join("postmaster.pid").exists() {
-            // Fails when the server is gone already, which is as good.
+            // Fails if the server has already ended, which is fine.
             if let Err(error) = cluster.pg_ctl(&["stop", "-m", "fast", "-w"]) {
-                tracing::debug!(%error, "no server was left running");
+                tracing::debug!(%error, "no earlier server is running");
             }
         }
         cluster.port = free_port()?;
@@ -75,29 +79,29 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where a database of this cluster is reached.
+    /// URL of a database of this cluster.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The last lines of the server's log, oldest first. Empty when the log cannot be read.
+    /// Last lines of the server's log, oldest first. Empty if the log cannot be read.
     pub fn log_tail(&self, lines: usize) -> String {
         log_tail(&self.options.directory, lines)
     }
 
-    /// Stops the server and waits for it.
+    /// Stops the server and waits for its end.
     pub fn stop(mut self) -> Result<(), Error> {
         self.running = false;
         self.pg_ctl(&["stop", "-m", "fast", "-w"])
     }
 
-    /// Ends the server at once, as a crash does: it recovers from its log at the next start.
+    /// Stops the server immediately, like a crash: it recovers from its log at the next start.
     pub fn crash(&mut self) -> Result<(), Error> {
         self.running = false;
         self.pg_ctl(&["stop", "-m", "immediate", "-w"])
     }
 
-    /// Starts the server again, on the same port, if it does not run.
+    /// Starts the server again on the same port, if it is not running.
     pub fn restart(&mut self) -> Result<(), Error> {
         if !self.running {
             self.launch()?;
@@ -123,7 +127,8 @@ impl Cluster {
         );
         settings.push_str(match options.durability {
             Durability::Full => " -c max_wal_size=2GB",
-            // A small log: the cluster may be in memory, and without fsync a checkpoint costs little.
+            // A small WAL: the cluster may be in memory, and without fsync a checkpoint costs
+            // little.
             Durability::None => {
                 " -c max_wal_size=256MB -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
             }
@@ -139,7 +144,8 @@ impl Cluster {
         self.run("pg_ctl", &all)
     }
 
-    /// Output goes to a file: the server inherits it, and a pipe would stay open as long as the server lives.
+    /// Runs a program with output to a file: the server inherits the output, and a pipe would stay
+    /// open as long as it runs.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<(), Error> {
         let directory = self.data.parent().unwrap_or(&self.data);
         let log_path = directory.join(format!("{program}.log"));
@@ -153,7 +159,8 @@ impl Cluster {
             .stdin(std::process::Stdio::null())
             .stdout(log)
             .stderr(log_too);
-        // A group of its own: Ctrl-C at the terminal stops our process, which then stops the server in order.
+        // Own process group: Ctrl-C at the terminal stops this process, which then stops the server
+        // in order.
         command.process_group(0);
         if let Some(user) = self.user {
             command.uid(user.uid).gid(user.gid);
@@ -174,7 +181,7 @@ impl Drop for Cluster {
         if self.running
             && let Err(error) = self.pg_ctl(&["stop", "-m", "fast", "-w"])
         {
-            tracing::warn!(%error, "the private Postgres could not be stopped");
+            tracing::warn!(%error, "stopping the private Postgres failed");
         }
     }
 }
@@ -198,7 +205,8 @@ fn prepare_directory(directory: &Path, user: Option<User>) -> Result<(), Error> 
     Ok(())
 }
 
-/// The ordinary user must be able to come to the directory: every parent lets others through.
+/// Checks that the ordinary user can reach the directory: every parent must be searchable by
+/// others.
 fn check_passage(directory: &Path) -> Result<(), Error> {
     for parent in directory.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
         let mode = fs::metadata(parent).map_err(Error::io(parent))?.permissions().mode();
@@ -209,7 +217,8 @@ fn check_passage(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A port that is free now. Another process may take it before the server does; then the start fails and says so.
+/// Port that is free now. Another process may take it before the server does; the start then fails
+/// with an error.
 fn free_port() -> Result<u16, Error> {
     let ports = free_ports(1).map_err(Error::io("127.0.0.1"))?;
     Ok(ports.first().copied().unwrap_or_default())

@@ -1,42 +1,42 @@
-//! What can go wrong with a private cluster.
+//! Errors of a private cluster.
 
 use std::{io, path::PathBuf};
 
-/// A private cluster could not be made, started or stopped.
+/// Cause for which a private cluster could not be created, started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No server binaries on this machine.
+    /// This machine has no server binaries.
     #[error(
         "Postgres is not installed: no initdb in PATH, /usr/lib/postgresql/*/bin or /usr/pgsql-*/bin; install it, \
          for example with `apt-get install postgresql`"
     )]
     NotInstalled,
-    /// The caller is root and there is nobody else to run the server as.
+    /// The caller is root, and no ordinary user exists to run the server.
     #[error("Postgres does not run as root, and neither user `postgres` nor `nobody` exists on this machine")]
     NoOrdinaryUser,
-    /// A directory above the cluster's keeps the ordinary user out.
+    /// The ordinary user cannot search a parent directory of the cluster.
     #[error(
-        "Postgres does not run as root, and the user it runs as cannot pass through {path}: choose a directory that \
-         every user can come to, for example below /var/lib or /tmp"
+        "Postgres does not run as root, and its user cannot enter {path}: choose a directory that \
+         every user can reach, for example below /var/lib or /tmp"
     )]
     NoPassage {
-        /// Which one.
+        /// Parent directory without the permission.
         path: PathBuf,
     },
-    /// A program failed.
+    /// A program exited with an error.
     #[error("{program} failed: {output}")]
     Program {
-        /// Which one.
+        /// Name of the program.
         program: String,
-        /// What it said.
+        /// Output of the program.
         output: String,
     },
-    /// The file system refused.
+    /// A file operation failed.
     #[error("{path}: {source}")]
     Io {
-        /// Where.
+        /// File or directory.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
 }

@@ -1,7 +1,8 @@
-//! A private Postgres cluster on the installed binaries: made, started and stopped by this process.
+//! Private Postgres cluster on the installed binaries: created, started and stopped by this
+//! process.
 //!
-//! Used by `graywave dev` (kept under its data directory) and by tests and benchmarks (thrown away). The server
-//! refuses to run as root, so when the caller is root the cluster belongs to an ordinary user.
+//! `graywave dev` keeps one under its data directory; tests and benchmarks discard theirs. The
+//! server refuses to run as root, so for a root caller the cluster belongs to an ordinary user.
 
 mod binaries;
 mod cluster;

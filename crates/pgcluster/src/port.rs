@@ -1,4 +1,5 @@
-//! Free ports on loopback for servers that cannot listen on port 0, or whose address must be known before they start.
+//! Free ports on loopback, for servers that cannot listen on port 0, or whose address must be known
+//! before they start.
 
 use std::{
     fs,
@@ -8,23 +9,23 @@ use std::{
     ops::Range,
 };
 
-/// Below it are ports of well-known services.
+/// First port of the range; well-known services use lower ones.
 const FIRST: u16 = 10_000;
-/// Where the system does not say where its ephemeral ports begin: Linux's default.
+/// Start of the ephemeral ports if the system does not report it: Linux's default.
 const FIRST_EPHEMERAL: u16 = 32_768;
 
-/// Returns this many different ports that nothing listens on.
+/// Returns `count` different ports on which no process listens.
 ///
-/// They are not ephemeral ports: any outgoing connection could take one of those before the server does. Another server may
-/// still take a port first; then the start fails and says so.
+/// The ports are not ephemeral: an outgoing connection could take an ephemeral port before the
+/// server does. Another server may still take a port; the start then fails with an error.
 ///
 /// # Errors
 ///
-/// When fewer ports are free.
+/// When fewer than `count` ports are free.
 pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let range = FIRST..first_ephemeral().max(FIRST + 1);
     let start = RandomState::new().hash_one(std::process::id());
-    // Held until all are found, so that they differ.
+    // Kept open until all are found, so that they differ.
     let mut listeners = Vec::with_capacity(count);
     for port in from(&range, start) {
         if listeners.len() == count {
@@ -40,17 +41,17 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-/// As [`free_ports`], as addresses on loopback.
+/// Like [`free_ports`], as addresses on loopback.
 ///
 /// # Errors
 ///
-/// When fewer ports are free.
+/// When fewer than `COUNT` ports are free.
 pub fn free_addresses<const COUNT: usize>() -> io::Result<[String; COUNT]> {
     let ports: [u16; COUNT] = free_ports(COUNT)?.try_into().map_err(|_| ErrorKind::AddrInUse)?;
     Ok(ports.map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST)))
 }
 
-/// All ports of a range, beginning at a random place.
+/// All ports of a range, beginning at a random position.
 fn from(range: &Range<u16>, start: u64) -> impl Iterator<Item = u16> + use<> {
     let offset = u16::try_from(start % u64::try_from(range.len()).unwrap_or(1)).unwrap_or_default();
     let middle = range.start + offset;
