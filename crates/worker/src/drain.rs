@@ -1,4 +1,4 @@
-//! Drain: redirects each desktop to another worker as soon as no target of it is in flight.
+//! Drain: redirects each desktop to another worker as soon as it has no target in flight.
 
 use std::time::Duration;
 

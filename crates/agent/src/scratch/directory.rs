@@ -81,7 +81,7 @@ fn open_as(parent: BorrowedFd<'_>, name: &CStr, access: OFlags, check: MountChec
     }
 }
 
-/// Whether the directory is on another mount than its parent; `None` if the system cannot tell.
+/// Whether the directory is on another mount than its parent; `None` if unknown.
 fn is_mounted(parent: BorrowedFd<'_>, dir: &OwnedFd, check: MountCheck) -> Option<bool> {
     if check == MountCheck::MountId {
         return Some(mount_id(parent)? != mount_id(dir.as_fd())?);
@@ -89,7 +89,7 @@ fn is_mounted(parent: BorrowedFd<'_>, dir: &OwnedFd, check: MountCheck) -> Optio
     is_mount_root(dir).or_else(|| is_mounted(parent, dir, MountCheck::MountId))
 }
 
-/// Whether the directory is the root of a mount; `None` if the kernel cannot tell.
+/// Whether the directory is the root of a mount; `None` if unknown.
 fn is_mount_root(dir: &OwnedFd) -> Option<bool> {
     let status = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).ok()?;
     let is_known = status.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);

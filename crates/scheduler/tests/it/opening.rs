@@ -273,7 +273,7 @@ async fn a_target_waits_for_its_own_window() {
     assert_eq!(harness.task(task_id).await.target_count, 4);
 }
 
-/// Submits to desktops in UTC, where it is 08:00, with a window of one hour from then on.
+/// Submits to desktops in UTC, where it is 08:00, with a window of one hour from 08:00.
 async fn in_a_window(harness: &Harness, targets: u32, window: (&str, &str)) -> TaskId {
     let window = Some(Window::new(window.0, window.1, "UTC").unwrap());
     let policy = RolloutPolicy { window, ..RolloutPolicy::default() };
