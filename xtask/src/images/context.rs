@@ -1,10 +1,6 @@
 //! The build context of the images: deploy/Dockerfile compiles from it, so it must have every source file.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, bail};
 
@@ -19,7 +15,7 @@ pub(super) fn check(engine: &Engine, programs: &[&str]) -> anyhow::Result<()> {
     let has = files(engine)?;
     let mut needs = manifests()?;
     for program in programs {
-        let list = PathBuf::from(testkit::binary(program)?).with_extension("d");
+        let list = testkit::binary(program)?.with_extension("d");
         let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
         needs.extend(sources(&text, &root()));
     }
