@@ -1,6 +1,11 @@
 //! Lookups of tasks and records in the caller's own project.
 
-use domain::{Error, Reason, ids::TaskId, record::RecordId};
+use domain::{
+    Error, Reason,
+    authz::{Action, Resource},
+    ids::TaskId,
+    record::RecordId,
+};
 use store::{
     Connection,
     record::{self, RecordRow},
@@ -32,4 +37,15 @@ pub(crate) async fn record(
 ) -> Result<RecordRow, Error> {
     let found = record::fetch(connection, caller.project_id(), record_id).await?;
     found.ok_or_else(|| Error::new(Reason::RecordNotFound, format!("record {record_id} does not exist")))
+}
+
+/// Finds a task of the caller's project and checks the caller's right to it.
+pub(crate) async fn find_task(
+    connection: &mut Connection,
+    caller: &Caller,
+    action: Action,
+    task_id: TaskId,
+) -> Result<TaskRow, Error> {
+    caller.check(action, [Resource::Task(&task_id.to_string())])?;
+    task(connection, caller, task_id).await
 }

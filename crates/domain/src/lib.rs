@@ -4,6 +4,7 @@
 //! every decision can be replayed. The terms are those of `ARCHITECTURE.md`.
 
 pub mod auth;
+mod basis_points;
 pub mod error;
 pub mod ids;
 pub mod insight;
@@ -21,6 +22,7 @@ pub mod wave;
 pub mod window;
 
 pub use auth::{authz, enrolment, merkle, request_signing};
+pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};
 pub use outcome::{fingerprint, tally};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Reason};
+use crate::{BasisPoints, Error, Reason};
 
 /// Failures at which a rollout halts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +14,8 @@ pub enum Threshold {
     Count(u32),
     /// Percentage of the results so far.
     Percent {
-        /// Hundredths of a percent, 1 to 10,000.
-        hundredths: u32,
+        /// Failures that reach the threshold, as a share of the results so far.
+        share: BasisPoints,
         /// Number of results from which on the percentage is judged. A wave that closes with fewer
         /// is judged on those.
         min_results: u32,
@@ -31,14 +31,14 @@ impl Threshold {
                 _ => Err(Error::out_of_range("count", format!("{count} is out of range: at least 1"))),
             },
             (None, Some(percent), min_results) => {
-                let hundredths = hundredths(percent).map_err(|error| error.within("percent"))?;
+                let share = BasisPoints::from_percent(percent).map_err(|error| error.within("percent"))?;
                 let min_results = min_results.unwrap_or(1);
                 let min_results =
                     u32::try_from(min_results).ok().filter(|number| *number > 0).ok_or_else(|| {
                         let message = format!("{min_results} is out of range: at least 1");
                         Error::out_of_range("min_results", message)
                     })?;
-                Ok(Self::Percent { hundredths, min_results })
+                Ok(Self::Percent { share, min_results })
             }
             (Some(_), None, Some(_)) => {
                 let message = "only a percentage waits for results: leave it out, or give a percentage";
@@ -65,9 +65,7 @@ impl Threshold {
         match self {
             Self::Count(count) => failed >= count,
             // A rollout without failures never halts.
-            Self::Percent { hundredths, .. } => {
-                failed > 0 && failed as u64 * 10_000 >= hundredths as u64 * finished as u64
-            }
+            Self::Percent { share, .. } => failed > 0 && share.is_reached(failed, finished),
         }
     }
 
@@ -85,8 +83,8 @@ impl Threshold {
     pub fn with_min_results_within(self, size: u32) -> Self {
         match self {
             Self::Count(_) => self,
-            Self::Percent { hundredths, min_results } => {
-                Self::Percent { hundredths, min_results: min_results.min(size) }
+            Self::Percent { share, min_results } => {
+                Self::Percent { share, min_results: min_results.min(size) }
             }
         }
     }
@@ -108,37 +106,11 @@ impl Threshold {
     }
 }
 
-/// Converts a client's percentage to hundredths: more than 0, at most 100, with at most two
-/// decimals.
-///
-/// The error names no field: the caller adds it.
-pub(crate) fn hundredths(percent: f64) -> Result<u32, Error> {
-    let bad = || {
-        let message =
-            format!("{percent} is out of range: more than 0, at most 100, with at most two decimals");
-        Error::new(Reason::FieldOutOfRange, message)
-    };
-    let hundredths = percent * 100.0;
-    if !(hundredths > 0.0 && hundredths <= 10_000.0) || (hundredths - hundredths.round()).abs() > 1e-6 {
-        return Err(bad());
-    }
-    // The value is between 1 and 10,000.
-    format!("{:.0}", hundredths.round()).parse().map_err(|_| bad())
-}
-
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
-            Self::Percent { hundredths, .. } => {
-                write!(f, "{}", hundredths / 100)?;
-                match hundredths % 100 {
-                    0 => {}
-                    decimals if decimals % 10 == 0 => write!(f, ".{}", decimals / 10)?,
-                    decimals => write!(f, ".{decimals:02}")?,
-                }
-                f.write_str("%")
-            }
+            Self::Percent { share, .. } => write!(f, "{share}%"),
         }
     }
 }
@@ -161,7 +133,7 @@ mod tests {
             (percent(0.01, 1), 0, 10, false),
             (percent(100.0, 1), 9, 10, false),
             (percent(100.0, 1), 10, 10, true),
-            (Threshold::Percent { hundredths: 1, min_results: 0 }, 0, 0, false),
+            (Threshold::Percent { share: BasisPoints::new(1).unwrap(), min_results: 0 }, 0, 0, false),
             (percent(33.33, 1), 1, 3, true),
             (percent(33.34, 1), 1, 3, false),
         ] {

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use domain::{outcome::Outcome, tally::Tally};
+use domain::{BasisPoints, outcome::Outcome, tally::Tally};
 
 use crate::Error;
 
@@ -21,6 +21,12 @@ pub(crate) fn int2(count: impl TryInto<i16>) -> i16 {
 pub(crate) fn count<T: TryFrom<i64>>(table: &'static str, value: impl Into<i64>) -> Result<T, Error> {
     let value = value.into();
     T::try_from(value).map_err(|_| Error::corrupt(table, format!("count {value}")))
+}
+
+/// Converts a percentage from a column in basis points.
+pub(crate) fn basis_points(table: &'static str, value: i32) -> Result<BasisPoints, Error> {
+    let corrupt = || Error::corrupt(table, format!("basis points {value}"));
+    u32::try_from(value).ok().and_then(BasisPoints::new).ok_or_else(corrupt)
 }
 
 /// Parses one word of a closed set.

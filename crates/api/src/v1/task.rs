@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::{PinnedScript, RetryOf, Selection, TaskProgress, WaveRow};
-use domain::{outcome::Outcome, tally::Tally};
+use domain::{BasisPoints, outcome::Outcome, tally::Tally};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -257,7 +257,7 @@ impl From<TaskProgress> for NativeTask {
             strict: task.policy.strict,
             max_concurrency: task.max_concurrency,
             soak_seconds: task.policy.soak_seconds,
-            quorum_percent: task.policy.quorum.map(|hundredths| f64::from(hundredths) / 100.0),
+            quorum_percent: task.policy.quorum.map(BasisPoints::percent),
             window: task.policy.window.map(|window| window.to_string()),
             distinct_approver: task.policy.approval.distinct_approver,
             on_halt: task.policy.on_halt.as_str(),

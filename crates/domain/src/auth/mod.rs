@@ -1,5 +1,6 @@
 //! Authentication and authorisation of callers, and enrolment of desktops.
 
+mod action;
 pub mod authz;
 pub mod enrolment;
 pub mod merkle;

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{outcome::Outcome, policy::Weight};
+use crate::{BasisPoints, outcome::Outcome, policy::Weight};
 
 /// Plans with all attributes.
 fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {
@@ -240,7 +240,7 @@ fn the_worst_case_is_known_before_the_start() {
         [(10, 4), (100, 92)],
         "the third, and one in flight with it"
     );
-    let late = RolloutPolicy { quorum: Some(7_500), ..reached };
+    let late = RolloutPolicy { quorum: BasisPoints::new(7_500), ..reached };
     assert_eq!(
         exposure(late, Some(2)),
         [(10, 4), (100, 94)],
@@ -248,7 +248,7 @@ fn the_worst_case_is_known_before_the_start() {
     );
     let strict = RolloutPolicy { strict: true, fail_threshold: Some(Threshold::Count(5)), ..plain.clone() };
     assert_eq!(exposure(strict.clone(), None), [(10, 3), (100, 5)]);
-    let late = RolloutPolicy { quorum: Some(7_500), fail_threshold: None, ..strict };
+    let late = RolloutPolicy { quorum: BasisPoints::new(7_500), fail_threshold: None, ..strict };
     assert_eq!(exposure(late, None), [(10, 3), (100, 93)], "one more reaches the first wave's threshold");
     let task = RolloutPolicy { fail_threshold: Some(Threshold::Count(5)), ..plain };
     assert_eq!(exposure(task, Some(10)), [(10, 10), (100, 92)]);

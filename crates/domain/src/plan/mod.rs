@@ -1,7 +1,10 @@
 //! The plan of a task, and the requests that define it.
 
 mod assignment;
+mod exposure;
+mod request;
 pub mod rollout;
 pub mod submission;
 
 pub use assignment::*;
+pub use exposure::{Exposure, Uncovered, uncovered, worst_case};

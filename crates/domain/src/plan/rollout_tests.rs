@@ -79,7 +79,7 @@ fn what_is_wrong_is_named() {
 #[test]
 fn strict_needs_a_count_to_keep_to() {
     let strict = RolloutPolicy { strict: true, ..RolloutPolicy::default() };
-    let percent = Some(Threshold::Percent { hundredths: 100, min_results: 1 });
+    let percent = Some(Threshold::Percent { share: BasisPoints::new(100).unwrap(), min_results: 1 });
     assert!(check_strict(&RolloutPolicy::default(), &[None]).is_ok());
     assert!(check_strict(&strict, &[Some(Threshold::Count(1)), None]).is_err());
     assert!(check_strict(&strict, &[percent]).is_err());

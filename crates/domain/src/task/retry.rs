@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn the_waves_are_kept_as_far_as_the_remainder_allows() {
         use Threshold::Count;
-        let percent_of = |min_results| Some(Threshold::Percent { hundredths: 500, min_results });
+        let percent_of = |min_results| {
+            Some(Threshold::Percent { share: crate::BasisPoints::new(500).unwrap(), min_results })
+        };
         let percent = percent_of(9);
         let old = [(4, Some(Count(3))), (10, percent), (86, None)];
         for (remainder, expected) in [

@@ -1,6 +1,6 @@
 //! The gate: reads a wave's results and returns proceed, hold or halt. docs/gate.md has the table.
 
-use crate::threshold::Threshold;
+use crate::{BasisPoints, threshold::Threshold};
 
 /// Result counts, as thresholds use them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct GateInput {
     pub fail_threshold: Option<Threshold>,
     /// Number of missing targets that were never delivered and whose desktop is offline.
     pub waiting: u32,
-    /// Share of finished targets at which the wave closes while the remaining desktops are offline,
-    /// in hundredths of a percent. The last wave waits for all its targets.
-    pub quorum: Option<u32>,
+    /// Share of finished targets at which the wave closes while the remaining desktops are offline;
+    /// `None` without a quorum. The last wave waits for all its targets.
+    pub quorum: Option<BasisPoints>,
     /// Results of the earlier waves.
     pub earlier: Results,
     /// Number of targets of earlier waves that have not ended.
@@ -109,7 +109,7 @@ pub fn decide(input: &GateInput) -> Verdict {
 /// admitted yet always block the close.
 fn has_quorum(input: &GateInput) -> bool {
     let GateInput { size, results: Results { finished, .. }, .. } = *input;
-    let is_enough = |quorum| u64::from(finished) * 10_000 >= u64::from(quorum) * u64::from(size);
+    let is_enough = |quorum: BasisPoints| quorum.is_reached(finished, size);
     !input.is_last && size - finished == input.waiting && input.quorum.is_some_and(is_enough)
 }
 

@@ -76,7 +76,9 @@ fn the_page_says_what_the_rule_does() {
                 let given = GateInput {
                     results: results(wave),
                     waiting: away.parse().unwrap(),
-                    quorum: quorum.strip_suffix('%').map(|percent| percent.parse::<u32>().unwrap() * 100),
+                    quorum: quorum
+                        .strip_suffix('%')
+                        .map(|percent| BasisPoints::from_percent(percent.parse().unwrap()).unwrap()),
                     is_last: last.starts_with("last"),
                     earlier_missing: missing.parse().unwrap(),
                     ..input(size.parse().unwrap(), 0, 0, Some(Threshold::Count(2)))
@@ -98,14 +100,16 @@ fn percent_of(percent: f64, min_results: i64) -> Option<Threshold> {
 
 #[test]
 fn quorum_close_below_min_results_is_judged() {
-    let quorum = GateInput { waiting: 2, quorum: Some(5_000), ..input(4, 2, 2, percent_of(20.0, 4)) };
+    let quorum =
+        GateInput { waiting: 2, quorum: BasisPoints::new(5_000), ..input(4, 2, 2, percent_of(20.0, 4)) };
     assert_eq!(word(&decide(&quorum)), "halt");
     assert_eq!(word(&decide(&GateInput { waiting: 1, ..quorum })), "hold");
 }
 
 #[test]
 fn closed_wave_with_late_failure_is_judged() {
-    let late = GateInput { is_closed: true, quorum: Some(5_000), ..input(4, 3, 1, percent_of(20.0, 4)) };
+    let late =
+        GateInput { is_closed: true, quorum: BasisPoints::new(5_000), ..input(4, 3, 1, percent_of(20.0, 4)) };
     assert_eq!(word(&decide(&late)), "halt");
     assert_eq!(word(&decide(&GateInput { is_closed: false, ..late })), "hold");
 }

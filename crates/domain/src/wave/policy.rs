@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    outcome::Outcome, string_enum::string_enum, threshold::Threshold, wave_start::StartConditions,
-    window::Window,
+    BasisPoints, outcome::Outcome, string_enum::string_enum, threshold::Threshold,
+    wave_start::StartConditions, window::Window,
 };
 
 /// Treatment of running scripts when the gate halts.
@@ -85,9 +85,9 @@ pub struct RolloutPolicy {
     pub soak_seconds: u32,
     /// Waves that a person must approve before they open.
     pub approval: Approval,
-    /// Share of finished targets at which a wave closes while the remaining desktops are offline,
-    /// in hundredths of a percent.
-    pub quorum: Option<u32>,
+    /// Share of finished targets at which a wave closes while the remaining desktops are offline;
+    /// `None` without a quorum.
+    pub quorum: Option<BasisPoints>,
     /// Daily window in which targets may start; `None` for any time.
     pub window: Option<Window>,
 }

@@ -46,7 +46,7 @@ fn it_is_read_back() {
         success_exit_codes: vec![3010],
         soak_seconds: 600,
         approval: Approval { before_waves: [2].into(), distinct_approver: true },
-        quorum: Some(9_500),
+        quorum: BasisPoints::new(9_500),
         window: Some(Window::new("22:00", "05:00", "desktop").unwrap()),
     };
     let text = serde_json::to_string(&policy).unwrap();

@@ -1,6 +1,7 @@
 //! The life cycle of a wave, and the steps that follow from its results.
 
 use crate::{
+    BasisPoints,
     gate::{self, GateInput, HaltKind, Results, Verdict},
     limits,
     policy::RolloutPolicy,
@@ -129,9 +130,9 @@ pub struct WaveTerms {
     pub strict: bool,
     /// Maximum number of targets in flight; `None` without a limit.
     pub max_concurrency: Option<u32>,
-    /// Share of finished targets at which a wave closes while the remaining desktops are offline,
-    /// in hundredths of a percent.
-    pub quorum: Option<u32>,
+    /// Share of finished targets at which a wave closes while the remaining desktops are offline;
+    /// `None` without a quorum.
+    pub quorum: Option<BasisPoints>,
     /// Whether a target that is never reached does not count as a failure, at its deadline or by a
     /// person's stop.
     pub ignores_away: bool,

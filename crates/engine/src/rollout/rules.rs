@@ -135,8 +135,8 @@ impl<F: Faults> Rollout<F> {
 fn one_more(threshold: Threshold) -> Threshold {
     match threshold {
         Threshold::Count(count) => Threshold::Count(count + 1),
-        Threshold::Percent { hundredths, min_results } => {
-            Threshold::Percent { hundredths, min_results: min_results + 1 }
+        Threshold::Percent { share, min_results } => {
+            Threshold::Percent { share, min_results: min_results + 1 }
         }
     }
 }

@@ -132,7 +132,7 @@ async fn the_threshold_of_the_task_counts_all_waves() {
 #[tokio::test]
 async fn a_percentage_halts_when_enough_results_are_in() {
     let harness = Harness::new().await;
-    let percent = Threshold::Percent { hundredths: 1_000, min_results: 5 };
+    let percent = Threshold::Percent { share: domain::BasisPoints::new(1_000).unwrap(), min_results: 5 };
     let policy = RolloutPolicy { fail_threshold: Some(percent), ..RolloutPolicy::default() };
     let task_id = submit(&harness, Submit { targets: 20, policy, ..Submit::default() }).await;
     let batches = leased(&harness).await;

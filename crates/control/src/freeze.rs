@@ -1,63 +1,23 @@
-//! Pause and resume of a task; freeze and unfreeze of a project.
+//! Freeze and unfreeze of a project.
 
 use domain::{
-    Error, Reason,
+    Error,
     authz::{Action, Resource},
-    ids::{ProjectId, TaskId},
+    ids::ProjectId,
     limits,
 };
-use engine::{Decision, Freeze, Suspension};
+use engine::{Decision, Freeze};
 use store::{
     TaskRows,
     project_limit::{self, FreezeRow},
 };
 
 use crate::{
-    Caller, Control, lookup,
+    Caller, Control,
     rollout::{self, ENGINE},
 };
 
 impl Control {
-    /// Pauses a task. Once this returns, no further target of the task is admitted. Running scripts
-    /// continue.
-    pub async fn pause(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
-        self.set_paused(caller, task_id, true).await
-    }
-
-    /// Resumes a paused task.
-    pub async fn resume(&self, caller: &Caller, task_id: TaskId) -> Result<(), Error> {
-        self.set_paused(caller, task_id, false).await
-    }
-
-    async fn set_paused(&self, caller: &Caller, task_id: TaskId, paused: bool) -> Result<(), Error> {
-        let action = if paused { Action::Pause } else { Action::Resume };
-        caller.check(action, [Resource::Task(&task_id.to_string())])?;
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
-        }
-        lookup::task(&mut tx, caller, task_id).await?;
-        let (actor, now) = (&caller.identity.principal, self.environment.now());
-        let mut rows = TaskRows::new(&mut tx);
-        let hold = if paused {
-            ENGINE.pause(&mut rows, task_id, actor, now).await?
-        } else {
-            ENGINE.resume(&mut rows, task_id, actor, now).await?
-        };
-        let decision = match hold {
-            Suspension::Done(decision) => decision,
-            Suspension::TooLate(status) => {
-                let message = format!("the task is {status} and admits no more targets");
-                return Err(Error::new(Reason::TaskEnded, message));
-            }
-        };
-        rollout::apply(&mut tx, decision.as_deref()).await?;
-        let answer = if paused { "paused" } else { "resumed" };
-        self.done(tx, caller, action, &format!("task:{task_id}"), answer).await?;
-        rollout::report(decision.as_deref());
-        Ok(())
-    }
-
     /// Freezes the project. Once this returns, no further target of its tasks is admitted. Running
     /// scripts continue, and new tasks are accepted and wait.
     pub async fn freeze(&self, caller: &Caller, reason: String) -> Result<(), Error> {

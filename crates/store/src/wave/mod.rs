@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, Error,
-    codec::{count, int2, int4, tally_from_array, word},
+    codec::{basis_points, count, int2, int4, tally_from_array, word},
 };
 
 #[derive(sqlx::FromRow)]
@@ -78,11 +78,11 @@ impl Raw {
         if let Some(number) = self.fail_threshold {
             return Ok(Some(Threshold::Count(count("wave", number)?)));
         }
-        let Some((hundredths, min_results)) = self.fail_threshold_basis_points.zip(self.min_results) else {
+        let Some((share, min_results)) = self.fail_threshold_basis_points.zip(self.min_results) else {
             return Ok(None);
         };
         Ok(Some(Threshold::Percent {
-            hundredths: count("wave", hundredths)?,
+            share: basis_points("wave", share)?,
             min_results: count("wave", min_results)?,
         }))
     }
@@ -140,7 +140,7 @@ pub async fn insert(
 ) -> Result<(), Error> {
     for wave in waves {
         let percent = match wave.fail_threshold {
-            Some(Threshold::Percent { hundredths, min_results }) => Some((hundredths, min_results)),
+            Some(Threshold::Percent { share, min_results }) => Some((share.get(), min_results)),
             Some(Threshold::Count(_)) | None => None,
         };
         sqlx::query!(
@@ -153,7 +153,7 @@ pub async fn insert(
             int4(wave.first_ordinal),
             int4(wave.size),
             wave.fail_threshold.and_then(Threshold::count).map(int4),
-            percent.map(|(hundredths, _)| int4(hundredths)),
+            percent.map(|(basis_points, _)| int4(basis_points)),
             percent.map(|(_, min_results)| int4(min_results)),
             policy.opening_of(wave.wave).needs_approval,
         )

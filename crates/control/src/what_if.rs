@@ -1,0 +1,37 @@
+//! What another rollout would have done with a task's recorded results.
+
+use domain::{
+    Error, Reason,
+    authz::Action,
+    ids::TaskId,
+    plan::PlannedWave,
+    rollout::{self, RolloutRequest},
+    what_if::{self, WhatIf},
+};
+use store::{record, task};
+
+use crate::{Caller, Control, lookup::find_task};
+
+impl Control {
+    /// Replays a task's recorded results under another rollout, and returns where that rollout
+    /// would have stopped. The task's waves apply if the rollout defines none.
+    pub async fn what_if(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+        request: RolloutRequest,
+    ) -> Result<WhatIf, Error> {
+        let mut connection = self.store.acquire().await?;
+        let task = find_task(&mut connection, caller, Action::GetTask, task_id).await?;
+        if !task.status.is_ended() {
+            return Err(Error::new(Reason::TaskNotEnded, "the task has not ended: some results are missing"));
+        }
+        let rollout = request.check().map_err(|error| error.within("rollout"))?;
+        let planned = match &rollout.waves {
+            None => task::planned_waves(&mut connection, task_id).await?,
+            Some(waves) => PlannedWave::consecutive(rollout::sizes(waves, task.target_count)?),
+        };
+        let results = record::finished(&mut connection, task_id).await?;
+        Ok(what_if::replay(&planned, &rollout.policy, rollout.max_concurrency, &results))
+    }
+}
