@@ -10,16 +10,16 @@ use tonic::{Request, Status};
 
 use crate::{
     Service,
-    gate::Deadline,
+    auth::Deadline,
     status::{deadline_exceeded, failed},
 };
 
 /// A stream of answers.
-pub(crate) type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The life of a stream.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct Lifetime {
     stop: CancellationToken,
     /// When its client stops waiting, if it said so.
     deadline: Option<Instant>,
@@ -27,7 +27,7 @@ pub(crate) struct Life {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Life {
+impl Lifetime {
     /// Begins a stream for a request, if there is room for one more.
     pub(crate) fn begin<T>(service: &Service, request: &Request<T>) -> Result<Self, Status> {
         let permit = Arc::clone(&service.streams).try_acquire_owned().map_err(|_| {

@@ -1,21 +1,21 @@
-//! The operator's verbs over admin gRPC.
+//! Operator commands over admin gRPC.
 
-mod changes;
-mod complete;
-mod connect;
-mod ended;
-mod failure;
-mod flags;
+mod actions;
+mod args;
+mod client;
+mod commands;
+mod completion;
+mod error;
+mod exit_status;
+mod field_flags;
 mod follow;
-mod found;
-mod harmless;
-mod out;
-mod screen;
-mod spec;
-mod task_argument;
-mod told;
-mod verbs;
+mod format;
+mod output;
+mod sanitize;
+mod task_arg;
+mod tui;
 
-pub use ended::Ended;
-pub use failure::Failure;
-pub use verbs::Verb;
+pub use commands::Command;
+pub use error::Error;
+pub use exit_status::ExitStatus;
+pub use output::{plain_table, print};

@@ -3,24 +3,23 @@
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use cli::Ended;
+use cli::{ExitStatus, print};
 
 use crate::{
-    ca, completion,
+    argv, ca, completion,
     config::Settings,
-    db_commands::{self, Access},
+    db_commands::{self, DatabaseCommand},
     dev, help, man,
-    output::print,
     roles::{self, certificates, healthcheck},
-    signals, words,
+    signals,
 };
 
-/// Runs a script or a command on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, the
-/// next wave only while failures stay under gray_fail_threshold.
+/// Run scripts on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, and the next wave only
+/// while failures stay below the threshold.
 #[derive(Debug, Parser)]
 #[command(name = "graywave", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Settings in TOML; any key can be overridden by GRAYWAVE__SECTION__KEY
+    /// Settings file (TOML); GRAYWAVE__SECTION__KEY overrides a key
     #[arg(long, env = "GRAYWAVE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -29,59 +28,59 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 Examples:
-  graywave dev --desktops 20                  all of it on this machine, with a private Postgres
+  graywave dev --desktops 20                  a cluster on this machine
   graywave login --grpc graywave.example.com:9090
-  graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
+  graywave run --canary 5 --tag pool=finance -- reboot
   graywave watch latest
-  source <(graywave completion bash)          Tab offers commands, flags, and the ids of tasks and desktops
+  source <(graywave completion bash)          completion of commands and ids
 
-`graywave help COMMAND` says more of each.";
+Run `graywave help COMMAND` for details.";
 
 /// Each under the heading that [`help`] gives it.
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Verb(Box<cli::Verb>),
-    /// Run all roles and local desktops in one process, on a private Postgres
-    Dev(dev::DevArguments),
+    Operator(Box<cli::Command>),
+    /// Run a development cluster on this machine
+    Dev(dev::DevArgs),
     /// Serve the REST API
     Api,
-    /// Open waves, hand batches to workers, store results; serve gRPC to workers and operators
+    /// Serve workers and operators over gRPC, and open waves
     Scheduler,
-    /// Hold agents' connections and dispatch to them
+    /// Serve agents, and dispatch scripts to them
     Worker,
-    /// Bring the database's schema up to date, then exit
+    /// Migrate the database schema to this version
     Migrate,
-    /// Check the settings, print what is wrong with them or that they are good, then exit
+    /// Validate the settings and their certificates
     CheckConfig,
-    /// Ask the role that runs on this machine whether it is ready; exit code 0 if it is, for health checks of containers
+    /// Check whether the local role is ready
     Healthcheck,
-    /// Make, list and revoke projects: the tenants that everything belongs to
+    /// Create, list, revoke and stop projects, the tenants
     #[command(subcommand)]
     Projects(db_commands::Projects),
-    /// Make and list principals: who calls, and which policies bind them
+    /// Create and list principals, and bind policies to them
     #[command(subcommand)]
     Principals(db_commands::Principals),
-    /// Make, list and delete policies: who may do what to which scripts and desktops
+    /// Create, list and delete access policies
     #[command(subcommand)]
     Policies(db_commands::Policies),
-    /// Make, list and revoke access keys, with which the SDKs sign
+    /// Create, list and revoke access keys, which sign requests
     #[command(subcommand)]
     Keys(db_commands::Keys),
-    /// Make, list and revoke bearer tokens
+    /// Create, list and revoke bearer tokens
     #[command(subcommand)]
     Tokens(db_commands::Tokens),
-    /// Make, list and revoke enrolment tokens, with which machines become desktops
+    /// Create, list and revoke enrolment tokens of desktops
     #[command(subcommand)]
     EnrolmentTokens(db_commands::EnrolmentTokens),
-    /// Make and rotate the CA, and issue the certificates that parts and desktops know each other by
+    /// Create and rotate the CA, and issue certificates
     #[command(subcommand)]
     Ca(ca::Ca),
-    /// Print what a shell needs to complete commands, flags and ids
-    Completion(completion::CompletionArguments),
-    /// Write the manual pages
-    Man(man::ManArguments),
-    /// Print what each reason of a failure means, and its fix
+    /// Print the shell completion script
+    Completion(completion::CompletionArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
+    /// Print the reference of error reasons and their fixes
     Errors,
     /// Print the OpenAPI document of the REST API
     Openapi,
@@ -97,16 +96,16 @@ pub(crate) fn command() -> clap::Command {
 
 /// What was asked for; ends the process where that makes no sense, and for `--help`.
 pub(crate) fn parse() -> Arguments {
-    let words = words::in_order(std::env::args_os().collect());
-    let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| words::exit(&error, &words));
+    let words = argv::reorder(std::env::args_os().collect());
+    let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| argv::exit(&error, &words));
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
-    if let Command::Verb(verb) = arguments.command {
-        return Ok(verb.run().await?);
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
+    if let Command::Operator(command) = arguments.command {
+        return Ok(command.run().await?);
     }
-    maintain(arguments).await.map(|()| Ended::Success)
+    maintain(arguments).await.map(|()| ExitStatus::Success)
 }
 
 /// What runs the cluster, or works on its database.
@@ -115,25 +114,27 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
     let settings = || Settings::load(file.as_deref());
     match arguments.command {
         // Done before.
-        Command::Verb(_) => Ok(()),
-        Command::Completion(arguments) => print(&completion::registration(&arguments)?),
+        Command::Operator(_) => Ok(()),
+        Command::Completion(arguments) => Ok(print(&completion::registration(&arguments)?)?),
         Command::Man(arguments) => man::write(&arguments, command()),
-        Command::Reference => print(&help::reference(command())),
-        Command::Errors => print(&domain::error::reference()),
-        Command::Openapi => print(&format!("{}\n", api::document().to_pretty_json()?)),
+        Command::Reference => Ok(print(&help::reference(command()))?),
+        Command::Errors => Ok(print(&domain::error::reference())?),
+        Command::Openapi => Ok(print(&format!("{}\n", api::document().to_pretty_json()?))?),
         Command::CheckConfig => {
             let settings = settings()?;
             certificates::check(&settings.tls, &settings.orders)?;
-            print("the configuration is good\n")
+            Ok(print("the configuration is valid\n")?)
         }
         Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
-        Command::Ca(command) => print(&ca::run(command)?),
-        Command::Projects(command) => manage(Access::Projects(command), &settings()?).await,
-        Command::Principals(command) => manage(Access::Principals(command), &settings()?).await,
-        Command::Policies(command) => manage(Access::Policies(command), &settings()?).await,
-        Command::Keys(command) => manage(Access::Keys(command), &settings()?).await,
-        Command::Tokens(command) => manage(Access::Tokens(command), &settings()?).await,
-        Command::EnrolmentTokens(command) => manage(Access::EnrolmentTokens(command), &settings()?).await,
+        Command::Ca(command) => Ok(print(&ca::run(command)?)?),
+        Command::Projects(command) => manage(DatabaseCommand::Projects(command), &settings()?).await,
+        Command::Principals(command) => manage(DatabaseCommand::Principals(command), &settings()?).await,
+        Command::Policies(command) => manage(DatabaseCommand::Policies(command), &settings()?).await,
+        Command::Keys(command) => manage(DatabaseCommand::Keys(command), &settings()?).await,
+        Command::Tokens(command) => manage(DatabaseCommand::Tokens(command), &settings()?).await,
+        Command::EnrolmentTokens(command) => {
+            manage(DatabaseCommand::EnrolmentTokens(command), &settings()?).await
+        }
         Command::Dev(arguments) => serve(Role::Dev(arguments), &settings()?).await,
         Command::Api => serve(Role::Api, &settings()?).await,
         Command::Scheduler => serve(Role::Scheduler, &settings()?).await,
@@ -142,13 +143,13 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-async fn manage(access: Access, settings: &Settings) -> anyhow::Result<()> {
-    print(&db_commands::run(access, settings).await?)
+async fn manage(command: DatabaseCommand, settings: &Settings) -> anyhow::Result<()> {
+    Ok(print(&db_commands::run(command, settings).await?)?)
 }
 
 /// What runs with telemetry, until it is told to stop.
 enum Role {
-    Dev(dev::DevArguments),
+    Dev(dev::DevArgs),
     Api,
     Scheduler,
     Worker,

@@ -7,13 +7,13 @@ use clap_complete::env::Shells;
 /// For which shell.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Put the line of your shell into its startup file, so that it stays right after an upgrade:
-  bash    source <(graywave completion bash)           ~/.bashrc
-  zsh     source <(graywave completion zsh)            ~/.zshrc, behind compinit
-  fish    graywave completion fish | source            ~/.config/fish/config.fish
-Ids of tasks, desktops, scripts and workers are asked for at the control plane of the current context.")]
-pub(crate) struct CompletionArguments {
-    /// The shell
+Add the line for your shell to its startup file:
+  ~/.bashrc                    source <(graywave completion bash)
+  ~/.zshrc, after compinit     source <(graywave completion zsh)
+  ~/.config/fish/config.fish   graywave completion fish | source
+Ids of tasks, desktops, scripts and workers come from the control plane of the current context.")]
+pub(crate) struct CompletionArgs {
+    /// Shell to complete in
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -29,7 +29,7 @@ enum Shell {
 pub(crate) const ASKED_BY: &str = "GRAYWAVE_COMPLETE";
 
 /// What the shell is to read.
-pub(crate) fn registration(arguments: &CompletionArguments) -> anyhow::Result<String> {
+pub(crate) fn registration(arguments: &CompletionArgs) -> anyhow::Result<String> {
     let name = match arguments.shell {
         Shell::Bash => "bash",
         Shell::Zsh => "zsh",

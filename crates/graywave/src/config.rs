@@ -118,7 +118,7 @@ impl EnrolmentSettings {
         match (&self.issuer_cert_file, &self.issuer_key_file) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(IssuerFiles { cert: cert.clone(), key: key.clone() })),
-            _ => bail!("enrolment: issuer_cert_file and issuer_key_file go together: name both, or none"),
+            _ => bail!("enrolment: set both issuer_cert_file and issuer_key_file, or neither"),
         }
     }
 
@@ -136,7 +136,7 @@ impl EnrolmentSettings {
         }
         let days = self.certificate_days;
         if !(days > 0.0 && days <= MAX_CERTIFICATE_DAYS) {
-            bail!("enrolment.certificate_days must be more than 0, and {MAX_CERTIFICATE_DAYS} at most");
+            bail!("enrolment.certificate_days must be more than 0 and at most {MAX_CERTIFICATE_DAYS}");
         }
         Ok(())
     }
@@ -253,7 +253,9 @@ impl Settings {
         }
         let tasks = &self.tasks;
         if tasks.execution_timeout_ms < 1 || tasks.delivery_timeout_ms < 1 || tasks.result_grace_ms < 0 {
-            bail!("tasks: the timeouts must be at least 1 ms, and result_grace_ms no less than 0");
+            bail!(
+                "tasks: execution_timeout_ms and delivery_timeout_ms must be at least 1, and result_grace_ms at least 0"
+            );
         }
         if tasks.max_open_per_project == 0 {
             bail!("tasks.max_open_per_project must be at least 1");
@@ -264,7 +266,7 @@ impl Settings {
     /// A pool on the configured database.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         if self.database.url.is_empty() {
-            bail!("no database is configured: set DATABASE_URL, or database.url in the configuration");
+            bail!("no database is configured: set DATABASE_URL or database.url");
         }
         let options = PoolOptions {
             max_connections: self.database.max_connections,
@@ -379,7 +381,7 @@ mod tests {
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
         assert!(wrong("[orders]\nkey_file = \"k\"").contains("name both"));
         assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("without certificates"));
-        assert!(wrong("[enrolment]\nissuer_key_file = \"x\"").contains("name both"));
+        assert!(wrong("[enrolment]\nissuer_key_file = \"x\"").contains("set both"));
         assert!(
             wrong("[enrolment]\nissuer_key_file = \"x\"\nissuer_cert_file = \"y\"").contains("tls.ca_file")
         );

@@ -5,15 +5,15 @@ use clap::Command;
 /// Which commands stand under which heading, in this order.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Run a rollout", &["run", "preview", "watch"]),
-    ("See what became of it", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
+    ("Inspect results", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
     (
         "Intervene",
         &["pause", "resume", "approve", "stop", "retry", "concurrency", "freeze", "unfreeze", "limits"],
     ),
-    ("Look after the fleet", &["scripts", "desktops", "workers", "audit"]),
-    ("This command line", &["login", "config", "errors", "completion", "man"]),
+    ("Manage the fleet", &["scripts", "desktops", "workers", "audit"]),
+    ("Configure the CLI", &["login", "config", "errors", "completion", "man"]),
     (
-        "Run a cluster, and work on its database",
+        "Operate a cluster",
         &[
             "dev",
             "api",
@@ -60,7 +60,7 @@ pub(crate) fn reference(mut command: Command) -> String {
     command.build();
     let mut text = String::from(INTRODUCTION);
     if let Some(ls) = command.find_subcommand_mut("ls") {
-        text.push_str(&format!("\n## Flags of every command of operators\n\n```text\n{}\n```\n", common(ls)));
+        text.push_str(&format!("\n## Flags of every operator command\n\n```text\n{}\n```\n", common(ls)));
     }
     for (heading, names) in GROUPS {
         text.push_str(&format!("\n## {heading}\n"));
@@ -124,35 +124,40 @@ const INTRODUCTION: &str = "\
 
 <!-- Made by `cargo run --bin graywave reference`; a test compares. -->
 
-`graywave` is one binary: an operator's commands, which speak to a scheduler over [gRPC](admin-grpc.md), and the roles of a cluster. `graywave help COMMAND`
-prints what stands here. [coming-from.md](coming-from.md) has the commands of other tools beside these.
+`graywave` is one binary with the operator commands, which call a scheduler over [gRPC](admin-grpc.md), and the roles of a
+cluster. `graywave help COMMAND` prints the text on this page. [coming-from.md](coming-from.md) compares the commands with
+those of other tools.
 
 ```console
-$ graywave login --grpc graywave.example.com:9090       # once: asks for a token, and keeps it for this user alone
+$ graywave login --grpc graywave.example.com:9090       # once: prompts for a token and saves it
 $ graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- systemctl restart agent
 $ graywave watch latest
 ```
 
-- **Flags** of every command may stand in front of it as well: `graywave -o json ls`. Where a file is named, `-` is standard input.
-- **Connection**: flags; else the context that `--context` names, with nothing mixed into it; else `GRAYWAVE_GRPC`, `GRAYWAVE_TOKEN` and the like; else the context of `GRAYWAVE_CONTEXT`, or the current one, which `login` made. A token goes to its
-  own address alone.
-  With `graywave dev`, `. graywave-data/env` in a shell sets them.
-- **Output**: `-o table`, `wide`, `json`, `yaml` or `name`. JSON and YAML have the fields of the admin service, with the words of the REST API. What was asked
-  for goes to standard output, all else (progress, remarks) to standard error, where `--quiet` turns it off. Long lists are paged through on a terminal.
-- **Times** are in UTC, as their Z says.
-- **Colours** only on terminals, and not with `--no-color` or `NO_COLOR`. What desktops print cannot control the terminal.
-- **Repeating**: what runs, changes or ends tasks, saves scripts, and freezes or limits the project is tried again where it got no answer, safely: it is done once. `latest` in place of a task's id is the newest task.
+- **Flags** that every command has may precede the command: `graywave -o json ls`. A file named `-` is standard input.
+- **Connection**: the first of these applies. 1. Flags. 2. The context of `--context`, without values from elsewhere.
+  3. `GRAYWAVE_GRPC`, `GRAYWAVE_TOKEN` and the other variables. 4. The context of `GRAYWAVE_CONTEXT`, or the current
+  context. A token is sent only to its own address. For `graywave dev`, `. graywave-data/env` sets the variables.
+- **Output**: `-o table`, `wide`, `json`, `yaml` or `name`. JSON and YAML have the fields of the admin service and the
+  words of the REST API. Results go to standard output. Progress and notes go to standard error; `--quiet` omits them.
+  On a terminal, long lists go through a pager.
+- **Tasks**: `latest` instead of a task id is the newest task.
+- **Times** are in UTC.
+- **Colours** appear on terminals only, and not with `--no-color` or `NO_COLOR`. The output of desktops cannot control the
+  terminal.
+- **Retries**: a command that changes something is retried if it gets no answer. An idempotency key ensures that the change
+  happens once.
 
-| exit code | when |
+| exit code | meaning |
 |---|---|
-| 0 | it was done; a rollout that was followed succeeded everywhere |
-| 1 | a rollout ran to its end and something failed; or something of this machine or of the control plane failed, or somebody said no to `--ask` |
-| 2 | the command line, or a file that it names, makes no sense |
-| 3 | the gate halted the rollout that was followed |
-| 4 | the rollout was stopped, or its time was over |
-| 5 | the control plane refused it |
-| 6 | nobody answers |
-| 130 | detached, by Ctrl-C or a signal: the rollout runs on |
+| 0 | The command succeeded. A followed rollout succeeded on every target. |
+| 1 | A followed rollout ended with failures, a local or internal error occurred, or the user declined `--ask`. |
+| 2 | The command line, or a file that it names, is invalid. |
+| 3 | The gate halted the followed rollout. |
+| 4 | The followed rollout was stopped, or expired. |
+| 5 | The control plane refused the request. |
+| 6 | The control plane is unreachable. |
+| 130 | Detached by Ctrl-C or a signal. The rollout continues. |
 ";
 
 #[cfg(test)]
@@ -179,7 +184,7 @@ mod tests {
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             written == reference(commands::command()),
-            "write it anew: cargo run --bin graywave reference > docs/cli.md"
+            "docs/cli.md is out of date: cargo run --bin graywave reference > docs/cli.md"
         );
     }
 }

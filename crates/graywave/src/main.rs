@@ -1,19 +1,17 @@
 //! `graywave`: one binary, one role for each subcommand.
 
+mod argv;
 mod ca;
 mod commands;
 mod completion;
 mod config;
 mod db_commands;
 mod dev;
-mod failure;
+mod error;
 mod help;
 mod man;
-mod output;
 mod roles;
 mod signals;
-mod table;
-mod words;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -38,14 +36,14 @@ fn main() -> ExitCode {
 
 /// Says why it ends, with the exit code of its kind.
 fn failed(error: &anyhow::Error) -> ExitCode {
-    let Some(failure) = error.downcast_ref::<cli::Failure>() else {
-        eprint(&format!("graywave: {}", failure::text(error)));
+    let Some(failure) = error.downcast_ref::<cli::Error>() else {
+        eprint(&format!("graywave: {}", error::text(error)));
         return ExitCode::FAILURE;
     };
     if !failure.is_silent() {
         eprint(&format!("graywave: {failure}"));
     }
-    failure.ended.into()
+    failure.exit_status.into()
 }
 
 /// The program's last word, for the person at the terminal. Its exit code counts also where nobody reads that.

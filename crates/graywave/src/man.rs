@@ -10,16 +10,16 @@ use clap::Args;
 #[command(after_help = "\
 Example:
   graywave man --dir /usr/local/share/man/man1 && man graywave-run")]
-pub(crate) struct ManArguments {
-    /// Directory for the pages, one for each command; it is made if it is not there
+pub(crate) struct ManArgs {
+    /// Output directory, one page per command; created if missing
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }
 
 /// Writes them.
-pub(crate) fn write(arguments: &ManArguments, command: clap::Command) -> anyhow::Result<()> {
+pub(crate) fn write(arguments: &ManArgs, command: clap::Command) -> anyhow::Result<()> {
     let dir = &arguments.dir;
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     clap_mangen::generate_to(command, dir)
         .with_context(|| format!("cannot write manual pages to {}", dir.display()))
 }

@@ -18,7 +18,7 @@ pub(crate) fn stop() -> anyhow::Result<CancellationToken> {
             if attempt > 1 {
                 std::process::exit(130);
             }
-            tracing::info!("stopping; once more to stop at once");
+            tracing::info!("stopping; repeat the signal to stop immediately");
             cancel.cancel();
         }
     });

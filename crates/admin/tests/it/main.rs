@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 mod access;
+mod auth;
 mod desktops;
 mod errors;
-mod gate;
 mod harness;
 mod insight;
-mod metered;
+mod metrics;
 mod projects;
 mod records;
 mod scripts;

@@ -8,8 +8,11 @@ use proto::{
     word,
 };
 
-use super::{BAR_SIGNS, BAR_TONES, Rollout, Show, Told, WaveNow, bar_of, event_line, left, lost};
-use crate::out::{Paint, Tone, harmless_line, is_dumb, tone};
+use super::{BAR_SIGNS, BAR_TONES, Rollout, Update, View, WaveNow, bar_of, event_line, left, lost};
+use crate::{
+    output::{Palette, Tone, is_dumb, tone},
+    sanitize::sanitize_line,
+};
 
 /// Waves that have a bar at once; of more than these, the ones around the first that is not done.
 const MAX_BARS: usize = 12;
@@ -27,7 +30,7 @@ pub(super) fn fits() -> bool {
 
 /// Bars, and a line over the whole below them.
 pub(super) struct Bars {
-    paint: Paint,
+    palette: Palette,
     width: fn() -> u16,
     all: MultiProgress,
     lines: Vec<ProgressBar>,
@@ -36,14 +39,14 @@ pub(super) struct Bars {
 
 impl Bars {
     /// On standard error.
-    pub(super) fn new(paint: Paint) -> Self {
+    pub(super) fn new(palette: Palette) -> Self {
         let width = || crossterm::terminal::size().map_or(WIDTH, |(columns, _)| columns);
-        Self::on(ProgressDrawTarget::stderr(), paint, width)
+        Self::on(ProgressDrawTarget::stderr(), palette, width)
     }
 
-    fn on(target: ProgressDrawTarget, paint: Paint, width: fn() -> u16) -> Self {
+    fn on(target: ProgressDrawTarget, palette: Palette, width: fn() -> u16) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        Self { paint, width, all, lines: Vec::new(), begun: Instant::now() }
+        Self { palette, width, all, lines: Vec::new(), begun: Instant::now() }
     }
 
     /// Something that stays: it goes by above the bars.
@@ -56,7 +59,7 @@ impl Bars {
         // Room for the ^C that a terminal echoes: a line that it makes longer than the terminal would be two.
         let width = usize::from((self.width)()).saturating_sub(3);
         let waves = around(rollout);
-        let mut lines = wave_lines(waves, width, self.paint, now);
+        let mut lines = wave_lines(waves, width, self.palette, now);
         lines.push(self.whole(rollout, waves.len(), width, now));
         while self.lines.len() < lines.len() {
             let bar = self.all.add(ProgressBar::no_length());
@@ -86,22 +89,22 @@ impl Bars {
         let mut waits = String::new();
         if !rollout.waiting_for.is_empty() {
             let room = width.saturating_sub(status.len() + how.len() + leave.len());
-            waits = cut(&format!("  waits for {}", harmless_line(&rollout.waiting_for)), room);
+            waits = cut(&format!("  waits for {}", sanitize_line(&rollout.waiting_for)), room);
         }
-        format!("{}{how}{waits}{leave}", self.paint.word(status))
+        format!("{}{how}{waits}{leave}", self.palette.word(status))
     }
 }
 
-impl Show for Bars {
-    fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant) {
-        match told {
-            Told::Event(event) => {
+impl View for Bars {
+    fn apply(&mut self, rollout: &Rollout, update: &Update, now: Instant) {
+        match update {
+            Update::Event(event) => {
                 let (tone, line) = event_line(event);
-                self.above(&self.paint.paint(tone, &line));
+                self.above(&self.palette.paint(tone, &line));
             }
-            Told::Lost(why) => self.above(&self.paint.paint(Tone::Warn, &lost(why))),
-            Told::Back => self.above("the control plane answers again"),
-            Told::Progress(_) | Told::End => {}
+            Update::Lost(why) => self.above(&self.palette.paint(Tone::Warn, &lost(why))),
+            Update::Back => self.above("the control plane answers again"),
+            Update::Progress(_) | Update::End => {}
         }
         if !rollout.waves.is_empty() {
             self.draw(rollout, now);
@@ -138,7 +141,7 @@ fn around(rollout: &Rollout) -> &[WaveNow] {
 }
 
 /// Each wave as a line: the bars, all as wide as each other, take the room that the numbers leave.
-fn wave_lines(waves: &[WaveNow], width: usize, paint: Paint, now: Instant) -> Vec<String> {
+fn wave_lines(waves: &[WaveNow], width: usize, palette: Palette, now: Instant) -> Vec<String> {
     let tails = [long, short].map(|words| waves.iter().map(|wave| words(wave, now)).collect::<Vec<String>>());
     let room = |tails: &[String]| {
         width.saturating_sub(HEAD + 2 + tails.iter().map(String::len).max().unwrap_or_default())
@@ -148,8 +151,8 @@ fn wave_lines(waves: &[WaveNow], width: usize, paint: Paint, now: Instant) -> Ve
     let room = room(tails).clamp(BAR.0, BAR.1);
     let lines = waves.iter().zip(tails).map(|(wave, tail)| {
         let status = word::<WaveStatus>(wave.wave.status);
-        let status = paint.paint(tone(status), &format!("{status:<8}"));
-        format!("wave {:<3}{status}{}  {tail}", wave.wave.wave, bar(wave, room, paint))
+        let status = palette.paint(tone(status), &format!("{status:<8}"));
+        format!("wave {:<3}{status}{}  {tail}", wave.wave.wave, bar(wave, room, palette))
     });
     lines.collect()
 }
@@ -163,36 +166,27 @@ fn cut(text: &str, room: usize) -> String {
 }
 
 fn long(wave: &WaveNow, now: Instant) -> String {
-    let it = &wave.wave;
-    let of = if it.fail_threshold.is_empty() {
-        String::new()
-    } else {
-        format!(" (halts at {})", it.fail_threshold)
+    let [finished, size, succeeded, failed, in_flight, waiting] = counts(wave);
+    let of = match wave.wave.fail_threshold.as_str() {
+        "" => String::new(),
+        threshold => format!(" (halts at {threshold})"),
     };
+    let pace = pace(wave, now, ", ", " left");
     format!(
-        "{} of {}: {} succeeded, {} failed{of}, {} in flight, {} offline{}",
-        wave.finished(),
-        it.size,
-        wave.succeeded(),
-        it.failed,
-        it.in_flight,
-        it.waiting,
-        pace(wave, now, ", ", " left"),
+        "{finished} of {size}: {succeeded} succeeded, {failed} failed{of}, {in_flight} in flight, {waiting} offline{pace}"
     )
 }
 
 fn short(wave: &WaveNow, now: Instant) -> String {
+    let [finished, size, succeeded, failed, in_flight, waiting] = counts(wave);
+    let pace = pace(wave, now, " ", "");
+    format!("{finished}/{size}: {succeeded} ok {failed} bad {in_flight} run {waiting} off{pace}")
+}
+
+/// Targets of a wave: finished, all, succeeded, failed, in flight, and waiting for their desktops.
+fn counts(wave: &WaveNow) -> [u32; 6] {
     let it = &wave.wave;
-    format!(
-        "{}/{}: {} ok {} bad {} run {} off{}",
-        wave.finished(),
-        it.size,
-        wave.succeeded(),
-        it.failed,
-        it.in_flight,
-        it.waiting,
-        pace(wave, now, " ", ""),
-    )
+    [wave.finished(), it.size, wave.succeeded(), it.failed, it.in_flight, it.waiting]
 }
 
 /// How fast it goes and how long it takes, where both can be told.
@@ -202,11 +196,11 @@ fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
     rate + &left
 }
 
-fn bar(wave: &WaveNow, width: usize, paint: Paint) -> String {
-    let signs = BAR_SIGNS[usize::from(paint.colored)];
+fn bar(wave: &WaveNow, width: usize, palette: Palette) -> String {
+    let signs = BAR_SIGNS[usize::from(palette.colored)];
     let parts = bar_of(wave, u32::try_from(width).unwrap_or(u32::MAX));
     let drawn = parts.iter().zip(signs).zip(BAR_TONES).filter(|((part, _), _)| **part > 0);
-    drawn.map(|((part, sign), tone)| paint.paint(tone, &sign.repeat(*part as usize))).collect()
+    drawn.map(|((part, sign), tone)| palette.paint(tone, &sign.repeat(*part as usize))).collect()
 }
 
 #[cfg(test)]
@@ -214,41 +208,31 @@ mod tests {
     use std::time::Duration;
 
     use indicatif::InMemoryTerm;
-    use proto::admin::{EventKind, Outcomes, TaskEvent, TaskProgress, Wave};
+    use proto::admin::{EventKind, TaskEvent, TaskProgress, Wave};
 
     use super::*;
+    use crate::follow::fixtures;
 
-    fn wave(
-        wave: u32,
-        size: u32,
-        status: WaveStatus,
-        [success, failed, in_flight, waiting]: [u32; 4],
-    ) -> Wave {
-        let targets = Some(Outcomes { success, failed, ..Outcomes::default() });
-        let fail_threshold = if wave == 1 { "2".to_owned() } else { "2.5%".to_owned() };
-        Wave {
-            wave,
-            size,
-            status: status.into(),
-            failed,
-            in_flight,
-            waiting,
-            targets,
-            fail_threshold,
-            ..Wave::default()
-        }
+    fn wave(wave: u32, size: u32, status: WaveStatus, counts: [u32; 4]) -> Wave {
+        let fail_threshold = if wave == 1 { "2" } else { "2.5%" };
+        Wave { fail_threshold: fail_threshold.to_owned(), ..fixtures::wave(wave, size, status, counts) }
     }
 
     /// What a terminal shows of a rollout in its second wave.
     fn screen(width: fn() -> u16) -> String {
         let terminal = InMemoryTerm::new(20, width());
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
-        let mut bars = Bars::on(target, Paint::default(), width);
+        let mut bars = Bars::on(target, Palette::default(), width);
         let mut rollout = Rollout::default();
         let begun = Instant::now();
         bars.begun = begun;
         let event = |kind: EventKind, wave, detail: &str| {
-            Told::Event(TaskEvent { kind: kind.into(), wave, detail: detail.into(), ..TaskEvent::default() })
+            Update::Event(TaskEvent {
+                kind: kind.into(),
+                wave,
+                detail: detail.into(),
+                ..TaskEvent::default()
+            })
         };
         let progress = |second: [u32; 4]| {
             let waves = vec![
@@ -256,7 +240,7 @@ mod tests {
                 wave(2, 5_000, WaveStatus::Open, second),
                 wave(3, 94_995, WaveStatus::Pending, [0, 0, 0, 0]),
             ];
-            Told::Progress(TaskProgress {
+            Update::Progress(TaskProgress {
                 status: TaskStatus::Running.into(),
                 waves,
                 ..TaskProgress::default()
@@ -268,10 +252,10 @@ mod tests {
             (2, progress([0, 0, 500, 12])),
             (12, progress([1_200, 3, 500, 12])),
         ];
-        for (second, told) in story {
+        for (second, update) in story {
             let now = begun + Duration::from_secs(second);
-            rollout.told(&told, now);
-            bars.told(&rollout, &told, now);
+            rollout.apply(&update, now);
+            bars.apply(&rollout, &update, now);
         }
         bars.draw(&rollout, begun + Duration::from_secs(12));
         terminal.contents()
@@ -296,8 +280,8 @@ mod tests {
         let waves = (1..=40)
             .map(|n| wave(n, 10, if n < 20 { WaveStatus::Closed } else { WaveStatus::Pending }, [0; 4]));
         let mut rollout = Rollout::default();
-        rollout.told(
-            &Told::Progress(TaskProgress { waves: waves.collect(), ..TaskProgress::default() }),
+        rollout.apply(
+            &Update::Progress(TaskProgress { waves: waves.collect(), ..TaskProgress::default() }),
             Instant::now(),
         );
         let shown: Vec<u32> = around(&rollout).iter().map(|wave| wave.wave.wave).collect();

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Rollout, Show, Told, event_line, left};
-use crate::out::{Console, Paint, harmless_line};
+use super::{Rollout, Update, View, event_line, left};
+use crate::{
+    output::{Console, Palette},
+    sanitize::sanitize_line,
+};
 
 /// How often the numbers are told at most.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -13,13 +16,13 @@ const STILL_EVERY: Duration = Duration::from_secs(30);
 /// Lines on standard error.
 pub(super) struct Lines<'a> {
     console: &'a Console,
-    paint: Paint,
+    palette: Palette,
     told_at: Option<Instant>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) const fn new(console: &'a Console) -> Self {
-        Self { console, paint: console.err, told_at: None }
+        Self { console, palette: console.err, told_at: None }
     }
 
     fn numbers(&mut self, rollout: &Rollout, every: Duration, now: Instant) {
@@ -33,17 +36,17 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Show for Lines<'_> {
-    fn told(&mut self, rollout: &Rollout, told: &Told, now: Instant) {
-        match told {
-            Told::Event(event) => {
+impl View for Lines<'_> {
+    fn apply(&mut self, rollout: &Rollout, update: &Update, now: Instant) {
+        match update {
+            Update::Event(event) => {
                 let (tone, line) = event_line(event);
-                self.console.say(&self.paint.paint(tone, &line));
+                self.console.say(&self.palette.paint(tone, &line));
             }
-            Told::Lost(why) => self.console.say(&lost(why)),
-            Told::Back => self.console.say("the control plane answers again"),
-            Told::Progress(_) => self.numbers(rollout, INTERVAL, now),
-            Told::End => {}
+            Update::Lost(why) => self.console.say(&lost(why)),
+            Update::Back => self.console.say("reconnected to the control plane"),
+            Update::Progress(_) => self.numbers(rollout, INTERVAL, now),
+            Update::End => {}
         }
     }
 
@@ -62,8 +65,8 @@ impl Show for Lines<'_> {
 
 /// Nobody answers.
 pub(crate) fn lost(why: &str) -> String {
-    let why = harmless_line(why);
-    format!("the control plane does not answer ({why}); trying again: the task runs on without us")
+    let why = sanitize_line(why);
+    format!("connection lost ({why}); retrying. The task continues")
 }
 
 /// Each wave that is open, in numbers.
@@ -108,7 +111,7 @@ mod tests {
             vec![wave(1, WaveStatus::Closed), wave(2, WaveStatus::Open), wave(3, WaveStatus::Pending)];
         let mut rollout = Rollout::default();
         let now = Instant::now();
-        rollout.told(&Told::Progress(TaskProgress { waves, ..TaskProgress::default() }), now);
+        rollout.apply(&Update::Progress(TaskProgress { waves, ..TaskProgress::default() }), now);
         assert_eq!(
             open_waves(&rollout, now),
             ["wave 2 of 3: 4 of 10 succeeded, 2 failed, 3 in flight, 1 offline"]

@@ -7,8 +7,8 @@ use std::{
 
 use proto::admin::{Outcomes, TaskEvent, TaskStatus, Wave, WaveStatus};
 
-use super::{Told, rate::Rate};
-use crate::changes;
+use super::{Update, rate::Rate};
+use crate::actions;
 
 /// Targets in a second below which a rate says nothing.
 const SLOWEST: f64 = 0.05;
@@ -40,19 +40,19 @@ pub(crate) struct WaveNow {
 impl Rollout {
     /// The first wave that a person must still approve.
     pub(crate) fn waits_for_approval(&self) -> Option<u32> {
-        changes::waits_for_approval(self.waves.iter().map(|wave| &wave.wave))
+        actions::waits_for_approval(self.waves.iter().map(|wave| &wave.wave))
     }
 
     /// Takes in what was told.
-    pub(crate) fn told(&mut self, told: &Told, now: Instant) {
-        match told {
-            Told::Event(event) => {
+    pub(crate) fn apply(&mut self, update: &Update, now: Instant) {
+        match update {
+            Update::Event(event) => {
                 self.events.push_back(event.clone());
                 if self.events.len() > MAX_EVENTS {
                     self.events.pop_front();
                 }
             }
-            Told::Progress(progress) => {
+            Update::Progress(progress) => {
                 self.status = progress.status();
                 self.waiting_for.clone_from(&progress.waiting_for);
                 self.waves.resize_with(progress.waves.len(), WaveNow::default);
@@ -63,9 +63,9 @@ impl Rollout {
                     }
                 }
             }
-            Told::Lost(why) => self.lost = Some(why.clone()),
-            Told::Back => self.lost = None,
-            Told::End => self.over = true,
+            Update::Lost(why) => self.lost = Some(why.clone()),
+            Update::Back => self.lost = None,
+            Update::End => self.over = true,
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn progress(success: u32, failed: u32, status: WaveStatus) -> Told {
+    fn progress(success: u32, failed: u32, status: WaveStatus) -> Update {
         let wave = Wave {
             wave: 1,
             size: 10,
@@ -131,7 +131,7 @@ mod tests {
             targets: Some(Outcomes { success, failed, ..Outcomes::default() }),
             ..Wave::default()
         };
-        Told::Progress(TaskProgress {
+        Update::Progress(TaskProgress {
             status: TaskStatus::Running.into(),
             waves: vec![wave],
             ..TaskProgress::default()
@@ -142,14 +142,14 @@ mod tests {
     fn a_wave_has_a_rate_while_it_is_open() {
         let begin = Instant::now();
         let mut rollout = Rollout::default();
-        rollout.told(&progress(0, 0, WaveStatus::Open), begin);
+        rollout.apply(&progress(0, 0, WaveStatus::Open), begin);
         let now = begin + Duration::from_secs(2);
-        rollout.told(&progress(3, 1, WaveStatus::Open), now);
+        rollout.apply(&progress(3, 1, WaveStatus::Open), now);
         let wave = &rollout.waves[0];
         assert_eq!((wave.finished(), wave.not_succeeded(), wave.rate(now)), (4, 1, Some(2.0)));
         assert_eq!(wave.left(now), Some(Duration::from_secs(3)));
         assert_eq!(rollout.totals(), (10, 4));
-        rollout.told(&progress(9, 1, WaveStatus::Closed), now);
+        rollout.apply(&progress(9, 1, WaveStatus::Closed), now);
         assert_eq!((rollout.waves[0].rate(now), rollout.waves[0].left(now)), (None, None));
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn the_last_events_are_kept_and_no_more() {
         let mut rollout = Rollout::default();
         for event_id in 0..2_000 {
-            rollout.told(&Told::Event(TaskEvent { event_id, ..TaskEvent::default() }), Instant::now());
+            rollout.apply(&Update::Event(TaskEvent { event_id, ..TaskEvent::default() }), Instant::now());
         }
         assert_eq!((rollout.events.len(), rollout.events.back().unwrap().event_id), (MAX_EVENTS, 1_999));
     }
@@ -165,11 +165,11 @@ mod tests {
     #[test]
     fn a_connection_is_lost_until_it_is_back() {
         let mut rollout = Rollout::default();
-        rollout.told(&Told::Lost("connection refused".into()), Instant::now());
+        rollout.apply(&Update::Lost("connection refused".into()), Instant::now());
         assert_eq!(rollout.lost.as_deref(), Some("connection refused"));
-        rollout.told(&Told::Back, Instant::now());
+        rollout.apply(&Update::Back, Instant::now());
         assert_eq!((rollout.lost.as_deref(), rollout.over), (None, false));
-        rollout.told(&Told::End, Instant::now());
+        rollout.apply(&Update::End, Instant::now());
         assert!(rollout.over);
     }
 }

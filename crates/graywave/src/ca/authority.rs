@@ -37,11 +37,12 @@ impl Authority {
     /// An issuer of desktops' certificates, signed by this CA: its certificate and its key in PEM, and its end.
     pub(super) fn issuer(&self, days: u16, now: DateTime<Utc>) -> anyhow::Result<(String, String, i64)> {
         if read_facts(&self.certificate).map_err(in_ca_crt)?.path_len == Some(0) {
-            bail!("this CA may sign no issuer: `graywave ca rotate` makes a new one that may");
+            bail!("this CA may not sign an issuer: run `graywave ca rotate`");
         }
-        let ends = DateTime::from_timestamp(self.not_after_unix, 0).context("the CA's end is no time")?;
+        let ends =
+            DateTime::from_timestamp(self.not_after_unix, 0).context("the CA's expiry is out of range")?;
         if ends <= now {
-            bail!("the CA has expired: `graywave ca rotate` makes a new one");
+            bail!("the CA has expired: run `graywave ca rotate`");
         }
         let until = (now + TimeDelta::days(days.into())).min(ends);
         let key = KeyPair::generate()?;

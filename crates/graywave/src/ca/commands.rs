@@ -1,4 +1,4 @@
-//! The commands, and what they print.
+//! The CA commands and their output.
 
 use std::{
     fmt::Write as _,
@@ -16,24 +16,24 @@ use super::{
     directory::{self, Directory},
     issue::{self, Wanted},
 };
-use crate::table::table;
+use cli::plain_table;
 
 /// Make and rotate the CA, issue certificates.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ca {
-    /// Make a CA: ca.crt, which every part gets, and ca.key, which stays here
+    /// Create a CA: ca.crt, for every role and desktop, and ca.key, which stays private
     #[command(after_help = "\
 Example:
   graywave ca init --dir ca
-Whoever has ca.key can pass for any part and any desktop. Keep it off the machines that serve.")]
+ca.key can impersonate any role and any desktop. Keep it off the machines that serve.")]
     Init {
         #[command(flatten)]
         place: Place,
-        /// Good for so many days
+        /// Lifetime in days
         #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
         days: u16,
     },
-    /// Issue a certificate: tls.crt, tls.key and ca.crt in a directory, replacing what is there
+    /// Issue a certificate: writes tls.crt, tls.key and ca.crt, replacing existing files
     #[command(after_help = "\
 Examples:
   graywave ca issue --dir ca --role scheduler --name s1 --dns scheduler.example --out s1
@@ -42,52 +42,52 @@ Examples:
   graywave ca issue --dir ca --role admin --name ann --out ann
   graywave ca issue --dir ca --project my-project --desktop desktop-1 --out desktop-1")]
     Issue(Issue),
-    /// Make an issuer, with which schedulers sign certificates of desktops that enrol: issuer.crt and issuer.key
+    /// Create the issuer (issuer.crt, issuer.key) that schedulers sign desktop certificates with
     #[command(after_help = "\
 Example:
   graywave ca issuer --dir ca --out issuer
-Name both files in [enrolment] of every scheduler; a new issuer takes the place of the old one without a restart.
-Whoever has issuer.key can pass for any desktop, and for no other part: their certificates come from the CA alone.")]
+Name both files in [enrolment] of every scheduler. A new issuer replaces the old one \
+without a restart. issuer.key can impersonate any desktop, but no role: role certificates come from the CA only.")]
     Issuer {
         #[command(flatten)]
         place: Place,
-        /// Directory for the files; it is made where there is none
+        /// Output directory; created if missing
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Good for so many days, and no longer than its CA; no certificate outlives it
+        /// Lifetime in days, limited by the CA's
         #[arg(long, value_name = "N", default_value_t = 1095, value_parser = days())]
         days: u16,
     },
-    /// Make a new CA beside the old one: certificates of both are accepted by whoever has the new ca.crt
+    /// Add a new CA; peers with the new ca.crt accept certificates of both CAs
     #[command(after_help = "\
-To rotate without an interruption:
-  graywave ca rotate --dir ca            then bring ca.crt to every part and every desktop,
-  graywave ca issue ...                  then issue every certificate anew,
-  graywave ca drop-old --dir ca          then bring ca.crt to all of them again.
-Nothing is restarted: files are looked at every few seconds.")]
+To rotate without downtime:
+  graywave ca rotate --dir ca       then copy ca.crt to all roles and desktops
+  graywave ca issue ...             for every certificate
+  graywave ca drop-old --dir ca     then copy ca.crt to all of them again
+No restart is needed: files are reloaded every few seconds.")]
     Rotate {
         #[command(flatten)]
         place: Place,
-        /// Good for so many days
+        /// Lifetime in days
         #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
         days: u16,
     },
-    /// Take all CAs but the newest out of ca.crt: certificates of the others are refused by whoever has it
+    /// Remove all CAs but the newest from ca.crt; certificates of the others are refused
     DropOld {
         #[command(flatten)]
         place: Place,
     },
-    /// Show the CAs of a directory, the one that issues first
+    /// Show the CAs of a directory, the issuing CA first
     Show {
         #[command(flatten)]
         place: Place,
     },
 }
 
-/// Where the CA is.
+/// Directory flag of the CA commands.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// Directory of the CA
+    /// CA directory
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }
@@ -103,32 +103,32 @@ impl Place {
 pub(crate) struct Issue {
     #[command(flatten)]
     place: Place,
-    /// Of a part of the control plane: scheduler, worker, api, admin, or the signer of what schedulers order
+    /// Role: scheduler, worker, api, admin, or signer (signs the orders of a scheduler)
     #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop", "principal"],
           required_unless_present = "project")]
     role: Option<Role>,
-    /// Name of the part; a worker's id will carry it
+    /// Name of the instance; part of a worker's id
     #[arg(long, requires = "role")]
     name: Option<String>,
-    /// Of a principal or an agent: its project
+    /// Project of the principal or the desktop
     #[arg(long, value_name = "ID", requires = "of")]
     project: Option<String>,
-    /// Name of the principal, who may then call the admin service without a token
+    /// Principal, which can call the admin service without a token
     #[arg(long, value_name = "NAME", requires = "project", group = "of")]
     principal: Option<String>,
-    /// The desktop's id
+    /// Desktop id
     #[arg(long, value_name = "ID", requires = "project", group = "of")]
     desktop: Option<String>,
-    /// Name under which it is dialled; repeat for several
+    /// DNS name that clients connect to; repeat for several
     #[arg(long, value_name = "NAME", requires = "role")]
     dns: Vec<String>,
-    /// Address under which it is dialled; repeat for several
+    /// IP address that clients connect to; repeat for several
     #[arg(long, value_name = "ADDR", requires = "role")]
     ip: Vec<IpAddr>,
-    /// Directory for the files; it is made where there is none
+    /// Output directory; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Good for so many days, and no longer than its CA
+    /// Lifetime in days, limited by the CA's
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = days())]
     days: u16,
 }
@@ -137,7 +137,7 @@ fn days() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=36_500)
 }
 
-/// Does it and returns what is to be printed.
+/// Runs the command and returns its output.
 pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
     match command {
         Ca::Init { place, days } => {
@@ -145,7 +145,7 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
             let authority = Authority::make(days, Utc::now())?;
             directory.init(&authority)?;
             Ok(format!(
-                "a CA is made in {}: keep {} secret\n",
+                "created a CA in {}; keep {} secret\n",
                 place.dir.display(),
                 directory.key().display()
             ))
@@ -155,20 +155,16 @@ pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
             let (authority, _) = place.directory().load()?;
             let (certificate, key, until) = authority.issuer(days, Utc::now())?;
             directory::put_issuer(&out, &certificate, &key)?;
-            Ok(format!(
-                "an issuer of desktops' certificates is in {}, good until {}\n",
-                out.display(),
-                day(until)
-            ))
+            Ok(format!("created an issuer in {}, valid until {}\n", out.display(), day(until)))
         }
         Ca::Rotate { place, days } => {
             place.directory().rotate(&Authority::make(days, Utc::now())?)?;
-            Ok("a new CA issues from now on; bring ca.crt to every part before you issue with it\n"
+            Ok("created a new issuing CA; copy ca.crt to every role and desktop before you issue certificates\n"
                 .to_owned())
         }
         Ca::DropOld { place } => {
             let dropped = place.directory().drop_old()?;
-            Ok(format!("{dropped} old CAs are dropped; bring ca.crt to every part\n"))
+            Ok(format!("dropped {dropped} old CAs; copy ca.crt to every role and desktop\n"))
         }
         Ca::Show { place } => show(&place.dir),
     }
@@ -180,17 +176,17 @@ fn issued(issue: Issue) -> anyhow::Result<String> {
         (Some((role, name)), ..) => Identity::role(role, &name)?,
         (_, Some(project), Some(principal), _) => Identity::principal(&project, &principal)?,
         (_, Some(project), _, Some(desktop)) => Identity::desktop(&project, &desktop)?,
-        _ => anyhow::bail!("say of whom: --role and --name, or --project with --principal or --desktop"),
+        _ => anyhow::bail!("no subject: give --role and --name, or --project with --principal or --desktop"),
     };
     let directory = place.directory();
     let (authority, trusted) = directory.load()?;
     let wanted = Wanted { identity, dns, ip, days };
     let pair = issue::issue(&authority, &wanted, Utc::now())?;
     directory::put_pair(&out, &pair, &trusted)?;
-    let mut said = format!("{} is in {}", wanted.identity, out.display());
-    write!(said, ", good until {}", day(pair.not_after_unix))?;
+    let mut said = format!("issued {} in {}", wanted.identity, out.display());
+    write!(said, ", valid until {}", day(pair.not_after_unix))?;
     if pair.is_cut {
-        said.push_str(", which is the end of its CA");
+        said.push_str(", the end of its CA");
     }
     Ok(said + "\n")
 }
@@ -205,7 +201,7 @@ fn show(dir: &Path) -> anyhow::Result<String> {
         Ok(row(&facts, state))
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(table(&["subject", "serial", "from", "until", "state"], rows.into_iter()))
+    Ok(plain_table(&["subject", "serial", "from", "until", "state"], rows.into_iter()))
 }
 
 fn row(facts: &Facts, state: &str) -> Vec<String> {

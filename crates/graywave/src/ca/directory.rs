@@ -40,7 +40,7 @@ impl Directory {
     pub(super) fn init(&self, authority: &Authority) -> anyhow::Result<()> {
         for path in [self.crt(), self.key()] {
             if path.exists() {
-                bail!("{} is there already: `graywave ca rotate` makes a new CA beside it", path.display());
+                bail!("{} already exists: `graywave ca rotate` adds a new CA", path.display());
             }
         }
         make(&self.dir)?;
@@ -52,7 +52,7 @@ impl Directory {
     pub(super) fn load(&self) -> anyhow::Result<(Authority, String)> {
         let read = |path: PathBuf| {
             fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}: `graywave ca init` makes a CA", path.display()))
+                .with_context(|| format!("cannot read {}: run `graywave ca init` first", path.display()))
         };
         let (trusted, key) = (read(self.crt())?, read(self.key())?);
         let authority =
@@ -93,7 +93,7 @@ pub(super) fn put_issuer(out: &Path, certificate: &str, key: &str) -> anyhow::Re
 }
 
 fn make(dir: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
 fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
@@ -141,7 +141,7 @@ mod tests {
         let mode = fs::metadata(directory.key()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(directory.load().unwrap().0.certificate(), authority.certificate());
-        assert!(directory.init(&authority).unwrap_err().to_string().contains("is there already"));
+        assert!(directory.init(&authority).unwrap_err().to_string().contains("already exists"));
         let nowhere = Directory::new(&place.path().join("nowhere"));
         assert!(nowhere.load().unwrap_err().to_string().contains("graywave ca init"));
     }

@@ -30,9 +30,10 @@ pub(super) struct Pair {
 
 /// Issues it.
 pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Pair> {
-    let ends = DateTime::from_timestamp(authority.not_after_unix, 0).context("the CA's end is no time")?;
+    let ends =
+        DateTime::from_timestamp(authority.not_after_unix, 0).context("the CA's expiry is out of range")?;
     if ends <= now {
-        bail!("the CA has expired: `graywave ca rotate` makes a new one");
+        bail!("the CA has expired: run `graywave ca rotate`");
     }
     let asked = now + TimeDelta::days(wanted.days.into());
     let until = asked.min(ends);
@@ -51,12 +52,14 @@ pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) 
 fn params(wanted: &Wanted, until: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::Result<CertificateParams> {
     let Wanted { identity, dns, ip, .. } = wanted;
     if identity.is_dialled() && dns.is_empty() && ip.is_empty() {
-        bail!("a scheduler and a worker are dialled: say under which names or addresses, with --dns or --ip");
+        bail!(
+            "a certificate of a scheduler or a worker needs --dns or --ip: the names or addresses that clients connect to"
+        );
     }
     let mut params =
         mtls::params(identity, now.timestamp(), until.timestamp()).map_err(anyhow::Error::msg)?;
     for name in dns {
-        let name = name.as_str().try_into().with_context(|| format!("--dns {name:?} is no DNS name"))?;
+        let name = name.as_str().try_into().with_context(|| format!("invalid DNS name {name:?} in --dns"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
     params.subject_alt_names.extend(ip.iter().copied().map(SanType::IpAddress));
@@ -99,7 +102,7 @@ mod tests {
         let refused = issue(&authority, &wanted(worker(), 1), now()).unwrap_err();
         assert!(refused.to_string().contains("--dns or --ip"));
         let named = Wanted { dns: vec!["büro".into()], ..wanted(worker(), 1) };
-        assert!(issue(&authority, &named, now()).unwrap_err().to_string().contains("no DNS name"));
+        assert!(issue(&authority, &named, now()).unwrap_err().to_string().contains("invalid DNS name"));
         issue(&authority, &wanted(Identity::role(Role::Admin, "ann").unwrap(), 1), now()).unwrap();
     }
 }

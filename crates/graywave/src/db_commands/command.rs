@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{config::Settings, roles};
 
-/// Who may call.
+/// A command that works on the database.
 #[derive(Debug)]
-pub(crate) enum Access {
+pub(crate) enum DatabaseCommand {
     Projects(Projects),
     Principals(Principals),
     Policies(Policies),
@@ -20,15 +20,15 @@ pub(crate) enum Access {
     EnrolmentTokens(EnrolmentTokens),
 }
 
-/// Does it and returns what is to be printed.
-pub(crate) async fn run(access: Access, settings: &Settings) -> anyhow::Result<String> {
+/// Runs the command and returns its output.
+pub(crate) async fn run(command: DatabaseCommand, settings: &Settings) -> anyhow::Result<String> {
     let control = roles::control(settings, settings.store()?)?;
-    match access {
-        Access::Projects(command) => projects(&control, command).await,
-        Access::Principals(command) => principals(&control, command).await,
-        Access::Policies(command) => policies(&control, command).await,
-        Access::Keys(command) => keys(&control, command).await,
-        Access::Tokens(command) => tokens(&control, command).await,
-        Access::EnrolmentTokens(command) => enrolment_tokens(&control, command).await,
+    match command {
+        DatabaseCommand::Projects(command) => projects(&control, command).await,
+        DatabaseCommand::Principals(command) => principals(&control, command).await,
+        DatabaseCommand::Policies(command) => policies(&control, command).await,
+        DatabaseCommand::Keys(command) => keys(&control, command).await,
+        DatabaseCommand::Tokens(command) => tokens(&control, command).await,
+        DatabaseCommand::EnrolmentTokens(command) => enrolment_tokens(&control, command).await,
     }
 }

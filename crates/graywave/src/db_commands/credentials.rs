@@ -6,18 +6,18 @@ use control::{Control, CredentialRow, NO_LIMIT};
 use domain::Timestamp;
 use serde_json::json;
 
-use super::project::{Project, TokenNamed, object, state, time};
-use crate::table::table;
+use super::project::{Project, TokenArg, object, state, time};
+use cli::plain_table;
 
-/// What a new credential is bound to.
+/// Terms of a new credential.
 #[derive(Debug, Args)]
 pub(crate) struct NewCredential {
     #[command(flatten)]
     project: Project,
-    /// Who it stands for
+    /// Principal of the credential
     #[arg(long, value_name = "NAME")]
     principal: String,
-    /// Good for so many days; for good when it is left out
+    /// Lifetime in days [default: unlimited]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
     expires_in_days: Option<u16>,
 }
@@ -28,43 +28,37 @@ impl NewCredential {
     }
 }
 
-/// Make, list and revoke access keys.
+/// Create, list and revoke access keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make an access key and print it, once, as JSON
+    /// Create an access key and print it once, as JSON
     Create(NewCredential),
-    /// List a project's access keys
-    List {
-        #[command(flatten)]
-        project: Project,
-    },
-    /// Revoke an access key for good
+    /// List access keys
+    List(Project),
+    /// Revoke an access key permanently
     Revoke {
-        /// The access key
+        /// Access key id
         access_key: String,
         #[command(flatten)]
         project: Project,
     },
 }
 
-/// Make, list and revoke bearer tokens.
+/// Create, list and revoke bearer tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tokens {
-    /// Make a token and print it, once, as JSON
+    /// Create a token and print it once, as JSON
     Create {
         #[command(flatten)]
         new: NewCredential,
-        /// Print the token alone, for scripts
+        /// Print only the token
         #[arg(long)]
         only_token: bool,
     },
-    /// List a project's tokens
-    List {
-        #[command(flatten)]
-        project: Project,
-    },
-    /// Revoke a token for good
-    Revoke(TokenNamed),
+    /// List tokens
+    List(Project),
+    /// Revoke a token permanently
+    Revoke(TokenArg),
 }
 
 pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<String> {
@@ -77,12 +71,12 @@ pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<Str
                 "secret_key": made.secret_key, "expires_at": expires_at,
             })))
         }
-        Keys::List { project } => {
+        Keys::List(project) => {
             Ok(credentials("access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
         }
         Keys::Revoke { access_key, project } => {
             control.revoke_key(project.actor(), &access_key).await?;
-            Ok(format!("access key {access_key} is revoked\n"))
+            Ok(format!("revoked access key {access_key}\n"))
         }
     }
 }
@@ -100,20 +94,20 @@ pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
             })))
         }
-        Tokens::List { project } => {
+        Tokens::List(project) => {
             Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
         }
-        Tokens::Revoke(TokenNamed { token_id, project }) => {
+        Tokens::Revoke(TokenArg { token_id, project }) => {
             control.revoke_token(project.actor(), &token_id).await?;
-            Ok(format!("token {token_id} is revoked\n"))
+            Ok(format!("revoked token {token_id}\n"))
         }
     }
 }
 
-fn credentials(what: &str, rows: Vec<CredentialRow>) -> String {
+fn credentials(what: &'static str, rows: Vec<CredentialRow>) -> String {
     let rows = rows.into_iter().map(|row| {
         let state = state(row.expires_at, row.revoked_at);
         vec![row.id, row.principal, time(Some(row.created_at)), time(row.expires_at), state]
     });
-    table(&[what, "principal", "created", "expires", "state"], rows)
+    plain_table(&[what, "principal", "created", "expires", "state"], rows)
 }

@@ -8,42 +8,40 @@ use domain::{
 };
 use serde_json::json;
 
-use super::project::{Project, TokenNamed, object, state, time};
-use crate::table::table;
+use super::project::{Project, TokenArg, object, state, time};
+use cli::plain_table;
 
-/// Make, list and revoke enrolment tokens.
+/// Create, list and revoke enrolment tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnrolmentTokens {
-    /// Make an enrolment token and print it, once, as JSON
+    /// Create an enrolment token and print it once, as JSON
     #[command(after_help = "\
 Examples:
   graywave enrolment-tokens create --project acme --desktop desktop-1
-  graywave enrolment-tokens create --project acme --uses 500 --expires-in-hours 72     for an image
-Bring the token to the machine in a file and start its agent with --ca-file and --enrolment-token-file. A desktop that has a
-good certificate cannot be enrolled again before it is revoked.")]
+  graywave enrolment-tokens create --project acme --uses 500
+
+Copy the token to the machine and start its agent with --ca-file and \
+--enrolment-token-file. A desktop with a valid certificate cannot enrol again until it is revoked.")]
     Create {
         #[command(flatten)]
         project: Project,
-        /// The one desktop it is for; any that has no certificate when it is left out
+        /// Desktop id that may enrol [default: any desktop without a certificate]
         #[arg(long, value_name = "ID")]
         desktop: Option<DesktopId>,
-        /// Desktops that it enrols
+        /// Maximum number of desktops that may enrol
         #[arg(long, value_name = "N", default_value_t = DEFAULT_ENROLMENT_TOKEN_USES, conflicts_with = "desktop")]
         uses: i64,
-        /// Good for so many hours, 720 at most
+        /// Lifetime in hours, at most 720
         #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS)]
         expires_in_hours: i64,
-        /// Print the token alone, for scripts
+        /// Print only the token
         #[arg(long)]
         only_token: bool,
     },
-    /// List a project's enrolment tokens
-    List {
-        #[command(flatten)]
-        project: Project,
-    },
-    /// Revoke an enrolment token for good; desktops that it has enrolled stay
-    Revoke(TokenNamed),
+    /// List enrolment tokens
+    List(Project),
+    /// Revoke an enrolment token permanently; enrolled desktops stay enrolled
+    Revoke(TokenArg),
 }
 
 pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens) -> anyhow::Result<String> {
@@ -60,7 +58,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
             })))
         }
-        EnrolmentTokens::List { project } => {
+        EnrolmentTokens::List(project) => {
             let found = control.list_enrolment_tokens(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|EnrolmentTokenRow { token_id, token }| {
                 let state = if token.uses >= token.max_uses && token.revoked_at.is_none() {
@@ -73,11 +71,11 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 let (created, expires) = (time(Some(token.created_at)), time(Some(token.expires_at)));
                 vec![token_id.simple().to_string(), desktop, uses, created, expires, state]
             });
-            Ok(table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
+            Ok(plain_table(&["token id", "desktop", "used", "created", "expires", "state"], rows))
         }
-        EnrolmentTokens::Revoke(TokenNamed { token_id, project }) => {
+        EnrolmentTokens::Revoke(TokenArg { token_id, project }) => {
             control.revoke_enrolment_token(project.actor(), &token_id).await?;
-            Ok(format!("enrolment token {token_id} is revoked\n"))
+            Ok(format!("revoked enrolment token {token_id}\n"))
         }
     }
 }

@@ -9,7 +9,7 @@ mod principals;
 mod project;
 mod projects;
 
-pub(crate) use command::{Access, run};
+pub(crate) use command::{DatabaseCommand, run};
 pub(crate) use credentials::{Keys, Tokens};
 pub(crate) use enrolment_tokens::EnrolmentTokens;
 pub(crate) use policies::Policies;

@@ -8,34 +8,31 @@ use control::{Control, NO_LIMIT};
 use domain::authz::READY_POLICIES;
 
 use super::project::Project;
-use crate::table::table;
+use cli::plain_table;
 
-/// Make, list and delete policies.
+/// Create, list and delete policies.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policies {
-    /// Store a policy under a name, replacing one of that name
+    /// Create or replace a policy
     #[command(after_help = r#"A policy is JSON, like
   {"Version": "5.0", "Statement": [
     {"Effect": "Allow", "Action": ["workspace:scripts:*"], "Resource": ["*"]},
     {"Effect": "Deny", "Action": ["workspace:scripts:execute"], "Resource": ["desktop:boss-*"]}]}
-What nothing allows is refused; a Deny wins. docs/access.md lists actions and resources."#)]
+Actions that no policy allows are denied; Deny overrides Allow. docs/access.md lists actions and resources."#)]
     Put {
-        /// Name of the policy
+        /// Policy name
         name: String,
         #[command(flatten)]
         project: Project,
-        /// File with the document
+        /// JSON file with the policy document
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// List the policies there are
-    List {
-        #[command(flatten)]
-        project: Project,
-    },
-    /// Delete a policy that no principal has
+    /// List policies
+    List(Project),
+    /// Delete a policy that is bound to no principal
     Delete {
-        /// Name of the policy
+        /// Policy name
         name: String,
         #[command(flatten)]
         project: Project,
@@ -48,23 +45,23 @@ pub(super) async fn policies(control: &Control, command: Policies) -> anyhow::Re
             let document =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             control.put_policy(project.actor(), &name, &document).await?;
-            Ok(format!("policy {name} is stored\n"))
+            Ok(format!("stored policy {name}\n"))
         }
-        Policies::List { project } => {
+        Policies::List(project) => {
             let found = control.list_policies(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|(name, policy)| {
                 let document = if READY_POLICIES.contains(&name.as_str()) {
-                    "ready".to_owned()
+                    "built-in".to_owned()
                 } else {
                     serde_json::to_string(&policy).unwrap_or_default()
                 };
                 vec![name, document]
             });
-            Ok(table(&["policy", "document"], rows))
+            Ok(plain_table(&["policy", "document"], rows))
         }
         Policies::Delete { name, project } => {
             control.delete_policy(project.actor(), &name).await?;
-            Ok(format!("policy {name} is deleted\n"))
+            Ok(format!("deleted policy {name}\n"))
         }
     }
 }

@@ -4,44 +4,41 @@ use clap::Subcommand;
 use control::{Control, NO_LIMIT};
 
 use super::project::{Project, time};
-use crate::table::table;
+use cli::plain_table;
 
-/// Make and list principals.
+/// Create and list principals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Principals {
-    /// Make a principal, or give one that is there other policies
+    /// Create a principal, or replace the policies of an existing one
     #[command(
-        after_help = "Ready policies: reader (all but the audit and who may call), operator (also save scripts, run, \
-                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` makes \
+        after_help = "Built-in policies: reader (read all but audit and access), operator (reader, and save scripts, run, \
+                            retry, stop, pause, approve and freeze), admin (everything). `graywave policies put` creates \
                             others."
     )]
     Put {
-        /// Name of the person or service
+        /// Name of the user or service
         principal: String,
         #[command(flatten)]
         project: Project,
-        /// Policies that bind it; repeat for several
+        /// Policy to bind; repeat for several
         #[arg(long = "policy", value_name = "NAME", required = true)]
         policies: Vec<String>,
     },
-    /// List a project's principals
-    List {
-        #[command(flatten)]
-        project: Project,
-    },
+    /// List principals
+    List(Project),
 }
 
 pub(super) async fn principals(control: &Control, command: Principals) -> anyhow::Result<String> {
     match command {
         Principals::Put { principal, project, policies } => {
             control.put_principal(project.actor(), &principal, &policies).await?;
-            Ok(format!("principal {principal} has the policies {}\n", policies.join(", ")))
+            Ok(format!("bound principal {principal} to policies {}\n", policies.join(", ")))
         }
-        Principals::List { project } => {
+        Principals::List(project) => {
             let rows = control.list_principals(project.actor(), None, NO_LIMIT).await?.into_iter();
             let rows =
                 rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);
-            Ok(table(&["principal", "policies", "created"], rows))
+            Ok(plain_table(&["principal", "policies", "created"], rows))
         }
     }
 }

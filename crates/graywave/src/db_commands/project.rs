@@ -6,18 +6,18 @@ use control::Actor;
 use domain::{Timestamp, ids::ProjectId};
 use serde_json::Value;
 
-/// Which project.
+/// Project of a command.
 #[derive(Debug, Args)]
 pub(crate) struct Project {
-    /// Id of the project
+    /// Project id
     #[arg(long = "project", value_name = "ID", env = "GRAYWAVE_PROJECT")]
     pub(super) id: ProjectId,
 }
 
-/// Which token of a project.
+/// Token of a project.
 #[derive(Debug, Args)]
-pub(crate) struct TokenNamed {
-    /// Id of the token, as it was printed and as it is listed
+pub(crate) struct TokenArg {
+    /// Token id, as listed
     pub(super) token_id: String,
     #[command(flatten)]
     pub(super) project: Project,
@@ -38,7 +38,7 @@ pub(super) fn state(expires_at: Option<Timestamp>, revoked_at: Option<Timestamp>
     match (revoked_at, expires_at) {
         (Some(at), _) => format!("revoked {}", time(Some(at))),
         (None, Some(at)) if at <= Utc::now() => "expired".to_owned(),
-        (None, _) => "good".to_owned(),
+        (None, _) => "active".to_owned(),
     }
 }
 

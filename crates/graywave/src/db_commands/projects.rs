@@ -5,42 +5,42 @@ use control::{Control, StopMode};
 use domain::{ErrorKind, ids::ProjectId};
 
 use super::project::{state, time};
-use crate::table::table;
+use cli::plain_table;
 
-/// Make, list, revoke and stop projects.
+/// Create, list, revoke and stop projects.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Projects {
-    /// Make a project
+    /// Create a project
     Create {
-        /// Id of the project, as it stands in the API's paths
+        /// Project id, used in the paths of the API
         project_id: ProjectId,
-        /// For people; the id when it is left out
+        /// Display name [default: the id]
         #[arg(long)]
         name: Option<String>,
-        /// Good as well when it is there already
+        /// Succeed if the project already exists
         #[arg(long)]
         unless_exists: bool,
     },
     /// List all projects
     List,
-    /// Refuse every credential of a project from now on, and freeze it; its rows stay
+    /// Refuse every credential of a project and freeze it; its data is kept
     #[command(
-        after_help = "Nothing more of its tasks is admitted. What runs goes on: `graywave projects stop` ends it."
+        after_help = "Tasks start no more scripts. Running scripts continue; `graywave projects stop` kills them."
     )]
     Revoke {
-        /// Id of the project
+        /// Project id
         project_id: ProjectId,
     },
-    /// Accept the credentials of a revoked project again; it stays frozen until it is unfrozen
+    /// Accept the credentials of a revoked project again; it stays frozen
     Unrevoke {
-        /// Id of the project
+        /// Project id
         project_id: ProjectId,
     },
-    /// Stop every task of a project that has not ended, also of a revoked one
+    /// Stop every task of a project, even if the project is revoked
     Stop {
-        /// Id of the project
+        /// Project id
         project_id: ProjectId,
-        /// Let what runs go on to its end; killed by default
+        /// Let running scripts finish [default: kill them]
         #[arg(long)]
         drain: bool,
     },
@@ -51,9 +51,9 @@ pub(super) async fn projects(control: &Control, command: Projects) -> anyhow::Re
         Projects::Create { project_id, name, unless_exists } => {
             match control.create_project(&project_id, &name.unwrap_or_default()).await {
                 Err(error) if unless_exists && error.kind() == ErrorKind::Conflict => {
-                    Ok(format!("project {project_id} is there\n"))
+                    Ok(format!("project {project_id} already exists\n"))
                 }
-                made => made.map(|()| format!("project {project_id} is made\n")).map_err(Into::into),
+                made => made.map(|()| format!("created project {project_id}\n")).map_err(Into::into),
             }
         }
         Projects::List => {
@@ -61,22 +61,20 @@ pub(super) async fn projects(control: &Control, command: Projects) -> anyhow::Re
                 let state = state(None, row.revoked_at);
                 vec![row.project_id.into_string(), row.name, time(Some(row.created_at)), state]
             });
-            Ok(table(&["project", "name", "created", "state"], rows))
+            Ok(plain_table(&["project", "name", "created", "state"], rows))
         }
         Projects::Revoke { project_id } => {
             control.revoke_project(&project_id).await?;
-            Ok(format!("project {project_id} is revoked and frozen\n"))
+            Ok(format!("revoked and froze project {project_id}\n"))
         }
         Projects::Unrevoke { project_id } => {
             control.unrevoke_project(&project_id).await?;
-            Ok(format!(
-                "project {project_id} is accepted again; it stays frozen until somebody unfreezes it\n"
-            ))
+            Ok(format!("unrevoked project {project_id}; it stays frozen until `graywave unfreeze`\n"))
         }
         Projects::Stop { project_id, drain } => {
             let mode = if drain { StopMode::Drain } else { StopMode::Kill };
             let stopped = control.stop_project(&project_id, mode).await?;
-            Ok(format!("{stopped} tasks of project {project_id} are stopped\n"))
+            Ok(format!("stopped {stopped} tasks of project {project_id}\n"))
         }
     }
 }

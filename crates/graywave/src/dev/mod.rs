@@ -3,4 +3,4 @@
 mod credentials;
 mod run;
 
-pub(crate) use run::{DevArguments, run};
+pub(crate) use run::{DevArgs, run};

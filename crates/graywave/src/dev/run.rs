@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use super::credentials;
 use crate::{
     config::Settings,
-    output::print,
     roles::{self, certificates, health},
 };
+use cli::print;
 
 /// How long the local desktops may take to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
@@ -39,23 +39,26 @@ const DRAIN_MS: u64 = 1_000;
 /// Run all roles and local desktops in one process, on a private Postgres.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-When everything serves, one line of JSON is printed on standard output: addresses, project and token. \
-Ctrl-C stops all of it; the next start on the same directory finds everything again. \
-While it runs, `. DIR/env` in a shell makes the other commands work on it: `graywave run`, `ls`, `tokens` and all.")]
-pub(crate) struct DevArguments {
-    /// Directory that holds the database, the credentials and the desktops' journals
+Prints one line of JSON with addresses, project and token once the cluster is ready. \
+Ctrl-C stops the cluster; its data stays in the directory for the next start.
+
+Example:
+  graywave dev --desktops 20
+  . graywave-data/env && graywave run --all -- hostname")]
+pub(crate) struct DevArgs {
+    /// Data directory: database, credentials and the desktops' journals
     #[arg(long, default_value = "graywave-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Number of local desktops
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     desktops: u16,
-    /// Address of the REST API; port 0 takes a free one
+    /// Listen address of the REST API; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     http: String,
-    /// Address of the scheduler's and the admin gRPC; port 0 takes a free one
+    /// Listen address of the scheduler's gRPC; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
     grpc: String,
-    /// Address on which agents are waited for; port 0 takes a free one
+    /// Listen address for agents; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:9443", value_name = "HOST:PORT")]
     agents: String,
 }
@@ -87,7 +90,7 @@ struct Home {
 
 /// Runs until `stop`.
 pub(crate) async fn run(
-    arguments: DevArguments,
+    arguments: DevArgs,
     settings: &Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -116,7 +119,7 @@ pub(crate) async fn run(
 }
 
 fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
 }
 
@@ -124,7 +127,7 @@ fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.try_lock().with_context(|| format!("another graywave dev runs on {}", data_dir.display()))?;
+    file.try_lock().with_context(|| format!("another graywave dev uses {}", data_dir.display()))?;
     Ok(file)
 }
 
@@ -134,7 +137,7 @@ async fn start_postgres(directory: PathBuf) -> anyhow::Result<Cluster> {
 }
 
 async fn over_database(
-    arguments: &DevArguments,
+    arguments: &DevArgs,
     settings: &Settings,
     listeners: Listeners,
     home: &Home,
@@ -167,7 +170,7 @@ async fn over_database(
 }
 
 async fn serve(
-    arguments: &DevArguments,
+    arguments: &DevArgs,
     settings: &Settings,
     listeners: Listeners,
     home: &Home,
@@ -204,7 +207,7 @@ async fn serve(
             options: settings.admin_options(),
             ready: roles::database_answers(store),
         },
-        roles::Door { listener: listeners.grpc, tls: None, signer: None },
+        roles::RoleServer { listener: listeners.grpc, tls: None, signer: None },
         stop_core.clone(),
     ));
     let mut edge = JoinSet::new();
@@ -265,7 +268,7 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
     match ended {
         Some(Ok(Err(error))) => Err(error),
         Some(Err(error)) => Err(error.into()),
-        Some(Ok(Ok(()))) | None => bail!("a role ended before it was told to"),
+        Some(Ok(Ok(()))) | None => bail!("a role ended unexpectedly"),
     }
 }
 
@@ -293,7 +296,7 @@ async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::R
     };
     tokio::time::timeout(DESKTOPS_WITHIN, connected)
         .await
-        .context("the local desktops did not connect")??;
+        .context("the local desktops did not connect within 60s")??;
     print(&format!("{}\n", serde_json::to_string(ready)?))?;
     tracing::info!(desktops, http = ready.http, "ready");
     std::future::pending().await

@@ -22,8 +22,9 @@ pub(crate) async fn run(listen: &str) -> anyhow::Result<()> {
 
 /// Where a listener is reached from the machine it runs on.
 fn from_this_machine(listen: &str) -> anyhow::Result<SocketAddr> {
-    let mut address: SocketAddr =
-        listen.parse().with_context(|| format!("telemetry.listen {listen:?} is not like 0.0.0.0:9100"))?;
+    let mut address: SocketAddr = listen.parse().with_context(|| {
+        format!("invalid telemetry.listen {listen:?}: expected HOST:PORT, like 0.0.0.0:9100")
+    })?;
     if address.ip().is_unspecified() {
         let loopback =
             if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
@@ -33,7 +34,7 @@ fn from_this_machine(listen: &str) -> anyhow::Result<SocketAddr> {
 }
 
 async fn ask(address: SocketAddr) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(address).await.with_context(|| format!("nothing serves {address}"))?;
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get("/readyz").header("host", address.to_string()).body(String::new())?;
     let asking = async {

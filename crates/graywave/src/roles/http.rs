@@ -42,7 +42,7 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
             let service = service_fn(|request| answer(router.clone(), peer, request));
             let connection = server.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(error = %error, %peer, "a connection broke");
+                tracing::debug!(error = %error, %peer, "connection failed");
             }
             drop(place);
         });
@@ -50,7 +50,7 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
     // Who comes now is told at once that nobody listens.
     drop(listener);
     if timeout(LAST_ANSWERS, graceful.shutdown()).await.is_err() {
-        tracing::debug!("a client that never lets go does not keep the process");
+        tracing::debug!("closing connections that did not end within 5s");
     }
 }
 

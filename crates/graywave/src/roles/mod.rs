@@ -12,5 +12,5 @@ mod worker;
 
 pub(crate) use api::{api, serve_api};
 pub(crate) use database::{bind, control, database_answers, migrate, migrate_store, watched};
-pub(crate) use scheduler::{Admin, Door, scheduler, serve_scheduler};
+pub(crate) use scheduler::{Admin, RoleServer, scheduler, serve_scheduler};
 pub(crate) use worker::worker;

@@ -36,9 +36,9 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     };
     let control = control(settings, store.clone())?;
     health::serve(&settings.telemetry, database_answers(&store), stop.clone()).await?;
-    let door = Door { listener, tls: tls.clone(), signer: signer.clone() };
+    let role_server = RoleServer { listener, tls: tls.clone(), signer: signer.clone() };
     let admin = Admin { control, options: settings.admin_options(), ready: database_answers(&store) };
-    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, door, stop));
+    let serving = watched(&store, serve_scheduler(engine, settings.retention, admin, role_server, stop));
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Admin {
 }
 
 /// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
-pub(crate) struct Door {
+pub(crate) struct RoleServer {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Tls>,
     pub(crate) signer: Option<Signer>,
@@ -61,13 +61,13 @@ pub(crate) async fn serve_scheduler(
     engine: Scheduler,
     retention: Retention,
     admin: Admin,
-    door: Door,
+    role_server: RoleServer,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Door { listener, tls, signer } = door;
+    let RoleServer { listener, tls, signer } = role_server;
     let wakes = Wakes::default();
     let health = grpc::Health::new(admin.ready).await;
-    tracing::info!(address = %listener.local_addr()?, "the scheduler serves");
+    tracing::info!(address = %listener.local_addr()?, "scheduler ready");
     let incoming = server::grpc(Listener::new(listener, engine.config().max_connections), Security::new(tls));
     let workers = scheduler::service(engine.clone(), wakes.clone(), signer, stop.clone());
     let operators = admin::routes(admin.control, &admin.options, certificates::OPERATORS, stop.clone());

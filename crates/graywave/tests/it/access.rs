@@ -66,7 +66,7 @@ fn from_a_project_to_a_revoked_token() {
     let commands = Commands::new();
     commands.good("projects create acme --name Acme");
     assert!(commands.refused("projects create acme").contains("exists already"));
-    assert_eq!(commands.good("projects create acme --unless-exists"), "project acme is there\n");
+    assert_eq!(commands.good("projects create acme --unless-exists"), "project acme already exists\n");
     commands.good("principals put alice --project acme --policy reader");
     let made: Value = serde_json::from_str(
         &commands.good("tokens create --project acme --principal alice --expires-in-days 1"),
@@ -78,7 +78,7 @@ fn from_a_project_to_a_revoked_token() {
     let status = wait_for("the API", || Some(api.try_get("/scripts")?.0));
     assert_eq!(status, 200);
     let listed = commands.good("tokens list --project acme");
-    assert!(listed.contains(token_id) && listed.contains("good") && !listed.contains(token), "{listed}");
+    assert!(listed.contains(token_id) && listed.contains("active") && !listed.contains(token), "{listed}");
     commands.good(&format!("tokens revoke {token_id} --project acme"));
     assert_eq!(api.try_get("/scripts").unwrap().0, 401);
     assert!(
@@ -119,7 +119,7 @@ fn policies_are_checked_where_they_are_written() {
     assert!(
         commands
             .refused("policies delete testers --project acme")
-            .contains("assign other policies to it first")
+            .contains("give that one other policies first")
     );
     let unknown = commands.refused("principals put bob --project acme --policy boss");
     assert!(unknown.contains("ready are reader, operator, admin"), "{unknown}");
@@ -128,7 +128,7 @@ fn policies_are_checked_where_they_are_written() {
         r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:script:*"]}]}"#,
     )
     .unwrap();
-    assert!(commands.refused(&put).contains("matches no known action"));
+    assert!(commands.refused(&put).contains("fits no action there is"));
     assert!(
         commands.refused("tokens create --project acme --principal eve").contains("graywave principals put")
     );

@@ -18,7 +18,7 @@ fn certificates_are_issued_and_the_ca_is_rotated() {
     ca(at, "init --dir ca").unwrap();
     let said =
         ca(at, "issue --dir ca --role scheduler --name s1 --dns s1.example --ip 10.0.0.1 --out s1").unwrap();
-    assert!(said.starts_with("graywave://role/scheduler/s1 is in s1, good until 20"), "{said}");
+    assert!(said.starts_with("issued graywave://role/scheduler/s1 in s1, valid until 20"), "{said}");
     ca(at, "issue --dir ca --project p --desktop d/1 --out d1 --days 7").unwrap();
     for file in ["s1/tls.crt", "s1/ca.crt", "d1/tls.crt"] {
         assert!(fs::read_to_string(at.join(file)).unwrap().contains("BEGIN CERTIFICATE"), "{file}");
@@ -30,7 +30,7 @@ fn certificates_are_issued_and_the_ca_is_rotated() {
     ca(at, "rotate --dir ca").unwrap();
     let shown = ca(at, "show --dir ca").unwrap();
     assert_eq!((shown.matches("issues").count(), shown.matches("accepted").count()), (1, 1), "{shown}");
-    assert!(ca(at, "drop-old --dir ca").unwrap().starts_with("1 old"));
+    assert!(ca(at, "drop-old --dir ca").unwrap().starts_with("dropped 1 old"));
     assert_eq!(ca(at, "show --dir ca").unwrap().lines().count(), 2);
 }
 
@@ -39,15 +39,15 @@ fn what_is_wrong_is_said() {
     let directory = directory();
     let at = directory.path();
     let wrong = |arguments: &str| ca(at, arguments).unwrap_err();
-    assert!(wrong("show --dir ca").contains("`graywave ca init` makes a CA"));
+    assert!(wrong("show --dir ca").contains("run `graywave ca init` first"));
     ca(at, "init --dir ca").unwrap();
     let key = fs::read(at.join("ca/ca.key")).unwrap();
-    assert!(wrong("init --dir ca").contains("is there already"));
+    assert!(wrong("init --dir ca").contains("already exists"));
     assert_eq!(fs::read(at.join("ca/ca.key")).unwrap(), key);
     assert!(wrong("issue --dir ca --role worker --name w --out w").contains("--dns or --ip"));
     assert!(
         wrong("issue --dir ca --role king --name w --out w")
-            .contains("scheduler, worker, api, admin or signer")
+            .contains("scheduler, worker, api, admin and signer")
     );
     assert!(wrong("issue --dir ca --role admin --name a/b --out w").contains("a name has 1 to 64"));
     assert!(

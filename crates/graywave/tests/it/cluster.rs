@@ -1,6 +1,6 @@
 //! The roles as separate processes on a database: one API, two schedulers, two workers, agents.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use testkit::TestDatabase;
 
@@ -171,18 +171,15 @@ impl Cluster {
     }
 
     pub(crate) fn scheduler(&self, address: &str) -> Process {
-        let mut command = graywave();
-        command
-            .arg("scheduler")
-            .env("DATABASE_URL", self.database.url())
-            .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
-            .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
-            .env("GRAYWAVE__SCHEDULER__LISTEN", address)
-            .env("GRAYWAVE__SCHEDULER__LEASE_MS", "2000")
-            .env("GRAYWAVE__SCHEDULER__HEARTBEAT_MS", "300")
-            .env("GRAYWAVE__SCHEDULER__WORKER_TIMEOUT_MS", "1500")
-            .env("GRAYWAVE__SCHEDULER__PERIOD_MS", "200")
-            .envs(self.environment.clone());
+        let settings = [
+            ("SCHEDULER__LISTEN", address),
+            ("SCHEDULER__LEASE_MS", "2000"),
+            ("SCHEDULER__HEARTBEAT_MS", "300"),
+            ("SCHEDULER__WORKER_TIMEOUT_MS", "1500"),
+            ("SCHEDULER__PERIOD_MS", "200"),
+        ];
+        let mut command = database_role("scheduler", self.database.url(), &settings);
+        command.envs(self.environment.clone());
         self.certify(&mut command, "scheduler", address);
         if let Some((days, pki)) = self.certificate_days.zip(self.pki.as_ref()) {
             let issuer = pki.issuer_files();
@@ -195,7 +192,7 @@ impl Cluster {
     }
 
     /// Gives a part its certificate; its name is its port.
-    fn certify(&self, command: &mut std::process::Command, role: &str, address: &str) {
+    fn certify(&self, command: &mut Command, role: &str, address: &str) {
         if let Some(pki) = &self.pki {
             let (_, port) = address.rsplit_once(':').unwrap();
             pki::of_role(command, &pki.role(role, port));
@@ -219,12 +216,10 @@ impl Cluster {
     pub(crate) fn worker(&self, address: &str) -> Process {
         let schedulers: Vec<String> =
             self.schedulers.iter().map(|(address, _)| format!("{}://{address}", self.scheme())).collect();
-        let mut command = graywave();
-        command
-            .arg("worker")
-            .env("GRAYWAVE__WORKER__LISTEN", address)
-            .env("GRAYWAVE__WORKER__SCHEDULER_URLS", schedulers.join(","))
-            .envs(self.environment.clone());
+        let schedulers = schedulers.join(",");
+        let settings = [("WORKER__LISTEN", address), ("WORKER__SCHEDULER_URLS", &schedulers)];
+        let mut command = testkit::role("worker", &settings).unwrap();
+        command.envs(self.environment.clone());
         self.certify(&mut command, "worker", address);
         if self.certificate_days.is_some() {
             command.env("GRAYWAVE__WORKER__ENROLMENT", "true");
@@ -241,7 +236,7 @@ impl Cluster {
 
     /// An agent that enrols with the token in a file. Its data are in a directory of that name, and its log has it, too.
     pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
-        let mut command = std::process::Command::new(agent_binary());
+        let mut command = Command::new(agent_binary());
         command.arg("--data-dir").arg(self.directory.path().join(name));
         for (address, _) in &self.workers {
             command.args(["--worker", &format!("https://{address}")]);
@@ -273,7 +268,7 @@ impl Cluster {
         files: Option<&mtls::Files>,
         workers: impl IntoIterator<Item = String>,
     ) -> Process {
-        let mut command = std::process::Command::new(agent_binary());
+        let mut command = Command::new(agent_binary());
         command.envs(self.environment.clone());
         command.args(["--project", PROJECT, "--desktop-id", &desktop(number), "--data-dir"]);
         command.arg(self.directory.path().join(desktop(number)));
@@ -296,15 +291,18 @@ impl Cluster {
 }
 
 fn api_process(url: &str, address: &str, environment: &[(String, String)], log: &Path) -> Process {
-    let mut command = graywave();
-    command
-        .arg("api")
-        .env("DATABASE_URL", url)
-        .env("GRAYWAVE__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")
-        .env("GRAYWAVE__API__LISTEN", address)
-        .env("GRAYWAVE__API__TOKENS", format!("{PROJECT}:{TOKEN}"))
-        .envs(environment.iter().cloned());
+    let mut command = database_role("api", url, &[("API__LISTEN", address)]);
+    command.envs(environment.iter().cloned());
     Process::spawn(&mut command, log)
+}
+
+/// Builds the command of a role on the database, with these settings and the project's token.
+fn database_role(name: &str, url: &str, settings: &[(&str, &str)]) -> Command {
+    let token = format!("{PROJECT}:{TOKEN}");
+    let common = [("DATABASE__ACQUIRE_TIMEOUT_MS", "1000"), ("API__TOKENS", &token)];
+    let mut command = testkit::role(name, &[&common[..], settings].concat()).unwrap();
+    command.env("DATABASE_URL", url);
+    command
 }
 
 pub(crate) fn desktop(number: usize) -> String {

@@ -25,7 +25,7 @@ fn healthcheck(address: &str) -> (bool, String) {
 #[test]
 fn a_healthcheck_says_why_a_role_is_not_ready() {
     let (ready, said) = healthcheck("127.0.0.1:1");
-    assert!(!ready && said.contains("nothing serves 127.0.0.1:1"), "{said}");
+    assert!(!ready && said.contains("cannot connect to 127.0.0.1:1"), "{said}");
     // A worker that no scheduler hears.
     let [address] = pgcluster::free_addresses().unwrap();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_graywave"))

@@ -190,10 +190,10 @@ fn a_halt_is_seen_and_ctrl_c_only_ends_the_looking() {
 
     let waits = cluster.waits_for("gate");
     let mut terminal = cluster.at_terminal(&["run", "--all", "--", &waits], TALL[0], &[]);
-    terminal.shows(&["wave 1  OPEN", "no threshold halts it"]);
+    terminal.shows(&["wave 1  OPEN", "no threshold halts this rollout"]);
     terminal.press(CONTROL_C);
     let task_id = cluster.newest()["task_id"].as_str().unwrap().to_owned();
-    terminal.shows(&["detached: the task runs on", &format!("graywave watch {task_id}")]);
+    terminal.shows(&["detached; the task continues", &format!("graywave watch {task_id}")]);
     assert_eq!(terminal.ends(), 130);
     assert_eq!(cluster.status(&task_id), "RUNNING");
     cluster.open("gate");
@@ -230,7 +230,7 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
         // Leaving leaves the task alone, and the terminal as it was.
         terminal.press("q");
         assert_eq!(terminal.ends(), 130);
-        terminal.shows(&["detached: the task runs on"]);
+        terminal.shows(&["detached; the task continues"]);
         {
             let parser = terminal.seen.lock().unwrap();
             assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
@@ -261,7 +261,7 @@ fn who_is_ended_gives_the_terminal_back() {
     terminal.shows(&["1 OPEN"]);
     let pid = rustix::process::Pid::from_raw(terminal.child.process_id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    terminal.shows(&["detached: the task runs on"]);
+    terminal.shows(&["detached; the task continues"]);
     assert_eq!(terminal.ends(), 130);
     let parser = terminal.seen.lock().unwrap();
     assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
@@ -287,12 +287,12 @@ fn who_asks_is_shown_the_plan_and_may_say_no() {
     let cluster = Cluster::new();
     let run = ["run", "--ask", "--canary", "2", "--all", "--", "true"];
     let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
-    terminal.shows(&["at worst", "CANARY", "run it? [y/N]"]);
+    terminal.shows(&["at worst", "CANARY", "Run it? [y/N]"]);
     terminal.press("n\r");
     terminal.shows(&["nothing was run"]);
     assert_eq!(terminal.ends(), 1);
     let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
-    let screen = terminal.shows(&["run it? [y/N]"]);
+    let screen = terminal.shows(&["Run it? [y/N]"]);
     terminal.press("y\r");
     terminal.shows(&["status:     SUCCESS"]);
     assert_eq!(terminal.ends(), 0);

@@ -44,7 +44,7 @@ fn a_second_cluster_on_the_same_directory_is_refused_and_harms_nothing() {
     let dev = Dev::start(&data, 1, &[]);
     let free = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--agents", "127.0.0.1:0"];
     let arguments = [&["dev", "--data-dir", data.to_str().unwrap()][..], &free].concat();
-    assert!(refused(&arguments, &[]).contains("another graywave dev runs on"));
+    assert!(refused(&arguments, &[]).contains("another graywave dev uses"));
     assert_eq!(dev.api.connected(1).len(), 1);
 }
 
@@ -58,6 +58,6 @@ fn check_config_names_what_is_wrong_and_says_when_it_is_good() {
     fs::write(&path, "[worker]\ncapacity = 5\n").unwrap();
     let output = graywave().args(["--config", path.to_str().unwrap(), "check-config"]).output().unwrap();
     assert!(output.status.success());
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is good\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is valid\n");
     assert!(refused(&["--config", "nowhere.toml", "check-config"], &[]).contains("nowhere.toml"));
 }

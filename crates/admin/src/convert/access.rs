@@ -1,0 +1,52 @@
+//! Conversions of the access service between proto and domain.
+
+use control::{CredentialRow, PrincipalRow};
+use domain::authz;
+use proto::{
+    admin::{Key, Policy, Principal, Token},
+    time,
+};
+use tonic::Status;
+
+use crate::{
+    page::{self, Name},
+    status::failed,
+};
+
+pub(crate) fn principal(row: PrincipalRow) -> Principal {
+    Principal { principal: row.principal, policies: row.policies, create_time: time(Some(row.created_at)) }
+}
+
+pub(crate) fn policy((name, policy): (String, authz::Policy)) -> Policy {
+    Policy {
+        ready: authz::READY_POLICIES.contains(&name.as_str()),
+        name,
+        document: serde_json::to_string(&policy).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn token(row: CredentialRow) -> Token {
+    Token {
+        token_id: row.id,
+        principal: row.principal,
+        create_time: time(Some(row.created_at)),
+        expire_time: time(row.expires_at),
+        revoke_time: time(row.revoked_at),
+    }
+}
+
+pub(crate) fn key(row: CredentialRow) -> Key {
+    Key {
+        access_key: row.id,
+        principal: row.principal,
+        create_time: time(Some(row.created_at)),
+        expire_time: time(row.expires_at),
+        revoke_time: time(row.revoked_at),
+    }
+}
+
+/// Entries at most, and the name that the page before ended with.
+pub(crate) fn by_name(page_size: i32, page_token: &str) -> Result<(i64, Option<String>), Status> {
+    let (size, after) = page::read::<Name>(page_size, page_token).map_err(failed)?;
+    Ok((size, after.map(|name| name.0)))
+}

@@ -1,0 +1,54 @@
+//! Conversions of the record service between proto and domain.
+
+use control::RecordRow;
+use domain::{Error, limits::wave_number};
+use proto::{
+    Word as _,
+    admin::{Outcome, Record, RecordFilter, RecordStatus},
+    time,
+};
+
+use crate::{convert::value, page::Place};
+
+pub(crate) fn record(row: RecordRow) -> Record {
+    Record {
+        record_id: row.record_id.to_string(),
+        task_id: row.record_id.task_id.to_string(),
+        ordinal: row.record_id.ordinal,
+        script: row.record_id.script.into(),
+        attempt: row.record_id.attempt.into(),
+        wave: row.wave.into(),
+        status: RecordStatus::number(row.status.status_and_result_code().0),
+        outcome: row.outcome().map_or(0, |outcome| Outcome::number(outcome.as_str())),
+        reason: row.shown_reason().unwrap_or_default().to_owned(),
+        desktop_id: row.desktop_id,
+        computer_name: row.computer_name,
+        script_id: value::text(row.script_id.map(|id| id.to_string())),
+        script_name: row.script_name,
+        exit_code: row.exit_code,
+        start_time: time(row.started_at),
+        end_time: time(row.ended_at),
+        output: row.output,
+    }
+}
+
+/// Its place in the task.
+pub(crate) fn place(record: &Record) -> String {
+    // A number of ours that the message has in more bits.
+    Place(record.ordinal, u16::try_from(record.script).unwrap_or(u16::MAX)).to_string()
+}
+
+/// What of a task is asked for, from behind a place on.
+pub(crate) fn filter(
+    given: Option<RecordFilter>,
+    after: Option<Place>,
+) -> Result<control::RecordFilter, Error> {
+    let given = given.unwrap_or_default();
+    Ok(control::RecordFilter {
+        status: value::word::<RecordStatus>("status", given.status)?.map(str::to_owned),
+        desktop_ids: value::filters("desktop_ids", given.desktop_ids)?,
+        wave: (given.wave > 0).then(|| wave_number(given.wave)).transpose()?,
+        after: after.map(|Place(ordinal, script)| (ordinal, script)),
+        ..control::RecordFilter::default()
+    })
+}

@@ -1,0 +1,44 @@
+//! Extractors: the authenticated caller and the message of a request.
+
+use control::{Caller, Idempotency, Operator};
+use domain::Error;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Status};
+
+use crate::{auth, status::failed};
+
+/// Extracts the authenticated caller and the message.
+pub(crate) fn extract<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    Ok((extensions.remove::<Caller>().ok_or_else(nobody)?, message))
+}
+
+/// Extracts the caller, the message and the idempotency key: a change is made once for each key.
+pub(crate) fn extract_idempotent<T: Message>(
+    request: Request<T>,
+    key: impl Fn(&T) -> &str,
+) -> Result<(Caller, T), Status> {
+    let path = request.extensions().get::<auth::MethodPath>().map(|path| path.0.clone()).unwrap_or_default();
+    let (mut caller, message) = extract(request)?;
+    let text = key(&message);
+    if !text.is_empty() {
+        let request_sha256 = Sha256::new()
+            .chain_update(path)
+            .chain_update([0])
+            .chain_update(message.encode_to_vec())
+            .finalize();
+        caller.idempotency = Some(Idempotency::new(text, request_sha256.into()).map_err(failed)?);
+    }
+    Ok((caller, message))
+}
+
+/// Extracts a cluster operator, who has an admin certificate and no token, and the message.
+pub(crate) fn extract_operator<T>(request: Request<T>) -> Result<(Operator, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    Ok((extensions.remove::<Operator>().ok_or_else(nobody)?, message))
+}
+
+fn nobody() -> Status {
+    failed(Error::internal().with_source("a call came past the gate"))
+}

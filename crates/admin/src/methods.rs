@@ -1,0 +1,173 @@
+//! The table of methods: action, access, and whether a method changes state. A method missing here is denied.
+
+use domain::authz::Action;
+
+/// Credentials that a method accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever has a token, as far as its policies go.
+    Token(Action),
+    /// As with a token; and who has a certificate of the role admin and no token.
+    TokenOrCertificate(Action),
+    /// Only who has a certificate of the role admin and no token: it belongs to no project.
+    Certificate,
+}
+
+/// A method of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// Service and method, as in the path.
+    name: &'static str,
+    pub(crate) open: Access,
+    /// It is audited.
+    pub(crate) changes: bool,
+    /// It names desktops, very many of them.
+    pub(crate) is_large: bool,
+    /// It stops, pauses or freezes something: capacity is reserved for it.
+    pub(crate) is_urgent: bool,
+}
+
+impl Method {
+    /// Its service and its method.
+    pub(crate) fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('/').unwrap_or_default()
+    }
+}
+
+const fn reads(name: &'static str, action: Action) -> Method {
+    Method { name, open: Access::Token(action), changes: false, is_large: false, is_urgent: false }
+}
+
+const fn changes(name: &'static str, action: Action) -> Method {
+    Method { name, open: Access::Token(action), changes: true, is_large: false, is_urgent: false }
+}
+
+const fn of_workers(name: &'static str, action: Action, changes: bool) -> Method {
+    Method { name, open: Access::TokenOrCertificate(action), changes, is_large: false, is_urgent: false }
+}
+
+const fn names_desktops(name: &'static str, changes: bool) -> Method {
+    Method { name, open: Access::Token(Action::Execute), changes, is_large: true, is_urgent: false }
+}
+
+const fn outside(name: &'static str, changes: bool) -> Method {
+    Method { name, open: Access::Certificate, changes, is_large: false, is_urgent: false }
+}
+
+const fn urgent(call: Method) -> Method {
+    Method { is_urgent: true, ..call }
+}
+
+/// Every method. Deny methods missing from this table.
+pub(crate) const METHODS: &[Method] = &[
+    // Whether the desktops may be chosen by pool or tag is asked by the use case.
+    names_desktops("TaskService/SubmitTask", true),
+    names_desktops("TaskService/PreviewTask", false),
+    reads("TaskService/GetTask", Action::GetTask),
+    reads("TaskService/ListTasks", Action::ListTasks),
+    reads("TaskService/WatchTask", Action::GetTask),
+    urgent(changes("TaskService/PauseTask", Action::Pause)),
+    changes("TaskService/ResumeTask", Action::Resume),
+    changes("TaskService/ApproveWave", Action::Approve),
+    urgent(changes("TaskService/StopTask", Action::Stop)),
+    changes("TaskService/RetryTask", Action::Retry),
+    changes("TaskService/SetConcurrency", Action::SetConcurrency),
+    reads("TaskService/ListTargets", Action::GetTask),
+    reads("InsightService/ExplainTask", Action::GetTask),
+    reads("InsightService/ListFailures", Action::GetRecordDetail),
+    reads("InsightService/ListFailureMembers", Action::GetRecordDetail),
+    reads("InsightService/WhatIf", Action::GetTask),
+    reads("RecordService/ListRecords", Action::ListRecords),
+    reads("RecordService/GetRecord", Action::GetRecordDetail),
+    reads("RecordService/StreamRecords", Action::GetRecordDetail),
+    reads("ProjectService/GetProject", Action::GetProject),
+    urgent(changes("ProjectService/FreezeProject", Action::Freeze)),
+    changes("ProjectService/UnfreezeProject", Action::Unfreeze),
+    changes("ProjectService/UpdateLimits", Action::PutLimits),
+    outside("ProjectService/ListProjects", false),
+    outside("ProjectService/CreateProject", true),
+    urgent(outside("ProjectService/RevokeProject", true)),
+    outside("ProjectService/UnrevokeProject", true),
+    urgent(outside("ProjectService/StopProject", true)),
+    of_workers("WorkerService/ListWorkers", Action::ListWorkers, false),
+    of_workers("WorkerService/DrainWorker", Action::DrainWorker, true),
+    of_workers("WorkerService/UndrainWorker", Action::UndrainWorker, true),
+    reads("DesktopService/ListDesktops", Action::ListDesktopsDetail),
+    reads("DesktopService/GetDesktop", Action::ListDesktopsDetail),
+    changes("DesktopService/TagDesktop", Action::TagDesktop),
+    changes("DesktopService/RetireDesktop", Action::RetireDesktop),
+    changes("DesktopService/UnretireDesktop", Action::UnretireDesktop),
+    changes("DesktopService/RevokeDesktop", Action::RevokeDesktop),
+    reads("EnrolmentService/ListEnrolmentTokens", Action::ListEnrolmentTokens),
+    changes("EnrolmentService/CreateEnrolmentToken", Action::CreateEnrolmentToken),
+    changes("EnrolmentService/RevokeEnrolmentToken", Action::DeleteEnrolmentToken),
+    changes("ScriptService/CreateScript", Action::CreateScript),
+    reads("ScriptService/ListScripts", Action::ListScripts),
+    reads("ScriptService/GetScript", Action::GetScript),
+    changes("ScriptService/UpdateScript", Action::PutScript),
+    changes("ScriptService/DeleteScript", Action::DeleteScript),
+    reads("ScriptService/ListRevisions", Action::GetScript),
+    reads("AccessService/ListPrincipals", Action::ListPrincipals),
+    changes("AccessService/PutPrincipal", Action::PutPrincipal),
+    reads("AccessService/ListPolicies", Action::ListPolicies),
+    changes("AccessService/PutPolicy", Action::PutPolicy),
+    changes("AccessService/DeletePolicy", Action::DeletePolicy),
+    reads("AccessService/ListTokens", Action::ListTokens),
+    changes("AccessService/CreateToken", Action::CreateToken),
+    changes("AccessService/RevokeToken", Action::DeleteToken),
+    reads("AccessService/ListKeys", Action::ListKeys),
+    changes("AccessService/CreateKey", Action::CreateKey),
+    changes("AccessService/RevokeKey", Action::DeleteKey),
+    reads("AuditService/ListAuditEntries", Action::ListAudit),
+];
+
+/// The call of a path like `/graywave.admin.v1.TaskService/GetTask`.
+pub(crate) fn find(path: &str) -> Option<&'static Method> {
+    let name = path.strip_prefix("/graywave.admin.v1.")?;
+    METHODS.iter().find(|call| call.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_protos_is_here_and_no_other() {
+        let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
+        let services = files.iter().filter(|file| file.package() == "graywave.admin.v1");
+        let services: Vec<_> = services.flat_map(|file| &file.service).collect();
+        let served: BTreeSet<String> = services
+            .iter()
+            .flat_map(|service| {
+                service.method.iter().map(|method| format!("{}/{}", service.name(), method.name()))
+            })
+            .collect();
+        assert_eq!(served, METHODS.iter().map(|call| call.name.to_owned()).collect());
+        let names: BTreeSet<String> =
+            services.iter().map(|service| format!("graywave.admin.v1.{}", service.name())).collect();
+        assert_eq!(names, crate::SERVICES.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_path_is_found_by_its_whole_name() {
+        assert_eq!(
+            find("/graywave.admin.v1.TaskService/GetTask").unwrap().open,
+            Access::Token(Action::GetTask)
+        );
+        assert!(METHODS.iter().all(|call| call.parts().0.ends_with("Service") && !call.parts().1.is_empty()));
+        for path in ["", "/graywave.admin.v1.TaskService/", "/graywave.admin.v2.TaskService/GetTask"] {
+            assert_eq!(find(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn large_calls_are_not_urgent() {
+        // Pieces of a body come from one budget, and an urgent call may take from two.
+        assert!(METHODS.iter().all(|call| !(call.is_large && call.is_urgent)));
+    }
+}

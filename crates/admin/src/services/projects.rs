@@ -1,0 +1,152 @@
+//! Projects, and what holds over all tasks of one.
+
+use control::finished;
+use domain::{Error, ids::ProjectId};
+use proto::admin::{
+    CreateProjectRequest, CreateProjectResponse, FreezeProjectRequest, FreezeProjectResponse,
+    GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse, RevokeProjectRequest,
+    RevokeProjectResponse, StopProjectRequest, StopProjectResponse, UnfreezeProjectRequest,
+    UnfreezeProjectResponse, UnrevokeProjectRequest, UnrevokeProjectResponse, UpdateLimitsRequest,
+    UpdateLimitsResponse, project_service_server::ProjectService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    convert::{
+        project::{freeze, limits, project},
+        task::stop_mode,
+        value::masked,
+    },
+    extract::{extract, extract_idempotent, extract_operator},
+    page,
+    status::{failed, within},
+};
+
+#[tonic::async_trait]
+impl ProjectService for Service {
+    async fn get_project(
+        &self,
+        request: Request<GetProjectRequest>,
+    ) -> Result<Response<GetProjectResponse>, Status> {
+        let (caller, _) = extract(request)?;
+        let frozen = self.control.show_freeze(&caller).await.map_err(failed)?;
+        let found = self.control.show_limits(&caller).await.map_err(failed)?;
+        Ok(Response::new(GetProjectResponse {
+            project_id: caller.project_id().to_string(),
+            freeze: Some(freeze(frozen)),
+            limits: Some(limits(found)),
+        }))
+    }
+
+    async fn freeze_project(
+        &self,
+        request: Request<FreezeProjectRequest>,
+    ) -> Result<Response<FreezeProjectResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let control = self.control.clone();
+        let frozen = finished(async move {
+            control.freeze(&caller, message.reason).await?;
+            control.freeze_after(&caller).await
+        });
+        let frozen = frozen.await.map_err(failed)?;
+        Ok(Response::new(FreezeProjectResponse { freeze: Some(freeze(frozen)) }))
+    }
+
+    async fn unfreeze_project(
+        &self,
+        request: Request<UnfreezeProjectRequest>,
+    ) -> Result<Response<UnfreezeProjectResponse>, Status> {
+        let (caller, _) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let control = self.control.clone();
+        let frozen = finished(async move {
+            control.unfreeze(&caller).await?;
+            // It may be frozen anew by now.
+            control.freeze_after(&caller).await
+        });
+        let frozen = frozen.await.map_err(failed)?;
+        Ok(Response::new(UnfreezeProjectResponse { freeze: Some(freeze(frozen)) }))
+    }
+
+    async fn update_limits(
+        &self,
+        request: Request<UpdateLimitsRequest>,
+    ) -> Result<Response<UpdateLimitsResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let wanted =
+            message.limits.ok_or_else(|| failed(Error::required("limits", "give the limits to change")))?;
+        let fields = [
+            ("max_in_flight", wanted.max_in_flight.is_some()),
+            ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),
+        ];
+        let taken = masked(message.update_mask.as_ref(), &fields).map_err(failed)?;
+        let in_flight = taken("max_in_flight").then_some(wanted.max_in_flight);
+        let running = taken("max_running_per_desktop").then_some(wanted.max_running_per_desktop);
+        let control = self.control.clone();
+        let changed = finished(async move { control.update_limits(&caller, in_flight, running).await });
+        let changed = changed.await.map_err(within("limits"))?;
+        Ok(Response::new(UpdateLimitsResponse { limits: Some(limits(changed)) }))
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<ListProjectsRequest>,
+    ) -> Result<Response<ListProjectsResponse>, Status> {
+        let (operator, message) = extract_operator(request)?;
+        let (size, after) =
+            page::read::<ProjectId>(message.page_size, &message.page_token).map_err(failed)?;
+        let found = self.control.page_projects(&operator, after.as_ref(), size).await.map_err(failed)?;
+        let (projects, next_page_token) =
+            page::of(found.into_iter().map(project), size, |it| it.project_id.clone());
+        Ok(Response::new(ListProjectsResponse { projects, next_page_token }))
+    }
+
+    async fn create_project(
+        &self,
+        request: Request<CreateProjectRequest>,
+    ) -> Result<Response<CreateProjectResponse>, Status> {
+        let (operator, CreateProjectRequest { project_id, name }) = extract_operator(request)?;
+        let project_id: ProjectId = project_id.parse().map_err(within("project_id"))?;
+        let control = self.control.clone();
+        let made = finished(async move { control.create_project_by(&operator, &project_id, &name).await });
+        let project = Some(project(made.await.map_err(failed)?));
+        Ok(Response::new(CreateProjectResponse { project }))
+    }
+
+    async fn revoke_project(
+        &self,
+        request: Request<RevokeProjectRequest>,
+    ) -> Result<Response<RevokeProjectResponse>, Status> {
+        let (operator, message) = extract_operator(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let control = self.control.clone();
+        let revoked = finished(async move { control.revoke_project_by(&operator, &project_id).await });
+        revoked.await.map_err(failed)?;
+        Ok(Response::new(RevokeProjectResponse {}))
+    }
+
+    async fn unrevoke_project(
+        &self,
+        request: Request<UnrevokeProjectRequest>,
+    ) -> Result<Response<UnrevokeProjectResponse>, Status> {
+        let (operator, message) = extract_operator(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let control = self.control.clone();
+        let accepted = finished(async move { control.unrevoke_project_by(&operator, &project_id).await });
+        accepted.await.map_err(failed)?;
+        Ok(Response::new(UnrevokeProjectResponse {}))
+    }
+
+    async fn stop_project(
+        &self,
+        request: Request<StopProjectRequest>,
+    ) -> Result<Response<StopProjectResponse>, Status> {
+        let (operator, message) = extract_operator(request)?;
+        let project_id = ProjectId::find(&message.project_id).map_err(failed)?;
+        let mode = stop_mode(message.mode).map_err(failed)?;
+        let control = self.control.clone();
+        let stopped = finished(async move { control.stop_project_by(&operator, &project_id, mode).await });
+        let stopped_tasks = i32::try_from(stopped.await.map_err(failed)?).unwrap_or(i32::MAX);
+        Ok(Response::new(StopProjectResponse { stopped_tasks }))
+    }
+}

@@ -1,0 +1,202 @@
+//! Tasks: run, look on, intervene.
+
+use control::{Caller, Control, ApprovedVersion, TaskFilter, TaskProgress, finished};
+use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord};
+use proto::admin::{
+    ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
+    ListTargetsResponse, ListTasksRequest, ListTasksResponse, PauseTaskRequest, PauseTaskResponse,
+    PreviewTaskRequest, PreviewTaskResponse, ResumeTaskRequest, ResumeTaskResponse, RetryTaskRequest,
+    RetryTaskResponse, SetConcurrencyRequest, SetConcurrencyResponse, StopTaskRequest, StopTaskResponse,
+    SubmitTaskRequest, SubmitTaskResponse, Task, WatchTaskRequest, WatchTaskResponse,
+    task_service_server::TaskService,
+};
+use tonic::{Request, Response, Status};
+
+use super::watch;
+use crate::{
+    Service,
+    convert::{preview, task, task_spec},
+    extract::{extract, extract_idempotent},
+    page,
+    status::{failed, within},
+    streams::ResponseStream,
+};
+
+impl Service {
+    /// A change of a task, to its end, and the task that came of it.
+    async fn task_of<W>(
+        &self,
+        caller: Caller,
+        change: impl FnOnce(Control, Caller) -> W + Send + 'static,
+    ) -> Result<TaskProgress, Error>
+    where
+        W: Future<Output = Result<TaskId, Error>> + Send + 'static,
+    {
+        let control = self.control.clone();
+        finished(async move {
+            let task_id = change(control.clone(), caller.clone()).await?;
+            control.task_after(&caller, task_id).await
+        })
+        .await
+    }
+}
+
+fn shown(found: Result<TaskProgress, Error>) -> Result<Option<Task>, Status> {
+    found.map(task::task).map(Some).map_err(failed)
+}
+
+/// The task or the record that is named.
+fn aim(task_id: &str, record_id: &str) -> Result<TaskOrRecord, Status> {
+    let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+    TaskOrRecord::new(given(task_id).as_deref(), given(record_id).as_deref()).map_err(failed)
+}
+
+#[tonic::async_trait]
+impl TaskService for Service {
+    async fn submit_task(
+        &self,
+        request: Request<SubmitTaskRequest>,
+    ) -> Result<Response<SubmitTaskResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let inside = within("task");
+        let wanted = task_spec::request(message.task).map_err(inside)?;
+        let made =
+            self.task_of(caller, |control, caller| async move { control.submit(&caller, wanted).await });
+        let task = Some(task::task(made.await.map_err(inside)?));
+        Ok(Response::new(SubmitTaskResponse { task }))
+    }
+
+    async fn preview_task(
+        &self,
+        request: Request<PreviewTaskRequest>,
+    ) -> Result<Response<PreviewTaskResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let inside = within("task");
+        let wanted = task_spec::request(message.task).map_err(inside)?;
+        let preview = self.control.preview(&caller, wanted).await.map_err(inside)?;
+        Ok(Response::new(preview::response(preview, message.with_desktop_ids)))
+    }
+
+    async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<GetTaskResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let task = shown(self.control.show_task(&caller, task_id).await)?;
+        Ok(Response::new(GetTaskResponse { task }))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<ListTasksRequest>,
+    ) -> Result<Response<ListTasksResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let (size, before) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let filter = TaskFilter {
+            before,
+            statuses: task::statuses(&message).map_err(failed)?,
+            ..TaskFilter::default()
+        };
+        let found = self.control.page_tasks(&caller, &filter, size).await.map_err(failed)?;
+        let (tasks, next_page_token) =
+            page::of(found.into_iter().map(task::task), size, |it| it.task_id.clone());
+        Ok(Response::new(ListTasksResponse { tasks, next_page_token }))
+    }
+
+    type WatchTaskStream = ResponseStream<WatchTaskResponse>;
+
+    async fn watch_task(
+        &self,
+        request: Request<WatchTaskRequest>,
+    ) -> Result<Response<Self::WatchTaskStream>, Status> {
+        watch::watch(self, request).await.map(Response::new)
+    }
+
+    async fn pause_task(
+        &self,
+        request: Request<PauseTaskRequest>,
+    ) -> Result<Response<PauseTaskResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let changed = self.task_of(caller, move |control, caller| async move {
+            control.pause(&caller, task_id).await.map(|()| task_id)
+        });
+        Ok(Response::new(PauseTaskResponse { task: shown(changed.await)? }))
+    }
+
+    async fn resume_task(
+        &self,
+        request: Request<ResumeTaskRequest>,
+    ) -> Result<Response<ResumeTaskResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let changed = self.task_of(caller, move |control, caller| async move {
+            control.resume(&caller, task_id).await.map(|()| task_id)
+        });
+        Ok(Response::new(ResumeTaskResponse { task: shown(changed.await)? }))
+    }
+
+    async fn approve_wave(
+        &self,
+        request: Request<ApproveWaveRequest>,
+    ) -> Result<Response<ApproveWaveResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        // What cannot be one of ours is what does not exist.
+        let wave = u16::try_from(message.wave)
+            .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
+        let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());
+        let seen = ApprovedVersion { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
+        let changed = self.task_of(caller, move |control, caller| async move {
+            control.approve(&caller, task_id, wave, &seen).await.map(|()| task_id)
+        });
+        Ok(Response::new(ApproveWaveResponse { task: shown(changed.await)? }))
+    }
+
+    async fn stop_task(
+        &self,
+        request: Request<StopTaskRequest>,
+    ) -> Result<Response<StopTaskResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let aim = aim(&message.task_id, &message.record_id)?;
+        let mode = task::stop_mode(message.mode).map_err(failed)?;
+        let changed = self.task_of(caller, move |control, caller| async move {
+            control.stop(&caller, aim, mode).await.map(|()| aim.task_id())
+        });
+        Ok(Response::new(StopTaskResponse { task: shown(changed.await)? }))
+    }
+
+    async fn retry_task(
+        &self,
+        request: Request<RetryTaskRequest>,
+    ) -> Result<Response<RetryTaskResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let aim = aim(&message.task_id, &message.record_id)?;
+        let made =
+            self.task_of(caller, move |control, caller| async move { control.retry(&caller, aim).await });
+        Ok(Response::new(RetryTaskResponse { task: shown(made.await)? }))
+    }
+
+    async fn set_concurrency(
+        &self,
+        request: Request<SetConcurrencyRequest>,
+    ) -> Result<Response<SetConcurrencyResponse>, Status> {
+        let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let changed = self.task_of(caller, move |control, caller| async move {
+            control.set_concurrency(&caller, task_id, message.max_concurrency).await.map(|()| task_id)
+        });
+        Ok(Response::new(SetConcurrencyResponse { task: shown(changed.await)? }))
+    }
+
+    async fn list_targets(
+        &self,
+        request: Request<ListTargetsRequest>,
+    ) -> Result<Response<ListTargetsResponse>, Status> {
+        let (caller, message) = extract(request)?;
+        let (size, after) = page::read(message.page_size, &message.page_token).map_err(failed)?;
+        let task_id = TaskId::find(&message.task_id).map_err(failed)?;
+        let found = self.control.page_targets(&caller, task_id, after, size).await.map_err(failed)?;
+        let (targets, next_page_token) =
+            page::of(found.into_iter().map(task::target), size, |it| it.ordinal.to_string());
+        Ok(Response::new(ListTargetsResponse { targets, next_page_token }))
+    }
+}

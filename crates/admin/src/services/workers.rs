@@ -1,0 +1,82 @@
+//! Workers.
+
+use control::{Caller, Operator, finished};
+use domain::ids::WorkerId;
+use proto::admin::{
+    DrainWorkerRequest, DrainWorkerResponse, ListWorkersRequest, ListWorkersResponse, UndrainWorkerRequest,
+    UndrainWorkerResponse, Worker, worker_service_server::WorkerService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Service,
+    convert::worker::worker,
+    extract::{extract, extract_operator},
+    status::failed,
+};
+
+/// Workers serve every project: a caller of one may be allowed to look after them, and an operator of the cluster is.
+enum Principal {
+    Caller(Caller),
+    Operator(Operator),
+}
+
+/// Extracts the principal and the message.
+fn extract_principal<T>(request: Request<T>) -> Result<(Principal, T), Status> {
+    if request.extensions().get::<Operator>().is_some() {
+        return extract_operator(request).map(|(operator, message)| (Principal::Operator(operator), message));
+    }
+    extract(request).map(|(caller, message)| (Principal::Caller(caller), message))
+}
+
+impl Service {
+    async fn want_drain(
+        &self,
+        principal: Principal,
+        worker_id: &str,
+        wanted: bool,
+    ) -> Result<Option<Worker>, Status> {
+        let worker_id = WorkerId::find(worker_id).map_err(failed)?;
+        let control = self.control.clone();
+        let row = finished(async move {
+            match principal {
+                Principal::Caller(caller) => control.want_drain(&caller, &worker_id, wanted).await,
+                Principal::Operator(operator) => control.want_drain_by(&operator, &worker_id, wanted).await,
+            }
+        });
+        Ok(Some(worker(row.await.map_err(failed)?)))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for Service {
+    async fn list_workers(
+        &self,
+        request: Request<ListWorkersRequest>,
+    ) -> Result<Response<ListWorkersResponse>, Status> {
+        let found = match extract_principal(request)?.0 {
+            Principal::Caller(caller) => self.control.list_workers(&caller).await,
+            Principal::Operator(operator) => self.control.list_workers_by(&operator).await,
+        };
+        let workers = found.map_err(failed)?.into_iter().map(worker).collect();
+        Ok(Response::new(ListWorkersResponse { workers }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<DrainWorkerRequest>,
+    ) -> Result<Response<DrainWorkerResponse>, Status> {
+        let (who, message) = extract_principal(request)?;
+        let worker = self.want_drain(who, &message.worker_id, true).await?;
+        Ok(Response::new(DrainWorkerResponse { worker }))
+    }
+
+    async fn undrain_worker(
+        &self,
+        request: Request<UndrainWorkerRequest>,
+    ) -> Result<Response<UndrainWorkerResponse>, Status> {
+        let (who, message) = extract_principal(request)?;
+        let worker = self.want_drain(who, &message.worker_id, false).await?;
+        Ok(Response::new(UndrainWorkerResponse { worker }))
+    }
+}

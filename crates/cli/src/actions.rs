@@ -1,0 +1,106 @@
+//! Changes of a running task, each safe to retry: shared by the commands and by the keys of the full-screen view.
+
+use domain::{ErrorKind, Reason};
+use proto::admin::{
+    ApproveWaveRequest, PauseTaskRequest, ResumeTaskRequest, StopMode, StopTaskRequest, Task, Wave,
+    WaveStatus,
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    client::{self, Session, repeated},
+};
+
+/// Makes a key that deduplicates retries of a request.
+pub(crate) fn idempotency_key() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+/// Pauses a task: no more scripts start, and running scripts continue.
+pub(crate) async fn pause(session: &Session, task_id: &str) -> Result<Task, Error> {
+    let request = PauseTaskRequest { task_id: task_id.to_owned(), idempotency_key: idempotency_key() };
+    let paused = repeated(async || session.tasks().pause_task(request.clone()).await).await;
+    Ok(paused.map_err(|status| refused("pause", task_id, &status))?.into_inner().task.unwrap_or_default())
+}
+
+/// Resumes a paused task.
+pub(crate) async fn resume(session: &Session, task_id: &str) -> Result<Task, Error> {
+    let request = ResumeTaskRequest { task_id: task_id.to_owned(), idempotency_key: idempotency_key() };
+    let resumed = repeated(async || session.tasks().resume_task(request.clone()).await).await;
+    Ok(resumed.map_err(|status| refused("resume", task_id, &status))?.into_inner().task.unwrap_or_default())
+}
+
+/// Approves a wave, or the first one that needs it and has no approval; bound to the plan and the scripts that the task has
+/// at this moment. Returns which.
+pub(crate) async fn approve(
+    session: &Session,
+    task_id: &str,
+    wave: Option<u32>,
+) -> Result<(u32, Task), Error> {
+    let seen = client::get_task(session, task_id).await?;
+    let Some(wave) = wave.or_else(|| waits_for_approval(&seen.waves)) else {
+        return Err(Error::refused(format!("task {task_id} has no wave awaiting approval"))
+            .try_next(format!("graywave show {task_id}")));
+    };
+    let request = ApproveWaveRequest {
+        task_id: task_id.to_owned(),
+        wave,
+        plan_hash: seen.plan_hash,
+        script_hash: seen.script_hash,
+        idempotency_key: idempotency_key(),
+    };
+    let approved = repeated(async || session.tasks().approve_wave(request.clone()).await).await;
+    let approved =
+        approved.map_err(|status| refused(&format!("approve wave {wave} of"), task_id, &status))?;
+    Ok((wave, approved.into_inner().task.unwrap_or_default()))
+}
+
+/// The first wave that a person must still approve.
+pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<u32> {
+    let waits = |wave: &&Wave| {
+        wave.needs_approval && wave.approved_by.is_empty() && wave.status() == WaveStatus::Pending
+    };
+    waves.into_iter().find(waits).map(|wave| wave.wave)
+}
+
+/// Stops a task: no more scripts start. The mode decides about running scripts.
+pub(crate) async fn stop(session: &Session, task_id: &str, mode: StopMode) -> Result<Task, Error> {
+    let request = StopTaskRequest {
+        task_id: task_id.to_owned(),
+        mode: mode.into(),
+        idempotency_key: idempotency_key(),
+        ..StopTaskRequest::default()
+    };
+    let stopped = repeated(async || session.tasks().stop_task(request.clone()).await).await;
+    Ok(stopped.map_err(|status| refused("stop", task_id, &status))?.into_inner().task.unwrap_or_default())
+}
+
+/// The error of a refused change. A conflict gets a hint to show the task.
+pub(crate) fn refused(what: &str, task_id: &str, status: &Status) -> Error {
+    let failure = Error::of(&format!("cannot {what} task {task_id}"), status);
+    match failure.reason().map(Reason::kind) {
+        Some(ErrorKind::Conflict) => failure.try_next(format!("graywave show {task_id}")),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wave_that_is_approved_is_the_first_that_needs_it() {
+        let wave = |wave, needs_approval, approved_by: &str| Wave {
+            wave,
+            needs_approval,
+            approved_by: approved_by.into(),
+            status: WaveStatus::Pending.into(),
+            ..Wave::default()
+        };
+        let waves = [wave(1, false, ""), wave(2, true, "ann"), wave(3, true, "")];
+        assert_eq!(waits_for_approval(&waves), Some(3));
+        assert_eq!(waits_for_approval(&waves[..2]), None);
+    }
+}

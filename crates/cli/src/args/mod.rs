@@ -1,0 +1,17 @@
+//! Arguments of a task: flags, their values, and the request that they make.
+
+mod desktops;
+mod enum_arg;
+mod file_arg;
+mod parse;
+mod payload;
+mod rollout;
+mod task_flags;
+
+use desktops::DesktopFlags;
+pub(crate) use enum_arg::one_of;
+pub(crate) use parse::pair;
+use payload::PayloadFlags;
+pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, type_of_file, warn_of_line_ends};
+pub(crate) use rollout::{Ending, RolloutFlags};
+pub(crate) use task_flags::TaskFlags;

@@ -1,0 +1,295 @@
+//! What runs: scripts that are saved, a file of this machine, or a command.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use clap_complete::{ArgValueCompleter, PathCompleter};
+use domain::limits::{MAX_SCRIPT_CONTENT_CHARS, MAX_SCRIPT_NAME_CHARS};
+use proto::admin::{
+    Command, CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, TaskSpec,
+};
+
+use super::file_arg;
+use crate::{Error, actions::idempotency_key, client::Session, completion, output::Console};
+
+const HEADING: &str = "What runs";
+/// Scripts that are looked through at once.
+const PAGE: i32 = 1_000;
+
+/// Flags that say what runs.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PayloadFlags {
+    /// Local script file; - reads standard input. It is saved as a script unless one has its name and content
+    #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
+          add = ArgValueCompleter::new(PathCompleter::file()))]
+    pub(crate) file: Option<PathBuf>,
+    /// Saved script, at its newest or the given revision; repeat to run several in order
+    #[arg(long, short, value_name = "ID[@REVISION]", value_delimiter = ',', value_parser = revision, help_heading = HEADING,
+          conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
+          add = ArgValueCompleter::new(completion::scripts))]
+    pub(crate) script: Vec<ScriptRevision>,
+    /// Interpreter of the file or the command [default: by extension .ps1, .bat or .cmd, else SHELL]
+    #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
+          aliases = ["command-type", "command_type", "script-type"])]
+    pub(crate) kind: Option<Kind>,
+    /// The same, under the API's name
+    #[arg(long = "command", value_name = "LINE", help_heading = HEADING, hide = true,
+          aliases = ["command-content", "command_content"], conflicts_with_all = ["file", "script", "command"])]
+    pub(crate) command_content: Option<String>,
+    /// Command line after --. A single word is used verbatim; several words are quoted for SHELL
+    #[arg(last = true, value_name = "COMMAND", help_heading = HEADING)]
+    pub(crate) command: Vec<String>,
+}
+
+/// What runs a script or a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum Kind {
+    /// POSIX sh
+    Shell,
+    /// PowerShell
+    Powershell,
+    /// Windows batch file
+    Bat,
+}
+
+/// The same for the service.
+pub(crate) const fn script_type(kind: Kind) -> ScriptType {
+    match kind {
+        Kind::Shell => ScriptType::Shell,
+        Kind::Powershell => ScriptType::Powershell,
+        Kind::Bat => ScriptType::Bat,
+    }
+}
+
+/// What runs a file of this name.
+pub(crate) fn type_of_file(path: &Path) -> ScriptType {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("ps1") => ScriptType::Powershell,
+        Some("bat" | "cmd") => ScriptType::Bat,
+        _ => ScriptType::Shell,
+    }
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Payload {
+    /// A command.
+    Command(Command),
+    /// A file of this machine, not saved yet.
+    File { name: String, content: String, kind: ScriptType },
+    /// Scripts that are saved.
+    Scripts(Vec<ScriptRevision>),
+}
+
+impl PayloadFlags {
+    /// What the flags, and the file that they name, say. Nobody is asked for it.
+    pub(crate) fn read(self) -> Result<Payload, Error> {
+        let command = self.command_content.map_or(self.command, |line| vec![line]);
+        if !command.is_empty() {
+            let kind = self.kind.map_or(ScriptType::Shell, script_type);
+            let content = line(kind, &command)?;
+            return Ok(Payload::Command(Command { command_type: kind.into(), content }));
+        }
+        if let Some(path) = &self.file {
+            let kind = self.kind.map_or_else(|| type_of_file(path), script_type);
+            let name = name_of(path);
+            let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
+            return Ok(Payload::File { name, content: read_script(path)?, kind });
+        }
+        if self.script.is_empty() {
+            return Err(Error::misused("nothing to run").try_next("a FILE, --script ID, or -- COMMAND"));
+        }
+        Ok(Payload::Scripts(self.script))
+    }
+}
+
+impl Payload {
+    /// Puts it into a task that is only to be looked at: nothing is saved for that.
+    pub(crate) fn look(&self, task: &mut TaskSpec) {
+        match self.clone() {
+            Self::Command(command) => task.command = Some(command),
+            Self::File { content, kind, .. } => {
+                task.command = Some(Command { command_type: kind.into(), content });
+            }
+            Self::Scripts(scripts) => task.scripts = scripts,
+        }
+    }
+
+    /// Puts it into a task that is to run; a file is saved first.
+    pub(crate) async fn apply(
+        self,
+        task: &mut TaskSpec,
+        session: &Session,
+        console: &Console,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Command(command) => task.command = Some(command),
+            Self::File { name, content, kind } => {
+                warn_of_line_ends(console, &name, &content, kind);
+                task.scripts = vec![saved(session, console, name, content, kind).await?];
+            }
+            Self::Scripts(scripts) => task.scripts = scripts,
+        }
+        Ok(())
+    }
+}
+
+/// `ID` or `ID@REVISION`.
+fn revision(text: &str) -> Result<ScriptRevision, String> {
+    let (script_id, revision) = match text.split_once('@') {
+        None => (text, 0),
+        Some((id, number)) => (
+            id,
+            number
+                .parse()
+                .map_err(|_| format!("invalid revision {number:?}: expected a number, as in {id}@2"))?,
+        ),
+    };
+    Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
+}
+
+/// The words of a command as one line: what the operator's own shell has taken apart is put together again.
+fn line(kind: ScriptType, words: &[String]) -> Result<String, Error> {
+    match (kind, words) {
+        (_, [line]) => Ok(line.clone()),
+        (ScriptType::Shell, words) => shlex::try_join(words.iter().map(String::as_str))
+            .map_err(|error| Error::misused(format!("cannot quote the command for SHELL: {error}"))),
+        (_, words) => Ok(words.join(" ")),
+    }
+}
+
+/// What a script of this file is called.
+pub(crate) fn name_of(path: &Path) -> String {
+    if file_arg::is_stdin(path) {
+        return "stdin".to_owned();
+    }
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Windows ends its lines with a sign that sh takes for part of them.
+pub(crate) fn warn_of_line_ends(console: &Console, name: &str, content: &str, kind: ScriptType) {
+    if kind == ScriptType::Shell && content.contains("\r\n") {
+        console.say(&format!("warning: {name} has Windows line endings (CRLF), which sh reads as part of each line\n  try: sed -i 's/\\r$//' {name}"));
+    }
+}
+
+/// What a script file has in it.
+pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
+    let cannot =
+        |error: &dyn std::fmt::Display| Error::misused(format!("cannot run {}: {error}", path.display()));
+    let text = file_arg::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4).map_err(|failure| {
+        // Whoever forgot the two hyphens has named a command as a file.
+        let is_word = path.components().count() == 1 && path.extension().is_none() && !path.exists();
+        match is_word && !file_arg::is_stdin(path) {
+            true => {
+                failure.try_next(format!("graywave run ... -- {}: a command goes after --", path.display()))
+            }
+            false => failure,
+        }
+    })?;
+    match text.chars().count() {
+        0 => Err(cannot(&"the file is empty")),
+        chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(
+            "the script has {chars} characters; the limit is {MAX_SCRIPT_CONTENT_CHARS}"
+        ))),
+        _ => Ok(text),
+    }
+}
+
+/// The script's revision of this very content, made if there is none. Another script of the same name is left as it is: others
+/// may run it.
+async fn saved(
+    session: &Session,
+    console: &Console,
+    name: String,
+    content: String,
+    kind: ScriptType,
+) -> Result<ScriptRevision, Error> {
+    if let Some(found) = find(session, &name, &content, kind).await? {
+        return Ok(found);
+    }
+    let script = Script { name, script_type: kind.into(), content, ..Script::default() };
+    let request = CreateScriptRequest { script: Some(script), idempotency_key: idempotency_key() };
+    let made = crate::client::repeated(async || session.scripts().create_script(request.clone()).await);
+    let made = made.await.map_err(|status| Error::of("cannot save the script", &status))?;
+    let script = made.into_inner().script.unwrap_or_default();
+    console.say(&format!("saved {} as script {}", script.name, script.script_id));
+    Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
+}
+
+/// The newest of the scripts of this name whose newest revision has this content, by its hash.
+async fn find(
+    session: &Session,
+    name: &str,
+    content: &str,
+    kind: ScriptType,
+) -> Result<Option<ScriptRevision>, Error> {
+    let cannot = |status| Error::of("cannot look for the script", &status);
+    let sha256 = hex::encode(domain::script::sha256(of_rules(kind), content));
+    let mut request = ListScriptsRequest {
+        name: name.to_owned(),
+        script_type: kind.into(),
+        page_size: PAGE,
+        ..ListScriptsRequest::default()
+    };
+    loop {
+        let page = session.scripts().list_scripts(request.clone()).await.map_err(cannot)?.into_inner();
+        let same = page.scripts.into_iter().find(|script| script.sha256 == sha256);
+        if let Some(Script { script_id, revision, name, .. }) = same {
+            return Ok(Some(ScriptRevision { script_id, revision, name }));
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(None);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+const fn of_rules(kind: ScriptType) -> domain::script::ScriptType {
+    match kind {
+        ScriptType::Powershell => domain::script::ScriptType::Powershell,
+        ScriptType::Bat => domain::script::ScriptType::Bat,
+        ScriptType::Shell | ScriptType::Unspecified => domain::script::ScriptType::Shell,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_put_together_as_the_desktops_shell_takes_them_apart() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let of = |kind, it: &[&str]| line(kind, &words(it)).unwrap();
+        assert_eq!(of(ScriptType::Shell, &["systemctl", "restart", "agent"]), "systemctl restart agent");
+        assert_eq!(of(ScriptType::Shell, &["echo", "two words", "$HOME"]), "echo 'two words' '$HOME'");
+        assert_eq!(of(ScriptType::Shell, &["echo $HOME | wc -c"]), "echo $HOME | wc -c");
+        assert_eq!(of(ScriptType::Powershell, &["Get-Item", "C:\\"]), "Get-Item C:\\");
+    }
+
+    #[test]
+    fn a_file_is_run_by_what_its_ending_says() {
+        let of = |name: &str| type_of_file(Path::new(name));
+        assert_eq!(
+            (of("a.sh"), of("a"), of("a.PS1")),
+            (ScriptType::Shell, ScriptType::Shell, ScriptType::Powershell)
+        );
+        assert_eq!((of("a.cmd"), of("a.bat")), (ScriptType::Bat, ScriptType::Bat));
+    }
+
+    #[test]
+    fn a_command_that_was_taken_for_a_file_is_guessed() {
+        let told = |name: &str| read_script(Path::new(name)).unwrap_err().to_string();
+        assert!(told("uptime-of-nobody").contains("graywave run ... -- uptime-of-nobody"));
+        assert!(!told("nowhere.sh").contains("--:"));
+    }
+
+    #[test]
+    fn a_revision_stands_behind_an_at_sign() {
+        let of = |text: &str| revision(text).map(|it| (it.script_id, it.revision));
+        assert_eq!((of("abc"), of("abc@3")), (Ok(("abc".into(), 0)), Ok(("abc".into(), 3))));
+        assert!(of("abc@x").is_err());
+    }
+}

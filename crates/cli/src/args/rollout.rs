@@ -1,0 +1,394 @@
+//! How a rollout goes on, and when it halts.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use clap::{Args, ValueEnum};
+use domain::limits::MAX_BODY_BYTES;
+use proto::admin::{Approval, Canary, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
+
+use super::{
+    file_arg,
+    parse::{minutes, moment, pair, seconds, share, share_of_wave, threshold, wave, window},
+};
+use crate::{Error, field_flags::Overrides, output};
+
+const HEADING: &str = "Gray waves";
+const MORE: &str = "Rollout";
+/// What the API takes for the gray wave's threshold where none is given.
+const FIRST_FAILURE: FailThreshold = FailThreshold { count: Some(1), percent: None, min_results: None };
+
+/// Flags of the gray wave and of everything behind it. The names of the published API are accepted as well.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RolloutFlags {
+    /// Size of the gray (canary) wave, which runs first: --canary 5 or 2% [default: no gray wave]
+    #[arg(long, value_name = "N|P%", value_parser = share, help_heading = HEADING,
+          visible_alias = "gray-count", aliases = ["gray_count"])]
+    pub(crate) canary: Option<WaveSpec>,
+    /// Member of the gray wave; repeat or separate by commas. A random sample fills up to --canary
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = HEADING,
+          visible_alias = "gray-resource-ids", aliases = ["gray_resource_ids", "gray-desktop-ids", "gray_desktop_ids"])]
+    pub(crate) canary_desktop: Vec<String>,
+    /// Failures in the first wave that halt the rollout: 2, 20%, or 20%/10 after 10 results
+    /// [default with a gray wave: 1]
+    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING,
+          visible_alias = "gray-fail-threshold", aliases = ["gray_fail_threshold"])]
+    pub(crate) fail_threshold: Option<FailThreshold>,
+    /// Wave sizes in order, instead of --canary, each with an optional threshold: 5:1,10%:2%/50,rest
+    #[arg(long, value_name = "SIZE[:N|P%],...", value_delimiter = ',', value_parser = wave, help_heading = HEADING,
+          conflicts_with_all = ["canary", "canary_desktop"])]
+    pub(crate) waves: Vec<WaveSpec>,
+    /// Failures in all waves together that halt the rollout: 20, 2% or 2%/50 [default: no limit]
+    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING)]
+    pub(crate) total_fail_threshold: Option<FailThreshold>,
+    /// Never run more desktops at the same time than may still fail, so failures cannot exceed the threshold
+    #[arg(long, help_heading = HEADING)]
+    pub(crate) strict: bool,
+    /// Effect of a halt on running scripts [default: drain]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = HEADING, aliases = ["on_halt"])]
+    pub(crate) on_halt: Option<Ending>,
+    /// Maximum run time of each script: 5, 90m or 2h [default: 10m, set by the server]
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = MORE,
+          visible_alias = "timeout", aliases = ["execution_timeout"])]
+    pub(crate) execution_timeout: Option<i64>,
+    /// Maximum number of desktops running at the same time [default: the wave's size]
+    #[arg(long, value_name = "N", help_heading = MORE, aliases = ["max_concurrency"])]
+    pub(crate) max_concurrency: Option<i64>,
+    /// Delay between the end of a wave and the start of the next: 90s, 10m [default: none]
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+          aliases = ["soak-seconds", "soak_seconds"])]
+    pub(crate) soak: Option<i64>,
+    /// Waves that need approval before they open, by number: --approve-before 2,3 [default: none]
+    #[arg(long, value_name = "WAVE", value_delimiter = ',', help_heading = MORE)]
+    pub(crate) approve_before: Vec<i64>,
+    /// Require an approver other than the creator of the task
+    #[arg(long, requires = "approve_before", help_heading = MORE)]
+    pub(crate) distinct_approver: bool,
+    /// Maximum wait for an offline desktop: 10m, 8h [default: 10m, set by the server]
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+          aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
+    pub(crate) delivery_timeout: Option<i64>,
+    /// Percentage of finished targets at which a wave closes while the remaining desktops are offline: 95
+    #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
+    pub(crate) quorum: Option<f64>,
+    /// Time after which no script starts: 2026-12-01T00:00:00Z [default: never]
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = MORE,
+          conflicts_with = "expires_in", aliases = ["expires_at"])]
+    pub(crate) expires_at: Option<SystemTime>,
+    /// Duration after which no script starts: 8h [default: never]
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE)]
+    pub(crate) expires_in: Option<i64>,
+    /// Hours in which scripts may start, in each desktop's local time or in a zone: 22:00-05:00@Europe/Berlin
+    #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = MORE)]
+    pub(crate) window: Option<Window>,
+    /// Weight of an outcome, count or ignore: --outcome UNDELIVERED=ignore
+    #[arg(long, value_name = "OUTCOME=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    pub(crate) outcome: Vec<(String, String)>,
+    /// Weight of an exit code, success, count, ignore or halt: --exit-code 3010=success,42=halt
+    #[arg(long, value_name = "CODE=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    pub(crate) exit_code: Vec<(String, String)>,
+    /// Attributes that canaries are spread over: os, pool, zone [default: all three]
+    #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = MORE)]
+    pub(crate) canary_by: Vec<String>,
+    /// Seed of the canary sample: the same seed over the same desktops gives the same plan [default: random]
+    #[arg(long, value_name = "N", help_heading = MORE)]
+    pub(crate) seed: Option<u64>,
+    /// JSON file with the REST API's `rollout` object (docs/api.md); - reads standard input. Flags override it
+    #[arg(long, value_name = "FILE", help_heading = MORE)]
+    pub(crate) rollout: Option<PathBuf>,
+}
+
+/// The effect of a halt or a stop on running scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ending {
+    /// Running scripts finish
+    Drain,
+    /// Running scripts are killed
+    Kill,
+}
+
+impl RolloutFlags {
+    /// Flags of the waves, where `--canary` makes them.
+    pub(crate) fn overrides(&self) -> &'static Overrides {
+        let by_canary = self.canary.is_some() && self.waves.is_empty() && self.rollout.is_none();
+        if by_canary {
+            &[("rollout.waves", "--canary"), ("rollout.waves[0].fail_threshold", "--fail-threshold")]
+        } else {
+            &[]
+        }
+    }
+
+    /// Puts what the flags say into a task.
+    pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Error> {
+        task.execution_timeout = self.execution_timeout;
+        let mut rollout = self.rollout()?.unwrap_or_default();
+        self.richer(&mut rollout, now);
+        self.first_wave(task, &mut rollout)?;
+        task.rollout = (rollout != Rollout::default()).then_some(rollout);
+        Ok(())
+    }
+
+    /// Only the object `rollout`, for a task that is there.
+    pub(crate) fn into_rollout(self, now: SystemTime) -> Result<Rollout, Error> {
+        if !self.canary_desktop.is_empty() {
+            return Err(Error::misused(
+                "--canary-desktop does not apply to a replay: the results of the task are fixed",
+            )
+            .try_next("--canary N or --waves SIZE,..."));
+        }
+        let mut task = TaskSpec::default();
+        let waves = match self.canary {
+            Some(first) => gray_and_rest(first, self.fail_threshold),
+            None => self.waves.clone(),
+        };
+        let flags = Self { canary: None, canary_desktop: Vec::new(), waves, ..self };
+        flags.apply(&mut task, now)?;
+        Ok(task.rollout.unwrap_or_default())
+    }
+
+    /// What the file has.
+    fn rollout(&self) -> Result<Option<Rollout>, Error> {
+        let Some(path) = &self.rollout else { return Ok(None) };
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::misused(format!("{} is not a rollout: {error}", path.display())).try_next(
+                "a JSON object like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
+            )
+        };
+        let text = file_arg::read(path, "rollout", MAX_BODY_BYTES)?;
+        let json = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        output::parse(json).map(Some).map_err(|error| wrong(&error))
+    }
+
+    /// The gray fields say it in the API's own words wherever they can; percentages need waves.
+    fn first_wave(self, task: &mut TaskSpec, rollout: &mut Rollout) -> Result<(), Error> {
+        if !self.waves.is_empty() {
+            rollout.waves = self.waves;
+        }
+        if let Some(first) = rollout.waves.first_mut() {
+            if self.canary.is_some() || !self.canary_desktop.is_empty() {
+                return Err(Error::misused(
+                    "--canary and --canary-desktop cannot be combined with waves: the rollout sets its waves",
+                ));
+            }
+            first.fail_threshold = self.fail_threshold.or(first.fail_threshold);
+            return Ok(());
+        }
+        if self.canary.is_none() && self.canary_desktop.is_empty() && self.fail_threshold.is_some() {
+            return Err(Error::misused(
+                "--fail-threshold applies to the gray wave, and the rollout has none",
+            )
+            .try_next("--canary 5: adds a gray wave")
+            .try_next("--total-fail-threshold 2: applies to the whole rollout"));
+        }
+        let by_count = self.canary.is_none_or(|canary| canary.count.is_some());
+        let by_number = self.fail_threshold.is_none_or(|threshold| threshold.count.is_some());
+        if by_count && by_number {
+            task.gray_count = self.canary.and_then(|canary| canary.count);
+            task.gray_desktop_ids = self.canary_desktop;
+            let threshold = self.fail_threshold.and_then(|threshold| threshold.count);
+            // The API takes thresholds below the size only. One of one is what it does by default.
+            let named = i64::try_from(task.gray_desktop_ids.len()).unwrap_or(i64::MAX);
+            let is_default = threshold == Some(1) && task.gray_count.unwrap_or(named) == 1;
+            task.gray_fail_threshold = threshold.filter(|_| !is_default);
+            return Ok(());
+        }
+        match self.canary {
+            Some(first) if self.canary_desktop.is_empty() => {
+                rollout.waves = gray_and_rest(first, self.fail_threshold);
+                Ok(())
+            }
+            _ => Err(Error::misused(
+                "a percentage needs --canary or --waves, and cannot be combined with --canary-desktop",
+            )
+            .try_next("a count for --fail-threshold and --canary, like 2")),
+        }
+    }
+
+    fn richer(&self, rollout: &mut Rollout, now: SystemTime) {
+        fn set<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *field = Some(value.clone());
+            }
+        }
+        set(&mut rollout.fail_threshold, &self.total_fail_threshold);
+        set(&mut rollout.max_concurrency, &self.max_concurrency);
+        set(&mut rollout.soak_seconds, &self.soak);
+        set(&mut rollout.delivery_timeout_seconds, &self.delivery_timeout);
+        set(&mut rollout.quorum_percent, &self.quorum);
+        set(&mut rollout.window, &self.window);
+        let after = self.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
+        let after = after.map(|seconds| now + Duration::from_secs(seconds));
+        set(&mut rollout.expires_at, &self.expires_at.or(after).map(prost_types::Timestamp::from));
+        rollout.strict |= self.strict;
+        if let Some(on_halt) = self.on_halt {
+            rollout.on_halt = match on_halt {
+                Ending::Drain => OnHalt::Drain.into(),
+                Ending::Kill => OnHalt::Kill.into(),
+            };
+        }
+        if !self.approve_before.is_empty() {
+            // What a file asks for is not taken away.
+            let of_file = rollout.approval.take().is_some_and(|approval| approval.distinct_approver);
+            rollout.approval = Some(Approval {
+                before_waves: self.approve_before.clone(),
+                distinct_approver: self.distinct_approver || of_file,
+            });
+        }
+        rollout.outcomes.extend(self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone())));
+        rollout.exit_codes.extend(self.exit_code.iter().cloned().collect::<BTreeMap<_, _>>());
+        if !self.canary_by.is_empty() || self.seed.is_some() {
+            let canary = rollout.canary.get_or_insert_with(Canary::default);
+            if !self.canary_by.is_empty() {
+                canary.by.clone_from(&self.canary_by);
+            }
+            canary.seed = self.seed.or(canary.seed);
+        }
+    }
+}
+
+/// The gray wave, halted by its first failure where nothing else is said, and all others behind it.
+fn gray_and_rest(gray: WaveSpec, fail_threshold: Option<FailThreshold>) -> Vec<WaveSpec> {
+    vec![WaveSpec { fail_threshold: fail_threshold.or(Some(FIRST_FAILURE)), ..gray }, rest()]
+}
+
+fn rest() -> WaveSpec {
+    WaveSpec { rest: Some(true), ..WaveSpec::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: RolloutFlags,
+    }
+
+    fn task(line: &str) -> Result<TaskSpec, String> {
+        let line = Line::try_parse_from(std::iter::once("it").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())?;
+        let mut task = TaskSpec::default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        line.flags.apply(&mut task, now).map_err(|failure| failure.to_string())?;
+        Ok(task)
+    }
+
+    #[test]
+    fn the_sentence_that_operators_think_in_has_the_fields_of_the_api() {
+        let expected = TaskSpec { gray_count: Some(5), gray_fail_threshold: Some(2), ..TaskSpec::default() };
+        for line in [
+            "--canary 5 --fail-threshold 2",
+            "--gray-count 5 --gray-fail-threshold 2",
+            "--gray_count 5 --gray_fail_threshold 2",
+        ] {
+            assert_eq!(task(line), Ok(expected.clone()), "{line}");
+        }
+        assert_eq!(task("--gray_resource_ids a,b").unwrap().gray_desktop_ids, ["a", "b"]);
+        assert_eq!(task("--execution_timeout 5").unwrap().execution_timeout, Some(5));
+    }
+
+    #[test]
+    fn percentages_make_waves() {
+        let waves = task("--canary 5% --fail-threshold 20%/10").unwrap().rollout.unwrap().waves;
+        let threshold = FailThreshold { percent: Some(20.0), min_results: Some(10), count: None };
+        let first = WaveSpec { percent: Some(5.0), fail_threshold: Some(threshold), ..WaveSpec::default() };
+        assert_eq!(waves, [first, rest()]);
+        let unsaid = task("--canary 5%").unwrap().rollout.unwrap().waves[0].fail_threshold;
+        assert_eq!(unsaid, Some(FIRST_FAILURE), "as with a number: the first failure halts");
+        assert!(
+            task("--canary-desktop a --fail-threshold 20%").unwrap_err().starts_with("a percentage needs")
+        );
+    }
+
+    #[test]
+    fn one_canary_may_be_given_the_threshold_that_it_has() {
+        let one = task("--canary 1 --fail-threshold 1").unwrap();
+        assert_eq!((one.gray_count, one.gray_fail_threshold), (Some(1), None));
+        let two = task("--canary 1 --fail-threshold 2").unwrap();
+        assert_eq!(two.gray_fail_threshold, Some(2), "for the API to refuse");
+    }
+
+    #[test]
+    fn a_threshold_of_a_gray_wave_needs_one() {
+        let refused = task("--fail-threshold 2").unwrap_err();
+        assert!(refused.contains("--canary 5") && refused.contains("--total-fail-threshold"), "{refused}");
+        assert!(task("--fail-threshold 2 --canary-desktop a,b,c").is_ok());
+        let one = task("--fail-threshold 1 --canary-desktop a").unwrap();
+        assert_eq!(one.gray_fail_threshold, None, "as with --canary 1");
+        assert!(task("--canary 5 --expires-in=-5").is_err());
+        assert!(
+            task("--canary rest").is_err() && task("--canary 0").is_err() && task("--canary 0%").is_err()
+        );
+    }
+
+    #[test]
+    fn waves_exclude_the_gray_flags_and_the_threshold_is_the_first_ones() {
+        let waves = task("--waves 5,10%:3,rest --fail-threshold 1").unwrap().rollout.unwrap().waves;
+        let counts: Vec<_> = waves.iter().map(|wave| wave.fail_threshold.and_then(|it| it.count)).collect();
+        assert_eq!(counts, [Some(1), Some(3), None]);
+        assert!(task("--waves 5,rest --canary 3").is_err());
+    }
+
+    #[test]
+    fn every_flag_sets_its_field() {
+        let task = task(
+            "--canary 5 --total-fail-threshold 20 --strict --on-halt kill --timeout 2h --max-concurrency 9 --soak 10m \
+             --approve-before 2,3 --distinct-approver --delivery-timeout 1h --quorum 95 --expires-in 1m \
+             --window 22:00-05:00@UTC --outcome undelivered=ignore --exit-code 3010=success,42=halt --canary-by os,pool \
+             --seed 7",
+        )
+        .unwrap();
+        assert_eq!((task.gray_count, task.execution_timeout), (Some(5), Some(120)));
+        let rollout = task.rollout.unwrap();
+        let expected = Rollout {
+            waves: Vec::new(),
+            fail_threshold: Some(FailThreshold { count: Some(20), ..FailThreshold::default() }),
+            strict: true,
+            max_concurrency: Some(9),
+            soak_seconds: Some(600),
+            approval: Some(Approval { before_waves: vec![2, 3], distinct_approver: true }),
+            on_halt: OnHalt::Kill.into(),
+            delivery_timeout_seconds: Some(3_600),
+            quorum_percent: Some(95.0),
+            expires_at: Some(prost_types::Timestamp { seconds: 1_060, nanos: 0 }),
+            window: Some(Window { from: "22:00".into(), to: "05:00".into(), time_zone: "UTC".into() }),
+            outcomes: [("UNDELIVERED".to_owned(), "ignore".to_owned())].into(),
+            exit_codes: [("3010", "success"), ("42", "halt")]
+                .map(|(code, it)| (code.into(), it.into()))
+                .into(),
+            canary: Some(Canary { by: vec!["os".into(), "pool".into()], seed: Some(7) }),
+        };
+        assert_eq!(rollout, expected);
+    }
+
+    #[test]
+    fn a_file_has_the_object_of_the_api_and_flags_win_over_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display();
+        fs::write(
+            file.path(),
+            r#"{"waves": [{"count": 5}, {"rest": true}], "on_halt": "kill", "soak_seconds": 60}"#,
+        )
+        .unwrap();
+        let rollout = task(&format!("--rollout {path} --soak 90")).unwrap().rollout.unwrap();
+        assert_eq!(
+            (rollout.waves.len(), rollout.on_halt(), rollout.soak_seconds),
+            (2, OnHalt::Kill, Some(90))
+        );
+        fs::write(file.path(), r#"{"approval": {"before_waves": [3], "distinct_approver": true}}"#).unwrap();
+        let approval =
+            task(&format!("--rollout {path} --approve-before 2")).unwrap().rollout.unwrap().approval;
+        assert_eq!(approval, Some(Approval { before_waves: vec![2], distinct_approver: true }));
+        fs::write(file.path(), r#"{"wavs": []}"#).unwrap();
+        assert!(task(&format!("--rollout {path}")).unwrap_err().contains("wavs"));
+        assert!(task("--rollout /nowhere.json").unwrap_err().contains("/nowhere.json"));
+    }
+}

@@ -1,0 +1,16 @@
+//! Flags of a task.
+
+use clap::Args;
+
+use super::{DesktopFlags, PayloadFlags, RolloutFlags};
+
+/// Flags of a task: what runs, on which desktops, and in which waves.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TaskFlags {
+    #[command(flatten)]
+    pub(crate) payload: PayloadFlags,
+    #[command(flatten)]
+    pub(crate) desktops: DesktopFlags,
+    #[command(flatten)]
+    pub(crate) rollout: RolloutFlags,
+}

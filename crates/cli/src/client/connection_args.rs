@@ -1,0 +1,265 @@
+//! The way to the control plane: which one, with which credential.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use mtls::FilesGiven;
+
+use super::{ConnectOptions, Context, Contexts, Session, offered};
+use crate::Error;
+
+/// Where a control plane of this machine listens.
+pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
+
+/// Where the control plane is, and the credential for it. Flags come first; then a context that a flag names; then the environment;
+/// then the context that the environment names, or the current one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub(crate) struct ConnectionArgs {
+    /// Context to use (GRAYWAVE_CONTEXT) [default: the current one]; `graywave login` saves contexts
+    #[arg(long, value_name = "NAME", help_heading = HEADING, hide_short_help = true,
+          add = ArgValueCandidates::new(offered))]
+    pub(crate) context: Option<String>,
+    /// Address of the admin gRPC service (GRAYWAVE_GRPC) [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "HOST:PORT", help_heading = HEADING, hide_short_help = true)]
+    pub(crate) grpc: Option<String>,
+    /// Bearer token of the project (GRAYWAVE_TOKEN)
+    #[arg(long, value_name = "TOKEN", help_heading = HEADING, hide_short_help = true)]
+    pub(crate) token: Option<String>,
+    /// CA certificates that sign the schedulers' certificates, for TLS (GRAYWAVE_CA_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Client certificate: role admin, or a principal, which needs no token (GRAYWAVE_CERT_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// Private key of the client certificate (GRAYWAVE_KEY_FILE)
+    #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+const HEADING: &str = "Connection";
+
+impl ConnectionArgs {
+    /// What is known of a command line that is not whole: when a shell asks what it may offer.
+    pub(crate) fn of_words(words: &[String]) -> Self {
+        let file = |flag: &str| value_of(words, flag).map(PathBuf::from);
+        Self {
+            context: value_of(words, "--context"),
+            grpc: value_of(words, "--grpc"),
+            token: value_of(words, "--token"),
+            ca_file: file("--ca-file"),
+            cert_file: file("--cert-file"),
+            key_file: file("--key-file"),
+        }
+    }
+
+    /// What the environment says; what is set to nothing is not set.
+    fn of_environment() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self {
+            context: text("GRAYWAVE_CONTEXT"),
+            grpc: text("GRAYWAVE_GRPC"),
+            token: text("GRAYWAVE_TOKEN"),
+            ca_file: text("GRAYWAVE_CA_FILE").map(PathBuf::from),
+            cert_file: text("GRAYWAVE_CERT_FILE").map(PathBuf::from),
+            key_file: text("GRAYWAVE_KEY_FILE").map(PathBuf::from),
+        }
+    }
+
+    /// A session with the control plane that the flags, the environment or a context name.
+    pub(crate) async fn open(&self) -> Result<Session, Error> {
+        let way = self.within(&Self::of_environment()).resolve(&Contexts::load()?)?;
+        Session::open(way).await
+    }
+
+    /// The flags, with what the environment adds. A context that a flag names stands for itself: nothing is mixed into it. The
+    /// environment's token is for its address, and goes to no other.
+    fn within(&self, environment: &Self) -> Self {
+        if self.context.is_some() {
+            return self.clone();
+        }
+        let is_for_another =
+            self.grpc.is_some() && environment.grpc.is_some() && self.grpc != environment.grpc;
+        let added = if is_for_another { &Self::default() } else { environment };
+        let (files, of_environment) = (self.files(), added.files());
+        let files = if files == FilesGiven::default() { of_environment } else { files };
+        Self {
+            context: environment.context.clone(),
+            grpc: self.grpc.clone().or_else(|| added.grpc.clone()),
+            token: self.token.clone().or_else(|| added.token.clone()),
+            ca_file: files.ca_file,
+            cert_file: files.cert_file,
+            key_file: files.key_file,
+        }
+    }
+
+    fn files(&self) -> FilesGiven {
+        FilesGiven {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+        }
+    }
+
+    /// What this and the contexts come to.
+    pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
+        let context = self.chosen(contexts)?;
+        let grpc = match (&self.grpc, context) {
+            (Some(grpc), _) => grpc.clone(),
+            (None, Some((_, context))) => context.grpc.clone(),
+            (None, None) => DEFAULT_GRPC.to_owned(),
+        };
+        let (name, context) = context.unzip();
+        let token = self.token.clone().or_else(|| context.and_then(|context| context.token.clone()));
+        let given = self.files();
+        let files = match context {
+            Some(context) if given == FilesGiven::default() => context.files(),
+            _ => given,
+        };
+        // A certificate may be all that is needed.
+        if token.is_none() && files == FilesGiven::default() {
+            let failure = Error::misused("no credential for the control plane: no token and no certificate");
+            let failure = match contexts.names().as_slice() {
+                [] => failure,
+                names => {
+                    failure.try_next(format!("graywave config use NAME, with one of {}", names.join(", ")))
+                }
+            };
+            return Err(failure
+                .try_next("graywave login: saves a token")
+                .try_next("GRAYWAVE_TOKEN=TOKEN; for `graywave dev`: . graywave-data/env"));
+        }
+        Ok(ConnectOptions { grpc, token, files, context: name.cloned() })
+    }
+
+    /// The context that counts. A token goes to the control plane that it is for and to no other, so that an address from
+    /// elsewhere does not get the current context's.
+    fn chosen<'a>(&self, contexts: &'a Contexts) -> Result<Option<(&'a String, &'a Context)>, Error> {
+        let chosen = match &self.context {
+            Some(name) => Some(contexts.find(name)?),
+            None => contexts.current(),
+        };
+        let Some((name, context)) = chosen else { return Ok(None) };
+        match &self.grpc {
+            Some(grpc) if *grpc != context.grpc => match (&self.context, &self.token) {
+                (Some(_), None) => Err(Error::misused(format!(
+                    "the token of context \"{name}\" is for {}, not for {grpc}",
+                    context.grpc
+                ))
+                .try_next("--token TOKEN for that address, or no --grpc")),
+                _ => Ok(None),
+            },
+            _ => Ok(Some((name, context))),
+        }
+    }
+}
+
+/// What stands behind a flag, or behind its sign of equality.
+fn value_of(words: &[String], flag: &str) -> Option<String> {
+    let place = words.iter().position(|word| {
+        word.strip_prefix(flag).is_some_and(|behind| behind.is_empty() || behind.starts_with('='))
+    })?;
+    match words.get(place)?.split_once('=') {
+        Some((_, value)) => Some(value.to_owned()),
+        None => words.get(place + 1).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contexts() -> Contexts {
+        let mut contexts = Contexts::default();
+        let context = |grpc: &str, token: &str| Context {
+            grpc: grpc.into(),
+            token: Some(token.into()),
+            ..Context::default()
+        };
+        contexts.put("near", context("near:9090", "near's"));
+        contexts.put("far", context("far:9090", "far's"));
+        contexts
+    }
+
+    fn way(connection: &ConnectionArgs) -> Result<(String, String), String> {
+        let way = connection.resolve(&contexts());
+        way.map(|way| (way.grpc, way.token.unwrap_or_default())).map_err(|failure| failure.to_string())
+    }
+
+    fn flags(context: Option<&str>, grpc: Option<&str>, token: Option<&str>) -> ConnectionArgs {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        ConnectionArgs {
+            context: own(context),
+            grpc: own(grpc),
+            token: own(token),
+            ..ConnectionArgs::default()
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_context_and_a_named_context_over_the_current_one() {
+        let pair = |grpc: &str, token: &str| Ok((grpc.to_owned(), token.to_owned()));
+        assert_eq!(way(&flags(None, None, None)), pair("far:9090", "far's"), "the one that was made last");
+        assert_eq!(way(&flags(Some("near"), None, None)), pair("near:9090", "near's"));
+        assert_eq!(way(&flags(None, None, Some("mine"))), pair("far:9090", "mine"));
+        assert_eq!(way(&flags(Some("near"), Some("other:1"), Some("mine"))), pair("other:1", "mine"));
+        let none = flags(None, None, Some("mine")).resolve(&Contexts::default()).unwrap();
+        assert_eq!(none.grpc, DEFAULT_GRPC);
+    }
+
+    #[test]
+    fn a_token_never_goes_to_an_address_that_it_is_not_for() {
+        let other = way(&flags(None, Some("other:1"), None)).unwrap_err();
+        assert!(other.starts_with("no credential"), "{other}");
+        let other = way(&flags(Some("near"), Some("other:1"), None)).unwrap_err();
+        assert!(
+            other.starts_with("the token of context \"near\" is for near:9090, not for other:1"),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn a_certificate_may_be_all_that_is_needed() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        let (ca_file, cert_file, key_file) = (file("ca.crt"), file("tls.crt"), file("tls.key"));
+        let with = ConnectionArgs { ca_file, cert_file, key_file, ..flags(None, Some("other:1"), None) };
+        assert_eq!(way(&with), Ok(("other:1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn a_shell_that_asks_has_the_flags_of_the_line_so_far() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let of = |line: &str| ConnectionArgs::of_words(&words(line));
+        assert_eq!(of("show --context near x").context.as_deref(), Some("near"));
+        assert_eq!(of("show --grpc=other:1 x").grpc.as_deref(), Some("other:1"));
+        assert_eq!(value_of(&words("show --contexts near"), "--context"), None);
+    }
+
+    #[test]
+    fn a_context_that_is_named_is_not_mixed_with_the_environment() {
+        let environment = flags(None, Some("dev:1"), Some("dev's"));
+        let within = |given: &ConnectionArgs| way(&given.within(&environment));
+        let pair = |grpc: &str, token: &str| Ok((grpc.to_owned(), token.to_owned()));
+        assert_eq!(within(&flags(Some("near"), None, None)), pair("near:9090", "near's"));
+        assert_eq!(within(&flags(None, None, None)), pair("dev:1", "dev's"), "over the current context");
+        assert_eq!(within(&flags(None, None, Some("mine"))), pair("dev:1", "mine"));
+        // Its token is for its own address.
+        assert_eq!(within(&flags(None, Some("far:9090"), None)), pair("far:9090", "far's"));
+        assert!(within(&flags(None, Some("other:1"), None)).unwrap_err().starts_with("no credential"));
+        let only_token = flags(None, None, Some("ours"));
+        let with = flags(None, Some("other:1"), None).within(&only_token);
+        assert_eq!(
+            way(&with),
+            pair("other:1", "ours"),
+            "a token without an address is for the one that is given"
+        );
+        let named = flags(Some("near"), None, None);
+        assert_eq!(way(&flags(None, None, None).within(&named)), pair("near:9090", "near's"));
+    }
+
+    #[test]
+    fn an_unknown_context_is_told_with_those_there_are() {
+        let unknown = way(&flags(Some("nowhere"), None, None)).unwrap_err();
+        assert_eq!(unknown, "no context \"nowhere\"; contexts: far, near\n  try: graywave config");
+    }
+}

@@ -1,0 +1,253 @@
+//! Contexts: control planes with the credentials for them, kept in a file of this user alone.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use clap_complete::CompletionCandidate;
+use etcetera::BaseStrategy as _;
+use mtls::FilesGiven;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A file at another place than the usual one.
+const ELSEWHERE: &str = "GRAYWAVE_CONTEXTS";
+
+/// A control plane, and what is shown to it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Context {
+    /// Address of the gRPC admin service.
+    pub(crate) grpc: String,
+    /// The token's project; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context of {}", self.grpc)
+    }
+}
+
+impl Context {
+    /// The certificates that it is reached with.
+    pub(crate) fn files(&self) -> FilesGiven {
+        FilesGiven {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+        }
+    }
+}
+
+/// All contexts, and which of them counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Contexts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+    #[serde(default)]
+    contexts: BTreeMap<String, Context>,
+}
+
+impl Contexts {
+    /// Where they are kept: `GRAYWAVE_CONTEXTS`, else `graywave/contexts.toml` where this user's programs keep what they are
+    /// told (`$XDG_CONFIG_HOME`, `~/.config`).
+    pub(crate) fn path() -> Result<PathBuf, Error> {
+        if let Some(path) = std::env::var_os(ELSEWHERE).filter(|path| !path.is_empty()) {
+            return Ok(path.into());
+        }
+        let base = etcetera::choose_base_strategy().map_err(|error| {
+            Error::local("cannot find a directory for contexts", error)
+                .try_next(format!("{ELSEWHERE}=FILE: names the file"))
+        })?;
+        Ok(base.config_dir().join("graywave").join("contexts.toml"))
+    }
+
+    /// Reads them; none when there is no file.
+    pub(crate) fn load() -> Result<Self, Error> {
+        Self::load_from(&Self::path()?)
+    }
+
+    fn load_from(path: &Path) -> Result<Self, Error> {
+        let cannot =
+            |error: &dyn std::fmt::Display| Error::local(format!("cannot read {}", path.display()), error);
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(cannot(&error)),
+        };
+        let mode = fs::metadata(path).map_err(|error| cannot(&error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(Error::misused(format!(
+                "{} holds tokens and is readable by other users (mode {:o})",
+                path.display(),
+                mode & 0o777
+            ))
+            .try_next(format!("chmod 600 {}", path.display())));
+        }
+        toml::from_str(&text).map_err(|error| {
+            // Not the line itself: it may hold a token.
+            let place = error.span().and_then(|span| text.get(..span.start));
+            let line = place.map_or(1, |before| before.matches('\n').count() + 1);
+            // Nor a message that quotes it: `toml` gives its errors no kind to tell them by. Nothing else depends on it.
+            let told = Some(error.message()).filter(|message| !message.contains('"'));
+            cannot(&format!("line {line}: {}", told.unwrap_or("wrong type")))
+                .try_next("fix the line, or delete the file and run graywave login")
+        })
+    }
+
+    /// Writes them, readable by this user alone. A reader sees the old ones or the new ones.
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        self.save_to(&Self::path()?)
+    }
+
+    fn save_to(&self, path: &Path) -> Result<(), Error> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Error::local(format!("cannot write {}", path.display()), error)
+                .try_next(format!("{ELSEWHERE}=FILE: another file"))
+        };
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| cannot(&error))?;
+        let text = toml::to_string(self).map_err(|error| cannot(&error))?;
+        // Made with the mode 600.
+        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
+        file.write_all(text.as_bytes()).map_err(|error| cannot(&error))?;
+        file.persist(path).map_err(|error| cannot(&error.error))?;
+        Ok(())
+    }
+
+    /// The one that counts where none is named.
+    pub(crate) fn current(&self) -> Option<(&String, &Context)> {
+        self.contexts.get_key_value(self.current.as_ref()?)
+    }
+
+    /// Names of all.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.contexts.keys().map(String::as_str).collect()
+    }
+
+    /// The one of a name.
+    pub(crate) fn find(&self, name: &str) -> Result<(&String, &Context), Error> {
+        self.contexts.get_key_value(name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let there = match self.contexts.len() {
+            0 => "no contexts are saved".to_owned(),
+            _ => format!("contexts: {}", self.contexts.keys().cloned().collect::<Vec<_>>().join(", ")),
+        };
+        let next = if self.contexts.is_empty() { "graywave login" } else { "graywave config" };
+        Error::misused(format!("no context \"{name}\"; {there}")).try_next(next)
+    }
+
+    /// All of them by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Context)> {
+        self.contexts.iter()
+    }
+
+    /// Keeps one, in place of another of this name, and lets it count.
+    pub(crate) fn put(&mut self, name: &str, context: Context) {
+        self.contexts.insert(name.to_owned(), context);
+        self.current = Some(name.to_owned());
+    }
+
+    /// Lets one count.
+    pub(crate) fn choose(&mut self, name: &str) -> Result<(), Error> {
+        self.find(name)?;
+        self.current = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// Forgets one.
+    pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
+        self.contexts.remove(name).ok_or_else(|| self.unknown(name))?;
+        self.current.take_if(|current| current == name);
+        Ok(())
+    }
+}
+
+/// Offers the names of contexts to a shell.
+pub(crate) fn offered() -> Vec<CompletionCandidate> {
+    let contexts = Contexts::load().unwrap_or_default();
+    let offered = contexts
+        .iter()
+        .map(|(name, context)| CompletionCandidate::new(name).help(Some(context.grpc.clone().into())));
+    offered.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> Contexts {
+        let mut contexts = Contexts::default();
+        let context =
+            Context { grpc: "near:9090".into(), token: Some("secret".into()), ..Context::default() };
+        contexts.put("near", context);
+        contexts
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again_and_by_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("graywave").join("contexts.toml");
+        assert_eq!(Contexts::load_from(&path).unwrap(), Contexts::default());
+        one().save_to(&path).unwrap();
+        assert_eq!(Contexts::load_from(&path).unwrap(), one());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(refused.contains("readable by other users (mode 640)\n  try: chmod 600"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_is_named_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("contexts.toml");
+        one().save_to(&path).unwrap();
+        fs::write(&path, "[contexts.near]\ngrcp = 1\n").unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains("line 2: unknown field `grcp`") && refused.contains("contexts.toml"),
+            "{refused}"
+        );
+        fs::write(&path, "[contexts.near]\ngrpc = 'a:1'\ntoken = \"s3cret\n").unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(refused.contains("line 3") && !refused.contains("s3cret"), "{refused}");
+        fs::write(&path, "[contexts]\nnear = \"s3cret\"\n").unwrap();
+        let refused = Contexts::load_from(&path).unwrap_err().to_string();
+        assert!(refused.contains("line 2") && !refused.contains("s3cret"), "{refused}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn the_one_that_is_removed_does_not_count_any_more() {
+        let mut contexts = one();
+        contexts.remove("near").unwrap();
+        assert_eq!(contexts, Contexts::default());
+        assert!(contexts.remove("near").is_err() && contexts.choose("near").is_err());
+    }
+}

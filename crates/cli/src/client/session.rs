@@ -1,0 +1,177 @@
+//! Calls with a credential over one connection.
+
+use std::time::Duration;
+
+use domain::limits::MAX_MESSAGE_BYTES;
+use mtls::{FilesGiven, Role, Tls};
+use proto::admin::{
+    audit_service_client::AuditServiceClient, desktop_service_client::DesktopServiceClient,
+    enrolment_service_client::EnrolmentServiceClient, insight_service_client::InsightServiceClient,
+    project_service_client::ProjectServiceClient, record_service_client::RecordServiceClient,
+    script_service_client::ScriptServiceClient, task_service_client::TaskServiceClient,
+    worker_service_client::WorkerServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use super::ConnectOptions;
+use crate::{
+    Error,
+    error::{deepest, helps_later},
+};
+
+/// How long a connection, and the answer of a call, may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Silence after which the other side is asked whether it is there, and how long it may take to say so.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// How often a call that is safe to repeat is made, and how long is waited before it is made again.
+const CALLS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where schedulers serve operators.
+const DEFAULT_PORT: u16 = 9090;
+
+/// What calls go through.
+type Service = InterceptedService<Channel, Bearer>;
+
+/// Shows the token with each call, where there is one.
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<AsciiMetadataValue>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.0 {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A connection to a control plane.
+#[derive(Clone)]
+pub(crate) struct Session {
+    service: Service,
+}
+
+macro_rules! clients {
+    ($($name:ident $client:ident,)*) => {
+        $(pub(crate) fn $name(&self) -> $client<Service> {
+            $client::new(self.service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        })*
+    };
+}
+
+impl Session {
+    clients! {
+        audit AuditServiceClient,
+        desktops DesktopServiceClient,
+        enrolment EnrolmentServiceClient,
+        insight InsightServiceClient,
+        projects ProjectServiceClient,
+        records RecordServiceClient,
+        scripts ScriptServiceClient,
+        tasks TaskServiceClient,
+        workers WorkerServiceClient,
+    }
+
+    pub(crate) async fn open(way: ConnectOptions) -> Result<Self, Error> {
+        let tls = tls(&way.files)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = if way.grpc.contains("://") {
+            way.grpc.clone()
+        } else {
+            format!("{scheme}://{}", with_port(&way.grpc))
+        };
+        let not_there = |error: &dyn std::fmt::Display| {
+            Error::misused(format!("invalid address {:?}: {error}", way.grpc)).try_next("--grpc HOST:PORT")
+        };
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
+        // The token would be read by whoever listens on the way.
+        mtls::check_url(&url, tls.is_some()).map_err(|error| {
+            Error::misused(error).try_next(
+                "--ca-file, --cert-file and --key-file: a certificate of the role admin or of a principal (graywave ca issue)",
+            )
+        })?;
+        let endpoint = endpoint
+            .connect_timeout(TIMEOUT)
+            .timeout(TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE.0)
+            .keep_alive_timeout(KEEP_ALIVE.1)
+            .keep_alive_while_idle(true);
+        let channel = match tls {
+            Some(tls) => endpoint.connect_with_connector(mtls::connector(tls, Role::Scheduler)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = channel.map_err(|error| unreachable(&way, &error))?;
+        let bearer = way.token.as_deref().map(bearer).transpose()?;
+        Ok(Self { service: InterceptedService::new(channel, Bearer(bearer)) })
+    }
+}
+
+/// An address without a port means that of the admin service.
+fn with_port(address: &str) -> String {
+    let after_host = address.rsplit_once(']').map_or(address, |(_, behind)| behind);
+    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") }
+}
+
+fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
+    let mut bearer: AsciiMetadataValue = format!("Bearer {token}").parse().map_err(|_| {
+        Error::misused("invalid token: only visible ASCII characters are allowed").try_next("graywave login")
+    })?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// What is shown to a control plane that speaks TLS.
+pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Error> {
+    let files = files.all_or_none().map_err(Error::misused)?;
+    files
+        .map(Tls::load)
+        .transpose()
+        .map_err(|error| Error::misused(format!("cannot load the certificates: {error}")))
+}
+
+fn unreachable(way: &ConnectOptions, error: &(dyn std::error::Error + 'static)) -> Error {
+    let cause = deepest(error);
+    let failure = Error::unreachable(format!("cannot reach the control plane at {}: {cause}", way.grpc));
+    match &way.context {
+        Some(context) => failure.try_next(format!(
+            "graywave config show {context}: check the address, and that a scheduler runs there"
+        )),
+        None => failure
+            .try_next("--grpc HOST:PORT: a scheduler's address; `graywave dev` starts one on this machine"),
+    }
+}
+
+/// Makes a call that is safe to repeat, again when nobody answered it.
+pub(crate) async fn repeated<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
+    for _ in 1..CALLS {
+        match call().await {
+            Err(status) if helps_later(&status) => tokio::time::sleep(PAUSE).await,
+            answered => return answered,
+        }
+    }
+    call().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_has_the_usual_one() {
+        for (given, meant) in [
+            ("host", "host:9090"),
+            ("host:1", "host:1"),
+            ("127.0.0.1", "127.0.0.1:9090"),
+            ("[::1]", "[::1]:9090"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(with_port(given), meant);
+        }
+    }
+}

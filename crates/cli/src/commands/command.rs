@@ -1,0 +1,112 @@
+//! The operator commands and their dispatch.
+
+use clap::Subcommand;
+
+use super::{
+    TaskArgs, audit, config, desktops, insight, lifecycle, login, logs, preview, project, records, retry,
+    run, scripts, tasks, what_if, workers,
+};
+use crate::{Error, ExitStatus};
+
+/// The commands of operators, over admin gRPC.
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "COMMAND")]
+pub enum Command {
+    /// Run a script or command in gray waves and follow the rollout
+    Run(Box<run::RunArgs>),
+    /// Show the plan of a run: waves, canaries and worst case
+    Preview(Box<preview::PreviewArgs>),
+    /// Watch a rollout on the full screen: waves, gate and failures
+    Watch(run::WatchArgs),
+    /// List tasks, newest first
+    #[command(visible_alias = "tasks")]
+    Ls(tasks::LsArgs),
+    /// Show a task: its status, its waves and the gate's verdicts
+    Show(tasks::ShowArgs),
+    /// List the results of a task, per script and desktop
+    Records(records::RecordsArgs),
+    /// Print the output of a task's scripts on a desktop
+    Logs(logs::LogsArgs),
+    /// Group the failures of a task by fingerprint
+    Failures(insight::FailuresArgs),
+    /// Explain a task's result, or why a desktop did or did not run
+    Explain(insight::ExplainArgs),
+    /// Replay an ended task under other thresholds
+    WhatIf(Box<what_if::WhatIfArgs>),
+    /// Pause a task; running scripts continue
+    Pause(TaskArgs),
+    /// Resume a paused task
+    Resume(TaskArgs),
+    /// Approve a wave that awaits approval
+    Approve(lifecycle::ApproveArgs),
+    /// Stop a task, and kill or drain its running scripts
+    Stop(lifecycle::StopArgs),
+    /// Retry the unsuccessful targets of a task as a new task
+    Retry(retry::RetryArgs),
+    /// Limit how many desktops run a task at the same time
+    Concurrency(lifecycle::ConcurrencyArgs),
+    /// Save, show, update and delete scripts
+    Scripts(scripts::ScriptsArgs),
+    /// List, show, tag, enrol, retire and revoke desktops
+    Desktops(desktops::DesktopsArgs),
+    /// List, drain and undrain workers
+    Workers(workers::WorkersArgs),
+    /// Freeze the project: no task starts more scripts
+    Freeze(project::FreezeArgs),
+    /// Unfreeze the project: its tasks continue
+    Unfreeze(project::UnfreezeArgs),
+    /// Show or change the limits of the project
+    Limits(project::LimitsArgs),
+    /// List the audit log: changes and refused calls
+    Audit(audit::AuditArgs),
+    /// Save a control plane's address and a credential for it
+    Login(login::LoginArgs),
+    /// List, show, switch and remove contexts
+    Config(config::ConfigArgs),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// The cause of the failure and the hints on how to fix it.
+    pub async fn run(self) -> Result<ExitStatus, Error> {
+        match self {
+            Self::Run(it) => Box::pin(run::run(*it)).await,
+            Self::Watch(it) => Box::pin(run::watch(it)).await,
+            Self::Retry(it) => Box::pin(retry::retry(it)).await,
+            other => Box::pin(other.ask()).await.map(|()| ExitStatus::Success),
+        }
+    }
+
+    /// Runs a command that follows no rollout.
+    async fn ask(self) -> Result<(), Error> {
+        match self {
+            Self::Preview(it) => preview::preview(*it).await,
+            Self::Ls(it) => tasks::ls(it).await,
+            Self::Show(it) => tasks::show(it).await,
+            Self::Records(it) => records::records(it).await,
+            Self::Logs(it) => logs::logs(it).await,
+            Self::Failures(it) => insight::failures(it).await,
+            Self::Explain(it) => insight::explain(it).await,
+            Self::WhatIf(it) => what_if::what_if(*it).await,
+            Self::Pause(it) => lifecycle::pause(it).await,
+            Self::Resume(it) => lifecycle::resume(it).await,
+            Self::Approve(it) => lifecycle::approve(it).await,
+            Self::Stop(it) => lifecycle::stop(it).await,
+            Self::Concurrency(it) => lifecycle::concurrency(it).await,
+            Self::Scripts(it) => scripts::scripts(it).await,
+            Self::Desktops(it) => desktops::desktops(it).await,
+            Self::Workers(it) => workers::workers(it).await,
+            Self::Freeze(it) => project::freeze(it).await,
+            Self::Unfreeze(it) => project::unfreeze(it).await,
+            Self::Limits(it) => project::limits(it).await,
+            Self::Audit(it) => audit::audit(it).await,
+            Self::Login(it) => login::login(it).await,
+            Self::Config(it) => config::config(it),
+            // Handled in `run`.
+            Self::Run(_) | Self::Watch(_) | Self::Retry(_) => Ok(()),
+        }
+    }
+}

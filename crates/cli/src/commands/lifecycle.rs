@@ -1,0 +1,145 @@
+//! `graywave pause`, `resume`, `approve`, `stop` and `concurrency`.
+
+use clap::Args;
+use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task, TaskStatus};
+
+use super::{CommonArgs, TaskArgs, tasks};
+use crate::{
+    Error,
+    actions::{self, idempotency_key, refused},
+    args::Ending,
+    client::{Session, repeated},
+    task_arg::TaskArg,
+};
+
+/// Which wave.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The approval applies to the current plan and scripts of the task only.
+
+Examples:
+  graywave show latest -o wide
+  graywave approve latest")]
+pub struct ApproveArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+    /// Wave number, from 1 [default: the first wave that awaits approval]
+    #[arg(value_name = "WAVE", value_parser = clap::value_parser!(u32).range(1..))]
+    wave: Option<u32>,
+}
+
+/// What is stopped.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave stop latest                  kill running scripts
+  graywave stop latest --mode drain     let running scripts finish
+  graywave stop --record ID             one script on one desktop")]
+#[group(id = "what", required = true, args = ["task_id", "record"])]
+pub struct StopArgs {
+    #[command(flatten)]
+    task: Option<TaskArg>,
+    /// Record id: stop one script on one desktop instead of a task
+    #[arg(long, value_name = "ID")]
+    record: Option<String>,
+    /// Effect on running scripts
+    #[arg(long, value_enum, value_name = "MODE", default_value = "kill")]
+    mode: Ending,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// How many.
+#[derive(Debug, Clone, Args)]
+pub struct ConcurrencyArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+    /// Maximum number of desktops running at the same time: 1 to 1000000, or `unlimited`
+    #[arg(value_name = "N", value_parser = at_once)]
+    max_concurrency: AtOnce,
+}
+
+/// A number, or none.
+#[derive(Debug, Clone, Copy)]
+struct AtOnce(Option<i64>);
+
+fn at_once(text: &str) -> Result<AtOnce, String> {
+    match text {
+        "unlimited" => Ok(AtOnce(None)),
+        text => text
+            .parse()
+            .map(|it| AtOnce(Some(it)))
+            .map_err(|_| format!("invalid concurrency {text:?}: expected a number or `unlimited`")),
+    }
+}
+
+pub(super) async fn pause(arguments: TaskArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.open().await?;
+    let task = actions::pause(&session, &task_id).await?;
+    console.say("paused; running scripts continue");
+    tasks::print(&mut console, &task)
+}
+
+pub(super) async fn resume(arguments: TaskArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.open().await?;
+    let task = actions::resume(&session, &task_id).await?;
+    tasks::print(&mut console, &task)
+}
+
+pub(super) async fn approve(arguments: ApproveArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.task.open().await?;
+    let (wave, task) = actions::approve(&session, &task_id, arguments.wave).await?;
+    console.say(&format!("approved wave {wave}"));
+    tasks::print(&mut console, &task)
+}
+
+pub(super) async fn stop(arguments: StopArgs) -> Result<(), Error> {
+    let (session, mut console) = arguments.common.open().await?;
+    let mode = match arguments.mode {
+        Ending::Drain => StopMode::Drain,
+        Ending::Kill => StopMode::Kill,
+    };
+    let task = match (&arguments.task, arguments.record) {
+        (Some(task), _) => {
+            let task = actions::stop(&session, &task.id(&session).await?, mode).await?;
+            console.say(stopped(task.status()));
+            task
+        }
+        (None, record_id) => stop_record(&session, record_id.unwrap_or_default(), mode).await?,
+    };
+    tasks::print(&mut console, &task)
+}
+
+/// What came of it.
+const fn stopped(status: TaskStatus) -> &'static str {
+    match status {
+        TaskStatus::Stopping => "stopping; running scripts finish first",
+        TaskStatus::Stopped => "stopped",
+        TaskStatus::Halting | TaskStatus::Halted => "already halted by the gate",
+        _ => "already ended; nothing to stop",
+    }
+}
+
+async fn stop_record(session: &Session, record_id: String, mode: StopMode) -> Result<Task, Error> {
+    let doing = format!("cannot stop record {record_id}");
+    let request = StopTaskRequest {
+        record_id,
+        mode: mode.into(),
+        idempotency_key: idempotency_key(),
+        ..StopTaskRequest::default()
+    };
+    let stopped = repeated(async || session.tasks().stop_task(request.clone()).await).await;
+    Ok(stopped.map_err(|status| Error::of(&doing, &status))?.into_inner().task.unwrap_or_default())
+}
+
+pub(super) async fn concurrency(arguments: ConcurrencyArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.task.open().await?;
+    let request = SetConcurrencyRequest {
+        task_id: task_id.clone(),
+        max_concurrency: arguments.max_concurrency.0,
+        idempotency_key: idempotency_key(),
+    };
+    let changed = repeated(async || session.tasks().set_concurrency(request.clone()).await).await;
+    let changed = changed.map_err(|status| refused("change the concurrency of", &task_id, &status))?;
+    tasks::print(&mut console, &changed.into_inner().task.unwrap_or_default())
+}

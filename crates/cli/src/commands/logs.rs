@@ -1,0 +1,114 @@
+//! `graywave logs`.
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use proto::{
+    admin::{Outcome, Record, RecordFilter, RecordStatus},
+    word,
+};
+
+use super::{CommonArgs, record_stream::Records};
+use crate::{
+    Error,
+    client::{self, Session},
+    completion::{self, LATEST},
+    output::{Format, List},
+    sanitize::{sanitize, sanitize_line},
+};
+
+/// Newest tasks that are searched for a desktop.
+const TASKS: i32 = 50;
+
+/// Whose output.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave logs desktop-0007                  the newest task of the desktop
+  graywave logs desktop-0007 --task latest
+Output is available once the script has ended. Of long output, the beginning and the end are kept.")]
+pub struct LogsArgs {
+    /// Desktop id
+    #[arg(value_name = "DESKTOP", add = ArgValueCompleter::new(completion::desktops))]
+    desktop_id: String,
+    /// Task to read, by id or `latest` [default: the newest task of the desktop]
+    #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
+    task: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
+    let LogsArgs { desktop_id, task, common } = arguments;
+    let (session, mut console) = common.open().await?;
+    let candidates = match task.as_deref() {
+        Some(LATEST) => {
+            client::newest_tasks(&session, 1).await?.into_iter().map(|task| task.task_id).collect()
+        }
+        Some(id) => vec![id.to_owned()],
+        None => client::newest_tasks(&session, TASKS).await?.into_iter().map(|task| task.task_id).collect(),
+    };
+    for task_id in &candidates {
+        let records = of(&session, task_id, &desktop_id).await?;
+        if records.is_empty() {
+            continue;
+        }
+        if !matches!(console.format, Format::Table | Format::Wide) {
+            let mut list = List::new(&mut console);
+            list.add(&records)?;
+            return list.end("");
+        }
+        console.paged();
+        for record in &records {
+            let head = head(record, task_id);
+            // A pager that has the terminal shows it with the rest.
+            if console.is_paged() {
+                console.print(&format!("{}\n", console.out.bold(&head)))?;
+            } else {
+                console.say(&console.err.bold(&head));
+            }
+            console.print(&output(record))?;
+        }
+        return console.finish();
+    }
+    let within = match task {
+        Some(task) => format!("not in task {task}"),
+        None => format!("not in the newest {} tasks", candidates.len()),
+    };
+    Err(Error::refused(format!("desktop {desktop_id} is {within}"))
+        .try_next("graywave desktops: lists the desktops")
+        .try_next(format!("graywave logs {desktop_id} --task TASK")))
+}
+
+async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Record>, Error> {
+    let failed = |status| Error::of(&format!("cannot read the records of task {task_id}"), &status);
+    let filter = RecordFilter { desktop_ids: vec![desktop_id.to_owned()], ..RecordFilter::default() };
+    let mut stream = Records::new(session, task_id, filter);
+    let mut records = Vec::new();
+    while let Some(record) = stream.next().await.map_err(failed)? {
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// What stands over an output.
+fn head(record: &Record, task_id: &str) -> String {
+    let script = match record.script_name.as_str() {
+        "" => "the command".to_owned(),
+        name => sanitize_line(name),
+    };
+    let how = match word::<Outcome>(record.outcome) {
+        "" => word::<RecordStatus>(record.status),
+        outcome => outcome,
+    };
+    let exit = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    // That of an exit code says nothing more.
+    let is_said = record.reason.is_empty() || record.exit_code.is_some();
+    let reason = if is_said { String::new() } else { format!(": {}", sanitize_line(&record.reason)) };
+    format!("-- {script} of task {task_id}, wave {}: {how}{exit}{reason}", record.wave)
+}
+
+/// What it printed, ending with a line's end.
+fn output(record: &Record) -> String {
+    let text = sanitize(&record.output);
+    if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
+}

@@ -1,0 +1,24 @@
+//! Operator commands, one module each.
+
+mod audit;
+mod command;
+mod common_args;
+mod config;
+mod desktops;
+mod insight;
+mod lifecycle;
+mod login;
+mod logs;
+mod preview;
+mod project;
+mod record_stream;
+mod records;
+mod retry;
+mod run;
+mod scripts;
+mod tasks;
+mod what_if;
+mod workers;
+
+pub use command::Command;
+use common_args::{CommonArgs, TaskArgs};

@@ -1,0 +1,177 @@
+//! `graywave preview`.
+
+use std::time::SystemTime;
+
+use clap::Args;
+use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec};
+
+use super::CommonArgs;
+use crate::{
+    Error,
+    args::TaskFlags,
+    client::Session,
+    field_flags::Overrides,
+    format::{fact, facts},
+    output::{Cell, Column, Palette, cell, table},
+};
+
+/// Canaries and uncovered strata shown without `-o wide`.
+const SHOWN: usize = 20;
+
+/// Arguments of `graywave preview`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave preview --canary 5 --fail-threshold 2 --tag pool=finance -- reboot
+  graywave preview --canary 1% --all -o wide -- true    each canary and its reason
+  graywave preview --waves 5,10%,rest --pool p1 --with-desktops -o json -- true")]
+pub struct PreviewArgs {
+    #[command(flatten)]
+    task: TaskFlags,
+    /// Include the desktop ids of each wave and of offline desktops (with -o json or yaml)
+    #[arg(long)]
+    with_desktops: bool,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
+    let PreviewArgs { task: TaskFlags { payload, desktops, rollout }, with_desktops, common } = arguments;
+    let (session, mut console) = common.open().await?;
+    let mut task = TaskSpec::default();
+    let flags = rollout.overrides();
+    rollout.apply(&mut task, SystemTime::now())?;
+    payload.read()?.look(&mut task);
+    desktops.apply(&mut task, &session).await?;
+    let plan = ask(&session, &task, with_desktops, flags).await?;
+    console.paged();
+    console.show(&plan, &plan.plan_hash, |palette, wide| text(&plan, palette, wide))?;
+    console.finish()
+}
+
+/// The plan that a task would have.
+pub(super) async fn ask(
+    session: &Session,
+    task: &TaskSpec,
+    with_desktop_ids: bool,
+    flags: &Overrides,
+) -> Result<PreviewTaskResponse, Error> {
+    let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
+    let plan = session.tasks().preview_task(request).await;
+    Ok(plan.map_err(|status| Error::with_flags("cannot preview it", &status, flags))?.into_inner())
+}
+
+const WAVES: &[Column] = &[
+    Column::number("wave"),
+    Column::number("size"),
+    Column::number("offline"),
+    Column::number("halts at"),
+    Column::text("approval"),
+    Column::number("at worst started"),
+    Column::number("at worst failed"),
+];
+
+fn wave(wave: &PreviewWave) -> Vec<Cell> {
+    let worst = wave.worst_case.unwrap_or_default();
+    vec![
+        cell(wave.wave),
+        cell(wave.size),
+        cell(wave.offline_count),
+        cell(&wave.fail_threshold),
+        cell(if wave.needs_approval { "by a person" } else { "" }),
+        cell(worst.started),
+        cell(worst.failed),
+    ]
+}
+
+/// A plan for people: all canaries where it may be wide.
+pub(super) fn text(plan: &PreviewTaskResponse, palette: Palette, wide: bool) -> String {
+    let worst = plan.worst_case.unwrap_or_default();
+    let mut text = facts(&[
+        fact("on", format!("{} desktops, {} of them away", plan.target_count, plan.offline_count)),
+        fact(
+            "at worst",
+            format!("{} started, {} failed, over the whole rollout", worst.started, worst.failed),
+        ),
+        fact("seed", plan.seed.to_string()),
+        fact("plan", if wide { plan.plan_hash.clone() } else { String::new() }),
+    ]);
+    text.push('\n');
+    text.push_str(&table(WAVES, plan.waves.iter().map(wave), wide, palette));
+    let most = if wide { usize::MAX } else { SHOWN };
+    if !plan.canaries.is_empty() {
+        let columns = [Column::text("canary"), Column::text("chosen because")];
+        let rows = plan
+            .canaries
+            .iter()
+            .take(most)
+            .map(|canary| vec![cell(&canary.desktop_id), cell(&canary.reason)]);
+        text.push('\n');
+        text.push_str(&table(&columns, rows, wide, palette));
+        text.push_str(&more(plan.canaries.len(), most, "canaries"));
+    }
+    if !plan.uncovered_strata.is_empty() {
+        let columns = [
+            Column::text("no canary for"),
+            Column::text("pool"),
+            Column::text("zone"),
+            Column::number("desktops"),
+        ];
+        let rows = plan.uncovered_strata.iter().take(most).map(|stratum| {
+            vec![
+                cell(&stratum.os_type),
+                cell(&stratum.desktop_pool_id),
+                cell(&stratum.availability_zone),
+                cell(stratum.desktops),
+            ]
+        });
+        text.push('\n');
+        text.push_str(&table(&columns, rows, wide, palette));
+        text.push_str(&more(plan.uncovered_strata.len(), most, "strata"));
+    }
+    text
+}
+
+fn more(there: usize, most: usize, what: &str) -> String {
+    if there > most { format!("{} more {what}: -o wide\n", there - most) } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::{PreviewCanary, UncoveredStratum, WorstCase};
+
+    use super::*;
+
+    #[test]
+    fn a_plan_says_what_may_happen_at_worst() {
+        let canary = |n: usize| PreviewCanary {
+            desktop_id: format!("desktop-{n:03}"),
+            reason: "stratum Linux/p1/z1".into(),
+        };
+        let wave = |wave, size, started, failed| PreviewWave {
+            wave,
+            size,
+            fail_threshold: if wave == 1 { "2".into() } else { String::new() },
+            needs_approval: wave == 2,
+            offline_count: 1,
+            worst_case: Some(WorstCase { started, failed }),
+            ..PreviewWave::default()
+        };
+        let plan = PreviewTaskResponse {
+            target_count: 1_000,
+            offline_count: 2,
+            seed: 7,
+            waves: vec![wave(1, 25, 25, 25), wave(2, 975, 1_000, 976)],
+            canaries: (0..25).map(canary).collect(),
+            uncovered_strata: vec![UncoveredStratum {
+                os_type: "Windows".into(),
+                desktops: 3,
+                ..UncoveredStratum::default()
+            }],
+            worst_case: Some(WorstCase { started: 1_000, failed: 976 }),
+            plan_hash: "ab12".into(),
+            ..PreviewTaskResponse::default()
+        };
+        insta::assert_snapshot!("a_plan", text(&plan, Palette::default(), false));
+    }
+}

@@ -1,0 +1,283 @@
+//! `graywave run` and `graywave watch`.
+
+use std::{io::IsTerminal as _, time::SystemTime};
+
+use clap::Args;
+use proto::{
+    admin::{
+        FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, SubmitTaskRequest, Task, TaskSpec,
+    },
+    word,
+};
+
+use super::{CommonArgs, TaskArgs, preview, tasks};
+use crate::{
+    Error, ExitStatus,
+    actions::idempotency_key,
+    args::{Payload, TaskFlags},
+    client::{self, Session, repeated},
+    field_flags::Overrides,
+    follow::{self, follow},
+    format::many,
+    output::{Console, Format},
+    sanitize::sanitize_line,
+    tui,
+};
+
+/// Groups of failures printed for a rollout that did not succeed.
+const FAILURES: i32 = 3;
+
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    every target succeeded
+  1    a target failed without halting the rollout, or a local error
+  2    invalid command line
+  3    halted by the gate
+  4    stopped, or expired
+  5    refused by the control plane
+  6    control plane unreachable
+  130  detached (Ctrl-C); the rollout continues";
+
+const EXAMPLES: &str = "\
+Examples:
+  graywave run --canary 5 --fail-threshold 2 --tag pool=finance -- reboot
+  graywave run patch.sh --all --canary 1% --fail-threshold 20%/10
+  graywave run --script ID --desktops-file ids.txt --waves 5:1,10%,rest
+  graywave run --desktop d-1,d-2 --type POWERSHELL -- 'Restart-Service Spooler'";
+
+/// Arguments of `graywave run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct RunArgs {
+    #[command(flatten)]
+    task: TaskFlags,
+    /// Print the task id and exit instead of following the rollout
+    #[arg(long)]
+    detach: bool,
+    /// Show the plan and ask for confirmation first
+    #[arg(long, conflicts_with = "quiet")]
+    ask: bool,
+    /// Follow the rollout on the full screen, like `graywave watch`
+    #[arg(long, conflicts_with_all = ["detach", "quiet"])]
+    watch: bool,
+    /// Deduplicates retries of this command for 24 hours [default: generated]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["ask", "expires_in"])]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Arguments of `graywave watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+}
+
+pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
+    let RunArgs {
+        task: TaskFlags { payload, desktops, rollout },
+        detach,
+        ask,
+        watch,
+        idempotency_key: key,
+        common,
+    } = arguments;
+    let (session, mut console) = common.open().await?;
+    let mut task = TaskSpec::default();
+    // What this machine can tell is wrong is told before a script is saved.
+    let flags = rollout.overrides();
+    rollout.apply(&mut task, SystemTime::now())?;
+    let payload = payload.read()?;
+    desktops.apply(&mut task, &session).await?;
+    let mut payload = payload;
+    let agreed =
+        if ask { Some(agreed(&session, &console, &mut task, &mut payload, flags).await?) } else { None };
+    payload.apply(&mut task, &session, &console).await?;
+    let key = key.unwrap_or_else(idempotency_key);
+    let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
+    let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
+    let task = submitted
+        .map_err(|status| not_submitted(&status, &key, flags))?
+        .into_inner()
+        .task
+        .unwrap_or_default();
+    begun(&console, &task);
+    if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
+        console.say("warning: the desktops changed after the plan was shown");
+    }
+    if detach {
+        return print_id(&mut console, &task).map(|()| ExitStatus::Success);
+    }
+    to_its_end(&session, &mut console, &task.task_id, watch).await
+}
+
+/// It may have been accepted although nobody said so: the same key finds out without running it twice.
+fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error {
+    let failure = Error::with_flags("cannot submit the task", status, flags);
+    match failure.exit_status {
+        ExitStatus::Unreachable => failure
+            .try_next("graywave ls: the task may have been accepted")
+            .try_next(format!("the same command with --idempotency-key {key}: it runs only once")),
+        _ => failure,
+    }
+}
+
+/// What was accepted, before anything is seen of it.
+pub(super) fn begun(console: &Console, task: &Task) {
+    let waves = match task.waves.as_slice() {
+        [_] => "one wave".to_owned(),
+        waves => {
+            let sizes: Vec<String> = waves.iter().take(5).map(|wave| wave.size.to_string()).collect();
+            let more = if waves.len() > 5 { ", ..." } else { "" };
+            format!("{} waves of {}{more}", waves.len(), sizes.join(", "))
+        }
+    };
+    console.say(&format!("task {}: {} in {waves}", task.task_id, many(task.target_count, "desktop")));
+    let is_unbounded =
+        task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
+    if is_unbounded && task.target_count > 1 {
+        console.say("warning: no threshold halts this rollout\n  try: --canary 5 runs 5 desktops first; --total-fail-threshold 2 halts at 2 failures");
+    }
+}
+
+pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> {
+    match console.format {
+        Format::Table | Format::Wide | Format::Name => console.print(&format!("{}\n", task.task_id)),
+        Format::Json | Format::Yaml => tasks::print(console, task),
+    }
+}
+
+/// Shows the plan, and returns its hash when it may run. The task keeps to it: its canaries are drawn alike.
+async fn agreed(
+    session: &Session,
+    console: &Console,
+    task: &mut TaskSpec,
+    payload: &mut Payload,
+    flags: &Overrides,
+) -> Result<String, Error> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::misused("--ask needs a terminal")
+            .try_next("graywave preview, then graywave run without --ask"));
+    }
+    let mut looked = task.clone();
+    payload.look(&mut looked);
+    let plan = preview::ask(session, &looked, false, flags).await?;
+    console.say(preview::text(&plan, console.err, false).trim_end());
+    console.say("\nRun it? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| Error::local("cannot read the answer", error))?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Err(Error::declined("declined; nothing was run"));
+    }
+    let rollout = task.rollout.get_or_insert_default();
+    rollout.canary.get_or_insert_default().seed = Some(plan.seed);
+    if let Payload::Scripts(scripts) = payload {
+        // What is the newest revision by then was not shown.
+        scripts.clone_from(&plan.scripts);
+    }
+    let mut looked = task.clone();
+    payload.look(&mut looked);
+    if preview::ask(session, &looked, false, flags).await?.plan_hash != plan.plan_hash {
+        return Err(Error::declined("the plan changed before you confirmed; nothing was run")
+            .try_next("the same command again"));
+    }
+    Ok(plan.plan_hash)
+}
+
+/// Follows a task and prints what it came to.
+pub(super) async fn to_its_end(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    on_screen: bool,
+) -> Result<ExitStatus, Error> {
+    let ended = if on_screen && tui::fits() {
+        tui::watch(session, console, task_id).await?
+    } else {
+        follow(session, console, task_id).await?
+    };
+    if ended == ExitStatus::Detached {
+        return Ok(ended);
+    }
+    // It has ended: who wants this to end as well waits for nobody.
+    let leaving = tokio::spawn(async {
+        if follow::interrupted().await.is_ok() {
+            std::process::exit(ExitStatus::Detached.code().into());
+        }
+    });
+    let told = tell(session, console, task_id, ended).await;
+    leaving.abort();
+    told
+}
+
+/// What a rollout came to. How it ended counts also where this cannot be told.
+async fn tell(
+    session: &Session,
+    console: &mut Console,
+    task_id: &str,
+    ended: ExitStatus,
+) -> Result<ExitStatus, Error> {
+    let task = match client::get_task(session, task_id).await {
+        Ok(task) => task,
+        Err(failure) => {
+            console.say(&format!("the rollout has ended; {failure}"));
+            return Ok(ended);
+        }
+    };
+    match tasks::print(console, &task) {
+        // How it ended counts also where nobody reads it.
+        Err(failure) if failure.is_silent() => {}
+        printed => printed?,
+    }
+    match ended {
+        ExitStatus::Success => printed_where(session, console, &task).await,
+        _ => hint(session, console, task_id).await,
+    }
+    Ok(ended)
+}
+
+/// Where to look for what the one desktop of a task printed.
+async fn printed_where(session: &Session, console: &Console, task: &Task) {
+    if task.target_count != 1 {
+        return;
+    }
+    let request = ListRecordsRequest { task_id: task.task_id.clone(), page_size: 1, ..Default::default() };
+    let Ok(answer) = session.records().list_records(request).await else { return };
+    if let Some(record) = answer.into_inner().records.first() {
+        let desktop_id = sanitize_line(&record.desktop_id);
+        console.say(&format!("  what it printed: graywave logs {desktop_id} --task {}", task.task_id));
+    }
+}
+
+/// Where to look first. What cannot be had is left out: the rollout's end is told already.
+async fn hint(session: &Session, console: &Console, task_id: &str) {
+    let request = ListFailuresRequest {
+        task_id: task_id.to_owned(),
+        page_size: FAILURES,
+        ..ListFailuresRequest::default()
+    };
+    let Ok(answer) = session.insight().list_failures(request).await else { return };
+    for group in answer.into_inner().groups {
+        console.say(&alike(&group));
+        let desktop_id = group.desktop_ids.first().filter(|_| !group.sample.is_empty());
+        if let Some(desktop_id) = desktop_id.map(|id| sanitize_line(id)) {
+            console.say(&format!("  see: graywave logs {desktop_id} --task {task_id}"));
+        }
+    }
+    console.say(&format!("  see: graywave failures {task_id}"));
+}
+
+/// Failures of a kind in a line: `3 FAILED with exit code 1: broken pipe`.
+fn alike(group: &FailureGroup) -> String {
+    let exit = group.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+    let last = sanitize_line(group.sample.trim_end().lines().last().unwrap_or_default());
+    let said = if last.is_empty() { String::new() } else { format!(": {last}") };
+    format!("{} {}{exit}{said}", group.records, word::<Outcome>(group.outcome))
+}
+
+pub(super) async fn watch(arguments: WatchArgs) -> Result<ExitStatus, Error> {
+    let (session, mut console, task_id) = arguments.task.open().await?;
+    to_its_end(&session, &mut console, &task_id, true).await
+}

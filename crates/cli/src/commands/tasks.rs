@@ -1,0 +1,279 @@
+//! `graywave ls` and `graywave show`.
+
+use clap::Args;
+use proto::{
+    admin::{ListTasksRequest, Task, TaskStatus, Wave, WaveStatus},
+    word,
+};
+
+use super::{CommonArgs, TaskArgs};
+use crate::{
+    Error,
+    args::one_of,
+    client,
+    format::{Fact, between, fact, facts, many, painted, pairs, runs, time},
+    output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages, table, tone},
+    sanitize::sanitize_line,
+};
+
+/// Which tasks.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave ls --limit 10
+  graywave ls --status RUNNING,HALTED
+  graywave ls -o name | xargs -n1 graywave failures")]
+pub struct LsArgs {
+    /// Only tasks with one of these statuses: --status RUNNING,HALTED
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = one_of::<TaskStatus>(), ignore_case = true)]
+    status: Vec<i32>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Which task.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  graywave show latest
+  graywave show 0192f3c45e6b7a8c9d0e1f2a3b4c5d6e -o json | jq .waves")]
+pub struct ShowArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+}
+
+pub(super) async fn ls(arguments: LsArgs) -> Result<(), Error> {
+    let (session, mut console) = arguments.common.open().await?;
+    pages(&mut console, &arguments.paging, "there are no such tasks", async |page_size, page_token| {
+        let request = ListTasksRequest { page_size, page_token, statuses: arguments.status.clone() };
+        let page = session.tasks().list_tasks(request).await;
+        let page = page.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner();
+        Ok((page.tasks, page.next_page_token))
+    })
+    .await
+}
+
+pub(super) async fn show(arguments: ShowArgs) -> Result<(), Error> {
+    let (session, mut console, task_id) = arguments.task.open().await?;
+    print(&mut console, &client::get_task(&session, &task_id).await?)
+}
+
+/// Prints a task as it stands.
+pub(super) fn print(console: &mut Console, task: &Task) -> Result<(), Error> {
+    console.show(task, &task.task_id, |palette, wide| text(task, palette, wide))
+}
+
+impl ListItem for Task {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("task"),
+        Column::text("status"),
+        Column::number("desktops"),
+        Column::text("wave"),
+        Column::text("created"),
+        Column::text("by").wide(),
+        Column::text("runs").wide(),
+        Column::text("reason").wide(),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let status = word::<TaskStatus>(self.status);
+        vec![
+            cell(&self.task_id),
+            Cell::word(status),
+            cell(self.target_count),
+            cell(place(self)),
+            cell(time(self.create_time.as_ref())),
+            cell(&self.created_by),
+            cell(runs(self)),
+            cell(if self.reason.is_empty() { &self.waiting_for } else { &self.reason }),
+        ]
+    }
+
+    fn id(&self) -> &str {
+        &self.task_id
+    }
+}
+
+/// The wave that it has come to.
+fn place(task: &Task) -> String {
+    let begun = task.waves.iter().rev().find(|wave| wave.status() != WaveStatus::Pending);
+    format!("{}/{}", begun.map_or(0, |wave| wave.wave), task.waves.len())
+}
+
+/// A task for people.
+fn text(task: &Task, palette: Palette, wide: bool) -> String {
+    let status = word::<TaskStatus>(task.status);
+    let chosen = match (task.desktop_pool_id.as_str(), task.desktop_tag.as_str()) {
+        ("", "") => String::new(),
+        ("", tag) => format!(", all with {tag}"),
+        (pool, _) => format!(", of pool {pool}"),
+    };
+    let retry = task
+        .retry_of
+        .as_ref()
+        .map_or_else(String::new, |it| format!("of {}, attempt {}", it.task_id, task.attempt));
+    let ended = match between(task.create_time.as_ref(), task.end_time.as_ref()) {
+        none if none.is_empty() => String::new(),
+        took => format!("{}, after {took}", time(task.end_time.as_ref())),
+    };
+    let halts_at = match task.fail_threshold.as_str() {
+        "" => String::new(),
+        threshold => format!("{threshold} failed desktops of all waves"),
+    };
+    let at_once = task.max_concurrency.map_or_else(String::new, |most| format!("{most} desktops at most"));
+    let mut told = vec![
+        fact("task", &task.task_id),
+        painted("status", palette.word(status)),
+        painted("reason", palette.paint(tone(status), &sanitize_line(&task.reason))),
+        fact("waits for", &task.waiting_for),
+        fact("runs", runs(task).lines().next().unwrap_or_default()),
+        fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
+        fact("halts at", halts_at),
+        fact("at once", at_once),
+        fact("retry", retry),
+        fact("retried by", task.retried_by.join(", ")),
+        fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
+        fact("ended", ended),
+    ];
+    if wide {
+        told.extend(terms(task));
+    }
+    let mut text = facts(&told) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, palette);
+    if !wide {
+        text.push_str(&verdicts(task));
+    }
+    text
+}
+
+/// What the gate said of the waves that it spoke of last: too long for a column of a narrow terminal.
+fn verdicts(task: &Task) -> String {
+    let spoken: Vec<&Wave> = task.waves.iter().filter(|wave| !wave.verdict.is_empty()).collect();
+    let earlier = spoken.len().saturating_sub(VERDICTS);
+    let mut lines: Vec<String> = Vec::new();
+    if earlier > 0 {
+        lines.push(format!("gate of {earlier} earlier waves: -o wide"));
+    }
+    let last = spoken.iter().skip(earlier);
+    lines.extend(last.map(|wave| format!("gate of wave {}: {}", wave.wave, sanitize_line(&wave.verdict))));
+    if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
+}
+
+/// Of so many waves.
+const VERDICTS: usize = 3;
+
+/// What it was agreed to.
+fn terms(task: &Task) -> Vec<Fact> {
+    let duration =
+        |it: Option<&prost_types::Duration>| it.map_or_else(String::new, |it| format!("{}s", it.seconds));
+    vec![
+        fact("plan", &task.plan_hash),
+        fact("scripts", &task.script_hash),
+        fact("seed", task.seed.to_string()),
+        fact("strict", if task.strict { "yes" } else { "" }),
+        fact("timeout", duration(task.execution_timeout.as_ref())),
+        fact("delivery", duration(task.delivery_timeout.as_ref())),
+        fact("window", &task.window),
+        fact("expires", time(task.expire_time.as_ref())),
+        fact("outcomes", pairs(&task.outcomes)),
+        fact("exit codes", pairs(&task.exit_codes)),
+    ]
+}
+
+const WAVES: &[Column] = &[
+    Column::number("wave"),
+    Column::text("status"),
+    Column::number("size"),
+    Column::number("ok"),
+    Column::number("failed"),
+    Column::number("running"),
+    Column::number("offline"),
+    Column::number("halts at"),
+    Column::text("opened").wide(),
+    Column::text("closed").wide(),
+    Column::text("approved by").wide(),
+    Column::text("gate").wide(),
+];
+
+fn wave_cells(wave: &Wave) -> Vec<Cell> {
+    let approved = match (wave.needs_approval, wave.approved_by.as_str()) {
+        (true, "") => "nobody yet",
+        (_, by) => by,
+    };
+    vec![
+        cell(wave.wave),
+        Cell::word(word::<WaveStatus>(wave.status)),
+        cell(wave.size),
+        cell(wave.targets.unwrap_or_default().success),
+        cell(wave.failed),
+        cell(wave.in_flight),
+        cell(wave.waiting),
+        cell(&wave.fail_threshold),
+        cell(time(wave.open_time.as_ref())),
+        cell(time(wave.close_time.as_ref())),
+        cell(approved),
+        cell(&wave.verdict),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{
+        Word as _,
+        admin::{Outcomes, ScriptRevision},
+    };
+
+    use super::*;
+
+    fn halted() -> Task {
+        let wave = |wave, status: &str, verdict: &str, [success, failed]: [u32; 2]| Wave {
+            wave,
+            status: WaveStatus::number(status),
+            size: 4,
+            targets: Some(Outcomes { success, failed, ..Outcomes::default() }),
+            failed,
+            fail_threshold: if wave == 1 { "2".into() } else { String::new() },
+            verdict: verdict.into(),
+            ..Wave::default()
+        };
+        Task {
+            task_id: "0".repeat(32),
+            status: TaskStatus::number("HALTED"),
+            target_count: 20,
+            desktop_tag: "pool=finance".into(),
+            created_by: "ann".into(),
+            create_time: Some(prost_types::Timestamp { seconds: 1_764_000_000, nanos: 0 }),
+            end_time: Some(prost_types::Timestamp { seconds: 1_764_000_065, nanos: 0 }),
+            scripts: vec![ScriptRevision { script_id: "s".into(), revision: 3, name: "patch".into() }],
+            waves: vec![wave(1, "HALTED", "2 of 4 targets failed", [2, 2]), wave(2, "PENDING", "", [0, 0])],
+            reason: "2 of 4 targets failed".into(),
+            ..Task::default()
+        }
+    }
+
+    #[test]
+    fn a_halted_task_says_why() {
+        insta::assert_snapshot!("a_halted_task", text(&halted(), Palette::default(), false));
+        insta::assert_snapshot!("a_halted_task_wide", text(&halted(), Palette::default(), true));
+    }
+
+    #[test]
+    fn a_status_is_one_of_the_words() {
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            ls: LsArgs,
+        }
+        let statuses = |line: &str| {
+            let parsed = Line::try_parse_from(["ls", "--status", line]);
+            parsed.map(|line| line.ls.status).map_err(|error| error.to_string())
+        };
+        let numbers = ["HALTED", "RUNNING"].map(TaskStatus::number).to_vec();
+        assert_eq!(statuses("halted,RUNNING"), Ok(numbers));
+        assert!(statuses("nice").unwrap_err().contains("possible values: WAITING, RUNNING"));
+        assert!(statuses("unspecified").is_err() && statuses("").is_err());
+    }
+}

@@ -1,0 +1,324 @@
+//! Failures of a command: what failed, why, and what to try next.
+//!
+//! The exit code and the hints derive from code, reason and field of the answer, never from its message.
+
+use std::fmt;
+
+use domain::{ErrorKind, Reason};
+use tonic::{Code, Status, TimeoutExpired};
+use tonic_types::StatusExt as _;
+
+use crate::{
+    ExitStatus,
+    field_flags::{self, Named, Overrides},
+    sanitize::sanitize_line,
+};
+
+/// Hint for an address that does not answer.
+const IS_IT_THERE: &str = "graywave config show: check the address, and that a scheduler runs there";
+
+/// The failure of a command.
+#[derive(Debug, thiserror::Error)]
+pub struct Error {
+    /// Exit status of the command.
+    pub exit_status: ExitStatus,
+    what: String,
+    next: Vec<String>,
+    /// Why the control plane refuses; `None` where it does not answer, or where the reason is from another version.
+    reason: Option<Reason>,
+}
+
+impl fmt::Display for Error {
+    /// A line of what failed and why, a line for each thing to try, and one with the place in the documentation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))?;
+        self.reason.map_or(Ok(()), |reason| write!(f, "\n  see: {}", reason.anchor()))
+    }
+}
+
+impl Error {
+    fn new(exit_status: ExitStatus, what: impl Into<String>) -> Self {
+        Self { exit_status, what: what.into(), next: Vec::new(), reason: None }
+    }
+
+    /// The command line, or a file that it names, is invalid.
+    pub(crate) fn misused(what: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Misused, what)
+    }
+
+    /// The user declined.
+    pub(crate) fn declined(what: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Failed, what)
+    }
+
+    /// The control plane refused the request.
+    pub(crate) fn refused(what: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Refused, what)
+    }
+
+    /// Something of this machine failed.
+    pub(crate) fn local(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self::new(ExitStatus::Failed, format!("{what}: {error}"))
+    }
+
+    /// The control plane does not answer.
+    pub(crate) fn unreachable(what: impl Into<String>) -> Self {
+        Self::new(ExitStatus::Unreachable, what)
+    }
+
+    /// Prints nothing: the reader of the output closed it.
+    pub(crate) fn silent() -> Self {
+        Self::new(ExitStatus::Success, "")
+    }
+
+    /// Whether nothing is printed.
+    pub fn is_silent(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// Adds a hint. Hints are printed in this order, the most likely fix first.
+    #[must_use]
+    pub(crate) fn try_next(mut self, next: impl Into<String>) -> Self {
+        self.next.push(next.into());
+        self
+    }
+
+    /// Why the control plane refused, where it did.
+    pub(crate) const fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
+    pub(crate) fn of(doing: &str, status: &Status) -> Self {
+        Self::with_flags(doing, status, &[])
+    }
+
+    /// As [`Self::of`], for a command whose flags stand for other fields than usual.
+    pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
+        if is_of_another(status) {
+            return Self::unreachable(format!("{doing}: the server there is not a gRPC service")).try_next(
+                "graywave config show: use the scheduler's admin gRPC port (9090), not the REST port",
+            );
+        }
+        if has_timed_out(status) {
+            return Self::unreachable(format!("{doing}: timed out after 15s"))
+                .try_next("the same command again")
+                .try_next(IS_IT_THERE);
+        }
+        if is_of_the_way(status) {
+            let cause = deepest(status);
+            return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
+                .try_next(IS_IT_THERE)
+                .try_next("the scheduler's log, if you use a certificate: it says whether the certificate was refused");
+        }
+        Self::refusal(doing, status, overrides)
+    }
+
+    /// An answer of the control plane.
+    fn refusal(doing: &str, status: &Status, overrides: &Overrides) -> Self {
+        let details = status.get_error_details();
+        let reason = details.error_info().and_then(|info| Reason::parse(&info.reason));
+        let violations = details.bad_request().map_or(&[][..], |it| &it.field_violations);
+        let fields: Vec<(Named, String)> = violations
+            .iter()
+            .map(|it| (field_flags::named(&it.field, overrides), sanitize_line(&it.description)))
+            .collect();
+        let why = match (fields.as_slice(), status.message()) {
+            ([], "") => status.code().to_string(),
+            ([], message) => sanitize_line(message),
+            (fields, _) => {
+                let each = fields.iter().map(|(field, why)| format!("{}: {why}", sanitize_line(&field.name)));
+                each.collect::<Vec<_>>().join("; ")
+            }
+        };
+        let wait = details.retry_info().and_then(|it| it.retry_delay);
+        let again =
+            wait.map(|wait| format!("the same command again in {}", humantime::format_duration(wait)));
+        // An example of a value helps where the value breaks a rule, not where it names nothing.
+        let breaks_rule = reason.is_none_or(|reason| reason.kind() == ErrorKind::Invalid);
+        let of_fields =
+            fields.iter().filter(|_| breaks_rule).filter_map(|(field, _)| field.hint.map(str::to_owned));
+        let of_reason = reason.map_or(&[][..], hints).iter().map(|&hint| hint.to_owned());
+        let failure = Self { reason, ..Self::new(exit_status(status.code()), format!("{doing}: {why}")) };
+        of_fields.chain(again).chain(of_reason).fold(failure, Self::try_next)
+    }
+}
+
+/// Whether this side has waited as long as it waits.
+fn has_timed_out(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether nobody answered, and the words are those of the connection: all answers of a control plane have a request id.
+fn is_of_the_way(status: &Status) -> bool {
+    let may_be =
+        matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::Unavailable);
+    may_be && status.metadata().get("x-request-id").is_none() && status.details().is_empty()
+}
+
+/// Whether something else than a gRPC service answered.
+fn is_of_another(status: &Status) -> bool {
+    let content_type = status.metadata().get("content-type").and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|kind| !kind.starts_with("application/grpc"))
+}
+
+/// The cause that helps: "connection refused" rather than "transport error".
+pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    // Where nothing is behind a status it has words of its own.
+    cause.downcast_ref::<Status>().map_or_else(|| cause.to_string(), |status| status.message().to_owned())
+}
+
+/// Whether the same call may be good a moment later.
+pub(crate) fn helps_later(status: &Status) -> bool {
+    // A deadline that is over says nothing of whether it was done; what is repeated is safe to repeat.
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
+}
+
+const fn exit_status(code: Code) -> ExitStatus {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => ExitStatus::Unreachable,
+        Code::Internal | Code::Unknown | Code::DataLoss | Code::Ok | Code::Aborted => ExitStatus::Failed,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => ExitStatus::Refused,
+    }
+}
+
+/// What helps against a reason, whatever was to be done.
+const fn hints(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::NoPolicyAllows => &[
+            "graywave principals put NAME --policy POLICY: an administrator binds a policy that allows the action",
+        ],
+        Reason::PathNotFound => {
+            &["upgrade the control plane, or use the graywave of its version: it does not know this call"]
+        }
+        Reason::TaskNotFound => &["graywave ls"],
+        Reason::DesktopNotFound => &["graywave desktops"],
+        Reason::ScriptNotFound => &["graywave scripts"],
+        Reason::WorkerNotFound => &["graywave workers: a worker has a new id after each start"],
+        Reason::SelectionEmpty => &["graywave desktops -o wide: lists pools and tags"],
+        Reason::Internal => &["the scheduler's log: search for the request id"],
+        other => match other.kind() {
+            ErrorKind::Unauthenticated => {
+                &["graywave login: the token is unknown, expired or revoked", "graywave config show"]
+            }
+            _ => &[],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_breaks_a_rule_is_told_as_the_flag_that_sets_it() {
+        let status = refused(Reason::FieldOutOfRange, Some("task.gray_fail_threshold"));
+        let failure = Error::of("cannot run it", &status);
+        assert_eq!(
+            (failure.to_string().as_str(), failure.exit_status),
+            (
+                "cannot run it: --fail-threshold: x\n  see: docs/errors.md#FIELD_OUT_OF_RANGE",
+                ExitStatus::Refused
+            )
+        );
+    }
+
+    /// The status that the admin service sends, with `x` for every message.
+    fn refused(reason: Reason, field: Option<&str>) -> Status {
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), "graywave", HashMap::new());
+        if let Some(field) = field {
+            details.add_bad_request_violation(field, "x");
+        }
+        Status::with_error_details(proto::code(reason), "x", details)
+    }
+
+    #[test]
+    fn every_reason_has_its_hints_without_its_message() {
+        for &reason in Reason::ALL {
+            let failure = Error::of("cannot do it", &refused(reason, None));
+            assert_eq!(failure.reason(), Some(reason));
+            let text = failure.to_string();
+            let mut lines = text.lines();
+            assert_eq!(lines.next(), Some("cannot do it: x"));
+            assert_eq!(lines.next_back(), Some(format!("  see: {}", reason.anchor()).as_str()));
+            let tries: Vec<_> = lines.map(|line| line.strip_prefix("  try: ").unwrap()).collect();
+            assert_eq!(tries, hints(reason), "{reason:?}");
+            let named = Error::of("cannot do it", &refused(reason, Some("task.rollout.soak_seconds")));
+            let text = named.to_string();
+            assert!(text.starts_with("cannot do it: --soak: x\n"), "{text}");
+            assert_eq!(text.contains("  try: --soak 10m\n"), reason.kind() == ErrorKind::Invalid, "{text}");
+        }
+    }
+
+    #[test]
+    fn policy_is_suggested_only_where_one_is_missing() {
+        let suggests = |reason: Reason| hints(reason).iter().any(|hint| hint.contains("principals put"));
+        let suggesting: Vec<_> = Reason::ALL.iter().copied().filter(|&reason| suggests(reason)).collect();
+        assert_eq!(suggesting, [Reason::NoPolicyAllows]);
+    }
+
+    #[test]
+    fn who_is_asked_to_wait_is_told_how_long() {
+        let mut details = ErrorDetails::with_error_info("DATABASE_UNAVAILABLE", "graywave", HashMap::new());
+        details.set_retry_info(Some(Duration::from_secs(5)));
+        let status = Status::with_error_details(Code::Unavailable, "the database does not answer", details);
+        let failure = Error::of("cannot list tasks", &status);
+        assert_eq!(
+            (failure.to_string().as_str(), failure.exit_status),
+            (
+                "cannot list tasks: the database does not answer\n  try: the same command again in 5s\n  see: \
+                 docs/errors.md#DATABASE_UNAVAILABLE",
+                ExitStatus::Unreachable
+            )
+        );
+    }
+
+    #[test]
+    fn a_status_without_words_has_those_of_its_code() {
+        let failure = Error::of("cannot list tasks", &Status::new(Code::DataLoss, ""));
+        assert_eq!(
+            (failure.to_string().as_str(), failure.exit_status),
+            ("cannot list tasks: Unrecoverable data loss or corruption", ExitStatus::Failed)
+        );
+    }
+
+    #[test]
+    fn a_connection_that_ended_is_no_answer() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for status in [Status::from_error(Box::new(reset)), Status::cancelled("operation was canceled")] {
+            let failure = Error::of("cannot list tasks", &status);
+            let told = failure.to_string();
+            assert_eq!(failure.exit_status, ExitStatus::Unreachable, "{told}");
+            assert!(told.starts_with("cannot list tasks: the connection ended: "), "{told}");
+            assert!(told.contains("connection reset") || told.contains("operation was canceled"), "{told}");
+        }
+        let mut answered = Status::internal("the operation failed inside");
+        answered.metadata_mut().insert("x-request-id", "1".parse().unwrap());
+        assert_eq!(Error::of("cannot list tasks", &answered).exit_status, ExitStatus::Failed);
+        assert!(helps_later(&Status::cancelled("operation was canceled")) && !helps_later(&answered));
+    }
+}

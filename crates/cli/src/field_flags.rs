@@ -1,0 +1,281 @@
+//! Flags of fields: what a user calls a field of a request that the control plane refuses.
+
+/// How a command names one field of its request.
+struct Flag {
+    /// Path in the request, without the `task.` of a submission.
+    field: &'static str,
+    /// The flag or the positional argument; `None` where the command itself sets the field.
+    name: Option<&'static str>,
+    /// What to try, where an example says more than the message.
+    hint: Option<&'static str>,
+}
+
+const fn flag(field: &'static str, name: &'static str) -> Flag {
+    Flag { field, name: Some(name), hint: None }
+}
+
+const fn hinted(field: &'static str, name: &'static str, hint: &'static str) -> Flag {
+    Flag { field, name: Some(name), hint: Some(hint) }
+}
+
+/// A field that the command sets without a flag.
+const fn own(field: &'static str) -> Flag {
+    Flag { field, name: None, hint: None }
+}
+
+/// Every field of a request that a command sends. The longest path that fits a field wins.
+const FLAGS: &[Flag] = &[
+    // What runs, and where.
+    hinted("desktop_ids", "--desktop", "graywave desktops: lists the desktops"),
+    hinted("desktop_tag", "--tag", "--tag pool=finance"),
+    flag("desktop_pool_id", "--pool"),
+    hinted("scripts", "--script", "graywave scripts: lists the scripts"),
+    flag("command", "COMMAND"),
+    flag("command.command_type", "--type"),
+    flag("execution_timeout", "--execution-timeout"),
+    // In which waves.
+    flag("gray_count", "--canary"),
+    flag("gray_desktop_ids", "--canary-desktop"),
+    flag("gray_fail_threshold", "--fail-threshold"),
+    flag("rollout", "--rollout"),
+    hinted("rollout.waves", "--waves", "--waves 5:1,10%:2%/50,rest"),
+    hinted("rollout.fail_threshold", "--total-fail-threshold", "--total-fail-threshold 20 or 2%/50"),
+    flag("rollout.strict", "--strict"),
+    flag("rollout.max_concurrency", "--max-concurrency"),
+    hinted("rollout.soak_seconds", "--soak", "--soak 10m"),
+    hinted("rollout.approval.before_waves", "--approve-before", "--approve-before 2,3"),
+    flag("rollout.approval.distinct_approver", "--distinct-approver"),
+    flag("rollout.on_halt", "--on-halt"),
+    hinted("rollout.delivery_timeout_seconds", "--delivery-timeout", "--delivery-timeout 8h"),
+    hinted("rollout.quorum_percent", "--quorum", "--quorum 95"),
+    hinted("rollout.expires_at", "--expires-at", "--expires-in 8h"),
+    hinted("rollout.window", "--window", "--window 22:00-05:00@Europe/Berlin"),
+    hinted("rollout.outcomes", "--outcome", "--outcome UNDELIVERED=ignore"),
+    hinted("rollout.exit_codes", "--exit-code", "--exit-code 3010=success"),
+    hinted("rollout.canary.by", "--canary-by", "--canary-by os,pool,zone"),
+    flag("rollout.canary.seed", "--seed"),
+    // Which object.
+    flag("task_id", "TASK"),
+    flag("record_id", "--record"),
+    flag("desktop_id", "DESKTOP"),
+    flag("script_id", "SCRIPT"),
+    flag("worker_id", "WORKER"),
+    flag("wave", "WAVE"),
+    flag("fingerprint_id", "--group"),
+    flag("revision", "--revision"),
+    // What of it.
+    flag("statuses", "--status"),
+    flag("filter.status", "--status"),
+    flag("filter.desktop_ids", "--desktop"),
+    flag("filter.wave", "--wave"),
+    flag("name", "--name"),
+    flag("script_type", "--type"),
+    flag("principal", "--principal"),
+    flag("action", "--action"),
+    flag("result", "--result"),
+    flag("resource", "--resource"),
+    flag("tags", "--tag"),
+    flag("desktop_pool_ids", "--pool"),
+    flag("os_type", "--os"),
+    flag("availability_zone", "--zone"),
+    flag("presence", "--online"),
+    flag("retired", "--with-retired"),
+    flag("desktop_id_prefix", "--prefix"),
+    flag("page_size", "--limit"),
+    // Changes.
+    flag("mode", "--mode"),
+    flag("max_concurrency", "N"),
+    flag("reason", "--reason"),
+    flag("set", "KEY=VALUE"),
+    flag("remove", "--remove"),
+    flag("uses", "--uses"),
+    flag("expires_in_hours", "--expires-in-hours"),
+    flag("limits.max_in_flight", "--max-in-flight"),
+    flag("limits.max_running_per_desktop", "--max-running-per-desktop"),
+    flag("script", "FILE"),
+    flag("script.name", "--name"),
+    flag("script.script_type", "--type"),
+    flag("script.description", "--description"),
+    flag("script.script_id", "SCRIPT"),
+    flag("idempotency_key", "--idempotency-key"),
+    // Set by the command itself.
+    own("page_token"),
+    own("cursor"),
+    own("update_mask"),
+    own("with_desktop_ids"),
+    own("plan_hash"),
+    own("script_hash"),
+    own("script.version"),
+    own("script.revision"),
+    own("script.sha256"),
+    own("script.create_time"),
+    own("script.update_time"),
+];
+
+/// Fields whose next segment is a key that the user gave.
+const MAPS: [&str; 4] = ["rollout.outcomes", "rollout.exit_codes", "tags", "set"];
+
+/// Flags that stand for other fields than usual in one command: pairs of a field and its flag.
+pub(crate) type Overrides = [(&'static str, &'static str)];
+
+/// What a user reads for a refused field.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The flag, with the entry of its value that is meant.
+    pub(crate) name: String,
+    /// What to try.
+    pub(crate) hint: Option<&'static str>,
+}
+
+/// Name of the field of a violation. A field without a flag keeps its path.
+pub(crate) fn named(path: &str, overrides: &Overrides) -> Named {
+    let path = path.strip_prefix("task.").unwrap_or(path);
+    let own = overrides.iter().map(|&(field, name)| (field, Some(name), None));
+    let table = FLAGS.iter().map(|flag| (flag.field, flag.name, flag.hint));
+    let fitting = table.chain(own).filter_map(|(field, name, hint)| {
+        let rest = path.strip_prefix(field)?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((field, rest, name, hint))
+    });
+    // Of two of the same length the last one wins, which is the override.
+    match fitting.max_by_key(|(field, ..)| field.len()) {
+        Some((field, rest, Some(name), hint)) => {
+            Named { name: format!("{name}{}", entry(field, rest)), hint }
+        }
+        _ => Named { name: path.to_owned(), hint: None },
+    }
+}
+
+/// Which entry of a flag's value is meant: the place in a list, from 1, or the key of a map.
+fn entry(field: &str, rest: &str) -> String {
+    let place = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
+    match (place, rest.strip_prefix('.').filter(|_| MAPS.contains(&field))) {
+        (Some(place), _) => format!(" (entry {})", place + 1),
+        (None, Some(key)) => format!(" ({key})"),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{CommandFactory as _, Parser};
+    use prost::Message as _;
+    use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
+
+    use super::*;
+    use crate::Command;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn name(path: &str) -> String {
+        named(path, &[]).name
+    }
+
+    #[test]
+    fn field_is_named_as_its_flag() {
+        for (path, expected) in [
+            ("task.desktop_ids", "--desktop"),
+            ("task.desktop_ids[6]", "--desktop (entry 7)"),
+            ("task.rollout.waves[1].count", "--waves (entry 2)"),
+            ("rollout.waves[1].fail_threshold.min_results", "--waves (entry 2)"),
+            ("task.rollout.window.from", "--window"),
+            ("task.rollout.exit_codes.3010", "--exit-code (3010)"),
+            ("task.command.content", "COMMAND"),
+            ("task.command.command_type", "--type"),
+            ("gray_count", "--canary"),
+            ("gray_counter", "gray_counter"),
+            ("page_token", "page_token"),
+        ] {
+            assert_eq!(name(path), expected, "{path}");
+        }
+        let overrides = [("rollout.waves", "--canary"), ("desktop_id", "--desktop")];
+        assert_eq!(named("task.rollout.waves[0].percent", &overrides).name, "--canary (entry 1)");
+        assert_eq!(named("desktop_id", &overrides).name, "--desktop");
+        assert_eq!(named("desktop_ids", &overrides).name, "--desktop");
+    }
+
+    /// Requests that no command of this crate sends.
+    const NOT_SENT: [&str; 17] = [
+        "RevokeEnrolmentTokenRequest",
+        "ListPrincipalsRequest",
+        "PutPrincipalRequest",
+        "ListPoliciesRequest",
+        "PutPolicyRequest",
+        "DeletePolicyRequest",
+        "ListTokensRequest",
+        "CreateTokenRequest",
+        "RevokeTokenRequest",
+        "ListKeysRequest",
+        "CreateKeyRequest",
+        "RevokeKeyRequest",
+        "ListProjectsRequest",
+        "CreateProjectRequest",
+        "RevokeProjectRequest",
+        "UnrevokeProjectRequest",
+        "StopProjectRequest",
+    ];
+
+    /// Paths of all fields below a message that hold a value.
+    fn leaves(messages: &[DescriptorProto], message: &DescriptorProto, parent: &str) -> Vec<String> {
+        let fields = message.field.iter().flat_map(|field| {
+            let path = format!("{parent}{}", field.name());
+            let inner = field.type_name().rsplit('.').next().unwrap_or_default();
+            match messages.iter().find(|it| field.r#type() == Type::Message && it.name() == inner) {
+                Some(inner) => leaves(messages, inner, &format!("{path}.")),
+                None => vec![path],
+            }
+        });
+        fields.collect()
+    }
+
+    #[test]
+    fn every_field_of_a_request_has_a_flag() {
+        let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
+        let files = files.into_iter().filter(|file| file.package() == "graywave.admin.v1");
+        let messages: Vec<_> = files.flat_map(|file| file.message_type).collect();
+        let sent = |it: &&DescriptorProto| it.name().ends_with("Request") && !NOT_SENT.contains(&it.name());
+        let mut missing = Vec::new();
+        for request in messages.iter().filter(sent) {
+            for path in leaves(&messages, request, "") {
+                let path = path.strip_prefix("task.").unwrap_or(&path);
+                let fits = |field: &str| {
+                    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                // `rollout` names the whole object, for a rule about no single field of it.
+                if !FLAGS.iter().any(|flag| flag.field != "rollout" && fits(flag.field)) {
+                    missing.push(format!("{}: {path}", request.name()));
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    /// Flags, and names of positional arguments, of a command and all below it.
+    fn arguments(command: &clap::Command, found: &mut BTreeSet<String>) {
+        for argument in command.get_arguments() {
+            match argument.get_long() {
+                Some(long) => drop(found.insert(format!("--{long}"))),
+                None => {
+                    found.extend(argument.get_value_names().into_iter().flatten().map(ToString::to_string))
+                }
+            }
+        }
+        command.get_subcommands().for_each(|inner| arguments(inner, found));
+    }
+
+    #[test]
+    fn every_flag_of_the_table_exists() {
+        let mut found = BTreeSet::new();
+        arguments(&Line::command(), &mut found);
+        for flag in FLAGS {
+            assert!(flag.name.is_none_or(|name| found.contains(name)), "{:?}", flag.name);
+            let hinted = flag.hint.and_then(|hint| hint.split(' ').next()).filter(|it| it.starts_with("--"));
+            assert!(hinted.is_none_or(|name| found.contains(name)), "{:?}", flag.hint);
+        }
+    }
+}

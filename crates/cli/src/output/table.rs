@@ -1,0 +1,178 @@
+//! Tables for people.
+
+use comfy_table::{Attribute, CellAlignment, ColumnConstraint, Table, Width, presets};
+use prost::{Message, Name};
+
+use super::color::{Palette, Tone, tone};
+use crate::sanitize::sanitize_line;
+
+/// A column of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) head: &'static str,
+    /// Only with `-o wide`.
+    pub(crate) wide: bool,
+    /// Numbers stand at the right.
+    pub(crate) right: bool,
+}
+
+impl Column {
+    pub(crate) const fn text(head: &'static str) -> Self {
+        Self { head, wide: false, right: false }
+    }
+
+    pub(crate) const fn number(head: &'static str) -> Self {
+        Self { head, wide: false, right: true }
+    }
+
+    pub(crate) const fn wide(self) -> Self {
+        Self { wide: true, ..self }
+    }
+}
+
+/// What stands in one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+/// A cell in no colour. What is not there is a dash, so that the columns can be told apart.
+pub(crate) fn cell(text: impl ToString) -> Cell {
+    Cell { text: one_line(&text.to_string()), tone: Tone::Plain }
+}
+
+impl Cell {
+    /// A word in the colour of what it means.
+    pub(crate) fn word(word: &str) -> Self {
+        Self { tone: tone(word), ..cell(word) }
+    }
+
+    pub(crate) fn tone(self, tone: Tone) -> Self {
+        Self { tone, ..self }
+    }
+}
+
+/// A table has a line for each thing: what would break it, or the terminal, is a blank.
+fn one_line(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    sanitize_line(text)
+}
+
+/// Something that a list has a line for.
+pub(crate) trait ListItem: Message + Name {
+    /// What is shown of it.
+    const COLUMNS: &'static [Column];
+
+    /// One for each column.
+    fn cells(&self) -> Vec<Cell>;
+
+    /// Its id.
+    fn id(&self) -> &str;
+}
+
+/// Lines of a table. `widths` are those that the lines before had, and are widened to what these have, so that the pages of a
+/// long list stand below each other.
+pub(super) fn lines(
+    columns: &[Column],
+    rows: impl Iterator<Item = Vec<Cell>>,
+    with_head: bool,
+    wide: bool,
+    palette: Palette,
+    widths: &mut Vec<u16>,
+) -> String {
+    let shown = |index: usize| columns.get(index).is_some_and(|column| wide || !column.wide);
+    let pick = |cells: Vec<Cell>| {
+        cells.into_iter().enumerate().filter(|(index, _)| shown(*index)).map(|(_, cell)| cell)
+    };
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if palette.colored {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    if with_head {
+        let head = columns.iter().map(|column| Cell { text: column.head.to_uppercase(), tone: Tone::Plain });
+        table.add_row(
+            pick(head.collect()).map(|cell| comfy_table::Cell::new(cell.text).add_attribute(Attribute::Bold)),
+        );
+    }
+    for row in rows {
+        table.add_row(pick(row).map(|cell| {
+            let shown = comfy_table::Cell::new(cell.text);
+            match cell.tone.color() {
+                Some(color) => shown.fg(color),
+                None => shown,
+            }
+        }));
+    }
+    for (place, column) in columns.iter().filter(|column| wide || !column.wide).enumerate() {
+        let Some(shown) = table.column_mut(place) else { continue };
+        shown.set_padding((0, 2));
+        if column.right {
+            shown.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some(width) = widths.get(place) {
+            shown.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
+        }
+    }
+    *widths = table
+        .column_max_content_widths()
+        .iter()
+        .zip(widths.iter().chain(std::iter::repeat(&0)))
+        .map(|(new, old)| (new + 2).max(*old))
+        .collect();
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// A whole table.
+pub(crate) fn table(
+    columns: &[Column],
+    rows: impl Iterator<Item = Vec<Cell>>,
+    wide: bool,
+    palette: Palette,
+) -> String {
+    lines(columns, rows, true, wide, palette, &mut Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [Column::text("name"), Column::number("n"), Column::text("more").wide()];
+
+    fn rows(names: &[(&str, u32)]) -> impl Iterator<Item = Vec<Cell>> {
+        names.iter().map(|(name, n)| vec![cell(name), cell(n), cell("m")])
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_tails() {
+        let text = table(&COLUMNS, rows(&[("a", 1), ("long", 20), ("", 3)]), false, Palette::default());
+        assert_eq!(text, "NAME   N\na      1\nlong  20\n-      3\n");
+        let text = table(&COLUMNS, rows(&[("a", 1)]), true, Palette::default());
+        assert_eq!(text, "NAME  N  MORE\na     1  m\n");
+    }
+
+    #[test]
+    fn the_next_page_stands_below_the_one_before() {
+        let mut widths = Vec::new();
+        let mut page = |names: &[(&str, u32)], head| {
+            lines(&COLUMNS, rows(names), head, false, Palette::default(), &mut widths)
+        };
+        assert_eq!(page(&[("longer", 1)], true), "NAME    N\nlonger  1\n");
+        assert_eq!(page(&[("a", 2)], false), "a       2\n");
+    }
+
+    #[test]
+    fn colours_take_no_room_and_what_a_desktop_says_cannot_paint() {
+        let rows = || [vec![Cell::word("FAILED"), cell("\u{1b}[31mred\nline"), cell("")]].into_iter();
+        let plain = table(&COLUMNS, rows(), false, Palette::default());
+        assert_eq!(plain, "NAME                N\nFAILED   [31mred line\n");
+        let colored = table(&COLUMNS, rows(), false, Palette { colored: true });
+        assert!(colored.contains("\u{1b}[38;5;9mFAILED "), "{colored:?}");
+    }
+}

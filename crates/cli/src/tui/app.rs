@@ -1,0 +1,313 @@
+//! What the screen knows, and what keys do to it. Nothing is drawn and nobody is asked here.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use proto::admin::{EventKind, FailureGroup, StopMode, Task, TaskStatus};
+
+use super::command::{Command, CommandResult};
+use crate::{
+    ExitStatus,
+    follow::{Rollout, Update, WaveNow},
+};
+
+/// How long a word on what was done stays.
+const NOTICE: Duration = Duration::from_secs(8);
+/// Between two looks at the failures, at least.
+const FAILURES_EVERY: Duration = Duration::from_secs(2);
+/// Lines of a page up or down.
+const PAGE: usize = 10;
+
+/// A part of the screen that one can scroll in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Pane {
+    Waves,
+    #[default]
+    Events,
+    Failures,
+}
+
+/// What is laid over the screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Over {
+    #[default]
+    Nothing,
+    Help,
+    /// How is it to be stopped?
+    Stop,
+}
+
+/// A word that goes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) text: String,
+    pub(super) is_bad: bool,
+    until: Option<Instant>,
+}
+
+/// What the screen knows.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) task: Task,
+    pub(super) rollout: Rollout,
+    pub(super) failures: Vec<FailureGroup>,
+    pub(super) pane: Pane,
+    pub(super) over: Over,
+    pub(super) notice: Option<Notice>,
+    pub(super) colored: bool,
+    pub(super) begun: Instant,
+    /// Since when the task was shown as ended.
+    pub(super) ended_at: Option<Instant>,
+    /// Lines that the events, the failures and the waves are scrolled by: from the end, from the top, and from the wave at
+    /// work.
+    pub(super) scrolled: [isize; 3],
+    looked_at: Option<Instant>,
+    /// Failures when they were looked at last.
+    looked: u32,
+}
+
+/// How long a task took; one that has not ended, up to now.
+pub(super) fn took(task: &Task, now: Option<DateTime<Utc>>) -> Option<Duration> {
+    let (began, ended) = (task.create_time.as_ref(), task.end_time.as_ref());
+    // Clocks of two machines may differ.
+    (ended.and_then(proto::time_opt).or(now)? - began.and_then(proto::time_opt)?).to_std().ok()
+}
+
+impl App {
+    /// What is shown of a task that is so old.
+    pub(super) fn new(task: Task, colored: bool, now: Instant, age: Duration) -> Self {
+        Self {
+            task,
+            rollout: Rollout::default(),
+            failures: Vec::new(),
+            pane: Pane::default(),
+            over: Over::default(),
+            notice: None,
+            colored,
+            begun: now.checked_sub(age).unwrap_or(now),
+            ended_at: None,
+            scrolled: [0; 3],
+            looked_at: None,
+            looked: 0,
+        }
+    }
+
+    /// Takes in what was told.
+    pub(super) fn apply(&mut self, update: &Update, now: Instant) {
+        self.rollout.apply(update, now);
+        if let Update::Event(event) = update {
+            match event.kind() {
+                EventKind::Paused => self.task.paused = true,
+                EventKind::Resumed => self.task.paused = false,
+                _ => {}
+            }
+        }
+        if self.rollout.over {
+            self.ended_at = Some(now);
+            self.over = Over::Nothing;
+        }
+    }
+
+    /// Takes in what was done in the background.
+    pub(super) fn done(&mut self, done: CommandResult, now: Instant) {
+        match done {
+            CommandResult::Said(text) => self.say(text, false, now),
+            CommandResult::Refused(text) => self.say(text, true, now),
+            CommandResult::Task(task) => {
+                if self.rollout.over && task.end_time.is_some() {
+                    self.ended_at = took(&task, None).and_then(|took| self.begun.checked_add(took));
+                }
+                self.task = *task;
+            }
+            CommandResult::Failures(failures) => self.failures = failures,
+        }
+    }
+
+    fn say(&mut self, text: String, is_bad: bool, now: Instant) {
+        self.notice = Some(Notice { text, is_bad, until: now.checked_add(NOTICE) });
+    }
+
+    /// Time went by.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.notice.take_if(|notice| notice.until.is_some_and(|until| until <= now));
+    }
+
+    /// Whether there are failures that were not looked at.
+    pub(super) fn wants_failures(&mut self, now: Instant) -> bool {
+        let failed = self.rollout.waves.iter().map(WaveNow::not_succeeded).sum();
+        let is_due = self.looked_at.is_none_or(|at| now.duration_since(at) >= FAILURES_EVERY);
+        if failed == self.looked || !is_due {
+            return false;
+        }
+        (self.looked, self.looked_at) = (failed, Some(now));
+        true
+    }
+
+    /// How it ends for who leaves now.
+    pub(super) fn exit_status(&self) -> ExitStatus {
+        if self.rollout.over { ExitStatus::of_task(self.rollout.status) } else { ExitStatus::Detached }
+    }
+
+    /// A wave waits for somebody's approval.
+    pub(super) fn waits_for_approval(&self) -> bool {
+        self.rollout.status == TaskStatus::Running && self.rollout.waits_for_approval().is_some()
+    }
+
+    /// What a key does.
+    pub(super) fn key(&mut self, key: KeyEvent) -> Option<Command> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Some(Command::Leave);
+        }
+        match std::mem::take(&mut self.over) {
+            // Whatever is pressed takes it away.
+            Over::Help => None,
+            Over::Stop => answer(key.code),
+            Over::Nothing => self.plain(key.code),
+        }
+    }
+
+    fn plain(&mut self, key: KeyCode) -> Option<Command> {
+        match key {
+            KeyCode::Char('q') | KeyCode::Esc => return Some(Command::Leave),
+            KeyCode::Char('?' | 'h') => self.over = Over::Help,
+            KeyCode::Tab => self.pane = self.next_pane(),
+            KeyCode::Up | KeyCode::Char('k') => self.scroll(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.scroll(1),
+            KeyCode::PageUp => self.scroll(-(PAGE as isize)),
+            KeyCode::PageDown => self.scroll(PAGE as isize),
+            KeyCode::Home => self.scroll(isize::MIN / 2),
+            KeyCode::End => self.scroll(isize::MAX / 2),
+            // Nothing changes any more.
+            _ if self.rollout.over => {}
+            KeyCode::Char('p') if self.task.paused => return Some(Command::Resume),
+            KeyCode::Char('p') => return Some(Command::Pause),
+            KeyCode::Char('a') => return Some(Command::Approve),
+            KeyCode::Char('s') => self.over = Over::Stop,
+            _ => {}
+        }
+        None
+    }
+
+    fn next_pane(&self) -> Pane {
+        match self.pane {
+            Pane::Waves => Pane::Events,
+            Pane::Events if !self.failures.is_empty() => Pane::Failures,
+            Pane::Events | Pane::Failures => Pane::Waves,
+        }
+    }
+
+    /// Down is towards what is newer. Where a pane ends is known when it is drawn.
+    fn scroll(&mut self, lines: isize) {
+        let scrolled = &mut self.scrolled[self.pane as usize];
+        *scrolled = scrolled.saturating_add(lines);
+    }
+
+    /// Keeps what a pane is scrolled by within what there is of it: `first` is the least and `last` the most that makes sense.
+    pub(super) fn bound(&mut self, pane: Pane, first: isize, last: isize) -> isize {
+        let scrolled = &mut self.scrolled[pane as usize];
+        *scrolled = (*scrolled).clamp(first.min(last), last);
+        *scrolled
+    }
+}
+
+const fn answer(key: KeyCode) -> Option<Command> {
+    match key {
+        KeyCode::Char('d') => Some(Command::Stop(StopMode::Drain)),
+        KeyCode::Char('k') => Some(Command::Stop(StopMode::Kill)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::{Outcomes, TaskEvent, TaskProgress, Wave};
+
+    use super::*;
+
+    fn app() -> App {
+        App::new(Task { task_id: "t".into(), ..Task::default() }, false, Instant::now(), Duration::ZERO)
+    }
+
+    fn press(app: &mut App, key: char) -> Option<Command> {
+        app.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE))
+    }
+
+    fn failed(app: &mut App, failed: u32, now: Instant) {
+        let targets = Some(Outcomes { failed, ..Outcomes::default() });
+        let waves = vec![Wave { size: 9, targets, ..Wave::default() }];
+        let progress = TaskProgress { status: TaskStatus::Running.into(), waves, ..TaskProgress::default() };
+        app.apply(&Update::Progress(progress), now);
+    }
+
+    #[test]
+    fn a_stop_asks_how_and_any_other_key_means_no() {
+        let mut app = app();
+        assert_eq!((press(&mut app, 's'), app.over), (None, Over::Stop));
+        assert_eq!((press(&mut app, 'x'), app.over), (None, Over::Nothing));
+        press(&mut app, 's');
+        assert_eq!(press(&mut app, 'd'), Some(Command::Stop(StopMode::Drain)));
+        press(&mut app, 's');
+        assert_eq!(press(&mut app, 'k'), Some(Command::Stop(StopMode::Kill)));
+        assert_eq!(press(&mut app, 'd'), None, "only behind the question");
+    }
+
+    #[test]
+    fn who_leaves_early_detaches_and_who_leaves_at_the_end_has_its_ending() {
+        let mut app = app();
+        assert_eq!((press(&mut app, 'q'), app.exit_status()), (Some(Command::Leave), ExitStatus::Detached));
+        let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        app.over = Over::Stop;
+        assert_eq!(app.key(control_c), Some(Command::Leave), "over a question too");
+        app.rollout.status = TaskStatus::Halted;
+        app.apply(&Update::End, Instant::now());
+        assert_eq!(app.exit_status(), ExitStatus::Halted);
+        assert_eq!((press(&mut app, 'p'), press(&mut app, 's'), app.over), (None, None, Over::Nothing));
+    }
+
+    #[test]
+    fn pause_and_resume_are_one_key_whoever_paused_it() {
+        let mut app = app();
+        let event = |kind: EventKind| Update::Event(TaskEvent { kind: kind.into(), ..TaskEvent::default() });
+        assert_eq!(press(&mut app, 'p'), Some(Command::Pause));
+        app.done(CommandResult::Task(Box::new(Task { paused: true, ..Task::default() })), Instant::now());
+        assert_eq!(press(&mut app, 'p'), Some(Command::Resume));
+        app.apply(&event(EventKind::Resumed), Instant::now());
+        assert_eq!(press(&mut app, 'p'), Some(Command::Pause));
+        app.apply(&event(EventKind::Paused), Instant::now());
+        assert_eq!(press(&mut app, 'p'), Some(Command::Resume));
+    }
+
+    #[test]
+    fn what_was_done_is_told_for_a_while() {
+        let (mut app, now) = (app(), Instant::now());
+        app.done(CommandResult::Refused("no".into()), now);
+        app.tick(now + NOTICE / 2);
+        assert!(app.notice.as_ref().is_some_and(|notice| notice.is_bad));
+        app.tick(now + NOTICE);
+        assert_eq!(app.notice, None);
+    }
+
+    #[test]
+    fn failures_are_looked_at_while_they_grow_and_not_too_often() {
+        let (mut app, now) = (app(), Instant::now());
+        assert!(!app.wants_failures(now), "there are none");
+        failed(&mut app, 1, now);
+        assert!(app.wants_failures(now) && !app.wants_failures(now));
+        failed(&mut app, 2, now);
+        assert!(!app.wants_failures(now + FAILURES_EVERY / 2));
+        assert!(app.wants_failures(now + FAILURES_EVERY));
+    }
+
+    #[test]
+    fn scrolling_ends_where_there_is_no_more() {
+        let mut app = app();
+        app.key(KeyEvent::new(KeyCode::Home, KeyModifiers::NONE));
+        assert_eq!(app.bound(Pane::Events, -7, 0), -7);
+        app.key(KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE));
+        assert_eq!(app.bound(Pane::Events, -7, 0), 0);
+    }
+}

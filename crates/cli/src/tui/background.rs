@@ -1,0 +1,55 @@
+//! What the screen has done in the background, so that it never waits for anybody.
+
+use proto::admin::{FailureGroup, ListFailuresRequest};
+
+use super::command::{Command, CommandResult};
+use crate::{
+    Error, actions,
+    client::{self, Session},
+};
+
+/// Groups of failures that are shown.
+const GROUPS: i32 = 50;
+
+/// Does what a key asks for. Each call has the deadline of its connection.
+pub(super) async fn perform(session: &Session, task_id: &str, command: Command) -> Vec<CommandResult> {
+    let outcome = match command {
+        Command::Failures => failures(session, task_id).await.map(|it| vec![CommandResult::Failures(it)]),
+        Command::Task => {
+            client::get_task(session, task_id).await.map(|it| vec![CommandResult::Task(Box::new(it))])
+        }
+        change => changed(session, task_id, change).await,
+    };
+    outcome.unwrap_or_else(|failure| vec![CommandResult::Refused(words(&failure))])
+}
+
+/// The first line says what failed and why.
+fn words(failure: &Error) -> String {
+    failure.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+async fn changed(session: &Session, task_id: &str, change: Command) -> Result<Vec<CommandResult>, Error> {
+    let (said, task) = match change {
+        Command::Pause => {
+            ("paused; running scripts continue".to_owned(), actions::pause(session, task_id).await?)
+        }
+        Command::Resume => ("resumed".to_owned(), actions::resume(session, task_id).await?),
+        Command::Stop(mode) => ("stopped".to_owned(), actions::stop(session, task_id, mode).await?),
+        Command::Approve => {
+            let (wave, task) = actions::approve(session, task_id, None).await?;
+            (format!("approved wave {wave}"), task)
+        }
+        Command::Leave | Command::Failures | Command::Task => return Ok(Vec::new()),
+    };
+    Ok(vec![CommandResult::Task(Box::new(task)), CommandResult::Said(said)])
+}
+
+async fn failures(session: &Session, task_id: &str) -> Result<Vec<FailureGroup>, Error> {
+    let request = ListFailuresRequest {
+        task_id: task_id.to_owned(),
+        page_size: GROUPS,
+        ..ListFailuresRequest::default()
+    };
+    let answer = session.insight().list_failures(request).await;
+    Ok(answer.map_err(|status| Error::of("cannot list the failures", &status))?.into_inner().groups)
+}

@@ -1,0 +1,93 @@
+//! The words of a command line, before they are parsed.
+
+use std::{ffi::OsString, io::Write as _};
+
+use clap::error::ErrorKind;
+
+/// Flags of every command of operators that have a value, and those that have none. Who is used to other tools puts them in front.
+const WITH_VALUE: [&str; 8] =
+    ["-o", "--output", "--context", "--grpc", "--token", "--ca-file", "--cert-file", "--key-file"];
+const WITHOUT_VALUE: [&str; 4] = ["-q", "--quiet", "--no-color", "--no-pager"];
+
+/// The words with flags that stand in front of the command moved behind it.
+pub(crate) fn reorder(words: Vec<OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let mut ordered: Vec<OsString> = words.next().into_iter().collect();
+    let mut early = Vec::new();
+    let mut rest: Vec<OsString> = words.collect();
+    while let Some(taken) = rest.first().map(|word| taken(&word.to_string_lossy())).filter(|taken| *taken > 0)
+    {
+        early.extend(rest.drain(..taken.min(rest.len())));
+    }
+    // Whatever is behind two hyphens is a command of its own.
+    let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
+    let behind = rest.split_off(end);
+    ordered.extend(rest.into_iter().chain(early).chain(behind));
+    ordered
+}
+
+/// How many words a flag takes that may stand in front; none when it may not.
+fn taken(word: &str) -> usize {
+    let is_one = |flag: &&str| word.strip_prefix(*flag).is_some_and(|behind| behind.starts_with('='));
+    if WITHOUT_VALUE.contains(&word) || WITH_VALUE.iter().any(is_one) {
+        return 1;
+    }
+    if WITH_VALUE.contains(&word) { 2 } else { 0 }
+}
+
+/// Says what makes no sense, and ends.
+pub(crate) fn exit(error: &clap::Error, words: &[OsString]) -> ! {
+    drop(error.print());
+    if let Some(tip) = tip(error.kind(), words) {
+        drop(writeln!(std::io::stderr(), "  try: {tip}"));
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// A command that stands where a file should.
+fn tip(kind: ErrorKind, words: &[OsString]) -> Option<String> {
+    let verb = words.get(1)?.to_str().filter(|verb| ["run", "preview"].contains(verb))?;
+    let is_bare = kind == ErrorKind::UnknownArgument && !words.iter().any(|word| word == "--");
+    is_bare.then(|| format!("graywave {verb} ... -- COMMAND: a command goes after --"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from).collect();
+        let ordered = reorder(words).into_iter().map(|word| word.into_string().unwrap());
+        ordered.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn flags_in_front_are_those_of_the_command() {
+        assert_eq!(ordered("graywave -o json ls"), "graywave ls -o json");
+        assert_eq!(
+            ordered("graywave --context=prod -q desktops ls"),
+            "graywave desktops ls --context=prod -q"
+        );
+        assert_eq!(ordered("graywave -q run --all -- ls -o x"), "graywave run --all -q -- ls -o x");
+        for same in [
+            "graywave",
+            "graywave ls -o json",
+            "graywave --config f dev",
+            "graywave --help",
+            "graywave run -- -q",
+        ] {
+            assert_eq!(ordered(same), same);
+        }
+        assert_eq!(ordered("graywave -o"), "graywave -o");
+    }
+
+    #[test]
+    fn a_command_without_its_hyphens_is_guessed() {
+        let told = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            tip(ErrorKind::UnknownArgument, &words)
+        };
+        assert!(told("graywave run --all echo hi").unwrap().contains("-- COMMAND"));
+        assert_eq!((told("graywave ls hi"), told("graywave run --alll -- hi")), (None, None));
+    }
+}

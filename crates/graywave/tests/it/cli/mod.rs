@@ -1,0 +1,12 @@
+//! Operator commands on a running cluster.
+
+mod completion;
+mod contexts;
+mod exit_codes;
+mod fleet;
+mod help;
+mod lifecycle;
+mod mistakes;
+mod operator;
+mod output;
+mod payload;
