@@ -79,7 +79,7 @@ async fn an_operators_tags_win_and_stay_when_the_agent_comes_again() {
         (refusal.code, refusal.fields.as_slice()),
         (Code::InvalidArgument, &["remove".to_owned()][..])
     );
-    assert!(refusal.message.contains("to overrule it"), "{}", refusal.message);
+    assert!(refusal.message.contains("to override it"), "{}", refusal.message);
     for (wrong, field) in [
         (change("desktop-0", &[("", "x")], &[]), "set"),
         (change("desktop-0", &[("a", "x\0")], &[]), "set"),

@@ -119,7 +119,7 @@ fn policies_are_checked_where_they_are_written() {
     assert!(
         commands
             .refused("policies delete testers --project acme")
-            .contains("give that one other policies first")
+            .contains("assign other policies to it first")
     );
     let unknown = commands.refused("principals put bob --project acme --policy boss");
     assert!(unknown.contains("ready are reader, operator, admin"), "{unknown}");
@@ -128,7 +128,7 @@ fn policies_are_checked_where_they_are_written() {
         r#"{"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["workspace:script:*"]}]}"#,
     )
     .unwrap();
-    assert!(commands.refused(&put).contains("fits no action there is"));
+    assert!(commands.refused(&put).contains("matches no known action"));
     assert!(
         commands.refused("tokens create --project acme --principal eve").contains("graywave principals put")
     );

@@ -47,7 +47,7 @@ fn what_is_wrong_is_said() {
     assert!(wrong("issue --dir ca --role worker --name w --out w").contains("--dns or --ip"));
     assert!(
         wrong("issue --dir ca --role king --name w --out w")
-            .contains("scheduler, worker, api, admin and signer")
+            .contains("scheduler, worker, api, admin or signer")
     );
     assert!(wrong("issue --dir ca --role admin --name a/b --out w").contains("a name has 1 to 64"));
     assert!(

@@ -143,7 +143,7 @@ fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
     let task = api.run(&command, &desktops, json!({"rollout": rollout}));
     wait_for("the canary", || (marked(&marks).len() == 1).then_some(()));
     fs::write(gate(1), "").unwrap();
-    let waits = waits_for(api, &task, "wave 2: it waits for a person's approval");
+    let waits = waits_for(api, &task, "wave 2: waiting for a person's approval");
     assert_eq!(marked(&marks).len(), 1);
     let seen = json!({"plan_hash": waits["plan_hash"], "script_hash": waits["script_hash"]});
     native.post(&format!("/tasks/{task}/waves/2/approve"), &seen);

@@ -82,7 +82,7 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
     assert!(agent.stop().success());
     fs::remove_file(&file).unwrap();
     let _again = cluster.enrolling("pc-1", Some("another"), &file);
-    wait_until_said(&cluster, "pc-1", "the desktop's id is that of its certificate");
+    wait_until_said(&cluster, "pc-1", "the certificate's desktop id replaces the proposed one");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     assert_eq!(serial(&certificate(&cluster, "pc-1")), first);
     let listed = cluster.command(&["enrolment-tokens", "list", "--project", PROJECT]);
@@ -143,7 +143,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
     let (_, many) = token(&cluster, "many", &["--uses", "2"]);
     let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
     wait_until_said(&cluster, "worker", "worker starts");
-    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let pki = cluster.pki.as_ref().unwrap();
     let stranger = Anonymous::load(&pki.role("admin", "ann").ca).unwrap();
     let key = mtls::NewKey::generate().unwrap();
@@ -226,7 +226,7 @@ fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
         }
     }
     for log_of in ["scheduler", "worker"] {
-        wait_until_said(&cluster, log_of, "its certificate is of another CA");
+        wait_until_said(&cluster, log_of, "its certificate is from another CA");
     }
 }
 
@@ -257,7 +257,7 @@ fn a_connection_ends_with_its_certificate() {
     let cluster = Cluster::start_with_enrolment(4.0 * SECOND);
     let (_, made) = token(&cluster, "token", &[]);
     wait_until_said(&cluster, "worker", "worker starts");
-    wait_until_said(&cluster, "scheduler", "desktops can be enrolled");
+    wait_until_said(&cluster, "scheduler", "issuer of desktop certificates loaded");
     let ca = cluster.directory.path().join("pki/ca/ca.crt");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let address = &cluster.workers[0].0;
@@ -287,8 +287,8 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     assert_eq!((&said["certificates"], &said["was_connected"]), (&json!(1), &json!(true)), "{said}");
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
     // It has a token with which others could enrol, and comes back by none of its two ways.
-    wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was made");
-    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was created");
+    wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     assert_eq!(cluster.api.connected(1), std::slice::from_ref(&by_hand));
 
     let said = revoke(&by_hand);
@@ -303,7 +303,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     let (newer, _) = token(&cluster, "newer", &["--desktop", "pc-1"]);
     assert!(!marks.exists());
     fs::rename(newer, &file).unwrap();
-    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    wait_until_said(&cluster, "pc-1", "enrolled again");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
     assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:revoke"));
@@ -328,9 +328,9 @@ fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
     other.kill();
     native.delete("/desktops/pc-1/retire");
     // Its certificate is revoked as before, and its token older than that.
-    wait_until_said(&cluster, "worker", "a connection is refused: its certificate is revoked");
+    wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     fs::rename(newer, &file).unwrap();
-    wait_until_said(&cluster, "pc-1", "enrolled anew");
+    wait_until_said(&cluster, "pc-1", "enrolled again");
     assert_eq!(cluster.api.connected(1), ["pc-1"]);
     runs_on(&cluster, "pc-1");
 }

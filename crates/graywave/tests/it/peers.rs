@@ -124,7 +124,7 @@ fn an_agent_that_claims_a_connected_desktop_gets_nothing_of_it() {
     let agents = text(&dev, "agents");
     let status = runtime().block_on(attach(&agents, claimed(&dev, &desktops[0], "stranger"))).unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
-    assert!(status.message().contains("id of its own"), "{status}");
+    assert!(status.message().contains("give each desktop a unique id"), "{status}");
     // A whole agent under that name tries again and again, and runs nothing.
     let log = directory.path().join("stranger.log");
     let mut command = Command::new(agent_binary());

@@ -240,20 +240,20 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
         let unsigned = Order { signed: None, scripts: vec![evil.clone()], ..genuine[0].clone() };
         session.refuses(unsigned, "the order is not signed").await;
         let another_script = Order { scripts: vec![evil.clone()], ..genuine[0].clone() };
-        session.refuses(another_script, "script 0 is not the one that is signed").await;
+        session.refuses(another_script, "script 0 differs from the signed one").await;
         session.refuses(genuine[1].clone(), "signed for another desktop").await;
         let later = changed(&genuine[0], |_, signed| {
             let mut terms = BatchTerms::decode(signed.batch.as_slice()).unwrap();
             terms.deliver_by_unix_ms += 3_600_000;
             signed.batch = terms.encode_to_vec();
         });
-        session.refuses(later, "signature is not good").await;
+        session.refuses(later, "signature is not valid").await;
         // A good certificate of the same CA, and not a signer's.
         session.say(Message::Signer(Signer { certificate: own.clone() })).await;
         let by_itself = changed(&genuine[0], |_, signed| signed.certificate_sha256 = sha256(&own).to_vec());
-        session.refuses(by_itself, "graywave://role/worker/thief is no signer").await;
+        session.refuses(by_itself, "graywave://role/worker/thief does not have the role signer").await;
         let never_shown = changed(&genuine[0], |_, signed| signed.certificate_sha256 = vec![7; 32]);
-        session.refuses(never_shown, "was not shown").await;
+        session.refuses(never_shown, "was not received").await;
     });
     assert_eq!(marks(&path), Vec::<String>::new());
     // All that was refused under its key keeps the real one from nothing; what is not signed beside it changes nothing.

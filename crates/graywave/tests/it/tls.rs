@@ -61,7 +61,7 @@ fn another_signer_each(cluster: &Cluster, pki: &Pki) {
         let (_, port) = address.rsplit_once(':').unwrap();
         pki.role("signer", port);
         let serial = serial(pki, &format!("signer-{port}"));
-        wait_until_said(cluster, "scheduler", &format!("a new signer is in use: {serial}"));
+        wait_until_said(cluster, "scheduler", &format!("new signer in use: {serial}"));
     }
 }
 
@@ -101,7 +101,7 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
     assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
     pki.bring_ca(std::slice::from_ref(&old));
     let refused = cluster.agent_with(3, Some(&old));
-    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    wait_until_said(&cluster, "worker", "its certificate is from another CA");
     drop(refused);
     let _fourth = cluster.agent(3);
     assert_eq!(cluster.api.connected(4).len(), 4);
@@ -118,7 +118,7 @@ fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
     runs_on(&cluster, &desktops);
     runs_on(&cluster, &desktops);
     assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
-    assert_eq!(said(&cluster, "agents", "an order is refused"), 0);
+    assert_eq!(said(&cluster, "agents", "order refused"), 0);
 }
 
 #[test]
@@ -131,19 +131,20 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
     let stranger = other.desktop(PROJECT, &desktop(7));
     pki.bring_ca(std::slice::from_ref(&stranger));
     let _stranger = cluster.agent_with(7, Some(&stranger));
-    wait_until_said(&cluster, "worker", "its certificate is of another CA");
+    wait_until_said(&cluster, "worker", "its certificate is from another CA");
     let _late = cluster.agent_with(8, Some(&pki.expired(PROJECT, &desktop(8))));
     wait_until_said(&cluster, "worker", "its certificate has expired");
     // It has a good certificate, of another desktop.
     let _liar = cluster.agent_with(6, Some(&pki.desktop(PROJECT, &desktop(9))));
-    let refusal = "the certificate is of graywave://desktop/project-1/desktop-09, and not of graywave://desktop/project-1/desktop-06";
-    wait_until_said(&cluster, "worker", "an agent was refused");
+    let refusal = "the certificate names graywave://desktop/project-1/desktop-09, \
+                   but the agent claims graywave://desktop/project-1/desktop-06";
+    wait_until_said(&cluster, "worker", "agent refused");
     wait_until_said(&cluster, "agents", refusal);
     for (log, address) in [("worker", &cluster.workers[0].0), ("scheduler", &cluster.schedulers[0].0)] {
         let mut plain = TcpStream::connect(address).unwrap();
         plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         plain.shutdown(Shutdown::Write).unwrap();
-        wait_until_said(&cluster, log, "it does not speak TLS");
+        wait_until_said(&cluster, log, "the peer does not speak TLS");
     }
     assert_eq!(cluster.api.connected(2), desktops);
     runs_on(&cluster, &desktops);
@@ -208,7 +209,7 @@ fn each_role_may_call_what_is_for_it() {
         refused(attach(&agent, "another", "d").await);
         attach(&agent, PROJECT, "d").await.unwrap();
     });
-    assert!(said(&cluster, "scheduler", "it has the wrong role") >= 5);
+    assert!(said(&cluster, "scheduler", "call refused: wrong role") >= 5);
     let mut command = graywave();
     command.args(["workers", "--grpc", &cluster.schedulers[0].0, "--token", TOKEN]);
     pki::as_flags(&mut command, &pki.role("admin", "ann"));
@@ -250,7 +251,7 @@ fn a_person_with_a_certificate_needs_no_token() {
     let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
     let (code, told) = asked(&["ls"], Some(&stolen));
     assert!(code == 6 && told.contains("the connection ended"), "{code} {told}");
-    wait_until_said(&cluster, "scheduler", "its certificate is of another CA");
+    wait_until_said(&cluster, "scheduler", "its certificate is from another CA");
 }
 
 fn login_said(cluster: &Cluster) -> String {
@@ -309,7 +310,7 @@ fn what_a_role_lacks_of_certificates_is_said() {
     assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
     pki::signs_with(&mut command, &pki.role("worker", "w"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("holds no Ed25519 key"), "{text}");
+    assert!(text.contains("contains no Ed25519 key"), "{text}");
     let text = refused(&["check-config"], &[("GRAYWAVE__ORDERS__KEY_FILE", "k")]);
     assert!(text.contains("name both"), "{text}");
 }
