@@ -1,6 +1,6 @@
 //! Path parameter, types and request bodies of scripts.
 
-use domain::{Error, ids::ScriptId};
+use domain::{Error, ids::ScriptId, script};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,6 +26,28 @@ impl ScriptPath {
     pub(crate) fn id(&self) -> Result<ScriptId, Error> {
         ScriptId::find(&self.script_id)
     }
+}
+
+/// Parses the type of a new script. `field` is the name of the type in the request.
+///
+/// # Errors
+///
+/// The type is missing or unknown.
+pub(crate) fn required_type(given: Option<&str>, field: &'static str) -> Result<script::ScriptType, Error> {
+    optional_type(given, field)?
+        .ok_or_else(|| Error::required(field, "a script needs a type: POWERSHELL, BAT or SHELL"))
+}
+
+/// Parses the type of scripts in a filter. `field` is the name of the type in the request.
+///
+/// # Errors
+///
+/// The type is unknown.
+pub(crate) fn optional_type(
+    given: Option<&str>,
+    field: &'static str,
+) -> Result<Option<script::ScriptType>, Error> {
+    given.map(str::parse).transpose().map_err(|error: Error| error.within(field))
 }
 
 /// Defines the body of a request that saves a script: the common fields plus the given ones.

@@ -11,7 +11,7 @@ use super::{
     time,
 };
 use crate::{
-    dto::{Project, ScriptPath, ScriptType, script_fields},
+    dto::{Project, ScriptPath, ScriptType, optional_type, required_type, script_fields},
     error::ApiError,
     extract::{Authorized, Body, Parameters, query},
 };
@@ -94,11 +94,7 @@ pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<NewScript>,
 ) -> Result<Json<SavedScript>, ApiError> {
-    let script_type = request
-        .script_type
-        .as_deref()
-        .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
-    let script_type = script_type.parse().map_err(|error: Error| error.within("script_type"))?;
+    let script_type = required_type(request.script_type.as_deref(), "script_type")?;
     let body = request.body()?;
     let row = finished(async move {
         let script_id = control.create_script(&caller, script_type, &body).await?;
@@ -134,8 +130,7 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<SavedScripts>, ApiError> {
     let (size, last) = page.read()?;
-    let script_type = query.script_type.as_deref().map(str::parse).transpose();
-    let script_type = script_type.map_err(|error: Error| error.within("script_type"))?;
+    let script_type = optional_type(query.script_type.as_deref(), "script_type")?;
     let filter = ScriptFilter { script_id: None, name: query::text(query.name), script_type };
     let found = control.page_scripts(&caller, &filter, last, size).await?;
     let next_page_token = pagination::next(&found, size, |row| row.script_id.to_string());

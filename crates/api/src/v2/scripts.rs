@@ -8,7 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::time;
 use crate::{
-    dto::{LimitQuery, OffsetQuery, Project, ScriptPath, ScriptType, script_fields},
+    dto::{
+        LimitQuery, OffsetQuery, Project, ScriptPath, ScriptType, optional_type, required_type, script_fields,
+    },
     error::ApiError,
     extract::{Authorized, Body, Parameters, query},
 };
@@ -89,11 +91,7 @@ pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(request): Body<CreateScript>,
 ) -> Result<Json<Created>, ApiError> {
-    let script_type = request
-        .script_type
-        .as_deref()
-        .ok_or_else(|| Error::required("type", "a script needs a type: POWERSHELL, BAT or SHELL"))?;
-    let script_type = script_type.parse().map_err(|error: Error| error.within("type"))?;
+    let script_type = required_type(request.script_type.as_deref(), "type")?;
     let body = request.body()?;
     let script_id = finished(async move { control.create_script(&caller, script_type, &body).await }).await?;
     Ok(Json(Created { script_id: script_id.to_string() }))
@@ -127,8 +125,7 @@ pub(crate) async fn list(
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Scripts>, ApiError> {
     let page = offset.page(SCRIPT_LISTS, limit)?;
-    let script_type = query.script_type.as_deref().map(str::parse).transpose();
-    let script_type = script_type.map_err(|error: Error| error.within("type"))?;
+    let script_type = optional_type(query.script_type.as_deref(), "type")?;
     let script_id = match query::text(query.id).as_deref().map(str::parse) {
         Some(Err(_)) => return Ok(Json(Scripts { count: 0, scripts: Vec::new() })),
         Some(Ok(id)) => Some(id),
