@@ -1,6 +1,6 @@
 //! Tasks: run, look on, intervene.
 
-use control::{Caller, Control, ApprovedVersion, TaskFilter, TaskProgress, finished};
+use control::{ApprovedVersion, Caller, Control, TaskFilter, TaskProgress, finished};
 use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord};
 use proto::admin::{
     ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
@@ -144,7 +144,8 @@ impl TaskService for Service {
         let wave = u16::try_from(message.wave)
             .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
         let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());
-        let seen = ApprovedVersion { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
+        let seen =
+            ApprovedVersion { plan_hash: given(message.plan_hash), script_hash: given(message.script_hash) };
         let changed = self.task_of(caller, move |control, caller| async move {
             control.approve(&caller, task_id, wave, &seen).await.map(|()| task_id)
         });

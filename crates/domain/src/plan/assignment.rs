@@ -1,7 +1,7 @@
 //! The plan assigns desktops to waves, in order. It is decided once, stored, hashed and never
 //! changed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use rand::{SeedableRng as _, seq::index};
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +12,6 @@ use crate::{
     Error,
     desktop::Stratum,
     ids::DesktopId,
-    policy::RolloutPolicy,
     rollout::{self, WaveSpec},
     stratum::StratumKey,
     threshold::Threshold,

@@ -3,7 +3,12 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{BasisPoints, outcome::Outcome, policy::Weight};
+use crate::{
+    BasisPoints,
+    outcome::Outcome,
+    plan::{uncovered, worst_case},
+    policy::{RolloutPolicy, Weight},
+};
 
 /// Plans with all attributes.
 fn plan(candidates: Vec<Candidate>, gray: Option<&Gray>, seed: u64) -> Result<Plan, Error> {

@@ -1,5 +1,7 @@
 //! The object `rollout` of an execution request, as callers send it.
 
+use std::collections::BTreeMap;
+
 use crate::{Error, threshold::Threshold};
 
 /// A threshold as the request contains it.
@@ -15,7 +17,7 @@ pub struct ThresholdRequest {
 
 impl ThresholdRequest {
     /// Validates a threshold. Error fields are relative to its parent's field `fail_threshold`.
-    fn check(self) -> Result<Threshold, Error> {
+    pub(super) fn check(self) -> Result<Threshold, Error> {
         Threshold::new(self.count, self.percent, self.min_results)
             .map_err(|error| error.within("fail_threshold"))
     }

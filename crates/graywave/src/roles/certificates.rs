@@ -12,8 +12,11 @@ use tokio::net::TcpListener;
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Who may call the service for workers.
-pub(crate) const WORKERS: Guard =
-    Guard { who: "workers", allows: |identity: &Identity| identity.has_role(Role::Worker), allow_anonymous: false };
+pub(crate) const WORKERS: Guard = Guard {
+    who: "workers",
+    allows: |identity: &Identity| identity.has_role(Role::Worker),
+    allow_anonymous: false,
+};
 
 /// Who may call the admin service.
 pub(crate) const OPERATORS: Guard = Guard {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mtls::{Dialling, Files, Role, Anonymous, read_certificates, read_facts};
+use mtls::{Anonymous, Dialling, Files, Role, read_certificates, read_facts};
 use proto::{
     agent::{
         AttachRequest, EnrolRequest, Hello, RenewRequest, agent_service_client::AgentServiceClient,

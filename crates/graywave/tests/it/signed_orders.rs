@@ -14,11 +14,11 @@ use proto::{
         attach_response::Message,
     },
     order::{BatchTerms, Signed, Signer},
+    order_signing::{sha256, tree},
     scheduler::{
         Batch, HeartbeatRequest, PullRequest, PullResponse, UpdatePresenceRequest,
         scheduler_service_client::SchedulerServiceClient,
     },
-    order_signing::{sha256, tree},
     types::{Desktop, Script, Time},
 };
 use serde_json::json;
