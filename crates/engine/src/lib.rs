@@ -12,6 +12,7 @@ mod changes;
 mod due;
 mod effect;
 mod faults;
+mod liveness;
 mod operation;
 mod rollout;
 pub mod row;
@@ -23,6 +24,7 @@ pub use changes::{
 pub use due::{Duty, DutyKind};
 pub use effect::Effect;
 pub use faults::{Faults, NoFaults, Rule};
+pub use liveness::Liveness;
 pub use operation::{
     Admission, Approval, Approved, Engine, Freeze, Refusal, Report, ReportAnswer, ReportedTarget,
     ReturnedTarget, ScriptResult, Suspension,

@@ -8,7 +8,6 @@
 mod config;
 mod enrolment;
 mod issuing;
-mod liveness;
 mod loops;
 mod metrics;
 mod presence;

@@ -3,15 +3,17 @@
 
 use std::{
     future::Future,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use engine::Liveness;
 use store::notify::Listener;
 use telemetry::metric;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Retention, Scheduler, Wakes, liveness::Liveness, metrics};
+use crate::{Retention, Scheduler, Wakes, metrics};
 
 /// Interval of the partition maintenance.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
@@ -26,7 +28,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop: CancellationToken) {
     let period = Duration::from_millis(u64::from(scheduler.config().period_ms));
     let by_the_clock = || watch::Sender::new(()).subscribe();
-    let liveness = Liveness::new(Duration::from_millis(u64::from(scheduler.config().worker_timeout_ms)));
+    let timeout = Duration::from_millis(u64::from(scheduler.config().worker_timeout_ms));
+    let (liveness, began) = (Mutex::new(Liveness::new(timeout)), Instant::now());
     let store = scheduler.store();
     tokio::join!(
         listen(&scheduler, &wakes, &stop),
@@ -34,7 +37,7 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
             while scheduler.cut_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
-        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness)),
+        every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness, began)),
         every(PARTITIONS_EVERY, by_the_clock(), &stop, "partitions", || {
             store.unless_silent(async {
                 store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
@@ -53,12 +56,13 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
     );
 }
 
-async fn reap(scheduler: &Scheduler, liveness: &Liveness) -> Result<(), store::Error> {
+async fn reap(scheduler: &Scheduler, liveness: &Mutex<Liveness>, began: Instant) -> Result<(), store::Error> {
     let now = scheduler.now();
-    let observed_until = liveness.observed_until(Instant::now(), now);
+    let liveness = || liveness.lock().unwrap_or_else(PoisonError::into_inner);
+    let observed_until = liveness().observed_until(began.elapsed(), now);
     let reaped = scheduler.store().unless_silent(scheduler.reap(now, observed_until)).await;
     if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
-        liveness.interrupted();
+        liveness().interrupted();
     }
     reaped
 }
