@@ -38,6 +38,26 @@ fn failures_after(interval: Duration, failures: u32, answered_within: Duration) 
     (0..failures).find(leaves_time).unwrap_or(failures)
 }
 
+/// Whether the schedulers may know the worker without its desktops.
+///
+/// A heartbeat without an answer may have stored a worker that was forgotten. The next answer does not call the worker new.
+#[derive(Debug, Default)]
+struct Resync {
+    is_unsure: bool,
+}
+
+impl Resync {
+    /// Notes a heartbeat without an answer.
+    const fn failed(&mut self) {
+        self.is_unsure = true;
+    }
+
+    /// Notes an answer, which calls the worker new or not. Returns whether the worker sends its whole presence again.
+    const fn answered(&mut self, is_new: bool) -> bool {
+        std::mem::replace(&mut self.is_unsure, false) || is_new
+    }
+}
+
 /// Sends heartbeats at the interval that the schedulers set, and at once after a change.
 ///
 /// With one hung scheduler, the longest gap between heartbeats is interval + failed deadline +
@@ -47,6 +67,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
     let mut interval = FIRST_INTERVAL;
     let mut failures = 0;
     let mut backoff = backoff();
+    let mut resync = Resync::default();
     loop {
         let request = HeartbeatRequest {
             worker_id: worker.worker_id.clone(),
@@ -64,7 +85,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
                 }
                 worker.end_revoked(answer.revoked);
                 worker.want_drain(answer.drain);
-                if answer.resync {
+                if resync.answered(answer.resync) {
                     worker.presence.tell_all(&worker.registry);
                 }
                 ready.set(!worker.is_draining());
@@ -75,6 +96,7 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
             }
             Err(status) => {
                 ready.set(false);
+                resync.failed();
                 tracing::debug!(%status, "heartbeat failed");
                 failures = failures.saturating_add(1);
                 backoff.pause().min(LONGEST_PAUSE)
@@ -90,6 +112,16 @@ pub(crate) async fn run(worker: &Worker, mut client: Client, ready: &Ready) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answer_after_a_lost_answer_resends_the_presence() {
+        let mut resync = Resync::default();
+        assert!(!resync.answered(false));
+        assert!(resync.answered(true));
+        resync.failed();
+        assert!(resync.answered(false), "the lost answer may have called the worker new");
+        assert!(!resync.answered(false));
+    }
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
