@@ -54,6 +54,8 @@ pub fn desktop(number: u32) -> DesktopFacts {
 /// A task over desktops 0 to `targets` - 1 that runs one command.
 #[derive(Debug, Clone)]
 pub struct Submit {
+    /// Project of the task and its desktops.
+    pub project_id: ProjectId,
     /// Id of the task; `None` for a new UUIDv7 of the current time.
     pub task_id: Option<TaskId>,
     /// Number of targets.
@@ -81,6 +83,7 @@ pub struct Submit {
 impl Default for Submit {
     fn default() -> Self {
         Self {
+            project_id: project(),
             task_id: None,
             targets: 1,
             command: "true".to_owned(),
@@ -115,7 +118,7 @@ pub async fn submit(store: &Store, submit: Submit, now: Timestamp) -> anyhow::Re
         &mut tx,
         &NewTask {
             task_id,
-            project_id: &project(),
+            project_id: &submit.project_id,
             scripts: &[PinnedScript { script: None, name: String::new() }],
             command: Some((ScriptType::Shell, &submit.command)),
             timeouts: Timeouts {

@@ -13,7 +13,7 @@ pub(crate) fn group(found: &Failures, group: &FailedAlike, desktop_ids: &[String
         fingerprint_id: group.fingerprint_id.to_string(),
         outcome: Outcome::number(group.outcome.as_str()),
         exit_code: group.exit_code,
-        signature: group.signature.clone(),
+        fingerprint: group.fingerprint.clone(),
         records: group.records,
         share_percent: found.share_percent(group),
         waves: group.waves.iter().map(share).collect(),

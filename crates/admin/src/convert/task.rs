@@ -51,7 +51,7 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         strict: policy.strict,
         max_concurrency: task.max_concurrency,
         soak_seconds: policy.soak_seconds,
-        quorum_percent: policy.quorum.map(|hundredths| f64::from(hundredths) / 100.0),
+        quorum_percent: policy.quorum.map(domain::BasisPoints::percent),
         window: text(policy.window.as_ref().map(ToString::to_string)),
         distinct_approver: policy.approval.distinct_approver,
         on_halt: OnHalt::number(policy.on_halt.as_str()),

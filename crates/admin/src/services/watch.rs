@@ -106,7 +106,7 @@ impl Place {
             }
             TaskUpdate::Progress(progress) => watch_task_response::Update::Progress(task::progress(progress)),
         };
-        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), told: Some(told) }
+        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), update: Some(told) }
     }
 }
 

@@ -137,7 +137,7 @@ async fn a_quorum_is_looked_at_when_the_last_missing_target_comes_to_wait() {
     harness.online(&here(), 0..3, start()).await;
     harness.offline(3..4, start()).await;
     harness.online(&here(), 4..6, start()).await;
-    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    let policy = RolloutPolicy { quorum: domain::BasisPoints::new(7_500), ..RolloutPolicy::default() };
     let mut seed = 0;
     // The offline desktop is the last of the first wave, which admits one target at a time.
     let task_id = loop {
@@ -184,7 +184,7 @@ async fn forget_all(harness: &Harness) {
 async fn a_quorum_does_not_wait_for_who_is_away_and_the_last_wave_does() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
-    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    let policy = RolloutPolicy { quorum: domain::BasisPoints::new(7_500), ..RolloutPolicy::default() };
     // Each wave has one offline desktop: a wave of four with 3 connected, one of six with 5.
     let task_id = submit_two_waves(&harness, policy).await;
     let canaries = harness.leased(0).await;
@@ -259,7 +259,7 @@ async fn away_of(harness: &Harness, task_id: TaskId, wave: u16) -> u32 {
 async fn a_late_failure_of_a_closed_wave_halts_what_runs_by_then() {
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
-    let policy = RolloutPolicy { quorum: Some(7_500), ..RolloutPolicy::default() };
+    let policy = RolloutPolicy { quorum: domain::BasisPoints::new(7_500), ..RolloutPolicy::default() };
     let task_id = submit_two_waves(&harness, policy).await;
     let canaries = harness.leased(0).await;
     let all = ordinals(&canaries);
@@ -292,7 +292,7 @@ async fn failures_of_a_closed_wave_and_of_the_open_one_add_up_to_the_tasks_thres
     let harness = Harness::new().await;
     fleet(&harness, 8, 2).await;
     let policy = RolloutPolicy {
-        quorum: Some(7_500),
+        quorum: domain::BasisPoints::new(7_500),
         fail_threshold: Some(Threshold::Count(2)),
         ..RolloutPolicy::default()
     };
