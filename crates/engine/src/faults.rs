@@ -53,6 +53,8 @@ pub enum Rule {
     AdmitAfterStop,
     /// Ignores `max_concurrency`.
     IgnoreConcurrency,
+    /// Ignores `max_in_flight` of a project.
+    IgnoreProjectLimit,
     /// Ignores failures of a wave that closed on a quorum.
     NoLateHalt,
     /// A halt also withdraws targets that may have been delivered.
@@ -77,7 +79,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::IgnoreHalt,
         Self::UndeliveredIgnored,
         Self::ReachedMeansMore,
@@ -93,6 +95,7 @@ impl Rule {
         Self::CloseWithMissing,
         Self::AdmitAfterStop,
         Self::IgnoreConcurrency,
+        Self::IgnoreProjectLimit,
         Self::NoLateHalt,
         Self::WithdrawDelivered,
         Self::WithdrawNothing,

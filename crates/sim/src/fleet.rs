@@ -41,7 +41,7 @@ pub fn desktop_id(number: u32) -> String {
 }
 
 impl Fleet {
-    /// Connects `size` agents to a worker. With `arrivals`, each order is told there.
+    /// Connects `size` agents to a worker. With `arrivals`, each order is sent there.
     pub async fn connect(
         worker_url: &str,
         project_id: &str,

@@ -1,13 +1,15 @@
-//! Tools for tests and measurements: a seeded simulator of the rules, and a fleet of simulated agents that speak the
-//! real protocol.
+//! Tools for tests and measurements: a seeded simulator of whole rollouts, faults on real processes, and a fleet of
+//! simulated agents on the real protocol.
 
 pub mod chaos;
 pub mod failover;
 pub mod fleet;
 pub mod memory;
 pub mod rollout;
+mod row_values;
+mod statements;
 
-/// Tells the person at the terminal what happens.
+/// Prints progress for the person at the terminal.
 #[expect(clippy::print_stderr, reason = "a command's progress")]
 fn say(text: &str) {
     eprintln!("== {text}");

@@ -34,7 +34,7 @@ impl<F: Faults> Engine<F> {
             return Ok(None);
         }
         rollout.open_current();
-        let mut room = Room::lock(rows, &rollout.facts).await?;
+        let mut room = Room::lock(rows, &rollout.facts, self.faults).await?;
         if rollout.waves.iter().any(|row| row.state.admits_by_results()) || room.is_limited() {
             // Deferred targets that wait for a slot go before targets that were never admitted.
             self.hand_out_deferred(rows, &mut rollout, &mut room).await?;

@@ -16,10 +16,8 @@ impl<F: Faults> Engine<F> {
         now: Timestamp,
     ) -> Result<Option<Decision>, R::Error> {
         let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else { return Ok(None) };
-        let expires_at = rollout.facts.expires_at.filter(|expires_at| *expires_at <= now);
-        let Some(expires_at) = expires_at.filter(|_| !rollout.facts.status.admits_no_more()) else {
-            return Ok(None);
-        };
+        let is_expired = rollout.facts.is_expired(now);
+        let Some(expires_at) = rollout.facts.expires_at.filter(|_| is_expired) else { return Ok(None) };
         let until = expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let reason = format!("expired: nothing is started after {until}");
         self.prepare_withdrawal(rows, &mut rollout).await?;

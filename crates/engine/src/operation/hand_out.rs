@@ -29,7 +29,7 @@ impl<F: Faults> Engine<F> {
         if rollout.admission_block().is_some() && !rollout.facts.status.admits_no_more() {
             return Ok(None);
         }
-        let mut room = Room::lock(rows, &rollout.facts).await?;
+        let mut room = Room::lock(rows, &rollout.facts, self.faults).await?;
         self.hand_out_deferred(rows, &mut rollout, &mut room).await?;
         self.settle(rows, &mut rollout).await?;
         Ok(Some(rollout.decide()))

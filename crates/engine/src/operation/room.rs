@@ -1,6 +1,6 @@
 //! The project limit on targets in flight.
 
-use crate::{Rows, row::TaskFacts};
+use crate::{Faults, Rows, Rule, row::TaskFacts};
 
 /// Number of targets that the project still allows in flight, while its limit is locked. `None`
 /// without a limit.
@@ -9,8 +9,12 @@ pub(super) struct Room(Option<u32>);
 
 impl Room {
     /// Locks the project's limit, if there is one.
-    pub(super) async fn lock<R: Rows>(rows: &mut R, facts: &TaskFacts) -> Result<Self, R::Error> {
-        if !facts.has_project_limit {
+    pub(super) async fn lock<R: Rows, F: Faults>(
+        rows: &mut R,
+        facts: &TaskFacts,
+        faults: F,
+    ) -> Result<Self, R::Error> {
+        if !facts.has_project_limit || faults.breaks(Rule::IgnoreProjectLimit) {
             return Ok(Self(None));
         }
         Ok(Self(rows.lock_room(&facts.project_id).await?))

@@ -49,6 +49,11 @@ impl TaskFacts {
         wave_start::admission_block(self.is_paused, self.is_frozen, self.expires_at, now)
     }
 
+    /// Whether the task has expired at `now` and still admits targets.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        !self.status.admits_no_more() && self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
     /// Returns whether the task is paused or frozen and would otherwise admit targets.
     pub const fn is_suspended(&self) -> bool {
         (self.is_paused || self.is_frozen) && !self.status.admits_no_more()

@@ -7,16 +7,18 @@ mod system;
 
 use clap::Parser;
 
-/// Measures executions per second through the whole system and milliseconds from POST to first start.
+/// Measure executions per second through the whole system, and milliseconds from POST to the first start.
+///
+/// Example: graywave-bench --desktops 5000 --rounds 1
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Desktops, each a simulated agent on the real protocol
+    /// Number of desktops, each a simulated agent on the real protocol
     #[arg(long, default_value_t = 20_000)]
     desktops: u32,
-    /// Tries of POST to first start
+    /// Number of measurements of POST to first start
     #[arg(long, default_value_t = 200)]
     tries: u32,
-    /// Rounds over all desktops, each followed by its yardstick
+    /// Number of rounds over all desktops, each followed by a measurement of the raw database
     #[arg(long, default_value_t = 3)]
     rounds: u32,
 }

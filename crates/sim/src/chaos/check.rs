@@ -1,4 +1,4 @@
-//! The promises, checked at the end: what the database says against what the scripts wrote.
+//! The invariants, checked at the end: the database against the lines that scripts wrote.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::{
     faults::Faults,
     load::{Accepted, STRICT_THRESHOLD},
+    oracle::{self, Marks, Run},
     system::System,
-    truth::{self, Marks, Run},
 };
 
 /// After the last fault everything ends within its deadlines.
@@ -25,7 +25,7 @@ pub(crate) struct Found {
     pub(crate) tasks_by_status: BTreeMap<String, usize>,
     pub(crate) targets_by_outcome: BTreeMap<String, usize>,
     pub(crate) starts: usize,
-    /// Promises that were broken, in words.
+    /// Descriptions of violations.
     pub(crate) broken: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn all(system: &System, accepted: &[Accepted], faults: &Faults)
         *found.tasks_by_status.entry(task.status.clone()).or_default() += 1;
     }
     check_accepted(&tasks, accepted, &mut found.broken);
-    let runs = truth::read(&system.marks())?;
+    let runs = oracle::read(&system.marks())?;
     found.starts = runs.values().map(|marks| marks.starts as usize).sum();
     for (run, marks) in runs.iter().filter(|(_, marks)| marks.starts > 1) {
         found.broken.push(format!("started {} times: {run:?}", marks.starts));

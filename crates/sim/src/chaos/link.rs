@@ -20,7 +20,7 @@ use tokio::{
 pub(crate) enum State {
     /// It carries it.
     Open,
-    /// It keeps it until it is open again; nobody is told.
+    /// It keeps data until it is open again, and neither end notices.
     Stalled,
     /// Connections break, and new ones are refused.
     Cut,
@@ -72,7 +72,7 @@ impl Link {
         lock(&self.route).target = target;
     }
 
-    /// As when the machine behind it dies: the connections that are open are never answered again, and nobody is told.
+    /// Open connections get no answer any more, as after the death of the machine behind the link.
     pub(crate) fn lose(&self) {
         let mut route = lock(&self.route);
         let lost = std::mem::replace(&mut route.state, watch::Sender::new(State::Open));

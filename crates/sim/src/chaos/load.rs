@@ -29,7 +29,7 @@ pub(crate) struct Accepted {
     pub(crate) kind: &'static str,
 }
 
-/// The submitter; it ends when it is told that it does not go on.
+/// The submitting task. It ends when its condition no longer holds.
 pub(crate) struct Load(JoinHandle<anyhow::Result<Vec<Accepted>>>);
 
 impl Load {

@@ -1,20 +1,21 @@
-//! Faults on real processes: the program.
+//! Faults on real processes, as a program.
 
 use clap::Parser;
 
-/// Runs a cluster of separate processes under load, injects faults, and checks that nothing was lost and nothing ran twice.
+/// Inject faults into a cluster of processes under load, and check that nothing is lost and nothing runs twice.
 ///
-/// The same seed injects the same faults in the same order; what they meet differs from run to run.
+/// Equal seeds inject equal faults in the same order; the state that they meet differs from run to run.
+/// Example: graywave-chaos --minutes 10 --seed 7
 #[derive(Debug, Parser)]
 #[command(name = "graywave-chaos")]
 struct Arguments {
-    /// How long faults are injected, in minutes
+    /// Time in which faults are injected, in minutes
     #[arg(long, default_value_t = 3.0)]
     minutes: f64,
-    /// What decides which faults come when, and what is submitted
+    /// Seed of the faults and of the submissions
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Desktops, each an agent of its own
+    /// Number of desktops, each with an agent process
     #[arg(long, default_value_t = 60)]
     agents: u32,
 }

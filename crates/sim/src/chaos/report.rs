@@ -11,7 +11,7 @@ use super::{
     load::Accepted,
 };
 
-/// Broken promises that are told one by one.
+/// Maximum number of violations that are printed one by one.
 const MAX_TOLD: usize = 50;
 
 /// What was done and what was found.
@@ -62,7 +62,7 @@ impl Report {
         }
     }
 
-    /// No promise was broken, and there was something to break.
+    /// Whether no invariant is violated, and the run tested them.
     pub(crate) fn is_good(&self) -> bool {
         self.broken.is_empty() && self.starts > 0 && !self.faults.is_empty()
     }
@@ -87,13 +87,13 @@ impl Report {
         let targets = self.targets_by_outcome.iter().map(|(outcome, number)| (outcome.as_str(), *number));
         let broken = self.broken.iter().take(MAX_TOLD).map(|broken| format!("BROKEN: {broken}"));
         let verdict = match self.broken.len() {
-            0 => "every promise was kept".to_owned(),
-            number => format!("{number} promises were broken"),
+            0 => "every invariant holds".to_owned(),
+            number => format!("{number} invariants are violated"),
         };
         let mut lines = vec![format!("seed {}, {} minutes, {} agents", self.seed, self.minutes, self.agents)];
         lines.extend([table("faults", faults), table("accepted", accepted)]);
         lines.extend([table("tasks", tasks), table("targets", targets)]);
-        lines.push(format!("\n{} starts, none of them twice unless it is told below", self.starts));
+        lines.push(format!("\n{} starts, none of them twice unless listed below", self.starts));
         lines.extend(broken);
         lines.push(verdict);
         lines.join("\n")

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::{
     address::Role,
+    downtime::Span,
+    durability_check::{self, Compared},
     follower::Follower,
-    gaps::Span,
     pair::{self, Pair},
     probe::Probe,
     rest,
-    stored::{self, Compared},
 };
 use crate::{
     chaos::{link::State, system::System},
@@ -25,9 +25,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Patroni and Postgres are killed: whoever is connected is told at once.
+    /// Patroni and Postgres are killed: their clients notice at once.
     Crash,
-    /// Its machine dies: they are killed, and whoever is connected is never told.
+    /// The machine dies: both are killed, and their clients get no answer.
     Loss,
     /// Somebody asks for it.
     Switchover,
@@ -123,7 +123,7 @@ impl Drill {
 
     async fn compare(&self, new: usize) -> anyhow::Result<Compared> {
         let url = self.pair.members[new].address.url();
-        let compared = stored::compare(&url, &self.system, &self.probe.seen().accepted).await?;
+        let compared = durability_check::compare(&url, &self.system, &self.probe.seen().accepted).await?;
         say(&format!(
             "promoted: of {} acknowledged results and {} accepted tasks {} are lost",
             compared.acknowledged,

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::Context as _;
 
-use super::ordinary::Ordinary;
+use super::unprivileged_user::UnprivilegedUser;
 use crate::chaos::node::Node;
 
 /// It ends with this.
@@ -15,7 +15,7 @@ pub(crate) struct Etcd {
 }
 
 impl Etcd {
-    pub(crate) fn start(directory: &Path, user: Ordinary) -> anyhow::Result<Self> {
+    pub(crate) fn start(directory: &Path, user: UnprivilegedUser) -> anyhow::Result<Self> {
         let [address, peers] = pgcluster::free_addresses()?;
         let data = directory.join("etcd");
         fs::create_dir(&data)?;

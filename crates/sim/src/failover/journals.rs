@@ -1,4 +1,4 @@
-//! What agents were told is stored: the acknowledgements that are in their journals.
+//! Acknowledged results: the acknowledgements in the journals of agents.
 
 use std::{collections::HashMap, fs, path::Path};
 

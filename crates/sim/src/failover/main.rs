@@ -1,22 +1,23 @@
-//! Failovers of the database: the program.
+//! Failovers of the database, as a program.
 
 use clap::Parser;
 
-/// Runs a cluster of separate processes on a Postgres that Patroni keeps available, lets it fail over under load, and
-/// checks that no acknowledged result and no accepted task was lost.
+/// Fail Postgres over under load, and check that no acknowledged result and no accepted task is lost.
+///
+/// Runs a cluster of separate processes on a Postgres under Patroni. Example: graywave-failover --failovers 6
 #[derive(Debug, Parser)]
 #[command(name = "graywave-failover")]
 struct Arguments {
-    /// How often the database fails over; each third time it is a planned switchover, else the primary is killed
+    /// Number of failovers; each third one is a planned switchover, the others kill the primary
     #[arg(long, default_value_t = 3)]
     failovers: u32,
-    /// What decides when, how long the old primary stays away, and what is submitted
+    /// Seed of times, downtimes of the old primary, and submissions
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Desktops, each an agent of its own
+    /// Number of desktops, each with an agent process
     #[arg(long, default_value_t = 30)]
     agents: u32,
-    /// Commit without a standby, which loses what was acknowledged: to see that the checks notice it
+    /// Commit without a standby, which loses acknowledged results: proves that the checks notice a loss
     #[arg(long, hide = true)]
     asynchronous: bool,
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 
-use super::{address::Address, ordinary::Ordinary, postgres, settings::Settings};
+use super::{address::Address, postgres, settings::Settings, unprivileged_user::UnprivilegedUser};
 use crate::chaos::{
     link::{Link, State},
     node::Node,
@@ -21,7 +21,11 @@ pub(crate) struct Member {
 
 impl Member {
     /// Starts Patroni, which makes its Postgres or copies that of the primary.
-    pub(crate) async fn start(name: &str, settings: &Settings, user: Ordinary) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        name: &str,
+        settings: &Settings,
+        user: UnprivilegedUser,
+    ) -> anyhow::Result<Self> {
         let [rest, postgres] = pgcluster::free_addresses()?;
         let address = Address { name: name.to_owned(), rest, postgres };
         let replication = Link::start(format!("standby to {name}"), address.postgres.clone()).await?;

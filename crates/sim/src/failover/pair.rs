@@ -11,9 +11,9 @@ use super::{
     address::{Address, Role},
     etcd::Etcd,
     member::Member,
-    ordinary::Ordinary,
     rest,
     settings::Settings,
+    unprivileged_user::UnprivilegedUser,
 };
 use crate::chaos::system::Directory;
 
@@ -32,7 +32,7 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts both, and waits until commits of one wait for the other.
     pub(crate) async fn start(directory: Arc<Directory>, synchronous: bool) -> anyhow::Result<Self> {
-        let user = Ordinary::find()?;
+        let user = UnprivilegedUser::find()?;
         let etcd = Etcd::start(directory.path(), user)?;
         let settings = Settings {
             directory: directory.path().to_owned(),

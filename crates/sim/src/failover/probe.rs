@@ -1,4 +1,4 @@
-//! Many small rollouts, one after the other, that tell from when to when nothing was accepted.
+//! The probe: many small rollouts, one after the other, which show when calls were refused.
 
 use std::{
     collections::BTreeMap,
@@ -56,7 +56,7 @@ impl Seen {
     }
 }
 
-/// The submitter; it ends when it is told that it does not go on.
+/// The submitting task. It ends when its condition no longer holds.
 pub(crate) struct Probe {
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<anyhow::Result<()>>,

@@ -6,14 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{
+    downtime,
     drill::{Done, Kind},
-    gaps,
+    durability_check::Compared,
     probe::Seen,
-    stored::Compared,
 };
 use crate::chaos::{check::Found, load::Accepted};
 
-/// Broken promises that are told one by one.
+/// Maximum number of violations that are printed one by one.
 const MAX_TOLD: usize = 50;
 
 /// What a run was asked to do.
@@ -56,7 +56,7 @@ struct Measured {
     refused_ms: i64,
     /// The longest time in which no script started.
     without_start_ms: i64,
-    /// Promises that were looked for on the new primary before anything was sent to it.
+    /// Result of the durability check on the new primary, before any other call.
     accepted: usize,
     acknowledged: usize,
 }
@@ -71,8 +71,8 @@ impl Measured {
             promoted_after_ms: since(done.promoted),
             led_after_ms: since(done.led),
             standby_back_after_ms: since(done.standby_back),
-            refused_ms: gaps::refused(&seen.calls, done.span).num_milliseconds(),
-            without_start_ms: gaps::longest(starts, done.span).num_milliseconds(),
+            refused_ms: downtime::refused(&seen.calls, done.span).num_milliseconds(),
+            without_start_ms: downtime::longest(starts, done.span).num_milliseconds(),
             accepted: done.compared.accepted,
             acknowledged: done.compared.acknowledged,
         }
@@ -99,7 +99,7 @@ impl Report {
         broken.extend(compared.lost);
         broken.extend(found.broken);
         let answers = seen.answers();
-        // Whoever is told that something is away comes again; whoever is told that it failed inside does not.
+        // A client repeats a call after UNAVAILABLE, and not after an internal error.
         let wrong = |status: &&String| !["200", "503", "none in 5 s"].contains(&status.as_str());
         broken
             .extend(answers.keys().filter(wrong).map(|status| format!("a submission was answered {status}")));
@@ -117,7 +117,7 @@ impl Report {
         }
     }
 
-    /// No promise was broken, and there was something to break.
+    /// Whether no invariant is violated, and the run tested them.
     pub(crate) fn is_good(&self) -> bool {
         let tried = |done: &Measured| done.acknowledged > 0 && done.accepted > 0;
         self.broken.is_empty() && !self.failovers.is_empty() && self.failovers.iter().all(tried)
@@ -163,9 +163,9 @@ impl Report {
             println!("BROKEN: {broken}");
         }
         if self.broken.is_empty() {
-            println!("every promise was kept");
+            println!("every invariant holds");
         } else {
-            println!("{} promises were broken", self.broken.len());
+            println!("{} invariants are violated", self.broken.len());
         }
         self.write()
     }

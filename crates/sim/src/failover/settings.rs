@@ -1,4 +1,4 @@
-//! What Patroni is told.
+//! Settings of Patroni.
 
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,7 @@ use std::{
 
 use domain::{
     Timestamp,
+    batching::Member,
     gate::Results,
     ids::{BatchId, ProjectId, TaskId},
     tally::Tally,
@@ -14,20 +15,22 @@ use domain::{
 };
 use engine::{
     Changes, Duty, DutyKind, Rows, Snapshot, TargetDetail, TargetSelection,
-    row::{
-        BatchRow, DeferredRow, TargetLease, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch,
-    },
+    row::{BatchRow, DeferredRow, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
 };
 
 use super::{Always, Batch, MemoryStore, TaskTable};
+use crate::row_values;
 
 impl Rows for MemoryStore {
     type Error = Infallible;
 
     async fn lock(&mut self, task_id: TaskId, ordinals: &[u32]) -> Always<Option<Snapshot>> {
         let Some(table) = self.tasks.get(&task_id) else { return Ok(None) };
-        let mut waves: Vec<WaveRow> =
-            table.waves.iter().filter(|row| is_concerned(row, ordinals)).cloned().collect();
+        let is_locked = |row: &&WaveRow| {
+            let has_begun = row.state.status != WaveStatus::Pending;
+            has_begun && (row_values::is_live(row) || ordinals.iter().any(|&ordinal| row.has(ordinal)))
+        };
+        let mut waves: Vec<WaveRow> = table.waves.iter().filter(is_locked).cloned().collect();
         while waves.last().is_none_or(|row| row.state.status == WaveStatus::Closed) {
             let after = waves.last().map_or(0, |row| row.wave);
             let Some(next) = table.next_wave(after) else { break };
@@ -43,13 +46,14 @@ impl Rows for MemoryStore {
 
     async fn other_tallies(&mut self, task_id: TaskId, waves: &[u16]) -> Always<Tally> {
         let mut sum = Tally::default();
-        let rows = self.tasks.get(&task_id).into_iter().flat_map(|table| &table.waves);
+        let rows = self.table(task_id).flat_map(|table| &table.waves);
         rows.filter(|row| !waves.contains(&row.wave)).for_each(|row| sum.merge(&row.state.tally));
         Ok(sum)
     }
 
     async fn lock_room(&mut self, project_id: &ProjectId) -> Always<Option<u32>> {
-        let Some(most) = self.limits.get(project_id) else { return Ok(None) };
+        let limits = self.limits.get(project_id);
+        let Some(most) = limits.and_then(|limits| limits.max_in_flight) else { return Ok(None) };
         let tasks = self.tasks.values();
         let running = tasks.filter(|it| it.facts.project_id == *project_id && !it.facts.status.is_ended());
         let begun = running.flat_map(|table| &table.waves);
@@ -85,55 +89,44 @@ impl Rows for MemoryStore {
     }
 
     async fn whereabouts(&mut self, task_id: TaskId, ordinals: &[u32]) -> Always<Vec<Whereabouts>> {
-        let Some(table) = self.tasks.get(&task_id) else { return Ok(Vec::new()) };
         let mut places = Vec::new();
-        for Batch { row, .. } in table.batches.values() {
-            let members = row.members.iter().filter(|member| ordinals.contains(&member.ordinal));
-            places.extend(members.map(|member| Whereabouts {
-                ordinal: member.ordinal,
-                batch_id: Some(row.batch_id),
-                maybe_delivered: !row.is_undelivered() || row.epoch > 0,
-                agent_id: member.agent_id.clone(),
-            }));
+        let mut put = |member: &Member, batch_id, maybe_delivered| {
+            if ordinals.contains(&member.ordinal) {
+                let Member { ordinal, agent_id, .. } = member.clone();
+                places.push(Whereabouts { ordinal, batch_id, maybe_delivered, agent_id });
+            }
+        };
+        for table in self.table(task_id) {
+            for Batch { row, .. } in table.batches.values() {
+                let maybe_delivered = !row.is_undelivered() || row.epoch > 0;
+                row.members.iter().for_each(|member| put(member, Some(row.batch_id), maybe_delivered));
+            }
+            table.deferred.values().for_each(|row| put(&row.member, None, row.terms.maybe_delivered));
         }
-        let deferred = ordinals.iter().filter_map(|ordinal| table.deferred.get(ordinal));
-        places.extend(deferred.map(|row| Whereabouts {
-            ordinal: row.member.ordinal,
-            batch_id: None,
-            maybe_delivered: row.terms.maybe_delivered,
-            agent_id: row.member.agent_id.clone(),
-        }));
         Ok(places)
     }
 
     async fn lock_batches(&mut self, task_id: TaskId, batch_ids: &[BatchId]) -> Always<Vec<BatchRow>> {
         let Some(table) = self.tasks.get(&task_id) else { return Ok(Vec::new()) };
-        let batches = batch_ids.iter().filter_map(|batch_id| table.batches.get(batch_id));
-        Ok(batches.map(|batch| batch.row.clone()).collect())
+        Ok(batch_ids.iter().filter_map(|batch_id| table.batch(*batch_id)).cloned().collect())
     }
 
     async fn lock_ready(&mut self, task_id: TaskId) -> Always<Vec<WithdrawableBatch>> {
-        let ready = self.batch_rows(task_id).filter(|row| row.lease_until.is_none());
-        let batch = |row: &BatchRow| WithdrawableBatch {
-            batch_id: row.batch_id,
-            wave: row.terms.wave,
-            maybe_delivered: row.terms.maybe_delivered,
-            size: u32::try_from(row.members.len()).unwrap_or(u32::MAX),
-        };
-        Ok(ready.map(batch).collect())
+        let rows = self.table(task_id).flat_map(TaskTable::batch_rows);
+        Ok(rows.filter(|row| row.lease_until.is_none()).map(row_values::withdrawable).collect())
     }
 
     async fn lock_suspended(&mut self, task_id: TaskId) -> Always<Vec<BatchRow>> {
-        Ok(self.batch_rows(task_id).filter(|row| row.suspended).cloned().collect())
+        let rows = self.table(task_id).flat_map(TaskTable::batch_rows);
+        Ok(rows.filter(|row| row.suspended).cloned().collect())
     }
 
     async fn suspended_deferred(&mut self, task_id: TaskId) -> Always<Vec<DeferredRow>> {
-        Ok(self.deferred_rows(task_id).filter(|row| row.suspended).cloned().collect())
+        Ok(self.deferred_of(task_id, |row| row.suspended))
     }
 
     async fn deferred(&mut self, task_id: TaskId, ordinals: &[u32]) -> Always<Vec<DeferredRow>> {
-        let Some(table) = self.tasks.get(&task_id) else { return Ok(Vec::new()) };
-        Ok(ordinals.iter().filter_map(|ordinal| table.deferred.get(ordinal)).cloned().collect())
+        Ok(self.deferred_of(task_id, |row| ordinals.contains(&row.member.ordinal)))
     }
 
     async fn reachable_deferred(
@@ -144,20 +137,16 @@ impl Rows for MemoryStore {
         now: Timestamp,
     ) -> Always<Vec<DeferredRow>> {
         let mut left = limit;
-        let mut is_chosen = |row: &&DeferredRow| {
-            if row.terms.wave != wave || !row.is_reachable(now) {
-                return false;
-            }
-            if row.terms.maybe_delivered {
-                return true;
-            }
-            left.checked_sub(1).map(|less| left = less).is_some()
-        };
-        Ok(self.deferred_rows(task_id).filter(|row| is_chosen(row)).cloned().collect())
+        Ok(self.deferred_of(task_id, |row| {
+            let is_reachable = row.terms.wave == wave && row.is_reachable(now);
+            is_reachable
+                && (row.terms.maybe_delivered || left.checked_sub(1).map(|less| left = less).is_some())
+        }))
     }
 
     async fn fingerprint_ids(&mut self, task_id: TaskId) -> Always<HashSet<i64>> {
-        Ok(self.tasks.get(&task_id).map(|table| table.fingerprint_ids.clone()).unwrap_or_default())
+        let failures = self.table(task_id).flat_map(|table| table.failures.keys());
+        Ok(failures.map(|(_, fingerprint_id)| *fingerprint_id).collect())
     }
 
     async fn lock_freeze(&mut self, project_id: &ProjectId) -> Always<bool> {
@@ -181,31 +170,15 @@ impl Rows for MemoryStore {
         observed_until: Timestamp,
         limit: u32,
     ) -> Always<Vec<Duty>> {
-        let mut duties = Vec::new();
-        for (&task_id, table) in &self.tasks {
-            match kind {
-                DutyKind::Expire if table.is_expired(now) => duties.push(of_task(kind, task_id)),
-                DutyKind::SuspendFrozen if self.is_not_suspended(table) => {
-                    duties.push(of_task(kind, task_id))
-                }
-                DutyKind::Expire | DutyKind::SuspendFrozen => {}
-                DutyKind::Reclaim => {
-                    table.due_batches(kind, &mut duties, |row| row.is_orphaned(observed_until))
-                }
-                DutyKind::OverdueBatch => {
-                    table.due_batches(kind, &mut duties, |row| row.is_overdue(now, observed_until));
-                }
-                DutyKind::HandOut => {
-                    table.due_deferred(kind, task_id, &mut duties, |row| row.is_reachable(now));
-                }
-                DutyKind::PutOff => {
-                    table.due_deferred(kind, task_id, &mut duties, |row| row.waits_for_place(now));
-                }
-                DutyKind::OverdueDeferred => {
-                    table.due_deferred(kind, task_id, &mut duties, |row| row.is_overdue(now, observed_until));
-                }
-            }
-        }
+        let mut duties = match kind {
+            DutyKind::Expire => self.of_tasks(kind, |table| table.facts.is_expired(now)),
+            DutyKind::SuspendFrozen => self.of_tasks(kind, |table| self.has_unheld(table)),
+            DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(observed_until)),
+            DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(now, observed_until)),
+            DutyKind::HandOut => self.of_deferred(kind, |row| row.is_reachable(now)),
+            DutyKind::PutOff => self.of_deferred(kind, |row| row.waits_for_place(now)),
+            DutyKind::OverdueDeferred => self.of_deferred(kind, |row| row.is_overdue(now, observed_until)),
+        };
         duties.truncate(limit as usize);
         Ok(duties)
     }
@@ -216,60 +189,74 @@ impl Rows for MemoryStore {
     }
 }
 
-/// Whether a lock of a task with these ordinals takes the wave.
-fn is_concerned(row: &WaveRow, ordinals: &[u32]) -> bool {
-    let is_unfinished = || {
-        row.is_trailing
-            || matches!(row.state.status, WaveStatus::Open | WaveStatus::Halted | WaveStatus::Stopped)
-    };
-    row.state.status != WaveStatus::Pending
-        && (is_unfinished() || ordinals.iter().any(|&ordinal| row.has(ordinal)))
-}
-
-const fn of_task(kind: DutyKind, task_id: TaskId) -> Duty {
-    Duty { kind, task_id, batch_id: None, ordinals: Vec::new() }
-}
-
 impl MemoryStore {
-    fn batch_rows(&self, task_id: TaskId) -> impl Iterator<Item = &BatchRow> {
-        let batches = self.tasks.get(&task_id).into_iter().flat_map(|table| table.batches.values());
-        batches.map(|batch| &batch.row)
+    fn table(&self, task_id: TaskId) -> impl Iterator<Item = &TaskTable> {
+        self.tasks.get(&task_id).into_iter()
     }
 
-    fn deferred_rows(&self, task_id: TaskId) -> impl Iterator<Item = &DeferredRow> {
-        self.tasks.get(&task_id).into_iter().flat_map(|table| table.deferred.values())
+    fn deferred_of(
+        &self,
+        task_id: TaskId,
+        mut is_chosen: impl FnMut(&DeferredRow) -> bool,
+    ) -> Vec<DeferredRow> {
+        let rows = self.table(task_id).flat_map(|table| table.deferred.values());
+        rows.filter(|row| is_chosen(row)).cloned().collect()
+    }
+
+    fn of_tasks(&self, kind: DutyKind, is_due: impl Fn(&TaskTable) -> bool) -> Vec<Duty> {
+        let due = self.tasks.iter().filter(|(_, table)| is_due(table));
+        due.map(|(&task_id, _)| Duty { kind, task_id, batch_id: None, ordinals: Vec::new() }).collect()
+    }
+
+    fn of_batches(&self, kind: DutyKind, is_due: impl Fn(&BatchRow) -> bool) -> Vec<Duty> {
+        let due = self.batches().map(|batch| &batch.row).filter(|row| is_due(row));
+        due.map(|row| row_values::of_batch(kind, row)).collect()
+    }
+
+    fn of_deferred(&self, kind: DutyKind, is_due: impl Fn(&DeferredRow) -> bool) -> Vec<Duty> {
+        let duty = |(&task_id, table): (&TaskId, &TaskTable)| {
+            let due = table.deferred.iter().filter(|(_, row)| is_due(row));
+            let ordinals: Vec<u32> = due.map(|(&ordinal, _)| ordinal).collect();
+            (!ordinals.is_empty()).then_some(Duty { kind, task_id, batch_id: None, ordinals })
+        };
+        self.tasks.iter().filter_map(duty).collect()
     }
 
     fn facts(&self, table: &TaskTable) -> TaskFacts {
+        let limits = self.limits.get(&table.facts.project_id);
         TaskFacts {
             is_frozen: self.freezes.contains(&table.facts.project_id),
-            has_project_limit: self.limits.contains_key(&table.facts.project_id),
+            has_project_limit: limits.is_some_and(|limits| limits.max_in_flight.is_some()),
             ..table.facts.clone()
         }
     }
 
-    /// Whether a task of a frozen project has something that is not suspended.
-    fn is_not_suspended(&self, table: &TaskTable) -> bool {
-        let batches = || table.batches.values().map(|batch| &batch.row);
-        !table.facts.status.admits_no_more()
-            && self.freezes.contains(&table.facts.project_id)
-            && (batches().any(|row| row.lease_until.is_none() && !row.suspended)
+    /// Whether a task of a frozen project has rows that are not suspended.
+    fn has_unheld(&self, table: &TaskTable) -> bool {
+        let is_not_suspended = |row: &BatchRow| row.lease_until.is_none() && !row.suspended;
+        self.facts(table).is_frozen
+            && !table.facts.status.admits_no_more()
+            && (table.batches.values().any(|batch| is_not_suspended(&batch.row))
                 || table.deferred.values().any(|row| !row.suspended))
     }
 }
 
 impl TaskTable {
+    fn batch(&self, batch_id: BatchId) -> Option<&BatchRow> {
+        self.batches.get(&batch_id).map(|batch| &batch.row)
+    }
+
+    fn batch_rows(&self) -> impl Iterator<Item = &BatchRow> {
+        self.batches.values().map(|batch| &batch.row)
+    }
+
     /// Adds the leases by these batches to targets, which are in the order of the plan.
     fn add_leases(&self, targets: &mut [TargetRow], batch_ids: &[BatchId]) {
-        for Batch { row, .. } in batch_ids.iter().filter_map(|batch_id| self.batches.get(batch_id)) {
+        for row in batch_ids.iter().filter_map(|batch_id| self.batch(*batch_id)) {
             for member in row.members.iter().filter(|_| row.lease_until.is_some()) {
                 let place = targets.binary_search_by_key(&member.ordinal, |target| target.ordinal);
                 let Ok(place) = place else { continue };
-                targets[place].lease = Some(TargetLease {
-                    batch_id: row.batch_id,
-                    worker_id: row.worker_id.clone(),
-                    agent_id: member.agent_id.clone(),
-                });
+                targets[place].lease = Some(row_values::lease(row, member));
             }
         }
     }
@@ -278,53 +265,18 @@ impl TaskTable {
     fn target(&self, ordinal: u32) -> Option<TargetRow> {
         let row = self.targets.get(ordinal as usize)?;
         let stop = self.stops.get(&ordinal).copied();
-        Some(TargetRow { has_ended: self.has_ended(ordinal), stop, ..row.clone() })
+        Some(row_values::target(row, ordinal, self.has_ended(ordinal), stop))
     }
 
     /// The first wave after this one that can still change.
     fn next_wave(&self, after: u16) -> Option<&WaveRow> {
-        let is_live = |row: &&WaveRow| row.is_trailing || row.state.status != WaveStatus::Closed;
-        self.waves.iter().filter(|row| row.wave > after).find(is_live)
+        self.waves.iter().find(|row| row.wave > after && row_values::is_live(row))
     }
 
     /// What the waves before the last of these came to that are not among them.
     fn settled(&self, locked: &[WaveRow]) -> Results {
         let last = locked.last().map_or(0, |row| row.wave);
         let is_locked = |wave| locked.iter().any(|row| row.wave == wave);
-        let mut settled = Results::default();
-        for row in self.waves.iter().filter(|row| row.wave < last && !is_locked(row.wave)) {
-            settled.finished += row.state.size;
-            settled.failed += row.state.failed;
-        }
-        settled
-    }
-
-    fn is_expired(&self, now: Timestamp) -> bool {
-        let facts = &self.facts;
-        !facts.status.admits_no_more() && facts.expires_at.is_some_and(|expires_at| expires_at <= now)
-    }
-
-    fn due_batches(&self, kind: DutyKind, duties: &mut Vec<Duty>, is_due: impl Fn(&BatchRow) -> bool) {
-        let due = self.batches.values().map(|batch| &batch.row).filter(|row| is_due(row));
-        duties.extend(due.map(|row| Duty {
-            kind,
-            task_id: row.terms.task_id,
-            batch_id: Some(row.batch_id),
-            ordinals: row.members.iter().map(|member| member.ordinal).collect(),
-        }));
-    }
-
-    fn due_deferred(
-        &self,
-        kind: DutyKind,
-        task_id: TaskId,
-        duties: &mut Vec<Duty>,
-        is_due: impl Fn(&DeferredRow) -> bool,
-    ) {
-        let due = self.deferred.iter().filter(|(_, row)| is_due(row));
-        let ordinals: Vec<u32> = due.map(|(&ordinal, _)| ordinal).collect();
-        if !ordinals.is_empty() {
-            duties.push(Duty { ordinals, ..of_task(kind, task_id) });
-        }
+        row_values::results(self.waves.iter().filter(|row| row.wave < last && !is_locked(row.wave)))
     }
 }

@@ -1,4 +1,4 @@
-//! The virtual clock: what is to happen, in the order of time and, at one moment, of when it was decided.
+//! The virtual clock: future events, in the order of their times and, at one time, of their scheduling.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -10,7 +10,7 @@ use domain::Timestamp;
 
 use super::event::Event;
 
-/// When every story begins: a morning in summer, so that windows in local time mean something.
+/// The beginning of every simulation: a morning in summer, so that windows in local time open and close.
 pub(super) fn beginning() -> Timestamp {
     Timestamp::UNIX_EPOCH + TimeDelta::seconds(1_782_900_000)
 }
@@ -43,7 +43,7 @@ impl Ord for Entry {
     }
 }
 
-/// Events to come.
+/// Future events.
 #[derive(Debug)]
 pub(super) struct Clock {
     pub(super) now: Timestamp,
@@ -56,18 +56,19 @@ impl Clock {
         Self { now: beginning(), heap: BinaryHeap::new(), sequence: 0 }
     }
 
+    /// Schedules an event, at once if its time has passed.
     pub(super) fn at(&mut self, at: Timestamp, event: Event) {
         self.sequence += 1;
         let at = (at.max(self.now) - beginning()).num_milliseconds();
         self.heap.push(Reverse(Entry { at, sequence: self.sequence, event }));
     }
 
-    /// So many milliseconds from now.
+    /// Schedules an event in `wait_ms` milliseconds.
     pub(super) fn after(&mut self, wait_ms: i64, event: Event) {
         self.at(self.now + TimeDelta::milliseconds(wait_ms), event);
     }
 
-    /// The next event; time jumps to it.
+    /// Takes the next event, and sets the time to its time.
     pub(super) fn next(&mut self) -> Option<Event> {
         let Reverse(entry) = self.heap.pop()?;
         self.now = beginning() + TimeDelta::milliseconds(entry.at);

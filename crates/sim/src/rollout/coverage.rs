@@ -1,8 +1,8 @@
-//! Coverage: what really happened in stories, so that a feature which no story reaches any more is noticed.
+//! Coverage: features that simulations reach, so that tests notice one that no simulation reaches any more.
 
 use std::collections::BTreeMap;
 
-/// Something that a story may come across.
+/// A feature that a simulation may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Feature {
@@ -46,11 +46,26 @@ pub enum Feature {
     Thousands,
     Suspected,
     Quarantined,
+    SecondTask,
+    SecondProject,
+    DesktopShared,
+    DesktopBusy,
+    PlacesShared,
+    ProjectLimitChanged,
+    RetryTask,
+    RetryRecord,
+    RetryResumes,
+    RetryRefused,
+    ClockSkew,
+    Outage,
+    OutageFailed,
+    AnswerLost,
+    SilenceExcused,
 }
 
 impl Feature {
-    /// Every one.
-    pub const ALL: [Self; 40] = [
+    /// Every feature.
+    pub const ALL: [Self; 55] = [
         Self::Halt,
         Self::LateHalt,
         Self::QuorumClose,
@@ -91,10 +106,25 @@ impl Feature {
         Self::Thousands,
         Self::Suspected,
         Self::Quarantined,
+        Self::SecondTask,
+        Self::SecondProject,
+        Self::DesktopShared,
+        Self::DesktopBusy,
+        Self::PlacesShared,
+        Self::ProjectLimitChanged,
+        Self::RetryTask,
+        Self::RetryRecord,
+        Self::RetryResumes,
+        Self::RetryRefused,
+        Self::ClockSkew,
+        Self::Outage,
+        Self::OutageFailed,
+        Self::AnswerLost,
+        Self::SilenceExcused,
     ];
 }
 
-/// How often each feature happened.
+/// Number of occurrences of each feature.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage(BTreeMap<Feature, u64>);
 
@@ -103,19 +133,19 @@ impl Coverage {
         *self.0.entry(feature).or_default() += 1;
     }
 
-    /// Adds another story's.
+    /// Adds the coverage of another simulation.
     pub fn merge(&mut self, other: &Self) {
         for (&feature, number) in &other.0 {
             *self.0.entry(feature).or_default() += number;
         }
     }
 
-    /// How often it happened.
+    /// Number of occurrences.
     pub fn of(&self, feature: Feature) -> u64 {
         self.0.get(&feature).copied().unwrap_or_default()
     }
 
-    /// What never happened.
+    /// Features without an occurrence.
     pub fn missing(&self) -> Vec<Feature> {
         Feature::ALL.into_iter().filter(|&feature| self.of(feature) == 0).collect()
     }

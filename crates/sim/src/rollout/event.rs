@@ -1,4 +1,4 @@
-//! What may happen in a story, and the messages in it.
+//! Events of a simulation, and the messages in them.
 
 use domain::{
     Timestamp,
@@ -7,37 +7,51 @@ use domain::{
 };
 use engine::Duty;
 
-/// A worker: one run of its process. A worker that comes back is another one.
+/// A worker: one run of its process. A worker that is started again is another one.
 pub(super) type Worker = usize;
+/// A desktop, numbered over all projects.
+pub(super) type Desktop = usize;
+/// A task, numbered in the order of acceptance. Retries are tasks.
+pub(super) type Task = usize;
 /// A connection between an agent and a worker.
 pub(super) type Session = u64;
 
-/// How one script ended, with its exit code.
-pub(super) type Ended = (Outcome, Option<i32>);
+/// A target of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Target {
+    pub(super) task: Task,
+    pub(super) ordinal: u32,
+}
 
-/// The outcome of a target from those of its scripts, and the exit code of the script that decided.
-pub(super) fn of_target(scripts: &[Ended]) -> Ended {
+/// Outcome of one script, with its exit code.
+pub(super) type ScriptOutcome = (Outcome, Option<i32>);
+
+/// Outcome of a target from those of its scripts, and the exit code of the script that decides.
+pub(super) fn of_target(scripts: &[ScriptOutcome]) -> ScriptOutcome {
     let decider = scripts.iter().find(|(outcome, _)| *outcome != Outcome::Success);
     let outcome = Outcome::of_target(scripts.iter().map(|(outcome, _)| *outcome));
     (outcome, decider.and_then(|(_, code)| *code))
 }
 
-/// Something that happens.
+/// An event.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    /// A scheduler looks for targets to cut.
+    /// A scheduler looks for targets to admit.
     CutTick {
         scheduler: usize,
     },
-    /// A scheduler looks for what time has done.
+    /// A scheduler looks for due work.
     ReapTick {
         scheduler: usize,
     },
-    /// A scheduler does what it decided on when it looked.
+    /// A scheduler runs a transaction that it decided on at a tick.
     Act {
         scheduler: usize,
         life: u32,
+        /// The scheduler's time at the tick.
         now: Timestamp,
+        /// True time of the tick.
+        ticked_at: Timestamp,
         act: Act,
     },
     SchedulerDies {
@@ -55,16 +69,21 @@ pub(super) enum Event {
     Pull {
         worker: Worker,
     },
-    Tell {
+    AnnouncePresence {
         worker: Worker,
     },
     Flush {
         worker: Worker,
     },
-    /// A report was not answered in time.
-    SendAgain {
+    /// A report got no answer in time.
+    ReportTimeout {
         worker: Worker,
         report: u64,
+    },
+    /// A presence update got no answer in time.
+    PresenceTimeout {
+        worker: Worker,
+        update: u64,
     },
     WorkerDies {
         worker: Worker,
@@ -86,98 +105,137 @@ pub(super) enum Event {
     },
     /// A message reaches an agent.
     ToAgent {
-        ordinal: u32,
+        desktop: Desktop,
         session: Session,
         message: ToAgent,
     },
     /// A result reaches a worker.
     ToWorker {
         worker: Worker,
-        ordinal: u32,
         session: Session,
-        results: Vec<Ended>,
-    },
-    /// Who came and went was not answered in time.
-    TellAgain {
-        worker: Worker,
-        tell: u64,
+        target: Target,
+        result: TargetResult,
     },
     /// A worker notices that a connection is gone.
     SessionEnds {
         worker: Worker,
-        ordinal: u32,
+        desktop: Desktop,
         session: Session,
     },
-    /// An agent notices the same.
+    /// An agent notices that its connection is gone.
     AgentLoses {
-        ordinal: u32,
+        desktop: Desktop,
         session: Session,
     },
     AgentConnects {
-        ordinal: u32,
+        desktop: Desktop,
     },
     AgentLeaves {
-        ordinal: u32,
+        desktop: Desktop,
         away_ms: i64,
     },
     AgentReboots {
-        ordinal: u32,
+        desktop: Desktop,
         away_ms: i64,
     },
     AgentReturns {
-        ordinal: u32,
+        desktop: Desktop,
     },
-    /// An order's turn has come.
+    /// The turn of an order comes.
     Begins {
-        ordinal: u32,
+        desktop: Desktop,
+        task: Task,
         life: u32,
     },
     ScriptEnds {
-        ordinal: u32,
+        desktop: Desktop,
+        task: Task,
         life: u32,
         script: u16,
     },
-    Person(Wish),
-    /// Nothing breaks any more.
+    /// A task of the scenario is submitted.
+    Submit {
+        project: usize,
+        task: usize,
+    },
+    Operator(Command),
+    /// Clocks are set to other offsets.
+    ClocksChange,
+    /// The database stops answering.
+    OutageBegins {
+        /// Time in which commits succeed and their answers are lost.
+        unknown_ms: i64,
+        lasts_ms: i64,
+    },
+    OutageEnds,
+    /// No more faults happen.
     FaultsCease,
-    /// The dice decide which fault is next.
+    /// A fault happens; its kind is drawn.
     Fault,
 }
 
-/// What a scheduler does in one transaction, from what it saw before.
+/// A transaction of a scheduler, decided on at a tick.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    Admission { task_id: TaskId },
-    ForgetWorker { worker_id: WorkerId, last_heartbeat_before: Timestamp },
-    Perform(Duty),
-}
-
-/// What a person wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    Pause,
-    Resume,
-    Freeze,
-    /// The second half of a freeze: what is ready is held.
-    SuspendProject,
-    Unfreeze,
-    Stop {
-        kill: bool,
+    Admission {
+        task_id: TaskId,
     },
-    StopTarget(u32),
-    Concurrency(Option<u32>),
-    Approve(u16),
+    ForgetWorker {
+        worker_id: WorkerId,
+        silent_since: Timestamp,
+    },
+    Perform {
+        duty: Duty,
+        /// Time up to which silence counts.
+        observed_until: Timestamp,
+    },
 }
 
-/// What workers ask of schedulers.
+/// A command of an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Pause(Task),
+    Resume(Task),
+    Freeze {
+        project: usize,
+    },
+    /// The second transaction of a freeze, which holds everything that is ready.
+    SuspendProject {
+        project: usize,
+    },
+    Unfreeze {
+        project: usize,
+    },
+    Stop {
+        task: Task,
+        kills: bool,
+    },
+    StopTarget(Target),
+    SetConcurrency(Task, Option<u32>),
+    SetProjectLimit {
+        project: usize,
+        max_in_flight: u32,
+    },
+    Approve {
+        task: Task,
+        wave: u16,
+    },
+    RetryTask(Task),
+    RetryRecord {
+        target: Target,
+        script: u16,
+    },
+}
+
+/// A call of a worker.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     Heartbeat {
         draining: bool,
     },
-    /// Nothing comes of one that arrives after its deadline.
+    /// A call that arrives after its deadline is dropped.
     Presence {
-        tell: u64,
+        update: u64,
         changes: Vec<Presence>,
         deadline: Timestamp,
     },
@@ -185,7 +243,7 @@ pub(super) enum Call {
         room: u32,
     },
     Renew {
-        leases: Vec<BatchId>,
+        leases: Vec<(Task, BatchId)>,
     },
     Report {
         report: u64,
@@ -199,65 +257,86 @@ pub(super) enum Call {
 /// A desktop that a worker gained or lost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
-    pub(super) ordinal: u32,
-    /// The agent that is connected; `None` when the connection is gone.
+    pub(super) desktop: Desktop,
+    /// The connected agent; `None` when the connection is gone.
     pub(super) agent: Option<u32>,
 }
 
-/// How all scripts of a target ended.
+/// The result of a target, as its agent reports it.
+#[derive(Debug, Clone)]
+pub(super) struct TargetResult {
+    pub(super) scripts: Vec<ScriptOutcome>,
+    /// Time of the end, by the agent's clock.
+    pub(super) ended_at: Option<Timestamp>,
+}
+
+/// The result of a target in a worker's report.
 #[derive(Debug, Clone)]
 pub(super) struct TargetReport {
-    pub(super) ordinal: u32,
+    pub(super) target: Target,
     pub(super) batch: Option<BatchId>,
     /// Agent that it comes from.
     pub(super) agent: u32,
-    pub(super) scripts: Vec<Ended>,
+    pub(super) result: TargetResult,
 }
 
 /// A target that a worker gives back.
 #[derive(Debug, Clone)]
 pub(super) struct Returned {
-    pub(super) ordinal: u32,
+    pub(super) target: Target,
     pub(super) batch: BatchId,
     pub(super) handed: bool,
 }
 
-/// What schedulers answer.
+/// An answer of a scheduler.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Heartbeat { is_new: bool },
-    Presence { tell: u64, known: bool },
+    Presence { update: u64, known: bool },
     Batches(Vec<Leased>),
     Renewed { lost: Vec<BatchId> },
     Reported { report: u64 },
-    Stops(Vec<u32>),
+    Stops(Vec<Target>),
 }
 
-/// A batch in a worker's hands.
+/// A leased batch.
 #[derive(Debug, Clone)]
 pub(super) struct Leased {
     pub(super) batch: BatchId,
-    pub(super) order: Order,
-    pub(super) ordinals: Vec<u32>,
-    /// The agents that they are for, in their order.
-    pub(super) agents: Vec<u32>,
-    /// Those of them that are to be stopped.
-    pub(super) stops: Vec<u32>,
-}
-
-/// What a target's agent is told.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
+    pub(super) task: Task,
     pub(super) deliver_by: Timestamp,
     pub(super) query_only: bool,
-    /// It is to be stopped before it starts.
-    pub(super) stop: bool,
+    /// Maximum number of scripts that run on a desktop at the same time.
+    pub(super) max_running: Option<u16>,
+    pub(super) members: Vec<Member>,
 }
 
-/// What reaches an agent.
+/// A target of a leased batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) ordinal: u32,
+    /// The agent that it is for.
+    pub(super) agent: u32,
+    pub(super) first_script: u16,
+    pub(super) is_stopped: bool,
+}
+
+/// An order to an agent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) target: Target,
+    pub(super) deliver_by: Timestamp,
+    pub(super) query_only: bool,
+    pub(super) max_running: Option<u16>,
+    pub(super) first_script: u16,
+    /// Whether it is stopped before it starts.
+    pub(super) is_stopped: bool,
+}
+
+/// A message to an agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ToAgent {
     Order(Order),
-    Ack,
-    Stop,
+    Acknowledge(Target),
+    Stop(Target),
 }

@@ -1,38 +1,38 @@
-//! Links: messages take their time, and while things break they are lost, doubled, late and out of order.
+//! Links: messages take time, and during faults they are lost, duplicated, late and out of order.
 
 use super::{
-    event::{Answer, Call, Ended, Event, Session, ToAgent, Worker},
+    event::{Answer, Call, Desktop, Event, Session, Target, TargetResult, ToAgent, Worker},
     world::World,
 };
 
-/// What becomes of a message.
+/// The fate of a message.
 enum Passage {
     Lost,
-    /// It comes after so many milliseconds, and once more after so many others.
-    Comes(i64, Option<i64>),
+    /// It arrives after this many milliseconds, and a copy after that many.
+    Arrives(i64, Option<i64>),
 }
 
 impl World {
-    /// Whether the dice lose something now.
+    /// Whether a message is lost now.
     pub(super) fn is_lost(&mut self) -> bool {
-        self.are_faults_on && self.dice.per_mille(self.scenario.faults.lost)
+        self.are_faults_on && self.rng.per_mille(self.scenario.faults.lost)
     }
 
     fn passage(&mut self) -> Passage {
-        let delay = self.scenario.plant.delay_ms;
-        let mut wait = self.dice.between(1, delay);
+        let delay = self.scenario.cluster.delay_ms;
+        let mut wait = self.rng.between(1, delay);
         if !self.are_faults_on {
-            return Passage::Comes(wait, None);
+            return Passage::Arrives(wait, None);
         }
         if self.is_lost() {
             return Passage::Lost;
         }
-        if self.dice.per_mille(self.scenario.faults.late) {
-            self.promises.fault_everywhere();
-            wait += self.dice.between(1_000, 90_000);
+        if self.rng.per_mille(self.scenario.faults.late) {
+            self.fault_everywhere();
+            wait += self.rng.between(1_000, 90_000);
         }
-        let again = self.dice.per_mille(self.scenario.faults.doubled);
-        Passage::Comes(wait, again.then(|| self.dice.between(1, delay * 50)))
+        let again = self.rng.per_mille(self.scenario.faults.doubled);
+        Passage::Arrives(wait, again.then(|| self.rng.between(1, delay * 50)))
     }
 
     fn send(&mut self, wait: i64, again: Option<i64>, event: Event) {
@@ -42,61 +42,72 @@ impl World {
         self.clock.after(wait, event);
     }
 
-    /// A call to whichever scheduler lives when it arrives.
+    /// Sends a call to any scheduler that lives when the call arrives.
     pub(super) fn send_call(&mut self, worker: Worker, call: Call) {
-        match self.passage() {
-            // A worker tells who came and went one call after the other, so an older one never comes again.
-            Passage::Comes(wait, _) if matches!(call, Call::Presence { .. }) => {
+        let most = self.scenario.cluster.delay_ms;
+        let passage = self.passage();
+        let is_disturbed = match passage {
+            Passage::Lost => true,
+            Passage::Arrives(wait, again) => wait > most || again.is_some(),
+        };
+        if is_disturbed && matches!(call, Call::Heartbeat { .. }) {
+            self.workers[worker].heartbeat_disturbed_at = Some(self.clock.now);
+        }
+        match passage {
+            // A worker sends one presence update at a time, so that an older one never comes after it.
+            Passage::Arrives(wait, _) if matches!(call, Call::Presence { .. }) => {
                 self.clock.after(wait, Event::Call { worker, call });
             }
-            Passage::Comes(wait, again) => self.send(wait, again, Event::Call { worker, call }),
+            Passage::Arrives(wait, again) => self.send(wait, again, Event::Call { worker, call }),
             Passage::Lost => match call {
                 Call::Report { results, .. } => {
-                    results.iter().for_each(|result| self.promises.fault(result.ordinal));
+                    results.iter().for_each(|result| self.fault_of(result.target));
                 }
-                _ => self.promises.fault_everywhere(),
+                _ => self.fault_everywhere(),
             },
         }
     }
 
-    /// The answer to a call. A call may come twice and is then answered twice, but no answer comes twice: whoever calls
-    /// listens for one.
+    /// Sends the answer to a call. A call that arrives twice is answered twice, but no answer arrives twice.
     pub(super) fn answer(&mut self, worker: Worker, answer: Answer) {
         match self.passage() {
-            Passage::Comes(wait, _) => self.clock.after(wait, Event::Answer { worker, answer }),
+            Passage::Arrives(wait, _) => self.clock.after(wait, Event::Answer { worker, answer }),
             Passage::Lost => {
-                if let Answer::Batches(batches) = answer {
-                    let ordinals = batches.iter().flat_map(|leased| &leased.ordinals);
-                    ordinals.for_each(|&ordinal| self.promises.fault(ordinal));
+                let Answer::Batches(batches) = answer else { return };
+                for leased in batches {
+                    for member in leased.members {
+                        self.fault_of(Target { task: leased.task, ordinal: member.ordinal });
+                    }
                 }
             }
         }
     }
 
-    /// A message that is lost on a connection breaks it: neither side hears the other any more.
-    fn breaks(&mut self, ordinal: u32, session: Session) {
-        self.promises.fault(ordinal);
-        let wait = self.dice.between(1, 15_000);
-        self.clock.after(wait, Event::AgentLoses { ordinal, session });
+    /// A lost message breaks its connection: neither side hears the other any more.
+    fn breaks(&mut self, desktop: Desktop, session: Session) {
+        self.fault_on(desktop);
+        let wait = self.rng.between(1, 15_000);
+        self.clock.after(wait, Event::AgentLoses { desktop, session });
     }
 
-    pub(super) fn send_to_agent(&mut self, ordinal: u32, session: Session, message: ToAgent) {
+    pub(super) fn send_to_agent(&mut self, desktop: Desktop, session: Session, message: ToAgent) {
         match self.passage() {
-            Passage::Comes(wait, again) => {
-                self.send(wait, again, Event::ToAgent { ordinal, session, message });
+            Passage::Arrives(wait, again) => {
+                self.send(wait, again, Event::ToAgent { desktop, session, message });
             }
-            Passage::Lost => self.breaks(ordinal, session),
+            Passage::Lost => self.breaks(desktop, session),
         }
     }
 
-    /// A result to the worker that the agent is connected to, if it is.
-    pub(super) fn send_to_worker(&mut self, ordinal: u32, results: Vec<Ended>) {
-        let Some((worker, session)) = self.agents[ordinal as usize].session else { return };
+    /// Sends a result to the worker that the agent is connected to, if any.
+    pub(super) fn send_to_worker(&mut self, target: Target, result: TargetResult) {
+        let desktop = self.desktop_of(target);
+        let Some((worker, session)) = self.agents[desktop].session else { return };
         match self.passage() {
-            Passage::Comes(wait, again) => {
-                self.send(wait, again, Event::ToWorker { worker, ordinal, session, results });
+            Passage::Arrives(wait, again) => {
+                self.send(wait, again, Event::ToWorker { worker, session, target, result });
             }
-            Passage::Lost => self.breaks(ordinal, session),
+            Passage::Lost => self.breaks(desktop, session),
         }
     }
 }

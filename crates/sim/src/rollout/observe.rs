@@ -1,15 +1,14 @@
-//! Reads from the changes of a transaction what it does to the rows of its task.
+//! Reads the effects of a transaction from its changes.
 
 use std::collections::BTreeSet;
 
 use domain::{event::EventKind, task::TaskStatus, wave::WaveStatus};
 use engine::{Changes, row::NewRecord};
 
-use super::{effect::Effect, event::Ended};
+use super::{effect::Effect, event::ScriptOutcome};
 use crate::memory::TaskTable;
 
-/// What the changes do to the rows, which are those before the transaction. Of one transaction, results come before what
-/// follows from them.
+/// Effects of changes on the rows before the transaction. Results come before their consequences.
 pub(super) fn observe(table: &TaskTable, changes: &Changes) -> Vec<Effect> {
     let mut seen = Vec::new();
     admitted(table, changes, &mut seen);
@@ -34,7 +33,7 @@ fn admitted(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     }
 }
 
-/// Targets that held no place while they were deferred, and are in batches from now on.
+/// Targets that were deferred and not in flight, and are in batches from now on.
 fn placed(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let waited = |ordinal: &&u32| table.deferred.get(ordinal).is_some_and(|row| !row.terms.maybe_delivered);
     let waited: BTreeSet<u32> = changes.deferred.delete.iter().filter(waited).copied().collect();
@@ -54,8 +53,8 @@ fn recorded(records: &[NewRecord]) -> Effect {
     Effect::Recorded { ordinal, scripts: scripts(records) }
 }
 
-/// How the scripts of a target ended, by its records.
-pub(super) fn scripts(records: &[NewRecord]) -> Vec<Ended> {
+/// Outcomes of the scripts of a target, by its records.
+pub(super) fn scripts(records: &[NewRecord]) -> Vec<ScriptOutcome> {
     records.iter().map(|record| (record.outcome, record.exit_code)).collect()
 }
 
@@ -83,7 +82,7 @@ const fn cut_short(kind: EventKind) -> Option<Effect> {
     }
 }
 
-/// Targets that were somewhere, or were just admitted, and are nowhere afterwards although they have no record.
+/// Targets without a record that were in a batch, deferred or just admitted, and are in no place afterwards.
 fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let mut gone: BTreeSet<u32> = BTreeSet::new();
     for effect in seen.iter() {

@@ -1,9 +1,9 @@
-//! The rows with which a story begins.
+//! The rows with which projects and tasks begin.
 
 use domain::{
     Timestamp,
     desktop::Stratum,
-    ids::{DesktopId, ProjectId, TaskId},
+    ids::{DesktopId, ProjectId},
     plan::{self, Candidate, Gray, Plan, PlannedWave},
     stratum::StratumKey,
     tally::Tally,
@@ -11,74 +11,77 @@ use domain::{
     wave::{OtherWaves, WaveState, WaveStatus, WaveTerms},
 };
 use engine::row::{Presence, TaskFacts, WaveRow};
-use uuid::Uuid;
 
-use super::scenario::{Scenario, Waves};
-use crate::memory::{MemoryStore, NewTask};
+use super::{
+    event::Desktop,
+    scenario::{TaskSpec, Waves},
+    state::ProjectState,
+};
+use crate::memory::{MemoryStore, TaskTable};
 
 /// Time zones of the desktops, in turn. The agent of every fourth desktop reports none.
 const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Tokyo", ""];
 
-/// The time zone of a target's desktop.
-pub(super) const fn zone(ordinal: u32) -> &'static str {
-    ZONES[ordinal as usize % ZONES.len()]
+/// The time zone of a desktop.
+pub(super) const fn zone(desktop: Desktop) -> &'static str {
+    ZONES[desktop % ZONES.len()]
 }
 
-/// The rows of a scenario, and their keys.
-pub(super) struct Rows {
-    pub(super) store: MemoryStore,
-    pub(super) task_id: TaskId,
-    pub(super) project_id: ProjectId,
-    /// By ordinal.
-    pub(super) desktop_ids: Vec<DesktopId>,
+/// Stores a project with its desktops, which are offline. `place` is the place of the project.
+pub(super) fn insert_project(
+    store: &mut MemoryStore,
+    place: usize,
+    first_desktop: Desktop,
+    desktops: u32,
+    now: Timestamp,
+) -> Result<ProjectState, domain::Error> {
+    let project_id: ProjectId = format!("project-{place}").parse()?;
+    let ids = (0..desktops).map(|number| format!("sim-{place}-{number:05}").parse());
+    let desktop_ids = ids.collect::<Result<Vec<DesktopId>, domain::Error>>()?;
+    let presence = |desktop| Presence {
+        worker_id: None,
+        is_draining: true,
+        time_zone: zone(desktop).to_owned(),
+        agent_id: "0".to_owned(),
+        changed_at: now,
+    };
+    let rows = desktop_ids.iter().zip(first_desktop..);
+    let rows = rows.map(|(desktop_id, desktop)| (desktop_id.clone(), presence(desktop)));
+    store.desktops.insert(project_id.clone(), rows.collect());
+    Ok(ProjectState { project_id, first_desktop, desktop_ids })
 }
 
-/// The rows when the task was accepted, at `now`.
-pub(super) fn of_scenario(scenario: &Scenario, now: Timestamp) -> Result<Rows, domain::Error> {
-    let plan = planned(scenario)?;
-    let mut store = MemoryStore::default();
-    let (task_id, project_id): (TaskId, ProjectId) = (TaskId(Uuid::from_u128(1)), "sim".parse()?);
-    for (desktop_id, ordinal) in plan.order.iter().zip(0..) {
-        let presence = Presence {
-            worker_id: None,
-            is_draining: true,
-            time_zone: zone(ordinal).to_owned(),
-            agent_id: "0".to_owned(),
-            changed_at: now,
-        };
-        store.put_desktop(&project_id, desktop_id, presence);
-    }
-    store.set_project_limit(&project_id, scenario.project_limit);
-    store.insert_task(NewTask {
-        task_id,
-        facts: facts(scenario, project_id.clone(), now),
-        waves: waves(scenario, &plan),
-        targets: plan.order.iter().map(|desktop_id| (desktop_id.clone(), 0)).collect(),
-    });
-    Ok(Rows { store, task_id, project_id, desktop_ids: plan.order })
-}
-
-fn facts(scenario: &Scenario, project_id: ProjectId, now: Timestamp) -> TaskFacts {
-    TaskFacts {
-        project_id,
+/// The rows of a task that is accepted at `now`. Each target has the first script that is to run.
+pub(super) fn task_table(
+    project_id: &ProjectId,
+    spec: &TaskSpec,
+    plan: &Plan,
+    first_scripts: &[u16],
+    attempt: u16,
+    now: Timestamp,
+) -> TaskTable {
+    let facts = TaskFacts {
+        project_id: project_id.clone(),
         status: TaskStatus::Waiting,
         killing: false,
-        script_count: scenario.scripts,
-        resumes: false,
-        attempt: 1,
-        timeouts: scenario.timeouts,
-        policy: scenario.policy.clone(),
-        expires_at: scenario.expires_after.map(|after| now + after),
+        script_count: spec.scripts,
+        resumes: first_scripts.iter().any(|&first| first > 0),
+        attempt,
+        timeouts: spec.timeouts,
+        policy: spec.policy.clone(),
+        expires_at: spec.expires_after.map(|after| now + after),
         is_paused: false,
         is_frozen: false,
-        max_concurrency: scenario.max_concurrency,
-        has_project_limit: scenario.project_limit.is_some(),
+        max_concurrency: spec.max_concurrency,
+        has_project_limit: false,
         trace_context: None,
-    }
+    };
+    let targets = plan.order.iter().cloned().zip(first_scripts.iter().copied()).collect();
+    TaskTable::new(facts, waves(spec, plan), targets)
 }
 
-fn waves(scenario: &Scenario, plan: &Plan) -> Vec<WaveRow> {
-    let terms = WaveTerms::new(&scenario.policy, scenario.max_concurrency);
+fn waves(spec: &TaskSpec, plan: &Plan) -> Vec<WaveRow> {
+    let terms = WaveTerms::new(&spec.policy, spec.max_concurrency);
     let wave = |wave: &PlannedWave| WaveRow {
         wave: wave.wave,
         first_ordinal: wave.first_ordinal,
@@ -99,7 +102,7 @@ fn waves(scenario: &Scenario, plan: &Plan) -> Vec<WaveRow> {
         is_trailing: false,
         record_tally: Tally::default(),
         verdict_reason: None,
-        opening: scenario.policy.opening_of(wave.wave),
+        opening: spec.policy.opening_of(wave.wave),
         approved: None,
         opened_at: None,
         closed_at: None,
@@ -107,26 +110,24 @@ fn waves(scenario: &Scenario, plan: &Plan) -> Vec<WaveRow> {
     plan.waves.iter().map(wave).collect()
 }
 
-/// The plan of the scenario's task.
-fn planned(scenario: &Scenario) -> Result<Plan, domain::Error> {
-    let traits = |number: u32| Stratum {
-        os_type: ["Linux", "Windows"][number as usize % 2].to_owned(),
+/// The plan of a task over a project's desktops.
+pub(super) fn plan_task(project: &ProjectState, spec: &TaskSpec, seed: u64) -> Result<Plan, domain::Error> {
+    let traits = |number: usize| Stratum {
+        os_type: ["Linux", "Windows"][number % 2].to_owned(),
         pool_id: format!("pool-{}", number % 3),
         availability_zone: String::new(),
     };
-    let candidates = (0..scenario.desktops)
-        .map(|number| {
-            let desktop_id: DesktopId = format!("sim-{number:05}").parse()?;
-            Ok(Candidate { desktop_id, stratum: traits(number) })
-        })
-        .collect::<Result<Vec<_>, domain::Error>>()?;
-    let by = [StratumKey::Os, StratumKey::Pool];
-    match &scenario.waves {
-        Waves::One => plan::plan(candidates, None, &by, scenario.seed),
+    let all = project.desktop_ids.iter().enumerate().cycle();
+    let chosen = all.skip(spec.first_desktop as usize).take(spec.desktops as usize);
+    let candidates = chosen
+        .map(|(number, desktop_id)| Candidate { desktop_id: desktop_id.clone(), stratum: traits(number) });
+    let (candidates, by) = (candidates.collect(), [StratumKey::Os, StratumKey::Pool]);
+    match &spec.waves {
+        Waves::One => plan::plan(candidates, None, &by, seed),
         Waves::Gray { count, fail_threshold } => {
             let gray = Gray { count: *count, ids: Vec::new(), fail_threshold: *fail_threshold };
-            plan::plan(candidates, Some(&gray), &by, scenario.seed)
+            plan::plan(candidates, Some(&gray), &by, seed)
         }
-        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &by, scenario.seed),
+        Waves::Asked(specs) => plan::plan_waves(candidates, specs, &by, seed),
     }
 }

@@ -1,4 +1,4 @@
-//! The trace of a story: its last lines, and a hash over all of them.
+//! The trace of a simulation: its last lines, and a hash over all lines.
 
 use std::{
     collections::VecDeque,
@@ -7,35 +7,39 @@ use std::{
     mem::discriminant,
 };
 
-use super::{effect::Effect, event::Event};
+use super::{
+    effect::Effect,
+    event::{Event, Task},
+};
 
-/// Lines that a broken promise shows.
+/// Number of lines that a violation shows.
 const SHOWN: usize = 30;
 
-/// A line, put into words only when somebody reads it.
+/// A line. It is formatted only when it is read.
 #[derive(Debug)]
 enum Line {
-    /// So many milliseconds after the beginning.
+    /// An event, with its time in milliseconds after the beginning.
     Event(i64, Event),
-    /// What the event above it did to the database.
-    Effect(Effect),
+    /// An effect of the event above on a task.
+    Effect(Task, Effect),
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Event(at, event) => write!(f, "{at:>10} ms  {event:?}"),
-            Self::Effect(effect) => write!(f, "{:>10}     {effect:?}", ""),
+            Self::Effect(0, effect) => write!(f, "{:>10}     {effect:?}", ""),
+            Self::Effect(task, effect) => write!(f, "{:>10}     task {task}: {effect:?}", ""),
         }
     }
 }
 
-/// What has happened so far.
+/// Events and effects so far.
 #[derive(Debug)]
 pub(super) struct Trace {
     last: VecDeque<Line>,
     hasher: DefaultHasher,
-    /// Every line, where the whole story is wanted.
+    /// Every line, if all are kept.
     whole: Option<Vec<String>>,
 }
 
@@ -50,12 +54,12 @@ impl Trace {
         self.line(Line::Event(at, event.clone()));
     }
 
-    pub(super) fn effect(&mut self, effect: Effect) {
-        discriminant(&effect).hash(&mut self.hasher);
+    pub(super) fn effect(&mut self, task: Task, effect: Effect) {
+        (task, discriminant(&effect)).hash(&mut self.hasher);
         if let Effect::Recorded { ordinal, scripts } = &effect {
             (ordinal, scripts).hash(&mut self.hasher);
         }
-        self.line(Line::Effect(effect));
+        self.line(Line::Effect(task, effect));
     }
 
     fn line(&mut self, line: Line) {

@@ -1,66 +1,102 @@
-//! The simulator by itself: tells many stories and says which of them break a promise.
+//! The simulator as a program: runs many seeds, and prints those that violate an invariant.
 
-use std::{process::ExitCode, sync::Mutex, time::Instant};
+use std::{collections::BTreeMap, process::ExitCode, sync::Mutex, time::Instant};
 
 use clap::Parser;
-use sim::rollout::{Coverage, Feature, run, tell};
+use sim::rollout::{Coverage, Feature, Mutant, Scenario, run, run_scenario, run_traced};
 
-/// Tells seeded stories of whole rollouts and looks after the promises in each.
+/// Simulate whole rollouts from seeds, and check every invariant after each event.
+///
+/// The exit code is 1 if a simulation violates an invariant. Example: graywave-sim --seeds 3000
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Stories
+    /// Number of seeds to simulate
     #[arg(long, default_value_t = 10_000)]
     seeds: u64,
-    /// The first seed
+    /// First seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Only this one, with every event on standard output
+    /// Simulate only this seed, and print every event to standard output
     #[arg(long)]
     seed: Option<u64>,
-    /// Stories told at once
+    /// Print the first seeds that find each mutant, by invariant; with NAME, only of mutants whose name contains it
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
+    mutants: Option<String>,
+    /// Number of simulations that run at the same time
     #[arg(long, default_value_t = 2)]
     threads: u32,
 }
 
-/// What all stories came to.
+/// Sums over all simulations.
 #[derive(Debug, Default)]
 struct Sum {
-    told: u64,
+    simulations: u64,
+    tasks: u64,
     steps: u64,
     coverage: Coverage,
-    broken: Vec<String>,
+    violations: Vec<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let is_good = match arguments.seed {
-        Some(seed) => one(seed),
-        None => many(&arguments),
+        Some(seed) => run_one(seed),
+        None => match &arguments.mutants {
+            Some(name) => find_mutants(&arguments, name),
+            None => run_many(&arguments),
+        },
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result")]
-fn one(seed: u64) -> bool {
-    let (ended, trace) = tell(seed);
+fn run_one(seed: u64) -> bool {
+    let (summary, trace) = run_traced(seed);
     for line in trace {
         println!("{line}");
     }
-    match ended {
-        Ok(ended) => {
-            eprintln!("seed {seed}: {} after {} events, {}", ended.status, ended.steps, ended.lasted);
+    match summary {
+        Ok(it) => {
+            eprintln!("seed {seed}: {} after {} events, {}", it.status, it.steps, it.lasted);
             true
         }
-        Err(broken) => {
-            eprintln!("{broken}");
+        Err(violation) => {
+            eprintln!("{violation}");
             false
         }
     }
 }
 
+/// Number of violations that a search for a mutant prints.
+const VIOLATIONS_PER_MUTANT: usize = 10;
+
+/// Returns whether every mutant is found.
+#[expect(clippy::print_stdout, reason = "a program's result")]
+fn find_mutants(arguments: &Arguments, name: &str) -> bool {
+    let find = |mutant: Mutant| {
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
+        let seeds = arguments.from..arguments.from.saturating_add(arguments.seeds);
+        let violations = seeds.filter_map(|seed| run_scenario(&Scenario::drawn(seed), Some(mutant)).err());
+        for violation in violations.take(VIOLATIONS_PER_MUTANT) {
+            let invariant = violation.invariant.split(": ").next().unwrap_or_default().to_owned();
+            found.entry(invariant).or_insert(violation.seed);
+        }
+        println!("{mutant:?}: {found:?}");
+        !found.is_empty()
+    };
+    let is_named = |mutant: &Mutant| format!("{mutant:?}").contains(name);
+    let mutants: Vec<Mutant> = Mutant::ALL.into_iter().filter(is_named).collect();
+    let (one, other) = mutants.split_at(mutants.len() / 2);
+    let find_all = |mutants: &[Mutant]| mutants.iter().filter(|mutant| !find(**mutant)).count() == 0;
+    std::thread::scope(|scope| {
+        let half = scope.spawn(|| find_all(other));
+        find_all(one) & half.join().unwrap_or(false)
+    })
+}
+
 #[expect(clippy::print_stderr, reason = "a program's result")]
-fn many(arguments: &Arguments) -> bool {
-    let begun = Instant::now();
+fn run_many(arguments: &Arguments) -> bool {
+    let began = Instant::now();
     let sum = Mutex::new(Sum::default());
     let threads = u64::from(arguments.threads.max(1));
     std::thread::scope(|scope| {
@@ -70,35 +106,42 @@ fn many(arguments: &Arguments) -> bool {
                 let mine = (arguments.from..arguments.from.saturating_add(arguments.seeds))
                     .skip(usize::try_from(thread).unwrap_or_default());
                 for seed in mine.step_by(usize::try_from(threads).unwrap_or(1)) {
-                    note(sum, seed, arguments.seeds);
+                    add(sum, seed, arguments.seeds);
                 }
             });
         }
     });
     let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    eprintln!("{} stories, {} events, {:.1} s", sum.told, sum.steps, begun.elapsed().as_secs_f32());
+    let seconds = began.elapsed().as_secs_f64();
+    let Sum { simulations, tasks, steps, coverage, violations } = sum;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let per_minute = simulations as f64 * 60.0 / seconds;
+    eprintln!(
+        "{simulations} simulations of {tasks} tasks, {steps} events, {seconds:.1} s, {per_minute:.0} a minute"
+    );
     for feature in Feature::ALL {
-        eprintln!("  {:<20} {}", format!("{feature:?}"), sum.coverage.of(feature));
+        eprintln!("  {:<20} {}", format!("{feature:?}"), coverage.of(feature));
     }
-    sum.broken.iter().for_each(|broken| eprintln!("{broken}"));
-    eprintln!("{} of {} stories break a promise", sum.broken.len(), sum.told);
-    sum.broken.is_empty()
+    violations.iter().for_each(|violation| eprintln!("{violation}"));
+    eprintln!("{} of {simulations} simulations violate an invariant", violations.len());
+    violations.is_empty()
 }
 
-/// Tells one story and adds what it came to.
+/// Simulates one seed and adds its result.
 #[expect(clippy::print_stderr, reason = "a program's progress")]
-fn note(sum: &Mutex<Sum>, seed: u64, of: u64) {
-    let ended = run(seed);
+fn add(sum: &Mutex<Sum>, seed: u64, of: u64) {
+    let result = run(seed);
     let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    sum.told += 1;
-    match ended {
-        Ok(ended) => {
-            sum.steps += ended.steps;
-            sum.coverage.merge(&ended.coverage);
+    sum.simulations += 1;
+    match result {
+        Ok(summary) => {
+            sum.tasks += summary.tasks;
+            sum.steps += summary.steps;
+            sum.coverage.merge(&summary.coverage);
         }
-        Err(broken) => sum.broken.push(broken.to_string()),
+        Err(violation) => sum.violations.push(violation.to_string()),
     }
-    if sum.told.is_multiple_of(1_000) {
-        eprintln!("{} of {of} stories, {} broken", sum.told, sum.broken.len());
+    if sum.simulations.is_multiple_of(1_000) {
+        eprintln!("{} of {of} simulations, {} violations", sum.simulations, sum.violations.len());
     }
 }

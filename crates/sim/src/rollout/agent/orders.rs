@@ -1,152 +1,196 @@
-//! Orders on a desktop: taken in, answered from the journal, run script by script, stopped, finished.
+//! Orders on a desktop: accepted, answered from the journal, queued, run script by script, stopped, finished.
 
 use chrono::TimeDelta;
-use domain::{Timestamp, outcome::Outcome};
+use domain::outcome::Outcome;
 
 use crate::rollout::{
-    event::{Ended, Event, Order, Session, ToAgent},
-    sabotage::Sabotage,
-    state::{Active, Fate, Journal},
+    coverage::Feature,
+    event::{Desktop, Event, Order, ScriptOutcome, Session, Target, Task, ToAgent},
+    invariants::Start,
+    mutant::Mutant,
+    state::{Active, Journal, ScriptEnd},
     world::World,
 };
 
 impl World {
     /// A message reaches the agent.
-    pub(in crate::rollout) fn told(&mut self, ordinal: u32, session: Session, message: ToAgent) {
-        let agent = &mut self.agents[ordinal as usize];
+    pub(in crate::rollout) fn receive(&mut self, desktop: Desktop, session: Session, message: ToAgent) {
+        let agent = &mut self.agents[desktop];
         if !agent.is_up || agent.session.is_none_or(|(_, current)| current != session) {
             return;
         }
         match message {
-            ToAgent::Order(order) => self.accept(ordinal, order),
-            ToAgent::Ack => {
-                if let Journal::Finished { acked, .. } = &mut agent.journal {
-                    *acked = true;
+            ToAgent::Order(order) => self.accept(desktop, order),
+            ToAgent::Acknowledge(target) => {
+                if let Some(Journal::Finished { is_acknowledged, .. }) = agent.journal.get_mut(&target.task) {
+                    *is_acknowledged = true;
                 }
             }
-            ToAgent::Stop => {
-                let Some(active) = &mut agent.active else { return };
+            ToAgent::Stop(target) => {
+                let Some(active) = agent.active.get_mut(&target.task) else { return };
                 active.is_stopped = true;
                 let Some(before) = active.ended.clone() else {
-                    return self.nothing_runs(ordinal, Outcome::Stopped);
+                    return self.finish_unstarted(target, Outcome::Stopped);
                 };
-                // The process tree is ended.
+                // The process tree is killed.
                 let script = before.len();
-                self.promises.ended(ordinal, script, (Outcome::Stopped, None));
-                self.after_script(ordinal, before, (Outcome::Stopped, None));
+                self.script_ended(target, script, (Outcome::Stopped, None));
+                self.after_script(target, before, (Outcome::Stopped, None));
             }
         }
     }
 
-    fn accept(&mut self, ordinal: u32, order: Order) {
-        let starts_anyway = self.sabotage == Some(Sabotage::StartWhenAsked);
-        let agent = &mut self.agents[ordinal as usize];
-        if agent.active.is_some() {
+    fn accept(&mut self, desktop: Desktop, order: Order) {
+        let starts_anyway = self.mutant == Some(Mutant::StartWhenAsked);
+        let agent = &mut self.agents[desktop];
+        let Target { task, .. } = order.target;
+        if agent.active.contains_key(&task) {
             return;
         }
-        if let Journal::Finished { scripts, .. } = &agent.journal {
-            let scripts = scripts.clone();
-            return self.send_to_worker(ordinal, scripts);
+        if let Some(result) = agent.result_of(task) {
+            let result = result.clone();
+            return self.send_to_worker(order.target, result);
         }
-        agent.active = Some(Active { order, is_stopped: false, ended: None });
-        if order.stop {
-            return self.nothing_runs(ordinal, Outcome::Stopped);
+        agent.active.insert(task, Active { order, is_stopped: false, ended: None });
+        if order.is_stopped {
+            return self.finish_unstarted(order.target, Outcome::Stopped);
         }
         if order.query_only && !starts_anyway {
-            let scripts = vec![(Outcome::Skipped, None); agent.scripts.len()];
-            return self.finish(ordinal, scripts);
+            let scripts = vec![(Outcome::Skipped, None); usize::from(self.tasks[task].spec.scripts)];
+            return self.finish(order.target, scripts);
         }
-        let wait = self.dice.between(agent.slow_ms / 2, agent.slow_ms);
-        if self.clock.now + TimeDelta::milliseconds(wait) > order.deliver_by {
-            // Its refusal comes only when its turn does, which may be after the last moment for its result.
-            self.promises.fault(ordinal);
+        let (life, slow_ms) = (agent.life, agent.slow_ms);
+        let wait = self.rng.between(slow_ms / 2, slow_ms);
+        if self.agent_time(desktop) + TimeDelta::milliseconds(wait) > order.deliver_by {
+            // The agent rejects the order only at its turn, which may be after the last moment for a result.
+            self.fault_on(desktop);
         }
-        self.clock.after(wait, Event::Begins { ordinal, life: agent.life });
+        self.clock.after(wait, Event::Begins { desktop, task, life });
     }
 
     /// Ends an order of which nothing runs.
-    fn nothing_runs(&mut self, ordinal: u32, outcome: Outcome) {
-        let number = self.agents[ordinal as usize].scripts.len();
-        let mut scripts = vec![(outcome, None)];
-        scripts.resize(number, (Outcome::Skipped, None));
-        self.finish(ordinal, scripts);
+    fn finish_unstarted(&mut self, target: Target, outcome: Outcome) {
+        let first = self.first_script(target);
+        let mut scripts = vec![(Outcome::Skipped, None); first];
+        scripts.push((outcome, None));
+        scripts.resize(self.tasks[target.task].spec.scripts.into(), (Outcome::Skipped, None));
+        self.finish(target, scripts);
     }
 
-    /// The order's turn has come.
-    pub(in crate::rollout) fn begin(&mut self, ordinal: u32, life: u32, now: Timestamp) {
-        let agent = &mut self.agents[ordinal as usize];
-        let Some(active) =
-            agent.active.as_mut().filter(|active| agent.life == life && active.ended.is_none())
-        else {
-            return;
-        };
+    /// The first script that the agent runs of an order.
+    fn first_script(&self, target: Target) -> usize {
+        let active = self.agents[self.desktop_of(target)].active.get(&target.task);
+        let first = active.map_or(0, |active| active.order.first_script);
+        if self.mutant == Some(Mutant::RunEarlierScripts) { 0 } else { first.into() }
+    }
+
+    /// The turn of an order comes. It waits while too many others run.
+    pub(in crate::rollout) fn begin_order(&mut self, desktop: Desktop, task: Task, life: u32) {
+        let now = self.agent_time(desktop);
+        let ignores_limit = self.mutant == Some(Mutant::IgnoreMaxRunning);
+        let agent = &mut self.agents[desktop];
+        let running = agent.running();
+        let active = agent.active.get_mut(&task).filter(|active| active.ended.is_none());
+        let Some(active) = active.filter(|_| agent.life == life) else { return };
+        let target = active.order.target;
+        let most = active.order.max_running.map_or(usize::MAX, usize::from);
+        if running >= most && !ignores_limit {
+            agent.queue.push_back(task);
+            self.coverage.add(Feature::DesktopBusy);
+            return self.fault_on(desktop);
+        }
         if active.order.deliver_by < now {
-            return self.nothing_runs(ordinal, Outcome::Rejected);
+            return self.finish_unstarted(target, Outcome::Rejected);
         }
         active.ended = Some(Vec::new());
-        self.start(ordinal, Vec::new());
+        let before = vec![(Outcome::Skipped, None); self.first_script(target)];
+        self.start(target, before);
     }
 
-    /// Starts the script behind those that have ended: first in the journal, then in truth.
-    fn start(&mut self, ordinal: u32, before: Vec<Ended>) {
-        let agent = &mut self.agents[ordinal as usize];
-        let Some(active) = &agent.active else { return };
-        let (place, script, life) = (before.len(), agent.scripts[before.len()], agent.life);
+    /// Starts the script after those that have ended: first in the journal, then on the desktop.
+    fn start(&mut self, target: Target, before: Vec<ScriptOutcome>) {
+        let desktop = self.desktop_of(target);
+        let place = before.len();
+        let script = self.tasks[target.task].scripts[target.ordinal as usize][place];
+        let agent = &mut self.agents[desktop];
+        let Some(active) = agent.active.get_mut(&target.task) else { return };
         if active.is_stopped {
-            return self.after_script(ordinal, before, (Outcome::Stopped, None));
+            return self.after_script(target, before, (Outcome::Stopped, None));
         }
-        if matches!(script.fate, Fate::Refused) {
-            return self.after_script(ordinal, before, (Outcome::Rejected, None));
+        if matches!(script.end, ScriptEnd::Refused) {
+            return self.after_script(target, before, (Outcome::Rejected, None));
         }
-        let order = active.order;
-        agent.journal = Journal::Started(before);
-        if let Some(table) = self.store.task(self.task_id) {
-            self.promises.started(ordinal, place, order, self.clock.now, table);
-        }
+        let (order, life) = (active.order, agent.life);
+        active.ended = Some(before.clone());
+        agent.journal.insert(target.task, Journal::Started { target, before });
+        self.check_start(target, place, order);
         let number = u16::try_from(place).unwrap_or(u16::MAX);
-        self.clock.after(script.runs_ms, Event::ScriptEnds { ordinal, life, script: number });
+        let event = Event::ScriptEnds { desktop, task: target.task, life, script: number };
+        self.clock.after(script.runs_ms, event);
     }
 
-    /// A script ended by itself, or at its timeout.
-    pub(in crate::rollout) fn script_ends(&mut self, ordinal: u32, life: u32, script: u16) {
-        let agent = &self.agents[ordinal as usize];
+    /// A script starts: checks the invariants of its task, and those over all tasks.
+    fn check_start(&mut self, target: Target, script: usize, order: Order) {
+        let desktop = self.desktop_of(target);
+        let skew = TimeDelta::milliseconds(self.scenario.cluster.skew_ms);
+        let state = &mut self.tasks[target.task];
+        if let Some(table) = self.store.tasks.get(&state.task_id) {
+            let start = Start { ordinal: target.ordinal, desktop, script, now: self.clock.now, skew };
+            state.invariants.started(&start, &order, table);
+        }
+        self.check_running(target, desktop);
+        self.check_not_repeated(target, script);
+    }
+
+    fn script_ended(&mut self, target: Target, script: usize, end: ScriptOutcome) {
+        self.tasks[target.task].invariants.ended(target.ordinal, script, end);
+    }
+
+    /// A script ends, or reaches its timeout.
+    pub(in crate::rollout) fn script_ends(&mut self, desktop: Desktop, task: Task, life: u32, script: u16) {
+        let agent = &self.agents[desktop];
         let place = usize::from(script);
-        let ended = agent.active.as_ref().and_then(|active| active.ended.clone());
-        let Some(before) = ended.filter(|before| agent.life == life && before.len() == place) else { return };
-        let end = match agent.scripts[place].fate {
-            Fate::Exits(code) if self.succeeds(code) => (Outcome::Success, Some(code)),
-            Fate::Exits(code) => (Outcome::Failed, Some(code)),
-            Fate::Hangs => (Outcome::Timeout, None),
-            Fate::Refused => return,
+        let Some(active) = agent.active.get(&task).filter(|_| agent.life == life) else { return };
+        let target = active.order.target;
+        let Some(before) = active.ended.clone().filter(|before| before.len() == place) else { return };
+        let end = match self.tasks[task].scripts[target.ordinal as usize][place].end {
+            ScriptEnd::Exits(code) if self.succeeds(task, code) => (Outcome::Success, Some(code)),
+            ScriptEnd::Exits(code) => (Outcome::Failed, Some(code)),
+            ScriptEnd::Hangs => (Outcome::Timeout, None),
+            ScriptEnd::Refused => return,
         };
-        self.promises.ended(ordinal, place, end);
-        self.after_script(ordinal, before, end);
+        self.script_ended(target, place, end);
+        self.after_script(target, before, end);
     }
 
-    fn succeeds(&self, code: i32) -> bool {
-        code == 0 || self.scenario.policy.success_exit_codes.contains(&code)
+    fn succeeds(&self, task: Task, code: i32) -> bool {
+        code == 0 || self.tasks[task].spec.policy.success_exit_codes.contains(&code)
     }
 
-    /// The next script, or the end.
-    fn after_script(&mut self, ordinal: u32, before: Vec<Ended>, end: Ended) {
-        let agent = &mut self.agents[ordinal as usize];
-        let number = agent.scripts.len();
+    /// Starts the next script, or ends the target.
+    fn after_script(&mut self, target: Target, before: Vec<ScriptOutcome>, end: ScriptOutcome) {
+        let number = usize::from(self.tasks[target.task].spec.scripts);
         let mut ended = before;
         ended.push(end);
         if end.0 == Outcome::Success && ended.len() < number {
-            if let Some(active) = &mut agent.active {
-                active.ended = Some(ended.clone());
-            }
-            return self.start(ordinal, ended);
+            return self.start(target, ended);
         }
         ended.resize(number, (Outcome::Skipped, None));
-        self.finish(ordinal, ended);
+        self.finish(target, ended);
     }
 
-    fn finish(&mut self, ordinal: u32, scripts: Vec<Ended>) {
-        let agent = &mut self.agents[ordinal as usize];
-        agent.active = None;
-        agent.journal = Journal::Finished { scripts, acked: false };
-        self.send_result(ordinal);
+    fn finish(&mut self, target: Target, scripts: Vec<ScriptOutcome>) {
+        let desktop = self.desktop_of(target);
+        let result = self.result(target, scripts);
+        let agent = &mut self.agents[desktop];
+        agent.active.remove(&target.task);
+        agent.journal.insert(target.task, Journal::Finished { target, result, is_acknowledged: false });
+        let life = agent.life;
+        let waits = |task: &Task| agent.active.get(task).is_some_and(|active| active.ended.is_none());
+        let next = std::iter::from_fn(|| agent.queue.pop_front()).find(waits);
+        if let Some(task) = next {
+            self.clock.after(0, Event::Begins { desktop, task, life });
+        }
+        self.send_result(desktop, target.task);
     }
 }

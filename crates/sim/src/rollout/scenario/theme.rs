@@ -1,4 +1,4 @@
-//! Themes: what chance alone would bring together too rarely.
+//! Themes: combinations that chance alone draws too rarely.
 
 use chrono::TimeDelta;
 use domain::{
@@ -7,99 +7,114 @@ use domain::{
     window::Window,
 };
 
-use super::{Kinds, Scenario, Waves};
-use crate::rollout::dice::Dice;
+use super::{Kinds, Scenario, TaskSpec, Waves};
+use crate::rollout::rng::Rng;
 
 impl Scenario {
+    /// The only task of the first project, before others are added.
+    fn task(&mut self) -> &mut TaskSpec {
+        &mut self.projects[0].tasks[0]
+    }
+
+    /// Sets the number of desktops of the task and its project.
+    fn set_desktops(&mut self, desktops: u32) {
+        self.projects[0].desktops = desktops;
+        self.task().desktops = desktops;
+    }
+
     /// Gives some scenarios a theme.
-    pub(super) fn themed(mut self, dice: &mut Dice) -> Self {
-        match dice.number(0, 99) {
-            0..12 => self.many_are_away(dice),
-            12..20 => self.a_window_closes(dice),
-            20..26 => self.little_is_pulled(dice),
-            26..32 => self.reports_pile_up(dice),
-            32..36 => self.workers_die(dice),
+    pub(super) fn themed(mut self, rng: &mut Rng) -> Self {
+        match rng.number(0, 99) {
+            0..12 => self.many_are_away(rng),
+            12..20 => self.a_window_closes(rng),
+            20..26 => self.little_is_pulled(rng),
+            26..32 => self.reports_pile_up(rng),
+            32..36 => self.workers_die(rng),
             _ => {}
         }
         self
     }
 
-    /// Waves close on a quorum, and those that were away come back, some of them to fail.
-    fn many_are_away(&mut self, dice: &mut Dice) {
-        self.desktops = self.desktops.max(12);
-        let sizes = [self.desktops / 3, self.desktops / 3];
+    /// Waves close on a quorum, and offline desktops come back, some of them with failures.
+    fn many_are_away(&mut self, rng: &mut Rng) {
+        let desktops = self.task().desktops.max(12);
+        self.set_desktops(desktops);
+        let sizes = [desktops / 3, desktops / 3];
         let waves = sizes.map(|size| WaveSpec {
             size: WaveSize::Count(size),
-            fail_threshold: Some(Threshold::Count(dice.number(1, size / 3 + 1))),
+            fail_threshold: Some(Threshold::Count(rng.number(1, size / 3 + 1))),
         });
         let rest = WaveSpec { size: WaveSize::Rest, fail_threshold: None };
-        self.waves = Waves::Asked(waves.into_iter().chain([rest]).collect());
-        self.policy.strict = false;
-        self.policy.window = None;
-        self.policy.quorum = Some(dice.number(2_000, 7_000));
-        self.policy.soak_seconds = if dice.percent(50) { 0 } else { dice.number(1, 120) };
-        self.fleet.away = dice.number(15, 60);
-        self.fleet.never = dice.number(0, 60);
-        self.fleet.back_within = self.timeouts.delivery;
-        self.fleet.failing = dice.number(0, 12);
-        self.people.stop = None;
+        self.task().waves = Waves::Asked(waves.into_iter().chain([rest]).collect());
+        self.task().policy.strict = false;
+        self.task().policy.window = None;
+        self.task().policy.quorum = Some(rng.basis_points(2_000, 7_000));
+        self.task().policy.soak_seconds = if rng.percent(50) { 0 } else { rng.number(1, 120) };
+        self.fleet.away = rng.number(15, 60);
+        self.fleet.never = rng.number(0, 60);
+        self.fleet.back_within = self.task().timeouts.delivery;
+        self.fleet.failing = rng.number(0, 12);
+        self.task().operators.stop = None;
     }
 
-    /// A window closes, a pause ends, a scheduler sleeps: nothing may start afterwards.
-    fn a_window_closes(&mut self, dice: &mut Dice) {
-        let to = dice.number(2, 25);
-        self.policy.window = Window::new("09:00", &format!("10:{to:02}"), "UTC").ok();
+    /// A window closes during a pause: nothing may start after the pause.
+    fn a_window_closes(&mut self, rng: &mut Rng) {
+        let to = rng.number(2, 25);
+        self.task().policy.window = Window::new("09:00", &format!("10:{to:02}"), "UTC").ok();
         let closes = TimeDelta::minutes(i64::from(to));
-        let from = closes - TimeDelta::seconds(dice.between(0, 100));
-        self.people.pauses = vec![(from, from + TimeDelta::seconds(dice.between(1, 500)))];
-        self.plant.capacity = dice.number(2, 12);
-        self.plant.workers = self.plant.workers.min(2);
-        self.policy.approval.before_waves.clear();
+        let from = closes - TimeDelta::seconds(rng.between(0, 100));
+        self.task().operators.pauses = vec![(from, from + TimeDelta::seconds(rng.between(1, 500)))];
+        self.cluster.capacity = rng.number(2, 12);
+        self.cluster.workers = self.cluster.workers.min(2);
+        self.task().policy.approval.before_waves.clear();
     }
 
-    /// Reports are long on their way, so that the next one has much to tell: results, and targets whose desktops were gone
-    /// when their batch was pulled.
-    fn reports_pile_up(&mut self, dice: &mut Dice) {
-        self.desktops = self.desktops.clamp(60, 120);
-        self.waves = Waves::One;
-        self.plant.workers = 1;
-        self.plant.capacity = dice.number(4, 12);
-        self.plant.delay_ms = dice.between(2_000, 3_000);
-        self.policy.strict = false;
-        self.policy.window = None;
-        self.policy.fail_threshold = Some(Threshold::Count(dice.number(4, 12)));
-        self.max_concurrency = None;
+    /// Reports take long, so that the next one holds many results, and targets whose desktops were offline when their batch
+    /// was pulled.
+    fn reports_pile_up(&mut self, rng: &mut Rng) {
+        let desktops = self.task().desktops.clamp(60, 120);
+        self.set_desktops(desktops);
+        self.task().waves = Waves::One;
+        self.cluster.workers = 1;
+        self.cluster.capacity = rng.number(4, 12);
+        self.cluster.delay_ms = rng.between(2_000, 3_000);
+        self.task().policy.strict = false;
+        self.task().policy.window = None;
+        self.task().policy.fail_threshold = Some(Threshold::Count(rng.number(4, 12)));
+        self.task().max_concurrency = None;
         self.fleet.failing = 25;
         self.fleet.away = 0;
         self.faults.until = TimeDelta::hours(1);
-        self.faults.every_ms = dice.between(80, 250);
+        self.faults.every_ms = rng.between(80, 250);
         self.faults.kinds = Kinds { flaps: 1, ..Kinds::default() };
     }
 
-    /// Worker after worker dies of long scripts, until targets are isolated.
-    fn workers_die(&mut self, dice: &mut Dice) {
-        self.desktops = self.desktops.clamp(4, 60);
-        self.waves = Waves::One;
-        self.plant.workers = dice.number(1, 3) as usize;
-        self.policy.strict = false;
-        self.policy.window = None;
-        self.policy.approval.before_waves.clear();
-        self.timeouts.delivery = TimeDelta::minutes(15);
-        self.timeouts.execution = TimeDelta::minutes(15);
+    /// Worker after worker dies during long scripts, until targets are quarantined.
+    fn workers_die(&mut self, rng: &mut Rng) {
+        let desktops = self.task().desktops.clamp(4, 60);
+        self.set_desktops(desktops);
+        self.task().waves = Waves::One;
+        self.cluster.workers = rng.number(1, 3) as usize;
+        self.task().policy.strict = false;
+        self.task().policy.window = None;
+        self.task().policy.approval.before_waves.clear();
+        self.task().timeouts.delivery = TimeDelta::minutes(15);
+        self.task().timeouts.execution = TimeDelta::minutes(15);
         self.fleet.runs = TimeDelta::minutes(14);
-        self.people.stop = None;
-        self.expires_after = None;
+        self.task().operators.stop = None;
+        self.task().expires_after = None;
         self.faults.until = TimeDelta::hours(1);
-        self.faults.every_ms = dice.between(10_000, 30_000) * i64::from(dice.number(1, 4));
+        self.faults.every_ms = rng.between(10_000, 30_000) * i64::from(rng.number(1, 4));
         self.faults.kinds = Kinds { workers: 4, flaps: 1, ..Kinds::default() };
     }
 
-    /// Batches wait for workers that have no room, so that whatever a person does finds some of them ready.
-    fn little_is_pulled(&mut self, dice: &mut Dice) {
-        self.plant.capacity = dice.number(1, 6);
-        self.plant.workers = 1;
-        self.desktops = self.desktops.clamp(4, 80);
-        let at = TimeDelta::seconds(dice.between(2, 400));
-        self.people.pauses = vec![(at, at + TimeDelta::seconds(dice.between(1, 900)))];
+    /// Batches wait for workers without room, so that commands of operators find some of them ready.
+    fn little_is_pulled(&mut self, rng: &mut Rng) {
+        self.cluster.capacity = rng.number(1, 6);
+        self.cluster.workers = 1;
+        let desktops = self.task().desktops.clamp(4, 80);
+        self.set_desktops(desktops);
+        let at = TimeDelta::seconds(rng.between(2, 400));
+        self.task().operators.pauses = vec![(at, at + TimeDelta::seconds(rng.between(1, 900)))];
     }
 }

@@ -1,5 +1,7 @@
 //! Calls of workers, as a scheduler answers them.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
@@ -10,69 +12,91 @@ use engine::{LeaseRows as _, Report, ReportedTarget, ReturnedTarget, ScriptResul
 
 use crate::rollout::{
     effect::Effect,
-    event::{Answer, Call, Ended, Leased, Order, Presence, TargetReport, Worker},
-    sabotage::Sabotage,
-    transaction::at_once,
+    event::{
+        Answer, Call, Leased, Member, Presence, Returned, ScriptOutcome, Target, TargetReport, Task, Worker,
+    },
+    mutant::Mutant,
+    transaction::{Database, Scope, at_once},
     world::World,
 };
 
 impl World {
     /// A call of a worker reaches a scheduler, if one lives. The answer goes back.
     pub(in crate::rollout) fn call(&mut self, worker: Worker, call: Call) {
-        if !self.schedulers.iter().any(|scheduler| scheduler.alive) {
+        let alive = (0..self.schedulers.len()).filter(|&it| self.schedulers[it].alive);
+        let alive: Vec<usize> = alive.collect();
+        let Some(scheduler) = self.rng.pick(&alive) else { return };
+        if matches!(call, Call::Presence { deadline, .. } if deadline < self.clock.now) {
             return;
         }
-        let now = self.clock.now;
-        let worker_id = self.worker_ids[worker].clone();
-        let answer = match call {
-            Call::Heartbeat { draining } => {
-                Some(Answer::Heartbeat { is_new: self.store.record_heartbeat(&worker_id, draining, now) })
+        let now = self.schedulers[scheduler].time(self.clock.now);
+        if let Call::Report { report, results, returned } = call {
+            // Each task of a report has a transaction of its own.
+            if self.report(worker, results, returned, now) {
+                self.answer(worker, Answer::Reported { report });
             }
-            Call::Presence { deadline, .. } if deadline < now => None,
-            Call::Presence { tell, changes, .. } => {
-                Some(Answer::Presence { tell, known: self.presence(&worker_id, &changes, now) })
-            }
-            Call::Pull { room } => Some(Answer::Batches(self.lease(worker, room, now))),
-            Call::Renew { leases } => {
-                let leases = leases.into_iter().map(|batch_id| (self.task_id, batch_id)).collect();
-                let lost = self.store.renew(&worker_id, leases, now + self.lease_time());
-                Some(Answer::Renewed { lost: lost.into_iter().map(|(_, batch_id)| batch_id).collect() })
-            }
-            Call::Report { report, results, returned } => {
-                self.report(worker_id, results, returned, now);
-                Some(Answer::Reported { report })
-            }
-            Call::Stops => {
-                let stops = self.store.stops_of(&worker_id);
-                Some(Answer::Stops(stops.into_iter().map(|(_, ordinal)| ordinal).collect()))
-            }
-            Call::Goodbye => {
-                self.store.forget_worker(&worker_id, None, now);
-                None
-            }
-        };
-        if let Some(answer) = answer {
+            return;
+        }
+        let database = self.database();
+        if database == Database::Down {
+            return;
+        }
+        let answer = self.serve(worker, call, now);
+        if let Some(answer) = answer.filter(|_| database == Database::Up) {
             self.answer(worker, answer);
         }
     }
 
-    /// Desktops that a worker gained and lost; false when the worker is not known.
+    fn serve(&mut self, worker: Worker, call: Call, now: Timestamp) -> Option<Answer> {
+        let worker_id = self.worker_ids[worker].clone();
+        Some(match call {
+            Call::Heartbeat { draining } => {
+                Answer::Heartbeat { is_new: self.store.put_heartbeat(&worker_id, draining, now) }
+            }
+            Call::Presence { update, changes, .. } => {
+                Answer::Presence { update, known: self.presence(&worker_id, &changes, now) }
+            }
+            Call::Pull { room } => Answer::Batches(self.lease(worker, room, now)),
+            Call::Renew { leases } => {
+                let leases =
+                    leases.into_iter().map(|(task, batch_id)| (self.tasks[task].task_id, batch_id)).collect();
+                let lost = self.store.renew(&worker_id, leases, now + self.lease_time());
+                Answer::Renewed { lost: lost.into_iter().map(|(_, batch_id)| batch_id).collect() }
+            }
+            Call::Stops => {
+                let stops = self.store.stops_of(&worker_id).into_iter();
+                let target = |(task_id, ordinal)| Target { task: self.number_of(task_id), ordinal };
+                Answer::Stops(stops.map(target).collect())
+            }
+            Call::Goodbye => {
+                self.store.forget_worker(&worker_id, None, now);
+                return None;
+            }
+            Call::Report { .. } => return None,
+        })
+    }
+
+    /// Stores the desktops that a worker gained and lost. Returns false when the worker is not known.
     fn presence(&mut self, worker_id: &WorkerId, changes: &[Presence], now: Timestamp) -> bool {
-        if !self.store.knows(worker_id) {
+        if !self.store.workers.contains_key(worker_id) {
             return false;
         }
-        for &Presence { ordinal, agent } in changes {
-            let desktop = (&self.project_id, &self.desktop_ids[ordinal as usize]);
+        for &Presence { desktop, agent } in changes {
+            let project = &self.projects[self.agents[desktop].project];
+            let desktop_id = &project.desktop_ids[desktop - project.first_desktop];
+            let key = (&project.project_id, desktop_id);
             match agent {
-                Some(agent) => self.store.connected(worker_id, desktop, &agent.to_string(), now),
-                None => self.store.disconnected(worker_id, desktop, now),
-            };
+                Some(agent) => {
+                    self.store.connect(worker_id, key, &agent.to_string(), now);
+                }
+                None => self.store.disconnect(worker_id, key, now),
+            }
         }
         true
     }
 
     fn lease_time(&self) -> TimeDelta {
-        TimeDelta::milliseconds(self.scenario.plant.lease_ms)
+        TimeDelta::milliseconds(self.scenario.cluster.lease_ms)
     }
 
     fn lease(&mut self, worker: Worker, room: u32, now: Timestamp) -> Vec<Leased> {
@@ -81,83 +105,116 @@ impl World {
         let ready = at_once(self.engine.leasable(&mut self.store, worker_id, now, lease));
         let choices = self.engine.choose(&ready, room);
         let rows = at_once(self.store.lease(&choices, now, now + lease));
-        rows.into_iter().map(|row| self.leased(worker, row)).collect()
+        let leased: Vec<Leased> = rows.into_iter().map(|row| self.leased(worker, row, now)).collect();
+        for leased in &leased {
+            if self.outage.is_some() {
+                // The answer is lost: nobody holds the batch until its lease ends.
+                let targets = leased.members.iter();
+                let targets = targets.map(|it| Target { task: leased.task, ordinal: it.ordinal });
+                targets.collect::<Vec<_>>().into_iter().for_each(|target| self.fault_of(target));
+            }
+        }
+        leased
     }
 
-    /// A leased batch with its order. An agent starts nothing after its task has expired.
-    fn leased(&mut self, worker: Worker, row: BatchRow) -> Leased {
+    /// A leased batch. An agent starts nothing after its task has expired.
+    fn leased(&mut self, worker: Worker, row: BatchRow, now: Timestamp) -> Leased {
         let BatchRow { batch_id, terms, query_only, stop, members, .. } = row;
-        let table = self.store.task(terms.task_id);
-        let expires_at = table.and_then(|table| table.facts.expires_at);
-        let expires_at = expires_at.filter(|_| self.sabotage != Some(Sabotage::StartAfterExpiry));
+        let task = self.number_of(terms.task_id);
+        let table = &self.store.tasks[&terms.task_id];
+        let expires_at = table.facts.expires_at;
+        let expires_at = expires_at.filter(|_| self.mutant != Some(Mutant::StartAfterExpiry));
         let deliver_by = terms.deadlines.deliver_by;
         let deliver_by = expires_at.map_or(deliver_by, |expires_at| deliver_by.min(expires_at));
-        let ordinals: Vec<u32> = members.iter().map(|member| member.ordinal).collect();
-        let agents = members.iter().map(|member| member.agent_id.parse().unwrap_or_default()).collect();
-        let is_stopped = |ordinal: &u32| stop && table.is_some_and(|it| it.stops.contains_key(ordinal));
-        let stops = ordinals.iter().copied().filter(is_stopped).collect();
-        let suspects = self.suspects(worker, batch_id);
-        self.effects.push(Effect::Leased { worker, ordinals: ordinals.clone(), query_only, suspects });
-        let order = Order { deliver_by, query_only, stop: false };
-        Leased { batch: batch_id, order, ordinals, agents, stops }
+        let member = |member: &domain::batching::Member| Member {
+            ordinal: member.ordinal,
+            agent: member.agent_id.parse().unwrap_or_default(),
+            first_script: table.targets[member.ordinal as usize].1,
+            is_stopped: stop && table.stops.contains_key(&member.ordinal),
+        };
+        let members: Vec<Member> = members.iter().map(member).collect();
+        let limits = self.store.limits.get(&table.facts.project_id);
+        let max_running = limits.and_then(|limits| limits.max_running_per_desktop);
+        let suspects = self.suspects(worker, batch_id, now);
+        let ordinals = members.iter().map(|member| member.ordinal).collect();
+        self.has_committed = true;
+        self.effects.push((task, Effect::Leased { worker, ordinals, query_only, suspects }));
+        Leased { batch: batch_id, task, deliver_by, query_only, max_running, members }
     }
 
-    /// Number of suspected batches, but for this one, that a worker holds and leased within one lease.
-    fn suspects(&self, worker: Worker, but: BatchId) -> usize {
-        let survived = self.clock.now - self.lease_time();
+    /// Number of suspected batches other than this one that a worker holds and leased within the time of one lease.
+    fn suspects(&self, worker: Worker, other_than: BatchId, now: Timestamp) -> usize {
+        // Clocks of schedulers differ, so that only a part of the time is certain.
+        let certain = self.lease_time() - TimeDelta::milliseconds(self.scenario.cluster.skew_ms * 2);
+        let survived = now - certain;
         let worker_id = &self.worker_ids[worker];
-        let batches = self.store.task(self.task_id).into_iter().flat_map(|table| table.batches.values());
-        let held = batches.filter(|batch| {
-            batch.row.worker_id == *worker_id && batch.row.lease_until.is_some() && batch.row.batch_id != but
+        let held = self.store.batches().filter(|batch| {
+            let row = &batch.row;
+            row.worker_id == *worker_id && row.lease_until.is_some() && row.batch_id != other_than
         });
         let recent = held.filter(|batch| batch.leased_at.is_some_and(|at| at > survived));
         recent.filter(|batch| batch.row.terms.worker_deaths >= 2).count()
     }
 
+    /// Stores a report, task by task. Returns whether all of it is stored and may be answered.
     fn report(
         &mut self,
-        worker_id: WorkerId,
+        worker: Worker,
         results: Vec<TargetReport>,
-        returned: Vec<crate::rollout::event::Returned>,
+        returned: Vec<Returned>,
         now: Timestamp,
-    ) {
-        let returned = returned.into_iter().map(|target| ReturnedTarget {
-            batch_id: target.batch,
-            ordinal: target.ordinal,
-            handed: target.handed,
-        });
-        let report = Report {
-            task_id: self.task_id,
-            worker_id,
-            results: results.into_iter().map(|result| self.reported_target(result)).collect(),
-            returned: returned.collect(),
-        };
-        let answer = at_once(self.engine.report(&mut self.store, report, now));
-        self.commit(answer.decision);
+    ) -> bool {
+        let mut by_task: BTreeMap<Task, (Vec<ReportedTarget>, Vec<ReturnedTarget>)> = BTreeMap::new();
+        for result in results {
+            let task = result.target.task;
+            let result = self.reported_target(result);
+            by_task.entry(task).or_default().0.push(result);
+        }
+        for Returned { target, batch, handed } in returned {
+            let returned = ReturnedTarget { batch_id: batch, ordinal: target.ordinal, handed };
+            by_task.entry(target.task).or_default().1.push(returned);
+        }
+        for (task, (results, returned)) in by_task {
+            let database = self.database();
+            if database == Database::Down {
+                return false;
+            }
+            let task_id = self.tasks[task].task_id;
+            let report = Report { task_id, worker_id: self.worker_ids[worker].clone(), results, returned };
+            let answer = at_once(self.engine.report(&mut self.store, report, now));
+            self.commit(answer.decision, &Scope::Task(task_id));
+            if database == Database::AnswerLost {
+                return false;
+            }
+        }
+        true
     }
 
-    fn reported_target(&self, result: TargetReport) -> ReportedTarget {
-        let TargetReport { ordinal, batch, agent, scripts } = result;
-        let batch_id: Option<BatchId> = batch;
+    fn reported_target(&self, report: TargetReport) -> ReportedTarget {
+        let TargetReport { target, batch, agent, result } = report;
+        let state = &self.tasks[target.task];
+        let project = &self.projects[state.project];
+        let desktop = self.desktop_of(target);
+        let ended_at = result.ended_at;
         ReportedTarget {
-            ordinal,
-            attempt: 1,
-            batch_id,
-            project_id: self.project_id.clone(),
-            desktop_id: self.desktop_ids[ordinal as usize].clone(),
+            ordinal: target.ordinal,
+            attempt: state.attempt.into(),
+            batch_id: batch,
+            project_id: project.project_id.clone(),
+            desktop_id: project.desktop_ids[desktop - project.first_desktop].clone(),
             agent_id: agent.to_string(),
-            scripts: scripts.into_iter().map(script_result).collect(),
+            scripts: result.scripts.into_iter().map(|script| script_result(script, ended_at)).collect(),
         }
     }
 }
 
-fn script_result((outcome, exit_code): Ended) -> ScriptResult {
+fn script_result((outcome, exit_code): ScriptOutcome, ended_at: Option<Timestamp>) -> ScriptResult {
     let reason = if outcome == Outcome::Success { "" } else { outcome.as_str() };
     ScriptResult {
         outcome,
         exit_code,
-        started_at: None,
-        ended_at: None,
+        started_at: ended_at,
+        ended_at,
         output: String::new(),
         reason: reason.to_owned(),
     }

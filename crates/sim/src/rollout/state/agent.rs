@@ -1,106 +1,128 @@
 //! The state of an agent and its desktop.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::rollout::{
-    dice::Dice,
-    event::{Ended, Order, Session, Worker},
-    scenario::Scenario,
+    event::{Order, ScriptOutcome, Session, Target, TargetResult, Task, Worker},
+    rng::Rng,
+    scenario::{Fleet, TaskSpec},
 };
 
-/// What a script would do on a desktop.
+/// How a script would end on a desktop.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::rollout) enum Fate {
+pub(in crate::rollout) enum ScriptEnd {
     Exits(i32),
+    /// It runs until its timeout.
     Hangs,
-    /// The agent cannot even prepare it.
+    /// The agent rejects it.
     Refused,
 }
 
 /// A script on a desktop.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::rollout) struct Script {
-    pub(in crate::rollout) fate: Fate,
+    pub(in crate::rollout) end: ScriptEnd,
     pub(in crate::rollout) runs_ms: i64,
 }
 
-/// What the journal says, which survives.
-#[derive(Debug, Clone, Default)]
+impl Script {
+    /// Draws the scripts of one target.
+    pub(in crate::rollout) fn drawn(fleet: &Fleet, task: &TaskSpec, rng: &mut Rng) -> Vec<Self> {
+        let execution = task.timeouts.execution.num_milliseconds();
+        let most = fleet.runs.num_milliseconds().max(1);
+        let script = |_| {
+            let roll = rng.number(0, 99);
+            let end = if roll < fleet.failing {
+                ScriptEnd::Exits(rng.pick(&fleet.exit_codes).unwrap_or(1))
+            } else if roll < fleet.failing + fleet.hanging {
+                ScriptEnd::Hangs
+            } else if roll < fleet.failing + fleet.hanging + fleet.refused {
+                ScriptEnd::Refused
+            } else {
+                ScriptEnd::Exits(0)
+            };
+            let runs_ms = rng.between(most / 20 + 1, most);
+            // The agent kills a script at its timeout.
+            let end = if runs_ms >= execution { ScriptEnd::Hangs } else { end };
+            let runs_ms = if matches!(end, ScriptEnd::Hangs) { execution } else { runs_ms };
+            Self { end, runs_ms }
+        };
+        (0..task.scripts).map(script).collect()
+    }
+}
+
+/// The journal of one target. It survives restarts of the agent.
+#[derive(Debug, Clone)]
 pub(in crate::rollout) enum Journal {
-    #[default]
-    Empty,
-    /// The scripts before this one ended so; this one was started.
-    Started(Vec<Ended>),
+    /// The scripts before this one ended with these outcomes; this one was started.
+    Started {
+        target: Target,
+        before: Vec<ScriptOutcome>,
+    },
     Finished {
-        scripts: Vec<Ended>,
-        acked: bool,
+        target: Target,
+        result: TargetResult,
+        is_acknowledged: bool,
     },
 }
 
-/// An order that waits or runs, which does not survive.
+/// An order that waits or runs. It does not survive restarts of the agent.
 #[derive(Debug, Clone)]
 pub(in crate::rollout) struct Active {
     pub(in crate::rollout) order: Order,
     pub(in crate::rollout) is_stopped: bool,
-    /// Ends of its scripts so far; `None` before its turn.
-    pub(in crate::rollout) ended: Option<Vec<Ended>>,
+    /// Outcomes of its scripts so far; `None` before its turn.
+    pub(in crate::rollout) ended: Option<Vec<ScriptOutcome>>,
 }
 
 /// A desktop with its agent.
 #[derive(Debug)]
 pub(in crate::rollout) struct Agent {
-    pub(in crate::rollout) scripts: Vec<Script>,
+    /// Place of its project.
+    pub(in crate::rollout) project: usize,
     pub(in crate::rollout) slow_ms: i64,
-    /// Grows when the agent dies: what an earlier one was about to do does not happen.
+    /// Difference between its clock and the true time.
+    pub(in crate::rollout) offset_ms: i64,
+    /// Number of restarts. Events of an earlier life are stale.
     pub(in crate::rollout) life: u32,
     pub(in crate::rollout) is_up: bool,
-    /// Which agent it is; grows when the desktop is reinstalled.
+    /// Number of reinstallations: the agent's id.
     pub(in crate::rollout) install: u32,
     pub(in crate::rollout) session: Option<(Worker, Session)>,
-    pub(in crate::rollout) journal: Journal,
-    pub(in crate::rollout) active: Option<Active>,
+    pub(in crate::rollout) journal: BTreeMap<Task, Journal>,
+    pub(in crate::rollout) active: BTreeMap<Task, Active>,
+    /// Orders whose turn came while too many others ran, oldest first.
+    pub(in crate::rollout) queue: VecDeque<Task>,
+    /// Whether a fault on this desktop may explain that the end of a target was never learnt.
+    pub(in crate::rollout) is_faulted: bool,
 }
 
 impl Agent {
-    pub(in crate::rollout) fn new(scenario: &Scenario, dice: &mut Dice) -> Self {
-        let fleet = &scenario.fleet;
-        let execution = scenario.timeouts.execution.num_milliseconds();
-        let most = fleet.runs.num_milliseconds().max(1);
-        let scripts = (0..scenario.scripts).map(|_| {
-            let roll = dice.number(0, 99);
-            let fate = if roll < fleet.failing {
-                Fate::Exits(dice.pick(&fleet.exit_codes).unwrap_or(1))
-            } else if roll < fleet.failing + fleet.hanging {
-                Fate::Hangs
-            } else if roll < fleet.failing + fleet.hanging + fleet.refused {
-                Fate::Refused
-            } else {
-                Fate::Exits(0)
-            };
-            let runs_ms = dice.between(most / 20 + 1, most);
-            // What runs longer than it may is ended.
-            let fate = if runs_ms >= execution { Fate::Hangs } else { fate };
-            let runs_ms = if matches!(fate, Fate::Hangs) { execution } else { runs_ms };
-            Script { fate, runs_ms }
-        });
+    pub(in crate::rollout) fn new(project: usize, fleet: &Fleet, rng: &mut Rng) -> Self {
         Self {
-            scripts: scripts.collect(),
-            slow_ms: dice.between(0, fleet.slow.num_milliseconds()),
+            project,
+            slow_ms: rng.between(0, fleet.slow.num_milliseconds()),
+            offset_ms: 0,
             life: 0,
             is_up: true,
             install: 0,
             session: None,
-            journal: Journal::Empty,
-            active: None,
+            journal: BTreeMap::new(),
+            active: BTreeMap::new(),
+            queue: VecDeque::new(),
+            is_faulted: false,
         }
     }
 
-    pub(in crate::rollout) const fn is_up(&self) -> bool {
-        self.is_up
+    /// Number of orders that run.
+    pub(in crate::rollout) fn running(&self) -> usize {
+        self.active.values().filter(|active| active.ended.is_some()).count()
     }
 
-    /// A result that the worker does not know to be stored.
-    pub(in crate::rollout) fn unacked(&self) -> Option<Vec<Ended>> {
-        match &self.journal {
-            Journal::Finished { scripts, acked: false } => Some(scripts.clone()),
+    /// The result of a task that the journal holds.
+    pub(in crate::rollout) fn result_of(&self, task: Task) -> Option<&TargetResult> {
+        match self.journal.get(&task) {
+            Some(Journal::Finished { result, .. }) => Some(result),
             _ => None,
         }
     }

@@ -1,9 +1,11 @@
-//! The state of simulated processes and desktops.
+//! The state of simulated processes, desktops and tasks.
 
 mod agent;
 mod scheduler;
+mod task;
 mod worker;
 
-pub(super) use agent::{Active, Agent, Fate, Journal};
+pub(super) use agent::{Active, Agent, Journal, Script, ScriptEnd};
 pub(super) use scheduler::Scheduler;
-pub(super) use worker::{Held, Report, WorkerState};
+pub(super) use task::{ProjectState, TaskState};
+pub(super) use worker::{Held, Lease, Report, WorkerState};

@@ -1,10 +1,10 @@
-//! The state of a worker, which its process loses.
+//! The state of a worker. Its process loses it.
 
 use std::collections::BTreeMap;
 
-use domain::ids::BatchId;
+use domain::{Timestamp, ids::BatchId};
 
-use crate::rollout::event::{Returned, Session, TargetReport};
+use crate::rollout::event::{Desktop, Returned, Session, Target, TargetReport, Task};
 
 /// A target in a worker's hands, until its result is stored.
 #[derive(Debug, Clone, Copy)]
@@ -21,42 +21,54 @@ pub(in crate::rollout) struct Report {
     pub(in crate::rollout) returned: Vec<Returned>,
 }
 
+/// A lease in a worker's hands.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::rollout) struct Lease {
+    pub(in crate::rollout) task: Task,
+    /// Number of targets in the worker's hands.
+    pub(in crate::rollout) targets: u32,
+}
+
 /// One run of a worker's process.
 #[derive(Debug, Default)]
 pub(in crate::rollout) struct WorkerState {
     pub(in crate::rollout) alive: bool,
     pub(in crate::rollout) draining: bool,
-    /// By ordinal.
-    pub(in crate::rollout) sessions: BTreeMap<u32, Session>,
-    pub(in crate::rollout) targets: BTreeMap<u32, Held>,
-    /// Leases in hand, each with how many of its targets are.
-    pub(in crate::rollout) batches: BTreeMap<BatchId, u32>,
-    /// Who came and went, until a scheduler knows.
-    pub(in crate::rollout) changes: BTreeMap<u32, bool>,
-    /// What is just being told, by the call's number.
-    pub(in crate::rollout) telling: Option<(u64, BTreeMap<u32, bool>)>,
-    pub(in crate::rollout) told: u64,
+    pub(in crate::rollout) sessions: BTreeMap<Desktop, Session>,
+    pub(in crate::rollout) targets: BTreeMap<Target, Held>,
+    pub(in crate::rollout) leases: BTreeMap<BatchId, Lease>,
+    /// Desktops that connected (`true`) or disconnected, until a scheduler knows.
+    pub(in crate::rollout) changes: BTreeMap<Desktop, bool>,
+    /// The presence update on its way, by the number of its call.
+    pub(in crate::rollout) update: Option<(u64, BTreeMap<Desktop, bool>)>,
+    pub(in crate::rollout) updates: u64,
     pub(in crate::rollout) results: Vec<TargetReport>,
     pub(in crate::rollout) returned: Vec<Returned>,
     pub(in crate::rollout) report: Option<Report>,
     pub(in crate::rollout) reports: u64,
     pub(in crate::rollout) flushes: bool,
-    pub(in crate::rollout) tells: bool,
+    pub(in crate::rollout) announces: bool,
+    /// Whether the last heartbeat has no answer yet.
+    pub(in crate::rollout) awaits_heartbeat: bool,
+    /// Whether a heartbeat without an answer may have stored the worker anew, without its desktops.
+    pub(in crate::rollout) may_be_new: bool,
+    /// Time of the last heartbeat that a link lost or delayed.
+    pub(in crate::rollout) heartbeat_disturbed_at: Option<Timestamp>,
 }
 
 impl WorkerState {
-    pub(in crate::rollout) fn let_go(&mut self, ordinal: u32) -> Option<Held> {
-        let held = self.targets.remove(&ordinal)?;
-        if let Some(number) = self.batches.get_mut(&held.batch) {
-            *number = number.saturating_sub(1);
-            if *number == 0 {
-                self.batches.remove(&held.batch);
+    pub(in crate::rollout) fn release(&mut self, target: Target) -> Option<Held> {
+        let held = self.targets.remove(&target)?;
+        if let Some(lease) = self.leases.get_mut(&held.batch) {
+            lease.targets = lease.targets.saturating_sub(1);
+            if lease.targets == 0 {
+                self.leases.remove(&held.batch);
             }
         }
         Some(held)
     }
 
-    /// Whether it has nothing in hand and nothing to tell.
+    /// Whether it holds nothing and has nothing to report.
     pub(in crate::rollout) fn is_done(&self) -> bool {
         self.targets.is_empty()
             && self.results.is_empty()

@@ -1,7 +1,8 @@
-//! Stories whose scenario is built by hand, because what must come of them is known.
+//! Scenarios built by hand, with known results.
 
 use chrono::TimeDelta;
 use domain::{
+    BasisPoints,
     outcome::Outcome,
     policy::{OnHalt, RolloutPolicy, Weight},
     rollout::{WaveSize, WaveSpec},
@@ -12,53 +13,60 @@ use domain::{
 use engine::Rule;
 
 use super::*;
+use crate::memory::ProjectLimits;
 
 fn calm() -> Scenario {
     Scenario::default()
 }
 
-#[test]
-fn where_nothing_breaks_everything_succeeds() {
-    let ended = run_scenario(&calm(), None).unwrap();
-    assert_eq!(ended.status, TaskStatus::Success);
-    assert_eq!(ended.coverage.of(Feature::Success), 20);
+fn task() -> TaskSpec {
+    TaskSpec::default()
 }
 
 #[test]
-fn a_bad_script_stops_at_the_gray_wave() {
+fn without_faults_every_target_succeeds() {
+    let summary = run_scenario(&calm(), None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Success);
+    assert_eq!(summary.coverage.of(Feature::Success), 20);
+}
+
+#[test]
+fn failing_script_halts_at_the_gray_wave() {
     for on_halt in OnHalt::ALL {
         let scenario = Scenario {
-            waves: Waves::Gray { count: 4, fail_threshold: 1 },
-            policy: RolloutPolicy { on_halt, ..RolloutPolicy::default() },
             fleet: Fleet { failing: 100, exit_codes: vec![1], ..calm().fleet },
-            ..calm()
+            ..Scenario::of(TaskSpec {
+                waves: Waves::Gray { count: 4, fail_threshold: 1 },
+                policy: RolloutPolicy { on_halt, ..RolloutPolicy::default() },
+                ..task()
+            })
         };
-        let ended = run_scenario(&scenario, None).unwrap();
-        assert_eq!(ended.status, TaskStatus::Halted);
-        let ran = ended.coverage.of(Feature::Failed) + ended.coverage.of(Feature::StoppedTarget);
-        assert_eq!(ran, 4, "the rest never starts");
+        let summary = run_scenario(&scenario, None).unwrap();
+        assert_eq!(summary.status, TaskStatus::Halted);
+        let ran = summary.coverage.of(Feature::Failed) + summary.coverage.of(Feature::StoppedTarget);
+        assert_eq!(ran, 4, "no other target starts");
     }
 }
 
 #[test]
-fn whoever_never_comes_is_undelivered_unless_a_quorum_goes_on_without() {
+fn offline_desktops_are_undelivered_with_and_without_quorum() {
     let thirds = |size| WaveSpec { size, fail_threshold: Some(Threshold::Count(30)) };
     let waves = Waves::Asked(vec![thirds(WaveSize::Count(20)), thirds(WaveSize::Rest)]);
-    let away = Fleet { away: 40, never: 100, ..calm().fleet };
-    for quorum in [None, Some(3_000)] {
+    for quorum in [None, BasisPoints::new(3_000)] {
         let policy = RolloutPolicy { quorum, ..RolloutPolicy::default() };
-        let scenario = Scenario { desktops: 40, waves: waves.clone(), policy, fleet: away.clone(), ..calm() };
-        let ended = run_scenario(&scenario, None).unwrap();
-        assert_eq!(ended.status, TaskStatus::Failed);
+        let task = TaskSpec { desktops: 40, waves: waves.clone(), policy, ..task() };
+        let fleet = Fleet { away: 40, never: 100, ..calm().fleet };
+        let summary = run_scenario(&Scenario { fleet, ..Scenario::of(task) }, None).unwrap();
+        assert_eq!(summary.status, TaskStatus::Failed);
         let (undelivered, success) =
-            (ended.coverage.of(Feature::Undelivered), ended.coverage.of(Feature::Success));
+            (summary.coverage.of(Feature::Undelivered), summary.coverage.of(Feature::Success));
         assert!(undelivered > 0 && undelivered + success == 40);
-        assert_eq!(ended.coverage.of(Feature::QuorumClose), u64::from(quorum.is_some()));
+        assert_eq!(summary.coverage.of(Feature::QuorumClose), u64::from(quorum.is_some()));
     }
 }
 
 #[test]
-fn what_is_ignored_halts_nothing() {
+fn ignored_outcomes_halt_nothing() {
     let policy = RolloutPolicy {
         exit_codes: [(75, Weight::Ignore)].into(),
         outcomes: [(Outcome::Timeout, Weight::Ignore)].into(),
@@ -66,77 +74,99 @@ fn what_is_ignored_halts_nothing() {
     };
     let fleet = Fleet { failing: 50, exit_codes: vec![75], hanging: 20, ..calm().fleet };
     let waves = Waves::Gray { count: 6, fail_threshold: 1 };
-    let ended = run_scenario(&Scenario { waves, policy, fleet, ..calm() }, None).unwrap();
-    assert_eq!(ended.status, TaskStatus::Failed);
-    assert_eq!(ended.coverage.of(Feature::Halt), 0);
+    let scenario = Scenario { fleet, ..Scenario::of(TaskSpec { waves, policy, ..task() }) };
+    let summary = run_scenario(&scenario, None).unwrap();
+    assert_eq!(summary.status, TaskStatus::Failed);
+    assert_eq!(summary.coverage.of(Feature::Halt), 0);
 }
 
-/// What `seeds.txt` says of seed 596, as small as it gets: of two targets one is ready when the task is paused, and the
-/// window closes before the pause ends.
+/// Of two targets one is ready when the task is paused, and the window closes before the pause ends. See `seeds.txt`.
 #[test]
-fn a_pause_does_not_carry_a_target_over_the_end_of_its_window() {
+fn pause_over_the_end_of_a_window_starts_nothing() {
     let window = Window::new("09:00", "10:02", "UTC").ok();
     let scenario = Scenario {
-        desktops: 2,
-        policy: RolloutPolicy { window, ..RolloutPolicy::default() },
-        people: People {
-            pauses: vec![(TimeDelta::seconds(2), TimeDelta::seconds(150))],
-            ..People::default()
-        },
         fleet: Fleet { runs: TimeDelta::seconds(60), ..calm().fleet },
-        plant: Plant { workers: 1, capacity: 1, schedulers: 1, ..Plant::default() },
-        ..calm()
+        cluster: ClusterConfig { workers: 1, capacity: 1, schedulers: 1, ..ClusterConfig::default() },
+        ..Scenario::of(TaskSpec {
+            desktops: 2,
+            policy: RolloutPolicy { window, ..RolloutPolicy::default() },
+            operators: Operators {
+                pauses: vec![(TimeDelta::seconds(2), TimeDelta::seconds(150))],
+                ..Operators::default()
+            },
+            ..task()
+        })
     };
-    let ended = run_scenario(&scenario, None).unwrap();
-    assert!(
-        ended.lasted > TimeDelta::hours(22),
-        "the second one waits for the next morning: {}",
-        ended.lasted
-    );
-    let broken = run_scenario(&scenario, Some(Sabotage::Rule(Rule::ReleaseIgnoresWindow))).unwrap_err();
-    assert!(broken.promise.starts_with("nothing starts outside its window"), "{broken}");
+    let summary = run_scenario(&scenario, None).unwrap();
+    let lasted = summary.lasted;
+    assert!(lasted > TimeDelta::hours(22), "the second target waits for the next morning: {lasted}");
+    let mutant = Mutant::Rule(Rule::ReleaseIgnoresWindow);
+    let violation = run_scenario(&scenario, Some(mutant)).unwrap_err();
+    assert!(violation.invariant.starts_with("nothing starts outside its window"), "{violation}");
 }
 
-/// What `seeds.txt` says of seed 2619: in the report whose results halt the task, others come back that nobody was told of.
+/// With one target in flight, two of three succeed, and the third is offline. See `seeds.txt`.
 #[test]
-fn what_comes_back_with_the_failure_that_halts_is_withdrawn() {
-    let scenario = Scenario {
-        seed: 34,
-        desktops: 60,
-        policy: RolloutPolicy { fail_threshold: Some(Threshold::Count(7)), ..RolloutPolicy::default() },
-        fleet: Fleet { failing: 25, exit_codes: vec![1], ..calm().fleet },
-        plant: Plant { workers: 1, schedulers: 1, capacity: 6, delay_ms: 2_000, ..Plant::default() },
-        faults: Faults {
-            until: TimeDelta::hours(1),
-            every_ms: 300,
-            kinds: Kinds { flaps: 1, ..Kinds::default() },
-            ..Faults::default()
-        },
-        ..calm()
-    };
-    assert_eq!(run_scenario(&scenario, None).unwrap().status, TaskStatus::Halted);
-    let broken = run_scenario(&scenario, Some(Sabotage::Rule(Rule::StaleStatus))).unwrap_err();
-    assert!(broken.promise.starts_with("a halt or a stop withdraws what nobody was told of"), "{broken}");
-}
-
-/// What `seeds.txt` says of seed 386: one at a time, two of three succeed, and the third is away.
-#[test]
-fn a_quorum_is_noticed_when_the_last_one_turns_out_to_be_away() {
+fn last_offline_target_of_a_quorum_closes_the_wave() {
     let first = WaveSpec { size: WaveSize::Count(10), fail_threshold: None };
     let rest = WaveSpec { size: WaveSize::Rest, fail_threshold: None };
     let scenario = Scenario {
-        waves: Waves::Asked(vec![first, rest]),
-        max_concurrency: Some(1),
-        policy: RolloutPolicy { quorum: Some(2_000), ..RolloutPolicy::default() },
         fleet: Fleet { away: 50, never: 100, ..calm().fleet },
-        ..calm()
+        ..Scenario::of(TaskSpec {
+            waves: Waves::Asked(vec![first, rest]),
+            max_concurrency: Some(1),
+            policy: RolloutPolicy { quorum: BasisPoints::new(2_000), ..RolloutPolicy::default() },
+            ..task()
+        })
     };
     let seeds = (0..20).map(|seed| Scenario { seed, ..scenario.clone() });
-    let broken = seeds.filter_map(|scenario| {
+    let violations = seeds.filter_map(|scenario| {
         run_scenario(&scenario, None).unwrap();
-        run_scenario(&scenario, Some(Sabotage::Rule(Rule::QuorumUnnoticed))).err()
+        run_scenario(&scenario, Some(Mutant::Rule(Rule::QuorumUnnoticed))).err()
     });
-    let promises: Vec<String> = broken.map(|broken| broken.promise).collect();
-    assert!(!promises.is_empty());
-    assert!(promises.iter().all(|promise| promise.starts_with("a wave that is over is closed at once")));
+    let invariants: Vec<String> = violations.map(|violation| violation.invariant).collect();
+    assert!(!invariants.is_empty());
+    assert!(invariants.iter().all(|it| it.starts_with("a wave that is over is closed at once")));
+}
+
+/// A frozen project for an hour, and another project on the same workers.
+#[test]
+fn frozen_project_delays_no_other_project() {
+    let freeze = Some((TimeDelta::milliseconds(1), TimeDelta::hours(1)));
+    let frozen = ProjectSpec { freeze, ..ProjectSpec::of(task()) };
+    let alone = run_scenario(&calm(), None).unwrap();
+    let scenario = Scenario { projects: vec![ProjectSpec::of(task()), frozen], ..calm() };
+    let summary = run_scenario(&scenario, None).unwrap();
+    assert_eq!(summary.coverage.of(Feature::Success), 40);
+    assert!(summary.lasted > TimeDelta::hours(1) && alone.lasted < TimeDelta::minutes(2));
+}
+
+#[test]
+fn tasks_of_a_project_share_its_limit_and_all_end() {
+    let tasks = vec![task(), task(), task()];
+    let limits = ProjectLimits { max_in_flight: Some(4), max_running_per_desktop: Some(1) };
+    let project = ProjectSpec { limits, tasks, ..ProjectSpec::of(task()) };
+    let scenario = Scenario { projects: vec![project], ..calm() };
+    let summary = run_scenario(&scenario, None).unwrap();
+    assert_eq!(summary.coverage.of(Feature::Success), 60);
+    assert!(summary.coverage.of(Feature::PlacesShared) > 0);
+    let mutant = Mutant::Rule(Rule::IgnoreProjectLimit);
+    let violation = run_scenario(&scenario, Some(mutant)).unwrap_err();
+    assert!(violation.invariant.starts_with("no more than the project's max_in_flight"), "{violation}");
+}
+
+/// The outage lasts longer than the silence after which workers are forgotten.
+#[test]
+fn outage_of_the_database_kills_no_worker() {
+    let outage = Outage { unknown: TimeDelta::zero(), down: TimeDelta::seconds(40) };
+    let outages = vec![(TimeDelta::seconds(5), outage)];
+    let scenario = Scenario { faults: Faults { outages, ..Faults::default() }, ..calm() };
+    let find = |seed| {
+        let scenario = Scenario { seed, ..scenario.clone() };
+        let summary = run_scenario(&scenario, None).unwrap();
+        assert_eq!(summary.coverage.of(Feature::Success), 20);
+        run_scenario(&scenario, Some(Mutant::TrustSilence)).err()
+    };
+    let violation = (0..40).find_map(find).unwrap();
+    assert!(violation.invariant.starts_with("a worker that lives is not forgotten"), "{violation}");
 }

@@ -1,4 +1,4 @@
-//! What a worker asks of schedulers, and what it does with the answers.
+//! Calls of a worker to schedulers, and the handling of their answers.
 
 use chrono::TimeDelta;
 
@@ -8,29 +8,36 @@ use crate::rollout::{
     world::World,
 };
 
-/// How long a report waits for its answer before it is sent again.
-const ANSWER_WITHIN_MS: i64 = 5_000;
-/// How long a call that tells who came and went may take.
-const TOLD_WITHIN_MS: i64 = 15_000;
-/// How often stops are told again until their targets have ended.
+/// Time after which a report without an answer is sent again.
+const REPORT_TIMEOUT_MS: i64 = 5_000;
+/// Deadline of a presence update.
+const PRESENCE_TIMEOUT_MS: i64 = 15_000;
+/// Period in which a worker asks for stops until their targets have ended.
 const STOPS_EVERY_MS: i64 = 2_000;
 
 impl World {
-    /// Says that it lives; asks for stops on the way.
+    /// Sends a heartbeat, and asks for stops.
     pub(in crate::rollout) fn heartbeat(&mut self, worker: Worker) {
         if !self.workers[worker].alive {
             return;
         }
-        let draining = self.workers[worker].draining;
-        self.send_call(worker, Call::Heartbeat { draining });
+        self.send_heartbeat(worker);
         self.go_on_draining(worker);
         if self.store.has_stops() {
             self.clock.after(STOPS_EVERY_MS, Event::Call { worker, call: Call::Stops });
         }
         if self.workers[worker].alive {
-            let wait = self.scenario.plant.heartbeat_ms;
+            let wait = self.scenario.cluster.heartbeat_ms;
             self.clock.after(wait, Event::Heartbeat { worker });
         }
+    }
+
+    pub(super) fn send_heartbeat(&mut self, worker: Worker) {
+        let state = &mut self.workers[worker];
+        // A heartbeat without an answer may have been the one that stored the worker.
+        state.may_be_new |= std::mem::replace(&mut state.awaits_heartbeat, true);
+        let draining = state.draining;
+        self.send_call(worker, Call::Heartbeat { draining });
     }
 
     pub(in crate::rollout) fn renew(&mut self, worker: Worker) {
@@ -38,33 +45,33 @@ impl World {
         if !state.alive {
             return;
         }
-        let leases: Vec<_> = state.batches.keys().copied().collect();
+        let leases: Vec<_> = state.leases.iter().map(|(&batch, lease)| (lease.task, batch)).collect();
         if !leases.is_empty() {
             self.send_call(worker, Call::Renew { leases });
         }
-        let third = self.scenario.plant.lease_ms / 3;
+        let third = self.scenario.cluster.lease_ms / 3;
         self.clock.after(third, Event::Renewal { worker });
     }
 
-    /// Pulls while there is room, and again after a while.
+    /// Pulls if there is room; with `again`, also after a while.
     pub(in crate::rollout) fn pull(&mut self, worker: Worker, again: bool) {
         let state = &self.workers[worker];
         if !state.alive || state.draining {
             return;
         }
         let held = u32::try_from(state.targets.len()).unwrap_or(u32::MAX);
-        let room = self.scenario.plant.capacity.saturating_sub(held);
+        let room = self.scenario.cluster.capacity.saturating_sub(held);
         let has_ready = self.store.has_ready(&self.worker_ids[worker]);
         if room > 0 && has_ready {
             self.send_call(worker, Call::Pull { room });
         }
         if again {
-            let wait = self.scenario.plant.period_ms * 2;
+            let wait = self.scenario.cluster.period_ms * 2;
             self.clock.after(wait, Event::Pull { worker });
         }
     }
 
-    /// Has the workers pull that have something ready.
+    /// Has the workers with ready batches pull.
     pub(in crate::rollout) fn wake_pullers(&mut self) {
         for worker in 0..self.workers.len() {
             let has_ready = self.workers[worker].alive && self.store.has_ready(&self.worker_ids[worker]);
@@ -74,8 +81,8 @@ impl World {
         }
     }
 
-    /// Has the workers asked at once what is to be stopped.
-    pub(in crate::rollout) fn tell_stops(&mut self) {
+    /// Has all workers ask at once for stops.
+    pub(in crate::rollout) fn ask_for_stops(&mut self) {
         for worker in 0..self.workers.len() {
             if self.workers[worker].alive {
                 self.send_call(worker, Call::Stops);
@@ -83,61 +90,59 @@ impl World {
         }
     }
 
-    pub(in crate::rollout) fn tell_soon(&mut self, worker: Worker) {
-        if !std::mem::replace(&mut self.workers[worker].tells, true) {
-            let wait = self.dice.between(1, 50);
-            self.clock.after(wait, Event::Tell { worker });
+    pub(super) fn announce_soon(&mut self, worker: Worker) {
+        if !std::mem::replace(&mut self.workers[worker].announces, true) {
+            let wait = self.rng.between(1, 50);
+            self.clock.after(wait, Event::AnnouncePresence { worker });
         }
     }
 
-    /// Tells who came and went, one call after the other. What no scheduler answers is told again.
-    pub(in crate::rollout) fn tell(&mut self, worker: Worker) {
+    /// Sends a presence update, one at a time. Changes without an answer are sent again.
+    pub(in crate::rollout) fn announce(&mut self, worker: Worker) {
         let state = &mut self.workers[worker];
-        state.tells = false;
-        if !state.alive || state.changes.is_empty() || state.telling.is_some() {
+        state.announces = false;
+        if !state.alive || state.changes.is_empty() || state.update.is_some() {
             return;
         }
         let changes = std::mem::take(&mut state.changes);
         let installs = &self.installs;
-        let agent = |ordinal: u32| state.sessions.get(&ordinal).and_then(|session| installs.get(session));
-        let told: Vec<Presence> = changes
-            .iter()
-            .map(|(&ordinal, &is_there)| Presence {
-                ordinal,
-                agent: agent(ordinal).copied().filter(|_| is_there),
-            })
-            .collect();
-        state.told += 1;
-        let tell = state.told;
-        state.telling = Some((tell, changes));
-        let deadline = self.clock.now + TimeDelta::milliseconds(TOLD_WITHIN_MS);
-        self.send_call(worker, Call::Presence { tell, changes: told, deadline });
-        self.clock.after(TOLD_WITHIN_MS, Event::TellAgain { worker, tell });
+        let presence = |(&desktop, &is_online): (&usize, &bool)| {
+            let session = state.sessions.get(&desktop);
+            let agent = session.and_then(|session| installs.get(session)).copied();
+            Presence { desktop, agent: agent.filter(|_| is_online) }
+        };
+        let announced: Vec<Presence> = changes.iter().map(presence).collect();
+        state.updates += 1;
+        let update = state.updates;
+        state.update = Some((update, changes));
+        let deadline = self.clock.now + TimeDelta::milliseconds(PRESENCE_TIMEOUT_MS);
+        self.send_call(worker, Call::Presence { update, changes: announced, deadline });
+        self.clock.after(PRESENCE_TIMEOUT_MS, Event::PresenceTimeout { worker, update });
     }
 
-    /// A call is over: what was not heard is told again, unless it changed meanwhile.
-    pub(in crate::rollout) fn has_told(&mut self, worker: Worker, tell: u64, known: bool) {
+    /// A presence update is over. Changes that are not known are sent again, unless they changed meanwhile.
+    pub(in crate::rollout) fn presence_answered(&mut self, worker: Worker, update: u64, known: bool) {
         let state = &mut self.workers[worker];
-        let Some((_, untold)) = state.telling.take_if(|(number, _)| *number == tell) else { return };
+        let Some((_, changes)) = state.update.take_if(|(number, _)| *number == update) else { return };
         if !known {
-            for (ordinal, is_there) in untold {
-                state.changes.entry(ordinal).or_insert(is_there);
+            for (desktop, is_online) in changes {
+                state.changes.entry(desktop).or_insert(is_online);
             }
         }
-        if !state.changes.is_empty() && !std::mem::replace(&mut state.tells, true) {
-            self.clock.after(if known { 5 } else { 1_000 }, Event::Tell { worker });
+        if !state.changes.is_empty() && !std::mem::replace(&mut state.announces, true) {
+            self.clock.after(if known { 5 } else { 1_000 }, Event::AnnouncePresence { worker });
         }
     }
 
-    pub(in crate::rollout) fn flush_soon(&mut self, worker: Worker) {
+    pub(super) fn flush_soon(&mut self, worker: Worker) {
         let state = &mut self.workers[worker];
         if state.report.is_none() && !std::mem::replace(&mut state.flushes, true) {
-            let wait = self.dice.between(0, 20);
+            let wait = self.rng.between(0, 20);
             self.clock.after(wait, Event::Flush { worker });
         }
     }
 
-    /// Reports what has come; what comes while a report is on its way makes the next one.
+    /// Sends a report. Results that arrive while it is on its way are in the next one.
     pub(in crate::rollout) fn flush(&mut self, worker: Worker) {
         let state = &mut self.workers[worker];
         state.flushes = false;
@@ -161,10 +166,10 @@ impl World {
         };
         let call = Call::Report { report: number, results: results.clone(), returned: returned.clone() };
         self.send_call(worker, call);
-        self.clock.after(ANSWER_WITHIN_MS, Event::SendAgain { worker, report: number });
+        self.clock.after(REPORT_TIMEOUT_MS, Event::ReportTimeout { worker, report: number });
     }
 
-    /// A scheduler has answered.
+    /// A scheduler's answer arrives.
     pub(in crate::rollout) fn answered(&mut self, worker: Worker, answer: Answer) {
         let state = &mut self.workers[worker];
         if !state.alive {
@@ -172,45 +177,48 @@ impl World {
         }
         match answer {
             Answer::Heartbeat { is_new } => {
-                if is_new {
-                    for &ordinal in state.sessions.keys() {
-                        state.changes.entry(ordinal).or_insert(true);
+                state.awaits_heartbeat = false;
+                if std::mem::take(&mut state.may_be_new) || is_new {
+                    for &desktop in state.sessions.keys() {
+                        state.changes.entry(desktop).or_insert(true);
                     }
-                    self.tell_soon(worker);
+                    self.announce_soon(worker);
                 }
             }
-            Answer::Presence { tell, known } => self.has_told(worker, tell, known),
+            Answer::Presence { update, known } => self.presence_answered(worker, update, known),
             Answer::Batches(batches) => {
                 for leased in batches {
                     self.dispatch(worker, leased);
                 }
             }
             Answer::Renewed { lost } => lost.iter().for_each(|batch| {
-                state.batches.remove(batch);
+                state.leases.remove(batch);
             }),
             Answer::Reported { report } => self.reported(worker, report),
-            Answer::Stops(ordinals) => {
-                for ordinal in ordinals {
+            Answer::Stops(targets) => {
+                for target in targets {
+                    let desktop = self.desktop_of(target);
                     let state = &self.workers[worker];
-                    let Some(held) = state.targets.get(&ordinal) else { continue };
-                    if state.sessions.get(&ordinal) == Some(&held.session) {
-                        self.send_to_agent(ordinal, held.session, ToAgent::Stop);
+                    let Some(held) = state.targets.get(&target) else { continue };
+                    if state.sessions.get(&desktop) == Some(&held.session) {
+                        self.send_to_agent(desktop, held.session, ToAgent::Stop(target));
                     }
                 }
             }
         }
     }
 
-    /// A report is stored: its targets are let go, and their agents told.
+    /// A report is stored: its targets are released, and their agents get acknowledgements.
     fn reported(&mut self, worker: Worker, number: u64) {
         let state = &mut self.workers[worker];
         let Some(report) = state.report.take_if(|report| report.number == number) else { return };
-        for target in &report.results {
-            state.let_go(target.ordinal);
+        for result in &report.results {
+            state.release(result.target);
         }
-        for target in &report.results {
-            if let Some(&session) = self.workers[worker].sessions.get(&target.ordinal) {
-                self.send_to_agent(target.ordinal, session, ToAgent::Ack);
+        for result in &report.results {
+            let desktop = self.desktop_of(result.target);
+            if let Some(&session) = self.workers[worker].sessions.get(&desktop) {
+                self.send_to_agent(desktop, session, ToAgent::Acknowledge(result.target));
             }
         }
         self.flush_soon(worker);

@@ -1,11 +1,11 @@
-//! Rows in memory and on Postgres, and the dice that choose what happens to both.
+//! Rows in memory and on Postgres, and the random operations on both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use domain::{
     Timestamp,
-    ids::{BatchId, TaskId, WorkerId},
+    ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
 };
 use engine::{
@@ -16,10 +16,10 @@ use engine::{
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sim::{
-    memory::{MemoryStore, NewTask},
+    memory::{MemoryStore, TaskTable},
     rollout::Scenario,
 };
-use store::{TaskRows, batch, desktop, project_limit, worker};
+use store::{TaskRows, batch, desktop, project_limit, target, worker};
 use testkit::{Submit, TestDatabase, desktop, desktop_id, project, submit};
 
 use super::{
@@ -28,19 +28,35 @@ use super::{
     view::View,
 };
 
-/// Desktops of the project.
+/// Number of desktops of each project.
 const DESKTOPS: u32 = 9;
+const PROJECTS: usize = 2;
+/// Number of tasks. The last one is of the second project.
+const TASKS: usize = 3;
 const WORKERS: u32 = 3;
 const LEASE: TimeDelta = TimeDelta::seconds(30);
+
+/// A task of a sequence.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub(super) task_id: TaskId,
+    pub(super) project_id: ProjectId,
+    pub(super) size: u32,
+}
+
+/// The id of a project by its place.
+fn project_id(place: usize) -> ProjectId {
+    if place == 0 { project() } else { format!("project-{}", place + 1).parse().unwrap() }
+}
 
 /// Two stores that hold the same rows.
 pub(super) struct Pair {
     seed: u64,
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     now: Timestamp,
     memory: MemoryStore,
     postgres: TestDatabase,
-    tasks: Vec<(TaskId, u32)>,
+    tasks: Vec<Task>,
     workers: Vec<WorkerId>,
     /// Batch ids of Postgres by those of the rows in memory. Batches that are gone stay.
     ids: BTreeMap<BatchId, BatchId>,
@@ -56,12 +72,12 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Two tasks of one project over the same desktops.
+    /// Two tasks of one project over the same desktops, and a task of another project over desktops of the same names.
     pub(super) async fn new(seed: u64) -> Self {
         let postgres = testkit::database().await.unwrap();
         let mut pair = Self {
             seed,
-            dice: ChaCha8Rng::seed_from_u64(seed),
+            rng: ChaCha8Rng::seed_from_u64(seed),
             now: "2026-07-01T10:00:00Z".parse().unwrap(),
             memory: MemoryStore::default(),
             postgres,
@@ -74,9 +90,14 @@ impl Pair {
             accepted: BTreeMap::new(),
             effects: BTreeSet::new(),
         };
-        pair.limit_project().await;
-        for _ in 0..2 {
-            pair.submit().await;
+        for project in 0..PROJECTS {
+            let most = pair.rng.random_bool(0.3).then(|| pair.rng.random_range(1..=6));
+            if most.is_some() {
+                pair.run(Step::SetLimit { project_id: project_id(project), max_in_flight: most }).await;
+            }
+        }
+        for task in 0..TASKS {
+            pair.submit(project_id(task / (TASKS - 1))).await;
         }
         for worker_id in pair.workers.clone() {
             pair.run(Step::Heartbeat { worker_id, is_draining: false }).await;
@@ -84,31 +105,22 @@ impl Pair {
         pair
     }
 
-    async fn limit_project(&mut self) {
-        let most = self.dice.random_bool(0.3).then(|| self.dice.random_range(1..=6));
-        let limits = project_limit::ProjectLimits { max_in_flight: most, max_running_per_desktop: None };
-        if most.is_some() {
-            let mut connection = self.postgres.store.acquire().await.unwrap();
-            project_limit::put(&mut connection, &project(), limits).await.unwrap();
-        }
-        self.memory.set_project_limit(&project(), most);
-    }
-
     /// Submits a task to Postgres, and copies its rows.
-    async fn submit(&mut self) {
-        let targets = self.dice.random_range(3..=DESKTOPS);
-        let gray = self.dice.random_bool(0.6).then(|| (self.dice.random_range(2..targets), 1));
-        let drawn = Scenario::drawn(self.dice.random_range(0..1_000_000));
-        let mut policy = drawn.policy;
+    async fn submit(&mut self, project_id: ProjectId) {
+        let targets = self.rng.random_range(3..=DESKTOPS);
+        let gray = self.rng.random_bool(0.6).then(|| (self.rng.random_range(2..targets), 1));
+        let drawn = Scenario::drawn(self.rng.random_range(0..1_000_000));
+        let mut policy = drawn.projects[0].tasks[0].policy.clone();
         policy.strict &= gray.is_none() && policy.fail_threshold.is_some();
         let terms = Submit {
+            project_id: project_id.clone(),
             targets,
             gray,
             execution: TimeDelta::minutes(2),
             delivery: TimeDelta::minutes(3),
             policy,
-            max_concurrency: self.dice.random_bool(0.3).then_some(2),
-            expires_at: self.dice.random_bool(0.2).then(|| self.now + TimeDelta::minutes(15)),
+            max_concurrency: self.rng.random_bool(0.3).then_some(2),
+            expires_at: self.rng.random_bool(0.2).then(|| self.now + TimeDelta::minutes(15)),
             seed: self.seed,
             ..Submit::default()
         };
@@ -123,19 +135,20 @@ impl Pair {
             waves.push(row);
         }
         let next = TargetSelection::Next { first: 0, number: targets };
-        let targets: Vec<_> = rows.targets(task_id, &project(), next, TargetDetail::Plain).await.unwrap();
+        let targets: Vec<_> = rows.targets(task_id, &project_id, next, TargetDetail::Plain).await.unwrap();
         let targets: Vec<_> =
             targets.into_iter().map(|target| (target.desktop_id, target.first_script)).collect();
-        self.tasks.push((task_id, u32::try_from(targets.len()).unwrap()));
-        self.memory.insert_task(NewTask { task_id, facts, waves, targets });
+        let size = u32::try_from(targets.len()).unwrap();
+        self.tasks.push(Task { task_id, project_id, size });
+        self.memory.tasks.insert(task_id, TaskTable::new(facts, waves, targets));
     }
 
     /// Runs a random operation on both stores, and compares them.
     pub(super) async fn step(&mut self) {
-        self.now += TimeDelta::seconds(match self.dice.random_range(0..10) {
-            0 => self.dice.random_range(60..400),
-            1..4 => self.dice.random_range(5..40),
-            _ => self.dice.random_range(0..5),
+        self.now += TimeDelta::seconds(match self.rng.random_range(0..10) {
+            0 => self.rng.random_range(60..400),
+            1..4 => self.rng.random_range(5..40),
+            _ => self.rng.random_range(0..5),
         });
         let step = match self.again.take() {
             Some(step) => step,
@@ -157,9 +170,9 @@ impl Pair {
         let mut rows = TaskRows::new(&mut tx);
         let postgres = View::read(&mut rows, &self.tasks, &self.workers, self.now).await;
         let mut logs = Vec::new();
-        for (task_id, _) in &self.tasks {
+        for Task { task_id, .. } in &self.tasks {
             logs.push((
-                log::of_table(self.memory.task(*task_id).unwrap()),
+                log::of_table(&self.memory.tasks[task_id]),
                 log::read(&mut tx, *task_id, self.accepted[task_id]).await,
             ));
         }
@@ -176,17 +189,27 @@ impl Pair {
         }
     }
 
+    /// Compares what a retry of each task would take.
+    pub(super) async fn compare_remainders(&mut self) {
+        let mut connection = self.postgres.store.acquire().await.unwrap();
+        for Task { task_id, .. } in &self.tasks {
+            let in_memory: Vec<_> = self.memory.remainder(*task_id).into_values().collect();
+            let on_postgres = target::remainder(&mut connection, *task_id).await.unwrap();
+            assert_eq!(in_memory, on_postgres, "seed {}", self.seed);
+        }
+    }
+
     async fn run_in_memory(&mut self, step: &Step) {
-        let (project_id, now) = (project(), self.now);
+        let now = self.now;
         match step {
             Step::Heartbeat { worker_id, is_draining } => {
-                self.memory.record_heartbeat(worker_id, *is_draining, now);
+                self.memory.put_heartbeat(worker_id, *is_draining, now);
             }
-            Step::Connect { worker_id, desktop_id, agent_id } => {
-                self.memory.connected(worker_id, (&project_id, desktop_id), agent_id, now);
+            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
+                self.memory.connect(worker_id, (project_id, desktop_id), agent_id, now);
             }
-            Step::Disconnect { worker_id, desktop_id } => {
-                self.memory.disconnected(worker_id, (&project_id, desktop_id), now);
+            Step::Disconnect { worker_id, project_id, desktop_id } => {
+                self.memory.disconnect(worker_id, (project_id, desktop_id), now);
             }
             Step::Forget { worker_id, died } => {
                 let last_heartbeat_before = died.then(|| now + TimeDelta::seconds(1));
@@ -196,8 +219,15 @@ impl Pair {
                 let mut leased = self.memory.lease(choices, now, now + LEASE).await.unwrap();
                 self.leased.append(&mut leased);
             }
-            Step::Freeze => {
-                self.memory.freeze(&project_id);
+            Step::Renew { worker_id, leases } => {
+                self.memory.renew(worker_id, leases.clone(), now + LEASE);
+            }
+            Step::Freeze { project_id } => {
+                self.memory.freezes.insert(project_id.clone());
+            }
+            Step::SetLimit { project_id, max_in_flight } => {
+                let limits = self.memory.limits.entry(project_id.clone()).or_default();
+                limits.max_in_flight = *max_in_flight;
             }
             Step::Decide(act) => {
                 for decision in act.decide(&mut self.memory, now).await.unwrap() {
@@ -218,8 +248,9 @@ impl Pair {
             Step::Heartbeat { worker_id, is_draining } => {
                 worker::record_heartbeat(&mut tx, worker_id, "address", 10, *is_draining, now).await.unwrap();
             }
-            Step::Connect { worker_id, desktop_id, agent_id } => {
+            Step::Connect { worker_id, project_id, desktop_id, agent_id } => {
                 let facts = domain::desktop::DesktopFacts {
+                    project_id: project_id.clone(),
                     desktop_id: desktop_id.clone(),
                     agent_id: agent_id.clone(),
                     connected_at: now,
@@ -227,8 +258,8 @@ impl Pair {
                 };
                 desktop::connected(&mut tx, worker_id, &[facts], now).await.unwrap();
             }
-            Step::Disconnect { worker_id, desktop_id } => {
-                let desktop = (project(), desktop_id.clone());
+            Step::Disconnect { worker_id, project_id, desktop_id } => {
+                let desktop = (project_id.clone(), desktop_id.clone());
                 desktop::disconnected(&mut tx, worker_id, &[desktop], now).await.unwrap();
             }
             Step::Forget { worker_id, died } => {
@@ -244,13 +275,31 @@ impl Pair {
                     .collect();
                 TaskRows::new(&mut tx).lease(&choices, now, now + LEASE).await.unwrap();
             }
-            Step::Freeze => {
+            Step::Renew { worker_id, leases } => {
+                let epoch = |task_id: &TaskId, batch_id: &BatchId| {
+                    let batch = self.memory.tasks[task_id].batches.get(batch_id);
+                    batch.map_or(0, |batch| batch.row.epoch)
+                };
+                let keys = leases.iter().map(|(task_id, batch_id)| batch::LeaseKey {
+                    task_id: *task_id,
+                    batch_id: self.ids[batch_id],
+                    epoch: epoch(task_id, batch_id),
+                });
+                let keys: Vec<batch::LeaseKey> = keys.collect();
+                batch::renew(&mut tx, worker_id, &keys, now + LEASE).await.unwrap();
+            }
+            Step::SetLimit { project_id, max_in_flight } => {
+                let (max_in_flight, max_running_per_desktop) = (*max_in_flight, None);
+                let limits = project_limit::ProjectLimits { max_in_flight, max_running_per_desktop };
+                project_limit::put(&mut tx, project_id, limits).await.unwrap();
+            }
+            Step::Freeze { project_id } => {
                 let freeze = project_limit::FreezeRow {
                     frozen_at: now,
                     frozen_by: "alice".into(),
                     reason: String::new(),
                 };
-                project_limit::set_frozen(&mut tx, &project(), &freeze).await.unwrap();
+                project_limit::set_frozen(&mut tx, project_id, &freeze).await.unwrap();
             }
             Step::Decide(act) => {
                 let act = act.translated(|batch_id| self.ids[&batch_id]);
@@ -264,51 +313,65 @@ impl Pair {
     }
 
     async fn choose(&mut self) -> Step {
-        let worker_id = self.workers[self.dice.random_range(0..self.workers.len())].clone();
-        let desktop_id = desktop_id(self.dice.random_range(0..DESKTOPS));
-        let (task_id, size) = self.tasks[self.dice.random_range(0..self.tasks.len())];
-        let ordinal = self.dice.random_range(0..size);
-        match self.dice.random_range(0..100) {
-            0..6 => Step::Heartbeat { worker_id, is_draining: self.dice.random_bool(0.15) },
-            6..22 => self.connect(worker_id, desktop_id),
-            22..27 => Step::Disconnect { worker_id, desktop_id },
-            27..30 => Step::Forget { worker_id, died: self.dice.random_bool(0.8) },
-            30..45 => self.lease(&worker_id).await,
-            45..47 => Step::Freeze,
+        let worker_id = self.workers[self.rng.random_range(0..self.workers.len())].clone();
+        let desktop_id = desktop_id(self.rng.random_range(0..DESKTOPS));
+        let Task { task_id, project_id, size } = self.tasks[self.rng.random_range(0..TASKS)].clone();
+        let ordinal = self.rng.random_range(0..size);
+        match self.rng.random_range(0..100) {
+            0..6 => Step::Heartbeat { worker_id, is_draining: self.rng.random_bool(0.15) },
+            6..22 => self.connect(worker_id, project_id, desktop_id),
+            22..27 => Step::Disconnect { worker_id, project_id, desktop_id },
+            27..30 => Step::Forget { worker_id, died: self.rng.random_bool(0.8) },
+            30..43 => self.lease(&worker_id).await,
+            43 => self.renew(worker_id),
+            44 => Step::SetLimit { project_id, max_in_flight: Some(self.rng.random_range(1..8)) },
+            45..47 => Step::Freeze { project_id },
             47..60 => Step::Decide(Act::Cut(task_id)),
             60..75 => self.report(),
             75..86 => self.duty().await,
             86 => Step::Decide(Act::Pause(task_id)),
             87..90 => Step::Decide(Act::Resume(task_id)),
-            90 => Step::Decide(Act::SuspendProject),
-            91..94 => Step::Decide(Act::ReleaseProject),
-            94 => Step::Decide(Act::Stop { task_id, kills: self.dice.random_bool(0.5) }),
+            90 => Step::Decide(Act::SuspendProject(project_id)),
+            91..94 => Step::Decide(Act::ReleaseProject(project_id)),
+            94 => Step::Decide(Act::Stop { task_id, kills: self.rng.random_bool(0.5) }),
             95..97 => Step::Decide(Act::StopTarget { task_id, ordinal }),
-            97 => Step::Decide(Act::SetMaxConcurrency(task_id, Some(self.dice.random_range(1..5)))),
-            _ => Step::Decide(Act::Approve { task_id, wave: self.dice.random_range(1..3) }),
+            97 => Step::Decide(Act::SetMaxConcurrency(task_id, Some(self.rng.random_range(1..5)))),
+            _ => Step::Decide(Act::Approve { task_id, wave: self.rng.random_range(1..3) }),
         }
     }
 
     /// Connects a desktop. Another agent than before comes only while the desktop is offline.
-    fn connect(&mut self, worker_id: WorkerId, desktop_id: domain::ids::DesktopId) -> Step {
-        let known = self.memory.presence(&project(), &desktop_id);
+    fn connect(&mut self, worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId) -> Step {
+        let known = self.memory.presence(&project_id, &desktop_id);
         let is_online = known.is_some_and(|presence| presence.worker_id.is_some());
-        let is_new = known.is_none() || !is_online && self.dice.random_bool(0.2);
+        let is_new = known.is_none() || !is_online && self.rng.random_bool(0.2);
         let agent_id = match known {
             Some(presence) if !is_new => presence.agent_id.clone(),
-            _ => format!("agent-{}", self.dice.random_range(0..1_000)),
+            _ => format!("agent-{}", self.rng.random_range(0..1_000)),
         };
-        if self.memory.knows(&worker_id) {
-            Step::Connect { worker_id, desktop_id, agent_id }
+        if self.memory.workers.contains_key(&worker_id) {
+            Step::Connect { worker_id, project_id, desktop_id, agent_id }
         } else {
             Step::Heartbeat { worker_id, is_draining: false }
         }
     }
 
+    /// Renews some batches that were leased lately, some of them by other workers.
+    fn renew(&mut self, worker_id: WorkerId) -> Step {
+        let recent = self
+            .leased
+            .iter()
+            .rev()
+            .take(4)
+            .filter(|row| self.memory.tasks[&row.terms.task_id].batches.contains_key(&row.batch_id));
+        let leases = recent.map(|row| (row.terms.task_id, row.batch_id)).collect();
+        Step::Renew { worker_id, leases }
+    }
+
     async fn lease(&mut self, worker_id: &WorkerId) -> Step {
         let engine = Engine::new();
         let ready = engine.leasable(&mut self.memory, worker_id, self.now, LEASE).await.unwrap();
-        let room = self.dice.random_range(1..6);
+        let room = self.rng.random_range(1..6);
         Step::Lease { choices: engine.choose(&ready, room) }
     }
 
@@ -319,31 +382,31 @@ impl Pair {
             due.append(&mut self.memory.due(kind, self.now, self.now, 100).await.unwrap());
         }
         if due.is_empty() {
-            return Step::Decide(Act::Cut(self.tasks[0].0));
+            return Step::Decide(Act::Cut(self.tasks[0].task_id));
         }
-        let duty = due.swap_remove(self.dice.random_range(0..due.len()));
+        let duty = due.swap_remove(self.rng.random_range(0..due.len()));
         Step::Decide(Act::Perform(duty))
     }
 
     /// A report of a batch that was leased once, by its worker or by another one.
     fn report(&mut self) -> Step {
         if self.leased.is_empty() {
-            return Step::Decide(Act::Cut(self.tasks[0].0));
+            return Step::Decide(Act::Cut(self.tasks[0].task_id));
         }
         let recent = self.leased.len().saturating_sub(4);
-        let place = self.dice.random_range(recent..self.leased.len());
+        let place = self.rng.random_range(recent..self.leased.len());
         let BatchRow { batch_id, terms, worker_id, members, .. } = self.leased[place].clone();
         let (mut results, mut returned) = (Vec::new(), Vec::new());
         for member in members {
-            if self.dice.random_bool(0.25) {
-                let handed = self.dice.random_bool(0.6);
+            if self.rng.random_bool(0.25) {
+                let handed = self.rng.random_bool(0.6);
                 returned.push(ReturnedTarget { batch_id, ordinal: member.ordinal, handed });
-            } else if self.dice.random_bool(0.7) {
+            } else if self.rng.random_bool(0.7) {
                 results.push(ReportedTarget {
                     ordinal: member.ordinal,
                     attempt: 1,
-                    batch_id: self.dice.random_bool(0.8).then_some(batch_id),
-                    project_id: project(),
+                    batch_id: self.rng.random_bool(0.8).then_some(batch_id),
+                    project_id: self.project_of(terms.task_id),
                     desktop_id: member.desktop_id,
                     agent_id: member.agent_id,
                     scripts: vec![self.script()],
@@ -352,15 +415,22 @@ impl Pair {
         }
         let names: BTreeSet<&WorkerId> = self.workers.iter().collect();
         let other = names.into_iter().find(|other| **other != worker_id).unwrap().clone();
-        let worker_id = if self.dice.random_bool(0.9) { worker_id } else { other };
+        let worker_id = if self.rng.random_bool(0.9) { worker_id } else { other };
         let report = Report { task_id: terms.task_id, worker_id, results, returned };
         let step = Step::Decide(Act::Report(report));
-        self.again = Some(step.clone()).filter(|_| self.dice.random_bool(0.4));
+        self.again = Some(step.clone()).filter(|_| self.rng.random_bool(0.4));
         step
     }
 
+    /// The project of a task, and now and then another one: a result of another project is refused.
+    fn project_of(&mut self, task_id: TaskId) -> ProjectId {
+        let task = self.tasks.iter().find(|task| task.task_id == task_id).unwrap();
+        let other = self.rng.random_bool(0.03).then(|| project_id(1));
+        other.unwrap_or_else(|| task.project_id.clone())
+    }
+
     fn script(&mut self) -> ScriptResult {
-        let (outcome, exit_code) = match self.dice.random_range(0..10) {
+        let (outcome, exit_code) = match self.rng.random_range(0..10) {
             0..6 => (Outcome::Success, Some(0)),
             6 => (Outcome::Failed, Some(75)),
             7 => (Outcome::Failed, Some(1)),

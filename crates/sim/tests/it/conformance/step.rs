@@ -2,22 +2,23 @@
 
 use domain::{
     Timestamp,
-    ids::{BatchId, DesktopId, TaskId, WorkerId},
+    ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
 };
 use engine::{
     Approval, Approved, Decision, Duty, Engine, Freeze, Report, Rows, Suspension, row::LeaseChoice,
 };
-use testkit::project;
 
 /// An operation.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Heartbeat { worker_id: WorkerId, is_draining: bool },
-    Connect { worker_id: WorkerId, desktop_id: DesktopId, agent_id: String },
-    Disconnect { worker_id: WorkerId, desktop_id: DesktopId },
+    Connect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId, agent_id: String },
+    Disconnect { worker_id: WorkerId, project_id: ProjectId, desktop_id: DesktopId },
     Forget { worker_id: WorkerId, died: bool },
     Lease { choices: Vec<LeaseChoice> },
-    Freeze,
+    Renew { worker_id: WorkerId, leases: Vec<(TaskId, BatchId)> },
+    Freeze { project_id: ProjectId },
+    SetLimit { project_id: ProjectId, max_in_flight: Option<u32> },
     Decide(Act),
 }
 
@@ -29,8 +30,8 @@ pub(super) enum Act {
     Report(Report),
     Pause(TaskId),
     Resume(TaskId),
-    SuspendProject,
-    ReleaseProject,
+    SuspendProject(ProjectId),
+    ReleaseProject(ProjectId),
     Stop { task_id: TaskId, kills: bool },
     StopTarget { task_id: TaskId, ordinal: u32 },
     SetMaxConcurrency(TaskId, Option<u32>),
@@ -53,12 +54,12 @@ impl Act {
             Self::Report(report) => engine.report(rows, report, now).await?.decision,
             Self::Pause(task_id) => of_hold(engine.pause(rows, task_id, ACTOR, now).await?),
             Self::Resume(task_id) => of_hold(engine.resume(rows, task_id, ACTOR, now).await?),
-            Self::SuspendProject => {
+            Self::SuspendProject(project_id) => {
                 let news = Freeze { actor: ACTOR, reason: "a test" };
-                return engine.suspend_project(rows, &project(), Some(news), now).await;
+                return engine.suspend_project(rows, &project_id, Some(news), now).await;
             }
-            Self::ReleaseProject => {
-                let released = engine.release_project(rows, &project(), ACTOR, now).await?;
+            Self::ReleaseProject(project_id) => {
+                let released = engine.release_project(rows, &project_id, ACTOR, now).await?;
                 return Ok(released.unwrap_or_default());
             }
             Self::Stop { task_id, kills } => {

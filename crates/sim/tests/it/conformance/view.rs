@@ -7,8 +7,9 @@ use domain::{
     ids::{BatchId, TaskId, WorkerId},
 };
 use engine::{DutyKind, LeaseRows, Rows, TargetDetail, TargetSelection, row::Presence};
-use testkit::project;
 use uuid::Uuid;
+
+use super::pair::Task;
 
 /// Rows that one read may return.
 const ALL: u32 = 10_000;
@@ -27,20 +28,15 @@ impl View {
     }
 
     /// Reads everything that the engine can read.
-    pub(super) async fn read<R>(
-        rows: &mut R,
-        tasks: &[(TaskId, u32)],
-        workers: &[WorkerId],
-        now: Timestamp,
-    ) -> Self
+    pub(super) async fn read<R>(rows: &mut R, tasks: &[Task], workers: &[WorkerId], now: Timestamp) -> Self
     where
         R: Rows + LeaseRows<Error = <R as Rows>::Error>,
         <R as Rows>::Error: Debug,
     {
         let mut view = Self { lines: Vec::new(), batches: BTreeMap::new() };
-        for &(task_id, size) in tasks {
-            view.read_batches(rows, task_id, size).await;
-            view.read_task(rows, task_id, size, now).await;
+        for task in tasks {
+            view.read_batches(rows, task).await;
+            view.read_task(rows, task, now).await;
         }
         for kind in DutyKind::ALL {
             let mut duties = rows.due(kind, now, now, ALL).await.unwrap();
@@ -72,11 +68,12 @@ impl View {
         found.map(|((_, ordinal), _)| *ordinal).unwrap()
     }
 
-    async fn read_batches<R>(&mut self, rows: &mut R, task_id: TaskId, size: u32)
+    async fn read_batches<R>(&mut self, rows: &mut R, task: &Task)
     where
         R: Rows,
         R::Error: Debug,
     {
+        let Task { task_id, project_id, size } = task.clone();
         let all: Vec<u32> = (0..size).collect();
         let mut places = rows.whereabouts(task_id, &all).await.unwrap();
         places.sort_by_key(|place| place.ordinal);
@@ -87,7 +84,9 @@ impl View {
             }
         }
         self.add("places", places);
-        let ids: std::collections::BTreeSet<BatchId> = self.batches.values().copied().collect();
+        let of_task =
+            self.batches.iter().filter(|((of, _), _)| *of == task_id).map(|(_, batch_id)| *batch_id);
+        let ids: std::collections::BTreeSet<BatchId> = of_task.collect();
         let ids: Vec<BatchId> = ids.into_iter().collect();
         let mut batches = rows.lock_batches(task_id, &ids).await.unwrap();
         batches.sort_by_key(|row| row.members.first().map(|member| member.ordinal));
@@ -102,18 +101,19 @@ impl View {
         ready.sort_by_key(|row| row.batch_id);
         self.add("ready", ready);
         let (selection, detail) = (TargetSelection::Ordinals(&all), TargetDetail::Leases(&ids));
-        let mut targets = rows.targets(task_id, &project(), selection, detail).await.unwrap();
+        let mut targets = rows.targets(task_id, &project_id, selection, detail).await.unwrap();
         for lease in targets.iter_mut().filter_map(|target| target.lease.as_mut()) {
             lease.batch_id = canonical(self.first_ordinal(lease.batch_id));
         }
         self.add("reported", targets);
     }
 
-    async fn read_task<R>(&mut self, rows: &mut R, task_id: TaskId, size: u32, now: Timestamp)
+    async fn read_task<R>(&mut self, rows: &mut R, task: &Task, now: Timestamp)
     where
         R: Rows,
         R::Error: Debug,
     {
+        let Task { task_id, project_id, size } = task.clone();
         let all: Vec<u32> = (0..size).collect();
         let mut snapshot = rows.lock(task_id, &all).await.unwrap().unwrap();
         // Read only where a rule asks for it, and never stored.
@@ -130,9 +130,10 @@ impl View {
         }
         self.add("task", &snapshot);
         self.add("tallies", rows.other_tallies(task_id, &[1]).await.unwrap());
-        self.add("room", rows.lock_room(&project()).await.unwrap());
+        self.add("room", rows.lock_room(&project_id).await.unwrap());
         let selection = TargetSelection::Ordinals(&all);
-        let mut targets = rows.targets(task_id, &project(), selection, TargetDetail::Presence).await.unwrap();
+        let mut targets =
+            rows.targets(task_id, &project_id, selection, TargetDetail::Presence).await.unwrap();
         targets.iter_mut().for_each(|row| normalise(row.presence.as_mut()));
         self.add("targets", targets);
         let mut deferred = rows.deferred(task_id, &all).await.unwrap();

@@ -1,4 +1,4 @@
-//! What really happened, as the scripts themselves wrote it: a line when one starts, a line when one ends.
+//! The oracle: real starts and ends of scripts. Each script writes a line when it starts and a line when it ends.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -12,10 +12,10 @@ pub(crate) struct Run {
     pub(crate) attempt: i16,
 }
 
-/// What became of it.
+/// Lines of one run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
-    /// It must never be more than one.
+    /// Number of starts. More than one violates an invariant.
     pub(crate) starts: u32,
     /// Exit codes that it ended with.
     pub(crate) ends: Vec<i32>,

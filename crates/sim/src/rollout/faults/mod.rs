@@ -1,13 +1,24 @@
-//! Accidents: processes die and come back, connections break, desktops restart; until faults cease.
+//! Faults: processes die and come back, connections break, desktops restart, clocks differ, the database is away.
 
-use super::{coverage::Feature, event::Event, scenario::Kinds, world::World};
+mod clocks;
+mod outage;
 
-/// What an accident does.
-type Accident = fn(&mut World);
+pub(super) use outage::RunningOutage;
+
+use super::{
+    coverage::Feature,
+    event::{Desktop, Event},
+    scenario::Kinds,
+    world::World,
+};
+
+/// The effect of one kind of fault.
+type Injection = fn(&mut World);
 
 impl World {
-    /// The first accident, and the end of all of them.
+    /// Schedules the outages, the first fault, and the end of all faults.
     pub(super) fn plan_faults(&mut self) {
+        self.plan_outages();
         let faults = &self.scenario.faults;
         if faults.is_calm() {
             return;
@@ -21,12 +32,12 @@ impl World {
     fn next_fault(&mut self) {
         let every = self.scenario.faults.every_ms;
         if every > 0 && self.are_faults_on {
-            let wait = self.dice.between(1, every * 2);
+            let wait = self.rng.between(1, every * 2);
             self.clock.after(wait, Event::Fault);
         }
     }
 
-    /// One accident, of the kind that the dice choose.
+    /// Injects a fault of a random kind.
     pub(super) fn fault(&mut self) {
         if !self.are_faults_on {
             return;
@@ -34,8 +45,8 @@ impl World {
         let Kinds { schedulers, workers, drains, flaps, reboots } = self.scenario.faults.kinds;
         let sum = schedulers + workers + drains + flaps + reboots;
         if sum > 0 {
-            let mut roll = self.dice.number(0, sum - 1);
-            let kinds: [(u32, Accident); 5] = [
+            let mut roll = self.rng.number(0, sum - 1);
+            let kinds: [(u32, Injection); 5] = [
                 (schedulers, Self::scheduler_fails),
                 (workers, Self::worker_fails),
                 (drains, Self::worker_is_replaced),
@@ -54,20 +65,20 @@ impl World {
     }
 
     fn scheduler_fails(&mut self) {
-        let scheduler = self.dice.number(0, 99) as usize % self.schedulers.len();
+        let scheduler = self.rng.number(0, 99) as usize % self.schedulers.len();
         self.clock.after(0, Event::SchedulerDies { scheduler });
-        let wait = self.dice.between(1_000, 120_000);
+        let wait = self.rng.between(1_000, 120_000);
         self.clock.after(wait, Event::SchedulerReturns { scheduler });
     }
 
-    /// A scheduler's process ends; what it had decided on is not done.
+    /// Kills a scheduler with the transactions that it had decided on.
     pub(super) fn kill_scheduler(&mut self, scheduler: usize) {
         let row = &mut self.schedulers[scheduler];
         row.alive = false;
         row.life += 1;
         if !self.schedulers.iter().any(|scheduler| scheduler.alive) {
             self.coverage.add(Feature::NoScheduler);
-            self.promises.fault_everywhere();
+            self.fault_everywhere();
         }
     }
 
@@ -77,7 +88,7 @@ impl World {
 
     fn worker_fails(&mut self) {
         let living = self.living_workers();
-        if let Some(worker) = self.dice.pick(&living) {
+        if let Some(worker) = self.rng.pick(&living) {
             self.coverage.add(Feature::WorkerDied);
             self.clock.after(0, Event::WorkerDies { worker });
         }
@@ -85,32 +96,32 @@ impl World {
 
     fn worker_is_replaced(&mut self) {
         let living = self.living_workers();
-        if let Some(worker) = self.dice.pick(&living) {
+        if let Some(worker) = self.rng.pick(&living) {
             self.coverage.add(Feature::WorkerDrained);
             self.clock.after(0, Event::WorkerDrains { worker });
         }
     }
 
-    fn connected_desktop(&mut self) -> Option<u32> {
-        let connected = (0u32..).zip(&self.agents).filter(|(_, agent)| agent.session.is_some());
-        let ordinals: Vec<u32> = connected.map(|(ordinal, _)| ordinal).collect();
-        self.dice.pick(&ordinals)
+    fn connected_desktop(&mut self) -> Option<Desktop> {
+        let connected = self.agents.iter().enumerate().filter(|(_, agent)| agent.session.is_some());
+        let desktops: Vec<Desktop> = connected.map(|(desktop, _)| desktop).collect();
+        self.rng.pick(&desktops)
     }
 
     fn desktop_flaps(&mut self) {
-        let most = if self.dice.percent(70) { 20_000 } else { 900_000 };
-        let away_ms = self.dice.between(100, most);
-        if let Some(ordinal) = self.connected_desktop() {
+        let most = if self.rng.percent(70) { 20_000 } else { 900_000 };
+        let away_ms = self.rng.between(100, most);
+        if let Some(desktop) = self.connected_desktop() {
             self.coverage.add(Feature::Flap);
-            self.clock.after(0, Event::AgentLeaves { ordinal, away_ms });
+            self.clock.after(0, Event::AgentLeaves { desktop, away_ms });
         }
     }
 
     fn desktop_restarts(&mut self) {
-        let away_ms = self.dice.between(1_000, 240_000);
-        if let Some(ordinal) = self.connected_desktop() {
+        let away_ms = self.rng.between(1_000, 240_000);
+        if let Some(desktop) = self.connected_desktop() {
             self.coverage.add(Feature::Reboot);
-            self.clock.after(0, Event::AgentReboots { ordinal, away_ms });
+            self.clock.after(0, Event::AgentReboots { desktop, away_ms });
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The promises of the design, in their own words: looked at after every event, from what really happened on the desktops
-//! and from what transactions did. Nothing here asks the rules that are under test.
+//! The invariants of the design, checked after every event against the real events on the desktops and the effects of
+//! transactions. They ask none of the rules under test.
 
 mod audit;
 mod effects;
 mod ending;
+mod projects;
 mod records;
 mod weight;
 
@@ -11,29 +12,63 @@ use chrono::TimeDelta;
 use domain::{Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatus, window::WindowState};
 
 use super::{
-    event::{Ended, Order},
+    event::{Desktop, Order, ScriptOutcome},
     rows::zone,
-    scenario::Scenario,
+    scenario::TaskSpec,
+    state::Agent,
 };
 use crate::memory::TaskTable;
 
-/// What really became of one target.
+/// The world around an effect.
+pub(super) struct Context<'a> {
+    /// True time.
+    pub(super) now: Timestamp,
+    /// Maximum difference between a clock and the true time.
+    pub(super) skew: TimeDelta,
+    /// Longest time between a tick and a transaction that used its time.
+    pub(super) longest_lag: TimeDelta,
+    /// Whether a fault may have reached every target.
+    pub(super) is_faulted: bool,
+    pub(super) agents: &'a [Agent],
+    /// Desktops of the task by ordinal.
+    pub(super) desktops: &'a [Desktop],
+}
+
+impl Context<'_> {
+    /// Whether a fault may explain that the end of a target was never learnt.
+    fn explains(&self, ordinal: u32) -> bool {
+        self.is_faulted || self.agents[self.desktops[ordinal as usize]].is_faulted
+    }
+}
+
+/// The start of a script.
+pub(super) struct Start {
+    pub(super) ordinal: u32,
+    pub(super) desktop: Desktop,
+    pub(super) script: usize,
+    /// True time.
+    pub(super) now: Timestamp,
+    /// Maximum difference between a clock and the true time.
+    pub(super) skew: TimeDelta,
+}
+
+/// The real events of one target, and its admission and outcome.
 #[derive(Debug, Clone, Default)]
 struct Target {
     admitted: bool,
     withdrawn: bool,
-    /// A worker was given it, before the task was cut short.
+    /// A worker leased it before the task was cut short.
     leased: bool,
     /// An order for it left a worker.
     ordered: bool,
-    /// How often each script was started on the desktop, and how it ended there.
-    scripts: Vec<(u32, Option<Ended>)>,
-    /// A person stopped it.
+    /// Number of real starts of each script, and its real outcome.
+    scripts: Vec<(u32, Option<ScriptOutcome>)>,
+    /// An operator stopped it.
     stopped: bool,
-    /// As it was recorded first.
-    outcome: Option<Ended>,
-    /// Something broke that may explain that its end was never learnt.
-    faulted: bool,
+    /// The first recorded outcome.
+    outcome: Option<ScriptOutcome>,
+    /// The first script that is to run. An earlier attempt ran the others.
+    first_script: usize,
     /// Workers that died while they held it.
     worker_deaths: u16,
 }
@@ -44,7 +79,7 @@ impl Target {
     }
 }
 
-/// What the records of a wave come to.
+/// The sums of a wave's records.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     admitted: u32,
@@ -53,60 +88,63 @@ struct Count {
     halting: u32,
 }
 
-/// The observer. It knows the truth, and says which promise was broken first.
+/// The invariants of one task, with the first violation.
 #[derive(Debug)]
-pub(super) struct Promises {
+pub(super) struct Invariants {
     policy: RolloutPolicy,
-    project_limit: Option<u32>,
     targets: Vec<Target>,
     /// By wave.
     counts: Vec<Count>,
+    /// True time at which each wave closed.
+    closed_at: Vec<Option<Timestamp>>,
     approved: Vec<u16>,
-    faulted: bool,
     is_suspended: bool,
     is_cut_short: bool,
     has_ended: bool,
-    /// Places were taken in this event.
+    /// Whether targets came in flight in this event.
     placed: bool,
-    /// Something changed since the last look at the totals.
+    /// Whether anything changed since the last check of the totals.
     changed: bool,
-    /// Events since the last recount.
+    /// Number of checks since the last recount.
     unread: usize,
-    broken: Option<String>,
+    violation: Option<String>,
 }
 
-impl Promises {
-    pub(super) fn new(scenario: &Scenario, waves: usize) -> Self {
-        let target = Target { scripts: vec![(0, None); usize::from(scenario.scripts)], ..Target::default() };
+impl Invariants {
+    pub(super) fn new(spec: &TaskSpec, first_scripts: &[u16], waves: usize) -> Self {
+        let target = |&first_script: &u16| Target {
+            scripts: vec![(0, None); usize::from(spec.scripts)],
+            first_script: first_script.into(),
+            ..Target::default()
+        };
         Self {
-            policy: scenario.policy.clone(),
-            project_limit: scenario.project_limit,
-            targets: vec![target; scenario.desktops as usize],
+            policy: spec.policy.clone(),
+            targets: first_scripts.iter().map(target).collect(),
             counts: vec![Count::default(); waves],
+            closed_at: vec![None; waves],
             approved: Vec::new(),
-            faulted: false,
             is_suspended: false,
             is_cut_short: false,
             has_ended: false,
             placed: false,
             changed: false,
             unread: 0,
-            broken: None,
+            violation: None,
         }
     }
 
-    /// The first promise that was broken, if one was.
-    pub(super) fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    /// The first violation; `None` if there is none.
+    pub(super) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
     }
 
     pub(super) const fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    fn must(&mut self, holds: bool, promise: &str, what: impl FnOnce() -> String) {
-        if !holds && self.broken.is_none() {
-            self.broken = Some(format!("{promise}: {}", what()));
+    fn must(&mut self, holds: bool, invariant: &str, detail: impl FnOnce() -> String) {
+        if !holds && self.violation.is_none() {
+            self.violation = Some(format!("{invariant}: {}", detail()));
         }
     }
 
@@ -114,20 +152,9 @@ impl Promises {
         &mut self.targets[ordinal as usize]
     }
 
-    /// Something broke around this target.
-    pub(super) fn fault(&mut self, ordinal: u32) {
-        self.target(ordinal).faulted = true;
-    }
-
     /// A worker died that held this target.
     pub(super) fn lost(&mut self, ordinal: u32) {
-        self.fault(ordinal);
         self.target(ordinal).worker_deaths += 1;
-    }
-
-    /// Something broke that may reach every target.
-    pub(super) const fn fault_everywhere(&mut self) {
-        self.faulted = true;
     }
 
     /// The task is held from now on, or no longer.
@@ -135,7 +162,7 @@ impl Promises {
         self.is_suspended = is_suspended;
     }
 
-    /// A person approved a wave.
+    /// An operator approved a wave.
     pub(super) fn approved(&mut self, wave: u16) {
         self.approved.push(wave);
     }
@@ -146,20 +173,24 @@ impl Promises {
     }
 
     /// A script really starts on a desktop.
-    pub(super) fn started(
-        &mut self,
-        ordinal: u32,
-        script: usize,
-        order: Order,
-        now: Timestamp,
-        table: &TaskTable,
-    ) {
+    pub(super) fn started(&mut self, start: &Start, order: &Order, table: &TaskTable) {
+        let &Start { ordinal, script, now, skew, .. } = start;
         let target = self.target(ordinal);
         target.scripts[script].0 += 1;
         let target = target.clone();
         self.must(target.scripts[script].0 == 1, "a start happens at most once", || {
             format!("script {script} of target {ordinal} was started again")
         });
+        self.must(
+            script >= target.first_script,
+            "a retry runs no script that an earlier attempt ran",
+            || {
+                format!(
+                    "script {script} of target {ordinal} started, and {} is the first",
+                    target.first_script
+                )
+            },
+        );
         self.must(!order.query_only, "nothing starts after a halt", || {
             format!("target {ordinal} was only asked about and started")
         });
@@ -171,7 +202,7 @@ impl Promises {
         self.must(open.is_none(), "no next wave before the gate closed the one before it", || {
             format!("target {ordinal} started and wave {} is not closed", open.unwrap_or_default())
         });
-        if script > 0 {
+        if script > target.first_script {
             return;
         }
         self.must(!self.is_cut_short || target.leased, "nothing starts after a halt or a stop", || {
@@ -181,24 +212,26 @@ impl Promises {
             format!("target {ordinal} started after its outcome was written: {:?}", target.outcome)
         });
         let expires_at = table.facts.expires_at;
-        let is_in_time = expires_at.is_none_or(|expires_at| now <= expires_at);
+        let is_in_time = expires_at.is_none_or(|expires_at| now <= expires_at + skew * 2);
         self.must(is_in_time, "nothing starts after expires_at", || format!("target {ordinal} started"));
-        self.must(self.is_in_window(ordinal, now), "nothing starts outside its window", || {
+        self.must(self.is_in_window(start), "nothing starts outside its window", || {
             format!("target {ordinal} started")
         });
     }
 
-    /// Until its very last moment.
-    fn is_in_window(&self, ordinal: u32, now: Timestamp) -> bool {
+    /// Whether the window is open by any clock, up to its last moment.
+    fn is_in_window(&self, start: &Start) -> bool {
+        let &Start { desktop, now, skew, .. } = start;
         let is_open = |at| {
             let window = self.policy.window.as_ref();
-            window.is_none_or(|window| matches!(window.at(at, zone(ordinal)), WindowState::OpenUntil(_)))
+            window.is_none_or(|window| matches!(window.at(at, zone(desktop)), WindowState::OpenUntil(_)))
         };
-        is_open(now) || is_open(now - TimeDelta::milliseconds(1))
+        let skew = skew * 2;
+        [now, now - skew, now + skew].into_iter().any(is_open) || is_open(now - TimeDelta::milliseconds(1))
     }
 
     /// A script really ended on a desktop.
-    pub(super) fn ended(&mut self, ordinal: u32, script: usize, end: Ended) {
+    pub(super) fn ended(&mut self, ordinal: u32, script: usize, end: ScriptOutcome) {
         let slot = &mut self.target(ordinal).scripts[script].1;
         slot.get_or_insert(end);
     }

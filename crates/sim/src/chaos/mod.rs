@@ -1,5 +1,5 @@
 //! Faults on real processes: a whole cluster under load, killed, stopped and cut off piece by piece, and at its end the
-//! promises checked against files that the scripts themselves have written.
+//! invariants checked against files that the scripts themselves write.
 //!
 //! [`crate::failover`] puts the same cluster, load and checks on a database that fails over.
 
@@ -9,10 +9,10 @@ pub(crate) mod faults;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod node;
+pub(crate) mod oracle;
 mod report;
 pub(crate) mod rest;
 pub(crate) mod system;
-pub(crate) mod truth;
 
 use std::{
     sync::Arc,
@@ -25,26 +25,30 @@ use rand_chacha::ChaCha8Rng;
 use self::{faults::Faults, load::Load, report::Report, system::System};
 use crate::say;
 
-/// Injects faults for so many minutes and checks the promises; an error when one was broken.
+/// Injects faults for a number of minutes and checks the invariants. Returns an error if one is violated.
 pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     say("starting Postgres, two APIs, two schedulers, three workers and the agents");
     let system = Arc::new(System::start(agents).await?);
     let begun = Instant::now();
     let until = begun + Duration::from_secs_f64(minutes * 60.0);
-    let load = Load::start(Arc::clone(&system), dice(seed, 1), move || Instant::now() < until);
-    let faults = Faults::inject(Arc::clone(&system), dice(seed, 2), begun, until).await?;
+    let load = Load::start(Arc::clone(&system), rng(seed, 1), move || Instant::now() < until);
+    let faults = Faults::inject(Arc::clone(&system), rng(seed, 2), begun, until).await?;
     say("no more faults: everything is put right, and what was accepted may end");
     system.heal().await?;
     let accepted = load.finish().await?;
     let found = check::all(&system, &accepted, &faults).await?;
     let report = Report::new(seed, minutes, agents, &accepted, faults, found);
     report.publish()?;
-    if report.is_good() { Ok(()) } else { anyhow::bail!("a promise was broken: {}", system.logs().display()) }
+    if report.is_good() {
+        Ok(())
+    } else {
+        anyhow::bail!("an invariant is violated: {}", system.logs().display())
+    }
 }
 
-/// The dice of one part of a run: none takes throws from another's.
-pub(crate) fn dice(seed: u64, part: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(part);
-    rng
+/// Random numbers of one part of a run. Parts share no draws.
+pub(crate) fn rng(seed: u64, part: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(part);
+    generator
 }

@@ -1,11 +1,11 @@
-//! What an outcome counts as, and when a threshold is reached, said once more and plainly: an observer that asked the rules
-//! themselves would not notice when they are wrong.
+//! The weight of an outcome and the reach of a threshold, written a second time: invariants that asked the rules would not
+//! notice a wrong rule.
 
 use domain::{outcome::Outcome, policy::Weight, threshold::Threshold};
 
-use super::Promises;
+use super::Invariants;
 
-impl Promises {
+impl Invariants {
     /// Whether an end counts as a failure, and whether it halts at once.
     pub(super) fn weight(&self, outcome: Outcome, exit_code: Option<i32>) -> Option<bool> {
         let of_code = exit_code.filter(|_| outcome == Outcome::Failed);
@@ -31,11 +31,11 @@ pub(super) fn is_reached(threshold: Option<Threshold>, failed: u32, ended: u32, 
     match threshold {
         None => false,
         Some(Threshold::Count(count)) => failed >= count,
-        Some(Threshold::Percent { hundredths, min_results }) => {
+        Some(Threshold::Percent { share: least, min_results }) => {
             let share = f64::from(failed) * 10_000.0;
             failed > 0
                 && (is_closed || ended >= min_results)
-                && share >= f64::from(hundredths) * f64::from(ended)
+                && share >= f64::from(least.get()) * f64::from(ended)
         }
     }
 }

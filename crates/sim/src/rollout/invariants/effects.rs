@@ -1,9 +1,9 @@
-//! What transactions did, against the promises.
+//! Effects of transactions, against the invariants.
 
 use chrono::TimeDelta;
-use domain::{Timestamp, task::TaskStatus, wave::WaveStatus};
+use domain::{BasisPoints, Timestamp, task::TaskStatus, wave::WaveStatus};
 
-use super::{Promises, place_of, weight::is_reached};
+use super::{Context, Invariants, place_of, weight::is_reached};
 use crate::{
     memory::TaskTable,
     rollout::{
@@ -12,9 +12,15 @@ use crate::{
     },
 };
 
-impl Promises {
-    /// One thing that a committed transaction did.
-    pub(in crate::rollout) fn see(&mut self, effect: &Effect, table: &TaskTable, coverage: &mut Coverage) {
+impl Invariants {
+    /// Checks one effect of a committed transaction.
+    pub(in crate::rollout) fn see(
+        &mut self,
+        effect: &Effect,
+        table: &TaskTable,
+        context: &Context<'_>,
+        coverage: &mut Coverage,
+    ) {
         self.changed = true;
         match effect {
             Effect::Admitted { wave, first, number } => self.admitted(*wave, *first..first + number, table),
@@ -32,9 +38,14 @@ impl Promises {
                 self.leased(*worker, ordinals, *query_only, coverage);
                 self.leased_suspects(ordinals, *suspects, coverage);
             }
-            Effect::Recorded { ordinal, scripts } => self.recorded(*ordinal, scripts, table, coverage),
-            Effect::Opened { wave, now } => self.opened(*wave, *now, table),
-            Effect::Closed { wave } => self.closed(*wave, table, coverage),
+            Effect::Recorded { ordinal, scripts } => {
+                self.recorded(*ordinal, scripts, table, context.explains(*ordinal), coverage)
+            }
+            Effect::Opened { wave, now } => self.opened(*wave, *now, table, context),
+            Effect::Closed { wave } => {
+                self.closed_at[place_of(*wave)] = Some(context.now);
+                self.closed(*wave, table, coverage);
+            }
             Effect::CutShort { status } => {
                 self.is_cut_short = true;
                 if *status == TaskStatus::Halting {
@@ -44,12 +55,12 @@ impl Promises {
             Effect::Withdrawn { ordinals } => self.withdrawn(ordinals, table, coverage),
             Effect::TargetStopped { ordinal } => self.target(*ordinal).stopped = true,
             Effect::TaskEnded { status } => self.task_ended(*status, table, coverage),
-            Effect::Engine(effect) => self.reported(effect, coverage),
+            Effect::Engine(effect) => self.reported(effect, context, coverage),
         }
     }
 
-    /// Something that the engine says of its transaction.
-    fn reported(&mut self, effect: &engine::Effect, coverage: &mut Coverage) {
+    /// Counts an effect that the engine reports as coverage.
+    fn reported(&mut self, effect: &engine::Effect, context: &Context<'_>, coverage: &mut Coverage) {
         use engine::Effect;
         let feature = match effect {
             Effect::Halted { is_late: true, .. } => Feature::LateHalt,
@@ -60,7 +71,7 @@ impl Promises {
             Effect::WaveWaiting { soaks: true, .. } => Feature::SoakWait,
             Effect::WaveWaiting { soaks: false, .. } => Feature::ApprovalWait,
             Effect::Replaced { ordinal, .. } => {
-                let is_explained = self.target(*ordinal).faulted;
+                let is_explained = context.explains(*ordinal);
                 self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
                     format!("target {ordinal}")
                 });
@@ -131,7 +142,7 @@ impl Promises {
         });
     }
 
-    fn opened(&mut self, wave: u16, now: Timestamp, table: &TaskTable) {
+    fn opened(&mut self, wave: u16, now: Timestamp, table: &TaskTable, context: &Context<'_>) {
         let place = place_of(wave);
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("wave {wave} was opened")
@@ -152,8 +163,11 @@ impl Promises {
         );
         let soak = TimeDelta::seconds(i64::from(self.policy.soak_seconds));
         let has_soaked = before.closed_at.is_some_and(|closed_at| now >= closed_at + soak);
-        self.must(has_soaked, "a wave soaks before the next one opens", || {
-            format!("wave {wave} was opened {} after wave {}", soak, wave - 1)
+        let really = self.closed_at[place - 1].map(|closed_at| context.now - closed_at);
+        let certain = soak - context.skew * 2 - context.longest_lag;
+        let has_really_soaked = really.is_some_and(|time| time >= certain);
+        self.must(has_soaked && has_really_soaked, "a wave soaks before the next one opens", || {
+            format!("wave {wave} was opened {really:?} after wave {}, and soaks {soak}", wave - 1)
         });
     }
 
@@ -174,7 +188,7 @@ impl Promises {
             self.must(runs.is_none(), "a wave is closed when all but those that are away are in", || {
                 format!("wave {wave} was closed and target {} is missing", runs.unwrap_or_default())
             });
-            let quorum = u64::from(self.policy.quorum.unwrap_or(10_000));
+            let quorum = u64::from(self.policy.quorum.map_or(10_000, BasisPoints::get));
             let is_quorum = u64::from(count.ended) * 10_000 >= quorum * u64::from(row.state.size);
             self.must(is_quorum, "a wave with missing results is closed on a quorum only", || {
                 format!("wave {wave} was closed with {} of {}", count.ended, row.state.size)
@@ -199,8 +213,8 @@ impl Promises {
             target.withdrawn = true;
             let wave = Self::wave_of(table, ordinal);
             self.counts[wave].admitted = self.counts[wave].admitted.saturating_sub(1);
-            self.must(!was_ordered, "only what nobody was told of is withdrawn", || {
-                format!("target {ordinal} was withdrawn and its agent had been told")
+            self.must(!was_ordered, "only unordered targets are withdrawn", || {
+                format!("target {ordinal} was withdrawn after its order")
             });
             self.must(!table.has_ended(ordinal), "a target ends in exactly one outcome", || {
                 format!("target {ordinal} was withdrawn and has a record")

@@ -4,20 +4,20 @@
 //! The cluster, its load and the checks at the end are those of [`crate::chaos`].
 
 mod address;
+mod downtime;
 mod drill;
+mod durability_check;
 mod etcd;
 mod follower;
-mod gaps;
 mod journals;
 mod member;
-mod ordinary;
 mod pair;
 mod postgres;
 mod probe;
 mod report;
 mod rest;
 mod settings;
-mod stored;
+mod unprivileged_user;
 
 use std::{
     sync::{
@@ -36,9 +36,10 @@ use self::{
 };
 use crate::{
     chaos::{
-        check, dice,
+        check,
         faults::Faults,
         load::Load,
+        rng,
         system::{Directory, System},
     },
     say,
@@ -47,7 +48,7 @@ use crate::{
 /// Under load, before each failover and after the last one.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// Lets the database fail over so often and checks the promises; an error when one was broken.
+/// Fails the database over a number of times and checks the invariants. Returns an error if one is violated.
 pub async fn run(failovers: u32, seed: u64, agents: u32, asynchronous: bool) -> anyhow::Result<()> {
     let directory = Directory::new("failover")?;
     let tried = try_out(Arc::clone(&directory), Asked { failovers, seed, agents }, !asynchronous).await;
@@ -68,7 +69,7 @@ async fn try_out(directory: Arc<Directory>, asked: Asked, synchronous: bool) -> 
         let flag = Arc::clone(flag);
         move || flag.load(Ordering::Relaxed)
     };
-    let load = Load::start(Arc::clone(&system), dice(asked.seed, 1), ask(&goes_on));
+    let load = Load::start(Arc::clone(&system), rng(asked.seed, 1), ask(&goes_on));
     let probe = Probe::start(Arc::clone(&system), ask(&goes_on));
     let mut drill = Drill { pair, follower, system, probe, primary: 0 };
     let done = fail_over_all(&mut drill, asked).await?;
@@ -80,15 +81,15 @@ async fn try_out(directory: Arc<Directory>, asked: Asked, synchronous: bool) -> 
     accepted.extend(seen.accepted.iter().cloned());
     // No agent is killed here, so nothing explains an UNKNOWN.
     let found = check::all(&system, &accepted, &Faults::default()).await?;
-    let compared = stored::compare(&system.database_url, &system, &accepted).await?;
-    let starts = gaps::starts(&system.database_url).await?;
+    let compared = durability_check::compare(&system.database_url, &system, &accepted).await?;
+    let starts = downtime::starts(&system.database_url).await?;
     let report = Report::new(asked, &done, &seen, &starts, &accepted, compared, found);
     report.publish()?;
-    if report.is_good() { Ok(()) } else { anyhow::bail!("a promise was broken, or nothing was tried") }
+    if report.is_good() { Ok(()) } else { anyhow::bail!("an invariant is violated, or nothing was tried") }
 }
 
 async fn fail_over_all(drill: &mut Drill, asked: Asked) -> anyhow::Result<Vec<Done>> {
-    let mut rng = dice(asked.seed, 2);
+    let mut rng = rng(asked.seed, 2);
     let mut done = Vec::new();
     for number in 1..=asked.failovers {
         tokio::time::sleep(QUIET).await;

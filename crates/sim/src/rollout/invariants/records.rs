@@ -2,21 +2,22 @@
 
 use domain::outcome::Outcome;
 
-use super::{Promises, Target};
+use super::{Invariants, Target};
 use crate::{
     memory::TaskTable,
     rollout::{
         coverage::{Coverage, Feature},
-        event::{Ended, of_target},
+        event::{ScriptOutcome, of_target},
     },
 };
 
-impl Promises {
+impl Invariants {
     pub(super) fn recorded(
         &mut self,
         ordinal: u32,
-        scripts: &[Ended],
+        scripts: &[ScriptOutcome],
         table: &TaskTable,
+        is_explained: bool,
         coverage: &mut Coverage,
     ) {
         let end = of_target(scripts);
@@ -35,9 +36,9 @@ impl Promises {
         count.failed += u32::from(weight.is_some());
         count.halting += u32::from(weight == Some(true));
         let target = self.targets[ordinal as usize].clone();
-        let is_explained = target.faulted || self.faulted;
-        let (holds, promise) = agrees(&target, scripts, is_explained, table.facts.killing || target.stopped);
-        self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), promise, || {
+        let (holds, invariant) =
+            agrees(&target, scripts, is_explained, table.facts.killing || target.stopped);
+        self.must(holds && (end.0 != Outcome::Skipped || self.is_cut_short), invariant, || {
             format!("target {ordinal} is recorded as {scripts:?}, and really it was {:?}", target.scripts)
         });
         match end.0 {
@@ -53,10 +54,10 @@ impl Promises {
     }
 }
 
-/// Whether a record can be true of a target, and the promise that it breaks where it cannot.
+/// Whether a record can be true of a target, and the invariant that it breaks where it cannot.
 fn agrees(
     target: &Target,
-    scripts: &[Ended],
+    scripts: &[ScriptOutcome],
     is_explained: bool,
     may_be_stopped: bool,
 ) -> (bool, &'static str) {
@@ -67,12 +68,17 @@ fn agrees(
     if outcome == Outcome::Unknown && !is_explained {
         return (false, "UNKNOWN is only what a fault explains");
     }
-    let is_true = |(written, real): (&Ended, &(u32, Option<Ended>))| match written.0 {
-        Outcome::Success | Outcome::Failed | Outcome::Timeout => real.1 == Some(*written),
-        Outcome::Rejected | Outcome::Skipped => real.0 == 0,
-        Outcome::Stopped => may_be_stopped && (real.0 == 0 || real.1 == Some(*written)),
-        Outcome::Unknown => true,
-        Outcome::Undelivered => false,
+    let is_true = |(place, (written, real)): (usize, (&ScriptOutcome, &(u32, Option<ScriptOutcome>)))| {
+        match written.0 {
+            // An earlier attempt ran it.
+            Outcome::Success if place < target.first_script => real.0 == 0,
+            _ if place < target.first_script => false,
+            Outcome::Success | Outcome::Failed | Outcome::Timeout => real.1 == Some(*written),
+            Outcome::Rejected | Outcome::Skipped => real.0 == 0,
+            Outcome::Stopped => may_be_stopped && (real.0 == 0 || real.1 == Some(*written)),
+            Outcome::Unknown => true,
+            Outcome::Undelivered => false,
+        }
     };
-    (scripts.iter().zip(&target.scripts).all(is_true), "a record says what really happened")
+    (scripts.iter().zip(&target.scripts).enumerate().all(is_true), "a record says what really happened")
 }

@@ -1,11 +1,11 @@
-//! The end of a task, against the promises.
+//! The end of a task, against the invariants.
 
 use domain::{outcome::Outcome, task::TaskStatus, threshold::Threshold};
 
-use super::Promises;
+use super::Invariants;
 use crate::{memory::TaskTable, rollout::coverage::Coverage};
 
-impl Promises {
+impl Invariants {
     /// The task has ended: each target that was admitted has its outcome, and no other one has.
     pub(super) fn task_ended(&mut self, status: TaskStatus, table: &TaskTable, coverage: &mut Coverage) {
         self.has_ended = true;

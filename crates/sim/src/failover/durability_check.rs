@@ -1,5 +1,4 @@
-//! What was promised to clients and agents, looked for in a database: a task whose id was answered, a result that its
-//! agent was told is stored.
+//! The durability check: searches a database for every task whose id was answered, and for every acknowledged result.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,12 +15,12 @@ use crate::chaos::{
     system::{System, desktop_id},
 };
 
-/// Promises, and those of them that the database knows nothing of.
+/// Numbers of accepted tasks and acknowledged results, and those that the database does not hold.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Compared {
     pub(crate) accepted: usize,
     pub(crate) acknowledged: usize,
-    /// In words.
+    /// Descriptions of the lost ones.
     pub(crate) lost: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Whom Postgres and Patroni run as: never root.
+//! The user of Postgres and Patroni, which is never root.
 
 use std::{
     os::unix::{fs::chown, process::CommandExt as _},
@@ -8,16 +8,16 @@ use std::{
 
 use pgcluster::User;
 
-/// An ordinary user; `None` when this one is.
+/// A user without privileges; `None` if the current user has none.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ordinary(Option<User>);
+pub(crate) struct UnprivilegedUser(Option<User>);
 
-impl Ordinary {
+impl UnprivilegedUser {
     pub(crate) fn find() -> anyhow::Result<Self> {
         Ok(Self(pgcluster::ordinary_user()?))
     }
 
-    /// A file or directory becomes its own.
+    /// Makes the user own a file or directory.
     pub(crate) fn give(self, path: &Path) -> anyhow::Result<()> {
         if let Some(User { uid, gid }) = self.0 {
             chown(path, Some(uid), Some(gid))?;
@@ -25,7 +25,7 @@ impl Ordinary {
         Ok(())
     }
 
-    /// A program runs as this user.
+    /// Makes a program run as the user.
     pub(crate) fn run(self, command: &mut Command) {
         if let Some(User { uid, gid }) = self.0 {
             command.uid(uid).gid(gid);

@@ -1,8 +1,8 @@
-//! The totals: looked at after every event that changed something, and counted anew from the rows every so often.
+//! Totals: checked after every event that changed rows, and recounted from the rows now and then.
 
 use domain::{tally::Tally, threshold::Threshold, wave::WaveStatus};
 
-use super::{Promises, place_of, weight::is_reached};
+use super::{Invariants, place_of, weight::is_reached};
 use crate::{
     memory::TaskTable,
     rollout::{
@@ -15,7 +15,7 @@ use crate::{
 /// Small fleets are counted anew after every change, large ones after as many changes as keeps the work the same.
 const FLEET_COUNTED_AT_ONCE: usize = 40;
 
-impl Promises {
+impl Invariants {
     /// After each event.
     pub(in crate::rollout) fn check(&mut self, table: &TaskTable, coverage: &mut Coverage) {
         if !std::mem::take(&mut self.changed) || self.has_ended {
@@ -30,7 +30,7 @@ impl Promises {
             self.check_strict(table, coverage);
         }
         if std::mem::take(&mut self.placed) {
-            self.check_places(table, coverage);
+            self.check_concurrency(table, coverage);
         }
         self.unread += 1;
         if self.unread * FLEET_COUNTED_AT_ONCE >= self.targets.len() {
@@ -71,7 +71,7 @@ impl Promises {
         let missing = row.state.size - count.ended;
         let away = table.deferred.values();
         let away = away.filter(|away| away.terms.wave == row.wave && !away.terms.maybe_delivered).count();
-        let quorum = self.policy.quorum.map(|quorum| u64::from(quorum) * u64::from(row.state.size));
+        let quorum = self.policy.quorum.map(|quorum| u64::from(quorum.get()) * u64::from(row.state.size));
         let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
         let is_over = missing == 0 || is_quorum && missing as usize == away;
         self.must(!is_over || row.state.is_last, "a wave that is over is closed at once", || {
@@ -79,13 +79,13 @@ impl Promises {
         });
     }
 
-    /// Nothing that is certainly not handed out yet is kept after a halt or a stop: nobody waits for it.
+    /// A halt or a stop keeps no target that was certainly not handed out.
     fn check_withdrawn(&mut self, table: &TaskTable) {
         let mut batches = table.batches.values().map(|batch| &batch.row);
         let ready = batches.find(|row| row.lease_until.is_none() && !row.terms.maybe_delivered);
         let away = table.deferred.values().find(|away| !away.terms.maybe_delivered);
         let kept = ready.and_then(|row| row.members.first()).or_else(|| away.map(|away| &away.member));
-        self.must(kept.is_none(), "a halt or a stop withdraws what nobody was told of", || {
+        self.must(kept.is_none(), "a halt or a stop withdraws unordered targets", || {
             format!("target {} still waits", kept.map(|member| member.ordinal).unwrap_or_default())
         });
     }
@@ -118,18 +118,20 @@ impl Promises {
         }
     }
 
-    /// No target is admitted that would be one more in flight than there are places for.
-    fn check_places(&mut self, table: &TaskTable, coverage: &mut Coverage) {
-        let limits = [table.facts.max_concurrency, self.project_limit];
-        let Some(most) = limits.into_iter().flatten().min() else { return };
-        let in_flight = (0u32..)
-            .zip(&self.targets)
-            .filter(|(ordinal, target)| {
-                let deferred = table.deferred.get(ordinal);
-                let waits = deferred.is_some_and(|row| !row.terms.maybe_delivered);
-                target.admitted && target.outcome.is_none() && !waits
-            })
-            .count();
+    /// Number of targets in flight.
+    pub(super) fn in_flight(&self, table: &TaskTable) -> usize {
+        let targets = (0u32..).zip(&self.targets);
+        let is_in_flight = |(ordinal, target): &(u32, &super::Target)| {
+            let waits = || table.deferred.get(ordinal).is_some_and(|row| !row.terms.maybe_delivered);
+            target.admitted && target.outcome.is_none() && !waits()
+        };
+        targets.filter(is_in_flight).count()
+    }
+
+    /// No target comes in flight beyond `max_concurrency`.
+    fn check_concurrency(&mut self, table: &TaskTable, coverage: &mut Coverage) {
+        let Some(most) = table.facts.max_concurrency else { return };
+        let in_flight = self.in_flight(table);
         if in_flight == most as usize {
             coverage.add(Feature::PlacesFull);
         }

@@ -1,18 +1,18 @@
-//! How long something did not happen around a failover.
+//! Downtime around a failover: how long calls were refused, and how long no script started.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
 
 use super::probe::Call;
 
-/// From when to when.
+/// A span of time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) from: DateTime<Utc>,
     pub(crate) to: DateTime<Utc>,
 }
 
-/// From the first call that was not accepted to the answer of the next one that was; zero when all were.
+/// Time from the first refused call to the answer of the next accepted call after the last refusal; zero without a refusal.
 pub(crate) fn refused(calls: &[Call], within: Span) -> TimeDelta {
     let mut calls = calls.iter().filter(|call| call.answered >= within.from && call.asked <= within.to);
     let Some(first) = calls.find(|call| !call.is_accepted()) else { return TimeDelta::zero() };
@@ -21,13 +21,13 @@ pub(crate) fn refused(calls: &[Call], within: Span) -> TimeDelta {
     again.map_or(within.to, |call| call.answered) - first.asked
 }
 
-/// The longest time between two of these that reaches into the span.
+/// The longest time between two successive moments that overlaps the span.
 pub(crate) fn longest(moments: &[DateTime<Utc>], within: Span) -> TimeDelta {
     let pairs = moments.windows(2).filter(|pair| pair[1] >= within.from && pair[0] <= within.to);
     pairs.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
-/// When scripts started, by their agents' clocks, in order.
+/// Start times of scripts, by their agents' clocks, in order.
 pub(crate) async fn starts(database_url: &str) -> anyhow::Result<Vec<DateTime<Utc>>> {
     let mut connection = PgConnection::connect(database_url).await?;
     let statement = "SELECT started_at FROM record WHERE started_at IS NOT NULL ORDER BY started_at";

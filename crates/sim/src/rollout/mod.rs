@@ -1,0 +1,36 @@
+//! A seeded simulator of whole rollouts: crate `engine` in a virtual world with schedulers, workers, agents and operators.
+//! The invariants of the design are checked after every event.
+//!
+//! A seed decides the scenario and everything that happens in it. There is no other clock and no other source of
+//! randomness, so that a simulation that violates an invariant can be run again, event by event.
+
+mod agent;
+mod clock;
+mod coverage;
+mod effect;
+mod event;
+mod faults;
+mod invariants;
+mod link;
+mod mutant;
+mod observe;
+mod operators;
+mod rng;
+mod rows;
+mod scenario;
+mod scheduler;
+mod simulation;
+mod state;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod transaction;
+mod worker;
+mod world;
+
+pub use coverage::{Coverage, Feature};
+pub use mutant::Mutant;
+pub use scenario::{
+    ClusterConfig, Faults, Fleet, Kinds, Operators, Outage, ProjectSpec, Retries, Scenario, TaskSpec, Waves,
+};
+pub use simulation::{Summary, Violation, kept_seeds, run, run_scenario, run_traced};
