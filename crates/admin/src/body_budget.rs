@@ -9,8 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::status::failed;
 
-/// A call's place, and what its body has taken of the budget, until this is dropped. No header says how large a request will
-/// be, so it is counted as it comes.
+/// A call's place, and what its body has taken of the budget, until this is dropped. No header says
+/// how large a request will be, so it is counted as it comes.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyMeter(Arc<Mutex<Taken>>);
 

@@ -1,4 +1,5 @@
-//! The gRPC admin adapter: it extracts and converts calls, runs use cases, and converts results. It decides nothing.
+//! The gRPC admin adapter: it extracts and converts calls, runs use cases, and converts results. It
+//! decides nothing.
 
 mod auth;
 mod body_budget;

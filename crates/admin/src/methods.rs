@@ -1,4 +1,5 @@
-//! The table of methods: action, access, and whether a method changes state. A method missing here is denied.
+//! The table of methods: action, access, and whether a method changes state. A method missing here
+//! is denied.
 
 use domain::authz::Action;
 

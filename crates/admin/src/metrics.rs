@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 
 use crate::methods;
 
-/// Counts the call by its name, of which there are as many as there are calls, whatever strangers ask for. A stream counts when it
-/// has begun.
+/// Counts the call by its name, of which there are as many as there are calls, whatever strangers
+/// ask for. A stream counts when it has begun.
 pub(crate) async fn check(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (service, method) = methods::find(request.uri().path()).map_or(("", ""), methods::Method::parts);

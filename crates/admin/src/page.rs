@@ -6,19 +6,19 @@ pub(crate) use domain::cursor::{Largest, Name, Place};
 use domain::{Error, cursor};
 use prost::Message;
 
-/// Bytes of a page at which it ends although it has fewer entries than were asked for: most clients take no message of more than
-/// 4 MiB unless they are told to.
+/// Bytes of a page at which it ends although it has fewer entries than were asked for: most clients
+/// take no message of more than 4 MiB unless they are told to.
 const MAX_PAGE_BYTES: usize = 3 << 20;
 
-/// Entries at most, and the last entry of the page before. As is usual over gRPC, who asks for more than a page may have gets as
-/// many as it may.
+/// Entries at most, and the last entry of the page before. As is usual over gRPC, who asks for more
+/// than a page may have gets as many as it may.
 pub(crate) fn read<T: FromStr>(page_size: i32, page_token: &str) -> Result<(i64, Option<T>), Error> {
     let size = (page_size != 0).then(|| i64::from(page_size).min(cursor::MAX_PAGE_SIZE));
     Ok((cursor::size(size)?, cursor::token(Some(page_token))?))
 }
 
-/// The entries of a page of so many at most, and the token of the next one; empty when this one is the last. `last` is what the next
-/// one begins behind.
+/// The entries of a page of so many at most, and the token of the next one; empty when this one is
+/// the last. `last` is what the next one begins behind.
 pub(crate) fn of<T: Message>(
     found: impl IntoIterator<Item = T>,
     size: i64,

@@ -65,8 +65,8 @@ impl Default for Options {
     }
 }
 
-/// All services, for callers that `guard` lets pass. It puts who a caller is by its certificate among the extensions of a
-/// request. At `stop` streams end, so that the server can.
+/// All services, for callers that `guard` lets pass. It puts who a caller is by its certificate
+/// among the extensions of a request. At `stop` streams end, so that the server can.
 pub fn routes(
     control: Control,
     options: &Options,

@@ -1,8 +1,10 @@
-//! The one place that maps a failure to gRPC: a code, a message for people, and details for programs.
+//! The one place that maps a failure to gRPC: a code, a message for people, and details for
+//! programs.
 //!
-//! The details are an `ErrorInfo` with the reason and, in its metadata, the `error_code` of the REST API; a `BadRequest`
-//! that names the field; and a `RetryInfo` where repeating the call helps. All of them derive from the reason and the
-//! field of the error, never from its message. The rules name fields as this protocol does, so a path needs no translation.
+//! The details are an `ErrorInfo` with the reason and, in its metadata, the `error_code` of the
+//! REST API; a `BadRequest` that names the field; and a `RetryInfo` where repeating the call helps.
+//! All of them derive from the reason and the field of the error, never from its message. The rules
+//! name fields as this protocol does, so a path needs no translation.
 
 use std::{any::Any, collections::HashMap, time::Duration};
 
@@ -15,7 +17,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 const DOMAIN: &str = "graywave";
 /// Key of `ErrorInfo.metadata` with the `error_code` that REST answers for the same failure.
 const ERROR_CODE: &str = "error_code";
-/// Bytes of a message. It is sent three times, in metadata, of which many clients take no more than 8 KiB.
+/// Bytes of a message. It is sent three times, in metadata, of which many clients take no more than
+/// 8 KiB.
 const MAX_TEXT_BYTES: usize = 1_000;
 
 /// Builds the status for a client; the cause goes to the log.
@@ -35,7 +38,8 @@ pub(crate) fn rate_limited(wait: Duration) -> Status {
     status(error, Some(wait))
 }
 
-/// The time that the client, or the server, gives a call is over. Repeating it at once may do it twice.
+/// The time that the client, or the server, gives a call is over. Repeating it at once may do it
+/// twice.
 pub(crate) fn deadline_exceeded() -> Status {
     let message = "the call took too long; check whether it was done before you repeat it";
     status(Error::new(Reason::DeadlineExceeded, message), None)
@@ -47,11 +51,13 @@ pub(crate) fn kind(code: Code) -> ErrorKind {
     reason.map_or(ErrorKind::Internal, |reason| reason.kind())
 }
 
-/// Adds details to a status that comes from `tonic` and not from a rule of ours, so that it has none.
+/// Adds details to a status that comes from `tonic` and not from a rule of ours, so that it has
+/// none.
 ///
-/// `tonic` gives its own failures no type, only a code: `Internal` for a request that cannot be decoded, and `OutOfRange` for
-/// one above the size limit. Our handlers attach details to every status of theirs, so a bare status with one of these
-/// codes is about the request. The message is passed on and never read.
+/// `tonic` gives its own failures no type, only a code: `Internal` for a request that cannot be
+/// decoded, and `OutOfRange` for one above the size limit. Our handlers attach details to every
+/// status of theirs, so a bare status with one of these codes is about the request. The message is
+/// passed on and never read.
 pub(crate) fn detailed(response: Response) -> Response {
     let bare = response.extensions().get::<Status>().filter(|status| status.details().is_empty());
     let Some(bare) = bare.filter(|bare| bare.code() != Code::Ok) else { return response };
@@ -127,7 +133,8 @@ fn status(error: Error, retry_after: Option<Duration>) -> Status {
     Status::with_error_details(proto::code(reason), cut(&text), details)
 }
 
-/// The field of the request, and the place within it where its value has parts that are no fields of the protocol.
+/// The field of the request, and the place within it where its value has parts that are no fields
+/// of the protocol.
 fn name(field: &FieldPath) -> (String, Option<String>) {
     match field.segments() {
         [document @ Segment::Name(name), inside @ ..] if name == "document" && !inside.is_empty() => {

@@ -1,4 +1,5 @@
-//! What all streams of answers have in common: their number is bounded, and so is their time; they end at a stop.
+//! What all streams of answers have in common: their number is bounded, and so is their time; they
+//! end at a stop.
 
 use std::{pin::Pin, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! Changes of a running task, each safe to retry: shared by the commands and by the keys of the full-screen view.
+//! Changes of a running task, each safe to retry: shared by the commands and by the keys of the
+//! full-screen view.
 
 use domain::{ErrorKind, Reason};
 use proto::admin::{
@@ -32,8 +33,8 @@ pub(crate) async fn resume(session: &Session, task_id: &str) -> Result<Task, Err
     Ok(resumed.map_err(|status| refused("resume", task_id, &status))?.into_inner().task.unwrap_or_default())
 }
 
-/// Approves a wave, or the first one that needs it and has no approval; bound to the plan and the scripts that the task has
-/// at this moment. Returns which.
+/// Approves a wave, or the first one that needs it and has no approval; bound to the plan and the
+/// scripts that the task has at this moment. Returns which.
 pub(crate) async fn approve(
     session: &Session,
     task_id: &str,

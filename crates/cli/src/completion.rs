@@ -40,7 +40,8 @@ fn tasks_there(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Desktops by id. Of more than can be offered at once the first are; more of them are found by typing more of the id.
+/// Desktops by id. Of more than can be offered at once the first are; more of them are found by
+/// typing more of the id.
 pub(crate) fn desktops(typed: &OsStr) -> Vec<CompletionCandidate> {
     // Behind a comma begins another one.
     let text = typed.to_string_lossy();
@@ -77,7 +78,8 @@ pub(crate) fn workers(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Those that begin with what is typed. Whatever goes wrong offers nothing: a shell's prompt is no place for errors.
+/// Those that begin with what is typed. Whatever goes wrong offers nothing: a shell's prompt is no
+/// place for errors.
 fn offer(
     typed: &OsStr,
     ask: impl AsyncFn(Session) -> Result<Vec<(String, String)>, tonic::Status>,

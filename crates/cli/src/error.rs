@@ -1,6 +1,7 @@
 //! Failures of a command: what failed, why, and what to try next.
 //!
-//! The exit code and the hints derive from code, reason and field of the answer, never from its message.
+//! The exit code and the hints derive from code, reason and field of the answer, never from its
+//! message.
 
 use std::fmt;
 
@@ -24,12 +25,14 @@ pub struct Error {
     pub exit_status: ExitStatus,
     what: String,
     next: Vec<String>,
-    /// Why the control plane refuses; `None` where it does not answer, or where the reason is from another version.
+    /// Why the control plane refuses; `None` where it does not answer, or where the reason is from
+    /// another version.
     reason: Option<Reason>,
 }
 
 impl fmt::Display for Error {
-    /// A line of what failed and why, a line for each thing to try, and one with the place in the documentation.
+    /// A line of what failed and why, a line for each thing to try, and one with the place in the
+    /// documentation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))?;
@@ -157,7 +160,8 @@ fn has_timed_out(status: &Status) -> bool {
     false
 }
 
-/// Whether nobody answered, and the words are those of the connection: all answers of a control plane have a request id.
+/// Whether nobody answered, and the words are those of the connection: all answers of a control
+/// plane have a request id.
 fn is_of_the_way(status: &Status) -> bool {
     let may_be =
         matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::Unavailable);
@@ -182,7 +186,8 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Whether the same call may be good a moment later.
 pub(crate) fn helps_later(status: &Status) -> bool {
-    // A deadline that is over says nothing of whether it was done; what is repeated is safe to repeat.
+    // A deadline that is over says nothing of whether it was done; what is repeated is safe to
+    // repeat.
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
 }
 

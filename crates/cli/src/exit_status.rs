@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use proto::admin::TaskStatus;
 
-/// How a command ended. Each has an exit code of its own, so that scripts need not read what is printed.
+/// How a command ended. Each has an exit code of its own, so that scripts need not read what is
+/// printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It did what it was asked for; a rollout that was followed succeeded everywhere.
     Success,
-    /// A rollout ran to its end and something failed; or something of this machine, or of the control plane, failed.
+    /// A rollout ran to its end and something failed; or something of this machine, or of the
+    /// control plane, failed.
     Failed,
     /// The command line makes no sense. clap ends with the same code.
     Misused,
@@ -17,7 +19,8 @@ pub enum ExitStatus {
     Halted,
     /// A person stopped the rollout that was followed, or its time was over.
     Stopped,
-    /// The control plane refused it: not allowed, no such thing, against a rule, or against the present state.
+    /// The control plane refused it: not allowed, no such thing, against a rule, or against the
+    /// present state.
     Refused,
     /// Nobody answers.
     Unreachable,

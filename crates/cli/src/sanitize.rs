@@ -10,7 +10,8 @@ pub(crate) fn sanitize_line(text: &str) -> String {
     text.chars().map(|c| if obeyed(c) { ' ' } else { c }).collect()
 }
 
-/// Control characters, and those of Unicode that take no room or turn the direction round: with these a line can look like another.
+/// Control characters, and those of Unicode that take no room or turn the direction round: with
+/// these a line can look like another.
 fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

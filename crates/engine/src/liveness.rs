@@ -1,8 +1,9 @@
 //! The time up to which silence counts against a worker.
 //!
-//! While the database is down no heartbeat, renewal or result can be stored. After an outage, workers need some time until
-//! all of their messages arrive; meanwhile a scheduler concludes nothing from silence during the outage. The same holds for
-//! a scheduler that has just started, because it does not know whether any scheduler could receive their messages before.
+//! While the database is down no heartbeat, renewal or result can be stored. After an outage,
+//! workers need some time until all of their messages arrive; meanwhile a scheduler concludes
+//! nothing from silence during the outage. The same holds for a scheduler that has just started,
+//! because it does not know whether any scheduler could receive their messages before.
 
 use std::time::Duration;
 
@@ -30,10 +31,12 @@ impl Liveness {
         Self { timeout, since: None, last: None, last_time: nothing, before: nothing }
     }
 
-    /// Notes that the scheduler looks for due work at an uptime of its process, and at `now`. Returns the time up to which
-    /// silence counts: `now`, or an earlier time for a while after a gap.
+    /// Notes that the scheduler looks for due work at an uptime of its process, and at `now`.
+    /// Returns the time up to which silence counts: `now`, or an earlier time for a while after a
+    /// gap.
     pub fn observed_until(&mut self, uptime: Duration, now: Timestamp) -> Timestamp {
-        // A process that was suspended for longer than `timeout` has missed as much as one whose database was down.
+        // A process that was suspended for longer than `timeout` has missed as much as one whose
+        // database was down.
         let has_gap = self.last.is_none_or(|last| uptime.saturating_sub(last) > self.timeout);
         if has_gap || self.since.is_none() {
             self.since = Some(uptime);

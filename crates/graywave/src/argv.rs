@@ -4,7 +4,8 @@ use std::{ffi::OsString, io::Write as _};
 
 use clap::error::ErrorKind;
 
-/// Flags of every command of operators that have a value, and those that have none. Who is used to other tools puts them in front.
+/// Flags of every command of operators that have a value, and those that have none. Who is used to
+/// other tools puts them in front.
 const WITH_VALUE: [&str; 8] =
     ["-o", "--output", "--context", "--grpc", "--token", "--ca-file", "--cert-file", "--key-file"];
 const WITHOUT_VALUE: [&str; 4] = ["-q", "--quiet", "--no-color", "--no-pager"];

@@ -14,8 +14,8 @@ use crate::{
     signals,
 };
 
-/// Run scripts on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, and the next wave only
-/// while failures stay below the threshold.
+/// Run scripts on a fleet of cloud desktops in gray waves: a small gray (canary) wave first, and
+/// the next wave only while failures stay below the threshold.
 #[derive(Debug, Parser)]
 #[command(name = "graywave", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

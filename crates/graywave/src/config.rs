@@ -1,4 +1,5 @@
-//! The settings: one TOML file, any key overridden by `GRAYWAVE__SECTION__KEY`; `DATABASE_URL` is honoured.
+//! The settings: one TOML file, any key overridden by `GRAYWAVE__SECTION__KEY`; `DATABASE_URL` is
+//! honoured.
 
 use std::{
     num::NonZeroU32,
@@ -53,7 +54,8 @@ pub(crate) struct Api {
     pub(crate) listen: String,
     /// Who may call, each `project_id:token`; the token has at least 16 characters.
     pub(crate) tokens: Vec<String>,
-    /// Who may sign, each `project_id:access_key:secret_key`; the secret key has at least 16 characters.
+    /// Who may sign, each `project_id:access_key:secret_key`; the secret key has at least 16
+    /// characters.
     pub(crate) keys: Vec<String>,
     /// How long one request may take.
     pub(crate) request_timeout_ms: u64,
@@ -98,7 +100,8 @@ impl AccessSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EnrolmentSettings {
-    /// The issuer's certificate, made by `graywave ca issuer`; looked at at each signature, like its key.
+    /// The issuer's certificate, made by `graywave ca issuer`; looked at at each signature, like
+    /// its key.
     pub(crate) issuer_cert_file: Option<PathBuf>,
     /// The issuer's key.
     pub(crate) issuer_key_file: Option<PathBuf>,

@@ -12,7 +12,8 @@ const FLAGS: [(&str, &str); 6] = [
     ("expires_in_hours", "--expires-in-hours"),
 ];
 
-/// What failed and why, with the whole chain of causes; of a use case also the flag and the place in the documentation.
+/// What failed and why, with the whole chain of causes; of a use case also the flag and the place
+/// in the documentation.
 pub(crate) fn text(error: &anyhow::Error) -> String {
     let Some(refused) = error.downcast_ref::<Error>() else { return format!("{error:#}") };
     let field = refused.field.as_ref().map(flag);

@@ -46,7 +46,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     failure.exit_status.into()
 }
 
-/// The program's last word, for the person at the terminal. Its exit code counts also where nobody reads that.
+/// The program's last word, for the person at the terminal. Its exit code counts also where nobody
+/// reads that.
 fn eprint(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }

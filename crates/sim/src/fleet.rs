@@ -1,5 +1,5 @@
-//! Simulated agents: each has its own stream on the real protocol and answers every order at once: with a success, or with
-//! a failure where the command is the one that fails.
+//! Simulated agents: each has its own stream on the real protocol and answers every order at once:
+//! with a success, or with a failure where the command is the one that fails.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// Agents that share one connection, to save descriptors; a worker takes no more streams of one than this.
+/// Agents that share one connection, to save descriptors; a worker takes no more streams of one
+/// than this.
 const STREAMS_PER_CONNECTION: u32 = 4;
 
 /// A command of which every simulated agent says that it failed, with an output of its own.
@@ -126,7 +127,8 @@ fn answer(order: Order, number: u32) -> OrderResult {
     OrderResult { key: order.key, scripts, trace_context: order.trace_context }
 }
 
-/// What a package manager may say: five kinds of failures, each with a path, a time and a number that differ.
+/// What a package manager may say: five kinds of failures, each with a path, a time and a number
+/// that differ.
 fn complaint(number: u32) -> String {
     let kind = ["lock", "space", "network", "signature", "dependency"][number as usize % 5];
     format!(

@@ -1,5 +1,5 @@
-//! Tools for tests and measurements: a seeded simulator of whole rollouts, faults on real processes, and a fleet of
-//! simulated agents on the real protocol.
+//! Tools for tests and measurements: a seeded simulator of whole rollouts, faults on real
+//! processes, and a fleet of simulated agents on the real protocol.
 
 pub mod chaos;
 pub mod failover;

@@ -1,5 +1,5 @@
-//! Statements that schedulers and use cases run beside the engine, on rows in memory: heartbeats, connections, renewals,
-//! and the reads that find work. `store` has each of them as SQL.
+//! Statements that schedulers and use cases run beside the engine, on rows in memory: heartbeats,
+//! connections, renewals, and the reads that find work. `store` has each of them as SQL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,8 +52,8 @@ impl MemoryStore {
         silent.map(|(worker_id, _)| worker_id.clone()).collect()
     }
 
-    /// Stores that a desktop's agent is connected to a worker. Returns false when the worker is not known. A desktop that
-    /// moves from one worker to another was online all the time.
+    /// Stores that a desktop's agent is connected to a worker. Returns false when the worker is not
+    /// known. A desktop that moves from one worker to another was online all the time.
     pub fn connect(
         &mut self,
         worker_id: &WorkerId,
@@ -92,8 +92,9 @@ impl MemoryStore {
         }
     }
 
-    /// Forgets a worker with its desktops and leases, if its last heartbeat is older than `silent_since`; `None` forgets the
-    /// worker in any case. The leases end at the beginning of time. A worker that died may have died of its targets.
+    /// Forgets a worker with its desktops and leases, if its last heartbeat is older than
+    /// `silent_since`; `None` forgets the worker in any case. The leases end at the beginning of
+    /// time. A worker that died may have died of its targets.
     pub fn forget_worker(
         &mut self,
         worker_id: &WorkerId,
@@ -208,8 +209,8 @@ impl MemoryStore {
         self.tasks.iter().find(|(_, table)| retries(table)).map(|(&task_id, _)| task_id)
     }
 
-    /// Targets of a task with scripts that have no successful record, by ordinal. Targets with a record that was retried
-    /// are left out.
+    /// Targets of a task with scripts that have no successful record, by ordinal. Targets with a
+    /// record that was retried are left out.
     pub fn remainder(&self, task_id: TaskId) -> BTreeMap<u32, Remainder> {
         let Some(table) = self.tasks.get(&task_id) else { return BTreeMap::new() };
         let is_retried = |ordinal: u32| {

@@ -40,7 +40,8 @@ fn failures_after(interval: Duration, failures: u32, answered_within: Duration) 
 
 /// Whether the schedulers may know the worker without its desktops.
 ///
-/// A heartbeat without an answer may have stored a worker that was forgotten. The next answer does not call the worker new.
+/// A heartbeat without an answer may have stored a worker that was forgotten. The next answer does
+/// not call the worker new.
 #[derive(Debug, Default)]
 struct Resync {
     is_unsure: bool,
@@ -52,7 +53,8 @@ impl Resync {
         self.is_unsure = true;
     }
 
-    /// Notes an answer, which calls the worker new or not. Returns whether the worker sends its whole presence again.
+    /// Notes an answer, which calls the worker new or not. Returns whether the worker sends its
+    /// whole presence again.
     const fn answered(&mut self, is_new: bool) -> bool {
         std::mem::replace(&mut self.is_unsure, false) || is_new
     }

@@ -1,4 +1,5 @@
-//! The build context of the images: deploy/Dockerfile compiles from it, so it must have every source file.
+//! The build context of the images: deploy/Dockerfile compiles from it, so it must have every
+//! source file.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -10,7 +11,8 @@ use crate::{process, root};
 /// Copies the whole context. Only the engine knows exactly what `.dockerignore` leaves out.
 const EVERYTHING: &str = "FROM scratch\nCOPY . /\nCMD [\"-\"]\n";
 
-/// Fails if the context lacks a source file of the programs, or a file that Cargo reads before it compiles.
+/// Fails if the context lacks a source file of the programs, or a file that Cargo reads before it
+/// compiles.
 pub(super) fn check(engine: &Engine, programs: &[&str]) -> anyhow::Result<()> {
     let has = files(engine)?;
     let mut needs = manifests()?;

@@ -1,5 +1,5 @@
-//! Images of programs that this machine has already built. The compiling stages of deploy/Dockerfile are left out, which
-//! saves minutes; its other stages are used as they are.
+//! Images of programs that this machine has already built. The compiling stages of
+//! deploy/Dockerfile are left out, which saves minutes; its other stages are used as they are.
 
 use std::{fs, path::Path, process::Stdio};
 
@@ -18,8 +18,8 @@ const FIRST_OTHER_STAGE: &str = "FROM ${DEBIAN} AS runtime\n";
 ///
 /// # Errors
 ///
-/// Fails if a source file of a program is missing from the build context, because `docker build` would fail without it, and
-/// if the programs do not start on the images' Debian.
+/// Fails if a source file of a program is missing from the build context, because `docker build`
+/// would fail without it, and if the programs do not start on the images' Debian.
 pub(crate) fn build(engine: &Engine) -> anyhow::Result<()> {
     provide(engine, &["debian:bookworm-slim"])?;
     context::check(engine, &PROGRAMS)?;

@@ -43,8 +43,8 @@ fn contains_phrase(text: &str, phrase: &str) -> bool {
     })
 }
 
-/// Comment lines and lines of Markdown beyond their width. Tables and code blocks may be wider, and so may a line that a
-/// link makes too long.
+/// Comment lines and lines of Markdown beyond their width. Tables and code blocks may be wider, and
+/// so may a line that a link makes too long.
 pub(super) fn long_lines(path: &Path, text: &str) -> Vec<Fault> {
     let (marker, limit) = match path.extension().and_then(|extension| extension.to_str()) {
         Some("rs" | "proto") => ("//", MAX_COMMENT_COLUMNS),

@@ -10,7 +10,8 @@ const MAX_CHARS: usize = 72;
 /// The file that introduced the rule. Without a tag, the commits after its own are checked.
 const RULES: &str = "CONTRIBUTING.md";
 
-/// Subjects that are too long since the last tag. Empty where no history is at hand, such as in an unpacked archive.
+/// Subjects that are too long since the last tag. Empty where no history is at hand, such as in an
+/// unpacked archive.
 pub(super) fn faults() -> anyhow::Result<Vec<Fault>> {
     let Some(since) = first_checked() else { return Ok(Vec::new()) };
     let range = format!("{since}..HEAD");

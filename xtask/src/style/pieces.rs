@@ -1,4 +1,5 @@
-//! The prose of a file: comments and string literals of Rust, comments of SQL and protobuf, text of Markdown.
+//! The prose of a file: comments and string literals of Rust, comments of SQL and protobuf, text of
+//! Markdown.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The gate in front of every service: authentication, authorization, rate and concurrency limits, deadlines.
+//! The gate in front of every service: authentication, authorization, rate and concurrency limits,
+//! deadlines.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,8 @@ use crate::{
 };
 
 const REQUEST_ID: &str = "x-request-id";
-/// `tonic` itself ends a call at its client's deadline, without a word on why. So much earlier we do it.
+/// `tonic` itself ends a call at its client's deadline, without a word on why. So much earlier we
+/// do it.
 const EARLIER: Duration = Duration::from_millis(20);
 
 /// What the gate needs.
@@ -43,7 +45,8 @@ pub(crate) struct Gate {
     pub(crate) request_timeout: Duration,
 }
 
-/// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes what was refused or failed.
+/// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes
+/// what was refused or failed.
 pub(crate) async fn check(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let path = kept(request.uri().path());
     let Some(call) = methods::find(&path) else {
@@ -71,7 +74,8 @@ impl Gate {
             let message = "too many calls are under way; try again later";
             return failed(Error::new(Reason::Overloaded, message)).into_http();
         };
-        // Until its client stops waiting, and until a call must be answered, which of a stream is until it begins.
+        // Until its client stops waiting, and until a call must be answered, which of a stream is
+        // until it begins.
         let now = Instant::now();
         let asked = timeout(request.headers()).map(|asked| now + asked.saturating_sub(EARLIER));
         let most = now + self.request_timeout;
@@ -117,7 +121,8 @@ impl Gate {
         }
     }
 
-    /// Finds out who calls. A token says it, whatever certificate comes with it; without one a principal's certificate does.
+    /// Finds out who calls. A token says it, whatever certificate comes with it; without one a
+    /// principal's certificate does.
     async fn enter(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
         let PresentedCredentials { token, certificate, source, request_id } = shown;
         if let Some(token) = token {
@@ -182,8 +187,8 @@ impl Gate {
     }
 }
 
-/// Whether the caller may do this at all. Desktops may be named, or chosen by a pool or a tag: then one of these is enough for
-/// now, and the use case asks for the right one.
+/// Whether the caller may do this at all. Desktops may be named, or chosen by a pool or a tag: then
+/// one of these is enough for now, and the use case asks for the right one.
 fn check_any(caller: &Caller, call: &Method, action: Action) -> Result<(), Error> {
     let others: &[Action] =
         if call.is_large { &[Action::ExecuteOnPool, Action::ExecuteByDesktopTag] } else { &[] };

@@ -222,7 +222,8 @@ mod tests {
         ]
     }
 
-    /// Runs the specification through conversion and rules. Fields that a case leaves at their default become valid.
+    /// Runs the specification through conversion and rules. Fields that a case leaves at their
+    /// default become valid.
     fn check(spec: TaskSpec, field: &str) -> Error {
         let command = Command { content: "true".into(), command_type: ScriptType::Shell.into() };
         let has_work = field.starts_with("scripts");
@@ -235,7 +236,8 @@ mod tests {
         request(Some(spec)).and_then(|request| request.check().map(drop)).unwrap_err()
     }
 
-    /// Whether a message of the admin protocol has this path; below a map or a list of values, any key.
+    /// Whether a message of the admin protocol has this path; below a map or a list of values, any
+    /// key.
     fn resolves(message: &str, path: &[Segment]) -> bool {
         let Some((Segment::Name(name), rest)) = path.split_first() else { return true };
         let files = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;

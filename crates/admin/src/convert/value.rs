@@ -14,7 +14,8 @@ pub(crate) fn filter(name: &'static str, value: String) -> Result<Option<String>
     Ok(Some(value).filter(|text| !text.is_empty()))
 }
 
-/// Texts of a filter, of which one must be so. An empty one is a mistake, and not a wish for all there is.
+/// Texts of a filter, of which one must be so. An empty one is a mistake, and not a wish for all
+/// there is.
 pub(crate) fn filters(name: &'static str, values: Vec<String>) -> Result<Vec<String>, Error> {
     if values.iter().any(String::is_empty) {
         return Err(Error::invalid(name, "must not contain an empty text: leave it out"));
@@ -49,8 +50,8 @@ pub(crate) fn duration(delta: chrono::TimeDelta) -> Option<prost_types::Duration
     Some(prost_types::Duration { seconds: delta.num_seconds(), nanos: delta.subsec_nanos() })
 }
 
-/// Whether a field is to be taken, by a mask: of those that may be named with whether each is given. `*` names them all; where there
-/// is no mask, those are taken that are given.
+/// Whether a field is to be taken, by a mask: of those that may be named with whether each is
+/// given. `*` names them all; where there is no mask, those are taken that are given.
 pub(crate) fn masked(
     mask: Option<&prost_types::FieldMask>,
     fields: &[(&'static str, bool)],

@@ -1,4 +1,5 @@
-//! The gRPC services: each call extracts its caller, converts, runs its use case and converts the result.
+//! The gRPC services: each call extracts its caller, converts, runs its use case and converts the
+//! result.
 
 mod access;
 mod audit;

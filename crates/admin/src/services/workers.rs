@@ -15,7 +15,8 @@ use crate::{
     status::failed,
 };
 
-/// Workers serve every project: a caller of one may be allowed to look after them, and an operator of the cluster is.
+/// Workers serve every project: a caller of one may be allowed to look after them, and an operator
+/// of the cluster is.
 enum Principal {
     Caller(Caller),
     Operator(Operator),

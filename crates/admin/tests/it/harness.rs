@@ -143,7 +143,8 @@ impl Harness {
         TestEnvironment::now()
     }
 
-    /// Desktops `desktop-0` and so on of the pool `pool-1`, the even ones with the tag `pool=finance`, held by a worker.
+    /// Desktops `desktop-0` and so on of the pool `pool-1`, the even ones with the tag
+    /// `pool=finance`, held by a worker.
     pub(crate) async fn desktops(&self, number: u32) {
         let facts = (0..number).map(|number| {
             let mut facts = testkit::desktop(number);

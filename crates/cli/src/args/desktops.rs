@@ -79,7 +79,8 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
     Ok(ids)
 }
 
-/// An id in each line, as it is: it may hold blanks, commas and signs of every kind. A line that begins with # is a remark.
+/// An id in each line, as it is: it may hold blanks, commas and signs of every kind. A line that
+/// begins with # is a remark.
 fn ids_of(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(str::to_owned).collect()

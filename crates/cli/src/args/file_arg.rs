@@ -16,8 +16,8 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
 }
 
-/// The text of a file, or of standard input, without the mark that some editors begin it with. `what` is what it should be, like
-/// "a script".
+/// The text of a file, or of standard input, without the mark that some editors begin it with.
+/// `what` is what it should be, like "a script".
 pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String, Error> {
     let named = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
     let cannot = |error: &dyn std::fmt::Display| Error::misused(format!("cannot read {named}: {error}"));

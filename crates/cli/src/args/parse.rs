@@ -113,7 +113,8 @@ pub(super) fn minutes(text: &str) -> Result<i64, String> {
     }
 }
 
-/// When targets may start: `22:00-05:00`, in each desktop's own time, or `22:00-05:00@Europe/Berlin`.
+/// When targets may start: `22:00-05:00`, in each desktop's own time, or
+/// `22:00-05:00@Europe/Berlin`.
 pub(super) fn window(text: &str) -> Result<Window, String> {
     let (hours, time_zone) = text.split_once('@').unwrap_or((text, ""));
     let (from, to) = hours.split_once('-').ok_or_else(|| {

@@ -19,7 +19,8 @@ const PAGE: i32 = 1_000;
 /// Flags that say what runs.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PayloadFlags {
-    /// Local script file; - reads standard input. It is saved as a script unless one has its name and content
+    /// Local script file; - reads standard input. It is saved as a script unless one has its name
+    /// and content
     #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
           add = ArgValueCompleter::new(PathCompleter::file()))]
     pub(crate) file: Option<PathBuf>,
@@ -28,7 +29,8 @@ pub(crate) struct PayloadFlags {
           conflicts_with = "command", visible_alias = "script-ids", aliases = ["script_ids", "script-id", "script_id"],
           add = ArgValueCompleter::new(completion::scripts))]
     pub(crate) script: Vec<ScriptRevision>,
-    /// Interpreter of the file or the command [default: by extension .ps1, .bat or .cmd, else SHELL]
+    /// Interpreter of the file or the command [default: by extension .ps1, .bat or .cmd, else
+    /// SHELL]
     #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
           aliases = ["command-type", "command_type", "script-type"])]
     pub(crate) kind: Option<Kind>,
@@ -150,7 +152,8 @@ fn revision(text: &str) -> Result<ScriptRevision, String> {
     Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
 }
 
-/// The words of a command as one line: what the operator's own shell has taken apart is put together again.
+/// The words of a command as one line: what the operator's own shell has taken apart is put
+/// together again.
 fn line(kind: ScriptType, words: &[String]) -> Result<String, Error> {
     match (kind, words) {
         (_, [line]) => Ok(line.clone()),
@@ -198,8 +201,8 @@ pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// The script's revision of this very content, made if there is none. Another script of the same name is left as it is: others
-/// may run it.
+/// The script's revision of this very content, made if there is none. Another script of the same
+/// name is left as it is: others may run it.
 async fn saved(
     session: &Session,
     console: &Console,

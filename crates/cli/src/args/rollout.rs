@@ -21,7 +21,8 @@ const MORE: &str = "Rollout";
 /// What the API takes for the gray wave's threshold where none is given.
 const FIRST_FAILURE: FailThreshold = FailThreshold { count: Some(1), percent: None, min_results: None };
 
-/// Flags of the gray wave and of everything behind it. The names of the published API are accepted as well.
+/// Flags of the gray wave and of everything behind it. The names of the published API are accepted
+/// as well.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RolloutFlags {
     /// Size of the gray (canary) wave, which runs first: --canary 5 or 2% [default: no gray wave]
@@ -37,14 +38,16 @@ pub(crate) struct RolloutFlags {
     #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING,
           visible_alias = "gray-fail-threshold", aliases = ["gray_fail_threshold"])]
     pub(crate) fail_threshold: Option<FailThreshold>,
-    /// Wave sizes in order, instead of --canary, each with an optional threshold: 5:1,10%:2%/50,rest
+    /// Wave sizes in order, instead of --canary, each with an optional threshold:
+    /// 5:1,10%:2%/50,rest
     #[arg(long, value_name = "SIZE[:N|P%],...", value_delimiter = ',', value_parser = wave, help_heading = HEADING,
           conflicts_with_all = ["canary", "canary_desktop"])]
     pub(crate) waves: Vec<WaveSpec>,
     /// Failures in all waves together that halt the rollout: 20, 2% or 2%/50 [default: no limit]
     #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING)]
     pub(crate) total_fail_threshold: Option<FailThreshold>,
-    /// Never run more desktops at the same time than may still fail, so failures cannot exceed the threshold
+    /// Never run more desktops at the same time than may still fail, so failures cannot exceed the
+    /// threshold
     #[arg(long, help_heading = HEADING)]
     pub(crate) strict: bool,
     /// Effect of a halt on running scripts [default: drain]
@@ -71,7 +74,8 @@ pub(crate) struct RolloutFlags {
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
           aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
     pub(crate) delivery_timeout: Option<i64>,
-    /// Percentage of finished targets at which a wave closes while the remaining desktops are offline: 95
+    /// Percentage of finished targets at which a wave closes while the remaining desktops are
+    /// offline: 95
     #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
     /// Time after which no script starts: 2026-12-01T00:00:00Z [default: never]
@@ -81,7 +85,8 @@ pub(crate) struct RolloutFlags {
     /// Duration after which no script starts: 8h [default: never]
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE)]
     pub(crate) expires_in: Option<i64>,
-    /// Hours in which scripts may start, in each desktop's local time or in a zone: 22:00-05:00@Europe/Berlin
+    /// Hours in which scripts may start, in each desktop's local time or in a zone:
+    /// 22:00-05:00@Europe/Berlin
     #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = MORE)]
     pub(crate) window: Option<Window>,
     /// Weight of an outcome, count or ignore: --outcome UNDELIVERED=ignore
@@ -93,10 +98,12 @@ pub(crate) struct RolloutFlags {
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = MORE)]
     pub(crate) canary_by: Vec<String>,
-    /// Seed of the canary sample: the same seed over the same desktops gives the same plan [default: random]
+    /// Seed of the canary sample: the same seed over the same desktops gives the same plan
+    /// [default: random]
     #[arg(long, value_name = "N", help_heading = MORE)]
     pub(crate) seed: Option<u64>,
-    /// JSON file with the REST API's `rollout` object (docs/api.md); - reads standard input. Flags override it
+    /// JSON file with the REST API's `rollout` object (docs/api.md); - reads standard input. Flags
+    /// override it
     #[arg(long, value_name = "FILE", help_heading = MORE)]
     pub(crate) rollout: Option<PathBuf>,
 }

@@ -12,11 +12,13 @@ use crate::Error;
 /// Where a control plane of this machine listens.
 pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
-/// Where the control plane is, and the credential for it. Flags come first; then a context that a flag names; then the environment;
-/// then the context that the environment names, or the current one.
+/// Where the control plane is, and the credential for it. Flags come first; then a context that a
+/// flag names; then the environment; then the context that the environment names, or the current
+/// one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct ConnectionArgs {
-    /// Context to use (GRAYWAVE_CONTEXT) [default: the current one]; `graywave login` saves contexts
+    /// Context to use (GRAYWAVE_CONTEXT) [default: the current one]; `graywave login` saves
+    /// contexts
     #[arg(long, value_name = "NAME", help_heading = HEADING, hide_short_help = true,
           add = ArgValueCandidates::new(offered))]
     pub(crate) context: Option<String>,
@@ -72,8 +74,8 @@ impl ConnectionArgs {
         Session::open(way).await
     }
 
-    /// The flags, with what the environment adds. A context that a flag names stands for itself: nothing is mixed into it. The
-    /// environment's token is for its address, and goes to no other.
+    /// The flags, with what the environment adds. A context that a flag names stands for itself:
+    /// nothing is mixed into it. The environment's token is for its address, and goes to no other.
     fn within(&self, environment: &Self) -> Self {
         if self.context.is_some() {
             return self.clone();
@@ -132,8 +134,8 @@ impl ConnectionArgs {
         Ok(ConnectOptions { grpc, token, files, context: name.cloned() })
     }
 
-    /// The context that counts. A token goes to the control plane that it is for and to no other, so that an address from
-    /// elsewhere does not get the current context's.
+    /// The context that counts. A token goes to the control plane that it is for and to no other,
+    /// so that an address from elsewhere does not get the current context's.
     fn chosen<'a>(&self, contexts: &'a Contexts) -> Result<Option<(&'a String, &'a Context)>, Error> {
         let chosen = match &self.context {
             Some(name) => Some(contexts.find(name)?),

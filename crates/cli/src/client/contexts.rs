@@ -65,8 +65,8 @@ pub(crate) struct Contexts {
 }
 
 impl Contexts {
-    /// Where they are kept: `GRAYWAVE_CONTEXTS`, else `graywave/contexts.toml` where this user's programs keep what they are
-    /// told (`$XDG_CONFIG_HOME`, `~/.config`).
+    /// Where they are kept: `GRAYWAVE_CONTEXTS`, else `graywave/contexts.toml` where this user's
+    /// programs keep what they are told (`$XDG_CONFIG_HOME`, `~/.config`).
     pub(crate) fn path() -> Result<PathBuf, Error> {
         if let Some(path) = std::env::var_os(ELSEWHERE).filter(|path| !path.is_empty()) {
             return Ok(path.into());
@@ -104,7 +104,8 @@ impl Contexts {
             // Not the line itself: it may hold a token.
             let place = error.span().and_then(|span| text.get(..span.start));
             let line = place.map_or(1, |before| before.matches('\n').count() + 1);
-            // Nor a message that quotes it: `toml` gives its errors no kind to tell them by. Nothing else depends on it.
+            // Nor a message that quotes it: `toml` gives its errors no kind to tell them by.
+            // Nothing else depends on it.
             let told = Some(error.message()).filter(|message| !message.contains('"'));
             cannot(&format!("line {line}: {}", told.unwrap_or("wrong type")))
                 .try_next("fix the line, or delete the file and run graywave login")

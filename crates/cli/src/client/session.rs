@@ -26,7 +26,8 @@ use crate::{
 
 /// How long a connection, and the answer of a call, may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Silence after which the other side is asked whether it is there, and how long it may take to say so.
+/// Silence after which the other side is asked whether it is there, and how long it may take to say
+/// so.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// How often a call that is safe to repeat is made, and how long is waited before it is made again.
 const CALLS: u32 = 3;

@@ -45,7 +45,8 @@ Examples:
   graywave limits
   graywave limits --max-in-flight 500 --max-running-per-desktop none")]
 pub struct LimitsArgs {
-    /// Maximum number of desktops running at the same time, over all tasks; `none` removes the limit
+    /// Maximum number of desktops running at the same time, over all tasks; `none` removes the
+    /// limit
     #[arg(long, value_name = "N", value_parser = limit)]
     max_in_flight: Option<Limit>,
     /// Maximum number of scripts running on a desktop at the same time; `none` removes the limit

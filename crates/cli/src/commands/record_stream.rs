@@ -11,8 +11,8 @@ use crate::{client::Session, error::helps_later};
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Records in the order of the plan, each once. A stream ends after some minutes, and with its server: another one goes on behind
-/// the last record.
+/// Records in the order of the plan, each once. A stream ends after some minutes, and with its
+/// server: another one goes on behind the last record.
 pub(super) struct Records {
     session: Session,
     request: StreamRecordsRequest,

@@ -113,7 +113,8 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     to_its_end(&session, &mut console, &task.task_id, watch).await
 }
 
-/// It may have been accepted although nobody said so: the same key finds out without running it twice.
+/// It may have been accepted although nobody said so: the same key finds out without running it
+/// twice.
 fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error {
     let failure = Error::with_flags("cannot submit the task", status, flags);
     match failure.exit_status {
@@ -149,7 +150,8 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> 
     }
 }
 
-/// Shows the plan, and returns its hash when it may run. The task keeps to it: its canaries are drawn alike.
+/// Shows the plan, and returns its hash when it may run. The task keeps to it: its canaries are
+/// drawn alike.
 async fn agreed(
     session: &Session,
     console: &Console,

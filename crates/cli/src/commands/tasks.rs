@@ -147,7 +147,8 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
     text
 }
 
-/// What the gate said of the waves that it spoke of last: too long for a column of a narrow terminal.
+/// What the gate said of the waves that it spoke of last: too long for a column of a narrow
+/// terminal.
 fn verdicts(task: &Task) -> String {
     let spoken: Vec<&Wave> = task.waves.iter().filter(|wave| !wave.verdict.is_empty()).collect();
     let earlier = spoken.len().saturating_sub(VERDICTS);

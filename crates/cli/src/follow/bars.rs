@@ -56,7 +56,8 @@ impl Bars {
     }
 
     fn draw(&mut self, rollout: &Rollout, now: Instant) {
-        // Room for the ^C that a terminal echoes: a line that it makes longer than the terminal would be two.
+        // Room for the ^C that a terminal echoes: a line that it makes longer than the terminal
+        // would be two.
         let width = usize::from((self.width)()).saturating_sub(3);
         let waves = around(rollout);
         let mut lines = wave_lines(waves, width, self.palette, now);

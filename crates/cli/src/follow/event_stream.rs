@@ -105,7 +105,8 @@ impl EventStream {
             match self.step().await {
                 Ok(Some(update)) => return Ok(update),
                 Ok(None) if self.has_ended => return Ok(Update::End),
-                // Somebody on the way ended it: the server ends a stream in good order only behind the task's end.
+                // Somebody on the way ended it: the server ends a stream in good order only behind
+                // the task's end.
                 Ok(None) => {
                     if let Some(update) = self.again(&Status::unavailable("the stream ended early")).await? {
                         return Ok(update);
@@ -154,7 +155,8 @@ impl EventStream {
         }
     }
 
-    /// Waits before the next try. The first try follows at once and is not worth a word: streams end now and then.
+    /// Waits before the next try. The first try follows at once and is not worth a word: streams
+    /// end now and then.
     async fn again(&mut self, status: &Status) -> Result<Option<Update>, Error> {
         self.stream = None;
         self.tries += 1;
@@ -171,7 +173,8 @@ impl EventStream {
     }
 }
 
-/// A connection that broke, a server that stops, or too many who look: others may answer, or the same one later.
+/// A connection that broke, a server that stops, or too many who look: others may answer, or the
+/// same one later.
 fn comes_again(status: &Status) -> bool {
     helps_later(status) || status.code() == Code::ResourceExhausted
 }
@@ -193,7 +196,8 @@ mod tests {
         Err(Status::unavailable("the server is stopping"))
     }
 
-    /// What is told of connections that bring this, one after the other, and the cursors that they were opened with.
+    /// What is told of connections that bring this, one after the other, and the cursors that they
+    /// were opened with.
     async fn told(
         connections: Vec<Result<Vec<Result<WatchTaskResponse, Status>>, Status>>,
     ) -> (Vec<String>, Vec<String>) {
@@ -250,7 +254,8 @@ mod tests {
         let (seen, _) = told(vec![away(), away(), away(), back]).await;
         assert_eq!(seen, ["lost: connection refused", "back", "event 1", "end"]);
 
-        // Connections that open and bring nothing are no better, and are not opened without a pause.
+        // Connections that open and bring nothing are no better, and are not opened without a
+        // pause.
         let begun = Instant::now();
         let empty = (0..10_000).map(|_| Ok(vec![broken()])).collect();
         let (seen, cursors) = told(empty).await;

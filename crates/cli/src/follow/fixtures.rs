@@ -2,7 +2,8 @@
 
 use proto::admin::{Outcomes, Wave, WaveStatus};
 
-/// Makes a wave. The counts are targets that succeeded, failed, are in flight, and wait for their desktops.
+/// Makes a wave. The counts are targets that succeeded, failed, are in flight, and wait for their
+/// desktops.
 pub(crate) fn wave(
     wave: u32,
     size: u32,

@@ -10,7 +10,8 @@ use crate::{Error, ExitStatus, client::Session, output::Console};
 /// How often rates and times are shown anew where nothing is told.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows a task to its end, with bars on a terminal and with lines elsewhere. Ctrl-C ends the looking, not the task.
+/// Follows a task to its end, with bars on a terminal and with lines elsewhere. Ctrl-C ends the
+/// looking, not the task.
 pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) -> Result<ExitStatus, Error> {
     let mut view: Box<dyn View + '_> = match (console.quiet, bars::fits()) {
         (true, _) => Box::new(Quiet),

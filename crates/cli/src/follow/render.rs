@@ -16,7 +16,8 @@ pub(crate) fn clock(time: Option<&prost_types::Timestamp>) -> String {
         .map_or_else(|| "--:--:--".to_owned(), |time| time.format("%H:%M:%S").to_string())
 }
 
-/// An event as a line, and what it means for who reads it. What it is about stands first, so that it can be searched for.
+/// An event as a line, and what it means for who reads it. What it is about stands first, so that
+/// it can be searched for.
 pub(crate) fn event_line(event: &TaskEvent) -> (Tone, String) {
     let about = if event.wave > 0 { format!("wave {}: ", event.wave) } else { String::new() };
     let by =
@@ -58,8 +59,9 @@ pub(crate) const BAR_SIGNS: [[&str; 4]; 2] = [["#", "x", ">", "."], ["█", "█
 /// What a bar's parts mean.
 pub(crate) const BAR_TONES: [Tone; 4] = [Tone::Good, Tone::Bad, Tone::Busy, Tone::Dim];
 
-/// A bar of so many characters: what succeeded, what did not, what is under way, and what is still to come, by their share.
-/// What is there at all has a character at least while there is room, so that one failure among 100,000 is seen.
+/// A bar of so many characters: what succeeded, what did not, what is under way, and what is still
+/// to come, by their share. What is there at all has a character at least while there is room, so
+/// that one failure among 100,000 is seen.
 pub(crate) fn bar_of(wave: &WaveNow, width: u32) -> [u32; 4] {
     let parts = [wave.succeeded(), wave.not_succeeded(), wave.wave.in_flight];
     let size = wave.wave.size.max(1);

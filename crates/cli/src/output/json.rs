@@ -16,7 +16,8 @@ fn descriptor<M: Name>() -> Option<MessageDescriptor> {
     POOL.as_ref()?.get_message_by_name(&M::full_name())
 }
 
-/// A message with all that it has: enums as their words, times in RFC 3339, null for what is not given.
+/// A message with all that it has: enums as their words, times in RFC 3339, null for what is not
+/// given.
 pub(crate) fn of<M: Message + Name>(message: &M) -> Json {
     let dynamic =
         descriptor::<M>().and_then(|it| DynamicMessage::decode(it, message.encode_to_vec().as_slice()).ok());

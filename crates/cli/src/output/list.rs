@@ -80,7 +80,8 @@ impl<'a, T: ListItem> List<'a, T> {
     }
 }
 
-/// Prints a list page by page. `call` takes a page size and a page token. An empty table prints `none` to standard error.
+/// Prints a list page by page. `call` takes a page size and a page token. An empty table prints
+/// `none` to standard error.
 pub(crate) async fn pages<T: ListItem>(
     console: &mut Console,
     paging: &Paging,

@@ -1,4 +1,5 @@
-//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less, which ends at once when it all fits on the screen.
+//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less, which ends at once when it all fits on
+//! the screen.
 
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +14,8 @@ pub(super) fn start() -> Option<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // As git has it: end when it fits, keep colours, leave the screen as it is. And no folding: a table stays a table.
+        // As git has it: end when it fits, keep colours, leave the screen as it is. And no folding:
+        // a table stays a table.
         command.env("LESS", "FRXS");
     }
     let pager = command.spawn().ok()?;

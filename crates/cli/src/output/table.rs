@@ -74,8 +74,8 @@ pub(crate) trait ListItem: Message + Name {
     fn id(&self) -> &str;
 }
 
-/// Lines of a table. `widths` are those that the lines before had, and are widened to what these have, so that the pages of a
-/// long list stand below each other.
+/// Lines of a table. `widths` are those that the lines before had, and are widened to what these
+/// have, so that the pages of a long list stand below each other.
 pub(super) fn lines(
     columns: &[Column],
     rows: impl Iterator<Item = Vec<Cell>>,

@@ -59,8 +59,8 @@ pub(super) struct App {
     pub(super) begun: Instant,
     /// Since when the task was shown as ended.
     pub(super) ended_at: Option<Instant>,
-    /// Lines that the events, the failures and the waves are scrolled by: from the end, from the top, and from the wave at
-    /// work.
+    /// Lines that the events, the failures and the waves are scrolled by: from the end, from the
+    /// top, and from the wave at work.
     pub(super) scrolled: [isize; 3],
     looked_at: Option<Instant>,
     /// Failures when they were looked at last.
@@ -206,7 +206,8 @@ impl App {
         *scrolled = scrolled.saturating_add(lines);
     }
 
-    /// Keeps what a pane is scrolled by within what there is of it: `first` is the least and `last` the most that makes sense.
+    /// Keeps what a pane is scrolled by within what there is of it: `first` is the least and `last`
+    /// the most that makes sense.
     pub(super) fn bound(&mut self, pane: Pane, first: isize, last: isize) -> isize {
         let scrolled = &mut self.scrolled[pane as usize];
         *scrolled = (*scrolled).clamp(first.min(last), last);

@@ -35,7 +35,8 @@ pub(crate) fn fits() -> bool {
     !is_dumb() && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-/// Shows a rollout until it has ended and a key was pressed, or until somebody leaves: the task runs on then.
+/// Shows a rollout until it has ended and a key was pressed, or until somebody leaves: the task
+/// runs on then.
 pub(crate) async fn watch(session: &Session, console: &Console, task_id: &str) -> Result<ExitStatus, Error> {
     let task = client::get_task(session, task_id).await?;
     let age = app::took(&task, Some(Utc::now())).unwrap_or_default();

@@ -34,7 +34,8 @@ impl Authority {
         Self::read(&made.pem(), &made.key().serialize_pem())
     }
 
-    /// An issuer of desktops' certificates, signed by this CA: its certificate and its key in PEM, and its end.
+    /// An issuer of desktops' certificates, signed by this CA: its certificate and its key in PEM,
+    /// and its end.
     pub(super) fn issuer(&self, days: u16, now: DateTime<Utc>) -> anyhow::Result<(String, String, i64)> {
         if read_facts(&self.certificate).map_err(in_ca_crt)?.path_len == Some(0) {
             bail!("this CA may not sign an issuer: run `graywave ca rotate`");

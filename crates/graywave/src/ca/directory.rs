@@ -1,5 +1,5 @@
-//! Where a CA and what it issues are kept. Each file is written beside its place and moved there, so that whoever reads it
-//! finds the old one or the new one, and never a half.
+//! Where a CA and what it issues are kept. Each file is written beside its place and moved there,
+//! so that whoever reads it finds the old one or the new one, and never a half.
 
 use std::{
     fs,
@@ -60,8 +60,8 @@ impl Directory {
         Ok((authority, trusted))
     }
 
-    /// Puts another CA before those that are there. Dying in between leaves a certificate too many and the old key, which
-    /// goes on issuing.
+    /// Puts another CA before those that are there. Dying in between leaves a certificate too many
+    /// and the old key, which goes on issuing.
     pub(super) fn rotate(&self, next: &Authority) -> anyhow::Result<()> {
         let (_, trusted) = self.load()?;
         put(&self.crt(), &(pem(next.certificate()) + &trusted), PUBLIC)?;

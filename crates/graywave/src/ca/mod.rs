@@ -1,4 +1,5 @@
-//! `graywave ca`: a certificate authority in a directory, for the certificates that the parts know each other by.
+//! `graywave ca`: a certificate authority in a directory, for the certificates that the parts know
+//! each other by.
 
 mod authority;
 mod commands;

@@ -1,5 +1,5 @@
-//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: who may call, and who becomes a desktop, managed in
-//! the database directly, by whoever may reach it.
+//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: who may call, and who
+//! becomes a desktop, managed in the database directly, by whoever may reach it.
 
 mod command;
 mod credentials;

@@ -1,5 +1,5 @@
-//! The credentials of a dev cluster: made once, kept in its data directory, readable by its owner alone, and known to its
-//! database like any others.
+//! The credentials of a dev cluster: made once, kept in its data directory, readable by its owner
+//! alone, and known to its database like any others.
 
 use std::{
     fs::OpenOptions,
@@ -49,8 +49,8 @@ impl Credentials {
         Self { project_id: Uuid::now_v7().simple().to_string(), access_key, secret_key, token }
     }
 
-    /// Makes the project known to the database, with a principal that may do everything in it. What is there already
-    /// stays.
+    /// Makes the project known to the database, with a principal that may do everything in it. What
+    /// is there already stays.
     pub(crate) async fn import(&self, control: &Control) -> anyhow::Result<()> {
         let project_id = self.project_id.parse()?;
         let projects = control.list_projects().await?;
@@ -82,8 +82,8 @@ pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// What a shell needs for the commands of operators, and for those that work on the database: `graywave projects` and the
-/// like. There while the cluster runs.
+/// What a shell needs for the commands of operators, and for those that work on the database:
+/// `graywave projects` and the like. There while the cluster runs.
 #[derive(Debug)]
 pub(crate) struct EnvironmentFile(PathBuf);
 

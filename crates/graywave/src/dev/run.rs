@@ -123,7 +123,8 @@ fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
     data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
 }
 
-/// Two clusters on one directory would stop each other's database. Held for as long as the process lives.
+/// Two clusters on one directory would stop each other's database. Held for as long as the process
+/// lives.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -272,7 +273,8 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
     }
 }
 
-/// Prints the ready line once every local desktop is connected that is not retired; then waits for ever. Returns only when it failed.
+/// Prints the ready line once every local desktop is connected that is not retired; then waits for
+/// ever. Returns only when it failed.
 async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let project_id: ProjectId = ready.credentials.project_id.parse()?;

@@ -27,7 +27,8 @@ pub(crate) const OPERATORS: Guard = Guard {
     allow_anonymous: false,
 };
 
-/// A role's certificates, where the configuration names some. Without them it listens on this machine only, or not at all.
+/// A role's certificates, where the configuration names some. Without them it listens on this
+/// machine only, or not at all.
 pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> anyhow::Result<Option<Tls>> {
     let Some(files) = given.all_or_none().map_err(anyhow::Error::msg)? else {
         only_this_machine(listener.local_addr()?)?;
@@ -61,8 +62,8 @@ async fn tell_expiry(tls: Option<Tls>) -> Infallible {
     }
 }
 
-/// What a scheduler signs its orders with. Agents that have certificates run nothing that is not signed, so a scheduler that has
-/// them and does not sign is of no use.
+/// What a scheduler signs its orders with. Agents that have certificates run nothing that is not
+/// signed, so a scheduler that has them and does not sign is of no use.
 pub(crate) fn signer(given: &SignerFilesGiven, tls: Option<&Tls>) -> anyhow::Result<Option<Signer>> {
     let files = given.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
     match (files, tls) {

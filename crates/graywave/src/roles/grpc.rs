@@ -22,8 +22,8 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTIONS: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// The state of all services as `grpc.health.v1` tells it; they serve as long as the scheduler is ready. What clients may ask for
-/// is known from the first call on.
+/// The state of all services as `grpc.health.v1` tells it; they serve as long as the scheduler is
+/// ready. What clients may ask for is known from the first call on.
 pub(crate) struct Health {
     reporter: HealthReporter,
     ready: Readiness,

@@ -38,8 +38,9 @@ struct Health {
     ready: Readiness,
 }
 
-/// Serves until the process ends; from `stop` on the role is not ready, and says so. Without an address of its own the default one is taken where it is free: roles that share a machine
-/// need an address each, and one of them is as good as none.
+/// Serves until the process ends; from `stop` on the role is not ready, and says so. Without an
+/// address of its own the default one is taken where it is free: roles that share a machine need an
+/// address each, and one of them is as good as none.
 pub(crate) async fn serve(
     settings: &telemetry::Config,
     ready: Readiness,

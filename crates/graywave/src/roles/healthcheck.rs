@@ -1,5 +1,5 @@
-//! `graywave healthcheck`: asks the role on this machine whether it is ready, for what starts containers and has no HTTP
-//! client of its own.
+//! `graywave healthcheck`: asks the role on this machine whether it is ready, for what starts
+//! containers and has no HTTP client of its own.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,7 +13,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// A reason is one line.
 const MAX_REASON_BYTES: usize = 1_000;
 
-/// An error unless the role whose metrics and health are served on `listen` says that it can do its work.
+/// An error unless the role whose metrics and health are served on `listen` says that it can do its
+/// work.
 pub(crate) async fn run(listen: &str) -> anyhow::Result<()> {
     let address = from_this_machine(listen)?;
     let asked = tokio::time::timeout(WITHIN, ask(address)).await;

@@ -1,4 +1,5 @@
-//! Serves HTTP to whoever comes: headers that do not come in time end a connection, and so does a stop.
+//! Serves HTTP to whoever comes: headers that do not come in time end a connection, and so does a
+//! stop.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -21,7 +22,8 @@ use tower::ServiceExt as _;
 /// How long clients that are being answered are waited for at a stop.
 pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// The headers of a request must be there in this time, from its connection or from the answer before it.
+/// The headers of a request must be there in this time, from its connection or from the answer
+/// before it.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const HEADERS_MAX_BYTES: u32 = 64 << 10;
 /// What HTTP/2 begins with.
@@ -70,8 +72,8 @@ fn server(headers_within: Duration) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// Whether the peer begins as HTTP/2 does; `None` when it goes away before. The server itself would wait for the
-/// beginning without an end.
+/// Whether the peer begins as HTTP/2 does; `None` when it goes away before. The server itself would
+/// wait for the beginning without an end.
 async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     let mut seen = [0; PREFACE.len()];
     loop {

@@ -85,8 +85,8 @@ pub(crate) async fn serve_scheduler(
     served.context("the scheduler's gRPC server failed")
 }
 
-/// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client that never
-/// lets go must not keep the process.
+/// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client
+/// that never lets go must not keep the process.
 async fn bounded<E>(serving: impl Future<Output = Result<(), E>>, stop: &CancellationToken) -> Result<(), E> {
     let too_late = async {
         stop.cancelled().await;

@@ -1,4 +1,5 @@
-//! A database that is lost and comes back from its backups, older than it was: docs/operating.md does the same by hand.
+//! A database that is lost and comes back from its backups, older than it was: docs/operating.md
+//! does the same by hand.
 
 use std::{
     fs,
@@ -38,7 +39,8 @@ impl Archiving {
         let directory = home.join("postgres");
         Postgres::start(&options(directory.clone())).unwrap().stop().unwrap();
         let archive = owned_as(&directory, &home.join("archive"));
-        // Beside its place and moved there: a server that dies while it copies leaves no half of a file.
+        // Beside its place and moved there: a server that dies while it copies leaves no half of a
+        // file.
         let command =
             format!("test ! -f {0}/%f && cp %p {0}/%f.new && mv {0}/%f.new {0}/%f", archive.display());
         set(&directory.join("data"), &format!("archive_mode = on\narchive_command = '{command}'"));
@@ -155,13 +157,15 @@ fn what_a_recovered_database_has_forgotten_is_told_again_by_agents_and_nothing_r
     let done = cluster.api.run(&leaves(&before), &desktops, json!({}));
     succeeded(&cluster.api.ended(&done), 3);
     let restored = database.base_backup();
-    // Under way at the moment to which the database will go back: its starts are in the agents' journals alone.
+    // Under way at the moment to which the database will go back: its starts are in the agents'
+    // journals alone.
     let under_way = cluster.api.run(&format!("{}; {waits}", leaves(&during)), &desktops, json!({}));
     wait_for("the starts", || (lines(&during).len() == 3).then_some(()));
     database.sql("SELECT pg_create_restore_point('before')");
     fs::write(&gate, "").unwrap();
     succeeded(&cluster.api.ended(&under_way), 3);
-    // Made and ended later: nobody will know of it but the desktops. And one that runs while the database is recovered.
+    // Made and ended later: nobody will know of it but the desktops. And one that runs while the
+    // database is recovered.
     let forgotten = cluster.api.run(&leaves(&lost), &desktops, json!({}));
     succeeded(&cluster.api.ended(&forgotten), 3);
     let late = mark("late");

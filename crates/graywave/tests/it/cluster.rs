@@ -74,7 +74,8 @@ impl Cluster {
         cluster
     }
 
-    /// The same under TLS with these settings, and with a password for the database, which it does not ask for.
+    /// The same under TLS with these settings, and with a password for the database, which it does
+    /// not ask for.
     pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
         Self::start_certified(password, None, environment)
     }
@@ -137,7 +138,8 @@ impl Cluster {
         self.command(&["projects", "create", PROJECT]);
     }
 
-    /// Ends all roles in order, and starts them again at the same addresses, on another database. Agents stay as they are.
+    /// Ends all roles in order, and starts them again at the same addresses, on another database.
+    /// Agents stay as they are.
     pub(crate) fn move_to(&mut self, url: &str) {
         self.stop_roles();
         self.database = Database::Private(url.to_owned());
@@ -234,7 +236,8 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and its log has it, too.
+    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and
+    /// its log has it, too.
     pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
         let mut command = Command::new(agent_binary());
         command.arg("--data-dir").arg(self.directory.path().join(name));

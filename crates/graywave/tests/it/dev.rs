@@ -167,7 +167,8 @@ fn a_rollout_of_three_waves_weighs_exit_codes_and_kills_on_halt() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 8, &[]);
     let desktops = dev.api.connected(8);
-    // A code that is a success, one that is ignored, and in the second wave one that halts while the others would run on.
+    // A code that is a success, one that is ignored, and in the second wave one that halts while
+    // the others would run on.
     let marks = directory.path().join("marks");
     fs::create_dir(&marks).unwrap();
     fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();

@@ -1,4 +1,5 @@
-//! A worker that an operator drains: its desktops go, nothing is handed to it, and it works again when it is told to.
+//! A worker that an operator drains: its desktops go, nothing is handed to it, and it works again
+//! when it is told to.
 
 use proto::admin::{
     DrainWorkerRequest, ListWorkersRequest, UndrainWorkerRequest, Worker,

@@ -1,4 +1,5 @@
-//! The rollout engine with real agents: each of its promises, with the truth in files that the scripts write.
+//! The rollout engine with real agents: each of its promises, with the truth in files that the
+//! scripts write.
 
 use std::{
     fs,

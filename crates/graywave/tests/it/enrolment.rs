@@ -321,7 +321,8 @@ fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
     cluster.api.connected(0);
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
     wait_until_said(&cluster, "pc-1", "this desktop is retired");
-    // A token that is newer than the retirement makes no difference: another machine would like to be this one.
+    // A token that is newer than the retirement makes no difference: another machine would like to
+    // be this one.
     let (newer, _) = token(&cluster, "newer", &["--uses", "2"]);
     let mut other = cluster.enrolling("other", Some("pc-1"), &newer);
     wait_until_said(&cluster, "other", "desktop pc-1 is retired: unretire it first");

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use testkit::{DevCluster, Rest};
 use ureq::http::Method;
 
-/// Longest wait for an event. An agent that is refused tries again after 30 s, and a busy CI machine takes its time.
+/// Longest wait for an event. An agent that is refused tries again after 30 s, and a busy CI
+/// machine takes its time.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn graywave() -> Command {
@@ -80,7 +81,8 @@ impl Api {
         self.rest.get(path).unwrap()
     }
 
-    /// What a call is answered: its status, and what `Retry-After` says. `None` when nobody answers.
+    /// What a call is answered: its status, and what `Retry-After` says. `None` when nobody
+    /// answers.
     pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Option<String>)> {
         let answer = self.rest.call(Method::POST, path, &[], Some(body)).ok()?;
         Some((answer.status, answer.retry_after))

@@ -36,8 +36,8 @@ fn while_postgres_is_away_nothing_is_accepted_that_cannot_be_kept_and_nothing_is
     wait_for("all starts", || (lines(&starts) == 4).then_some(()));
     postgres.crash().unwrap();
 
-    // The scripts run on and end, and their results wait: two with their agents, which are killed and started again, the
-    // others with a worker or an agent.
+    // The scripts run on and end, and their results wait: two with their agents, which are killed
+    // and started again, the others with a worker or an agent.
     fs::write(&gate, "").unwrap();
     wait_for("all ends", || (lines(&ends) == 4).then_some(()));
     wait_for("the results in the journals", || {

@@ -26,7 +26,8 @@ fn separate_processes_run_a_gray_rollout_and_lose_nothing_to_a_killed_scheduler(
     assert_eq!(cluster.api.ended(&task)["success_num"], 8);
     assert_eq!(lines(&marks), 8);
 
-    // The gray wave waits for a file; meanwhile one scheduler is killed, later the other one, and both come back.
+    // The gray wave waits for a file; meanwhile one scheduler is killed, later the other one, and
+    // both come back.
     let gate = cluster.directory.path().join("gate");
     let command = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
     let task = cluster.api.run(&command, &desktops, json!({"gray_count": 2}));
@@ -137,7 +138,8 @@ fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it
     assert_eq!(lines(&marks), 2, "one start of each");
 }
 
-/// Its data directory is gone with the journal, and it has the same id: as after a reinstallation in mid-run.
+/// Its data directory is gone with the journal, and it has the same id: as after a reinstallation
+/// in mid-run.
 #[test]
 fn reinstalled_desktop_starts_once() {
     let mut cluster = Cluster::start();

@@ -1,4 +1,5 @@
-//! A desktop that is taken out of service: its agent is refused, nothing is run on it, and it comes back when it is wanted again.
+//! A desktop that is taken out of service: its agent is refused, nothing is run on it, and it comes
+//! back when it is wanted again.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Secrets are told to nobody who watches: not in a log at its most talkative, not in spans, not in metrics.
+//! Secrets are told to nobody who watches: not in a log at its most talkative, not in spans, not in
+//! metrics.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -22,7 +23,8 @@ const BAD_BODY: &str = "planted-in-a-bad-body";
 const QUERY: &str = "planted-in-a-query";
 const SIGNATURE: &str = "planted-in-a-signature";
 
-/// Calls that are answered and calls that are refused; returns the secrets that were made on the way.
+/// Calls that are answered and calls that are refused; returns the secrets that were made on the
+/// way.
 fn call(api: &Api, desktops: &[String]) -> Vec<String> {
     let command = format!("echo {COMMAND}; echo {COMMAND} >&2; exit 3");
     api.ended(&api.run(&command, desktops, json!({})));

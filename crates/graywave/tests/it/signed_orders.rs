@@ -1,5 +1,5 @@
-//! A worker that was stolen: it has a good certificate, and connections of agents. It tries to make a desktop run what no
-//! scheduler has ordered.
+//! A worker that was stolen: it has a good certificate, and connections of agents. It tries to make
+//! a desktop run what no scheduler has ordered.
 
 use std::{fs, path::Path};
 
@@ -130,7 +130,8 @@ impl Thief {
         wait_for("a heartbeat", || self.runtime.block_on(self.scheduler.heartbeat(beat.clone())).ok());
     }
 
-    /// The connections of so many agents, in the order of their desktops; the schedulers are told of them.
+    /// The connections of so many agents, in the order of their desktops; the schedulers are told
+    /// of them.
     fn attached(&mut self, agents: usize) -> Vec<Session> {
         let mut sessions: Vec<Session> = self.runtime.block_on(async {
             let mut sessions = Vec::new();
@@ -256,7 +257,8 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
         session.refuses(never_shown, "was not received").await;
     });
     assert_eq!(marks(&path), Vec::<String>::new());
-    // All that was refused under its key keeps the real one from nothing; what is not signed beside it changes nothing.
+    // All that was refused under its key keeps the real one from nothing; what is not signed beside
+    // it changes nothing.
     let dressed_up = Order { wave: 7, execution_timeout_ms: 1, ..genuine[0].clone() };
     let result = thief.runtime.block_on(session.order(dressed_up));
     assert_eq!(result.scripts[0].outcome, "SUCCESS", "{result:?}");

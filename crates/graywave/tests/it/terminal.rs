@@ -1,4 +1,5 @@
-//! What somebody at a terminal sees: real processes in a pseudo terminal, at the sizes that people have.
+//! What somebody at a terminal sees: real processes in a pseudo terminal, at the sizes that people
+//! have.
 
 use std::{
     fs,

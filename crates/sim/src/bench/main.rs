@@ -7,7 +7,8 @@ mod system;
 
 use clap::Parser;
 
-/// Measure executions per second through the whole system, and milliseconds from POST to the first start.
+/// Measure executions per second through the whole system, and milliseconds from POST to the first
+/// start.
 ///
 /// Example: graywave-bench --desktops 5000 --rounds 1
 #[derive(Debug, Parser)]

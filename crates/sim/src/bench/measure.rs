@@ -18,7 +18,8 @@ pub(crate) struct Report {
     pub(crate) failures: Failures,
 }
 
-/// A round in which every desktop fails, against the last one in which all succeeded, and the list of its failures.
+/// A round in which every desktop fails, against the last one in which all succeeded, and the list
+/// of its failures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failures {
     pub(crate) executions_per_second: f64,

@@ -1,4 +1,5 @@
-//! The yardstick: the same two row writes, in the batch sizes that the system uses, by one client and nothing else.
+//! The yardstick: the same two row writes, in the batch sizes that the system uses, by one client
+//! and nothing else.
 
 use std::time::Instant;
 

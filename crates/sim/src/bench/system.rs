@@ -1,4 +1,5 @@
-//! The system under measurement: Postgres on memory-backed storage, one process for each role, simulated agents.
+//! The system under measurement: Postgres on memory-backed storage, one process for each role,
+//! simulated agents.
 
 use std::{
     path::Path,
@@ -99,7 +100,8 @@ impl System {
         self.cluster.url("postgres")
     }
 
-    /// Runs a command on the first desktops to its end, where all of them succeed, or with [`FAILING`] fail.
+    /// Runs a command on the first desktops to its end, where all of them succeed, or with
+    /// [`FAILING`] fail.
     pub(crate) async fn execute(&mut self, desktops: u32, command: &str) -> anyhow::Result<Executed> {
         let ids: Vec<String> = (0..desktops).map(desktop_id).collect();
         let body = json!({"resource_ids": ids, "command": command, "command_type": "SHELL"});

@@ -113,7 +113,8 @@ async fn wait_for_the_end(connection: &mut PgConnection) -> anyhow::Result<Optio
     }
 }
 
-/// Every task whose id was answered is there, and each was made once, however often it was asked for.
+/// Every task whose id was answered is there, and each was made once, however often it was asked
+/// for.
 fn check_accepted(tasks: &[Task], accepted: &[Accepted], broken: &mut Vec<String>) {
     let known: HashSet<String> = tasks.iter().map(|task| task.task_id.simple().to_string()).collect();
     for task in accepted.iter().filter(|task| !known.contains(&task.task_id)) {
@@ -243,8 +244,9 @@ async fn check_waves(
     Ok(())
 }
 
-/// All times are the database's, whatever the clock said of whoever wrote them. A link that stalls for five seconds may make
-/// what is told over it wrong by half of that, and there are three on the way.
+/// All times are the database's, whatever the clock said of whoever wrote them. A link that stalls
+/// for five seconds may make what is told over it wrong by half of that, and there are three on the
+/// way.
 async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
     let wrong: Vec<Times> = sqlx::query_as(
         "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)

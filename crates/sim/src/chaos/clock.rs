@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-/// The clock on the wall of one process. What counts the time since the machine started is left alone, as it is when a
-/// machine's clock is set.
+/// The clock on the wall of one process. What counts the time since the machine started is left
+/// alone, as it is when a machine's clock is set.
 pub(crate) struct Clock {
     library: Option<PathBuf>,
     file: PathBuf,
@@ -28,7 +28,8 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Sets it so many seconds ahead, or behind, for a process that runs as for one that starts later.
+    /// Sets it so many seconds ahead, or behind, for a process that runs as for one that starts
+    /// later.
     pub(crate) fn set(&self, seconds: i64) -> anyhow::Result<()> {
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{seconds:+}\n"))?;

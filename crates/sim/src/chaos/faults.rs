@@ -148,7 +148,8 @@ impl Faults {
     }
 }
 
-/// The kinds that can be injected here: each of them once, in any order, then each as often as its odds say.
+/// The kinds that can be injected here: each of them once, in any order, then each as often as its
+/// odds say.
 struct Kinds {
     possible: Vec<(Kind, u32)>,
     not_yet: Vec<Kind>,

@@ -1,4 +1,5 @@
-//! What the cluster is asked to do meanwhile: rollouts that succeed, fail, time out, are stopped, paused and retried.
+//! What the cluster is asked to do meanwhile: rollouts that succeed, fail, time out, are stopped,
+//! paused and retried.
 
 use std::{
     sync::Arc,

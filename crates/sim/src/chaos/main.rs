@@ -2,10 +2,11 @@
 
 use clap::Parser;
 
-/// Inject faults into a cluster of processes under load, and check that nothing is lost and nothing runs twice.
+/// Inject faults into a cluster of processes under load, and check that nothing is lost and nothing
+/// runs twice.
 ///
-/// Equal seeds inject equal faults in the same order; the state that they meet differs from run to run.
-/// Example: graywave-chaos --minutes 10 --seed 7
+/// Equal seeds inject equal faults in the same order; the state that they meet differs from run to
+/// run. Example: graywave-chaos --minutes 10 --seed 7
 #[derive(Debug, Parser)]
 #[command(name = "graywave-chaos")]
 struct Arguments {

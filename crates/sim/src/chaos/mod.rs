@@ -1,5 +1,5 @@
-//! Faults on real processes: a whole cluster under load, killed, stopped and cut off piece by piece, and at its end the
-//! invariants checked against files that the scripts themselves write.
+//! Faults on real processes: a whole cluster under load, killed, stopped and cut off piece by
+//! piece, and at its end the invariants checked against files that the scripts themselves write.
 //!
 //! [`crate::failover`] puts the same cluster, load and checks on a database that fails over.
 
@@ -25,7 +25,8 @@ use rand_chacha::ChaCha8Rng;
 use self::{faults::Faults, load::Load, report::Report, system::System};
 use crate::say;
 
-/// Injects faults for a number of minutes and checks the invariants. Returns an error if one is violated.
+/// Injects faults for a number of minutes and checks the invariants. Returns an error if one is
+/// violated.
 pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     say("starting Postgres, two APIs, two schedulers, three workers and the agents");
     let system = Arc::new(System::start(agents).await?);

@@ -1,4 +1,5 @@
-//! The oracle: real starts and ends of scripts. Each script writes a line when it starts and a line when it ends.
+//! The oracle: real starts and ends of scripts. Each script writes a line when it starts and a line
+//! when it ends.
 
 use std::{collections::HashMap, fs, path::Path};
 

@@ -67,7 +67,8 @@ impl Report {
         self.broken.is_empty() && self.starts > 0 && !self.faults.is_empty()
     }
 
-    /// Prints the tables, and writes them with every fault to `target/chaos/report.txt`, and all of it to `report.json`.
+    /// Prints the tables, and writes them with every fault to `target/chaos/report.txt`, and all of
+    /// it to `report.json`.
     #[expect(clippy::print_stdout, reason = "what was asked for")]
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
         let tables = self.tables();

@@ -10,7 +10,8 @@ pub(crate) const PROJECT: &str = "chaos";
 pub(crate) const TOKEN: &str = "a-token-for-the-faults";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Paths begin with `/v1/` for the whole path of the native family; others are below the project of the compatible one.
+/// Paths begin with `/v1/` for the whole path of the native family; others are below the project of
+/// the compatible one.
 async fn call(
     url: &str,
     method: Method,

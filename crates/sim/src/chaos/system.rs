@@ -1,4 +1,5 @@
-//! The cluster: Postgres, two APIs, two schedulers, three workers, agents; every link between them can be cut.
+//! The cluster: Postgres, two APIs, two schedulers, three workers, agents; every link between them
+//! can be cut.
 
 use std::{
     fs,
@@ -40,7 +41,8 @@ pub(crate) struct System {
     /// The server of a system that has one of its own.
     pub(crate) postgres: Option<Mutex<Cluster>>,
     pub(crate) database_url: String,
-    /// The first so many agents keep their journals on disks of a few pages, where this user may mount them.
+    /// The first so many agents keep their journals on disks of a few pages, where this user may
+    /// mount them.
     pub(crate) small_disks: usize,
     directory: Arc<Directory>,
 }
@@ -154,7 +156,8 @@ impl System {
                     ("API__TOKENS", &format!("{PROJECT}:{TOKEN}")),
                     ("TASKS__EXECUTION_TIMEOUT_MS", "4000"),
                     ("TASKS__DELIVERY_TIMEOUT_MS", "20000"),
-                    // Longer than the longest outage and a few faults more: a result that is still missing then is lost.
+                    // Longer than the longest outage and a few faults more: a result that is still
+                    // missing then is lost.
                     ("TASKS__RESULT_GRACE_MS", "120000"),
                     ("DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
                 ];

@@ -12,7 +12,8 @@ pub(crate) struct Span {
     pub(crate) to: DateTime<Utc>,
 }
 
-/// Time from the first refused call to the answer of the next accepted call after the last refusal; zero without a refusal.
+/// Time from the first refused call to the answer of the next accepted call after the last refusal;
+/// zero without a refusal.
 pub(crate) fn refused(calls: &[Call], within: Span) -> TimeDelta {
     let mut calls = calls.iter().filter(|call| call.answered >= within.from && call.asked <= within.to);
     let Some(first) = calls.find(|call| !call.is_accepted()) else { return TimeDelta::zero() };

@@ -63,8 +63,8 @@ pub(crate) struct Drill {
 impl Drill {
     /// Lets the database fail over and waits until the system goes on.
     ///
-    /// The proxy leads to the old primary until the new one was looked at: a result that is lost there would else be
-    /// healed unseen, because its agent tells it again when it is asked.
+    /// The proxy leads to the old primary until the new one was looked at: a result that is lost
+    /// there would else be healed unseen, because its agent tells it again when it is asked.
     pub(crate) async fn fail_over(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> anyhow::Result<Done> {
         let [old, new] = [self.primary, 1 - self.primary];
         let held = self.follower.hold().await;
@@ -94,7 +94,8 @@ impl Drill {
         Ok(Done { kind, from, to, span, promoted, led, standby_back, compared })
     }
 
-    /// What the primary sends its standby in its last moments is still on its way, and lost with it.
+    /// What the primary sends its standby in its last moments is still on its way, and lost with
+    /// it.
     async fn crash(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> anyhow::Result<DateTime<Utc>> {
         let primary = &mut self.pair.members[self.primary];
         primary.replication.set(State::Stalled);
@@ -114,7 +115,8 @@ impl Drill {
         Ok(asked)
     }
 
-    /// The proxy is late: for a while it leads to the old primary, which takes connections and no writes, being a standby.
+    /// The proxy is late: for a while it leads to the old primary, which takes connections and no
+    /// writes, being a standby.
     async fn mislead(&self, old: usize, rng: &mut ChaCha8Rng) -> anyhow::Result<()> {
         pair::until(&self.pair.members[old].address, Role::Replica).await?;
         tokio::time::sleep(Duration::from_millis(rng.random_range(1_000..2_500))).await;

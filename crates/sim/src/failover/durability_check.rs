@@ -1,4 +1,5 @@
-//! The durability check: searches a database for every task whose id was answered, and for every acknowledged result.
+//! The durability check: searches a database for every task whose id was answered, and for every
+//! acknowledged result.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,5 @@
-//! The one address of the database: a proxy that leads to the primary, as HAProxy does with Patroni's `/primary`.
+//! The one address of the database: a proxy that leads to the primary, as HAProxy does with
+//! Patroni's `/primary`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,8 +17,8 @@ use crate::chaos::link::Link;
 /// How often it asks who is primary.
 const ASKS_EVERY: Duration = Duration::from_millis(100);
 
-/// The proxy. It is late by design: it goes on to lead to a node that is primary no more until it knows of the next one,
-/// and it breaks no connection, so the product has to notice both by itself.
+/// The proxy. It is late by design: it goes on to lead to a node that is primary no more until it
+/// knows of the next one, and it breaks no connection, so the product has to notice both by itself.
 pub(crate) struct Follower {
     link: Arc<Link>,
     held: Arc<Mutex<()>>,

@@ -35,7 +35,8 @@ enum Line {
     Other,
 }
 
-/// The results of one journal that are acknowledged. A line is `crc32 json`; the last one may be half written still.
+/// The results of one journal that are acknowledged. A line is `crc32 json`; the last one may be
+/// half written still.
 pub(crate) fn acknowledged(journal: &Path) -> anyhow::Result<HashMap<Key, Vec<Reported>>> {
     if !journal.exists() {
         return Ok(HashMap::new());

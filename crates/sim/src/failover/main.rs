@@ -2,9 +2,11 @@
 
 use clap::Parser;
 
-/// Fail Postgres over under load, and check that no acknowledged result and no accepted task is lost.
+/// Fail Postgres over under load, and check that no acknowledged result and no accepted task is
+/// lost.
 ///
-/// Runs a cluster of separate processes on a Postgres under Patroni. Example: graywave-failover --failovers 6
+/// Runs a cluster of separate processes on a Postgres under Patroni. Example: graywave-failover
+/// --failovers 6
 #[derive(Debug, Parser)]
 #[command(name = "graywave-failover")]
 struct Arguments {
@@ -17,7 +19,8 @@ struct Arguments {
     /// Number of desktops, each with an agent process
     #[arg(long, default_value_t = 30)]
     agents: u32,
-    /// Commit without a standby, which loses acknowledged results: proves that the checks notice a loss
+    /// Commit without a standby, which loses acknowledged results: proves that the checks notice a
+    /// loss
     #[arg(long, hide = true)]
     asynchronous: bool,
 }

@@ -47,8 +47,8 @@ impl Member {
         Ok(Self { address, replication, patroni, data })
     }
 
-    /// As when its machine dies: Patroni and every process of Postgres at once, and nothing that was on its way to the
-    /// standby arrives.
+    /// As when its machine dies: Patroni and every process of Postgres at once, and nothing that
+    /// was on its way to the standby arrives.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.replication.set(State::Cut);
         self.patroni.kill()?;

@@ -1,5 +1,5 @@
-//! Failovers of the database: a Postgres with a synchronous standby, kept available by Patroni, loses its primary under
-//! load, and nothing that was acknowledged is lost with it.
+//! Failovers of the database: a Postgres with a synchronous standby, kept available by Patroni,
+//! loses its primary under load, and nothing that was acknowledged is lost with it.
 //!
 //! The cluster, its load and the checks at the end are those of [`crate::chaos`].
 
@@ -48,7 +48,8 @@ use crate::{
 /// Under load, before each failover and after the last one.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// Fails the database over a number of times and checks the invariants. Returns an error if one is violated.
+/// Fails the database over a number of times and checks the invariants. Returns an error if one is
+/// violated.
 pub async fn run(failovers: u32, seed: u64, agents: u32, asynchronous: bool) -> anyhow::Result<()> {
     let directory = Directory::new("failover")?;
     let tried = try_out(Arc::clone(&directory), Asked { failovers, seed, agents }, !asynchronous).await;

@@ -6,8 +6,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Kills the server of a data directory with all its processes; nothing when none runs.
 ///
-/// A backend that outlives its postmaster would go on to commit and to answer for a while, which a machine that died
-/// does not. So the postmaster is stopped first, which keeps it from making more of them, and killed last.
+/// A backend that outlives its postmaster would go on to commit and to answer for a while, which a
+/// machine that died does not. So the postmaster is stopped first, which keeps it from making more
+/// of them, and killed last.
 pub(crate) fn kill(data: &Path) -> anyhow::Result<()> {
     let Ok(text) = fs::read_to_string(data.join("postmaster.pid")) else { return Ok(()) };
     let Some(postmaster) = text.lines().next().and_then(|line| line.parse().ok()) else { return Ok(()) };

@@ -52,10 +52,11 @@ impl Settings {
 
     /// What the nodes keep in etcd and agree on.
     ///
-    /// `synchronous_mode` makes commits wait for the standby, and lets only one that has all of them become primary.
-    /// Alone it gives up waiting when there is no standby, so what is acknowledged then is lost with the primary;
-    /// `synchronous_mode_strict` waits instead: nothing is stored until a standby is back. Control planes that hold
-    /// results can wait, since agents keep theirs until they are acknowledged.
+    /// `synchronous_mode` makes commits wait for the standby, and lets only one that has all of
+    /// them become primary. Alone it gives up waiting when there is no standby, so what is
+    /// acknowledged then is lost with the primary; `synchronous_mode_strict` waits instead: nothing
+    /// is stored until a standby is back. Control planes that hold results can wait, since agents
+    /// keep theirs until they are acknowledged.
     fn agreed(&self) -> serde_json::Value {
         json!({
             // The lock of a dead primary is free after so long: as short as the other two allow.

@@ -1,5 +1,6 @@
-//! Rows in memory, as the engine reads and writes them on Postgres. They hold no rule: each method returns or changes rows,
-//! and the conformance test compares them with `store::TaskRows`, operation by operation.
+//! Rows in memory, as the engine reads and writes them on Postgres. They hold no rule: each method
+//! returns or changes rows, and the conformance test compares them with `store::TaskRows`,
+//! operation by operation.
 
 mod apply;
 mod lease;
@@ -70,7 +71,8 @@ pub struct Batch {
 /// The rows of one task.
 #[derive(Debug)]
 pub struct TaskTable {
-    /// The task. `is_frozen` and `has_project_limit` are read from the tables of freezes and limits instead.
+    /// The task. `is_frozen` and `has_project_limit` are read from the tables of freezes and limits
+    /// instead.
     pub facts: TaskFacts,
     /// Waves, by number.
     pub waves: Vec<WaveRow>,

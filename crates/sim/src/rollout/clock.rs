@@ -1,4 +1,5 @@
-//! The virtual clock: future events, in the order of their times and, at one time, of their scheduling.
+//! The virtual clock: future events, in the order of their times and, at one time, of their
+//! scheduling.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -10,7 +11,8 @@ use domain::Timestamp;
 
 use super::event::Event;
 
-/// The beginning of every simulation: a morning in summer, so that windows in local time open and close.
+/// The beginning of every simulation: a morning in summer, so that windows in local time open and
+/// close.
 pub(super) fn beginning() -> Timestamp {
     Timestamp::UNIX_EPOCH + TimeDelta::seconds(1_782_900_000)
 }

@@ -1,4 +1,5 @@
-//! Coverage: features that simulations reach, so that tests notice one that no simulation reaches any more.
+//! Coverage: features that simulations reach, so that tests notice one that no simulation reaches
+//! any more.
 
 use std::collections::BTreeMap;
 

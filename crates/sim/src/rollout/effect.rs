@@ -4,14 +4,16 @@ use domain::{Timestamp, task::TaskStatus};
 
 use super::event::{ScriptOutcome, Worker};
 
-/// An effect of a committed transaction on one task. All variants but [`Effect::Engine`] are read from rows.
+/// An effect of a committed transaction on one task. All variants but [`Effect::Engine`] are read
+/// from rows.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
     /// Targets of a wave were admitted. They may be handed out, or wait for their desktops.
     Admitted { wave: u16, first: u32, number: u32 },
     /// Deferred targets are in flight from now on, because their desktops are online.
     LocatedTarget { ordinals: Vec<u32> },
-    /// A batch went to a worker that held `suspects` other suspected batches, leased within the time of one lease.
+    /// A batch went to a worker that held `suspects` other suspected batches, leased within the
+    /// time of one lease.
     Leased { worker: Worker, ordinals: Vec<u32>, query_only: bool, suspects: usize },
     /// A target ended.
     Recorded { ordinal: u32, scripts: Vec<ScriptOutcome> },

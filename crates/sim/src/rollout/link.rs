@@ -54,7 +54,8 @@ impl World {
             self.workers[worker].heartbeat_disturbed_at = Some(self.clock.now);
         }
         match passage {
-            // A worker sends one presence update at a time, so that an older one never comes after it.
+            // A worker sends one presence update at a time, so that an older one never comes after
+            // it.
             Passage::Arrives(wait, _) if matches!(call, Call::Presence { .. }) => {
                 self.clock.after(wait, Event::Call { worker, call });
             }
@@ -68,7 +69,8 @@ impl World {
         }
     }
 
-    /// Sends the answer to a call. A call that arrives twice is answered twice, but no answer arrives twice.
+    /// Sends the answer to a call. A call that arrives twice is answered twice, but no answer
+    /// arrives twice.
     pub(super) fn answer(&mut self, worker: Worker, answer: Answer) {
         match self.passage() {
             Passage::Arrives(wait, _) => self.clock.after(wait, Event::Answer { worker, answer }),

@@ -1,8 +1,9 @@
-//! A seeded simulator of whole rollouts: crate `engine` in a virtual world with schedulers, workers, agents and operators.
-//! The invariants of the design are checked after every event.
+//! A seeded simulator of whole rollouts: crate `engine` in a virtual world with schedulers,
+//! workers, agents and operators. The invariants of the design are checked after every event.
 //!
-//! A seed decides the scenario and everything that happens in it. There is no other clock and no other source of
-//! randomness, so that a simulation that violates an invariant can be run again, event by event.
+//! A seed decides the scenario and everything that happens in it. There is no other clock and no
+//! other source of randomness, so that a simulation that violates an invariant can be run again,
+//! event by event.
 
 mod agent;
 mod clock;

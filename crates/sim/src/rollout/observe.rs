@@ -82,7 +82,8 @@ const fn cut_short(kind: EventKind) -> Option<Effect> {
     }
 }
 
-/// Targets without a record that were in a batch, deferred or just admitted, and are in no place afterwards.
+/// Targets without a record that were in a batch, deferred or just admitted, and are in no place
+/// afterwards.
 fn withdrawn(table: &TaskTable, changes: &Changes, seen: &mut Vec<Effect>) {
     let mut gone: BTreeSet<u32> = BTreeSet::new();
     for effect in seen.iter() {

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 pub(super) struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// Streams of one seed are independent, so that a new draw for one purpose changes no other purpose.
+    /// Streams of one seed are independent, so that a new draw for one purpose changes no other
+    /// purpose.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);

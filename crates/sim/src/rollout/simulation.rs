@@ -9,7 +9,8 @@ use super::{
     clock::beginning, coverage::Coverage, mutant::Mutant, scenario::Scenario, trace::Trace, world::World,
 };
 
-/// Time for which a simulation goes on after its tasks have ended: a late message must not start anything.
+/// Time for which a simulation goes on after its tasks have ended: a late message must not start
+/// anything.
 const AFTERWARDS: TimeDelta = TimeDelta::seconds(150);
 
 /// The result of a simulation without a violation.

@@ -1,4 +1,5 @@
-//! Transactions: the engine decides on rows in memory, the changes are applied, and the invariants see their effects.
+//! Transactions: the engine decides on rows in memory, the changes are applied, and the invariants
+//! see their effects.
 
 use std::convert::Infallible;
 

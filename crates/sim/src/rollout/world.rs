@@ -276,7 +276,8 @@ impl World {
 
     /// Time after the beginning by which every task must have ended.
     pub(super) fn latest_end(&self) -> TimeDelta {
-        // A window may open once a day, for the few targets that strict mode admits at once. Retries begin later.
+        // A window may open once a day, for the few targets that strict mode admits at once.
+        // Retries begin later.
         let has_window = self.scenario.tasks().any(|task| task.policy.window.is_some());
         let retries = self.tasks.iter().map(|state| i32::from(state.attempt)).max().unwrap_or(1);
         self.scenario.faults.until + TimeDelta::days(if has_window { 60 } else { 3 }) * retries

@@ -19,7 +19,8 @@ struct Arguments {
     /// Simulate only this seed, and print every event to standard output
     #[arg(long)]
     seed: Option<u64>,
-    /// Print the first seeds that find each mutant, by invariant; with NAME, only of mutants whose name contains it
+    /// Print the first seeds that find each mutant, by invariant; with NAME, only of mutants whose
+    /// name contains it
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
     mutants: Option<String>,
     /// Number of simulations that run at the same time

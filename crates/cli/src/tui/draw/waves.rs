@@ -61,7 +61,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, now: Instan
     frame.render_widget(Table::new(rows, widths).header(head).block(block), area);
 }
 
-/// The first wave that is shown: those before the one at work are of less interest, unless somebody scrolls.
+/// The first wave that is shown: those before the one at work are of less interest, unless somebody
+/// scrolls.
 fn first(app: &mut App, shown: usize) -> usize {
     let waves = &app.rollout.waves;
     let at_work =

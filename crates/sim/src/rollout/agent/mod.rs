@@ -1,5 +1,5 @@
-//! Agents: each runs on its desktop, journals a start before it starts, and answers from its journal. The invariants note
-//! the real events on the desktop apart, as the oracle for records.
+//! Agents: each runs on its desktop, journals a start before it starts, and answers from its
+//! journal. The invariants note the real events on the desktop apart, as the oracle for records.
 
 mod orders;
 
@@ -113,7 +113,8 @@ impl World {
         self.clock.after(away_ms, Event::AgentReturns { desktop });
     }
 
-    /// The agent starts again. A script that its journal holds as started and not finished is UNKNOWN.
+    /// The agent starts again. A script that its journal holds as started and not finished is
+    /// UNKNOWN.
     pub(super) fn come_back(&mut self, desktop: Desktop) {
         let forgets = self.mutant == Some(Mutant::NoJournal);
         let agent = &mut self.agents[desktop];

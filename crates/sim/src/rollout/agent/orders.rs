@@ -1,4 +1,5 @@
-//! Orders on a desktop: accepted, answered from the journal, queued, run script by script, stopped, finished.
+//! Orders on a desktop: accepted, answered from the journal, queued, run script by script, stopped,
+//! finished.
 
 use chrono::TimeDelta;
 use domain::outcome::Outcome;
@@ -62,7 +63,8 @@ impl World {
         let (life, slow_ms) = (agent.life, agent.slow_ms);
         let wait = self.rng.between(slow_ms / 2, slow_ms);
         if self.agent_time(desktop) + TimeDelta::milliseconds(wait) > order.deliver_by {
-            // The agent rejects the order only at its turn, which may be after the last moment for a result.
+            // The agent rejects the order only at its turn, which may be after the last moment for
+            // a result.
             self.fault_on(desktop);
         }
         self.clock.after(wait, Event::Begins { desktop, task, life });

@@ -1,4 +1,5 @@
-//! Clock skew: clocks of schedulers, use cases and agents differ from the true time, and are set now and then.
+//! Clock skew: clocks of schedulers, use cases and agents differ from the true time, and are set
+//! now and then.
 
 use chrono::TimeDelta;
 

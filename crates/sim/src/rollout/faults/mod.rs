@@ -1,4 +1,5 @@
-//! Faults: processes die and come back, connections break, desktops restart, clocks differ, the database is away.
+//! Faults: processes die and come back, connections break, desktops restart, clocks differ, the
+//! database is away.
 
 mod clocks;
 mod outage;

@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-/// Small fleets are counted anew after every change, large ones after as many changes as keeps the work the same.
+/// Small fleets are counted anew after every change, large ones after as many changes as keeps the
+/// work the same.
 const FLEET_COUNTED_AT_ONCE: usize = 40;
 
 impl Invariants {
@@ -60,8 +61,8 @@ impl Invariants {
         });
     }
 
-    /// A wave that is over is closed with what made it so: its last result, or the last of its targets that turns out to be
-    /// away where the others are a quorum.
+    /// A wave that is over is closed with what made it so: its last result, or the last of its
+    /// targets that turns out to be away where the others are a quorum.
     fn check_over(&mut self, table: &TaskTable) {
         let Some(row) = table.current() else { return };
         let count = self.counts[place_of(row.wave)];

@@ -121,7 +121,8 @@ impl Invariants {
         }
     }
 
-    /// Targets that workers died of go out in small batches, one batch at a time, and in the end no more.
+    /// Targets that workers died of go out in small batches, one batch at a time, and in the end no
+    /// more.
     fn leased_suspects(&mut self, ordinals: &[u32], suspects: usize, coverage: &mut Coverage) {
         let worker_deaths =
             ordinals.iter().map(|&ordinal| self.target(ordinal).worker_deaths).max().unwrap_or_default();

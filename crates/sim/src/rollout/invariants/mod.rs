@@ -1,5 +1,5 @@
-//! The invariants of the design, checked after every event against the real events on the desktops and the effects of
-//! transactions. They ask none of the rules under test.
+//! The invariants of the design, checked after every event against the real events on the desktops
+//! and the effects of transactions. They ask none of the rules under test.
 
 mod audit;
 mod effects;

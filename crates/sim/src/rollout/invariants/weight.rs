@@ -1,5 +1,5 @@
-//! The weight of an outcome and the reach of a threshold, written a second time: invariants that asked the rules would not
-//! notice a wrong rule.
+//! The weight of an outcome and the reach of a threshold, written a second time: invariants that
+//! asked the rules would not notice a wrong rule.
 
 use domain::{outcome::Outcome, policy::Weight, threshold::Threshold};
 
@@ -26,7 +26,8 @@ impl Invariants {
     }
 }
 
-/// Reached means at least, everywhere. A wave that `is_closed` is judged although `min_results` are not in.
+/// Reached means at least, everywhere. A wave that `is_closed` is judged although `min_results` are
+/// not in.
 pub(super) fn is_reached(threshold: Option<Threshold>, failed: u32, ended: u32, is_closed: bool) -> bool {
     match threshold {
         None => false,

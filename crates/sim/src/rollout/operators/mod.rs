@@ -1,5 +1,5 @@
-//! Operators: they submit, pause, freeze, stop, change limits, approve and retry. A command that gets no answer is given
-//! again.
+//! Operators: they submit, pause, freeze, stop, change limits, approve and retry. A command that
+//! gets no answer is given again.
 
 mod retry;
 mod submit;
@@ -60,7 +60,8 @@ impl World {
             self.execute(command);
             self.pending -= usize::from(is_retry);
         }
-        // The second half of a freeze is part of one call: it is not given again, and schedulers finish it.
+        // The second half of a freeze is part of one call: it is not given again, and schedulers
+        // finish it.
         if database != Database::Up && !matches!(command, Command::SuspendProject { .. }) {
             self.pending += usize::from(is_retry && database == Database::AnswerLost);
             let wait = self.rng.between(1_000, 10_000);

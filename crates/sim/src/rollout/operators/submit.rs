@@ -32,7 +32,8 @@ impl World {
         rows::plan_task(&self.projects[project], spec, self.scenario.seed).map(|_| ())
     }
 
-    /// Submits a task of the scenario. A submission without an answer is repeated with its idempotency key.
+    /// Submits a task of the scenario. A submission without an answer is repeated with its
+    /// idempotency key.
     pub(in crate::rollout) fn submit(&mut self, project: usize, task: usize) {
         if self.database() == Database::Down {
             let wait = self.rng.between(1_000, 10_000);

@@ -128,7 +128,8 @@ pub(super) fn few(rng: &mut Rng, desktops: u32) -> u32 {
     rng.number(desktops / 20 + 1, desktops / 3 + 2)
 }
 
-/// Gives strict mode a threshold in every wave or for the task, large enough for the simulation to end.
+/// Gives strict mode a threshold in every wave or for the task, large enough for the simulation to
+/// end.
 fn make_strict(rng: &mut Rng, waves: &mut Waves, policy: &mut RolloutPolicy, desktops: u32) {
     let least = desktops / 25 + 1;
     if let Waves::Asked(specs) = waves {

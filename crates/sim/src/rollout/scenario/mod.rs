@@ -12,7 +12,8 @@ mod theme;
 /// The input of a simulation. Drawn from a seed by [`Scenario::drawn`], or built by hand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// Seed of every choice that the other fields leave open: delays, worker_deaths, the order of events.
+    /// Seed of every choice that the other fields leave open: delays, worker_deaths, the order of
+    /// events.
     pub seed: u64,
     /// Projects, each with desktops of its own. At least one.
     pub projects: Vec<ProjectSpec>,
@@ -44,7 +45,8 @@ pub struct ProjectSpec {
 pub struct TaskSpec {
     /// Time of the submission after the beginning.
     pub submitted_after: TimeDelta,
-    /// Number of desktops. They are a run of the project's desktops from `first_desktop` on, and wrap around.
+    /// Number of desktops. They are a run of the project's desktops from `first_desktop` on, and
+    /// wrap around.
     pub desktops: u32,
     /// Place of the first desktop among those of the project.
     pub first_desktop: u32,
@@ -208,7 +210,8 @@ pub struct ClusterConfig {
     pub lease_ms: i64,
     /// Maximum delay of a message without faults.
     pub delay_ms: i64,
-    /// Maximum difference between a clock and the true time, either way. Clocks of schedulers, use cases and agents differ.
+    /// Maximum difference between a clock and the true time, either way. Clocks of schedulers, use
+    /// cases and agents differ.
     pub skew_ms: i64,
     /// Maximum difference between the times that agents report and their clocks, either way.
     pub reported_skew_ms: i64,

@@ -14,7 +14,8 @@ const STREAM: u64 = 3;
 const MAX_SHARED: u32 = 60;
 
 impl Scenario {
-    /// Adds to some scenarios what goes beyond one task on a cluster with exact clocks and a database that is always up.
+    /// Adds to some scenarios what goes beyond one task on a cluster with exact clocks and a
+    /// database that is always up.
     pub(super) fn with_more_tasks(mut self) -> Self {
         let mut rng = Rng::new(self.seed, STREAM);
         if rng.percent(30) && self.projects[0].desktops <= MAX_SHARED {

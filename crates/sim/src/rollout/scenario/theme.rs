@@ -69,8 +69,8 @@ impl Scenario {
         self.task().policy.approval.before_waves.clear();
     }
 
-    /// Reports take long, so that the next one holds many results, and targets whose desktops were offline when their batch
-    /// was pulled.
+    /// Reports take long, so that the next one holds many results, and targets whose desktops were
+    /// offline when their batch was pulled.
     fn reports_pile_up(&mut self, rng: &mut Rng) {
         let desktops = self.task().desktops.clamp(60, 120);
         self.set_desktops(desktops);
@@ -108,7 +108,8 @@ impl Scenario {
         self.faults.kinds = Kinds { workers: 4, flaps: 1, ..Kinds::default() };
     }
 
-    /// Batches wait for workers without room, so that commands of operators find some of them ready.
+    /// Batches wait for workers without room, so that commands of operators find some of them
+    /// ready.
     fn little_is_pulled(&mut self, rng: &mut Rng) {
         self.cluster.capacity = rng.number(1, 6);
         self.cluster.workers = 1;

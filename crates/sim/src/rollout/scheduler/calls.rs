@@ -76,7 +76,8 @@ impl World {
         })
     }
 
-    /// Stores the desktops that a worker gained and lost. Returns false when the worker is not known.
+    /// Stores the desktops that a worker gained and lost. Returns false when the worker is not
+    /// known.
     fn presence(&mut self, worker_id: &WorkerId, changes: &[Presence], now: Timestamp) -> bool {
         if !self.store.workers.contains_key(worker_id) {
             return false;
@@ -142,7 +143,8 @@ impl World {
         Leased { batch: batch_id, task, deliver_by, query_only, max_running, members }
     }
 
-    /// Number of suspected batches other than this one that a worker holds and leased within the time of one lease.
+    /// Number of suspected batches other than this one that a worker holds and leased within the
+    /// time of one lease.
     fn suspects(&self, worker: Worker, other_than: BatchId, now: Timestamp) -> usize {
         // Clocks of schedulers differ, so that only a part of the time is certain.
         let certain = self.lease_time() - TimeDelta::milliseconds(self.scenario.cluster.skew_ms * 2);

@@ -1,5 +1,5 @@
-//! Schedulers: they look for work at ticks, and run transactions a moment later. The transactions read again. Schedulers
-//! hold no state, die, and come back; each has its own clock.
+//! Schedulers: they look for work at ticks, and run transactions a moment later. The transactions
+//! read again. Schedulers hold no state, die, and come back; each has its own clock.
 
 mod calls;
 
@@ -21,7 +21,8 @@ use super::{
     world::World,
 };
 
-/// Maximum number of periods between two ticks of an idle scheduler. It is less than the time in which a worker is observed_until.
+/// Maximum number of periods between two ticks of an idle scheduler. It is less than the time in
+/// which a worker is observed_until.
 const MOST_IDLE: i64 = 12;
 /// Rows of each kind that one tick reads.
 const PER_TICK: u32 = 1_000;

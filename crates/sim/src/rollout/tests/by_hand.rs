@@ -80,7 +80,8 @@ fn ignored_outcomes_halt_nothing() {
     assert_eq!(summary.coverage.of(Feature::Halt), 0);
 }
 
-/// Of two targets one is ready when the task is paused, and the window closes before the pause ends. See `seeds.txt`.
+/// Of two targets one is ready when the task is paused, and the window closes before the pause
+/// ends. See `seeds.txt`.
 #[test]
 fn pause_over_the_end_of_a_window_starts_nothing() {
     let window = Window::new("09:00", "10:02", "UTC").ok();

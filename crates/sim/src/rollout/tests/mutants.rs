@@ -4,8 +4,9 @@ use engine::Rule;
 
 use super::*;
 
-/// The invariant that each mutant violates, and a seed that shows it. If the draws change, another one of the tests' seeds
-/// must show it, or a new seed be put here: `graywave-sim --mutants` finds one.
+/// The invariant that each mutant violates, and a seed that shows it. If the draws change, another
+/// one of the tests' seeds must show it, or a new seed be put here: `graywave-sim --mutants` finds
+/// one.
 const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::Rule(Rule::IgnoreHalt), 0, "no next wave after a halt"),
     (Mutant::Rule(Rule::UndeliveredIgnored), 4, "no next wave after a halt"),

@@ -120,7 +120,8 @@ impl World {
         self.clock.after(PRESENCE_TIMEOUT_MS, Event::PresenceTimeout { worker, update });
     }
 
-    /// A presence update is over. Changes that are not known are sent again, unless they changed meanwhile.
+    /// A presence update is over. Changes that are not known are sent again, unless they changed
+    /// meanwhile.
     pub(in crate::rollout) fn presence_answered(&mut self, worker: Worker, update: u64, known: bool) {
         let state = &mut self.workers[worker];
         let Some((_, changes)) = state.update.take_if(|(number, _)| *number == update) else { return };

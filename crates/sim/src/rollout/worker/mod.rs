@@ -1,4 +1,5 @@
-//! Workers: they hold the agents' connections, pull batches, dispatch orders and report. A killed worker loses everything.
+//! Workers: they hold the agents' connections, pull batches, dispatch orders and report. A killed
+//! worker loses everything.
 
 mod calls;
 

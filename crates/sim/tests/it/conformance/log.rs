@@ -1,4 +1,5 @@
-//! What a task leaves behind: records, groups of failures and events. The engine writes these rows and reads none of them.
+//! What a task leaves behind: records, groups of failures and events. The engine writes these rows
+//! and reads none of them.
 
 use domain::ids::TaskId;
 use sim::memory::TaskTable;

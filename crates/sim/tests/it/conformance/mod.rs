@@ -1,5 +1,5 @@
-//! Random sequences of operations on three tasks of two projects run on rows in memory and on Postgres. After each
-//! operation both hold the same rows.
+//! Random sequences of operations on three tasks of two projects run on rows in memory and on
+//! Postgres. After each operation both hold the same rows.
 
 mod log;
 mod pair;

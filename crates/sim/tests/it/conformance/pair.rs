@@ -72,7 +72,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Two tasks of one project over the same desktops, and a task of another project over desktops of the same names.
+    /// Two tasks of one project over the same desktops, and a task of another project over desktops
+    /// of the same names.
     pub(super) async fn new(seed: u64) -> Self {
         let postgres = testkit::database().await.unwrap();
         let mut pair = Self {
