@@ -125,7 +125,7 @@ const INTRODUCTION: &str = "\
 <!-- Made by `cargo run --bin graywave reference`; a test compares. -->
 
 `graywave` is one binary with the operator commands, which call a scheduler over [gRPC](admin-grpc.md), and the roles of a
-cluster. `graywave help COMMAND` prints the text on this page. [coming-from.md](coming-from.md) compares the commands with
+cluster. `graywave help COMMAND` prints the text on this page. [migrating.md](migrating.md) compares the commands with
 those of other tools.
 
 ```console
