@@ -1,7 +1,5 @@
 //! Values of rows, made from other rows. Nothing here reads or changes a table.
 
-use std::collections::BTreeMap;
-
 use domain::{
     batching::Member,
     gate::Results,
@@ -16,12 +14,10 @@ use engine::{
     },
 };
 
-use crate::memory::{Batch, TaskTable};
-
 /// A new batch, which is ready.
-pub(crate) fn new_batch(new: &NewBatch, batch_id: BatchId, has_holder: bool) -> Batch {
+pub(crate) fn new_batch(new: &NewBatch, batch_id: BatchId, has_holder: bool) -> BatchRow {
     let NewBatch { worker_id, terms, members, query_only, suspended, stop } = new.clone();
-    let row = BatchRow {
+    BatchRow {
         batch_id,
         terms,
         worker_id,
@@ -32,8 +28,7 @@ pub(crate) fn new_batch(new: &NewBatch, batch_id: BatchId, has_holder: bool) -> 
         suspended,
         stop,
         members,
-    };
-    Batch { row, leased_at: None, reported: 0 }
+    }
 }
 
 /// A new deferred target.
@@ -123,23 +118,5 @@ pub(crate) fn change_task(facts: &mut TaskFacts, change: &TaskChange) {
     }
     if let Some(most) = change.max_concurrency {
         facts.max_concurrency = most;
-    }
-}
-
-impl TaskTable {
-    /// The rows of a task that was just accepted.
-    pub fn new(facts: TaskFacts, waves: Vec<WaveRow>, targets: Vec<(DesktopId, u16)>) -> Self {
-        Self {
-            facts,
-            waves,
-            batches: BTreeMap::new(),
-            deferred: BTreeMap::new(),
-            stops: BTreeMap::new(),
-            records: vec![Vec::new(); targets.len()],
-            failures: BTreeMap::new(),
-            events: Vec::new(),
-            retry_of: None,
-            targets,
-        }
     }
 }

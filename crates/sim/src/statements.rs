@@ -12,7 +12,7 @@ use domain::{
 };
 use engine::{
     Wake,
-    row::{Presence, WaveRow},
+    row::{Presence, TaskFacts, WaveRow},
 };
 
 use crate::memory::{Batch, MemoryStore, TaskTable, WorkerRow};
@@ -232,6 +232,22 @@ impl MemoryStore {
 }
 
 impl TaskTable {
+    /// The rows of a task that was just accepted.
+    pub fn new(facts: TaskFacts, waves: Vec<WaveRow>, targets: Vec<(DesktopId, u16)>) -> Self {
+        Self {
+            facts,
+            waves,
+            batches: BTreeMap::new(),
+            deferred: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            records: vec![Vec::new(); targets.len()],
+            failures: BTreeMap::new(),
+            events: Vec::new(),
+            retry_of: None,
+            targets,
+        }
+    }
+
     /// The current wave: the first that is not closed.
     pub fn current(&self) -> Option<&WaveRow> {
         self.waves.iter().find(|row| row.state.status != WaveStatus::Closed)

@@ -26,8 +26,8 @@ impl MemoryStore {
         for new in &changes.batches.insert {
             let worker = self.workers.get(&new.worker_id);
             let has_holder = worker.is_some_and(|worker| !worker.is_draining);
-            let batch = row_values::new_batch(new, self.next_batch_id(), has_holder);
-            table.batches.insert(batch.row.batch_id, batch);
+            let row = row_values::new_batch(new, self.next_batch_id(), has_holder);
+            table.batches.insert(row.batch_id, Batch { row, leased_at: None, reported: 0 });
         }
         table.change_deferred(&changes.deferred);
         for new in &changes.deferred.insert {

@@ -20,6 +20,7 @@ mod rng;
 mod rows;
 mod scenario;
 mod scheduler;
+mod shared;
 mod simulation;
 mod state;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod trace;
 mod transaction;
 mod worker;
 mod world;
+mod zone;
 
 pub use coverage::{Coverage, Feature};
 pub use mutant::Mutant;

@@ -16,16 +16,9 @@ use super::{
     event::Desktop,
     scenario::{TaskSpec, Waves},
     state::ProjectState,
+    zone::zone,
 };
 use crate::memory::{MemoryStore, TaskTable};
-
-/// Time zones of the desktops, in turn. The agent of every fourth desktop reports none.
-const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Tokyo", ""];
-
-/// The time zone of a desktop.
-pub(super) const fn zone(desktop: Desktop) -> &'static str {
-    ZONES[desktop % ZONES.len()]
-}
 
 /// Stores a project with its desktops, which are offline. `place` is the place of the project.
 pub(super) fn insert_project(

@@ -11,13 +11,12 @@ use super::{
     coverage::{Coverage, Feature},
     effect::Effect,
     event::{Desktop, Event, Session, Target, Task},
-    faults::RunningOutage,
     invariants::Context,
     mutant::{Breaking, Mutant},
     rng::Rng,
     rows,
     scenario::Scenario,
-    state::{Agent, ProjectState, Scheduler, TaskState, WorkerState},
+    state::{Agent, ProjectState, RunningOutage, Scheduler, TaskState, WorkerState},
     trace::Trace,
 };
 use crate::memory::MemoryStore;
@@ -147,13 +146,13 @@ impl World {
         self.happen(event);
         for (task, effect) in std::mem::take(&mut self.effects) {
             let TaskState { task_id, desktops, invariants, .. } = &mut self.tasks[task];
+            let (agents, is_faulted) = (&self.agents, self.is_faulted);
+            let is_explained = |ordinal: u32| is_faulted || agents[desktops[ordinal as usize]].is_faulted;
             let context = Context {
                 now: self.clock.now,
                 skew: TimeDelta::milliseconds(self.scenario.cluster.skew_ms),
                 longest_lag: self.longest_lag,
-                is_faulted: self.is_faulted,
-                agents: &self.agents,
-                desktops,
+                is_explained: &is_explained,
             };
             if let Some(table) = self.store.tasks.get(task_id) {
                 invariants.see(&effect, table, &context, &mut self.coverage);

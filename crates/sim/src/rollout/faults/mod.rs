@@ -4,8 +4,6 @@
 mod clocks;
 mod outage;
 
-pub(super) use outage::RunningOutage;
-
 use super::{
     coverage::Feature,
     event::{Desktop, Event},

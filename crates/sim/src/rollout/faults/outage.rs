@@ -1,17 +1,8 @@
 //! Outages of the database: transactions commit without an answer, or fail.
 
 use chrono::TimeDelta;
-use domain::Timestamp;
 
-use crate::rollout::{clock::beginning, coverage::Feature, event::Event, world::World};
-
-/// An outage that has begun.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::rollout) struct RunningOutage {
-    /// Until then transactions may commit, and their answers are lost.
-    pub(in crate::rollout) unknown_until: Timestamp,
-    ends_at: Timestamp,
-}
+use crate::rollout::{clock::beginning, coverage::Feature, event::Event, state::RunningOutage, world::World};
 
 impl World {
     pub(super) fn plan_outages(&mut self) {

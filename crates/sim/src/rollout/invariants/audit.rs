@@ -120,7 +120,7 @@ impl Invariants {
     }
 
     /// Number of targets in flight.
-    pub(super) fn in_flight(&self, table: &TaskTable) -> usize {
+    pub(in crate::rollout) fn in_flight(&self, table: &TaskTable) -> usize {
         let targets = (0u32..).zip(&self.targets);
         let is_in_flight = |(ordinal, target): &(u32, &super::Target)| {
             let waits = || table.deferred.get(ordinal).is_some_and(|row| !row.terms.maybe_delivered);

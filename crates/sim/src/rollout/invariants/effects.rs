@@ -39,7 +39,7 @@ impl Invariants {
                 self.leased_suspects(ordinals, *suspects, coverage);
             }
             Effect::Recorded { ordinal, scripts } => {
-                self.recorded(*ordinal, scripts, table, context.explains(*ordinal), coverage)
+                self.recorded(*ordinal, scripts, table, (context.is_explained)(*ordinal), coverage)
             }
             Effect::Opened { wave, now } => self.opened(*wave, *now, table, context),
             Effect::Closed { wave } => {
@@ -71,7 +71,7 @@ impl Invariants {
             Effect::WaveWaiting { soaks: true, .. } => Feature::SoakWait,
             Effect::WaveWaiting { soaks: false, .. } => Feature::ApprovalWait,
             Effect::Replaced { ordinal, .. } => {
-                let is_explained = context.explains(*ordinal);
+                let is_explained = (context.is_explained)(*ordinal);
                 self.must(is_explained, "an agent is replaced only where a desktop was reinstalled", || {
                     format!("target {ordinal}")
                 });

@@ -4,7 +4,6 @@
 mod audit;
 mod effects;
 mod ending;
-mod projects;
 mod records;
 mod weight;
 
@@ -13,9 +12,8 @@ use domain::{Timestamp, outcome::Outcome, policy::RolloutPolicy, wave::WaveStatu
 
 use super::{
     event::{Desktop, Order, ScriptOutcome},
-    rows::zone,
     scenario::TaskSpec,
-    state::Agent,
+    zone::zone,
 };
 use crate::memory::TaskTable;
 
@@ -27,18 +25,8 @@ pub(super) struct Context<'a> {
     pub(super) skew: TimeDelta,
     /// Longest time between a tick and a transaction that used its time.
     pub(super) longest_lag: TimeDelta,
-    /// Whether a fault may have reached every target.
-    pub(super) is_faulted: bool,
-    pub(super) agents: &'a [Agent],
-    /// Desktops of the task by ordinal.
-    pub(super) desktops: &'a [Desktop],
-}
-
-impl Context<'_> {
-    /// Whether a fault may explain that the end of a target was never learnt.
-    fn explains(&self, ordinal: u32) -> bool {
-        self.is_faulted || self.agents[self.desktops[ordinal as usize]].is_faulted
-    }
+    /// Whether a fault may explain that the end of a target was never learnt, by ordinal.
+    pub(super) is_explained: &'a dyn Fn(u32) -> bool,
 }
 
 /// The start of a script.
@@ -102,7 +90,7 @@ pub(super) struct Invariants {
     is_cut_short: bool,
     has_ended: bool,
     /// Whether targets came in flight in this event.
-    placed: bool,
+    pub(super) placed: bool,
     /// Whether anything changed since the last check of the totals.
     changed: bool,
     /// Number of checks since the last recount.
