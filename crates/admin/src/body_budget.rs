@@ -1,4 +1,4 @@
-//! The memory that large requests take while they are read and handled.
+//! Memory budget for the bodies of large requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,8 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::status::failed;
 
-/// A call's place, and what its body has taken of the budget, until this is dropped. No header says
-/// how large a request will be, so it is counted as it comes.
+/// Meters the body of one call against the memory budget. Holds the call's place and its share of
+/// the budget until dropped. gRPC sends no total length, so the meter counts bytes as they arrive.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyMeter(Arc<Mutex<Taken>>);
 
@@ -26,7 +26,7 @@ impl BodyMeter {
         Self(Arc::new(Mutex::new(Taken { place, permit: None, bytes: 0 })))
     }
 
-    /// A body that ends with a failure where the budget does.
+    /// Wraps a body. The wrapped body fails at the chunk that exceeds the budget.
     pub(crate) fn body(&self, body: Body) -> Body {
         let counted = self.clone();
         Body::from_stream(body.into_data_stream().map_err(axum::BoxError::from).and_then(move |chunk| {
@@ -38,7 +38,8 @@ impl BodyMeter {
     fn take(&self, bytes: usize) -> Result<(), axum::BoxError> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.bytes = taken.bytes.saturating_add(bytes);
-        // What comes in small pieces takes no more than what comes at once.
+        // Permits are rounded up to whole units, so the unused rest of earlier permits covers small
+        // chunks.
         let lacks = taken.bytes.saturating_sub(taken.permit.as_ref().map_or(0, BodyBudget::room));
         if lacks == 0 {
             return Ok(());
@@ -74,10 +75,10 @@ mod tests {
         assert_eq!(done.unwrap(), 24 << 10);
         let (_, refused) = read("a", 1).await;
         let status = Status::from_error(refused.unwrap_err().into_inner());
-        assert_eq!(status.code(), Code::ResourceExhausted, "the caller has its share");
+        assert_eq!(status.code(), Code::ResourceExhausted, "the caller used its share");
         assert_eq!(read("b", 64).await.1.unwrap(), 64 << 10);
         drop((first, second));
-        // In as many pieces as there are bytes.
+        // One chunk per byte.
         let in_pieces = counted("a");
         (0..40 << 10).for_each(|_| in_pieces.take(1).unwrap());
         assert_eq!(read("a", 24).await.1.unwrap(), 24 << 10);

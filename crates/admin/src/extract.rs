@@ -14,7 +14,10 @@ pub(crate) fn extract<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     Ok((extensions.remove::<Caller>().ok_or_else(nobody)?, message))
 }
 
-/// Extracts the caller, the message and the idempotency key: a change is made once for each key.
+/// Extracts the caller, the message and the idempotency key. The fingerprint of the request covers
+/// the method path and the encoded message.
+///
+/// An empty key means no idempotency.
 pub(crate) fn extract_idempotent<T: Message>(
     request: Request<T>,
     key: impl Fn(&T) -> &str,
@@ -33,12 +36,12 @@ pub(crate) fn extract_idempotent<T: Message>(
     Ok((caller, message))
 }
 
-/// Extracts a cluster operator, who has an admin certificate and no token, and the message.
+/// Extracts a cluster operator (an admin certificate and no token) and the message.
 pub(crate) fn extract_operator<T>(request: Request<T>) -> Result<(Operator, T), Status> {
     let (_, mut extensions, message) = request.into_parts();
     Ok((extensions.remove::<Operator>().ok_or_else(nobody)?, message))
 }
 
 fn nobody() -> Status {
-    failed(Error::internal().with_source("a call came past the gate"))
+    failed(Error::internal().with_source("the call bypassed the gate"))
 }

@@ -1,5 +1,5 @@
-//! The gRPC admin adapter: it extracts and converts calls, runs use cases, and converts results. It
-//! decides nothing.
+//! The gRPC admin adapter: extracts and converts calls, runs use cases, and converts results. It
+//! contains no business rules.
 
 mod auth;
 mod body_budget;

@@ -6,30 +6,30 @@ use domain::authz::Action;
 /// Credentials that a method accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whoever has a token, as far as its policies go.
+    /// A token. Its policies must allow the action.
     Token(Action),
-    /// As with a token; and who has a certificate of the role admin and no token.
+    /// A token whose policies allow the action, or an admin certificate without a token.
     TokenOrCertificate(Action),
-    /// Only who has a certificate of the role admin and no token: it belongs to no project.
+    /// An admin certificate without a token. The method belongs to no project.
     Certificate,
 }
 
-/// A method of a service.
+/// Row of the method table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Method {
-    /// Service and method, as in the path.
+    /// `Service/Method`, as in the path after the package.
     name: &'static str,
     pub(crate) open: Access,
-    /// It is audited.
+    /// Whether the method changes state. Failed calls of such methods are audited.
     pub(crate) changes: bool,
-    /// It names desktops, very many of them.
+    /// Whether the request may list many desktop ids. Its body is metered by the body budget.
     pub(crate) is_large: bool,
-    /// It stops, pauses or freezes something: capacity is reserved for it.
+    /// Whether the method stops, pauses or freezes something. Such calls have reserved capacity.
     pub(crate) is_urgent: bool,
 }
 
 impl Method {
-    /// Its service and its method.
+    /// Returns the names of the service and the method.
     pub(crate) fn parts(&self) -> (&'static str, &'static str) {
         self.name.split_once('/').unwrap_or_default()
     }
@@ -59,9 +59,9 @@ const fn urgent(call: Method) -> Method {
     Method { is_urgent: true, ..call }
 }
 
-/// Every method. Deny methods missing from this table.
+/// All methods. Methods missing from this table are denied.
 pub(crate) const METHODS: &[Method] = &[
-    // Whether the desktops may be chosen by pool or tag is asked by the use case.
+    // The use case checks the permission to choose desktops by pool or tag.
     names_desktops("TaskService/SubmitTask", true),
     names_desktops("TaskService/PreviewTask", false),
     reads("TaskService/GetTask", Action::GetTask),
@@ -122,7 +122,7 @@ pub(crate) const METHODS: &[Method] = &[
     reads("AuditService/ListAuditEntries", Action::ListAudit),
 ];
 
-/// The call of a path like `/graywave.admin.v1.TaskService/GetTask`.
+/// Finds the method of a path like `/graywave.admin.v1.TaskService/GetTask`.
 pub(crate) fn find(path: &str) -> Option<&'static Method> {
     let name = path.strip_prefix("/graywave.admin.v1.")?;
     METHODS.iter().find(|call| call.name == name)
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn large_calls_are_not_urgent() {
-        // Pieces of a body come from one budget, and an urgent call may take from two.
+        // Chunks of a large body draw on one budget. An urgent call may draw on two.
         assert!(METHODS.iter().all(|call| !(call.is_large && call.is_urgent)));
     }
 }

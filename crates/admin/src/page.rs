@@ -1,4 +1,4 @@
-//! Which page of a list.
+//! Pagination: page size, page token, and the limit in bytes.
 
 use std::str::FromStr;
 
@@ -6,19 +6,23 @@ pub(crate) use domain::cursor::{Largest, Name, Place};
 use domain::{Error, cursor};
 use prost::Message;
 
-/// Bytes of a page at which it ends although it has fewer entries than were asked for: most clients
-/// take no message of more than 4 MiB unless they are told to.
+/// Maximum encoded bytes of a page. Most gRPC clients reject messages above 4 MiB by default, so a
+/// page may have fewer entries than its page size.
 const MAX_PAGE_BYTES: usize = 3 << 20;
 
-/// Entries at most, and the last entry of the page before. As is usual over gRPC, who asks for more
-/// than a page may have gets as many as it may.
+/// Reads the page size and the last entry of the previous page. 0 means the default size; a size
+/// above the maximum is lowered to the maximum, as usual in gRPC APIs.
+///
+/// The entry is `None` for an empty token. Negative sizes and invalid tokens are errors.
 pub(crate) fn read<T: FromStr>(page_size: i32, page_token: &str) -> Result<(i64, Option<T>), Error> {
     let size = (page_size != 0).then(|| i64::from(page_size).min(cursor::MAX_PAGE_SIZE));
     Ok((cursor::size(size)?, cursor::token(Some(page_token))?))
 }
 
-/// The entries of a page of so many at most, and the token of the next one; empty when this one is
-/// the last. `last` is what the next one begins behind.
+/// Builds a page from `found` and returns the token of the next page. The token is empty on the
+/// last page.
+///
+/// `last` returns the position of an entry; the next page starts after it.
 pub(crate) fn of<T: Message>(
     found: impl IntoIterator<Item = T>,
     size: i64,
@@ -61,7 +65,7 @@ mod tests {
         assert_eq!(page(3, 10, 5), (3, None));
         assert_eq!(page(5, 10, 5), (5, Some("4".into())));
         assert_eq!(page(5, 1 << 20, 100), (2, Some("1".into())));
-        assert_eq!(page(2, 4 << 20, 100), (1, Some("0".into())), "one is always there");
+        assert_eq!(page(2, 4 << 20, 100), (1, Some("0".into())), "a page has at least one entry");
     }
 
     #[test]

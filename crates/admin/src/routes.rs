@@ -1,4 +1,4 @@
-//! The routes of all services, behind the gate.
+//! The routes of all services, after the gate.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     status,
 };
 
-/// The full names of all services, for health checks.
+/// Full names of all services, for health checks.
 pub const SERVICES: [&str; 10] = [
     "graywave.admin.v1.AccessService",
     "graywave.admin.v1.AuditService",
@@ -38,18 +38,18 @@ pub const SERVICES: [&str; 10] = [
     "graywave.admin.v1.WorkerService",
 ];
 
-/// What a deployment may change.
+/// Settings of the admin service.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long one call may take; a client may ask for less. A stream lasts longer.
+    /// Maximum duration of a unary call. A client may set a shorter deadline. Streams last longer.
     pub request_timeout: Duration,
-    /// Bytes that all messages under way which may be large may have together.
+    /// Maximum total bytes of all large requests in progress.
     pub body_budget_bytes: usize,
-    /// Calls under way at once; more are refused.
+    /// Maximum number of calls in progress. Further calls are refused.
     pub max_in_flight: usize,
-    /// Calls that one principal may make each second; more are refused.
+    /// Maximum number of calls per second of one principal. Further calls are refused.
     pub rate_per_second: NonZeroU32,
-    /// Calls that one principal may make at once after a pause.
+    /// Maximum burst of calls of one principal.
     pub rate_burst: NonZeroU32,
 }
 
@@ -65,8 +65,10 @@ impl Default for Options {
     }
 }
 
-/// All services, for callers that `guard` lets pass. It puts who a caller is by its certificate
-/// among the extensions of a request. At `stop` streams end, so that the server can.
+/// Returns the routes of all services. `guard` checks the peer's certificate and inserts its
+/// identity as a request extension.
+///
+/// Cancelling `stop` ends all streams, so that the server can stop.
 pub fn routes(
     control: Control,
     options: &Options,
@@ -103,7 +105,7 @@ pub fn routes(
         .add_service(served!(AuditServiceServer, MAX_BODY_BYTES));
     let guarded = routes
         .into_axum_router()
-        // Else all calls of a connection would end with the one that panics.
+        // Without this layer, a panic ends every call of the connection.
         .route_layer(CatchPanicLayer::custom(status::panicked))
         .route_layer(middleware::from_fn_with_state(gate, auth::check))
         .route_layer(InterceptorLayer::new(guard))

@@ -6,12 +6,12 @@ use control::Control;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// The state that each service shares.
+/// State that all services share.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) control: Control,
-    /// Room for streams.
+    /// Permits for open streams.
     pub(crate) streams: Arc<Semaphore>,
-    /// Streams end at it.
+    /// Ends all streams when cancelled.
     pub(crate) stop: CancellationToken,
 }

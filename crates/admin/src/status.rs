@@ -1,10 +1,9 @@
-//! The one place that maps a failure to gRPC: a code, a message for people, and details for
-//! programs.
+//! Maps an error to its gRPC status: a code, a message for people, and details for programs.
 //!
 //! The details are an `ErrorInfo` with the reason and, in its metadata, the `error_code` of the
 //! REST API; a `BadRequest` that names the field; and a `RetryInfo` where repeating the call helps.
-//! All of them derive from the reason and the field of the error, never from its message. The rules
-//! name fields as this protocol does, so a path needs no translation.
+//! All details derive from the reason and the field of the error, never from its message. Domain
+//! rules use the field names of this protocol, so paths need no translation.
 
 use std::{any::Any, collections::HashMap, time::Duration};
 
@@ -13,67 +12,66 @@ use domain::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason, error::Segment, l
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-/// The domain of `ErrorInfo.reason`.
+/// Domain of `ErrorInfo.reason`.
 const DOMAIN: &str = "graywave";
-/// Key of `ErrorInfo.metadata` with the `error_code` that REST answers for the same failure.
+/// Key in `ErrorInfo.metadata` of the `error_code` that REST returns for the same reason.
 const ERROR_CODE: &str = "error_code";
-/// Bytes of a message. It is sent three times, in metadata, of which many clients take no more than
-/// 8 KiB.
+/// Maximum bytes of a message. The metadata contains the message three times, and many clients
+/// reject metadata above 8 KiB.
 const MAX_TEXT_BYTES: usize = 1_000;
 
-/// Builds the status for a client; the cause goes to the log.
+/// Builds the status for a client and logs the cause.
 pub(crate) fn failed(error: Error) -> Status {
     let retry_after = error.kind().is_temporary().then_some(RETRY_AFTER);
     status(error, retry_after)
 }
 
-/// As [`failed`], for an error whose field is inside a part of the request.
+/// Like [`failed`], for an error whose field is inside `part` of the request.
 pub(crate) fn within(part: &'static str) -> impl Fn(Error) -> Status + Copy {
     move |error| failed(error.within(part))
 }
 
-/// The caller exceeds its rate.
+/// Builds the status for a caller above its rate. `wait` becomes `RetryInfo`.
 pub(crate) fn rate_limited(wait: Duration) -> Status {
-    let error = Error::new(Reason::RateLimited, "too many calls: wait as long as RetryInfo says");
+    let error = Error::new(Reason::RateLimited, "too many calls; retry after the delay in RetryInfo");
     status(error, Some(wait))
 }
 
-/// The time that the client, or the server, gives a call is over. Repeating it at once may do it
-/// twice.
+/// Builds the status for a call past the deadline of the client or the server. Without `RetryInfo`:
+/// an immediate retry could repeat the change.
 pub(crate) fn deadline_exceeded() -> Status {
-    let message = "the call took too long; check whether it was done before you repeat it";
+    let message = "the call exceeded its deadline; check whether it took effect before you repeat it";
     status(Error::new(Reason::DeadlineExceeded, message), None)
 }
 
-/// What the audit notes of a failed call.
+/// Returns the error kind of a code, for the audit.
 pub(crate) fn kind(code: Code) -> ErrorKind {
     let reason = Reason::ALL.iter().find(|&&reason| proto::code(reason) == code);
     reason.map_or(ErrorKind::Internal, |reason| reason.kind())
 }
 
-/// Adds details to a status that comes from `tonic` and not from a rule of ours, so that it has
-/// none.
+/// Adds details to a status that comes from `tonic` and therefore has none.
 ///
-/// `tonic` gives its own failures no type, only a code: `Internal` for a request that cannot be
-/// decoded, and `OutOfRange` for one above the size limit. Our handlers attach details to every
-/// status of theirs, so a bare status with one of these codes is about the request. The message is
-/// passed on and never read.
+/// `tonic` reports its own failures by code only: `Internal` for a request that cannot be decoded,
+/// and `OutOfRange` for a request above the size limit. Handlers of this crate attach details to
+/// every status, so a status without details comes from `tonic`. The message is passed on and never
+/// parsed.
 pub(crate) fn detailed(response: Response) -> Response {
     let bare = response.extensions().get::<Status>().filter(|status| status.details().is_empty());
     let Some(bare) = bare.filter(|bare| bare.code() != Code::Ok) else { return response };
     let (reason, message) = (reason_of_bare(bare.code()), bare.message());
     let message = match reason {
-        Reason::RequestUnreadable => format!("the request cannot be read: {message}"),
+        Reason::RequestUnreadable => format!("the request is no valid message: {message}"),
         Reason::RequestTooLarge => format!(
-            "the request is too large: {message}. At most {MAX_MESSAGE_BYTES} bytes may name desktops: choose more of them \
-             by pool or tag"
+            "the request exceeds its size limit: {message}. The limit with desktop ids is {MAX_MESSAGE_BYTES} bytes; choose \
+             desktops by pool or tag instead"
         ),
         _ => message.to_owned(),
     };
     status(Error::new(reason, message), None).into_http()
 }
 
-/// Reason of a status without details, by its code alone.
+/// Returns the reason of a status without details, from its code alone.
 const fn reason_of_bare(code: Code) -> Reason {
     match code {
         Code::Internal => Reason::RequestUnreadable,
@@ -90,24 +88,24 @@ const fn reason_of_bare(code: Code) -> Reason {
     }
 }
 
-/// The answer of a call that panicked.
+/// Builds the response of a call that panicked.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let cause = format!("a call panicked: {}", text.unwrap_or("no text"));
+    let cause = format!("a call panicked: {}", text.unwrap_or("no panic message"));
     failed(Error::internal().with_source(cause)).into_http()
 }
 
-/// A path that is no call of the service.
+/// Builds the status for a path without a method.
 pub(crate) fn no_such_call(path: &str) -> Status {
-    let message = format!("no such call: {path}; reflection lists the calls of this server");
+    let message = format!("no such call: {path}; reflection lists all calls");
     failed(Error::new(Reason::PathNotFound, message))
 }
 
 fn status(error: Error, retry_after: Option<Duration>) -> Status {
     if let Some(cause) = &error.source {
         let cause: &dyn std::error::Error = &**cause;
-        tracing::error!(error = cause, "an admin call failed");
+        tracing::error!(error = cause, "call failed");
     }
     let field = error.field.as_ref().map(name);
     let description = match &field {
@@ -133,8 +131,8 @@ fn status(error: Error, retry_after: Option<Duration>) -> Status {
     Status::with_error_details(proto::code(reason), cut(&text), details)
 }
 
-/// The field of the request, and the place within it where its value has parts that are no fields
-/// of the protocol.
+/// Returns the field of the request. The second value is the path inside a policy document, whose
+/// parts are no fields of the protocol.
 fn name(field: &FieldPath) -> (String, Option<String>) {
     match field.segments() {
         [document @ Segment::Name(name), inside @ ..] if name == "document" && !inside.is_empty() => {
@@ -153,7 +151,7 @@ fn cut(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// The reason, the `error_code` and the fields of a status.
+    /// Returns the reason, the `error_code` and the fields of a status.
     fn details(status: &Status) -> (String, String, Vec<String>) {
         let details = status.get_error_details();
         let info = details.error_info().unwrap();

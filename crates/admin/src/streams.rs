@@ -1,5 +1,4 @@
-//! What all streams of answers have in common: their number is bounded, and so is their time; they
-//! end at a stop.
+//! Response streams: limited in number and duration, and ended when the server stops.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -15,24 +14,27 @@ use crate::{
     status::{deadline_exceeded, failed},
 };
 
-/// A stream of answers.
+/// Stream of responses.
 pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The life of a stream.
+/// Limits of one open stream. Releases its permit when dropped.
 #[derive(Debug)]
 pub(crate) struct Lifetime {
     stop: CancellationToken,
-    /// When its client stops waiting, if it said so.
+    /// Deadline of the client; `None` without `grpc-timeout`.
     deadline: Option<Instant>,
     until: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Lifetime {
-    /// Begins a stream for a request, if there is room for one more.
+    /// Opens a stream for a request. Refused when the maximum number of streams is open.
     pub(crate) fn begin<T>(service: &Service, request: &Request<T>) -> Result<Self, Status> {
         let permit = Arc::clone(&service.streams).try_acquire_owned().map_err(|_| {
-            failed(Error::new(Reason::Overloaded, "too many streams are open; try again later"))
+            failed(Error::new(
+                Reason::Overloaded,
+                "too many streams are open; retry after the delay in RetryInfo",
+            ))
         })?;
         Ok(Self {
             stop: service.stop.clone(),
@@ -42,20 +44,21 @@ impl Lifetime {
         })
     }
 
-    /// The answer of some work, unless the stream must end before it comes; then how it ends.
+    /// Waits for `work`, or returns the status that ends the stream: server stop, client deadline,
+    /// or maximum duration.
     pub(crate) async fn unless_over<T>(&self, work: impl Future<Output = T>) -> Result<T, Status> {
         let until = self.deadline.map_or(self.until, |deadline| deadline.min(self.until));
         tokio::select! {
             done = work => Ok(done),
-            () = self.stop.cancelled() => Err(again("this server is stopping")),
+            () = self.stop.cancelled() => Err(again("the server is stopping")),
             () = tokio::time::sleep_until(until) => {
                 let is_clients = self.deadline.is_some_and(|deadline| deadline <= self.until);
-                Err(if is_clients { deadline_exceeded() } else { again("the stream has lasted as long as one may") })
+                Err(if is_clients { deadline_exceeded() } else { again("the stream reached its maximum duration") })
             }
         }
     }
 }
 
 fn again(why: &str) -> Status {
-    failed(Error::new(Reason::Overloaded, format!("{why}: call again with the last cursor")))
+    failed(Error::new(Reason::Overloaded, format!("{why}; call again with the last cursor")))
 }

@@ -1,16 +1,16 @@
-//! The words of a command line, before they are parsed.
+//! Command-line arguments before parsing.
 
 use std::{ffi::OsString, io::Write as _};
 
 use clap::error::ErrorKind;
 
-/// Flags of every command of operators that have a value, and those that have none. Who is used to
-/// other tools puts them in front.
+/// Flags of all operator commands that may precede the command, as in other tools. These take a
+/// value.
 const WITH_VALUE: [&str; 8] =
     ["-o", "--output", "--context", "--grpc", "--token", "--ca-file", "--cert-file", "--key-file"];
 const WITHOUT_VALUE: [&str; 4] = ["-q", "--quiet", "--no-color", "--no-pager"];
 
-/// The words with flags that stand in front of the command moved behind it.
+/// Moves flags that precede the command to its end.
 pub(crate) fn reorder(words: Vec<OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut ordered: Vec<OsString> = words.next().into_iter().collect();
@@ -20,14 +20,15 @@ pub(crate) fn reorder(words: Vec<OsString>) -> Vec<OsString> {
     {
         early.extend(rest.drain(..taken.min(rest.len())));
     }
-    // Whatever is behind two hyphens is a command of its own.
+    // Arguments after `--` belong to the script command and stay there.
     let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
     let behind = rest.split_off(end);
     ordered.extend(rest.into_iter().chain(early).chain(behind));
     ordered
 }
 
-/// How many words a flag takes that may stand in front; none when it may not.
+/// Returns the number of arguments that a leading flag takes. 0 if the flag may not precede the
+/// command.
 fn taken(word: &str) -> usize {
     let is_one = |flag: &&str| word.strip_prefix(*flag).is_some_and(|behind| behind.starts_with('='));
     if WITHOUT_VALUE.contains(&word) || WITH_VALUE.iter().any(is_one) {
@@ -36,7 +37,7 @@ fn taken(word: &str) -> usize {
     if WITH_VALUE.contains(&word) { 2 } else { 0 }
 }
 
-/// Says what makes no sense, and ends.
+/// Prints a parse error with a hint, and exits.
 pub(crate) fn exit(error: &clap::Error, words: &[OsString]) -> ! {
     drop(error.print());
     if let Some(tip) = tip(error.kind(), words) {
@@ -45,7 +46,7 @@ pub(crate) fn exit(error: &clap::Error, words: &[OsString]) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// A command that stands where a file should.
+/// Returns a hint for a bare command in place of a file.
 fn tip(kind: ErrorKind, words: &[OsString]) -> Option<String> {
     let verb = words.get(1)?.to_str().filter(|verb| ["run", "preview"].contains(verb))?;
     let is_bare = kind == ErrorKind::UnknownArgument && !words.iter().any(|word| word == "--");

@@ -89,12 +89,12 @@ enum Command {
     Reference,
 }
 
-/// The whole command line, as it is parsed, completed and documented.
+/// Returns the whole command line for parsing, completion and documentation.
 pub(crate) fn command() -> clap::Command {
     help::grouped(Arguments::command())
 }
 
-/// What was asked for; ends the process where that makes no sense, and for `--help`.
+/// Parses the command line. Exits the process on errors and for `--help`.
 pub(crate) fn parse() -> Arguments {
     let words = argv::reorder(std::env::args_os().collect());
     let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| argv::exit(&error, &words));
@@ -108,12 +108,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     maintain(arguments).await.map(|()| ExitStatus::Success)
 }
 
-/// What runs the cluster, or works on its database.
+/// Runs a role, or a command on the database or on local files.
 async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
     let file = arguments.config;
     let settings = || Settings::load(file.as_deref());
     match arguments.command {
-        // Done before.
+        // Handled by the caller.
         Command::Operator(_) => Ok(()),
         Command::Completion(arguments) => Ok(print(&completion::registration(&arguments)?)?),
         Command::Man(arguments) => man::write(&arguments, command()),
@@ -147,7 +147,7 @@ async fn manage(command: DatabaseCommand, settings: &Settings) -> anyhow::Result
     Ok(print(&db_commands::run(command, settings).await?)?)
 }
 
-/// What runs with telemetry, until it is told to stop.
+/// Long-running command with telemetry, until `stop`.
 enum Role {
     Dev(dev::DevArgs),
     Api,
@@ -157,7 +157,7 @@ enum Role {
 }
 
 impl Role {
-    /// What its spans are told under.
+    /// Returns the service name of its spans.
     const fn service(&self) -> &'static str {
         match self {
             Self::Dev(_) => "graywave-dev",

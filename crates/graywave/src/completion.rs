@@ -1,10 +1,10 @@
-//! `graywave completion`: what a shell needs to complete our command line.
+//! `graywave completion`: shell completion of the command line.
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 
-/// For which shell.
+/// Arguments of `graywave completion`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Add the line for your shell to its startup file:
@@ -25,10 +25,10 @@ enum Shell {
     Fish,
 }
 
-/// The variable by which the shell asks.
+/// Environment variable with which the shell requests completions.
 pub(crate) const ASKED_BY: &str = "GRAYWAVE_COMPLETE";
 
-/// What the shell is to read.
+/// Returns the script that the shell evaluates at its start.
 pub(crate) fn registration(arguments: &CompletionArgs) -> anyhow::Result<String> {
     let name = match arguments.shell {
         Shell::Bash => "bash",

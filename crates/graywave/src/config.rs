@@ -1,4 +1,4 @@
-//! The settings: one TOML file, any key overridden by `GRAYWAVE__SECTION__KEY`; `DATABASE_URL` is
+//! Settings: one TOML file, with any key overridden by `GRAYWAVE__SECTION__KEY`. `DATABASE_URL` is
 //! honoured.
 
 use std::{
@@ -16,7 +16,7 @@ use mtls::{FilesGiven, IssuerFiles};
 use serde::Deserialize;
 use store::{PoolOptions, Store};
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
@@ -28,21 +28,21 @@ pub(crate) struct Settings {
     pub(crate) retention: scheduler::Retention,
     pub(crate) worker: worker::Config,
     pub(crate) tls: FilesGiven,
-    /// What schedulers sign orders with.
+    /// Certificate and key with which schedulers sign orders.
     pub(crate) orders: mtls::SignerFilesGiven,
     pub(crate) enrolment: EnrolmentSettings,
     pub(crate) telemetry: telemetry::Config,
 }
 
-/// Where rows are kept.
+/// The database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Database {
     /// `postgres://user:password@host:port/database`.
     pub(crate) url: String,
-    /// Connections of one process at most.
+    /// Maximum number of connections of one process.
     pub(crate) max_connections: u32,
-    /// How long a call waits for a connection before it is told that the database does not answer.
+    /// Time that a call waits for a free connection before it fails.
     pub(crate) acquire_timeout_ms: u64,
 }
 
@@ -50,41 +50,41 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Api {
-    /// Address on which clients are waited for.
+    /// Listen address for clients.
     pub(crate) listen: String,
-    /// Who may call, each `project_id:token`; the token has at least 16 characters.
+    /// Bearer tokens, each `project_id:token`. A token has at least 16 characters.
     pub(crate) tokens: Vec<String>,
-    /// Who may sign, each `project_id:access_key:secret_key`; the secret key has at least 16
+    /// Access keys, each `project_id:access_key:secret_key`. A secret key has at least 16
     /// characters.
     pub(crate) keys: Vec<String>,
-    /// How long one request may take.
+    /// Maximum duration of a request.
     pub(crate) request_timeout_ms: u64,
-    /// Bytes of the body of a request that runs something.
+    /// Maximum body size of a request that runs something, in bytes.
     pub(crate) max_execution_body_bytes: usize,
-    /// Bytes that all bodies under way may have together.
+    /// Maximum total size of all bodies in flight, in bytes.
     pub(crate) body_budget_bytes: usize,
-    /// Connections open at once; more are closed.
+    /// Maximum number of open connections. Further connections are closed.
     pub(crate) max_connections: usize,
-    /// Requests under way at once; more are refused with 503.
+    /// Maximum number of requests in flight. Further requests are refused with 503.
     pub(crate) max_in_flight: usize,
-    /// Requests that one principal may make each second; more are refused with 429.
+    /// Maximum requests per second of one principal. Further requests are refused with 429.
     pub(crate) rate_per_second: NonZeroU32,
-    /// Requests that one principal may make at once after a pause.
+    /// Maximum burst of requests of one principal.
     pub(crate) rate_burst: NonZeroU32,
 }
 
-/// What secret keys are encrypted with in the database.
+/// Keys that encrypt secret keys in the database.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AccessSettings {
     /// Keys of 64 hex digits: the first encrypts, all decrypt.
     pub(crate) master_keys: Vec<String>,
-    /// A file with such keys, one on each line; they come after those of `master_keys`.
+    /// File with further keys, one per line. They follow those of `master_keys`.
     pub(crate) master_key_file: Option<PathBuf>,
 }
 
 impl AccessSettings {
-    /// The keys, read.
+    /// Reads the keys from the settings and the file.
     pub(crate) fn master_keys(&self) -> anyhow::Result<MasterKeys> {
         let mut keys = self.master_keys.clone();
         if let Some(path) = &self.master_key_file {
@@ -96,16 +96,16 @@ impl AccessSettings {
     }
 }
 
-/// What schedulers sign certificates of desktops with.
+/// Issuer of desktop certificates, and their lifetime.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EnrolmentSettings {
-    /// The issuer's certificate, made by `graywave ca issuer`; looked at at each signature, like
-    /// its key.
+    /// Certificate of the issuer, from `graywave ca issuer`. Both files are read again for each
+    /// signature.
     pub(crate) issuer_cert_file: Option<PathBuf>,
-    /// The issuer's key.
+    /// Private key of the issuer.
     pub(crate) issuer_key_file: Option<PathBuf>,
-    /// How long a certificate is good for; a fraction is taken.
+    /// Lifetime of a certificate in days. Fractions are allowed.
     pub(crate) certificate_days: f64,
 }
 
@@ -116,7 +116,7 @@ impl Default for EnrolmentSettings {
 }
 
 impl EnrolmentSettings {
-    /// The issuer's files, or `None` when none is named.
+    /// Returns the issuer's files, or `None` if neither is set. Fails if only one is set.
     pub(crate) fn files(&self) -> anyhow::Result<Option<IssuerFiles>> {
         match (&self.issuer_cert_file, &self.issuer_key_file) {
             (None, None) => Ok(None),
@@ -125,7 +125,7 @@ impl EnrolmentSettings {
         }
     }
 
-    /// How long a certificate is good for.
+    /// Returns the lifetime of a certificate.
     pub(crate) fn life(&self) -> TimeDelta {
         #[expect(clippy::cast_possible_truncation, reason = "checked to be a few years at most")]
         TimeDelta::milliseconds((self.certificate_days * 86_400_000.0) as i64)
@@ -133,9 +133,7 @@ impl EnrolmentSettings {
 
     fn check(&self, tls: &FilesGiven) -> anyhow::Result<()> {
         if self.files()?.is_some() && tls.ca_file.is_none() {
-            bail!(
-                "enrolment needs tls.ca_file, tls.cert_file and tls.key_file: without TLS nobody shows a certificate"
-            );
+            bail!("enrolment requires TLS; set tls.ca_file, tls.cert_file and tls.key_file");
         }
         let days = self.certificate_days;
         if !(days > 0.0 && days <= MAX_CERTIFICATE_DAYS) {
@@ -145,17 +143,18 @@ impl EnrolmentSettings {
     }
 }
 
-/// The limits that a task is accepted with where it does not say otherwise.
+/// Default limits of a task.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Tasks {
-    /// How long one script may run.
+    /// Maximum duration of one script.
     pub(crate) execution_timeout_ms: i64,
-    /// How long a target waits for its desktop.
+    /// Time that a target waits for its desktop.
     pub(crate) delivery_timeout_ms: i64,
-    /// How long a result may travel before its target counts as UNKNOWN.
+    /// Time that a result may take to arrive after the script's timeout. Then its target is
+    /// UNKNOWN.
     pub(crate) result_grace_ms: i64,
-    /// Tasks of one project that may be under way at once; another one is refused with 429.
+    /// Maximum number of open tasks per project. Further tasks are refused with 429.
     pub(crate) max_open_per_project: u32,
 }
 
@@ -196,7 +195,7 @@ impl Default for Tasks {
 }
 
 impl Settings {
-    /// Reads the file, if one is named, and the environment, and checks both.
+    /// Reads and validates the file, if any, and the environment.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         Self::from_source(file, Environment::with_prefix("GRAYWAVE"), std::env::var("DATABASE_URL").ok())
     }
@@ -246,9 +245,7 @@ impl Settings {
         let tls = self.tls.all_or_none().map_err(anyhow::Error::msg).context("tls")?;
         let orders = self.orders.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
         if orders.is_some() && tls.is_none() {
-            bail!(
-                "orders: nobody verifies signatures without certificates: name tls.ca_file, tls.cert_file and tls.key_file"
-            );
+            bail!("orders requires TLS; set tls.ca_file, tls.cert_file and tls.key_file");
         }
         self.enrolment.check(&self.tls)?;
         if self.database.max_connections < 2 {
@@ -266,7 +263,7 @@ impl Settings {
         Ok(())
     }
 
-    /// A pool on the configured database.
+    /// Creates a pool for the configured database.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         if self.database.url.is_empty() {
             bail!("no database is configured: set DATABASE_URL or database.url");
@@ -279,7 +276,7 @@ impl Settings {
         Store::connect(&options).context("database.url is not valid")
     }
 
-    /// The credentials of the configuration, and what those of the database are read with.
+    /// Returns the configured credentials and the master keys for those in the database.
     pub(crate) fn access(&self) -> anyhow::Result<Access> {
         let tokens = self.api.tokens.iter().map(|text| text.parse::<Token>());
         let keys = self.api.keys.iter().map(|text| text.parse::<AccessKey>());
@@ -290,7 +287,7 @@ impl Settings {
         Ok(Access { fixed, master_keys: self.access.master_keys()? })
     }
 
-    /// What the API is served with.
+    /// Returns the options of the REST API.
     pub(crate) fn api_options(&self) -> api::Options {
         api::Options {
             request_timeout: Duration::from_millis(self.api.request_timeout_ms),
@@ -303,7 +300,7 @@ impl Settings {
         }
     }
 
-    /// What operators are served with: the limits of the API.
+    /// Returns the options of the admin service, with the limits of the REST API.
     pub(crate) fn admin_options(&self) -> admin::Options {
         admin::Options {
             request_timeout: Duration::from_millis(self.api.request_timeout_ms),
@@ -314,7 +311,7 @@ impl Settings {
         }
     }
 
-    /// The limits that a task is accepted with.
+    /// Returns the default limits of a task.
     pub(crate) fn defaults(&self) -> Defaults {
         Defaults {
             execution_timeout: TimeDelta::milliseconds(self.tasks.execution_timeout_ms),
@@ -383,7 +380,7 @@ mod tests {
         assert!(wrong("[telemetry]\nsample_ratio = 2").contains("telemetry.sample_ratio"));
         assert!(wrong("[tls]\nca_file = \"ca.crt\"").contains("all three"));
         assert!(wrong("[orders]\nkey_file = \"k\"").contains("name both"));
-        assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("without certificates"));
+        assert!(wrong("[orders]\nkey_file = \"k\"\ncert_file = \"c\"").contains("orders requires TLS"));
         assert!(wrong("[enrolment]\nissuer_key_file = \"x\"").contains("set both"));
         assert!(
             wrong("[enrolment]\nissuer_key_file = \"x\"\nissuer_cert_file = \"y\"").contains("tls.ca_file")

@@ -1,8 +1,8 @@
-//! The last words of a command that fails.
+//! Error text of a failed command.
 
 use domain::{Error, FieldPath, error::Segment};
 
-/// Flags of the commands on the database, where they are called otherwise than the field.
+/// Flags of the database commands whose names differ from the field.
 const FLAGS: [(&str, &str); 6] = [
     ("policies", "--policy"),
     ("document", "--file"),
@@ -12,8 +12,8 @@ const FLAGS: [(&str, &str); 6] = [
     ("expires_in_hours", "--expires-in-hours"),
 ];
 
-/// What failed and why, with the whole chain of causes; of a use case also the flag and the place
-/// in the documentation.
+/// Formats an error with its chain of causes. A domain error also gets its flag and a link to its
+/// reason.
 pub(crate) fn text(error: &anyhow::Error) -> String {
     let Some(refused) = error.downcast_ref::<Error>() else { return format!("{error:#}") };
     let field = refused.field.as_ref().map(flag);
@@ -24,7 +24,7 @@ pub(crate) fn text(error: &anyhow::Error) -> String {
     text + &format!("\n  see: {}", refused.reason.anchor())
 }
 
-/// The flag of a field, with the place within its value.
+/// Returns the flag of a field, with the path inside its value.
 fn flag(field: &FieldPath) -> String {
     let [Segment::Name(first), inside @ ..] = field.segments() else { return field.to_string() };
     let Some((_, name)) = FLAGS.iter().find(|(known, _)| known == first) else { return field.to_string() };

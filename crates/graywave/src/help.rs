@@ -1,8 +1,8 @@
-//! The help of the whole: commands under headings, and the page docs/cli.md that is made of it.
+//! Help with commands under headings, and the generated page docs/cli.md.
 
 use clap::Command;
 
-/// Which commands stand under which heading, in this order.
+/// Headings of the help and their commands, in order.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Run a rollout", &["run", "preview", "watch"]),
     ("Inspect results", &["ls", "show", "records", "logs", "failures", "explain", "what-if"]),
@@ -35,7 +35,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// The command line with its commands under headings.
+/// Puts the commands of the help under headings.
 pub(crate) fn grouped(command: Command) -> Command {
     let mut groups = String::new();
     for (heading, names) in GROUPS {
@@ -55,7 +55,7 @@ pub(crate) fn grouped(command: Command) -> Command {
     ))
 }
 
-/// docs/cli.md.
+/// Renders docs/cli.md.
 pub(crate) fn reference(mut command: Command) -> String {
     command.build();
     let mut text = String::from(INTRODUCTION);
@@ -73,7 +73,7 @@ pub(crate) fn reference(mut command: Command) -> String {
     text
 }
 
-/// A command with those below it.
+/// Appends the help of a command and of its subcommands.
 fn page(command: &mut Command, above: &str, text: &mut String) {
     let name = format!("{above} {}", command.get_name());
     let help = long_help(command);
@@ -84,13 +84,13 @@ fn page(command: &mut Command, above: &str, text: &mut String) {
     }
 }
 
-/// The same whatever the environment and the terminal are.
+/// Renders the long help independently of the environment and the terminal.
 fn long_help(command: &Command) -> String {
     let command = command.clone().mut_args(|argument| argument.hide_env_values(true));
     command.term_width(WIDTH).render_long_help().to_string()
 }
 
-/// The lines of a help, but for the flags that every command has: the page has them once.
+/// Returns the lines of a help without the flags that all commands share. The page has those once.
 fn without_common(help: &str) -> Vec<&str> {
     let mut is_common = false;
     let lines = help.lines().map(str::trim_end).filter(|line| {
@@ -104,10 +104,10 @@ fn without_common(help: &str) -> Vec<&str> {
     lines.collect()
 }
 
-/// Headings of flags that every command of operators has.
+/// Headings of the flags that all operator commands share.
 const COMMON: [&str; 2] = ["Output:", "Connection:"];
 
-/// Those flags, as a command has them.
+/// Returns the help of the shared flags.
 fn common(command: &mut Command) -> String {
     let help = long_help(command);
     let from = COMMON.iter().filter_map(|heading| help.find(heading)).min().unwrap_or(help.len());
@@ -116,7 +116,7 @@ fn common(command: &mut Command) -> String {
     text.get(..end).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Columns of the page's help.
+/// Width of the help in the page, in columns.
 const WIDTH: usize = 120;
 
 const INTRODUCTION: &str = "\

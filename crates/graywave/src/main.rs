@@ -1,4 +1,4 @@
-//! `graywave`: one binary, one role for each subcommand.
+//! `graywave`: one binary with one subcommand per role.
 
 mod argv;
 mod ca;
@@ -18,10 +18,10 @@ use std::{io::Write as _, process::ExitCode};
 use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
-    // Answers a shell that asks what it may offer, and ends.
+    // Answers completion requests of a shell, then exits.
     CompleteEnv::with_factory(commands::command).var(completion::ASKED_BY).complete();
     let arguments = commands::parse();
-    // Two threads at least: the span exporter blocks one of them when it shuts down.
+    // At least two threads: the span exporter blocks one of them at shutdown.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let outcome = match runtime {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why it ends, with the exit code of its kind.
+/// Prints the error and returns its exit code.
 fn failed(error: &anyhow::Error) -> ExitCode {
     let Some(failure) = error.downcast_ref::<cli::Error>() else {
         eprint(&format!("graywave: {}", error::text(error)));
@@ -46,8 +46,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     failure.exit_status.into()
 }
 
-/// The program's last word, for the person at the terminal. Its exit code counts also where nobody
-/// reads that.
+/// Prints to standard error. Write errors are ignored, because the exit code still reports the
+/// failure.
 fn eprint(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }

@@ -1,11 +1,11 @@
-//! `graywave man`: manual pages of every command.
+//! `graywave man`: manual pages of all commands.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 
-/// Where to.
+/// Arguments of `graywave man`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -16,7 +16,7 @@ pub(crate) struct ManArgs {
     dir: PathBuf,
 }
 
-/// Writes them.
+/// Writes the manual pages.
 pub(crate) fn write(arguments: &ManArgs, command: clap::Command) -> anyhow::Result<()> {
     let dir = &arguments.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;

@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM stop the process in order.
+//! Graceful stop on Ctrl-C and SIGTERM.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancelled by the first of the signals. A second one ends the process at once.
+/// Returns a token that the first signal cancels. A second signal exits the process immediately.
 pub(crate) fn stop() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

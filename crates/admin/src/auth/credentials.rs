@@ -29,7 +29,7 @@ impl PresentedCredentials {
     }
 }
 
-/// The token, in the metadata that gRPC has for it or in that of the REST API.
+/// Returns the token of the gRPC metadata or, first, of the REST API's header.
 fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
     if let Some(token) = headers.get(TOKEN_HEADER) {
         return Ok(Some(token.as_bytes()));
@@ -37,11 +37,12 @@ fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
     let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let given = given.as_bytes();
     let is_bearer = given.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-    let token = given
-        .get(7..)
-        .filter(|_| is_bearer)
-        .map(<[u8]>::trim_ascii)
-        .ok_or_else(|| Error::new(Reason::CredentialRequired, "authorization must be `Bearer TOKEN`"))?;
+    let token = given.get(7..).filter(|_| is_bearer).map(<[u8]>::trim_ascii).ok_or_else(|| {
+        Error::new(
+            Reason::CredentialRequired,
+            "no token in `authorization`; send `authorization: Bearer TOKEN`",
+        )
+    })?;
     Ok(Some(token))
 }
 

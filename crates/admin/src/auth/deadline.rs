@@ -1,4 +1,4 @@
-//! Deadlines that clients set.
+//! Deadlines set by clients.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 const TIMEOUT: &str = "grpc-timeout";
 
-/// When the client of a call stops waiting; a stream has it among its request's extensions.
+/// Deadline of the client, as a request extension. `None` without `grpc-timeout`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) Option<Instant>);
 
-/// How long the client waits, by the protocol's rule: at most eight digits, and a unit.
+/// Parses `grpc-timeout`: at most eight digits and a unit. Returns `None` if missing or malformed.
 pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(TIMEOUT)?.to_str().ok()?;
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

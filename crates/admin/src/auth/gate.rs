@@ -30,23 +30,23 @@ use crate::{
 };
 
 const REQUEST_ID: &str = "x-request-id";
-/// `tonic` itself ends a call at its client's deadline, without a word on why. So much earlier we
-/// do it.
+/// Margin before the client's deadline. `tonic` ends a call at its deadline without details, so the
+/// gate ends it slightly earlier.
 const EARLIER: Duration = Duration::from_millis(20);
 
-/// What the gate needs.
+/// State of the gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) control: Control,
     pub(crate) rates: Rates,
     pub(crate) bulkhead: Bulkhead,
-    /// Calls of which it is not yet known who makes them, and all others.
+    /// Permits for all calls in progress, including calls that are not yet authenticated.
     pub(crate) in_flight: Semaphore,
     pub(crate) request_timeout: Duration,
 }
 
-/// Lets a call through that may be made, with its [`Caller`] or [`Operator`] as an extension; notes
-/// what was refused or failed.
+/// Authenticates and admits a call, and inserts its [`Caller`] or [`Operator`] as an extension.
+/// Audits refused and failed calls.
 pub(crate) async fn check(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let path = kept(request.uri().path());
     let Some(call) = methods::find(&path) else {
@@ -71,11 +71,11 @@ impl Gate {
         next: Next,
     ) -> Response {
         let Ok(_place) = self.in_flight.try_acquire() else {
-            let message = "too many calls are under way; try again later";
+            let message = "too many calls in progress; retry after the delay in RetryInfo";
             return failed(Error::new(Reason::Overloaded, message)).into_http();
         };
-        // Until its client stops waiting, and until a call must be answered, which of a stream is
-        // until it begins.
+        // A call ends at the earlier of the client's deadline and the server's. The server's
+        // deadline covers a stream only until it starts.
         let now = Instant::now();
         let asked = timeout(request.headers()).map(|asked| now + asked.saturating_sub(EARLIER));
         let most = now + self.request_timeout;
@@ -91,7 +91,7 @@ impl Gate {
             };
             let response = match self.admit(call, &who).and_then(|()| self.enter_bulkhead(call, &who)) {
                 Ok(place) => {
-                    // Held until the call is answered.
+                    // Dropped when the call is answered.
                     let counted = BodyMeter::new(place);
                     if call.is_large {
                         request = request.map(|body| counted.body(body));
@@ -107,7 +107,7 @@ impl Gate {
                 }
                 Err(status) => status.into_http(),
             };
-            // The body of an answer cannot be held while something is waited for.
+            // The response body is not `Sync`, so no borrow of the response may cross an await.
             let failure = response.extensions().get::<Status>();
             let failure = failure.map(|status| (status::kind(status.code()), status.message().to_owned()));
             if let Some((kind, message)) = failure {
@@ -121,8 +121,7 @@ impl Gate {
         }
     }
 
-    /// Finds out who calls. A token says it, whatever certificate comes with it; without one a
-    /// principal's certificate does.
+    /// Authenticates the call. A token takes precedence over a certificate.
     async fn enter(&self, call: &Method, shown: PresentedCredentials) -> Result<Principal, Error> {
         let PresentedCredentials { token, certificate, source, request_id } = shown;
         if let Some(token) = token {
@@ -140,14 +139,14 @@ impl Gate {
                 Ok(Principal::Operator(Operator { certificate: identity.to_string(), source, request_id }))
             }
             _ => {
-                let message = "the call carries no token: send `authorization: Bearer TOKEN` in its metadata, or call with a \
-                               certificate of a principal";
+                let message = "no credential; send `authorization: Bearer TOKEN` in the metadata, or connect with a \
+                               principal's certificate";
                 Err(Error::new(Reason::CredentialRequired, message))
             }
         }
     }
 
-    /// Whether who calls may go on.
+    /// Checks the rate of the principal and its access to the method.
     fn admit(&self, call: &Method, who: &Principal) -> Result<(), Status> {
         self.rates.take(&who.name()).map_err(rate_limited)?;
         match (who, call.open) {
@@ -156,30 +155,30 @@ impl Gate {
             }
             (Principal::Operator(_), Access::Certificate | Access::TokenOrCertificate(_)) => {}
             (Principal::Caller(_), Access::Certificate) | (Principal::Operator(_), Access::Token(_)) => {
-                let message = "this call belongs to no project: it is for a certificate of the role admin, without a \
-                               token (docs/admin-grpc.md)";
+                let message = "the call requires a certificate of the role admin and no token; docs/admin-grpc.md lists \
+                               such calls";
                 return Err(failed(Error::new(Reason::AdminCertificateRequired, message)));
             }
         }
         Ok(())
     }
 
-    /// Takes a place among the calls under way.
+    /// Takes a place among the calls in progress.
     fn enter_bulkhead(&self, call: &Method, who: &Principal) -> Result<Place, Status> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
         self.bulkhead.enter(&who.name(), priority).map_err(failed)
     }
 
-    /// Puts into the audit what was refused, and what failed of what would have changed something.
+    /// Audits a refused call, or a failed call of a method that changes state.
     async fn note_failure(&self, call: &Method, who: &Principal, path: &str, kind: ErrorKind, message: &str) {
         let (caller, action) = match (who, call.open) {
             (Principal::Caller(caller), Access::Token(action) | Access::TokenOrCertificate(action)) => {
                 (caller, action)
             }
-            // Belongs to no project, and so into no project's audit.
+            // Without a project there is no audit to write to.
             _ => {
                 let who = who.name();
-                tracing::warn!(who, path, message, "a call that belongs to no project was refused or failed");
+                tracing::warn!(who, path, message, "call outside a project refused or failed");
                 return;
             }
         };
@@ -187,8 +186,9 @@ impl Gate {
     }
 }
 
-/// Whether the caller may do this at all. Desktops may be named, or chosen by a pool or a tag: then
-/// one of these is enough for now, and the use case asks for the right one.
+/// Checks whether any policy of the caller allows the action. A large call may choose desktops by
+/// id, pool or tag: permission for one of them suffices here, and the use case checks the exact
+/// one.
 fn check_any(caller: &Caller, call: &Method, action: Action) -> Result<(), Error> {
     let others: &[Action] =
         if call.is_large { &[Action::ExecuteOnPool, Action::ExecuteByDesktopTag] } else { &[] };

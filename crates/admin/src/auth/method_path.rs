@@ -1,5 +1,5 @@
 //! The path of a call, as an extension of its request.
 
-/// The path of a call, for what an idempotency key stands for.
+/// Path of a call. The fingerprint of an idempotent request includes it.
 #[derive(Debug, Clone)]
 pub(crate) struct MethodPath(pub(crate) String);

@@ -2,7 +2,7 @@
 
 use control::{Caller, Operator};
 
-/// The caller of a project, or an operator of the cluster.
+/// Principal of a project, or operator of the cluster.
 #[derive(Debug, Clone)]
 pub(super) enum Principal {
     Caller(Caller),
@@ -10,7 +10,7 @@ pub(super) enum Principal {
 }
 
 impl Principal {
-    /// Name under which calls are rate-limited and logged.
+    /// Name for rate limits and logs.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Caller(caller) => caller.rate_bucket(),

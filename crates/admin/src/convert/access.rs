@@ -45,7 +45,7 @@ pub(crate) fn key(row: CredentialRow) -> Key {
     }
 }
 
-/// Entries at most, and the name that the page before ended with.
+/// Reads the page size and the last name of the previous page.
 pub(crate) fn by_name(page_size: i32, page_token: &str) -> Result<(i64, Option<String>), Status> {
     let (size, after) = page::read::<Name>(page_size, page_token).map_err(failed)?;
     Ok((size, after.map(|name| name.0)))

@@ -1,4 +1,4 @@
-//! Conversions between messages of the protocol and values of the domain.
+//! Conversions between protocol messages and domain values.
 
 pub(crate) mod access;
 pub(crate) mod audit;

@@ -1,4 +1,4 @@
-//! The task that a request would make.
+//! Conversion of a task preview.
 
 use control::{Preview, PreviewedWave};
 use domain::plan::{Exposure, Uncovered};
@@ -6,7 +6,8 @@ use proto::admin::{PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStr
 
 use super::{task, value::text};
 
-/// Of a very large fleet, the ids may be more than a message can have.
+/// Converts a preview. Desktop ids are optional: those of a very large fleet exceed the message
+/// size.
 pub(crate) fn response(preview: Preview, with_desktop_ids: bool) -> PreviewTaskResponse {
     let offline = preview.offline_desktops().filter(|_| with_desktop_ids).map(ToString::to_string);
     PreviewTaskResponse {

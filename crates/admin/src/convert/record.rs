@@ -32,13 +32,13 @@ pub(crate) fn record(row: RecordRow) -> Record {
     }
 }
 
-/// Its place in the task.
+/// Returns the position of a record in its task, for page tokens and cursors.
 pub(crate) fn place(record: &Record) -> String {
-    // A number of ours that the message has in more bits.
+    // The message widens the script number, which originates from a `u16`.
     Place(record.ordinal, u16::try_from(record.script).unwrap_or(u16::MAX)).to_string()
 }
 
-/// What of a task is asked for, from behind a place on.
+/// Converts a record filter. The page starts after `after`.
 pub(crate) fn filter(
     given: Option<RecordFilter>,
     after: Option<Place>,

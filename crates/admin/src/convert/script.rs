@@ -38,14 +38,14 @@ pub(crate) fn revision(row: RevisionRow) -> Revision {
 }
 
 pub(crate) fn required_script(script: Option<Script>) -> Result<Script, Status> {
-    script.ok_or_else(|| failed(Error::required("script", "give the script")))
+    script.ok_or_else(|| failed(Error::required("script", "a script is required")))
 }
 
 pub(crate) fn within_script(error: Error) -> Status {
     within("script")(error)
 }
 
-/// Type and body of a new script.
+/// Converts the type and the body of a new script.
 pub(crate) fn new_script(script: Script) -> Result<(domain::script::ScriptType, ScriptBody), Error> {
     let script_type = word::<ScriptType>("script_type", script.script_type)?
         .ok_or_else(|| Error::required("script_type", "a script needs a type: POWERSHELL, BAT or SHELL"))?

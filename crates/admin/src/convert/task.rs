@@ -1,4 +1,4 @@
-//! A task as it is shown: with its waves, what was counted in each, and what the gate said.
+//! Conversion of a task with its waves, counters and verdicts.
 
 use control::{
     EventRow, ListedTarget, PinnedScript, Progress, RetryOf, Selection, StopMode, TaskProgress, WaveRow,
@@ -78,7 +78,7 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
     }
 }
 
-/// A script that runs; `None` for a command.
+/// Converts a pinned script; `None` for a command.
 pub(crate) fn script(pinned: PinnedScript) -> Option<ScriptRevision> {
     let (script_id, revision) = pinned.script?;
     Some(ScriptRevision { script_id: script_id.to_string(), revision, name: pinned.name })
@@ -154,7 +154,7 @@ pub(crate) fn target(row: ListedTarget) -> Target {
     }
 }
 
-/// What becomes of what runs; the default where nothing is given.
+/// Converts the stop mode. An unspecified mode is the default.
 pub(crate) fn stop_mode(mode: i32) -> Result<StopMode, Error> {
     Ok(match value::word::<proto::admin::StopMode>("mode", mode)? {
         Some("DRAIN") => StopMode::Drain,

@@ -1,4 +1,4 @@
-//! What is to run, where, and how, as the rules read it.
+//! Conversion of a task specification to an execution request.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use proto::admin::{FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, T
 
 use super::value::{check_text, moment, word};
 
-/// As a revision.
+/// Revision number that means the newest revision.
 const NEWEST: i32 = 0;
 
-/// The request of a specification.
+/// Converts a specification to an execution request.
 pub(crate) fn request(given: Option<TaskSpec>) -> Result<ExecutionRequest, Error> {
     let spec = given.ok_or_else(|| Error::unreadable("a task is required"))?;
     let group = group(spec.desktop_pool_id, spec.desktop_tag)?;
@@ -62,20 +62,20 @@ fn group(pool_id: String, tag: String) -> Result<Option<Group>, Error> {
     }
 }
 
-/// Scripts that run at another revision than their newest.
+/// Returns the revision of each script that is pinned to a revision other than the newest.
 fn revisions(scripts: &[ScriptRevision]) -> Result<HashMap<ScriptId, i32>, Error> {
     let mut revisions = HashMap::new();
     for (place, script) in scripts.iter().enumerate() {
         if script.revision < 0 {
             let message =
-                format!("{} is out of range: revisions begin with 1, and 0 is the newest", script.revision);
+                format!("{} is out of range; revisions begin with 1, and 0 is the newest", script.revision);
             return Err(Error::out_of_range(
                 FieldPath::from("scripts").index(place).name("revision"),
                 message,
             ));
         }
         let script_id = match ScriptId::find(&script.script_id) {
-            // What is wrong with the id is told by the rules of a request.
+            // The request's own rules report an invalid id.
             Err(_) if script.revision == NEWEST => continue,
             found => found
                 .map_err(|error| Error { field: Some(FieldPath::from("scripts").index(place)), ..error })?,
@@ -83,7 +83,7 @@ fn revisions(scripts: &[ScriptRevision]) -> Result<HashMap<ScriptId, i32>, Error
         let before = revisions.insert(script_id, script.revision);
         if before.is_some_and(|before| before != script.revision) {
             let message = format!(
-                "{script_id} is named at two revisions (0 is the newest): a task runs a script at one"
+                "{script_id} is listed with two revisions (0 is the newest); a task runs one revision of a script"
             );
             return Err(Error::field(Reason::FieldsExclusive, "scripts", message));
         }
@@ -92,7 +92,7 @@ fn revisions(scripts: &[ScriptRevision]) -> Result<HashMap<ScriptId, i32>, Error
     Ok(revisions)
 }
 
-/// The object `rollout`. Errors name fields from the object down.
+/// Converts the object `rollout`. Error fields are relative to the object.
 pub(crate) fn rollout(given: Rollout) -> Result<RolloutRequest, Error> {
     let expires_at = moment("expires_at", given.expires_at)?;
     Ok(RolloutRequest {

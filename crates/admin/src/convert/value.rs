@@ -1,57 +1,60 @@
-//! Values as they are written and read.
+//! Conversions of plain values: texts, filters, enums, times and field masks.
 
 use domain::{Error, Timestamp};
 use proto::{Word, time_opt};
 
-/// A text that may say nothing.
+/// Returns the text; empty for `None`.
 pub(crate) fn text(value: Option<String>) -> String {
     value.unwrap_or_default()
 }
 
-/// A filter by text: an empty one asks for nothing.
+/// Reads a text filter. An empty text means no filter.
 pub(crate) fn filter(name: &'static str, value: String) -> Result<Option<String>, Error> {
     check_text(name, &value)?;
     Ok(Some(value).filter(|text| !text.is_empty()))
 }
 
-/// Texts of a filter, of which one must be so. An empty one is a mistake, and not a wish for all
-/// there is.
+/// Reads a filter of alternatives. An empty entry is an error, because it would match everything.
 pub(crate) fn filters(name: &'static str, values: Vec<String>) -> Result<Vec<String>, Error> {
     if values.iter().any(String::is_empty) {
-        return Err(Error::invalid(name, "must not contain an empty text: leave it out"));
+        return Err(Error::invalid(name, "must not contain an empty entry; omit it"));
     }
     values.iter().try_for_each(|value| check_text(name, value))?;
     Ok(values)
 }
 
-/// No text of the database holds a NUL.
+/// Rejects NUL characters, which Postgres cannot store in text.
 pub(crate) fn check_text(name: &'static str, value: &str) -> Result<(), Error> {
     if value.contains('\0') { Err(Error::invalid(name, "must not contain a NUL character")) } else { Ok(()) }
 }
 
-/// The word of an enum; `None` where it is not given.
+/// Returns the domain word of an enum number; `None` for 0 (unspecified). Unknown numbers are
+/// errors.
 pub(crate) fn word<W: Word>(name: &'static str, number: i32) -> Result<Option<&'static str>, Error> {
     let known =
         W::try_from(number).map_err(|_| Error::invalid(name, format!("{number} is not a known value")))?;
     Ok(Some(known.as_word()).filter(|word| !word.is_empty()))
 }
 
-/// A moment that a client names.
+/// Converts a timestamp of a client.
 pub(crate) fn moment(
     name: &'static str,
     given: Option<prost_types::Timestamp>,
 ) -> Result<Option<Timestamp>, Error> {
-    let out_of_range = || Error::invalid(name, "not a time of the calendar");
+    let out_of_range = || Error::invalid(name, "the timestamp is out of range");
     given.map(|given| time_opt(&given).ok_or_else(out_of_range)).transpose()
 }
 
-/// How long something lasts.
+/// Converts a time span to a protobuf duration.
 pub(crate) fn duration(delta: chrono::TimeDelta) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds: delta.num_seconds(), nanos: delta.subsec_nanos() })
 }
 
-/// Whether a field is to be taken, by a mask: of those that may be named with whether each is
-/// given. `*` names them all; where there is no mask, those are taken that are given.
+/// Returns a predicate that selects the fields to change. `fields` pairs each changeable field with
+/// whether the request sets it.
+///
+/// The mask `*` selects all fields. Without a mask, the fields that are set are selected. Unknown
+/// fields and an empty selection are errors.
 pub(crate) fn masked(
     mask: Option<&prost_types::FieldMask>,
     fields: &[(&'static str, bool)],
@@ -61,14 +64,14 @@ pub(crate) fn masked(
     if let Some(path) = paths.iter().find(|path| !is_known(path)) {
         let shown: String = path.chars().take(64).collect();
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-        let message = format!("{shown:?} is not a field that can change: use {}", names.join(", "));
+        let message = format!("{shown:?} is not a field that can change; use {}", names.join(", "));
         return Err(Error::invalid("update_mask", message));
     }
     let is_named = |name: &str| paths.iter().any(|path| path == "*" || path == name);
     let taken = fields.iter().filter(|(name, given)| if paths.is_empty() { *given } else { is_named(name) });
     let taken: Vec<&'static str> = taken.map(|(name, _)| *name).collect();
     if taken.is_empty() {
-        return Err(Error::required("update_mask", "nothing to change: no field is given or named"));
+        return Err(Error::required("update_mask", "nothing to change; set a field or list one in the mask"));
     }
     Ok(move |name: &str| taken.contains(&name))
 }
@@ -86,13 +89,13 @@ mod tests {
         };
         assert_eq!(taken(&["*"], false), Ok([true, true]));
         assert_eq!(taken(&["b"], true), Ok([false, true]));
-        // Without a mask what is given is meant.
+        // Without a mask, the fields that are set are selected.
         assert_eq!(taken(&[], true), Ok([true, false]));
         assert!(taken(&[], false).unwrap_err().contains("nothing to change"));
         for paths in [&["c"][..], &["*", "c"]] {
             let told = taken(paths, true).unwrap_err();
             assert!(
-                told.starts_with("update_mask: \"c\" is not a field that can change: use a, b"),
+                told.starts_with("update_mask: \"c\" is not a field that can change; use a, b"),
                 "{told}"
             );
         }

@@ -1,4 +1,4 @@
-//! Who may call: principals, policies, tokens and access keys of the caller's project.
+//! The access service: principals, policies, tokens and access keys of the caller's project.
 
 use control::{Actor, finished};
 use proto::{

@@ -1,4 +1,4 @@
-//! The audit.
+//! The audit service.
 
 use control::AuditFilter;
 use proto::admin::{

@@ -1,4 +1,4 @@
-//! Desktops: all that is known of them, their tags, and whether they are in service.
+//! The desktop service: list, show, tag, retire and revoke desktops.
 
 use control::{Actor, finished};
 use domain::{ids::DesktopId, tags::TagChange};

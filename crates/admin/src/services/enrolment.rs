@@ -1,4 +1,4 @@
-//! Enrolment: tokens with which machines become desktops.
+//! The enrolment service: tokens with which machines enrol as desktops.
 
 use control::{Actor, finished};
 use domain::{

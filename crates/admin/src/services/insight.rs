@@ -1,4 +1,4 @@
-//! Why a task came to what it came to.
+//! The insight service: explanations, groups of failures, and what-if replays.
 
 use domain::{Error, Reason, ids::TaskId, what_if::Ending};
 use proto::{
@@ -46,7 +46,7 @@ impl InsightService for Service {
         let after = after.map(|last| (last.0, last.1));
         let found = self.control.list_failures(&caller, task_id, after, size).await.map_err(failed)?;
         let groups = found.groups.iter().map(|(one, desktop_ids)| group(&found, one, desktop_ids));
-        // A number of ours that the message has as a text.
+        // The message has the numeric id as text.
         let last = |it: &FailureGroup| Largest(it.records, it.fingerprint_id.parse().unwrap_or_default());
         let (groups, next_page_token) = page::of(groups, size, |it| last(it).to_string());
         Ok(Response::new(ListFailuresResponse { records: found.records, groups, next_page_token }))
@@ -72,8 +72,9 @@ impl InsightService for Service {
     async fn what_if(&self, request: Request<WhatIfRequest>) -> Result<Response<WhatIfResponse>, Status> {
         let (caller, message) = extract(request)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
-        let given =
-            message.rollout.ok_or_else(|| failed(Error::required("rollout", "give the rollout to try")))?;
+        let given = message
+            .rollout
+            .ok_or_else(|| failed(Error::required("rollout", "the rollout to replay is required")))?;
         let wanted = task_spec::rollout(given).map_err(within("rollout"))?;
         let found = self.control.what_if(&caller, task_id, wanted).await.map_err(failed)?;
         let ending = match found.ending {

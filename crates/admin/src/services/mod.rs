@@ -1,5 +1,5 @@
-//! The gRPC services: each call extracts its caller, converts, runs its use case and converts the
-//! result.
+//! The gRPC services. Each method extracts its caller, converts the request, runs its use case and
+//! converts the result.
 
 mod access;
 mod audit;

@@ -1,4 +1,4 @@
-//! Projects, and what holds over all tasks of one.
+//! The project service: projects, freezes and project limits.
 
 use control::finished;
 use domain::{Error, ids::ProjectId};
@@ -61,7 +61,7 @@ impl ProjectService for Service {
         let control = self.control.clone();
         let frozen = finished(async move {
             control.unfreeze(&caller).await?;
-            // It may be frozen anew by now.
+            // Reads the current state: another operator may have frozen the project again.
             control.freeze_after(&caller).await
         });
         let frozen = frozen.await.map_err(failed)?;
@@ -73,8 +73,9 @@ impl ProjectService for Service {
         request: Request<UpdateLimitsRequest>,
     ) -> Result<Response<UpdateLimitsResponse>, Status> {
         let (caller, message) = extract(request)?;
-        let wanted =
-            message.limits.ok_or_else(|| failed(Error::required("limits", "give the limits to change")))?;
+        let wanted = message
+            .limits
+            .ok_or_else(|| failed(Error::required("limits", "the limits to change are required")))?;
         let fields = [
             ("max_in_flight", wanted.max_in_flight.is_some()),
             ("max_running_per_desktop", wanted.max_running_per_desktop.is_some()),

@@ -1,4 +1,4 @@
-//! Records: listed, shown, and told one after the other with what they printed.
+//! The record service: lists, shows and streams records with their output.
 
 use std::collections::VecDeque;
 
@@ -54,7 +54,7 @@ impl RecordService for Service {
         let life = Lifetime::begin(self, &request)?;
         let (caller, message) = extract(request)?;
         let after = cursor::token(Some(&message.cursor)).map_err(|_| {
-            let message = "not a cursor of this stream: use the one of the last message, or none";
+            let message = "invalid cursor; send the cursor of the last message, or none";
             failed(Error::field(Reason::PageTokenInvalid, "cursor", message))
         })?;
         let filter = filter(message.filter, after).map_err(within("filter"))?;
@@ -68,25 +68,26 @@ impl RecordService for Service {
             is_last: false,
             life,
         };
-        // The caller is told at once if there is no such task.
+        // Fails the call before the stream starts if the task does not exist.
         reader.read().await?;
         Ok(Response::new(Box::pin(stream::unfold(Some(reader), next))))
     }
 }
 
-/// A stream's place.
+/// Position of a record stream.
 struct Reader {
     control: Control,
     caller: Caller,
     task_id: TaskId,
     filter: control::RecordFilter,
     rows: VecDeque<RecordRow>,
-    /// What is in `rows` is the end.
+    /// Whether `rows` ends the stream.
     is_last: bool,
     life: Lifetime,
 }
 
-/// The next record. They are read as fast as they are taken.
+/// Returns the next record. Reads a page from the database only when the client has consumed the
+/// previous one.
 async fn next(reader: Option<Reader>) -> Option<(Result<StreamRecordsResponse, Status>, Option<Reader>)> {
     let mut reader = reader?;
     loop {

@@ -1,4 +1,4 @@
-//! Scripts and their revisions.
+//! The script service: scripts and their revisions.
 
 use control::{RevisionSelector, ScriptFilter, ScriptPatch, finished};
 use domain::{Error, ids::ScriptId};
@@ -31,7 +31,8 @@ impl ScriptService for Service {
         let control = self.control.clone();
         let saved = finished(async move {
             let script_id = control.create_script(&caller, script_type, &body).await?;
-            // Also when it is answered again, and was saved anew in between.
+            // Revision 1, not the newest: a repeated request returns the same script even if it was
+            // updated since.
             control.script_after(&caller, script_id, RevisionSelector::Revision(1)).await
         });
         let script = Some(script(saved.await.map_err(within_script)?));
@@ -66,7 +67,7 @@ impl ScriptService for Service {
             0 => RevisionSelector::Current,
             revision if revision > 0 => RevisionSelector::Revision(revision),
             revision => {
-                let message = format!("{revision} is out of range: revisions begin with 1");
+                let message = format!("{revision} is out of range; revisions begin with 1");
                 return Err(failed(Error::out_of_range("revision", message)));
             }
         };

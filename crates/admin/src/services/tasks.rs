@@ -1,4 +1,4 @@
-//! Tasks: run, look on, intervene.
+//! The task service: submit, inspect and change tasks.
 
 use control::{ApprovedVersion, Caller, Control, TaskFilter, TaskProgress, finished};
 use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord};
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Service {
-    /// A change of a task, to its end, and the task that came of it.
+    /// Completes a change and returns the task afterwards.
     async fn task_of<W>(
         &self,
         caller: Caller,
@@ -45,7 +45,7 @@ fn shown(found: Result<TaskProgress, Error>) -> Result<Option<Task>, Status> {
     found.map(task::task).map(Some).map_err(failed)
 }
 
-/// The task or the record that is named.
+/// Parses the target of a command: a task or a record.
 fn aim(task_id: &str, record_id: &str) -> Result<TaskOrRecord, Status> {
     let given = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
     TaskOrRecord::new(given(task_id).as_deref(), given(record_id).as_deref()).map_err(failed)
@@ -140,7 +140,7 @@ impl TaskService for Service {
     ) -> Result<Response<ApproveWaveResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
-        // What cannot be one of ours is what does not exist.
+        // A number outside the range of waves names no wave.
         let wave = u16::try_from(message.wave)
             .map_err(|_| failed(Error::new(Reason::WaveNotFound, "the task has no such wave")))?;
         let given = |hash: String| Some(hash).filter(|hash| !hash.is_empty());

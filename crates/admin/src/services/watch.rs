@@ -1,4 +1,4 @@
-//! A task that is watched.
+//! The event stream of a task.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use crate::{
     streams::{Lifetime, ResponseStream},
 };
 
-/// Begins to tell.
+/// Opens the event stream of a task.
 pub(super) async fn watch(
     service: &Service,
     request: Request<WatchTaskRequest>,
@@ -38,7 +38,8 @@ pub(super) async fn watch(
     Ok(Box::pin(stream::unfold(place, next)))
 }
 
-/// The event that was told last. With another task's a stream would leave out what it must tell.
+/// Parses a cursor to the id of its event. A cursor of another task is an error, because the stream
+/// would skip events.
 fn cursor(task_id: TaskId, text: &str) -> Result<i64, Error> {
     if text.is_empty() {
         return Ok(0);
@@ -46,7 +47,7 @@ fn cursor(task_id: TaskId, text: &str) -> Result<i64, Error> {
     let of_task = text.split_once('.').filter(|(task, _)| *task == task_id.to_string());
     let event_id = of_task.and_then(|(_, event_id)| event_id.parse().ok()).filter(|event_id| *event_id >= 0);
     event_id.ok_or_else(|| {
-        let message = "not a cursor of this task: use the one of the last message of the same task, or none";
+        let message = "invalid cursor; send the cursor of the last message of this task, or none";
         Error::field(Reason::PageTokenInvalid, "cursor", message)
     })
 }
@@ -55,11 +56,11 @@ fn cursor_behind(task_id: TaskId, event_id: i64) -> String {
     format!("{task_id}.{event_id}")
 }
 
-/// A stream's place.
+/// Position of an event stream.
 struct Place {
     watch: Watch,
     task_id: TaskId,
-    /// The event that was told last.
+    /// Id of the last event sent.
     after: i64,
     waiting: VecDeque<TaskUpdate>,
     is_over: bool,
@@ -67,7 +68,7 @@ struct Place {
     life: Lifetime,
 }
 
-/// What is told next; waits until there is something.
+/// Returns the next event. Waits until there is one; `None` after the task's last event.
 async fn next(place: Option<Place>) -> Option<(Result<WatchTaskResponse, Status>, Option<Place>)> {
     let mut place = place?;
     loop {

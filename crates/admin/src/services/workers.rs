@@ -1,4 +1,4 @@
-//! Workers.
+//! The worker service: list, drain and undrain workers.
 
 use control::{Caller, Operator, finished};
 use domain::ids::WorkerId;
@@ -15,8 +15,8 @@ use crate::{
     status::failed,
 };
 
-/// Workers serve every project: a caller of one may be allowed to look after them, and an operator
-/// of the cluster is.
+/// Principal of a worker call. Workers serve all projects: a policy may allow a project's caller to
+/// manage them, and a cluster operator always may.
 enum Principal {
     Caller(Caller),
     Operator(Operator),

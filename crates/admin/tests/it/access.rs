@@ -1,4 +1,4 @@
-//! Who may call, and the audit.
+//! Principals, policies, credentials and the audit.
 
 use proto::admin::{
     AuditResult, CreateKeyRequest, CreateTokenRequest, DeletePolicyRequest, GetTaskRequest,
@@ -39,7 +39,7 @@ async fn principals_policies_and_credentials_are_managed() {
     let token_id = made.token.unwrap().token_id;
     let mut as_ann = TaskServiceClient::new(harness.channel(Some(&made.secret)));
     let task = GetTaskRequest { task_id: "0".repeat(32) };
-    assert_eq!(refused(as_ann.get_task(task.clone()).await).code, Code::NotFound, "ann may look");
+    assert_eq!(refused(as_ann.get_task(task.clone()).await).code, Code::NotFound, "ann may read");
     let pause = PauseTaskRequest { task_id: "0".repeat(32), ..Default::default() };
     let denied = refused(as_ann.pause_task(pause).await);
     assert_eq!((denied.code, denied.reason.as_str()), (Code::PermissionDenied, "NO_POLICY_ALLOWS"));

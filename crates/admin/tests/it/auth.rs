@@ -1,4 +1,4 @@
-//! What holds for all calls.
+//! Rules for all calls: credentials, deadlines, request ids and size limits.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::harness::{Harness, TOKEN, command, command_on, refused};
 async fn a_deadline_that_is_over_ends_the_call() {
     let harness = Harness::new().await;
     let mut request = Request::new(ListTasksRequest::default());
-    // Shorter than any answer of a database.
+    // Shorter than a database round trip.
     request.set_timeout(Duration::from_millis(1));
     let late = refused(harness.tasks().list_tasks(request).await);
     assert_eq!(late.code, Code::DeadlineExceeded);

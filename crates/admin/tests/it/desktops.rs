@@ -1,4 +1,4 @@
-//! Desktops that are tagged, retired and revoked, and tokens with which machines become some.
+//! Tags, retirement and revocation of desktops, and enrolment tokens.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn change(desktop_id: &str, set: &[(&str, &str)], remove: &[&str]) -> TagDesktop
     }
 }
 
-/// `desktop-0`, as its agent describes it when it connects a second later.
+/// Facts of `desktop-0` when its agent reconnects a second later.
 fn again(agent_tags: &[(&str, &str)]) -> DesktopFacts {
     let connected_at = Harness::now() + TimeDelta::seconds(1);
     DesktopFacts { tags: tags(agent_tags), connected_at, ..testkit::desktop(0) }
@@ -73,7 +73,7 @@ async fn an_operators_tags_win_and_stay_when_the_agent_comes_again() {
     assert_eq!(harness.submit(task).await.target_count, 1);
 
     let removed = desktops.tag_desktop(change("desktop-0", &[], &["pool"])).await.unwrap().into_inner();
-    assert_eq!(removed.desktop.unwrap().tags["pool"], "finance", "the agent's counts again");
+    assert_eq!(removed.desktop.unwrap().tags["pool"], "finance", "the agent's tag applies again");
     let refusal = refused(desktops.tag_desktop(change("desktop-0", &[], &["pool"])).await);
     assert_eq!(
         (refusal.code, refusal.fields.as_slice()),
@@ -110,7 +110,7 @@ async fn a_retired_desktop_is_given_nothing_and_let_in_again_when_it_is_unretire
     assert!(retired.retire_time.is_some());
     assert_eq!(retire(&mut desktops, "desktop-0").await.retire_time, retired.retire_time);
 
-    // Its connection is ended, although it has no certificate, and its agent is refused.
+    // The worker must end its connection although it has no certificate. The agent is then refused.
     let to_end = harness.engine.to_end(&Harness::worker()).await.unwrap();
     assert_eq!(
         (to_end.len(), to_end[0].desktop_id.as_str(), to_end[0].serial.as_str()),
@@ -129,7 +129,7 @@ async fn a_retired_desktop_is_given_nothing_and_let_in_again_when_it_is_unretire
     assert_eq!(listed(&mut desktops, list(RetiredFilter::Only)).await, ["desktop-0"]);
     assert!(shown(&mut desktops, "desktop-0").await.retire_time.is_some());
 
-    // By its id, in its pool or not, it is refused; a pool and a tag go without it.
+    // A retired desktop is refused by id, inside or outside its pool. A pool or a tag omits it.
     let by_id = command_on(2);
     let in_pool = TaskSpec { desktop_pool_id: "pool-1".into(), ..by_id.clone() };
     for task in [by_id.clone(), in_pool] {
@@ -145,7 +145,7 @@ async fn a_retired_desktop_is_given_nothing_and_let_in_again_when_it_is_unretire
     let tag = TaskSpec { desktop_tag: "pool=finance".into(), desktop_ids: Vec::new(), ..by_id.clone() };
     assert_eq!(harness.submit(tag).await.target_count, 1);
 
-    // What was to run there waits as for any desktop that is away.
+    // Its pending target waits, as for any offline desktop.
     let leased = harness.lease(&before).await;
     let ids: Vec<&str> = leased.batch.members.iter().map(|member| member.desktop_id.as_str()).collect();
     assert!(ids.len() == 2 && !ids.contains(&"desktop-0"), "{ids:?}");

@@ -1,4 +1,4 @@
-//! What is wrong is named, in a form that programs read.
+//! Errors name their field and reason in machine-readable details.
 
 use admin::Options;
 use proto::admin::{
@@ -67,7 +67,7 @@ async fn a_page_has_bounds_and_a_token_is_one_of_ours() {
     assert_eq!(list(-1, "").await, ["page_size"]);
     assert_eq!(list(0, "zz").await, ["page_token"]);
     let many = ListTasksRequest { page_size: i32::MAX, ..Default::default() };
-    harness.tasks().list_tasks(many).await.expect("as many as a page may have");
+    harness.tasks().list_tasks(many).await.expect("a page of the maximum size");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The service over a database of its own, with a clock that stands still and ids that count up.
+//! The service over a private database, with a fixed clock and sequential ids.
 
 use std::ops::Deref;
 
@@ -24,7 +24,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 pub(crate) const TOKEN: &str = "a-token-of-project-1";
 
-/// Sends a token, or none.
+/// Interceptor that adds a token, if any.
 #[derive(Debug, Clone)]
 pub(crate) struct Bearer(Option<String>);
 
@@ -58,7 +58,7 @@ impl Harness {
         Self::with(Options::default(), None).await
     }
 
-    /// With a certificate that each call comes with.
+    /// Starts the service. Each call carries the certificate, if any.
     pub(crate) async fn with(options: Options, certificate: Option<Identity>) -> Self {
         let tokens = vec![Token::new(testkit::project(), TOKEN).unwrap()];
         let environment = TestEnvironment::new(Credentials::new(tokens, Vec::new())).await.unwrap();
@@ -75,7 +75,7 @@ impl Harness {
         Self { environment, stop, routes }
     }
 
-    /// One text from the database.
+    /// Returns one text from the database.
     pub(crate) async fn text(&self, statement: &'static str) -> String {
         self.scalar(statement).await.unwrap()
     }
@@ -120,17 +120,17 @@ impl Harness {
         AuditServiceClient::new(self.channel(Some(TOKEN)))
     }
 
-    /// Makes the project of the tests, which principals and credentials need.
+    /// Creates the test project, which principals and credentials require.
     pub(crate) async fn project(&self) {
         self.create_project().await.unwrap();
     }
 
-    /// A token of a principal with these ready policies.
+    /// Creates a token of a principal with these built-in policies.
     pub(crate) async fn token(&self, principal: &str, policies: &[&str]) -> String {
         self.environment.token(principal, policies).await.unwrap()
     }
 
-    /// A token of a principal whose one policy is this document.
+    /// Creates a token of a principal whose only policy is this document.
     pub(crate) async fn token_with(&self, principal: &str, document: &str) -> String {
         self.token(principal, &[&format!("its-own={document}")]).await
     }
@@ -143,8 +143,8 @@ impl Harness {
         TestEnvironment::now()
     }
 
-    /// Desktops `desktop-0` and so on of the pool `pool-1`, the even ones with the tag
-    /// `pool=finance`, held by a worker.
+    /// Connects `desktop-0` to `desktop-(number - 1)` of `pool-1` to a worker. Even ones have the
+    /// tag `pool=finance`.
     pub(crate) async fn desktops(&self, number: u32) {
         let facts = (0..number).map(|number| {
             let mut facts = testkit::desktop(number);
@@ -163,12 +163,13 @@ impl Harness {
         self.tasks().submit_task(request).await.unwrap().into_inner().task.unwrap()
     }
 
-    /// Leases what there is of a task, which fits into one batch.
+    /// Leases the pending targets of a task, which must fit into one batch.
     pub(crate) async fn lease(&self, task_id: &str) -> Leased {
         (**self).lease(task_id).await.unwrap()
     }
 
-    /// The open wave of a task of one script, from cut to end, each target with its exit code.
+    /// Runs the open wave of a one-script task from admission to its end, with one exit code per
+    /// target.
     pub(crate) async fn run(&self, task_id: &str, exit_codes: &[i32]) {
         let leased = self.lease(task_id).await;
         let targets = leased.batch.members.iter().zip(exit_codes).map(|(member, &exit_code)| {
@@ -179,7 +180,7 @@ impl Harness {
     }
 }
 
-/// `true` on `desktop-0` to `desktop-(number - 1)`.
+/// Specification that runs `true` on `desktop-0` to `desktop-(number - 1)`.
 pub(crate) fn command_on(number: u32) -> TaskSpec {
     TaskSpec {
         desktop_ids: (0..number).map(|number| format!("desktop-{number}")).collect(),
@@ -192,7 +193,7 @@ pub(crate) fn command(content: &str) -> Command {
     Command { command_type: ScriptType::Shell.into(), content: content.into() }
 }
 
-/// What a call was refused with: the code, the code that REST gives, and the fields that are named.
+/// Refusal of a call: gRPC code, reason, message and fields.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) code: Code,

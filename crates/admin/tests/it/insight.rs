@@ -1,4 +1,4 @@
-//! Why a task came to what it came to.
+//! Explanations, groups of failures and what-if replays.
 
 use proto::admin::{
     ExplainTaskRequest, FailThreshold, ListFailureMembersRequest, ListFailuresRequest, Outcome, Rollout,

@@ -1,4 +1,4 @@
-//! Every call of the admin service in process, on a database of each test's own.
+//! Every call of the admin service in process, with a private database per test.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 

@@ -1,4 +1,4 @@
-//! Calls are counted by what they are and what they were answered.
+//! Metrics of calls by method and status code.
 
 use proto::admin::{GetTaskRequest, ListTasksRequest, task_service_client::TaskServiceClient};
 

@@ -1,4 +1,4 @@
-//! Projects, and what holds over all tasks of one.
+//! Projects, freezes and project limits.
 
 use admin::Options;
 use mtls::{Identity, Role};
@@ -32,7 +32,7 @@ async fn a_project_is_frozen_and_unfrozen() {
     projects.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
     let shown = projects.get_project(GetProjectRequest {}).await.unwrap().into_inner();
     assert!(!shown.freeze.unwrap().frozen);
-    // An answer that is given again says how it stands now, and not how it stood then.
+    // A repeated request returns the current state, not the state at the first request.
     let unfreeze = UnfreezeProjectRequest { idempotency_key: "u".into() };
     projects.unfreeze_project(unfreeze.clone()).await.unwrap();
     projects.freeze_project(FreezeProjectRequest::default()).await.unwrap();
@@ -55,12 +55,12 @@ async fn limits_change_as_far_as_the_mask_goes() {
         |in_flight, per_desktop| Limits { max_in_flight: in_flight, max_running_per_desktop: per_desktop };
     assert_eq!(update(Some(100), Some(2), None).await.unwrap(), set(Some(100), Some(2)));
     let one = update(Some(50), None, mask(&["max_in_flight"])).await.unwrap();
-    assert_eq!(one, set(Some(50), Some(2)), "the other one stays");
+    assert_eq!(one, set(Some(50), Some(2)), "the other limit stays");
     let taken = update(None, None, mask(&["max_running_per_desktop"])).await.unwrap();
     assert_eq!(taken, set(Some(50), None));
     assert_eq!(refused(update(None, None, mask(&["name"])).await).fields, ["update_mask"]);
     assert_eq!(refused(update(Some(0), None, None).await).fields, ["limits.max_in_flight"]);
-    assert_eq!(update(None, Some(3), None).await.unwrap(), set(Some(50), Some(3)), "what is not given stays");
+    assert_eq!(update(None, Some(3), None).await.unwrap(), set(Some(50), Some(3)), "omitted limits stay");
     assert_eq!(update(None, None, mask(&["*"])).await.unwrap(), set(None, None));
     assert_eq!(refused(update(None, None, None).await).fields, ["update_mask"]);
     let none = UpdateLimitsRequest { limits: None, update_mask: None };
@@ -95,7 +95,7 @@ async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
     let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
     assert!(!workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap().drain_requested);
 
-    // What belongs to a project needs a token of it, and a token makes nobody an operator.
+    // Project calls require a token of the project, and a token never makes its caller an operator.
     let mut tasks = TaskServiceClient::new(harness.channel(None));
     let task = GetTaskRequest { task_id: "0".repeat(32) };
     assert_eq!(refused(tasks.get_task(task).await).code, Code::Unauthenticated);
@@ -124,7 +124,7 @@ async fn revoked_project_is_frozen_stopped_and_unrevoked() {
     let task_id = harness.submit(command_on(3)).await.task_id;
     projects.revoke_project(RevokeProjectRequest { project_id: project_id() }).await.unwrap();
     let reason = "SELECT reason FROM project_freeze WHERE project_id = 'project-1'";
-    assert_eq!(harness.text(reason).await, "the project is revoked", "its rollouts open no further wave");
+    assert_eq!(harness.text(reason).await, "the project is revoked", "no further wave opens");
     assert_eq!(
         refused(harness.projects().get_project(GetProjectRequest {}).await).code,
         Code::Unauthenticated
@@ -132,7 +132,7 @@ async fn revoked_project_is_frozen_stopped_and_unrevoked() {
 
     let stop = StopProjectRequest { project_id: project_id(), mode: StopMode::Kill.into() };
     let stopped = projects.stop_project(stop.clone()).await.unwrap().into_inner();
-    assert_eq!(stopped.stopped_tasks, 1, "nobody of the project could stop it");
+    assert_eq!(stopped.stopped_tasks, 1, "no caller of the project could stop it");
     assert_eq!(projects.stop_project(stop).await.unwrap().into_inner().stopped_tasks, 0);
 
     let typo = StopProjectRequest { project_id: "project-9".into(), ..StopProjectRequest::default() };
@@ -155,18 +155,18 @@ async fn a_certificate_of_a_principal_is_as_good_as_its_token() {
     let mut tasks = TaskServiceClient::new(harness.channel(None));
     let list = ListTasksRequest::default;
     let unknown = refused(tasks.list_tasks(list()).await);
-    assert_eq!(unknown.code, Code::Unauthenticated, "nobody has made it");
+    assert_eq!(unknown.code, Code::Unauthenticated, "the principal does not exist");
     harness.token("ann", &["reader"]).await;
     tasks.list_tasks(list()).await.unwrap();
     let mut projects = ProjectServiceClient::new(harness.channel(None));
     let freeze = FreezeProjectRequest { reason: "it may not".into(), ..Default::default() };
     assert_eq!(refused(projects.freeze_project(freeze).await).code, Code::PermissionDenied);
     let listed = projects.list_projects(ListProjectsRequest::default()).await;
-    assert_eq!(refused(listed).code, Code::PermissionDenied, "it is nobody who looks after the cluster");
+    assert_eq!(refused(listed).code, Code::PermissionDenied, "a principal does not manage the cluster");
     let entries = harness.audit().list_audit_entries(ListAuditEntriesRequest::default()).await.unwrap();
     let entry = &entries.into_inner().entries[0];
     assert_eq!((entry.principal.as_str(), entry.credential.as_str()), ("ann", "certificate:0a"));
-    // A token says who calls, whatever certificate comes with it.
+    // A token takes precedence over any certificate.
     let mut with_token = ProjectServiceClient::new(harness.channel(Some(TOKEN)));
     with_token.unfreeze_project(UnfreezeProjectRequest::default()).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! Records, and what they printed.
+//! Records and their output.
 
 use futures::TryStreamExt as _;
 use proto::admin::{
@@ -42,7 +42,7 @@ async fn records_are_listed_shown_and_streamed_with_their_output() {
     };
     let all = records.stream_records(request("", None)).await.unwrap().into_inner();
     let all: Vec<_> = all.try_collect().await.unwrap();
-    assert_eq!(all.len(), 40, "more than one look takes");
+    assert_eq!(all.len(), 40, "more than one page");
     for (ordinal, message) in (0..).zip(&all) {
         let record = message.record.as_ref().unwrap();
         assert_eq!(record.ordinal, ordinal);
@@ -74,7 +74,7 @@ async fn what_names_no_records_is_refused() {
     let cursor = StreamRecordsRequest { task_id: task_id.clone(), cursor: "x".into(), filter: None };
     assert_eq!(refused(records.stream_records(cursor).await.map(drop)).fields, ["cursor"]);
 
-    // One record can be stopped; it never started.
+    // A single record can be stopped before it starts.
     let record_id = records.list_records(listed(RecordFilter::default())).await.unwrap().into_inner().records;
     let stop = StopTaskRequest { record_id: record_id[0].record_id.clone(), ..Default::default() };
     let drain = StopTaskRequest { mode: StopMode::Drain.into(), ..stop.clone() };

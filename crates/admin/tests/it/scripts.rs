@@ -37,14 +37,18 @@ async fn a_script_has_revisions_and_a_mask_changes_some_of_it() {
     };
     let changed = scripts.update_script(change.clone()).await.unwrap().into_inner().script.unwrap();
     assert_eq!((changed.revision, changed.content.as_str()), (2, "two"));
-    assert_eq!((changed.name.as_str(), changed.description.as_str()), ("patch", "what it does"), "they stay");
+    assert_eq!(
+        (changed.name.as_str(), changed.description.as_str()),
+        ("patch", "what it does"),
+        "unset fields stay"
+    );
     let again = scripts.update_script(change.clone()).await.unwrap().into_inner().script.unwrap();
     assert_eq!(again, changed, "a key saves one revision");
     let other = Script { content: "three".into(), ..change.script.clone().unwrap() };
     let other = UpdateScriptRequest { script: Some(other), ..change.clone() };
     assert_eq!(refused(scripts.update_script(other).await).code, Code::AlreadyExists);
 
-    // Without a mask what is given is meant; all of it where the mask says so.
+    // Without a mask, the fields that are set are changed. The mask `*` changes all fields.
     let given = UpdateScriptRequest { update_mask: None, idempotency_key: String::new(), ..change };
     let changed = scripts.update_script(given.clone()).await.unwrap().into_inner().script.unwrap();
     assert_eq!((changed.revision, changed.name.as_str()), (3, "patch"));

@@ -1,4 +1,4 @@
-//! Submit, look on, intervene.
+//! Submitting, inspecting and changing tasks.
 
 use proto::admin::{
     Approval, ApproveWaveRequest, CreateScriptRequest, FailThreshold, GetTaskRequest, ListTargetsRequest,
@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::harness::{Harness, command, command_on, refused};
 
-/// One desktop, then all others; the second wave waits for a person.
+/// One desktop first, then all others. The second wave waits for approval.
 fn two_waves() -> Rollout {
     Rollout {
         waves: vec![
@@ -111,7 +111,7 @@ async fn a_script_runs_at_the_revision_that_is_named() {
     for (asked, pinned) in [(0, 2), (1, 1), (2, 2)] {
         assert_eq!(harness.submit(spec(asked)).await.scripts[0].revision, pinned);
     }
-    // Neither of the two would be left out without a word.
+    // The same script with two revisions is an error: neither may be dropped silently.
     let both = TaskSpec { scripts: [spec(1).scripts, spec(0).scripts].concat(), ..spec(1) };
     let both = SubmitTaskRequest { task: Some(both), idempotency_key: String::new() };
     assert_eq!(refused(harness.tasks().submit_task(both).await).fields, ["task.scripts"]);

@@ -1,4 +1,4 @@
-//! A task that is watched.
+//! The event stream of a task.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn everything_is_told_once_and_goes_on_from_a_cursor() {
     let rest: Vec<_> = rest.into_inner().try_collect().await.unwrap();
     assert_eq!(kinds(&rest), all[1..]);
     let end = harness.tasks().watch_task(request(&task_id, &told.last().unwrap().cursor)).await.unwrap();
-    assert!(end.into_inner().message().await.unwrap().is_none(), "there is nothing behind the end");
+    assert!(end.into_inner().message().await.unwrap().is_none(), "nothing follows the end");
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn who_asks_for_what_is_not_there_is_told_at_once() {
     assert_eq!(watched("nonsense", "").await.code, Code::NotFound);
     assert_eq!(watched(&"0".repeat(32), "nonsense").await.fields, ["cursor"]);
 
-    // A cursor of another task would leave out what is to be told.
+    // With a cursor of another task, the stream would skip events.
     harness.desktops(1).await;
     let [one, other] = [harness.submit(command_on(1)).await, harness.submit(command_on(1)).await];
     let mut stream = harness.tasks().watch_task(request(&one.task_id, "")).await.unwrap().into_inner();
@@ -91,7 +91,7 @@ async fn a_stream_lasts_as_long_as_its_client_asks_for_and_longer_than_a_call() 
     let mut long = Request::new(request(&task_id, ""));
     long.set_timeout(Duration::from_secs(30));
     let stream = harness.tasks().watch_task(long).await.unwrap().into_inner();
-    // It takes longer than one call allows: the next look at the events is half a second away.
+    // Longer than the timeout of a unary call: the next poll of the events is half a second later.
     let told = tokio::spawn(stream.try_collect::<Vec<_>>());
     let mut looked = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
     while looked

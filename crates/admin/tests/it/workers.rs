@@ -19,19 +19,19 @@ async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
     let worker = workers.drain_worker(drain).await.unwrap().into_inner().worker.unwrap();
     assert!(worker.draining && worker.drain_requested && worker.drain_requested_by == "configuration");
 
-    // It does not know yet, and says so.
+    // The worker has not received the drain request yet.
     let heard = async |draining| {
         harness.engine.heartbeat(&Harness::worker(), "here", 10_000, draining, Harness::now()).await.unwrap()
     };
-    assert!(heard(false).await.drain, "it is told");
+    assert!(heard(false).await.drain, "the heartbeat carries the drain request");
     let task_id = harness.submit(command_on(2)).await.task_id;
     while harness.engine.cut_all(Harness::now()).await.unwrap() {}
     let leased = harness.engine.lease(&Harness::worker(), 100, Harness::now()).await.unwrap();
-    assert!(leased.is_empty(), "nothing is cut for it");
+    assert!(leased.is_empty(), "no batch is formed for it");
 
     let undrain = UndrainWorkerRequest { worker_id: "worker-1".into() };
     let worker = workers.undrain_worker(undrain).await.unwrap().into_inner().worker.unwrap();
-    assert!(!worker.drain_requested && worker.draining, "until it says itself that it works again");
+    assert!(!worker.drain_requested && worker.draining, "until the worker reports that it works again");
     assert!(!heard(false).await.drain);
     let listed = workers.list_workers(ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert!(!listed[0].draining);

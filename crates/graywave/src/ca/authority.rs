@@ -1,4 +1,4 @@
-//! A CA: its certificate and its key.
+//! The certificate and the key of a CA.
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-/// A CA that can issue.
+/// A CA with its private key.
 #[derive(Debug)]
 pub(super) struct Authority {
     certificate: CertificateDer<'static>,
@@ -18,15 +18,15 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// Creates a CA that is valid for `days`.
     pub(super) fn make(days: u16, now: DateTime<Utc>) -> anyhow::Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        // Under a name of its own: whoever trusts two CAs finds the right one by its name.
+        // Unique subject: a peer that trusts two CAs selects the right one by its subject.
         let id = hex::encode(params.key_identifier(&key).get(..4).unwrap_or_default());
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("Graywave CA {id}"));
-        // It signs issuers, and those sign no other CA.
+        // Path length 1: the CA signs issuers, and issuers sign no further CAs.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         set_validity(&mut params, now + TimeDelta::days(days.into()), now)?;
@@ -34,8 +34,8 @@ impl Authority {
         Self::read(&made.pem(), &made.key().serialize_pem())
     }
 
-    /// An issuer of desktops' certificates, signed by this CA: its certificate and its key in PEM,
-    /// and its end.
+    /// Creates an issuer of desktop certificates, signed by this CA. Returns certificate and key in
+    /// PEM, and the expiry as a Unix time in seconds.
     pub(super) fn issuer(&self, days: u16, now: DateTime<Utc>) -> anyhow::Result<(String, String, i64)> {
         if read_facts(&self.certificate).map_err(in_ca_crt)?.path_len == Some(0) {
             bail!("this CA may not sign an issuer: run `graywave ca rotate`");
@@ -59,7 +59,7 @@ impl Authority {
         Ok((certificate.pem(), key.serialize_pem(), until.timestamp()))
     }
 
-    /// The one whose key this is, among the certificates of `ca.crt`.
+    /// Reads the CA from its key and the matching certificate of `ca.crt`.
     pub(super) fn read(certificates: &str, key: &str) -> anyhow::Result<Self> {
         let key = KeyPair::from_pem(key).context("ca.key holds no private key")?;
         let public_key = key.subject_public_key_info();
@@ -77,7 +77,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// The private key, for its file.
+    /// Returns the private key in PEM.
     pub(super) fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -87,7 +87,7 @@ fn in_ca_crt(reason: String) -> anyhow::Error {
     anyhow::anyhow!("ca.crt {reason}")
 }
 
-/// Good from now, or a little before, until then.
+/// Sets the validity: from slightly before `now`, against clock skew, to the expiry.
 fn set_validity(
     params: &mut CertificateParams,
     until: DateTime<Utc>,

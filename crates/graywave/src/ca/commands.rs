@@ -186,7 +186,7 @@ fn issued(issue: Issue) -> anyhow::Result<String> {
     let mut said = format!("issued {} in {}", wanted.identity, out.display());
     write!(said, ", valid until {}", day(pair.not_after_unix))?;
     if pair.is_cut {
-        said.push_str(", the end of its CA");
+        said.push_str(", when its CA expires");
     }
     Ok(said + "\n")
 }

@@ -1,5 +1,5 @@
-//! Where a CA and what it issues are kept. Each file is written beside its place and moved there,
-//! so that whoever reads it finds the old one or the new one, and never a half.
+//! The directory of a CA and of the certificates that it issues. Files are replaced atomically:
+//! each is written beside its final path and then renamed.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use super::{authority::Authority, issue::Pair};
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
-/// The directory of a CA: `ca.crt`, the newest CA first, and `ca.key`, which is that one's.
+/// Directory of a CA: `ca.crt` with the newest CA first, and `ca.key` of the newest CA.
 #[derive(Debug)]
 pub(super) struct Directory {
     dir: PathBuf,
@@ -31,12 +31,12 @@ impl Directory {
         self.dir.join("ca.crt")
     }
 
-    /// Where the key is.
+    /// Returns the path of the key.
     pub(super) fn key(&self) -> PathBuf {
         self.dir.join("ca.key")
     }
 
-    /// Puts the first CA there.
+    /// Writes the first CA. Fails if the directory already has one.
     pub(super) fn init(&self, authority: &Authority) -> anyhow::Result<()> {
         for path in [self.crt(), self.key()] {
             if path.exists() {
@@ -48,7 +48,7 @@ impl Directory {
         put(&self.crt(), &pem(authority.certificate()), PUBLIC)
     }
 
-    /// The CA that issues, and the text of `ca.crt`.
+    /// Reads the issuing CA and the text of `ca.crt`.
     pub(super) fn load(&self) -> anyhow::Result<(Authority, String)> {
         let read = |path: PathBuf| {
             fs::read_to_string(&path)
@@ -60,15 +60,15 @@ impl Directory {
         Ok((authority, trusted))
     }
 
-    /// Puts another CA before those that are there. Dying in between leaves a certificate too many
-    /// and the old key, which goes on issuing.
+    /// Adds a CA before the existing ones. A crash in between leaves an additional trusted
+    /// certificate, and the old key continues to issue.
     pub(super) fn rotate(&self, next: &Authority) -> anyhow::Result<()> {
         let (_, trusted) = self.load()?;
         put(&self.crt(), &(pem(next.certificate()) + &trusted), PUBLIC)?;
         put(&self.key(), &next.key_pem(), SECRET)
     }
 
-    /// Leaves only the CA that issues, and says how many went.
+    /// Removes all CAs except the issuing one. Returns the number of removed CAs.
     pub(super) fn drop_old(&self) -> anyhow::Result<usize> {
         let (authority, trusted) = self.load()?;
         let found = read_certificates(trusted.as_bytes()).map_err(anyhow::Error::msg)?;
@@ -77,7 +77,7 @@ impl Directory {
     }
 }
 
-/// Puts a certificate, its key and the CAs where a part finds them.
+/// Writes a certificate, its key and the trusted CAs under the file names of a role.
 pub(super) fn put_pair(out: &Path, pair: &Pair, trusted: &str) -> anyhow::Result<()> {
     make(out)?;
     put(&out.join("tls.key"), &pair.key_pem, SECRET)?;
@@ -85,7 +85,7 @@ pub(super) fn put_pair(out: &Path, pair: &Pair, trusted: &str) -> anyhow::Result
     put(&out.join("ca.crt"), trusted, PUBLIC)
 }
 
-/// Puts an issuer where schedulers find it.
+/// Writes an issuer under the file names that schedulers read.
 pub(super) fn put_issuer(out: &Path, certificate: &str, key: &str) -> anyhow::Result<()> {
     make(out)?;
     put(&out.join("issuer.key"), key, SECRET)?;
@@ -99,7 +99,7 @@ fn make(dir: &Path) -> anyhow::Result<()> {
 fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let beside = path.with_extension("new");
     let written = || {
-        // One of an attempt that died may have another mode.
+        // A leftover of an interrupted attempt may have another mode.
         drop(fs::remove_file(&beside));
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         file.write_all(text.as_bytes())?;

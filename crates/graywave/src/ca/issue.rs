@@ -1,4 +1,4 @@
-//! A certificate for a part or a desktop.
+//! Issues certificates of roles, principals and desktops.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, Sa
 
 use super::authority::Authority;
 
-/// What is to be issued.
+/// Certificate to issue.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) identity: Identity,
@@ -18,17 +18,17 @@ pub(super) struct Wanted {
     pub(super) days: u16,
 }
 
-/// A certificate and its key.
+/// Certificate and private key.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) certificate_pem: String,
     pub(super) key_pem: String,
     pub(super) not_after_unix: i64,
-    /// Whether it ends with its CA, and not when it was asked to.
+    /// Whether the expiry of the CA shortened the requested lifetime.
     pub(super) is_cut: bool,
 }
 
-/// Issues it.
+/// Issues a certificate. Its lifetime ends at the latest with the CA's.
 pub(super) fn issue(authority: &Authority, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Pair> {
     let ends =
         DateTime::from_timestamp(authority.not_after_unix, 0).context("the CA's expiry is out of range")?;

@@ -1,5 +1,5 @@
-//! `graywave ca`: a certificate authority in a directory, for the certificates that the parts know
-//! each other by.
+//! `graywave ca`: a certificate authority in a directory, for the certificates of roles, principals
+//! and desktops.
 
 mod authority;
 mod commands;

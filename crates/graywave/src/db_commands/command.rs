@@ -1,4 +1,4 @@
-//! The commands on the database.
+//! Commands on the database.
 
 use super::{
     credentials::{Keys, Tokens, keys, tokens},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{config::Settings, roles};
 
-/// A command that works on the database.
+/// Command on the database.
 #[derive(Debug)]
 pub(crate) enum DatabaseCommand {
     Projects(Projects),

@@ -1,5 +1,5 @@
-//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: who may call, and who
-//! becomes a desktop, managed in the database directly, by whoever may reach it.
+//! `graywave projects|principals|policies|keys|tokens|enrolment-tokens`: access and enrolment,
+//! managed directly in the database. Access to the database is the only credential.
 
 mod command;
 mod credentials;

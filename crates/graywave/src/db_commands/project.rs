@@ -1,4 +1,4 @@
-//! The project that a command works on, and the values that all of them print.
+//! The project of a command, and formatting of shared values.
 
 use chrono::Utc;
 use clap::Args;
@@ -24,7 +24,7 @@ pub(crate) struct TokenArg {
 }
 
 impl Project {
-    /// Whoever may reach the database, in this project.
+    /// Returns the actor for the audit: the command line, in this project.
     pub(super) fn actor(&self) -> Actor<'_> {
         Actor::Database(&self.id)
     }

@@ -1,5 +1,5 @@
-//! The credentials of a dev cluster: made once, kept in its data directory, readable by its owner
-//! alone, and known to its database like any others.
+//! Credentials of a dev cluster. They are created once, stored in the data directory with mode
+//! 0600, and imported into the database.
 
 use std::{
     fs::OpenOptions,
@@ -14,7 +14,7 @@ use control::{Actor, Control, NO_LIMIT, NewKey, NewToken};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What a client needs to call.
+/// Credentials that a client needs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Credentials {
     pub(crate) project_id: String,
@@ -32,8 +32,9 @@ impl std::fmt::Debug for Credentials {
 impl Credentials {
     pub(crate) fn load_or_make(path: &Path) -> anyhow::Result<Self> {
         match std::fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is damaged: remove it to have new credentials", path.display())),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| {
+                format!("{} is not valid; delete it to create new credentials", path.display())
+            }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made = Self::make();
                 write_private(path, &serde_json::to_vec_pretty(&made)?)?;
@@ -49,8 +50,7 @@ impl Credentials {
         Self { project_id: Uuid::now_v7().simple().to_string(), access_key, secret_key, token }
     }
 
-    /// Makes the project known to the database, with a principal that may do everything in it. What
-    /// is there already stays.
+    /// Creates the project and a principal with the policy `admin`. Existing ones stay unchanged.
     pub(crate) async fn import(&self, control: &Control) -> anyhow::Result<()> {
         let project_id = self.project_id.parse()?;
         let projects = control.list_projects().await?;
@@ -69,7 +69,7 @@ impl Credentials {
     }
 }
 
-/// A master key for secret keys in the database: made once, readable by its owner alone.
+/// Reads or creates the master key for secret keys in the database. The file has mode 0600.
 pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned()),
@@ -82,8 +82,8 @@ pub(crate) fn load_or_make_master_key(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// What a shell needs for the commands of operators, and for those that work on the database:
-/// `graywave projects` and the like. There while the cluster runs.
+/// File `env` with the shell variables for operator commands and for commands on the database. It
+/// exists while the cluster runs.
 #[derive(Debug)]
 pub(crate) struct EnvironmentFile(PathBuf);
 
@@ -103,7 +103,7 @@ impl EnvironmentFile {
             credentials.project_id,
         );
         let file = Self(path);
-        // One of a run that was killed.
+        // A leftover of a killed run.
         file.remove();
         write_private(&file.0, text.as_bytes())?;
         Ok(file)
@@ -113,7 +113,7 @@ impl EnvironmentFile {
         if let Err(error) = std::fs::remove_file(&self.0)
             && error.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(%error, path = %self.0.display(), "cannot be removed");
+            tracing::warn!(%error, path = %self.0.display(), "cannot delete the file");
         }
     }
 }
@@ -130,7 +130,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// Who the credentials stand for.
+/// Principal of the credentials.
 const PRINCIPAL: &str = "developer";
 
 #[cfg(test)]

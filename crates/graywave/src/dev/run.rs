@@ -1,4 +1,4 @@
-//! The start and the end of the dev cluster.
+//! Start and stop of the dev cluster.
 
 use std::{
     fs::File,
@@ -31,9 +31,9 @@ use crate::{
 };
 use cli::print;
 
-/// How long the local desktops may take to connect.
+/// Maximum time for the local desktops to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
-/// Scripts that run at a stop are not waited for longer than this.
+/// Maximum time that a stop waits for running scripts.
 const DRAIN_MS: u64 = 1_000;
 
 /// Run all roles and local desktops in one process, on a private Postgres.
@@ -63,7 +63,7 @@ pub(crate) struct DevArgs {
     agents: String,
 }
 
-/// The line that says that it serves.
+/// Ready line on standard output, as JSON.
 #[derive(Debug, Serialize)]
 struct Ready<'a> {
     event: &'static str,
@@ -74,21 +74,22 @@ struct Ready<'a> {
     credentials: &'a credentials::Credentials,
 }
 
-/// The three addresses, bound before anything starts, so that a port in use is told at once.
+/// Listeners of the three addresses, bound before anything starts, so that a port conflict fails
+/// immediately.
 struct Listeners {
     http: TcpListener,
     grpc: TcpListener,
     agents: TcpListener,
 }
 
-/// What is kept from one run to the next, and where its database is.
+/// Persistent state of the cluster, and the URL of its database.
 struct Home {
     data_dir: PathBuf,
     credentials: credentials::Credentials,
     database_url: String,
 }
 
-/// Runs until `stop`.
+/// Runs the dev cluster until `stop`.
 pub(crate) async fn run(
     arguments: DevArgs,
     settings: &Settings,
@@ -103,7 +104,7 @@ pub(crate) async fn run(
     };
     if settings.tls != mtls::FilesGiven::default() {
         bail!(
-            "graywave dev runs without TLS: take [tls] out of its configuration, or run the roles by themselves"
+            "graywave dev does not support TLS; remove [tls] from the settings, or run the roles separately"
         );
     }
     for listener in [&listeners.grpc, &listeners.agents] {
@@ -123,8 +124,8 @@ fn prepare(data_dir: &Path) -> anyhow::Result<PathBuf> {
     data_dir.canonicalize().with_context(|| format!("cannot enter {}", data_dir.display()))
 }
 
-/// Two clusters on one directory would stop each other's database. Held for as long as the process
-/// lives.
+/// Locks the data directory for the lifetime of the process. Two clusters on one directory would
+/// stop each other's database.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -197,7 +198,7 @@ async fn serve(
     if settings.telemetry.listen.is_some() {
         health::serve(&settings.telemetry, roles::database_answers(store), stop.clone()).await?;
     }
-    // Stopped one after the other, so that each can still talk to what it needs.
+    // Stopped in order, so that each part can still reach the parts that it needs.
     let (stop_edge, stop_core) = (CancellationToken::new(), CancellationToken::new());
     let mut core = JoinSet::new();
     core.spawn(roles::serve_scheduler(
@@ -253,7 +254,7 @@ async fn run_agent(config: agent::Config, stop: CancellationToken) -> anyhow::Re
         .with_context(|| format!("local desktop {desktop_id} cannot start"))
 }
 
-/// The error of the first agent that fails. An agent fails only at its start, and stays away then.
+/// Waits for the first agent that fails. An agent fails only at its start and is not restarted.
 async fn agent_failure(agents: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
     while let Some(ended) = agents.join_next().await {
         match ended {
@@ -273,8 +274,8 @@ fn unexpected(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>)
     }
 }
 
-/// Prints the ready line once every local desktop is connected that is not retired; then waits for
-/// ever. Returns only when it failed.
+/// Prints the ready line once all local desktops are connected, except retired ones. Then waits
+/// forever; returns only on failure.
 async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let project_id: ProjectId = ready.credentials.project_id.parse()?;
@@ -298,13 +299,13 @@ async fn say_ready(store: &Store, ready: &Ready<'_>, desktops: u16) -> anyhow::R
     };
     tokio::time::timeout(DESKTOPS_WITHIN, connected)
         .await
-        .context("the local desktops did not connect within 60s")??;
+        .context("the local desktops did not connect within 60 s")??;
     print(&format!("{}\n", serde_json::to_string(ready)?))?;
     tracing::info!(desktops, http = ready.http, "ready");
     std::future::pending().await
 }
 
-/// On this database there is no worker but ours: what an earlier run left behind is gone.
+/// Deletes the workers of an earlier run. A dev database has no other workers.
 async fn forget_earlier_workers(engine: &Scheduler, store: &Store) -> anyhow::Result<()> {
     let workers = store::worker::list(&mut *store.acquire().await?).await?;
     for worker in workers {
@@ -318,13 +319,13 @@ fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16
     let directory = data_dir.join("desktops").join(&desktop_id);
     let mut desktop = agent::this_machine(project_id.to_owned(), desktop_id);
     desktop.ip_address = "127.0.0.1".into();
-    // So that the calls by pool and by tag have something to find.
+    // Sample values for calls by pool and by tag.
     desktop.pool_id = "dev-pool".into();
     desktop.tags.insert("group".into(), "dev".into());
     agent::Config::new(vec![worker_url.to_owned()], desktop, directory)
 }
 
-/// Where this process reaches itself when it listens on every address.
+/// Replaces an unspecified address by the loopback address.
 fn loopback(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::Settings;
 
-/// How often what has expired is forgotten.
+/// Interval between deletions of expired signatures and idempotency keys.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 
 /// Serves the REST API until `stop`.
@@ -32,13 +32,13 @@ pub(crate) async fn serve_api(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = api::router(control.clone(), &settings.api_options());
-    tracing::info!(address = %listener.local_addr()?, "the REST API serves");
+    tracing::info!(address = %listener.local_addr()?, "REST API ready");
     let listener = Listener::new(listener, settings.api.max_connections);
     tokio::join!(http::serve(listener, router, stop.clone()), forget_expired(&control, &stop));
     Ok(())
 }
 
-/// Forgets used signatures and idempotency keys from time to time, until `stop`.
+/// Deletes expired signatures and idempotency keys periodically, until `stop`.
 async fn forget_expired(control: &Control, stop: &CancellationToken) {
     loop {
         tokio::select! {
@@ -48,7 +48,7 @@ async fn forget_expired(control: &Control, stop: &CancellationToken) {
         if let Err(error) = control.forget_expired().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "what has expired could not be forgotten"
+                "cannot delete expired signatures and idempotency keys"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The certificates of a role, and what it may do without them.
+//! Certificates of a role, and the restrictions without them.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -8,17 +8,17 @@ use server::Guard;
 use telemetry::metric;
 use tokio::net::TcpListener;
 
-/// How often it is told until when a certificate is good.
+/// Interval of the metric for certificate expiry.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
-/// Who may call the service for workers.
+/// Peers of the worker service.
 pub(crate) const WORKERS: Guard = Guard {
     who: "workers",
     allows: |identity: &Identity| identity.has_role(Role::Worker),
     allow_anonymous: false,
 };
 
-/// Who may call the admin service.
+/// Peers of the admin service.
 pub(crate) const OPERATORS: Guard = Guard {
     who: "principals and the roles admin and api",
     allows: |identity: &Identity| {
@@ -27,8 +27,8 @@ pub(crate) const OPERATORS: Guard = Guard {
     allow_anonymous: false,
 };
 
-/// A role's certificates, where the configuration names some. Without them it listens on this
-/// machine only, or not at all.
+/// Loads the certificates of a role; `None` if none are configured. Without certificates, a role
+/// may listen on loopback addresses only.
 pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> anyhow::Result<Option<Tls>> {
     let Some(files) = given.all_or_none().map_err(anyhow::Error::msg)? else {
         only_this_machine(listener.local_addr()?)?;
@@ -37,14 +37,14 @@ pub(crate) fn load(given: &FilesGiven, role: Role, listener: &TcpListener) -> an
     let tls = Tls::load(files).context("tls")?;
     if !tls.identity().has_role(role) {
         bail!(
-            "tls.cert_file is of {}, and this is a {role}: `graywave ca issue --role {role}`",
+            "tls.cert_file names {}, but this is a {role}; run `graywave ca issue --role {role}`",
             tls.identity()
         );
     }
     Ok(Some(tls))
 }
 
-/// Serves, looks meanwhile for new certificates, and tells until when those in use are good.
+/// Serves while reloading changed certificates and reporting their expiry.
 pub(crate) async fn watched<T>(tls: Option<Tls>, serving: impl Future<Output = T>) -> T {
     let shown = tls.clone();
     tokio::select! {
@@ -62,21 +62,21 @@ async fn tell_expiry(tls: Option<Tls>) -> Infallible {
     }
 }
 
-/// What a scheduler signs its orders with. Agents that have certificates run nothing that is not
-/// signed, so a scheduler that has them and does not sign is of no use.
+/// Loads the signer of orders. A scheduler with TLS requires one, because agents with certificates
+/// reject unsigned orders.
 pub(crate) fn signer(given: &SignerFilesGiven, tls: Option<&Tls>) -> anyhow::Result<Option<Signer>> {
     let files = given.both_or_none().map_err(anyhow::Error::msg).context("orders")?;
     match (files, tls) {
         (Some(files), Some(tls)) => Ok(Some(Signer::load(files, tls.clone()).context("orders")?)),
         (None, Some(_)) => bail!(
-            "a scheduler with [tls] signs what it orders, or its agents refuse it: name orders.cert_file and orders.key_file \
-             (`graywave ca issue --role signer` makes them; docs/tls.md)"
+            "a scheduler with [tls] must sign its orders; set orders.cert_file and orders.key_file \
+             (`graywave ca issue --role signer` creates them; see docs/tls.md)"
         ),
         (_, None) => Ok(None),
     }
 }
 
-/// Reads all files that a configuration names, as the roles will.
+/// Loads all configured files, as the roles do.
 pub(crate) fn check(tls: &FilesGiven, orders: &SignerFilesGiven) -> anyhow::Result<()> {
     let Some(files) = tls.all_or_none().map_err(anyhow::Error::msg)? else { return Ok(()) };
     let tls = Tls::load(files).context("tls")?;
@@ -86,14 +86,14 @@ pub(crate) fn check(tls: &FilesGiven, orders: &SignerFilesGiven) -> anyhow::Resu
     Ok(())
 }
 
-/// Whether an address is one of this machine alone.
+/// Checks that an address is a loopback address.
 pub(crate) fn only_this_machine(address: SocketAddr) -> anyhow::Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
     bail!(
-        "without TLS nothing but this machine may be listened to, and {address} is more: listen on 127.0.0.1, or name \
-         tls.ca_file, tls.cert_file and tls.key_file (`graywave ca` makes them; docs/tls.md)"
+        "cannot listen on {address} without TLS; listen on 127.0.0.1, or set tls.ca_file, tls.cert_file and \
+         tls.key_file (`graywave ca` creates them; see docs/tls.md)"
     )
 }
 

@@ -1,4 +1,4 @@
-//! What all roles over the database share.
+//! Shared parts of all roles on the database.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -11,22 +11,22 @@ use tokio::net::TcpListener;
 use super::health::{self, Readiness};
 use crate::config::Settings;
 
-/// A probe is answered in this time.
+/// Timeout of a readiness probe.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
 
-/// Binds an address, with an error that names it.
+/// Binds an address. The error names the address and its purpose.
 pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for {what}"))
 }
 
-/// The use cases over a database.
+/// Creates the use cases on a database.
 pub(crate) fn control(settings: &Settings, store: Store) -> anyhow::Result<Control> {
     let clock = Arc::new(DatabaseClock::new(&store));
     Ok(Control::new(store, settings.defaults(), clock, settings.access()?))
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema to this version.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     migrate_store(&settings.store()?).await?;
     tracing::info!("the schema is up to date");
@@ -39,7 +39,7 @@ pub(crate) async fn migrate_store(store: &Store) -> anyhow::Result<()> {
     Ok(store::partition::ensure(&mut connection, store.clock().now()).await?)
 }
 
-/// Whether the database of a role answers.
+/// Returns a readiness check that queries the database.
 pub(crate) fn database_answers(store: &Store) -> Readiness {
     let store = store.clone();
     health::readiness(move || {
@@ -54,7 +54,7 @@ pub(crate) fn database_answers(store: &Store) -> Readiness {
     })
 }
 
-/// Tells from time to time how the pool is used.
+/// Reports the usage of the pool periodically.
 async fn tell_connections(store: &Store) -> Infallible {
     loop {
         let (used, idle) = store.connections();
@@ -64,7 +64,7 @@ async fn tell_connections(store: &Store) -> Infallible {
     }
 }
 
-/// Serves, and looks meanwhile whether the database still answers.
+/// Serves while monitoring the database and its pool.
 pub(crate) async fn watched(
     store: &Store,
     serving: impl Future<Output = anyhow::Result<()>>,

@@ -1,4 +1,4 @@
-//! What any gRPC client may ask a scheduler: whether it serves, and which calls there are.
+//! Health and reflection services of a scheduler.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use tonic_reflection::server::Builder;
 
 use super::health::Readiness;
 
-/// How often it is found out whether it serves.
+/// Interval between readiness checks.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
-/// What workers call.
+/// Service for workers.
 const FOR_WORKERS: &str = "graywave.scheduler.v1.SchedulerService";
-/// What health and reflection are called themselves.
+/// Full names of the health and reflection services.
 const HEALTH: &str = "grpc.health.v1.Health";
-/// The newer reflection, and the one that many clients still ask for.
+/// Current reflection version, and the older one that many clients still use.
 const REFLECTIONS: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// The state of all services as `grpc.health.v1` tells it; they serve as long as the scheduler is
-/// ready. What clients may ask for is known from the first call on.
+/// Reports the readiness of the scheduler as the state of all its services, through
+/// `grpc.health.v1`. The names are registered before the first call.
 pub(crate) struct Health {
     reporter: HealthReporter,
     ready: Readiness,
@@ -36,7 +36,7 @@ impl Health {
         health
     }
 
-    /// What tells it.
+    /// Returns the health service.
     pub(crate) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
@@ -47,13 +47,13 @@ impl Health {
     }
 
     async fn tell(&self, status: ServingStatus) {
-        // The empty name stands for the server.
+        // The empty name means the whole server.
         for name in admin::SERVICES.into_iter().chain(["", FOR_WORKERS]) {
             self.reporter.set_service_status(name, status).await;
         }
     }
 
-    /// Looks again and again until `stop`; from then on nothing is served.
+    /// Updates the state until `stop`. Afterwards all services are NOT_SERVING.
     pub(crate) async fn watch(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(ASKED_EVERY)).await.is_some() {
             self.look().await;
@@ -62,7 +62,7 @@ impl Health {
     }
 }
 
-/// Descriptions of the calls that are served, and of the details that come with failures.
+/// Returns the reflection builder with all served methods and the types of error details.
 pub(crate) fn reflection() -> Builder<'static> {
     let served = admin::SERVICES.into_iter().chain([FOR_WORKERS, HEALTH]).chain(REFLECTIONS);
     let described = Builder::configure()

@@ -1,4 +1,4 @@
-//! Metrics and health of a role, on an address of their own.
+//! Metrics and health of a role, on a separate address.
 
 use std::{future::Future, sync::Arc};
 
@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::http;
 
-/// Who asks is a probe or a collector; there are few of them.
+/// Maximum number of connections. Only probes and collectors connect.
 const MAX_CONNECTIONS: usize = 100;
 
-/// Whether a role can do its work now; what is wrong when it cannot.
+/// Readiness check of a role. The error is the reason why the role is not ready.
 pub(crate) type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// Makes a readiness of an asynchronous question.
+/// Wraps an asynchronous check.
 pub(crate) fn readiness<F>(ask: impl Fn() -> F + Send + Sync + 'static) -> Readiness
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
@@ -38,9 +38,11 @@ struct Health {
     ready: Readiness,
 }
 
-/// Serves until the process ends; from `stop` on the role is not ready, and says so. Without an
-/// address of its own the default one is taken where it is free: roles that share a machine need an
-/// address each, and one of them is as good as none.
+/// Serves metrics and health until the process ends. From `stop` on, the role reports that it is
+/// not ready.
+///
+/// Without `telemetry.listen`, the default address is used if it is free. Roles that share a
+/// machine need one address each.
 pub(crate) async fn serve(
     settings: &telemetry::Config,
     ready: Readiness,
@@ -53,7 +55,7 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The same until `stop`; from then on it is not ready, whatever it could still do.
+/// Wraps a readiness check. From `stop` on, the role is not ready.
 fn until(ready: Readiness, stop: CancellationToken) -> Readiness {
     readiness(move || {
         let (ready, is_stopping) = (ready(), stop.is_cancelled());

@@ -1,5 +1,5 @@
-//! `graywave healthcheck`: asks the role on this machine whether it is ready, for what starts
-//! containers and has no HTTP client of its own.
+//! `graywave healthcheck`: asks the role on this machine whether it is ready. For container probes
+//! in images without an HTTP client.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,20 +8,19 @@ use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Whoever asks waits about as long.
+/// Timeout of the check, similar to that of usual probes.
 const WITHIN: Duration = Duration::from_secs(2);
-/// A reason is one line.
+/// Maximum size of the response body. A reason is one line.
 const MAX_REASON_BYTES: usize = 1_000;
 
-/// An error unless the role whose metrics and health are served on `listen` says that it can do its
-/// work.
+/// Fails unless the role that serves metrics and health on `listen` is ready.
 pub(crate) async fn run(listen: &str) -> anyhow::Result<()> {
     let address = from_this_machine(listen)?;
     let asked = tokio::time::timeout(WITHIN, ask(address)).await;
     asked.with_context(|| format!("{address} does not answer in {} s", WITHIN.as_secs()))?
 }
 
-/// Where a listener is reached from the machine it runs on.
+/// Replaces an unspecified address by the loopback address.
 fn from_this_machine(listen: &str) -> anyhow::Result<SocketAddr> {
     let mut address: SocketAddr = listen.parse().with_context(|| {
         format!("invalid telemetry.listen {listen:?}: expected HOST:PORT, like 0.0.0.0:9100")

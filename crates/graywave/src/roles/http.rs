@@ -1,5 +1,4 @@
-//! Serves HTTP to whoever comes: headers that do not come in time end a connection, and so does a
-//! stop.
+//! HTTP server. Slow headers and a stop end a connection.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -19,19 +18,18 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long clients that are being answered are waited for at a stop.
+/// Maximum time for responses in progress after a stop.
 pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// The headers of a request must be there in this time, from its connection or from the answer
-/// before it.
+/// Maximum time for the headers of a request, from the connection or from the previous response.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const HEADERS_MAX_BYTES: u32 = 64 << 10;
-/// What HTTP/2 begins with.
+/// Start of every HTTP/2 connection.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// While the beginning of a connection is not all there.
+/// Poll interval while the start of a connection is incomplete.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Serves the routes until `stop`, then answers what is under way.
+/// Serves the routes until `stop`, then completes the requests in progress.
 pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
     let server = server(HEADERS_WITHIN);
     let graceful = GracefulShutdown::new();
@@ -49,7 +47,7 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
             drop(place);
         });
     }
-    // Who comes now is told at once that nobody listens.
+    // Refuses new connections immediately during the shutdown.
     drop(listener);
     if timeout(LAST_ANSWERS, graceful.shutdown()).await.is_err() {
         tracing::debug!("closing connections that did not end within 5s");
@@ -72,8 +70,8 @@ fn server(headers_within: Duration) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// Whether the peer begins as HTTP/2 does; `None` when it goes away before. The server itself would
-/// wait for the beginning without an end.
+/// Checks whether the peer starts with the HTTP/2 preface; `None` if it disconnects first. The
+/// server itself has no timeout for the preface.
 async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     let mut seen = [0; PREFACE.len()];
     loop {

@@ -1,4 +1,4 @@
-//! The roles, each as its own process: composed here and nowhere else.
+//! The roles, each one process. They are composed only here.
 
 mod api;
 pub(crate) mod certificates;

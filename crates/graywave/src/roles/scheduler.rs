@@ -20,7 +20,7 @@ use super::{
 };
 use crate::config::Settings;
 
-/// Runs the scheduler and its gRPC server, with the admin service beside it, until `stop`.
+/// Runs the scheduler and its gRPC server with the admin service, until `stop`.
 pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&settings.scheduler.listen, "gRPC").await?;
     let tls = certificates::load(&settings.tls, Role::Scheduler, &listener)?;
@@ -42,15 +42,15 @@ pub(crate) async fn scheduler(settings: &Settings, stop: CancellationToken) -> a
     Box::pin(certificates::watched(tls, Signer::watched(signer, serving))).await
 }
 
-/// What operators are served with.
+/// Parts of the admin service.
 pub(crate) struct Admin {
     pub(crate) control: Control,
     pub(crate) options: admin::Options,
-    /// Whether the scheduler can do its work.
+    /// Readiness of the scheduler.
     pub(crate) ready: Readiness,
 }
 
-/// Where a scheduler waits for its peers, what it shows them, and what it signs its orders with.
+/// Listener, TLS configuration and order signer of a scheduler.
 pub(crate) struct RoleServer {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Tls>,
@@ -85,8 +85,8 @@ pub(crate) async fn serve_scheduler(
     served.context("the scheduler's gRPC server failed")
 }
 
-/// Waits for a server to end by itself, and once it was told to stop, only a bounded time: a client
-/// that never lets go must not keep the process.
+/// Waits for a server. After `stop` the wait is bounded, so that a client with an open connection
+/// cannot block the exit.
 async fn bounded<E>(serving: impl Future<Output = Result<(), E>>, stop: &CancellationToken) -> Result<(), E> {
     let too_late = async {
         stop.cancelled().await;

@@ -22,7 +22,7 @@ pub(crate) async fn worker(settings: &Settings, stop: CancellationToken) -> anyh
 
 fn hears_a_scheduler(ready: worker::Ready) -> Readiness {
     health::readiness(move || {
-        let reason = "no scheduler hears this worker, or it is stopping";
+        let reason = "no scheduler answers the worker's heartbeats, or the worker is stopping";
         std::future::ready(ready.is_ready().then_some(()).ok_or_else(|| reason.to_owned()))
     })
 }

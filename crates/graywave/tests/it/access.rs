@@ -1,4 +1,4 @@
-//! `graywave projects|principals|policies|keys|tokens`, and what their credentials are good for.
+//! `graywave projects|principals|policies|keys|tokens`, and the permissions of their credentials.
 
 use std::{fs, path::Path};
 
@@ -25,7 +25,7 @@ impl Commands {
         self.directory.path().join("master.key")
     }
 
-    /// Whether it succeeded, and what it printed where people look.
+    /// Runs a command. Returns whether it succeeded, and its output or its errors.
     fn run(&self, arguments: &str) -> (bool, String) {
         let output = graywave()
             .args(arguments.split(' '))

@@ -1,5 +1,5 @@
-//! A database that is lost and comes back from its backups, older than it was: docs/operating.md
-//! does the same by hand.
+//! A database that is lost and recovered from an older backup. docs/operating.md describes the same
+//! steps by hand.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     harness::{directory, wait_for},
 };
 
-/// Appended to `postgresql.conf`.
+/// Appends settings to `postgresql.conf`.
 fn set(data: &Path, settings: &str) {
     let path = data.join("postgresql.conf");
     let text = fs::read_to_string(&path).unwrap();
@@ -27,7 +27,7 @@ fn options(directory: PathBuf) -> Options {
     Options { directory, durability: Durability::Full, max_connections: 100 }
 }
 
-/// A Postgres in a directory of its own, which archives its log.
+/// A private Postgres that archives its write-ahead log.
 struct Archiving {
     postgres: Option<Postgres>,
     home: PathBuf,
@@ -39,8 +39,7 @@ impl Archiving {
         let directory = home.join("postgres");
         Postgres::start(&options(directory.clone())).unwrap().stop().unwrap();
         let archive = owned_as(&directory, &home.join("archive"));
-        // Beside its place and moved there: a server that dies while it copies leaves no half of a
-        // file.
+        // Copies beside the final path and renames, so that a crash leaves no partial file.
         let command =
             format!("test ! -f {0}/%f && cp %p {0}/%f.new && mv {0}/%f.new {0}/%f", archive.display());
         set(&directory.join("data"), &format!("archive_mode = on\narchive_command = '{command}'"));
@@ -52,7 +51,7 @@ impl Archiving {
         self.postgres.as_ref().unwrap().url("postgres")
     }
 
-    /// One of Postgres's programs, as the server's user.
+    /// Runs a program of Postgres as the server's user.
     fn program(&self, name: &str, arguments: &[&str]) -> String {
         let owner = fs::metadata(self.home.join("postgres/data")).unwrap();
         let output = Command::new(pgcluster::find_binaries().unwrap().join(name))
@@ -80,7 +79,7 @@ impl Archiving {
         restored
     }
 
-    /// A new database with what is in the first.
+    /// Dumps the database and restores it into a new one.
     fn dumped_and_restored(&self) -> String {
         let dump = self.archive.join("graywave.dump");
         let dump = dump.to_str().unwrap();
@@ -91,13 +90,13 @@ impl Archiving {
         url
     }
 
-    /// All that was written until now is in the archive.
+    /// Archives everything written so far.
     fn archive_all(&self) {
         let last = self.sql("SELECT pg_walfile_name(pg_switch_wal())");
         wait_for("the archive", || self.archive.join(&last).exists().then_some(()));
     }
 
-    /// The server is lost, and the backup recovered up to a restore point.
+    /// Destroys the server and recovers the backup up to a restore point.
     fn recover(&mut self, restored: PathBuf, point: &str) {
         self.postgres.take().unwrap().crash().unwrap();
         let data = restored.join("data");
@@ -117,7 +116,7 @@ impl Archiving {
     }
 }
 
-/// A directory of the one who owns another.
+/// Creates a directory with the owner of another.
 fn owned_as(other: &Path, path: &Path) -> PathBuf {
     fs::create_dir(path).unwrap();
     let owner = fs::metadata(other).unwrap();
@@ -132,7 +131,7 @@ fn lines(path: &Path) -> Vec<String> {
     lines
 }
 
-/// Each desktop leaves its mark once.
+/// Asserts that each desktop left exactly one mark.
 fn once_each(path: &Path, desktops: &[String]) {
     assert_eq!(lines(path), desktops, "{}", path.display());
 }
@@ -157,15 +156,14 @@ fn what_a_recovered_database_has_forgotten_is_told_again_by_agents_and_nothing_r
     let done = cluster.api.run(&leaves(&before), &desktops, json!({}));
     succeeded(&cluster.api.ended(&done), 3);
     let restored = database.base_backup();
-    // Under way at the moment to which the database will go back: its starts are in the agents'
-    // journals alone.
+    // Running at the restore point: after the recovery, only the agents' journals know its starts.
     let under_way = cluster.api.run(&format!("{}; {waits}", leaves(&during)), &desktops, json!({}));
     wait_for("the starts", || (lines(&during).len() == 3).then_some(()));
     database.sql("SELECT pg_create_restore_point('before')");
     fs::write(&gate, "").unwrap();
     succeeded(&cluster.api.ended(&under_way), 3);
-    // Made and ended later: nobody will know of it but the desktops. And one that runs while the
-    // database is recovered.
+    // Created and ended after the restore point, so only the desktops know it. A second task runs
+    // during the recovery.
     let forgotten = cluster.api.run(&leaves(&lost), &desktops, json!({}));
     succeeded(&cluster.api.ended(&forgotten), 3);
     let late = mark("late");
@@ -192,7 +190,7 @@ fn what_a_recovered_database_has_forgotten_is_told_again_by_agents_and_nothing_r
     once_each(&during, &desktops);
     let asked = cluster.api.get(&format!("/script-execution-tasks?task_id={forgotten}"));
     assert_eq!(asked["script_tasks"], json!([]), "{asked}");
-    // What still ran of it ends, and its result is refused.
+    // Its running script ends, and the result is refused.
     fs::write(&late, "").unwrap();
     wait_for("its refusal", || {
         fs::read_to_string(cluster.log("scheduler")).ok()?.contains("no such task").then_some(())
@@ -203,7 +201,7 @@ fn what_a_recovered_database_has_forgotten_is_told_again_by_agents_and_nothing_r
     succeeded(&cluster.api.ended(&next), 3);
     once_each(&after, &desktops);
 
-    // A dump, taken of what is at rest, loses nothing: what waits goes on in the new database.
+    // A dump of an idle cluster loses nothing: pending targets run in the new database.
     let waiting = mark("waiting");
     cluster.api.native().post("/freeze", &json!({"reason": "it moves"}));
     let task = cluster.api.run(&leaves(&waiting), &desktops, json!({}));

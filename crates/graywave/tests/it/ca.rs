@@ -1,10 +1,10 @@
-//! The CA, as a person makes and rotates it.
+//! Creation and rotation of the CA with the CLI.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::harness::{directory, graywave};
 
-/// Runs `graywave ca` in a directory, and returns what it printed, or what it complained of.
+/// Runs `graywave ca` in a directory. Returns its output, or its error.
 fn ca(at: &Path, arguments: &str) -> Result<String, String> {
     let output = graywave().arg("ca").args(arguments.split_whitespace()).current_dir(at).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

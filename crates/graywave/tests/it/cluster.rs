@@ -17,7 +17,7 @@ fn free_address() -> String {
     address
 }
 
-/// Where the database is, and what keeps it there.
+/// The database of the cluster and its owner.
 enum Database {
     Shared(TestDatabase),
     Private(String),
@@ -34,11 +34,11 @@ impl Database {
 
 pub(crate) struct Cluster {
     database: Database,
-    /// Settings of the test for all its processes.
+    /// Additional settings of all processes, as environment variables.
     environment: Vec<(String, String)>,
-    /// Without it nobody speaks TLS.
+    /// `None` disables TLS in all processes.
     pub(crate) pki: Option<Pki>,
-    /// How long certificates are good that desktops enrol for, in days; without it they cannot.
+    /// Lifetime of enrolled certificates in days; `None` disables enrolment.
     certificate_days: Option<f64>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) schedulers: Vec<(String, Process)>,
@@ -50,32 +50,32 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// One API, two schedulers, two workers.
+    /// Starts one API, two schedulers and two workers.
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same with these settings, as variables, for all of them and for agents.
+    /// Starts the cluster with these environment variables in all processes, including agents.
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let database = Database::Shared(runtime.block_on(testkit::database()).unwrap());
         Self::over(database, directory(), None, None, environment)
     }
 
-    /// The same under TLS.
+    /// Starts the cluster with TLS.
     pub(crate) fn start_with_tls() -> Self {
         Self::start_certified("", None, &[])
     }
 
-    /// The same, where desktops can enrol for a certificate that is good for so many days.
+    /// Starts the cluster with TLS and enrolment. Enrolled certificates last `certificate_days`.
     pub(crate) fn start_with_enrolment(certificate_days: f64) -> Self {
         let cluster = Self::start_certified("", Some(certificate_days), &[]);
         cluster.create_project();
         cluster
     }
 
-    /// The same under TLS with these settings, and with a password for the database, which it does
-    /// not ask for.
+    /// Starts the cluster with TLS, these settings, and a database password. The database does not
+    /// verify the password.
     pub(crate) fn start_with_passwords(password: &str, environment: &[(&str, &str)]) -> Self {
         Self::start_certified(password, None, environment)
     }
@@ -94,7 +94,7 @@ impl Cluster {
         Self::over(Database::Shared(database), directory, Some(pki), days, environment)
     }
 
-    /// The same on a Postgres of the test's own, at this URL.
+    /// Starts the cluster on a private Postgres at this URL.
     pub(crate) fn start_on(url: &str) -> Self {
         assert!(graywave().arg("migrate").env("DATABASE_URL", url).status().unwrap().success());
         Self::over(Database::Private(url.to_owned()), directory(), None, None, &[])
@@ -133,13 +133,13 @@ impl Cluster {
         cluster
     }
 
-    /// Makes the project, so that it may have principals and credentials in the database.
+    /// Creates the project, so that it may have principals and credentials in the database.
     pub(crate) fn create_project(&self) {
         self.command(&["projects", "create", PROJECT]);
     }
 
-    /// Ends all roles in order, and starts them again at the same addresses, on another database.
-    /// Agents stay as they are.
+    /// Stops all roles gracefully and restarts them at the same addresses on another database.
+    /// Agents keep running.
     pub(crate) fn move_to(&mut self, url: &str) {
         self.stop_roles();
         self.database = Database::Private(url.to_owned());
@@ -152,7 +152,7 @@ impl Cluster {
         }
     }
 
-    /// SIGTERM to each role, which ends in order.
+    /// Stops each role gracefully with SIGTERM.
     pub(crate) fn stop_roles(&mut self) {
         let roles = self.workers.iter_mut().chain(&mut self.schedulers).map(|(_, process)| process);
         for process in roles.chain([&mut self.api_process]) {
@@ -193,13 +193,13 @@ impl Cluster {
         Process::spawn(&mut command, &self.log("scheduler"))
     }
 
-    /// Gives a part its certificate; its name is its port.
+    /// Gives a role its certificate. The port is its name.
     fn certify(&self, command: &mut Command, role: &str, address: &str) {
         if let Some(pki) = &self.pki {
             let (_, port) = address.rsplit_once(':').unwrap();
             pki::of_role(command, &pki.role(role, port));
             if role == "scheduler" {
-                // Each signs with one of its own.
+                // Each scheduler signs with a separate certificate.
                 pki::signs_with(command, &pki.role("signer", port));
             }
         }
@@ -229,15 +229,15 @@ impl Cluster {
         Process::spawn(&mut command, &self.log("worker"))
     }
 
-    /// A command on the database, and what it prints; it must succeed.
+    /// Runs a command on the database, which must succeed, and returns its output.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
         let output = graywave().args(arguments).env("DATABASE_URL", self.database.url()).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// An agent that enrols with the token in a file. Its data are in a directory of that name, and
-    /// its log has it, too.
+    /// Starts an agent that enrols with the token in a file. `name` is the name of its data
+    /// directory and its log.
     pub(crate) fn enrolling(&self, name: &str, desktop_id: Option<&str>, token_file: &Path) -> Process {
         let mut command = Command::new(agent_binary());
         command.arg("--data-dir").arg(self.directory.path().join(name));
@@ -252,19 +252,19 @@ impl Cluster {
         Process::spawn(&mut command, &self.log(name))
     }
 
-    /// An agent that knows all workers, beginning with one.
+    /// Starts an agent that knows all workers and connects to one of them first.
     pub(crate) fn agent(&self, number: usize) -> Process {
         let files = self.pki.as_ref().map(|pki| pki.desktop(PROJECT, &desktop(number)));
         self.agent_with(number, files.as_ref())
     }
 
-    /// The same with these certificates.
+    /// Starts an agent with these certificates.
     pub(crate) fn agent_with(&self, number: usize, files: Option<&mtls::Files>) -> Process {
         let turn = |turn: usize| self.workers[(number + turn) % self.workers.len()].0.clone();
         self.agent_of(number, files, (0..self.workers.len()).map(turn))
     }
 
-    /// The same, dialling these.
+    /// Starts an agent that connects to these workers.
     pub(crate) fn agent_of(
         &self,
         number: usize,

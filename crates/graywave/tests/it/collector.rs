@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-/// A span and what told it.
+/// A span and the resource that reported it.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) service: String,
@@ -22,7 +22,7 @@ pub(crate) struct Told {
 
 type Kept = Arc<Mutex<Vec<Told>>>;
 
-/// Takes spans for as long as it lives.
+/// Collects spans until dropped.
 pub(crate) struct Collector {
     pub(crate) url: String,
     kept: Kept,
@@ -42,7 +42,7 @@ impl Collector {
         Self { url, kept, _runtime: runtime }
     }
 
-    /// All spans so far.
+    /// Returns all spans so far.
     pub(crate) fn spans(&self) -> Vec<Told> {
         self.kept.lock().unwrap().clone()
     }
@@ -67,7 +67,7 @@ impl TraceService for Service {
     }
 }
 
-/// An attribute in words.
+/// Returns a text attribute.
 pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     match found.value.as_ref()?.value.as_ref()? {

@@ -1,4 +1,4 @@
-//! `graywave dev`, used as the README says.
+//! `graywave dev` as described in the README.
 
 use std::{fs, process::Stdio};
 
@@ -32,9 +32,9 @@ fn a_dev_cluster_runs_scripts_and_keeps_everything_over_a_restart() {
     let mut again = Dev::start(&data, 3, &[]);
     assert_eq!(again.ready["token"], dev.ready["token"]);
     assert_eq!(again.ready["project_id"], dev.ready["project_id"]);
-    assert_eq!(again.api.task(&task), ended, "everything is still there");
+    assert_eq!(again.api.task(&task), ended, "the task survives the restart");
     let next = again.api.run("true", &again.api.connected(3), json!({}));
-    assert_eq!(again.api.ended(&next)["status"], "SUCCESS", "and it works on");
+    assert_eq!(again.api.ended(&next)["status"], "SUCCESS", "the cluster still runs tasks");
     assert!(again.process.stop().success());
 }
 
@@ -79,7 +79,7 @@ fn a_bad_script_stays_in_its_gray_wave() {
     for record in dev.api.records(&task).iter().filter(|record| record["execute_order"] == 2) {
         assert_eq!((&record["status"], &record["start_time"]), (&json!("SKIPPED"), &json!(null)));
     }
-    assert_eq!(fs::read_to_string(&marks).unwrap().lines().count(), 3, "the truth on the desktops");
+    assert_eq!(fs::read_to_string(&marks).unwrap().lines().count(), 3, "only three scripts started");
 
     let grpc = dev.ready["grpc"].as_str().unwrap();
     let shown = graywave().args(["show", &task, "--grpc", grpc, "--token", &dev.api.token]).output().unwrap();
@@ -110,7 +110,7 @@ fn a_stop_ends_what_runs_and_a_retry_runs_what_did_not_succeed() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 4, &[]);
     let desktops = dev.api.connected(4);
-    // Two canaries run for ever; the first script of each has written where it ran.
+    // Two canaries run until stopped. The first script of each has recorded where it ran.
     let marks = directory.path().join("marks");
     fs::create_dir(&marks).unwrap();
     fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -167,12 +167,12 @@ fn a_rollout_of_three_waves_weighs_exit_codes_and_kills_on_halt() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 8, &[]);
     let desktops = dev.api.connected(8);
-    // A code that is a success, one that is ignored, and in the second wave one that halts while
-    // the others would run on.
+    // One exit code counts as success and one is ignored. In the second wave, one halts while the
+    // other targets would continue.
     let marks = directory.path().join("marks");
     fs::create_dir(&marks).unwrap();
     fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    // Whoever makes the directory of its wave is its first.
+    // The desktop that creates the directory of its wave is the first.
     let command = format!(
         "mkdir {}/$GRAYWAVE_WAVE && first=1; case $GRAYWAVE_WAVE$first in 11) exit 75;; 1) exit 9;; 21) exit 42;; *) sleep 600;; esac",
         marks.display()

@@ -1,5 +1,4 @@
-//! A worker that an operator drains: its desktops go, nothing is handed to it, and it works again
-//! when it is told to.
+//! Drain of a worker: its desktops move, it receives no batches, and it works again after undrain.
 
 use proto::admin::{
     DrainWorkerRequest, ListWorkersRequest, UndrainWorkerRequest, Worker,
@@ -17,7 +16,7 @@ fn workers(operator: &Operator) -> WorkerServiceClient<Channel> {
     WorkerServiceClient::new(operator.channel.clone())
 }
 
-/// The one worker that there is.
+/// Returns the only worker.
 fn worker(operator: &Operator) -> Worker {
     let call = operator.request(ListWorkersRequest {});
     operator.answer(workers(operator).list_workers(call)).workers.pop().unwrap()
@@ -48,7 +47,7 @@ fn a_drained_worker_ends_what_runs_takes_nothing_new_and_works_again() {
     let is_leased = |api: &crate::harness::Api| api.records(&running)[0]["status"] == "RUNNING";
     wait_for("the script on its desktop", || is_leased(&dev.api).then_some(()));
     drain(&operator, worker_id.clone());
-    // The idle one goes; the other one ends what it runs first.
+    // The idle desktop disconnects at once. The other one completes its script first.
     wait_for("the idle desktop to go", || (worker(&operator).desktops == 1).then_some(()));
     let next = dev.api.run("true", &desktops, json!({}));
     std::fs::write(&gate, "").unwrap();

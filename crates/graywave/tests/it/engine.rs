@@ -1,5 +1,4 @@
-//! The rollout engine with real agents: each of its promises, with the truth in files that the
-//! scripts write.
+//! The rollout engine with real agents. Files written by the scripts prove each guarantee.
 
 use std::{
     fs,
@@ -14,7 +13,7 @@ use crate::{
     harness::{Api, Dev, directory, wait_for},
 };
 
-/// A directory that scripts may write to.
+/// Creates a directory that scripts may write to.
 fn marks(directory: &Path) -> PathBuf {
     let marks = directory.join("marks");
     fs::create_dir(&marks).unwrap();
@@ -22,7 +21,7 @@ fn marks(directory: &Path) -> PathBuf {
     marks
 }
 
-/// Names of the marks, in order.
+/// Returns the names of the marks in order.
 fn marked(marks: &Path) -> Vec<String> {
     let entries = fs::read_dir(marks).unwrap();
     let mut names: Vec<String> =
@@ -31,7 +30,8 @@ fn marked(marks: &Path) -> Vec<String> {
     names
 }
 
-/// A script's first line: the desktop leaves its mark, and starts twice only where that shows.
+/// Returns the first line of a script. It leaves the desktop's mark, and a second start leaves
+/// another one.
 fn leaves_mark(marks: &Path) -> String {
     format!("echo started >> {}/$GRAYWAVE_DESKTOP_ID", marks.display())
 }
@@ -40,7 +40,7 @@ fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// The native family's word on a task.
+/// Returns the task in the native family.
 fn shown(api: &Api, task: &str) -> Value {
     api.native().get(&format!("/tasks/{task}"))
 }
@@ -89,7 +89,7 @@ fn strict_mode_starts_no_more_than_the_preview_says_can_fail_and_the_rest_is_tol
         .map(|id| id.as_str().unwrap())
         .collect();
     canaries.sort_unstable();
-    assert_eq!(marked(&marks), canaries, "the truth on the desktops");
+    assert_eq!(marked(&marks), canaries, "only the canaries started");
 
     let failures = native.get(&format!("/tasks/{task}/failures"));
     let groups = failures["groups"].as_array().unwrap();
@@ -113,7 +113,8 @@ fn strict_mode_starts_no_more_than_the_preview_says_can_fail_and_the_rest_is_tol
     let last = told["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap();
     assert!(last.contains("never started") && last.contains("the fail threshold 2 is reached"), "{last}");
 
-    // The remainder, with the same waves: what failed and what never ran, and nothing twice.
+    // Retry of the remainder with the same waves: failed and unstarted targets run, succeeded ones
+    // do not.
     fs::write(&fixed, "").unwrap();
     let retry = native.post(&format!("/tasks/{task}/retry"), &json!({}));
     let waves: Vec<&Value> = retry["waves"].as_array().unwrap().iter().map(|wave| &wave["size"]).collect();
@@ -130,7 +131,7 @@ fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
     let (api, native) = (&dev.api, dev.api.native());
     let desktops = api.connected(6);
     let marks = marks(directory.path());
-    // Each wave runs until its gate is there.
+    // Each wave runs until its gate file exists.
     let gate = |wave: u32| directory.path().join(format!("gate-{wave}"));
     let command = format!(
         "{}; until [ -e {}/gate-$GRAYWAVE_WAVE ]; do sleep 0.05; done",
@@ -152,12 +153,12 @@ fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
     fs::write(gate(2), "").unwrap();
     wait_for("the third wave", || (marked(&marks).len() == 4).then_some(()));
 
-    // Two of four run. Paused, nothing more starts although both of them end.
+    // Two of four targets run. While paused, no target starts even after both end.
     native.post(&format!("/tasks/{task}/pause"), &json!({}));
     fs::write(gate(3), "").unwrap();
     wait_for("the two to end", || (api.task(&task)["success_num"] == 4).then_some(()));
     assert_eq!(waits_for(api, &task, "the task is paused")["status"], "RUNNING");
-    // Frozen, a resumed task waits as well, and so does another one.
+    // While frozen, a resumed task and a new task both wait.
     native.post("/freeze", &json!({"reason": "a test"}));
     native.post(&format!("/tasks/{task}/resume"), &json!({}));
     let other = api.run("true", &desktops, json!({}));
@@ -193,7 +194,7 @@ fn nothing_starts_outside_its_window_or_after_the_task_has_expired() {
     let waiting = api.run(&leaves_mark(&marks), &desktops, json!({"rollout": closed}));
     let open = api.run("true", &desktops, json!({"rollout": {"window": window(-1, 3)}}));
     assert_eq!(api.ended(&open)["status"], "SUCCESS");
-    let told = wait_for("the window in words", || {
+    let told = wait_for("the explanation of the window", || {
         let told = native.get(&format!("/tasks/{waiting}/explain?desktop_id={}", desktops[0]));
         let last = told["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap().to_owned();
         last.contains("window").then_some(last)
@@ -232,7 +233,7 @@ fn a_desktop_runs_no_more_scripts_at_once_than_its_project_allows() {
         .map(|record| (time(&record["start_time"]), time(&record["end_time"])))
         .collect();
     runs.sort();
-    assert!(runs.windows(2).all(|two| two[0].1 <= two[1].0), "one behind the other: {runs:?}");
+    assert!(runs.windows(2).all(|two| two[0].1 <= two[1].0), "one after the other: {runs:?}");
 }
 
 #[test]
@@ -248,12 +249,12 @@ fn a_quorum_goes_on_without_who_is_away_and_who_comes_back_runs_what_was_pinned(
         cluster.agents[away].kill();
     }
     cluster.api.connected(4);
-    // The first wave has one that is away, and so has the second.
+    // The first and the second wave each have one offline desktop.
     let body = json!({"resource_ids": desktops, "script_ids": [script],
                       "gray_resource_ids": [desktops[0], desktops[1], desktops[2]],
                       "rollout": {"quorum_percent": 60, "delivery_timeout_seconds": 12}});
     let task = cluster.api.post("/script-executions", &body)["task_id"].as_str().unwrap().to_owned();
-    let waits = wait_for("the second wave to wait for who is away", || {
+    let waits = wait_for("the second wave to wait for the offline desktop", || {
         let task = shown(&cluster.api, &task);
         (task["waves"][1]["waiting"] == 1 && task["waves"][1]["in_flight"] == 0).then_some(task)
     });

@@ -1,4 +1,4 @@
-//! Machines that become desktops with a token, stay so by renewal, and are thrown out.
+//! Machines enrol as desktops with a token, renew their certificates, and are revoked.
 
 use std::{
     fs,
@@ -26,11 +26,11 @@ use crate::{
     pki::loaded,
 };
 
-/// So long that no test sees its end.
+/// Longer than any test.
 const LONG: f64 = 30.0;
 const SECOND: f64 = 1.0 / 86_400.0;
 
-/// A new token in a file.
+/// Creates a token and stores it in a file.
 fn token(cluster: &Cluster, name: &str, more: &[&str]) -> (PathBuf, Value) {
     let arguments = ["enrolment-tokens", "create", "--project", PROJECT];
     let made: Value = serde_json::from_str(&cluster.command(&[&arguments[..], more].concat())).unwrap();
@@ -47,7 +47,7 @@ fn wait_until_said(cluster: &Cluster, name: &str, what: &str) {
     wait_for(what, || log(cluster, name).contains(what).then_some(()));
 }
 
-/// Where an agent keeps its certificate.
+/// Returns the path of an agent's certificate.
 fn certificate(cluster: &Cluster, name: &str) -> PathBuf {
     cluster.directory.path().join(name).join("identity/certificate.pem")
 }
@@ -75,10 +75,10 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
     cluster.api.connected(1);
     runs_on(&cluster, "pc-1");
     let first = serial(&certificate(&cluster, "pc-1"));
-    // Another machine with the same token is too late.
+    // A second machine with the same token is refused.
     let _late = cluster.enrolling("pc-2", Some("pc-2"), &file);
     wait_until_said(&cluster, "pc-2", "the enrolment token is used up");
-    // It is the same desktop after a restart, whatever it is told to be called, and needs no token.
+    // After a restart the agent keeps its desktop id, ignores the id of its flags, and needs no token.
     assert!(agent.stop().success());
     fs::remove_file(&file).unwrap();
     let _again = cluster.enrolling("pc-1", Some("another"), &file);
@@ -93,7 +93,10 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
         "{audit}"
     );
     for name in ["scheduler", "worker", "pc-1", "pc-2", "api"] {
-        assert!(!log(&cluster, name).contains(made["token"].as_str().unwrap()), "{name} tells the token");
+        assert!(
+            !log(&cluster, name).contains(made["token"].as_str().unwrap()),
+            "the log of {name} contains the token"
+        );
     }
 }
 
@@ -114,7 +117,7 @@ async fn enrol(
     Ok(answer.certificate.unwrap().chain)
 }
 
-/// A stream of a desktop, to its end.
+/// Attaches as a desktop until the stream ends.
 async fn attach(
     worker: &Channel,
     desktop: &str,
@@ -128,7 +131,7 @@ async fn attach(
     Ok(responses)
 }
 
-/// The files of one who enrolled by hand.
+/// Writes the files of a manual enrolment.
 fn files(cluster: &Cluster, key: &mtls::NewKey, chain: &[Vec<u8>]) -> Files {
     let file = cluster.directory.path().join("enrolled.pem");
     let certificates = chain.iter().map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())));
@@ -158,7 +161,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         let renewal = RenewRequest { certificate_request: key.request().unwrap() };
         let status = EnrolmentServiceClient::new(worker.clone()).renew(renewal).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{status}");
-        // Nor does a scheduler let it in at all.
+        // A scheduler refuses it, too.
         let endpoint = Endpoint::from_shared(format!("https://{}", cluster.schedulers[0].0)).unwrap();
         let scheduler = endpoint.connect_with_connector_lazy(mtls::connector(stranger, Role::Scheduler));
         let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
@@ -173,12 +176,12 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         );
         let large = "x".repeat(20_000);
         assert!(enrol(&worker, &large, "pc-1", &key).await.is_err());
-        // The answer was lost: the same key has its certificate again, another one does not.
+        // After a lost response, the same key receives its certificate again. Another key does not.
         let chain = enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap();
         assert_eq!(enrol(&worker, &text(&bound), "pc-1", &key).await.unwrap(), chain);
         let other = mtls::NewKey::generate().unwrap();
         refused(enrol(&worker, &text(&bound), "pc-1", &other).await, Code::Unauthenticated, "used up");
-        // Its id is taken, also for who has a good token.
+        // The desktop id is taken, even with a valid token.
         refused(
             enrol(&worker, &text(&many), "pc-1", &other).await,
             Code::FailedPrecondition,
@@ -186,7 +189,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         );
         enrol(&worker, &text(&many), "pc-3", &other).await.unwrap();
 
-        // The certificate is good for its desktop alone, and cannot be renewed at once.
+        // The certificate is valid for its desktop only and cannot be renewed immediately.
         let desktop =
             dial(&cluster.workers[0].0, loaded(files(&cluster, &key, &chain)).into(), Role::Worker).await;
         let status = attach(&desktop, "pc-3").await.unwrap_err();
@@ -248,7 +251,7 @@ fn a_certificate_is_renewed_while_a_script_runs_and_costs_it_nothing() {
     assert_ne!(serial(&certificate(&cluster, "pc-1")), first);
     fs::write(&gate, "").unwrap();
     assert_eq!(cluster.api.ended(&task)["status"], "SUCCESS");
-    assert_eq!(fs::read_to_string(&marks).unwrap(), "x\n", "it started once");
+    assert_eq!(fs::read_to_string(&marks).unwrap(), "x\n", "the script started once");
     assert!(cluster.api.native().get("/audit").to_string().contains("graywave:desktops:renew"));
 }
 
@@ -277,7 +280,7 @@ fn a_connection_ends_with_its_certificate() {
 fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     let mut cluster = Cluster::start_with_enrolment(LONG);
     let (file, _) = token(&cluster, "token", &["--uses", "5"]);
-    // One whose certificate was made by hand, and one that has enrolled.
+    // One certificate issued by hand and one enrolled.
     let by_hand = cluster.add_agents(1).remove(0);
     let _agent = enrolled(&cluster, "pc-1", &file);
     cluster.api.connected(2);
@@ -286,7 +289,8 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     let said = revoke("pc-1");
     assert_eq!((&said["certificates"], &said["was_connected"]), (&json!(1), &json!(true)), "{said}");
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
-    // It has a token with which others could enrol, and comes back by none of its two ways.
+    // The agent's token could enrol other desktops. Neither certificate nor token lets the agent
+    // return.
     wait_until_said(&cluster, "pc-1", "was revoked after the enrolment token was created");
     wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     assert_eq!(cluster.api.connected(1), std::slice::from_ref(&by_hand));
@@ -295,7 +299,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
     assert_eq!((&said["certificates"], &said["was_connected"]), (&json!(0), &json!(true)), "{said}");
     wait_until_said(&cluster, "agents", "the desktop's certificate is revoked");
     cluster.api.connected(0);
-    // What waits for a desktop that is revoked is not handed out.
+    // Targets of a revoked desktop are not dispatched.
     let marks = cluster.directory.path().join("marks");
     let task = cluster.api.run(&format!("echo x >> {}", marks.display()), &["pc-1".to_owned()], json!({}));
     assert_eq!(revoke("never-seen")["was_connected"], false);
@@ -321,14 +325,14 @@ fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
     cluster.api.connected(0);
     wait_until_said(&cluster, "pc-1", "the desktop's certificate is revoked");
     wait_until_said(&cluster, "pc-1", "this desktop is retired");
-    // A token that is newer than the retirement makes no difference: another machine would like to
-    // be this one.
+    // A token newer than the retirement does not help: another machine must not become this
+    // desktop.
     let (newer, _) = token(&cluster, "newer", &["--uses", "2"]);
     let mut other = cluster.enrolling("other", Some("pc-1"), &newer);
     wait_until_said(&cluster, "other", "desktop pc-1 is retired: unretire it first");
     other.kill();
     native.delete("/desktops/pc-1/retire");
-    // Its certificate is revoked as before, and its token older than that.
+    // Its certificate is still revoked, and its token is older than the revocation.
     wait_until_said(&cluster, "worker", "connection refused: its certificate is revoked");
     fs::rename(newer, &file).unwrap();
     wait_until_said(&cluster, "pc-1", "enrolled again");

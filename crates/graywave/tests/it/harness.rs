@@ -1,4 +1,4 @@
-//! Processes of ours, their output, and the REST API as a client sees it.
+//! Processes under test, their output, and a REST client.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,25 +10,24 @@ use serde_json::{Value, json};
 use testkit::{DevCluster, Rest};
 use ureq::http::Method;
 
-/// Longest wait for an event. An agent that is refused tries again after 30 s, and a busy CI
-/// machine takes its time.
+/// Maximum wait for an event. A refused agent retries after 30 s, and CI machines may be slow.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn graywave() -> Command {
     testkit::graywave().unwrap()
 }
 
-/// The agent's binary, which cargo puts beside ours.
+/// Returns the path of the agent binary, next to the binary under test.
 pub(crate) fn agent_binary() -> PathBuf {
     testkit::binary("graywave-agent").unwrap()
 }
 
-/// A directory that the private Postgres's user can come to.
+/// Creates a directory that the user of the private Postgres can enter.
 pub(crate) fn directory() -> tempfile::TempDir {
     testkit::directory("graywave-test-").unwrap()
 }
 
-/// A child that does not outlive its test.
+/// Child process that ends with its test.
 pub(crate) struct Process(pub(crate) testkit::Process);
 
 impl Process {
@@ -36,31 +35,31 @@ impl Process {
         Self(testkit::Process::start(command, log).unwrap())
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.0.stop().unwrap()
     }
 
-    /// kill -9.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
     }
 }
 
-/// Looks until there is something to see.
+/// Polls `look` until it returns a value.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(begun.elapsed() < TIMEOUT, "waited in vain for {what}");
-        // Lets the processes under test have the machine between two looks.
+        assert!(begun.elapsed() < TIMEOUT, "timed out while waiting for {what}");
+        // Leaves the processor to the processes under test between two polls.
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
-/// A project's REST API, whose calls must be answered.
+/// REST client of a project. Its calls must be answered.
 pub(crate) struct Api {
     pub(crate) token: String,
     rest: Rest,
@@ -71,7 +70,7 @@ impl Api {
         Self { rest: Rest::new(http, project_id, token), token: token.to_owned() }
     }
 
-    /// `None` while nobody answers.
+    /// Returns `None` if the server does not answer.
     pub(crate) fn try_get(&self, path: &str) -> Option<(u16, Value)> {
         let answer = self.rest.call(Method::GET, path, &[], None).ok()?;
         Some((answer.status, answer.json().ok()?))
@@ -81,19 +80,18 @@ impl Api {
         self.rest.get(path).unwrap()
     }
 
-    /// What a call is answered: its status, and what `Retry-After` says. `None` when nobody
-    /// answers.
+    /// Returns the status and the header `Retry-After`; `None` if the server does not answer.
     pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Option<String>)> {
         let answer = self.rest.call(Method::POST, path, &[], Some(body)).ok()?;
         Some((answer.status, answer.retry_after))
     }
 
-    /// The same API with another token.
+    /// Returns the same client with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { rest: self.rest.with_token(token), token: token.to_owned() }
     }
 
-    /// A change with more headers; its answer.
+    /// Sends a POST with additional headers and returns its response.
     pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
         let answer = self.rest.call(Method::POST, path, headers, Some(body)).unwrap();
         (answer.status, answer.json().unwrap_or_default())
@@ -103,22 +101,22 @@ impl Api {
         self.rest.post(path, body).unwrap()
     }
 
-    /// The same project in the native family.
+    /// Returns a client of the native family of the same project.
     pub(crate) fn native(&self) -> Self {
         Self { rest: self.rest.native(), token: self.token.clone() }
     }
 
-    /// A call without a body that changes something.
+    /// Sends a DELETE, which must succeed.
     pub(crate) fn delete(&self, path: &str) {
         self.rest.delete(path).unwrap();
     }
 
-    /// Sets something.
+    /// Sends a PUT, which must succeed.
     pub(crate) fn put(&self, path: &str, body: &Value) {
         self.rest.put(path, body).unwrap();
     }
 
-    /// What a call answers in text, to its end.
+    /// Returns a text response up to its end.
     pub(crate) fn text(&self, path: &str) -> String {
         self.rest.call(Method::GET, path, &[], None).unwrap().text
     }
@@ -136,7 +134,7 @@ impl Api {
         self.get(&format!("/script-execution-tasks?task_id={task_id}"))["script_tasks"][0].clone()
     }
 
-    /// The task when it has ended.
+    /// Waits until the task ends and returns it.
     pub(crate) fn ended(&self, task_id: &str) -> Value {
         wait_for("the task's end", || {
             let task = self.task(task_id);

@@ -1,4 +1,4 @@
-//! Metrics and health, as probes and collectors see them.
+//! Metrics and health as seen by probes and collectors.
 
 use std::process::{Command, Stdio};
 
@@ -12,7 +12,7 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
-/// Whether `graywave healthcheck` finds it ready, and what it says otherwise.
+/// Runs `graywave healthcheck`. Returns whether the role is ready, and the reason otherwise.
 fn healthcheck(address: &str) -> (bool, String) {
     let asked = Command::new(env!("CARGO_BIN_EXE_graywave"))
         .arg("healthcheck")
@@ -26,7 +26,7 @@ fn healthcheck(address: &str) -> (bool, String) {
 fn a_healthcheck_says_why_a_role_is_not_ready() {
     let (ready, said) = healthcheck("127.0.0.1:1");
     assert!(!ready && said.contains("cannot connect to 127.0.0.1:1"), "{said}");
-    // A worker that no scheduler hears.
+    // A worker without a scheduler.
     let [address] = pgcluster::free_addresses().unwrap();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_graywave"))
         .arg("worker")
@@ -39,13 +39,13 @@ fn a_healthcheck_says_why_a_role_is_not_ready() {
     wait_for("the worker's reason", || {
         let (ready, said) = healthcheck(&address);
         assert!(!ready, "{said}");
-        said.contains("not ready: no scheduler hears this worker").then_some(())
+        said.contains("not ready: no scheduler answers the worker's heartbeats").then_some(())
     });
     worker.kill().unwrap();
     worker.wait().unwrap();
 }
 
-/// The number that a line of the metrics tells.
+/// Returns the value of a metrics line.
 fn number(metrics: &str, line: &str) -> Option<f64> {
     metrics.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
 }
@@ -75,7 +75,7 @@ fn a_cluster_tells_what_it_does() {
     ] {
         assert_eq!(number(&metrics, line), Some(wanted), "{line}\n{metrics}");
     }
-    // By the route, and not by what is in it.
+    // By route, not by the values in the path.
     let submitted = "graywave_http_requests_total{method=\"POST\",path=\"/v2/{project_id}/script-executions\",status=\"200\"}";
     assert_eq!(number(&metrics, submitted), Some(1.0), "{metrics}");
     assert!(!metrics.contains(&task) && !metrics.contains(dev.ready["token"].as_str().unwrap()));

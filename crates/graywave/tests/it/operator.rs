@@ -1,4 +1,4 @@
-//! Who calls the admin gRPC of a dev cluster.
+//! A client of the admin service of a dev cluster.
 
 use std::str::FromStr as _;
 
@@ -24,7 +24,7 @@ impl Operator {
         Self { runtime, channel, token: dev.api.token.clone() }
     }
 
-    /// A request that carries the token.
+    /// Builds a request with the token.
     pub(crate) fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         let bearer = format!("Bearer {}", self.token);
@@ -32,7 +32,7 @@ impl Operator {
         request
     }
 
-    /// The answer of a call, which must have one.
+    /// Returns the response of a call, which must succeed.
     pub(crate) fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> T {
         self.runtime.block_on(call).unwrap().into_inner()
     }
@@ -67,7 +67,7 @@ fn reflection_describes_what_is_served_and_nothing_else() {
         "grpc.reflection.v1alpha.ServerReflection",
     ];
     assert_eq!(names, [&admin::SERVICES[..], &others].concat());
-    // What comes with a failure can be read by who knows reflection alone.
+    // Clients that know only reflection can decode the error details.
     for name in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "graywave.admin.v1.TaskSpec"] {
         let answer = asked(MessageRequest::FileContainingSymbol(name.to_owned()));
         assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{name}: {answer:?}");

@@ -1,4 +1,4 @@
-//! The database is away for longer than any lease and any worker's patience.
+//! A database outage longer than every lease and worker timeout.
 
 use std::{fs, path::Path};
 
@@ -36,8 +36,8 @@ fn while_postgres_is_away_nothing_is_accepted_that_cannot_be_kept_and_nothing_is
     wait_for("all starts", || (lines(&starts) == 4).then_some(()));
     postgres.crash().unwrap();
 
-    // The scripts run on and end, and their results wait: two with their agents, which are killed
-    // and started again, the others with a worker or an agent.
+    // The scripts continue and end, and their results wait. Two results are in journals of agents
+    // that are killed and restarted. The others are in a worker or an agent.
     fs::write(&gate, "").unwrap();
     wait_for("all ends", || (lines(&ends) == 4).then_some(()));
     wait_for("the results in the journals", || {
@@ -55,7 +55,7 @@ fn while_postgres_is_away_nothing_is_accepted_that_cannot_be_kept_and_nothing_is
     worker.kill();
     let address = address.clone();
     cluster.workers[0].1 = cluster.worker(&address);
-    // Each refusal takes a second: together longer than leases and workers last here.
+    // Each refusal takes one second, together longer than leases and worker timeouts here.
     let body = json!({"resource_ids": desktops, "command": "true", "command_type": "SHELL"});
     for _ in 0..4 {
         assert_eq!(cluster.api.try_post("/script-executions", &body), Some((503, Some("5".to_owned()))));
@@ -65,7 +65,7 @@ fn while_postgres_is_away_nothing_is_accepted_that_cannot_be_kept_and_nothing_is
     let ended = cluster.api.ended(&task);
     assert_eq!((&ended["status"], &ended["success_num"]), (&json!("SUCCESS"), &json!(4)));
     assert_eq!((lines(&starts), lines(&ends)), (4, 4), "nothing ran twice");
-    assert_eq!(cluster.api.get("/script-execution-tasks")["count"], 1, "what was refused was not kept");
+    assert_eq!(cluster.api.get("/script-execution-tasks")["count"], 1, "refused submissions are not stored");
     let after = cluster.api.run("true", &cluster.api.connected(4), json!({}));
     assert_eq!(cluster.api.ended(&after)["success_num"], 4);
 }

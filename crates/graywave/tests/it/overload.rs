@@ -1,4 +1,4 @@
-//! Many times more submissions than the system takes.
+//! Far more submissions than the system accepts.
 
 use std::{
     collections::BTreeMap,
@@ -14,15 +14,15 @@ use serde_json::json;
 
 use crate::harness::{Dev, directory, wait_for};
 
-/// Who submits at once.
+/// Concurrent clients.
 const CLIENTS: usize = 48;
-/// Submissions in one flood.
+/// Submissions per flood.
 const FLOOD: usize = 1_500;
 const MAX_OPEN: usize = 100;
-/// What a second flood may add to the memory of the whole cluster, which is one process here.
+/// Maximum memory growth of the cluster (one process) in the second flood.
 const MAX_GROWTH_MIB: usize = 100;
 
-/// Submits as fast as it goes; counts the answers by status.
+/// Submits without pauses and counts the responses by status.
 fn flood(dev: &Dev, desktops: &[String]) -> BTreeMap<u16, usize> {
     let answers = Mutex::new(BTreeMap::new());
     let left = AtomicUsize::new(FLOOD);
@@ -30,7 +30,7 @@ fn flood(dev: &Dev, desktops: &[String]) -> BTreeMap<u16, usize> {
     let submit = || {
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
             let (status, after) = dev.api.try_post("/script-executions", &body).expect("an answer");
-            assert_eq!(after.is_some(), status != 200, "{status} says when to come back");
+            assert_eq!(after.is_some(), status != 200, "{status} has Retry-After");
             *answers.lock().unwrap().entry(status).or_default() += 1;
         }
     };
@@ -67,7 +67,7 @@ fn what_is_too_much_is_refused_and_everything_accepted_is_done() {
     for answers in [&first, &second] {
         assert_eq!(answers.values().sum::<usize>(), FLOOD, "{answers:?}");
         assert!(answers.keys().all(|status| [200, 429, 503].contains(status)), "{answers:?}");
-        assert!(answers[&200] > 0 && answers[&200] < FLOOD / 2, "most of it is too much: {answers:?}");
+        assert!(answers[&200] > 0 && answers[&200] < FLOOD / 2, "most submissions are refused: {answers:?}");
     }
     assert!(after < before + MAX_GROWTH_MIB, "{before} MiB grew to {after} MiB");
     let accepted = first[&200] + second[&200];
@@ -77,5 +77,5 @@ fn what_is_too_much_is_refused_and_everything_accepted_is_done() {
     };
     wait_for("everything accepted", || (tasks("SUCCESS")? == accepted as u64).then_some(()));
     let task = dev.api.run("true", &desktops, json!({}));
-    assert_eq!(dev.api.ended(&task)["success_num"], 2, "it has recovered by itself");
+    assert_eq!(dev.api.ended(&task)["success_num"], 2, "the cluster recovers");
 }

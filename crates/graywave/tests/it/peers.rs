@@ -1,4 +1,5 @@
-//! Peers that do not keep the rules, on every listener: refused, and nobody else notices.
+//! Peers that break the protocol, on every listener: they are refused without affecting other
+//! peers.
 
 use std::{
     fs,
@@ -21,7 +22,7 @@ use tonic::{Code, Status};
 
 use crate::harness::{Dev, Process, agent_binary, directory, wait_for};
 
-/// Longer than any answer may take, and much shorter than a test may.
+/// Longer than any response may take, and much shorter than a test may.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -36,7 +37,7 @@ fn listeners(dev: &Dev) -> [String; 3] {
     [text(dev, "http").trim_start_matches("http://").to_owned(), text(dev, "grpc"), text(dev, "agents")]
 }
 
-/// Everything still works.
+/// Asserts that the cluster still works.
 fn works(dev: &Dev) {
     let desktops = dev.api.connected(2);
     let task = dev.api.run("true", &desktops, json!({}));
@@ -54,13 +55,13 @@ fn garbage_ends_its_own_connection_and_nothing_else() {
         for begins in [b"".as_slice(), b"\r\n\r\n", b"GET / HTTP/9.9\r\n", preface] {
             let mut stream = TcpStream::connect(&address).unwrap();
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-            // The other side may close while this is written.
+            // The peer may close the connection during the write.
             drop(stream.write_all(begins).and_then(|()| stream.write_all(&noise)));
             drop(stream.shutdown(Shutdown::Write));
             let mut answer = Vec::new();
             let read = stream.read_to_end(&mut answer);
             let is_closed = !read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-            assert!(is_closed, "{address} keeps garbage waiting");
+            assert!(is_closed, "{address} does not close the connection");
         }
     }
     works(&dev);
@@ -105,14 +106,14 @@ fn claimed(dev: &Dev, desktop_id: &str, agent_id: &str) -> Desktop {
     }
 }
 
-/// Attaches, and says what the worker answered to hello.
+/// Attaches and returns the worker's reply to the hello.
 async fn attach(agents: &str, desktop: Desktop) -> Result<(), Status> {
     let mut client = AgentServiceClient::connect(format!("http://{agents}")).await.unwrap();
     let hello = attach_request::Message::Hello(Hello { desktop: Some(desktop) });
     let requests = tokio_stream::iter([AttachRequest { message: Some(hello) }]);
     let mut answers = client.attach(requests).await?.into_inner();
     let answer = tokio::time::timeout(TIMEOUT, answers.message()).await.unwrap()?;
-    assert!(answer.is_some(), "the stream ended without a word");
+    assert!(answer.is_some(), "the stream ended without a reply");
     Ok(())
 }
 
@@ -125,7 +126,7 @@ fn an_agent_that_claims_a_connected_desktop_gets_nothing_of_it() {
     let status = runtime().block_on(attach(&agents, claimed(&dev, &desktops[0], "stranger"))).unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
     assert!(status.message().contains("give each desktop a unique id"), "{status}");
-    // A whole agent under that name tries again and again, and runs nothing.
+    // A complete agent under that id retries repeatedly and runs nothing.
     let log = directory.path().join("stranger.log");
     let mut command = Command::new(agent_binary());
     command.args(["--project", &text(&dev, "project_id"), "--desktop-id", &desktops[0]]);
@@ -163,7 +164,7 @@ fn a_worker_that_reports_what_it_does_not_hold_is_refused() {
         assert_eq!(scheduler.update_presence(unknown).await.unwrap_err().code(), Code::FailedPrecondition);
         let heartbeat = HeartbeatRequest { worker_id: "stranger".into(), capacity: 1, ..Default::default() };
         scheduler.heartbeat(heartbeat).await.unwrap();
-        // It even knows whose target that is, but not the project's desktops' agents.
+        // The attacker knows the target's id, but does not belong to its project.
         let result = TargetResult {
             task_id: task.clone(),
             ordinal: 0,

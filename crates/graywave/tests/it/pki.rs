@@ -1,4 +1,4 @@
-//! Certificates for the tests, made by `graywave ca` as a person would.
+//! Test certificates, issued with `graywave ca`.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::harness::graywave;
 
-/// A CA, and a directory for each of those it knows.
+/// A CA, and one directory per issued certificate.
 pub(crate) struct Pki {
     dir: PathBuf,
 }
@@ -24,14 +24,14 @@ impl Pki {
         pki
     }
 
-    /// `graywave ca`, on this CA.
+    /// Runs `graywave ca` on this CA.
     pub(crate) fn ca(&self, arguments: &[&str]) {
         let output =
             graywave().arg("ca").args(arguments).arg("--dir").arg(self.dir.join("ca")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Makes an issuer for schedulers.
+    /// Creates an issuer for schedulers.
     pub(crate) fn issuer(&self) {
         self.ca(&["issuer", "--out", self.dir.join("issuer").to_str().unwrap()]);
     }
@@ -41,7 +41,7 @@ impl Pki {
         IssuerFiles { cert: at("issuer.crt"), key: at("issuer.key") }
     }
 
-    /// The certificate of a part, made with the issuer's key as a thief would.
+    /// Issues a role certificate with the issuer's key, as an attacker with that key would.
     pub(crate) fn stolen(&self, identity: &str) -> Files {
         let files = self.role("admin", "thief");
         let read = |path: PathBuf| fs::read_to_string(path).unwrap();
@@ -56,12 +56,12 @@ impl Pki {
         files
     }
 
-    /// The files of one who has a certificate.
+    /// Returns the file paths of an issued certificate.
     pub(crate) fn of(&self, who: &str) -> Files {
         files(&self.dir.join(who))
     }
 
-    /// The certificate of a part on this machine.
+    /// Issues a role certificate for the local address.
     pub(crate) fn role(&self, role: &str, name: &str) -> Files {
         let out = self.dir.join(format!("{role}-{name}"));
         let names = ["--role", role, "--name", name, "--ip", "127.0.0.1"];
@@ -69,7 +69,7 @@ impl Pki {
         files(&out)
     }
 
-    /// The certificate of a principal.
+    /// Issues the certificate of a principal.
     pub(crate) fn principal(&self, project: &str, principal: &str) -> Files {
         let out = self.dir.join(format!("principal-{principal}"));
         let ids = ["--project", project, "--principal", principal];
@@ -77,7 +77,7 @@ impl Pki {
         files(&out)
     }
 
-    /// The certificate of an agent.
+    /// Issues the certificate of an agent.
     pub(crate) fn desktop(&self, project: &str, desktop: &str) -> Files {
         let out = self.dir.join(desktop);
         let ids = ["--project", project, "--desktop", desktop];
@@ -85,7 +85,7 @@ impl Pki {
         files(&out)
     }
 
-    /// A certificate of an agent that was good until yesterday.
+    /// Issues an agent certificate that expired yesterday.
     pub(crate) fn expired(&self, project: &str, desktop: &str) -> Files {
         let files = self.desktop(project, desktop);
         let read = |file: &str| fs::read_to_string(self.dir.join("ca").join(file)).unwrap();
@@ -103,7 +103,7 @@ impl Pki {
         files
     }
 
-    /// Brings `ca.crt` to those who have these files.
+    /// Copies `ca.crt` to the owners of these files.
     pub(crate) fn bring_ca(&self, to: &[Files]) {
         for files in to {
             let beside = files.ca.with_extension("next");
@@ -117,7 +117,7 @@ fn files(dir: &Path) -> Files {
     Files { ca: dir.join("ca.crt"), cert: dir.join("tls.crt"), key: dir.join("tls.key") }
 }
 
-/// The files as a role is told of them.
+/// Sets the file paths as environment variables of a role.
 pub(crate) fn of_role(command: &mut Command, files: &Files) {
     command
         .env("GRAYWAVE__TLS__CA_FILE", &files.ca)
@@ -125,12 +125,12 @@ pub(crate) fn of_role(command: &mut Command, files: &Files) {
         .env("GRAYWAVE__TLS__KEY_FILE", &files.key);
 }
 
-/// The files with which a scheduler signs.
+/// Sets the files with which a scheduler signs.
 pub(crate) fn signs_with(command: &mut Command, files: &Files) {
     command.env("GRAYWAVE__ORDERS__CERT_FILE", &files.cert).env("GRAYWAVE__ORDERS__KEY_FILE", &files.key);
 }
 
-/// The files as flags of an agent or of an operator's command.
+/// Adds the files as flags of an agent or an operator command.
 pub(crate) fn as_flags(command: &mut Command, files: &Files) {
     command
         .arg("--ca-file")

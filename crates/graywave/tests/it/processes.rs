@@ -1,4 +1,4 @@
-//! What happens to rollouts when processes die.
+//! Rollouts across process crashes.
 
 use std::{collections::HashSet, fs, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{cluster::Cluster, harness::wait_for};
 
-/// Leaves a mark at its start and ends when the gate is there.
+/// Leaves a mark at its start, and ends when the gate file exists.
 fn gated(marks: &Path, gate: &Path) -> String {
     let (marks, gate) = (marks.display(), gate.display());
     format!("echo $GRAYWAVE_DESKTOP_ID >> {marks}; until [ -e {gate} ]; do sleep 0.05; done")
@@ -26,8 +26,7 @@ fn separate_processes_run_a_gray_rollout_and_lose_nothing_to_a_killed_scheduler(
     assert_eq!(cluster.api.ended(&task)["success_num"], 8);
     assert_eq!(lines(&marks), 8);
 
-    // The gray wave waits for a file; meanwhile one scheduler is killed, later the other one, and
-    // both come back.
+    // The gray wave waits for a file. Meanwhile each scheduler is killed once and restarted.
     let gate = cluster.directory.path().join("gate");
     let command = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
     let task = cluster.api.run(&command, &desktops, json!({"gray_count": 2}));
@@ -37,12 +36,12 @@ fn separate_processes_run_a_gray_rollout_and_lose_nothing_to_a_killed_scheduler(
     });
     cluster.schedulers[0].1.kill();
     fs::write(&gate, "").unwrap();
-    assert_eq!(cluster.api.ended(&task)["success_num"], 8, "the other scheduler goes on");
+    assert_eq!(cluster.api.ended(&task)["success_num"], 8, "the other scheduler continues");
     cluster.schedulers[1].1.kill();
     let waiting = cluster.api.run("true", &desktops, json!({}));
     let address = cluster.schedulers[0].0.clone();
     cluster.schedulers[0].1 = cluster.scheduler(&address);
-    assert_eq!(cluster.api.ended(&waiting)["success_num"], 8, "what was accepted meanwhile is done");
+    assert_eq!(cluster.api.ended(&waiting)["success_num"], 8, "the task accepted meanwhile completes");
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
         move || process.stop()
     });
     fs::write(&gate, "").unwrap();
-    assert!(stopping.join().unwrap().success(), "SIGTERM ends it in order");
+    assert!(stopping.join().unwrap().success(), "SIGTERM stops the worker gracefully");
     assert_eq!(cluster.api.ended(&task)["success_num"], 4);
     assert_eq!(cluster.api.connected(4).len(), 4);
     assert_eq!(lines(&marks), 4);
@@ -113,7 +112,7 @@ fn restarting_all_workers_and_all_schedulers_under_load_loses_and_doubles_nothin
     }
     let text = fs::read_to_string(&marks).unwrap();
     let starts: HashSet<&str> = text.lines().collect();
-    assert_eq!((starts.len(), text.lines().count()), (15 * 6, 15 * 6), "each started, and once");
+    assert_eq!((starts.len(), text.lines().count()), (15 * 6, 15 * 6), "each script started once");
 }
 
 #[test]
@@ -126,7 +125,7 @@ fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it
     wait_for("the start", || (lines(&marks) == 1).then_some(()));
     cluster.agents[0].kill();
     cluster.api.connected(1);
-    // Another task for the desktop that is away: a straggler.
+    // A second task for the offline desktop: a deferred target.
     let later = format!("echo later >> {}", marks.display());
     let straggling = cluster.api.run(&later, &desktops[..1], json!({}));
     assert_eq!(cluster.api.task(&straggling)["end_time"], json!(null));
@@ -138,8 +137,8 @@ fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it
     assert_eq!(lines(&marks), 2, "one start of each");
 }
 
-/// Its data directory is gone with the journal, and it has the same id: as after a reinstallation
-/// in mid-run.
+/// The data directory and its journal are deleted, and the desktop id stays: like a reinstallation
+/// while a script runs.
 #[test]
 fn reinstalled_desktop_starts_once() {
     let mut cluster = Cluster::start();
@@ -153,7 +152,7 @@ fn reinstalled_desktop_starts_once() {
     cluster.agents[0] = cluster.agent(0);
     assert_eq!(cluster.api.ended(&task)["status"], "FAILED");
     assert_eq!(cluster.api.records(&task)[0]["result_code"], "UNKNOWN");
-    assert_eq!(lines(&marks), 1, "the new agent starts nothing that the former one had started");
+    assert_eq!(lines(&marks), 1, "the new agent does not start the script again");
     let next = cluster.api.run("true", &desktops, json!({}));
-    assert_eq!(cluster.api.ended(&next)["status"], "SUCCESS", "the new agent runs what is new");
+    assert_eq!(cluster.api.ended(&next)["status"], "SUCCESS", "the new agent runs new tasks");
 }

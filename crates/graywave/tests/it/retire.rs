@@ -1,5 +1,5 @@
-//! A desktop that is taken out of service: its agent is refused, nothing is run on it, and it comes
-//! back when it is wanted again.
+//! Retirement of a desktop: its agent is refused, its targets do not run, and unretiring restores
+//! it.
 
 use std::fs;
 
@@ -62,14 +62,14 @@ fn a_retired_desktop_is_refused_until_it_is_unretired_and_tags_outlast_its_agent
     let (status, answer) = dev.api.post_with("/script-executions", &[], &body);
     assert_eq!(status, 409, "{answer}");
     assert!(answer.to_string().contains(&format!("are retired: {retired}")), "{answer}");
-    // What it ran goes on, and is told when it is back.
+    // Its running script continues. The agent reports the result after it reconnects.
     fs::write(&gate, "").unwrap();
     assert!(dev.api.task(&running)["end_time"].is_null());
     unretire(&dev, retired);
     assert_eq!(dev.api.ended(&running)["status"], "SUCCESS");
     runs_on(&dev.api, &dev.api.connected(2));
 
-    // It stays so over a restart of everything, and so do tags.
+    // Retirement and tags survive a restart of the whole cluster.
     retire(&dev, retired);
     assert_eq!(tag(&dev, stays, "owner", "ann").tags["owner"], "ann");
     assert!(dev.process.stop().success());

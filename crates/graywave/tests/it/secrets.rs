@@ -1,5 +1,4 @@
-//! Secrets are told to nobody who watches: not in a log at its most talkative, not in spans, not in
-//! metrics.
+//! Secrets never appear in logs at the most verbose level, in spans or in metrics.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -23,8 +22,7 @@ const BAD_BODY: &str = "planted-in-a-bad-body";
 const QUERY: &str = "planted-in-a-query";
 const SIGNATURE: &str = "planted-in-a-signature";
 
-/// Calls that are answered and calls that are refused; returns the secrets that were made on the
-/// way.
+/// Sends accepted and refused calls. Returns the secrets that were created.
 fn call(api: &Api, desktops: &[String]) -> Vec<String> {
     let command = format!("echo {COMMAND}; echo {COMMAND} >&2; exit 3");
     api.ended(&api.run(&command, desktops, json!({})));
@@ -39,7 +37,7 @@ fn call(api: &Api, desktops: &[String]) -> Vec<String> {
     let secret = |answer: &Value, name: &str| answer[name].as_str().unwrap().to_owned();
     let made = vec![secret(&token, "token"), secret(&key, "secret_key")];
 
-    // Refused: a token of nobody, a body that is none, a field that is none, a query, a signature.
+    // Refused: an unknown token, a malformed body, an invalid field, a query and a signature.
     assert_eq!(api.with_token(WRONG_TOKEN).try_get("/scripts").unwrap().0, 401);
     assert_eq!(api.with_token(PLANTED_TOKEN).try_get("/scripts").unwrap().0, 200);
     assert_eq!(api.post_with("/script-executions", &[], &json!(BAD_BODY)).0, 400);
@@ -55,7 +53,7 @@ fn call(api: &Api, desktops: &[String]) -> Vec<String> {
     made
 }
 
-/// A secret as it may stand in a text: as it is, in hex, and as a list of bytes.
+/// Forms in which a secret may appear: plain, in hex, and as a list of bytes.
 fn forms(secret: &str) -> [String; 3] {
     let mut list = String::new();
     for byte in secret.bytes() {
@@ -64,7 +62,7 @@ fn forms(secret: &str) -> [String; 3] {
     [secret.to_owned(), hex::encode(secret), list.trim_end_matches(", ").to_owned()]
 }
 
-/// Lines in the middle of every private key under a directory.
+/// Collects lines from the middle of every private key under a directory.
 fn private_keys(dir: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();
@@ -122,7 +120,7 @@ fn no_secret_is_told_to_who_watches() {
     let mut told = vec![("spans".to_owned(), format!("{:#?}", collector.spans()))];
     for name in ["api", "scheduler", "worker", "agents"] {
         let log = fs::read_to_string(cluster.log(name)).unwrap();
-        assert!(log.contains("TRACE"), "{name} does not log all it can");
+        assert!(log.contains("TRACE"), "{name} does not log at level TRACE");
         let served = log.lines().filter(|line| line.contains("metrics and health are served"));
         for line in served {
             let (_, address) = line.rsplit_once("address=").unwrap();

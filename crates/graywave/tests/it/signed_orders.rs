@@ -1,5 +1,5 @@
-//! A worker that was stolen: it has a good certificate, and connections of agents. It tries to make
-//! a desktop run what no scheduler has ordered.
+//! A stolen worker with a valid certificate and connected agents. It tries to run orders that no
+//! scheduler signed.
 
 use std::{fs, path::Path};
 
@@ -38,7 +38,7 @@ use crate::{
 
 const THIEF: &str = "worker-thief-0198f0000000700080000000000000ab";
 
-/// One attached agent.
+/// An attached agent.
 struct Session {
     desktop: Desktop,
     to_agent: mpsc::Sender<Result<AttachResponse, Status>>,
@@ -75,7 +75,7 @@ impl Session {
         self.to_agent.send(Ok(AttachResponse { message: Some(message) })).await.unwrap();
     }
 
-    /// What the agent says of an order.
+    /// Sends an order and returns the agent's result.
     async fn order(&mut self, order: Order) -> OrderResult {
         self.say(Message::Order(order)).await;
         loop {
@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    /// An order is refused, and the reason says this.
+    /// Asserts that an order is rejected with a reason that contains `why`.
     async fn refuses(&mut self, order: Order, why: &str) {
         let result = self.order(order).await;
         let script = &result.scripts[0];
@@ -96,7 +96,7 @@ impl Session {
     }
 }
 
-/// The stolen worker: what it serves agents with, and its way to a scheduler.
+/// The stolen worker: its server for agents and its client of a scheduler.
 struct Thief {
     runtime: Runtime,
     address: String,
@@ -130,8 +130,8 @@ impl Thief {
         wait_for("a heartbeat", || self.runtime.block_on(self.scheduler.heartbeat(beat.clone())).ok());
     }
 
-    /// The connections of so many agents, in the order of their desktops; the schedulers are told
-    /// of them.
+    /// Waits for this many agents, ordered by desktop, and reports their connections to the
+    /// schedulers.
     fn attached(&mut self, agents: usize) -> Vec<Session> {
         let mut sessions: Vec<Session> = self.runtime.block_on(async {
             let mut sessions = Vec::new();
@@ -154,7 +154,7 @@ impl Thief {
         sessions
     }
 
-    /// What it is given to hand out.
+    /// Returns the batch that the scheduler dispatches to the worker.
     fn pull(&mut self) -> PullResponse {
         let request = PullRequest { worker_id: THIEF.into(), capacity: 100, wait_ms: 500 };
         wait_for("a batch", || {
@@ -165,7 +165,7 @@ impl Thief {
     }
 }
 
-/// The orders of an answer with one batch, as an honest worker hands them out.
+/// Builds the orders of a response with one batch, as an honest worker does.
 fn orders(answer: &PullResponse) -> (Vec<Order>, Vec<u8>) {
     let signature = answer.signature.clone().unwrap();
     let tree = tree(answer).unwrap();
@@ -187,7 +187,7 @@ fn orders(answer: &PullResponse) -> (Vec<Order>, Vec<u8>) {
     ((0..).zip(&batch.targets).map(order).collect(), signature.certificate)
 }
 
-/// What a batch of an answer runs.
+/// Returns the scripts of a batch.
 fn scripts(answer: &PullResponse, batch: &Batch) -> Vec<Script> {
     let indexes = batch.spec.clone().unwrap().script_indexes;
     indexes.iter().map(|index| answer.scripts[*index as usize].clone()).collect()
@@ -208,7 +208,7 @@ fn marks(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// A cluster whose two desktops are in the hands of the thief.
+/// Starts a cluster whose two desktops are connected to the stolen worker.
 fn stolen(cluster: &Cluster) -> (Thief, Vec<Process>, Vec<Session>) {
     let mut thief = Thief::new(cluster);
     let pki = cluster.pki.as_ref().unwrap();
@@ -249,7 +249,7 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
             signed.batch = terms.encode_to_vec();
         });
         session.refuses(later, "signature is not valid").await;
-        // A good certificate of the same CA, and not a signer's.
+        // A valid certificate of the same CA without the role signer.
         session.say(Message::Signer(Signer { certificate: own.clone() })).await;
         let by_itself = changed(&genuine[0], |_, signed| signed.certificate_sha256 = sha256(&own).to_vec());
         session.refuses(by_itself, "graywave://role/worker/thief does not have the role signer").await;
@@ -257,8 +257,8 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
         session.refuses(never_shown, "was not received").await;
     });
     assert_eq!(marks(&path), Vec::<String>::new());
-    // All that was refused under its key keeps the real one from nothing; what is not signed beside
-    // it changes nothing.
+    // Refused orders under its key do not block the genuine order. Unsigned fields beside the
+    // signed ones have no effect.
     let dressed_up = Order { wave: 7, execution_timeout_ms: 1, ..genuine[0].clone() };
     let result = thief.runtime.block_on(session.order(dressed_up));
     assert_eq!(result.scripts[0].outcome, "SUCCESS", "{result:?}");
@@ -271,9 +271,13 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
         assert_eq!(again.scripts[0].outcome, "SUCCESS");
         session.say(Message::Ack(ResultAck { key: Some(acked) })).await;
         let again = session.order(genuine[0].clone()).await;
-        assert_eq!(again.scripts[0].outcome, "SUCCESS", "the journal knows it after its end, too");
+        assert_eq!(again.scripts[0].outcome, "SUCCESS", "the journal repeats the result after the end");
         let forged = Order { signed: None, scripts: vec![evil], ..genuine[0].clone() };
-        assert_eq!(session.order(forged).await.scripts[0].outcome, "SUCCESS", "and says nothing else of it");
+        assert_eq!(
+            session.order(forged).await.scripts[0].outcome,
+            "SUCCESS",
+            "the forged order does not change the result"
+        );
     });
     assert_eq!(marks(&path), ran, "once");
 }

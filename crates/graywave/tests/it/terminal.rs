@@ -1,5 +1,4 @@
-//! What somebody at a terminal sees: real processes in a pseudo terminal, at the sizes that people
-//! have.
+//! Output on a terminal: real processes in a pseudo terminal of common sizes.
 
 use std::{
     fs,
@@ -17,7 +16,7 @@ use crate::harness::{Dev, directory, wait_for};
 const DESKTOPS: u32 = 6;
 /// Columns and lines.
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
-/// What goes by stays in sight.
+/// Tall enough that no output scrolls away.
 const TALL: [(u16, u16); 2] = [(80, 60), (200, 60)];
 
 struct Cluster {
@@ -36,7 +35,7 @@ impl Cluster {
         self.directory.path().join(name)
     }
 
-    /// A command that waits for a file of this name.
+    /// Returns a command that waits until a file of this name exists.
     fn waits_for(&self, name: &str) -> String {
         format!("until [ -e {} ]; do sleep 0.05; done", self.path(name).display())
     }
@@ -45,7 +44,7 @@ impl Cluster {
         fs::write(self.path(name), "").unwrap();
     }
 
-    /// Starts a command at a terminal.
+    /// Starts a command in a terminal.
     fn at_terminal(&self, arguments: &[&str], size: (u16, u16), more: &[(&str, &str)]) -> Terminal {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_graywave"));
         command.args(arguments);
@@ -70,12 +69,12 @@ impl Cluster {
     }
 }
 
-/// A terminal, and who runs at it.
+/// A terminal and its process.
 struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     seen: Arc<Mutex<vt100::Parser>>,
-    // Closed only when the test is over.
+    // Open until the test ends.
     _master: Box<dyn MasterPty + Send>,
 }
 
@@ -88,7 +87,7 @@ impl Terminal {
         let seen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 1_000)));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let parser = Arc::clone(&seen);
-        // Ends with the terminal.
+        // Ends when the terminal closes.
         std::thread::spawn(move || {
             let mut buffer = [0; 4_096];
             while let Ok(read) = reader.read(&mut buffer)
@@ -104,16 +103,16 @@ impl Terminal {
     fn screen(&self) -> String {
         let parser = self.seen.lock().unwrap();
         let (_, columns) = parser.screen().size();
-        // Not `contents`, which joins a line to the one before where that is full.
+        // `contents` would join a full line with the next one.
         parser.screen().rows(0, columns).map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
-    /// Waits until all of these are on the screen, and returns it.
+    /// Waits until the screen shows all of these texts, and returns the screen.
     fn shows(&self, what: &[&str]) -> String {
         let is_shown = |screen: &String| what.iter().all(|it| screen.contains(it));
         let looking =
             || wait_for(&format!("{what:?} on the screen"), || Some(self.screen()).filter(is_shown));
-        // What is there instead is the first thing that one wants to know.
+        // On a timeout, the message shows the actual screen.
         std::panic::catch_unwind(AssertUnwindSafe(looking))
             .unwrap_or_else(|_| panic!("{what:?} is not on the screen:\n{}", self.screen()))
     }
@@ -123,7 +122,7 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Its exit code, once everything that it printed was seen.
+    /// Waits for the end of the process and its output. Returns the exit code.
     fn ends(&mut self) -> u32 {
         wait_for("its end", || self.child.try_wait().unwrap()).exit_code()
     }
@@ -151,7 +150,7 @@ fn a_rollout_is_followed_with_a_bar_for_each_wave() {
             .lines()
             .filter(|line| line.contains("wave 1  OPEN") || line.contains("wave 2  PENDING"))
             .collect();
-        assert_eq!(lines.len(), 2, "a line for each wave, not one for each change: {screen}");
+        assert_eq!(lines.len(), 2, "one line per wave, not per change: {screen}");
         assert!(lines.iter().all(|line| line.contains('▓') || line.contains('░')), "{screen}");
         cluster.open(&gate);
         let screen = terminal.shows(&[
@@ -160,7 +159,7 @@ fn a_rollout_is_followed_with_a_bar_for_each_wave() {
             "ended: SUCCESS",
             "status:     SUCCESS",
         ]);
-        assert!(!screen.contains("Ctrl-C detaches"), "it is over: {screen}");
+        assert!(!screen.contains("Ctrl-C detaches"), "the rollout has ended: {screen}");
         assert_eq!(terminal.ends(), 0);
     }
 }
@@ -228,7 +227,7 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
         assert_eq!(cluster.newest()["paused"], true);
         terminal.press("p");
         terminal.shows(&["resumed", "p pause"]);
-        // Leaving leaves the task alone, and the terminal as it was.
+        // Quitting affects neither the task nor the terminal settings.
         terminal.press("q");
         assert_eq!(terminal.ends(), 130);
         terminal.shows(&["detached; the task continues"]);
@@ -297,7 +296,7 @@ fn who_asks_is_shown_the_plan_and_may_say_no() {
     terminal.press("y\r");
     terminal.shows(&["status:     SUCCESS"]);
     assert_eq!(terminal.ends(), 0);
-    // What was agreed to is what ran: the same canaries.
+    // The preview and the run have the same canaries.
     let canaries: Vec<&str> = screen
         .lines()
         .filter(|line| line.contains("sampled: "))

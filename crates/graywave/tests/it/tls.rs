@@ -1,4 +1,4 @@
-//! A cluster whose parts know each other by their certificates, and those that are not let in.
+//! A cluster with mutual TLS, and the peers that it refuses.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use crate::{
     pki::{self, Pki, loaded},
 };
 
-/// How often something stands in a log.
+/// Counts the occurrences of a text in a log.
 fn said(cluster: &Cluster, log: &str, what: &str) -> usize {
     fs::read_to_string(cluster.log(log)).unwrap_or_default().matches(what).count()
 }
@@ -39,7 +39,7 @@ fn runs_on(cluster: &Cluster, desktops: &[String]) {
     assert_eq!(cluster.api.ended(&task)["success_num"], desktops.len());
 }
 
-/// All who run, with the log that each writes to.
+/// Returns all certificate owners, each with the log that it writes.
 fn everybody(cluster: &Cluster) -> Vec<(&'static str, String)> {
     let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
     let workers = cluster.workers.iter().map(|(address, _)| ("worker", format!("worker-{}", port(address))));
@@ -49,13 +49,13 @@ fn everybody(cluster: &Cluster) -> Vec<(&'static str, String)> {
     workers.chain(schedulers).chain(agents).collect()
 }
 
-/// The serial number of a certificate that is in use, or will be.
+/// Returns the serial number of a certificate file.
 fn serial(pki: &Pki, who: &str) -> String {
     let certificates = read_certificates(&fs::read(pki.of(who).cert).unwrap()).unwrap();
     read_facts(&certificates[0]).unwrap().serial
 }
 
-/// Issues each scheduler another signer, and waits until it signs.
+/// Issues a new signer to each scheduler and waits until it is in use.
 fn another_signer_each(cluster: &Cluster, pki: &Pki) {
     for (address, _) in &cluster.schedulers {
         let (_, port) = address.rsplit_once(':').unwrap();
@@ -65,7 +65,7 @@ fn another_signer_each(cluster: &Cluster, pki: &Pki) {
     }
 }
 
-/// Waits until everybody uses what is in its files.
+/// Waits until every process uses its current files.
 fn in_use(cluster: &Cluster, pki: &Pki, trusted: usize) {
     for (log, who) in everybody(cluster) {
         let serial = serial(pki, &who);
@@ -98,7 +98,7 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
     in_use(&cluster, pki, 1);
 
     runs_on(&cluster, &desktops);
-    assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
+    assert_eq!(said(&cluster, "agents", "attached"), 3, "no agent reconnected");
     pki.bring_ca(std::slice::from_ref(&old));
     let refused = cluster.agent_with(3, Some(&old));
     wait_until_said(&cluster, "worker", "its certificate is from another CA");
@@ -113,11 +113,11 @@ fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
     let desktops = cluster.add_agents(3);
     runs_on(&cluster, &desktops);
     let pki = cluster.pki.as_ref().unwrap();
-    // One after the other: meanwhile they sign with certificates of two generations.
+    // One after the other, so that signatures of two certificate generations coexist.
     another_signer_each(&cluster, pki);
     runs_on(&cluster, &desktops);
     runs_on(&cluster, &desktops);
-    assert_eq!(said(&cluster, "agents", "attached"), 3, "no connection was made anew");
+    assert_eq!(said(&cluster, "agents", "attached"), 3, "no agent reconnected");
     assert_eq!(said(&cluster, "agents", "order refused"), 0);
 }
 
@@ -134,7 +134,7 @@ fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
     wait_until_said(&cluster, "worker", "its certificate is from another CA");
     let _late = cluster.agent_with(8, Some(&pki.expired(PROJECT, &desktop(8))));
     wait_until_said(&cluster, "worker", "its certificate has expired");
-    // It has a good certificate, of another desktop.
+    // A valid certificate, but of another desktop.
     let _liar = cluster.agent_with(6, Some(&pki.desktop(PROJECT, &desktop(9))));
     let refusal = "the certificate names graywave://desktop/project-1/desktop-09, \
                    but the agent claims graywave://desktop/project-1/desktop-06";
@@ -239,14 +239,14 @@ fn a_person_with_a_certificate_needs_no_token() {
         let output = command.output().unwrap();
         (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    // Kept once, and used by all that follows.
+    // Stored once by `login` and used by the following commands.
     assert_eq!(asked(&["login"], Some(&files)), (0, login_said(&cluster)));
     assert_eq!(asked(&["ls"], None).0, 0);
     let (code, told) = asked(&["freeze"], None);
     assert!(code == 5 && told.contains("no policy allows graywave:project:freeze"), "{code} {told}");
     let (code, told) = asked(&["ls"], Some(&pki.principal(PROJECT, "bob")));
     assert!(code == 5 && told.contains("principal does not exist"), "{code} {told}");
-    // Whoever steals what makes desktops' certificates makes no person with it.
+    // The issuer of desktop certificates cannot issue a certificate of a principal.
     pki.issuer();
     let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
     let (code, told) = asked(&["ls"], Some(&stolen));
@@ -287,15 +287,12 @@ fn what_a_role_lacks_of_certificates_is_said() {
     command.arg("worker").env("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0");
     pki::of_role(&mut command, &pki.role("scheduler", "s"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("is of graywave://role/scheduler/s, and this is a worker"), "{text}");
-    // Nor does a role without certificates listen to other machines, or dial them.
+    assert!(text.contains("names graywave://role/scheduler/s, but this is a worker"), "{text}");
+    // A role without certificates neither listens to nor connects to other machines.
     for role in ["worker", "scheduler"] {
         let key = format!("GRAYWAVE__{}__LISTEN", role.to_uppercase());
         let text = refused(&[role], &[(&key, everywhere)]);
-        assert!(
-            text.contains("without TLS nothing but this machine") && text.contains("tls.ca_file"),
-            "{text}"
-        );
+        assert!(text.contains("without TLS; listen on 127.0.0.1") && text.contains("tls.ca_file"), "{text}");
     }
     let far = [
         ("GRAYWAVE__WORKER__LISTEN", "127.0.0.1:0"),
@@ -307,7 +304,7 @@ fn what_a_role_lacks_of_certificates_is_said() {
     command.arg("scheduler").env("GRAYWAVE__SCHEDULER__LISTEN", "127.0.0.1:0");
     pki::of_role(&mut command, &pki.role("scheduler", "s"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
-    assert!(text.contains("name orders.cert_file and orders.key_file"), "{text}");
+    assert!(text.contains("set orders.cert_file and orders.key_file"), "{text}");
     pki::signs_with(&mut command, &pki.role("worker", "w"));
     let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
     assert!(text.contains("contains no Ed25519 key"), "{text}");

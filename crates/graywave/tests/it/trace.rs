@@ -1,4 +1,4 @@
-//! One trace over all processes: from a client's request to the commit of its results.
+//! One trace across all processes, from a client's request to the commit of its results.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CLIENTS_SPAN: &str = "b7ad6b7169203331";
 const DESKTOPS: usize = 3;
 
-/// A cluster whose processes tell their spans soon, and none of traces that nobody asked for.
+/// Starts a cluster that exports spans quickly and samples only requested traces.
 fn cluster(collector: &Collector, desktops: usize) -> (Cluster, Vec<String>) {
     let mut cluster = Cluster::start_with(&[
         ("GRAYWAVE__TELEMETRY__OTLP_ENDPOINT", &collector.url),
@@ -43,7 +43,7 @@ impl Tree {
         self.0.iter().filter(|told| told.span.name == name).collect()
     }
 
-    /// How many results the commits are of: each is its span's parent or a link of it.
+    /// Counts the results of all commits. Each result is the span's parent or one of its links.
     fn settled(&self) -> usize {
         self.named("settle").iter().map(|told| 1 + told.span.links.len()).sum()
     }
@@ -60,7 +60,7 @@ impl Tree {
             })
     }
 
-    /// From a span up to the client's: service and name of each.
+    /// Returns service and name of each span from a span up to the client's.
     fn way_up(&self, from: &Told) -> Vec<String> {
         let mut way = vec![format!("{} {}", from.service, from.span.name)];
         let mut parent = &from.span.parent_span_id;
@@ -68,7 +68,7 @@ impl Tree {
             way.push(format!("{} {}", told.service, told.span.name));
             parent = &told.span.parent_span_id;
         }
-        assert_eq!(hex::encode(parent), CLIENTS_SPAN, "{way:?} ends at nobody");
+        assert_eq!(hex::encode(parent), CLIENTS_SPAN, "{way:?} does not end at the client");
         way
     }
 }
@@ -84,7 +84,7 @@ fn a_clients_trace_goes_from_its_request_to_the_commit_of_the_results() {
     let tree = wait_for("the whole tree", || Some(Tree(collector.spans())).filter(Tree::is_whole));
 
     for told in &tree.0 {
-        assert_eq!(hex::encode(&told.span.trace_id), TRACE_ID, "a trace that nobody asked for: {told:?}");
+        assert_eq!(hex::encode(&told.span.trace_id), TRACE_ID, "a trace that no client requested: {told:?}");
         assert_eq!(told.span.trace_state, "vendor=1", "{told:?}");
         let of = text(&told.span.attributes, "task_id");
         assert!(of.is_none_or(|of| of == task), "a task that was not sampled: {told:?}");
@@ -117,7 +117,7 @@ fn a_clients_trace_goes_from_its_request_to_the_commit_of_the_results() {
     logs_carry_the_ids(&cluster, &task);
 }
 
-/// A line of the log names the trace, the span, the request and the task.
+/// Asserts that log lines carry the ids of trace, span, request and task.
 fn logs_carry_the_ids(cluster: &Cluster, task: &str) {
     let log = std::fs::read_to_string(cluster.log("api")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

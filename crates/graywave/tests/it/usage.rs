@@ -1,4 +1,4 @@
-//! What a person sees who gets it wrong.
+//! Error messages for invalid usage.
 
 use std::{fs, net::TcpListener};
 

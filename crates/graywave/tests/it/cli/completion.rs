@@ -6,7 +6,7 @@ use super::operator::Operator;
 fn completion_offers_commands_flags_and_ids() {
     let operator = Operator::new();
     let task = operator.task(&["--desktop", "desktop-0001", "--", "true"]);
-    // As the function that bash is given asks.
+    // Requests completions as the generated bash function does.
     let offered = |words: &[&str]| {
         let mut command = operator.command(&[&["--", "graywave"], words].concat());
         command
@@ -34,5 +34,5 @@ fn completion_offers_commands_flags_and_ids() {
         .env("GRAYWAVE_COMPLETE", "fish")
         .output()
         .unwrap();
-    assert!(unreachable.status.success() && unreachable.stderr.is_empty(), "a prompt is no place for errors");
+    assert!(unreachable.status.success() && unreachable.stderr.is_empty(), "completion prints no errors");
 }

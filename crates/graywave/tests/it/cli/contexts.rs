@@ -20,7 +20,7 @@ fn contexts_are_readable_by_the_user_alone() {
     let refused = login("prod", "wrong");
     assert_eq!(refused.status.code(), Some(5));
     let file = operator.path("contexts.toml");
-    assert!(!file.exists(), "a token that is not good is not kept");
+    assert!(!file.exists(), "an invalid token is not saved");
     assert!(login("prod", &token).status.success() && login("other", &token).status.success());
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
@@ -39,8 +39,8 @@ fn contexts_are_readable_by_the_user_alone() {
     good(&["config", "rm", "prod"]);
     assert!(good(&["config", "path"]).trim() == file.to_str().unwrap());
     let none = operator.bare(&["ls"]).output().unwrap();
-    assert_eq!(none.status.code(), Some(2), "none counts any more");
-    // Others may read it: it is not used.
+    assert_eq!(none.status.code(), Some(2), "there is no current context");
+    // A file that others can read is refused.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let open = operator.bare(&["ls", "--context", "other"]).output().unwrap();
     assert!(open.status.code() == Some(2) && String::from_utf8_lossy(&open.stderr).contains("chmod 600"));

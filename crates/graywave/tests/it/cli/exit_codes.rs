@@ -10,7 +10,7 @@ fn exit_code_is_kept_when_output_is_closed() {
         let output = operator.shell(&format!("({run}; echo ended with $? >&3) 3>&1 {rest}"));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    // What cannot be written to a full disk is a failure of this machine.
+    // A full disk is a local error.
     for (nobody, code) in [
         (">/dev/null 2>&1", 3),
         (">/dev/full 2>/dev/null", 1),

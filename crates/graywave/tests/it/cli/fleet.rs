@@ -18,7 +18,7 @@ fn desktops_and_scripts_are_managed() {
     assert_eq!(operator.good(&["desktops", "-o", "name"]).lines().count(), 5);
     assert_eq!(operator.good(&["desktops", "--only-retired", "-o", "name"]), "desktop-0002\n");
     operator.good(&["desktops", "unretire", "desktop-0002"]);
-    wait_for("the desktop that is back", || {
+    wait_for("the desktop to reconnect", || {
         (operator.good(&["desktops", "--online", "-o", "name"]).lines().count() == 6).then_some(())
     });
     let revoked = operator.good(&["desktops", "revoke", "never-seen"]);

@@ -12,7 +12,7 @@ fn rollout_is_paused_approved_stopped_and_retried() {
     let operator = Operator::new();
     let gate = operator.path("gate");
     let waits = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
-    // Paused and resumed, with another concurrency, approved, and run to its end.
+    // Paused, resumed, set to another concurrency, approved, and completed.
     let task = operator.task(&["--waves=1,rest", "--approve-before=2", "--all", "--", &waits]);
     operator.good(&["pause", &task]);
     assert_eq!(operator.json(&["show", "latest"])["paused"], true);
@@ -31,23 +31,23 @@ fn rollout_is_paused_approved_stopped_and_retried() {
     assert_eq!(watched.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&watched.stderr).contains("wave 2: approved"));
 
-    // Stopped; a rollout that was stopped is none that succeeded.
+    // Stopped: a stopped rollout is not a success.
     fs::remove_file(&gate).unwrap();
     let task = operator.task(&["--all", "--", &waits]);
     operator.good(&["stop", &task]);
     assert_eq!(operator.ended(&task), "STOPPED");
     assert_eq!(operator.output(&["watch", &task]).status.code(), Some(4));
-    // Retried, to a good end.
+    // Retried with success.
     fs::write(&gate, "").unwrap();
     let retried = operator.output(&["retry", &task, "-o", "name"]);
     assert_eq!(retried.status.code(), Some(0), "{}", String::from_utf8_lossy(&retried.stderr));
-    // Something fails and no threshold halts it.
+    // A failure below the threshold does not halt.
     let failed = operator.output(&["run", "--desktop=desktop-0001", "--quiet", "--", "exit 9"]);
     assert_eq!((failed.status.code(), failed.stderr.is_empty()), (Some(1), true));
     let what_if = operator.good(&["what-if", "latest", "--total-fail-threshold", "1"]);
     assert!(what_if.contains("HALTED"), "{what_if}");
 
-    // The project.
+    // Project commands.
     operator.good(&["freeze", "--reason", "until Monday"]);
     assert!(operator.good(&["limits", "--max-in-flight", "9"]).contains("until Monday"));
     let project = operator.json(&["unfreeze"]);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::{Dev, directory, graywave, wait_for};
 
 const DESKTOPS: u32 = 6;
-/// The same canaries each time.
+/// Fixed seed: the same canaries in each run.
 pub(super) const SEED: &str = "--seed=7";
 
 pub(super) struct Operator {
@@ -34,7 +34,7 @@ impl Operator {
         self.directory.path().join(name)
     }
 
-    /// A command without a credential.
+    /// Builds a command without a credential.
     pub(super) fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = graywave();
         command.args(arguments).env("GRAYWAVE_CONTEXTS", self.path("contexts.toml")).stdin(Stdio::null());
@@ -54,7 +54,7 @@ impl Operator {
         self.command(arguments).output().unwrap()
     }
 
-    /// A line of a shell that knows the cluster.
+    /// Runs a shell line with the variables of the cluster.
     pub(super) fn shell(&self, line: &str) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("GRAYWAVE_CONTEXTS", self.path("contexts.toml")).stdin(Stdio::null());
@@ -62,7 +62,7 @@ impl Operator {
         command.output().unwrap()
     }
 
-    /// What a command that is good prints.
+    /// Runs a command that must succeed and returns its output.
     pub(super) fn good(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -74,7 +74,7 @@ impl Operator {
         serde_json::from_str(&self.good(&[arguments, &["-o", "json"]].concat())).unwrap()
     }
 
-    /// The command, its exit code, and what it says to whom.
+    /// Returns the command line, its exit code and both outputs as text.
     pub(super) fn told(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -96,7 +96,7 @@ impl Operator {
     }
 }
 
-/// What differs from run to run is as wide as it was.
+/// Snapshot filters: replace values that differ between runs by placeholders of the same width.
 pub(super) fn settings() -> Settings {
     let mut settings = Settings::clone_current();
     for (pattern, with) in [

@@ -24,7 +24,7 @@ fn list_has_every_output_format() {
     assert!(out.contains("status:     HALTED") && out.contains("1 of 2 targets failed"), "{out}");
     let err = String::from_utf8(halted.stderr).unwrap();
     assert!(err.contains("wave 1: halted") && err.contains("graywave failures "), "{err}");
-    // The same content is the same script.
+    // The same content is stored as the same script.
     operator.task(&[script, "--desktop", "desktop-0001"]);
     assert_eq!(operator.good(&["scripts", "-o", "name"]).lines().count(), 1);
     let task_id = operator.good(&["ls", "--status", "HALTED", "-o", "name"]).trim().to_owned();

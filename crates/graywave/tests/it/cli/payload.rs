@@ -11,7 +11,7 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     fs::write(&script, "echo patched\r\n").unwrap();
     let preview = operator.good(&["preview", script.to_str().unwrap(), "--canary", "2", "--all"]);
     assert!(preview.contains("at worst"), "{preview}");
-    assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "looking saves nothing");
+    assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "a preview saves no script");
     let binary = env!("CARGO_BIN_EXE_graywave");
     let output = operator.shell(&format!("echo 'echo from a pipe' | {binary} run - --desktop desktop-0001"));
     assert!(output.status.success(), "{output:?}");
@@ -21,7 +21,7 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
         "{told}"
     );
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");
-    // Not refused: somebody may mean it.
+    // A warning, not an error: the line endings may be intended.
     let output = operator.output(&["run", script.to_str().unwrap(), "--desktop", "desktop-0001"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("patch.sh has Windows line endings"), "{told}");
