@@ -79,7 +79,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
-/// Renews an enrolled certificate in time; waits forever if there is none.
+/// Renews an enrolled certificate in time. Without enrolment, waits forever.
 async fn renew(renewal: Option<Arc<Renewal>>, endpoints: Vec<Endpoint>, clock: Clock) -> Infallible {
     match renewal {
         Some(renewal) => renewal.run(&endpoints, &clock).await,

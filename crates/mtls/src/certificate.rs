@@ -14,7 +14,7 @@ pub const BACKDATED_SECONDS: i64 = 3_600;
 pub struct Facts {
     /// Subject, as text.
     pub subject: String,
-    /// Identity in the certificate; the error says why there is none.
+    /// Identity in the certificate. The error explains why the certificate has no identity.
     pub identity: Result<Identity, NotAnIdentity>,
     /// Issuer, as text.
     pub issuer: String,
@@ -67,7 +67,7 @@ impl Certified {
     ///
     /// # Errors
     ///
-    /// When there is none; the text follows the words "its certificate".
+    /// If the certificate has no Graywave identity. The text follows the words "its certificate".
     pub(crate) fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let Facts { identity, serial, not_before_unix, not_after_unix, .. } = read_facts(certificate)?;
         let identity = identity.map_err(|error| format!("contains no Graywave identity: {error}"))?;

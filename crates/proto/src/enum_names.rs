@@ -13,7 +13,7 @@ pub trait Word: Copy + Default + Into<i32> + TryFrom<i32> {
     /// Full name of the value, with the prefix.
     fn name(self) -> &'static str;
 
-    /// Value with this full name; `None` if there is none.
+    /// Value with this full name; `None` if the name is unknown.
     fn of_name(name: &str) -> Option<Self>;
 
     /// Word without the prefix; empty for the unspecified value.

@@ -254,7 +254,7 @@ pub async fn insert_certificate(
 }
 
 /// Returns the certificate chain that was signed for this key before, with the same token or as a
-/// renewal. `None` if there is none or it has expired.
+/// renewal. `None` if no such chain exists or it has expired.
 pub async fn signed_before(
     connection: &mut Connection,
     project_id: &ProjectId,

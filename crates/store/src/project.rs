@@ -220,7 +220,7 @@ pub async fn list_policies(
     Ok(rows.into_iter().map(|row| (row.policy, row.document.0)).collect())
 }
 
-/// Returns a principal that uses a policy; `None` if there is none.
+/// Returns a principal that uses a policy; `None` if the policy is unused.
 pub async fn policy_holder(
     connection: &mut Connection,
     project_id: &ProjectId,

@@ -110,7 +110,7 @@ mod tests {
     }
 
     proptest! {
-        /// The actual error never exceeds the reported one, whatever the round trips took.
+        /// The actual error never exceeds the reported one, for all round-trip times.
         #[test]
         fn the_error_holds(trips in proptest::collection::vec((0u64..2_000, 0u64..2_000, 0u64..60_000), 1..20)) {
             let (mut uptime, mut known) = (0u64, None::<Anchor>);

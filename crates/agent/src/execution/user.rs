@@ -73,7 +73,8 @@ impl Lookup {
         Self { answer, deadline: OnceLock::new(), warned: Once::new() }
     }
 
-    /// Passwd entry; `None` if there is none, or no answer within `timeout` after the first call.
+    /// Returns the passwd entry. `None` without an entry, or without an answer within `timeout`
+    /// after the first call.
     fn entry(&self, timeout: Duration) -> Option<User> {
         let deadline = *self.deadline.get_or_init(|| Instant::now() + timeout);
         let left = deadline.saturating_duration_since(Instant::now());

@@ -35,7 +35,7 @@ impl Kept {
         self.dir.join("pending-key.pem")
     }
 
-    /// Loads the stored certificate; `None` if there is none.
+    /// Loads the stored certificate; `None` if the file does not exist.
     pub(crate) fn load(&self) -> Result<Option<Tls>, Error> {
         let file = self.certificate();
         restore_file(&file).map_err(|source| Error::DataDir { path: file.clone(), source })?;

@@ -215,7 +215,7 @@ fn stop_of(story: &TargetHistory) -> Option<Sentence> {
     Some(Sentence::at(story.stop_asked_at?, "a person requested the stop of this target"))
 }
 
-/// Adds sentences for stored records. Returns false if there are none.
+/// Adds sentences for stored records. Returns false if `records` is empty.
 fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
     let mut is_known = false;
     for record in records {

@@ -248,7 +248,7 @@ pub enum Step {
     FinishCutShort(TaskStatus),
 }
 
-/// Returns the step that follows from the current wave, which is the first one that is not closed.
+/// Returns the step that follows from the current wave, which is the first wave that is not closed.
 pub fn next_step(wave: &WaveState) -> Step {
     let is_over = wave.missing() + wave.others.missing() == 0;
     match wave.status {

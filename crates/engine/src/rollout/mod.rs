@@ -121,7 +121,7 @@ impl<F: Faults> Rollout<F> {
         refresh_totals(self.settled, self.waves.iter_mut().map(|row| &mut row.state));
     }
 
-    /// Returns the current wave: the first one that is not closed. `None` when the task has ended.
+    /// Returns the current wave: the first wave that is not closed. `None` when the task has ended.
     pub(crate) fn current(&mut self) -> Option<&mut WaveRow> {
         use domain::wave::WaveStatus;
         self.waves.iter_mut().find(|row| row.state.status != WaveStatus::Closed)

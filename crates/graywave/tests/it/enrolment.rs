@@ -78,7 +78,8 @@ fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
     // A second machine with the same token is refused.
     let _late = cluster.enrolling("pc-2", Some("pc-2"), &file);
     wait_until_said(&cluster, "pc-2", "the enrolment token is used up");
-    // After a restart the agent keeps its desktop id, ignores the id of its flags, and needs no token.
+    // After a restart, the agent keeps its desktop id and ignores the id of its flags. It needs no
+    // token.
     assert!(agent.stop().success());
     fs::remove_file(&file).unwrap();
     let _again = cluster.enrolling("pc-1", Some("another"), &file);

@@ -18,7 +18,7 @@ use crate::rollout::Leased;
 /// Maximum wait of a pull.
 const MAX_PULL_WAIT: Duration = Duration::from_secs(30);
 
-/// Leases ready batches of the worker, and waits while there are none.
+/// Leases ready batches of the worker. Waits until at least one batch is ready.
 pub(super) async fn handle(
     service: &Service,
     request: Request<PullRequest>,

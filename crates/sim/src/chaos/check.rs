@@ -244,9 +244,9 @@ async fn check_waves(
     Ok(())
 }
 
-/// All times are the database's, whatever the clock said of whoever wrote them. A link that stalls
-/// for five seconds may make what is told over it wrong by half of that, and there are three on the
-/// way.
+/// Compares times of the database, which no shifted clock affects. A link that stalls for five
+/// seconds shifts a reported time by up to half of that. There are three links between agent and
+/// database.
 async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
     let wrong: Vec<Times> = sqlx::query_as(
         "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)

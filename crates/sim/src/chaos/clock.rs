@@ -28,8 +28,8 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Sets it so many seconds ahead, or behind, for a process that runs as for one that starts
-    /// later.
+    /// Shifts the clock by this many seconds, which may be negative. Affects running processes and
+    /// later ones.
     pub(crate) fn set(&self, seconds: i64) -> anyhow::Result<()> {
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{seconds:+}\n"))?;

@@ -24,9 +24,9 @@ use super::{
     system::{System, desktop_id},
 };
 
-/// A run of so long has time for an outage of a minute.
+/// A run of at least this length includes an outage of one minute.
 const LONG_RUN: Duration = Duration::from_secs(300);
-/// In this time results that waited have come.
+/// Time in which delayed results arrive.
 const BETWEEN_OUTAGES: Duration = Duration::from_secs(15);
 /// Longer than a worker's scripts are waited for.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// Whether an agent that meets it in mid-run cannot tell what became of its script.
+    /// Whether an agent that is hit while a script runs cannot know the result of the script.
     const fn makes_unknown(self) -> bool {
         matches!(self, Self::AgentsKilled | Self::JournalTorn | Self::DiskFull)
     }

@@ -44,7 +44,7 @@ struct Route {
 }
 
 impl Link {
-    /// Listens, and carries what comes to the target.
+    /// Listens and forwards each connection to the target.
     pub(crate) async fn start(name: String, target: String) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

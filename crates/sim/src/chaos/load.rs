@@ -17,9 +17,9 @@ use super::{
     system::{System, desktop_id},
 };
 
-/// A call is repeated so long: the longest outage lasts a minute and a quarter.
+/// Maximum time over which a call is retried. The longest outage lasts 75 s.
 const TIMEOUT: Duration = Duration::from_secs(150);
-/// Rollouts under way at once.
+/// Maximum number of rollouts in progress.
 const MAX_UNDER_WAY: usize = 16;
 
 /// A task whose id was answered.
@@ -132,7 +132,7 @@ fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
     Plan { kind, body, then }
 }
 
-/// At most so many may fail of a strict rollout.
+/// Fail threshold of a strict rollout.
 pub(crate) const STRICT_THRESHOLD: i64 = 3;
 
 /// A script that says in its desktop's file that it started, and how it ended.
@@ -198,7 +198,7 @@ async fn ended(system: &System, task_id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks until somebody answers. With the same key a call is done once, however often it is asked.
+/// Retries a call until a server answers. The idempotency key ensures one execution.
 async fn persist(system: &System, path: &str, body: &Value, key: &str) -> anyhow::Result<(u16, Value)> {
     let begun = Instant::now();
     for turn in 0.. {

@@ -61,7 +61,7 @@ impl Node {
         Ok(())
     }
 
-    /// Sets its clock so many seconds ahead, or behind.
+    /// Shifts the clock of the node by this many seconds, which may be negative.
     pub(crate) fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
         self.clock.as_ref().with_context(|| format!("{} has no clock of its own", self.name))?.set(seconds)
     }

@@ -41,8 +41,8 @@ pub(crate) struct System {
     /// The server of a system that has one of its own.
     pub(crate) postgres: Option<Mutex<Cluster>>,
     pub(crate) database_url: String,
-    /// The first so many agents keep their journals on disks of a few pages, where this user may
-    /// mount them.
+    /// Number of agents, from the first, whose journals are on disks of a few pages. 0 if this user
+    /// may not mount disks.
     pub(crate) small_disks: usize,
     directory: Arc<Directory>,
 }

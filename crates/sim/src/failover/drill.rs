@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Crash,
     /// The machine dies: both are killed, and their clients get no answer.
     Loss,
-    /// Somebody asks for it.
+    /// An operator requests it.
     Switchover,
 }
 

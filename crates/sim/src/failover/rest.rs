@@ -10,7 +10,7 @@ use super::address::{Address, Role};
 /// A planned switchover waits for the standby to have everything.
 const SWITCHOVER_WITHIN: Duration = Duration::from_secs(60);
 
-/// For questions: whoever does not answer at once is away.
+/// For status requests: a member that does not answer within the timeout is offline.
 fn agent() -> ureq::Agent {
     patient(Duration::from_secs(2))
 }

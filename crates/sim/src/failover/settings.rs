@@ -59,7 +59,8 @@ impl Settings {
     /// keep theirs until they are acknowledged.
     fn agreed(&self) -> serde_json::Value {
         json!({
-            // The lock of a dead primary is free after so long: as short as the other two allow.
+            // Time until the lock of a dead primary expires: the minimum that the other two
+            // settings allow.
             "ttl": 8,
             "loop_wait": 1,
             "retry_timeout": 3,

@@ -273,7 +273,7 @@ impl TaskTable {
         self.waves.iter().find(|row| row.wave > after && row_values::is_live(row))
     }
 
-    /// What the waves before the last of these came to that are not among them.
+    /// Returns the results of the earlier waves that are not locked.
     fn settled(&self, locked: &[WaveRow]) -> Results {
         let last = locked.last().map_or(0, |row| row.wave);
         let is_locked = |wave| locked.iter().any(|row| row.wave == wave);

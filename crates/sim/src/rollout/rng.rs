@@ -42,7 +42,7 @@ impl Rng {
         BasisPoints::new(self.number(least, most)).expect("callers pass 1 to 10,000")
     }
 
-    /// One of the elements; `None` if there are none.
+    /// Draws an element; `None` if the slice is empty.
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         (!from.is_empty()).then(|| from[self.0.random_range(0..from.len())])
     }

@@ -139,7 +139,7 @@ impl World {
         Ok(())
     }
 
-    /// Runs the next event. Returns false when there is none.
+    /// Runs the next event. Returns false when no event is left.
     pub(super) fn step(&mut self) -> bool {
         let Some(event) = self.clock.next() else { return false };
         self.trace.event(self.clock.elapsed_ms(), &event);

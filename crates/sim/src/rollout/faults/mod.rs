@@ -1,5 +1,5 @@
-//! Faults: processes die and come back, connections break, desktops restart, clocks differ, the
-//! database is away.
+//! Faults: processes die and return, connections break, desktops restart, clocks differ, and the
+//! database is unavailable.
 
 mod clocks;
 mod outage;

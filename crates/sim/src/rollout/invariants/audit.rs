@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Small fleets are counted anew after every change, large ones after as many changes as keeps the
-/// work the same.
+/// Largest fleet that is recounted after every change. Larger fleets are recounted less often, at
+/// the same total cost.
 const FLEET_COUNTED_AT_ONCE: usize = 40;
 
 impl Invariants {
@@ -76,7 +76,7 @@ impl Invariants {
         let is_quorum = quorum.is_some_and(|quorum| u64::from(count.ended) * 10_000 >= quorum);
         let is_over = missing == 0 || is_quorum && missing as usize == away;
         self.must(!is_over || row.state.is_last, "a wave that is over is closed at once", || {
-            format!("wave {} has {} of {}, {away} are away", row.wave, count.ended, row.state.size)
+            format!("wave {} has {} of {}, {away} are offline", row.wave, count.ended, row.state.size)
         });
     }
 
@@ -165,7 +165,7 @@ impl Invariants {
             });
             let of_wave = table.deferred.values().filter(|deferred| deferred.terms.wave == row.wave);
             let unhanded = of_wave.filter(|deferred| !deferred.terms.maybe_delivered).count();
-            self.must(row.state.waiting as usize == unhanded, "who is away is counted once", || {
+            self.must(row.state.waiting as usize == unhanded, "an offline desktop is counted once", || {
                 format!("wave {} says {}, and {unhanded} are", row.wave, row.state.waiting)
             });
         }

@@ -186,7 +186,7 @@ impl Invariants {
                 let deferred = table.deferred.get(ordinal);
                 deferred.is_none_or(|row| row.terms.maybe_delivered)
             });
-            self.must(runs.is_none(), "a wave is closed when all but those that are away are in", || {
+            self.must(runs.is_none(), "a wave is closed while only offline desktops are missing", || {
                 format!("wave {wave} was closed and target {} is missing", runs.unwrap_or_default())
             });
             let quorum = u64::from(self.policy.quorum.map_or(10_000, BasisPoints::get));

@@ -121,7 +121,7 @@ impl Invariants {
         }
     }
 
-    /// The first violation; `None` if there is none.
+    /// Returns the first violation, if any.
     pub(super) fn violation(&self) -> Option<&str> {
         self.violation.as_deref()
     }
@@ -229,7 +229,7 @@ impl Invariants {
         table.waves.iter().position(|row| row.has(ordinal)).unwrap_or_default()
     }
 
-    /// Whether a target that is away may come to count as a failure.
+    /// Whether a target of an offline desktop may later count as a failure.
     fn counts_away(&self) -> bool {
         self.weight(Outcome::Undelivered, None).is_some() || self.weight(Outcome::Stopped, None).is_some()
     }

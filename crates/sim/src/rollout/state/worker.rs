@@ -50,7 +50,7 @@ pub(in crate::rollout) struct WorkerState {
     pub(in crate::rollout) announces: bool,
     /// Whether the last heartbeat has no answer yet.
     pub(in crate::rollout) awaits_heartbeat: bool,
-    /// Whether a heartbeat without an answer may have stored the worker anew, without its desktops.
+    /// Whether an unanswered heartbeat may have stored the worker again, without its desktops.
     pub(in crate::rollout) may_be_new: bool,
     /// Time of the last heartbeat that a link lost or delayed.
     pub(in crate::rollout) heartbeat_disturbed_at: Option<Timestamp>,

@@ -20,7 +20,7 @@ const FOUND: [(Mutant, u64, &str); Mutant::ALL.len()] = [
     (Mutant::Rule(Rule::QuorumOnLastWave), 41, "the last wave waits for all"),
     (Mutant::Rule(Rule::StrictForgetsWaiting), 1, "strict mode: no more than the threshold can fail"),
     (Mutant::Rule(Rule::CountTwice), 0, "a tally is what its records say"),
-    (Mutant::Rule(Rule::CloseWithMissing), 0, "a wave is closed when all but those that are away are in"),
+    (Mutant::Rule(Rule::CloseWithMissing), 0, "a wave is closed while only offline desktops are missing"),
     (Mutant::Rule(Rule::AdmitAfterStop), 19, "nothing is admitted after a halt or a stop"),
     (Mutant::Rule(Rule::IgnoreConcurrency), 3, "no more than max_concurrency are admitted"),
     (Mutant::Rule(Rule::IgnoreProjectLimit), 6, "no more than the project's max_in_flight are admitted"),
