@@ -14,7 +14,7 @@ use crate::{
     client::{self, Session, repeated},
 };
 
-/// Makes a key that deduplicates retries of a request.
+/// Makes a random idempotency key of 32 hexadecimal digits.
 pub(crate) fn idempotency_key() -> String {
     Uuid::new_v4().simple().to_string()
 }
@@ -33,8 +33,9 @@ pub(crate) async fn resume(session: &Session, task_id: &str) -> Result<Task, Err
     Ok(resumed.map_err(|status| refused("resume", task_id, &status))?.into_inner().task.unwrap_or_default())
 }
 
-/// Approves a wave, or the first one that needs it and has no approval; bound to the plan and the
-/// scripts that the task has at this moment. Returns which.
+/// Approves a wave; returns its number and the task. Without a number, the first wave that awaits
+/// approval is approved. The approval is bound to the current plan hash and script hash of the
+/// task.
 pub(crate) async fn approve(
     session: &Session,
     task_id: &str,
@@ -58,7 +59,7 @@ pub(crate) async fn approve(
     Ok((wave, approved.into_inner().task.unwrap_or_default()))
 }
 
-/// The first wave that a person must still approve.
+/// Finds the first pending wave that needs an approval and has none; returns its number.
 pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) -> Option<u32> {
     let waits = |wave: &&Wave| {
         wave.needs_approval && wave.approved_by.is_empty() && wave.status() == WaveStatus::Pending
@@ -66,7 +67,7 @@ pub(crate) fn waits_for_approval<'a>(waves: impl IntoIterator<Item = &'a Wave>) 
     waves.into_iter().find(waits).map(|wave| wave.wave)
 }
 
-/// Stops a task: no more scripts start. The mode decides about running scripts.
+/// Stops a task: no more scripts start. `mode` drains or kills the running scripts.
 pub(crate) async fn stop(session: &Session, task_id: &str, mode: StopMode) -> Result<Task, Error> {
     let request = StopTaskRequest {
         task_id: task_id.to_owned(),
@@ -78,7 +79,7 @@ pub(crate) async fn stop(session: &Session, task_id: &str, mode: StopMode) -> Re
     Ok(stopped.map_err(|status| refused("stop", task_id, &status))?.into_inner().task.unwrap_or_default())
 }
 
-/// The error of a refused change. A conflict gets a hint to show the task.
+/// Builds the error of a refused change. A conflict adds a hint to show the task.
 pub(crate) fn refused(what: &str, task_id: &str, status: &Status) -> Error {
     let failure = Error::of(&format!("cannot {what} task {task_id}"), status);
     match failure.reason().map(Reason::kind) {

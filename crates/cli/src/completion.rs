@@ -1,4 +1,4 @@
-//! What a shell offers behind a flag: ids that the control plane knows at this moment.
+//! Shell completion: candidates for ids, read from the control plane when Tab is pressed.
 
 use std::{ffi::OsStr, time::Duration};
 
@@ -13,14 +13,14 @@ use crate::{
     client::{ConnectionArgs, Session},
 };
 
-/// Who presses Tab does not wait longer than this.
+/// Maximum time between pressing Tab and the candidates.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The word that stands for the newest task.
+/// Argument that stands for the newest task.
 pub(crate) const LATEST: &str = "latest";
-/// Ids that are offered at most.
+/// Maximum number of candidates; also the page size of their request.
 const MOST: i32 = 200;
 
-/// Tasks, newest first, and the word for the newest one.
+/// Completes a task id, newest task first, or [`LATEST`].
 pub(crate) fn tasks(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut offered = tasks_there(typed);
     if LATEST.starts_with(&*typed.to_string_lossy()) {
@@ -40,10 +40,10 @@ fn tasks_there(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Desktops by id. Of more than can be offered at once the first are; more of them are found by
-/// typing more of the id.
+/// Completes the last id of a comma-separated list of desktops. Offers the first [`MOST`] desktops
+/// whose id starts with the typed text.
 pub(crate) fn desktops(typed: &OsStr) -> Vec<CompletionCandidate> {
-    // Behind a comma begins another one.
+    // A comma starts the next id.
     let text = typed.to_string_lossy();
     let (before, last) = text.rsplit_once(',').map_or(("", &*text), |(before, last)| (before, last));
     let offered = offer(OsStr::new(last), async |session| {
@@ -61,7 +61,7 @@ pub(crate) fn desktops(typed: &OsStr) -> Vec<CompletionCandidate> {
     }
 }
 
-/// Scripts, the newest first, told by their names.
+/// Completes a script id, newest script first. The help is the name of the script.
 pub(crate) fn scripts(typed: &OsStr) -> Vec<CompletionCandidate> {
     offer(typed, async |session| {
         let request = ListScriptsRequest { page_size: MOST, ..ListScriptsRequest::default() };
@@ -70,7 +70,7 @@ pub(crate) fn scripts(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Workers.
+/// Completes a worker id. The help is the address of the worker.
 pub(crate) fn workers(typed: &OsStr) -> Vec<CompletionCandidate> {
     offer(typed, async |session| {
         let workers = session.workers().list_workers(ListWorkersRequest {}).await?.into_inner().workers;
@@ -78,8 +78,8 @@ pub(crate) fn workers(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Those that begin with what is typed. Whatever goes wrong offers nothing: a shell's prompt is no
-/// place for errors.
+/// Offers the ids that start with the typed text. Any failure offers nothing, because a shell
+/// prompt cannot show errors.
 fn offer(
     typed: &OsStr,
     ask: impl AsyncFn(Session) -> Result<Vec<(String, String)>, tonic::Status>,
@@ -94,16 +94,16 @@ fn asked(
     ask: impl AsyncFn(Session) -> Result<Vec<(String, String)>, tonic::Status>,
 ) -> Result<Vec<(String, String)>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Error::local("cannot start", error))?;
+    let runtime = runtime.map_err(|error| Error::local("cannot start the async runtime", error))?;
     let asking = async {
-        // As the shell has the line so far.
+        // The shell passes the command line typed so far as arguments.
         let words: Vec<String> =
             std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let session = ConnectionArgs::of_words(&words).open().await?;
-        ask(session).await.map_err(|status| Error::of("cannot ask", &status))
+        ask(session).await.map_err(|status| Error::of("cannot complete the id", &status))
     };
     let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, asking).await });
-    // A name that is still being looked up is not waited for.
+    // Do not wait for a pending name lookup, which runs in a blocking thread.
     runtime.shutdown_background();
-    answer.unwrap_or_else(|_| Err(Error::unreachable("it took too long")))
+    answer.unwrap_or_else(|_| Err(Error::unreachable("no candidates within 1.5s")))
 }

@@ -25,14 +25,14 @@ pub struct Error {
     pub exit_status: ExitStatus,
     what: String,
     next: Vec<String>,
-    /// Why the control plane refuses; `None` where it does not answer, or where the reason is from
-    /// another version.
+    /// Reason of the refusal; `None` if the control plane did not answer, or if this version does
+    /// not know the reason.
     reason: Option<Reason>,
 }
 
 impl fmt::Display for Error {
-    /// A line of what failed and why, a line for each thing to try, and one with the place in the
-    /// documentation.
+    /// Writes a line with the failure and its cause, a line per hint, and a line with the place in
+    /// the documentation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         self.next.iter().try_for_each(|next| write!(f, "\n  try: {next}"))?;
@@ -45,37 +45,37 @@ impl Error {
         Self { exit_status, what: what.into(), next: Vec::new(), reason: None }
     }
 
-    /// The command line, or a file that it names, is invalid.
+    /// Builds an error for an invalid command line, or for an invalid file that it names.
     pub(crate) fn misused(what: impl Into<String>) -> Self {
         Self::new(ExitStatus::Misused, what)
     }
 
-    /// The user declined.
+    /// Builds an error for a question that the user declined.
     pub(crate) fn declined(what: impl Into<String>) -> Self {
         Self::new(ExitStatus::Failed, what)
     }
 
-    /// The control plane refused the request.
+    /// Builds an error for a request that the control plane refused.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
         Self::new(ExitStatus::Refused, what)
     }
 
-    /// Something of this machine failed.
+    /// Builds an error for a failure on this machine, such as an I/O error.
     pub(crate) fn local(what: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::new(ExitStatus::Failed, format!("{what}: {error}"))
     }
 
-    /// The control plane does not answer.
+    /// Builds an error for a control plane that does not answer.
     pub(crate) fn unreachable(what: impl Into<String>) -> Self {
         Self::new(ExitStatus::Unreachable, what)
     }
 
-    /// Prints nothing: the reader of the output closed it.
+    /// Builds an error that prints nothing, for output that its reader closed.
     pub(crate) fn silent() -> Self {
         Self::new(ExitStatus::Success, "")
     }
 
-    /// Whether nothing is printed.
+    /// Reports whether the error prints nothing.
     pub fn is_silent(&self) -> bool {
         self.what.is_empty()
     }
@@ -87,22 +87,25 @@ impl Error {
         self
     }
 
-    /// Why the control plane refused, where it did.
+    /// Returns the reason of the refusal; `None` if there is none, or this version does not know
+    /// it.
     pub(crate) const fn reason(&self) -> Option<Reason> {
         self.reason
     }
 
-    /// A call that failed. `doing` is what was to be done, like "cannot pause task X".
+    /// Builds the error of a failed call. `doing` names the attempt, like "cannot pause task X".
     pub(crate) fn of(doing: &str, status: &Status) -> Self {
         Self::with_flags(doing, status, &[])
     }
 
-    /// As [`Self::of`], for a command whose flags stand for other fields than usual.
+    /// Builds the error of a failed call, for a command whose flags set other fields than the table
+    /// says.
     pub(crate) fn with_flags(doing: &str, status: &Status, overrides: &Overrides) -> Self {
         if is_of_another(status) {
-            return Self::unreachable(format!("{doing}: the server there is not a gRPC service")).try_next(
-                "graywave config show: use the scheduler's admin gRPC port (9090), not the REST port",
-            );
+            return Self::unreachable(format!("{doing}: the server at this address is not a gRPC service"))
+                .try_next(
+                    "graywave config show: use the scheduler's admin gRPC port (9090), not the REST port",
+                );
         }
         if has_timed_out(status) {
             return Self::unreachable(format!("{doing}: timed out after 15s"))
@@ -113,12 +116,12 @@ impl Error {
             let cause = deepest(status);
             return Self::unreachable(format!("{doing}: the connection ended: {cause}"))
                 .try_next(IS_IT_THERE)
-                .try_next("the scheduler's log, if you use a certificate: it says whether the certificate was refused");
+                .try_next("the scheduler's log, if you use a certificate: search for a refused certificate");
         }
         Self::refusal(doing, status, overrides)
     }
 
-    /// An answer of the control plane.
+    /// Builds the error of a refusal: names the refused fields as flags, and adds the hints.
     fn refusal(doing: &str, status: &Status, overrides: &Overrides) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().and_then(|info| Reason::parse(&info.reason));
@@ -138,7 +141,7 @@ impl Error {
         let wait = details.retry_info().and_then(|it| it.retry_delay);
         let again =
             wait.map(|wait| format!("the same command again in {}", humantime::format_duration(wait)));
-        // An example of a value helps where the value breaks a rule, not where it names nothing.
+        // An example value helps against an invalid value, but not against a missing object.
         let breaks_rule = reason.is_none_or(|reason| reason.kind() == ErrorKind::Invalid);
         let of_fields =
             fields.iter().filter(|_| breaks_rule).filter_map(|(field, _)| field.hint.map(str::to_owned));
@@ -148,7 +151,7 @@ impl Error {
     }
 }
 
-/// Whether this side has waited as long as it waits.
+/// Reports whether the timeout of this client expired.
 fn has_timed_out(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
@@ -160,34 +163,33 @@ fn has_timed_out(status: &Status) -> bool {
     false
 }
 
-/// Whether nobody answered, and the words are those of the connection: all answers of a control
-/// plane have a request id.
+/// Reports whether the status comes from the transport. Every answer of a control plane has a
+/// request id.
 fn is_of_the_way(status: &Status) -> bool {
     let may_be =
         matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::Unavailable);
     may_be && status.metadata().get("x-request-id").is_none() && status.details().is_empty()
 }
 
-/// Whether something else than a gRPC service answered.
+/// Reports whether the server at the address is not a gRPC service.
 fn is_of_another(status: &Status) -> bool {
     let content_type = status.metadata().get("content-type").and_then(|value| value.to_str().ok());
     content_type.is_some_and(|kind| !kind.starts_with("application/grpc"))
 }
 
-/// The cause that helps: "connection refused" rather than "transport error".
+/// Returns the innermost cause: "connection refused" rather than "transport error".
 pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    // Where nothing is behind a status it has words of its own.
+    // A status without a source has its own message.
     cause.downcast_ref::<Status>().map_or_else(|| cause.to_string(), |status| status.message().to_owned())
 }
 
-/// Whether the same call may be good a moment later.
+/// Reports whether a later retry of the call may succeed.
 pub(crate) fn helps_later(status: &Status) -> bool {
-    // A deadline that is over says nothing of whether it was done; what is repeated is safe to
-    // repeat.
+    // An expired deadline leaves the result unknown. Only idempotent calls are retried.
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || is_of_the_way(status)
 }
 
@@ -207,7 +209,7 @@ const fn exit_status(code: Code) -> ExitStatus {
     }
 }
 
-/// What helps against a reason, whatever was to be done.
+/// Returns the hints for a reason, independent of the command.
 const fn hints(reason: Reason) -> &'static [&'static str] {
     match reason {
         Reason::NoPolicyAllows => &[
@@ -252,7 +254,7 @@ mod tests {
         );
     }
 
-    /// The status that the admin service sends, with `x` for every message.
+    /// Builds the status that the admin service sends, with `x` as every message.
     fn refused(reason: Reason, field: Option<&str>) -> Status {
         let mut details = ErrorDetails::with_error_info(reason.as_str(), "graywave", HashMap::new());
         if let Some(field) = field {

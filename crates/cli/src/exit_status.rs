@@ -1,35 +1,34 @@
-//! How a command ended: its exit code.
+//! Exit codes of the operator commands.
 
 use std::process::ExitCode;
 
 use proto::admin::TaskStatus;
 
-/// How a command ended. Each has an exit code of its own, so that scripts need not read what is
-/// printed.
+/// Result of a command. Each result has its own exit code, so that scripts do not parse output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It did what it was asked for; a rollout that was followed succeeded everywhere.
+    /// The command succeeded; a followed rollout succeeded on every target.
     Success,
-    /// A rollout ran to its end and something failed; or something of this machine, or of the
-    /// control plane, failed.
+    /// A followed rollout ended with failures, or an error occurred on this machine or in the
+    /// control plane.
     Failed,
-    /// The command line makes no sense. clap ends with the same code.
+    /// The command line is invalid. clap exits with the same code.
     Misused,
-    /// The gate halted the rollout that was followed.
+    /// The gate halted the followed rollout.
     Halted,
-    /// A person stopped the rollout that was followed, or its time was over.
+    /// An operator stopped the followed rollout, or it expired.
     Stopped,
-    /// The control plane refused it: not allowed, no such thing, against a rule, or against the
-    /// present state.
+    /// The control plane refused the request: not allowed, not found, invalid, or in conflict with
+    /// the current state.
     Refused,
-    /// Nobody answers.
+    /// The control plane does not answer.
     Unreachable,
-    /// The rollout that was followed runs on. As a shell has it of what Ctrl-C ended.
+    /// The user detached and the rollout continues. A shell reports the same code after Ctrl-C.
     Detached,
 }
 
 impl ExitStatus {
-    /// Every way to end, in the order of the codes.
+    /// All results, in the order of their codes.
     pub const ALL: [Self; 8] = [
         Self::Success,
         Self::Failed,
@@ -41,7 +40,7 @@ impl ExitStatus {
         Self::Detached,
     ];
 
-    /// The exit code.
+    /// Returns the exit code, from 0 to 130.
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -55,13 +54,13 @@ impl ExitStatus {
         }
     }
 
-    /// Of a task that has ended.
+    /// Maps the status of an ended task to the result of the command.
     pub(crate) const fn of_task(status: TaskStatus) -> Self {
         match status {
             TaskStatus::Success => Self::Success,
             TaskStatus::Halted | TaskStatus::Halting => Self::Halted,
             TaskStatus::Stopped | TaskStatus::Stopping => Self::Stopped,
-            // Whatever is not a success is none.
+            // Any other status counts as a failure.
             TaskStatus::Failed | TaskStatus::Unspecified | TaskStatus::Waiting | TaskStatus::Running => {
                 Self::Failed
             }

@@ -1,12 +1,12 @@
-//! Flags of fields: what a user calls a field of a request that the control plane refuses.
+//! Names of request fields as the user knows them: the flags and arguments that set them.
 
-/// How a command names one field of its request.
+/// A request field, and the flag or argument that sets it.
 struct Flag {
     /// Path in the request, without the `task.` of a submission.
     field: &'static str,
-    /// The flag or the positional argument; `None` where the command itself sets the field.
+    /// Flag or positional argument; `None` if the command sets the field itself.
     name: Option<&'static str>,
-    /// What to try, where an example says more than the message.
+    /// Example to try, where it helps more than the message.
     hint: Option<&'static str>,
 }
 
@@ -18,14 +18,14 @@ const fn hinted(field: &'static str, name: &'static str, hint: &'static str) -> 
     Flag { field, name: Some(name), hint: Some(hint) }
 }
 
-/// A field that the command sets without a flag.
+/// Makes the entry of a field that the command sets without a flag.
 const fn own(field: &'static str) -> Flag {
     Flag { field, name: None, hint: None }
 }
 
-/// Every field of a request that a command sends. The longest path that fits a field wins.
+/// All request fields that the commands send. The longest matching path wins.
 const FLAGS: &[Flag] = &[
-    // What runs, and where.
+    // Payload and targets.
     hinted("desktop_ids", "--desktop", "graywave desktops: lists the desktops"),
     hinted("desktop_tag", "--tag", "--tag pool=finance"),
     flag("desktop_pool_id", "--pool"),
@@ -33,7 +33,7 @@ const FLAGS: &[Flag] = &[
     flag("command", "COMMAND"),
     flag("command.command_type", "--type"),
     flag("execution_timeout", "--execution-timeout"),
-    // In which waves.
+    // Waves of the rollout.
     flag("gray_count", "--canary"),
     flag("gray_desktop_ids", "--canary-desktop"),
     flag("gray_fail_threshold", "--fail-threshold"),
@@ -54,7 +54,7 @@ const FLAGS: &[Flag] = &[
     hinted("rollout.exit_codes", "--exit-code", "--exit-code 3010=success"),
     hinted("rollout.canary.by", "--canary-by", "--canary-by os,pool,zone"),
     flag("rollout.canary.seed", "--seed"),
-    // Which object.
+    // Object of the call.
     flag("task_id", "TASK"),
     flag("record_id", "--record"),
     flag("desktop_id", "DESKTOP"),
@@ -63,7 +63,7 @@ const FLAGS: &[Flag] = &[
     flag("wave", "WAVE"),
     flag("fingerprint_id", "--group"),
     flag("revision", "--revision"),
-    // What of it.
+    // Filters and pages of lists.
     flag("statuses", "--status"),
     flag("filter.status", "--status"),
     flag("filter.desktop_ids", "--desktop"),
@@ -82,7 +82,7 @@ const FLAGS: &[Flag] = &[
     flag("retired", "--with-retired"),
     flag("desktop_id_prefix", "--prefix"),
     flag("page_size", "--limit"),
-    // Changes.
+    // New values in changes.
     flag("mode", "--mode"),
     flag("max_concurrency", "N"),
     flag("reason", "--reason"),
@@ -115,19 +115,19 @@ const FLAGS: &[Flag] = &[
 /// Fields whose next segment is a key that the user gave.
 const MAPS: [&str; 4] = ["rollout.outcomes", "rollout.exit_codes", "tags", "set"];
 
-/// Flags that stand for other fields than usual in one command: pairs of a field and its flag.
+/// Flags that set other fields in one command than [`FLAGS`] says: pairs of a field and its flag.
 pub(crate) type Overrides = [(&'static str, &'static str)];
 
-/// What a user reads for a refused field.
+/// Name and hint that the user reads for a refused field.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
-    /// The flag, with the entry of its value that is meant.
+    /// Flag or argument, with the refused entry of its value: `--waves (entry 2)`.
     pub(crate) name: String,
-    /// What to try.
+    /// Example to try; `None` if the message is enough.
     pub(crate) hint: Option<&'static str>,
 }
 
-/// Name of the field of a violation. A field without a flag keeps its path.
+/// Names the field of a violation as its flag. A field without a flag keeps its path.
 pub(crate) fn named(path: &str, overrides: &Overrides) -> Named {
     let path = path.strip_prefix("task.").unwrap_or(path);
     let own = overrides.iter().map(|&(field, name)| (field, Some(name), None));
@@ -136,7 +136,7 @@ pub(crate) fn named(path: &str, overrides: &Overrides) -> Named {
         let rest = path.strip_prefix(field)?;
         (rest.is_empty() || rest.starts_with(['.', '['])).then_some((field, rest, name, hint))
     });
-    // Of two of the same length the last one wins, which is the override.
+    // `max_by_key` returns the last of equally long matches, which is the override.
     match fitting.max_by_key(|(field, ..)| field.len()) {
         Some((field, rest, Some(name), hint)) => {
             Named { name: format!("{name}{}", entry(field, rest)), hint }
@@ -145,7 +145,7 @@ pub(crate) fn named(path: &str, overrides: &Overrides) -> Named {
     }
 }
 
-/// Which entry of a flag's value is meant: the place in a list, from 1, or the key of a map.
+/// Formats the refused entry of a value: the position in a list, from 1, or the key of a map.
 fn entry(field: &str, rest: &str) -> String {
     let place = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
     match (place, rest.strip_prefix('.').filter(|_| MAPS.contains(&field))) {
@@ -220,7 +220,7 @@ mod tests {
         "StopProjectRequest",
     ];
 
-    /// Paths of all fields below a message that hold a value.
+    /// Collects the paths of all fields below a message that hold a value.
     fn leaves(messages: &[DescriptorProto], message: &DescriptorProto, parent: &str) -> Vec<String> {
         let fields = message.field.iter().flat_map(|field| {
             let path = format!("{parent}{}", field.name());
@@ -246,7 +246,7 @@ mod tests {
                 let fits = |field: &str| {
                     path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
                 };
-                // `rollout` names the whole object, for a rule about no single field of it.
+                // `rollout` stands for the whole object, for rules that span several of its fields.
                 if !FLAGS.iter().any(|flag| flag.field != "rollout" && fits(flag.field)) {
                     missing.push(format!("{}: {path}", request.name()));
                 }
@@ -255,7 +255,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:#?}");
     }
 
-    /// Flags, and names of positional arguments, of a command and all below it.
+    /// Collects the flags and positional names of a command and its subcommands.
     fn arguments(command: &clap::Command, found: &mut BTreeSet<String>) {
         for argument in command.get_arguments() {
             match argument.get_long() {

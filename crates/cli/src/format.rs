@@ -1,4 +1,4 @@
-//! Values in words, as the verbs print them.
+//! Formatting of values, as the commands print them.
 
 use prost_types::Timestamp;
 use proto::{
@@ -8,13 +8,13 @@ use proto::{
 
 use crate::sanitize::sanitize_line;
 
-/// A time in UTC to the second; empty when it is not given.
+/// Formats a time in UTC, to the second; empty without a time.
 pub(crate) fn time(time: Option<&Timestamp>) -> String {
     time.and_then(proto::time_opt)
         .map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
-/// From one time to another, to the second; empty unless both are given.
+/// Formats the duration between two times, in whole seconds; empty unless both are given.
 pub(crate) fn between(from: Option<&Timestamp>, to: Option<&Timestamp>) -> String {
     match (from, to) {
         (Some(from), Some(to)) => {
@@ -25,43 +25,44 @@ pub(crate) fn between(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Strin
     }
 }
 
-/// Something that is told of a thing, as a line.
+/// A key and its value, printed as one line.
 pub(crate) struct Fact {
     key: &'static str,
     value: String,
 }
 
-/// A fact. It may be in words of people and desktops, which must not control the terminal.
+/// Makes a fact of untrusted text. Control characters become blanks, so that the text cannot
+/// control the terminal.
 pub(crate) fn fact(key: &'static str, value: impl AsRef<str>) -> Fact {
     Fact { key, value: sanitize_line(value.as_ref()) }
 }
 
-/// A fact in words of ours, which have colours.
+/// Makes a fact of trusted text, which may contain colours.
 pub(crate) fn painted(key: &'static str, value: String) -> Fact {
     Fact { key, value }
 }
 
-/// The narrowest column that keys have, so that different things look alike.
+/// Minimum width of the keys, in characters, so that different objects have the same layout.
 const KEY: usize = 11;
 
-/// `key:  value` in lines; what is empty is left out.
+/// Formats facts as lines of `key:  value`, without the empty values.
 pub(crate) fn facts(facts: &[Fact]) -> String {
     let there = || facts.iter().filter(|fact| !fact.value.is_empty());
     let width = there().map(|fact| fact.key.chars().count() + 1).max().unwrap_or_default().max(KEY);
     there().map(|Fact { key, value }| format!("{:<width$} {value}\n", format!("{key}:"))).collect()
 }
 
-/// So many of something: `1 desktop`, `2 desktops`.
+/// Formats a count with its noun: `1 desktop`, `2 desktops`.
 pub(crate) fn many(number: u32, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// `key=value` with commas between.
+/// Formats pairs as `key=value`, separated by commas.
 pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// The command or the scripts that a task runs, in a few words.
+/// Formats the payload of a task: `SHELL: command`, or `name@revision` for each script.
 pub(crate) fn runs(task: &Task) -> String {
     if let Some(command) = &task.command {
         return format!("{}: {}", word::<ScriptType>(command.command_type), command.content);

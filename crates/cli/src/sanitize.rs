@@ -1,17 +1,17 @@
-//! Text from desktops and people, which must not control the terminal.
+//! Filters for text from desktops and users, so that it cannot control the terminal.
 
-/// What a terminal would obey is taken out, line ends and tabs are kept: a script's output is data.
+/// Removes control characters. Line ends and tabs stay, because the output of a script is data.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !obeyed(*c)).collect()
 }
 
-/// As one line: what would break it, or the terminal, is a blank.
+/// Replaces control characters and line ends by blanks, so that the text stays on one line.
 pub(crate) fn sanitize_line(text: &str) -> String {
     text.chars().map(|c| if obeyed(c) { ' ' } else { c }).collect()
 }
 
-/// Control characters, and those of Unicode that take no room or turn the direction round: with
-/// these a line can look like another.
+/// Reports whether a terminal interprets the character. This includes invisible and bidirectional
+/// characters of Unicode, which make a line look like another.
 fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -33,8 +33,8 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
     let store = scheduler.store();
     tokio::join!(
         listen(&scheduler, &wakes, &stop),
-        every(period, wakes.cut.subscribe(), &stop, "cut", || store.unless_silent(async {
-            while scheduler.cut_all(scheduler.now()).await? && !stop.is_cancelled() {}
+        every(period, wakes.admit.subscribe(), &stop, "admit", || store.unless_silent(async {
+            while scheduler.admit_all(scheduler.now()).await? && !stop.is_cancelled() {}
             Ok(())
         })),
         every(period, wakes.presence.subscribe(), &stop, "reap", || reap(&scheduler, &liveness, began)),

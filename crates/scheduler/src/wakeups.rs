@@ -5,7 +5,7 @@ use tokio::sync::watch;
 /// Wake-up channels. A waiter that misses a wake-up sees it at its next wait.
 #[derive(Debug, Clone)]
 pub struct Wakes {
-    pub(crate) cut: watch::Sender<()>,
+    pub(crate) admit: watch::Sender<()>,
     pub(crate) ready: watch::Sender<()>,
     pub(crate) presence: watch::Sender<()>,
     pub(crate) stop: watch::Sender<()>,
@@ -14,7 +14,7 @@ pub struct Wakes {
 impl Default for Wakes {
     fn default() -> Self {
         Self {
-            cut: watch::Sender::new(()),
+            admit: watch::Sender::new(()),
             ready: watch::Sender::new(()),
             presence: watch::Sender::new(()),
             stop: watch::Sender::new(()),
@@ -26,12 +26,12 @@ impl Wakes {
     pub(crate) fn ring(&self, wake: store::notify::Wake) {
         use store::notify::Wake;
         match wake {
-            Wake::Admit => self.cut.send_replace(()),
+            Wake::Admit => self.admit.send_replace(()),
             Wake::Ready => self.ready.send_replace(()),
             Wake::Presence => self.presence.send_replace(()),
             Wake::Stop => self.stop.send_replace(()),
             Wake::Everything => {
-                self.cut.send_replace(());
+                self.admit.send_replace(());
                 self.ready.send_replace(());
                 self.presence.send_replace(());
                 self.stop.send_replace(());

@@ -189,7 +189,7 @@ impl MemoryStore {
     }
 
     /// Tasks that may have something to cut at `now`. The engine decides on holds and approvals.
-    pub fn to_cut(&self, now: Timestamp) -> Vec<TaskId> {
+    pub fn admissible(&self, now: Timestamp) -> Vec<TaskId> {
         let may_cut = |table: &TaskTable| {
             let next = table.current().filter(|_| !table.facts.status.admits_no_more());
             next.is_some_and(|row| match row.state.status {

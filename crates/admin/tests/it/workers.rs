@@ -25,7 +25,7 @@ async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
     };
     assert!(heard(false).await.drain, "the heartbeat carries the drain request");
     let task_id = harness.submit(command_on(2)).await.task_id;
-    while harness.engine.cut_all(Harness::now()).await.unwrap() {}
+    while harness.engine.admit_all(Harness::now()).await.unwrap() {}
     let leased = harness.engine.lease(&Harness::worker(), 100, Harness::now()).await.unwrap();
     assert!(leased.is_empty(), "no batch is formed for it");
 

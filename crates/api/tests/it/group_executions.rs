@@ -38,7 +38,7 @@ async fn a_pool_runs_it_on_all_or_some_of_its_desktops() {
     let first = &pool_tasks["script_execution_tasks"][1];
     assert_eq!((&first["desktop_pool_id"], &first["status"]), (&json!("pool-1"), &json!("INIT")));
     assert_eq!(first["scripts"], json!([{"id": script, "name": "s"}]));
-    harness.engine.cut_all(Harness::now()).await.unwrap();
+    harness.engine.admit_all(Harness::now()).await.unwrap();
     let word = async |task_id: &str| {
         let found = harness.get(&format!("{POOL_TASKS}?task_id={task_id}")).await;
         found["script_execution_tasks"][0]["status"].as_str().unwrap().to_owned()

@@ -326,6 +326,6 @@ async fn a_record_that_is_stopped_before_its_turn_is_retried_only_when_its_turn_
     let refused = harness.refusal(Method::POST, "/script-executions/retry", Some(&record)).await;
     assert!(refused.0 == 409 && refused.1.contains("has not ended"), "{refused:?}");
     harness.run(&task_id, &[Outcome::Success; 2]).await;
-    while harness.engine.cut_all(Harness::now()).await.unwrap() {}
+    while harness.engine.admit_all(Harness::now()).await.unwrap() {}
     assert_eq!(harness.post("/script-executions/retry", &record).await.status, 200);
 }

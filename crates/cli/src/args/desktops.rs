@@ -1,4 +1,4 @@
-//! Which desktops.
+//! Flags that select desktops, and files of desktop ids.
 
 use std::{
     collections::HashSet,
@@ -14,10 +14,10 @@ use super::file_arg;
 use crate::{Error, client::Session, completion};
 
 const HEADING: &str = "Desktops";
-/// Desktops that are asked for at once.
+/// Page size of requests, in desktops.
 const PAGE: i32 = 1_000;
 
-/// Flags that say on which desktops.
+/// Flags that select the desktops of a task.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DesktopFlags {
     /// Desktop id; repeat or separate by commas. With --pool: only these desktops of the pool
@@ -42,7 +42,7 @@ pub(crate) struct DesktopFlags {
 }
 
 impl DesktopFlags {
-    /// Puts the desktops into a task.
+    /// Sets the desktops of a task. Fails if the flags select no desktop.
     pub(crate) async fn apply(self, task: &mut TaskSpec, session: &Session) -> Result<(), Error> {
         let mut ids = self.desktop;
         if let Some(path) = &self.desktops_file {
@@ -71,7 +71,7 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
     let ids = ids_of(&file_arg::read(path, "file of ids", MAX_EXECUTION_BODY_BYTES)?);
     if ids.len() > MAX_TARGETS_PER_TASK {
         return Err(Error::misused(format!(
-            "{} names {} desktops; a task takes at most {MAX_TARGETS_PER_TASK}",
+            "{} lists {} desktops; the limit of a task is {MAX_TARGETS_PER_TASK}",
             path.display(),
             ids.len()
         )));
@@ -79,8 +79,8 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
     Ok(ids)
 }
 
-/// An id in each line, as it is: it may hold blanks, commas and signs of every kind. A line that
-/// begins with # is a remark.
+/// Reads one id per line, trimmed. An id may contain any character, including blanks and commas. A
+/// line that starts with # is a comment.
 fn ids_of(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(str::to_owned).collect()

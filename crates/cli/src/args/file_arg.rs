@@ -8,16 +8,16 @@ use std::{
 
 use crate::Error;
 
-/// What stands for standard input.
+/// Argument that stands for standard input.
 const STDIN: &str = "-";
 
-/// Whether standard input is meant.
+/// Reports whether the path stands for standard input.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
 }
 
-/// The text of a file, or of standard input, without the mark that some editors begin it with.
-/// `what` is what it should be, like "a script".
+/// Reads a file or standard input as UTF-8 text, without a byte order mark. `what` names the
+/// content, like "script". Fails above `most_bytes`.
 pub(crate) fn read(path: &Path, what: &str, most_bytes: usize) -> Result<String, Error> {
     let named = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
     let cannot = |error: &dyn std::fmt::Display| Error::misused(format!("cannot read {named}: {error}"));

@@ -1,11 +1,11 @@
-//! Numbers as operators write them: 5, 10%, rest, 2%/50, 90s.
+//! Parsers for values of flags: 5, 10%, rest, 2%/50, 90s.
 
 use std::time::SystemTime;
 
 use chrono::DateTime;
 use proto::admin::{FailThreshold, WaveSpec, Window};
 
-/// `10%` as 10.
+/// Parses `10%` as 10; `None` without a percent sign.
 fn percent(text: &str) -> Option<Result<f64, String>> {
     let number = text.strip_suffix('%')?;
     Some(
@@ -20,7 +20,7 @@ fn count(text: &str) -> Result<i64, String> {
     text.trim().parse().map_err(|_| format!("invalid number {text:?}"))
 }
 
-/// A size of a wave: `5`, `10%` or `rest`.
+/// Parses the size of a wave: `5`, `10%` or `rest`.
 pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("rest") {
@@ -36,7 +36,7 @@ pub(super) fn size(text: &str) -> Result<WaveSpec, String> {
     }
 }
 
-/// A size of the gray wave: `5` or `10%`.
+/// Parses the size of the gray wave: `5` or `10%`.
 pub(super) fn share(text: &str) -> Result<WaveSpec, String> {
     match size(text) {
         Ok(it) if it.count == Some(0) || it.percent.is_some_and(|percent| percent <= 0.0) => {
@@ -47,13 +47,13 @@ pub(super) fn share(text: &str) -> Result<WaveSpec, String> {
     }
 }
 
-/// A share in percent: `95` or `95%`.
+/// Parses a percentage with or without its sign: `95` or `95%`.
 pub(super) fn share_of_wave(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches('%').trim();
     number.parse().map_err(|_| format!("invalid percentage {text:?}: expected 95 or 95%"))
 }
 
-/// A moment, in the zone that it names.
+/// Parses a time in RFC 3339, which includes its offset from UTC.
 pub(super) fn moment(text: &str) -> Result<SystemTime, String> {
     let moment = DateTime::parse_from_rfc3339(text.trim());
     moment.map(SystemTime::from).map_err(|_| {
@@ -63,7 +63,8 @@ pub(super) fn moment(text: &str) -> Result<SystemTime, String> {
     })
 }
 
-/// Failures at which a rollout halts: `2`, `2%`, or `2%/50`, which speaks once 50 results are in.
+/// Parses the failures that halt a rollout: `2`, `2%`, or `2%/50`, which applies from 50 results
+/// on.
 pub(super) fn threshold(text: &str) -> Result<FailThreshold, String> {
     let (amount, min_results) = match text.split_once('/') {
         Some((amount, results)) => (amount, Some(count(results)?)),
@@ -82,7 +83,7 @@ pub(super) fn threshold(text: &str) -> Result<FailThreshold, String> {
     }
 }
 
-/// A wave: its size, and its threshold behind a colon: `10%:2` or `rest:2%/50`.
+/// Parses a wave: its size, and an optional threshold after a colon: `10%:2` or `rest:2%/50`.
 pub(super) fn wave(text: &str) -> Result<WaveSpec, String> {
     let (of_size, of_threshold) = match text.split_once(':') {
         Some((size, threshold)) => (size, Some(threshold)),
@@ -92,7 +93,7 @@ pub(super) fn wave(text: &str) -> Result<WaveSpec, String> {
     Ok(WaveSpec { fail_threshold, ..size(of_size)? })
 }
 
-/// Seconds: `90`, `90s`, `10m`, `1h 30m`.
+/// Parses a duration into seconds: `90`, `90s`, `10m`, `1h 30m`.
 pub(super) fn seconds(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(seconds.into());
@@ -102,7 +103,7 @@ pub(super) fn seconds(text: &str) -> Result<i64, String> {
     i64::try_from(duration.as_secs()).map_err(|error| error.to_string())
 }
 
-/// Minutes: `5`, `5m`, `2h`; the API has no shorter unit.
+/// Parses a duration into minutes: `5`, `5m`, `2h`. The API has no shorter unit.
 pub(super) fn minutes(text: &str) -> Result<i64, String> {
     if let Ok(minutes) = text.parse() {
         return Ok(minutes);
@@ -113,7 +114,7 @@ pub(super) fn minutes(text: &str) -> Result<i64, String> {
     }
 }
 
-/// When targets may start: `22:00-05:00`, in each desktop's own time, or
+/// Parses the daily window for starts: `22:00-05:00` in each desktop's local time, or
 /// `22:00-05:00@Europe/Berlin`.
 pub(super) fn window(text: &str) -> Result<Window, String> {
     let (hours, time_zone) = text.split_once('@').unwrap_or((text, ""));
@@ -123,7 +124,7 @@ pub(super) fn window(text: &str) -> Result<Window, String> {
     Ok(Window { from: from.trim().to_owned(), to: to.trim().to_owned(), time_zone: time_zone.to_owned() })
 }
 
-/// A key with what it is: `UNDELIVERED=ignore`.
+/// Parses a pair of key and value: `UNDELIVERED=ignore`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

@@ -1,4 +1,4 @@
-//! What runs: scripts that are saved, a file of this machine, or a command.
+//! Payload of a task: saved scripts, a local file, or a command.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use super::file_arg;
 use crate::{Error, actions::idempotency_key, client::Session, completion, output::Console};
 
 const HEADING: &str = "What runs";
-/// Scripts that are looked through at once.
+/// Page size of requests, in scripts.
 const PAGE: i32 = 1_000;
 
-/// Flags that say what runs.
+/// Flags that select the payload of a task.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PayloadFlags {
     /// Local script file; - reads standard input. It is saved as a script unless one has its name
@@ -43,7 +43,7 @@ pub(crate) struct PayloadFlags {
     pub(crate) command: Vec<String>,
 }
 
-/// What runs a script or a command.
+/// Interpreter of a script or a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Kind {
@@ -55,7 +55,7 @@ pub(crate) enum Kind {
     Bat,
 }
 
-/// The same for the service.
+/// Converts an interpreter to the script type of the admin service.
 pub(crate) const fn script_type(kind: Kind) -> ScriptType {
     match kind {
         Kind::Shell => ScriptType::Shell,
@@ -64,7 +64,7 @@ pub(crate) const fn script_type(kind: Kind) -> ScriptType {
     }
 }
 
-/// What runs a file of this name.
+/// Selects the script type by the file extension; SHELL for an unknown extension.
 pub(crate) fn type_of_file(path: &Path) -> ScriptType {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
@@ -74,19 +74,19 @@ pub(crate) fn type_of_file(path: &Path) -> ScriptType {
     }
 }
 
-/// What runs.
+/// Payload of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Payload {
-    /// A command.
+    /// Command line with its interpreter.
     Command(Command),
-    /// A file of this machine, not saved yet.
+    /// Local file that is not saved as a script yet.
     File { name: String, content: String, kind: ScriptType },
-    /// Scripts that are saved.
+    /// Saved scripts, in the order in which they run.
     Scripts(Vec<ScriptRevision>),
 }
 
 impl PayloadFlags {
-    /// What the flags, and the file that they name, say. Nobody is asked for it.
+    /// Reads the payload from the flags and the local file, without a call to the control plane.
     pub(crate) fn read(self) -> Result<Payload, Error> {
         let command = self.command_content.map_or(self.command, |line| vec![line]);
         if !command.is_empty() {
@@ -108,7 +108,8 @@ impl PayloadFlags {
 }
 
 impl Payload {
-    /// Puts it into a task that is only to be looked at: nothing is saved for that.
+    /// Sets the payload of a task for a preview. A file becomes a command, so that nothing is
+    /// saved.
     pub(crate) fn look(&self, task: &mut TaskSpec) {
         match self.clone() {
             Self::Command(command) => task.command = Some(command),
@@ -119,7 +120,7 @@ impl Payload {
         }
     }
 
-    /// Puts it into a task that is to run; a file is saved first.
+    /// Sets the payload of a task for a run. A file is first saved as a script.
     pub(crate) async fn apply(
         self,
         task: &mut TaskSpec,
@@ -138,7 +139,7 @@ impl Payload {
     }
 }
 
-/// `ID` or `ID@REVISION`.
+/// Parses `ID` or `ID@REVISION`; revision 0 is the newest.
 fn revision(text: &str) -> Result<ScriptRevision, String> {
     let (script_id, revision) = match text.split_once('@') {
         None => (text, 0),
@@ -152,8 +153,8 @@ fn revision(text: &str) -> Result<ScriptRevision, String> {
     Ok(ScriptRevision { script_id: script_id.to_owned(), revision, name: String::new() })
 }
 
-/// The words of a command as one line: what the operator's own shell has taken apart is put
-/// together again.
+/// Joins the words of a command into one line. For SHELL, the words are quoted, because the
+/// operator's shell already split them.
 fn line(kind: ScriptType, words: &[String]) -> Result<String, Error> {
     match (kind, words) {
         (_, [line]) => Ok(line.clone()),
@@ -163,7 +164,7 @@ fn line(kind: ScriptType, words: &[String]) -> Result<String, Error> {
     }
 }
 
-/// What a script of this file is called.
+/// Returns the name of the script in a file: the file name, or `stdin`.
 pub(crate) fn name_of(path: &Path) -> String {
     if file_arg::is_stdin(path) {
         return "stdin".to_owned();
@@ -171,19 +172,20 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Windows ends its lines with a sign that sh takes for part of them.
+/// Warns of CRLF line ends in a SHELL script, because sh reads the carriage return as part of the
+/// line.
 pub(crate) fn warn_of_line_ends(console: &Console, name: &str, content: &str, kind: ScriptType) {
     if kind == ScriptType::Shell && content.contains("\r\n") {
         console.say(&format!("warning: {name} has Windows line endings (CRLF), which sh reads as part of each line\n  try: sed -i 's/\\r$//' {name}"));
     }
 }
 
-/// What a script file has in it.
+/// Reads the content of a script file. Fails if it is empty, too long, or not UTF-8.
 pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
     let cannot =
         |error: &dyn std::fmt::Display| Error::misused(format!("cannot run {}: {error}", path.display()));
     let text = file_arg::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4).map_err(|failure| {
-        // Whoever forgot the two hyphens has named a command as a file.
+        // Without the two hyphens, clap takes a command for a file name.
         let is_word = path.components().count() == 1 && path.extension().is_none() && !path.exists();
         match is_word && !file_arg::is_stdin(path) {
             true => {
@@ -201,8 +203,8 @@ pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// The script's revision of this very content, made if there is none. Another script of the same
-/// name is left as it is: others may run it.
+/// Returns the script revision with this content, or saves a new script. Another script of the same
+/// name stays unchanged, because other tasks may run it.
 async fn saved(
     session: &Session,
     console: &Console,
@@ -222,7 +224,7 @@ async fn saved(
     Ok(ScriptRevision { script_id: script.script_id, revision: script.revision, name: script.name })
 }
 
-/// The newest of the scripts of this name whose newest revision has this content, by its hash.
+/// Finds the newest script of this name whose newest revision has this content, by its SHA-256.
 async fn find(
     session: &Session,
     name: &str,

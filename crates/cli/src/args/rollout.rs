@@ -1,4 +1,4 @@
-//! How a rollout goes on, and when it halts.
+//! Flags of a rollout: waves, thresholds, times and weights.
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +18,11 @@ use crate::{Error, field_flags::Overrides, output};
 
 const HEADING: &str = "Gray waves";
 const MORE: &str = "Rollout";
-/// What the API takes for the gray wave's threshold where none is given.
+/// Default threshold of the gray wave in the API.
 const FIRST_FAILURE: FailThreshold = FailThreshold { count: Some(1), percent: None, min_results: None };
 
-/// Flags of the gray wave and of everything behind it. The names of the published API are accepted
-/// as well.
+/// Flags of the gray wave and the later waves. The names of the published API are accepted as
+/// aliases.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RolloutFlags {
     /// Size of the gray (canary) wave, which runs first: --canary 5 or 2% [default: no gray wave]
@@ -118,7 +118,7 @@ pub(crate) enum Ending {
 }
 
 impl RolloutFlags {
-    /// Flags of the waves, where `--canary` makes them.
+    /// Returns the names of the wave fields if `--canary` creates the waves.
     pub(crate) fn overrides(&self) -> &'static Overrides {
         let by_canary = self.canary.is_some() && self.waves.is_empty() && self.rollout.is_none();
         if by_canary {
@@ -128,7 +128,8 @@ impl RolloutFlags {
         }
     }
 
-    /// Puts what the flags say into a task.
+    /// Sets the rollout and the gray fields of a task from the flags. `now` is the local time, the
+    /// base of `--expires-in`.
     pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Error> {
         task.execution_timeout = self.execution_timeout;
         let mut rollout = self.rollout()?.unwrap_or_default();
@@ -138,7 +139,7 @@ impl RolloutFlags {
         Ok(())
     }
 
-    /// Only the object `rollout`, for a task that is there.
+    /// Returns only the `rollout` object, for the replay of an existing task.
     pub(crate) fn into_rollout(self, now: SystemTime) -> Result<Rollout, Error> {
         if !self.canary_desktop.is_empty() {
             return Err(Error::misused(
@@ -156,11 +157,11 @@ impl RolloutFlags {
         Ok(task.rollout.unwrap_or_default())
     }
 
-    /// What the file has.
+    /// Reads the rollout file; `None` without `--rollout`.
     fn rollout(&self) -> Result<Option<Rollout>, Error> {
         let Some(path) = &self.rollout else { return Ok(None) };
         let wrong = |error: &dyn std::fmt::Display| {
-            Error::misused(format!("{} is not a rollout: {error}", path.display())).try_next(
+            Error::misused(format!("invalid rollout in {}: {error}", path.display())).try_next(
                 "a JSON object like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
             )
         };
@@ -169,7 +170,8 @@ impl RolloutFlags {
         output::parse(json).map(Some).map_err(|error| wrong(&error))
     }
 
-    /// The gray fields say it in the API's own words wherever they can; percentages need waves.
+    /// Sets the first wave. Uses the API's gray fields where possible; a percentage needs explicit
+    /// waves.
     fn first_wave(self, task: &mut TaskSpec, rollout: &mut Rollout) -> Result<(), Error> {
         if !self.waves.is_empty() {
             rollout.waves = self.waves;
@@ -196,7 +198,8 @@ impl RolloutFlags {
             task.gray_count = self.canary.and_then(|canary| canary.count);
             task.gray_desktop_ids = self.canary_desktop;
             let threshold = self.fail_threshold.and_then(|threshold| threshold.count);
-            // The API takes thresholds below the size only. One of one is what it does by default.
+            // The API accepts only thresholds below the gray count. For one canary, a threshold of
+            // 1 is the default.
             let named = i64::try_from(task.gray_desktop_ids.len()).unwrap_or(i64::MAX);
             let is_default = threshold == Some(1) && task.gray_count.unwrap_or(named) == 1;
             task.gray_fail_threshold = threshold.filter(|_| !is_default);
@@ -237,7 +240,7 @@ impl RolloutFlags {
             };
         }
         if !self.approve_before.is_empty() {
-            // What a file asks for is not taken away.
+            // A `distinct_approver` of the file stays set.
             let of_file = rollout.approval.take().is_some_and(|approval| approval.distinct_approver);
             rollout.approval = Some(Approval {
                 before_waves: self.approve_before.clone(),
@@ -256,7 +259,8 @@ impl RolloutFlags {
     }
 }
 
-/// The gray wave, halted by its first failure where nothing else is said, and all others behind it.
+/// Makes the gray wave, and a wave of the remaining targets. Without a threshold, the first failure
+/// halts the gray wave.
 fn gray_and_rest(gray: WaveSpec, fail_threshold: Option<FailThreshold>) -> Vec<WaveSpec> {
     vec![WaveSpec { fail_threshold: fail_threshold.or(Some(FIRST_FAILURE)), ..gray }, rest()]
 }
@@ -320,7 +324,7 @@ mod tests {
         let one = task("--canary 1 --fail-threshold 1").unwrap();
         assert_eq!((one.gray_count, one.gray_fail_threshold), (Some(1), None));
         let two = task("--canary 1 --fail-threshold 2").unwrap();
-        assert_eq!(two.gray_fail_threshold, Some(2), "for the API to refuse");
+        assert_eq!(two.gray_fail_threshold, Some(2), "the API refuses this");
     }
 
     #[test]

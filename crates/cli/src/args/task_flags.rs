@@ -1,10 +1,10 @@
-//! Flags of a task.
+//! Flags that describe a task.
 
 use clap::Args;
 
 use super::{DesktopFlags, PayloadFlags, RolloutFlags};
 
-/// Flags of a task: what runs, on which desktops, and in which waves.
+/// Flags of a task: its payload, its desktops and its rollout.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TaskFlags {
     #[command(flatten)]

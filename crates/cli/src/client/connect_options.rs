@@ -2,19 +2,19 @@
 
 use mtls::FilesGiven;
 
-/// Where a call goes, with what.
+/// Address of a control plane, and the credentials for it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ConnectOptions {
     pub(crate) grpc: String,
-    /// None where a certificate says who calls.
+    /// Bearer token; `None` if a client certificate identifies the caller.
     pub(crate) token: Option<String>,
     pub(crate) files: FilesGiven,
-    /// The context that it is from.
+    /// Name of the context that the options come from; `None` without a context.
     pub(crate) context: Option<String>,
 }
 
 impl std::fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Way to {} by context {:?}", self.grpc, self.context)
+        write!(f, "ConnectOptions to {} from context {:?}", self.grpc, self.context)
     }
 }

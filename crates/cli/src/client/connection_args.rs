@@ -1,4 +1,4 @@
-//! The way to the control plane: which one, with which credential.
+//! Connection flags: the address of the control plane and the credential for it.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,11 @@ use mtls::FilesGiven;
 use super::{ConnectOptions, Context, Contexts, Session, offered};
 use crate::Error;
 
-/// Where a control plane of this machine listens.
+/// Default address: a control plane on this machine.
 pub(crate) const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
-/// Where the control plane is, and the credential for it. Flags come first; then a context that a
-/// flag names; then the environment; then the context that the environment names, or the current
-/// one.
+/// Address of the control plane, and the credential for it. The precedence is: flags, a context
+/// that a flag names, the environment, a context that the environment names, the current context.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct ConnectionArgs {
     /// Context to use (GRAYWAVE_CONTEXT) [default: the current one]; `graywave login` saves
@@ -42,7 +41,7 @@ pub(crate) struct ConnectionArgs {
 const HEADING: &str = "Connection";
 
 impl ConnectionArgs {
-    /// What is known of a command line that is not whole: when a shell asks what it may offer.
+    /// Reads the connection flags of an incomplete command line, for shell completion.
     pub(crate) fn of_words(words: &[String]) -> Self {
         let file = |flag: &str| value_of(words, flag).map(PathBuf::from);
         Self {
@@ -55,7 +54,7 @@ impl ConnectionArgs {
         }
     }
 
-    /// What the environment says; what is set to nothing is not set.
+    /// Reads the `GRAYWAVE_*` variables. An empty variable counts as unset.
     fn of_environment() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         Self {
@@ -68,14 +67,14 @@ impl ConnectionArgs {
         }
     }
 
-    /// A session with the control plane that the flags, the environment or a context name.
+    /// Opens a session with the control plane that the flags, the environment or a context select.
     pub(crate) async fn open(&self) -> Result<Session, Error> {
         let way = self.within(&Self::of_environment()).resolve(&Contexts::load()?)?;
         Session::open(way).await
     }
 
-    /// The flags, with what the environment adds. A context that a flag names stands for itself:
-    /// nothing is mixed into it. The environment's token is for its address, and goes to no other.
+    /// Adds the environment to the flags. A context that a flag names takes nothing from the
+    /// environment. The environment's token is sent only to the environment's address.
     fn within(&self, environment: &Self) -> Self {
         if self.context.is_some() {
             return self.clone();
@@ -103,7 +102,8 @@ impl ConnectionArgs {
         }
     }
 
-    /// What this and the contexts come to.
+    /// Merges these values with the selected context. Fails without a token and without a
+    /// certificate.
     pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
         let context = self.chosen(contexts)?;
         let grpc = match (&self.grpc, context) {
@@ -118,7 +118,7 @@ impl ConnectionArgs {
             Some(context) if given == FilesGiven::default() => context.files(),
             _ => given,
         };
-        // A certificate may be all that is needed.
+        // A client certificate alone can identify the caller.
         if token.is_none() && files == FilesGiven::default() {
             let failure = Error::misused("no credential for the control plane: no token and no certificate");
             let failure = match contexts.names().as_slice() {
@@ -134,8 +134,8 @@ impl ConnectionArgs {
         Ok(ConnectOptions { grpc, token, files, context: name.cloned() })
     }
 
-    /// The context that counts. A token goes to the control plane that it is for and to no other,
-    /// so that an address from elsewhere does not get the current context's.
+    /// Selects the context. A token is sent only to the address that it was saved for, so another
+    /// `--grpc` address does not receive it.
     fn chosen<'a>(&self, contexts: &'a Contexts) -> Result<Option<(&'a String, &'a Context)>, Error> {
         let chosen = match &self.context {
             Some(name) => Some(contexts.find(name)?),
@@ -156,7 +156,7 @@ impl ConnectionArgs {
     }
 }
 
-/// What stands behind a flag, or behind its sign of equality.
+/// Finds the value of a flag, written as `--flag VALUE` or `--flag=VALUE`.
 fn value_of(words: &[String], flag: &str) -> Option<String> {
     let place = words.iter().position(|word| {
         word.strip_prefix(flag).is_some_and(|behind| behind.is_empty() || behind.starts_with('='))
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_context_and_a_named_context_over_the_current_one() {
         let pair = |grpc: &str, token: &str| Ok((grpc.to_owned(), token.to_owned()));
-        assert_eq!(way(&flags(None, None, None)), pair("far:9090", "far's"), "the one that was made last");
+        assert_eq!(way(&flags(None, None, None)), pair("far:9090", "far's"), "the context saved last");
         assert_eq!(way(&flags(Some("near"), None, None)), pair("near:9090", "near's"));
         assert_eq!(way(&flags(None, None, Some("mine"))), pair("far:9090", "mine"));
         assert_eq!(way(&flags(Some("near"), Some("other:1"), Some("mine"))), pair("other:1", "mine"));
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(within(&flags(Some("near"), None, None)), pair("near:9090", "near's"));
         assert_eq!(within(&flags(None, None, None)), pair("dev:1", "dev's"), "over the current context");
         assert_eq!(within(&flags(None, None, Some("mine"))), pair("dev:1", "mine"));
-        // Its token is for its own address.
+        // The environment's token is only for the environment's address.
         assert_eq!(within(&flags(None, Some("far:9090"), None)), pair("far:9090", "far's"));
         assert!(within(&flags(None, Some("other:1"), None)).unwrap_err().starts_with("no credential"));
         let only_token = flags(None, None, Some("ours"));
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(
             way(&with),
             pair("other:1", "ours"),
-            "a token without an address is for the one that is given"
+            "a token without an address is for the given address"
         );
         let named = flags(Some("near"), None, None);
         assert_eq!(way(&flags(None, None, None).within(&named)), pair("near:9090", "near's"));

@@ -1,4 +1,4 @@
-//! Contexts: control planes with the credentials for them, kept in a file of this user alone.
+//! Contexts: saved control planes with their credentials, in a file that only this user can read.
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A file at another place than the usual one.
+/// Environment variable with the path of the contexts file.
 const ELSEWHERE: &str = "GRAYWAVE_CONTEXTS";
 
-/// A control plane, and what is shown to it.
+/// Address of a control plane, and the credentials for it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Context {
     /// Address of the gRPC admin service.
     pub(crate) grpc: String,
-    /// The token's project; for people.
+    /// Project of the credential; shown to the user and never sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) project_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
-    /// The certificates that it is reached with.
+    /// Returns the CA, certificate and key files of the context.
     pub(crate) fn files(&self) -> FilesGiven {
         FilesGiven {
             ca_file: self.ca_file.clone(),
@@ -54,7 +54,7 @@ impl Context {
     }
 }
 
-/// All contexts, and which of them counts.
+/// All contexts, and the name of the current one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Contexts {
@@ -65,8 +65,8 @@ pub(crate) struct Contexts {
 }
 
 impl Contexts {
-    /// Where they are kept: `GRAYWAVE_CONTEXTS`, else `graywave/contexts.toml` where this user's
-    /// programs keep what they are told (`$XDG_CONFIG_HOME`, `~/.config`).
+    /// Returns the path of the contexts file: `GRAYWAVE_CONTEXTS`, else `graywave/contexts.toml` in
+    /// the user's configuration directory (`$XDG_CONFIG_HOME`, `~/.config`).
     pub(crate) fn path() -> Result<PathBuf, Error> {
         if let Some(path) = std::env::var_os(ELSEWHERE).filter(|path| !path.is_empty()) {
             return Ok(path.into());
@@ -78,7 +78,7 @@ impl Contexts {
         Ok(base.config_dir().join("graywave").join("contexts.toml"))
     }
 
-    /// Reads them; none when there is no file.
+    /// Reads the contexts file; a missing file means no contexts.
     pub(crate) fn load() -> Result<Self, Error> {
         Self::load_from(&Self::path()?)
     }
@@ -101,18 +101,19 @@ impl Contexts {
             .try_next(format!("chmod 600 {}", path.display())));
         }
         toml::from_str(&text).map_err(|error| {
-            // Not the line itself: it may hold a token.
+            // Do not quote the line, because it may contain a token.
             let place = error.span().and_then(|span| text.get(..span.start));
             let line = place.map_or(1, |before| before.matches('\n').count() + 1);
-            // Nor a message that quotes it: `toml` gives its errors no kind to tell them by.
-            // Nothing else depends on it.
+            // Skip a message with a quotation mark, which may quote the value. `toml` errors have
+            // no kind, so this reads the message. Nothing else depends on it.
             let told = Some(error.message()).filter(|message| !message.contains('"'));
             cannot(&format!("line {line}: {}", told.unwrap_or("wrong type")))
                 .try_next("fix the line, or delete the file and run graywave login")
         })
     }
 
-    /// Writes them, readable by this user alone. A reader sees the old ones or the new ones.
+    /// Writes the contexts file, readable only by this user. The replacement is atomic, so a reader
+    /// sees the old or the new contexts.
     pub(crate) fn save(&self) -> Result<(), Error> {
         self.save_to(&Self::path()?)
     }
@@ -132,24 +133,24 @@ impl Contexts {
             .create(directory)
             .map_err(|error| cannot(&error))?;
         let text = toml::to_string(self).map_err(|error| cannot(&error))?;
-        // Made with the mode 600.
+        // `tempfile` creates the file with mode 600.
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
         file.write_all(text.as_bytes()).map_err(|error| cannot(&error))?;
         file.persist(path).map_err(|error| cannot(&error.error))?;
         Ok(())
     }
 
-    /// The one that counts where none is named.
+    /// Returns the current context; `None` if no context is selected.
     pub(crate) fn current(&self) -> Option<(&String, &Context)> {
         self.contexts.get_key_value(self.current.as_ref()?)
     }
 
-    /// Names of all.
+    /// Returns the names of all contexts, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.contexts.keys().map(String::as_str).collect()
     }
 
-    /// The one of a name.
+    /// Finds a context by name. The error of an unknown name lists the known names.
     pub(crate) fn find(&self, name: &str) -> Result<(&String, &Context), Error> {
         self.contexts.get_key_value(name).ok_or_else(|| self.unknown(name))
     }
@@ -163,25 +164,25 @@ impl Contexts {
         Error::misused(format!("no context \"{name}\"; {there}")).try_next(next)
     }
 
-    /// All of them by name.
+    /// Iterates over the contexts, sorted by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Context)> {
         self.contexts.iter()
     }
 
-    /// Keeps one, in place of another of this name, and lets it count.
+    /// Saves a context, in place of one with the same name, and makes it the current one.
     pub(crate) fn put(&mut self, name: &str, context: Context) {
         self.contexts.insert(name.to_owned(), context);
         self.current = Some(name.to_owned());
     }
 
-    /// Lets one count.
+    /// Makes a saved context the current one.
     pub(crate) fn choose(&mut self, name: &str) -> Result<(), Error> {
         self.find(name)?;
         self.current = Some(name.to_owned());
         Ok(())
     }
 
-    /// Forgets one.
+    /// Removes a context. After the removal of the current context, no context is selected.
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
         self.contexts.remove(name).ok_or_else(|| self.unknown(name))?;
         self.current.take_if(|current| current == name);

@@ -1,4 +1,4 @@
-//! Calls with a credential over one connection.
+//! Sessions: calls with a credential over one connection.
 
 use std::time::Duration;
 
@@ -24,22 +24,21 @@ use crate::{
     error::{deepest, helps_later},
 };
 
-/// How long a connection, and the answer of a call, may take.
+/// Timeout of the connection attempt, and of each call.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Silence after which the other side is asked whether it is there, and how long it may take to say
-/// so.
+/// Silence after which HTTP/2 sends a keep-alive ping, and the timeout of its answer.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// How often a call that is safe to repeat is made, and how long is waited before it is made again.
+/// Number of attempts of an idempotent call, and the pause between two attempts.
 const CALLS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where schedulers serve operators.
+/// Default port of the admin gRPC service on schedulers.
 const DEFAULT_PORT: u16 = 9090;
 
-/// What calls go through.
+/// Channel that adds the bearer token to each call.
 type Service = InterceptedService<Channel, Bearer>;
 
-/// Shows the token with each call, where there is one.
+/// Interceptor that sends the token with each call; `None` sends no token.
 #[derive(Clone)]
 pub(crate) struct Bearer(Option<AsciiMetadataValue>);
 
@@ -91,7 +90,7 @@ impl Session {
             Error::misused(format!("invalid address {:?}: {error}", way.grpc)).try_next("--grpc HOST:PORT")
         };
         let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
-        // The token would be read by whoever listens on the way.
+        // Without TLS, an eavesdropper on the network could read the token.
         mtls::check_url(&url, tls.is_some()).map_err(|error| {
             Error::misused(error).try_next(
                 "--ca-file, --cert-file and --key-file: a certificate of the role admin or of a principal (graywave ca issue)",
@@ -113,7 +112,7 @@ impl Session {
     }
 }
 
-/// An address without a port means that of the admin service.
+/// Adds the default port to an address without a port.
 fn with_port(address: &str) -> String {
     let after_host = address.rsplit_once(']').map_or(address, |(_, behind)| behind);
     if after_host.contains(':') { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") }
@@ -127,7 +126,7 @@ fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
     Ok(bearer)
 }
 
-/// What is shown to a control plane that speaks TLS.
+/// Loads the certificates for TLS; `None` if no files are given.
 pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Error> {
     let files = files.all_or_none().map_err(Error::misused)?;
     files
@@ -148,7 +147,7 @@ fn unreachable(way: &ConnectOptions, error: &(dyn std::error::Error + 'static)) 
     }
 }
 
-/// Makes a call that is safe to repeat, again when nobody answered it.
+/// Makes an idempotent call, and retries it if the control plane does not answer.
 pub(crate) async fn repeated<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
     for _ in 1..CALLS {
         match call().await {

@@ -14,7 +14,7 @@ use crate::{
     output::{Cell, Column, ListItem, Paging, cell, pages},
 };
 
-/// Which entries.
+/// Arguments of `graywave audit`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,7 @@ pub(super) async fn audit(arguments: AuditArgs) -> Result<(), Error> {
             resource: resource.clone(),
         };
         let page = session.audit().list_audit_entries(request).await;
-        let page = page.map_err(|status| Error::of("cannot list the audit", &status))?.into_inner();
+        let page = page.map_err(|status| Error::of("cannot list the audit log", &status))?.into_inner();
         Ok((page.entries, page.next_page_token))
     })
     .await

@@ -10,7 +10,7 @@ use crate::{
     output::{Column, Console, OutputArgs, Tone, cell, table},
 };
 
-/// What is done with contexts; they are listed when nothing is said.
+/// Arguments of `graywave config`; without a subcommand, the contexts are listed.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ConfigArgs {
@@ -20,7 +20,7 @@ pub struct ConfigArgs {
     command: Option<ConfigCommand>,
 }
 
-/// What is done with contexts.
+/// Subcommands of `graywave config`.
 #[derive(Debug, Clone, Subcommand)]
 enum ConfigCommand {
     /// List contexts
@@ -88,7 +88,7 @@ fn ls(console: &mut Console) -> Result<(), Error> {
     })
 }
 
-/// A context for programs, without its token.
+/// Renders a context as JSON, without its token.
 fn value(name: &str, context: &Context, is_current: bool) -> serde_json::Value {
     serde_json::json!({
         "context": name,

@@ -20,7 +20,7 @@ use crate::{
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages},
 };
 
-/// What is done with desktops; they are listed when nothing is said.
+/// Arguments of `graywave desktops`; without a subcommand, the desktops are listed.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DesktopsArgs {
@@ -30,7 +30,7 @@ pub struct DesktopsArgs {
     command: Option<DesktopsCommand>,
 }
 
-/// What is done with desktops.
+/// Subcommands of `graywave desktops`.
 #[derive(Debug, Clone, Subcommand)]
 enum DesktopsCommand {
     /// List desktops by id
@@ -52,7 +52,7 @@ To admit the desktop again: graywave desktops enrol --desktop ID")]
     Enrol(EnrolArgs),
 }
 
-/// Which desktops. All that is given must be so.
+/// Filters of `graywave desktops ls`. A desktop must match all of them.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -93,7 +93,7 @@ struct ListArgs {
     common: CommonArgs,
 }
 
-/// As agents write it, in whatever case it is typed.
+/// Parses an operating system in any letter case, and returns the spelling of the agents.
 fn system(text: &str) -> Result<String, String> {
     const SYSTEMS: [&str; 3] = ["Linux", "Windows", "macOS"];
     let known = SYSTEMS.iter().find(|system| system.eq_ignore_ascii_case(text));
@@ -102,7 +102,7 @@ fn system(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("invalid operating system {text:?}: expected one of {}", SYSTEMS.join(", ")))
 }
 
-/// What becomes of its tags.
+/// Arguments of `graywave desktops tag`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -123,7 +123,7 @@ struct TagArgs {
     common: CommonArgs,
 }
 
-/// For whom.
+/// Arguments of `graywave desktops enrol`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -193,7 +193,7 @@ async fn ls(arguments: ListArgs) -> Result<(), Error> {
         presence: presence.into(),
         ..ListDesktopsRequest::default()
     };
-    pages(&mut console, &arguments.paging, "there are no such desktops", async |page_size, page_token| {
+    pages(&mut console, &arguments.paging, "no matching desktops", async |page_size, page_token| {
         let request = ListDesktopsRequest { page_size, page_token, ..filter.clone() };
         let page = session.desktops().list_desktops(request).await;
         let page = page.map_err(|status| Error::of("cannot list desktops", &status))?.into_inner();
@@ -230,7 +230,7 @@ async fn retire(arguments: DesktopArgs) -> Result<(), Error> {
     let request = RetireDesktopRequest { desktop_id: desktop_id.clone() };
     let retired = session.desktops().retire_desktop(request).await;
     let retired = retired.map_err(|status| refused("retire", &desktop_id, &status))?.into_inner();
-    console.say(&format!("retired: graywave desktops unretire {desktop_id} takes it back"));
+    console.say(&format!("retired; to undo: graywave desktops unretire {desktop_id}"));
     print(&mut console, &retired.desktop.unwrap_or_default())
 }
 
@@ -241,7 +241,7 @@ async fn unretire(arguments: DesktopArgs) -> Result<(), Error> {
     let back = session.desktops().unretire_desktop(request).await;
     let back = back.map_err(|status| refused("unretire", &desktop_id, &status))?.into_inner();
     console.say(&format!(
-        "where desktops have certificates it needs a new one: graywave desktops enrol --desktop {desktop_id}"
+        "if agents use certificates, enrol it again: graywave desktops enrol --desktop {desktop_id}"
     ));
     print(&mut console, &back.desktop.unwrap_or_default())
 }
@@ -254,12 +254,12 @@ async fn revoke(arguments: DesktopArgs) -> Result<(), Error> {
     let revoked = revoked.map_err(|status| refused("revoke", &desktop_id, &status))?.into_inner();
     console.show(&revoked, &desktop_id, |_, _| {
         let connection = match (revoked.was_connected, revoked.is_known) {
-            (true, _) => "; its connection is being cut",
+            (true, _) => "; its connection is closing",
             (false, true) => "",
-            (false, false) => "; no desktop of this id has ever been connected",
+            (false, false) => "; no desktop with this id has ever connected",
         };
         format!(
-            "desktop {desktop_id} is revoked: {} certificates of enrolments, and those made by hand until now{connection}\n",
+            "revoked desktop {desktop_id}: {} enrolment certificates, and all certificates issued by hand before now{connection}\n",
             revoked.certificates
         )
     })
@@ -273,11 +273,12 @@ async fn enrol(arguments: EnrolArgs) -> Result<(), Error> {
         expires_in_hours: arguments.expires_in_hours,
     };
     let made = session.enrolment().create_enrolment_token(request).await;
-    let failed =
-        |status| Error::with_flags("cannot make an enrolment token", &status, &[("desktop_id", "--desktop")]);
+    let failed = |status| {
+        Error::with_flags("cannot create an enrolment token", &status, &[("desktop_id", "--desktop")])
+    };
     let made = made.map_err(failed)?.into_inner();
     let terms = made.enrolment_token.clone().unwrap_or_default();
-    console.say(&format!("token {}, good until {}", terms.token_id, time(terms.expire_time.as_ref())));
+    console.say(&format!("token {}, valid until {}", terms.token_id, time(terms.expire_time.as_ref())));
     console.show(&made, &terms.token_id, |_, _| format!("{}\n", made.secret))
 }
 
@@ -310,7 +311,7 @@ fn text(desktop: &Desktop, palette: Palette) -> String {
         fact("zone", &desktop.availability_zone),
         fact("time zone", &desktop.time_zone),
         fact("tags", pairs(&desktop.tags)),
-        fact("operators'", pairs(&desktop.operator_tags)),
+        fact("operator tags", pairs(&desktop.operator_tags)),
         fact("retired", retired(desktop)),
         fact("agent", &desktop.agent_version),
         fact("first seen", time(desktop.create_time.as_ref())),

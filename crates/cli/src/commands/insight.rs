@@ -19,26 +19,26 @@ use crate::{
     sanitize::sanitize,
 };
 
-/// Desktops of a group listed in a table.
+/// Maximum number of desktop ids in a group's table row.
 const NAMED: usize = 3;
 
-/// Of which task.
+/// Arguments of `graywave failures`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   graywave failures latest                     largest group first
-  graywave failures latest --group SIGNATURE -o name > failed-alike.txt")]
+  graywave failures latest --group FINGERPRINT -o name > failed-alike.txt")]
 pub struct FailuresArgs {
     #[command(flatten)]
     task: TaskArgs,
     /// List the desktops of this group, by its fingerprint
-    #[arg(long, value_name = "SIGNATURE")]
+    #[arg(long, value_name = "FINGERPRINT")]
     group: Option<String>,
     #[command(flatten)]
     paging: Paging,
 }
 
-/// What is explained.
+/// Arguments of `graywave explain`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -98,7 +98,7 @@ fn not_explained(request: &ExplainTaskRequest, status: &tonic::Status) -> Error 
     let failure = Error::of(&doing, status);
     match failure.reason() {
         Some(Reason::DesktopNotFound) => {
-            failure.try_next(format!("graywave records {}: the desktops that it has", request.task_id))
+            failure.try_next(format!("graywave records {}: lists its desktops", request.task_id))
         }
         _ => failure,
     }
@@ -122,7 +122,7 @@ impl ListItem for FailureGroup {
         Column::text("desktops"),
         Column::text("fingerprint").wide(),
         Column::text("record").wide(),
-        Column::text("what it printed last"),
+        Column::text("last output line"),
     ];
 
     fn cells(&self) -> Vec<Cell> {

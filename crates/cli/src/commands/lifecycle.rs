@@ -12,7 +12,7 @@ use crate::{
     task_arg::TaskArg,
 };
 
-/// Which wave.
+/// Arguments of `graywave approve`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 The approval applies to the current plan and scripts of the task only.
@@ -28,7 +28,7 @@ pub struct ApproveArgs {
     wave: Option<u32>,
 }
 
-/// What is stopped.
+/// Arguments of `graywave stop`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +49,7 @@ pub struct StopArgs {
     common: CommonArgs,
 }
 
-/// How many.
+/// Arguments of `graywave concurrency`.
 #[derive(Debug, Clone, Args)]
 pub struct ConcurrencyArgs {
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct ConcurrencyArgs {
     max_concurrency: AtOnce,
 }
 
-/// A number, or none.
+/// Maximum number of desktops; `None` for `unlimited`.
 #[derive(Debug, Clone, Copy)]
 struct AtOnce(Option<i64>);
 
@@ -110,7 +110,7 @@ pub(super) async fn stop(arguments: StopArgs) -> Result<(), Error> {
     tasks::print(&mut console, &task)
 }
 
-/// What came of it.
+/// Describes the result of a stop by the new status of the task.
 const fn stopped(status: TaskStatus) -> &'static str {
     match status {
         TaskStatus::Stopping => "stopping; running scripts finish first",

@@ -11,12 +11,12 @@ use crate::{
     sanitize::sanitize_line,
 };
 
-/// Bytes of a token that is read: far more than one has.
+/// Maximum number of bytes read as a token; real tokens are far shorter.
 const MAX_TOKEN_BYTES: u64 = 4_096;
-/// What a context is called where nobody says otherwise.
+/// Default name of a context.
 const NAME: &str = "default";
 
-/// Where to.
+/// Arguments of `graywave login`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Prompts for the token, or reads it from standard input. A principal's certificate \
@@ -38,7 +38,8 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
     let mut contexts = Contexts::load()?;
     let name = connection.context.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| NAME.to_owned());
     let known = contexts.find(&name).ok().map(|(_, context)| context.clone()).unwrap_or_default();
-    // The environment is another cluster's: what is kept is what is said here.
+    // Ignore the environment, which may belong to another cluster. Only the flags and the saved
+    // context of this name are used.
     let grpc = match (&connection.grpc, known.grpc.as_str()) {
         (Some(grpc), _) => grpc.clone(),
         (None, "") => DEFAULT_GRPC.to_owned(),
@@ -72,13 +73,13 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether its certificate says who calls, so that no token is needed.
+/// Reports whether the context's certificate identifies a principal, so that no token is needed.
 fn is_of_principal(context: &Context) -> Result<bool, Error> {
     let tls = crate::client::tls(&context.files())?;
     Ok(tls.is_some_and(|tls| tls.identity().is_principal()))
 }
 
-/// The project that the credential is for.
+/// Verifies the credential with a call, and returns the id of its project.
 async fn tried(context: &Context) -> Result<String, Error> {
     let connection = ConnectionArgs {
         context: None,

@@ -16,10 +16,10 @@ use crate::{
     sanitize::{sanitize, sanitize_line},
 };
 
-/// Newest tasks that are searched for a desktop.
+/// Number of newest tasks that are searched for a desktop.
 const TASKS: i32 = 50;
 
-/// Whose output.
+/// Arguments of `graywave logs`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +60,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
         console.paged();
         for record in &records {
             let head = head(record, task_id);
-            // A pager that has the terminal shows it with the rest.
+            // With a pager, nothing else may write to the terminal.
             if console.is_paged() {
                 console.print(&format!("{}\n", console.out.bold(&head)))?;
             } else {
@@ -90,7 +90,7 @@ async fn of(session: &Session, task_id: &str, desktop_id: &str) -> Result<Vec<Re
     Ok(records)
 }
 
-/// What stands over an output.
+/// Formats the header line of a script's output.
 fn head(record: &Record, task_id: &str) -> String {
     let script = match record.script_name.as_str() {
         "" => "the command".to_owned(),
@@ -101,13 +101,13 @@ fn head(record: &Record, task_id: &str) -> String {
         outcome => outcome,
     };
     let exit = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
-    // That of an exit code says nothing more.
+    // The reason of an exit code only repeats the code.
     let is_said = record.reason.is_empty() || record.exit_code.is_some();
     let reason = if is_said { String::new() } else { format!(": {}", sanitize_line(&record.reason)) };
     format!("-- {script} of task {task_id}, wave {}: {how}{exit}{reason}", record.wave)
 }
 
-/// What it printed, ending with a line's end.
+/// Returns the output of a script with a final line end; empty output stays empty.
 fn output(record: &Record) -> String {
     let text = sanitize(&record.output);
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }

@@ -49,7 +49,7 @@ pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     console.finish()
 }
 
-/// The plan that a task would have.
+/// Previews the plan of a task; nothing is saved or started.
 pub(super) async fn ask(
     session: &Session,
     task: &TaskSpec,
@@ -58,7 +58,7 @@ pub(super) async fn ask(
 ) -> Result<PreviewTaskResponse, Error> {
     let request = PreviewTaskRequest { task: Some(task.clone()), with_desktop_ids };
     let plan = session.tasks().preview_task(request).await;
-    Ok(plan.map_err(|status| Error::with_flags("cannot preview it", &status, flags))?.into_inner())
+    Ok(plan.map_err(|status| Error::with_flags("cannot preview the task", &status, flags))?.into_inner())
 }
 
 const WAVES: &[Column] = &[
@@ -67,8 +67,8 @@ const WAVES: &[Column] = &[
     Column::number("offline"),
     Column::number("halts at"),
     Column::text("approval"),
-    Column::number("at worst started"),
-    Column::number("at worst failed"),
+    Column::number("max started"),
+    Column::number("max failed"),
 ];
 
 fn wave(wave: &PreviewWave) -> Vec<Cell> {
@@ -78,19 +78,19 @@ fn wave(wave: &PreviewWave) -> Vec<Cell> {
         cell(wave.size),
         cell(wave.offline_count),
         cell(&wave.fail_threshold),
-        cell(if wave.needs_approval { "by a person" } else { "" }),
+        cell(if wave.needs_approval { "required" } else { "" }),
         cell(worst.started),
         cell(worst.failed),
     ]
 }
 
-/// A plan for people: all canaries where it may be wide.
+/// Formats a plan as text. `wide` adds the plan hash, and all canaries and uncovered strata.
 pub(super) fn text(plan: &PreviewTaskResponse, palette: Palette, wide: bool) -> String {
     let worst = plan.worst_case.unwrap_or_default();
     let mut text = facts(&[
-        fact("on", format!("{} desktops, {} of them away", plan.target_count, plan.offline_count)),
+        fact("on", format!("{} desktops, {} of them offline", plan.target_count, plan.offline_count)),
         fact(
-            "at worst",
+            "worst case",
             format!("{} started, {} failed, over the whole rollout", worst.started, worst.failed),
         ),
         fact("seed", plan.seed.to_string()),
@@ -100,7 +100,7 @@ pub(super) fn text(plan: &PreviewTaskResponse, palette: Palette, wide: bool) -> 
     text.push_str(&table(WAVES, plan.waves.iter().map(wave), wide, palette));
     let most = if wide { usize::MAX } else { SHOWN };
     if !plan.canaries.is_empty() {
-        let columns = [Column::text("canary"), Column::text("chosen because")];
+        let columns = [Column::text("canary"), Column::text("reason")];
         let rows = plan
             .canaries
             .iter()

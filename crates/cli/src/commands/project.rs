@@ -1,4 +1,4 @@
-//! `graywave freeze`, `unfreeze` and `limits`: what holds over all tasks of the project.
+//! `graywave freeze`, `unfreeze` and `limits`: settings for all tasks of the project.
 
 use clap::Args;
 use prost_types::FieldMask;
@@ -16,7 +16,7 @@ use crate::{
     output::Console,
 };
 
-/// Why.
+/// Arguments of `graywave freeze`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 New tasks are accepted and wait. Running scripts continue; `graywave stop TASK` kills them.
@@ -31,14 +31,14 @@ pub struct FreezeArgs {
     common: CommonArgs,
 }
 
-/// Nothing more is said.
+/// Arguments of `graywave unfreeze`.
 #[derive(Debug, Clone, Args)]
 pub struct UnfreezeArgs {
     #[command(flatten)]
     common: CommonArgs,
 }
 
-/// Which limits.
+/// Arguments of `graywave limits`; without flags, the limits are shown.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -56,7 +56,7 @@ pub struct LimitsArgs {
     common: CommonArgs,
 }
 
-/// A number, or none.
+/// Value of a limit; `None` removes the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit(Option<i64>);
 
@@ -104,14 +104,14 @@ pub(super) async fn limits(arguments: LimitsArgs) -> Result<(), Error> {
             max_running_per_desktop: of(arguments.max_running_per_desktop),
         };
         let request = UpdateLimitsRequest { limits: Some(limits), update_mask: Some(FieldMask { paths }) };
-        // Twice comes to the same.
+        // The update is idempotent, so a retry is safe.
         let updated = repeated(async || session.projects().update_limits(request.clone()).await).await;
         updated.map_err(|status| Error::of("cannot change the limits", &status))?;
     }
     print(&session, &mut console).await
 }
 
-/// The project as it stands.
+/// Reads the current state of the project.
 pub(super) async fn get(session: &Session) -> Result<GetProjectResponse, Error> {
     let project = session.projects().get_project(GetProjectRequest {}).await;
     Ok(project.map_err(|status| Error::of("cannot show the project", &status))?.into_inner())
@@ -128,7 +128,7 @@ fn text(project: &GetProjectResponse) -> String {
     facts(&[
         fact("project", &project.project_id),
         fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),
-        fact("at once", number(limits.max_in_flight)),
+        fact("in flight", number(limits.max_in_flight)),
         fact("per desktop", number(limits.max_running_per_desktop)),
     ])
 }

@@ -1,4 +1,4 @@
-//! The records of a task with what they printed, over as many connections as it takes.
+//! Stream of a task's records with their output, over as many connections as needed.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tonic::{Status, Streaming};
 
 use crate::{client::Session, error::helps_later};
 
-/// How often it is tried to go on before that is given up, and the time between.
+/// Maximum number of reconnects without a record between them, and the pause before each.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Records in the order of the plan, each once. A stream ends after some minutes, and with its
-/// server: another one goes on behind the last record.
+/// Records in the order of the plan, each exactly once. A stream ends after some minutes, or with
+/// its server. The next stream continues after the last record.
 pub(super) struct Records {
     session: Session,
     request: StreamRecordsRequest,
     stream: Option<Streaming<StreamRecordsResponse>>,
-    /// Since the last record.
+    /// Reconnects since the last record.
     tries: u32,
 }
 
@@ -28,11 +28,11 @@ impl Records {
         Self { session: session.clone(), request, stream: None, tries: 0 }
     }
 
-    /// The next one; none behind the last.
+    /// Returns the next record; `None` after the last one.
     ///
     /// # Errors
     ///
-    /// The call is refused, or nobody goes on with it.
+    /// The call is refused, or all reconnects fail.
     pub(super) async fn next(&mut self) -> Result<Option<Record>, Status> {
         loop {
             match self.step().await {

@@ -16,7 +16,7 @@ use crate::{
     output::{Cell, Column, Format, List, ListItem, Paging, cell, pages},
 };
 
-/// Which records.
+/// Arguments of `graywave records`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,7 @@ pub(super) async fn records(arguments: RecordsArgs) -> Result<(), Error> {
     if arguments.with_output {
         if matches!(console.format, Format::Table | Format::Wide | Format::Name) {
             console.say(
-                "what they printed is in -o json and yaml alone; graywave logs DESKTOP prints that of one",
+                "--with-output has no effect on tables and names\n  try: -o json, or graywave logs DESKTOP",
             );
         }
         let mut records = Records::new(&session, &task_id, filter);
@@ -80,7 +80,7 @@ pub(super) async fn records(arguments: RecordsArgs) -> Result<(), Error> {
     .await
 }
 
-const NONE: &str = "there are no such records";
+const NONE: &str = "no matching records";
 
 impl ListItem for Record {
     const COLUMNS: &'static [Column] = &[

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Error, ExitStatus, actions::idempotency_key, client::repeated, task_arg::TaskArg};
 
-/// What is retried.
+/// Arguments of `graywave retry`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = format!("\
 Examples:

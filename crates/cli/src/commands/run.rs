@@ -24,7 +24,7 @@ use crate::{
     tui,
 };
 
-/// Groups of failures printed for a rollout that did not succeed.
+/// Maximum number of failure groups printed for an unsuccessful rollout.
 const FAILURES: i32 = 3;
 
 pub(super) const EXIT_CODES: &str = "\
@@ -86,7 +86,7 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     } = arguments;
     let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
-    // What this machine can tell is wrong is told before a script is saved.
+    // Check the local input first, so that an invalid command line saves no script.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
     let payload = payload.read()?;
@@ -113,8 +113,8 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     to_its_end(&session, &mut console, &task.task_id, watch).await
 }
 
-/// It may have been accepted although nobody said so: the same key finds out without running it
-/// twice.
+/// Builds the error of a failed submission. After a lost answer the task may exist. A retry with
+/// the same idempotency key runs it only once.
 fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error {
     let failure = Error::with_flags("cannot submit the task", status, flags);
     match failure.exit_status {
@@ -125,7 +125,7 @@ fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error 
     }
 }
 
-/// What was accepted, before anything is seen of it.
+/// Prints the id, the targets and the waves of a new task. Warns if no threshold can halt the task.
 pub(super) fn begun(console: &Console, task: &Task) {
     let waves = match task.waves.as_slice() {
         [_] => "one wave".to_owned(),
@@ -150,8 +150,8 @@ pub(super) fn print_id(console: &mut Console, task: &Task) -> Result<(), Error> 
     }
 }
 
-/// Shows the plan, and returns its hash when it may run. The task keeps to it: its canaries are
-/// drawn alike.
+/// Shows the plan, asks for confirmation, and returns the hash of the plan. Pins the seed and the
+/// script revisions, so that the task runs the shown plan.
 async fn agreed(
     session: &Session,
     console: &Console,
@@ -176,7 +176,7 @@ async fn agreed(
     let rollout = task.rollout.get_or_insert_default();
     rollout.canary.get_or_insert_default().seed = Some(plan.seed);
     if let Payload::Scripts(scripts) = payload {
-        // What is the newest revision by then was not shown.
+        // A revision saved after the preview was not shown.
         scripts.clone_from(&plan.scripts);
     }
     let mut looked = task.clone();
@@ -188,7 +188,7 @@ async fn agreed(
     Ok(plan.plan_hash)
 }
 
-/// Follows a task and prints what it came to.
+/// Follows a task to its end and prints its result.
 pub(super) async fn to_its_end(
     session: &Session,
     console: &mut Console,
@@ -203,7 +203,7 @@ pub(super) async fn to_its_end(
     if ended == ExitStatus::Detached {
         return Ok(ended);
     }
-    // It has ended: who wants this to end as well waits for nobody.
+    // The task has ended, so a signal exits immediately.
     let leaving = tokio::spawn(async {
         if follow::interrupted().await.is_ok() {
             std::process::exit(ExitStatus::Detached.code().into());
@@ -214,7 +214,7 @@ pub(super) async fn to_its_end(
     told
 }
 
-/// What a rollout came to. How it ended counts also where this cannot be told.
+/// Prints the result of a rollout. A failure to read the task does not change the exit status.
 async fn tell(
     session: &Session,
     console: &mut Console,
@@ -229,7 +229,7 @@ async fn tell(
         }
     };
     match tasks::print(console, &task) {
-        // How it ended counts also where nobody reads it.
+        // A closed output does not change the exit status.
         Err(failure) if failure.is_silent() => {}
         printed => printed?,
     }
@@ -240,7 +240,7 @@ async fn tell(
     Ok(ended)
 }
 
-/// Where to look for what the one desktop of a task printed.
+/// Prints the command that shows the output, for a task with one desktop.
 async fn printed_where(session: &Session, console: &Console, task: &Task) {
     if task.target_count != 1 {
         return;
@@ -249,11 +249,12 @@ async fn printed_where(session: &Session, console: &Console, task: &Task) {
     let Ok(answer) = session.records().list_records(request).await else { return };
     if let Some(record) = answer.into_inner().records.first() {
         let desktop_id = sanitize_line(&record.desktop_id);
-        console.say(&format!("  what it printed: graywave logs {desktop_id} --task {}", task.task_id));
+        console.say(&format!("  output: graywave logs {desktop_id} --task {}", task.task_id));
     }
 }
 
-/// Where to look first. What cannot be had is left out: the rollout's end is told already.
+/// Prints the largest failure groups, and the commands that show more. Errors are ignored, because
+/// the result is already printed.
 async fn hint(session: &Session, console: &Console, task_id: &str) {
     let request = ListFailuresRequest {
         task_id: task_id.to_owned(),
@@ -271,7 +272,7 @@ async fn hint(session: &Session, console: &Console, task_id: &str) {
     console.say(&format!("  see: graywave failures {task_id}"));
 }
 
-/// Failures of a kind in a line: `3 FAILED with exit code 1: broken pipe`.
+/// Formats a failure group as a line: `3 FAILED with exit code 1: broken pipe`.
 fn alike(group: &FailureGroup) -> String {
     let exit = group.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
     let last = sanitize_line(group.sample.trim_end().lines().last().unwrap_or_default());

@@ -26,7 +26,7 @@ use crate::{
     sanitize::sanitize,
 };
 
-/// What is done with scripts; they are listed when nothing is said.
+/// Arguments of `graywave scripts`; without a subcommand, the scripts are listed.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ScriptsArgs {
@@ -36,7 +36,7 @@ pub struct ScriptsArgs {
     command: Option<ScriptsCommand>,
 }
 
-/// What is done with scripts.
+/// Subcommands of `graywave scripts`.
 #[derive(Debug, Clone, Subcommand)]
 enum ScriptsCommand {
     /// List scripts, newest first
@@ -53,7 +53,7 @@ enum ScriptsCommand {
     Rm(RmArgs),
 }
 
-/// Which scripts.
+/// Filters of `graywave scripts ls`.
 #[derive(Debug, Clone, Args)]
 struct ListArgs {
     /// Only scripts with exactly this name
@@ -68,7 +68,7 @@ struct ListArgs {
     common: CommonArgs,
 }
 
-/// Which script.
+/// Argument that names a script.
 #[derive(Debug, Clone, Args)]
 struct ScriptNamed {
     /// Script id
@@ -163,7 +163,7 @@ async fn ls(arguments: ListArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
     let (name, kind) =
         (arguments.name.unwrap_or_default(), arguments.kind.map_or(ScriptType::Unspecified, script_type));
-    pages(&mut console, &arguments.paging, "there are no such scripts", async |page_size, page_token| {
+    pages(&mut console, &arguments.paging, "no matching scripts", async |page_size, page_token| {
         let request =
             ListScriptsRequest { page_size, page_token, name: name.clone(), script_type: kind.into() };
         let page = session.scripts().list_scripts(request).await;
@@ -181,7 +181,7 @@ async fn show(arguments: ShowArgs) -> Result<(), Error> {
         session.scripts().get_script(request).await.map_err(|status| refused("show", &script_id, &status))?;
     let script = script.into_inner().script.unwrap_or_default();
     if arguments.content {
-        // A terminal would obey what is in it; a file, or another program, gets it as it is.
+        // A terminal gets sanitized text; a file or another program gets the exact content.
         let is_looked_at = std::io::stdout().is_terminal();
         let content = if is_looked_at { sanitize(&script.content) } else { script.content };
         return console.print(&content);
@@ -239,7 +239,7 @@ async fn update(arguments: UpdateArgs) -> Result<(), Error> {
 async fn revisions(arguments: RevisionsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
     let script_id = arguments.script.script_id;
-    pages(&mut console, &arguments.paging, "there are no revisions", async |page_size, page_token| {
+    pages(&mut console, &arguments.paging, "the script has no revisions", async |page_size, page_token| {
         let request = ListRevisionsRequest { script_id: script_id.clone(), page_size, page_token };
         let page = session.scripts().list_revisions(request).await;
         let page = page.map_err(|status| refused("list the revisions of", &script_id, &status))?.into_inner();
@@ -269,7 +269,7 @@ fn text(script: &Script, palette: Palette, with_content: bool) -> String {
     let text = facts(&[
         fact("script", &script.script_id),
         fact("name", &script.name),
-        fact("for", &script.description),
+        fact("description", &script.description),
         fact("type", word::<ScriptType>(script.script_type)),
         fact("version", &script.version),
         fact("revision", format!("{}, saved {}", script.revision, time(script.update_time.as_ref()))),
@@ -291,7 +291,7 @@ impl ListItem for Script {
         Column::text("saved"),
         Column::text("name"),
         Column::text("version").wide(),
-        Column::text("for").wide(),
+        Column::text("description").wide(),
         Column::text("sha256").wide(),
     ];
 

@@ -16,7 +16,7 @@ use crate::{
     sanitize::sanitize_line,
 };
 
-/// Which tasks.
+/// Arguments of `graywave ls`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ pub struct LsArgs {
     common: CommonArgs,
 }
 
-/// Which task.
+/// Arguments of `graywave show`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +46,7 @@ pub struct ShowArgs {
 
 pub(super) async fn ls(arguments: LsArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
-    pages(&mut console, &arguments.paging, "there are no such tasks", async |page_size, page_token| {
+    pages(&mut console, &arguments.paging, "no matching tasks", async |page_size, page_token| {
         let request = ListTasksRequest { page_size, page_token, statuses: arguments.status.clone() };
         let page = session.tasks().list_tasks(request).await;
         let page = page.map_err(|status| Error::of("cannot list tasks", &status))?.into_inner();
@@ -60,7 +60,7 @@ pub(super) async fn show(arguments: ShowArgs) -> Result<(), Error> {
     print(&mut console, &client::get_task(&session, &task_id).await?)
 }
 
-/// Prints a task as it stands.
+/// Prints the current state of a task.
 pub(super) fn print(console: &mut Console, task: &Task) -> Result<(), Error> {
     console.show(task, &task.task_id, |palette, wide| text(task, palette, wide))
 }
@@ -96,13 +96,13 @@ impl ListItem for Task {
     }
 }
 
-/// The wave that it has come to.
+/// Formats the progress of a task: the last opened wave and the number of waves, like `2/5`.
 fn place(task: &Task) -> String {
     let begun = task.waves.iter().rev().find(|wave| wave.status() != WaveStatus::Pending);
     format!("{}/{}", begun.map_or(0, |wave| wave.wave), task.waves.len())
 }
 
-/// A task for people.
+/// Formats a task as text. `wide` adds the settings of the task, and more columns of its waves.
 fn text(task: &Task, palette: Palette, wide: bool) -> String {
     let status = word::<TaskStatus>(task.status);
     let chosen = match (task.desktop_pool_id.as_str(), task.desktop_tag.as_str()) {
@@ -122,7 +122,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         "" => String::new(),
         threshold => format!("{threshold} failed desktops of all waves"),
     };
-    let at_once = task.max_concurrency.map_or_else(String::new, |most| format!("{most} desktops at most"));
+    let at_once = task.max_concurrency.map_or_else(String::new, |most| format!("at most {most} desktops"));
     let mut told = vec![
         fact("task", &task.task_id),
         painted("status", palette.word(status)),
@@ -131,7 +131,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("runs", runs(task).lines().next().unwrap_or_default()),
         fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
         fact("halts at", halts_at),
-        fact("at once", at_once),
+        fact("concurrency", at_once),
         fact("retry", retry),
         fact("retried by", task.retried_by.join(", ")),
         fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
@@ -147,24 +147,24 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
     text
 }
 
-/// What the gate said of the waves that it spoke of last: too long for a column of a narrow
-/// terminal.
+/// Formats the latest verdicts of the gate as lines, because a narrow terminal has no room for a
+/// column.
 fn verdicts(task: &Task) -> String {
     let spoken: Vec<&Wave> = task.waves.iter().filter(|wave| !wave.verdict.is_empty()).collect();
     let earlier = spoken.len().saturating_sub(VERDICTS);
     let mut lines: Vec<String> = Vec::new();
     if earlier > 0 {
-        lines.push(format!("gate of {earlier} earlier waves: -o wide"));
+        lines.push(format!("{earlier} earlier verdicts: -o wide"));
     }
     let last = spoken.iter().skip(earlier);
     lines.extend(last.map(|wave| format!("gate of wave {}: {}", wave.wave, sanitize_line(&wave.verdict))));
     if lines.is_empty() { String::new() } else { format!("\n{}\n", lines.join("\n")) }
 }
 
-/// Of so many waves.
+/// Maximum number of verdicts shown without `-o wide`.
 const VERDICTS: usize = 3;
 
-/// What it was agreed to.
+/// Lists the settings of a task: hashes, seed, times and weights.
 fn terms(task: &Task) -> Vec<Fact> {
     let duration =
         |it: Option<&prost_types::Duration>| it.map_or_else(String::new, |it| format!("{}s", it.seconds));
@@ -199,7 +199,7 @@ const WAVES: &[Column] = &[
 
 fn wave_cells(wave: &Wave) -> Vec<Cell> {
     let approved = match (wave.needs_approval, wave.approved_by.as_str()) {
-        (true, "") => "nobody yet",
+        (true, "") => "not yet",
         (_, by) => by,
     };
     vec![

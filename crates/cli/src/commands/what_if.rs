@@ -16,7 +16,7 @@ use crate::{
     output::{Cell, Column, Palette, cell, table},
 };
 
-/// Under which rollout.
+/// Arguments of `graywave what-if`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
@@ -35,7 +35,7 @@ pub(super) async fn what_if(arguments: WhatIfArgs) -> Result<(), Error> {
     let request = WhatIfRequest { task_id: task_id.clone(), rollout: Some(rollout) };
     let answer = session.insight().what_if(request).await;
     let answer = answer
-        .map_err(|status| Error::with_flags(&format!("cannot read task {task_id} again"), &status, flags))?
+        .map_err(|status| Error::with_flags(&format!("cannot replay task {task_id}"), &status, flags))?
         .into_inner();
     console.show(&answer, &task_id, |palette, wide| text(&answer, palette, wide))
 }
@@ -56,7 +56,7 @@ fn text(answer: &WhatIfResponse, palette: Palette, wide: bool) -> String {
     let ending = word::<WhatIfEnding>(answer.ending);
     let told = facts(&[
         painted("ending", palette.word(ending)),
-        fact("started", format!("{} at most", answer.started)),
+        fact("started", format!("at most {}", answer.started)),
         fact("failed", answer.failed.to_string()),
         fact("halted", time(answer.halt_time.as_ref())),
     ]);

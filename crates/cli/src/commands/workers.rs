@@ -12,7 +12,7 @@ use crate::{
     output::{Cell, Column, List, ListItem, Tone, cell},
 };
 
-/// What is done with workers; they are listed when nothing is said.
+/// Arguments of `graywave workers`; without a subcommand, the workers are listed.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct WorkersArgs {
@@ -22,7 +22,7 @@ pub struct WorkersArgs {
     command: Option<WorkersCommand>,
 }
 
-/// What is done with workers.
+/// Subcommands of `graywave workers`.
 #[derive(Debug, Clone, Subcommand)]
 enum WorkersCommand {
     /// List workers
@@ -64,7 +64,7 @@ async fn drain(arguments: WorkerArgs) -> Result<(), Error> {
     let worker_id = arguments.worker_id;
     let drained = session.workers().drain_worker(DrainWorkerRequest { worker_id: worker_id.clone() }).await;
     let drained = drained.map_err(|status| refused("drain", &worker_id, &status))?.into_inner();
-    console.say("draining starts with the next heartbeat; stop the process when it lists no desktops");
+    console.say("draining starts with the next heartbeat; stop the process once it has no desktops");
     let mut list = List::new(&mut console);
     list.add(drained.worker.as_slice())?;
     list.end("")

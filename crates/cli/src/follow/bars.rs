@@ -1,4 +1,4 @@
-//! A rollout on a terminal: what happens goes by above, with a bar for each wave below it.
+//! Progress bars on a terminal: events scroll above a bar for each wave.
 
 use std::{io::IsTerminal as _, time::Instant};
 
@@ -14,21 +14,21 @@ use crate::{
     sanitize::sanitize_line,
 };
 
-/// Waves that have a bar at once; of more than these, the ones around the first that is not done.
+/// Maximum number of bars. Of more waves, those around the first unfinished wave are shown.
 const MAX_BARS: usize = 12;
-/// A bar is as wide as there is room, within these.
+/// Minimum and maximum width of a bar, in characters.
 const BAR: (usize, usize) = (8, 60);
-/// What stands before a bar: `wave 1  OPEN    `.
+/// Width of the text before a bar: `wave 1  OPEN    `.
 const HEAD: usize = 16;
-/// Where nobody can tell how wide the terminal is.
+/// Width of a terminal that does not report its size, in columns.
 const WIDTH: u16 = 80;
 
-/// Whether somebody looks at a terminal that can show bars.
+/// Reports whether standard error is a terminal that can show bars.
 pub(super) fn fits() -> bool {
     std::io::stderr().is_terminal() && !is_dumb()
 }
 
-/// Bars, and a line over the whole below them.
+/// View with a bar for each wave, and a line for the whole rollout below them.
 pub(super) struct Bars {
     palette: Palette,
     width: fn() -> u16,
@@ -38,7 +38,7 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// On standard error.
+    /// Makes a view that draws on standard error.
     pub(super) fn new(palette: Palette) -> Self {
         let width = || crossterm::terminal::size().map_or(WIDTH, |(columns, _)| columns);
         Self::on(ProgressDrawTarget::stderr(), palette, width)
@@ -49,36 +49,35 @@ impl Bars {
         Self { palette, width, all, lines: Vec::new(), begun: Instant::now() }
     }
 
-    /// Something that stays: it goes by above the bars.
+    /// Prints a permanent line above the bars.
     fn above(&self, text: &str) {
-        // A terminal that is gone is noticed at the end.
+        // Ignore a closed terminal here; the end of the view detects it.
         drop(self.all.println(text));
     }
 
     fn draw(&mut self, rollout: &Rollout, now: Instant) {
-        // Room for the ^C that a terminal echoes: a line that it makes longer than the terminal
-        // would be two.
+        // Leave room for the ^C that a terminal echoes, because a longer line would wrap.
         let width = usize::from((self.width)()).saturating_sub(3);
         let waves = around(rollout);
         let mut lines = wave_lines(waves, width, self.palette, now);
         lines.push(self.whole(rollout, waves.len(), width, now));
         while self.lines.len() < lines.len() {
             let bar = self.all.add(ProgressBar::no_length());
-            // Not a template of numbers: the line is ours.
+            // The line is already formatted, so the counters of indicatif are not used.
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
             self.lines.push(bar);
         }
         for (bar, line) in self.lines.iter().zip(lines) {
-            // Each message draws all bars anew.
+            // A new message redraws all bars.
             if bar.message() != line {
                 bar.set_message(line);
             }
         }
     }
 
-    /// In one line, whatever the width.
+    /// Formats the whole rollout as one line. Only the wait reason is cut to fit the width.
     fn whole(&self, rollout: &Rollout, shown: usize, width: usize, now: Instant) -> String {
         let (size, finished) = rollout.totals();
         let hidden = rollout.waves.len() - shown;
@@ -104,7 +103,7 @@ impl View for Bars {
                 self.above(&self.palette.paint(tone, &line));
             }
             Update::Lost(why) => self.above(&self.palette.paint(Tone::Warn, &lost(why))),
-            Update::Back => self.above("the control plane answers again"),
+            Update::Back => self.above("reconnected to the control plane"),
             Update::Progress(_) | Update::End => {}
         }
         if !rollout.waves.is_empty() {
@@ -122,7 +121,7 @@ impl View for Bars {
         }
     }
 
-    /// The last picture stays, without the line that says how to leave.
+    /// Keeps the last bars on the screen, and removes the line with the detach hint.
     fn end(&mut self) {
         if let Some(whole) = self.lines.pop() {
             whole.finish_and_clear();
@@ -133,7 +132,7 @@ impl View for Bars {
     }
 }
 
-/// The waves that have a bar.
+/// Selects the waves that get a bar.
 fn around(rollout: &Rollout) -> &[WaveNow] {
     let waves = &rollout.waves;
     let first = waves.iter().position(|wave| wave.wave.status() != WaveStatus::Closed).unwrap_or(waves.len());
@@ -141,7 +140,8 @@ fn around(rollout: &Rollout) -> &[WaveNow] {
     waves.get(from..waves.len().min(from + MAX_BARS)).unwrap_or_default()
 }
 
-/// Each wave as a line: the bars, all as wide as each other, take the room that the numbers leave.
+/// Formats one line per wave. All bars have the same width, and take the space that the numbers
+/// leave.
 fn wave_lines(waves: &[WaveNow], width: usize, palette: Palette, now: Instant) -> Vec<String> {
     let tails = [long, short].map(|words| waves.iter().map(|wave| words(wave, now)).collect::<Vec<String>>());
     let room = |tails: &[String]| {
@@ -158,7 +158,7 @@ fn wave_lines(waves: &[WaveNow], width: usize, palette: Palette, now: Instant) -
     lines.collect()
 }
 
-/// As much of a text as there is room for.
+/// Cuts a text to `room` characters, with dots at the end.
 fn cut(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
@@ -184,13 +184,14 @@ fn short(wave: &WaveNow, now: Instant) -> String {
     format!("{finished}/{size}: {succeeded} ok {failed} bad {in_flight} run {waiting} off{pace}")
 }
 
-/// Targets of a wave: finished, all, succeeded, failed, in flight, and waiting for their desktops.
+/// Counts the targets of a wave: finished, all, succeeded, failed, in flight, and waiting for their
+/// desktops.
 fn counts(wave: &WaveNow) -> [u32; 6] {
     let it = &wave.wave;
     [wave.finished(), it.size, wave.succeeded(), it.failed, it.in_flight, it.waiting]
 }
 
-/// How fast it goes and how long it takes, where both can be told.
+/// Formats the rate and the remaining time; each is empty if it is unknown.
 fn pace(wave: &WaveNow, now: Instant, between: &str, behind: &str) -> String {
     let rate = wave.rate(now).map_or_else(String::new, |rate| format!("{between}{rate:.1}/s"));
     let left = wave.left(now).map_or_else(String::new, |time| format!("{between}{}{behind}", left(time)));
@@ -219,7 +220,7 @@ mod tests {
         Wave { fail_threshold: fail_threshold.to_owned(), ..fixtures::wave(wave, size, status, counts) }
     }
 
-    /// What a terminal shows of a rollout in its second wave.
+    /// Draws a rollout in its second wave, and returns the screen.
     fn screen(width: fn() -> u16) -> String {
         let terminal = InMemoryTerm::new(20, width());
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);

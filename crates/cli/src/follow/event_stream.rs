@@ -1,4 +1,4 @@
-//! The stream of what happens to a task, over as many connections as it takes: each message once.
+//! The event stream of a task, over as many connections as needed. Each message is delivered once.
 
 use std::time::Duration;
 
@@ -12,31 +12,31 @@ use tonic::{Code, Status};
 
 use crate::{Error, client::Session, error::helps_later};
 
-/// How long nobody may answer before it is told as a failure.
+/// Maximum time of reconnecting before the stream fails.
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// Between two tries, growing.
+/// Pauses between reconnects; the last pause repeats.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
 
-/// What is told.
+/// Update of a watched task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Update {
-    /// Something happened.
+    /// Event of the task.
     Event(TaskEvent),
-    /// The numbers changed.
+    /// New counters of the task and its waves.
     Progress(TaskProgress),
-    /// Nobody answers, and it is tried again.
+    /// Connection lost, with the cause. The stream reconnects.
     Lost(String),
-    /// Somebody answers again.
+    /// Connection restored.
     Back,
-    /// The task has ended, and everything was told.
+    /// End of the task, after all other updates.
     End,
 }
 
-/// Messages that wait to be shown at most; the server is not read from while nobody takes them.
+/// Maximum number of buffered updates. The server is not read while the buffer is full.
 const MAX_WAITING: usize = 64;
 
-/// Watches a task, until its end, a failure, or until nobody listens any more.
+/// Watches a task until it ends, the stream fails, or the receiver is dropped.
 pub(crate) fn watch(session: &Session, task_id: &str) -> mpsc::Receiver<Result<Update, Error>> {
     let session = session.clone();
     let open: Open = Box::new(move |request| {
@@ -61,23 +61,23 @@ pub(crate) fn watch(session: &Session, task_id: &str) -> mpsc::Receiver<Result<U
     receiver
 }
 
-/// Messages as they come.
+/// Messages of one connection, in order.
 type Messages = BoxStream<'static, Result<WatchTaskResponse, Status>>;
-/// Begins to bring them.
+/// Opens a connection that continues after the cursor of the request.
 type Open = Box<dyn FnMut(WatchTaskRequest) -> BoxFuture<'static, Result<Messages, Status>> + Send>;
 
-/// A task that is watched.
+/// State of a watched task across its connections.
 struct EventStream {
     open: Open,
     task_id: String,
     cursor: String,
-    /// The end was told: nothing comes behind it.
+    /// Set after the event of the end, the last event of a task.
     has_ended: bool,
     stream: Option<Messages>,
-    /// Tries since the last message, and since when there was none.
+    /// Failed tries since the last message; `lost_at` is the time of the first one.
     tries: usize,
     lost_at: Option<Instant>,
-    /// A message that is told behind the word that somebody answers again.
+    /// Message to deliver after [`Update::Back`].
     waiting: Option<Update>,
 }
 
@@ -95,18 +95,18 @@ impl EventStream {
         }
     }
 
-    /// The next thing that is told. Behind [`Told::End`] there is none.
+    /// Returns the next update. After the last one, it always returns [`Update::End`].
     ///
     /// # Errors
     ///
-    /// The call is refused, or nobody has answered for five minutes.
+    /// The call is refused, or reconnects fail for five minutes.
     async fn next(&mut self) -> Result<Update, Error> {
         loop {
             match self.step().await {
                 Ok(Some(update)) => return Ok(update),
                 Ok(None) if self.has_ended => return Ok(Update::End),
-                // Somebody on the way ended it: the server ends a stream in good order only behind
-                // the task's end.
+                // A proxy ended the stream: the server ends a stream cleanly only after the end of
+                // the task.
                 Ok(None) => {
                     if let Some(update) = self.again(&Status::unavailable("the stream ended early")).await? {
                         return Ok(update);
@@ -142,10 +142,10 @@ impl EventStream {
                     Update::Event(event)
                 }
                 Some(Message::Progress(progress)) => Update::Progress(progress),
-                // From a newer server.
+                // A newer server may send unknown updates.
                 None => continue,
             };
-            // A connection that brings nothing is no better than none.
+            // Reset only after a message, because a connection without messages counts as lost.
             self.lost_at = None;
             if std::mem::take(&mut self.tries) > 1 {
                 self.waiting = Some(update);
@@ -155,7 +155,7 @@ impl EventStream {
         }
     }
 
-    /// Waits before the next try. The first try follows at once and is not worth a word: streams
+    /// Waits before the next try. The first retry is immediate and not reported, because streams
     /// end now and then.
     async fn again(&mut self, status: &Status) -> Result<Option<Update>, Error> {
         self.stream = None;
@@ -166,15 +166,18 @@ impl EventStream {
         }
         let pause = PAUSES.get(self.tries - 2).copied().unwrap_or(Duration::from_secs(10));
         if lost_at.elapsed() > TIMEOUT {
-            return Err(Error::of(&format!("cannot watch task {} any more", self.task_id), status));
+            return Err(Error::of(
+                &format!("cannot watch task {} after 5m of retries", self.task_id),
+                status,
+            ));
         }
         tokio::time::sleep(pause).await;
         Ok((self.tries == 2).then(|| Update::Lost(status.message().to_owned())))
     }
 }
 
-/// A connection that broke, a server that stops, or too many who look: others may answer, or the
-/// same one later.
+/// Reports whether a reconnect may succeed: the connection broke, the server stops, or too many
+/// clients watch.
 fn comes_again(status: &Status) -> bool {
     helps_later(status) || status.code() == Code::ResourceExhausted
 }
@@ -196,8 +199,8 @@ mod tests {
         Err(Status::unavailable("the server is stopping"))
     }
 
-    /// What is told of connections that bring this, one after the other, and the cursors that they
-    /// were opened with.
+    /// Watches a task over these connections, one after the other. Returns the updates, and the
+    /// cursors of the requests.
     async fn told(
         connections: Vec<Result<Vec<Result<WatchTaskResponse, Status>>, Status>>,
     ) -> (Vec<String>, Vec<String>) {
@@ -206,7 +209,8 @@ mod tests {
         let mut connections = VecDeque::from(connections);
         let open: Open = Box::new(move |request| {
             asked.lock().unwrap().push(request.cursor);
-            let next = connections.pop_front().unwrap_or_else(|| Err(Status::unavailable("nobody is there")));
+            let next =
+                connections.pop_front().unwrap_or_else(|| Err(Status::unavailable("no connection is left")));
             std::future::ready(next.map(|messages| stream::iter(messages).boxed())).boxed()
         });
         let mut stream = EventStream::new(open, "t");
@@ -231,7 +235,7 @@ mod tests {
     async fn each_event_is_told_once_over_connections_that_break() {
         let (first, second) = (message(1, EventKind::Accepted), message(2, EventKind::Ended));
         let (update, cursors) = told(vec![Ok(vec![first, broken()]), Ok(vec![second])]).await;
-        // That a stream ends once is not worth a word.
+        // A single reconnect is not reported.
         assert_eq!(update, ["event 1", "event 2", "end"]);
         assert_eq!(cursors, ["", "1"]);
     }
@@ -254,13 +258,12 @@ mod tests {
         let (seen, _) = told(vec![away(), away(), away(), back]).await;
         assert_eq!(seen, ["lost: connection refused", "back", "event 1", "end"]);
 
-        // Connections that open and bring nothing are no better, and are not opened without a
-        // pause.
+        // Connections without messages count as lost, and a pause precedes each of them.
         let begun = Instant::now();
         let empty = (0..10_000).map(|_| Ok(vec![broken()])).collect();
         let (seen, cursors) = told(empty).await;
         assert_eq!(seen.len(), 2);
-        assert!(seen[1].starts_with("cannot watch task t any more"), "{seen:?}");
+        assert!(seen[1].starts_with("cannot watch task t after 5m of retries"), "{seen:?}");
         assert!(begun.elapsed() >= TIMEOUT && cursors.len() < 100, "{} connections", cursors.len());
     }
 

@@ -7,11 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Rollout, Update, View, bars, lines, watch};
 use crate::{Error, ExitStatus, client::Session, output::Console};
 
-/// How often rates and times are shown anew where nothing is told.
+/// Interval at which rates and times are redrawn without updates.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows a task to its end, with bars on a terminal and with lines elsewhere. Ctrl-C ends the
-/// looking, not the task.
+/// Follows a task to its end, with bars on a terminal and with lines elsewhere. Ctrl-C detaches;
+/// the task continues.
 pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) -> Result<ExitStatus, Error> {
     let mut view: Box<dyn View + '_> = match (console.quiet, bars::fits()) {
         (true, _) => Box::new(Quiet),
@@ -23,7 +23,7 @@ pub(crate) async fn follow(session: &Session, console: &Console, task_id: &str) 
     said(ended, console, task_id)
 }
 
-/// Says how it goes on where nobody looks any more.
+/// Prints how to continue after a detach or a lost connection, and returns the result.
 pub(crate) fn said(
     ended: Result<ExitStatus, Error>,
     console: &Console,
@@ -40,13 +40,13 @@ pub(crate) fn said(
     ended
 }
 
-/// What somebody may do about what a rollout waits for.
+/// Returns a hint for a rollout that awaits approval; `None` for any other rollout.
 fn hint(rollout: &Rollout, task_id: &str) -> Option<String> {
     let wave = rollout.waits_for_approval().filter(|_| rollout.waiting_for.contains("approval"))?;
     Some(format!("wave {wave} awaits approval\n  try: graywave approve {task_id}"))
 }
 
-/// Somebody wants it to end: Ctrl-C, a `kill`, or a terminal that is gone.
+/// Waits for Ctrl-C, a `kill` (SIGTERM), or a closed terminal (SIGHUP).
 pub(crate) async fn interrupted() -> Result<(), Error> {
     let cannot = |error: std::io::Error| Error::local("cannot handle signals", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -58,7 +58,7 @@ pub(crate) async fn interrupted() -> Result<(), Error> {
     }
 }
 
-/// How to come back.
+/// Formats the message after a detach, with the commands that watch and stop the task.
 fn detached(task_id: &str) -> String {
     format!(
         "detached; the task continues\n  watch: graywave watch {task_id}\n  stop:  graywave stop {task_id}"
@@ -70,7 +70,7 @@ async fn to_the_end(session: &Session, task_id: &str, view: &mut dyn View) -> Re
     let mut rollout = Rollout::default();
     let mut hinted = None;
     let mut ticks = tokio::time::interval(TICK);
-    // Heard from here on, also between two looks.
+    // Created once, so that a signal between two iterations is not lost.
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
         tokio::select! {
@@ -94,7 +94,7 @@ async fn to_the_end(session: &Session, task_id: &str, view: &mut dyn View) -> Re
     }
 }
 
-/// Nobody wants to see it.
+/// View that shows nothing, for `--quiet`.
 struct Quiet;
 
 impl View for Quiet {

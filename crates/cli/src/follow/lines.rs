@@ -1,4 +1,4 @@
-//! A rollout as lines, where nobody looks at a terminal: in a log, or in a job of a pipeline.
+//! Progress as lines of text, for output that is not a terminal: logs and CI jobs.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use crate::{
     sanitize::sanitize_line,
 };
 
-/// How often the numbers are told at most.
+/// Minimum interval between two reports of changed counters.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How often they are told where they do not change.
+/// Interval between two reports while the counters do not change.
 const STILL_EVERY: Duration = Duration::from_secs(30);
 
-/// Lines on standard error.
+/// View that prints lines to standard error.
 pub(super) struct Lines<'a> {
     console: &'a Console,
     palette: Palette,
@@ -54,7 +54,7 @@ impl View for Lines<'_> {
         self.console.say(line);
     }
 
-    /// Who reads a log sees that somebody still looks.
+    /// Repeats the counters, so that a log shows that the command still follows.
     fn tick(&mut self, rollout: &Rollout, now: Instant) {
         if self.told_at.is_some() && rollout.lost.is_none() {
             self.numbers(rollout, STILL_EVERY, now);
@@ -63,13 +63,13 @@ impl View for Lines<'_> {
     fn end(&mut self) {}
 }
 
-/// Nobody answers.
+/// Formats the message for a lost connection.
 pub(crate) fn lost(why: &str) -> String {
     let why = sanitize_line(why);
     format!("connection lost ({why}); retrying. The task continues")
 }
 
-/// Each wave that is open, in numbers.
+/// Formats one line of counters per open wave.
 fn open_waves(rollout: &Rollout, now: Instant) -> Vec<String> {
     let open = rollout.waves.iter().filter(|wave| wave.is_open());
     let line = open.map(|wave| {

@@ -1,26 +1,26 @@
-//! How fast a wave goes, and how long it will take.
+//! Rate of finished targets, and the remaining time of a wave.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// What is older does not say how fast it goes now.
+/// Period over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(30);
-/// Looks that are kept at most.
+/// Maximum number of samples.
 const MAX_LOOKS: usize = 128;
 
-/// How many had finished when.
+/// Samples of finished targets: local time and count, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rate {
     looks: VecDeque<(Instant, u32)>,
 }
 
 impl Rate {
-    /// So many have finished by now.
+    /// Adds a sample: the number of targets finished by `now`.
     pub(crate) fn look(&mut self, finished: u32, now: Instant) {
         self.looks.push_back((now, finished));
-        // One that is older than the window is kept, so that there is something to compare with.
+        // Keep one sample older than the window as the base of the rate.
         while self.looks.get(1).is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)
             || self.looks.len() > MAX_LOOKS
         {
@@ -28,14 +28,14 @@ impl Rate {
         }
     }
 
-    /// Targets that finish in a second; none before there are two looks to compare.
+    /// Returns the targets finished per second; `None` before the second sample.
     pub(crate) fn per_second(&self, now: Instant) -> Option<f64> {
         let (&(since, before), &(_, finished)) = (self.looks.front()?, self.looks.back()?);
         let seconds = now.duration_since(since).as_secs_f64();
         (self.looks.len() > 1 && seconds > 0.0).then(|| f64::from(finished.saturating_sub(before)) / seconds)
     }
 
-    /// How long so many more will take.
+    /// Estimates the time to finish `more` targets; `None` without progress.
     pub(crate) fn left(&self, more: u32, now: Instant) -> Option<Duration> {
         let rate = self.per_second(now).filter(|rate| *rate > 0.0)?;
         Duration::try_from_secs_f64(f64::from(more) / rate).ok()
@@ -56,11 +56,11 @@ mod tests {
         rate.look(100, at(10));
         assert_eq!(rate.per_second(at(10)), Some(10.0));
         assert_eq!(rate.left(50, at(10)), Some(Duration::from_secs(5)));
-        // It stands still: that slows it down although nothing is told.
+        // Without progress, the rate falls even without a new sample.
         assert_eq!(rate.per_second(at(20)), Some(5.0));
         rate.look(100, at(100));
         rate.look(110, at(110));
-        assert_eq!(rate.per_second(at(110)), Some(0.1), "what was before the window does not count");
+        assert_eq!(rate.per_second(at(110)), Some(0.1), "samples before the window do not count");
     }
 
     #[test]

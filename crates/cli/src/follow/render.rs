@@ -1,4 +1,4 @@
-//! A rollout's parts in words, for whatever shows them.
+//! Rendering of events and waves, shared by all views.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use proto::{
 use super::WaveNow;
 use crate::{output::Tone, sanitize::sanitize_line};
 
-/// The time of the day, in UTC.
+/// Formats the time of day in UTC; dashes without a time.
 pub(crate) fn clock(time: Option<&prost_types::Timestamp>) -> String {
     time.and_then(proto::time_opt)
         .map_or_else(|| "--:--:--".to_owned(), |time| time.format("%H:%M:%S").to_string())
 }
 
-/// An event as a line, and what it means for who reads it. What it is about stands first, so that
-/// it can be searched for.
+/// Formats an event as a line, with its tone. The wave comes first, so that the line is easy to
+/// search for.
 pub(crate) fn event_line(event: &TaskEvent) -> (Tone, String) {
     let about = if event.wave > 0 { format!("wave {}: ", event.wave) } else { String::new() };
     let by =
@@ -47,21 +47,21 @@ const fn tone(kind: EventKind) -> Tone {
     }
 }
 
-/// Time that is left, in at most two units: `2m 5s`.
+/// Formats a duration in at most two units: `2m 5s`.
 pub(crate) fn left(time: Duration) -> String {
     let whole = Duration::from_secs(time.as_secs());
     let text = humantime::format_duration(whole).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// Signs of a bar's parts, without colours and with them.
+/// Characters of a bar's parts, without colours and with colours.
 pub(crate) const BAR_SIGNS: [[&str; 4]; 2] = [["#", "x", ">", "."], ["█", "█", "▓", "░"]];
-/// What a bar's parts mean.
+/// Tones of a bar's parts: succeeded, not succeeded, in flight, pending.
 pub(crate) const BAR_TONES: [Tone; 4] = [Tone::Good, Tone::Bad, Tone::Busy, Tone::Dim];
 
-/// A bar of so many characters: what succeeded, what did not, what is under way, and what is still
-/// to come, by their share. What is there at all has a character at least while there is room, so
-/// that one failure among 100,000 is seen.
+/// Divides a bar of `width` characters by share: succeeded, not succeeded, in flight, pending. A
+/// non-empty part gets at least one character while there is room, so that one failure among
+/// 100,000 is visible.
 pub(crate) fn bar_of(wave: &WaveNow, width: u32) -> [u32; 4] {
     let parts = [wave.succeeded(), wave.not_succeeded(), wave.wave.in_flight];
     let size = wave.wave.size.max(1);
@@ -70,7 +70,7 @@ pub(crate) fn bar_of(wave: &WaveNow, width: u32) -> [u32; 4] {
         u32::try_from(exact).unwrap_or(width).max(u32::from(part > 0))
     };
     let mut bar = parts.map(share);
-    // The smaller parts keep theirs; the largest gives what is too much.
+    // Take the excess from the largest part, so that the small parts stay visible.
     while bar.iter().sum::<u32>() > width {
         match bar.iter_mut().max() {
             Some(largest) if *largest > 0 => *largest -= 1,
@@ -78,7 +78,7 @@ pub(crate) fn bar_of(wave: &WaveNow, width: u32) -> [u32; 4] {
         }
     }
     let parts_width = bar.iter().sum::<u32>();
-    // Where nothing is to come, the largest gets what the shares left.
+    // Without pending targets, the largest part gets the remaining characters.
     let is_all = parts.iter().sum::<u32>() >= wave.wave.size;
     if let Some(largest) = bar.iter_mut().max_by_key(|part| **part).filter(|_| is_all && wave.wave.size > 0) {
         *largest += width.saturating_sub(parts_width);
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(bar_of(&wave(100_000, 50_000, 1, 500), 40), [20, 1, 1, 18]);
         assert_eq!(bar_of(&wave(10, 10, 0, 0), 10), [10, 0, 0, 0]);
         assert_eq!(bar_of(&wave(100, 99, 1, 0), 10), [9, 1, 0, 0]);
-        assert_eq!(bar_of(&wave(10, 8, 2, 0), 9), [8, 1, 0, 0], "what is done is drawn done");
+        assert_eq!(bar_of(&wave(10, 8, 2, 0), 9), [8, 1, 0, 0], "a finished wave fills its bar");
         assert_eq!(bar_of(&wave(0, 0, 0, 0), 10), [0, 0, 0, 10]);
     }
 

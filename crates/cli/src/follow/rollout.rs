@@ -1,4 +1,4 @@
-//! What is known of a rollout that is watched.
+//! State of a watched rollout.
 
 use std::{
     collections::VecDeque,
@@ -10,27 +10,27 @@ use proto::admin::{Outcomes, TaskEvent, TaskStatus, Wave, WaveStatus};
 use super::{Update, rate::Rate};
 use crate::actions;
 
-/// Targets in a second below which a rate says nothing.
+/// Minimum rate that is shown, in targets per second.
 const SLOWEST: f64 = 0.05;
 
-/// Events that are kept: more than any screen has lines.
+/// Maximum number of kept events: more than any screen has lines.
 const MAX_EVENTS: usize = 1_000;
 
-/// A rollout so far.
+/// State of a rollout, built from its updates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rollout {
     pub(crate) status: TaskStatus,
     pub(crate) waiting_for: String,
     pub(crate) waves: Vec<WaveNow>,
-    /// The last of what happened, in order.
+    /// Latest events, oldest first; at most [`MAX_EVENTS`].
     pub(crate) events: VecDeque<TaskEvent>,
-    /// Since when nobody answers, and what the last try came to.
+    /// Cause of the lost connection; `None` while connected.
     pub(crate) lost: Option<String>,
-    /// Everything was told.
+    /// Set after the last update of the task.
     pub(crate) over: bool,
 }
 
-/// A wave so far.
+/// State of a wave, and the rate of its targets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WaveNow {
     pub(crate) wave: Wave,
@@ -38,12 +38,12 @@ pub(crate) struct WaveNow {
 }
 
 impl Rollout {
-    /// The first wave that a person must still approve.
+    /// Finds the first wave that awaits approval; returns its number.
     pub(crate) fn waits_for_approval(&self) -> Option<u32> {
         actions::waits_for_approval(self.waves.iter().map(|wave| &wave.wave))
     }
 
-    /// Takes in what was told.
+    /// Applies an update. `now` is the local time of its arrival.
     pub(crate) fn apply(&mut self, update: &Update, now: Instant) {
         match update {
             Update::Event(event) => {
@@ -69,7 +69,7 @@ impl Rollout {
         }
     }
 
-    /// Targets of all waves, and how many of them have finished.
+    /// Returns the number of targets in all waves, and how many of them have finished.
     pub(crate) fn totals(&self) -> (u32, u32) {
         self.waves
             .iter()
@@ -82,28 +82,31 @@ impl WaveNow {
         self.wave.targets.unwrap_or_default()
     }
 
-    /// Targets that succeeded.
+    /// Returns the number of targets that succeeded.
     pub(crate) fn succeeded(&self) -> u32 {
         self.outcomes().success
     }
 
-    /// Targets that have an outcome which they came to by themselves or by a stop.
+    /// Counts the finished targets, including those that a stop ended. Skipped targets never
+    /// finish.
     pub(crate) fn finished(&self) -> u32 {
         let it = self.outcomes();
         it.success + it.failed + it.timeout + it.undelivered + it.rejected + it.unknown + it.stopped
     }
 
-    /// Targets that did not succeed, whether or not they count.
+    /// Counts the finished targets that did not succeed, even if their outcome has no weight.
     pub(crate) fn not_succeeded(&self) -> u32 {
         self.finished() - self.succeeded()
     }
 
-    /// Targets that finish in a second, where that says something.
+    /// Returns the targets finished per second; `None` if the wave is not open or the rate is too
+    /// low.
     pub(crate) fn rate(&self, now: Instant) -> Option<f64> {
         self.is_open().then(|| self.rate.per_second(now)).flatten().filter(|rate| *rate >= SLOWEST)
     }
 
-    /// How long it will take to the wave's end. Nobody knows where all that is missing is away.
+    /// Estimates the time to the end of the wave. Returns `None` if the wave is not open, or all
+    /// missing targets are offline.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         let more = self.wave.size.saturating_sub(self.finished());
         if !self.is_open() || more <= self.wave.waiting {

@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use super::{Rollout, Update};
 
-/// How somebody sees a rollout go on.
+/// Display of a rollout's progress.
 pub(super) trait View {
-    /// Something was told.
+    /// Shows an update, which `rollout` already contains.
     fn apply(&mut self, rollout: &Rollout, update: &Update, now: Instant);
-    /// A line that stays.
+    /// Prints a permanent line.
     fn say(&mut self, line: &str);
-    /// Time went by.
+    /// Redraws rates and times without an update.
     fn tick(&mut self, rollout: &Rollout, now: Instant);
-    /// It is over, or nobody looks any more.
+    /// Ends the display, at the end of the task or after a detach.
     fn end(&mut self);
 }

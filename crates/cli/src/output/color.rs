@@ -1,24 +1,24 @@
-//! Colours, where they are wanted.
+//! Colours of the output, and the meanings that they express.
 
 use anstream::{AutoStream, ColorChoice, stream::RawStream};
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::Color;
 
-/// What a word means for who reads it.
+/// Meaning of a word, which selects its colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
     Plain,
     Good,
     Bad,
-    /// It is not decided yet.
+    /// In progress, without a result yet.
     Busy,
-    /// Somebody should look.
+    /// Needs the attention of an operator.
     Warn,
     Dim,
 }
 
-/// What a status, an outcome or a presence means.
+/// Returns the tone of a status, an outcome or a presence.
 pub(crate) fn tone(word: &str) -> Tone {
     match word {
         "SUCCESS" | "CLOSED" | "ACTIVE" | "DONE" => Tone::Good,
@@ -31,7 +31,7 @@ pub(crate) fn tone(word: &str) -> Tone {
 }
 
 impl Tone {
-    /// In a table.
+    /// Returns the colour in a table; `None` for plain text.
     pub(crate) const fn color(self) -> Option<Color> {
         match self {
             Self::Plain => None,
@@ -56,14 +56,15 @@ impl Tone {
     }
 }
 
-/// Whether a stream gets colours.
+/// Colour setting of an output stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Palette {
     pub(crate) colored: bool,
 }
 
 impl Palette {
-    /// None where they are not wanted, where NO_COLOR says so, and where nobody looks.
+    /// Detects the setting of a stream. Colours are off with `--no-color`, with NO_COLOR, and
+    /// without a terminal.
     pub(crate) fn of(stream: &impl RawStream, no_color: bool) -> Self {
         Self { colored: !no_color && AutoStream::choice(stream) != ColorChoice::Never }
     }
@@ -76,7 +77,7 @@ impl Palette {
         format!("{style}{text}{style:#}")
     }
 
-    /// A word in the colour of what it means.
+    /// Paints a word in the colour of its tone.
     pub(crate) fn word(self, word: &str) -> String {
         self.paint(tone(word), word)
     }

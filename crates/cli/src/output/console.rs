@@ -124,7 +124,8 @@ impl Console {
         self.show_value(|| json::of(message), &format!("{name}\n"), text)
     }
 
-    /// Prints one value that is not a message of the control plane.
+    /// Prints a value that is not a message of the control plane; `text` renders it for the table
+    /// formats.
     pub(crate) fn show_value(
         &mut self,
         value: impl FnOnce() -> serde_json::Value,
@@ -143,11 +144,11 @@ impl Console {
 }
 
 pub(super) fn pretty(json: &serde_json::Value) -> Result<String, Error> {
-    let text =
-        serde_json::to_string_pretty(json).map_err(|error| Error::local("cannot print it as JSON", error))?;
+    let text = serde_json::to_string_pretty(json)
+        .map_err(|error| Error::local("cannot render the output as JSON", error))?;
     Ok(text + "\n")
 }
 
 pub(super) fn yaml(json: &serde_json::Value) -> Result<String, Error> {
-    serde_saphyr::to_string(json).map_err(|error| Error::local("cannot print it as YAML", error))
+    serde_saphyr::to_string(json).map_err(|error| Error::local("cannot render the output as YAML", error))
 }

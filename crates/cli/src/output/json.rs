@@ -1,4 +1,4 @@
-//! Messages of the admin service as JSON: the same keys and words as the REST API has.
+//! Messages of the admin service as JSON, with the keys and enum words of the REST API.
 
 use std::sync::LazyLock;
 
@@ -16,12 +16,12 @@ fn descriptor<M: Name>() -> Option<MessageDescriptor> {
     POOL.as_ref()?.get_message_by_name(&M::full_name())
 }
 
-/// A message with all that it has: enums as their words, times in RFC 3339, null for what is not
-/// given.
+/// Converts a message to JSON with every field. Enums become words, times RFC 3339, and absent
+/// values null.
 pub(crate) fn of<M: Message + Name>(message: &M) -> Json {
     let dynamic =
         descriptor::<M>().and_then(|it| DynamicMessage::decode(it, message.encode_to_vec().as_slice()).ok());
-    // What was compiled in describes what was compiled in; a test goes over every message.
+    // Descriptors and messages come from the same build, so decoding cannot fail.
     dynamic.map_or(Json::Null, |dynamic| object(&dynamic))
 }
 
@@ -84,7 +84,7 @@ fn single(kind: &Kind, value: &Value) -> Json {
     }
 }
 
-/// What the names of an enum begin with: its number 0 is PREFIX_UNSPECIFIED.
+/// Returns the common prefix of an enum's names: number 0 is `PREFIX_UNSPECIFIED`.
 fn prefix(descriptor: &EnumDescriptor) -> String {
     let first = descriptor.get_value(0).map_or_else(String::new, |value| value.name().to_owned());
     first.strip_suffix("UNSPECIFIED").unwrap_or_default().to_owned()
@@ -98,15 +98,15 @@ fn word(descriptor: &EnumDescriptor, number: i32) -> Json {
     }
 }
 
-/// The message of a JSON object: an unknown key is an error that names it.
+/// Parses a JSON object into a message. An unknown key is an error that names the key.
 pub(crate) fn parse<M: Message + Name + Default>(mut json: Json) -> Result<M, String> {
-    let descriptor = descriptor::<M>().ok_or("the message is not known")?;
+    let descriptor = descriptor::<M>().ok_or("unknown message type")?;
     whole_names(&descriptor, &mut json);
     let dynamic = DynamicMessage::deserialize(descriptor, json).map_err(|error| error.to_string())?;
     dynamic.transcode_to().map_err(|error| error.to_string())
 }
 
-/// Enums by their words become what the mapping of protobuf knows: `drain` is ON_HALT_DRAIN.
+/// Expands enum words to the names of the protobuf JSON mapping: `drain` becomes `ON_HALT_DRAIN`.
 fn whole_names(descriptor: &MessageDescriptor, json: &mut Json) {
     let Json::Object(fields) = json else { return };
     for field in descriptor.fields() {
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(json["execution_timeout"], "600s");
         assert_eq!((&json["end_time"], &json["on_halt"]), (&Json::Null, &Json::Null));
         assert_eq!((&json["waves"][0]["wave"], &json["waves"][0]["status"]), (&json!(1), &Json::Null));
-        assert_eq!(json.as_object().unwrap().len(), 36, "every field is there");
+        assert_eq!(json.as_object().unwrap().len(), 36, "every field is present");
     }
 
     #[test]

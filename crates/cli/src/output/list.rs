@@ -1,4 +1,4 @@
-//! Lists, printed page by page as they come.
+//! Lists, printed page by page as the pages arrive.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Error;
 
-/// Entries of one page.
+/// Maximum number of entries that a request asks for.
 const PAGE: i32 = 500;
 
 /// Limit of a list.
@@ -22,7 +22,7 @@ pub(crate) struct Paging {
     pub(crate) limit: Option<u32>,
 }
 
-/// A list that is being printed.
+/// Printer of one list, with the state between its pages.
 pub(crate) struct List<'a, T> {
     console: &'a mut Console,
     widths: Vec<u16>,
@@ -109,7 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// A list of so many workers, in pages of three whatever was asked for.
+    /// Prints a list of `there` workers, from a server that returns at most three per page. Returns
+    /// the output and the requested page sizes.
     async fn listed(format: Format, limit: Option<u32>, there: usize) -> (String, Vec<i32>) {
         let mut console = Console::in_memory(format);
         let mut asked = Vec::new();
@@ -138,7 +139,7 @@ mod tests {
             let yaml: Vec<serde_json::Value> = serde_saphyr::from_str(&yaml).unwrap();
             assert_eq!(yaml, json);
             let (table, _) = listed(Format::Table, None, there).await;
-            assert_eq!(table.lines().count(), if there == 0 { 0 } else { there + 1 }, "one head: {table}");
+            assert_eq!(table.lines().count(), if there == 0 { 0 } else { there + 1 }, "one header: {table}");
         }
     }
 

@@ -1,10 +1,10 @@
-//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less, which ends at once when it all fits on
-//! the screen.
+//! The pager: `$GRAYWAVE_PAGER`, else `$PAGER`, else less, which exits immediately if the output
+//! fits on the screen.
 
 use std::process::{Child, Command, Stdio};
 
-/// Starts it; none where it is turned off (`PAGER=cat` or empty), not there, or
-/// where the terminal can do nothing.
+/// Starts the pager. Returns `None` if it is turned off (`PAGER=cat` or empty), cannot be started,
+/// or the terminal is dumb.
 pub(super) fn start() -> Option<Child> {
     if super::terminal::is_dumb() {
         return None;
@@ -14,12 +14,12 @@ pub(super) fn start() -> Option<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // As git has it: end when it fits, keep colours, leave the screen as it is. And no folding:
-        // a table stays a table.
+        // The flags of git: quit if the output fits, keep colours, keep the screen. Long lines are
+        // not folded, so that a table stays a table.
         command.env("LESS", "FRXS");
     }
     let pager = command.spawn().ok()?;
-    // Ctrl-C is the pager's, which has the terminal.
+    // Ignore Ctrl-C here, because the pager owns the terminal and handles it.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     Some(pager)
 }

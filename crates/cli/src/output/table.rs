@@ -1,4 +1,4 @@
-//! Tables for people.
+//! Tables with aligned columns.
 
 use comfy_table::{Attribute, CellAlignment, ColumnConstraint, Table, Width, presets};
 use prost::{Message, Name};
@@ -10,9 +10,9 @@ use crate::sanitize::sanitize_line;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) head: &'static str,
-    /// Only with `-o wide`.
+    /// Shown only with `-o wide`.
     pub(crate) wide: bool,
-    /// Numbers stand at the right.
+    /// Right-aligned, for numbers.
     pub(crate) right: bool,
 }
 
@@ -30,20 +30,20 @@ impl Column {
     }
 }
 
-/// What stands in one place.
+/// Text of one table cell, and its tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     text: String,
     tone: Tone,
 }
 
-/// A cell in no colour. What is not there is a dash, so that the columns can be told apart.
+/// Makes a plain cell. Empty text becomes a dash, so that the columns stay distinguishable.
 pub(crate) fn cell(text: impl ToString) -> Cell {
     Cell { text: one_line(&text.to_string()), tone: Tone::Plain }
 }
 
 impl Cell {
-    /// A word in the colour of what it means.
+    /// Makes a cell in the tone of its word.
     pub(crate) fn word(word: &str) -> Self {
         Self { tone: tone(word), ..cell(word) }
     }
@@ -53,7 +53,7 @@ impl Cell {
     }
 }
 
-/// A table has a line for each thing: what would break it, or the terminal, is a blank.
+/// Reduces text to one line. Control characters become blanks, and empty text becomes a dash.
 fn one_line(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
@@ -62,20 +62,20 @@ fn one_line(text: &str) -> String {
     sanitize_line(text)
 }
 
-/// Something that a list has a line for.
+/// An entry of a list, printed as one line.
 pub(crate) trait ListItem: Message + Name {
-    /// What is shown of it.
+    /// Columns of the list, in order.
     const COLUMNS: &'static [Column];
 
-    /// One for each column.
+    /// Returns one cell per column, in the order of [`Self::COLUMNS`].
     fn cells(&self) -> Vec<Cell>;
 
-    /// Its id.
+    /// Returns the id, which `-o name` prints.
     fn id(&self) -> &str;
 }
 
-/// Lines of a table. `widths` are those that the lines before had, and are widened to what these
-/// have, so that the pages of a long list stand below each other.
+/// Renders the lines of a table. `widths` are the column widths of the earlier pages. They grow to
+/// the widths of these rows, so that the pages of a long list align.
 pub(super) fn lines(
     columns: &[Column],
     rows: impl Iterator<Item = Vec<Cell>>,
@@ -129,7 +129,7 @@ pub(super) fn lines(
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// A whole table.
+/// Renders a whole table with its header.
 pub(crate) fn table(
     columns: &[Column],
     rows: impl Iterator<Item = Vec<Cell>>,

@@ -1,6 +1,6 @@
-//! Abilities of the terminal.
+//! Capabilities of the terminal.
 
-/// Whether the terminal can do no more than print.
+/// Reports whether the terminal can only print text (`TERM` is `dumb` or unset).
 pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }

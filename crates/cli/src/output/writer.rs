@@ -1,4 +1,4 @@
-//! Where standard output goes: to whoever reads it, or through a pager.
+//! Writer of standard output, direct or through a pager.
 
 use std::{
     io::{self, ErrorKind, Write as _},
@@ -12,13 +12,13 @@ use crate::Error;
 pub(crate) enum Writer {
     Stdout,
     Pager(Child),
-    /// Kept, to be looked at by a test.
+    /// Buffer in memory, for tests.
     #[cfg(test)]
     Kept(String),
 }
 
 impl Writer {
-    /// Through a pager, where there is one.
+    /// Starts a pager and writes to its input; without a pager, writes to standard output.
     pub(crate) fn pager() -> Self {
         pager::start().map_or(Self::Stdout, Self::Pager)
     }
@@ -42,7 +42,7 @@ impl Writer {
         written.map_err(gone)
     }
 
-    /// Waits until the reader of a pager has seen enough. What is written later is not shown.
+    /// Closes the input of the pager and waits until the user quits it. Later output is discarded.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         match self {
             Self::Pager(child) => {
@@ -55,13 +55,13 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// A terminal that a pager still has is not written to.
+    /// Waits for the pager, so that nothing else writes to its terminal.
     fn drop(&mut self) {
         drop(self.finish());
     }
 }
 
-/// Who read has seen enough, as with `| head`: that is no failure.
+/// Converts a write error. A closed pipe, as with `| head`, is not a failure.
 fn gone(error: io::Error) -> Error {
     if error.kind() == ErrorKind::BrokenPipe {
         return Error::silent();

@@ -1,4 +1,4 @@
-//! What the screen knows, and what keys do to it. Nothing is drawn and nobody is asked here.
+//! State of the full-screen view, and the effects of keys. Nothing here draws or makes a call.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use crate::{
     follow::{Rollout, Update, WaveNow},
 };
 
-/// How long a word on what was done stays.
+/// Time for which a notice is shown.
 const NOTICE: Duration = Duration::from_secs(8);
-/// Between two looks at the failures, at least.
+/// Minimum interval between two requests for the failures.
 const FAILURES_EVERY: Duration = Duration::from_secs(2);
-/// Lines of a page up or down.
+/// Number of lines that Page Up and Page Down scroll.
 const PAGE: usize = 10;
 
-/// A part of the screen that one can scroll in.
+/// Part of the screen that scrolls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Pane {
     Waves,
@@ -28,17 +28,17 @@ pub(super) enum Pane {
     Failures,
 }
 
-/// What is laid over the screen.
+/// Overlay on the screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Over {
     #[default]
     Nothing,
     Help,
-    /// How is it to be stopped?
+    /// Question how to stop the task: drain or kill.
     Stop,
 }
 
-/// A word that goes away.
+/// Message that disappears after [`NOTICE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Notice {
     pub(super) text: String,
@@ -46,7 +46,7 @@ pub(super) struct Notice {
     until: Option<Instant>,
 }
 
-/// What the screen knows.
+/// State of the screen.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) task: Task,
@@ -57,25 +57,26 @@ pub(super) struct App {
     pub(super) notice: Option<Notice>,
     pub(super) colored: bool,
     pub(super) begun: Instant,
-    /// Since when the task was shown as ended.
+    /// Local time of the task's end; `None` while the task runs.
     pub(super) ended_at: Option<Instant>,
-    /// Lines that the events, the failures and the waves are scrolled by: from the end, from the
-    /// top, and from the wave at work.
+    /// Scroll offsets in lines, indexed by [`Pane`]. Waves scroll from the current wave, events
+    /// from the last one, failures from the first one.
     pub(super) scrolled: [isize; 3],
     looked_at: Option<Instant>,
-    /// Failures when they were looked at last.
+    /// Number of unsuccessful targets at the last request for the failures.
     looked: u32,
 }
 
-/// How long a task took; one that has not ended, up to now.
+/// Returns the run time of a task, up to `now` if it has not ended. `None` without an end and
+/// `now`, or for a negative time.
 pub(super) fn took(task: &Task, now: Option<DateTime<Utc>>) -> Option<Duration> {
     let (began, ended) = (task.create_time.as_ref(), task.end_time.as_ref());
-    // Clocks of two machines may differ.
+    // The clocks of two machines may differ, which can give a negative time.
     (ended.and_then(proto::time_opt).or(now)? - began.and_then(proto::time_opt)?).to_std().ok()
 }
 
 impl App {
-    /// What is shown of a task that is so old.
+    /// Makes the state for a task that was created `age` ago.
     pub(super) fn new(task: Task, colored: bool, now: Instant, age: Duration) -> Self {
         Self {
             task,
@@ -93,7 +94,7 @@ impl App {
         }
     }
 
-    /// Takes in what was told.
+    /// Applies an update of the event stream.
     pub(super) fn apply(&mut self, update: &Update, now: Instant) {
         self.rollout.apply(update, now);
         if let Update::Event(event) = update {
@@ -109,7 +110,7 @@ impl App {
         }
     }
 
-    /// Takes in what was done in the background.
+    /// Applies the result of a command.
     pub(super) fn done(&mut self, done: CommandResult, now: Instant) {
         match done {
             CommandResult::Said(text) => self.say(text, false, now),
@@ -128,12 +129,12 @@ impl App {
         self.notice = Some(Notice { text, is_bad, until: now.checked_add(NOTICE) });
     }
 
-    /// Time went by.
+    /// Removes an expired notice.
     pub(super) fn tick(&mut self, now: Instant) {
         self.notice.take_if(|notice| notice.until.is_some_and(|until| until <= now));
     }
 
-    /// Whether there are failures that were not looked at.
+    /// Reports whether the failures changed since the last request and the next request is due.
     pub(super) fn wants_failures(&mut self, now: Instant) -> bool {
         let failed = self.rollout.waves.iter().map(WaveNow::not_succeeded).sum();
         let is_due = self.looked_at.is_none_or(|at| now.duration_since(at) >= FAILURES_EVERY);
@@ -144,17 +145,17 @@ impl App {
         true
     }
 
-    /// How it ends for who leaves now.
+    /// Returns the exit status for a user who leaves now.
     pub(super) fn exit_status(&self) -> ExitStatus {
         if self.rollout.over { ExitStatus::of_task(self.rollout.status) } else { ExitStatus::Detached }
     }
 
-    /// A wave waits for somebody's approval.
+    /// Reports whether a wave of the running task awaits approval.
     pub(super) fn waits_for_approval(&self) -> bool {
         self.rollout.status == TaskStatus::Running && self.rollout.waits_for_approval().is_some()
     }
 
-    /// What a key does.
+    /// Handles a key. Returns the command to run; `None` if the key only changes the screen.
     pub(super) fn key(&mut self, key: KeyEvent) -> Option<Command> {
         if key.kind == KeyEventKind::Release {
             return None;
@@ -163,7 +164,7 @@ impl App {
             return Some(Command::Leave);
         }
         match std::mem::take(&mut self.over) {
-            // Whatever is pressed takes it away.
+            // Any key closes the help.
             Over::Help => None,
             Over::Stop => answer(key.code),
             Over::Nothing => self.plain(key.code),
@@ -181,7 +182,7 @@ impl App {
             KeyCode::PageDown => self.scroll(PAGE as isize),
             KeyCode::Home => self.scroll(isize::MIN / 2),
             KeyCode::End => self.scroll(isize::MAX / 2),
-            // Nothing changes any more.
+            // An ended task accepts no commands.
             _ if self.rollout.over => {}
             KeyCode::Char('p') if self.task.paused => return Some(Command::Resume),
             KeyCode::Char('p') => return Some(Command::Pause),
@@ -200,14 +201,14 @@ impl App {
         }
     }
 
-    /// Down is towards what is newer. Where a pane ends is known when it is drawn.
+    /// Scrolls the selected pane; down is towards newer lines. [`Self::bound`] limits the offset
+    /// when the pane is drawn.
     fn scroll(&mut self, lines: isize) {
         let scrolled = &mut self.scrolled[self.pane as usize];
         *scrolled = scrolled.saturating_add(lines);
     }
 
-    /// Keeps what a pane is scrolled by within what there is of it: `first` is the least and `last`
-    /// the most that makes sense.
+    /// Limits the scroll offset of a pane to the range from `first` to `last`, and returns it.
     pub(super) fn bound(&mut self, pane: Pane, first: isize, last: isize) -> isize {
         let scrolled = &mut self.scrolled[pane as usize];
         *scrolled = (*scrolled).clamp(first.min(last), last);
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(press(&mut app, 'd'), Some(Command::Stop(StopMode::Drain)));
         press(&mut app, 's');
         assert_eq!(press(&mut app, 'k'), Some(Command::Stop(StopMode::Kill)));
-        assert_eq!(press(&mut app, 'd'), None, "only behind the question");
+        assert_eq!(press(&mut app, 'd'), None, "only after the question");
     }
 
     #[test]
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!((press(&mut app, 'q'), app.exit_status()), (Some(Command::Leave), ExitStatus::Detached));
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         app.over = Over::Stop;
-        assert_eq!(app.key(control_c), Some(Command::Leave), "over a question too");
+        assert_eq!(app.key(control_c), Some(Command::Leave), "also during a question");
         app.rollout.status = TaskStatus::Halted;
         app.apply(&Update::End, Instant::now());
         assert_eq!(app.exit_status(), ExitStatus::Halted);
@@ -295,7 +296,7 @@ mod tests {
     #[test]
     fn failures_are_looked_at_while_they_grow_and_not_too_often() {
         let (mut app, now) = (app(), Instant::now());
-        assert!(!app.wants_failures(now), "there are none");
+        assert!(!app.wants_failures(now), "there are no failures");
         failed(&mut app, 1, now);
         assert!(app.wants_failures(now) && !app.wants_failures(now));
         failed(&mut app, 2, now);

@@ -1,4 +1,4 @@
-//! What the screen has done in the background, so that it never waits for anybody.
+//! Background calls of the screen, so that the screen never blocks.
 
 use proto::admin::{FailureGroup, ListFailuresRequest};
 
@@ -8,10 +8,10 @@ use crate::{
     client::{self, Session},
 };
 
-/// Groups of failures that are shown.
+/// Maximum number of failure groups shown.
 const GROUPS: i32 = 50;
 
-/// Does what a key asks for. Each call has the deadline of its connection.
+/// Runs a command. Each call has the timeout of its connection.
 pub(super) async fn perform(session: &Session, task_id: &str, command: Command) -> Vec<CommandResult> {
     let outcome = match command {
         Command::Failures => failures(session, task_id).await.map(|it| vec![CommandResult::Failures(it)]),
@@ -23,7 +23,7 @@ pub(super) async fn perform(session: &Session, task_id: &str, command: Command) 
     outcome.unwrap_or_else(|failure| vec![CommandResult::Refused(words(&failure))])
 }
 
-/// The first line says what failed and why.
+/// Returns the first line of an error: what failed, and why.
 fn words(failure: &Error) -> String {
     failure.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -1,8 +1,8 @@
-//! What keys ask for, and what it came to.
+//! Commands of the full-screen view, and their results.
 
 use proto::admin::{FailureGroup, StopMode, Task};
 
-/// What a key asks for.
+/// Command of a key, or of the screen itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Leave,
@@ -10,20 +10,20 @@ pub(super) enum Command {
     Resume,
     Approve,
     Stop(StopMode),
-    /// Not a key's: the failures are looked at again.
+    /// Reads the failures again; not bound to a key.
     Failures,
-    /// Not a key's: the task is looked at again.
+    /// Reads the task again; not bound to a key.
     Task,
 }
 
-/// What a command came to.
+/// Result of a command.
 #[derive(Debug)]
 pub(super) enum CommandResult {
-    /// In words.
+    /// Confirmation, shown as a notice.
     Said(String),
-    /// It was refused, in words.
+    /// Error, shown as a notice.
     Refused(String),
-    /// The task as it now stands.
+    /// Current state of the task.
     Task(Box<Task>),
     /// The largest groups of failures.
     Failures(Vec<FailureGroup>),

@@ -23,25 +23,24 @@ use crate::{
     output::{Console, is_dumb},
 };
 
-/// How often times and rates are drawn anew where nothing happens.
+/// Interval at which times and rates are redrawn without events.
 const TICK: Duration = Duration::from_millis(500);
-/// How long what a key asked for is waited for when somebody leaves.
+/// Maximum wait for running commands after the user leaves.
 const LAST_WORK: Duration = Duration::from_secs(5);
-/// What is under way in the background at most; keys beyond it are not heard.
+/// Maximum number of commands in the background. Further keys are ignored.
 const MAX_WORK: usize = 8;
 
-/// Whether somebody looks at a terminal with a whole screen, and has keys.
+/// Reports whether standard input and output are a terminal that can show a full screen.
 pub(crate) fn fits() -> bool {
     !is_dumb() && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-/// Shows a rollout until it has ended and a key was pressed, or until somebody leaves: the task
-/// runs on then.
+/// Shows a rollout until the user leaves. The task continues if it has not ended.
 pub(crate) async fn watch(session: &Session, console: &Console, task_id: &str) -> Result<ExitStatus, Error> {
     let task = client::get_task(session, task_id).await?;
     let age = app::took(&task, Some(Utc::now())).unwrap_or_default();
     let mut app = App::new(task, console.out.colored, Instant::now(), age);
-    // From here on the terminal is ours; it is given back whatever happens, in a panic too.
+    // From here the screen owns the terminal. It is restored below, and also after a panic.
     let mut terminal =
         ratatui::try_init().map_err(|error| Error::local("cannot use the full screen", error))?;
     let ended = shown(&mut terminal, session, &mut app).await;
@@ -72,7 +71,7 @@ async fn shown(
                     is_open = update != Update::End;
                     app.apply(&update, Instant::now());
                     if !is_open {
-                        // Why it ended.
+                        // Read the reason of the end.
                         work.push(background::perform(session, &task_id, Command::Task));
                     }
                 }
@@ -89,10 +88,10 @@ async fn shown(
                     Some(command) if work.len() < MAX_WORK => work.push(background::perform(session, &task_id, command)),
                     Some(_) | None => {}
                 },
-                // Another size, or the like: it is drawn anew.
+                // A resize and other events only redraw the screen.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Error::local("cannot read keys", error)),
-                // The terminal is gone.
+                // The terminal was closed.
                 None => break app.exit_status(),
             },
             heard = &mut interrupted => {
@@ -107,7 +106,7 @@ async fn shown(
             }
         }
     };
-    // What a key asked for is not left half-done.
+    // Let running commands finish, so that none is left half-done.
     drop(tokio::time::timeout(LAST_WORK, async { while work.next().await.is_some() {} }).await);
     Ok(ended)
 }

@@ -214,14 +214,14 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
             "Waves",
             "1 OPEN",
             "2 PENDING",
-            "What happened",
+            "Events",
             "wave 1: opened",
             "q detach",
         ]);
         assert!(screen.lines().next().unwrap().contains(&task_id), "{screen}");
         assert!(terminal.seen.lock().unwrap().screen().alternate_screen());
         terminal.press("?");
-        terminal.shows(&["Keys", "any key takes this away"]);
+        terminal.shows(&["Keys", "press any key to close"]);
         terminal.press(" p");
         terminal.shows(&["paused", "p resume"]);
         assert_eq!(cluster.newest()["paused"], true);
@@ -240,11 +240,11 @@ fn the_whole_screen_is_drawn_and_its_keys_work() {
         let mut terminal = cluster.at_terminal(&["watch", &task_id], size, &[("NO_COLOR", "1")]);
         terminal.shows(&["1 OPEN"]);
         terminal.press("s");
-        terminal.shows(&["stop it? d:"]);
+        terminal.shows(&["Stop the task? d:"]);
         terminal.press("x");
         terminal.shows(&["q detach"]);
         terminal.press("sk");
-        terminal.shows(&["STOPPED (q leaves)"]);
+        terminal.shows(&["STOPPED (q: leave)"]);
         terminal.press("q");
         terminal.shows(&["status:     STOPPED"]);
         assert_eq!(terminal.ends(), 4);
@@ -287,7 +287,7 @@ fn who_asks_is_shown_the_plan_and_may_say_no() {
     let cluster = Cluster::new();
     let run = ["run", "--ask", "--canary", "2", "--all", "--", "true"];
     let mut terminal = cluster.at_terminal(&run, TALL[0], &[]);
-    terminal.shows(&["at worst", "CANARY", "Run it? [y/N]"]);
+    terminal.shows(&["worst case", "CANARY", "Run it? [y/N]"]);
     terminal.press("n\r");
     terminal.shows(&["nothing was run"]);
     assert_eq!(terminal.ends(), 1);

@@ -106,9 +106,9 @@ fn a_clients_trace_goes_from_its_request_to_the_commit_of_the_results() {
         assert_eq!(tree.way_up(script)[1], "graywave-agent order");
         assert_eq!(text(&script.span.attributes, "outcome").as_deref(), Some("SUCCESS"));
     }
-    let cuts = tree.named("cut");
-    assert!(cuts.len() >= 2, "one for each wave at least");
-    assert!(cuts.iter().all(|cut| tree.way_up(cut)[1] == "graywave-api submit"));
+    let admissions = tree.named("admit");
+    assert!(admissions.len() >= 2, "one for each wave at least");
+    assert!(admissions.iter().all(|span| tree.way_up(span)[1] == "graywave-api submit"));
     let request = tree.named("POST /v2/{project_id}/script-executions");
     assert_eq!(text(&request[0].span.attributes, "status").as_deref(), Some("200"));
     let verdicts = tree.named("settle").into_iter().flat_map(|told| &told.span.events);

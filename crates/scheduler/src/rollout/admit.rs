@@ -16,19 +16,19 @@ impl Scheduler {
     /// Performs one batching step of a task. Returns true if another step can follow at once.
     pub async fn admit(&self, task_id: TaskId, now: Timestamp) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        let cut = ENGINE.admit(&mut TaskRows::new(&mut tx), task_id, now).await?;
-        let Some(cut) = cut else { return Ok(false) };
-        self.store.commit_decision(tx, &cut.decision).instrument(span_of(task_id, &cut)).await?;
-        Ok(cut.has_more)
+        let admission = ENGINE.admit(&mut TaskRows::new(&mut tx), task_id, now).await?;
+        let Some(admission) = admission else { return Ok(false) };
+        self.store.commit_decision(tx, &admission.decision).instrument(span_of(task_id, &admission)).await?;
+        Ok(admission.has_more)
     }
 
     /// Performs one batching step of every task that has targets to admit. Returns true if another
     /// step can follow at once. A task that waits for results does not delay other tasks.
-    pub async fn cut_all(&self, now: Timestamp) -> Result<bool, Error> {
+    pub async fn admit_all(&self, now: Timestamp) -> Result<bool, Error> {
         let (mut more, mut after) = (false, None);
         loop {
             let mut connection = self.store.acquire().await?;
-            let task_ids = task::to_cut(&mut connection, after, now, TASKS_AT_ONCE).await?;
+            let task_ids = task::admissible(&mut connection, after, now, TASKS_AT_ONCE).await?;
             drop(connection);
             for &task_id in &task_ids {
                 more |= self.admit(task_id, now).await?;
@@ -42,10 +42,10 @@ impl Scheduler {
 }
 
 /// Span in the task's trace, if the step admits targets.
-fn span_of(task_id: TaskId, cut: &Admission) -> Span {
-    let Some((wave, targets)) = cut.admitted else { return Span::none() };
+fn span_of(task_id: TaskId, admission: &Admission) -> Span {
+    let Some((wave, targets)) = admission.admitted else { return Span::none() };
     trace::child(
-        cut.trace_context.as_deref(),
-        || tracing::info_span!(target: trace::TARGET, parent: None, "cut", %task_id, wave, targets),
+        admission.trace_context.as_deref(),
+        || tracing::info_span!(target: trace::TARGET, parent: None, "admit", %task_id, wave, targets),
     )
 }

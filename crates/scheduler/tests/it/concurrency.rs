@@ -95,7 +95,7 @@ async fn racing_failures_halt_exactly_once_and_never_open_the_next_wave() {
         let (engine, w) = (engines[number % 2].clone(), w.clone());
         tokio::spawn(async move {
             engine.report(&w, vec![report], Vec::new(), after(1)).await.unwrap();
-            engine.cut_all(after(1)).await.unwrap();
+            engine.admit_all(after(1)).await.unwrap();
         })
     });
     for sent in join_all(sending).await {

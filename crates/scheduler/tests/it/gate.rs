@@ -27,7 +27,7 @@ async fn a_good_gray_wave_opens_the_rest_and_the_task_succeeds() {
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Running);
 
     harness.report(&w, &gray[0], Outcome::Success, after(1)).await;
-    assert!(!harness.engine.cut_all(after(1)).await.unwrap());
+    assert!(!harness.engine.admit_all(after(1)).await.unwrap());
     let rest = harness.lease(&w, 100, after(1)).await;
     assert_eq!(ordinals(&rest), (4..20).collect::<Vec<_>>());
     harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
@@ -49,7 +49,7 @@ async fn one_below_the_threshold_goes_on_and_the_task_still_failed() {
     harness.engine.report(&w, reports, Vec::new(), after(1)).await.unwrap();
     assert_eq!(harness.waves(task_id).await[1].state.status, WaveStatus::Open);
 
-    harness.engine.cut_all(after(1)).await.unwrap();
+    harness.engine.admit_all(after(1)).await.unwrap();
     let rest = harness.lease(&w, 100, after(1)).await;
     harness.report(&w, &rest[0], Outcome::Success, after(2)).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Failed);
@@ -71,13 +71,13 @@ async fn at_the_threshold_it_halts_and_nothing_of_the_second_wave_is_ever_handed
     let task = harness.task(task_id).await;
     assert_eq!(task.status, TaskStatus::Halting);
     assert_eq!(task.halt_reason.as_deref(), Some("2 of 4 targets failed: the fail threshold 2 is reached"));
-    harness.engine.cut_all(after(1)).await.unwrap();
+    harness.engine.admit_all(after(1)).await.unwrap();
     harness.reap(after(1)).await;
     assert!(harness.lease(&w, 100, after(1)).await.is_empty());
 
     harness.engine.report(&w, late, Vec::new(), after(2)).await.unwrap();
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
-    harness.engine.cut_all(after(3)).await.unwrap();
+    harness.engine.admit_all(after(3)).await.unwrap();
     assert!(harness.lease(&w, 100, after(3)).await.is_empty());
     let waves = harness.waves(task_id).await;
     assert_eq!((waves[1].state.status, waves[1].state.admitted), (WaveStatus::Pending, 0));

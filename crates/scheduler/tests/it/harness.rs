@@ -78,7 +78,7 @@ impl Harness {
         let (here, now) = (worker("w"), after(seconds));
         self.engine.heartbeat(&here, "here", 10_000, false, now).await.unwrap();
         self.reap(now).await;
-        while self.engine.cut_all(now).await.unwrap() {}
+        while self.engine.admit_all(now).await.unwrap() {}
         self.lease(&here, 10_000, now).await
     }
 

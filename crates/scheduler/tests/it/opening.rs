@@ -139,7 +139,7 @@ async fn nothing_of_a_paused_task_is_handed_out_and_its_time_stands_still() {
     harness.offline(5..6, start()).await;
     let task_id =
         submit(&harness, Submit { targets: 5, max_concurrency: Some(3), ..Submit::default() }).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     let first = harness.lease(&worker("w"), 2, start()).await;
     assert_eq!(ordinals(&first), [0, 1]);
     assert_eq!(pause(&harness, task_id, 1).await, None);
@@ -190,7 +190,7 @@ async fn a_frozen_project_admits_nothing_of_any_task() {
     let harness = Harness::new().await;
     let running =
         submit(&harness, Submit { targets: 4, max_concurrency: Some(2), ..Submit::default() }).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
     let mut connection = harness.store().acquire().await.unwrap();
     project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap();
@@ -286,7 +286,7 @@ const HOUR: i64 = 3_600;
 async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
     let harness = Harness::new().await;
     let task_id = in_a_window(&harness, 2, ("08:00", "09:00")).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     pause(&harness, task_id, 1).await;
     resume(&harness, task_id, HOUR + 60).await;
     assert!(harness.leased(HOUR + 61).await.is_empty(), "the window is closed");
@@ -295,7 +295,7 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
     assert_eq!(ordinals(&next_day), [0, 1]);
     // Resumed within the window, the targets are leased at once, with the window's end as deadline.
     let again = in_a_window(&harness, 2, ("08:00", "09:00")).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     pause(&harness, again, 1).await;
     resume(&harness, again, HOUR - 60).await;
     let batches = harness.leased(HOUR - 59).await;
@@ -307,7 +307,7 @@ async fn a_pause_does_not_carry_anything_over_the_end_of_its_window() {
 async fn what_missed_its_window_waits_for_the_next_one_and_is_no_failure() {
     let harness = Harness::new().await;
     let task_id = in_a_window(&harness, 3, ("08:00", "08:01")).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     let first = harness.lease(&worker("w"), 1, start()).await;
     succeed(&harness, &first, 59).await;
     assert!(harness.leased(60).await.is_empty());
@@ -361,7 +361,7 @@ async fn a_pause_makes_nothing_unknown_that_waits_to_be_asked_for() {
 async fn a_freeze_whose_author_died_over_it_is_finished_and_one_that_is_gone_holds_nothing() {
     let harness = Harness::new().await;
     let task_id = submit(&harness, Submit { targets: 2, ..Submit::default() }).await;
-    while harness.engine.cut_all(start()).await.unwrap() {}
+    while harness.engine.admit_all(start()).await.unwrap() {}
     let freeze = FreezeRow { frozen_at: after(1), frozen_by: "alice".into(), reason: "storm".into() };
     let mut connection = harness.store().acquire().await.unwrap();
     assert!(project_limit::set_frozen(&mut connection, &project(), &freeze).await.unwrap());

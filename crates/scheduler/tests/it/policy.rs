@@ -25,7 +25,7 @@ async fn end(harness: &Harness, leased: &Leased, ordinals: &[u32], outcome: Outc
 }
 
 async fn cut(harness: &Harness) {
-    while harness.engine.cut_all(after(1)).await.unwrap() {}
+    while harness.engine.admit_all(after(1)).await.unwrap() {}
 }
 
 /// Leases everything that is ready now.
@@ -107,7 +107,7 @@ async fn a_task_that_waits_for_results_keeps_no_other_waiting() {
     }
     assert_eq!(ordinals(&leased(&harness).await).len(), 64, "one pull reads at most 64 batches");
     assert_eq!(ordinals(&leased(&harness).await).len(), 37);
-    assert!(!harness.engine.cut_all(after(1)).await.unwrap(), "without work there is no next step");
+    assert!(!harness.engine.admit_all(after(1)).await.unwrap(), "without work there is no next step");
 }
 
 #[tokio::test]

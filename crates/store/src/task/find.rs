@@ -38,7 +38,7 @@ pub async fn count_open(
 
 /// Lists tasks after an id that may admit targets. Such a task has a next wave with met start
 /// conditions, or an open wave whose cursor is not at its end.
-pub async fn to_cut(
+pub async fn admissible(
     connection: &mut Connection,
     after: Option<TaskId>,
     now: Timestamp,

@@ -22,7 +22,7 @@ pub use engine::row::TaskFacts;
 use sqlx::types::Json;
 
 pub(crate) use find::{admitting, expired, not_suspended};
-pub use find::{count_open, to_cut, unended};
+pub use find::{count_open, admissible, unended};
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 

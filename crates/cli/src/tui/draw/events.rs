@@ -1,4 +1,4 @@
-//! The pane of what happened, the newest at the bottom.
+//! The pane of events, newest at the bottom.
 
 use ratatui::{
     Frame,
@@ -22,7 +22,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
         let (tone, line) = event_line(event);
         Line::styled(line, style(tone, app.colored))
     });
-    let title = if up < 0 { " What happened (older; End for the newest) " } else { " What happened " };
+    let title = if up < 0 { " Events (older; End for the newest) " } else { " Events " };
     let block = Block::bordered().title(title).border_style(border(app.pane == Pane::Events, app.colored));
     let lines: Vec<Line<'_>> = lines.collect();
     frame.render_widget(Paragraph::new(lines).block(block), area);

@@ -1,4 +1,4 @@
-//! The pane of failures in groups, the largest at the top.
+//! The pane of failure groups, largest at the top.
 
 use proto::{
     admin::{FailureGroup, Outcome},
@@ -18,7 +18,7 @@ use crate::{
     tui::app::{App, Pane},
 };
 
-/// Desktops of a group that are named.
+/// Maximum number of desktop ids shown for a group.
 const NAMED: usize = 3;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {

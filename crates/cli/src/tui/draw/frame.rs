@@ -1,4 +1,4 @@
-//! The whole screen.
+//! Layout of the whole screen: header, panes, footer and help.
 
 use std::time::Instant;
 
@@ -20,12 +20,12 @@ use crate::{
     tui::app::{App, Over},
 };
 
-/// Columns from which on events and failures stand beside each other.
+/// Minimum width of a screen with events and failures side by side, in columns.
 const WIDE: u16 = 140;
 
-/// Draws everything that there is room for.
+/// Draws the parts of the screen that fit.
 pub(in crate::tui) fn draw(frame: &mut Frame<'_>, app: &mut App, now: Instant) {
-    // A head of the waves, their borders, and a line for each; not more than half of the screen.
+    // The waves take a header, borders and one line each, but at most half of the screen.
     let wanted = u16::try_from(app.rollout.waves.len()).unwrap_or(u16::MAX).saturating_add(3);
     let height = wanted.clamp(4, (frame.area().height / 2).max(4));
     let rows =
@@ -41,7 +41,7 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, app: &mut App, now: Instant) {
     }
 }
 
-/// Events, and failures where there are some.
+/// Draws the events, and the failures if there are any.
 fn lower(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     if app.failures.is_empty() {
         return events::draw(frame, area, app);
@@ -77,7 +77,7 @@ fn head(frame: &mut Frame<'_>, area: Rect, app: &App, now: Instant) {
     frame.render_widget(Paragraph::new(vec![first, second, standing(app), gauge]), area);
 }
 
-/// What there is to say: what a key came to for a while, else how it stands, the worst first.
+/// Formats the status line: a notice if there is one, else the most urgent state.
 fn standing(app: &App) -> Line<'static> {
     let status = word::<TaskStatus>(app.rollout.status.into());
     let waits = &app.rollout.waiting_for;
@@ -88,9 +88,9 @@ fn standing(app: &App) -> Line<'static> {
     } else if app.rollout.over {
         let reason =
             if app.task.reason.is_empty() { String::new() } else { format!(": {}", app.task.reason) };
-        (tone(status), format!("{status} (q leaves){reason}"))
+        (tone(status), format!("{status} (q: leave){reason}"))
     } else if !waits.is_empty() {
-        let approves = if app.waits_for_approval() { " (a approves)" } else { "" };
+        let approves = if app.waits_for_approval() { " (a: approve)" } else { "" };
         (Tone::Warn, format!("waits for {waits}{approves}"))
     } else {
         (Tone::Plain, String::new())
@@ -98,7 +98,7 @@ fn standing(app: &App) -> Line<'static> {
     Line::styled(sanitize_line(&text), style(tone, app.colored))
 }
 
-/// How far the whole has come.
+/// Formats the progress of the whole rollout as a bar with its percentage.
 fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
     let percent = u64::from(finished) * 100 / u64::from(size.max(1));
     let label = format!(" {percent:>3}%");
@@ -116,7 +116,7 @@ fn gauge(size: u32, finished: u32, width: u16, colored: bool) -> Line<'static> {
 fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let line = if app.over == Over::Stop {
         Line::styled(
-            "stop it? d: what runs goes to its end   k: what runs is killed   Esc: no",
+            "Stop the task? d: drain running scripts   k: kill running scripts   Esc: cancel",
             style(Tone::Warn, app.colored).add_modifier(Modifier::BOLD),
         )
     } else if app.rollout.over {
@@ -129,15 +129,15 @@ fn foot(frame: &mut Frame<'_>, area: Rect, app: &App) {
 }
 
 const HELP: &str = "\
-q, Esc, Ctrl-C   leave; the task runs on
-p                pause: nothing more is started; again: resume
-a                approve the wave that waits, as it stands now
-s                stop; asks how
-Tab              the next pane
+q, Esc, Ctrl-C   leave; the task continues
+p                pause: no more scripts start; again to resume
+a                approve the first wave that awaits approval
+s                stop; asks whether to drain or to kill
+Tab              select the next pane
 arrows, j, k     scroll; PgUp, PgDn, Home, End
-bar              succeeded, failed, under way, still to come
+bar              succeeded, failed, in flight, pending
 
-any key takes this away";
+press any key to close";
 
 fn help(frame: &mut Frame<'_>) {
     let lines: Vec<&str> = HELP.lines().collect();

@@ -1,4 +1,4 @@
-//! The screen as it is drawn, at the sizes that people have.
+//! Snapshots of the screen at 80x24 and 200x50.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn event(second: i64, kind: EventKind, wave: u32, detail: &str) -> Update {
     Update::Event(TaskEvent { kind: kind.into(), wave, detail: detail.into(), time, ..TaskEvent::default() })
 }
 
-/// A rollout in its second wave.
+/// Makes the state of a rollout in its second wave.
 fn app(begun: Instant) -> App {
     let task = Task {
         task_id: "0192f3c45e6b7a8c9d0e1f2a3b4c5d6e".into(),
@@ -89,7 +89,7 @@ fn shot(app: &mut App, (width, height): (u16, u16), now: Instant) -> String {
     terminal.backend().to_string()
 }
 
-/// What is drawn at both sizes after something has happened.
+/// Takes snapshots of the screen at both sizes, after `happens` changed its state.
 fn shots(name: &str, happens: impl Fn(&mut App, Instant)) {
     for size in [(80, 24), (200, 50)] {
         let begun = Instant::now();

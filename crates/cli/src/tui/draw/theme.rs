@@ -1,10 +1,10 @@
-//! Colours, or what stands for them where there are none.
+//! Styles of tones, with colours and without them.
 
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::output::Tone;
 
-/// How something of this meaning looks.
+/// Returns the style of a tone. Without colours, it uses bold and dim text.
 pub(super) fn style(tone: Tone, colored: bool) -> Style {
     let style = Style::new();
     if !colored {
@@ -24,7 +24,7 @@ pub(super) fn style(tone: Tone, colored: bool) -> Style {
     }
 }
 
-/// The border of a pane: the one that is scrolled in is bright.
+/// Returns the style of a pane's border; the selected pane is bold.
 pub(super) fn border(is_chosen: bool, colored: bool) -> Style {
     if is_chosen { Style::new().add_modifier(Modifier::BOLD) } else { style(Tone::Dim, colored) }
 }

@@ -1,4 +1,4 @@
-//! The pane of waves: a line for each, the one at work in sight.
+//! The pane of waves: one line per wave, with the current wave in sight.
 
 use std::time::Instant;
 
@@ -17,10 +17,10 @@ use crate::{
     tui::app::{App, Pane},
 };
 
-/// Columns from which on there is room for what the gate said.
+/// Minimum width of a pane with the gate's verdicts, in columns.
 const WIDE: u16 = 140;
 
-/// A column: its head, and how wide it is.
+/// Columns of the table: header and width. The bar has the empty header.
 const COLUMNS: [(&str, u16); 9] = [
     ("WAVE", 4),
     ("STATUS", 7),
@@ -37,7 +37,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, now: Instan
     let shown = usize::from(area.height.saturating_sub(3));
     let first = first(app, shown);
     let wide = area.width >= WIDE;
-    // What the numbers leave: the bar, and on a wide terminal the gate's words with it.
+    // The bar takes the space that the numbers leave. On a wide terminal, the gate's verdicts share
+    // this space.
     let fixed: u16 = COLUMNS.iter().map(|(_, width)| width + 1).sum();
     let room = area.width.saturating_sub(fixed + 2);
     let bar = if wide { room * 2 / 5 } else { room }.max(4);
@@ -61,8 +62,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, now: Instan
     frame.render_widget(Table::new(rows, widths).header(head).block(block), area);
 }
 
-/// The first wave that is shown: those before the one at work are of less interest, unless somebody
-/// scrolls.
+/// Returns the index of the first shown wave: close to the current wave, unless the user scrolls.
 fn first(app: &mut App, shown: usize) -> usize {
     let waves = &app.rollout.waves;
     let at_work =

@@ -22,7 +22,7 @@ fn desktops_and_scripts_are_managed() {
         (operator.good(&["desktops", "--online", "-o", "name"]).lines().count() == 6).then_some(())
     });
     let revoked = operator.good(&["desktops", "revoke", "never-seen"]);
-    assert!(revoked.contains("no desktop of this id has ever been connected"), "{revoked}");
+    assert!(revoked.contains("no desktop with this id has ever connected"), "{revoked}");
     let token = operator.good(&["desktops", "enrol", "--desktop", "new-one"]);
     assert!(token.lines().count() == 1 && token.len() > 20, "{token}");
 

@@ -10,14 +10,14 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     let script = operator.path("patch.sh");
     fs::write(&script, "echo patched\r\n").unwrap();
     let preview = operator.good(&["preview", script.to_str().unwrap(), "--canary", "2", "--all"]);
-    assert!(preview.contains("at worst"), "{preview}");
+    assert!(preview.contains("worst case"), "{preview}");
     assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "a preview saves no script");
     let binary = env!("CARGO_BIN_EXE_graywave");
     let output = operator.shell(&format!("echo 'echo from a pipe' | {binary} run - --desktop desktop-0001"));
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        told.contains("saved stdin as script") && told.contains("what it printed: graywave logs"),
+        told.contains("saved stdin as script") && told.contains("output: graywave logs"),
         "{told}"
     );
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");

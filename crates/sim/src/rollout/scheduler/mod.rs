@@ -99,7 +99,7 @@ impl World {
         }
         let now = row.time(self.clock.now);
         if self.database() == Database::Up {
-            for (place, task_id) in (0..).zip(self.store.to_cut(now)) {
+            for (place, task_id) in (0..).zip(self.store.admissible(now)) {
                 self.decide(scheduler, place, Act::Admission { task_id });
             }
         }
