@@ -87,8 +87,8 @@ impl Error {
         self
     }
 
-    /// Returns the reason of the refusal; `None` if there is none, or this version does not know
-    /// it.
+    /// Returns the reason of the refusal; `None` without a refusal, or if this version does not
+    /// know the reason.
     pub(crate) const fn reason(&self) -> Option<Reason> {
         self.reason
     }

@@ -12,15 +12,15 @@ use proto::admin::{
 use super::file_arg;
 use crate::{Error, actions::idempotency_key, client::Session, completion, output::Console};
 
-const HEADING: &str = "What runs";
+const HEADING: &str = "Script or command";
 /// Page size of requests, in scripts.
 const PAGE: i32 = 1_000;
 
 /// Flags that select the payload of a task.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PayloadFlags {
-    /// Local script file; - reads standard input. It is saved as a script unless one has its name
-    /// and content
+    /// Local script file; - reads standard input. Saved as a script, unless a script with this name
+    /// and content exists
     #[arg(value_name = "FILE", help_heading = HEADING, conflicts_with_all = ["script", "command"],
           add = ArgValueCompleter::new(PathCompleter::file()))]
     pub(crate) file: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(crate) struct PayloadFlags {
     #[arg(long = "type", value_name = "TYPE", value_enum, ignore_case = true, help_heading = HEADING,
           aliases = ["command-type", "command_type", "script-type"])]
     pub(crate) kind: Option<Kind>,
-    /// The same, under the API's name
+    /// Command line, under the API's name
     #[arg(long = "command", value_name = "LINE", help_heading = HEADING, hide = true,
           aliases = ["command-content", "command_content"], conflicts_with_all = ["file", "script", "command"])]
     pub(crate) command_content: Option<String>,
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_command_that_was_taken_for_a_file_is_guessed() {
         let told = |name: &str| read_script(Path::new(name)).unwrap_err().to_string();
-        assert!(told("uptime-of-nobody").contains("graywave run ... -- uptime-of-nobody"));
+        assert!(told("uptime-of-nothing").contains("graywave run ... -- uptime-of-nothing"));
         assert!(!told("nowhere.sh").contains("--:"));
     }
 

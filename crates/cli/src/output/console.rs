@@ -11,10 +11,10 @@ use crate::Error;
 /// An output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Aligned columns
+    /// Main columns, aligned
     #[default]
     Table,
-    /// Aligned columns, with more of them
+    /// All columns, aligned
     Wide,
     /// Every field, for programs
     Json,
@@ -77,7 +77,7 @@ impl Console {
         }
     }
 
-    /// Whether a pager owns the terminal. Nothing else may write to the terminal then.
+    /// Reports whether a pager owns the terminal; nothing else may write to the terminal then.
     pub(crate) fn is_paged(&self) -> bool {
         matches!(self.writer, Writer::Pager(_))
     }
