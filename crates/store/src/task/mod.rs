@@ -21,8 +21,8 @@ use engine::TaskChange;
 pub use engine::row::TaskFacts;
 use sqlx::types::Json;
 
+pub use find::{admissible, count_open, unended};
 pub(crate) use find::{admitting, expired, not_suspended};
-pub use find::{count_open, admissible, unended};
 pub use list::{TaskFilter, TaskRow, fetch, list, page};
 use uuid::Uuid;
 

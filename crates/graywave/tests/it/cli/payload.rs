@@ -16,10 +16,7 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     let output = operator.shell(&format!("echo 'echo from a pipe' | {binary} run - --desktop desktop-0001"));
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        told.contains("saved stdin as script") && told.contains("output: graywave logs"),
-        "{told}"
-    );
+    assert!(told.contains("saved stdin as script") && told.contains("output: graywave logs"), "{told}");
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");
     // A warning, not an error: the line endings may be intended.
     let output = operator.output(&["run", script.to_str().unwrap(), "--desktop", "desktop-0001"]);
