@@ -38,7 +38,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Database {
-    /// `postgres://user:password@host:port/database`.
+    /// URL of the database: `postgres://user:password@host:port/database`.
     pub(crate) url: String,
     /// Maximum number of connections of one process.
     pub(crate) max_connections: u32,

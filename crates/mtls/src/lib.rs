@@ -15,7 +15,7 @@ mod tls;
 mod verify;
 
 #[cfg(test)]
-mod handshakes;
+mod handshake_tests;
 
 #[cfg(test)]
 mod testing;

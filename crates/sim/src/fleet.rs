@@ -26,7 +26,7 @@ pub const FAILING: &str = "exit 1";
 /// An order that reached its agent.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// When.
+    /// Time of the arrival, by the clock of this process.
     pub at: Instant,
 }
 

@@ -101,7 +101,7 @@ async fn what_is_wrong_is_named_as_the_call_names_it() {
         (with(json!({"execution_timeout": 0})), 400, "1 to 600"),
         (with(json!({"post_finish": "reboot"})), 400, "post_finish: not supported"),
         (with(json!({"rollout": {"on_halt": "burn"}})), 400, "rollout.on_halt"),
-        (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids: a tag takes every desktop"),
+        (with(json!({"desktop_ids": ["desktop-1"]})), 400, "desktop_ids: a tag selects every desktop"),
     ] {
         let refused = harness.refusal(Method::POST, BY_TAG, Some(&body)).await;
         assert!(refused.0 == status && refused.1.contains(word), "{body}: {refused:?}");

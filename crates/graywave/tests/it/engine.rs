@@ -95,7 +95,7 @@ fn strict_mode_starts_no_more_than_the_preview_says_can_fail_and_the_rest_is_tol
     let groups = failures["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 1, "{groups:?}");
     assert_eq!(
-        (&groups[0]["signature"], &groups[0]["records"]),
+        (&groups[0]["fingerprint"], &groups[0]["records"]),
         (&json!("disk full: <n> MB left"), &json!(2))
     );
 

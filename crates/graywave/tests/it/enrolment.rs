@@ -168,8 +168,12 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
         let beat = HeartbeatRequest { worker_id: "worker-x".into(), capacity: 1, ..Default::default() };
         SchedulerServiceClient::new(scheduler).heartbeat(beat).await.unwrap_err();
 
-        refused(enrol(&worker, "nobodystoken", "pc-1", &key).await, Code::Unauthenticated, "not known");
-        refused(enrol(&worker, "", "pc-1", &key).await, Code::Unauthenticated, "not known");
+        refused(
+            enrol(&worker, "nobodystoken", "pc-1", &key).await,
+            Code::Unauthenticated,
+            "unknown enrolment token",
+        );
+        refused(enrol(&worker, "", "pc-1", &key).await, Code::Unauthenticated, "unknown enrolment token");
         refused(
             enrol(&worker, &text(&bound), "pc-2", &key).await,
             Code::PermissionDenied,

@@ -93,7 +93,7 @@ impl Node {
         self.signal(Signal::STOP)
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT, which ends the effect of SIGSTOP.
     pub(crate) fn wake(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }

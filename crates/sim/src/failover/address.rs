@@ -27,7 +27,7 @@ pub(crate) struct Address {
     pub(crate) name: String,
     /// Patroni's REST API.
     pub(crate) rest: String,
-    /// Postgres.
+    /// Address of Postgres, as `host:port`.
     pub(crate) postgres: String,
 }
 

@@ -21,7 +21,7 @@ pub struct Scenario {
     pub fleet: Fleet,
     /// Processes and their periods.
     pub cluster: ClusterConfig,
-    /// Faults.
+    /// Faults, their frequency and their end.
     pub faults: Faults,
 }
 
@@ -36,7 +36,7 @@ pub struct ProjectSpec {
     pub limit_changes: Vec<(TimeDelta, u32)>,
     /// Beginning and end of a freeze.
     pub freeze: Option<(TimeDelta, TimeDelta)>,
-    /// Tasks.
+    /// Tasks, 1 to 4.
     pub tasks: Vec<TaskSpec>,
 }
 
@@ -50,7 +50,7 @@ pub struct TaskSpec {
     pub desktops: u32,
     /// Place of the first desktop among those of the project.
     pub first_desktop: u32,
-    /// Waves.
+    /// Sizes and thresholds of the waves.
     pub waves: Waves,
     /// Failure policy.
     pub policy: RolloutPolicy,

@@ -196,7 +196,7 @@ fn an_issuer_signs_what_it_is_asked_for_by_whoever_has_the_key() {
     // Files that do not match.
     let again = NewKey::from_pem(&key.pem()).unwrap();
     std::fs::write(&files.key, again.pem()).unwrap();
-    assert!(Issuer::load(&files, &tls).unwrap_err().to_string().contains("is not the key"));
+    assert!(Issuer::load(&files, &tls).unwrap_err().to_string().contains("does not match the certificate"));
     let mut ours = files;
     ours.cert = place.files().cert;
     assert!(Issuer::load(&ours, &tls).unwrap_err().to_string().contains("graywave ca issuer"));
