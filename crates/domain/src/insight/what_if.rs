@@ -151,7 +151,7 @@ fn read(
                 return (reason, Some(Ending::Halted));
             }
             Step::Close(reason) | Step::Finish(reason) => return (reason, None),
-            Step::AdmissionBlock(_) | Step::FinishCutShort(_) => {}
+            Step::Hold(_) | Step::FinishCutShort(_) => {}
         }
     }
     let missing = state.missing();

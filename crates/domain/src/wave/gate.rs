@@ -45,7 +45,7 @@ pub enum Verdict {
     /// The wave is complete and its failures are below the threshold. The next one may open.
     Proceed(String),
     /// The wave still runs and its failures are below the threshold.
-    AdmissionBlock(String),
+    Hold(String),
     /// Failures reached the threshold. No later wave may start, ever.
     Halt(String),
 }
@@ -89,7 +89,7 @@ pub fn decide(input: &GateInput) -> Verdict {
         return Verdict::Proceed(judged);
     }
     if missing == 0 {
-        return Verdict::AdmissionBlock(format!(
+        return Verdict::Hold(format!(
             "{judged}; {} targets of earlier waves are missing",
             input.earlier_missing
         ));
@@ -97,7 +97,7 @@ pub fn decide(input: &GateInput) -> Verdict {
     if has_quorum(input) {
         return Verdict::Proceed(format!("{judged}; waiting: {missing}; the other targets are a quorum"));
     }
-    Verdict::AdmissionBlock(match input.waiting {
+    Verdict::Hold(match input.waiting {
         0 => format!("{finished} of {size} targets ended, {failed} of them failed"),
         waiting => {
             format!("{finished} of {size} targets ended, {failed} of them failed; waiting: {waiting}")

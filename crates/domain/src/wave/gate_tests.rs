@@ -25,7 +25,7 @@ fn input(size: u32, finished: u32, failed: u32, fail_threshold: Option<Threshold
 const fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Proceed(_) => "proceed",
-        Verdict::AdmissionBlock(_) => "hold",
+        Verdict::Hold(_) => "hold",
         Verdict::Halt(_) => "halt",
     }
 }
@@ -180,7 +180,7 @@ proptest! {
     fn never_proceeds_before_every_target_ended(seen in outcomes(), missing in 1u32..5) {
         let Results { finished, failed } = counted(&seen);
         let verdict = decide(&input(finished + missing, finished, failed, None));
-        prop_assert!(matches!(verdict, Verdict::AdmissionBlock(_)), "{verdict:?}");
+        prop_assert!(matches!(verdict, Verdict::Hold(_)), "{verdict:?}");
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl WaveState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// No step: results are missing. Contains the gate's reason if the gate was evaluated.
-    AdmissionBlock(Option<String>),
+    Hold(Option<String>),
     /// Withdraw undelivered targets and admit no more. Evaluate again afterwards whether the task
     /// ends.
     Halt(String),
@@ -254,15 +254,15 @@ pub fn next_step(wave: &WaveState) -> Step {
     match wave.status {
         WaveStatus::Halted if is_over => Step::FinishCutShort(TaskStatus::Halted),
         WaveStatus::Stopped if is_over => Step::FinishCutShort(TaskStatus::Stopped),
-        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => Step::AdmissionBlock(None),
+        WaveStatus::Halted | WaveStatus::Stopped | WaveStatus::Closed => Step::Hold(None),
         // The wave is pending, and earlier waves may still halt it.
         WaveStatus::Pending => match gate::decide(&wave.gate_input()) {
             Verdict::Halt(reason) => Step::Halt(reason),
-            Verdict::AdmissionBlock(_) | Verdict::Proceed(_) => Step::AdmissionBlock(None),
+            Verdict::Hold(_) | Verdict::Proceed(_) => Step::Hold(None),
         },
         WaveStatus::Open => match gate::decide(&wave.gate_input()) {
             Verdict::Halt(reason) => Step::Halt(reason),
-            Verdict::AdmissionBlock(reason) => Step::AdmissionBlock(Some(reason)),
+            Verdict::Hold(reason) => Step::Hold(Some(reason)),
             Verdict::Proceed(reason) if wave.is_last => Step::Finish(reason),
             Verdict::Proceed(reason) => Step::Close(reason),
         },
@@ -280,7 +280,7 @@ pub fn late_halt(wave: &WaveState) -> Option<String> {
     let own = GateInput { task_threshold: None, ..wave.gate_input() };
     match gate::decide(&own) {
         Verdict::Halt(reason) => Some(reason),
-        Verdict::AdmissionBlock(_) | Verdict::Proceed(_) => None,
+        Verdict::Hold(_) | Verdict::Proceed(_) => None,
     }
 }
 

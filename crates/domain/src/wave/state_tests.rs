@@ -22,7 +22,7 @@ fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
 
 #[test]
 fn a_wave_opens_the_next_only_when_all_ended_below_the_threshold() {
-    assert!(matches!(next_step(&open(2, 1, 4)), Step::AdmissionBlock(Some(_))));
+    assert!(matches!(next_step(&open(2, 1, 4)), Step::Hold(Some(_))));
     assert!(matches!(next_step(&open(3, 1, 4)), Step::Close(_)));
     assert!(matches!(next_step(&WaveState { is_last: true, ..open(3, 1, 4) }), Step::Finish(_)));
     assert!(matches!(next_step(&open(2, 2, 4)), Step::Halt(_)));
@@ -36,12 +36,12 @@ fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
     {
         let short = WaveState { status, ..open(0, 2, 3) };
         assert!(status.is_cut_short());
-        assert_eq!(next_step(&short), Step::AdmissionBlock(None));
+        assert_eq!(next_step(&short), Step::Hold(None));
         let done = WaveState { admitted: 2, ..short };
         assert_eq!(next_step(&done), Step::FinishCutShort(ended));
         // A wave that closed on a quorum may still have running targets.
         let others = OtherWaves { in_flight: 1, ..OtherWaves::default() };
-        assert_eq!(next_step(&WaveState { others, ..done }), Step::AdmissionBlock(None));
+        assert_eq!(next_step(&WaveState { others, ..done }), Step::Hold(None));
         assert_eq!(WaveState { admitted: 2, ..short }.admission(), 0);
     }
 }
@@ -50,7 +50,7 @@ fn a_wave_that_is_cut_short_ends_the_task_when_what_ran_is_in() {
 fn only_an_open_wave_does_anything() {
     for status in [WaveStatus::Pending, WaveStatus::Closed] {
         let wave = WaveState { status, ..open(0, 0, 0) };
-        assert_eq!(next_step(&wave), Step::AdmissionBlock(None));
+        assert_eq!(next_step(&wave), Step::Hold(None));
         assert_eq!(wave.admission(), 0);
     }
     assert_eq!(open(0, 0, 1).admission(), 3);
@@ -153,7 +153,7 @@ fn the_last_wave_waits_for_those_of_earlier_waves() {
     let last = WaveState { is_last: true, ..open(4, 0, 4) };
     assert!(matches!(next_step(&last), Step::Finish(_)));
     let others = OtherWaves { waiting: 1, ..OtherWaves::default() };
-    assert!(matches!(next_step(&WaveState { others, ..last }), Step::AdmissionBlock(Some(_))));
+    assert!(matches!(next_step(&WaveState { others, ..last }), Step::Hold(Some(_))));
     assert!(matches!(next_step(&WaveState { others, is_last: false, ..last }), Step::Close(_)));
 }
 

@@ -1,5 +1,4 @@
-//! Reclaims batches without a holder. Their targets are batched again by presence; the next lease
-//! has a higher epoch.
+//! Reclaims batches without a holder. Their targets go into new batches by presence.
 
 use domain::{
     Timestamp,

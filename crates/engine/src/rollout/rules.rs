@@ -75,12 +75,12 @@ impl<F: Faults> Rollout<F> {
         match wave::next_step(&state) {
             Step::Halt(reason) if self.breaks(Rule::IgnoreHalt) => {
                 match (is_open && finished == state.size, state.is_last) {
-                    (false, _) => Step::AdmissionBlock(None),
+                    (false, _) => Step::Hold(None),
                     (true, false) => Step::Close(reason),
                     (true, true) => Step::Finish(reason),
                 }
             }
-            Step::AdmissionBlock(_)
+            Step::Hold(_)
                 if self.breaks(Rule::CloseWithMissing)
                     && is_open
                     && !state.is_last

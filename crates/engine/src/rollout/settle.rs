@@ -95,7 +95,7 @@ impl<F: Faults> Rollout<F> {
                 self.note_verdict(wave, &step, if is_late { "late" } else { kind });
             }
             match step {
-                Step::AdmissionBlock(_) => return None,
+                Step::Hold(_) => return None,
                 Step::Halt(reason) => self.halt(wave, reason, is_late),
                 Step::Close(reason) => self.close(&reason),
                 Step::Finish(reason) => {
@@ -146,12 +146,12 @@ impl<F: Faults> Rollout<F> {
     /// Stores the gate's reason in the wave that it judged, and reports the verdict.
     fn note_verdict(&mut self, wave: u16, step: &Step, halts_by: &'static str) {
         let (verdict, halts_by, reason) = match step {
-            Step::AdmissionBlock(reason) => ("hold", "", reason.clone().unwrap_or_default()),
+            Step::Hold(reason) => ("hold", "", reason.clone().unwrap_or_default()),
             Step::Halt(reason) => ("halt", halts_by, reason.clone()),
             Step::Close(reason) | Step::Finish(reason) => ("proceed", "", reason.clone()),
             Step::FinishCutShort(_) => return,
         };
-        if let (Step::AdmissionBlock(Some(reason)), Some(row)) = (step, self.wave(wave)) {
+        if let (Step::Hold(Some(reason)), Some(row)) = (step, self.wave(wave)) {
             row.verdict_reason = Some(reason.clone());
         }
         self.effect(Effect::Verdict { wave, verdict, halts_by, reason });
