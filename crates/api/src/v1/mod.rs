@@ -2,14 +2,16 @@
 //! strings, lists take `page_size` and `page_token`.
 
 pub(crate) mod access;
+pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod desktops;
 pub(crate) mod events;
 pub(crate) mod executions;
-pub(crate) mod holds;
+pub(crate) mod freeze;
 pub(crate) mod insight;
 pub(crate) mod limits;
 pub(crate) mod pagination;
+pub(crate) mod pause;
 pub(crate) mod preview;
 pub(crate) mod records;
 pub(crate) mod scripts;

@@ -2,18 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers panic on failure")]
 
-mod away;
-mod claims;
 mod concurrency;
 mod deadlines;
 mod gate;
 mod grpc;
 mod harness;
 mod leases;
-mod opening;
+mod offline_desktops;
 mod policy;
+mod quarantine;
 mod replaced;
+mod report_fencing;
 mod reports;
 mod retention;
 mod stops;
-mod suspects;
+mod wave_start;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Harness, TOKEN},
-    native::all,
+    v1_tasks::all,
 };
 
 /// Connects six desktops: 4 and 5 in a pool, on Windows, with tags; 5 is disconnected.

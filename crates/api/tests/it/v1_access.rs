@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Answer, Harness, TOKEN},
-    native::all,
+    v1_tasks::all,
 };
 
 const ACCESS: &str = "/v1/projects/project-1/access";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Answer, Harness, TOKEN},
-    native::all,
+    v1_tasks::all,
 };
 
 const SCRIPTS: &str = "/v1/projects/project-1/scripts";
