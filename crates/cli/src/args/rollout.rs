@@ -53,47 +53,51 @@ pub(crate) struct RolloutFlags {
     /// Effect of a halt on running scripts [default: drain]
     #[arg(long, value_enum, value_name = "MODE", help_heading = HEADING, aliases = ["on_halt"])]
     pub(crate) on_halt: Option<Ending>,
-    /// Maximum run time of each script: 5, 90m or 2h [default: 10m, set by the server]
-    #[arg(long, value_name = "MINUTES", value_parser = minutes, help_heading = MORE,
+    /// Maximum run time of each script: minutes, or a time like 90m or 2h [default: 10m, set by
+    /// the server]
+    #[arg(long, value_name = "TIME", value_parser = minutes, help_heading = MORE,
           visible_alias = "timeout", aliases = ["execution_timeout"])]
     pub(crate) execution_timeout: Option<i64>,
     /// Maximum number of desktops running at the same time [default: the wave's size]
     #[arg(long, value_name = "N", help_heading = MORE, aliases = ["max_concurrency"])]
     pub(crate) max_concurrency: Option<i64>,
-    /// Delay between the end of a wave and the start of the next: 90s, 10m [default: none]
+    /// Delay between the end of a wave and the start of the next: seconds, or 90s, 10m [default:
+    /// none]
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
           aliases = ["soak-seconds", "soak_seconds"])]
     pub(crate) soak: Option<i64>,
     /// Waves that need approval before they open, by number: --approve-before 2,3 [default: none]
     #[arg(long, value_name = "WAVE", value_delimiter = ',', help_heading = MORE)]
     pub(crate) approve_before: Vec<i64>,
-    /// Require an approver other than the creator of the task
+    /// Require an approver other than the author of the task
     #[arg(long, requires = "approve_before", help_heading = MORE)]
     pub(crate) distinct_approver: bool,
-    /// Maximum wait for an offline desktop: 10m, 8h [default: 10m, set by the server]
+    /// Maximum wait for an offline desktop: seconds, or 10m, 8h [default: 10m, set by the server]
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
           aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
     pub(crate) delivery_timeout: Option<i64>,
-    /// Percentage of finished targets at which a wave closes while the remaining desktops are
-    /// offline: 95
+    /// Percentage of finished targets at which a wave closes if all others are offline: 95
+    /// [default: wait for all]
     #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
     /// Time after which no script starts: 2026-12-01T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = MORE,
           conflicts_with = "expires_in", aliases = ["expires_at"])]
     pub(crate) expires_at: Option<SystemTime>,
-    /// Duration after which no script starts: 8h [default: never]
+    /// Time from now after which no script starts: seconds, or 90s, 8h [default: never]
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE)]
     pub(crate) expires_in: Option<i64>,
-    /// Hours in which scripts may start, in each desktop's local time or in a zone:
-    /// 22:00-05:00@Europe/Berlin
+    /// Hours in which scripts may start, in the desktop's time or a given zone:
+    /// 22:00-05:00@Europe/Berlin [default: any time]
     #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = MORE)]
     pub(crate) window: Option<Window>,
-    /// Weight of an outcome, count or ignore: --outcome UNDELIVERED=ignore
-    #[arg(long, value_name = "OUTCOME=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    /// Count an outcome as a failure or ignore it: UNDELIVERED=ignore, STOPPED=count [default: all
+    /// but SUCCESS, STOPPED and SKIPPED count]
+    #[arg(long, value_name = "OUTCOME=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
     pub(crate) outcome: Vec<(String, String)>,
-    /// Weight of an exit code, success, count, ignore or halt: --exit-code 3010=success,42=halt
-    #[arg(long, value_name = "CODE=WEIGHT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
+    /// Treat an exit code as success, count (a failure), ignore or halt: 3010=success,42=halt
+    /// [default: all but 0 are failures]
+    #[arg(long, value_name = "CODE=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
     pub(crate) exit_code: Vec<(String, String)>,
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = MORE)]

@@ -9,7 +9,7 @@ use crate::{
     actions::{self, idempotency_key, refused},
     args::Ending,
     client::{Session, repeated},
-    task_arg::TaskArg,
+    task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
 
 /// Arguments of `graywave approve`.
@@ -18,8 +18,8 @@ use crate::{
 The approval applies to the current plan and scripts of the task only.
 
 Examples:
-  graywave show latest -o wide
-  graywave approve latest")]
+  graywave show TASK -o wide
+  graywave approve TASK")]
 pub struct ApproveArgs {
     #[command(flatten)]
     task: TaskArgs,
@@ -32,16 +32,12 @@ pub struct ApproveArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  graywave stop latest                  kill running scripts
-  graywave stop latest --mode drain     let running scripts finish
-  graywave stop --record ID             one script on one desktop")]
-#[group(id = "what", required = true, args = ["task_id", "record"])]
+  graywave stop TASK                  kill running scripts
+  graywave stop TASK --mode drain     let running scripts finish
+  graywave stop --record ID           one script on one desktop")]
 pub struct StopArgs {
     #[command(flatten)]
-    task: Option<TaskArg>,
-    /// Record id: stop one script on one desktop instead of a task
-    #[arg(long, value_name = "ID")]
-    record: Option<String>,
+    what: TaskOrRecordArg,
     /// Effect on running scripts
     #[arg(long, value_enum, value_name = "MODE", default_value = "kill")]
     mode: Ending,
@@ -99,13 +95,13 @@ pub(super) async fn stop(arguments: StopArgs) -> Result<(), Error> {
         Ending::Drain => StopMode::Drain,
         Ending::Kill => StopMode::Kill,
     };
-    let task = match (&arguments.task, arguments.record) {
-        (Some(task), _) => {
-            let task = actions::stop(&session, &task.id(&session).await?, mode).await?;
+    let task = match arguments.what.id(&session).await? {
+        TaskOrRecord::Task(task_id) => {
+            let task = actions::stop(&session, &task_id, mode).await?;
             console.say(stopped(task.status()));
             task
         }
-        (None, record_id) => stop_record(&session, record_id.unwrap_or_default(), mode).await?,
+        TaskOrRecord::Record(record_id) => stop_record(&session, record_id, mode).await?,
     };
     tasks::print(&mut console, &task)
 }

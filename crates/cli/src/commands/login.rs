@@ -24,9 +24,11 @@ Prompts for the token, or reads it from standard input. A principal's certificat
 saved, readable by you alone, in ~/.config/graywave/contexts.toml or the file GRAYWAVE_CONTEXTS.
 
 Examples:
-  graywave login --grpc graywave.example.com:9090
-  graywave login --context prod --grpc graywave.example.com:9090 < token
-  graywave login --ca-file ca.crt --cert-file ann.crt --key-file ann.key")]
+  graywave login --grpc 127.0.0.1:9090 < token
+  graywave login --context prod --grpc graywave.example.com:9090 \\
+    --ca-file ca.crt --cert-file tls.crt --key-file tls.key
+
+Another machine needs TLS: name all three files.")]
 pub struct LoginArgs {
     #[command(flatten)]
     common: CommonArgs,

@@ -23,7 +23,7 @@ const SHOWN: usize = 20;
 #[command(after_help = "\
 Examples:
   graywave preview --canary 5 --fail-threshold 2 --tag pool=finance -- reboot
-  graywave preview --canary 1% --all -o wide -- true    each canary and its reason
+  graywave preview --canary 1% --all -o wide -- true      # names each canary
   graywave preview --waves 5,10%,rest --pool p1 --with-desktops -o json -- true")]
 pub struct PreviewArgs {
     #[command(flatten)]
@@ -37,11 +37,12 @@ pub struct PreviewArgs {
 
 pub(super) async fn preview(arguments: PreviewArgs) -> Result<(), Error> {
     let PreviewArgs { task: TaskFlags { payload, desktops, rollout }, with_desktops, common } = arguments;
-    let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
+    // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
     payload.read()?.look(&mut task);
+    let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
     let plan = ask(&session, &task, with_desktops, flags).await?;
     console.paged();

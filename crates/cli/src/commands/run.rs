@@ -60,7 +60,7 @@ pub struct RunArgs {
     /// Follow the rollout on the full screen, like `graywave watch`
     #[arg(long, conflicts_with_all = ["detach", "quiet"])]
     watch: bool,
-    /// Deduplicates retries of this command for 24 hours [default: generated]
+    /// Run a repeat with the same key within 24 hours only once [default: generated]
     #[arg(long, value_name = "KEY", conflicts_with_all = ["ask", "expires_in"])]
     idempotency_key: Option<String>,
     #[command(flatten)]
@@ -84,14 +84,13 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
         idempotency_key: key,
         common,
     } = arguments;
-    let (session, mut console) = common.open().await?;
     let mut task = TaskSpec::default();
-    // Check the local input first, so that an invalid command line saves no script.
+    // Check the local input before the connection, so that a mistake in it is reported first.
     let flags = rollout.overrides();
     rollout.apply(&mut task, SystemTime::now())?;
-    let payload = payload.read()?;
+    let mut payload = payload.read()?;
+    let (session, mut console) = common.open().await?;
     desktops.apply(&mut task, &session).await?;
-    let mut payload = payload;
     let agreed =
         if ask { Some(agreed(&session, &console, &mut task, &mut payload, flags).await?) } else { None };
     payload.apply(&mut task, &session, &console).await?;

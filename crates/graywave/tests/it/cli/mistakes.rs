@@ -10,7 +10,7 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
     let _guard = settings().bind_to_scope();
     let ended = operator.task(&["--desktop", "desktop-0001", "--", "true"]);
     operator.ended(&ended);
-    let mistakes: [&[&str]; 26] = [
+    let mistakes: [&[&str]; 29] = [
         &["run", "--canary", "5", "--", "true"],
         &["run", "--all"],
         &["run", "--canary", "50", "--all", "--", "true"],
@@ -30,6 +30,9 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
         &["logs", "nobody"],
         &["ls", "--status", "NICE"],
         &["retry"],
+        &["retry", "--record", "nope"],
+        &["stop", "--record", "nope"],
+        &["stop", &ended, "--record", "nope"],
         &["scripts", "show", "nope"],
         &["desktops", "show", "nobody"],
         &["desktops", "tag", "nobody", "a=b"],
