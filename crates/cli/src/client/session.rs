@@ -15,7 +15,7 @@ use tonic::{
     Request, Status,
     metadata::AsciiMetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{Channel, Endpoint, Uri},
 };
 
 use super::ConnectOptions;
@@ -90,11 +90,15 @@ impl Session {
             Error::misused(format!("invalid address {:?}: {error}", way.grpc)).try_next("--grpc HOST:PORT")
         };
         let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| not_there(&error))?;
+        check_port(endpoint.uri()).map_err(|error| not_there(&error))?;
         // Without TLS, an eavesdropper on the network could read the token.
-        mtls::check_url(&url, tls.is_some()).map_err(|error| {
-            Error::misused(error).try_next(
-                "--ca-file, --cert-file and --key-file: a certificate of the role admin or of a principal (graywave ca issue)",
-            )
+        mtls::check_url(&url, tls.is_some()).map_err(|error| match &tls {
+            Some(_) => not_there(&error),
+            None => Error::misused(format!(
+                "cannot connect to {} without TLS: only this machine is allowed",
+                way.grpc
+            ))
+            .try_next("--ca-file FILE --cert-file FILE --key-file FILE: `graywave ca issue` makes them"),
         })?;
         let endpoint = endpoint
             .connect_timeout(TIMEOUT)
@@ -112,10 +116,25 @@ impl Session {
     }
 }
 
+/// Refuses a port that no server can have, which would look like a server that is down.
+fn check_port(uri: &Uri) -> Result<(), &'static str> {
+    let port = uri.authority().and_then(|authority| after_host(authority.as_str()).strip_prefix(':'));
+    match port.map(str::parse::<u16>) {
+        None | Some(Ok(1..)) => Ok(()),
+        Some(_) => Err("the port must be 1 to 65535"),
+    }
+}
+
+/// The rest of an address after its host: a port with its colon, or nothing.
+fn after_host(address: &str) -> &str {
+    let start = address.rfind(']').map_or(0, |bracket| bracket + 1);
+    let rest = address.get(start..).unwrap_or_default();
+    rest.find(':').and_then(|colon| rest.get(colon..)).unwrap_or_default()
+}
+
 /// Adds the default port to an address without a port.
 fn with_port(address: &str) -> String {
-    let after_host = address.rsplit_once(']').map_or(address, |(_, behind)| behind);
-    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") }
+    if after_host(address).is_empty() { format!("{address}:{DEFAULT_PORT}") } else { address.to_owned() }
 }
 
 fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
@@ -128,11 +147,21 @@ fn bearer(token: &str) -> Result<AsciiMetadataValue, Error> {
 
 /// Loads the certificates for TLS; `None` if no files are given.
 pub(crate) fn tls(files: &FilesGiven) -> Result<Option<Tls>, Error> {
-    let files = files.all_or_none().map_err(Error::misused)?;
-    files
-        .map(Tls::load)
-        .transpose()
-        .map_err(|error| Error::misused(format!("cannot load the certificates: {error}")))
+    let files = files.all_or_none().map_err(|_| missing_files(files))?;
+    files.map(Tls::load).transpose().map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Error::misused(format!("cannot load the certificates: {error}{cause}"))
+    })
+}
+
+/// Names the flags that are missing beside the given ones.
+fn missing_files(files: &FilesGiven) -> Error {
+    let flags =
+        [("--ca-file", &files.ca_file), ("--cert-file", &files.cert_file), ("--key-file", &files.key_file)];
+    let missing: Vec<&str> =
+        flags.into_iter().filter(|(_, file)| file.is_none()).map(|(flag, _)| flag).collect();
+    Error::misused(format!("TLS needs three files; missing: {}", missing.join(", ")))
+        .try_next("--ca-file FILE --cert-file FILE --key-file FILE")
 }
 
 fn unreachable(way: &ConnectOptions, error: &(dyn std::error::Error + 'static)) -> Error {
@@ -172,6 +201,16 @@ mod tests {
             ("[::1]:5", "[::1]:5"),
         ] {
             assert_eq!(with_port(given), meant);
+        }
+    }
+
+    #[test]
+    fn port_out_of_range_is_refused() {
+        for (address, is_valid) in
+            [("h:1", true), ("[::1]:65535", true), ("h:0", false), ("h:99999", false), ("h:9o90", false)]
+        {
+            let uri = format!("http://{address}").parse::<Uri>();
+            assert_eq!(uri.is_ok_and(|uri| check_port(&uri).is_ok()), is_valid, "{address}");
         }
     }
 }
