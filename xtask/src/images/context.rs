@@ -1,7 +1,11 @@
 //! The build context of the images: deploy/Dockerfile compiles from it, so it must have every
 //! source file.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 
@@ -28,7 +32,7 @@ pub(super) fn check(engine: &Engine, programs: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Paths of all files of the context, relative to the workspace.
+/// Paths of all files and directories of the context, relative to the workspace.
 fn files(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     let dockerfile = tempfile::NamedTempFile::new()?;
     fs::write(dockerfile.path(), EVERYTHING)?;
@@ -42,7 +46,7 @@ fn files(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     process::output(&mut engine.docker(&["rmi", image.trim()]))?;
     let mut tar = std::process::Command::new("tar");
     let list = process::output(tar.args(["--list", "--file"]).arg(archive.path()))?;
-    Ok(list.lines().map(str::to_owned).collect())
+    Ok(list.lines().map(|path| path.trim_end_matches('/').to_owned()).collect())
 }
 
 /// The manifests of the workspace, which Cargo reads before it compiles.
@@ -53,15 +57,29 @@ fn manifests() -> anyhow::Result<BTreeSet<String>> {
     Ok(process::output(&mut git)?.lines().map(str::to_owned).collect())
 }
 
-/// Source files inside of `root` in a list of dependencies that Cargo wrote in the format of make.
+/// Source files and directories inside of `root` in a list that Cargo wrote in the format of make.
 fn sources(list: &str, root: &Path) -> BTreeSet<String> {
     let inside = |path: &str| {
-        let path = Path::new(path).strip_prefix(root).ok()?;
-        path.is_relative().then(|| path.to_string_lossy().into_owned())
+        let path = without_parents(Path::new(path));
+        path.strip_prefix(root).ok().map(|path| path.to_string_lossy().into_owned())
     };
     let after_colon =
         list.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, paths)| paths.split(' '));
     after_colon.filter_map(inside).filter(|path| !path.starts_with("target/")).collect()
+}
+
+/// The same path without `..`, as build scripts of crates use it to reach the workspace.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -70,8 +88,9 @@ mod tests {
 
     #[test]
     fn sources_are_those_inside_of_the_workspace() {
-        let list = "/w/target/debug/x: /w/crates/x/src/main.rs /w/docs/a.md /w/target/out/b.rs /home/u/.cargo/c.rs\n";
+        let list = "/w/target/debug/x: /w/crates/x/src/main.rs /w/docs/a.md /w/target/out/b.rs /home/u/.cargo/c.rs \
+                    /w/crates/x/../../proto\n";
         let sources: Vec<String> = sources(list, Path::new("/w")).into_iter().collect();
-        assert_eq!(sources, ["crates/x/src/main.rs", "docs/a.md"]);
+        assert_eq!(sources, ["crates/x/src/main.rs", "docs/a.md", "proto"]);
     }
 }
