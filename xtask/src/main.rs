@@ -17,6 +17,7 @@ mod process;
 mod proto;
 mod python;
 mod sim;
+mod sources;
 mod style;
 mod test;
 

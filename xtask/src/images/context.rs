@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::engine::Engine;
-use crate::{process, root};
+use crate::{process, root, sources};
 
 /// Copies the whole context. Only the engine knows exactly what `.dockerignore` leaves out.
 const EVERYTHING: &str = "FROM scratch\nCOPY . /\nCMD [\"-\"]\n";
@@ -23,7 +23,7 @@ pub(super) fn check(engine: &Engine, programs: &[&str]) -> anyhow::Result<()> {
     for program in programs {
         let list = testkit::binary(program)?.with_extension("d");
         let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
-        needs.extend(sources(&text, &root()));
+        needs.extend(listed(&text, &root()));
     }
     let missing: Vec<&str> = needs.difference(&has).map(String::as_str).collect();
     if !missing.is_empty() {
@@ -49,16 +49,16 @@ fn files(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     Ok(list.lines().map(|path| path.trim_end_matches('/').to_owned()).collect())
 }
 
-/// The manifests of the workspace, which Cargo reads before it compiles.
+/// The files that Cargo reads before it compiles.
 fn manifests() -> anyhow::Result<BTreeSet<String>> {
-    let mut git = std::process::Command::new("git");
-    git.args(["ls-files", "Cargo.lock", "Cargo.toml", "*/Cargo.toml", ".cargo/config.toml"])
-        .current_dir(root());
-    Ok(process::output(&mut git)?.lines().map(str::to_owned).collect())
+    let is_read = |path: &str| {
+        matches!(path, "Cargo.lock" | "Cargo.toml" | ".cargo/config.toml") || path.ends_with("/Cargo.toml")
+    };
+    Ok(sources::files(is_read)?.into_iter().collect())
 }
 
 /// Source files and directories inside of `root` in a list that Cargo wrote in the format of make.
-fn sources(list: &str, root: &Path) -> BTreeSet<String> {
+fn listed(list: &str, root: &Path) -> BTreeSet<String> {
     let inside = |path: &str| {
         let path = without_parents(Path::new(path));
         path.strip_prefix(root).ok().map(|path| path.to_string_lossy().into_owned())
@@ -90,7 +90,7 @@ mod tests {
     fn sources_are_those_inside_of_the_workspace() {
         let list = "/w/target/debug/x: /w/crates/x/src/main.rs /w/docs/a.md /w/target/out/b.rs /home/u/.cargo/c.rs \
                     /w/crates/x/../../proto\n";
-        let sources: Vec<String> = sources(list, Path::new("/w")).into_iter().collect();
+        let sources: Vec<String> = listed(list, Path::new("/w")).into_iter().collect();
         assert_eq!(sources, ["crates/x/src/main.rs", "docs/a.md", "proto"]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     Fault,
     phrases::BANNED,
-    pieces::{Kind, Piece},
+    pieces::{Kind, Piece, outside_of_code},
 };
 
 /// Columns of a comment line in code.
@@ -49,24 +49,20 @@ pub(super) fn long_lines(path: &Path, text: &str) -> Vec<Fault> {
     let (marker, limit) = match path.extension().and_then(|extension| extension.to_str()) {
         Some("rs" | "proto") => ("//", MAX_COMMENT_COLUMNS),
         Some("sql") => ("--", MAX_COMMENT_COLUMNS),
-        Some("md") => ("", MAX_PAGE_COLUMNS),
+        Some("md") => {
+            return outside_of_code(text).filter_map(|line| too_long(line, MAX_PAGE_COLUMNS)).collect();
+        }
         _ => return Vec::new(),
     };
-    let mut is_code = false;
-    let mut faults = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let trimmed = line.trim_start();
-        if marker.is_empty() && trimmed.starts_with("```") {
-            is_code = !is_code;
-        }
-        let columns = line.chars().count();
-        let is_table = trimmed.trim_start_matches(['/', '!', ' ']).starts_with('|');
-        if columns > limit && trimmed.starts_with(marker) && !is_code && !is_table && !line.contains("](") {
-            let message = format!("{columns} columns; at most {limit}");
-            faults.push(Fault { line: Some(index + 1), message });
-        }
-    }
-    faults
+    let comments = (1..).zip(text.lines()).filter(|(_, line)| line.trim_start().starts_with(marker));
+    comments.filter_map(|line| too_long(line, limit)).collect()
+}
+
+fn too_long((number, line): (usize, &str), limit: usize) -> Option<Fault> {
+    let columns = line.chars().count();
+    let is_table = line.trim_start_matches(['/', '!', ' ']).starts_with('|');
+    let message = format!("{columns} columns; at most {limit}");
+    (columns > limit && !is_table && !line.contains("](")).then_some(Fault { line: Some(number), message })
 }
 
 /// Doc comments of one word, which only repeat a name.

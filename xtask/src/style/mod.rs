@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, root, say};
+use crate::{root, say, sources};
 
 /// Faults that one run prints at most; the rest is only counted.
 const MAX_PRINTED: usize = 100;
@@ -34,10 +34,10 @@ struct Fault {
     message: String,
 }
 
-/// Checks all tracked files and the subjects of new commits. Fails with the number of faults.
+/// Checks all files and the subjects of new commits. Fails with the number of faults.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut lines = Vec::new();
-    for path in tracked_files()? {
+    for path in checked_files()? {
         let text =
             std::fs::read_to_string(root().join(&path)).with_context(|| format!("cannot read {path}"))?;
         for Fault { line, message } in faults_of(Path::new(&path), &text) {
@@ -66,11 +66,9 @@ fn faults_of(path: &Path, text: &str) -> Vec<Fault> {
     faults
 }
 
-/// Files under version control that this program reads, without those that are exempt.
-fn tracked_files() -> anyhow::Result<Vec<String>> {
-    let mut git = std::process::Command::new("git");
-    git.args(["ls-files", "*.rs", "*.md", "*.proto", "*.sql"]).current_dir(root());
-    let all = process::output(&mut git)?;
+/// Files that this program reads, without those that are exempt.
+fn checked_files() -> anyhow::Result<Vec<String>> {
+    let is_read = |path: &str| [".rs", ".md", ".proto", ".sql"].iter().any(|end| path.ends_with(end));
     let is_exempt = |path: &str| EXEMPT.iter().any(|exempt| path.starts_with(exempt));
-    Ok(all.lines().filter(|path| !is_exempt(path)).map(str::to_owned).collect())
+    sources::files(|path| is_read(path) && !is_exempt(path))
 }

@@ -80,14 +80,15 @@ fn of_comments<'a>(text: &'a str, marker: &str) -> Vec<Piece<'a>> {
 }
 
 fn of_markdown(text: &str) -> Vec<Piece<'_>> {
+    outside_of_code(text).map(|(line, text)| Piece { kind: Kind::Page, line, text: text.trim() }).collect()
+}
+
+/// Lines of a Markdown page outside of its code blocks, each with its number from 1.
+pub(super) fn outside_of_code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_code = false;
-    let mut pieces = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.trim_start().starts_with("```") {
-            is_code = !is_code;
-        } else if !is_code {
-            pieces.push(Piece { kind: Kind::Page, line: index + 1, text: line.trim() });
-        }
-    }
-    pieces
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
 }
