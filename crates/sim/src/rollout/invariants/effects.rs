@@ -30,7 +30,7 @@ impl Invariants {
                 self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
                     format!("targets {ordinals:?} that had waited were handed out")
                 });
-                self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
+                self.must(!self.is_suspended, "nothing is admitted while the task is suspended", || {
                     format!("targets {ordinals:?} that had waited were handed out")
                 });
             }
@@ -87,7 +87,7 @@ impl Invariants {
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
         });
-        self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
+        self.must(!self.is_suspended, "nothing is admitted while the task is suspended", || {
             format!("targets {ordinals:?} of wave {wave} were admitted")
         });
         let before = &table.waves[..place_of(wave)];
@@ -103,7 +103,7 @@ impl Invariants {
     }
 
     fn leased(&mut self, worker: usize, ordinals: &[u32], query_only: bool, coverage: &mut Coverage) {
-        self.must(!self.is_suspended || query_only, "while the task is held no batch is leased", || {
+        self.must(!self.is_suspended || query_only, "while the task is suspended no batch is leased", || {
             format!("worker {worker} was given targets {ordinals:?}")
         });
         self.must(!self.is_cut_short || query_only, "nothing is handed out after a halt or a stop", || {
@@ -148,7 +148,7 @@ impl Invariants {
         self.must(!self.is_cut_short, "nothing is admitted after a halt or a stop", || {
             format!("wave {wave} was opened")
         });
-        self.must(!self.is_suspended, "nothing is admitted while the task is held", || {
+        self.must(!self.is_suspended, "nothing is admitted while the task is suspended", || {
             format!("wave {wave} was opened")
         });
         let needs = self.policy.approval.before_waves.contains(&wave);

@@ -145,7 +145,7 @@ impl Invariants {
         self.target(ordinal).worker_deaths += 1;
     }
 
-    /// The task is held from now on, or no longer.
+    /// The task is suspended from now on, or no longer.
     pub(super) const fn held(&mut self, is_suspended: bool) {
         self.is_suspended = is_suspended;
     }
