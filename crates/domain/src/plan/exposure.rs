@@ -99,5 +99,5 @@ fn max_in_flight_with(policy: &RolloutPolicy, max_concurrency: Option<u32>) -> u
 
 /// Returns the maximum number of missing targets when a wave closes on a quorum.
 fn missing_at_quorum(size: u32, policy: &RolloutPolicy) -> u32 {
-    policy.quorum.map_or(0, |quorum| size - quorum.share_of(size).min(size))
+    policy.quorum.map_or(0, |quorum| size - quorum.share_of(size))
 }
