@@ -167,8 +167,8 @@ pub async fn renew(
                JOIN unnest($2::uuid[], $3::uuid[], $4::int4[]) AS k (task_id, batch_id, epoch)
                    ON b.task_id = k.task_id AND b.batch_id = k.batch_id AND b.epoch = k.epoch
                WHERE b.worker_id = $1 AND b.status = 'LEASED'
-               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS suspended
-         WHERE b.task_id = suspended.task_id AND b.batch_id = suspended.batch_id
+               ORDER BY b.task_id, b.batch_id FOR UPDATE OF b) AS locked
+         WHERE b.task_id = locked.task_id AND b.batch_id = locked.batch_id
          RETURNING b.task_id, b.batch_id, b.epoch",
         worker_id.as_str(),
         &task_ids,
@@ -201,8 +201,8 @@ pub async fn end_leases_of(
         "UPDATE batch b SET lease_until = $2, worker_deaths = worker_deaths + $3
          FROM (SELECT task_id, batch_id FROM batch
                WHERE worker_id = $1 AND status = 'LEASED' AND lease_until > $2
-               ORDER BY task_id, batch_id FOR UPDATE) AS suspended
-         WHERE b.task_id = suspended.task_id AND b.batch_id = suspended.batch_id",
+               ORDER BY task_id, batch_id FOR UPDATE) AS locked
+         WHERE b.task_id = locked.task_id AND b.batch_id = locked.batch_id",
         worker_id.as_str(),
         Timestamp::UNIX_EPOCH,
         i16::from(died),
