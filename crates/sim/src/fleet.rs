@@ -121,6 +121,7 @@ fn answer(order: Order, number: u32) -> OrderResult {
                 ended_at_unix_ms: now,
                 output: if fails { complaint(number) } else { String::new() },
                 reason: String::new(),
+                ..ScriptResult::default()
             }
         })
         .collect();

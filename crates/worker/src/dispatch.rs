@@ -159,6 +159,8 @@ fn order(
         stop_script: None,
         success_exit_codes: spec.success_exit_codes.clone(),
         max_running: spec.max_running,
+        run_as_user: spec.run_as_user.clone(),
+        kill_left_processes: spec.kill_left_processes,
         trace_context: String::new(),
         signed: None,
     }

@@ -178,6 +178,11 @@ async fn serve(
             attach_request::Message::Hello(_) => {
                 tracing::warn!(desktop_id = key.desktop_id, "agent sent a second hello");
             }
+            attach_request::Message::Started(_)
+            | attach_request::Message::DesktopUpdate(_)
+            | attach_request::Message::OrderReturn(_) => {
+                tracing::debug!(desktop_id = key.desktop_id, "message ignored: not supported yet");
+            }
         }
     }
     if worker.registry.disconnect(&key, session) {

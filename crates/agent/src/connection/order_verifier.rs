@@ -102,6 +102,8 @@ impl OrderVerifier {
             success_exit_codes: batch.success_exit_codes,
             stop_script: order.stop_script,
             max_running: batch.max_running,
+            run_as_user: batch.run_as_user,
+            kill_left_processes: batch.kill_left_processes,
             trace_context: order.trace_context.clone(),
             signed: None,
         })

@@ -66,6 +66,8 @@ fn terms() -> BatchTerms {
         success_exit_codes: vec![3],
         query_only: false,
         max_running: Some(2),
+        run_as_user: "ada".into(),
+        kill_left_processes: true,
     }
 }
 
@@ -105,6 +107,8 @@ impl Rig {
             success_exit_codes: vec![9],
             stop_script: Some(4),
             max_running: None,
+            run_as_user: "root".into(),
+            kill_left_processes: false,
             trace_context: "trace".into(),
             signed: Some(signed),
         }
@@ -133,6 +137,8 @@ fn what_is_signed_is_taken_and_nothing_beside_it_but_the_stop_and_the_trace() {
         success_exit_codes: vec![3],
         stop_script: Some(4),
         max_running: Some(2),
+        run_as_user: "ada".into(),
+        kill_left_processes: true,
         trace_context: "trace".into(),
         signed: None,
     };

@@ -78,6 +78,7 @@ impl From<Record> for ScriptResult {
             ended_at_unix_ms: record.ended_at,
             output: record.output,
             reason: record.reason,
+            ..Self::default()
         }
     }
 }

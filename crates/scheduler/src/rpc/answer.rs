@@ -74,6 +74,8 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
             attempt: u32::from(spec.facts.attempt),
             success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
             max_running: max_running.map(u32::from),
+            run_as_user: String::new(),
+            kill_left_processes: false,
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),

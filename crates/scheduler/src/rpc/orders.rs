@@ -48,6 +48,8 @@ fn batch_terms(batch: &Batch, scripts: &[ScriptTerms]) -> BatchTerms {
         success_exit_codes: spec.success_exit_codes.clone(),
         query_only: batch.query_only,
         max_running: spec.max_running,
+        run_as_user: spec.run_as_user.clone(),
+        kill_left_processes: spec.kill_left_processes,
     }
 }
 

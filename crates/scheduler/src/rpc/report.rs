@@ -19,7 +19,7 @@ pub(super) async fn handle(
     service: &Service,
     request: Request<ReportRequest>,
 ) -> Result<Response<ReportResponse>, Status> {
-    let (caller, ReportRequest { worker_id, results, returned }) = called(request);
+    let (caller, ReportRequest { worker_id, results, returned, .. }) = called(request);
     if results.len() + returned.len() > limits::MAX_RESULTS_PER_REPORT {
         return Err(too_many("results", limits::MAX_RESULTS_PER_REPORT));
     }
