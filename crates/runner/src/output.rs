@@ -1,0 +1,94 @@
+//! Output of a script: the start and the end are kept.
+
+use std::collections::VecDeque;
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;
+
+/// Percentage of bytes above which a part that is no text makes the output binary. Text in a legacy
+/// encoding stays below it.
+const MAX_BINARY_PERCENT: usize = 30;
+/// Length below which output is never binary: its replaced bytes cost nothing.
+const MIN_BINARY_BYTES: usize = 64;
+
+/// Accepts any amount of output and keeps a bounded part.
+#[derive(Debug)]
+pub struct Output {
+    head_bytes: usize,
+    tail_bytes: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+}
+
+impl Output {
+    /// Keeps this many bytes of the start and of the end.
+    pub fn new(head_bytes: usize, tail_bytes: usize) -> Self {
+        Self { head_bytes, tail_bytes, head: Vec::new(), tail: VecDeque::new(), total: 0 }
+    }
+
+    /// Appends output.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let room = self.head_bytes.saturating_sub(self.head.len()).min(bytes.len());
+        let (head, rest) = bytes.split_at(room);
+        self.head.extend_from_slice(head);
+        self.tail.extend(rest);
+        let over = self.tail.len().saturating_sub(self.tail_bytes);
+        self.tail.drain(..over);
+    }
+
+    /// Text in UTF-8 without NUL. Removed output is marked, cuts lie between characters, and invalid
+    /// bytes are replaced. Binary output is reported by its size alone: as text it would be three
+    /// times as long.
+    pub fn into_text(self) -> String {
+        let Self { mut head, tail, total, .. } = self;
+        let mut tail = Vec::from(tail);
+        if is_binary(&head) || is_binary(&tail) {
+            return format!("[binary output of {total} bytes, not shown]\n");
+        }
+        let kept = (head.len() + tail.len()) as u64;
+        let marker = (total > kept).then(|| {
+            head.truncate(head.len() - split_end(&head));
+            tail.drain(..split_start(&tail));
+            let cut = total - (head.len() + tail.len()) as u64;
+            format!("\n[... {cut} bytes cut ...]\n")
+        });
+        let bytes = [head.as_slice(), marker.unwrap_or_default().as_bytes(), tail.as_slice()].concat();
+        String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+    }
+}
+
+/// Number of bytes at the end that begin a character and do not complete it.
+fn split_end(bytes: &[u8]) -> usize {
+    let last = bytes.len().saturating_sub(3);
+    let end = bytes.get(last..).unwrap_or_default();
+    match str::from_utf8(end.get(end.len() - continuation_start(end)..).unwrap_or_default()) {
+        Err(error) if error.error_len().is_none() => continuation_start(end) - error.valid_up_to(),
+        _ => 0,
+    }
+}
+
+/// Length of the part that begins with the last byte that is no continuation of a character.
+fn continuation_start(bytes: &[u8]) -> usize {
+    bytes.iter().rev().position(|byte| !is_continuation(*byte)).map_or(0, |place| place + 1)
+}
+
+/// Number of bytes at the start that only continue a character.
+fn split_start(bytes: &[u8]) -> usize {
+    bytes.iter().take(3).take_while(|byte| is_continuation(**byte)).count()
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
+}
+
+/// Whether too large a part is no text: NUL, other control characters, or invalid UTF-8.
+fn is_binary(bytes: &[u8]) -> bool {
+    let is_control =
+        |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r' | 0x07 | 0x08 | 0x0c | 0x1b);
+    let controls = bytes.iter().filter(is_control).count();
+    let invalid: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    bytes.len() >= MIN_BINARY_BYTES && (controls + invalid) * 100 > MAX_BINARY_PERCENT * bytes.len()
+}

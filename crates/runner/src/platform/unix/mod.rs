@@ -1,0 +1,44 @@
+//! Linux: sessions, cgroups, signals and Unix sockets.
+
+mod cgroup;
+mod control;
+mod host;
+mod kill;
+mod processes;
+mod user;
+
+use std::path::Path;
+
+pub(crate) use host::Host;
+pub(crate) use user::run_as;
+
+use crate::{Containment, LeftProcess};
+
+/// Whether executions on this machine get a cgroup. Creates one and removes it.
+pub fn contain_processes() -> Containment {
+    match cgroup::Cgroup::create(&format!("probe-{}", std::process::id())) {
+        Ok(probe) => {
+            probe.remove();
+            Containment::Cgroup
+        }
+        Err(_) => Containment::Mark,
+    }
+}
+
+/// Kills all processes of an execution whose runner is dead: those in its cgroup, and those with its
+/// mark in the environment. Returns survivors. Blocks for at most a few seconds.
+pub fn kill_processes(id: &str, cgroup: Option<&Path>) -> Vec<LeftProcess> {
+    let cgroup = cgroup.and_then(|path| cgroup::Cgroup::open(path, id));
+    let survivors = kill::kill(kill::Search::Marked, id, cgroup.as_ref());
+    if let Some(cgroup) = cgroup {
+        cgroup.remove();
+    }
+    survivors
+}
+
+/// Removes the cgroup of an execution, unless processes are in it.
+pub fn remove_cgroup(id: &str, cgroup: &Path) {
+    if let Some(cgroup) = cgroup::Cgroup::open(cgroup, id) {
+        cgroup.remove();
+    }
+}

@@ -1,0 +1,206 @@
+//! Directory of one execution, and the state that its files prove.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Ended, Spec};
+
+#[cfg(test)]
+#[path = "run_dir_tests.rs"]
+mod tests;
+
+/// Names of the files in a run directory.
+#[derive(Debug)]
+pub struct Files;
+
+impl Files {
+    /// [`Spec`] as JSON.
+    pub const SPEC: &str = "spec.json";
+    /// File that the runner locks for life.
+    pub const LOCK: &str = "lock";
+    /// [`Claim`] as JSON; created once, before the script starts.
+    pub const CLAIM: &str = "claimed";
+    /// [`Ended`]: a line of JSON, then the output.
+    pub const RESULT: &str = "result";
+    /// Result before its rename.
+    pub const NEW_RESULT: &str = "result.new";
+    /// Unix socket of the runner.
+    pub const SOCKET: &str = "socket";
+    /// Cause of a runner's failure, for people.
+    pub const ERROR: &str = "error";
+    /// Working directory of the script.
+    pub const WORK: &str = "work";
+}
+
+/// Maximum size of a result's JSON line.
+const MAX_HEADER_BYTES: u64 = 8 << 10;
+
+/// Directory of one execution.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// Claim of a runner: the script may have started from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Boot of the machine, from the kernel; empty if unknown.
+    pub boot_id: String,
+    /// Path of the execution's cgroup; `None` without one.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// State of an execution, proved by its run directory.
+#[derive(Debug)]
+pub enum RunState {
+    /// A runner holds the lock.
+    Running,
+    /// The script certainly never started. The lock keeps a late runner from starting it; a runner
+    /// that finds [`Files::CLAIM`] or no directory does not start it either.
+    NeverStarted(File),
+    /// The result is in place.
+    Ended(Ended),
+    /// The runner was killed, or the machine stopped, while the script may have run. The claim is
+    /// `None` if it is unreadable, as after a power loss.
+    Interrupted(Option<Claim>),
+}
+
+impl RunDir {
+    /// Names a run directory; nothing is read.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Path of a file in the directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes the specification, before the runner starts.
+    ///
+    /// # Errors
+    ///
+    /// If the file exists or cannot be written.
+    pub fn write_spec(&self, spec: &Spec) -> io::Result<()> {
+        let json = serde_json::to_vec(spec)?;
+        File::create_new(self.file(Files::SPEC))?.write_all(&json)
+    }
+
+    /// Reads the specification.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn read_spec(&self) -> io::Result<Spec> {
+        Ok(serde_json::from_slice(&fs::read(self.file(Files::SPEC))?)?)
+    }
+
+    /// Takes the lock; `None` if another process holds it.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or locked.
+    pub fn try_lock(&self) -> io::Result<Option<File>> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.file(Files::LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Creates the claim and syncs the directory; fails if there is one. Call it under the lock.
+    pub(crate) fn claim(&self, claim: &Claim) -> io::Result<()> {
+        let json = serde_json::to_vec(claim)?;
+        File::create_new(self.file(Files::CLAIM))?.write_all(&json)?;
+        // The existence of the file is the claim, so only its name must survive a power loss.
+        sync_dir(&self.path)
+    }
+
+    /// Writes a result, syncs it, and renames it into place.
+    pub(crate) fn write_result(&self, ended: &Ended) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(ended)?;
+        bytes.push(b'\n');
+        bytes.extend_from_slice(ended.output.as_bytes());
+        let new = self.file(Files::NEW_RESULT);
+        // Not truncated first: the file may hold space that was reserved on a disk that is full now.
+        let mut file = File::options().create(true).truncate(false).write(true).open(&new)?;
+        file.write_all(&bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        file.sync_data()?;
+        fs::rename(&new, self.file(Files::RESULT))
+    }
+
+    /// Reads the result; `None` without one, or if it is not readable.
+    pub fn result(&self) -> Option<Ended> {
+        let text = fs::read(self.file(Files::RESULT)).ok()?;
+        let line = text.iter().position(|byte| *byte == b'\n')?;
+        let (header, output) = text.split_at_checked(line)?;
+        let ended: Ended = serde_json::from_slice(header).ok()?;
+        let output = String::from_utf8_lossy(output.get(1..)?).into_owned();
+        Some(Ended { output, ..ended })
+    }
+
+    /// Cause of a runner's failure; `None` if it wrote none.
+    pub fn error(&self) -> Option<String> {
+        fs::read_to_string(self.file(Files::ERROR)).ok()
+    }
+
+    /// State that the files prove.
+    ///
+    /// # Errors
+    ///
+    /// If the directory or its lock cannot be read. A missing directory is an error of kind
+    /// `NotFound`.
+    pub fn state(&self) -> io::Result<RunState> {
+        // A result may be in place while the runner still drains the output of a daemon.
+        if let Some(ended) = self.result() {
+            return Ok(RunState::Ended(ended));
+        }
+        let Some(lock) = self.try_lock()? else { return Ok(RunState::Running) };
+        // Read again under the lock: the runner may have ended in between.
+        if let Some(ended) = self.result() {
+            return Ok(RunState::Ended(ended));
+        }
+        match fs::read(self.file(Files::CLAIM)) {
+            Ok(json) => Ok(RunState::Interrupted(serde_json::from_slice(&json).ok())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(RunState::NeverStarted(lock)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reserves space for the largest result: a script may fill the disk. Best effort.
+    #[cfg(unix)]
+    pub(crate) fn reserve_result(&self, output_bytes: usize) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let bytes = MAX_HEADER_BYTES + 3 * output_bytes as u64;
+        if let Ok(file) = File::create_new(self.file(Files::NEW_RESULT)) {
+            let (Ok(()) | Err(_)) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes);
+        }
+    }
+
+    /// Reserves nothing on this platform.
+    #[cfg(not(unix))]
+    pub(crate) fn reserve_result(&self, _output_bytes: usize) {}
+}
+
+#[cfg(unix)]
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// A directory cannot be opened as a file on this platform; its entries are journaled.
+#[cfg(not(unix))]
+fn sync_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
