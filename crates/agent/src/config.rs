@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use mtls::Identity;
 use proto::types::Desktop;
 
-use crate::Error;
+use crate::{Error, RunnerProgram};
 
 /// Environment variable that may hold the enrolment token. It is not passed to scripts.
 pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
@@ -26,6 +26,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Maximum number of orders that run at the same time.
     pub max_parallel: usize,
+    /// Program that runs the scripts.
+    pub runner: RunnerProgram,
+    /// User that runs scripts whose order names none; `None` for the agent's own.
+    pub run_as_user: Option<String>,
+    /// Whether scripts end with the agent; otherwise they go on under their runners.
+    pub ends_scripts: bool,
     /// Minimum pause before a reconnect.
     pub reconnect_min: Duration,
     /// Maximum pause before a reconnect.
@@ -60,9 +66,9 @@ impl fmt::Debug for Token {
 }
 
 impl Config {
-    /// Creates a configuration with the defaults: 4 parallel orders, 200 ms to 30 s between
-    /// reconnects.
-    pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf) -> Self {
+    /// Creates a configuration with the defaults: 4 parallel orders, scripts that outlive the agent,
+    /// 200 ms to 30 s between reconnects.
+    pub fn new(worker_urls: Vec<String>, desktop: Desktop, data_dir: PathBuf, runner: RunnerProgram) -> Self {
         Self {
             worker_urls,
             tls: None,
@@ -70,6 +76,9 @@ impl Config {
             desktop,
             data_dir,
             max_parallel: 4,
+            runner,
+            run_as_user: None,
+            ends_scripts: false,
             reconnect_min: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(30),
         }

@@ -2,7 +2,8 @@
 //! result until the worker has stored it.
 //!
 //! A script starts at most once: `started` is on disk before the process exists, and known orders
-//! are answered from the journal.
+//! are answered from the journal. Each script runs under a runner, which outlives the agent; the
+//! next agent attaches to it.
 
 mod config;
 mod connection;
@@ -27,6 +28,7 @@ use tonic::transport::Endpoint;
 pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use connection::is_attached;
 pub use error::Error;
+pub use execution::RunnerProgram;
 
 /// Runs the agent until `stop` is cancelled. A lost connection is re-established and never ends the
 /// agent.
@@ -43,9 +45,8 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: dropping this future releases it at once,
     // even while a blocking write runs.
-    let at_start = clock.clone();
     let DataDir { lock: _lock, agent_id, journal } = journal::blocking(move || {
-        let opened = journal::open_data_dir(&dir, &at_start)?;
+        let opened = journal::open_data_dir(&dir)?;
         connection::clear(&dir);
         Ok::<_, Error>(opened)
     })

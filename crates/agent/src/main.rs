@@ -1,8 +1,8 @@
 //! The program `graywave-agent`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
-use agent::{Enrolment, Token};
+use agent::{Enrolment, RunnerProgram, Token};
 use anyhow::Context as _;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -137,7 +137,7 @@ impl Args {
         desktop.pool_id = self.pool;
         desktop.availability_zone = self.zone;
         desktop.tags = self.tags.into_iter().collect();
-        let mut config = agent::Config::new(self.workers, desktop, self.data_dir);
+        let mut config = agent::Config::new(self.workers, desktop, self.data_dir, RunnerProgram::find()?);
         config.max_parallel = usize::from(self.max_parallel);
         config.tls = tls;
         config.enrolment = enrolment;
@@ -145,9 +145,16 @@ impl Args {
     }
 }
 
+fn main() -> anyhow::Result<ExitCode> {
+    // Before anything else starts: the runner needs none of it.
+    if let Some(code) = runner::main_if_asked() {
+        return Ok(code);
+    }
+    run(Args::parse()).map(|()| ExitCode::SUCCESS)
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(Command::Healthcheck) = args.command {
         anyhow::ensure!(agent::is_attached(&args.data_dir), "not attached to a worker");
         return Ok(());

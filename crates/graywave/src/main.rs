@@ -18,6 +18,10 @@ use std::{io::Write as _, process::ExitCode};
 use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
+    // Local desktops of `dev` start this program as the runner of a script.
+    if let Some(code) = runner::main_if_asked() {
+        return code;
+    }
     // Answers completion requests of a shell, then exits.
     CompleteEnv::with_factory(commands::command).var(completion::ASKED_BY).complete();
     let arguments = commands::parse();

@@ -16,7 +16,7 @@ mod run_dir;
 mod spec;
 mod supervise;
 
-use std::{ffi::OsString, fs, path::Path, process::ExitCode};
+use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 
 pub use ended::{Containment, End, Ended, LeftProcess, MAX_LEFT_PROCESSES};
 pub use output::Output;
@@ -37,6 +37,13 @@ pub const STOP: u8 = b's';
 /// Message to the runner: end the script, because the agent ends its scripts.
 pub const END: u8 = b'q';
 
+/// Acts as the runner if the first argument of this process is [`RUNNER_ARGUMENT`]; `None` otherwise.
+/// Call it before anything else in a program that contains the runner.
+pub fn main_if_asked() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    (arguments.next()? == RUNNER_ARGUMENT).then(|| main(arguments))
+}
+
 /// Runs the execution in the run directory that the arguments name; the exit code is 0 once its
 /// result is written.
 ///
@@ -52,8 +59,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match supervise::run(run_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Best effort: the disk may be the cause.
-            drop(fs::write(run_dir.join(Files::ERROR), error.to_string()));
+            // The working directory is the run directory. Best effort: the disk may be the cause.
+            drop(fs::write(Files::ERROR, error.to_string()));
             ExitCode::FAILURE
         }
     }

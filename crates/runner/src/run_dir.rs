@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ended, Spec};
+use crate::{Ended, Spec, platform};
 
 #[cfg(test)]
 #[path = "run_dir_tests.rs"]
@@ -33,8 +33,6 @@ impl Files {
     pub const SOCKET: &str = "socket";
     /// Cause of a runner's failure, for people.
     pub const ERROR: &str = "error";
-    /// Working directory of the script.
-    pub const WORK: &str = "work";
 }
 
 /// Maximum size of a result's JSON line.
@@ -60,14 +58,21 @@ pub struct Claim {
 pub enum RunState {
     /// A runner holds the lock.
     Running,
-    /// The script certainly never started. The lock keeps a late runner from starting it; a runner
-    /// that finds [`Files::CLAIM`] or no directory does not start it either.
+    /// The script has not started. While the lock is held no runner starts it, and after
+    /// [`RunDir::void`] none ever does.
     NeverStarted(File),
     /// The result is in place.
     Ended(Ended),
     /// The runner was killed, or the machine stopped, while the script may have run. The claim is
     /// `None` if it is unreadable, as after a power loss.
     Interrupted(Option<Claim>),
+}
+
+impl Claim {
+    /// Whether the machine has not been started again since the claim.
+    pub fn is_of_this_boot(&self) -> bool {
+        platform::boot_id().is_some_and(|id| id == self.boot_id)
+    }
 }
 
 impl RunDir {
@@ -172,9 +177,36 @@ impl RunDir {
         if let Some(ended) = self.result() {
             return Ok(RunState::Ended(ended));
         }
+        Ok(match self.read_claim()? {
+            Some(json) => RunState::Interrupted(serde_json::from_slice(&json).ok()),
+            None => RunState::NeverStarted(lock),
+        })
+    }
+
+    /// Keeps a late runner from ever starting the script of a run that never started. Takes the lock
+    /// of [`RunState::NeverStarted`].
+    ///
+    /// # Errors
+    ///
+    /// If the specification cannot be removed.
+    pub fn void(&self, lock: File) -> io::Result<()> {
+        let removed = match fs::remove_file(self.file(Files::SPEC)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        drop(lock);
+        removed
+    }
+
+    /// Claim; `None` without one, or if it is unreadable.
+    pub fn claim_of_runner(&self) -> Option<Claim> {
+        serde_json::from_slice(&self.read_claim().ok()??).ok()
+    }
+
+    fn read_claim(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.file(Files::CLAIM)) {
-            Ok(json) => Ok(RunState::Interrupted(serde_json::from_slice(&json).ok())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(RunState::NeverStarted(lock)),
+            Ok(json) => Ok(Some(json)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -33,6 +33,16 @@ fn free_lock_without_a_claim_never_started() {
 }
 
 #[test]
+fn late_runner_of_a_voided_run_finds_no_specification() {
+    let (_dir, run_dir) = run_dir();
+    fs::write(run_dir.file(Files::SPEC), "{}").unwrap();
+    let RunState::NeverStarted(lock) = run_dir.state().unwrap() else { panic!() };
+    run_dir.void(lock).unwrap();
+    assert!(run_dir.try_lock().unwrap().is_some());
+    assert_eq!(run_dir.read_spec().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn held_lock_is_running() {
     let (_dir, run_dir) = run_dir();
     let _lock = run_dir.try_lock().unwrap().unwrap();

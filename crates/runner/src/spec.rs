@@ -1,9 +1,10 @@
 //! Specification of an execution, written by the agent.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-/// Execution of one script. Paths are derived from the run directory, which may have a name that
-/// is not UTF-8.
+/// Execution of one script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// Id of the run, unique on the machine: the value of [`MARK`](crate::MARK), at most 128
@@ -13,8 +14,10 @@ pub struct Spec {
     pub program: String,
     /// Arguments before the path of the script.
     pub args: Vec<String>,
-    /// Name of the script's file in the run directory.
-    pub script_file: String,
+    /// Absolute path of the script's file.
+    pub script_file: PathBuf,
+    /// Absolute path of the script's working directory.
+    pub work_dir: PathBuf,
     /// The whole environment: nothing else is inherited.
     pub env: Vec<(String, String)>,
     /// Time limit of the script, by the monotonic clock.

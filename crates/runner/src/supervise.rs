@@ -1,8 +1,8 @@
 //! Life of a runner: claim, script, result, drain.
 
 use std::{
-    io, path,
-    path::Path,
+    env, io,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -30,22 +30,24 @@ const TERMINATING: [i32; 4] = [1, 2, 9, 15];
 
 /// Runs the execution in the run directory.
 pub(crate) fn run(path: &Path) -> io::Result<()> {
-    let dir = RunDir::new(path::absolute(path)?);
+    // Later paths are relative: a script may take the permissions of a directory above, or rename it.
+    env::set_current_dir(path)?;
+    let dir = RunDir::new(PathBuf::from("."));
     let locked = || io::Error::other("another runner holds the lock of this run directory");
     let _lock = dir.try_lock()?.ok_or_else(locked)?;
     let spec = dir.read_spec()?;
-    let mut host = Host::new(&dir, &spec)?;
+    let mut host = Host::new(&spec)?;
     dir.reserve_result(spec.output_head_bytes + spec.output_tail_bytes);
     dir.claim(&host.claim())?;
-    let ended = execute(&dir, &spec, &mut host);
+    let ended = execute(&spec, &mut host);
     store(&dir, ended)?;
     host.announce_end();
     host.drain(DRAIN_PAUSE)
 }
 
-fn execute(dir: &RunDir, spec: &Spec, host: &mut Host) -> Ended {
+fn execute(spec: &Spec, host: &mut Host) -> Ended {
     let (started, mut output) = (Instant::now(), Output::new(spec.output_head_bytes, spec.output_tail_bytes));
-    let (end, survivors) = match host.start(dir, spec) {
+    let (end, survivors) = match host.start(spec) {
         Ok(()) => supervise(host, started + Duration::from_millis(spec.timeout_ms), &mut output),
         Err(error) => (End::NotStarted { reason: error.to_string() }, Vec::new()),
     };
@@ -142,8 +144,11 @@ fn read_rest(host: &mut Host, output: &mut Output) {
 fn store(dir: &RunDir, mut ended: Ended) -> io::Result<()> {
     let mut written = dir.write_result(&ended);
     for _ in 1..WRITE_ATTEMPTS {
-        if written.is_ok() {
-            break;
+        match &written {
+            Ok(()) => break,
+            // The script has removed the directory.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(_) => {}
         }
         ended.output = "[the output is lost: writing the result failed]\n".to_owned();
         written = dir.write_result(&ended);

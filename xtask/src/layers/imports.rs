@@ -21,7 +21,8 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("admin", &["control", "domain", "mtls", "proto", "telemetry"]),
     ("scheduler", &["domain", "engine", "mtls", "store", "proto", "telemetry"]),
     ("worker", &["time-sync", "domain", "mtls", "server", "proto", "telemetry"]),
-    ("agent", &["time-sync", "mtls", "proto", "telemetry"]),
+    ("runner", &[]),
+    ("agent", &["time-sync", "mtls", "proto", "runner", "telemetry"]),
     ("cli", &["domain", "mtls", "proto", "telemetry"]),
     (
         "graywave",
@@ -36,6 +37,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
             "server",
             "pgcluster",
             "proto",
+            "runner",
             "scheduler",
             "store",
             "telemetry",

@@ -1,12 +1,6 @@
 //! Interpreter of a script, or the reason why it cannot run.
 
-use std::{
-    env,
-    ffi::{OsStr, OsString},
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use proto::types::Script;
 
@@ -17,16 +11,17 @@ mod tests;
 /// Program, its arguments before the script's file, and the name that the file must have.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Interpreter {
-    pub(crate) program: PathBuf,
+    pub(crate) program: String,
     pub(crate) args: Vec<String>,
     pub(crate) file_name: &'static str,
 }
 
-/// Finds the interpreter of the script; the error is the reason for the rejection.
-pub(crate) fn of(script: &Script) -> Result<Interpreter, String> {
+/// Finds the interpreter of the script, by name in these directories; the error is the reason for
+/// the rejection.
+pub(crate) fn of(script: &Script, path: &str) -> Result<Interpreter, String> {
     match script.script_type.as_str() {
         "SHELL" => shell(&script.content),
-        "POWERSHELL" => powershell(env::var_os("PATH").as_deref()),
+        "POWERSHELL" => powershell(path),
         "BAT" => Err("BAT scripts run only on Windows".to_owned()),
         other => Err(format!("unknown script type {other:?}")),
     }
@@ -49,12 +44,12 @@ fn shell(content: &str) -> Result<Interpreter, String> {
     Ok(Interpreter { program: program.into(), args, file_name: "script.sh" })
 }
 
-fn powershell(path: Option<&OsStr>) -> Result<Interpreter, String> {
-    let path = path.map(OsString::from).unwrap_or_default();
+fn powershell(path: &str) -> Result<Interpreter, String> {
     let program = ["pwsh", "powershell"]
         .iter()
-        .flat_map(|name| env::split_paths(&path).map(move |dir| dir.join(name)))
+        .flat_map(|name| env::split_paths(path).map(move |dir| dir.join(name)))
         .find(|program| is_executable(program))
+        .and_then(|program| program.into_os_string().into_string().ok())
         .ok_or("PowerShell is not installed")?;
     let args = ["-NoProfile", "-NonInteractive", "-File"].map(str::to_owned).to_vec();
     Ok(Interpreter { program, args, file_name: "script.ps1" })

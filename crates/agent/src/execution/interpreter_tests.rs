@@ -6,10 +6,10 @@ fn script(script_type: &str, content: &str) -> Script {
 
 #[track_caller]
 fn check_shell(content: &str, program: &str, args: &[&str]) {
-    let found = of(&script("SHELL", content)).unwrap();
+    let found = of(&script("SHELL", content), "").unwrap();
     assert_eq!(
-        (found.program.as_path(), found.args),
-        (Path::new(program), args.iter().map(|&arg| arg.to_owned()).collect())
+        (found.program.as_str(), found.args),
+        (program, args.iter().map(|&arg| arg.to_owned()).collect())
     );
 }
 
@@ -26,7 +26,7 @@ fn the_first_line_names_the_interpreter_and_at_most_one_argument() {
 
 #[test]
 fn an_interpreter_that_cannot_run_is_a_reason() {
-    let reason = |content: &str| of(&script("SHELL", content)).unwrap_err();
+    let reason = |content: &str| of(&script("SHELL", content), "").unwrap_err();
     assert_eq!(reason("#!/no/such x"), "the interpreter \"/no/such\" is not installed");
     assert_eq!(reason("#!/etc/passwd"), "the interpreter \"/etc/passwd\" is not installed");
     assert_eq!(reason("#!/bin"), "the interpreter \"/bin\" is not installed");
@@ -35,23 +35,27 @@ fn an_interpreter_that_cannot_run_is_a_reason() {
 
 #[test]
 fn other_types_are_refused() {
-    assert_eq!(of(&script("BAT", "dir")).unwrap_err(), "BAT scripts run only on Windows");
-    assert_eq!(of(&script("PERL", "")).unwrap_err(), "unknown script type \"PERL\"");
+    assert_eq!(of(&script("BAT", "dir"), "").unwrap_err(), "BAT scripts run only on Windows");
+    assert_eq!(of(&script("PERL", ""), "").unwrap_err(), "unknown script type \"PERL\"");
 }
 
 #[test]
 fn powershell_is_looked_for_on_the_path() {
     let dir = tempfile::tempdir().unwrap();
-    let path = env::join_paths([Path::new("/no/such"), dir.path()]).unwrap();
-    assert_eq!(powershell(Some(&path)).unwrap_err(), "PowerShell is not installed");
-    assert_eq!(powershell(None).unwrap_err(), "PowerShell is not installed");
+    let path = format!("/no/such:{}", dir.path().display());
+    assert_eq!(powershell(&path).unwrap_err(), "PowerShell is not installed");
+    assert_eq!(powershell("").unwrap_err(), "PowerShell is not installed");
     for name in ["powershell", "pwsh"] {
         let program = dir.path().join(name);
         fs::write(&program, "").unwrap();
-        assert_ne!(powershell(Some(&path)).map(|found| found.program), Ok(program.clone()), "not executable");
+        assert_ne!(
+            powershell(&path).map(|found| found.program),
+            Ok(program.display().to_string()),
+            "not executable"
+        );
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-        let found = powershell(Some(&path)).unwrap();
-        assert_eq!((found.program, found.file_name), (program, "script.ps1"));
+        let found = powershell(&path).unwrap();
+        assert_eq!((found.program, found.file_name), (program.display().to_string(), "script.ps1"));
         assert_eq!(found.args.last().map(String::as_str), Some("-File"));
     }
 }

@@ -1,14 +1,19 @@
-//! Execution of one script.
+//! Execution of one script by its runner.
 
-mod drains;
-mod execute;
+mod account;
+mod environment;
 mod interpreter;
-mod output;
-mod process_tree;
-mod user;
+mod judge;
+mod launch;
+mod prepare;
+mod program;
+mod runs;
+mod supervised;
 
-pub(crate) use drains::Drains;
-pub(crate) use execute::{Halt, Terms, execute, prepare};
-#[cfg(test)]
-pub(crate) use process_tree::{kill, tests::carriers};
-pub(crate) use user::look_up;
+pub(crate) use account::look_up;
+pub(crate) use judge::{append_survivors, judge};
+pub(crate) use launch::launch;
+pub(crate) use prepare::{Terms, prepare};
+pub use program::RunnerProgram;
+pub(crate) use runs::{RUNS_DIR, Runs};
+pub(crate) use supervised::{AgentStop, Finish, Supervised};

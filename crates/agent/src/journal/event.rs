@@ -1,6 +1,7 @@
 //! Journal entries: keys, script results and events.
 
 use proto::{ScriptOutcome, agent::ExecutionKey, limits, types::ScriptResult};
+use runner::LeftProcess;
 use serde::{Deserialize, Serialize};
 
 /// Key of an order: one desktop's part of a task, in one attempt.
@@ -45,13 +46,36 @@ pub(crate) struct Record {
     pub(crate) output: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) reason: String,
+    /// `None` if the script did not run, or its end is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Box<RunFacts>>,
+}
+
+/// Facts about an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunFacts {
+    pub(crate) interpreter: String,
+    /// Signal that ended the script.
+    pub(crate) signal: Option<i32>,
+    pub(crate) containment: String,
+    pub(crate) left_processes: Vec<LeftProcess>,
+    pub(crate) left_processes_count: u32,
 }
 
 impl Record {
     /// Record of a script that did not start, or whose outcome alone is known.
     pub(crate) fn bare(script: u32, outcome: ScriptOutcome, reason: &str, now: i64) -> Self {
         let reason = bounded(reason);
-        Self { script, outcome, exit_code: None, started_at: 0, ended_at: now, output: String::new(), reason }
+        Self {
+            script,
+            outcome,
+            exit_code: None,
+            started_at: 0,
+            ended_at: now,
+            output: String::new(),
+            reason,
+            run: None,
+        }
     }
 
     pub(crate) fn skipped(script: u32, now: i64) -> Self {
@@ -70,6 +94,11 @@ impl Record {
 
 impl From<Record> for ScriptResult {
     fn from(record: Record) -> Self {
+        let facts = record.run.map(|facts| *facts);
+        let (interpreter, containment) = facts
+            .as_ref()
+            .map(|facts| (facts.interpreter.clone(), facts.containment.clone()))
+            .unwrap_or_default();
         Self {
             script: record.script,
             outcome: record.outcome.as_str().to_owned(),
@@ -78,9 +107,20 @@ impl From<Record> for ScriptResult {
             ended_at_unix_ms: record.ended_at,
             output: record.output,
             reason: record.reason,
-            ..Self::default()
+            interpreter,
+            containment,
+            signal: facts.as_ref().and_then(|facts| facts.signal),
+            left_processes_count: facts.as_ref().map_or(0, |facts| facts.left_processes_count),
+            left_processes: facts
+                .map(|facts| facts.left_processes.into_iter().map(left_process).collect())
+                .unwrap_or_default(),
         }
     }
+}
+
+fn left_process(process: LeftProcess) -> proto::types::LeftProcess {
+    let LeftProcess { pid, command, user, survived_kill } = process;
+    proto::types::LeftProcess { pid, command, user, survived_kill }
 }
 
 /// Takes a reference, because serde requires it.

@@ -7,8 +7,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use time_sync::Clock;
-
 use super::{
     agent_id,
     event::{Event, Key, Span},
@@ -48,28 +46,21 @@ pub(crate) struct DataDir {
 }
 
 /// Creates missing entries, locks the directory against a second agent, and opens the journal.
-pub(crate) fn open_data_dir(dir: &Path, clock: &Clock) -> Result<DataDir, Error> {
+pub(crate) fn open_data_dir(dir: &Path) -> Result<DataDir, Error> {
     let lock = DirLock::acquire(dir)?;
     let failed = |source| Error::DataDir { path: dir.join("journal.log"), source };
     let content = read(dir).map_err(failed)?;
     // The new id must be durable before the new journal. After a crash between the two, the old id
     // would otherwise stand for an empty journal.
     let agent_id = agent_id::load_or_make(dir, content.is_whole)?;
-    let journal = Journal::open(dir, content.events, clock).map_err(failed)?;
+    let journal = Journal::open(dir, content.events).map_err(failed)?;
     Ok(DataDir { lock, agent_id, journal })
-}
-
-/// Control plane time in Unix milliseconds; 0 while it is unknown: the scheduler then uses the time
-/// of the report.
-fn told_ms(clock: &Clock) -> i64 {
-    clock.told().map_or(0, |told| told.now.timestamp_millis())
 }
 
 /// Journal file and the state that it describes.
 #[derive(Debug)]
 pub(crate) struct Journal {
     inner: Mutex<Inner>,
-    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -85,20 +76,16 @@ struct Inner {
 }
 
 impl Journal {
-    /// Applies the events of the file, ends interrupted orders, and compacts the file. Call it
-    /// under the lock of the directory.
-    fn open(dir: &Path, events: Vec<Event>, clock: &Clock) -> io::Result<Self> {
+    /// Applies the events of the file, and compacts it. Call it under the lock of the directory.
+    fn open(dir: &Path, events: Vec<Event>) -> io::Result<Self> {
         let mut book = JournalState::default();
         for event in events {
-            book.apply(event);
-        }
-        for event in book.all_interrupted(told_ms(clock)) {
             book.apply(event);
         }
         let (file, len) = rewrite(dir, &book)?;
         let compact_at = COMPACT_BYTES.max(len.saturating_mul(2));
         let inner = Inner { dir: dir.to_owned(), file, len, compact_at, book, behind: false };
-        Ok(Self { inner: Mutex::new(inner), clock: clock.clone() })
+        Ok(Self { inner: Mutex::new(inner) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -114,24 +101,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Records an event; a finish is synced. If the write fails, the event is kept in memory: the
+    /// Records an event. A finish is synced unless run directories prove it until it is
+    /// acknowledged. If the write fails, the event is kept in memory: the
     /// worker still receives the result, and the next successful write includes it. Meanwhile the
     /// `started` event on disk prevents a second start.
     pub(crate) fn record(&self, event: Event) {
         let mut inner = self.inner();
-        let sync = matches!(event, Event::Finished { .. });
+        let sync = matches!(&event, Event::Finished { results, .. } if results.iter().all(|result| result.run.is_none()));
         if let Err(error) = inner.append(&event, sync) {
             tracing::error!(%error, "writing the journal failed; the event is kept in memory");
         }
         inner.book.apply(event);
-    }
-
-    /// Ends an order that was running and no longer is.
-    pub(crate) fn end_interrupted(&self, key: &Key) {
-        let event = self.book(|book| book.interrupted(key, told_ms(&self.clock)));
-        if let Some(event) = event {
-            self.record(event);
-        }
     }
 
     /// Reads the state.

@@ -24,7 +24,7 @@ fn open(dir: &TempDir) -> Journal {
 }
 
 fn opened(dir: &Path) -> DataDir {
-    open_data_dir(dir, &Clock::new()).unwrap()
+    open_data_dir(dir).unwrap()
 }
 
 fn log(dir: &TempDir) -> PathBuf {
@@ -64,33 +64,31 @@ fn a_start_is_on_disk_when_the_call_returns() {
     assert!(json.starts_with(r#"{"event":"started","key":{"task":"a""#), "{json}");
 }
 
-#[test]
-fn a_start_without_an_end_is_unknown_after_a_restart_and_stays_so() {
-    let dir = tempfile::tempdir().unwrap();
-    open(&dir).start(key("a"), 0, span(2), 1).unwrap();
-    for _ in 0..2 {
-        let journal = open(&dir);
-        let scripts = journal.book(|book| book.result(&key("a"))).unwrap().scripts;
-        let outcomes: Vec<_> = scripts.iter().map(|script| script.outcome.as_str()).collect();
-        assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);
-        assert_eq!(scripts[0].reason, "the agent stopped while it ran");
-    }
-    assert!(fs::read_to_string(log(&dir)).unwrap().contains(r#""event":"finished""#));
+/// Span and current script of a running order.
+fn running(journal: &Journal, task: &str) -> Option<(Span, Option<(u32, i64)>)> {
+    let running = journal.book(|book| book.running_order(&key(task)))?;
+    Some((running.span, running.current))
 }
 
 #[test]
-fn which_scripts_are_done_already_survives_a_restart_and_older_lines_are_read() {
+fn start_without_an_end_is_running_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    open(&dir).start(key("a"), 1, Span { first: 1, count: 2 }, 1).unwrap();
+    open(&dir).start(key("a"), 0, span(2), 1).unwrap();
+    for _ in 0..2 {
+        assert_eq!(running(&open(&dir), "a"), Some((span(2), Some((0, 1)))));
+    }
+}
+
+#[test]
+fn first_script_survives_a_restart_and_older_lines_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let from_1 = Span { first: 1, count: 2 };
+    open(&dir).start(key("a"), 1, from_1, 1).unwrap();
     let older = r#"{"event":"started","key":{"task":"b","ordinal":0,"attempt":1},"script":0,"script_count":1,"at":1}"#;
     append(&dir, format!("{:08x} {older}\n", crc32fast::hash(older.as_bytes())).as_bytes());
     let journal = open(&dir);
-    let outcomes = |task: &str| {
-        let scripts = journal.book(|book| book.result(&key(task))).unwrap().scripts;
-        scripts.into_iter().map(|script| script.outcome).collect::<Vec<_>>()
-    };
-    assert_eq!(outcomes("a"), ["SUCCESS", "UNKNOWN"]);
-    assert_eq!(outcomes("b"), ["UNKNOWN"]);
+    assert_eq!(running(&journal, "a"), Some((from_1, Some((1, 1)))));
+    assert_eq!(running(&journal, "b"), Some((span(1), Some((0, 1)))));
 }
 
 #[test]
@@ -137,8 +135,7 @@ fn when_the_disk_is_full_nothing_starts_and_later_it_does() {
     journal.start(key("b"), 0, span(1), 1).unwrap();
     drop(journal);
     let journal = open(&dir);
-    assert!(result(&journal, "a").is_none());
-    assert_eq!(result(&journal, "b").unwrap().0, "UNKNOWN");
+    assert_eq!((running(&journal, "a"), running(&journal, "b")), (None, Some((span(1), Some((0, 1))))));
 }
 
 #[test]
@@ -196,7 +193,7 @@ fn a_data_directory_is_private_and_for_one_agent() {
     let DataDir { lock, .. } = opened(&dir);
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(dir.join("journal.log")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(matches!(open_data_dir(&dir, &Clock::new()), Err(Error::Locked(locked)) if locked == dir));
+    assert!(matches!(open_data_dir(&dir), Err(Error::Locked(locked)) if locked == dir));
     drop(lock);
     opened(&dir);
 }
@@ -212,7 +209,7 @@ fn a_dropped_lock_is_free_although_a_child_still_has_its_descriptor() {
 
 #[test]
 fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
-    let error = open_data_dir(Path::new("/proc/no/such"), &Clock::new()).unwrap_err();
+    let error = open_data_dir(Path::new("/proc/no/such")).unwrap_err();
     assert!(error.to_string().starts_with("data directory /proc/no/such: "), "{error}");
 }
 

@@ -5,6 +5,6 @@ mod event;
 mod file;
 mod state;
 
-pub(crate) use event::{Event, Key, Record, Span};
+pub(crate) use event::{Event, Key, Record, RunFacts, Span};
 pub(crate) use file::{DataDir, Journal, blocking, open_data_dir};
-pub(crate) use state::JournalState;
+pub(crate) use state::{JournalState, RunningOrder};

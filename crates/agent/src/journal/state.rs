@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use proto::{ScriptOutcome, agent::OrderResult};
+use proto::agent::OrderResult;
 
-use super::event::{Event, Key, Record};
+use super::event::{Event, Key, Record, Span};
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
@@ -35,6 +35,29 @@ enum Order {
     },
 }
 
+/// Order that has started and not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunningOrder {
+    pub(crate) key: Key,
+    pub(crate) span: Span,
+    /// Results of scripts that have ended, in order.
+    pub(crate) finished: Vec<Record>,
+    /// Last started script that has not ended, with its start in Unix milliseconds.
+    pub(crate) current: Option<(u32, i64)>,
+}
+
+impl Running {
+    fn describe(&self, key: &Key) -> RunningOrder {
+        let is_current = |(script, _): &(&u32, &i64)| !self.finished.contains_key(script);
+        RunningOrder {
+            key: key.clone(),
+            span: Span { first: self.first_script, count: self.script_count },
+            finished: self.finished.values().cloned().collect(),
+            current: self.started.iter().rev().find(is_current).map(|(script, at)| (*script, *at)),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Running {
     script_count: u32,
@@ -55,14 +78,14 @@ impl JournalState {
         match event {
             Event::Opened => {}
             Event::Started { key, script, script_count, first_script, at } => {
-                if let Some(running) = self.running(key) {
+                if let Some(running) = self.running_mut(key) {
                     running.first_script = running.first_script.max(first_script);
                     running.script_count = running.script_count.max(script_count);
                     running.started.insert(script, at);
                 }
             }
             Event::ScriptFinished { key, result } => {
-                if let Some(running) = self.running(key) {
+                if let Some(running) = self.running_mut(key) {
                     running.script_count = running.script_count.max(result.script.saturating_add(1));
                     running.finished.insert(result.script, result);
                 }
@@ -79,7 +102,7 @@ impl JournalState {
         }
     }
 
-    fn running(&mut self, key: Key) -> Option<&mut Running> {
+    fn running_mut(&mut self, key: Key) -> Option<&mut Running> {
         match self.orders.entry(key).or_insert_with(|| Order::Running(Running::default())) {
             Order::Running(running) => Some(running),
             Order::Finished { .. } => None,
@@ -124,33 +147,43 @@ impl JournalState {
         self.unacked.range(after.saturating_add(1)..).map(|(number, key)| (*number, key.clone())).collect()
     }
 
-    /// Finish event of an order that was running when its agent stopped; `None` if it was not
-    /// running.
-    pub(crate) fn interrupted(&self, key: &Key, now: i64) -> Option<Event> {
-        let Some(Order::Running(running)) = self.orders.get(key) else { return None };
-        let mut results: Vec<Record> = Vec::new();
-        for script in 0..running.script_count {
-            let record = if script < running.first_script {
-                Record::carried(script, now)
-            } else if let Some(finished) = running.finished.get(&script) {
-                finished.clone()
-            } else if results.iter().any(|result| !result.succeeded()) {
-                Record::skipped(script, now)
-            } else if let Some(at) = running.started.get(&script) {
-                let unknown =
-                    Record::bare(script, ScriptOutcome::Unknown, "the agent stopped while it ran", now);
-                Record { started_at: *at, ..unknown }
-            } else {
-                Record::bare(script, ScriptOutcome::Rejected, "the agent stopped before it started", now)
-            };
-            results.push(record);
-        }
-        Some(Event::Finished { key: key.clone(), results })
+    /// Orders that have started and not finished: they run, or ran when their agent stopped.
+    pub(crate) fn running(&self) -> Vec<RunningOrder> {
+        let running = |(key, order): (&Key, &Order)| match order {
+            Order::Running(running) => Some(running.describe(key)),
+            Order::Finished { .. } => None,
+        };
+        self.orders.iter().filter_map(running).collect()
     }
 
-    /// Finish events of all orders that were running when their agent stopped.
-    pub(crate) fn all_interrupted(&self, now: i64) -> Vec<Event> {
-        self.orders.keys().filter_map(|key| self.interrupted(key, now)).collect()
+    /// An order that has started and not finished.
+    pub(crate) fn running_order(&self, key: &Key) -> Option<RunningOrder> {
+        let Some(Order::Running(running)) = self.orders.get(key) else { return None };
+        Some(running.describe(key))
+    }
+
+    /// Orders that are open, as in [`is_open`](Self::is_open), each with its number of scripts.
+    pub(crate) fn open_orders(&self) -> Vec<(Key, u32)> {
+        let script_count = |order: &Order| match order {
+            Order::Running(running) => running.script_count,
+            Order::Finished { results, .. } => u32::try_from(results.len()).unwrap_or(u32::MAX),
+        };
+        let open = self.orders.iter().filter(|(key, _)| self.is_open(key));
+        open.map(|(key, order)| (key.clone(), script_count(order))).collect()
+    }
+
+    /// Number of scripts of a finished order.
+    pub(crate) fn script_count(&self, key: &Key) -> u32 {
+        match self.orders.get(key) {
+            Some(Order::Finished { results, .. }) => u32::try_from(results.len()).unwrap_or(u32::MAX),
+            _ => 0,
+        }
+    }
+
+    /// Whether the results of an order may still be asked for: the order is running, or finished and
+    /// not acknowledged.
+    pub(crate) fn is_open(&self, key: &Key) -> bool {
+        matches!(self.orders.get(key), Some(Order::Running(_) | Order::Finished { number: Some(_), .. }))
     }
 
     /// Minimal list of events that leads to this state.

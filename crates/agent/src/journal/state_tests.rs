@@ -1,3 +1,5 @@
+use proto::ScriptOutcome;
+
 use super::*;
 
 fn key(task: &str) -> Key {
@@ -88,53 +90,41 @@ fn another_attempt_is_another_order() {
     assert!(!book.is_finished(&Key { ordinal: 1, ..key("a") }));
 }
 
-#[track_caller]
-fn check_interrupted(events: Vec<Event>, expected: &[(ScriptOutcome, &str)]) {
-    let book = book_of(events);
-    let all = book.all_interrupted(9);
-    let [Event::Finished { results, .. }] = all.as_slice() else { panic!("{all:?}") };
-    let found: Vec<_> = results.iter().map(|result| (result.outcome, result.reason.as_str())).collect();
-    assert_eq!(found, expected);
-    assert!((0..).zip(results).all(|(place, result)| result.script == place));
+/// Finished scripts and the current one of the only running order.
+fn running(events: Vec<Event>) -> (Vec<u32>, Option<(u32, i64)>) {
+    let mut running = book_of(events).running();
+    let RunningOrder { finished, current, .. } = running.pop().unwrap();
+    assert!(running.is_empty());
+    (finished.iter().map(|result| result.script).collect(), current)
 }
 
 #[test]
-fn an_interrupted_order_ends_as_what_is_known_of_it() {
-    use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
-    let skipped = (Skipped, "an earlier script did not succeed");
-    let unknown = (Unknown, "the agent stopped while it ran");
-    check_interrupted(vec![started("a", 0, 1)], &[unknown]);
-    check_interrupted(vec![started("a", 0, 3)], &[unknown, skipped, skipped]);
-    let one_done = vec![started("a", 0, 3), succeeded("a", 0)];
-    check_interrupted(one_done, &[(Success, ""), (Rejected, "the agent stopped before it started"), skipped]);
-    let second_runs = vec![started("a", 0, 3), succeeded("a", 0), started("a", 1, 3)];
-    check_interrupted(second_runs, &[(Success, ""), unknown, skipped]);
-    assert!(book_of([started("a", 0, 1), finished("a")]).all_interrupted(9).is_empty());
+fn last_started_script_without_an_end_is_running() {
+    assert_eq!(running(vec![started("a", 0, 3)]), (vec![], Some((0, 5))));
+    assert_eq!(running(vec![started("a", 0, 3), succeeded("a", 0)]), (vec![0], None));
+    let second = vec![started("a", 0, 3), succeeded("a", 0), started("a", 1, 3)];
+    assert_eq!(running(second), (vec![0], Some((1, 5))));
+    assert!(book_of([started("a", 0, 1), finished("a")]).running().is_empty());
 }
 
 #[test]
-fn what_an_earlier_task_has_done_is_done_also_in_an_interrupted_order() {
-    use ScriptOutcome::{Rejected, Skipped, Success, Unknown};
+fn scripts_of_an_earlier_task_survive_compaction() {
     let from_1 = |script| Event::Started { key: key("a"), script, script_count: 4, first_script: 1, at: 5 };
-    let carried = (Success, "succeeded in an earlier task; not run again");
-    let skipped = (Skipped, "an earlier script did not succeed");
-    let unknown = (Unknown, "the agent stopped while it ran");
-    check_interrupted(vec![from_1(1)], &[carried, unknown, skipped, skipped]);
-    let one_done = vec![from_1(1), succeeded("a", 1)];
-    let rejected = (Rejected, "the agent stopped before it started");
-    check_interrupted(one_done.clone(), &[carried, (Success, ""), rejected, skipped]);
-    // The same after the file was compacted in between.
-    let shortened = book_of([one_done, vec![from_1(2)]].concat()).events();
-    check_interrupted(shortened, &[carried, (Success, ""), unknown, skipped]);
+    let book = book_of(book_of([from_1(1), succeeded("a", 1), from_1(2)]).events());
+    let running = book.running_order(&key("a")).unwrap();
+    assert_eq!((running.span, running.current), (Span { first: 1, count: 4 }, Some((2, 5))));
 }
 
 #[test]
-fn an_unknown_end_keeps_its_start() {
-    let Some(Event::Finished { results, .. }) = book_of([started("a", 0, 1)]).interrupted(&key("a"), 9)
-    else {
-        panic!("not interrupted")
-    };
-    assert_eq!((results[0].started_at, results[0].ended_at), (5, 9));
+fn order_is_open_until_its_result_is_acknowledged() {
+    let mut book = book_of([started("a", 0, 2)]);
+    assert!(book.is_open(&key("a")) && !book.is_open(&key("b")));
+    assert_eq!(book.open_orders(), [(key("a"), 2)]);
+    book.apply(finished("a"));
+    assert!(book.is_open(&key("a")));
+    assert_eq!(book.script_count(&key("a")), 1);
+    book.apply(acked("a"));
+    assert!(!book.is_open(&key("a")) && book.open_orders().is_empty());
 }
 
 #[test]
@@ -155,7 +145,7 @@ fn its_events_lead_to_the_same_state_and_are_the_shortest() {
     let again = book_of(short.clone());
     assert_eq!(again.events(), short);
     assert_eq!(unacked(&again), ["b"]);
-    assert_eq!(again.all_interrupted(9), book.all_interrupted(9));
+    assert_eq!(again.running(), book.running());
     assert_eq!(again.result(&key("b")), book.result(&key("b")));
 }
 

@@ -58,6 +58,22 @@ pub(super) fn halted(span: Span, now: i64) -> Vec<Record> {
     ended(span, now, |script| Record::bare(script, ScriptOutcome::Skipped, reason, now))
 }
 
+/// Results of the scripts that no agent can start, because their order is lost: an agent stopped
+/// before their turn, and its data was damaged.
+pub(super) fn abandoned(span: Span, known: &[Record], now: i64) -> Vec<Record> {
+    let mut results = known.to_vec();
+    for script in u32::try_from(known.len()).unwrap_or(span.count)..span.count {
+        let next = match turn(script, span, results.last(), None, now) {
+            Turn::Ends(record) => record,
+            Turn::Run => {
+                Record::bare(script, ScriptOutcome::Rejected, "the agent stopped before it started", now)
+            }
+        };
+        results.push(next);
+    }
+    results.split_off(known.len())
+}
+
 fn ended(span: Span, now: i64, wanted: impl Fn(u32) -> Record) -> Vec<Record> {
     let record = |script| if script < span.first { Record::carried(script, now) } else { wanted(script) };
     (0..span.count).map(record).collect()

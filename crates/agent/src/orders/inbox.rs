@@ -11,7 +11,7 @@ use proto::{
 use super::{
     decision,
     queue::Queue,
-    state::{Accepted, Active, Shared},
+    state::{Accepted, Active, Shared, Standing},
 };
 use crate::journal::{Event, Key, Span, blocking};
 
@@ -45,8 +45,16 @@ impl Orders {
             tracing::info!(?key, "duplicate order ignored: it is queued or running");
             return None;
         };
-        if self.shared.known(&key).await {
-            return Some(key);
+        match self.shared.standing(&key).await {
+            Standing::Unknown => {}
+            Standing::Finished => return Some(key),
+            Standing::Running(recovered) => {
+                let span = recovered.span;
+                if self.queue.push(Accepted { active, order, span, recovered: Some(recovered) }).is_err() {
+                    tracing::warn!("the queue is full; a later order continues a script of an earlier agent");
+                }
+                return None;
+            }
         }
         let span = match decision::span_of(&order) {
             Ok(span) => span,
@@ -64,7 +72,7 @@ impl Orders {
             active.skip(span).await;
         } else if self.shared.is_full().await {
             active.reject(span, "too many results of this desktop are unacknowledged").await;
-        } else if let Err(refused) = self.queue.push(Accepted { active, order, span }) {
+        } else if let Err(refused) = self.queue.push(Accepted { active, order, span, recovered: None }) {
             refused.active.reject(span, "too many orders are queued on this desktop").await;
         }
         None
@@ -79,7 +87,7 @@ impl Orders {
         if self.shared.active().contains_key(&key) {
             return None;
         }
-        if self.shared.known(&key).await {
+        if matches!(self.shared.standing(&key).await, Standing::Finished) {
             return Some(Answer::FromJournal(key));
         }
         let count = order.scripts.len().clamp(1, MAX_SCRIPTS_PER_TASK);
@@ -103,7 +111,9 @@ impl Orders {
         stop.ask(script);
         // An order that has left the queue checks its stop position before each start.
         let is_over = |waiting: &Accepted| {
-            waiting.active.key == *key && waiting.active.stop.reaches(waiting.span.first)
+            waiting.active.key == *key
+                && waiting.recovered.is_none()
+                && waiting.active.stop.reaches(waiting.span.first)
         };
         if let Some(Accepted { active, span, .. }) = self.queue.take(is_over) {
             active.stop_waiting(span).await;
@@ -113,8 +123,13 @@ impl Orders {
     /// Records that the worker has stored the result.
     pub(crate) async fn acked(&self, key: Key) {
         self.shared.traces.forget(&key);
-        let journal = Arc::clone(&self.shared.journal);
-        blocking(move || journal.record(Event::Acked { key })).await;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let script_count = shared.journal.book(|book| book.script_count(&key));
+            shared.journal.record(Event::Acked { key: key.clone() });
+            shared.remove_runs(&key, script_count);
+        })
+        .await;
     }
 
     /// Finished and unacknowledged orders with a number above `after`.

@@ -12,8 +12,8 @@ use super::{
     state::{Accepted, Active, Shared},
 };
 use crate::{
-    execution::{self, Halt, Terms},
-    journal::{Event, Key, Record, Span, blocking},
+    execution::{self, AgentStop, Finish, Runs, Supervised, Terms},
+    journal::{Event, Key, Record, RunFacts, RunningOrder, Span, blocking},
 };
 
 /// Maximum wait for the removal of a working directory: after its script, and when the agent stops.
@@ -21,9 +21,9 @@ pub(super) const REMOVAL_GRACE: Duration = Duration::from_secs(2);
 /// Timeout of an order without one: the maximum that the API allows.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600 * 60);
 
-/// Runs an order to its end.
+/// Runs an order to its end, or until the agent stops.
 pub(super) async fn run_order(accepted: Accepted) {
-    let Accepted { mut active, order, span } = accepted;
+    let Accepted { mut active, order, span, recovered } = accepted;
     let of_order = trace::child(active.trace_context.as_deref(), || {
         let Key { task, ordinal, attempt } = &active.key;
         let desktop_id = &active.shared.desktop_id;
@@ -32,25 +32,25 @@ pub(super) async fn run_order(accepted: Accepted) {
         )
     });
     active.trace_context = trace::carry(&of_order, active.trace_context.as_deref());
-    run_traced(Accepted { active, order, span }).instrument(of_order).await;
+    run_traced(Accepted { active, order, span, recovered }).instrument(of_order).await;
 }
 
 async fn run_traced(accepted: Accepted) {
-    let Accepted { active, order, span } = accepted;
-    let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
-    // A late start is a failure; a stop is not.
-    if is_late && !active.stop.reaches(span.first) {
-        return active.reject(span, "the delivery deadline passed before it could start").await;
-    }
+    let Accepted { active, mut order, span, recovered } = accepted;
     let mut results: Vec<Record> = Vec::new();
-    for (number, script) in (0..).zip(&order.scripts) {
-        let result = match decision::turn(
-            number,
-            span,
-            results.last(),
-            active.stop.from(),
-            active.shared.now_ms(),
-        ) {
+    if let Some(recovered) = recovered {
+        let Some(known) = active.recover(&mut order, recovered).await else { return };
+        results = known;
+    } else {
+        let is_late = order.deliver_by_unix_ms != 0 && order.deliver_by_unix_ms < active.shared.now_ms();
+        // A late start is a failure; a stop is not.
+        if is_late && !active.stop.reaches(span.first) {
+            return active.reject(span, "the delivery deadline passed before it could start").await;
+        }
+    }
+    for (number, script) in (0..).zip(&order.scripts).skip(results.len()) {
+        let now = active.shared.now_ms();
+        let result = match decision::turn(number, span, results.last(), active.stop.from(), now) {
             Turn::Ends(result) => result,
             Turn::Run => {
                 // Recorded only if another script follows; otherwise the finish event says it.
@@ -65,31 +65,41 @@ async fn run_traced(accepted: Accepted) {
                         script = number, outcome = tracing::field::Empty, exit_code = tracing::field::Empty
                     )
                 });
-                let running = active.run_script(&order, span, number, script);
-                let result = running.instrument(of_script.clone()).await;
+                let running = Box::pin(active.run_script(&order, span, number, script));
+                // The agent stops: a later one goes on with the order.
+                let Some(result) = running.instrument(of_script.clone()).await else { return };
                 of_script.record("outcome", result.outcome.as_str()).record("exit_code", result.exit_code);
                 result
             }
         };
         results.push(result);
     }
+    results.extend(decision::abandoned(span, &results, active.shared.now_ms()));
     active.finish(results).await;
 }
 
 impl Active {
-    async fn run_script(&self, order: &Order, span: Span, number: u32, script: &Script) -> Record {
+    /// Runs a script; `None` if the agent stops before its end.
+    async fn run_script(&self, order: &Order, span: Span, number: u32, script: &Script) -> Option<Record> {
         let (shared, key) = (&self.shared, &self.key);
-        let without_start = |outcome, reason: &str| Record::bare(number, outcome, reason, shared.now_ms());
+        let without_start =
+            |outcome, reason: &str| Some(Record::bare(number, outcome, reason, shared.now_ms()));
         let rejected = |reason: &str| without_start(ScriptOutcome::Rejected, reason);
         if shared.stop.is_cancelled() {
-            return rejected("the agent was stopped before it started");
+            return None;
         }
-        let (copy, scratch) = (script.clone(), Arc::clone(&shared.scratch));
-        let mut prepared = match blocking(move || execution::prepare(&copy, &scratch)).await {
+        let terms = match shared.terms(key, order, number, script) {
+            Ok(terms) => terms,
+            Err(reason) => return rejected(&reason),
+        };
+        let (copy, of_script, scratch, runs) =
+            (script.clone(), order.clone(), Arc::clone(&shared.scratch), shared.runs.clone());
+        let prepared = blocking(move || execution::prepare(&copy, &of_script, terms, &scratch, &runs)).await;
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(reason) => return rejected(&reason),
         };
-        let removed = prepared.removed();
+        let interpreter = prepared.interpreter().to_owned();
         let started_at = shared.now_ms();
         let (journal, started) = (Arc::clone(&shared.journal), key.clone());
         let written = blocking(move || journal.start(started, number, span, started_at)).await;
@@ -100,37 +110,130 @@ impl Active {
         if self.stop.reaches(number) {
             return without_start(ScriptOutcome::Stopped, STOPPED_BEFORE);
         }
-        let halt = async {
-            tokio::select! {
-                () = shared.stop.cancelled() => Halt::Agent,
-                () = self.stop.reached(number) => Halt::Request,
+        let program = shared.runner.clone();
+        match blocking(move || execution::launch(prepared, &program)).await {
+            Ok(supervised) => self.supervise(supervised, order, number, interpreter, started_at).await,
+            Err(reason) => rejected(&reason),
+        }
+    }
+
+    /// Waits for the end of a script; `None` if the agent stops before.
+    async fn supervise(
+        &self,
+        mut supervised: Supervised,
+        order: &Order,
+        number: u32,
+        interpreter: String,
+        started_at: i64,
+    ) -> Option<Record> {
+        let shared = &self.shared;
+        let finish = Box::pin(supervised.finish(self.stop.reached(number), shared.agent_stops())).await;
+        let mut has_left_processes = false;
+        let record = match finish {
+            Finish::Detached => return None,
+            Finish::Ended(ended) => {
+                has_left_processes = ended.left_processes_count > 0;
+                let (timeout, codes) = (timeout_of(order), &order.success_exit_codes);
+                execution::judge(number, *ended, interpreter, timeout, codes, started_at)
+            }
+            Finish::NeverStarted(cause) => {
+                let reason = format!("starting the script failed: {cause}");
+                Record::bare(number, ScriptOutcome::Rejected, &reason, shared.now_ms())
+            }
+            Finish::Lost { cause, survivors } => {
+                let mut reason = format!("{cause} while it ran");
+                execution::append_survivors(&mut reason, &survivors);
+                let facts = RunFacts {
+                    interpreter,
+                    signal: None,
+                    containment: String::new(),
+                    left_processes_count: u32::try_from(survivors.len()).unwrap_or(u32::MAX),
+                    left_processes: survivors.into_iter().take(runner::MAX_LEFT_PROCESSES).collect(),
+                };
+                Record {
+                    started_at,
+                    run: Some(Box::new(facts)),
+                    ..Record::bare(number, ScriptOutcome::Unknown, &reason, shared.now_ms())
+                }
             }
         };
-        let terms = shared.terms(key, order, number, script);
-        let record = match execution::execute(prepared, terms, halt, &shared.drains).await {
-            Ok(ended) => Record {
-                exit_code: ended.exit_code,
-                started_at,
-                output: ended.output,
-                ..Record::bare(number, ended.outcome, &ended.reason, shared.now_ms())
-            },
-            Err(reason) => rejected(&reason),
-        };
-        // The script may have filled the disk, which the next script and the journal need.
-        tokio::select! {
-            _ = timeout(REMOVAL_GRACE, removed) => {}
-            // The dispatcher then waits for the removal.
-            () = shared.stop.cancelled() => {}
+        let gone =
+            shared.leaving.spawn(Arc::clone(shared).remove_when_gone(self.key.clone(), number, supervised));
+        if !has_left_processes {
+            // The script may have filled the disk, which the next script and the journal need.
+            tokio::select! {
+                _ = timeout(REMOVAL_GRACE, gone) => {}
+                // The dispatcher then waits for the removal.
+                () = shared.stop.cancelled() => {}
+            }
         }
-        record
+        Some(record)
+    }
+
+    /// Results of an order that an earlier agent began, up to the script that ran then. Reads the
+    /// order from disk if it is not given. `None` if the agent stops before.
+    async fn recover(&self, order: &mut Order, recovered: RunningOrder) -> Option<Vec<Record>> {
+        let RunningOrder { span, finished, current, .. } = recovered;
+        if order.scripts.is_empty() {
+            let (runs, key) = (self.shared.runs.clone(), self.key.clone());
+            if let Some(found) = blocking(move || order_on_disk(&runs, &key, span)).await {
+                *order = found;
+            }
+        }
+        let now = self.shared.now_ms();
+        let mut results: Vec<Record> = (0..span.first).map(|script| Record::carried(script, now)).collect();
+        results.extend(finished);
+        if let Some((script, started_at)) = current {
+            tracing::info!(key = ?self.key, script, "attaching to a script of an earlier agent");
+            results.push(self.recover_script(order, script, started_at).await?);
+        }
+        Some(results)
+    }
+
+    async fn recover_script(&self, order: &Order, script: u32, started_at: i64) -> Option<Record> {
+        let shared = &self.shared;
+        let unknown = |reason: &str| Record {
+            started_at,
+            ..Record::bare(script, ScriptOutcome::Unknown, reason, shared.now_ms())
+        };
+        let Ok(id) = Runs::id(&self.key, script) else {
+            return Some(unknown("the agent stopped while it ran"));
+        };
+        let (scratch, runs) = (Arc::clone(&shared.scratch), shared.runs.clone());
+        let found = blocking(move || {
+            let (run_dir, work_dir) = (runs.dir(&id), scratch.open(&id));
+            let interpreter = run_dir.read_spec().map(|spec| spec.program).unwrap_or_default();
+            (Supervised::attach(id, run_dir, work_dir), interpreter)
+        });
+        let (supervised, interpreter) = found.await;
+        Box::pin(self.supervise(supervised, order, script, interpreter, started_at)).await
     }
 }
 
 impl Shared {
-    fn terms(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Terms {
-        let timeout = u64::try_from(order.execution_timeout_ms).ok().filter(|ms| *ms > 0);
-        Terms {
-            mark: format!("{}-{}-{number}-{}", key.task, key.ordinal, key.attempt),
+    /// Waits until a runner is gone and its working directory is removed. The run directory proves
+    /// the result until the worker has stored it.
+    async fn remove_when_gone(self: Arc<Self>, key: Key, script: u32, supervised: Supervised) {
+        supervised.gone().await;
+        if !self.journal.book(|book| book.is_open(&key))
+            && let Ok(id) = Runs::id(&key, script)
+        {
+            self.scratch.remove_run(&id);
+        }
+    }
+
+    /// Returns when the agent stops.
+    async fn agent_stops(&self) -> AgentStop {
+        tokio::select! {
+            () = self.end_scripts.cancelled() => AgentStop::EndScripts,
+            () = self.stop.cancelled() => self.at_stop,
+        }
+    }
+
+    fn terms(&self, key: &Key, order: &Order, number: u32, script: &Script) -> Result<Terms, String> {
+        let of_order = Some(&order.run_as_user).filter(|name| !name.is_empty());
+        Ok(Terms {
+            id: Runs::id(key, number)?,
             env: vec![
                 ("GRAYWAVE_TASK_ID", key.task.clone()),
                 ("GRAYWAVE_DESKTOP_ID", self.desktop_id.clone()),
@@ -138,8 +241,19 @@ impl Shared {
                 ("GRAYWAVE_WAVE", order.wave.to_string()),
                 ("GRAYWAVE_ATTEMPT", key.attempt.to_string()),
             ],
-            timeout: timeout.map_or(MAX_TIMEOUT, Duration::from_millis),
-            success_exit_codes: order.success_exit_codes.clone(),
-        }
+            timeout: timeout_of(order),
+            run_as_user: of_order.or(self.run_as_user.as_ref()).cloned(),
+            kill_left_processes: order.kill_left_processes,
+        })
     }
+}
+
+fn timeout_of(order: &Order) -> Duration {
+    let timeout_ms = u64::try_from(order.execution_timeout_ms).ok().filter(|ms| *ms > 0);
+    timeout_ms.map_or(MAX_TIMEOUT, Duration::from_millis)
+}
+
+/// Order in the run directory of any of its scripts.
+fn order_on_disk(runs: &Runs, key: &Key, span: Span) -> Option<Order> {
+    (span.first..span.count).find_map(|script| Runs::order(&runs.dir(&Runs::id(key, script).ok()?)))
 }

@@ -5,12 +5,24 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use proto::agent::Order;
 use time_sync::Clock;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{dispatcher::Dispatcher, inbox::Orders, queue::Queue, state::Shared, traces::Traces};
-use crate::{Config, execution::Drains, journal::Journal, scratch::Scratch};
+use super::{
+    dispatcher::Dispatcher,
+    inbox::Orders,
+    queue::Queue,
+    state::{Accepted, Active, Shared},
+    traces::Traces,
+};
+use crate::{
+    Config,
+    execution::{AgentStop, Runs},
+    journal::{Journal, JournalState},
+    scratch::Scratch,
+};
 
 /// Creates the connection side and the dispatcher.
 pub(crate) fn new(
@@ -25,16 +37,34 @@ pub(crate) fn new(
         clock,
         desktop_id: config.desktop.desktop_id.clone(),
         scratch: Scratch::new(&config.data_dir),
-        drains: Drains::default(),
+        runs: Runs::new(&config.data_dir),
+        runner: config.runner.clone(),
+        run_as_user: config.run_as_user.clone(),
+        leaving: TaskTracker::new(),
         active: Mutex::new(HashMap::new()),
         traces: Traces::default(),
         finished: Notify::new(),
         stop,
+        at_stop: if config.ends_scripts { AgentStop::EndScripts } else { AgentStop::Detach },
+        end_scripts: CancellationToken::new(),
     });
+    let recovered = recover(&shared);
     let dispatcher = Dispatcher {
         shared: Arc::clone(&shared),
         queue: Arc::clone(&queue),
         max_parallel: config.max_parallel,
+        recovered,
     };
     (Orders { shared, queue }, dispatcher)
+}
+
+/// Orders that an earlier agent began. They are active before the first connection, so that none is
+/// accepted again.
+fn recover(shared: &Arc<Shared>) -> Vec<Accepted> {
+    let running = shared.journal.book(JournalState::running);
+    let accepted = running.into_iter().filter_map(|running| {
+        let active = Active::new(shared, &running.key, None)?;
+        Some(Accepted { active, order: Order::default(), span: running.span, recovered: Some(running) })
+    });
+    accepted.collect()
 }

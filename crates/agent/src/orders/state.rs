@@ -8,7 +8,7 @@ use std::{
 use proto::{ScriptOutcome, agent::Order};
 use time_sync::Clock;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     decision::{self, STOPPED_BEFORE},
@@ -16,8 +16,8 @@ use super::{
     traces::Traces,
 };
 use crate::{
-    execution::Drains,
-    journal::{Event, Journal, JournalState, Key, Record, Span, blocking},
+    execution::{AgentStop, RunnerProgram, Runs},
+    journal::{Event, Journal, JournalState, Key, Record, RunningOrder, Span, blocking},
     scratch::Scratch,
 };
 
@@ -31,12 +31,21 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) desktop_id: String,
     pub(super) scratch: Arc<Scratch>,
-    pub(super) drains: Drains,
+    pub(super) runs: Runs,
+    pub(super) runner: RunnerProgram,
+    /// User that runs scripts whose order names none; `None` for the agent's own.
+    pub(super) run_as_user: Option<String>,
+    /// Runners that drain output, and working directories that wait for them.
+    pub(super) leaving: TaskTracker,
     /// Queued and running orders with their stop positions.
     pub(super) active: Mutex<HashMap<Key, Arc<StopPoint>>>,
     pub(super) traces: Traces,
     pub(super) finished: Notify,
     pub(super) stop: CancellationToken,
+    /// What `stop` does to running scripts.
+    pub(super) at_stop: AgentStop,
+    /// Ends running scripts, whatever `at_stop` says.
+    pub(super) end_scripts: CancellationToken,
 }
 
 /// Queued or running order, until this is dropped.
@@ -53,8 +62,20 @@ pub(super) struct Active {
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) active: Active,
+    /// Without scripts if it is still to be read from disk.
     pub(super) order: Order,
     pub(super) span: Span,
+    /// State from the journal, for an order that an earlier agent began.
+    pub(super) recovered: Option<RunningOrder>,
+}
+
+/// What the journal knows of an order that is not active.
+#[derive(Debug)]
+pub(super) enum Standing {
+    Unknown,
+    /// An earlier agent began it, or its execution panicked.
+    Running(RunningOrder),
+    Finished,
 }
 
 impl Active {
@@ -128,13 +149,15 @@ impl Shared {
         blocking(move || journal.book(JournalState::unacked_bytes)).await > MAX_UNACKED_BYTES
     }
 
-    /// Whether an inactive order had finished before.
-    pub(super) async fn known(&self, key: &Key) -> bool {
+    /// What the journal knows of an inactive order.
+    pub(super) async fn standing(&self, key: &Key) -> Standing {
         let (journal, key) = (Arc::clone(&self.journal), key.clone());
         blocking(move || {
-            // Started but not running: its execution panicked.
-            journal.end_interrupted(&key);
-            journal.book(|book| book.is_finished(&key))
+            journal.book(|book| match book.running_order(&key) {
+                Some(running) => Standing::Running(running),
+                None if book.is_finished(&key) => Standing::Finished,
+                None => Standing::Unknown,
+            })
         })
         .await
     }

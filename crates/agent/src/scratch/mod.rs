@@ -7,6 +7,7 @@ mod directory;
 mod names;
 mod removal;
 mod remover;
-mod run_dir;
+mod work_dir;
 
-pub(crate) use run_dir::{RunDir, Scratch};
+pub(crate) use names::{SCRIPTS_DIRS, is_unremovable};
+pub(crate) use work_dir::{Scratch, WorkDir};

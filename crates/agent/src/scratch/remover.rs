@@ -13,14 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{fs::Dir, io::Errno};
+use rustix::{
+    fs::{Dir, RenameFlags, renameat_with},
+    io::Errno,
+};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    names::{Names, SCRIPTS_DIRS},
+    names::{Names, SCRIPTS_DIRS, is_unremovable},
     removal,
 };
+use crate::execution::RUNS_DIR;
 
 /// Maximum number of concurrent removals, each on its own thread. They are not runtime threads,
 /// because a runtime waits for its blocking work at shutdown.
@@ -168,13 +172,33 @@ impl Queue {
         };
         let scripts_dir = self.names.data_dir.join(scripts);
         match removed() {
-            Ok(remains) => report(&scripts_dir, name, &remains),
+            Ok(remains) => {
+                report(&scripts_dir, name, &remains);
+                if remains.count > 0 {
+                    self.set_aside(scripts, name);
+                }
+            }
             // The script has removed the parent directory itself.
             Err(Errno::NOENT) => {}
             Err(error) => {
                 let path = scripts_dir.join(name);
                 tracing::warn!(path = %path.display(), %error, "removing a working directory failed");
             }
+        }
+    }
+
+    /// Renames a working directory with remains, so that the next sweep and `status` find it. A
+    /// failure leaves the name, which the next start sweeps again.
+    fn set_aside(&self, scripts: &str, name: &OsStr) {
+        if scripts == RUNS_DIR || is_unremovable(name) {
+            return;
+        }
+        let renamed = || {
+            let dir = self.names.open_scripts_dir(scripts)?;
+            renameat_with(&dir, name, &dir, Names::unremovable(name), RenameFlags::NOREPLACE)
+        };
+        if let Err(error) = renamed() {
+            tracing::debug!(%error, name = %name.display(), "renaming a working directory failed");
         }
     }
 

@@ -73,7 +73,7 @@ async fn mount_in_a_leftover_is_left_untouched_at_the_start() {
     assert_eq!(run(&mut session, "leftover-mount", "true").await.0, "SUCCESS");
     let scripts = place.data_dir().join("scripts");
     eventually("the removal of all but the mount", || {
-        names(&scripts) == ["other", "run-old"] && left(&place) == ["m"]
+        names(&scripts) == ["other", "unremovable-run-old"] && left(&place) == ["m"]
     })
     .await;
     assert!(is_whole(&precious), "{}", agent.log());

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use agent::RunnerProgram;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use control::Control;
@@ -217,9 +218,11 @@ async fn serve(
     edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
+    let runner = RunnerProgram::contained(&std::env::current_exe()?);
     let stop_agents = CancellationToken::new();
     for number in 1..=arguments.desktops {
-        let config = agent_config(&home.data_dir, &home.credentials.project_id, &worker_url, number);
+        let config =
+            agent_config(&home.data_dir, &home.credentials.project_id, &worker_url, number, runner.clone());
         agents.spawn(run_agent(config, stop_agents.clone()));
     }
 
@@ -314,7 +317,13 @@ async fn forget_earlier_workers(engine: &Scheduler, store: &Store) -> anyhow::Re
     Ok(())
 }
 
-fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16) -> agent::Config {
+fn agent_config(
+    data_dir: &Path,
+    project_id: &str,
+    worker_url: &str,
+    number: u16,
+    runner: RunnerProgram,
+) -> agent::Config {
     let desktop_id = format!("desktop-{number:04}");
     let directory = data_dir.join("desktops").join(&desktop_id);
     let mut desktop = agent::this_machine(project_id.to_owned(), desktop_id);
@@ -322,7 +331,10 @@ fn agent_config(data_dir: &Path, project_id: &str, worker_url: &str, number: u16
     // Sample values for calls by pool and by tag.
     desktop.pool_id = "dev-pool".into();
     desktop.tags.insert("group".into(), "dev".into());
-    agent::Config::new(vec![worker_url.to_owned()], desktop, directory)
+    agent::Config {
+        ends_scripts: true,
+        ..agent::Config::new(vec![worker_url.to_owned()], desktop, directory, runner)
+    }
 }
 
 /// Replaces an unspecified address by the loopback address.

@@ -5,7 +5,7 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::Host;
 #[cfg(unix)]
-pub(crate) use unix::run_as;
+pub(crate) use unix::{boot_id, run_as};
 #[cfg(unix)]
 pub use unix::{contain_processes, kill_processes, remove_cgroup};
 
@@ -14,7 +14,7 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use windows::Host;
 #[cfg(windows)]
-pub(crate) use windows::run_as;
+pub(crate) use windows::{boot_id, run_as};
 #[cfg(windows)]
 pub use windows::{contain_processes, kill_processes, remove_cgroup};
 

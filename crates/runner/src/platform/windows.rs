@@ -15,10 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    Claim, Containment, END, ENDED, End, Files, LeftProcess, MARK, Output, RunDir, STOP, Spec,
-    platform::Event,
-};
+use crate::{Claim, Containment, END, ENDED, End, LeftProcess, MARK, Output, STOP, Spec, platform::Event};
 
 /// Size of one read.
 const READ_BYTES: usize = 64 << 10;
@@ -37,6 +34,11 @@ pub fn kill_processes(_id: &str, _cgroup: Option<&Path>) -> Vec<LeftProcess> {
 
 /// There are no cgroups.
 pub fn remove_cgroup(_id: &str, _cgroup: &Path) {}
+
+/// Boots have no id.
+pub(crate) fn boot_id() -> Option<String> {
+    None
+}
 
 /// A script runs as the agent's user.
 pub(crate) fn run_as(_arguments: &[OsString]) -> Option<ExitCode> {
@@ -59,7 +61,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(_dir: &RunDir, spec: &Spec) -> io::Result<Self> {
+    pub(crate) fn new(spec: &Spec) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let requests = sender.clone();
         thread::spawn(move || {
@@ -85,7 +87,7 @@ impl Host {
         contain_processes()
     }
 
-    pub(crate) fn start(&mut self, dir: &RunDir, spec: &Spec) -> io::Result<()> {
+    pub(crate) fn start(&mut self, spec: &Spec) -> io::Result<()> {
         if spec.user.is_some() {
             return Err(io::Error::other("running as another user is not supported on Windows"));
         }
@@ -93,7 +95,7 @@ impl Host {
         let mut command = Command::new(&spec.program);
         command
             .args(&spec.args)
-            .arg(dir.file(&spec.script_file))
+            .arg(&spec.script_file)
             .env_clear()
             // Without this variable most programs cannot load their libraries.
             .envs(env::var_os("SystemRoot").map(|value| ("SystemRoot", value)))
@@ -102,7 +104,7 @@ impl Host {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .current_dir(dir.file(Files::WORK));
+            .current_dir(&spec.work_dir);
         let script = Arc::new(Mutex::new(command.spawn()?));
         drop(command);
         self.script = Some(Arc::clone(&script));

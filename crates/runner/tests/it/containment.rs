@@ -6,6 +6,11 @@ use runner::{Containment, End};
 
 use crate::{eventually, execution, succeeds};
 
+/// Command that no other process of this machine has.
+fn unique_sleep(number: u32) -> String {
+    format!("sleep {number}.{}", std::process::id())
+}
+
 /// Number of processes with this command line.
 fn running(command: &str) -> usize {
     let output = Command::new("pgrep").args(["-xf", command]).output().unwrap();
@@ -32,13 +37,13 @@ fn background_process_lives_on_and_is_named() {
 
 #[test]
 fn process_without_output_ends_the_runner_and_lives_on() {
-    let command = "sleep 311";
+    let command = &unique_sleep(311);
     let execution = execution("quiet", &format!("setsid {command} >/dev/null 2>&1 & exit 0"));
     let mut runner = execution.start();
     runner.wait_for_end();
     let ended = execution.ended();
     assert_eq!(ended.left_processes.len(), 1, "{ended:?}");
-    assert_eq!(ended.left_processes[0].command, command);
+    assert_eq!(&ended.left_processes[0].command, command);
     assert!(runner.child.wait().unwrap().success());
     assert_eq!(running(command), 1);
     assert!(succeeds("pkill", &["-xf", command]).unwrap());
@@ -46,7 +51,7 @@ fn process_without_output_ends_the_runner_and_lives_on() {
 
 #[test]
 fn cleanup_kills_what_the_script_leaves() {
-    let command = "sleep 312";
+    let command = &unique_sleep(312);
     let mut execution = execution("cleanup", &format!("setsid {command} >/dev/null 2>&1 & exit 0"));
     execution.spec.kill_left_processes = true;
     let ended = execution.run();
@@ -56,7 +61,7 @@ fn cleanup_kills_what_the_script_leaves() {
 
 #[test]
 fn process_without_the_mark_is_killed_at_the_timeout() {
-    let command = "sleep 313";
+    let command = &unique_sleep(313);
     let mut execution = execution("unmarked", &format!("env -i setsid -f {command}; sleep 300"));
     execution.spec.timeout_ms = 300;
     let ended = execution.run();

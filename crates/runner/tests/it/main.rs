@@ -39,7 +39,8 @@ struct Running {
 fn execution(name: &str, script: &str) -> Execution {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = RunDir::new(dir.path().to_owned());
-    fs::create_dir(run_dir.file(Files::WORK)).unwrap();
+    let work_dir = dir.path().join("work");
+    fs::create_dir(&work_dir).unwrap();
     fs::write(run_dir.file("script.sh"), script).unwrap();
     fs::set_permissions(run_dir.file("script.sh"), fs::Permissions::from_mode(0o700)).unwrap();
     let spec = Spec {
@@ -47,7 +48,8 @@ fn execution(name: &str, script: &str) -> Execution {
         id: format!("{name}-{}", std::process::id()),
         program: "/bin/sh".into(),
         args: Vec::new(),
-        script_file: "script.sh".into(),
+        script_file: run_dir.file("script.sh"),
+        work_dir,
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         timeout_ms: 30_000,
         user: None,
@@ -84,7 +86,7 @@ impl Execution {
     }
 
     fn work(&self, name: &str) -> PathBuf {
-        self.run_dir.file(Files::WORK).join(name)
+        self.spec.work_dir.join(name)
     }
 
     fn ended(&self) -> Ended {

@@ -164,7 +164,8 @@ async fn malformed_returned_target_is_refused_alone() {
     harness.submit_and_cut(Submit::default()).await;
     let leased = harness.lease(&w, 10, start()).await;
     let returned = vec![ReturnedTarget { task_id: "none".into(), ..ReturnedTarget::default() }];
-    let request = ReportRequest { worker_id: "w".into(), results: results(&leased[0]), returned, started: Vec::new() };
+    let request =
+        ReportRequest { worker_id: "w".into(), results: results(&leased[0]), returned, started: Vec::new() };
     let answer = client(&harness).report(request).await.unwrap().into_inner();
     assert_eq!((answer.stored, answer.refused.len()), (1, 1));
 }

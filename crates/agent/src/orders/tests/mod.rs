@@ -23,9 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{state::MAX_UNACKED_BYTES, *};
 use crate::{
-    Config,
-    execution::{self, carriers},
-    journal::{Event, Journal, Key, Record, blocking, open_data_dir},
+    Config, RunnerProgram,
+    journal::{Event, Journal, Key, Record, Span, blocking, open_data_dir},
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -40,11 +39,15 @@ struct Rig {
 }
 
 fn rig(max_parallel: usize) -> Rig {
-    let dir = tempfile::tempdir().unwrap();
+    rig_in(tempfile::tempdir().unwrap(), max_parallel)
+}
+
+fn rig_in(dir: TempDir, max_parallel: usize) -> Rig {
     let clock = Clock::new();
-    let journal = Arc::new(open_data_dir(dir.path(), &clock).unwrap().journal);
+    let journal = Arc::new(open_data_dir(dir.path()).unwrap().journal);
     let desktop = Desktop { desktop_id: "d1".to_owned(), ..Desktop::default() };
-    let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned());
+    let mut config = Config::new(Vec::new(), desktop, dir.path().to_owned(), RunnerProgram::of_tests());
+    config.ends_scripts = true;
     config.max_parallel = max_parallel;
     let stop = CancellationToken::new();
     let (orders, dispatcher) = new(&config, Arc::clone(&journal), clock.clone(), stop.clone());
@@ -75,6 +78,14 @@ fn order(ordinal: u32, scripts: &[&str]) -> Order {
 }
 
 impl Rig {
+    /// The next agent on the data directory of one that died.
+    async fn killed(self) -> Self {
+        self.dispatcher.abort();
+        assert!(self.dispatcher.await.unwrap_err().is_cancelled());
+        drop((self.orders, self.journal));
+        rig_in(self.dir, 1)
+    }
+
     async fn result(&self, ordinal: u32) -> Vec<(String, String, String)> {
         let finished = async {
             loop {
@@ -103,6 +114,20 @@ impl Rig {
 
 fn row(outcome: &str, reason: &str, output: &str) -> (String, String, String) {
     (outcome.to_owned(), reason.to_owned(), output.to_owned())
+}
+
+/// Waits until no process has the mark of an execution.
+pub(crate) async fn gone(mark: &str) {
+    let wanted = format!("{}={mark}", runner::MARK).into_bytes();
+    let has_mark = |entry: fs::DirEntry| {
+        let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|shown| shown == wanted)
+    };
+    let started = std::time::Instant::now();
+    while fs::read_dir("/proc").unwrap().flatten().any(has_mark) {
+        assert!(started.elapsed() < SOON, "processes of {mark} remain");
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Returns when the fifo has been written to.
@@ -257,7 +282,7 @@ async fn a_stop_ends_what_runs_and_journals_it() {
     written(&up).await;
     rig.stop.cancel();
     timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
-    let journal = open_data_dir(rig.dir.path(), &Clock::new()).unwrap().journal;
+    let journal = open_data_dir(rig.dir.path()).unwrap().journal;
     let result = journal.book(|book| book.result(&key(1))).unwrap();
     let outcomes: Vec<_> = result.scripts.iter().map(|script| script.outcome.as_str()).collect();
     assert_eq!(outcomes, ["UNKNOWN", "SKIPPED"]);
@@ -285,7 +310,7 @@ const MANY_FILES: &str = "i=0; while [ $i -lt 5000 ]; do : > $i; i=$((i+1)); don
 #[tokio::test]
 async fn next_script_starts_after_a_quick_removal() {
     let rig = rig(4);
-    let results = rig.run(order(1, &[MANY_FILES, "ls .. | wc -l"])).await;
+    let results = rig.run(order(1, &[MANY_FILES, "ls .. | grep -c ^run-"])).await;
     assert_eq!(results, [row("SUCCESS", "", ""), row("SUCCESS", "", "1\n")]);
 }
 
@@ -299,4 +324,64 @@ async fn removal_is_complete_when_the_agent_has_stopped() {
     rig.stop.cancel();
     timeout(SOON, rig.dispatcher).await.unwrap().unwrap();
     assert_eq!(fs::read_dir(rig.dir.path().join("scripts")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn order_of_an_earlier_agent_goes_on_with_its_next_script() {
+    let rig = rig(1);
+    let (up, go) = (rig.fifo("up"), rig.fifo("go"));
+    let content = format!("echo one; echo > {}; cat {}", up.display(), go.display());
+    assert_eq!(rig.orders.accept(order(1, &[&content, "echo two", "exit 4"])).await, None);
+    written(&up).await;
+    let rig = rig.killed().await;
+    blocking(move || fs::write(go, "went on\n")).await.unwrap();
+    let wanted =
+        [row("SUCCESS", "", "one\nwent on\n"), row("SUCCESS", "", "two\n"), row("FAILED", "exit code 4", "")];
+    assert_eq!(rig.result(1).await, wanted);
+}
+
+#[tokio::test]
+async fn script_that_ended_without_its_agent_keeps_its_result() {
+    let rig = rig(1);
+    let (up, go) = (rig.fifo("up"), rig.fifo("go"));
+    let content = format!("echo > {}; cat {}; exit 3", up.display(), go.display());
+    assert_eq!(rig.orders.accept(order(1, &[&content])).await, None);
+    written(&up).await;
+    rig.dispatcher.abort();
+    let result = rig.dir.path().join(format!("runs/{}-1-0-1/result", key(1).task));
+    blocking(move || fs::write(go, "alone")).await.unwrap();
+    timeout(SOON, async {
+        while !result.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    drop((rig.orders, rig.journal));
+    let rig = rig_in(rig.dir, 1);
+    assert_eq!(rig.result(1).await, [row("FAILED", "exit code 3", "alone")]);
+}
+
+#[tokio::test]
+async fn start_without_a_run_directory_is_unknown() {
+    let rig = rig(1);
+    rig.journal.start(key(1), 0, Span { first: 0, count: 2 }, 5).unwrap();
+    // The order is lost too: the agent died before it wrote the run directory.
+    let rig = rig.killed().await;
+    let (outcome, reason, _) = rig.result(1).await.remove(0);
+    assert_eq!(
+        (outcome.as_str(), reason.as_str()),
+        ("UNKNOWN", "the run directory was removed while it ran")
+    );
+}
+
+#[tokio::test]
+async fn result_is_kept_until_it_is_acknowledged() {
+    let rig = rig(1);
+    rig.run(order(1, &["true"])).await;
+    let run = rig.dir.path().join(format!("runs/{}-1-0-1", key(1).task));
+    assert!(run.join("result").exists());
+    rig.orders.acked(key(1)).await;
+    rig.orders.shared.scratch.idle().await;
+    assert!(!run.exists());
 }

@@ -21,6 +21,8 @@ impl Cgroup {
     /// If there is no cgroup v2, or the user may not create one.
     pub(super) fn create(id: &str) -> io::Result<Self> {
         let path = own_cgroup()?.join(name(id));
+        // Left by a runner that failed before its claim.
+        drop(fs::remove_dir(&path));
         fs::create_dir(&path)?;
         Ok(Self { path })
     }

@@ -1,7 +1,7 @@
 //! Connections of agents to the runner.
 
 use std::{
-    env,
+    fs,
     io::{self, ErrorKind, Read as _, Write as _},
     os::{
         fd::{AsFd as _, BorrowedFd},
@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{fs::FileType, fs::fstat, io::fcntl_dupfd_cloexec, stdio::stdin};
 
-use crate::{END, ENDED, Files, RunDir, STOP, platform::Event};
+use crate::{END, ENDED, Files, STOP, platform::Event};
 
 /// Maximum number of connections. A further one closes the oldest: an agent that was killed leaves
 /// none open.
@@ -27,10 +27,10 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Creates the socket. The working directory becomes the run directory, because the length of a
-    /// socket's path is limited.
-    pub(super) fn bind(dir: &RunDir) -> io::Result<Self> {
-        env::set_current_dir(dir.path())?;
+    /// Creates the socket in the working directory: the length of a socket's path is limited.
+    pub(super) fn bind() -> io::Result<Self> {
+        // Left by a runner that failed before its claim.
+        drop(fs::remove_file(Files::SOCKET));
         let listener = UnixListener::bind(Files::SOCKET)?;
         listener.set_nonblocking(true)?;
         let mut control = Self { listener, connections: Vec::new(), has_ended: false };

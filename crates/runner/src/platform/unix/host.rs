@@ -1,7 +1,6 @@
 //! The runner as a process: its session, its script, and the events of both.
 
 use std::{
-    fs,
     io::{self, ErrorKind, PipeReader, Read as _},
     os::{
         fd::AsFd as _,
@@ -26,10 +25,12 @@ use signal_hook::{
 };
 
 use super::{cgroup::Cgroup, control::Control, kill, user};
-use crate::{Claim, Containment, End, Files, LeftProcess, MARK, Output, RunDir, Spec, platform::Event};
+use crate::{Claim, Containment, End, LeftProcess, MARK, Output, Spec, platform::Event};
 
 /// Maximum wait for the end of the script's own process after its kill.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+/// Time that processes have to end after their script before they count as left behind.
+const LEAVE_GRACE: Duration = Duration::from_millis(100);
 /// Size of one read: the default capacity of a pipe.
 const READ_BYTES: usize = 64 << 10;
 /// File mode creation mask of scripts.
@@ -52,7 +53,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Leaves the agent's session, adopts orphans of the script, and listens for the agent.
-    pub(crate) fn new(dir: &RunDir, spec: &Spec) -> io::Result<Self> {
+    pub(crate) fn new(spec: &Spec) -> io::Result<Self> {
         match setsid() {
             // The leader of a group, as under a debugger, cannot begin a session.
             Ok(_) | Err(Errno::PERM) => {}
@@ -63,7 +64,7 @@ impl Host {
         Ok(Self {
             id: spec.id.clone(),
             cgroup: Cgroup::create(&spec.id).ok(),
-            control: Control::bind(dir)?,
+            control: Control::bind()?,
             children: notified_of(&[SIGCHLD])?,
             terminate: notified_of(&[SIGTERM, SIGINT, SIGHUP])?,
             script: None,
@@ -74,9 +75,8 @@ impl Host {
 
     /// Claim of this runner.
     pub(crate) fn claim(&self) -> Claim {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Claim {
-            boot_id: boot_id.trim_end().to_owned(),
+            boot_id: super::boot_id().unwrap_or_default(),
             cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
         }
     }
@@ -87,7 +87,7 @@ impl Host {
 
     /// Starts the script in a process group of its own, with one pipe for both streams: the output
     /// keeps the order of its writes.
-    pub(crate) fn start(&mut self, dir: &RunDir, spec: &Spec) -> io::Result<()> {
+    pub(crate) fn start(&mut self, spec: &Spec) -> io::Result<()> {
         let (reader, writer) = io::pipe()?;
         ioctl_fionbio(&reader, true)?;
         let mut command = match &spec.user {
@@ -96,14 +96,14 @@ impl Host {
         };
         command
             .args(&spec.args)
-            .arg(dir.file(&spec.script_file))
+            .arg(&spec.script_file)
             .env_clear()
             .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .env(MARK, &self.id)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            .current_dir(dir.file(Files::WORK))
+            .current_dir(&spec.work_dir)
             .process_group(0);
         let script = match self.cgroup.take() {
             Some(cgroup) => match cgroup.within(|| command.spawn()) {
@@ -172,14 +172,20 @@ impl Host {
         (end, survivors)
     }
 
-    /// Processes that the script left behind.
+    /// Processes that the script left behind. The last members of a pipeline end a moment after it.
     pub(crate) fn left_processes(&mut self) -> (Vec<LeftProcess>, u32) {
-        drop(self.reap());
-        // Orphans of the script are children of the runner.
-        if matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
-            return (Vec::new(), 0);
+        let deadline = Instant::now() + LEAVE_GRACE;
+        loop {
+            drop(self.reap());
+            // Orphans of the script are children of the runner.
+            if matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
+                return (Vec::new(), 0);
+            }
+            if Instant::now() >= deadline {
+                return kill::alive(self.cgroup.as_ref());
+            }
+            thread::sleep(Duration::from_millis(1));
         }
-        kill::alive(self.cgroup.as_ref())
     }
 
     /// Tells the agent that the result is in place.

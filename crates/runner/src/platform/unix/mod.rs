@@ -7,12 +7,18 @@ mod kill;
 mod processes;
 mod user;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 pub(crate) use host::Host;
 pub(crate) use user::run_as;
 
 use crate::{Containment, LeftProcess};
+
+/// Id of this boot of the machine; `None` if it is unknown.
+pub(crate) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim_end().to_owned())
+}
 
 /// Whether executions on this machine get a cgroup. Creates one and removes it.
 pub fn contain_processes() -> Containment {

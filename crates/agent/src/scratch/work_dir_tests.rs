@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn create(dir: &TempDir) -> (Arc<Scratch>, RunDir) {
+fn create(dir: &TempDir) -> (Arc<Scratch>, WorkDir) {
     let scratch = Scratch::new(dir.path());
-    let run_dir = scratch.create().unwrap();
-    (scratch, run_dir)
+    let work_dir = scratch.create("first", None).unwrap();
+    (scratch, work_dir)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -33,13 +33,13 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn dropped_directory_is_removed_unless_it_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
-    let (scratch, mut run_dir) = create(&dir);
-    assert_eq!(fs::metadata(run_dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
-    fs::create_dir_all(run_dir.path().join("a/b")).unwrap();
-    let used = run_dir.path().to_owned();
-    run_dir.set_in_use(true);
-    drop(run_dir);
-    let unused = scratch.create().unwrap();
+    let (scratch, mut work_dir) = create(&dir);
+    assert_eq!(fs::metadata(work_dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::create_dir_all(work_dir.path().join("a/b")).unwrap();
+    let used = work_dir.path().to_owned();
+    work_dir.set_in_use(true);
+    drop(work_dir);
+    let unused = scratch.create("next-1", None).unwrap();
     let path = unused.path().to_owned();
     drop(unused);
     wait_for("the removal", || !path.exists());
@@ -90,37 +90,37 @@ fn unusable_scripts_directory_is_passed_by() {
     let dir = tempfile::tempdir().unwrap();
     let scripts = dir.path().join("scripts");
     let scratch = Scratch::new(dir.path());
-    let place = |run_dir: &RunDir| run_dir.path().parent().unwrap().file_name().unwrap().to_owned();
+    let place = |work_dir: &WorkDir| work_dir.path().parent().unwrap().file_name().unwrap().to_owned();
     fs::write(&scripts, "").unwrap();
     symlink("/tmp", dir.path().join("scripts-1")).unwrap();
-    assert_eq!(place(&scratch.create().unwrap()), "scripts-2");
+    assert_eq!(place(&scratch.create("next-2", None).unwrap()), "scripts-2");
     fs::remove_file(&scripts).unwrap();
-    assert_eq!(place(&scratch.create().unwrap()), "scripts");
+    assert_eq!(place(&scratch.create("next-3", None).unwrap()), "scripts");
     assert!(dir.path().join("scripts-1").is_symlink());
 }
 
 #[test]
 fn scripts_directory_without_permissions_is_restored() {
     let dir = tempfile::tempdir().unwrap();
-    let (scratch, run_dir) = create(&dir);
-    let scripts = run_dir.path().parent().unwrap();
+    let (scratch, work_dir) = create(&dir);
+    let scripts = work_dir.path().parent().unwrap();
     fs::set_permissions(scripts, Permissions::from_mode(0o000)).unwrap();
-    scratch.create().unwrap();
+    scratch.create("next-4", None).unwrap();
     assert_eq!(fs::metadata(scripts).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[tokio::test]
 async fn wait_for_a_removal_ends_with_it_or_at_once_if_in_use() {
     let dir = tempfile::tempdir().unwrap();
-    let (scratch, mut run_dir) = create(&dir);
-    let (path, removed) = (run_dir.path().to_owned(), run_dir.removed());
-    drop(run_dir);
+    let (scratch, mut work_dir) = create(&dir);
+    let (path, removed) = (work_dir.path().to_owned(), work_dir.removed());
+    drop(work_dir);
     removed.await;
     assert!(!path.exists());
-    let mut run_dir = scratch.create().unwrap();
-    let (path, removed) = (run_dir.path().to_owned(), run_dir.removed());
-    run_dir.set_in_use(true);
-    drop(run_dir);
+    let mut work_dir = scratch.create("next-5", None).unwrap();
+    let (path, removed) = (work_dir.path().to_owned(), work_dir.removed());
+    work_dir.set_in_use(true);
+    drop(work_dir);
     removed.await;
     assert!(path.exists());
 }
@@ -128,12 +128,12 @@ async fn wait_for_a_removal_ends_with_it_or_at_once_if_in_use() {
 #[tokio::test]
 async fn removals_that_panic_keep_no_thread_from_later_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let (scratch, run_dir) = create(&dir);
+    let (scratch, work_dir) = create(&dir);
     for _ in 0..4 {
         drop(scratch.remover.hold());
     }
-    let path = run_dir.path().to_owned();
-    drop(run_dir);
+    let path = work_dir.path().to_owned();
+    drop(work_dir);
     tokio::time::timeout(Duration::from_secs(60), scratch.idle()).await.unwrap();
     assert!(!path.exists());
 }

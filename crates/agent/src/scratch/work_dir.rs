@@ -3,16 +3,16 @@
 use std::{
     ffi::OsString,
     io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{self, Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
 use rustix::{
-    fs::{Mode, mkdirat},
+    fs::{AtFlags, Gid, Mode, Uid, chownat, fchmod, mkdirat},
     io::Errno,
 };
 use tokio::sync::oneshot;
@@ -21,20 +21,20 @@ use super::{
     names::{Names, SCRIPTS_DIRS, open_data_dir, open_scripts_dir},
     remover::{Done, Remover, Sweep},
 };
-use crate::data_dir::make_usable;
+use crate::{data_dir::make_usable, execution::RUNS_DIR};
 
 #[cfg(test)]
-#[path = "run_dir_tests.rs"]
+#[path = "work_dir_tests.rs"]
 mod tests;
 
-/// Maximum number of names tried for a new working directory.
-const MAX_NAMES: usize = 16;
+/// Mode of the directories above a working directory whose script runs as another user, who must
+/// pass through and read nothing.
+const PASSABLE: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
 /// Creates and removes working directories.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     names: Names,
-    next: AtomicU64,
     /// Index in `SCRIPTS_DIRS` of the last used directory.
     used: AtomicUsize,
     remover: Remover,
@@ -46,7 +46,7 @@ pub(crate) struct Scratch {
 /// wait for the removal of a million files. A directory in use is left for the next start, because
 /// a script continues when the future that runs it is dropped.
 #[derive(Debug)]
-pub(crate) struct RunDir {
+pub(crate) struct WorkDir {
     scratch: Arc<Scratch>,
     scripts: &'static str,
     name: OsString,
@@ -61,13 +61,13 @@ impl Scratch {
         // A script's working directory differs from the agent's, so a relative path would be wrong
         // there.
         let data_dir = path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        let names = Names { data_dir, prefix: format!("run-{:016x}-", rand::random::<u64>()) };
+        let names = Names::new(data_dir);
         let remover = Remover::new(names.clone());
-        Arc::new(Self { names, next: AtomicU64::new(0), used: AtomicUsize::new(0), remover })
+        Arc::new(Self { names, used: AtomicUsize::new(0), remover })
     }
 
     /// Removes leftovers of earlier agents in the background until the returned value is dropped.
-    /// Working directories of this agent are not affected.
+    /// Working directories that this agent created or opened are not affected.
     pub(crate) fn remove_leftovers(&self) -> Sweep {
         self.remover.remove_leftovers()
     }
@@ -77,14 +77,31 @@ impl Scratch {
         self.remover.idle().await;
     }
 
-    /// Creates a working directory. Blocks.
-    pub(crate) fn create(self: &Arc<Self>) -> io::Result<RunDir> {
+    /// Keeps sweeps away from the working directory of a run.
+    pub(crate) fn keep(&self, id: &str) {
+        self.names.use_name(&Names::of_run(id));
+    }
+
+    /// Removes the directory of a finished run in the background.
+    pub(crate) fn remove_run(&self, id: &str) {
+        self.remover.remove(RUNS_DIR, id.into(), None);
+    }
+
+    /// Creates the working directory of a run, for this user and group if they differ from the
+    /// agent's. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Also if the run has a working directory.
+    pub(crate) fn create(self: &Arc<Self>, id: &str, owner: Option<(u32, u32)>) -> io::Result<WorkDir> {
         make_usable(&self.names.data_dir);
         let data_dir = open_data_dir(&self.names.data_dir)?;
+        let name = Names::of_run(id);
+        self.names.use_name(&name);
         let mut last = Errno::NOENT;
         for (place, scripts) in SCRIPTS_DIRS.into_iter().enumerate() {
-            match self.create_in(data_dir.as_fd(), scripts) {
-                Ok(name) => {
+            match create_in(data_dir.as_fd(), scripts, &name, owner) {
+                Ok(()) => {
                     if self.used.swap(place, Ordering::Relaxed) != place && place > 0 {
                         let path = self.names.data_dir.join(scripts);
                         tracing::warn!(
@@ -92,40 +109,68 @@ impl Scratch {
                             "using an alternative scripts directory: an earlier one is unusable"
                         );
                     }
-                    let path = self.names.data_dir.join(scripts).join(&name);
-                    return Ok(RunDir {
-                        scratch: Arc::clone(self),
-                        scripts,
-                        name,
-                        path,
-                        in_use: false,
-                        done: None,
-                    });
+                    return Ok(self.work_dir(scripts, name));
                 }
                 Err(error) if is_obstacle(error) => last = error,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    last = error;
+                    break;
+                }
             }
         }
+        self.names.release_name(&name);
         Err(last.into())
     }
 
-    fn create_in(&self, data_dir: BorrowedFd<'_>, scripts: &str) -> Result<OsString, Errno> {
-        let mut dir = open_scripts_dir(data_dir, scripts);
-        if dir.as_ref().err() == Some(&Errno::NOENT) {
-            mkdirat(data_dir, scripts, Mode::RWXU)?;
-            dir = open_scripts_dir(data_dir, scripts);
-        }
-        let dir = dir?;
-        for _ in 0..MAX_NAMES {
-            let name = format!("{}{}", self.names.prefix, self.next.fetch_add(1, Ordering::Relaxed));
-            match mkdirat(&dir, &name, Mode::RWXU) {
-                Ok(()) => return Ok(name.into()),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Errno::EXIST)
+    /// Opens the working directory that an earlier agent created for a run; `None` without one.
+    pub(crate) fn open(self: &Arc<Self>, id: &str) -> Option<WorkDir> {
+        let name = Names::of_run(id);
+        let scripts = SCRIPTS_DIRS
+            .into_iter()
+            .find(|scripts| self.names.data_dir.join(scripts).join(&name).is_dir())?;
+        self.names.use_name(&name);
+        let mut work_dir = self.work_dir(scripts, name);
+        work_dir.set_in_use(true);
+        Some(work_dir)
     }
+
+    fn work_dir(self: &Arc<Self>, scripts: &'static str, name: OsString) -> WorkDir {
+        let path = self.names.data_dir.join(scripts).join(&name);
+        WorkDir { scratch: Arc::clone(self), scripts, name, path, in_use: false, done: None }
+    }
+}
+
+fn create_in(
+    data_dir: BorrowedFd<'_>,
+    scripts: &str,
+    name: &OsString,
+    owner: Option<(u32, u32)>,
+) -> Result<(), Errno> {
+    let mut dir = open_scripts_dir(data_dir, scripts);
+    if dir.as_ref().err() == Some(&Errno::NOENT) {
+        mkdirat(data_dir, scripts, Mode::RWXU)?;
+        dir = open_scripts_dir(data_dir, scripts);
+    }
+    let dir = dir?;
+    mkdirat(&dir, name, Mode::RWXU)?;
+    match owner {
+        Some(owner) => give_to(data_dir, &dir, name, owner),
+        None => Ok(()),
+    }
+}
+
+/// Gives a working directory to the user of its script. Everything else in the data directory stays
+/// unreadable for that user.
+fn give_to(
+    data_dir: BorrowedFd<'_>,
+    dir: &OwnedFd,
+    name: &OsString,
+    (uid, gid): (u32, u32),
+) -> Result<(), Errno> {
+    fchmod(data_dir, PASSABLE)?;
+    fchmod(dir, PASSABLE)?;
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Whether another directory may work despite this error.
@@ -143,7 +188,7 @@ fn is_obstacle(error: Errno) -> bool {
     )
 }
 
-impl RunDir {
+impl WorkDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -165,9 +210,11 @@ impl RunDir {
     }
 }
 
-impl Drop for RunDir {
+impl Drop for WorkDir {
     fn drop(&mut self) {
+        // A name in use stays reserved: no sweep of this agent removes the directory.
         if !self.in_use {
+            self.scratch.names.release_name(&self.name);
             self.scratch.remover.remove(self.scripts, std::mem::take(&mut self.name), self.done.take());
         }
     }

@@ -1,0 +1,54 @@
+//! Start of a runner.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net},
+    process::Stdio,
+    sync::PoisonError,
+    time::Duration,
+};
+
+use tokio::{net::UnixStream, process::Command};
+
+use super::{
+    prepare::{Prepared, SCRIPT_FILES},
+    program::RunnerProgram,
+    supervised::Supervised,
+};
+
+#[cfg(test)]
+#[path = "launch_tests.rs"]
+mod tests;
+
+/// Starts the runner of a prepared script. The error is the reason why it could not start. Blocks;
+/// call it in a runtime.
+pub(crate) fn launch(prepared: Prepared, program: &RunnerProgram) -> Result<Supervised, String> {
+    let failed = |error: io::Error| {
+        let program = program.program.display();
+        format!("starting the runner {program} failed: {error}")
+    };
+    let Prepared { run_dir, mut work_dir, spec } = prepared;
+    let start = || {
+        let (control, passed) = net::UnixStream::pair()?;
+        control.set_nonblocking(true)?;
+        let mut command = Command::new(&program.program);
+        command
+            .args(&program.arguments)
+            .arg(run_dir.path())
+            // The runner outlives the agent, so it must not keep the agent's files open, and needs
+            // none of its variables but the mark, by which a hung runner is found.
+            .env_clear()
+            .env(runner::MARK, &spec.id)
+            .stdin(OwnedFd::from(passed))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/");
+        let _no_open_script_file = SCRIPT_FILES.write().unwrap_or_else(PoisonError::into_inner);
+        let process = command.spawn()?;
+        Ok((UnixStream::from_std(control)?, process))
+    };
+    let (control, process) = start().map_err(failed)?;
+    work_dir.set_in_use(true);
+    let timeout = Duration::from_millis(spec.timeout_ms);
+    Ok(Supervised::new(spec.id, run_dir, Some(work_dir), timeout, Some(control), Some(process)))
+}

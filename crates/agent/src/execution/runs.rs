@@ -1,0 +1,90 @@
+//! Run directories of the data directory: one for each started script, until its result is
+//! acknowledged.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, ErrorKind},
+    os::unix::fs::DirBuilderExt as _,
+    path::{self, Path, PathBuf},
+};
+
+use prost::Message as _;
+use proto::agent::Order;
+use runner::RunDir;
+
+use crate::{
+    data_dir::{make_usable, restore_private_dir},
+    journal::Key,
+};
+
+/// Directory below the data directory.
+pub(crate) const RUNS_DIR: &str = "runs";
+
+/// File in a run directory: the order of the script, for an agent that starts in mid-run.
+const ORDER_FILE: &str = "order";
+
+/// Maximum length of a run's id, which is part of file names.
+const MAX_ID_BYTES: usize = 128;
+
+/// Creates and finds run directories.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs {
+    data_dir: PathBuf,
+}
+
+impl Runs {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        // The runner's working directory differs from the agent's.
+        Self { data_dir: path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()) }
+    }
+
+    /// Id of a run, which names its directories and marks its processes.
+    ///
+    /// # Errors
+    ///
+    /// The reason for the rejection: the key is no file name.
+    pub(crate) fn id(key: &Key, script: u32) -> Result<String, String> {
+        let id = format!("{}-{}-{script}-{}", key.task, key.ordinal, key.attempt);
+        let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if is_name && id.len() <= MAX_ID_BYTES {
+            Ok(id)
+        } else {
+            Err("the order is malformed: its task id is not a UUID".to_owned())
+        }
+    }
+
+    /// Names a run directory; nothing is created.
+    pub(crate) fn dir(&self, id: &str) -> RunDir {
+        // A script may have taken the permissions.
+        make_usable(&self.data_dir);
+        make_usable(&self.data_dir.join(RUNS_DIR));
+        RunDir::new(self.data_dir.join(RUNS_DIR).join(id))
+    }
+
+    /// Creates an empty run directory. Blocks.
+    pub(crate) fn create(&self, id: &str, order: &Order) -> io::Result<RunDir> {
+        let dir = self.dir(id);
+        let create = || DirBuilder::new().mode(0o700).create(dir.path());
+        if let Err(error) = create() {
+            if error.kind() == ErrorKind::AlreadyExists && dir.path().is_dir() {
+                return Err(error);
+            }
+            // The first run, or a script has put something in the way.
+            restore_private_dir(&self.data_dir.join(RUNS_DIR))?;
+            create()?;
+        }
+        fs::write(dir.file(ORDER_FILE), order.encode_to_vec())?;
+        Ok(dir)
+    }
+
+    /// Order of a run; `None` if it is lost.
+    pub(crate) fn order(dir: &RunDir) -> Option<Order> {
+        Order::decode(fs::read(dir.file(ORDER_FILE)).ok()?.as_slice()).ok()
+    }
+
+    /// Ids of all run directories.
+    pub(crate) fn list(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.data_dir.join(RUNS_DIR)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+}
