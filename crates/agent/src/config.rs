@@ -1,11 +1,15 @@
 //! Configuration of an agent, and the facts about its machine.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use mtls::Identity;
 use proto::types::Desktop;
 
-use crate::{Error, RunnerProgram};
+use crate::{Error, RunnerProgram, facts};
 
 /// Environment variable that may hold the enrolment token. It is not passed to scripts.
 pub const TOKEN_VARIABLE: &str = "GRAYWAVE_AGENT_ENROLMENT_TOKEN";
@@ -139,22 +143,20 @@ impl Config {
 }
 
 /// This machine as a desktop. Its computer name is the desktop id until the caller sets another
-/// one.
+/// one. Facts that change are read for each connection.
 pub fn this_machine(project_id: String, desktop_id: String) -> Desktop {
     let os_type = match std::env::consts::OS {
         "windows" => "Windows",
         "macos" => "macOS",
         _ => "Linux",
     };
-    Desktop {
+    let desktop = Desktop {
         project_id,
         computer_name: desktop_id.clone(),
         desktop_id,
-        os_host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os_type: os_type.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        // Without a known zone, time windows are read in UTC.
-        time_zone: iana_time_zone::get_timezone().unwrap_or_default(),
         ..Desktop::default()
-    }
+    };
+    facts::refresh(&desktop, Path::new("/"), None)
 }

@@ -7,19 +7,22 @@
 
 mod config;
 mod connection;
+mod control_socket;
 mod data_dir;
 mod error;
 mod execution;
+mod facts;
 mod identity;
 mod journal;
 mod orders;
 mod scratch;
+mod status;
 
 use std::{convert::Infallible, sync::Arc};
 
 use connection::Link;
 use identity::{Enrolled, Renewal};
-use journal::DataDir;
+use journal::{DataDir, blocking};
 use mtls::Tls;
 use time_sync::Clock;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +30,10 @@ use tonic::transport::Endpoint;
 
 pub use config::{Config, Enrolment, TOKEN_VARIABLE, Token, this_machine};
 pub use connection::is_attached;
+pub use control_socket::stop_agent;
 pub use error::Error;
 pub use execution::RunnerProgram;
+pub use status::{Status, status};
 
 /// Runs the agent until `stop` is cancelled. A lost connection is re-established and never ends the
 /// agent.
@@ -45,7 +50,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     let dir = config.data_dir.clone();
     // The lock lives in this frame, not in the journal: dropping this future releases it at once,
     // even while a blocking write runs.
-    let DataDir { lock: _lock, agent_id, journal } = journal::blocking(move || {
+    let DataDir { lock: _lock, agent_id, journal } = blocking(move || {
         let opened = journal::open_data_dir(&dir)?;
         connection::clear(&dir);
         Ok::<_, Error>(opened)
@@ -65,7 +70,9 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
     if let Some(tls) = &tls {
         config.take_identity(tls.identity(), enrolled.is_some())?;
     }
+    config.desktop.containment = blocking(runner::contain_processes).await.as_str().to_owned();
     let (orders, dispatcher) = orders::new(&config, Arc::new(journal), clock.clone(), stop.clone());
+    let requests = control_socket::serve(config.data_dir.clone(), stop.clone(), orders.end_scripts());
     let enrolled = enrolled.zip(tls.clone()).map(|(enrolled, tls)| Arc::new(Renewal::new(enrolled, tls)));
     let renewing = renew(enrolled.clone(), endpoints.clone(), clock.clone());
     let link = Link::new(&config, endpoints, tls.clone(), enrolled, orders, clock);
@@ -74,6 +81,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> Result<(), Erro
         tokio::select! {
             _ = running => {}
             never = renewing => match never {},
+            () = requests => {}
         }
     };
     Tls::watched(tls, running).await;

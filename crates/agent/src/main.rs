@@ -1,6 +1,12 @@
 //! The program `graywave-agent`.
 
-use std::{path::PathBuf, process::ExitCode};
+mod init;
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use agent::{Enrolment, RunnerProgram, Token};
 use anyhow::Context as _;
@@ -53,6 +59,10 @@ struct Args {
     /// Directory of the journal and of running scripts; used by one agent at a time
     #[arg(long, value_name = "DIR", env = "GRAYWAVE_AGENT_DATA_DIR")]
     data_dir: PathBuf,
+    /// User that runs scripts whose task names none [default: the agent's user]; needs an agent of
+    /// root
+    #[arg(long, value_name = "USER", env = "GRAYWAVE_AGENT_RUN_AS")]
+    run_as: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Maximum number of orders that run at the same time
@@ -75,6 +85,33 @@ enum Command {
     /// Check whether the agent of the data directory is attached to a worker, for container health
     /// checks; exit code 0 if it is
     Healthcheck,
+    /// Show running scripts, and directories that could not be removed
+    Status,
+    /// Stop the agent of the data directory; running scripts go on under their runners
+    Stop {
+        /// End running scripts too; their outcome is UNKNOWN
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+impl Command {
+    async fn run(self, data_dir: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Healthcheck => {
+                anyhow::ensure!(agent::is_attached(data_dir), "not attached to a worker");
+            }
+            Self::Status => {
+                let status = agent::status(data_dir)
+                    .with_context(|| format!("reading the data directory {} failed", data_dir.display()))?;
+                write!(io::stdout(), "{status}")?;
+            }
+            Self::Stop { now } => agent::stop_agent(data_dir, now)
+                .await
+                .with_context(|| format!("stopping the agent of {} failed", data_dir.display()))?,
+        }
+        Ok(())
+    }
 }
 
 /// TLS files: all three, the CA file alone for an agent that enrols, or none if the worker is on
@@ -139,6 +176,7 @@ impl Args {
         desktop.tags = self.tags.into_iter().collect();
         let mut config = agent::Config::new(self.workers, desktop, self.data_dir, RunnerProgram::find()?);
         config.max_parallel = usize::from(self.max_parallel);
+        config.run_as_user = self.run_as;
         config.tls = tls;
         config.enrolment = enrolment;
         Ok(config)
@@ -150,14 +188,16 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(code) = runner::main_if_asked() {
         return Ok(code);
     }
+    if let Some(ended) = init::run_as_init() {
+        return Ok(ended?);
+    }
     run(Args::parse()).map(|()| ExitCode::SUCCESS)
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: Args) -> anyhow::Result<()> {
-    if let Some(Command::Healthcheck) = args.command {
-        anyhow::ensure!(agent::is_attached(&args.data_dir), "not attached to a worker");
-        return Ok(());
+    if let Some(command) = args.command {
+        return command.run(&args.data_dir).await;
     }
     let otlp_endpoint = args.otlp_endpoint.clone();
     let telemetry = telemetry::Config { otlp_endpoint, ..telemetry::Config::default() };

@@ -9,7 +9,7 @@ use super::{IMAGES, context, engine::Engine, provide, tag};
 use crate::{process, root, say};
 
 /// Programs of the images, as Cargo names them.
-const PROGRAMS: [&str; 2] = ["graywave", "graywave-agent"];
+const PROGRAMS: [&str; 3] = ["graywave", "graywave-agent", "graywave-runner"];
 /// Where the compiling stages of deploy/Dockerfile begin, and the stage behind them.
 const FIRST_COMPILING_STAGE: &str = "FROM ${RUST} AS chef\n";
 const FIRST_OTHER_STAGE: &str = "FROM ${DEBIAN} AS runtime\n";

@@ -8,6 +8,8 @@ use proto::{
     limits::MAX_SCRIPTS_PER_TASK,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     decision,
     queue::Queue,
@@ -32,6 +34,11 @@ pub(crate) enum Answer {
 }
 
 impl Orders {
+    /// Ends all running scripts when cancelled.
+    pub(crate) fn end_scripts(&self) -> CancellationToken {
+        self.shared.end_scripts.clone()
+    }
+
     /// Accepts an order. Returns its key if it had finished before and its result must be sent
     /// again.
     pub(crate) async fn accept(&self, mut order: Order) -> Option<Key> {

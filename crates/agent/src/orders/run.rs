@@ -225,6 +225,8 @@ impl Shared {
     /// Returns when the agent stops.
     async fn agent_stops(&self) -> AgentStop {
         tokio::select! {
+            // Both are cancelled if the agent stops at once.
+            biased;
             () = self.end_scripts.cancelled() => AgentStop::EndScripts,
             () = self.stop.cancelled() => self.at_stop,
         }
