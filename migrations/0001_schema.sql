@@ -585,7 +585,8 @@ CREATE TABLE record (
     -- That of the task.
     attempt        int2    NOT NULL,
     outcome        outcome NOT NULL,
-    -- NULL if the script was killed or never started.
+    -- 128 plus the number of the signal if a signal ended the script. NULL if the agent killed the
+    -- script, or it never started.
     exit_code      int4,
     -- Start and end by the agent's clock, which follows the database's. `started_at` is NULL if the
     -- script never started; `ended_at` is the time of the decision if no result arrived.
@@ -597,6 +598,17 @@ CREATE TABLE record (
     reason         text    NOT NULL,
     -- The failure group of the record; NULL: the outcome is no failure by default.
     fingerprint_id int8,
+    -- Absolute path of the program that ran the script; NULL if the script never started.
+    interpreter    text,
+    -- Number of the signal that ended the script; NULL: it ended otherwise.
+    signal         int2    CHECK (signal > 0),
+    -- How the agent tracked the script's processes; NULL if the script never started.
+    containment    text    CHECK (containment IN ('CGROUP', 'MARK')),
+    -- Processes that were alive after the end of the script: an array of {"pid", "command", "user",
+    -- "survived_kill"}, at most 16. NULL: none is named.
+    left_processes jsonb,
+    -- Number of all these processes; NULL: none.
+    left_processes_count int4 CHECK (left_processes_count > 0),
     PRIMARY KEY (task_id, ordinal, script, attempt)
 ) PARTITION BY RANGE (task_id);
 CREATE INDEX record_by_fingerprint ON record (task_id, fingerprint_id, ordinal) WHERE fingerprint_id IS NOT NULL;
@@ -611,7 +623,7 @@ CREATE TABLE failure_group (
     wave           int2    NOT NULL,
     -- Of the first failure.
     outcome        outcome NOT NULL,
-    -- Of the first failure; NULL if the script was killed or never started.
+    -- Of the first failure; NULL if the agent killed the script, or it never started.
     exit_code      int4,
     -- The end of the output without its variable parts; the reason if the output is empty.
     fingerprint    text    NOT NULL,

@@ -103,6 +103,7 @@ impl Control {
             started_at: record.started_at,
             ended_at: record.ended_at,
             reason: record.reason,
+            process: record.process,
         });
         let around = ExplainContext {
             now: self.environment.now(),

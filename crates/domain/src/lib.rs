@@ -29,7 +29,7 @@ pub use outcome::{fingerprint, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
 pub use target::{batching, deadline, desktop, quarantine, report_fence, stratum, tags};
-pub use task::{event, record, retry};
+pub use task::{event, process, record, retry};
 pub use wave::{gate, policy, wave_start};
 
 /// A time in UTC.

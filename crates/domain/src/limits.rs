@@ -109,11 +109,26 @@ pub const MAX_OUTPUT_BYTES: usize = 3 * (OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES) 
 /// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
 
+/// Maximum bytes of the path of an interpreter in a record.
+pub const MAX_INTERPRETER_BYTES: usize = 512;
+/// Maximum number of processes in a record that outlived their script; the rest is only counted.
+pub const MAX_LEFT_PROCESSES: usize = 16;
+/// Maximum bytes of the command line of such a process.
+pub const MAX_LEFT_COMMAND_BYTES: usize = 256;
+/// Maximum bytes of the user name of such a process.
+pub const MAX_LEFT_USER_BYTES: usize = 64;
+/// Largest number of a signal.
+pub const MAX_SIGNAL: u8 = 64;
+/// Maximum bytes of the facts about the process of a script in a message.
+const MAX_PROCESS_REPORT_BYTES: usize = MAX_INTERPRETER_BYTES
+    + MAX_LEFT_PROCESSES * (MAX_LEFT_COMMAND_BYTES + MAX_LEFT_USER_BYTES + 32)
+    + 64;
+
 /// Maximum bytes of a gRPC message on all listeners and clients.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Maximum bytes of a message from an agent: the results of all scripts of one target.
 pub const MAX_AGENT_MESSAGE_BYTES: usize =
-    MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_REASON_BYTES + 256) + 4_096;
+    MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_REASON_BYTES + MAX_PROCESS_REPORT_BYTES + 256) + 4_096;
 /// Maximum bytes of the body of an execution request: enough for 1,000,000 ids of a UUID's length.
 pub const MAX_EXECUTION_BODY_BYTES: usize = 96 << 20;
 /// Maximum bytes of any other request body: enough for a script of 100,000 characters, each escaped
@@ -206,8 +221,10 @@ const _: () = assert!(
         < MAX_MESSAGE_BYTES
 );
 // The result that fills a report, and one more target with many scripts, must fit into one message.
-const _: () =
-    assert!(SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + 4096) < MAX_MESSAGE_BYTES);
+const _: () = assert!(
+    SOFT_REPORT_BYTES + MAX_SCRIPTS_PER_TASK * (MAX_OUTPUT_BYTES + MAX_PROCESS_REPORT_BYTES + 4096)
+        < MAX_MESSAGE_BYTES
+);
 
 #[cfg(test)]
 mod tests {

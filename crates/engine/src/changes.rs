@@ -110,7 +110,8 @@ pub struct FailureCount {
     pub records: u32,
     /// Outcome of the first record.
     pub outcome: Outcome,
-    /// Exit code of the first record; `None` if its script was killed or never started.
+    /// Exit code of the first record; `None` if the agent killed its script, or it
+    /// never started.
     pub exit_code: Option<i32>,
     /// Ordinal and script of the first record.
     pub sample_record: (u32, u16),

@@ -1,7 +1,7 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
+    AuditResult, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
     TaskStatus, WaveStatus, WhatIfEnding,
 };
 
@@ -63,6 +63,7 @@ macro_rules! words {
 
 words! {
     AuditResult "AUDIT_RESULT_",
+    Containment "CONTAINMENT_",
     EventKind "EVENT_KIND_",
     OnHalt "ON_HALT_",
     Outcome "OUTCOME_",
@@ -80,7 +81,7 @@ words! {
 mod tests {
     use domain::{
         event::EventKind as DomainEvent, outcome::Outcome as DomainOutcome, policy::OnHalt as DomainOnHalt,
-        task::TaskStatus as DomainTask,
+        process::Containment as DomainContainment, task::TaskStatus as DomainTask,
     };
 
     use super::*;
@@ -90,7 +91,9 @@ mod tests {
         let outcomes = DomainOutcome::ALL.map(|it| Outcome::number(it.as_str()));
         let tasks = DomainTask::ALL.map(|it| TaskStatus::number(it.as_str()));
         let on_halt = DomainOnHalt::ALL.map(|it| OnHalt::number(it.as_str()));
-        assert!(outcomes.iter().chain(&tasks).chain(&on_halt).all(|number| *number > 0));
+        let containments = DomainContainment::ALL.map(|it| Containment::number(it.as_str()));
+        let words = outcomes.iter().chain(&tasks).chain(&on_halt).chain(&containments);
+        assert!(words.into_iter().all(|number| *number > 0));
         assert!(DomainEvent::ALL.iter().all(|it| EventKind::number(it.as_str()) > 0));
     }
 

@@ -64,7 +64,8 @@ pub struct FailureGroup {
     pub fingerprint_id: i64,
     /// Outcome of the members.
     pub outcome: Outcome,
-    /// Exit code of the members; `None` if their scripts were killed or never started.
+    /// Exit code of the members; `None` if the agents killed their scripts, or they
+    /// never started.
     pub exit_code: Option<i32>,
     /// Normalised end of their output.
     pub fingerprint: String,

@@ -6,13 +6,15 @@ use domain::{
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     outcome::Outcome,
     page::Page,
+    process::{LeftProcess, ProcessReport},
     record::{Place, RecordId, RecordStatus, SKIPPED_REASON},
     script::ScriptType,
     task::TaskStatus,
     what_if::Finished,
 };
 use engine::row::NewRecord;
-use sqlx::{Postgres, QueryBuilder};
+use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -40,14 +42,22 @@ pub(crate) async fn insert(
     let outputs: Vec<String> = records.iter().map(|record| record.output.clone()).collect();
     let reasons: Vec<String> = records.iter().map(|record| record.reason.clone()).collect();
     let fingerprint_ids: Vec<Option<i64>> = records.iter().map(|record| record.fingerprint_id).collect();
+    let processes = || records.iter().map(|record| &record.process);
+    let interpreters: Vec<Option<String>> = processes().map(|process| process.interpreter.clone()).collect();
+    let signals: Vec<Option<i16>> = processes().map(|process| process.signal.map(i16::from)).collect();
+    let containments: Vec<Option<String>> =
+        processes().map(|process| process.containment.map(|word| word.as_str().to_owned())).collect();
+    let left: Vec<Option<Value>> = processes().map(left_processes).collect::<Result<_, _>>()?;
+    let left_counts: Vec<Option<i32>> = processes().map(left_count).collect();
     sqlx::query!(
         "INSERT INTO record (task_id, ordinal, script, attempt, outcome, exit_code, started_at, ended_at, output, reason,
-                             fingerprint_id)
+                             fingerprint_id, interpreter, signal, containment, left_processes, left_processes_count)
          SELECT $1, n.ordinal, n.script, $2, n.outcome::outcome, n.exit_code, n.started_at, n.ended_at, n.output, n.reason,
-                n.fingerprint_id
+                n.fingerprint_id, n.interpreter, n.signal, n.containment, n.left_processes, n.left_processes_count
          FROM unnest($3::int4[], $4::int2[], $5::text[], $6::int4[], $7::timestamptz[], $8::timestamptz[], $9::text[],
-                     $10::text[], $11::int8[])
-              AS n (ordinal, script, outcome, exit_code, started_at, ended_at, output, reason, fingerprint_id)
+                     $10::text[], $11::int8[], $12::text[], $13::int2[], $14::text[], $15::jsonb[], $16::int4[])
+              AS n (ordinal, script, outcome, exit_code, started_at, ended_at, output, reason, fingerprint_id,
+                    interpreter, signal, containment, left_processes, left_processes_count)
          ORDER BY n.ordinal, n.script",
         task_id.0,
         int2(attempt),
@@ -60,10 +70,27 @@ pub(crate) async fn insert(
         &outputs,
         &reasons,
         &fingerprint_ids as &[Option<i64>],
+        &interpreters as &[Option<String>],
+        &signals as &[Option<i16>],
+        &containments as &[Option<String>],
+        &left as &[Option<Value>],
+        &left_counts as &[Option<i32>],
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Returns the value of `left_processes`; `None` if no process is named.
+fn left_processes(process: &ProcessReport) -> Result<Option<Value>, Error> {
+    let named = Some(&process.left_processes).filter(|named| !named.is_empty());
+    named.map(serde_json::to_value).transpose().map_err(|error| Error::corrupt("record", error))
+}
+
+/// Returns the value of `left_processes_count`; `None` if no process outlived the script.
+fn left_count(process: &ProcessReport) -> Option<i32> {
+    let count = i32::try_from(process.left_processes_count).unwrap_or(i32::MAX);
+    Some(count).filter(|count| *count > 0)
 }
 
 /// Returns the results of a task's targets in the order of the plan, each from the script that
@@ -111,7 +138,7 @@ pub struct RecordRow {
     pub gray: bool,
     /// Status of the record.
     pub status: RecordStatus,
-    /// Exit code; `None` if the script was killed, never started, or has not ended.
+    /// Exit code; `None` if the agent killed the script, or it never started or has not ended.
     pub exit_code: Option<i32>,
     /// Start time by the agent's clock; `None` if the script has not started.
     pub started_at: Option<Timestamp>,
@@ -121,6 +148,8 @@ pub struct RecordRow {
     pub reason: String,
     /// Captured output; only in [`fetch`], and in a [`page`] that requests it.
     pub output: String,
+    /// Facts about the process of the script.
+    pub process: ProcessReport,
 }
 
 impl RecordRow {
@@ -247,7 +276,8 @@ const PLACE: &str = "CASE WHEN ts.script < t.first_script THEN 'done_earlier' WH
 const SELECT_RECORD: &str =
     "SELECT k.task_id, t.ordinal, ts.script, k.attempt, ts.script_id, ts.name, k.command_type, k.command,
     t.desktop_id, coalesce(d.computer_name, '') AS computer_name, t.wave, k.gray, k.status AS task_status,
-    r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason";
+    r.outcome::text AS outcome, r.exit_code, r.started_at, r.ended_at, coalesce(r.reason, '') AS reason,
+    r.interpreter, r.signal, r.containment, r.left_processes, r.left_processes_count";
 
 /// A page visits few rows, so it may look up the whereabouts of each. Ended targets need no lookup.
 fn push_from(query: &mut QueryBuilder<Postgres>) {
@@ -374,6 +404,11 @@ struct Listed {
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     reason: String,
+    interpreter: Option<String>,
+    signal: Option<i16>,
+    containment: Option<String>,
+    left_processes: Option<Json<Vec<LeftProcess>>>,
+    left_processes_count: Option<i32>,
     output: String,
 }
 
@@ -407,6 +442,13 @@ impl TryFrom<Listed> for RecordRow {
             ended_at: row.ended_at,
             reason: row.reason,
             output: row.output,
+            process: ProcessReport {
+                interpreter: row.interpreter,
+                signal: row.signal.map(|number| count("record", number)).transpose()?,
+                containment: row.containment.map(|text| word("record", &text)).transpose()?,
+                left_processes: row.left_processes.map(|named| named.0).unwrap_or_default(),
+                left_processes_count: count("record", row.left_processes_count.unwrap_or_default())?,
+            },
         })
     }
 }

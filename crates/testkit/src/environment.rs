@@ -9,6 +9,7 @@ use domain::{
     desktop::DesktopFacts,
     ids::{DesktopId, WorkerId},
     outcome::Outcome,
+    process::ProcessReport,
 };
 use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
 use sqlx::{Decode, Postgres, Type};
@@ -145,5 +146,6 @@ pub fn script_report(outcome: Outcome, exit_code: Option<i32>, output: &str) -> 
         ended_at: Some(now),
         output: output.to_owned(),
         reason: String::new(),
+        process: ProcessReport::default(),
     }
 }

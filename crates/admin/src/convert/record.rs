@@ -1,16 +1,18 @@
 //! Conversions of the record service between proto and domain.
 
 use control::RecordRow;
-use domain::{Error, limits::wave_number};
+use domain::{Error, limits::wave_number, process::ProcessReport};
 use proto::{
     Word as _,
-    admin::{Outcome, Record, RecordFilter, RecordStatus},
+    admin::{Containment, LeftProcess, Outcome, Record, RecordFilter, RecordStatus},
     time,
 };
 
 use crate::{convert::value, page::Place};
 
 pub(crate) fn record(row: RecordRow) -> Record {
+    let ProcessReport { interpreter, signal, containment, left_processes, left_processes_count } =
+        row.process.clone();
     Record {
         record_id: row.record_id.to_string(),
         task_id: row.record_id.task_id.to_string(),
@@ -29,7 +31,17 @@ pub(crate) fn record(row: RecordRow) -> Record {
         start_time: time(row.started_at),
         end_time: time(row.ended_at),
         output: row.output,
+        interpreter: value::text(interpreter),
+        signal: signal.map(i32::from),
+        containment: containment.map_or(0, |word| Containment::number(word.as_str())),
+        left_processes: left_processes.into_iter().map(left_process).collect(),
+        left_processes_count,
     }
+}
+
+fn left_process(process: domain::process::LeftProcess) -> LeftProcess {
+    let domain::process::LeftProcess { pid, command, user, survived_kill } = process;
+    LeftProcess { pid, command, user, survived_kill }
 }
 
 /// Returns the position of a record in its task, for page tokens and cursors.

@@ -2,7 +2,11 @@
 
 use axum::{Json, extract::Path};
 use control::{RecordFilter, RecordRow};
-use domain::{limits::wave_number, outcome::Outcome};
+use domain::{
+    limits::wave_number,
+    outcome::Outcome,
+    process::{Containment, LeftProcess},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -44,7 +48,21 @@ pub(crate) struct NativeRecord {
     /// SUCCESS, FAILED, TIMEOUT, UNDELIVERED, REJECTED, UNKNOWN, STOPPED or SKIPPED; `null` until
     /// the record ends.
     outcome: Option<&'static str>,
+    /// 128 plus `signal` if a signal ended the script; `null` if the agent killed the script, or it
+    /// never started.
     exit_code: Option<i32>,
+    /// Number of the signal that ended the script.
+    #[schema(minimum = 1, maximum = 64)]
+    signal: Option<u8>,
+    /// Absolute path of the program that ran the script; `null` if the script never started.
+    interpreter: Option<String>,
+    /// How the agent tracked the script's processes: CGROUP or MARK; `null` if the script never
+    /// started.
+    containment: Option<&'static str>,
+    /// Processes that were alive after the end of the script, at most 16.
+    left_processes: Vec<NativeLeftProcess>,
+    /// Number of all these processes, named or not.
+    left_processes_count: u32,
     reason: Option<String>,
     #[schema(format = DateTime)]
     start_time: Option<String>,
@@ -52,6 +70,25 @@ pub(crate) struct NativeRecord {
     end_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
+}
+
+/// A process that outlived its script.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NativeLeftProcess {
+    pid: u32,
+    /// Command line, at most 256 bytes.
+    command: String,
+    /// Name of its user, or the number of a user without a name.
+    user: String,
+    /// Whether the process was to be killed and survived.
+    survived_kill: bool,
+}
+
+impl From<LeftProcess> for NativeLeftProcess {
+    fn from(process: LeftProcess) -> Self {
+        let LeftProcess { pid, command, user, survived_kill } = process;
+        Self { pid, command, user, survived_kill }
+    }
 }
 
 impl From<RecordRow> for NativeRecord {
@@ -73,6 +110,11 @@ impl From<RecordRow> for NativeRecord {
             status: row.status.status_and_result_code().0,
             outcome,
             exit_code: row.exit_code,
+            signal: row.process.signal,
+            interpreter: row.process.interpreter,
+            containment: row.process.containment.map(Containment::as_str),
+            left_processes: row.process.left_processes.into_iter().map(NativeLeftProcess::from).collect(),
+            left_processes_count: row.process.left_processes_count,
             reason,
             start_time: row.started_at.map(time),
             end_time: row.ended_at.map(time),

@@ -1,7 +1,10 @@
 //! Stored records, and records derived from the state of their target.
 
 use axum::http::Method;
-use domain::outcome::Outcome;
+use domain::{
+    outcome::Outcome,
+    process::{Containment, LeftProcess, ProcessReport},
+};
 use scheduler::{Leased, ScriptResult, TargetReport};
 use serde_json::{Value, json};
 
@@ -24,6 +27,7 @@ async fn report(harness: &Harness, leased: &Leased, failing: &[u32]) {
                 ended_at: Some(now),
                 output: output.into(),
                 reason: reason.into(),
+                process: ProcessReport::default(),
             };
             let mut results = vec![script(Outcome::Success, Some(0), "hello\n", ""); scripts];
             if fails {
@@ -163,4 +167,49 @@ async fn across_tasks_the_newest_record_of_each_script_and_desktop_is_listed() {
     assert_eq!(harness.get("/script-execution-records?script_name=s").await["count"], 2);
     assert_eq!(harness.get("/script-execution-records?script_name=other").await["count"], 0);
     assert_eq!(harness.get("/script-execution-records?task_type=COMMAND").await["count"], 0);
+}
+
+#[tokio::test]
+async fn native_record_has_the_facts_of_its_process() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let body = json!({"resource_ids": ids(1), "command": "x", "command_type": "SHELL"});
+    let task = harness.execute(&body).await;
+    let leased = pull(&harness).await.remove(0);
+    let mut script = testkit::script_report(Outcome::Failed, Some(137), "");
+    script.process = ProcessReport {
+        interpreter: Some("/bin/sh".into()),
+        signal: Some(9),
+        containment: Some(Containment::Mark),
+        left_processes: vec![LeftProcess {
+            pid: 4_711,
+            command: "sleep 1000".into(),
+            user: "root".into(),
+            survived_kill: false,
+        }],
+        left_processes_count: 2,
+    };
+    let member = &leased.batch.members[0];
+    let report = TargetReport {
+        task_id: leased.batch.terms.task_id,
+        ordinal: 0,
+        attempt: 1,
+        batch_id: Some(leased.batch.batch_id),
+        project_id: testkit::project(),
+        desktop_id: member.desktop_id.clone(),
+        agent_id: member.agent_id.clone(),
+        scripts: vec![script],
+        trace_context: None,
+    };
+    harness.engine.report(&Harness::worker(), vec![report], Vec::new(), Harness::now()).await.unwrap();
+    let list = harness.native(&format!("/tasks/{task}/records")).await;
+    let record = &list["records"][0];
+    assert_eq!((&record["exit_code"], &record["signal"]), (&json!(137), &json!(9)));
+    assert_eq!((&record["interpreter"], &record["containment"]), (&json!("/bin/sh"), &json!("MARK")));
+    let left = json!({"pid": 4711, "command": "sleep 1000", "user": "root", "survived_kill": false});
+    assert_eq!(record["left_processes"], json!([left]));
+    assert_eq!(record["left_processes_count"], 2);
+    let explained = harness.native(&format!("/tasks/{task}/explain?desktop_id=desktop-0")).await.to_string();
+    let sentence = "the command: left 2 processes running: 4711 sleep 1000 (root) and 1 more";
+    assert!(explained.contains(sentence), "{explained}");
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use domain::process::{LeftProcess, left_sentence};
 use proto::{
     admin::{Outcome, Record, RecordFilter, RecordStatus},
     word,
@@ -101,14 +102,62 @@ fn head(record: &Record, task_id: &str) -> String {
         outcome => outcome,
     };
     let exit = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    let signal = record.signal.map_or_else(String::new, |number| format!(" (signal {number})"));
     // The reason of an exit code only repeats the code.
     let is_said = record.reason.is_empty() || record.exit_code.is_some();
     let reason = if is_said { String::new() } else { format!(": {}", sanitize_line(&record.reason)) };
-    format!("-- {script} of task {task_id}, wave {}: {how}{exit}{reason}", record.wave)
+    let left = left(record).map_or_else(String::new, |text| format!("\n-- {text}"));
+    format!("-- {script} of task {task_id}, wave {}: {how}{exit}{signal}{reason}{left}", record.wave)
+}
+
+/// Describes the processes that outlived the script; `None` without any.
+fn left(record: &Record) -> Option<String> {
+    let named = record.left_processes.iter().map(|process| LeftProcess {
+        pid: process.pid,
+        command: process.command.clone(),
+        user: process.user.clone(),
+        survived_kill: process.survived_kill,
+    });
+    let text = left_sentence(&named.collect::<Vec<_>>(), record.left_processes_count)?;
+    Some(sanitize_line(&text))
 }
 
 /// Returns the output of a script with a final line end; empty output stays empty.
 fn output(record: &Record) -> String {
     let text = sanitize(&record.output);
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{Word as _, admin};
+
+    use super::*;
+
+    #[test]
+    fn header_names_signal_and_left_processes() {
+        let process = |pid| admin::LeftProcess {
+            pid,
+            command: "sleep\u{1b}[2J 9".into(),
+            user: "root".into(),
+            survived_kill: false,
+        };
+        let record = Record {
+            wave: 1,
+            outcome: Outcome::number("FAILED"),
+            exit_code: Some(137),
+            signal: Some(9),
+            reason: "killed by signal 9".into(),
+            left_processes: vec![process(7)],
+            left_processes_count: 1,
+            ..Record::default()
+        };
+        assert_eq!(
+            head(&record, "t"),
+            "-- the command of task t, wave 1: FAILED, exit code 137 (signal 9)\n\
+             -- left 1 process running: 7 sleep [2J 9 (root)"
+        );
+        let success = Record { outcome: Outcome::number("SUCCESS"), exit_code: Some(0), ..Record::default() };
+        assert_eq!(head(&success, "t"), "-- the command of task t, wave 0: SUCCESS, exit code 0");
+    }
 }

@@ -94,6 +94,8 @@ impl ListItem for Record {
         Column::text("record").wide(),
         Column::text("started").wide(),
         Column::number("attempt").wide(),
+        Column::text("interpreter").wide(),
+        Column::number("left").wide(),
         Column::text("reason").wide(),
     ];
 
@@ -109,6 +111,8 @@ impl ListItem for Record {
             cell(&self.record_id),
             cell(time(self.start_time.as_ref())),
             cell(self.attempt),
+            cell(&self.interpreter),
+            cell(if self.left_processes_count == 0 { String::new() } else { self.left_processes_count.to_string() }),
             cell(&self.reason),
         ]
     }

@@ -7,6 +7,7 @@ use crate::{
     Timestamp,
     event::EventKind,
     outcome::Outcome,
+    process::ProcessReport,
     quarantine,
     record::RecordStatus,
     task::TaskStatus,
@@ -157,7 +158,7 @@ pub struct HistoryRecord {
     pub name: String,
     /// Status of the record.
     pub status: RecordStatus,
-    /// Exit code; `None` if the script was killed, never started, or has not ended.
+    /// Exit code; `None` if the agent killed the script, or it never started or has not ended.
     pub exit_code: Option<i32>,
     /// Start time; `None` if the script has not started.
     pub started_at: Option<Timestamp>,
@@ -165,6 +166,8 @@ pub struct HistoryRecord {
     pub ended_at: Option<Timestamp>,
     /// Reason of the outcome; empty for a success.
     pub reason: String,
+    /// Facts about the process of the script.
+    pub process: ProcessReport,
 }
 
 /// Data of an explanation, in addition to the target's history.
@@ -233,6 +236,9 @@ fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
             _ => format!(": {}", record.reason),
         };
         told.push(Sentence::at(ended_at, format!("{} ended as {outcome}{why}", record.name)));
+        if let Some(left) = record.process.left_sentence() {
+            told.push(Sentence::at(ended_at, format!("{}: {left}", record.name)));
+        }
     }
     is_known
 }

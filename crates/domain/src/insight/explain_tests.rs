@@ -1,6 +1,7 @@
 use chrono::TimeDelta;
 
 use super::*;
+use crate::process::LeftProcess;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -119,6 +120,7 @@ fn what_ran_is_told_in_order() {
         started_at: Some(at(started)),
         ended_at: Some(at(started + 5)),
         reason: reason.into(),
+        process: ProcessReport::default(),
     };
     let around = ExplainContext {
         wave: HistoryWave { opened_at: Some(at(1)), ..around(TaskStatus::Failed, WaveStatus::Closed).wave },
@@ -187,6 +189,7 @@ fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
             started_at: None,
             ended_at: Some(at(9)),
             reason: reason.into(),
+            process: ProcessReport::default(),
         };
         let around =
             ExplainContext { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
@@ -208,4 +211,29 @@ fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
     let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
     assert!(texts.contains(&"a person requested the stop of this target"), "{texts:?}");
     assert!(!texts.iter().any(|text| text.contains("succeeded in the task")), "{texts:?}");
+}
+
+#[test]
+fn processes_that_outlived_a_script_are_told() {
+    let left = LeftProcess {
+        pid: 4_711,
+        command: "sleep 1000".into(),
+        user: "root".into(),
+        survived_kill: false,
+    };
+    let record = HistoryRecord {
+        name: "it".into(),
+        status: RecordStatus::Ended(Outcome::Success),
+        exit_code: Some(0),
+        started_at: None,
+        ended_at: Some(at(9)),
+        reason: String::new(),
+        process: ProcessReport {
+            left_processes: vec![left],
+            left_processes_count: 1,
+            ..ProcessReport::default()
+        },
+    };
+    let around = ExplainContext { records: vec![record], ..around(TaskStatus::Failed, WaveStatus::Closed) };
+    assert_eq!(last(&story(), &around), "it: left 1 process running: 4711 sleep 1000 (root)");
 }

@@ -17,7 +17,8 @@ pub struct Finished {
     pub ordinal: u32,
     /// Outcome of the target.
     pub outcome: Outcome,
-    /// Exit code of the script that decided the outcome; `None` if it was killed or never started.
+    /// Exit code of the script that decided the outcome; `None` if the agent killed it,
+    /// or it never started.
     pub exit_code: Option<i32>,
     /// Time at which the target ended.
     pub ended_at: Timestamp,

@@ -171,6 +171,13 @@ mod tests {
         assert_ne!(id(Outcome::Failed, Some(0), "x"), id(Outcome::Failed, None, "x"));
     }
 
+    #[test]
+    fn death_by_signal_differs_from_other_signals() {
+        let id = |exit_code| fingerprint(Outcome::Failed, Some(exit_code), "x", "").id;
+        assert_ne!(id(128 + 9), id(128 + 11));
+        assert_eq!(id(128 + 9), id(128 + 9));
+    }
+
     proptest! {
         #[test]
         fn any_output_has_a_bounded_signature_and_numbers_never_matter(output in any::<String>(), number in any::<u64>()) {

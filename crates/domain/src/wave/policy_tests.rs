@@ -36,6 +36,15 @@ fn an_exit_code_is_looked_at_before_its_outcome() {
 }
 
 #[test]
+fn exit_code_of_a_signal_is_weighed_like_any_other() {
+    let codes = [(137, Weight::Halt), (143, Weight::Ignore)].into();
+    let policy = RolloutPolicy { exit_codes: codes, ..RolloutPolicy::default() };
+    assert_eq!(policy.weigh(Outcome::Failed, Some(128 + 9)), Weight::Halt);
+    assert_eq!(policy.weigh(Outcome::Failed, Some(128 + 15)), Weight::Ignore);
+    assert_eq!(policy.weigh(Outcome::Failed, Some(128 + 11)), Weight::Count);
+}
+
+#[test]
 fn it_is_read_back() {
     let policy = RolloutPolicy {
         fail_threshold: Some(Threshold::Count(3)),

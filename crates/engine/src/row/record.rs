@@ -1,6 +1,6 @@
 //! Records to insert.
 
-use domain::{Timestamp, ids::DesktopId, outcome::Outcome};
+use domain::{Timestamp, ids::DesktopId, outcome::Outcome, process::ProcessReport};
 
 /// A record to insert: the result of one script of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct NewRecord {
     pub script: u16,
     /// Outcome of the script.
     pub outcome: Outcome,
-    /// Exit code; `None` if the script was killed or never started.
+    /// Exit code; `None` if the agent killed the script, or it never started.
     pub exit_code: Option<i32>,
     /// Start time by the agent's clock; `None` if the script never started.
     pub started_at: Option<Timestamp>,
@@ -23,6 +23,8 @@ pub struct NewRecord {
     pub output: String,
     /// Reason of the outcome; empty for a success.
     pub reason: String,
+    /// Facts about the process of the script.
+    pub process: ProcessReport,
     /// Id of the failure's fingerprint; `None` if the record is not a failure.
     pub fingerprint_id: Option<i64>,
 }
@@ -47,6 +49,7 @@ impl NewRecord {
             ended_at,
             output: String::new(),
             reason: reason.to_owned(),
+            process: ProcessReport::default(),
             fingerprint_id: None,
         }
     }

@@ -3,6 +3,7 @@
 use domain::{
     ids::{BatchId, TaskId},
     limits,
+    process::{self, LeftProcess, ProcessReport},
 };
 use engine::ScriptResult;
 use proto::{
@@ -89,13 +90,14 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
     })
 }
 
-fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
+fn script_report((mut script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
     if script.script != place {
         return Err(domain::Error::unreadable(format!(
             "result {place} names script {}; expected {place}",
             script.script
         )));
     }
+    let process = process_report(&mut script);
     Ok(ScriptResult {
         outcome: script.outcome.parse()?,
         exit_code: script.exit_code,
@@ -103,7 +105,31 @@ fn script_report((script, place): (proto::types::ScriptResult, u32)) -> Result<S
         ended_at: unix_ms_in_range("ended_at_unix_ms", script.ended_at_unix_ms)?,
         output: storable(script.output, limits::MAX_OUTPUT_BYTES),
         reason: storable(script.reason, limits::MAX_REASON_BYTES),
+        process,
     })
+}
+
+/// Takes the facts about a script's process out of its result. A fact that is no valid one is
+/// dropped: it must not cost the target its outcome.
+fn process_report(script: &mut proto::types::ScriptResult) -> ProcessReport {
+    let interpreter = storable(std::mem::take(&mut script.interpreter), limits::MAX_INTERPRETER_BYTES);
+    let named = std::mem::take(&mut script.left_processes).into_iter().take(limits::MAX_LEFT_PROCESSES);
+    let left_processes: Vec<LeftProcess> = named
+        .map(|process| LeftProcess {
+            pid: process.pid,
+            command: storable(process.command, limits::MAX_LEFT_COMMAND_BYTES),
+            user: storable(process.user, limits::MAX_LEFT_USER_BYTES),
+            survived_kill: process.survived_kill,
+        })
+        .collect();
+    let at_least = u32::try_from(left_processes.len()).unwrap_or(u32::MAX);
+    ProcessReport {
+        interpreter: Some(interpreter).filter(|path| !path.is_empty()),
+        signal: script.signal.and_then(process::signal),
+        containment: script.containment.parse().ok(),
+        left_processes_count: script.left_processes_count.max(at_least),
+        left_processes,
+    }
 }
 
 /// Makes an agent's text fit its column: replaces NUL and cuts it at `max_bytes`.

@@ -191,3 +191,53 @@ async fn malformed_desktop_is_refused_alone() {
     assert_eq!(refused, ["far", ""]);
     assert_eq!(harness.count("SELECT count(*) FROM desktop WHERE desktop_id = 'good'").await, 1);
 }
+
+#[tokio::test]
+async fn process_of_a_script_is_stored_within_its_limits() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..1, start()).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    let mut results = results(&leased[0]);
+    let script = &mut results[0].scripts[0];
+    script.outcome = Outcome::Failed.as_str().into();
+    (script.exit_code, script.signal) = (Some(137), Some(9));
+    script.interpreter = format!("/{}", "i".repeat(2 * limits::MAX_INTERPRETER_BYTES));
+    script.containment = "CGROUP".into();
+    let left = |pid| proto::types::LeftProcess {
+        pid,
+        command: format!("\0{}", "\u{1f980}".repeat(limits::MAX_LEFT_COMMAND_BYTES)),
+        user: "u".repeat(2 * limits::MAX_LEFT_USER_BYTES),
+        survived_kill: true,
+    };
+    script.left_processes = (1..=40).map(left).collect();
+    script.left_processes_count = 41;
+    assert_eq!(report(&harness, results).await.stored, 1);
+    let stored = "SELECT count(*) FROM record WHERE exit_code = 137 AND signal = 9 AND containment = 'CGROUP'
+                  AND octet_length(interpreter) = 512 AND left_processes_count = 41
+                  AND jsonb_array_length(left_processes) = 16 AND left_processes->0->>'survived_kill' = 'true'
+                  AND octet_length(left_processes->0->>'command') BETWEEN 250 AND 256
+                  AND octet_length(left_processes->0->>'user') = 64";
+    assert_eq!(harness.count(stored).await, 1);
+}
+
+#[tokio::test]
+async fn invalid_process_facts_cost_no_outcome() {
+    let harness = Harness::new().await;
+    let w = worker("w");
+    harness.online(&w, 0..2, start()).await;
+    harness.submit_and_cut(Submit { targets: 2, ..Submit::default() }).await;
+    let leased = harness.lease(&w, 10, start()).await;
+    let mut results = results(&leased[0]);
+    let script = &mut results[0].scripts[0];
+    (script.signal, script.containment) = (Some(-9), "JAIL".into());
+    script.left_processes_count = u32::MAX;
+    let answer = report(&harness, results).await;
+    assert_eq!((answer.stored, answer.refused.len()), (2, 0));
+    let unknown = "SELECT count(*) FROM record WHERE signal IS NULL AND containment IS NULL";
+    assert_eq!(harness.count(unknown).await, 2);
+    let none = "SELECT count(*) FROM record WHERE interpreter IS NULL AND left_processes IS NULL
+                AND left_processes_count IS NULL";
+    assert_eq!(harness.count(none).await, 1, "a result without facts takes no space");
+}

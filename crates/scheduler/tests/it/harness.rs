@@ -5,6 +5,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, TaskId, WorkerId},
     outcome::Outcome,
+    process::ProcessReport,
 };
 use engine::{Decision, Engine, Rows as _};
 use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
@@ -170,6 +171,7 @@ pub(crate) fn result(
             ended_at: Some(start()),
             output: String::new(),
             reason: String::new(),
+            process: ProcessReport::default(),
         }],
     }
 }

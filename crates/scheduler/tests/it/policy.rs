@@ -169,3 +169,16 @@ async fn what_is_ignored_does_not_count_and_a_code_may_halt_at_once() {
     end(&harness, &canaries[0], &all[3..], Outcome::Stopped, None).await;
     assert_eq!(harness.task(task_id).await.status, TaskStatus::Halted);
 }
+
+#[tokio::test]
+async fn death_by_signal_halts_if_its_exit_code_says_so() {
+    let harness = Harness::new().await;
+    let policy = RolloutPolicy { exit_codes: [(137, Weight::Halt)].into(), ..RolloutPolicy::default() };
+    let task_id =
+        submit(&harness, Submit { targets: 6, gray: Some((3, 2)), policy, ..Submit::default() }).await;
+    let batch = leased(&harness).await.remove(0);
+    end(&harness, &batch, &[0], Outcome::Failed, Some(139)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Running, "139 has no weight of its own");
+    end(&harness, &batch, &[1], Outcome::Failed, Some(137)).await;
+    assert_eq!(harness.task(task_id).await.status, TaskStatus::Halting);
+}

@@ -9,6 +9,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
+    process::ProcessReport,
 };
 
 use self::fence::Claims;
@@ -24,7 +25,7 @@ use crate::{
 pub struct ScriptResult {
     /// Outcome of the script.
     pub outcome: Outcome,
-    /// Exit code; `None` if the script was killed or never started.
+    /// Exit code; `None` if the agent killed the script, or it never started.
     pub exit_code: Option<i32>,
     /// Start time by the agent's clock; `None` if the script never started.
     pub started_at: Option<Timestamp>,
@@ -35,6 +36,8 @@ pub struct ScriptResult {
     pub output: String,
     /// Reason of the outcome; empty for a success.
     pub reason: String,
+    /// Facts about the process of the script.
+    pub process: ProcessReport,
 }
 
 /// Results of all scripts of a target.
@@ -260,6 +263,7 @@ fn records_of(result: ReportedTarget, now: Timestamp) -> impl Iterator<Item = Ne
         ended_at: script.ended_at.unwrap_or(now),
         output: script.output,
         reason: script.reason,
+        process: script.process,
         fingerprint_id: None,
     })
 }

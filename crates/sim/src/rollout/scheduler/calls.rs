@@ -7,6 +7,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, WorkerId},
     outcome::Outcome,
+    process::ProcessReport,
 };
 use engine::{LeaseRows as _, Report, ReportedTarget, ReturnedTarget, ScriptResult, row::BatchRow};
 
@@ -219,5 +220,6 @@ fn script_result((outcome, exit_code): ScriptOutcome, ended_at: Option<Timestamp
         ended_at,
         output: String::new(),
         reason: reason.to_owned(),
+        process: ProcessReport::default(),
     }
 }

@@ -7,6 +7,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
     outcome::Outcome,
+    process::ProcessReport,
 };
 use engine::{
     Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _, ScriptResult,
@@ -446,6 +447,7 @@ impl Pair {
             ended_at: None,
             output: output.to_owned(),
             reason: String::new(),
+            process: ProcessReport::default(),
         }
     }
 }
