@@ -26,6 +26,7 @@ mod scripts;
 mod stop;
 mod stop_mode;
 mod task_queries;
+mod warnings;
 mod watch;
 mod what_if;
 mod workers;

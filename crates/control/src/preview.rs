@@ -8,12 +8,14 @@ use domain::{
     plan::{Exposure, Plan, PlannedWave, Uncovered, uncovered, worst_case},
     policy::RolloutPolicy,
     submission::ExecutionRequest,
+    warning::Warning,
 };
 use store::{desktop, task, task::PinnedScript};
 
 use crate::{
     Caller, Control,
     executions::{check_choice, choose},
+    warnings,
 };
 
 /// The task that a request would create.
@@ -33,6 +35,8 @@ pub struct Preview {
     pub uncovered: Vec<Uncovered>,
     /// Ids of desktops that are offline now.
     pub offline: HashSet<String>,
+    /// Facts that the author of the request probably did not mean.
+    pub warnings: Vec<Warning>,
 }
 
 /// A wave of a preview.
@@ -105,6 +109,8 @@ impl Control {
         let project_id = caller.project_id();
         let script_hash =
             task::script_hash(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
+        let warnings =
+            warnings::of_work(&mut connection, project_id, &prepared.scripts, prepared.command()).await?;
         let offline = desktop::offline(&mut connection, project_id, &prepared.plan.order).await?;
         Ok(Preview {
             script_hash,
@@ -114,6 +120,7 @@ impl Control {
             policy: rollout.policy.clone(),
             scripts: prepared.scripts,
             plan: prepared.plan,
+            warnings,
         })
     }
 }

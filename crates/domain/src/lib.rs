@@ -18,6 +18,7 @@ mod string_enum;
 pub mod target;
 pub mod task;
 pub mod threshold;
+pub mod warning;
 pub mod wave;
 pub mod window;
 

@@ -240,6 +240,45 @@ pub async fn current(
     rows.into_iter().map(ScriptRow::try_from).collect()
 }
 
+/// Content of a script at one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionContent {
+    /// Interpreter type.
+    pub script_type: ScriptType,
+    /// Name at the revision.
+    pub name: String,
+    /// Content as its author sent it.
+    pub content: String,
+}
+
+/// Reads the content of revisions, in the order of the arguments. Omits missing ones.
+pub async fn contents(
+    connection: &mut Connection,
+    project_id: &ProjectId,
+    revisions: impl IntoIterator<Item = (ScriptId, i32)>,
+) -> Result<Vec<RevisionContent>, Error> {
+    let (ids, numbers): (Vec<uuid::Uuid>, Vec<i32>) =
+        revisions.into_iter().map(|(script_id, revision)| (script_id.0, revision)).unzip();
+    let rows = sqlx::query!(
+        "SELECT s.script_type, r.name, r.content
+         FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS n (script_id, revision, place)
+         JOIN script s ON s.project_id = $1 AND s.script_id = n.script_id
+         JOIN script_revision r ON r.project_id = $1 AND r.script_id = n.script_id AND r.revision = n.revision
+         ORDER BY n.place",
+        project_id.as_str(),
+        &ids,
+        &numbers,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let script_type = word("script", &row.script_type)?;
+            Ok(RevisionContent { script_type, name: row.name, content: row.content })
+        })
+        .collect()
+}
+
 /// Lists one page of scripts, newest first, without content, with the total number.
 pub async fn list(
     connection: &mut Connection,

@@ -1,8 +1,13 @@
 //! Conversion of a task preview.
 
 use control::{Preview, PreviewedWave};
-use domain::plan::{Exposure, Uncovered};
-use proto::admin::{PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase};
+use domain::{
+    plan::{Exposure, Uncovered},
+    warning::Warning,
+};
+use proto::admin::{
+    self, PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase,
+};
 
 use super::{task, value::text};
 
@@ -29,6 +34,7 @@ pub(crate) fn response(preview: Preview, with_desktop_ids: bool) -> PreviewTaskR
         worst_case: Some(worst_case(preview.worst_case())),
         uncovered_strata: preview.uncovered.iter().map(stratum).collect(),
         scripts: preview.scripts.into_iter().filter_map(task::script).collect(),
+        warnings: warnings(preview.warnings),
     }
 }
 
@@ -48,6 +54,16 @@ fn wave(wave: PreviewedWave<'_>, with_desktop_ids: bool) -> PreviewWave {
 
 fn worst_case(found: Exposure) -> WorstCase {
     WorstCase { started: found.started, failed: found.failed }
+}
+
+/// Converts warnings of a preview or a submission.
+pub(crate) fn warnings(found: Vec<Warning>) -> Vec<admin::Warning> {
+    let warning = |Warning { code, message, wave }| admin::Warning {
+        code: code.to_string(),
+        message,
+        wave: wave.map(u32::from),
+    };
+    found.into_iter().map(warning).collect()
 }
 
 fn stratum(found: &Uncovered) -> UncoveredStratum {

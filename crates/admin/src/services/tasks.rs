@@ -1,7 +1,7 @@
 //! The task service: submit, inspect and change tasks.
 
 use control::{ApprovedVersion, Caller, Control, TaskFilter, TaskProgress, finished};
-use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord};
+use domain::{Error, Reason, ids::TaskId, submission::TaskOrRecord, warning::Warning};
 use proto::admin::{
     ApproveWaveRequest, ApproveWaveResponse, GetTaskRequest, GetTaskResponse, ListTargetsRequest,
     ListTargetsResponse, ListTasksRequest, ListTasksResponse, PauseTaskRequest, PauseTaskResponse,
@@ -39,6 +39,24 @@ impl Service {
         })
         .await
     }
+
+    /// Completes the submission of a task, and returns the task and the warnings about it.
+    async fn submission_of<W>(
+        &self,
+        caller: Caller,
+        change: impl FnOnce(Control, Caller) -> W + Send + 'static,
+    ) -> Result<(TaskProgress, Vec<Warning>), Error>
+    where
+        W: Future<Output = Result<TaskId, Error>> + Send + 'static,
+    {
+        let control = self.control.clone();
+        finished(async move {
+            let task_id = change(control.clone(), caller.clone()).await?;
+            let warnings = control.warnings_after(&caller, task_id).await?;
+            Ok((control.task_after(&caller, task_id).await?, warnings))
+        })
+        .await
+    }
 }
 
 fn shown(found: Result<TaskProgress, Error>) -> Result<Option<Task>, Status> {
@@ -60,10 +78,11 @@ impl TaskService for Service {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
         let inside = within("task");
         let wanted = task_spec::request(message.task).map_err(inside)?;
-        let made =
-            self.task_of(caller, |control, caller| async move { control.submit(&caller, wanted).await });
-        let task = Some(task::task(made.await.map_err(inside)?));
-        Ok(Response::new(SubmitTaskResponse { task }))
+        let made = self
+            .submission_of(caller, |control, caller| async move { control.submit(&caller, wanted).await });
+        let (progress, warnings) = made.await.map_err(inside)?;
+        let (task, warnings) = (Some(task::task(progress)), preview::warnings(warnings));
+        Ok(Response::new(SubmitTaskResponse { task, warnings }))
     }
 
     async fn preview_task(
@@ -171,9 +190,11 @@ impl TaskService for Service {
     ) -> Result<Response<RetryTaskResponse>, Status> {
         let (caller, message) = extract_idempotent(request, |message| &message.idempotency_key)?;
         let aim = aim(&message.task_id, &message.record_id)?;
-        let made =
-            self.task_of(caller, move |control, caller| async move { control.retry(&caller, aim).await });
-        Ok(Response::new(RetryTaskResponse { task: shown(made.await)? }))
+        let made = self
+            .submission_of(caller, move |control, caller| async move { control.retry(&caller, aim).await });
+        let (progress, warnings) = made.await.map_err(failed)?;
+        let (task, warnings) = (Some(task::task(progress)), preview::warnings(warnings));
+        Ok(Response::new(RetryTaskResponse { task, warnings }))
     }
 
     async fn set_concurrency(

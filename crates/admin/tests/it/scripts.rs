@@ -101,3 +101,18 @@ async fn scripts_are_listed_and_what_is_wrong_is_named() {
     let key = CreateScriptRequest { script: Some(script("a", "true")), idempotency_key: "a b".into() };
     assert_eq!(refused(harness.scripts().create_script(key).await).fields, ["idempotency_key"]);
 }
+
+#[tokio::test]
+async fn content_is_kept_as_it_was_sent() {
+    let harness = Harness::new().await;
+    let mut scripts = harness.scripts();
+    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", "\r", " "] {
+        let request = CreateScriptRequest { script: Some(script("s", content)), ..Default::default() };
+        let made = scripts.create_script(request).await.unwrap().into_inner().script.unwrap();
+        let get = GetScriptRequest { script_id: made.script_id.clone(), revision: 0 };
+        let shown = scripts.get_script(get).await.unwrap().into_inner().script.unwrap();
+        assert_eq!((made.content.as_str(), shown.content.as_str()), (content, content));
+    }
+    let utf_16 = CreateScriptRequest { script: Some(script("s", "e\0c\0")), ..Default::default() };
+    assert_eq!(refused(scripts.create_script(utf_16).await).fields, ["script.content"]);
+}

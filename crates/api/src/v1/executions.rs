@@ -3,7 +3,7 @@
 use axum::Json;
 use control::finished;
 
-use super::task::NativeTask;
+use super::warning::SubmittedTask;
 use crate::{
     dto::{Execution, Project},
     error::ApiError,
@@ -14,17 +14,18 @@ use crate::{
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/executions", operation_id = "CreateExecution", tag = "native",
     params(Project), request_body = Execution,
-    responses((status = 200, description = "The stored task.", body = NativeTask)),
+    responses((status = 200, description = "The stored task.", body = SubmittedTask)),
 )]
 pub(crate) async fn create(
     Authorized { control, caller }: Authorized,
     Body(execution): Body<Execution>,
-) -> Result<Json<NativeTask>, ApiError> {
+) -> Result<Json<SubmittedTask>, ApiError> {
     let request = execution.request()?;
-    let progress = finished(async move {
+    let (progress, warnings) = finished(async move {
         let task_id = control.submit(&caller, request).await?;
-        control.task_after(&caller, task_id).await
+        let warnings = control.warnings_after(&caller, task_id).await?;
+        Ok::<_, domain::Error>((control.task_after(&caller, task_id).await?, warnings))
     })
     .await?;
-    Ok(Json(NativeTask::from(progress)))
+    Ok(Json(SubmittedTask::new(progress, warnings)))
 }

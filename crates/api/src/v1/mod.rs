@@ -18,6 +18,7 @@ pub(crate) mod scripts;
 pub(crate) mod targets;
 pub(crate) mod task;
 pub(crate) mod tasks;
+pub(crate) mod warning;
 pub(crate) mod workers;
 
 use domain::Timestamp;

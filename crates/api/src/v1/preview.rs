@@ -9,7 +9,10 @@ use domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::task::NativeScript;
+use super::{
+    task::NativeScript,
+    warning::{NativeWarning, warnings},
+};
 use crate::{
     dto::{Execution, Project},
     error::ApiError,
@@ -39,6 +42,8 @@ pub(crate) struct NativePreview {
     offline: Offline,
     /// Worst case of the whole rollout.
     worst_case: WorstCase,
+    /// Facts that the author of the request probably did not mean; empty without any.
+    warnings: Vec<NativeWarning>,
 }
 
 /// A planned wave.
@@ -141,6 +146,7 @@ impl From<Preview> for NativePreview {
             },
             scripts: preview.scripts.into_iter().filter_map(NativeScript::of).collect(),
             uncovered_strata: preview.uncovered.into_iter().map(stratum).collect(),
+            warnings: warnings(preview.warnings),
         }
     }
 }

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     pagination::{self, PageQuery},
     task::NativeTask,
+    warning::SubmittedTask,
 };
 use crate::{
     dto::Project,
@@ -133,19 +134,20 @@ pub(crate) async fn stop(
 #[utoipa::path(
     post, path = "/v1/projects/{project_id}/tasks/{task_id}/retry", operation_id = "RetryTask", tag = "native",
     params(Project, TaskPath),
-    responses((status = 200, description = "The new task. The original task is kept.", body = NativeTask)),
+    responses((status = 200, description = "The new task. The original task is kept.", body = SubmittedTask)),
 )]
 pub(crate) async fn retry(
     Authorized { control, caller }: Authorized,
     Path(path): Path<TaskPath>,
-) -> Result<Json<NativeTask>, ApiError> {
+) -> Result<Json<SubmittedTask>, ApiError> {
     let old_id = path.id()?;
-    let progress = finished(async move {
+    let (progress, warnings) = finished(async move {
         let task_id = control.retry(&caller, TaskOrRecord::Task(old_id)).await?;
-        control.task_after(&caller, task_id).await
+        let warnings = control.warnings_after(&caller, task_id).await?;
+        Ok::<_, domain::Error>((control.task_after(&caller, task_id).await?, warnings))
     })
     .await?;
-    Ok(Json(NativeTask::from(progress)))
+    Ok(Json(SubmittedTask::new(progress, warnings)))
 }
 
 /// Limit of targets in flight.

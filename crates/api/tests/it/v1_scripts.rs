@@ -168,3 +168,71 @@ async fn a_repeated_request_saves_one_script_and_is_answered_the_same() {
     assert_eq!((second.status, second.body), (first.status, first.body));
     assert_eq!(harness.count("SELECT count(*) FROM script").await, 1);
 }
+
+#[tokio::test]
+async fn content_is_returned_as_it_was_sent() {
+    let harness = Harness::new().await;
+    for content in ["\u{feff}set -e\r\nfalse\r\n", "a\r\nb\n", " \n\t", "\r", "x\n\n\n", "\u{7f}\u{1b}[0m"] {
+        let body = json!({"name": "s", "script_type": "SHELL", "content": content});
+        let made = call(&harness, Method::POST, "", Some(&body)).await;
+        assert_eq!(made.body["content"], content);
+        assert_eq!(made.body["sha256"], hex::encode(sha256(ScriptType::Shell, content)));
+        let script_id = made.body["script_id"].as_str().unwrap();
+        let shown = call(&harness, Method::GET, &format!("/{script_id}"), None).await;
+        assert_eq!(shown.body["content"], content);
+        assert_eq!(harness.get(&format!("/scripts/{script_id}")).await["content"], content, "in /v2");
+        let put = json!({"name": "s", "content": content});
+        let saved = call(&harness, Method::PUT, &format!("/{script_id}"), Some(&put)).await;
+        assert_eq!(saved.body["content"], content);
+    }
+}
+
+#[tokio::test]
+async fn text_that_no_interpreter_reads_is_refused() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    for (content, word) in [
+        ("e\0c\0h\0o\0", "the text is UTF-16: save it as UTF-8"),
+        ("\u{fe}\u{ff}\0e\0c", "the text is UTF-16: save it as UTF-8"),
+        ("echo a\0b", "must not contain a NUL character; character 7 is one"),
+        ("\u{feff}", "must have more than a byte order mark"),
+    ] {
+        let save = json!({"name": "s", "type": "SHELL", "content": content});
+        let (status, message) = harness.refusal(Method::POST, "/scripts", Some(&save)).await;
+        assert_eq!(status, 400);
+        assert!(message.contains(&format!("content: {word}")), "{message}");
+        let run = json!({"resource_ids": ["desktop-0"], "command": content, "command_type": "SHELL"});
+        for path in ["/v1/projects/project-1/executions", "/v1/projects/project-1/executions/preview"] {
+            let answer = harness.call_as(TOKEN, Method::POST, path, Some(&run)).await;
+            assert_eq!(answer.status, 400);
+            let message = answer.body["error_msg"].as_str().unwrap();
+            assert!(message.contains(&format!("command: {word}")), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn mixed_line_ends_are_warned_of() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let post = async |path: &str, body: &Value| {
+        let path = format!("/v1/projects/project-1{path}");
+        let answer = harness.call_as(TOKEN, Method::POST, &path, Some(body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    };
+    let mixed = harness.create_script("mixed", "a\r\nb\n").await;
+    let good = harness.create_script("good", "a\r\nb\r\n").await;
+    let body = json!({"resource_ids": ["desktop-0"], "script_ids": [good, mixed]});
+    for path in ["/executions/preview", "/executions"] {
+        let answer = post(path, &body).await;
+        let warnings = answer["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), 1, "{answer}");
+        assert_eq!((&warnings[0]["code"], &warnings[0]["wave"]), (&json!("MIXED_LINE_ENDS"), &json!(null)));
+        let message = warnings[0]["message"].as_str().unwrap();
+        assert!(message.starts_with("script \"mixed\" has lines"), "{message}");
+    }
+    let command = json!({"resource_ids": ["desktop-0"], "command": "a\nb", "command_type": "SHELL"});
+    assert_eq!(post("/executions", &command).await["warnings"], json!([]));
+    assert_eq!(post("/executions/preview", &command).await["warnings"], json!([]));
+}

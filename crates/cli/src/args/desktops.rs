@@ -68,7 +68,7 @@ impl DesktopFlags {
 }
 
 fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
-    let ids = ids_of(&file_arg::read(path, "file of ids", MAX_EXECUTION_BODY_BYTES)?);
+    let ids = ids_of(&file_arg::read_unmarked(path, "file of ids", MAX_EXECUTION_BODY_BYTES)?);
     if ids.len() > MAX_TARGETS_PER_TASK {
         return Err(Error::misused(format!(
             "{} lists {} desktops; the limit of a task is {MAX_TARGETS_PER_TASK}",

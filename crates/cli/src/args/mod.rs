@@ -3,6 +3,7 @@
 mod desktops;
 mod enum_arg;
 mod file_arg;
+mod interpreter;
 mod parse;
 mod payload;
 mod rollout;
@@ -12,6 +13,6 @@ use desktops::DesktopFlags;
 pub(crate) use enum_arg::one_of;
 pub(crate) use parse::pair;
 use payload::PayloadFlags;
-pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, type_of_file, warn_of_line_ends};
+pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, warn_of_line_ends};
 pub(crate) use rollout::{Ending, RolloutFlags};
 pub(crate) use task_flags::TaskFlags;

@@ -9,7 +9,7 @@ use proto::admin::{
     Command, CreateScriptRequest, ListScriptsRequest, Script, ScriptRevision, ScriptType, TaskSpec,
 };
 
-use super::file_arg;
+use super::{file_arg, interpreter};
 use crate::{Error, actions::idempotency_key, client::Session, completion, output::Console};
 
 const HEADING: &str = "Script or command";
@@ -65,7 +65,7 @@ pub(crate) const fn script_type(kind: Kind) -> ScriptType {
 }
 
 /// Selects the script type by the file extension; SHELL for an unknown extension.
-pub(crate) fn type_of_file(path: &Path) -> ScriptType {
+fn type_of_file(path: &Path) -> ScriptType {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
         Some("ps1") => ScriptType::Powershell,
@@ -95,10 +95,10 @@ impl PayloadFlags {
             return Ok(Payload::Command(Command { command_type: kind.into(), content }));
         }
         if let Some(path) = &self.file {
-            let kind = self.kind.map_or_else(|| type_of_file(path), script_type);
+            let (content, kind) = read_script(path, self.kind)?;
             let name = name_of(path);
             let name = name.chars().take(MAX_SCRIPT_NAME_CHARS).collect();
-            return Ok(Payload::File { name, content: read_script(path)?, kind });
+            return Ok(Payload::File { name, content, kind });
         }
         if self.script.is_empty() {
             return Err(Error::misused("nothing to run").try_next("a FILE, --script ID, or -- COMMAND"));
@@ -130,7 +130,6 @@ impl Payload {
         match self {
             Self::Command(command) => task.command = Some(command),
             Self::File { name, content, kind } => {
-                warn_of_line_ends(console, &name, &content, kind);
                 task.scripts = vec![saved(session, console, name, content, kind).await?];
             }
             Self::Scripts(scripts) => task.scripts = scripts,
@@ -172,18 +171,16 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Warns of CRLF line ends in a SHELL script, because sh reads the carriage return as part of the
-/// line.
+/// Warns of a script whose lines do not all end alike.
 pub(crate) fn warn_of_line_ends(console: &Console, name: &str, content: &str, kind: ScriptType) {
-    if kind == ScriptType::Shell && content.contains("\r\n") {
-        console.say(&format!("warning: {name} has Windows line endings (CRLF), which sh reads as part of each line\n  try: sed -i 's/\\r$//' {name}"));
+    for warning in domain::warning::of_scripts([(of_rules(kind), name, content)]) {
+        console.say(&format!("warning: {}\n  try: sed -i 's/\\r$//' {name}", warning.message));
     }
 }
 
-/// Reads the content of a script file. Fails if it is empty, too long, or not UTF-8.
-pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
-    let cannot =
-        |error: &dyn std::fmt::Display| Error::misused(format!("cannot run {}: {error}", path.display()));
+/// Reads a script file exactly as it is, with its type: `kind`, or else by the file extension.
+/// Fails if the file is empty, too long or not UTF-8, or if no shell can run it.
+pub(crate) fn read_script(path: &Path, kind: Option<Kind>) -> Result<(String, ScriptType), Error> {
     let text = file_arg::read(path, "script", MAX_SCRIPT_CONTENT_CHARS * 4).map_err(|failure| {
         // Without the two hyphens, clap takes a command for a file name.
         let is_word = path.components().count() == 1 && path.extension().is_none() && !path.exists();
@@ -194,13 +191,22 @@ pub(crate) fn read_script(path: &Path) -> Result<String, Error> {
             false => failure,
         }
     })?;
-    match text.chars().count() {
-        0 => Err(cannot(&"the file is empty")),
-        chars if chars > MAX_SCRIPT_CONTENT_CHARS => Err(cannot(&format!(
-            "the script has {chars} characters; the limit is {MAX_SCRIPT_CONTENT_CHARS}"
-        ))),
-        _ => Ok(text),
+    check_script(&text).map_err(|why| Error::misused(format!("cannot run {}: {why}", path.display())))?;
+    let kind = kind.map_or_else(|| type_of_file(path), script_type);
+    interpreter::check(path, of_rules(kind), &text)?;
+    Ok((text, kind))
+}
+
+/// Checks the content of a script file by the rules of the control plane.
+fn check_script(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("the file is empty".to_owned());
     }
+    let chars = text.chars().count();
+    if chars > MAX_SCRIPT_CONTENT_CHARS {
+        return Err(format!("the script has {chars} characters; the limit is {MAX_SCRIPT_CONTENT_CHARS}"));
+    }
+    domain::script::check_content("content", text).map_err(|error| error.message)
 }
 
 /// Returns the script revision with this content, or saves a new script. Another script of the same
@@ -286,9 +292,38 @@ mod tests {
 
     #[test]
     fn a_command_that_was_taken_for_a_file_is_guessed() {
-        let told = |name: &str| read_script(Path::new(name)).unwrap_err().to_string();
+        let told = |name: &str| read_script(Path::new(name), None).unwrap_err().to_string();
         assert!(told("uptime-of-nothing").contains("graywave run ... -- uptime-of-nothing"));
         assert!(!told("nowhere.sh").contains("--:"));
+    }
+
+    #[test]
+    fn script_file_is_read_byte_for_byte() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let content = "\u{feff}echo 1\r\necho 2\r\n";
+        let read = read_script(&file("a.sh", content.as_bytes()), None).unwrap();
+        assert_eq!(read, (content.to_owned(), ScriptType::Shell));
+        let told = |path: &Path| read_script(path, None).unwrap_err().to_string();
+        assert!(told(&file("nul.sh", b"a\0b")).contains("NUL character; character 2"));
+        assert!(told(&file("wide.sh", b"e\0c\0h\0o\0")).contains("the text is UTF-16"));
+        assert!(told(&file("wide.ps1", b"\xff\xfee\0")).contains("the text is UTF-16"));
+    }
+
+    #[test]
+    fn program_of_another_interpreter_is_refused_in_every_shell_type() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.py");
+        std::fs::write(&path, "print(1)\n").unwrap();
+        for kind in [None, Some(Kind::Shell)] {
+            let error = read_script(&path, kind).unwrap_err();
+            assert_eq!(error.exit_status, crate::ExitStatus::Misused);
+        }
+        assert!(read_script(&path, Some(Kind::Powershell)).is_ok());
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl RolloutFlags {
                 "a JSON object like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
             )
         };
-        let text = file_arg::read(path, "rollout", MAX_BODY_BYTES)?;
+        let text = file_arg::read_unmarked(path, "rollout", MAX_BODY_BYTES)?;
         let json = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
         output::parse(json).map(Some).map_err(|error| wrong(&error))
     }

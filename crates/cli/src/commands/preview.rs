@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec};
+use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
 
 use super::CommonArgs;
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     field_flags::Overrides,
     format::{fact, facts},
     output::{Cell, Column, Palette, cell, table},
+    sanitize::sanitize_line,
 };
 
 /// Canaries and uncovered strata shown without `-o wide`.
@@ -130,7 +131,16 @@ pub(super) fn text(plan: &PreviewTaskResponse, palette: Palette, wide: bool) -> 
         text.push_str(&table(&columns, rows, wide, palette));
         text.push_str(&more(plan.uncovered_strata.len(), most, "strata"));
     }
+    for found in &plan.warnings {
+        text.push_str(&format!("\n{}\n", warning(found)));
+    }
     text
+}
+
+/// Formats a warning about a request as a line.
+pub(super) fn warning(warning: &Warning) -> String {
+    let wave = warning.wave.map_or_else(String::new, |wave| format!("wave {wave}: "));
+    format!("warning: {wave}{}", sanitize_line(&warning.message))
 }
 
 fn more(there: usize, most: usize, what: &str) -> String {
@@ -174,5 +184,14 @@ mod tests {
             ..PreviewTaskResponse::default()
         };
         insta::assert_snapshot!("a_plan", text(&plan, Palette::default(), false));
+    }
+
+    #[test]
+    fn warnings_end_the_plan() {
+        let found = |wave| Warning { code: "X".into(), message: "mixed\u{1b}[2J".into(), wave };
+        let plan =
+            PreviewTaskResponse { warnings: vec![found(None), found(Some(2))], ..Default::default() };
+        let text = text(&plan, Palette::default(), false);
+        assert!(text.ends_with("\nwarning: mixed [2J\n\nwarning: wave 2: mixed [2J\n"), "{text}");
     }
 }

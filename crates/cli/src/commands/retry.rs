@@ -47,8 +47,9 @@ pub(super) async fn retry(arguments: RetryArgs) -> Result<ExitStatus, Error> {
     };
     let retried = repeated(async || session.tasks().retry_task(request.clone()).await).await;
     let retried = retried.map_err(|status| Error::of(&format!("cannot retry {what}"), &status))?;
-    let task = retried.into_inner().task.unwrap_or_default();
-    begun(&console, &task);
+    let retried = retried.into_inner();
+    let task = retried.task.unwrap_or_default();
+    begun(&console, &task, &retried.warnings);
     if arguments.detach {
         return print_id(&mut console, &task).map(|()| ExitStatus::Success);
     }

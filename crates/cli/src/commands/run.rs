@@ -6,6 +6,7 @@ use clap::Args;
 use proto::{
     admin::{
         FailureGroup, ListFailuresRequest, ListRecordsRequest, Outcome, SubmitTaskRequest, Task, TaskSpec,
+        Warning,
     },
     word,
 };
@@ -97,12 +98,9 @@ pub(super) async fn run(arguments: RunArgs) -> Result<ExitStatus, Error> {
     let key = key.unwrap_or_else(idempotency_key);
     let request = SubmitTaskRequest { task: Some(task), idempotency_key: key.clone() };
     let submitted = repeated(async || session.tasks().submit_task(request.clone()).await).await;
-    let task = submitted
-        .map_err(|status| not_submitted(&status, &key, flags))?
-        .into_inner()
-        .task
-        .unwrap_or_default();
-    begun(&console, &task);
+    let submitted = submitted.map_err(|status| not_submitted(&status, &key, flags))?.into_inner();
+    let task = submitted.task.unwrap_or_default();
+    begun(&console, &task, &submitted.warnings);
     if agreed.is_some_and(|plan_hash| plan_hash != task.plan_hash) {
         console.say("warning: the desktops changed after the plan was shown");
     }
@@ -124,8 +122,9 @@ fn not_submitted(status: &tonic::Status, key: &str, flags: &Overrides) -> Error 
     }
 }
 
-/// Prints the id, the targets and the waves of a new task. Warns if no threshold can halt the task.
-pub(super) fn begun(console: &Console, task: &Task) {
+/// Prints the id, the targets and the waves of a new task, and the warnings about its request. Warns
+/// if no threshold can halt the task.
+pub(super) fn begun(console: &Console, task: &Task, warnings: &[Warning]) {
     let waves = match task.waves.as_slice() {
         [_] => "one wave".to_owned(),
         waves => {
@@ -135,6 +134,7 @@ pub(super) fn begun(console: &Console, task: &Task) {
         }
     };
     console.say(&format!("task {}: {} in {waves}", task.task_id, many(task.target_count, "desktop")));
+    warnings.iter().for_each(|warning| console.say(&preview::warning(warning)));
     let is_unbounded =
         task.fail_threshold.is_empty() && task.waves.iter().all(|wave| wave.fail_threshold.is_empty());
     if is_unbounded && task.target_count > 1 {

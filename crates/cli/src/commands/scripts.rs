@@ -18,7 +18,7 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
-    args::{Kind, name_of, read_script, script_type, type_of_file, warn_of_line_ends},
+    args::{Kind, name_of, read_script, script_type, warn_of_line_ends},
     client::repeated,
     completion,
     format::{fact, facts, time},
@@ -192,9 +192,8 @@ async fn show(arguments: ShowArgs) -> Result<(), Error> {
 }
 
 async fn save(arguments: SaveArgs) -> Result<(), Error> {
-    let content = read_script(&arguments.file)?;
+    let (content, kind) = read_script(&arguments.file, arguments.kind)?;
     let (session, mut console) = arguments.common.open().await?;
-    let kind = arguments.kind.map_or_else(|| type_of_file(&arguments.file), script_type);
     warn_of_line_ends(&console, &name_of(&arguments.file), &content, kind);
     let script = Script {
         name: arguments.name.unwrap_or_else(|| name_of(&arguments.file)),
@@ -210,7 +209,8 @@ async fn save(arguments: SaveArgs) -> Result<(), Error> {
 }
 
 async fn update(arguments: UpdateArgs) -> Result<(), Error> {
-    let content = arguments.file.as_deref().map(read_script).transpose()?;
+    let content = arguments.file.as_deref().map(|path| read_script(path, None)).transpose()?;
+    let content = content.map(|(content, _)| content);
     let (session, mut console) = arguments.common.open().await?;
     let script_id = arguments.script.script_id;
     let given = [

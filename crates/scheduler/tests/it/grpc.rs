@@ -241,3 +241,15 @@ async fn invalid_process_facts_cost_no_outcome() {
                 AND left_processes_count IS NULL";
     assert_eq!(harness.count(none).await, 1, "a result without facts takes no space");
 }
+
+#[tokio::test]
+async fn order_has_the_executable_text_of_the_stored_content() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    let stored = "\u{feff}printf v1\r\nexit 0\r\n";
+    harness.submit_and_cut(Submit { command: stored.into(), ..Submit::default() }).await;
+    let answers = pull_all(&harness).await;
+    assert_eq!(answers[0].scripts[0].content, "printf v1\nexit 0\n");
+    let unchanged = "SELECT count(*) FROM task WHERE command = E'\\uFEFFprintf v1\\r\\nexit 0\\r\\n'";
+    assert_eq!(harness.count(unchanged).await, 1, "stored as it was sent");
+}

@@ -172,7 +172,8 @@ pub async fn insert(connection: &mut Connection, task: &NewTask<'_>) -> Result<(
     Ok(())
 }
 
-/// Returns the SHA-256 over the scripts or the command of a task, in order.
+/// Returns the SHA-256 over the scripts or the command of a task, in order, as their authors sent
+/// them.
 pub async fn script_hash(
     connection: &mut Connection,
     project_id: &ProjectId,
@@ -259,9 +260,9 @@ pub struct RunnableScript {
     pub script_id: Option<ScriptId>,
     /// Interpreter type.
     pub script_type: ScriptType,
-    /// Content to run.
+    /// Text to run: [`script::executable`] of the stored content.
     pub content: String,
-    /// SHA-256 over type and content.
+    /// SHA-256 over type and this text.
     pub sha256: [u8; 32],
 }
 
@@ -282,11 +283,12 @@ pub async fn runnable(connection: &mut Connection, task_id: TaskId) -> Result<Ve
     rows.into_iter()
         .map(|row| {
             let script_type = word("script", &row.script_type)?;
+            let content = script::executable(script_type, &row.content).into_owned();
             Ok(RunnableScript {
                 script_id: row.script_id.map(ScriptId),
                 script_type,
-                sha256: script::sha256(script_type, &row.content),
-                content: row.content,
+                sha256: script::sha256(script_type, &content),
+                content,
             })
         })
         .collect()

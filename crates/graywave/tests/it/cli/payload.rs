@@ -19,12 +19,64 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     assert!(told.contains("saved stdin as script") && told.contains("output: graywave logs"), "{told}");
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");
     // A warning, not an error: the line endings may be intended.
+    fs::write(&script, "echo patched\r\necho again\n").unwrap();
     let output = operator.output(&["run", script.to_str().unwrap(), "--desktop", "desktop-0001"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("patch.sh has Windows line endings"), "{told}");
+    assert!(told.contains("warning: script \"patch.sh\" has lines that end with CRLF"), "{told}");
+    let preview = operator.json(&["preview", script.to_str().unwrap(), "--all"]);
+    assert_eq!(preview["warnings"][0]["code"], "MIXED_LINE_ENDS");
     let output = operator.shell(&format!(
         "printf 'desktop-0001\\ndesktop-0002\\n' | {binary} run --desktops-file - --quiet -- true"
     ));
     assert!(output.status.success(), "{output:?}");
     assert_eq!(operator.json(&["show", "latest"])["target_count"], 2);
+}
+
+#[test]
+fn script_runs_as_its_author_meant_and_stays_as_it_was_sent() {
+    let operator = Operator::new();
+    let script = operator.path("windows.sh");
+    let name = script.to_str().unwrap().to_owned();
+    let run = |content: &str| {
+        fs::write(&script, content).unwrap();
+        operator.output(&["run", &name, "--desktop", "desktop-0001"])
+    };
+    let probe = operator.path("probe");
+    let crlf = format!("\u{feff}printf v1 > {}\r\nexit 0\r\n", probe.display());
+    let output = run(&crlf);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(&probe).unwrap(), "v1");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!told.contains("CRLF"), "{told}");
+    let script_id = operator.good(&["scripts", "-o", "name"]);
+    let shown = operator.good(&["scripts", "show", script_id.trim(), "--content"]);
+    assert_eq!(shown, crlf, "stored as it was sent");
+
+    let marked = run("\u{feff}set -e\nfalse\necho done\n");
+    assert_eq!(marked.status.code(), Some(1), "{marked:?}");
+    let records = operator.json(&["records", "latest"]);
+    assert_eq!((&records[0]["outcome"], &records[0]["exit_code"]), (&"FAILED".into(), &1.into()));
+}
+
+#[test]
+fn program_without_an_interpreter_line_is_refused() {
+    let operator = Operator::new();
+    let script = operator.path("x.py");
+    let name = script.to_str().unwrap();
+    fs::write(&script, "print(6 * 7)\n").unwrap();
+    for arguments in [
+        &["run", name, "--all"][..],
+        &["run", name, "--type", "SHELL", "--all"],
+        &["preview", name, "--all"],
+        &["scripts", "save", name],
+    ] {
+        let output = operator.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("add a line #!/usr/bin/env python3"), "{told}");
+    }
+    assert_eq!(operator.good(&["scripts", "-o", "name"]), "", "nothing is saved");
+    fs::write(&script, "#!/bin/sh\necho $((6 * 7))\n").unwrap();
+    assert!(operator.output(&["run", name, "--desktop", "desktop-0001"]).status.success());
+    assert_eq!(operator.good(&["logs", "desktop-0001"]), "42\n");
 }

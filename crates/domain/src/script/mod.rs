@@ -1,9 +1,14 @@
-//! Scripts: types, validation, and the hash that identifies a revision.
+//! Scripts: types, validation, the text that runs, and the hash that identifies a revision.
+
+mod executable;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, FieldPath, limits, string_enum::string_enum};
+
+use executable::check_encoding;
+pub use executable::{executable, has_mixed_line_ends};
 
 /// Interpreter of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,7 +43,7 @@ string_enum!(ScriptType, "type");
 pub struct ScriptBody {
     /// Name in lists; need not be unique.
     pub name: String,
-    /// Content to run, 1 to 100,000 characters.
+    /// Content as its author sent it, 1 to 100,000 characters; [`executable`] is what runs.
     pub content: String,
     /// Description as free text, up to 256 characters.
     pub description: String,
@@ -79,13 +84,14 @@ impl ScriptBody {
     }
 }
 
-/// Returns the SHA-256 over type and content. Equal scripts have equal hashes.
+/// Returns the SHA-256 over type and content. A revision is identified by the hash of its content as
+/// sent; an order is signed over the hash of its [`executable`] text.
 pub fn sha256(script_type: ScriptType, content: &str) -> [u8; 32] {
     Sha256::new().chain_update(script_type.as_str()).chain_update([0]).chain_update(content).finalize().into()
 }
 
-/// Validates the content of a script or command: 1 to 100,000 characters without NUL, which neither
-/// interpreters nor database texts accept.
+/// Validates the content of a script or command: 1 to 100,000 characters of text. UTF-16 and NUL
+/// are refused: neither interpreters nor database texts accept NUL.
 ///
 /// Errors name `field`.
 pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), Error> {
@@ -93,6 +99,8 @@ pub fn check_content(field: impl Into<FieldPath>, content: &str) -> Result<(), E
         let message = format!("must not be empty: 1 to {} characters", limits::MAX_SCRIPT_CONTENT_CHARS);
         return Err(Error::required(field, message));
     }
+    let field = field.into();
+    check_encoding(field.clone(), content)?;
     check_text(field, content, limits::MAX_SCRIPT_CONTENT_CHARS)
 }
 
