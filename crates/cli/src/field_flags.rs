@@ -46,6 +46,8 @@ const FLAGS: &[Flag] = &[
     hinted("rollout.approval.before_waves", "--approve-before", "--approve-before 2,3"),
     flag("rollout.approval.distinct_approver", "--distinct-approver"),
     flag("rollout.on_halt", "--on-halt"),
+    hinted("rollout.run_as_user", "--run-as", "--run-as www-data"),
+    flag("rollout.cleanup", "--cleanup"),
     hinted("rollout.delivery_timeout_seconds", "--delivery-timeout", "--delivery-timeout 8h"),
     hinted("rollout.quorum_percent", "--quorum", "--quorum 95"),
     hinted("rollout.expires_at", "--expires-at", "--expires-in 8h"),

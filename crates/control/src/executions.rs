@@ -9,6 +9,7 @@ use domain::{
     ids::{DesktopId, ProjectId, ScriptId, TaskId},
     limits,
     plan::{Candidate, Plan},
+    policy::RolloutPolicy,
     rollout,
     script::ScriptType,
     submission::{DESKTOPS, ExecutionRequest, Group, GroupRequest, SCRIPTS, Submission, Work},
@@ -143,7 +144,8 @@ impl Control {
             Work::Scripts(ids) => pin(connection, project_id, ids, &revisions).await?,
             Work::Command { .. } => vec![PinnedScript { script: None, name: String::new() }],
         };
-        check_execute(caller, &scripts, &submission.desktop_ids.iter().collect::<Vec<_>>())?;
+        let desktop_ids: Vec<_> = submission.desktop_ids.iter().collect();
+        check_execute(caller, &scripts, &desktop_ids, &submission.rollout.policy)?;
         let candidates = candidates(connection, project_id, &submission.desktop_ids).await?;
         let plan = submission.plan(candidates.clone(), self.environment.seed())?;
         Ok(Prepared { submission, scripts, candidates, plan })
@@ -207,14 +209,18 @@ impl Control {
     }
 }
 
-/// Checks that the caller may run these scripts on these desktops. Every call that runs scripts
-/// uses this check, however it selects desktops. A policy that denies a desktop therefore cannot be
-/// bypassed.
+/// Checks that the caller may run these scripts on these desktops, as the user that the task's policy
+/// names. Every call that runs scripts uses this check, however it selects desktops. A policy that
+/// denies a desktop therefore cannot be bypassed.
 pub(crate) fn check_execute(
     caller: &Caller,
     scripts: &[PinnedScript],
     desktop_ids: &[&DesktopId],
+    policy: &RolloutPolicy,
 ) -> Result<(), Error> {
+    if let Some(user) = &policy.run_as_user {
+        caller.check(Action::RunAs, [Resource::User(user)])?;
+    }
     for pinned in scripts {
         match pinned.script {
             Some((script_id, _)) => {

@@ -64,7 +64,7 @@ impl Control {
         };
         let command = old.command.as_ref().map(|(command_type, text)| (*command_type, text.as_str()));
         let desktop_ids: Vec<_> = retry.remainder.iter().map(|one| &one.desktop_id).collect();
-        check_execute(caller, &retry.scripts, &desktop_ids)?;
+        check_execute(caller, &retry.scripts, &desktop_ids, &old.policy)?;
         let task_id = TaskId(self.environment.id());
         let order = retry.remainder.iter().map(|one| one.desktop_id.clone()).collect();
         let plan = plan_again(order, retry.waves, retry.gray);

@@ -109,6 +109,8 @@ pub const MAX_OUTPUT_BYTES: usize = 3 * (OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES) 
 /// Maximum bytes of a record's reason.
 pub const MAX_REASON_BYTES: usize = 1_024;
 
+/// Maximum number of characters of the name of a user on a desktop.
+pub const MAX_USER_NAME_CHARS: usize = 32;
 /// Maximum bytes of the path of an interpreter in a record.
 pub const MAX_INTERPRETER_BYTES: usize = 512;
 /// Maximum number of processes in a record that outlived their script; the rest is only counted.

@@ -1,7 +1,7 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
+    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
     TaskStatus, WaveStatus, WhatIfEnding,
 };
 
@@ -63,6 +63,7 @@ macro_rules! words {
 
 words! {
     AuditResult "AUDIT_RESULT_",
+    Cleanup "CLEANUP_",
     Containment "CONTAINMENT_",
     EventKind "EVENT_KIND_",
     OnHalt "ON_HALT_",
@@ -80,7 +81,8 @@ words! {
 #[cfg(test)]
 mod tests {
     use domain::{
-        event::EventKind as DomainEvent, outcome::Outcome as DomainOutcome, policy::OnHalt as DomainOnHalt,
+        event::EventKind as DomainEvent, outcome::Outcome as DomainOutcome,
+        policy::{Cleanup as DomainCleanup, OnHalt as DomainOnHalt},
         process::Containment as DomainContainment, task::TaskStatus as DomainTask,
     };
 
@@ -92,7 +94,8 @@ mod tests {
         let tasks = DomainTask::ALL.map(|it| TaskStatus::number(it.as_str()));
         let on_halt = DomainOnHalt::ALL.map(|it| OnHalt::number(it.as_str()));
         let containments = DomainContainment::ALL.map(|it| Containment::number(it.as_str()));
-        let words = outcomes.iter().chain(&tasks).chain(&on_halt).chain(&containments);
+        let cleanups = DomainCleanup::ALL.map(|it| Cleanup::number(it.as_str()));
+        let words = outcomes.iter().chain(&tasks).chain(&on_halt).chain(&containments).chain(&cleanups);
         assert!(words.into_iter().all(|number| *number > 0));
         assert!(DomainEvent::ALL.iter().all(|it| EventKind::number(it.as_str()) > 0));
     }

@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn order_has_the_user_and_the_cleanup_of_the_task() {
+        let (worker, now, mut outbox) = worker_with_a_desktop();
+        let mut batch = leased_until(now + TimeDelta::minutes(1));
+        let spec = batch.spec.as_mut().unwrap();
+        (spec.run_as_user, spec.kill_left_processes) = ("www-data".into(), true);
+        dispatch(&worker, batch, &[], None).await;
+        let Ok(Ok(AttachResponse { message: Some(Message::Order(order)) })) = outbox.try_recv() else {
+            panic!("no order")
+        };
+        assert_eq!((order.run_as_user.as_str(), order.kill_left_processes), ("www-data", true));
+    }
+
+    #[tokio::test]
     async fn of_a_lease_that_is_over_nothing_is_handed_out() {
         let (worker, now, mut outbox) = worker_with_a_desktop();
         dispatch(&worker, leased_until(now - TimeDelta::milliseconds(1)), &[], None).await;

@@ -5,9 +5,11 @@ use domain::{
     plan::{Exposure, Uncovered},
     warning::Warning,
 };
-use proto::admin::{
-    self, PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase,
-};
+use proto::{
+    Word as _,
+    admin::{
+    self, Cleanup, PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase,
+}};
 
 use super::{task, value::text};
 
@@ -35,6 +37,8 @@ pub(crate) fn response(preview: Preview, with_desktop_ids: bool) -> PreviewTaskR
         uncovered_strata: preview.uncovered.iter().map(stratum).collect(),
         scripts: preview.scripts.into_iter().filter_map(task::script).collect(),
         warnings: warnings(preview.warnings),
+        cleanup: Cleanup::number(preview.policy.cleanup.as_str()),
+        run_as_user: text(preview.policy.run_as_user),
     }
 }
 

@@ -7,7 +7,7 @@ use domain::{Error, outcome::Outcome, tally::Tally};
 use proto::{
     Word as _,
     admin::{
-        Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision, ScriptType,
+        Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision, ScriptType,
         Target, Task, TaskEvent, TaskStatus, Wave, WaveStatus,
     },
     time,
@@ -75,6 +75,8 @@ pub(crate) fn task(progress: TaskProgress) -> Task {
         start_time: time(task.started_at),
         end_time: time(task.ended_at),
         expire_time: time(task.expires_at),
+        run_as_user: text(policy.run_as_user),
+        cleanup: Cleanup::number(policy.cleanup.as_str()),
     }
 }
 

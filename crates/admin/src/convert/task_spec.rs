@@ -10,7 +10,7 @@ use domain::{
     rollout::{ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest},
     submission::{ExecutionRequest, Group},
 };
-use proto::admin::{FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, TaskSpec, WaveSpec};
+use proto::admin::{Cleanup, FailThreshold, OnHalt, Rollout, ScriptRevision, ScriptType, TaskSpec, WaveSpec};
 
 use super::value::{check_text, moment, word};
 
@@ -116,6 +116,8 @@ pub(crate) fn rollout(given: Rollout) -> Result<RolloutRequest, Error> {
         }),
         outcomes: Some(given.outcomes),
         exit_codes: Some(given.exit_codes),
+        run_as_user: Some(given.run_as_user).filter(|name| !name.is_empty()),
+        cleanup: word::<Cleanup>("cleanup", given.cleanup)?.map(str::to_lowercase),
         canary: given.canary.map(|canary| CanaryRequest {
             by: Some(canary.by).filter(|by| !by.is_empty()),
             seed: canary.seed,
@@ -195,6 +197,8 @@ mod tests {
                 "rollout.fail_threshold.count",
             ),
             (rollout(Rollout { on_halt: 9, ..Rollout::default() }), "rollout.on_halt"),
+            (rollout(Rollout { cleanup: 9, ..Rollout::default() }), "rollout.cleanup"),
+            (rollout(Rollout { run_as_user: "A".into(), ..Rollout::default() }), "rollout.run_as_user"),
             (rollout(Rollout { outcomes: map("FAILED"), ..Rollout::default() }), "rollout.outcomes.FAILED"),
             (rollout(Rollout { exit_codes: map("3"), ..Rollout::default() }), "rollout.exit_codes.3"),
             (rollout(Rollout { soak_seconds: Some(-1), ..Rollout::default() }), "rollout.soak_seconds"),

@@ -122,6 +122,13 @@ pub(crate) struct Rollout {
     /// Weight of each exit code: `success`, `count`, `ignore` or `halt`.
     exit_codes: Option<BTreeMap<String, String>>,
     canary: Option<Canary>,
+    /// User that runs the scripts on the desktops; default the one that the agent's configuration
+    /// names. Requires the action `graywave:users:runAs` on `user:NAME`.
+    #[schema(max_length = 32, pattern = "^[a-z_][a-z0-9_.-]*\\$?$")]
+    run_as_user: Option<String>,
+    /// Treatment of processes that a script leaves behind: `keep` (default) or `kill`.
+    #[schema(pattern = "^(keep|kill)$")]
+    cleanup: Option<String>,
 }
 
 impl From<Rollout> for RolloutRequest {
@@ -154,6 +161,8 @@ impl From<Rollout> for RolloutRequest {
             outcomes: given.outcomes,
             exit_codes: given.exit_codes,
             canary: given.canary.map(|canary| CanaryRequest { by: canary.by, seed: canary.seed }),
+            run_as_user: given.run_as_user,
+            cleanup: given.cleanup,
         }
     }
 }

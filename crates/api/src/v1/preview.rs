@@ -42,6 +42,10 @@ pub(crate) struct NativePreview {
     offline: Offline,
     /// Worst case of the whole rollout.
     worst_case: WorstCase,
+    /// User that runs the scripts; `null` for the one that the agents' configuration names.
+    run_as_user: Option<String>,
+    /// Treatment of processes that a script leaves behind: `keep` or `kill`.
+    cleanup: &'static str,
     /// Facts that the author of the request probably did not mean; empty without any.
     warnings: Vec<NativeWarning>,
 }
@@ -146,6 +150,8 @@ impl From<Preview> for NativePreview {
             },
             scripts: preview.scripts.into_iter().filter_map(NativeScript::of).collect(),
             uncovered_strata: preview.uncovered.into_iter().map(stratum).collect(),
+            cleanup: preview.policy.cleanup.as_str(),
+            run_as_user: preview.policy.run_as_user,
             warnings: warnings(preview.warnings),
         }
     }

@@ -65,6 +65,10 @@ pub(crate) struct NativeTask {
     outcomes: BTreeMap<&'static str, &'static str>,
     /// Exit codes whose weight differs from that of FAILED: `success`, `count`, `ignore` or `halt`.
     exit_codes: BTreeMap<String, &'static str>,
+    /// User that runs the scripts; `null` for the one that the agents' configuration names.
+    run_as_user: Option<String>,
+    /// Treatment of processes that a script leaves behind: `keep` or `kill`.
+    cleanup: &'static str,
     records: RecordNumbers,
     waves: Vec<NativeWave>,
     #[schema(format = DateTime)]
@@ -268,6 +272,8 @@ impl From<TaskProgress> for NativeTask {
                 .map(|(outcome, weight)| (outcome.as_str(), weight.as_str()))
                 .collect(),
             exit_codes: task.policy.exit_code_words(),
+            run_as_user: task.policy.run_as_user,
+            cleanup: task.policy.cleanup.as_str(),
             records: RecordNumbers {
                 success: counts.success_num,
                 failed: counts.failed_num,

@@ -158,3 +158,69 @@ async fn a_rollout_object_says_what_the_published_fields_cannot() {
     let task = harness.native(&format!("/tasks/{task_id}")).await;
     assert_eq!((&task["waves"][0]["failed"], &task["status"]), (&json!(0), &json!("RUNNING")));
 }
+
+/// A policy that may run commands everywhere, and as users that `users` matches.
+async fn runner_as(harness: &Harness, users: Option<&str>) -> String {
+    let mut statement = vec![json!({"Effect": "Allow", "Action": ["workspace:*", "graywave:tasks:*"]})];
+    if let Some(users) = users {
+        let resource = [format!("user:{users}")];
+        statement.push(json!({"Effect": "Allow", "Action": ["graywave:users:runAs"], "Resource": resource}));
+    }
+    let document = json!({"Version": "5.0", "Statement": statement});
+    let path = "/v1/projects/project-1/access/policies/runner";
+    let put = harness.call_as(TOKEN, Method::PUT, path, Some(&document)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    harness.token("runner", &["runner"]).await
+}
+
+#[tokio::test]
+async fn run_as_user_needs_an_action_of_its_own() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let executions = "/v1/projects/project-1/executions";
+    let body = |user: &str| {
+        json!({"resource_ids": ids(1), "command": "id", "command_type": "SHELL",
+               "rollout": {"run_as_user": user, "cleanup": "kill"}})
+    };
+    let token = runner_as(&harness, Some("www-*")).await;
+    for path in [executions.to_owned(), format!("{executions}/preview"), "/v2/project-1/script-executions".into()]
+    {
+        let refused = harness.call_as(&token, Method::POST, &path, Some(&body("root"))).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.body);
+        let message = refused.body["error_msg"].as_str().unwrap();
+        assert!(message.contains("graywave:users:runAs on user:root"), "{message}");
+    }
+    let operator = harness.token("op", &["operator"]).await;
+    let refused = harness.call_as(&operator, Method::POST, executions, Some(&body("www-data"))).await;
+    assert_eq!(refused.status, 403, "an operator runs as the configured user only");
+    let preview = format!("{executions}/preview");
+    let preview = harness.call_as(&token, Method::POST, &preview, Some(&body("www-data"))).await.body;
+    assert_eq!((&preview["run_as_user"], &preview["cleanup"]), (&json!("www-data"), &json!("kill")));
+    let made = harness.call_as(&token, Method::POST, executions, Some(&body("www-data"))).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    assert_eq!((&made.body["run_as_user"], &made.body["cleanup"]), (&json!("www-data"), &json!("kill")));
+    let plain = json!({"resource_ids": ids(1), "command": "id", "command_type": "SHELL"});
+    let plain = harness.call_as(&operator, Method::POST, executions, Some(&plain)).await.body;
+    assert_eq!((&plain["run_as_user"], &plain["cleanup"]), (&json!(null), &json!("keep")));
+    let malformed = harness.call_as(TOKEN, Method::POST, executions, Some(&body("CORP\\anna"))).await;
+    assert_eq!(malformed.status, 400);
+    let message = malformed.body["error_msg"].as_str().unwrap();
+    assert!(message.contains("rollout.run_as_user: \"CORP"), "{message}");
+}
+
+#[tokio::test]
+async fn retry_runs_as_the_same_user_with_the_same_right() {
+    let harness = Harness::new().await;
+    harness.desktops(1).await;
+    let body = json!({"resource_ids": ids(1), "command": "id", "command_type": "SHELL",
+                      "rollout": {"run_as_user": "www-data", "cleanup": "kill"}});
+    let made = harness.call_as(TOKEN, Method::POST, "/v1/projects/project-1/executions", Some(&body)).await;
+    let task_id = made.body["task_id"].as_str().unwrap();
+    harness.run(task_id, &[Outcome::Failed]).await;
+    let retry = format!("/v1/projects/project-1/tasks/{task_id}/retry");
+    let token = runner_as(&harness, None).await;
+    assert_eq!(harness.call_as(&token, Method::POST, &retry, None).await.status, 403);
+    let again = harness.call_as(TOKEN, Method::POST, &retry, None).await.body;
+    assert_eq!((&again["run_as_user"], &again["cleanup"]), (&json!("www-data"), &json!("kill")));
+    assert_eq!(again["warnings"], json!([]));
+}

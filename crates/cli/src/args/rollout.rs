@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use domain::limits::MAX_BODY_BYTES;
-use proto::admin::{Approval, Canary, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
+use proto::admin::{Approval, Canary, Cleanup, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
 
 use super::{
     file_arg,
@@ -99,6 +99,12 @@ pub(crate) struct RolloutFlags {
     /// [default: all but 0 are failures]
     #[arg(long, value_name = "CODE=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
     pub(crate) exit_code: Vec<(String, String)>,
+    /// User that runs the scripts, like www-data [default: set by the agent's configuration]
+    #[arg(long = "run-as", value_name = "USER", help_heading = MORE, aliases = ["run-as-user", "run_as_user"])]
+    pub(crate) run_as: Option<String>,
+    /// Effect of a script's end on processes that it leaves behind [default: keep]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = MORE)]
+    pub(crate) cleanup: Option<LeftProcesses>,
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
     #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = MORE)]
     pub(crate) canary_by: Vec<String>,
@@ -118,6 +124,15 @@ pub(crate) enum Ending {
     /// Running scripts finish
     Drain,
     /// Running scripts are killed
+    Kill,
+}
+
+/// The effect of a script's end on processes that it leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeftProcesses {
+    /// They live on, as daemons do
+    Keep,
+    /// They are killed
     Kill,
 }
 
@@ -243,6 +258,15 @@ impl RolloutFlags {
                 Ending::Kill => OnHalt::Kill.into(),
             };
         }
+        if let Some(user) = &self.run_as {
+            rollout.run_as_user.clone_from(user);
+        }
+        if let Some(cleanup) = self.cleanup {
+            rollout.cleanup = match cleanup {
+                LeftProcesses::Keep => Cleanup::Keep.into(),
+                LeftProcesses::Kill => Cleanup::Kill.into(),
+            };
+        }
         if !self.approve_before.is_empty() {
             // A `distinct_approver` of the file stays set.
             let of_file = rollout.approval.take().is_some_and(|approval| approval.distinct_approver);
@@ -358,7 +382,7 @@ mod tests {
             "--canary 5 --total-fail-threshold 20 --strict --on-halt kill --timeout 2h --max-concurrency 9 --soak 10m \
              --approve-before 2,3 --distinct-approver --delivery-timeout 1h --quorum 95 --expires-in 1m \
              --window 22:00-05:00@UTC --outcome undelivered=ignore --exit-code 3010=success,42=halt --canary-by os,pool \
-             --seed 7",
+             --seed 7 --run-as www-data --cleanup kill",
         )
         .unwrap();
         assert_eq!((task.gray_count, task.execution_timeout), (Some(5), Some(120)));
@@ -380,6 +404,8 @@ mod tests {
                 .map(|(code, it)| (code.into(), it.into()))
                 .into(),
             canary: Some(Canary { by: vec!["os".into(), "pool".into()], seed: Some(7) }),
+            run_as_user: "www-data".into(),
+            cleanup: Cleanup::Kill.into(),
         };
         assert_eq!(rollout, expected);
     }

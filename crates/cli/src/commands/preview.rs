@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use proto::admin::{PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
+use proto::admin::{Cleanup, PreviewTaskRequest, PreviewTaskResponse, PreviewWave, TaskSpec, Warning};
 
 use super::CommonArgs;
 use crate::{
@@ -95,6 +95,8 @@ pub(super) fn text(plan: &PreviewTaskResponse, palette: Palette, wide: bool) -> 
             "worst case",
             format!("{} started, {} failed, over the whole rollout", worst.started, worst.failed),
         ),
+        fact("run as", &plan.run_as_user),
+        fact("cleanup", if plan.cleanup() == Cleanup::Kill { "kill" } else { "" }),
         fact("seed", plan.seed.to_string()),
         fact("plan", if wide { plan.plan_hash.clone() } else { String::new() }),
     ]);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use proto::{
-    admin::{ListTasksRequest, Task, TaskStatus, Wave, WaveStatus},
+    admin::{Cleanup, ListTasksRequest, Task, TaskStatus, Wave, WaveStatus},
     word,
 };
 
@@ -132,6 +132,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("on", format!("{}{chosen}", many(task.target_count, "desktop"))),
         fact("halts at", halts_at),
         fact("concurrency", at_once),
+        fact("run as", &task.run_as_user),
         fact("retry", retry),
         fact("retried by", task.retried_by.join(", ")),
         fact("created", format!("{} by {}", time(task.create_time.as_ref()), task.created_by)),
@@ -179,6 +180,7 @@ fn terms(task: &Task) -> Vec<Fact> {
         fact("expires", time(task.expire_time.as_ref())),
         fact("outcomes", pairs(&task.outcomes)),
         fact("exit codes", pairs(&task.exit_codes)),
+        fact("cleanup", if task.cleanup() == Cleanup::Kill { "kill" } else { "" }),
     ]
 }
 

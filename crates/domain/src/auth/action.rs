@@ -36,6 +36,9 @@ actions! {
     DeleteScript = "workspace:scripts:delete",
     /// Runs scripts or a command on desktops.
     Execute = "workspace:scripts:execute",
+    /// Runs scripts or a command as a user that the request names. Its name is outside of
+    /// `graywave:tasks:*`: that user may have more rights than the agent's configured one.
+    RunAs = "graywave:users:runAs",
     /// Selects the desktops of a task by a tag.
     ExecuteByDesktopTag = "workspace:scripts:executeByDesktopTag",
     /// Retries targets that did not succeed.
@@ -139,6 +142,8 @@ pub enum Resource<'a> {
     Pool(&'a str),
     /// A task: `task:ID`.
     Task(&'a str),
+    /// A user of the desktops that runs scripts: `user:NAME`.
+    User(&'a str),
     /// The project as a whole, for example its audit.
     Everything,
 }
@@ -155,6 +160,7 @@ impl std::fmt::Display for Resource<'_> {
             Self::Desktop(id) => write!(f, "desktop:{id}"),
             Self::Pool(id) => write!(f, "desktopPool:{id}"),
             Self::Task(id) => write!(f, "task:{id}"),
+            Self::User(name) => write!(f, "user:{name}"),
             Self::Everything => f.write_str("*"),
         }
     }

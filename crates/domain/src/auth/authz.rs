@@ -63,10 +63,10 @@ impl Statement {
             }
         }
         for (place, pattern) in self.resource.iter().enumerate() {
-            let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:"];
+            let known = ["*", "script:", "command", "desktop:", "desktopPool:", "task:", "user:"];
             if !known.iter().any(|start| short_form(pattern).starts_with(start)) {
                 let message = format!(
-                    "{pattern:?} is not one of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID"
+                    "{pattern:?} is not one of *, script:ID, command, desktop:ID, desktopPool:ID, task:ID, user:NAME"
                 );
                 return Err(Error::invalid(FieldPath::from("Resource").index(place), message));
             }

@@ -94,8 +94,11 @@ fn the_ready_policies() {
         // Revoking a desktop's certificates affects more than one task.
         let ends_desktops =
             matches!(action, Action::RevokeDesktop | Action::RetireDesktop | Action::UnretireDesktop);
-        let is_admins =
-            matches!(action, Action::Unfreeze | Action::PutLimits) || ends_desktops || is_access || is_of_all;
+        // Another user of the desktop may have more rights than the agent's configured one.
+        let is_admins = matches!(action, Action::Unfreeze | Action::PutLimits | Action::RunAs)
+            || ends_desktops
+            || is_access
+            || is_of_all;
         assert_eq!(may("operator", action), !is_audit && !is_admins, "{action}");
         assert!(may("admin", action), "{action}");
     }
@@ -151,4 +154,13 @@ fn a_policy_is_read_up_to_its_last_byte() {
     assert!(Policy::parse(&padded(limits::MAX_POLICY_BYTES)).is_ok());
     let refused = Policy::parse(&padded(limits::MAX_POLICY_BYTES + 1)).unwrap_err();
     assert!(refused.message.contains("16384 bytes"), "{}", refused.message);
+}
+
+#[test]
+fn users_that_run_scripts_are_a_resource() {
+    let rights = rights(&[r#"{"Version": "5.0", "Statement": [
+        {"Effect": "Allow", "Action": ["graywave:users:runAs"], "Resource": ["user:www-*"]}]}"#]);
+    assert!(rights.check(Action::RunAs, [Resource::User("www-data")]).is_ok());
+    let refused = rights.check(Action::RunAs, [Resource::User("root")]).unwrap_err();
+    assert_eq!(refused.to_string(), "no policy allows graywave:users:runAs on user:root");
 }

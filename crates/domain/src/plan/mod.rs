@@ -5,6 +5,7 @@ mod exposure;
 mod request;
 pub mod rollout;
 pub mod submission;
+mod user_name;
 
 pub use assignment::*;
 pub use exposure::{Exposure, Uncovered, uncovered, worst_case};

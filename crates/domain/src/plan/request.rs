@@ -98,4 +98,8 @@ pub struct RolloutRequest {
     pub exit_codes: Option<BTreeMap<String, String>>,
     /// Sampling of the canaries.
     pub canary: Option<CanaryRequest>,
+    /// Name of the user that runs the scripts.
+    pub run_as_user: Option<String>,
+    /// `keep` or `kill`.
+    pub cleanup: Option<String>,
 }

@@ -7,12 +7,13 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 use crate::{
     BasisPoints, Error, FieldPath, Timestamp, limits,
     outcome::Outcome,
-    policy::{Approval, OnHalt, RolloutPolicy, Weight},
+    policy::{Approval, Cleanup, OnHalt, RolloutPolicy, Weight},
     stratum::StratumKey,
     threshold::Threshold,
     window::Window,
 };
 
+use super::user_name::check_run_as_user;
 pub use super::request::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
@@ -76,6 +77,10 @@ impl RolloutRequest {
             approval: self.approval.map_or_else(|| Ok(Approval::default()), check_approval)?,
             quorum: self.quorum_percent.map(check_quorum).transpose()?,
             window: self.window.map(check_window).transpose()?,
+            run_as_user: self.run_as_user.map(check_run_as_user).transpose()?,
+            cleanup: self.cleanup.as_deref().map_or(Ok(Cleanup::Keep), |word| {
+                word.parse().map_err(|error: Error| error.within("cleanup"))
+            })?,
         };
         Ok(Rollout {
             waves,

@@ -41,6 +41,8 @@ fn what_is_wrong_is_named() {
         (RolloutRequest { fail_threshold: threshold(0), ..request() }, "fail_threshold.count"),
         (RolloutRequest { max_concurrency: Some(0), ..request() }, "max_concurrency"),
         (RolloutRequest { on_halt: Some("burn".into()), ..request() }, "drain, kill"),
+        (RolloutRequest { cleanup: Some("burn".into()), ..request() }, "keep, kill"),
+        (RolloutRequest { run_as_user: Some("A B".into()), ..request() }, "run_as_user"),
         (RolloutRequest { delivery_timeout_seconds: Some(0), ..request() }, "delivery_timeout_seconds"),
         (RolloutRequest { soak_seconds: Some(-1), ..request() }, "soak_seconds"),
         (RolloutRequest { quorum_percent: Some(0.0), ..request() }, "quorum_percent"),

@@ -1,5 +1,5 @@
-//! The rollout policy of a task. It defines failures, thresholds, the reaction to a halt, and the
-//! conditions of closing and opening waves.
+//! The rollout policy of a task. It defines failures, thresholds, the reaction to a halt, the
+//! conditions of closing and opening waves, and how desktops run the scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,32 @@ impl OnHalt {
 }
 
 string_enum!(OnHalt, "on_halt");
+
+/// Treatment of processes that a script leaves behind at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleanup {
+    /// They live on, as daemons do.
+    #[default]
+    Keep,
+    /// They are killed.
+    Kill,
+}
+
+impl Cleanup {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Keep, Self::Kill];
+
+    /// Returns the word in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+string_enum!(Cleanup, "cleanup");
 
 /// Weight of a target's result for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +116,10 @@ pub struct RolloutPolicy {
     pub quorum: Option<BasisPoints>,
     /// Daily window in which targets may start; `None` for any time.
     pub window: Option<Window>,
+    /// User that runs the scripts; `None` for the user that the agent's configuration names.
+    pub run_as_user: Option<String>,
+    /// Treatment of processes that a script leaves behind.
+    pub cleanup: Cleanup,
 }
 
 /// Waves that need an approval, and restrictions on the approver.

@@ -57,6 +57,8 @@ fn it_is_read_back() {
         approval: Approval { before_waves: [2].into(), distinct_approver: true },
         quorum: BasisPoints::new(9_500),
         window: Some(Window::new("22:00", "05:00", "desktop").unwrap()),
+        run_as_user: Some("www-data".to_owned()),
+        cleanup: Cleanup::Kill,
     };
     let text = serde_json::to_string(&policy).unwrap();
     assert_eq!(serde_json::from_str::<RolloutPolicy>(&text).unwrap(), policy, "{text}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::ids::ScriptId;
+use domain::{ids::ScriptId, policy::Cleanup};
 use proto::{
     scheduler::{Batch, PullResponse, RevokedConnection, Target, TaskSpec},
     types::Script,
@@ -74,8 +74,8 @@ fn batch(leased: &Leased, lease_ms: u32, scripts: &mut Scripts) -> Batch {
             attempt: u32::from(spec.facts.attempt),
             success_exit_codes: spec.facts.policy.success_exit_codes.clone(),
             max_running: max_running.map(u32::from),
-            run_as_user: String::new(),
-            kill_left_processes: false,
+            run_as_user: spec.facts.policy.run_as_user.clone().unwrap_or_default(),
+            kill_left_processes: spec.facts.policy.cleanup == Cleanup::Kill,
         }),
         lease_ms,
         deliver_by_unix_ms: unix_ms(Some(deliver_by)),

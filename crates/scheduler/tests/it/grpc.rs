@@ -1,7 +1,11 @@
 //! The gRPC service over an engine: malformed entries of one peer do not block the results of
 //! another.
 
-use domain::{limits, outcome::Outcome};
+use domain::{
+    limits,
+    outcome::Outcome,
+    policy::{Cleanup, RolloutPolicy},
+};
 use prost::Message as _;
 use proto::scheduler::{
     PullRequest, PullResponse, ReportRequest, ReportResponse, ReturnedTarget, TargetResult,
@@ -252,4 +256,24 @@ async fn order_has_the_executable_text_of_the_stored_content() {
     assert_eq!(answers[0].scripts[0].content, "printf v1\nexit 0\n");
     let unchanged = "SELECT count(*) FROM task WHERE command = E'\\uFEFFprintf v1\\r\\nexit 0\\r\\n'";
     assert_eq!(harness.count(unchanged).await, 1, "stored as it was sent");
+}
+
+#[tokio::test]
+async fn order_has_the_user_and_the_cleanup_of_the_policy() {
+    let harness = Harness::new().await;
+    harness.online(&worker("w"), 0..1, start()).await;
+    let policy = RolloutPolicy {
+        run_as_user: Some("www-data".into()),
+        cleanup: Cleanup::Kill,
+        ..RolloutPolicy::default()
+    };
+    harness.submit_and_cut(Submit { policy, ..Submit::default() }).await;
+    harness.submit_and_cut(Submit::default()).await;
+    let specs: Vec<_> = pull_all(&harness).await.into_iter().flat_map(|answer| answer.batches).collect();
+    let found: Vec<_> = specs
+        .iter()
+        .filter_map(|batch| batch.spec.as_ref())
+        .map(|spec| (spec.run_as_user.as_str(), spec.kill_left_processes))
+        .collect();
+    assert_eq!(found, [("www-data", true), ("", false)]);
 }

@@ -185,6 +185,7 @@ fn policy(rng: &mut Rng, desktops: u32) -> RolloutPolicy {
         },
         quorum: rng.percent(35).then(|| rng.basis_points(3_000, 9_900)),
         window,
+        ..RolloutPolicy::default()
     }
 }
 
