@@ -26,7 +26,7 @@ pub use auth::{authz, enrolment, merkle, request_signing};
 pub use basis_points::BasisPoints;
 pub use error::{Error, ErrorKind, FieldPath, RETRY_AFTER, Reason};
 pub use insight::{explain, what_if};
-pub use outcome::{fingerprint, tally};
+pub use outcome::{fingerprint, output, tally};
 pub use pagination::{cursor, page};
 pub use plan::{rollout, submission};
 pub use target::{batching, deadline, desktop, quarantine, report_fence, stratum, tags};

@@ -122,9 +122,8 @@ pub const MAX_LEFT_USER_BYTES: usize = 64;
 /// Largest number of a signal.
 pub const MAX_SIGNAL: u8 = 64;
 /// Maximum bytes of the facts about the process of a script in a message.
-const MAX_PROCESS_REPORT_BYTES: usize = MAX_INTERPRETER_BYTES
-    + MAX_LEFT_PROCESSES * (MAX_LEFT_COMMAND_BYTES + MAX_LEFT_USER_BYTES + 32)
-    + 64;
+const MAX_PROCESS_REPORT_BYTES: usize =
+    MAX_INTERPRETER_BYTES + MAX_LEFT_PROCESSES * (MAX_LEFT_COMMAND_BYTES + MAX_LEFT_USER_BYTES + 32) + 64;
 
 /// Maximum bytes of a gRPC message on all listeners and clients.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;

@@ -40,7 +40,8 @@ pub struct Warning {
 /// Returns the warnings about the scripts of a task, in order. Each script has its type, its name
 /// and its content; the name of a command is empty.
 pub fn of_scripts<'a>(scripts: impl IntoIterator<Item = (ScriptType, &'a str, &'a str)>) -> Vec<Warning> {
-    let mixed = scripts.into_iter().filter(|(script_type, _, content)| has_mixed_line_ends(*script_type, content));
+    let mixed =
+        scripts.into_iter().filter(|(script_type, _, content)| has_mixed_line_ends(*script_type, content));
     mixed
         .map(|(_, name, _)| {
             let script = if name.is_empty() { "the command".to_owned() } else { format!("script {name:?}") };

@@ -1,8 +1,8 @@
 //! Maps enums of the admin service to domain words: `TASK_STATUS_RUNNING` is RUNNING.
 
 use crate::admin::{
-    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter, ScriptType, StopMode,
-    TaskStatus, WaveStatus, WhatIfEnding,
+    AuditResult, Cleanup, Containment, EventKind, OnHalt, Outcome, Presence, RecordStatus, RetiredFilter,
+    ScriptType, StopMode, TaskStatus, WaveStatus, WhatIfEnding,
 };
 
 /// An enum whose value names consist of a prefix and a word.
@@ -81,9 +81,11 @@ words! {
 #[cfg(test)]
 mod tests {
     use domain::{
-        event::EventKind as DomainEvent, outcome::Outcome as DomainOutcome,
+        event::EventKind as DomainEvent,
+        outcome::Outcome as DomainOutcome,
         policy::{Cleanup as DomainCleanup, OnHalt as DomainOnHalt},
-        process::Containment as DomainContainment, task::TaskStatus as DomainTask,
+        process::Containment as DomainContainment,
+        task::TaskStatus as DomainTask,
     };
 
     use super::*;

@@ -7,9 +7,8 @@ use domain::{
 };
 use proto::{
     Word as _,
-    admin::{
-    self, Cleanup, PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase,
-}};
+    admin::{self, Cleanup, PreviewCanary, PreviewTaskResponse, PreviewWave, UncoveredStratum, WorstCase},
+};
 
 use super::{task, value::text};
 

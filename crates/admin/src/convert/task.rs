@@ -7,8 +7,8 @@ use domain::{Error, outcome::Outcome, tally::Tally};
 use proto::{
     Word as _,
     admin::{
-        Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision, ScriptType,
-        Target, Task, TaskEvent, TaskStatus, Wave, WaveStatus,
+        Cleanup, Command, EventKind, ListTasksRequest, OnHalt, Outcomes, RecordCounts, ScriptRevision,
+        ScriptType, Target, Task, TaskEvent, TaskStatus, Wave, WaveStatus,
     },
     time,
 };

@@ -183,7 +183,8 @@ async fn run_as_user_needs_an_action_of_its_own() {
                "rollout": {"run_as_user": user, "cleanup": "kill"}})
     };
     let token = runner_as(&harness, Some("www-*")).await;
-    for path in [executions.to_owned(), format!("{executions}/preview"), "/v2/project-1/script-executions".into()]
+    for path in
+        [executions.to_owned(), format!("{executions}/preview"), "/v2/project-1/script-executions".into()]
     {
         let refused = harness.call_as(&token, Method::POST, &path, Some(&body("root"))).await;
         assert_eq!(refused.status, 403, "{path}: {}", refused.body);

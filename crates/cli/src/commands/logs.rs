@@ -1,8 +1,13 @@
 //! `graywave logs`.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use domain::process::{LeftProcess, left_sentence};
+use domain::{
+    output::plain,
+    process::{LeftProcess, left_sentence},
+};
 use proto::{
     admin::{Outcome, Record, RecordFilter, RecordStatus},
     word,
@@ -26,6 +31,7 @@ const TASKS: i32 = 50;
 Examples:
   graywave logs desktop-0007                  the newest task of the desktop
   graywave logs desktop-0007 --task latest
+  graywave logs desktop-0007 --raw > output.txt
 Output is available once the script has ended. Of long output, the beginning and the end are kept.")]
 pub struct LogsArgs {
     /// Desktop id
@@ -34,12 +40,16 @@ pub struct LogsArgs {
     /// Task to read, by id or `latest` [default: the newest task of the desktop]
     #[arg(long, value_name = "TASK", add = ArgValueCompleter::new(completion::tasks))]
     task: Option<String>,
+    /// Print overwritten progress and escape sequences too; a terminal never gets control characters
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
 
 pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
-    let LogsArgs { desktop_id, task, common } = arguments;
+    let LogsArgs { desktop_id, task, raw, common } = arguments;
+    let form = Form { is_raw: raw, is_terminal: std::io::stdout().is_terminal() };
     let (session, mut console) = common.open().await?;
     let candidates = match task.as_deref() {
         Some(LATEST) => {
@@ -67,7 +77,7 @@ pub(super) async fn logs(arguments: LogsArgs) -> Result<(), Error> {
             } else {
                 console.say(&console.err.bold(&head));
             }
-            console.print(&output(record))?;
+            console.print(&output(record, form))?;
         }
         return console.finish();
     }
@@ -122,9 +132,23 @@ fn left(record: &Record) -> Option<String> {
     Some(sanitize_line(&text))
 }
 
-/// Returns the output of a script with a final line end; empty output stays empty.
-fn output(record: &Record) -> String {
-    let text = sanitize(&record.output);
+/// Form of printed output.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    /// Whether overwritten progress and escape sequences are kept.
+    is_raw: bool,
+    /// Whether a terminal shows the output.
+    is_terminal: bool,
+}
+
+/// Returns the output of a script. Raw output for a file or a program is exact. Otherwise it has no
+/// control characters, and a final line end unless it is empty.
+fn output(record: &Record, form: Form) -> String {
+    let text = match form {
+        Form { is_raw: true, is_terminal: false } => return record.output.clone(),
+        Form { is_raw: true, is_terminal: true } => sanitize(&record.output),
+        Form { is_raw: false, .. } => sanitize(&plain(&record.output)),
+    };
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
 }
 
@@ -133,6 +157,17 @@ mod tests {
     use proto::{Word as _, admin};
 
     use super::*;
+
+    #[test]
+    fn output_is_plain_unless_raw() {
+        let printed = "10%\r100%\n\u{1b}[31mred\u{1b}[0m\u{7}";
+        let record = Record { output: printed.into(), ..Record::default() };
+        let of = |is_raw, is_terminal| output(&record, Form { is_raw, is_terminal });
+        assert_eq!((of(false, false).as_str(), of(false, true).as_str()), ("100%\nred\n", "100%\nred\n"));
+        assert_eq!(of(true, false), printed);
+        assert_eq!(of(true, true), "10%100%\n[31mred[0m\n", "a terminal obeys nothing");
+        assert_eq!(output(&Record::default(), Form { is_raw: false, is_terminal: false }), "");
+    }
 
     #[test]
     fn header_names_signal_and_left_processes() {

@@ -191,8 +191,7 @@ mod tests {
     #[test]
     fn warnings_end_the_plan() {
         let found = |wave| Warning { code: "X".into(), message: "mixed\u{1b}[2J".into(), wave };
-        let plan =
-            PreviewTaskResponse { warnings: vec![found(None), found(Some(2))], ..Default::default() };
+        let plan = PreviewTaskResponse { warnings: vec![found(None), found(Some(2))], ..Default::default() };
         let text = text(&plan, Palette::default(), false);
         assert!(text.ends_with("\nwarning: mixed [2J\n\nwarning: wave 2: mixed [2J\n"), "{text}");
     }

@@ -112,7 +112,11 @@ impl ListItem for Record {
             cell(time(self.start_time.as_ref())),
             cell(self.attempt),
             cell(&self.interpreter),
-            cell(if self.left_processes_count == 0 { String::new() } else { self.left_processes_count.to_string() }),
+            cell(if self.left_processes_count == 0 {
+                String::new()
+            } else {
+                self.left_processes_count.to_string()
+            }),
             cell(&self.reason),
         ]
     }

@@ -215,12 +215,8 @@ fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
 
 #[test]
 fn processes_that_outlived_a_script_are_told() {
-    let left = LeftProcess {
-        pid: 4_711,
-        command: "sleep 1000".into(),
-        user: "root".into(),
-        survived_kill: false,
-    };
+    let left =
+        LeftProcess { pid: 4_711, command: "sleep 1000".into(), user: "root".into(), survived_kill: false };
     let record = HistoryRecord {
         name: "it".into(),
         status: RecordStatus::Ended(Outcome::Success),

@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::LazyLock};
 use regex::{Regex, RegexSet};
 use sha2::{Digest as _, Sha256};
 
-use crate::{limits, outcome::Outcome};
+use crate::{limits, outcome::Outcome, output::plain};
 
 /// Number of last output lines in a fingerprint: errors usually come last.
 const LINES: usize = 3;
@@ -71,9 +71,10 @@ pub fn within_limit<'a>(
     }
 }
 
-/// Computes the fingerprint of a failed record.
+/// Computes the fingerprint of a failed record. Escape sequences and overwritten progress of the
+/// output do not count.
 pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reason: &str) -> Fingerprint {
-    let lines = last_lines(output);
+    let lines = last_lines(&plain(output));
     let text = if lines.is_empty() { normalised(reason) } else { lines.join("\n") };
     let text: String = text.chars().take(MAX_CHARS).collect();
     let mut hasher = Sha256::new();
@@ -87,8 +88,10 @@ pub fn fingerprint(outcome: Outcome, exit_code: Option<i32>, output: &str, reaso
     Fingerprint { id: i64::from_be_bytes(first), text }
 }
 
-/// Returns the end of an output as the sample of its group.
+/// Returns the end of an output as the sample of its group, without escape sequences and overwritten
+/// progress.
 pub fn sample(output: &str) -> String {
+    let output = plain(output);
     let skipped = output.chars().count().saturating_sub(MAX_SAMPLE_CHARS);
     output.chars().skip(skipped).collect()
 }
@@ -169,6 +172,21 @@ mod tests {
             assert_ne!(one, other);
         }
         assert_ne!(id(Outcome::Failed, Some(0), "x"), id(Outcome::Failed, None, "x"));
+    }
+
+    #[test]
+    fn colours_and_progress_do_not_count() {
+        let id = |output: &str| fingerprint(Outcome::Failed, Some(1), output, "").id;
+        let one = id("step\nE: disk full\n");
+        for output in [
+            "step\n\u{1b}[31mE:\u{1b}[0m disk full\u{1b}[K\n",
+            "step\n 1%\r37%\rE: disk full\n",
+            "step\r\nE: disk full\r\n",
+            "\u{1b}]0;apt\u{7}step\n\u{1b}[1mE: disk\u{1b}[m full",
+        ] {
+            assert_eq!(id(output), one, "{output:?}");
+        }
+        assert_eq!(sample("1%\r99%\n\u{1b}[31mE: disk full\u{1b}[0m\n"), "99%\nE: disk full\n");
     }
 
     #[test]

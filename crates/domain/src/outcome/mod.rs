@@ -1,7 +1,8 @@
-//! Outcomes of scripts and targets, and fingerprints of failures.
+//! Outcomes of scripts and targets, their output, and fingerprints of failures.
 
 pub mod fingerprint;
 mod kind;
+pub mod output;
 pub mod tally;
 
 pub use kind::*;

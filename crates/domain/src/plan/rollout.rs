@@ -13,10 +13,10 @@ use crate::{
     window::Window,
 };
 
-use super::user_name::check_run_as_user;
 pub use super::request::{
     ApprovalRequest, CanaryRequest, RolloutRequest, ThresholdRequest, WaveRequest, WindowRequest,
 };
+use super::user_name::check_run_as_user;
 
 /// The size of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

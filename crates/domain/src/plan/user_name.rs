@@ -47,8 +47,14 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        for name in ["", "$", "0root", "Root", "-x", ".x", "a b", "a\n", "a;id", "a$b", "a/b", "j\u{f6}rg", "a:b"] {
-            assert_eq!(check_run_as_user(name.to_owned()).unwrap_err().reason, Reason::FieldInvalid, "{name:?}");
+        for name in
+            ["", "$", "0root", "Root", "-x", ".x", "a b", "a\n", "a;id", "a$b", "a/b", "j\u{f6}rg", "a:b"]
+        {
+            assert_eq!(
+                check_run_as_user(name.to_owned()).unwrap_err().reason,
+                Reason::FieldInvalid,
+                "{name:?}"
+            );
         }
         let long = check_run_as_user("x".repeat(33)).unwrap_err();
         assert_eq!((long.reason, long.field.unwrap().to_string().as_str()), (Reason::FieldOutOfRange, FIELD));

@@ -102,7 +102,9 @@ fn is_utf_16(content: &str) -> bool {
     let start: Vec<char> = content.trim_start_matches(UTF_16_MARKS).chars().take(UTF_16_CHARS).collect();
     let is_nul_at = |first: usize| {
         let is_nul = |place: usize, c: &char| (*c == '\0') == (place % 2 == first);
-        !start.is_empty() && start.len() % 2 == 0 && start.iter().enumerate().all(|(place, c)| is_nul(place, c))
+        !start.is_empty()
+            && start.len() % 2 == 0
+            && start.iter().enumerate().all(|(place, c)| is_nul(place, c))
     };
     is_nul_at(0) || is_nul_at(1)
 }

@@ -90,7 +90,9 @@ fn target_report(result: proto::scheduler::TargetResult) -> Result<TargetReport,
     })
 }
 
-fn script_report((mut script, place): (proto::types::ScriptResult, u32)) -> Result<ScriptResult, domain::Error> {
+fn script_report(
+    (mut script, place): (proto::types::ScriptResult, u32),
+) -> Result<ScriptResult, domain::Error> {
     if script.script != place {
         return Err(domain::Error::unreadable(format!(
             "result {place} names script {}; expected {place}",

@@ -47,6 +47,7 @@ struct Target {
     wave_status: String,
     outcome: Option<String>,
     exit_code: Option<i32>,
+    signal: Option<i16>,
     ended_at: Option<DateTime<Utc>>,
     reason: Option<String>,
 }
@@ -135,7 +136,7 @@ async fn check_targets(
 ) -> anyhow::Result<()> {
     let targets: Vec<Target> = sqlx::query_as(
         "SELECT t.task_id, t.ordinal, t.desktop_id, t.wave, w.status AS wave_status, r.outcome::text AS outcome,
-                r.exit_code, r.ended_at, r.reason
+                r.exit_code, r.signal, r.ended_at, r.reason
          FROM target t JOIN wave w USING (task_id, wave)
          LEFT JOIN record r ON r.task_id = t.task_id AND r.ordinal = t.ordinal ORDER BY 1, 2",
     )
@@ -191,7 +192,11 @@ fn misfit(
     match outcome {
         "SUCCESS" if marks.ends != [0] => Some("a success that its script knows nothing of"),
         "FAILED" if !started => Some("failed without a start"),
-        "FAILED" if target.exit_code.is_some() && marks.ends != target.exit_code.as_slice() => {
+        "FAILED"
+            if target.signal.is_none()
+                && target.exit_code.is_some()
+                && marks.ends != target.exit_code.as_slice() =>
+        {
             Some("another exit code than its script's")
         }
         "TIMEOUT" if !started => Some("timed out without a start"),
