@@ -218,7 +218,7 @@ async fn serve(
     edge.spawn(async move { roles::serve_api(&api_settings, api_control, listeners.http, api_stop).await });
     edge.spawn(run_worker(worker_settings, listeners.agents, stop_edge.clone()));
     let mut agents = JoinSet::new();
-    let runner = RunnerProgram::contained(&std::env::current_exe()?);
+    let runner = RunnerProgram::find()?;
     let stop_agents = CancellationToken::new();
     for number in 1..=arguments.desktops {
         let config =

@@ -1,6 +1,7 @@
 //! The benchmark: the whole system with simulated agents, against the raw database in the same run.
 
 mod measure;
+mod processes;
 mod raw;
 mod report;
 mod system;
@@ -16,6 +17,9 @@ struct Arguments {
     /// Number of desktops, each a simulated agent on the real protocol
     #[arg(long, default_value_t = 20_000)]
     desktops: u32,
+    /// Number of local desktops with real agents and runners
+    #[arg(long, default_value_t = 1_000)]
+    processes: u32,
     /// Number of measurements of POST to first start
     #[arg(long, default_value_t = 200)]
     tries: u32,
@@ -27,7 +31,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let processes = processes::measure(arguments.processes)?;
     let mut system = system::System::start(arguments.desktops).await?;
-    let report = measure::all(&mut system, arguments.desktops, arguments.rounds, arguments.tries).await?;
+    let report =
+        measure::all(&mut system, arguments.desktops, arguments.rounds, arguments.tries, processes).await?;
     report::publish(&report)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sim::fleet::FAILING;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{raw, system::System};
+use crate::{processes::Processes, raw, system::System};
 
 /// Everything measured.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) ratio_to_raw: f64,
     pub(crate) post_to_first_start_ms: Latency,
     pub(crate) failures: Failures,
+    pub(crate) processes: Processes,
 }
 
 /// A round in which every desktop fails, against the last one in which all succeeded, and the list
@@ -56,6 +57,7 @@ pub(crate) async fn all(
     desktops: u32,
     rounds: u32,
     tries: u32,
+    processes: Processes,
 ) -> anyhow::Result<Report> {
     let mut connection = PgConnection::connect(&system.database_url()).await?;
     raw::prepare(&mut connection).await?;
@@ -72,7 +74,7 @@ pub(crate) async fn all(
     let last = measured.last().context("no round was asked for")?.executions_per_second;
     let failures = failures(system, &mut connection, desktops, last).await?;
     let post_to_first_start_ms = latency(system, tries).await?;
-    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms, failures })
+    Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms, failures, processes })
 }
 
 async fn round(system: &mut System, connection: &mut PgConnection, desktops: u32) -> anyhow::Result<Round> {

@@ -41,6 +41,15 @@ pub(crate) fn publish(report: &Report) -> anyhow::Result<()> {
         failures.list_ms,
         failures.raw_count_ms
     );
+    let processes = &report.processes;
+    println!(
+        "{} desktops with real agents and runners: {:.0} executions/s, {:.2} of the {:.0} processes/s that the machine \
+         starts",
+        processes.desktops,
+        processes.executions_per_second,
+        processes.ratio_to_fork_exec,
+        processes.fork_exec_per_second
+    );
     let directory = PathBuf::from("target/bench");
     fs::create_dir_all(&directory)?;
     let path = directory.join("report.json");

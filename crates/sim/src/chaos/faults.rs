@@ -14,6 +14,7 @@ use rand::{
     seq::{IndexedRandom as _, SliceRandom as _},
 };
 use rand_chacha::ChaCha8Rng;
+use rustix::process::Signal;
 use serde::Serialize;
 use tokio::{sync::Mutex, task::JoinSet};
 
@@ -21,6 +22,7 @@ use super::{
     clock,
     link::State,
     node::Node,
+    runners,
     system::{System, desktop_id},
 };
 
@@ -52,21 +54,27 @@ pub(crate) enum Kind {
     SchedulersRolled,
     WorkersRolled,
     PostgresAway,
+    AgentsUpgraded,
+    RunnersKilled,
+    RunnersHung,
 }
 
 impl Kind {
     /// How often each comes, of 100.
-    const ODDS: [(Self, u32); 16] = [
+    const ODDS: [(Self, u32); 19] = [
         (Self::ApiKilled, 7),
         (Self::SchedulerKilled, 9),
-        (Self::WorkerKilled, 10),
-        (Self::AgentsKilled, 15),
-        (Self::JournalTorn, 6),
+        (Self::WorkerKilled, 7),
+        (Self::AgentsKilled, 9),
+        (Self::AgentsUpgraded, 4),
+        (Self::RunnersKilled, 5),
+        (Self::RunnersHung, 4),
+        (Self::JournalTorn, 4),
         (Self::DiskFull, 4),
         (Self::PostgresCrashed, 4),
         (Self::SchedulerHung, 6),
         (Self::WorkerHung, 7),
-        (Self::AgentsHung, 7),
+        (Self::AgentsHung, 5),
         (Self::LinkCut, 7),
         (Self::LinkStalled, 7),
         (Self::ClockSet, 7),
@@ -84,9 +92,10 @@ impl Kind {
         }
     }
 
-    /// Whether an agent that is hit while a script runs cannot know the result of the script.
+    /// Whether the result of a script that runs meanwhile can be lost. The loss of its agent alone
+    /// loses nothing.
     const fn makes_unknown(self) -> bool {
-        matches!(self, Self::AgentsKilled | Self::JournalTorn | Self::DiskFull)
+        matches!(self, Self::RunnersKilled | Self::DiskFull)
     }
 }
 
@@ -185,7 +194,11 @@ impl Drawn {
             Kind::ApiKilled => (system.apis.len(), 1),
             Kind::SchedulerKilled | Kind::SchedulerHung => (system.schedulers.len(), 1),
             Kind::WorkerKilled | Kind::WorkerHung => (system.workers.len(), 1),
-            Kind::AgentsKilled | Kind::AgentsHung => (system.agents.len(), 6),
+            Kind::AgentsKilled
+            | Kind::AgentsHung
+            | Kind::AgentsUpgraded
+            | Kind::RunnersKilled
+            | Kind::RunnersHung => (system.agents.len(), 6),
             Kind::JournalTorn => (system.agents.len(), 2),
             Kind::DiskFull => (system.small_disks, 1),
             Kind::ClockSet => (system.nodes().count(), 4),
@@ -228,6 +241,9 @@ impl Drawn {
             Kind::SchedulerHung => self.hang(&system.schedulers).await?,
             Kind::WorkerHung => self.hang(&system.workers).await?,
             Kind::AgentsHung => self.hang(&system.agents).await?,
+            Kind::AgentsUpgraded => self.upgrade(&system.agents).await?,
+            Kind::RunnersKilled => self.signal_runners(&system, Signal::KILL).await?,
+            Kind::RunnersHung => self.signal_runners(&system, Signal::STOP).await?,
             Kind::LinkCut => self.break_links(&system, State::Cut).await,
             Kind::LinkStalled => self.break_links(&system, State::Stalled).await,
         };
@@ -262,21 +278,42 @@ impl Drawn {
         Ok(names)
     }
 
+    /// Stops in order and starts again, as the upgrade of a package does.
+    async fn upgrade(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for &place in &self.targets {
+            let mut node = nodes[place].lock().await;
+            stop_in_order(&mut node).await?;
+            names.push(node.name.clone());
+        }
+        tokio::time::sleep(self.lasts).await;
+        for &place in &self.targets {
+            nodes[place].lock().await.run()?;
+        }
+        Ok(names)
+    }
+
+    /// Kills the runners of desktops, or stops them for a while.
+    async fn signal_runners(&self, system: &System, signal: Signal) -> anyhow::Result<Vec<String>> {
+        for &place in &self.targets {
+            runners::signal_all(&system.data_dir(place), signal)?;
+        }
+        tokio::time::sleep(self.lasts).await;
+        for &place in &self.targets {
+            runners::signal_all(&system.data_dir(place), Signal::CONT)?;
+        }
+        Ok(self.desktops())
+    }
+
     /// Restarts one after the other in order, as an upgrade does.
     async fn roll(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         for node in nodes {
-            let name = node.lock().await.name.clone();
-            node.lock().await.terminate()?;
-            let begun = Instant::now();
-            while !node.lock().await.has_ended()? {
-                if begun.elapsed() > ENDS_WITHIN {
-                    bail!("{name} has not ended {ENDS_WITHIN:?} after it was asked to");
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            node.lock().await.run()?;
-            names.push(name);
+            let mut node = node.lock().await;
+            stop_in_order(&mut node).await?;
+            node.run()?;
+            names.push(node.name.clone());
+            drop(node);
             tokio::time::sleep(self.lasts).await;
         }
         Ok(names)
@@ -354,4 +391,16 @@ impl Drawn {
     fn desktops(&self) -> Vec<String> {
         self.targets.iter().map(|&place| desktop_id(place)).collect()
     }
+}
+
+async fn stop_in_order(node: &mut Node) -> anyhow::Result<()> {
+    node.terminate()?;
+    let begun = Instant::now();
+    while !node.has_ended()? {
+        if begun.elapsed() > ENDS_WITHIN {
+            bail!("{} has not ended {ENDS_WITHIN:?} after it was asked to", node.name);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ pub(crate) mod node;
 pub(crate) mod oracle;
 mod report;
 pub(crate) mod rest;
+mod runners;
 pub(crate) mod system;
 
 use std::{
