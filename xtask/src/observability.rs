@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_known_by_the_page_as_a_part_of_a_histogram_or_as_recorded() {
+    fn documented_histogram_part_or_recorded_metric_is_known() {
         let metrics = metrics("| `graywave_a_seconds` | x |\n| `graywave_b_total` | x |\n");
         let recorded = values_of("  - record: graywave:a:p99\n", "- record:");
         let text =

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_request_takes_what_it_is_large_and_gives_it_back_when_it_is_answered() {
+    async fn answered_request_returns_its_bytes_to_the_budget() {
         let bulkhead = Bulkhead::new(100, 256 << 10, 64 << 10);
         let counted = |caller: &str| BodyMeter::new(bulkhead.enter(caller, Priority::Ordinary).unwrap());
         let read = async |caller: &str, kib: usize| {

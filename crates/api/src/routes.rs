@@ -79,7 +79,7 @@ mod tests {
     use crate::operations;
 
     #[test]
-    fn every_call_names_its_action_and_every_action_named_has_a_call() {
+    fn calls_and_their_actions_match_one_to_one() {
         let documented: BTreeSet<String> = openapi::operations(&document()).map(|(_, _, id)| id).collect();
         let named: BTreeSet<String> =
             operations::CALLS.iter().map(|call| call.operation_id.to_owned()).collect();

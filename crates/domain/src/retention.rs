@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_written_one_way_and_december_is_followed_by_january() {
+    fn month_has_one_spelling_and_january_follows_december() {
         assert_eq!(month("2026_12").next(), month("2027_01"));
         assert_eq!(Month::of(at("2024-02-29T23:59:59Z")).to_string(), "2024_02");
         assert_eq!(month("2026_12").first_id().to_string(), "01a22ee6-b000-0000-0000-000000000000");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_goes_when_its_last_moment_is_old_enough_and_not_before() {
+    fn month_is_dropped_once_its_last_moment_is_old_enough() {
         let january = month("2026_01");
         let may_go = |now: &str| Cutoff::new(90, at(now)).unwrap().may_go(january);
         assert!(!may_go("2026-01-15T00:00:00Z"));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_dropped_only_when_it_is_detached_and_not_needed() {
+    fn only_detached_unneeded_partition_is_dropped() {
         for (standing, is_needed, expected) in [
             (PartitionState::Attached, true, Step::Keep),
             (PartitionState::Attached, false, Step::Detach),
@@ -222,7 +222,7 @@ mod tests {
         }
 
         #[test]
-        fn a_month_may_go_exactly_when_its_ids_are_below_the_first_one_that_is_kept(
+        fn month_is_dropped_if_its_ids_precede_the_first_kept_id(
             now in any_moment(), made in any_moment(), keep_days in 1_u32..4_000,
         ) {
             let cutoff = Cutoff::new(keep_days, now).unwrap();

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_renewed_between_a_half_and_two_thirds_of_its_life() {
+    fn certificate_is_renewed_at_half_to_two_thirds_of_its_life() {
         let ca = Ca::new();
         let read = read_facts(ca.signed(&[], &[], 1).cert.der()).unwrap();
         for life in [3, 60, 86_400, 30 * 86_400] {

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn each_order_of_an_answer_is_in_its_tree_with_its_batch_and_no_other() {
+    fn order_proof_fits_only_its_own_batch_and_tree() {
         let tree = tree(&answer()).unwrap();
         assert_eq!(tree.size(), 3);
         let signed = |batch: u8, target: u8, index: u32| {

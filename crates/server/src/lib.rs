@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_too_many_is_closed_and_a_place_that_is_free_again_is_given() {
+    async fn excess_connection_is_closed_and_a_freed_permit_reused() {
         let listener = Listener::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), 1);
         let address = listener.local_addr().unwrap();
         let _first = TcpStream::connect(address).await.unwrap();

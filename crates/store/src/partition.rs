@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_has_the_ids_of_its_month_and_the_audits_are_guarded_before_they_are_part_of_it() {
+    fn partition_has_its_months_ids_and_audits_get_a_guard() {
         let month = "2026_12".parse().unwrap();
         assert_eq!(
             attach_statements(Partition { table: Table::Target, month }),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_answer_replaces_a_slow_one_and_a_slow_one_only_what_has_drifted() {
+    fn slow_sample_replaces_only_a_drifted_offset() {
         let slow = Anchor::new(up(0), up(4_000), exactly(at(0)));
         let quick = Anchor::new(up(5_000), up(5_002), exactly(at(4_000)));
         assert!(quick.replaces(slow));

@@ -100,7 +100,7 @@ async fn an_operators_tags_win_and_stay_when_the_agent_comes_again() {
 }
 
 #[tokio::test]
-async fn a_retired_desktop_is_given_nothing_and_let_in_again_when_it_is_unretired() {
+async fn retired_desktop_is_refused_until_it_is_unretired() {
     let harness = Harness::new().await;
     harness.desktops(3).await;
     let mut desktops = harness.desktops_client();

@@ -83,7 +83,7 @@ async fn an_unknown_caller_learns_nothing() {
 }
 
 #[tokio::test]
-async fn who_comes_too_often_or_in_too_great_number_is_told_when_to_come_back() {
+async fn exceeded_rate_or_concurrency_returns_a_retry_delay() {
     let one = std::num::NonZeroU32::MIN;
     let slow = Options { rate_per_second: one, rate_burst: one, ..Options::default() };
     let harness = Harness::with(slow, None).await;

@@ -68,7 +68,7 @@ async fn limits_change_as_far_as_the_mask_goes() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_an_admin_manages_projects_and_sees_into_none() {
+async fn admin_certificate_manages_projects_but_reads_no_project() {
     let ann = Identity::role(Role::Admin, "ann").unwrap();
     let harness = Harness::with(Options::default(), Some(ann)).await;
     let mut projects = ProjectServiceClient::new(harness.channel(None));

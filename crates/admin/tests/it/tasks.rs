@@ -120,7 +120,7 @@ async fn a_script_runs_at_the_revision_that_is_named() {
 }
 
 #[tokio::test]
-async fn a_preview_stores_nothing_and_names_desktops_where_it_is_asked_to() {
+async fn preview_stores_nothing_and_names_desktops_on_request() {
     let harness = Harness::new().await;
     harness.desktops(4).await;
     let mut request = PreviewTaskRequest {

@@ -83,7 +83,7 @@ async fn who_asks_for_what_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_stream_lasts_as_long_as_its_client_asks_for_and_longer_than_a_call() {
+async fn watch_stream_outlasts_the_call_timeout_if_requested() {
     let options = Options { request_timeout: Duration::from_millis(100), ..Options::default() };
     let harness = Harness::with(options, None).await;
     harness.desktops(1).await;

@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::harness::{Harness, command_on, refused};
 
 #[tokio::test]
-async fn a_worker_that_is_drained_gets_nothing_new_until_it_works_again() {
+async fn draining_worker_gets_no_orders_until_it_is_resumed() {
     let harness = Harness::new().await;
     harness.desktops(2).await;
     let mut workers = harness.workers();

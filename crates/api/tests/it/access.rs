@@ -115,7 +115,7 @@ async fn foreign_access(harness: &Harness) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_caller_without_policies_may_do_nothing_and_is_told_what_it_lacks() {
+async fn caller_without_policies_is_refused_with_missing_action() {
     let harness = Harness::new().await;
     let ids = foreign(&harness).await;
     let token = harness.token("nobody", &[]).await;
@@ -272,7 +272,7 @@ async fn policies_bind_scripts_and_desktops_and_a_deny_wins() {
 }
 
 #[tokio::test]
-async fn a_revoked_or_expired_credential_is_not_good_from_the_next_call_on() {
+async fn revoked_or_expired_credential_fails_at_the_next_call() {
     let harness = Harness::new().await;
     let project_id = "project-1".parse().unwrap();
     let actor = Actor::Database(&project_id);
@@ -373,7 +373,7 @@ async fn the_audit_says_who_did_what_and_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn what_is_done_with_access_is_in_the_audit_and_a_revoked_project_lets_nobody_in() {
+async fn access_changes_are_audited_and_revoked_project_is_closed() {
     let harness = Harness::new().await;
     harness.token("alice", &["reader"]).await;
     let project_id = "project-1".parse().unwrap();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{Harness, TOKEN, request_with};
 
 #[tokio::test]
-async fn nobody_is_let_in_without_a_token_and_nobody_into_another_project() {
+async fn missing_token_or_foreign_project_is_refused() {
     let harness = Harness::new().await;
     for (token, project, status, code) in [
         (None, "project-1", 401, "WKS.00211302"),

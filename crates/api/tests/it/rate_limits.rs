@@ -61,7 +61,7 @@ async fn more_than_can_be_under_way_is_shed() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_refused_before_it_is_read_and_its_limit_can_be_set() {
+async fn body_over_the_configured_limit_is_refused_unread() {
     let harness = Harness::with(|options| api::Options { max_execution_body_bytes: 3_000, ..options }).await;
     harness.desktops(1).await;
     let padded = |bytes: usize| json!({"resource_ids": ids(1), "command": "true", "command_type": "SHELL", "x": "x".repeat(bytes)});

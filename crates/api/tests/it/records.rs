@@ -119,7 +119,7 @@ async fn the_detail_of_a_record_holds_its_output() {
 }
 
 #[tokio::test]
-async fn several_scripts_make_several_records_and_counts_are_over_records() {
+async fn several_scripts_make_one_counted_record_each() {
     let harness = Harness::new().await;
     harness.desktops(2).await;
     let scripts = [harness.create_script("a", "true").await, harness.create_script("b", "true").await];
@@ -137,7 +137,7 @@ async fn several_scripts_make_several_records_and_counts_are_over_records() {
 }
 
 #[tokio::test]
-async fn across_tasks_the_newest_record_of_each_script_and_desktop_is_listed() {
+async fn list_over_tasks_has_newest_record_of_script_and_desktop() {
     let harness = Harness::new().await;
     harness.desktops(2).await;
     let script = harness.create_script("s", "true").await;

@@ -296,7 +296,7 @@ async fn a_retry_keeps_waves_thresholds_and_policy() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_task_has_done_stays_done_when_its_retry_is_stopped() {
+async fn stopped_retry_keeps_scripts_done_by_the_earlier_task() {
     let harness = Harness::new().await;
     harness.desktops(1).await;
     let one = harness.create_script("one", "true").await;
@@ -316,7 +316,7 @@ async fn what_an_earlier_task_has_done_stays_done_when_its_retry_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_stopped_before_its_turn_is_retried_only_when_its_turn_has_come() {
+async fn stopped_waiting_record_is_retried_only_after_its_turn() {
     let harness = Harness::new().await;
     harness.desktops(3).await;
     let body = json!({"resource_ids": ids(3), "command": "true", "command_type": "SHELL", "gray_count": 2});

@@ -76,7 +76,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_preview_is_the_plan_that_the_same_request_makes_and_stores_nothing() {
+async fn preview_equals_the_plan_of_the_request_and_stores_none() {
     let harness = Harness::new().await;
     harness.desktops(12).await;
     harness.offline(&[3, 7]).await;
@@ -433,7 +433,7 @@ async fn a_desktop_is_told_why_it_did_or_did_not_run() {
 }
 
 #[tokio::test]
-async fn events_are_streamed_to_the_end_and_from_where_a_client_left_off() {
+async fn event_stream_runs_to_the_end_and_resumes_from_a_cursor() {
     let harness = Harness::new().await;
     harness.desktops(2).await;
     let task_id = harness.start(2, json!({"waves": [{"count": 1}, {"rest": true}]})).await;

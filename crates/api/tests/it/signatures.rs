@@ -86,7 +86,7 @@ async fn a_bad_signature_is_a_401_and_a_foreign_project_a_403() {
 }
 
 #[tokio::test]
-async fn a_signed_change_is_done_once_and_a_look_as_often_as_it_is_asked() {
+async fn replayed_signed_change_runs_once_and_a_read_each_time() {
     let harness = Harness::new().await;
     let key = harness.key("alice").await;
     let body = json!({"name": "s", "type": "SHELL", "content": "true"}).to_string();

@@ -402,7 +402,7 @@ async fn a_policy_that_somebody_is_just_given_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn an_enrolment_token_is_made_listed_and_revoked_by_those_who_may() {
+async fn permitted_caller_makes_lists_revokes_enrolment_tokens() {
     let harness = Harness::new().await;
     let admin = harness.token("boss", &["admin"]).await;
     let operator = harness.token("op", &["operator"]).await;

@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_put_together_as_the_desktops_shell_takes_them_apart() {
+    fn quoted_words_are_split_again_by_the_desktops_shell() {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let of = |kind, it: &[&str]| line(kind, &words(it)).unwrap();
         assert_eq!(of(ScriptType::Shell, &["systemctl", "restart", "agent"]), "systemctl restart agent");

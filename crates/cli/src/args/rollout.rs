@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_that_operators_think_in_has_the_fields_of_the_api() {
+    fn canary_flags_and_their_aliases_set_the_gray_fields() {
         let expected = TaskSpec { gray_count: Some(5), gray_fail_threshold: Some(2), ..TaskSpec::default() };
         for line in [
             "--canary 5 --fail-threshold 2",
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn waves_exclude_the_gray_flags_and_the_threshold_is_the_first_ones() {
+    fn waves_flag_excludes_gray_flags_and_takes_the_threshold() {
         let waves = task("--waves 5,10%:3,rest --fail-threshold 1").unwrap().rollout.unwrap().waves;
         let counts: Vec<_> = waves.iter().map(|wave| wave.fail_threshold.and_then(|it| it.count)).collect();
         assert_eq!(counts, [Some(1), Some(3), None]);

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_context_and_a_named_context_over_the_current_one() {
+    fn flags_precede_named_context_which_precedes_current_one() {
         let pair = |grpc: &str, token: &str| Ok((grpc.to_owned(), token.to_owned()));
         assert_eq!(way(&flags(None, None, None)), pair("far:9090", "far's"), "the context saved last");
         assert_eq!(way(&flags(Some("near"), None, None)), pair("near:9090", "near's"));

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_away_is_told_as_lost_and_back_and_given_up_after_five_minutes() {
+    async fn lost_connection_is_shown_and_given_up_after_5_minutes() {
         let away = || Err(Status::unavailable("connection refused"));
         let back = Ok(vec![message(1, EventKind::Ended)]);
         let (seen, _) = told(vec![away(), away(), away(), back]).await;

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_objects_and_optional_numbers_are_told_apart_from_none() {
+    fn maps_are_objects_and_absent_numbers_are_null() {
         let desktop = Desktop {
             presence: Presence::Active.into(),
             tags: BTreeMap::from([("b".into(), "2".into()), ("a".into(), "1".into())]),

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_early_detaches_and_who_leaves_at_the_end_has_its_ending() {
+    fn early_exit_detaches_and_late_exit_has_the_tasks_status() {
         let mut app = app();
         assert_eq!((press(&mut app, 'q'), app.exit_status()), (Some(Command::Leave), ExitStatus::Detached));
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_opened_with_its_key_alone_and_for_its_access_key_alone() {
+    fn secret_opens_only_with_its_master_key_and_access_key() {
         let sealed = keys(&['a']).seal("AK", "secret").unwrap();
         assert!(!String::from_utf8_lossy(&sealed.bytes).contains("secret"));
         assert_eq!(keys(&['a']).open("AK", &sealed).unwrap(), "secret");

@@ -35,7 +35,7 @@ fn every_resource_of_a_call_must_be_allowed() {
 }
 
 #[test]
-fn a_deny_wins_and_the_published_form_of_a_resource_is_understood() {
+fn deny_wins_and_published_resource_form_is_accepted() {
     let rights = rights(&[EVERYTHING, DENY_BOSS]);
     assert!(rights.check(Action::Execute, [Resource::Desktop("boss")]).is_ok());
     let refused = rights.check(Action::Execute, [Resource::Desktop("test-1"), Resource::Desktop("boss-1")]);

@@ -188,7 +188,7 @@ fn a_signature_is_good_for_fifteen_minutes_either_way() {
 }
 
 #[test]
-fn host_and_date_must_be_signed_and_signed_headers_must_be_there() {
+fn unsigned_host_or_date_or_absent_signed_header_is_refused() {
     let parse = |signed: &str| {
         Authorization::parse(&format!("SDK-HMAC-SHA256 Access=a, SignedHeaders={signed}, Signature=00"))
             .unwrap()
@@ -218,7 +218,7 @@ fn what_is_no_authorization_is_refused_in_words() {
 }
 
 #[test]
-fn a_header_names_up_to_64_signed_headers_and_its_signature_is_read() {
+fn header_with_up_to_64_signed_headers_is_parsed() {
     let header = |number: usize| {
         let names = vec!["x"; number].join(";");
         Authorization::parse(&format!("{ALGORITHM} Access=AK, SignedHeaders={names}, Signature=0aff"))

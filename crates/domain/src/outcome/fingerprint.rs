@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_output_counts_and_where_there_is_none_the_reason() {
+    fn fingerprint_uses_end_of_output_or_else_the_reason() {
         let long = format!("{}\nE: one\n\n  E: two  \nE: three\n\n", "progress\n".repeat(50));
         assert_eq!(text(&long), "E: one\nE: two\nE: three");
         let silent = fingerprint(Outcome::Undelivered, None, "\n \n", "not reached before 2026-11-24");

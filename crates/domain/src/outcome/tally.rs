@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_is_counted_once_and_failures_are_the_five_that_count() {
+    fn each_outcome_counts_once_and_five_of_them_as_failures() {
         let tally: Tally = Outcome::ALL.into_iter().collect();
         assert_eq!(tally.finished(), 8);
         assert_eq!(tally.failed(), 5);

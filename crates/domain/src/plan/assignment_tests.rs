@@ -65,7 +65,7 @@ fn more_ids_than_gray_count_take_the_first_of_them() {
 }
 
 #[test]
-fn a_gray_id_outside_the_fleet_is_refused_even_beyond_gray_count() {
+fn unknown_gray_id_is_refused_even_beyond_gray_count() {
     let error = plan(fleet(10), Some(&gray(1, &[8, 99])), 7).unwrap_err();
     assert!(error.to_string().contains("desktop-99"), "{}", error);
 }
@@ -166,7 +166,7 @@ fn specs(sizes: &[u32]) -> Vec<WaveSpec> {
 }
 
 #[test]
-fn the_first_of_several_waves_is_a_sample_and_the_others_keep_the_order() {
+fn first_wave_is_a_sample_and_later_waves_keep_the_order() {
     let fleet: Vec<Candidate> =
         (0..40).map(|number| candidate(number, if number < 38 { "big" } else { "small" })).collect();
     let all = StratumKey::ALL;

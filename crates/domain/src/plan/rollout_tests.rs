@@ -91,7 +91,7 @@ fn strict_needs_a_count_to_keep_to() {
 }
 
 #[test]
-fn an_expiry_lies_ahead_and_approvals_are_of_waves_that_there_are() {
+fn past_expiry_or_approval_of_unknown_wave_is_refused() {
     let at = check_expiry("2026-12-01T01:00:00+01:00").unwrap();
     assert_eq!(at.to_string(), "2026-12-01 00:00:00 UTC");
     assert!(check_not_expired(Some(at), at - TimeDelta::seconds(1)).is_ok());
@@ -108,7 +108,7 @@ fn an_expiry_lies_ahead_and_approvals_are_of_waves_that_there_are() {
 }
 
 #[test]
-fn what_lies_on_a_limit_is_allowed_and_what_lies_behind_it_is_not() {
+fn value_at_a_limit_is_allowed_and_beyond_it_refused() {
     let request = RolloutRequest::default;
     let waves = |number: usize| {
         let waves = vec![wave(Some(1), None, None); number];

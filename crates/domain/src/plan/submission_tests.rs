@@ -158,7 +158,7 @@ fn only_desktops_are_resources() {
 }
 
 #[test]
-fn what_lies_on_a_limit_is_allowed_and_what_lies_behind_it_is_not() {
+fn value_at_a_limit_is_allowed_and_beyond_it_refused() {
     let desktops = |number: usize| {
         let resource_ids = Some((0..number).map(|number| format!("d{number}")).collect());
         ExecutionRequest { resource_ids, ..request() }.check()

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_never_handed_out_is_undelivered_and_one_that_may_have_been_is_unknown() {
+    fn expired_target_is_undelivered_or_after_delivery_unknown() {
         let now = Timestamp::UNIX_EPOCH;
         let timeouts = Timeouts {
             execution: TimeDelta::minutes(5),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_back_in_time_is_not_too_late_because_it_waited_for_a_place() {
+    fn desktop_back_in_time_is_not_late_after_a_queue() {
         let now = Timestamp::UNIX_EPOCH;
         let (minutes, seconds) = (TimeDelta::minutes, TimeDelta::seconds);
         let mut timeouts = Timeouts { execution: minutes(5), delivery: minutes(10), grace: seconds(30) };

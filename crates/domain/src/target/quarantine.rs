@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_losses_lead_from_a_whole_batch_to_one_target_and_to_none() {
+    fn losses_shrink_a_batch_to_one_target_and_then_to_none() {
         let sizes: Vec<usize> = (0..6).map(batch_size).collect();
         assert_eq!(sizes, [500, 500, 25, 1, 1, 1]);
         let suspected: Vec<bool> = (0..6).map(is_suspect).collect();

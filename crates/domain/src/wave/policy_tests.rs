@@ -66,7 +66,7 @@ fn it_is_read_back() {
 }
 
 #[test]
-fn a_wave_is_approved_and_a_desktop_that_stays_away_fails_where_the_policy_says_so() {
+fn policy_requires_approval_and_counts_offline_desktops() {
     for weight in Weight::ALL {
         assert_eq!(weight.as_str().parse::<Weight>().unwrap(), weight);
     }

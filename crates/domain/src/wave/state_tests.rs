@@ -21,7 +21,7 @@ fn open(success: u32, failed: u32, admitted: u32) -> WaveState {
 }
 
 #[test]
-fn a_wave_opens_the_next_only_when_all_ended_below_the_threshold() {
+fn next_wave_opens_once_all_ended_below_the_threshold() {
     assert!(matches!(next_step(&open(2, 1, 4)), Step::Hold(Some(_))));
     assert!(matches!(next_step(&open(3, 1, 4)), Step::Close(_)));
     assert!(matches!(next_step(&WaveState { is_last: true, ..open(3, 1, 4) }), Step::Finish(_)));
@@ -58,7 +58,7 @@ fn only_an_open_wave_does_anything() {
 }
 
 #[test]
-fn room_is_bounded_by_concurrency_and_in_strict_mode_by_what_may_still_fail() {
+fn room_has_limits_of_concurrency_and_strict_failures() {
     let with = |terms: WaveTerms| WaveState {
         size: 100,
         fail_threshold: Some(Threshold::Count(5)),
@@ -110,7 +110,7 @@ fn who_is_away_holds_no_place_but_may_fail() {
 }
 
 #[test]
-fn who_is_away_is_at_risk_where_a_stop_counts_although_undelivered_does_not() {
+fn offline_target_is_at_risk_if_only_its_stop_counts() {
     let ignore = |stopped: Option<Weight>| {
         let stopped = stopped.map(|weight| (Outcome::Stopped, weight));
         let outcomes = [(Outcome::Undelivered, Weight::Ignore)].into_iter().chain(stopped).collect();
@@ -169,7 +169,7 @@ fn each_wave_knows_what_the_others_have_come_to() {
 }
 
 #[test]
-fn a_status_is_read_back_from_its_word_and_says_whether_it_is_cut_short() {
+fn status_round_trips_and_reports_whether_it_is_cut_short() {
     for status in WaveStatus::ALL {
         assert_eq!(status.as_str().parse::<WaveStatus>().unwrap(), status);
     }

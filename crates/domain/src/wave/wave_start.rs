@@ -153,7 +153,7 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
-    fn a_wave_opens_when_it_has_soaked_is_approved_and_nothing_holds_it() {
+    fn wave_opens_after_soak_and_approval_unless_blocked() {
         let now = Timestamp::UNIX_EPOCH;
         let later = now + TimeDelta::seconds(1);
         let plain = StartConditions::default();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_task_admits_nothing_and_a_freeze_is_said_before_a_pause() {
+    fn expired_task_admits_none_and_freeze_precedes_pause() {
         let now = Timestamp::UNIX_EPOCH;
         let later = Some(now + TimeDelta::seconds(1));
         for (is_paused, is_frozen, expires_at, expected) in [

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_both_are_accepted_until_the_old_one_is_dropped() {
+    fn rotation_accepts_both_cas_until_the_old_one_is_dropped() {
         let place = tempfile::tempdir().unwrap();
         let (directory, old) = made(place.path());
         let next = Authority::make(10, Utc::now()).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_that_died_between_its_files_leaves_the_old_ca_at_work() {
+    fn interrupted_rotation_leaves_the_old_ca_usable() {
         let place = tempfile::tempdir().unwrap();
         let (directory, old) = made(place.path());
         let key = fs::read_to_string(directory.key()).unwrap();

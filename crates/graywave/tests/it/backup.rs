@@ -141,7 +141,7 @@ fn succeeded(ended: &Value, number: usize) {
 }
 
 #[test]
-fn what_a_recovered_database_has_forgotten_is_told_again_by_agents_and_nothing_runs_twice() {
+fn recovered_database_gets_lost_results_from_agents_again() {
     let home = directory();
     let mut database = Archiving::start(home.path());
     let mut cluster = Cluster::start_on(&database.url());

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Dev, Process, directory, graywave, wait_for};
 
 #[test]
-fn a_dev_cluster_runs_scripts_and_keeps_everything_over_a_restart() {
+fn dev_cluster_runs_scripts_and_keeps_data_over_a_restart() {
     let directory = directory();
     let data = directory.path().join("data");
     let mut dev = Dev::start(&data, 3, &[]);
@@ -88,7 +88,7 @@ fn a_bad_script_stays_in_its_gray_wave() {
 }
 
 #[test]
-fn a_script_that_is_killed_with_the_cluster_is_no_success_and_does_not_run_twice() {
+fn script_killed_with_the_cluster_fails_and_runs_once() {
     let directory = directory();
     let data = directory.path().join("data");
     let mut dev = Dev::start(&data, 1, &[]);

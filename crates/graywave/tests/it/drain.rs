@@ -33,7 +33,7 @@ fn undrain(operator: &Operator, worker_id: String) {
 }
 
 #[test]
-fn a_drained_worker_ends_what_runs_takes_nothing_new_and_works_again() {
+fn drained_worker_finishes_its_scripts_and_can_resume() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 2, &[]);
     let desktops = dev.api.connected(2);

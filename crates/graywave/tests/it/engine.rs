@@ -53,7 +53,7 @@ fn waits_for(api: &Api, task: &str, what: &str) -> Value {
 }
 
 #[test]
-fn strict_mode_starts_no_more_than_the_preview_says_can_fail_and_the_rest_is_told_of() {
+fn strict_mode_starts_at_most_the_previewed_failures() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 12, &[]);
     let (api, native) = (&dev.api, dev.api.native());
@@ -125,7 +125,7 @@ fn strict_mode_starts_no_more_than_the_preview_says_can_fail_and_the_rest_is_tol
 }
 
 #[test]
-fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
+fn soaked_wave_waits_for_approval_and_stands_still_if_paused() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 6, &[]);
     let (api, native) = (&dev.api, dev.api.native());
@@ -181,7 +181,7 @@ fn waves_soak_wait_for_a_person_and_stand_still_while_they_are_held() {
 }
 
 #[test]
-fn nothing_starts_outside_its_window_or_after_the_task_has_expired() {
+fn no_script_starts_outside_the_window_or_after_expiry() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 2, &[]);
     let (api, native) = (&dev.api, dev.api.native());
@@ -209,7 +209,7 @@ fn nothing_starts_outside_its_window_or_after_the_task_has_expired() {
 }
 
 #[test]
-fn a_desktop_runs_no_more_scripts_at_once_than_its_project_allows() {
+fn desktop_runs_at_most_the_projects_concurrent_scripts() {
     let directory = directory();
     let dev = Dev::start(&directory.path().join("data"), 1, &[]);
     let (api, native) = (&dev.api, dev.api.native());
@@ -237,7 +237,7 @@ fn a_desktop_runs_no_more_scripts_at_once_than_its_project_allows() {
 }
 
 #[test]
-fn a_quorum_goes_on_without_who_is_away_and_who_comes_back_runs_what_was_pinned() {
+fn quorum_closes_a_wave_and_returning_desktop_runs_pinned() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(6);
     let native = cluster.api.native();

@@ -68,7 +68,7 @@ fn enrolled(cluster: &Cluster, name: &str, token: &Path) -> Process {
 }
 
 #[test]
-fn a_machine_enrols_once_and_runs_scripts_under_the_name_of_its_certificate() {
+fn machine_enrols_once_and_runs_as_its_certificates_name() {
     let cluster = Cluster::start_with_enrolment(LONG);
     let (file, made) = token(&cluster, "token", &[]);
     let mut agent = enrolled(&cluster, "pc-1", &file);
@@ -216,7 +216,7 @@ fn who_shows_no_certificate_may_enrol_and_nothing_else() {
 }
 
 #[test]
-fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
+fn stolen_issuer_cannot_impersonate_the_control_plane() {
     let cluster = Cluster::start_with_enrolment(LONG);
     let pki = cluster.pki.as_ref().unwrap();
     wait_until_said(&cluster, "scheduler", "scheduler ready");
@@ -239,7 +239,7 @@ fn whoever_steals_the_issuer_cannot_pass_for_a_part_of_the_control_plane() {
 }
 
 #[test]
-fn a_certificate_is_renewed_while_a_script_runs_and_costs_it_nothing() {
+fn renewed_certificate_does_not_disturb_a_running_script() {
     let cluster = Cluster::start_with_enrolment(20.0 * SECOND);
     let (file, _) = token(&cluster, "token", &[]);
     let _agent = enrolled(&cluster, "pc-1", &file);
@@ -282,7 +282,7 @@ fn a_connection_ends_with_its_certificate() {
 }
 
 #[test]
-fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
+fn revoked_desktop_returns_only_with_a_new_token() {
     let mut cluster = Cluster::start_with_enrolment(LONG);
     let (file, _) = token(&cluster, "token", &["--uses", "5"]);
     // One certificate issued by hand and one enrolled.
@@ -319,7 +319,7 @@ fn a_revoked_desktop_is_cut_off_and_comes_back_with_a_new_token_alone() {
 }
 
 #[test]
-fn a_retired_desktop_is_enrolled_by_no_token_until_it_is_unretired() {
+fn retired_desktop_cannot_enrol_until_it_is_unretired() {
     let cluster = Cluster::start_with_enrolment(LONG);
     let (file, _) = token(&cluster, "token", &["--uses", "5"]);
     let _agent = enrolled(&cluster, "pc-1", &file);

@@ -15,7 +15,7 @@ fn lines(path: &Path) -> usize {
 }
 
 #[test]
-fn while_postgres_is_away_nothing_is_accepted_that_cannot_be_kept_and_nothing_is_lost() {
+fn postgres_outage_refuses_requests_and_loses_no_result() {
     let home = directory();
     let options = Options {
         directory: home.path().join("postgres"),

@@ -17,7 +17,7 @@ fn lines(path: &Path) -> usize {
 }
 
 #[test]
-fn separate_processes_run_a_gray_rollout_and_lose_nothing_to_a_killed_scheduler() {
+fn killed_scheduler_loses_nothing_of_a_gray_rollout() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(8);
     let marks = cluster.directory.path().join("marks");
@@ -62,7 +62,7 @@ fn a_killed_worker_costs_no_start_and_no_result() {
 }
 
 #[test]
-fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
+fn draining_worker_finishes_its_scripts_and_drops_agents() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(4);
     let marks = cluster.directory.path().join("marks");
@@ -82,7 +82,7 @@ fn a_draining_worker_lets_what_runs_end_and_sends_its_agents_away() {
 }
 
 #[test]
-fn restarting_all_workers_and_all_schedulers_under_load_loses_and_doubles_nothing() {
+fn rolling_restart_under_load_runs_each_script_once() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(6);
     let marks = cluster.directory.path().join("marks");
@@ -116,7 +116,7 @@ fn restarting_all_workers_and_all_schedulers_under_load_loses_and_doubles_nothin
 }
 
 #[test]
-fn an_agent_killed_in_mid_run_reports_unknown_and_one_that_was_away_runs_when_it_is_back() {
+fn killed_agent_reports_unknown_and_returning_agent_runs() {
     let mut cluster = Cluster::start();
     let desktops = cluster.add_agents(2);
     let marks = cluster.directory.path().join("marks");

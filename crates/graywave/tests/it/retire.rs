@@ -41,7 +41,7 @@ fn runs_on(api: &Api, desktops: &[String]) {
 }
 
 #[test]
-fn a_retired_desktop_is_refused_until_it_is_unretired_and_tags_outlast_its_agent() {
+fn retired_desktop_is_refused_and_its_tags_outlast_the_agent() {
     let directory = directory();
     let data = directory.path().join("data");
     let mut dev = Dev::start(&data, 2, &[]);

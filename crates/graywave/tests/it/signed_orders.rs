@@ -224,7 +224,7 @@ fn stolen(cluster: &Cluster) -> (Thief, Vec<Process>, Vec<Session>) {
 }
 
 #[test]
-fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
+fn stolen_worker_starts_only_ordered_scripts_and_once() {
     let cluster = Cluster::start_with_tls();
     let (mut thief, _agents, mut sessions) = stolen(&cluster);
     let path = cluster.directory.path().join("marks");
@@ -283,7 +283,7 @@ fn a_stolen_worker_starts_nothing_but_what_was_ordered_and_that_once() {
 }
 
 #[test]
-fn an_order_that_a_stolen_worker_kept_back_does_not_start_after_its_deadline() {
+fn order_withheld_by_stolen_worker_expires_at_its_deadline() {
     let cluster = Cluster::start_with_tls();
     let (mut thief, _agents, mut sessions) = stolen(&cluster);
     let path = cluster.directory.path().join("marks");

@@ -74,7 +74,7 @@ fn in_use(cluster: &Cluster, pki: &Pki, trusted: usize) {
 }
 
 #[test]
-fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
+fn ca_rotation_interrupts_no_rollout_and_no_connection() {
     let mut cluster = Cluster::start_with_tls();
     let desktops = cluster.add_agents(3);
     runs_on(&cluster, &desktops);
@@ -108,7 +108,7 @@ fn rollouts_run_while_the_ca_is_rotated_and_running_connections_go_on() {
 }
 
 #[test]
-fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
+fn signer_rotation_interrupts_no_rollout_and_no_agent() {
     let mut cluster = Cluster::start_with_tls();
     let desktops = cluster.add_agents(3);
     runs_on(&cluster, &desktops);
@@ -122,7 +122,7 @@ fn rollouts_run_while_signers_are_rotated_and_agents_need_nothing() {
 }
 
 #[test]
-fn who_shows_no_good_certificate_is_refused_and_the_log_says_why() {
+fn invalid_certificate_is_refused_with_a_logged_reason() {
     let mut cluster = Cluster::start_with_tls();
     let desktops = cluster.add_agents(2);
     let pki = cluster.pki.as_ref().unwrap();

@@ -74,7 +74,7 @@ impl Tree {
 }
 
 #[test]
-fn a_clients_trace_goes_from_its_request_to_the_commit_of_the_results() {
+fn clients_trace_spans_request_to_commit_of_the_results() {
     let collector = Collector::start();
     let (cluster, desktops) = cluster(&collector, DESKTOPS);
     let unsampled = submit(&cluster, &desktops, false);

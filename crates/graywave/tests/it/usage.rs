@@ -38,7 +38,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_second_cluster_on_the_same_directory_is_refused_and_harms_nothing() {
+fn second_cluster_on_one_directory_is_refused_harmlessly() {
     let directory = directory();
     let data = directory.path().join("data");
     let dev = Dev::start(&data, 1, &[]);

@@ -34,7 +34,7 @@ fn trusting(ca: &Ca) -> (Tls, Place) {
 }
 
 #[test]
-fn what_a_signer_signs_is_taken_by_who_trusts_its_ca_and_nothing_else_is() {
+fn only_signatures_under_a_trusted_ca_are_accepted() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let (tls, _at) = trusting(&ca);
     let loaded = Signer::load(put(dir.path(), &signer(&ca, SIGNER, 1, |_| {})), tls.clone()).unwrap();
@@ -67,7 +67,7 @@ fn an_issuer_of_desktops_makes_no_signer() {
 }
 
 #[test]
-fn a_certificate_whose_signatures_nobody_would_take_is_refused_at_once() {
+fn certificate_unfit_for_signing_is_refused_at_load() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let (tls, _at) = trusting(&ca);
     let refused = |pair: &CertifiedKey<KeyPair>| {

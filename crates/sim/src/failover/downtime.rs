@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_is_from_the_first_refusal_to_the_first_answer_behind_the_last() {
+    fn downtime_spans_first_refusal_to_answer_after_the_last() {
         let calls = [call(1, 503), call(5, 200), call(6, 503), call(7, 200), call(8, 503), call(9, 200)];
         assert_eq!(refused(&calls, Span { from: at(4), to: at(20) }), TimeDelta::seconds(3));
         assert_eq!(refused(&calls, Span { from: at(9), to: at(20) }), TimeDelta::zero());

@@ -53,7 +53,7 @@ async fn answer(store: &Store) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_database_that_is_gone_is_told_and_its_connections_are_not_used_again() {
+async fn lost_database_fails_waiters_and_closes_connections() {
     let directory = crate::standby::directory();
     let cluster = crate::standby::cluster(&directory);
     let url = cluster.url("postgres");

@@ -104,7 +104,7 @@ async fn a_key_is_answered_again_as_long_as_its_certificate_is_good() {
 }
 
 #[tokio::test]
-async fn a_revocation_takes_the_presence_and_is_told_until_the_connection_is_gone() {
+async fn revocation_ends_presence_and_repeats_until_disconnect() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     make_token(&mut connection).await;
@@ -139,7 +139,7 @@ async fn a_worker_that_is_gone_has_no_connections_to_end() {
 }
 
 #[tokio::test]
-async fn of_certificates_made_by_hand_those_are_revoked_that_begin_before() {
+async fn manual_certificates_from_before_the_revocation_fail() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let (project, desktop) = (project(), desktop_id(1));

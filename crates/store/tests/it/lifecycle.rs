@@ -40,7 +40,7 @@ async fn found(connection: &mut PgConnection, filter: DesktopFilter) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn tags_of_operators_outlast_what_agents_say_and_are_what_is_looked_for() {
+async fn operator_tags_outlast_agent_tags_and_are_searched() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let (project, id) = (project(), desktop_id(1));
@@ -62,7 +62,7 @@ async fn tags_of_operators_outlast_what_agents_say_and_are_what_is_looked_for() 
 }
 
 #[tokio::test]
-async fn a_retired_desktop_has_no_presence_and_gets_none_and_is_found_by_who_asks_for_it() {
+async fn retired_desktop_has_no_presence_and_is_listed_on_request() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let (project, id) = (project(), desktop_id(1));
@@ -104,7 +104,7 @@ async fn a_retired_desktop_has_no_presence_and_gets_none_and_is_found_by_who_ask
 }
 
 #[tokio::test]
-async fn the_connection_of_a_desktop_with_a_certificate_is_ended_by_its_number() {
+async fn certificate_serial_ends_the_connection_of_its_desktop() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let certificate = Certificate { serial: "07".into(), not_before: now(), not_after: now() };

@@ -49,7 +49,7 @@ async fn a_schema_that_is_newer_than_the_program_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn targets_land_in_their_months_partition_and_making_partitions_again_changes_nothing() {
+async fn targets_go_to_their_months_partition_made_once() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     for _ in 0..2 {
@@ -62,7 +62,7 @@ async fn targets_land_in_their_months_partition_and_making_partitions_again_chan
 }
 
 #[tokio::test]
-async fn presence_is_taken_over_and_a_late_goodbye_of_the_old_worker_changes_nothing() {
+async fn late_disconnect_of_the_old_worker_keeps_new_presence() {
     let database = testkit::database().await.unwrap();
     let mut connection = database.connection().await.unwrap();
     let (old, new) = (worker_id("old"), worker_id("new"));
@@ -94,7 +94,7 @@ async fn a_worker_that_was_heard_again_is_not_forgotten_as_silent() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_unavailable_within_the_time_allowed() {
+async fn missing_database_is_unavailable_within_the_timeout() {
     let options = PoolOptions {
         acquire_timeout: Duration::from_millis(200),
         ..PoolOptions::new("postgres://nobody@127.0.0.1:1/nothing")

@@ -18,7 +18,7 @@ async fn months(connection: &mut PgConnection, table: Table) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn partitions_are_made_by_several_at_once_and_while_others_read_and_write() {
+async fn concurrent_creation_of_partitions_blocks_no_reads_or_writes() {
     let database = migrated().await;
     let mut other = database.connection().await.unwrap();
     let mut writer = database.store.begin().await.unwrap();

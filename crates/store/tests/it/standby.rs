@@ -20,7 +20,7 @@ pub(crate) fn cluster(directory: &TempDir) -> Cluster {
 
 /// Simulates an address that still leads to the former primary and later to the new one.
 #[tokio::test]
-async fn a_pool_takes_no_connection_to_a_standby_and_recovers_when_it_is_promoted() {
+async fn pool_refuses_a_standby_until_it_is_promoted() {
     let directory = directory();
     let mut cluster = cluster(&directory);
     cluster.crash().unwrap();
