@@ -12,6 +12,11 @@ use super::{
 const MAX_COMMENT_COLUMNS: usize = 100;
 /// Columns of a line of Markdown outside of tables and code blocks.
 const MAX_PAGE_COLUMNS: usize = 120;
+/// Characters of a test's name.
+const MAX_TEST_NAME_CHARS: usize = 60;
+
+/// Attributes that make a function a test.
+const TEST_ATTRIBUTES: [&str; 2] = ["#[test]", "#[tokio::test"];
 
 /// Calls that read a message, followed by a call that decides by its text.
 const MESSAGES: [&str; 3] = [".message()", ".message", ".to_string()"];
@@ -107,4 +112,32 @@ pub(super) fn prose_decisions(path: &Path, text: &str) -> Vec<Fault> {
             message: "a decision by the text of a message: branch on kind, reason or field".to_owned(),
         })
         .collect()
+}
+
+/// Tests in Rust whose name is too long to be read in a list of tests.
+pub(super) fn long_test_names(path: &Path, text: &str) -> Vec<Fault> {
+    if path.extension().is_none_or(|extension| extension != "rs") {
+        return Vec::new();
+    }
+    let (mut faults, mut is_test) = (Vec::new(), false);
+    for (number, line) in (1..).zip(text.lines()) {
+        is_test |= TEST_ATTRIBUTES.iter().any(|attribute| line.trim_start().starts_with(attribute));
+        let Some(name) = function_name(line).filter(|_| is_test) else { continue };
+        is_test = false;
+        let chars = name.chars().count();
+        if chars > MAX_TEST_NAME_CHARS {
+            let message = format!(
+                "a test name of {chars} characters, at most {MAX_TEST_NAME_CHARS}: write condition_expected_result"
+            );
+            faults.push(Fault { line: Some(number), message });
+        }
+    }
+    faults
+}
+
+/// Name of the function that a line declares; `None` on any other line.
+fn function_name(line: &str) -> Option<&str> {
+    let declared = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
+    let name = declared.strip_prefix("fn ")?;
+    name.split(['(', '<']).next()
 }

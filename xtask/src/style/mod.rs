@@ -62,6 +62,7 @@ fn faults_of(path: &Path, text: &str) -> Vec<Fault> {
     faults.extend(checks::long_lines(path, text));
     faults.extend(checks::one_word_docs(path, &pieces));
     faults.extend(checks::prose_decisions(path, text));
+    faults.extend(checks::long_test_names(path, text));
     faults.sort_by_key(|fault| fault.line);
     faults
 }

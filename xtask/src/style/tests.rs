@@ -60,6 +60,16 @@ fn decision_by_a_message_is_a_fault_outside_of_tests() {
 }
 
 #[test]
+fn long_test_name_is_a_fault_and_other_long_names_are_not() {
+    let long = "x".repeat(61);
+    let test = |attribute: &str, name: &str| format!("{attribute}\n#[ignore]\nasync fn {name}() {{}}\n");
+    assert_eq!(lines("crates/x/src/a.rs", &test("#[test]", &long)), [3]);
+    assert_eq!(lines("crates/x/src/a.rs", &test("    #[tokio::test(start_paused = true)]", &long)), [3]);
+    assert!(lines("crates/x/src/a.rs", &test("#[test]", &"x".repeat(60))).is_empty());
+    assert!(lines("crates/x/src/a.rs", &format!("#[test]\nfn short() {{}}\nfn {long}() {{}}\n")).is_empty());
+}
+
+#[test]
 fn long_commit_subject_is_a_fault() {
     assert_eq!(commits::too_long("abc fix: a short subject"), None);
     let fault = commits::too_long(&format!("abc {}", "x".repeat(73))).unwrap();
