@@ -107,10 +107,12 @@ impl Threshold {
 }
 
 impl fmt::Display for Threshold {
+    /// Writes `2`, `2.5%`, or `2.5%/50` if the percentage needs 50 results.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
-            Self::Percent { share, .. } => write!(f, "{share}%"),
+            Self::Percent { share, min_results: ..=1 } => write!(f, "{share}%"),
+            Self::Percent { share, min_results } => write!(f, "{share}%/{min_results}"),
         }
     }
 }
@@ -150,6 +152,13 @@ mod tests {
             assert!(!percent.is_reached(failed, finished));
             assert_eq!(percent.is_reached_at_close(failed, finished), reached, "{failed}/{finished}");
         }
+    }
+
+    #[test]
+    fn text_has_min_results_where_they_matter() {
+        let percent = |min_results| Threshold::new(None, Some(2.5), min_results).unwrap().to_string();
+        assert_eq!([percent(None), percent(Some(1)), percent(Some(50))], ["2.5%", "2.5%", "2.5%/50"]);
+        assert_eq!(Threshold::Count(2).to_string(), "2");
     }
 
     #[test]

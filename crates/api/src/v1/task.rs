@@ -44,7 +44,7 @@ pub(crate) struct NativeTask {
     seed: u64,
     execution_timeout_ms: i64,
     delivery_timeout_ms: i64,
-    /// Failure threshold over all waves together, such as `20` or `2.5%`.
+    /// Failure threshold over all waves together, such as `20`, `2.5%` or `2.5%/50`.
     fail_threshold: Option<String>,
     /// Whether admission guarantees that failures never exceed the thresholds.
     strict: bool,
@@ -147,7 +147,7 @@ pub(crate) struct NativeWave {
     in_flight: u32,
     /// Number of admitted targets that wait for their desktop to connect or for its window.
     waiting: u32,
-    /// Failure threshold of the wave, such as `2` or `2.5%`.
+    /// Failure threshold of the wave, such as `2`, `2.5%` or `2.5%/50`.
     fail_threshold: Option<String>,
     /// Number of targets that count against the threshold.
     failed: u32,

@@ -134,7 +134,7 @@ async fn a_rollout_object_says_what_the_published_fields_cannot() {
         .iter()
         .map(|wave| (wave["size"].as_i64().unwrap(), wave["fail_threshold"].as_str()))
         .collect();
-    assert_eq!(waves, [(3, Some("2")), (8, Some("12.5%")), (19, None)]);
+    assert_eq!(waves, [(3, Some("2")), (8, Some("12.5%/4")), (19, None)]);
     assert_eq!(
         [&task["fail_threshold"], &task["strict"], &task["max_concurrency"], &task["on_halt"]],
         [&json!("4"), &json!(true), &json!(5), &json!("kill")]
