@@ -35,7 +35,7 @@ pub(crate) struct NativePreview {
     scripts: Vec<NativeScript>,
     waves: Vec<PreviewWave>,
     /// Members of the gray wave, each with the reason of its selection.
-    canaries: Vec<Canary>,
+    canaries: Vec<PreviewCanary>,
     /// Strata without a canary, largest first.
     uncovered_strata: Vec<UncoveredStratum>,
     /// Desktops that are offline now.
@@ -57,7 +57,7 @@ pub(crate) struct PreviewWave {
     wave: u16,
     first_ordinal: u32,
     size: u32,
-    /// Failure threshold of the wave, such as `2` or `2.5%`.
+    /// Failure threshold of the wave, such as `2`, `2.5%` or `2.5%/50`.
     fail_threshold: Option<String>,
     /// Whether the wave requires an approval.
     needs_approval: bool,
@@ -80,7 +80,7 @@ pub(crate) struct WorstCase {
 
 /// A member of the gray wave.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Canary {
+pub(crate) struct PreviewCanary {
     desktop_id: String,
     reason: String,
 }
@@ -125,7 +125,7 @@ impl From<PreviewedWave<'_>> for PreviewWave {
 
 impl From<Preview> for NativePreview {
     fn from(preview: Preview) -> Self {
-        let canary = |(desktop_id, reason): (&DesktopId, &str)| Canary {
+        let canary = |(desktop_id, reason): (&DesktopId, &str)| PreviewCanary {
             desktop_id: desktop_id.to_string(),
             reason: reason.to_owned(),
         };

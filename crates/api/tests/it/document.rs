@@ -1,5 +1,7 @@
 //! The served OpenAPI document and its committed copy.
 
+use std::{fs, path::PathBuf};
+
 use axum::body::to_bytes;
 use tower::ServiceExt as _;
 
@@ -17,6 +19,33 @@ async fn the_committed_document_is_what_is_served() {
         served.body == committed,
         "docs/openapi.json is stale: run `cargo run --bin graywave openapi > docs/openapi.json`"
     );
+}
+
+/// Of two schemas with the same name, the document would silently hold one.
+#[test]
+fn each_schema_name_is_declared_once() {
+    let mut names = Vec::new();
+    let mut directories = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(path).unwrap();
+            for declaration in text.split("ToSchema)]").skip(1) {
+                let words: Vec<&str> = declaration.split_whitespace().take(60).collect();
+                let keyword = words.iter().position(|word| ["struct", "enum"].contains(word));
+                names.extend(
+                    keyword.and_then(|keyword| words.get(keyword + 1)).map(|name| (*name).to_owned()),
+                );
+            }
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
 }
 
 #[tokio::test]
