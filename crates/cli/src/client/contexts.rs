@@ -12,6 +12,7 @@ use clap_complete::CompletionCandidate;
 use etcetera::BaseStrategy as _;
 use mtls::FilesGiven;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::Error;
 
@@ -36,6 +37,9 @@ pub(crate) struct Context {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<PathBuf>,
 }
+
+/// Fields of a [`Context`] in the file.
+const FIELDS: [&str; 6] = ["grpc", "project_id", "token", "ca_file", "cert_file", "key_file"];
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -101,13 +105,9 @@ impl Contexts {
             .try_next(format!("chmod 600 {}", path.display())));
         }
         toml::from_str(&text).map_err(|error| {
-            // Do not quote the line, because it may contain a token.
-            let place = error.span().and_then(|span| text.get(..span.start));
-            let line = place.map_or(1, |before| before.matches('\n').count() + 1);
-            // Skip a message with a quotation mark, which may quote the value. `toml` errors have
-            // no kind, so this reads the message. Nothing else depends on it.
-            let told = Some(error.message()).filter(|message| !message.contains('"'));
-            cannot(&format!("line {line}: {}", told.unwrap_or("wrong type")))
+            let start = error.span().and_then(|span| text.get(..span.start));
+            let line = start.map_or(1, |before| before.matches('\n').count() + 1);
+            cannot(&format!("line {line}: {}", fault(&text)))
                 .try_next("fix the line, or delete the file and run graywave login")
         })
     }
@@ -190,6 +190,34 @@ impl Contexts {
     }
 }
 
+/// Describes the fault of an unreadable contexts file by its keys alone, because a value may be a
+/// token.
+fn fault(text: &str) -> String {
+    let Ok(file) = text.parse::<Table>() else { return "the file is not TOML".to_owned() };
+    let fault = file.iter().find_map(|(key, value)| match (key.as_str(), value) {
+        ("current", Value::String(_)) => None,
+        ("current", _) => Some("`current` is not a string".to_owned()),
+        ("contexts", Value::Table(contexts)) => {
+            contexts.iter().find_map(|(name, it)| context_fault(name, it))
+        }
+        ("contexts", _) => Some("`contexts` is not a table".to_owned()),
+        _ => Some(format!("unknown field `{key}`: expected current or contexts")),
+    });
+    fault.unwrap_or_else(|| "a field is wrong".to_owned())
+}
+
+fn context_fault(name: &str, context: &Value) -> Option<String> {
+    let Value::Table(fields) = context else { return Some(format!("context `{name}` is not a table")) };
+    let fault = fields.iter().find_map(|(key, value)| match value {
+        _ if !FIELDS.contains(&key.as_str()) => {
+            Some(format!("unknown field `{key}` in context `{name}`: expected {}", FIELDS.join(", ")))
+        }
+        Value::String(_) => None,
+        _ => Some(format!("`{key}` of context `{name}` is not a string")),
+    });
+    fault.or_else(|| (!fields.contains_key("grpc")).then(|| format!("context `{name}` has no `grpc`")))
+}
+
 /// Offers the names of contexts to a shell.
 pub(crate) fn offered() -> Vec<CompletionCandidate> {
     let contexts = Contexts::load().unwrap_or_default();
@@ -201,6 +229,8 @@ pub(crate) fn offered() -> Vec<CompletionCandidate> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn one() -> Contexts {
@@ -230,19 +260,43 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("contexts.toml");
         one().save_to(&path).unwrap();
-        fs::write(&path, "[contexts.near]\ngrcp = 1\n").unwrap();
-        let refused = Contexts::load_from(&path).unwrap_err().to_string();
-        assert!(
-            refused.contains("line 2: unknown field `grcp`") && refused.contains("contexts.toml"),
-            "{refused}"
-        );
-        fs::write(&path, "[contexts.near]\ngrpc = 'a:1'\ntoken = \"s3cret\n").unwrap();
-        let refused = Contexts::load_from(&path).unwrap_err().to_string();
-        assert!(refused.contains("line 3") && !refused.contains("s3cret"), "{refused}");
-        fs::write(&path, "[contexts]\nnear = \"s3cret\"\n").unwrap();
-        let refused = Contexts::load_from(&path).unwrap_err().to_string();
-        assert!(refused.contains("line 2") && !refused.contains("s3cret"), "{refused}");
-        assert!(path.exists());
+        for (text, expected) in [
+            (
+                "[contexts.near]\ngrcp = 1\n",
+                "line 2: unknown field `grcp` in context `near`: expected grpc, ",
+            ),
+            ("[contexts.near]\ngrpc = 'a:1'\ntoken = \"s3cret\n", "line 3: the file is not TOML"),
+            ("[contexts]\nnear = \"s3cret\"\n", "line 2: context `near` is not a table"),
+            (
+                "[contexts.near]\ngrpc = 'a:1'\ntoken = ['s3cret']\n",
+                "line 3: `token` of context `near` is not",
+            ),
+            ("[contexts.near]\ntoken = 's3cret'\n", "context `near` has no `grpc`"),
+            ("current = ['s3cret']\n", "line 1: `current` is not a string"),
+            ("contexts = 's3cret'\n", "line 1: `contexts` is not a table"),
+            ("tokens = 's3cret'\n", "line 1: unknown field `tokens`"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let refused = Contexts::load_from(&path).unwrap_err().to_string();
+            assert!(refused.contains(expected) && refused.contains("contexts.toml"), "{text}: {refused}");
+            assert!(!refused.contains("s3cret") && path.exists(), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn fields_are_those_of_a_context() {
+        let file = || Some(PathBuf::from("f"));
+        let context = Context {
+            grpc: "near:9090".into(),
+            project_id: Some("p".into()),
+            token: Some("t".into()),
+            ca_file: file(),
+            cert_file: file(),
+            key_file: file(),
+        };
+        let table = Table::try_from(context).unwrap();
+        let keys: BTreeSet<&str> = table.keys().map(String::as_str).collect();
+        assert_eq!(keys, BTreeSet::from(FIELDS));
     }
 
     #[test]
