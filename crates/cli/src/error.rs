@@ -87,6 +87,13 @@ impl Error {
         self
     }
 
+    /// Removes the hints, for a command that has better ones.
+    #[must_use]
+    pub(crate) fn without_hints(mut self) -> Self {
+        self.next.clear();
+        self
+    }
+
     /// Returns the reason of the refusal; `None` without a refusal, or if this version does not
     /// know the reason.
     pub(crate) const fn reason(&self) -> Option<Reason> {
@@ -318,10 +325,10 @@ mod tests {
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         for status in [Status::from_error(Box::new(reset)), Status::cancelled("operation was canceled")] {
             let failure = Error::of("cannot list tasks", &status);
-            let told = failure.to_string();
-            assert_eq!(failure.exit_status, ExitStatus::Unreachable, "{told}");
-            assert!(told.starts_with("cannot list tasks: the connection ended: "), "{told}");
-            assert!(told.contains("connection reset") || told.contains("operation was canceled"), "{told}");
+            let text = failure.to_string();
+            assert_eq!(failure.exit_status, ExitStatus::Unreachable, "{text}");
+            assert!(text.starts_with("cannot list tasks: the connection ended: "), "{text}");
+            assert!(text.contains("connection reset") || text.contains("operation was canceled"), "{text}");
         }
         let mut answered = Status::internal("the operation failed inside");
         answered.metadata_mut().insert("x-request-id", "1".parse().unwrap());

@@ -69,8 +69,18 @@ impl ConnectionArgs {
 
     /// Opens a session with the control plane that the flags, the environment or a context select.
     pub(crate) async fn open(&self) -> Result<Session, Error> {
-        let way = self.within(&Self::of_environment()).resolve(&Contexts::load()?)?;
-        Session::open(way).await
+        let options = self.resolve_within(&Self::of_environment(), &Contexts::load()?)?;
+        Session::open(options).await
+    }
+
+    /// Merges these values with the environment and the selected context.
+    fn resolve_within(&self, environment: &Self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
+        let merged = self.within(environment);
+        let unused = match (&environment.grpc, &merged.grpc) {
+            (Some(of), Some(to)) if of != to && environment.token.is_some() => Some(UnusedToken { of, to }),
+            _ => None,
+        };
+        merged.options(contexts)?.ok_or_else(|| no_credential(contexts, unused))
     }
 
     /// Adds the environment to the flags. A context that a flag names takes nothing from the
@@ -105,6 +115,12 @@ impl ConnectionArgs {
     /// Merges these values with the selected context. Fails without a token and without a
     /// certificate.
     pub(crate) fn resolve(&self, contexts: &Contexts) -> Result<ConnectOptions, Error> {
+        self.options(contexts)?.ok_or_else(|| no_credential(contexts, None))
+    }
+
+    /// Merges these values with the selected context; `None` without a token and without a
+    /// certificate.
+    fn options(&self, contexts: &Contexts) -> Result<Option<ConnectOptions>, Error> {
         let context = self.chosen(contexts)?;
         let grpc = match (&self.grpc, context) {
             (Some(grpc), _) => grpc.clone(),
@@ -120,18 +136,9 @@ impl ConnectionArgs {
         };
         // A client certificate alone can identify the caller.
         if token.is_none() && files == FilesGiven::default() {
-            let failure = Error::misused("no credential for the control plane: no token and no certificate");
-            let failure = match contexts.names().as_slice() {
-                [] => failure,
-                names => {
-                    failure.try_next(format!("graywave config use NAME, with one of {}", names.join(", ")))
-                }
-            };
-            return Err(failure
-                .try_next("graywave login: saves a token")
-                .try_next("GRAYWAVE_TOKEN=TOKEN; for `graywave dev`: . graywave-data/env"));
+            return Ok(None);
         }
-        Ok(ConnectOptions { grpc, token, files, context: name.cloned() })
+        Ok(Some(ConnectOptions { grpc, token, files, context: name.cloned() }))
     }
 
     /// Selects the context. A token is sent only to the address that it was saved for, so another
@@ -156,14 +163,41 @@ impl ConnectionArgs {
     }
 }
 
+/// Token of the environment that is not sent, because the flags name another address.
+#[derive(Debug, Clone, Copy)]
+struct UnusedToken<'a> {
+    /// Address of `GRAYWAVE_GRPC`, which the token is for.
+    of: &'a str,
+    /// Address of the flags.
+    to: &'a str,
+}
+
+fn no_credential(contexts: &Contexts, unused: Option<UnusedToken<'_>>) -> Error {
+    if let Some(UnusedToken { of, to }) = unused {
+        return Error::misused(format!(
+            "no credential for {to}: GRAYWAVE_TOKEN is for the address of GRAYWAVE_GRPC, {of}"
+        ))
+        .try_next(format!("--token TOKEN: a token for {to}"))
+        .try_next(format!("no --grpc: the command then calls {of}"));
+    }
+    let failure = Error::misused("no credential for the control plane: no token and no certificate");
+    let failure = match contexts.names().as_slice() {
+        [] => failure,
+        names => failure.try_next(format!("graywave config use NAME, with one of {}", names.join(", "))),
+    };
+    failure
+        .try_next("graywave login: saves a token")
+        .try_next("GRAYWAVE_TOKEN=TOKEN; for `graywave dev`: . graywave-data/env")
+}
+
 /// Finds the value of a flag, written as `--flag VALUE` or `--flag=VALUE`.
 fn value_of(words: &[String], flag: &str) -> Option<String> {
-    let place = words.iter().position(|word| {
+    let index = words.iter().position(|word| {
         word.strip_prefix(flag).is_some_and(|behind| behind.is_empty() || behind.starts_with('='))
     })?;
-    match words.get(place)?.split_once('=') {
+    match words.get(index)?.split_once('=') {
         Some((_, value)) => Some(value.to_owned()),
-        None => words.get(place + 1).cloned(),
+        None => words.get(index + 1).cloned(),
     }
 }
 
@@ -257,6 +291,22 @@ mod tests {
         );
         let named = flags(Some("near"), None, None);
         assert_eq!(way(&flags(None, None, None).within(&named)), pair("near:9090", "near's"));
+    }
+
+    #[test]
+    fn token_of_another_address_is_named_as_unused() {
+        let environment = flags(None, Some("dev:1"), Some("dev's"));
+        let refused = |given: &ConnectionArgs, contexts: &Contexts| {
+            given.resolve_within(&environment, contexts).unwrap_err().to_string()
+        };
+        let other = flags(None, Some("other:1"), None);
+        for contexts in [Contexts::default(), contexts()] {
+            let expected = "no credential for other:1: GRAYWAVE_TOKEN is for the address of GRAYWAVE_GRPC, dev:1\n  \
+                            try: --token TOKEN: a token for other:1\n  try: no --grpc: the command then calls dev:1";
+            assert_eq!(refused(&other, &contexts), expected);
+        }
+        let unset = other.resolve_within(&ConnectionArgs::default(), &Contexts::default()).unwrap_err();
+        assert!(unset.to_string().contains("try: graywave login"), "{unset}");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use clap::Args;
+use domain::Reason;
+use proto::admin::GetProjectRequest;
 
-use super::{CommonArgs, project};
+use super::CommonArgs;
 use crate::{
     Error,
     client::{ConnectionArgs, Context, Contexts, DEFAULT_GRPC},
@@ -15,6 +17,12 @@ use crate::{
 const MAX_TOKEN_BYTES: u64 = 4_096;
 /// Default name of a context.
 const NAME: &str = "default";
+
+/// Hints for a missing or refused credential.
+const CREATE_TOKEN: &str = "graywave tokens create --project ID --principal NAME: creates a token";
+const CREATE_PRINCIPAL: &str =
+    "graywave principals put NAME --project ID --policy POLICY: creates the certificate's principal";
+const USE_ENVIRONMENT: &str = "--token \"$GRAYWAVE_TOKEN\": login ignores the environment";
 
 /// Arguments of `graywave login`.
 #[derive(Debug, Clone, Args)]
@@ -63,9 +71,9 @@ pub(super) async fn login(arguments: LoginArgs) -> Result<(), Error> {
         key_file: absolute(connection.key_file, known.key_file)?,
     };
     if context.token.is_none() && !is_of_principal(&context)? {
-        context.token = Some(token(&context.grpc)?);
+        context.token = Some(read_token(&context.grpc)?);
     }
-    let project_id = tried(&context).await?;
+    let project_id = verify(&context).await?;
     let shown = sanitize_line(&project_id);
     let said = format!("Logged in to project {shown} at {}; saved as context \"{name}\"", context.grpc);
     context.project_id = Some(project_id);
@@ -82,7 +90,7 @@ fn is_of_principal(context: &Context) -> Result<bool, Error> {
 }
 
 /// Verifies the credential with a call, and returns the id of its project.
-async fn tried(context: &Context) -> Result<String, Error> {
+async fn verify(context: &Context) -> Result<String, Error> {
     let connection = ConnectionArgs {
         context: None,
         grpc: Some(context.grpc.clone()),
@@ -91,12 +99,23 @@ async fn tried(context: &Context) -> Result<String, Error> {
         cert_file: context.cert_file.clone(),
         key_file: context.key_file.clone(),
     };
-    let way = connection.resolve(&Contexts::default())?;
-    let session = crate::client::Session::open(way).await?;
-    Ok(project::get(&session).await?.project_id)
+    let options = connection.resolve(&Contexts::default())?;
+    let session = crate::client::Session::open(options).await?;
+    let project = session.projects().get_project(GetProjectRequest {}).await;
+    Ok(project.map_err(|status| refused(context, &status))?.into_inner().project_id)
 }
 
-fn token(grpc: &str) -> Result<String, Error> {
+/// Builds the error of a refused credential. The usual hint is `graywave login` itself.
+fn refused(context: &Context, status: &tonic::Status) -> Error {
+    let failure = Error::of(&format!("cannot log in to {}", context.grpc), status);
+    if failure.reason() != Some(Reason::CredentialUnknown) {
+        return failure;
+    }
+    let hint = if context.token.is_some() { CREATE_TOKEN } else { CREATE_PRINCIPAL };
+    failure.without_hints().try_next(hint).try_next("--grpc HOST:PORT: another control plane")
+}
+
+fn read_token(grpc: &str) -> Result<String, Error> {
     let token = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(format!("token for {grpc}: "))
             .map_err(|error| Error::local("cannot read the token", error))?
@@ -107,8 +126,12 @@ fn token(grpc: &str) -> Result<String, Error> {
         text
     };
     match token.trim() {
-        "" => Err(Error::misused("the token is empty")
-            .try_next("graywave tokens create --project ID --principal NAME: creates a token")),
+        "" => {
+            let failure = Error::misused("the token is empty");
+            let is_set = std::env::var_os("GRAYWAVE_TOKEN").is_some_and(|token| !token.is_empty());
+            let failure = if is_set { failure.try_next(USE_ENVIRONMENT) } else { failure };
+            Err(failure.try_next(CREATE_TOKEN))
+        }
         token => Ok(token.to_owned()),
     }
 }
