@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cli::{ExitStatus, print};
@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     db_commands::{self, DatabaseCommand},
     dev, help, man,
-    roles::{self, certificates, healthcheck},
+    roles::{self, healthcheck},
     signals,
 };
 
@@ -52,7 +52,7 @@ enum Command {
     Worker,
     /// Migrate the database schema to this version
     Migrate,
-    /// Validate the settings and their certificates
+    /// Validate settings, addresses and certificates
     CheckConfig,
     /// Check whether the local role is ready
     Healthcheck,
@@ -90,16 +90,43 @@ enum Command {
     Reference,
 }
 
-/// Returns the whole command line for parsing, completion and documentation.
+/// Commands of a cluster that read no settings file.
+const WITHOUT_SETTINGS: [&str; 3] = ["ca", "openapi", "help"];
+
+/// Returns the whole command line for parsing, completion and documentation. Commands that read the
+/// settings file accept `--config` behind their name too.
 pub(crate) fn command() -> clap::Command {
-    help::grouped(Arguments::command())
+    let config = clap::Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .global(true)
+        .help("Settings file (TOML); GRAYWAVE__SECTION__KEY overrides a key");
+    let with_settings = help::CLUSTER.iter().filter(|name| !WITHOUT_SETTINGS.contains(name));
+    let command = with_settings.fold(Arguments::command(), |command, name| {
+        command.mut_subcommand(name, |command| command.arg(config.clone()))
+    });
+    help::grouped(command)
 }
+
+/// Id and name of the flag for the settings file.
+const CONFIG: &str = "config";
 
 /// Parses the command line. Exits the process on errors and for `--help`.
 pub(crate) fn parse() -> Arguments {
     let words = argv::reorder(std::env::args_os().collect());
-    let matches = command().try_get_matches_from(&words).unwrap_or_else(|error| argv::exit(&error, &words));
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    parse_from(&words).unwrap_or_else(|error| argv::exit(&error, &words))
+}
+
+fn parse_from(words: &[OsString]) -> Result<Arguments, clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let behind = matches.subcommand().and_then(|(_, matches)| {
+        let config = matches.try_get_one::<PathBuf>(CONFIG).ok().flatten();
+        config.cloned()
+    });
+    arguments.config = behind.or(arguments.config);
+    Ok(arguments)
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
@@ -121,11 +148,7 @@ async fn maintain(arguments: Arguments) -> anyhow::Result<()> {
         Command::Reference => Ok(print(&help::reference(command()))?),
         Command::Errors => Ok(print(&domain::error::reference())?),
         Command::Openapi => Ok(print(&format!("{}\n", api::document().to_pretty_json()?))?),
-        Command::CheckConfig => {
-            let settings = settings()?;
-            certificates::check(&settings.tls, &settings.orders)?;
-            Ok(print("the configuration is valid\n")?)
-        }
+        Command::CheckConfig => Ok(print(&roles::check(&settings()?).await?)?),
         Command::Healthcheck => healthcheck::run(settings()?.telemetry.address()).await,
         Command::Ca(command) => Ok(print(&ca::run(command)?)?),
         Command::Projects(command) => manage(DatabaseCommand::Projects(command), &settings()?).await,
@@ -182,4 +205,35 @@ async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {
     };
     telemetry.shutdown().await;
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(line: &str) -> Result<Option<PathBuf>, clap::error::ErrorKind> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        parse_from(&words).map(|arguments| arguments.config).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn config_flag_is_accepted_before_and_behind_a_command() {
+        for line in [
+            "graywave --config f check-config",
+            "graywave check-config --config f",
+            "graywave scheduler --config=f",
+            "graywave tokens --config f ls --project p",
+            "graywave tokens ls --project p --config f",
+            "graywave --config other migrate --config f",
+        ] {
+            assert_eq!(config(line), Ok(Some(PathBuf::from("f"))), "{line}");
+        }
+    }
+
+    #[test]
+    fn config_flag_is_refused_by_commands_without_settings() {
+        for line in ["graywave ls --config f", "graywave ca show --dir d --config f"] {
+            assert_eq!(config(line), Err(clap::error::ErrorKind::UnknownArgument), "{line}");
+        }
+    }
 }

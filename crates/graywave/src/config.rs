@@ -268,6 +268,12 @@ impl Settings {
         if self.database.url.is_empty() {
             bail!("no database is configured: set DATABASE_URL or database.url");
         }
+        let scheme = self.database.url.split_once("://").map(|(scheme, _)| scheme);
+        if let Some(other) = scheme.filter(|scheme| !["postgres", "postgresql"].contains(scheme)) {
+            bail!(
+                "database.url is not valid: the scheme is {other}; use postgres://user:password@host:port/database"
+            );
+        }
         let options = PoolOptions {
             max_connections: self.database.max_connections,
             acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),

@@ -12,27 +12,27 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ),
     ("Manage the fleet", &["scripts", "desktops", "workers", "audit"]),
     ("Configure the CLI", &["login", "config", "errors", "completion", "man"]),
-    (
-        "Operate a cluster",
-        &[
-            "dev",
-            "api",
-            "scheduler",
-            "worker",
-            "migrate",
-            "check-config",
-            "healthcheck",
-            "projects",
-            "principals",
-            "policies",
-            "tokens",
-            "keys",
-            "enrolment-tokens",
-            "ca",
-            "openapi",
-            "help",
-        ],
-    ),
+    ("Operate a cluster", &CLUSTER),
+];
+
+/// Commands that operate a cluster.
+pub(crate) const CLUSTER: [&str; 16] = [
+    "dev",
+    "api",
+    "scheduler",
+    "worker",
+    "migrate",
+    "check-config",
+    "healthcheck",
+    "projects",
+    "principals",
+    "policies",
+    "tokens",
+    "keys",
+    "enrolment-tokens",
+    "ca",
+    "openapi",
+    "help",
 ];
 
 /// Puts the commands of the help under headings.
@@ -176,6 +176,18 @@ mod tests {
         let mut there: Vec<&str> = visible.map(Command::get_name).collect();
         there.sort_unstable();
         assert_eq!(placed, there);
+    }
+
+    #[test]
+    fn example_lines_fit_in_80_columns() {
+        fn check(command: &Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&commands::command());
     }
 
     #[test]

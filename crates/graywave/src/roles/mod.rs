@@ -2,6 +2,7 @@
 
 mod api;
 pub(crate) mod certificates;
+mod check;
 mod database;
 mod grpc;
 pub(crate) mod health;
@@ -11,6 +12,7 @@ mod scheduler;
 mod worker;
 
 pub(crate) use api::{api, serve_api};
+pub(crate) use check::check;
 pub(crate) use database::{bind, control, database_answers, migrate, migrate_store, watched};
 pub(crate) use scheduler::{Admin, RoleServer, scheduler, serve_scheduler};
 pub(crate) use worker::worker;

@@ -56,8 +56,12 @@ fn check_config_names_what_is_wrong_and_says_when_it_is_good() {
     let text = refused(&["--config", path.to_str().unwrap(), "check-config"], &[]);
     assert!(text.contains("capacty"), "{text}");
     fs::write(&path, "[worker]\ncapacity = 5\n").unwrap();
-    let output = graywave().args(["--config", path.to_str().unwrap(), "check-config"]).output().unwrap();
+    let output = graywave().args(["check-config", "--config", path.to_str().unwrap()]).output().unwrap();
     assert!(output.status.success());
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the configuration is valid\n");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("the configuration is valid\n"));
+    let wrong_url = [("DATABASE_URL", "postgres://u@host:port/db")];
+    assert!(refused(&["check-config"], &wrong_url).contains("database.url is not valid"));
+    let wrong_address = [("GRAYWAVE__API__LISTEN", "127.0.0.1")];
+    assert!(refused(&["check-config"], &wrong_address).contains("api.listen: cannot listen on"));
     assert!(refused(&["--config", "nowhere.toml", "check-config"], &[]).contains("nowhere.toml"));
 }
