@@ -15,6 +15,7 @@ mod sanitize;
 mod task_arg;
 mod tui;
 
+pub use args::number;
 pub use commands::Command;
 pub use error::Error;
 pub use exit_status::ExitStatus;

@@ -3,7 +3,9 @@
 mod desktops;
 mod enum_arg;
 mod file_arg;
+mod gate_flags;
 mod interpreter;
+mod number;
 mod parse;
 mod payload;
 mod rollout;
@@ -11,6 +13,9 @@ mod task_flags;
 
 use desktops::DesktopFlags;
 pub(crate) use enum_arg::one_of;
+pub(crate) use gate_flags::{RolloutFile, WaveFlags, WeightFlags, recorded_waves};
+pub use number::number;
+pub(crate) use number::{Limit, MAX_CONCURRENCY, limit};
 pub(crate) use parse::pair;
 use payload::PayloadFlags;
 pub(crate) use payload::{Kind, Payload, name_of, read_script, script_type, warn_of_line_ends};

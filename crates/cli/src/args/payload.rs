@@ -292,9 +292,9 @@ mod tests {
 
     #[test]
     fn a_command_that_was_taken_for_a_file_is_guessed() {
-        let told = |name: &str| read_script(Path::new(name), None).unwrap_err().to_string();
-        assert!(told("uptime-of-nothing").contains("graywave run ... -- uptime-of-nothing"));
-        assert!(!told("nowhere.sh").contains("--:"));
+        let message = |name: &str| read_script(Path::new(name), None).unwrap_err().to_string();
+        assert!(message("uptime-of-nothing").contains("graywave run ... -- uptime-of-nothing"));
+        assert!(!message("nowhere.sh").contains("--:"));
     }
 
     #[test]

@@ -1,121 +1,92 @@
-//! Flags of a rollout: waves, thresholds, times and weights.
+//! Flags of a rollout: members of the gray wave, times, concurrency and approvals.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
-use domain::limits::MAX_BODY_BYTES;
-use proto::admin::{Approval, Canary, Cleanup, FailThreshold, OnHalt, Rollout, TaskSpec, WaveSpec, Window};
+use domain::limits::MAX_WAVE_NUMBER;
+use proto::admin::{Approval, Canary, Cleanup, OnHalt, Rollout, TaskSpec, Window};
 
 use super::{
-    file_arg,
-    parse::{minutes, moment, pair, seconds, share, share_of_wave, threshold, wave, window},
+    gate_flags::{ROLLOUT, RolloutFile, WAVES, WaveFlags, WeightFlags, gray_and_rest},
+    number::{MAX_CONCURRENCY, number},
+    parse::{minutes, moment, seconds, share_of_wave, window},
 };
-use crate::{Error, field_flags::Overrides, output};
-
-const HEADING: &str = "Gray waves";
-const MORE: &str = "Rollout";
-/// Default threshold of the gray wave in the API.
-const FIRST_FAILURE: FailThreshold = FailThreshold { count: Some(1), percent: None, min_results: None };
+use crate::{Error, field_flags::Overrides};
 
 /// Flags of the gray wave and the later waves. The names of the published API are accepted as
 /// aliases.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RolloutFlags {
-    /// Size of the gray (canary) wave, which runs first: --canary 5 or 2% [default: no gray wave]
-    #[arg(long, value_name = "N|P%", value_parser = share, help_heading = HEADING,
-          visible_alias = "gray-count", aliases = ["gray_count"])]
-    pub(crate) canary: Option<WaveSpec>,
+    #[command(flatten)]
+    pub(crate) waves: WaveFlags,
     /// Member of the gray wave; repeat or separate by commas. A random sample fills up to --canary
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = HEADING,
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = WAVES, conflicts_with = "waves",
           visible_alias = "gray-resource-ids", aliases = ["gray_resource_ids", "gray-desktop-ids", "gray_desktop_ids"])]
     pub(crate) canary_desktop: Vec<String>,
-    /// Failures in the first wave that halt the rollout: 2, 20%, or 20%/10 after 10 results
-    /// [default with a gray wave: 1]
-    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING,
-          visible_alias = "gray-fail-threshold", aliases = ["gray_fail_threshold"])]
-    pub(crate) fail_threshold: Option<FailThreshold>,
-    /// Wave sizes in order, instead of --canary, each with an optional threshold:
-    /// 5:1,10%:2%/50,rest
-    #[arg(long, value_name = "SIZE[:N|P%],...", value_delimiter = ',', value_parser = wave, help_heading = HEADING,
-          conflicts_with_all = ["canary", "canary_desktop"])]
-    pub(crate) waves: Vec<WaveSpec>,
-    /// Failures in all waves together that halt the rollout: 20, 2% or 2%/50 [default: no limit]
-    #[arg(long, value_name = "N|P%", value_parser = threshold, help_heading = HEADING)]
-    pub(crate) total_fail_threshold: Option<FailThreshold>,
     /// Never run more desktops at the same time than may still fail, so failures cannot exceed the
     /// threshold
-    #[arg(long, help_heading = HEADING)]
+    #[arg(long, help_heading = WAVES)]
     pub(crate) strict: bool,
     /// Effect of a halt on running scripts [default: drain]
-    #[arg(long, value_enum, value_name = "MODE", help_heading = HEADING, aliases = ["on_halt"])]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = WAVES, aliases = ["on_halt"])]
     pub(crate) on_halt: Option<Ending>,
     /// Maximum run time of each script: minutes, or a time like 90m or 2h [default: 10m, set by
     /// the server]
-    #[arg(long, value_name = "TIME", value_parser = minutes, help_heading = MORE,
+    #[arg(long, value_name = "TIME", value_parser = minutes, help_heading = ROLLOUT,
           visible_alias = "timeout", aliases = ["execution_timeout"])]
     pub(crate) execution_timeout: Option<i64>,
     /// Maximum number of desktops running at the same time [default: the wave's size]
-    #[arg(long, value_name = "N", help_heading = MORE, aliases = ["max_concurrency"])]
+    #[arg(long, value_name = "N", value_parser = number(1, MAX_CONCURRENCY, 50), help_heading = ROLLOUT,
+          aliases = ["max_concurrency"])]
     pub(crate) max_concurrency: Option<i64>,
     /// Delay between the end of a wave and the start of the next: seconds, or 90s, 10m [default:
     /// none]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT,
           aliases = ["soak-seconds", "soak_seconds"])]
     pub(crate) soak: Option<i64>,
     /// Waves that need approval before they open, by number: --approve-before 2,3 [default: none]
-    #[arg(long, value_name = "WAVE", value_delimiter = ',', help_heading = MORE)]
+    #[arg(long, value_name = "WAVE", value_delimiter = ',', value_parser = number(1, i64::from(MAX_WAVE_NUMBER), 2),
+          help_heading = ROLLOUT)]
     pub(crate) approve_before: Vec<i64>,
     /// Require an approver other than the author of the task
-    #[arg(long, requires = "approve_before", help_heading = MORE)]
+    #[arg(long, requires = "approve_before", help_heading = ROLLOUT)]
     pub(crate) distinct_approver: bool,
     /// Maximum wait for an offline desktop: seconds, or 10m, 8h [default: 10m, set by the server]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE,
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT,
           aliases = ["delivery-timeout-seconds", "delivery_timeout_seconds"])]
     pub(crate) delivery_timeout: Option<i64>,
     /// Percentage of finished targets at which a wave closes if all others are offline: 95
     /// [default: wait for all]
-    #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = MORE, aliases = ["quorum-percent", "quorum_percent"])]
+    #[arg(long, value_name = "PERCENT", value_parser = share_of_wave, help_heading = ROLLOUT, aliases = ["quorum-percent", "quorum_percent"])]
     pub(crate) quorum: Option<f64>,
     /// Time after which no script starts: 2026-12-01T00:00:00Z [default: never]
-    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = MORE,
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = ROLLOUT,
           conflicts_with = "expires_in", aliases = ["expires_at"])]
     pub(crate) expires_at: Option<SystemTime>,
     /// Time from now after which no script starts: seconds, or 90s, 8h [default: never]
-    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = MORE)]
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = ROLLOUT)]
     pub(crate) expires_in: Option<i64>,
     /// Hours in which scripts may start, in the desktop's time or a given zone:
     /// 22:00-05:00@Europe/Berlin [default: any time]
-    #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = MORE)]
+    #[arg(long, value_name = "FROM-TO[@ZONE]", value_parser = window, help_heading = ROLLOUT)]
     pub(crate) window: Option<Window>,
-    /// Count an outcome as a failure or ignore it: UNDELIVERED=ignore, STOPPED=count [default: all
-    /// but SUCCESS, STOPPED and SKIPPED count]
-    #[arg(long, value_name = "OUTCOME=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
-    pub(crate) outcome: Vec<(String, String)>,
-    /// Treat an exit code as success, count (a failure), ignore or halt: 3010=success,42=halt
-    /// [default: all but 0 are failures]
-    #[arg(long, value_name = "CODE=EFFECT", value_parser = pair, value_delimiter = ',', help_heading = MORE)]
-    pub(crate) exit_code: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) weights: WeightFlags,
     /// User that runs the scripts, like www-data [default: set by the agent's configuration]
-    #[arg(long = "run-as", value_name = "USER", help_heading = MORE, aliases = ["run-as-user", "run_as_user"])]
+    #[arg(long = "run-as", value_name = "USER", help_heading = ROLLOUT, aliases = ["run-as-user", "run_as_user"])]
     pub(crate) run_as: Option<String>,
     /// Effect of a script's end on processes that it leaves behind [default: keep]
-    #[arg(long, value_enum, value_name = "MODE", help_heading = MORE)]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = ROLLOUT)]
     pub(crate) cleanup: Option<LeftProcesses>,
     /// Attributes that canaries are spread over: os, pool, zone [default: all three]
-    #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = MORE)]
+    #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', help_heading = ROLLOUT)]
     pub(crate) canary_by: Vec<String>,
     /// Seed of the canary sample: the same seed over the same desktops gives the same plan
     /// [default: random]
-    #[arg(long, value_name = "N", help_heading = MORE)]
+    #[arg(long, value_name = "N", value_parser = number(0, u64::MAX, 7), help_heading = ROLLOUT)]
     pub(crate) seed: Option<u64>,
-    /// JSON file with the REST API's `rollout` object (docs/api.md); - reads standard input. Flags
-    /// override it
-    #[arg(long, value_name = "FILE", help_heading = MORE)]
-    pub(crate) rollout: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) file: RolloutFile,
 }
 
 /// The effect of a halt or a stop on running scripts.
@@ -137,86 +108,51 @@ pub(crate) enum LeftProcesses {
 }
 
 impl RolloutFlags {
-    /// Returns the names of the wave fields if `--canary` creates the waves.
+    /// Returns the flags of the wave fields if they differ from the usual ones.
     pub(crate) fn overrides(&self) -> &'static Overrides {
-        let by_canary = self.canary.is_some() && self.waves.is_empty() && self.rollout.is_none();
-        if by_canary {
-            &[("rollout.waves", "--canary"), ("rollout.waves[0].fail_threshold", "--fail-threshold")]
-        } else {
-            &[]
-        }
+        if self.file.is_given() { &[] } else { self.waves.overrides() }
     }
 
     /// Sets the rollout and the gray fields of a task from the flags. `now` is the local time, the
     /// base of `--expires-in`.
     pub(crate) fn apply(self, task: &mut TaskSpec, now: SystemTime) -> Result<(), Error> {
         task.execution_timeout = self.execution_timeout;
-        let mut rollout = self.rollout()?.unwrap_or_default();
+        let mut rollout = self.file.read()?;
         self.richer(&mut rollout, now);
         self.first_wave(task, &mut rollout)?;
         task.rollout = (rollout != Rollout::default()).then_some(rollout);
         Ok(())
     }
 
-    /// Returns only the `rollout` object, for the replay of an existing task.
-    pub(crate) fn into_rollout(self, now: SystemTime) -> Result<Rollout, Error> {
-        if !self.canary_desktop.is_empty() {
-            return Err(Error::misused(
-                "--canary-desktop does not apply to a replay: the results of the task are fixed",
-            )
-            .try_next("--canary N or --waves SIZE,..."));
-        }
-        let mut task = TaskSpec::default();
-        let waves = match self.canary {
-            Some(first) => gray_and_rest(first, self.fail_threshold),
-            None => self.waves.clone(),
-        };
-        let flags = Self { canary: None, canary_desktop: Vec::new(), waves, ..self };
-        flags.apply(&mut task, now)?;
-        Ok(task.rollout.unwrap_or_default())
-    }
-
-    /// Reads the rollout file; `None` without `--rollout`.
-    fn rollout(&self) -> Result<Option<Rollout>, Error> {
-        let Some(path) = &self.rollout else { return Ok(None) };
-        let wrong = |error: &dyn std::fmt::Display| {
-            Error::misused(format!("invalid rollout in {}: {error}", path.display())).try_next(
-                "a JSON object like {\"waves\": [{\"count\": 5}, {\"rest\": true}], \"strict\": true}",
-            )
-        };
-        let text = file_arg::read_unmarked(path, "rollout", MAX_BODY_BYTES)?;
-        let json = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-        output::parse(json).map(Some).map_err(|error| wrong(&error))
-    }
-
     /// Sets the first wave. Uses the API's gray fields where possible; a percentage needs explicit
     /// waves.
     fn first_wave(self, task: &mut TaskSpec, rollout: &mut Rollout) -> Result<(), Error> {
-        if !self.waves.is_empty() {
-            rollout.waves = self.waves;
+        let WaveFlags { canary, fail_threshold, waves, .. } = self.waves;
+        if !waves.is_empty() {
+            rollout.waves = waves;
         }
         if let Some(first) = rollout.waves.first_mut() {
-            if self.canary.is_some() || !self.canary_desktop.is_empty() {
+            if canary.is_some() || !self.canary_desktop.is_empty() {
                 return Err(Error::misused(
                     "--canary and --canary-desktop cannot be combined with waves: the rollout sets its waves",
                 ));
             }
-            first.fail_threshold = self.fail_threshold.or(first.fail_threshold);
+            first.fail_threshold = fail_threshold.or(first.fail_threshold);
             return Ok(());
         }
-        if self.canary.is_none() && self.canary_desktop.is_empty() && self.fail_threshold.is_some() {
+        if canary.is_none() && self.canary_desktop.is_empty() && fail_threshold.is_some() {
             return Err(Error::misused(
                 "--fail-threshold applies to the gray wave, and the rollout has none",
             )
             .try_next("--canary 5: adds a gray wave")
             .try_next("--total-fail-threshold 2: applies to the whole rollout"));
         }
-        let by_count = self.canary.is_none_or(|canary| canary.count.is_some());
-        let by_number = self.fail_threshold.is_none_or(|threshold| threshold.count.is_some());
+        let by_count = canary.is_none_or(|canary| canary.count.is_some());
+        let by_number = fail_threshold.is_none_or(|threshold| threshold.count.is_some());
         if by_count && by_number {
-            task.gray_count = self.canary.and_then(|canary| canary.count);
+            task.gray_count = canary.and_then(|canary| canary.count);
             task.gray_desktop_ids = self.canary_desktop;
-            let threshold = self.fail_threshold.and_then(|threshold| threshold.count);
+            let threshold = fail_threshold.and_then(|threshold| threshold.count);
             // The API accepts only thresholds below the gray count. For one canary, a threshold of
             // 1 is the default.
             let named = i64::try_from(task.gray_desktop_ids.len()).unwrap_or(i64::MAX);
@@ -224,9 +160,9 @@ impl RolloutFlags {
             task.gray_fail_threshold = threshold.filter(|_| !is_default);
             return Ok(());
         }
-        match self.canary {
+        match canary {
             Some(first) if self.canary_desktop.is_empty() => {
-                rollout.waves = gray_and_rest(first, self.fail_threshold);
+                rollout.waves = gray_and_rest(first, fail_threshold);
                 Ok(())
             }
             _ => Err(Error::misused(
@@ -242,7 +178,7 @@ impl RolloutFlags {
                 *field = Some(value.clone());
             }
         }
-        set(&mut rollout.fail_threshold, &self.total_fail_threshold);
+        set(&mut rollout.fail_threshold, &self.waves.total_fail_threshold);
         set(&mut rollout.max_concurrency, &self.max_concurrency);
         set(&mut rollout.soak_seconds, &self.soak);
         set(&mut rollout.delivery_timeout_seconds, &self.delivery_timeout);
@@ -275,8 +211,7 @@ impl RolloutFlags {
                 distinct_approver: self.distinct_approver || of_file,
             });
         }
-        rollout.outcomes.extend(self.outcome.iter().map(|(key, value)| (key.to_uppercase(), value.clone())));
-        rollout.exit_codes.extend(self.exit_code.iter().cloned().collect::<BTreeMap<_, _>>());
+        self.weights.apply(rollout);
         if !self.canary_by.is_empty() || self.seed.is_some() {
             let canary = rollout.canary.get_or_insert_with(Canary::default);
             if !self.canary_by.is_empty() {
@@ -287,23 +222,15 @@ impl RolloutFlags {
     }
 }
 
-/// Makes the gray wave, and a wave of the remaining targets. Without a threshold, the first failure
-/// halts the gray wave.
-fn gray_and_rest(gray: WaveSpec, fail_threshold: Option<FailThreshold>) -> Vec<WaveSpec> {
-    vec![WaveSpec { fail_threshold: fail_threshold.or(Some(FIRST_FAILURE)), ..gray }, rest()]
-}
-
-fn rest() -> WaveSpec {
-    WaveSpec { rest: Some(true), ..WaveSpec::default() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use clap::Parser;
+    use proto::admin::{FailThreshold, WaveSpec};
 
     use super::*;
+    use crate::args::gate_flags::{FIRST_FAILURE, rest};
 
     #[derive(Parser)]
     struct Line {

@@ -19,7 +19,7 @@ pub enum Command {
     /// Watch a rollout on the full screen: waves, gate and failures
     Watch(run::WatchArgs),
     /// List tasks, newest first
-    #[command(visible_alias = "tasks")]
+    #[command(visible_aliases = ["list", "tasks"])]
     Ls(tasks::LsArgs),
     /// Show a task: its status, its waves and the gate's verdicts
     Show(tasks::ShowArgs),

@@ -24,6 +24,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum ConfigCommand {
     /// List contexts
+    #[command(visible_alias = "list")]
     Ls(OutputArgs),
     /// Switch to another context
     Use(ContextArg),

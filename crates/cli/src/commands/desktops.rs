@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
+use domain::limits::{MAX_ENROLMENT_TOKEN_HOURS, MAX_ENROLMENT_TOKEN_USES};
 use proto::{
     admin::{
         CreateEnrolmentTokenRequest, Desktop, GetDesktopRequest, ListDesktopsRequest, Presence,
@@ -14,7 +15,7 @@ use tonic::Status;
 use super::CommonArgs;
 use crate::{
     Error,
-    args::pair,
+    args::{number, pair},
     completion,
     format::{fact, facts, painted, pairs, time},
     output::{Cell, Column, Console, ListItem, Paging, Palette, cell, pages},
@@ -34,6 +35,7 @@ pub struct DesktopsArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum DesktopsCommand {
     /// List desktops by id
+    #[command(visible_alias = "list")]
     Ls(ListArgs),
     /// Show a desktop
     Show(DesktopArgs),
@@ -137,10 +139,10 @@ struct EnrolArgs {
     #[arg(long, value_name = "ID", default_value_t, hide_default_value = true)]
     desktop: String,
     /// Maximum number of desktops that may enrol [default: 1]
-    #[arg(long, value_name = "N", conflicts_with = "desktop")]
+    #[arg(long, value_name = "N", value_parser = number(1, MAX_ENROLMENT_TOKEN_USES, 500), conflicts_with = "desktop")]
     uses: Option<i64>,
     /// Lifetime in hours, at most 720 [default: 24]
-    #[arg(long, value_name = "HOURS")]
+    #[arg(long, value_name = "HOURS", value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
     expires_in_hours: Option<i64>,
     #[command(flatten)]
     common: CommonArgs,

@@ -1,13 +1,14 @@
 //! `graywave pause`, `resume`, `approve`, `stop` and `concurrency`.
 
 use clap::Args;
+use domain::limits::MAX_WAVE_NUMBER;
 use proto::admin::{SetConcurrencyRequest, StopMode, StopTaskRequest, Task, TaskStatus};
 
 use super::{CommonArgs, TaskArgs, tasks};
 use crate::{
     Error,
     actions::{self, idempotency_key, refused},
-    args::Ending,
+    args::{Ending, Limit, MAX_CONCURRENCY, limit, number},
     client::{Session, repeated},
     task_arg::{TaskOrRecord, TaskOrRecordArg},
 };
@@ -24,7 +25,7 @@ pub struct ApproveArgs {
     #[command(flatten)]
     task: TaskArgs,
     /// Wave number, from 1 [default: the first wave that awaits approval]
-    #[arg(value_name = "WAVE", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_name = "WAVE", value_parser = number(1, u32::from(MAX_WAVE_NUMBER), 2))]
     wave: Option<u32>,
 }
 
@@ -51,22 +52,8 @@ pub struct ConcurrencyArgs {
     #[command(flatten)]
     task: TaskArgs,
     /// Maximum number of desktops running at the same time: 1 to 1000000, or `unlimited`
-    #[arg(value_name = "N", value_parser = at_once)]
-    max_concurrency: AtOnce,
-}
-
-/// Maximum number of desktops; `None` for `unlimited`.
-#[derive(Debug, Clone, Copy)]
-struct AtOnce(Option<i64>);
-
-fn at_once(text: &str) -> Result<AtOnce, String> {
-    match text {
-        "unlimited" => Ok(AtOnce(None)),
-        text => text
-            .parse()
-            .map(|it| AtOnce(Some(it)))
-            .map_err(|_| format!("invalid concurrency {text:?}: expected a number or `unlimited`")),
-    }
+    #[arg(value_name = "N", value_parser = limit(MAX_CONCURRENCY, 50))]
+    max_concurrency: Limit,
 }
 
 pub(super) async fn pause(arguments: TaskArgs) -> Result<(), Error> {

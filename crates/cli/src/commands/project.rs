@@ -1,6 +1,7 @@
 //! `graywave freeze`, `unfreeze` and `limits`: settings for all tasks of the project.
 
 use clap::Args;
+use domain::limits::{MAX_PROJECT_IN_FLIGHT, MAX_RUNNING_PER_DESKTOP};
 use prost_types::FieldMask;
 use proto::admin::{
     Freeze, FreezeProjectRequest, GetProjectRequest, GetProjectResponse, Limits, UnfreezeProjectRequest,
@@ -11,6 +12,7 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
+    args::{Limit, limit},
     client::{Session, repeated},
     format::{fact, facts, time},
     output::Console,
@@ -43,31 +45,17 @@ pub struct UnfreezeArgs {
 #[command(after_help = "\
 Examples:
   graywave limits
-  graywave limits --max-in-flight 500 --max-running-per-desktop none")]
+  graywave limits --max-in-flight 500 --max-running-per-desktop unlimited")]
 pub struct LimitsArgs {
-    /// Maximum number of desktops running at the same time, over all tasks; `none` removes the
-    /// limit
-    #[arg(long, value_name = "N", value_parser = limit)]
+    /// Maximum number of desktops running at the same time, over all tasks: 1 to 100000000, or
+    /// `unlimited`
+    #[arg(long, value_name = "N", value_parser = limit(MAX_PROJECT_IN_FLIGHT, 500))]
     max_in_flight: Option<Limit>,
-    /// Maximum number of scripts running on a desktop at the same time; `none` removes the limit
-    #[arg(long, value_name = "N", value_parser = limit)]
+    /// Maximum number of scripts running on a desktop at the same time: 1 to 100, or `unlimited`
+    #[arg(long, value_name = "N", value_parser = limit(MAX_RUNNING_PER_DESKTOP, 2))]
     max_running_per_desktop: Option<Limit>,
     #[command(flatten)]
     common: CommonArgs,
-}
-
-/// Value of a limit; `None` removes the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Limit(Option<i64>);
-
-fn limit(text: &str) -> Result<Limit, String> {
-    match text {
-        "none" => Ok(Limit(None)),
-        text => text
-            .parse()
-            .map(|it| Limit(Some(it)))
-            .map_err(|_| format!("invalid limit {text:?}: expected a number or `none`")),
-    }
 }
 
 pub(super) async fn freeze(arguments: FreezeArgs) -> Result<(), Error> {
@@ -124,7 +112,7 @@ async fn print(session: &Session, console: &mut Console) -> Result<(), Error> {
 
 fn text(project: &GetProjectResponse) -> String {
     let limits = project.limits.unwrap_or_default();
-    let number = |it: Option<i64>| it.map_or_else(|| "no limit".to_owned(), |it| it.to_string());
+    let number = |it: Option<i64>| it.map_or_else(|| "unlimited".to_owned(), |it| it.to_string());
     facts(&[
         fact("project", &project.project_id),
         fact("frozen", project.freeze.as_ref().map_or_else(|| "no".to_owned(), frozen)),

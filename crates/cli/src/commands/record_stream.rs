@@ -41,7 +41,7 @@ impl Records {
                     self.tries += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
-                told => return told,
+                answer => return answer,
             }
         }
     }

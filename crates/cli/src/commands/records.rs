@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use domain::limits::MAX_WAVE_NUMBER;
 use proto::{
     admin::{ListRecordsRequest, Outcome, Record, RecordFilter, RecordStatus},
     word,
@@ -10,7 +11,7 @@ use proto::{
 use super::{TaskArgs, record_stream::Records};
 use crate::{
     Error,
-    args::one_of,
+    args::{number, one_of},
     completion,
     format::{between, time},
     output::{Cell, Column, Format, List, ListItem, Paging, cell, pages},
@@ -30,7 +31,7 @@ pub struct RecordsArgs {
     #[arg(long, value_name = "STATUS", value_parser = one_of::<RecordStatus>(), ignore_case = true)]
     status: Option<i32>,
     /// Only records of this wave; waves count from 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1, u32::from(MAX_WAVE_NUMBER), 2))]
     wave: Option<u32>,
     /// Only records of these desktops; repeat or separate by commas
     #[arg(long, short, value_name = "ID", value_delimiter = ',', add = ArgValueCompleter::new(completion::desktops))]

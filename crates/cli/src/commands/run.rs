@@ -208,13 +208,13 @@ pub(super) async fn to_its_end(
             std::process::exit(ExitStatus::Detached.code().into());
         }
     });
-    let told = tell(session, console, task_id, ended).await;
+    let shown = show_result(session, console, task_id, ended).await;
     leaving.abort();
-    told
+    shown
 }
 
 /// Prints the result of a rollout. A failure to read the task does not change the exit status.
-async fn tell(
+async fn show_result(
     session: &Session,
     console: &mut Console,
     task_id: &str,

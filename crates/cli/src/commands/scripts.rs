@@ -18,7 +18,7 @@ use super::CommonArgs;
 use crate::{
     Error,
     actions::idempotency_key,
-    args::{Kind, name_of, read_script, script_type, warn_of_line_ends},
+    args::{Kind, name_of, number, read_script, script_type, warn_of_line_ends},
     client::repeated,
     completion,
     format::{fact, facts, time},
@@ -40,6 +40,7 @@ pub struct ScriptsArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum ScriptsCommand {
     /// List scripts, newest first
+    #[command(visible_alias = "list")]
     Ls(ListArgs),
     /// Show a script
     Show(ShowArgs),
@@ -81,8 +82,8 @@ struct ShowArgs {
     #[command(flatten)]
     script: ScriptNamed,
     /// Revision to show [default: the newest]
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    revision: i32,
+    #[arg(long, value_name = "N", value_parser = number(1, i32::MAX, 2))]
+    revision: Option<i32>,
     /// Print the content only
     #[arg(long)]
     content: bool,
@@ -176,7 +177,8 @@ async fn ls(arguments: ListArgs) -> Result<(), Error> {
 async fn show(arguments: ShowArgs) -> Result<(), Error> {
     let (session, mut console) = arguments.common.open().await?;
     let script_id = arguments.script.script_id;
-    let request = GetScriptRequest { script_id: script_id.clone(), revision: arguments.revision };
+    let request =
+        GetScriptRequest { script_id: script_id.clone(), revision: arguments.revision.unwrap_or_default() };
     let script =
         session.scripts().get_script(request).await.map_err(|status| refused("show", &script_id, &status))?;
     let script = script.into_inner().script.unwrap_or_default();

@@ -123,7 +123,7 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         threshold => format!("{threshold} failed desktops of all waves"),
     };
     let at_once = task.max_concurrency.map_or_else(String::new, |most| format!("at most {most} desktops"));
-    let mut told = vec![
+    let mut shown = vec![
         fact("task", &task.task_id),
         painted("status", palette.word(status)),
         painted("reason", palette.paint(tone(status), &sanitize_line(&task.reason))),
@@ -139,9 +139,9 @@ fn text(task: &Task, palette: Palette, wide: bool) -> String {
         fact("ended", ended),
     ];
     if wide {
-        told.extend(terms(task));
+        shown.extend(terms(task));
     }
-    let mut text = facts(&told) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, palette);
+    let mut text = facts(&shown) + "\n" + &table(WAVES, task.waves.iter().map(wave_cells), wide, palette);
     if !wide {
         text.push_str(&verdicts(task));
     }

@@ -1,7 +1,5 @@
 //! `graywave what-if`.
 
-use std::time::SystemTime;
-
 use clap::Args;
 use proto::{
     admin::{WhatIfEnding, WhatIfRequest, WhatIfResponse, WhatIfWave},
@@ -11,7 +9,8 @@ use proto::{
 use super::TaskArgs;
 use crate::{
     Error,
-    args::RolloutFlags,
+    args::{RolloutFile, WaveFlags, WeightFlags, recorded_waves},
+    client::get_task,
     format::{fact, facts, painted, time},
     output::{Cell, Column, Palette, cell, table},
 };
@@ -19,19 +18,32 @@ use crate::{
 /// Arguments of `graywave what-if`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Example:
-  graywave what-if latest --waves 5:1,10%:2,rest --total-fail-threshold 10")]
+The replay uses the waves that the task had, unless --waves or --canary is given.
+
+Examples:
+  graywave what-if latest --fail-threshold 1
+  graywave what-if latest --waves 5:1,10%:2,rest --total-fail-threshold 10
+  graywave what-if latest --exit-code 3=ignore")]
 pub struct WhatIfArgs {
     #[command(flatten)]
     task: TaskArgs,
     #[command(flatten)]
-    rollout: RolloutFlags,
+    waves: WaveFlags,
+    #[command(flatten)]
+    weights: WeightFlags,
+    #[command(flatten)]
+    file: RolloutFile,
 }
 
 pub(super) async fn what_if(arguments: WhatIfArgs) -> Result<(), Error> {
-    let flags = arguments.rollout.overrides();
-    let rollout = arguments.rollout.into_rollout(SystemTime::now())?;
+    let flags = arguments.waves.overrides();
+    let mut rollout = arguments.file.read()?;
+    arguments.weights.apply(&mut rollout);
     let (session, mut console, task_id) = arguments.task.open().await?;
+    if arguments.waves.change_recorded_waves(&rollout) {
+        rollout.waves = recorded_waves(&get_task(&session, &task_id).await?.waves)?;
+    }
+    arguments.waves.apply_to_replay(&mut rollout);
     let request = WhatIfRequest { task_id: task_id.clone(), rollout: Some(rollout) };
     let answer = session.insight().what_if(request).await;
     let answer = answer
@@ -54,11 +66,11 @@ fn wave(wave: &WhatIfWave) -> Vec<Cell> {
 
 fn text(answer: &WhatIfResponse, palette: Palette, wide: bool) -> String {
     let ending = word::<WhatIfEnding>(answer.ending);
-    let told = facts(&[
+    let summary = facts(&[
         painted("ending", palette.word(ending)),
         fact("started", format!("at most {}", answer.started)),
         fact("failed", answer.failed.to_string()),
         fact("halted", time(answer.halt_time.as_ref())),
     ]);
-    told + "\n" + &table(WAVES, answer.waves.iter().map(wave), wide, palette)
+    summary + "\n" + &table(WAVES, answer.waves.iter().map(wave), wide, palette)
 }

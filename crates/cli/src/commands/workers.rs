@@ -26,6 +26,7 @@ pub struct WorkersArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum WorkersCommand {
     /// List workers
+    #[command(visible_alias = "list")]
     Ls(CommonArgs),
     /// Drain a worker: it takes no more work and moves its desktops to other workers
     Drain(WorkerArgs),

@@ -201,7 +201,7 @@ mod tests {
 
     /// Watches a task over these connections, one after the other. Returns the updates, and the
     /// cursors of the requests.
-    async fn told(
+    async fn follow(
         connections: Vec<Result<Vec<Result<WatchTaskResponse, Status>>, Status>>,
     ) -> (Vec<String>, Vec<String>) {
         let cursors = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -234,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_event_is_told_once_over_connections_that_break() {
         let (first, second) = (message(1, EventKind::Accepted), message(2, EventKind::Ended));
-        let (update, cursors) = told(vec![Ok(vec![first, broken()]), Ok(vec![second])]).await;
+        let (update, cursors) = follow(vec![Ok(vec![first, broken()]), Ok(vec![second])]).await;
         // A single reconnect is not reported.
         assert_eq!(update, ["event 1", "event 2", "end"]);
         assert_eq!(cursors, ["", "1"]);
@@ -243,7 +243,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_ends_early_is_no_end() {
         let (update, cursors) =
-            told(vec![Ok(vec![message(1, EventKind::Accepted)]), Ok(vec![message(2, EventKind::Ended)])])
+            follow(vec![Ok(vec![message(1, EventKind::Accepted)]), Ok(vec![message(2, EventKind::Ended)])])
                 .await;
         assert_eq!(
             (update, cursors),
@@ -255,13 +255,13 @@ mod tests {
     async fn lost_connection_is_shown_and_given_up_after_5_minutes() {
         let away = || Err(Status::unavailable("connection refused"));
         let back = Ok(vec![message(1, EventKind::Ended)]);
-        let (seen, _) = told(vec![away(), away(), away(), back]).await;
+        let (seen, _) = follow(vec![away(), away(), away(), back]).await;
         assert_eq!(seen, ["lost: connection refused", "back", "event 1", "end"]);
 
         // Connections without messages count as lost, and a pause precedes each of them.
         let begun = Instant::now();
         let empty = (0..10_000).map(|_| Ok(vec![broken()])).collect();
-        let (seen, cursors) = told(empty).await;
+        let (seen, cursors) = follow(empty).await;
         assert_eq!(seen.len(), 2);
         assert!(seen[1].starts_with("cannot watch task t after 5m of retries"), "{seen:?}");
         assert!(begun.elapsed() >= TIMEOUT && cursors.len() < 100, "{} connections", cursors.len());
@@ -269,7 +269,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_not_asked_again() {
-        let (seen, cursors) = told(vec![Err(Status::not_found("the task does not exist"))]).await;
+        let (seen, cursors) = follow(vec![Err(Status::not_found("the task does not exist"))]).await;
         assert_eq!(
             (seen, cursors.len()),
             (vec!["cannot watch task t: the task does not exist".to_owned()], 1)

@@ -9,7 +9,7 @@ use super::{
     json,
     table::{ListItem, lines},
 };
-use crate::Error;
+use crate::{Error, args::number};
 
 /// Maximum number of entries that a request asks for.
 const PAGE: i32 = 500;
@@ -18,7 +18,7 @@ const PAGE: i32 = 500;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Paging {
     /// Maximum number of entries [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1, u32::MAX, 20))]
     pub(crate) limit: Option<u32>,
 }
 

@@ -129,7 +129,7 @@ reasons! {
         "Check the address against `/openapi.json` or gRPC reflection; a newer client may need a newer server.";
     PROJECT_NOT_FOUND = ProjectNotFound, NotFound,
         "The project does not exist, or is not in the required state.",
-        "List the projects with `graywave projects list`.";
+        "List the projects with `graywave projects ls`.";
     TASK_NOT_FOUND = TaskNotFound, NotFound,
         "The project has no such task.",
         "List the tasks with `graywave ls`.";
@@ -156,7 +156,7 @@ reasons! {
         "List the workers with `graywave workers ls`.";
     POLICY_NOT_FOUND = PolicyNotFound, NotFound,
         "The project has no such policy.",
-        "List the policies with `graywave policies list`.";
+        "List the policies with `graywave policies ls`.";
     PRINCIPAL_NOT_FOUND = PrincipalNotFound, NotFound,
         "The project has no such principal.",
         "Create the principal with `graywave principals put`.";

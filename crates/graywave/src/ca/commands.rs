@@ -16,7 +16,7 @@ use super::{
     directory::{self, Directory},
     issue::{self, Wanted},
 };
-use cli::plain_table;
+use cli::{number, plain_table};
 
 /// Make and rotate the CA, issue certificates.
 #[derive(Debug, Subcommand)]
@@ -28,7 +28,7 @@ Example:
 ca.key can impersonate any role and any desktop. Keep it off the machines that serve.")]
     Init {
         #[command(flatten)]
-        place: Place,
+        ca: CaDir,
         /// Lifetime in days
         #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
         days: u16,
@@ -36,7 +36,8 @@ ca.key can impersonate any role and any desktop. Keep it off the machines that s
     /// Issue a certificate: writes tls.crt, tls.key and ca.crt, replacing existing files
     #[command(after_help = "\
 Examples:
-  graywave ca issue --dir ca --role scheduler --name s1 --dns scheduler.example --out s1
+  graywave ca issue --dir ca --role scheduler --name s1 --out s1 \\
+    --dns scheduler.example
   graywave ca issue --dir ca --role worker --name w1 --ip 10.0.0.7 --out w1
   graywave ca issue --dir ca --role signer --name s1 --out signer
   graywave ca issue --dir ca --role admin --name ann --out ann
@@ -50,7 +51,7 @@ Name both files in [enrolment] of every scheduler. A new issuer replaces the old
 without a restart. issuer.key can impersonate any desktop, but no role: role certificates come from the CA only.")]
     Issuer {
         #[command(flatten)]
-        place: Place,
+        ca: CaDir,
         /// Output directory; created if missing
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -67,7 +68,7 @@ To rotate without downtime:
 No restart is needed: files are reloaded every few seconds.")]
     Rotate {
         #[command(flatten)]
-        place: Place,
+        ca: CaDir,
         /// Lifetime in days
         #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
         days: u16,
@@ -75,24 +76,24 @@ No restart is needed: files are reloaded every few seconds.")]
     /// Remove all CAs but the newest from ca.crt; certificates of the others are refused
     DropOld {
         #[command(flatten)]
-        place: Place,
+        ca: CaDir,
     },
     /// Show the CAs of a directory, the issuing CA first
     Show {
         #[command(flatten)]
-        place: Place,
+        ca: CaDir,
     },
 }
 
 /// Directory flag of the CA commands.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct CaDir {
     /// CA directory
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }
 
-impl Place {
+impl CaDir {
     fn directory(&self) -> Directory {
         Directory::new(&self.dir)
     }
@@ -102,10 +103,10 @@ impl Place {
 #[derive(Debug, Args)]
 pub(crate) struct Issue {
     #[command(flatten)]
-    place: Place,
+    ca: CaDir,
     /// Role: scheduler, worker, api, admin, or signer (signs the orders of a scheduler)
     #[arg(long, requires = "name", conflicts_with_all = ["project", "desktop", "principal"],
-          required_unless_present = "project")]
+          required_unless_present_any = ["project", "principal", "desktop"])]
     role: Option<Role>,
     /// Name of the instance; part of a worker's id
     #[arg(long, requires = "role")]
@@ -133,52 +134,48 @@ pub(crate) struct Issue {
     days: u16,
 }
 
-fn days() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..=36_500)
+fn days() -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync {
+    number(1, 36_500, 365)
 }
 
 /// Runs the command and returns its output.
 pub(crate) fn run(command: Ca) -> anyhow::Result<String> {
     match command {
-        Ca::Init { place, days } => {
-            let directory = place.directory();
+        Ca::Init { ca, days } => {
+            let directory = ca.directory();
             let authority = Authority::make(days, Utc::now())?;
             directory.init(&authority)?;
-            Ok(format!(
-                "created a CA in {}; keep {} secret\n",
-                place.dir.display(),
-                directory.key().display()
-            ))
+            Ok(format!("created a CA in {}; keep {} secret\n", ca.dir.display(), directory.key().display()))
         }
         Ca::Issue(issue) => issued(issue),
-        Ca::Issuer { place, out, days } => {
-            let (authority, _) = place.directory().load()?;
+        Ca::Issuer { ca, out, days } => {
+            let (authority, _) = ca.directory().load()?;
             let (certificate, key, until) = authority.issuer(days, Utc::now())?;
             directory::put_issuer(&out, &certificate, &key)?;
             Ok(format!("created an issuer in {}, valid until {}\n", out.display(), day(until)))
         }
-        Ca::Rotate { place, days } => {
-            place.directory().rotate(&Authority::make(days, Utc::now())?)?;
+        Ca::Rotate { ca, days } => {
+            ca.directory().rotate(&Authority::make(days, Utc::now())?)?;
             Ok("created a new issuing CA; copy ca.crt to every role and desktop before you issue certificates\n"
                 .to_owned())
         }
-        Ca::DropOld { place } => {
-            let dropped = place.directory().drop_old()?;
+        Ca::DropOld { ca } => {
+            let dropped = ca.directory().drop_old()?;
             Ok(format!("dropped {dropped} old CAs; copy ca.crt to every role and desktop\n"))
         }
-        Ca::Show { place } => show(&place.dir),
+        Ca::Show { ca } => show(&ca.dir),
     }
 }
 
 fn issued(issue: Issue) -> anyhow::Result<String> {
-    let Issue { place, role, name, project, principal, desktop, dns, ip, out, days } = issue;
+    let Issue { ca, role, name, project, principal, desktop, dns, ip, out, days } = issue;
     let identity = match (role.zip(name), project, principal, desktop) {
         (Some((role, name)), ..) => Identity::role(role, &name)?,
         (_, Some(project), Some(principal), _) => Identity::principal(&project, &principal)?,
         (_, Some(project), _, Some(desktop)) => Identity::desktop(&project, &desktop)?,
         _ => anyhow::bail!("no subject: give --role and --name, or --project with --principal or --desktop"),
     };
-    let directory = place.directory();
+    let directory = ca.directory();
     let (authority, trusted) = directory.load()?;
     let wanted = Wanted { identity, dns, ip, days };
     let pair = issue::issue(&authority, &wanted, Utc::now())?;

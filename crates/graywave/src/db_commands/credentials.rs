@@ -7,7 +7,7 @@ use domain::Timestamp;
 use serde_json::json;
 
 use super::project::{Project, TokenArg, object, state, time};
-use cli::plain_table;
+use cli::{number, plain_table};
 
 /// Terms of a new credential.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct NewCredential {
     #[arg(long, value_name = "NAME")]
     principal: String,
     /// Lifetime in days [default: unlimited]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "DAYS", value_parser = number(1, u16::MAX, 90))]
     expires_in_days: Option<u16>,
 }
 
@@ -34,7 +34,8 @@ pub(crate) enum Keys {
     /// Create an access key and print it once, as JSON
     Create(NewCredential),
     /// List access keys
-    List(Project),
+    #[command(visible_alias = "list")]
+    Ls(Project),
     /// Revoke an access key permanently
     Revoke {
         /// Access key id
@@ -56,7 +57,8 @@ pub(crate) enum Tokens {
         only_token: bool,
     },
     /// List tokens
-    List(Project),
+    #[command(visible_alias = "list")]
+    Ls(Project),
     /// Revoke a token permanently
     Revoke(TokenArg),
 }
@@ -71,7 +73,7 @@ pub(super) async fn keys(control: &Control, command: Keys) -> anyhow::Result<Str
                 "secret_key": made.secret_key, "expires_at": expires_at,
             })))
         }
-        Keys::List(project) => {
+        Keys::Ls(project) => {
             Ok(credentials("access key", control.list_keys(project.actor(), None, NO_LIMIT).await?))
         }
         Keys::Revoke { access_key, project } => {
@@ -94,7 +96,7 @@ pub(super) async fn tokens(control: &Control, command: Tokens) -> anyhow::Result
                 "token_id": made.token_id.simple().to_string(), "token": made.token, "expires_at": expires_at,
             })))
         }
-        Tokens::List(project) => {
+        Tokens::Ls(project) => {
             Ok(credentials("token id", control.list_tokens(project.actor(), None, NO_LIMIT).await?))
         }
         Tokens::Revoke(TokenArg { token_id, project }) => {

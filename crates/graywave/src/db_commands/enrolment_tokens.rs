@@ -4,12 +4,15 @@ use clap::Subcommand;
 use control::{Control, EnrolmentTokenRow, NO_LIMIT};
 use domain::{
     ids::DesktopId,
-    limits::{DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES},
+    limits::{
+        DEFAULT_ENROLMENT_TOKEN_HOURS, DEFAULT_ENROLMENT_TOKEN_USES, MAX_ENROLMENT_TOKEN_HOURS,
+        MAX_ENROLMENT_TOKEN_USES,
+    },
 };
 use serde_json::json;
 
 use super::project::{Project, TokenArg, object, state, time};
-use cli::plain_table;
+use cli::{number, plain_table};
 
 /// Create, list and revoke enrolment tokens.
 #[derive(Debug, Subcommand)]
@@ -29,17 +32,20 @@ Copy the token to the machine and start its agent with --ca-file and \
         #[arg(long, value_name = "ID")]
         desktop: Option<DesktopId>,
         /// Maximum number of desktops that may enrol
-        #[arg(long, value_name = "N", default_value_t = DEFAULT_ENROLMENT_TOKEN_USES, conflicts_with = "desktop")]
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_ENROLMENT_TOKEN_USES,
+              value_parser = number(1, MAX_ENROLMENT_TOKEN_USES, 500), conflicts_with = "desktop")]
         uses: i64,
         /// Lifetime in hours, at most 720
-        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS)]
+        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_ENROLMENT_TOKEN_HOURS,
+              value_parser = number(1, MAX_ENROLMENT_TOKEN_HOURS, 72))]
         expires_in_hours: i64,
         /// Print only the token
         #[arg(long)]
         only_token: bool,
     },
     /// List enrolment tokens
-    List(Project),
+    #[command(visible_alias = "list")]
+    Ls(Project),
     /// Revoke an enrolment token permanently; enrolled desktops stay enrolled
     Revoke(TokenArg),
 }
@@ -58,7 +64,7 @@ pub(super) async fn enrolment_tokens(control: &Control, command: EnrolmentTokens
                 "desktop_id": terms.desktop_id, "uses": terms.max_uses, "expires_at": terms.expires_at,
             })))
         }
-        EnrolmentTokens::List(project) => {
+        EnrolmentTokens::Ls(project) => {
             let found = control.list_enrolment_tokens(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|EnrolmentTokenRow { token_id, token }| {
                 let state = if token.uses >= token.max_uses && token.revoked_at.is_none() {

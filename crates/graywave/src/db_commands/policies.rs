@@ -17,7 +17,8 @@ pub(crate) enum Policies {
     #[command(after_help = r#"A policy is JSON, like
   {"Version": "5.0", "Statement": [
     {"Effect": "Allow", "Action": ["workspace:scripts:*"], "Resource": ["*"]},
-    {"Effect": "Deny", "Action": ["workspace:scripts:execute"], "Resource": ["desktop:boss-*"]}]}
+    {"Effect": "Deny", "Action": ["workspace:scripts:execute"],
+     "Resource": ["desktop:boss-*"]}]}
 Actions that no policy allows are denied; Deny overrides Allow. docs/access.md lists actions and resources."#)]
     Put {
         /// Policy name
@@ -29,7 +30,8 @@ Actions that no policy allows are denied; Deny overrides Allow. docs/access.md l
         file: PathBuf,
     },
     /// List policies
-    List(Project),
+    #[command(visible_alias = "list")]
+    Ls(Project),
     /// Delete a policy that is bound to no principal
     Delete {
         /// Policy name
@@ -47,7 +49,7 @@ pub(super) async fn policies(control: &Control, command: Policies) -> anyhow::Re
             control.put_policy(project.actor(), &name, &document).await?;
             Ok(format!("stored policy {name}\n"))
         }
-        Policies::List(project) => {
+        Policies::Ls(project) => {
             let found = control.list_policies(project.actor(), None, NO_LIMIT).await?;
             let rows = found.into_iter().map(|(name, policy)| {
                 let document = if READY_POLICIES.contains(&name.as_str()) {

@@ -25,7 +25,8 @@ pub(crate) enum Principals {
         policies: Vec<String>,
     },
     /// List principals
-    List(Project),
+    #[command(visible_alias = "list")]
+    Ls(Project),
 }
 
 pub(super) async fn principals(control: &Control, command: Principals) -> anyhow::Result<String> {
@@ -34,7 +35,7 @@ pub(super) async fn principals(control: &Control, command: Principals) -> anyhow
             control.put_principal(project.actor(), &principal, &policies).await?;
             Ok(format!("bound principal {principal} to policies {}\n", policies.join(", ")))
         }
-        Principals::List(project) => {
+        Principals::Ls(project) => {
             let rows = control.list_principals(project.actor(), None, NO_LIMIT).await?.into_iter();
             let rows =
                 rows.map(|row| vec![row.principal, row.policies.join(", "), time(Some(row.created_at))]);

@@ -22,7 +22,8 @@ pub(crate) enum Projects {
         unless_exists: bool,
     },
     /// List all projects
-    List,
+    #[command(visible_alias = "list")]
+    Ls,
     /// Refuse every credential of a project and freeze it; its data is kept
     #[command(
         after_help = "Tasks start no more scripts. Running scripts continue; `graywave projects stop` kills them."
@@ -56,7 +57,7 @@ pub(super) async fn projects(control: &Control, command: Projects) -> anyhow::Re
                 made => made.map(|()| format!("created project {project_id}\n")).map_err(Into::into),
             }
         }
-        Projects::List => {
+        Projects::Ls => {
             let rows = control.list_projects().await?.into_iter().map(|row| {
                 let state = state(None, row.revoked_at);
                 vec![row.project_id.into_string(), row.name, time(Some(row.created_at)), state]

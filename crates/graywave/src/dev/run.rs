@@ -30,7 +30,7 @@ use crate::{
     config::Settings,
     roles::{self, certificates, health},
 };
-use cli::print;
+use cli::{number, print};
 
 /// Maximum time for the local desktops to connect.
 const DESKTOPS_WITHIN: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub(crate) struct DevArgs {
     #[arg(long, default_value = "graywave-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Number of local desktops
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = number::<u16>(0, 1_000, 20))]
     desktops: u16,
     /// Listen address of the REST API; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]

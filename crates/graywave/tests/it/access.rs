@@ -77,7 +77,7 @@ fn from_a_project_to_a_revoked_token() {
     let api = Api::new(&http, "acme", token);
     let status = wait_for("the API", || Some(api.try_get("/scripts")?.0));
     assert_eq!(status, 200);
-    let listed = commands.good("tokens list --project acme");
+    let listed = commands.good("tokens ls --project acme");
     assert!(listed.contains(token_id) && listed.contains("active") && !listed.contains(token), "{listed}");
     commands.good(&format!("tokens revoke {token_id} --project acme"));
     assert_eq!(api.try_get("/scripts").unwrap().0, 401);
@@ -91,11 +91,11 @@ fn from_a_project_to_a_revoked_token() {
     let key: Value =
         serde_json::from_str(&commands.good("keys create --project acme --principal alice")).unwrap();
     let access_key = key["access_key"].as_str().unwrap();
-    assert!(commands.good("keys list --project acme").contains(access_key));
+    assert!(commands.good("keys ls --project acme").contains(access_key));
     commands.good(&format!("keys revoke {access_key} --project acme"));
-    assert!(commands.good("keys list --project acme").contains("revoked"));
+    assert!(commands.good("keys ls --project acme").contains("revoked"));
     commands.good("projects revoke acme");
-    assert!(commands.good("projects list").contains("revoked"));
+    assert!(commands.good("projects ls").contains("revoked"));
     let late = commands.refused("tokens create --project acme --principal alice");
     assert!(late.contains("or is revoked"), "{late}");
 }
@@ -114,8 +114,8 @@ fn policies_are_checked_where_they_are_written() {
     commands.good("projects create acme");
     commands.good(&put);
     commands.good("principals put bob --project acme --policy testers --policy reader");
-    assert!(commands.good("principals list --project acme").contains("testers, reader"));
-    assert!(commands.good("policies list --project acme").contains("workspace:scripts:list"));
+    assert!(commands.good("principals ls --project acme").contains("testers, reader"));
+    assert!(commands.good("policies ls --project acme").contains("workspace:scripts:list"));
     assert!(
         commands
             .refused("policies delete testers --project acme")
@@ -143,7 +143,7 @@ fn without_a_master_key_no_secret_is_stored() {
     let refused = commands.refused("keys create --project acme --principal alice");
     assert!(refused.contains("access.master_key"), "{refused}");
     fs::write(commands.key_file(), "short").unwrap();
-    assert!(commands.refused("keys list --project acme").contains("64 hex digits"));
+    assert!(commands.refused("keys ls --project acme").contains("64 hex digits"));
 }
 
 #[test]

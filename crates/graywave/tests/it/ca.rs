@@ -55,6 +55,9 @@ fn what_is_wrong_is_said() {
             .contains("cannot be used")
     );
     assert!(wrong("issue --dir ca --project p --out w").contains("--desktop"));
+    let without_project = wrong("issue --dir ca --principal ann --out w");
+    assert!(without_project.contains("--project <ID>") && !without_project.contains("--role"));
+    assert!(wrong("init --dir other --days 0").contains("from 1 to 36500, like 365"));
     assert!(wrong("issue --dir ca --out w").contains("--role"));
     fs::write(at.join("ca/ca.crt"), "").unwrap();
     assert!(wrong("show --dir ca").contains("no certificate"));

@@ -15,12 +15,12 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// A span and the resource that reported it.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct ExportedSpan {
     pub(crate) service: String,
     pub(crate) span: Span,
 }
 
-type Kept = Arc<Mutex<Vec<Told>>>;
+type Kept = Arc<Mutex<Vec<ExportedSpan>>>;
 
 /// Collects spans until dropped.
 pub(crate) struct Collector {
@@ -43,7 +43,7 @@ impl Collector {
     }
 
     /// Returns all spans so far.
-    pub(crate) fn spans(&self) -> Vec<Told> {
+    pub(crate) fn spans(&self) -> Vec<ExportedSpan> {
         self.kept.lock().unwrap().clone()
     }
 }
@@ -61,7 +61,7 @@ impl TraceService for Service {
             let about = resource.resource.unwrap_or_default();
             let service = text(&about.attributes, "service.name").unwrap_or_default();
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            kept.extend(spans.map(|span| Told { service: service.clone(), span }));
+            kept.extend(spans.map(|span| ExportedSpan { service: service.clone(), span }));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }

@@ -109,8 +109,8 @@ fn strict_mode_starts_at_most_the_previewed_failures() {
     let kinds: Vec<&str> = events.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
     assert_eq!(kinds, ["ACCEPTED", "WAVE_OPENED", "HALTED", "PROGRESS", "ENDED"]);
     let never = preview["waves"][1]["desktop_ids"][0].as_str().unwrap();
-    let told = native.get(&format!("/tasks/{task}/explain?desktop_id={never}"));
-    let last = told["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap();
+    let explained = native.get(&format!("/tasks/{task}/explain?desktop_id={never}"));
+    let last = explained["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap();
     assert!(last.contains("never started") && last.contains("the fail threshold 2 is reached"), "{last}");
 
     // Retry of the remainder with the same waves: failed and unstarted targets run, succeeded ones
@@ -194,12 +194,13 @@ fn no_script_starts_outside_the_window_or_after_expiry() {
     let waiting = api.run(&leaves_mark(&marks), &desktops, json!({"rollout": closed}));
     let open = api.run("true", &desktops, json!({"rollout": {"window": window(-1, 3)}}));
     assert_eq!(api.ended(&open)["status"], "SUCCESS");
-    let told = wait_for("the explanation of the window", || {
-        let told = native.get(&format!("/tasks/{waiting}/explain?desktop_id={}", desktops[0]));
-        let last = told["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap().to_owned();
+    let explained = wait_for("the explanation of the window", || {
+        let explained = native.get(&format!("/tasks/{waiting}/explain?desktop_id={}", desktops[0]));
+        let last =
+            explained["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap().to_owned();
         last.contains("window").then_some(last)
     });
-    assert!(told.contains(&hour(3)), "{told}");
+    assert!(explained.contains(&hour(3)), "{explained}");
     let ended = api.ended(&waiting);
     assert_eq!((&ended["status"], &ended["skip_num"]), (&json!("FAILED"), &json!(2)));
     let task = shown(api, &waiting);
@@ -275,8 +276,8 @@ fn quorum_closes_a_wave_and_returning_desktop_runs_pinned() {
     let records = cluster.api.records(&task);
     let back = records.iter().find(|record| record["resource_id"] == desktops[1]).unwrap();
     assert_eq!(cluster.api.output(back)["output"], "one\n", "the revision that was pinned");
-    let told = native.get(&format!("/tasks/{task}/explain?desktop_id={}", desktops[5]));
-    let last = told["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap();
+    let explained = native.get(&format!("/tasks/{task}/explain?desktop_id={}", desktops[5]));
+    let last = explained["steps"].as_array().unwrap().last().unwrap()["text"].as_str().unwrap();
     assert!(last.contains("UNDELIVERED") && last.contains("not reached"), "{last}");
     assert_eq!(marked(&marks).len(), 5);
     for desktop in marked(&marks) {

@@ -95,7 +95,7 @@ fn no_secret_is_told_to_who_watches() {
     cluster.create_project();
     let mut secrets = call(&cluster.api, &desktops);
     wait_for("spans of scripts", || {
-        collector.spans().iter().any(|told| told.span.name == "script").then_some(())
+        collector.spans().iter().any(|exported| exported.span.name == "script").then_some(())
     });
     let keys = secrets.len();
     private_keys(&cluster.directory.path().join("pki"), &mut secrets);
@@ -117,7 +117,7 @@ fn no_secret_is_told_to_who_watches() {
         .map(str::to_owned),
     );
 
-    let mut told = vec![("spans".to_owned(), format!("{:#?}", collector.spans()))];
+    let mut outputs = vec![("spans".to_owned(), format!("{:#?}", collector.spans()))];
     for name in ["api", "scheduler", "worker", "agents"] {
         let log = fs::read_to_string(cluster.log(name)).unwrap();
         assert!(log.contains("TRACE"), "{name} does not log at level TRACE");
@@ -125,13 +125,13 @@ fn no_secret_is_told_to_who_watches() {
         for line in served {
             let (_, address) = line.rsplit_once("address=").unwrap();
             let address = address.split_whitespace().next().unwrap();
-            told.push((format!("metrics of {name}"), health::get(address, "/metrics").1));
+            outputs.push((format!("metrics of {name}"), health::get(address, "/metrics").1));
         }
-        told.push((format!("log of {name}"), log));
+        outputs.push((format!("log of {name}"), log));
     }
-    assert!(told.len() >= 5 + 5, "spans, four logs, and the metrics of five roles");
+    assert!(outputs.len() >= 5 + 5, "spans, four logs, and the metrics of five roles");
     let mut found = Vec::new();
-    for (place, text) in &told {
+    for (place, text) in &outputs {
         for secret in &secrets {
             for form in forms(secret) {
                 let line = text.lines().find(|line| line.contains(&form));

@@ -145,12 +145,12 @@ impl Thief {
             connected_at_unix_ms: Utc::now().timestamp_millis(),
             ..session.desktop.clone()
         });
-        let told = UpdatePresenceRequest {
+        let update = UpdatePresenceRequest {
             worker_id: THIEF.into(),
             connected: connected.collect(),
             disconnected: Vec::new(),
         };
-        self.runtime.block_on(self.scheduler.update_presence(told)).unwrap();
+        self.runtime.block_on(self.scheduler.update_presence(update)).unwrap();
         sessions
     }
 

@@ -242,15 +242,15 @@ fn a_person_with_a_certificate_needs_no_token() {
     // Stored once by `login` and used by the following commands.
     assert_eq!(asked(&["login"], Some(&files)), (0, login_said(&cluster)));
     assert_eq!(asked(&["ls"], None).0, 0);
-    let (code, told) = asked(&["freeze"], None);
-    assert!(code == 5 && told.contains("no policy allows graywave:project:freeze"), "{code} {told}");
-    let (code, told) = asked(&["ls"], Some(&pki.principal(PROJECT, "bob")));
-    assert!(code == 5 && told.contains("principal does not exist"), "{code} {told}");
+    let (code, message) = asked(&["freeze"], None);
+    assert!(code == 5 && message.contains("no policy allows graywave:project:freeze"), "{code} {message}");
+    let (code, message) = asked(&["ls"], Some(&pki.principal(PROJECT, "bob")));
+    assert!(code == 5 && message.contains("principal does not exist"), "{code} {message}");
     // The issuer of desktop certificates cannot issue a certificate of a principal.
     pki.issuer();
     let stolen = pki.stolen(&format!("graywave://principal/{PROJECT}/ann"));
-    let (code, told) = asked(&["ls"], Some(&stolen));
-    assert!(code == 6 && told.contains("the connection ended"), "{code} {told}");
+    let (code, message) = asked(&["ls"], Some(&stolen));
+    assert!(code == 6 && message.contains("the connection ended"), "{code} {message}");
     wait_until_said(&cluster, "scheduler", "its certificate is from another CA");
 }
 

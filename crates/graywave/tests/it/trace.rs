@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::Cluster,
-    collector::{Collector, Told, text},
+    collector::{Collector, ExportedSpan, text},
     harness::wait_for,
 };
 
@@ -36,37 +36,38 @@ fn submit(cluster: &Cluster, desktops: &[String], sampled: bool) -> String {
     answer["task_id"].as_str().unwrap().to_owned()
 }
 
-struct Tree(Vec<Told>);
+struct Tree(Vec<ExportedSpan>);
 
 impl Tree {
-    fn named(&self, name: &str) -> Vec<&Told> {
-        self.0.iter().filter(|told| told.span.name == name).collect()
+    fn named(&self, name: &str) -> Vec<&ExportedSpan> {
+        self.0.iter().filter(|exported| exported.span.name == name).collect()
     }
 
     /// Counts the results of all commits. Each result is the span's parent or one of its links.
     fn settled(&self) -> usize {
-        self.named("settle").iter().map(|told| 1 + told.span.links.len()).sum()
+        self.named("settle").iter().map(|exported| 1 + exported.span.links.len()).sum()
     }
 
     fn is_whole(&self) -> bool {
-        let by_id: HashMap<&[u8], &Told> = self.0.iter().map(|told| (&told.span.span_id[..], told)).collect();
+        let by_id: HashMap<&[u8], &ExportedSpan> =
+            self.0.iter().map(|exported| (&exported.span.span_id[..], exported)).collect();
         self.named("script").len() == DESKTOPS
             && self.named("report").len() == DESKTOPS
             && self.settled() == DESKTOPS
             && self.named("commit").len() == self.named("settle").len()
-            && self.0.iter().all(|told| {
-                let parent = &told.span.parent_span_id[..];
+            && self.0.iter().all(|exported| {
+                let parent = &exported.span.parent_span_id[..];
                 by_id.contains_key(parent) || parent == hex::decode(CLIENTS_SPAN).unwrap()
             })
     }
 
     /// Returns service and name of each span from a span up to the client's.
-    fn way_up(&self, from: &Told) -> Vec<String> {
+    fn way_up(&self, from: &ExportedSpan) -> Vec<String> {
         let mut way = vec![format!("{} {}", from.service, from.span.name)];
         let mut parent = &from.span.parent_span_id;
-        while let Some(told) = self.0.iter().find(|told| told.span.span_id == *parent) {
-            way.push(format!("{} {}", told.service, told.span.name));
-            parent = &told.span.parent_span_id;
+        while let Some(exported) = self.0.iter().find(|exported| exported.span.span_id == *parent) {
+            way.push(format!("{} {}", exported.service, exported.span.name));
+            parent = &exported.span.parent_span_id;
         }
         assert_eq!(hex::encode(parent), CLIENTS_SPAN, "{way:?} does not end at the client");
         way
@@ -83,11 +84,15 @@ fn clients_trace_spans_request_to_commit_of_the_results() {
     cluster.api.ended(&task);
     let tree = wait_for("the whole tree", || Some(Tree(collector.spans())).filter(Tree::is_whole));
 
-    for told in &tree.0 {
-        assert_eq!(hex::encode(&told.span.trace_id), TRACE_ID, "a trace that no client requested: {told:?}");
-        assert_eq!(told.span.trace_state, "vendor=1", "{told:?}");
-        let of = text(&told.span.attributes, "task_id");
-        assert!(of.is_none_or(|of| of == task), "a task that was not sampled: {told:?}");
+    for exported in &tree.0 {
+        assert_eq!(
+            hex::encode(&exported.span.trace_id),
+            TRACE_ID,
+            "a trace that no client requested: {exported:?}"
+        );
+        assert_eq!(exported.span.trace_state, "vendor=1", "{exported:?}");
+        let of = text(&exported.span.attributes, "task_id");
+        assert!(of.is_none_or(|of| of == task), "a task that was not sampled: {exported:?}");
     }
     for commit in tree.named("commit") {
         let way = [
@@ -111,7 +116,7 @@ fn clients_trace_spans_request_to_commit_of_the_results() {
     assert!(admissions.iter().all(|span| tree.way_up(span)[1] == "graywave-api submit"));
     let request = tree.named("POST /v2/{project_id}/script-executions");
     assert_eq!(text(&request[0].span.attributes, "status").as_deref(), Some("200"));
-    let verdicts = tree.named("settle").into_iter().flat_map(|told| &told.span.events);
+    let verdicts = tree.named("settle").into_iter().flat_map(|exported| &exported.span.events);
     let verdicts: Vec<String> = verdicts.filter_map(|event| text(&event.attributes, "verdict")).collect();
     assert_eq!(verdicts.iter().filter(|verdict| *verdict == "proceed").count(), 2, "{verdicts:?}");
     logs_carry_the_ids(&cluster, &task);

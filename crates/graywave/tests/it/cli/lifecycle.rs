@@ -46,6 +46,8 @@ fn rollout_is_paused_approved_stopped_and_retried() {
     assert_eq!((failed.status.code(), failed.stderr.is_empty()), (Some(1), true));
     let what_if = operator.good(&["what-if", "latest", "--total-fail-threshold", "1"]);
     assert!(what_if.contains("HALTED"), "{what_if}");
+    let what_if = operator.good(&["what-if", "latest", "--fail-threshold", "1"]);
+    assert!(what_if.contains("HALTED"), "{what_if}");
 
     // Project commands.
     operator.good(&["freeze", "--reason", "until Monday"]);

@@ -10,7 +10,7 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
     let _guard = settings().bind_to_scope();
     let ended = operator.task(&["--desktop", "desktop-0001", "--", "true"]);
     operator.ended(&ended);
-    let mistakes: [&[&str]; 29] = [
+    let mistakes: [&[&str]; 32] = [
         &["run", "--canary", "5", "--", "true"],
         &["run", "--all"],
         &["run", "--canary", "50", "--all", "--", "true"],
@@ -26,6 +26,9 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
         &["pause", &ended],
         &["approve", &ended],
         &["concurrency", &ended, "many"],
+        &["approve", &ended, "0"],
+        &["ls", "--limit", "few"],
+        &["what-if", &ended, "--soak", "10m"],
         &["explain", &ended, "nobody"],
         &["logs", "nobody"],
         &["ls", "--status", "NICE"],
@@ -41,17 +44,19 @@ fn mistake_prints_a_fix_and_sets_the_exit_code() {
         &["ls", "--context", "nowhere"],
         &["frobnicate"],
     ];
-    let told: Vec<String> = mistakes.iter().map(|it| operator.told(&mut operator.command(it))).collect();
-    assert_snapshot!("mistakes", told.join("\n"));
+    let transcripts: Vec<String> =
+        mistakes.iter().map(|it| operator.transcript(&mut operator.command(it))).collect();
+    assert_snapshot!("mistakes", transcripts.join("\n"));
 
     let mut elsewhere = operator.command(&["ls"]);
-    let told = [
-        operator.told(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "wrong")),
-        operator.told(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "w\u{f6}rong")),
-        operator.told(elsewhere.env("GRAYWAVE_GRPC", "127.0.0.1:1")),
-        operator.told(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "graywave.example.com:9090")),
-        operator.told(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "not an address")),
-        operator.told(&mut operator.bare(&["ls"])),
+    let transcripts = [
+        operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "wrong")),
+        operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_TOKEN", "w\u{f6}rong")),
+        operator.transcript(elsewhere.env("GRAYWAVE_GRPC", "127.0.0.1:1")),
+        operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "graywave.example.com:9090")),
+        operator.transcript(operator.command(&["ls"]).env("GRAYWAVE_GRPC", "not an address")),
+        operator.transcript(&mut operator.bare(&["ls"])),
+        operator.transcript(&mut operator.command(&["ls", "--grpc", "other.example:9090"])),
     ];
-    assert_snapshot!("connections", told.join("\n"));
+    assert_snapshot!("connections", transcripts.join("\n"));
 }

@@ -75,7 +75,7 @@ impl Operator {
     }
 
     /// Returns the command line, its exit code and both outputs as text.
-    pub(super) fn told(&self, command: &mut Command) -> String {
+    pub(super) fn transcript(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         let arguments: Vec<_> = command.get_args().map(|it| it.to_string_lossy().into_owned()).collect();

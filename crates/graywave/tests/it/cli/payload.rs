@@ -15,14 +15,17 @@ fn script_from_stdin_runs_and_preview_saves_nothing() {
     let binary = env!("CARGO_BIN_EXE_graywave");
     let output = operator.shell(&format!("echo 'echo from a pipe' | {binary} run - --desktop desktop-0001"));
     assert!(output.status.success(), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("saved stdin as script") && told.contains("output: graywave logs"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.contains("saved stdin as script") && message.contains("output: graywave logs"),
+        "{message}"
+    );
     assert_eq!(operator.good(&["logs", "desktop-0001"]), "from a pipe\n");
     // A warning, not an error: the line endings may be intended.
     fs::write(&script, "echo patched\r\necho again\n").unwrap();
     let output = operator.output(&["run", script.to_str().unwrap(), "--desktop", "desktop-0001"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("warning: script \"patch.sh\" has lines that end with CRLF"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("warning: script \"patch.sh\" has lines that end with CRLF"), "{message}");
     let preview = operator.json(&["preview", script.to_str().unwrap(), "--all"]);
     assert_eq!(preview["warnings"][0]["code"], "MIXED_LINE_ENDS");
     let output = operator.shell(&format!(
