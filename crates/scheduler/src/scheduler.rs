@@ -42,7 +42,7 @@ impl Scheduler {
 
     /// Database time with its error; `None` until the database has answered once.
     pub(crate) fn time(&self) -> Option<Time> {
-        self.store.clock().told().map(|told| Time::new(told.now, told.error))
+        self.store.clock().sample().map(|sample| Time::new(sample.now, sample.error))
     }
 
     pub(crate) const fn store(&self) -> &Store {

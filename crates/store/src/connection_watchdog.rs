@@ -89,8 +89,8 @@ impl Silence {
 /// Reads the database's clock.
 pub(crate) async fn ask_time(connection: &mut PgConnection, clock: &Clock) -> Result<(), sqlx::Error> {
     let asked = clock.asks();
-    let told = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?;
-    clock.answered(asked, TimeSample { now: told, error: Duration::ZERO });
+    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?;
+    clock.answered(asked, TimeSample { now, error: Duration::ZERO });
     Ok(())
 }
 

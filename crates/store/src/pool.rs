@@ -159,7 +159,7 @@ impl Store {
     }
 
     async fn know_time(&self) -> Result<(), Error> {
-        if self.clock.told().is_some() { Ok(()) } else { self.learn_time().await }
+        if self.clock.sample().is_some() { Ok(()) } else { self.learn_time().await }
     }
 
     /// Reads the database's clock.

@@ -60,8 +60,8 @@ impl Clock {
     }
 
     /// Current time with its error; `None` until the first answer.
-    pub fn told(&self) -> Option<TimeSample> {
-        self.anchor().map(|anchor| anchor.told(Uptime::now()))
+    pub fn sample(&self) -> Option<TimeSample> {
+        self.anchor().map(|anchor| anchor.sample(Uptime::now()))
     }
 
     /// Starts a time request; pass the result and the answer to [`Clock::answered`].
@@ -71,8 +71,8 @@ impl Clock {
 
     /// Records an answer. It is used if it is more exact than the known time, or shows that the
     /// authoritative clock was adjusted.
-    pub fn answered(&self, asked: SampleStart, told: TimeSample) {
-        let new = Anchor::new(asked.0, Uptime::now(), told);
+    pub fn answered(&self, start: SampleStart, sample: TimeSample) {
+        let new = Anchor::new(start.0, Uptime::now(), sample);
         let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if anchor.is_none_or(|known| new.replaces(known)) {
             *anchor = Some(new);
@@ -91,17 +91,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_told_counts_whatever_the_machine_says() {
+    fn sampled_time_overrides_the_machines_clock() {
         let clock = Clock::new();
         let twin = clock.clone();
-        assert!(clock.told().is_none());
+        assert!(clock.sample().is_none());
         assert!((clock.now() - Utc::now()).abs() < TimeDelta::seconds(5));
         let an_hour_ahead = Utc::now() + TimeDelta::hours(1);
         let asked = clock.asks();
         clock.answered(asked, TimeSample { now: an_hour_ahead, error: Duration::from_secs(1) });
         assert!((twin.now() - an_hour_ahead).abs() < TimeDelta::seconds(5));
-        assert!(clock.told().unwrap().is_rough());
+        assert!(clock.sample().unwrap().is_rough());
         clock.answered(clock.asks(), TimeSample { now: an_hour_ahead, error: Duration::ZERO });
-        assert!(!clock.told().unwrap().is_rough());
+        assert!(!clock.sample().unwrap().is_rough());
     }
 }

@@ -22,9 +22,9 @@ pub(crate) struct Anchor {
 impl Anchor {
     /// Creates an anchor from an answer. The source read its clock at an unknown moment between
     /// request and answer, so the middle is wrong by at most half of the round trip.
-    pub(crate) fn new(asked: Uptime, answered: Uptime, told: TimeSample) -> Self {
+    pub(crate) fn new(asked: Uptime, answered: Uptime, sample: TimeSample) -> Self {
         let half = answered.since(asked) / 2;
-        Self { uptime: answered, time: told.now + delta(half), error: told.error.saturating_add(half) }
+        Self { uptime: answered, time: sample.now + delta(half), error: sample.error.saturating_add(half) }
     }
 
     /// Time at an uptime.
@@ -33,7 +33,7 @@ impl Anchor {
     }
 
     /// Time with its error at an uptime.
-    pub(crate) fn told(self, uptime: Uptime) -> TimeSample {
+    pub(crate) fn sample(self, uptime: Uptime) -> TimeSample {
         TimeSample { now: self.at(uptime), error: self.error_at(uptime) }
     }
 
@@ -82,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_is_no_more_exact_than_who_tells() {
-        let told = TimeSample { now: at(0), error: Duration::from_millis(300) };
-        let anchor = Anchor::new(up(0), up(100), told);
-        assert_eq!(anchor.told(up(100)), TimeSample { now: at(50), error: Duration::from_millis(350) });
+    fn offset_is_no_more_exact_than_its_sample() {
+        let sample = TimeSample { now: at(0), error: Duration::from_millis(300) };
+        let anchor = Anchor::new(up(0), up(100), sample);
+        assert_eq!(anchor.sample(up(100)), TimeSample { now: at(50), error: Duration::from_millis(350) });
     }
 
     #[test]
@@ -116,8 +116,8 @@ mod tests {
             let (mut uptime, mut known) = (0u64, None::<Anchor>);
             for (there, back, pause) in trips {
                 // On this machine the true time equals the uptime.
-                let told = at(i64::try_from(uptime + there).unwrap());
-                let new = Anchor::new(up(uptime), up(uptime + there + back), exactly(told));
+                let time = at(i64::try_from(uptime + there).unwrap());
+                let new = Anchor::new(up(uptime), up(uptime + there + back), exactly(time));
                 if known.is_none_or(|older| new.replaces(older)) {
                     known = Some(new);
                 }

@@ -96,7 +96,7 @@ async fn hand_out_all(worker: &Worker, batch: Batch, scripts: &[Script], part: O
 /// Whether a lease has ended, by the schedulers' time.
 fn is_over(worker: &Worker, lease_until_unix_ms: i64) -> bool {
     let ends = proto::unix_ms_opt(lease_until_unix_ms);
-    ends.zip(worker.clock.told()).is_some_and(|(ends, told)| told.now >= ends)
+    ends.zip(worker.clock.sample()).is_some_and(|(ends, sample)| sample.now >= ends)
 }
 
 /// Recipient of an order, and its batch.

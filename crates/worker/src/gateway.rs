@@ -238,7 +238,7 @@ async fn is_known(known: &mut watch::Receiver<bool>, to_agent: &WeakToAgent) -> 
 
 /// Time of the schedulers; `None` until they have sent it.
 fn time(worker: &Worker) -> Option<Time> {
-    worker.clock.told().map(|told| Time::new(told.now, told.error))
+    worker.clock.sample().map(|sample| Time::new(sample.now, sample.error))
 }
 
 fn tell_time(worker: &Worker, to_agent: &WeakToAgent) {

@@ -256,7 +256,7 @@ impl Link {
     /// Time of the next time request: soon if the error is large, otherwise at a random point of
     /// the interval, so that agents do not ask at the same time.
     fn next_question(&self) -> tokio::time::Instant {
-        let is_rough = self.clock.told().is_none_or(|told| told.is_rough());
+        let is_rough = self.clock.sample().is_none_or(|sample| sample.is_rough());
         let period = if is_rough { ASK_TIME_SOON } else { ASK_TIME_EVERY };
         tokio::time::Instant::now() + period.mul_f64(rand::random_range(0.5..1.0))
     }
