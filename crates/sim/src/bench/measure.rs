@@ -52,7 +52,7 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-pub(crate) async fn all(
+pub(crate) async fn measure_all(
     system: &mut System,
     desktops: u32,
     rounds: u32,
@@ -66,57 +66,61 @@ pub(crate) async fn all(
     raw::write(&mut connection, desktops.min(1_000)).await?;
     let mut measured = Vec::new();
     for _ in 0..rounds {
-        measured.push(round(system, &mut connection, desktops).await?);
+        measured.push(measure_round(system, &mut connection, desktops).await?);
     }
     let mut ratios: Vec<f64> = measured.iter().map(|round| round.ratio_to_raw).collect();
     ratios.sort_by(f64::total_cmp);
     let ratio_to_raw = *ratios.get(ratios.len() / 2).context("no round was asked for")?;
     let last = measured.last().context("no round was asked for")?.executions_per_second;
-    let failures = failures(system, &mut connection, desktops, last).await?;
-    let post_to_first_start_ms = latency(system, tries).await?;
+    let failures = measure_failures(system, &mut connection, desktops, last).await?;
+    let post_to_first_start_ms = measure_latency(system, tries).await?;
     Ok(Report { desktops, rounds: measured, ratio_to_raw, post_to_first_start_ms, failures, processes })
 }
 
-async fn round(system: &mut System, connection: &mut PgConnection, desktops: u32) -> anyhow::Result<Round> {
+async fn measure_round(
+    system: &mut System,
+    connection: &mut PgConnection,
+    desktops: u32,
+) -> anyhow::Result<Round> {
     let number = f64::from(desktops);
-    let (commits, wal) = counters(connection).await?;
-    let executed = system.execute(desktops, "true").await?;
-    let (commits_after, wal_after) = counters(connection).await?;
-    let executions_per_second = number / executed.seconds();
+    let (commits, wal) = read_counters(connection).await?;
+    let execution = system.execute(desktops, "true").await?;
+    let (commits_after, wal_after) = read_counters(connection).await?;
+    let executions_per_second = number / execution.seconds();
     let raw_executions_per_second = number / raw::write(connection, desktops).await?;
     Ok(Round {
         executions_per_second,
         raw_executions_per_second,
         ratio_to_raw: executions_per_second / raw_executions_per_second,
-        first_start_ms: executed.first_start_ms(),
+        first_start_ms: execution.first_start_ms(),
         commits_per_execution: (commits_after - commits) / number,
         wal_bytes_per_execution: (wal_after - wal) / number,
     })
 }
 
-async fn failures(
+async fn measure_failures(
     system: &mut System,
     connection: &mut PgConnection,
     desktops: u32,
     successes_per_second: f64,
 ) -> anyhow::Result<Failures> {
-    let executed = system.execute(desktops, FAILING).await?;
-    let executions_per_second = f64::from(desktops) / executed.seconds();
+    let execution = system.execute(desktops, FAILING).await?;
+    let executions_per_second = f64::from(desktops) / execution.seconds();
     // The first looks warm the cache on both sides.
-    system.list_failures(&executed.task_id)?;
-    raw::count_records(connection, &executed.task_id).await?;
-    let (list_ms, groups) = system.list_failures(&executed.task_id)?;
+    system.list_failures(&execution.task_id)?;
+    raw::count_records(connection, &execution.task_id).await?;
+    let (list_ms, groups) = system.list_failures(&execution.task_id)?;
     Ok(Failures {
         executions_per_second,
         ratio_to_successes: executions_per_second / successes_per_second,
         groups,
         list_ms,
-        raw_count_ms: raw::count_records(connection, &executed.task_id).await?,
+        raw_count_ms: raw::count_records(connection, &execution.task_id).await?,
     })
 }
 
 /// Commits and WAL bytes since the cluster began, as Postgres counts them.
-async fn counters(connection: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
+async fn read_counters(connection: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
     sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *connection).await?;
     Ok(sqlx::query_as(
         "SELECT sum(xact_commit)::float8, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8
@@ -126,7 +130,7 @@ async fn counters(connection: &mut PgConnection) -> anyhow::Result<(f64, f64)> {
     .await?)
 }
 
-async fn latency(system: &mut System, tries: u32) -> anyhow::Result<Latency> {
+async fn measure_latency(system: &mut System, tries: u32) -> anyhow::Result<Latency> {
     let mut ms = Vec::new();
     for _ in 0..tries.max(1) {
         ms.push(system.execute(1, "true").await?.first_start_ms());

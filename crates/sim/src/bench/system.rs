@@ -29,7 +29,7 @@ pub(crate) struct System {
 }
 
 /// A task that ran to its end.
-pub(crate) struct Executed {
+pub(crate) struct Execution {
     pub(crate) task_id: String,
     /// When it was asked for.
     pub(crate) posted: Instant,
@@ -38,7 +38,7 @@ pub(crate) struct Executed {
     pub(crate) ended: Instant,
 }
 
-impl Executed {
+impl Execution {
     pub(crate) fn seconds(&self) -> f64 {
         (self.ended - self.posted).as_secs_f64()
     }
@@ -102,7 +102,7 @@ impl System {
 
     /// Runs a command on the first desktops to its end, where all of them succeed, or with
     /// [`FAILING`] fail.
-    pub(crate) async fn execute(&mut self, desktops: u32, command: &str) -> anyhow::Result<Executed> {
+    pub(crate) async fn execute(&mut self, desktops: u32, command: &str) -> anyhow::Result<Execution> {
         let ids: Vec<String> = (0..desktops).map(desktop_id).collect();
         let body = json!({"resource_ids": ids, "command": command, "command_type": "SHELL"});
         let client = self.client.clone();
@@ -127,26 +127,26 @@ impl System {
             .await?;
         let ended = Instant::now();
         let task = self.client.get(&path)?;
-        let ended_so = if command == FAILING { "failed_num" } else { "success_num" };
-        if task["script_tasks"][0][ended_so] != desktops {
-            bail!("not every desktop counts in {ended_so}: {}", task["script_tasks"][0][ended_so]);
+        let counter = if command == FAILING { "failed_num" } else { "success_num" };
+        if task["script_tasks"][0][counter] != desktops {
+            bail!("not every desktop counts in {counter}: {}", task["script_tasks"][0][counter]);
         }
-        Ok(Executed { task_id, posted, first: first.unwrap_or(ended), ended })
+        Ok(Execution { task_id, posted, first: first.unwrap_or(ended), ended })
     }
 
     /// Milliseconds to list the groups of a task's failures, and how many groups there are.
     pub(crate) fn list_failures(&self, task_id: &str) -> anyhow::Result<(f64, usize)> {
         let begun = Instant::now();
         let answer = self.client.native().get(&format!("/tasks/{task_id}/failures"))?;
-        let took = begun.elapsed().as_secs_f64() * 1_000.0;
-        Ok((took, answer["groups"].as_array().context("no groups")?.len()))
+        let duration_ms = begun.elapsed().as_secs_f64() * 1_000.0;
+        Ok((duration_ms, answer["groups"].as_array().context("no groups")?.len()))
     }
 }
 
-/// Looks every few milliseconds.
-async fn wait_until(mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
+/// Polls a condition every 5 ms.
+async fn wait_until(mut condition: impl FnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while !is_so() {
+    while !condition() {
         if begun.elapsed() > TIMEOUT {
             bail!("waited in vain for {TIMEOUT:?}");
         }

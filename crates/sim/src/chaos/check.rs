@@ -19,14 +19,14 @@ use super::{
 /// After the last fault everything ends within its deadlines.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// What was found.
+/// Results of the checks.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Findings {
     pub(crate) tasks_by_status: BTreeMap<String, usize>,
     pub(crate) targets_by_outcome: BTreeMap<String, usize>,
     pub(crate) starts: usize,
     /// Descriptions of violations.
-    pub(crate) broken: Vec<String>,
+    pub(crate) violations: Vec<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -69,31 +69,35 @@ struct Wave {
     counted: i64,
 }
 
-/// Waits until everything has ended, and looks at all of it.
-pub(crate) async fn all(system: &System, accepted: &[Accepted], faults: &Faults) -> anyhow::Result<Found> {
+/// Waits until all tasks have ended, and checks every invariant.
+pub(crate) async fn check_all(
+    system: &System,
+    accepted: &[Accepted],
+    faults: &Faults,
+) -> anyhow::Result<Findings> {
     let mut connection = PgConnection::connect(&system.database_url).await?;
-    let mut found = Found::default();
+    let mut findings = Findings::default();
     if let Some(left) = wait_for_the_end(&mut connection).await? {
-        found.broken.push(format!("{left} tasks have not ended {TIMEOUT:?} after the last fault"));
+        findings.violations.push(format!("{left} tasks have not ended {TIMEOUT:?} after the last fault"));
     }
     let tasks: Vec<Task> =
         sqlx::query_as("SELECT task_id, status, attempt, target_count, created_at FROM task")
             .fetch_all(&mut connection)
             .await?;
     for task in &tasks {
-        *found.tasks_by_status.entry(task.status.clone()).or_default() += 1;
+        *findings.tasks_by_status.entry(task.status.clone()).or_default() += 1;
     }
-    check_accepted(&tasks, accepted, &mut found.broken);
+    check_accepted(&tasks, accepted, &mut findings.violations);
     let runs = oracle::read(&system.marks())?;
-    found.starts = runs.values().map(|marks| marks.starts as usize).sum();
+    findings.starts = runs.values().map(|marks| marks.starts as usize).sum();
     for (run, marks) in runs.iter().filter(|(_, marks)| marks.starts > 1) {
-        found.broken.push(format!("started {} times: {run:?}", marks.starts));
+        findings.violations.push(format!("started {} times: {run:?}", marks.starts));
     }
-    check_targets(&mut connection, &tasks, &runs, faults, &mut found).await?;
-    check_waves(&mut connection, accepted, &mut found).await?;
-    check_times(&mut connection, &mut found).await?;
-    check_left_over(&mut connection, &mut found).await?;
-    Ok(found)
+    check_targets(&mut connection, &tasks, &runs, faults, &mut findings).await?;
+    check_waves(&mut connection, accepted, &mut findings).await?;
+    check_times(&mut connection, &mut findings).await?;
+    check_left_over(&mut connection, &mut findings).await?;
+    Ok(findings)
 }
 
 async fn wait_for_the_end(connection: &mut PgConnection) -> anyhow::Result<Option<i64>> {
@@ -116,14 +120,14 @@ async fn wait_for_the_end(connection: &mut PgConnection) -> anyhow::Result<Optio
 
 /// Every task whose id was answered is there, and each was made once, however often it was asked
 /// for.
-fn check_accepted(tasks: &[Task], accepted: &[Accepted], broken: &mut Vec<String>) {
+fn check_accepted(tasks: &[Task], accepted: &[Accepted], violations: &mut Vec<String>) {
     let known: HashSet<String> = tasks.iter().map(|task| task.task_id.simple().to_string()).collect();
     for task in accepted.iter().filter(|task| !known.contains(&task.task_id)) {
-        broken.push(format!("accepted and lost: {} ({})", task.task_id, task.kind));
+        violations.push(format!("accepted and lost: {} ({})", task.task_id, task.kind));
     }
     let answered: HashSet<&str> = accepted.iter().map(|task| task.task_id.as_str()).collect();
     for task in known.iter().filter(|task| !answered.contains(task.as_str())) {
-        broken.push(format!("made and never answered, although it was asked for until it was: {task}"));
+        violations.push(format!("created, but no request received its id: {task}"));
     }
 }
 
@@ -132,7 +136,7 @@ async fn check_targets(
     tasks: &[Task],
     runs: &HashMap<Run, Marks>,
     faults: &Faults,
-    found: &mut Found,
+    findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let targets: Vec<Target> = sqlx::query_as(
         "SELECT t.task_id, t.ordinal, t.desktop_id, t.wave, w.status AS wave_status, r.outcome::text AS outcome,
@@ -149,25 +153,25 @@ async fn check_targets(
         let Some(task) = by_id.get(&target.task_id) else { continue };
         *number.entry(target.task_id).or_default() += 1;
         let outcome = target.outcome.as_deref().unwrap_or("SKIPPED");
-        *found.targets_by_outcome.entry(outcome.to_owned()).or_default() += 1;
+        *findings.targets_by_outcome.entry(outcome.to_owned()).or_default() += 1;
         let run = Run {
             desktop_id: target.desktop_id.clone(),
             task_id: target.task_id.simple().to_string(),
             attempt: task.attempt,
         };
         let marks = runs.get(&run).unwrap_or(&none);
-        if let Some(wrong) = misfit(task, target, outcome, marks, faults) {
+        if let Some(wrong) = contradiction(task, target, outcome, marks, faults) {
             let at = format!("task {} target {} on {}", run.task_id, target.ordinal, target.desktop_id);
             let reason = target.reason.as_deref().unwrap_or_default();
-            found
-                .broken
+            findings
+                .violations
                 .push(format!("{at}: {wrong} (wave {}, {outcome}, {reason:?}, {marks:?})", target.wave));
         }
     }
     for task in tasks {
         let seen = number.get(&task.task_id).copied().unwrap_or_default();
         if seen != task.target_count {
-            found.broken.push(format!(
+            findings.violations.push(format!(
                 "task {}: {seen} targets with one outcome each, of {}",
                 task.task_id.simple(),
                 task.target_count
@@ -177,8 +181,9 @@ async fn check_targets(
     Ok(())
 }
 
-/// What of a target's outcome does not fit to what its script wrote, if anything.
-fn misfit(
+/// Returns how a target's outcome contradicts the lines of its script; `None` without a
+/// contradiction.
+fn contradiction(
     task: &Task,
     target: &Target,
     outcome: &str,
@@ -222,7 +227,7 @@ fn misfit(
 async fn check_waves(
     connection: &mut PgConnection,
     accepted: &[Accepted],
-    found: &mut Found,
+    findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let waves: Vec<Wave> = sqlx::query_as(
         "SELECT w.task_id, w.wave, w.failed, w.target_tally AS tallied,
@@ -239,11 +244,13 @@ async fn check_waves(
         let at = format!("task {} wave {}", wave.task_id.simple(), wave.wave);
         let tallied: i64 = wave.tallied.iter().map(|&number| i64::from(number)).sum();
         if tallied != wave.counted {
-            found.broken.push(format!("{at}: {tallied} targets tallied, {} with records", wave.counted));
+            findings
+                .violations
+                .push(format!("{at}: {tallied} targets tallied, {} with records", wave.counted));
         }
         let is_strict = strict.contains(wave.task_id.simple().to_string().as_str());
         if is_strict && i64::from(wave.failed) > STRICT_THRESHOLD {
-            found.broken.push(format!("{at}: {} failed in strict mode", wave.failed));
+            findings.violations.push(format!("{at}: {} failed in strict mode", wave.failed));
         }
     }
     Ok(())
@@ -252,7 +259,7 @@ async fn check_waves(
 /// Compares times of the database, which no shifted clock affects. A link that stalls for five
 /// seconds shifts a reported time by up to half of that. There are three links between agent and
 /// database.
-async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
+async fn check_times(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
     let wrong: Vec<Times> = sqlx::query_as(
         "SELECT k.task_id, k.created_at, r.started_at, r.ended_at FROM task k LEFT JOIN record r USING (task_id)
          WHERE k.created_at NOT BETWEEN pg_postmaster_start_time() - interval '1 day' AND now() + interval '10 s'
@@ -263,19 +270,19 @@ async fn check_times(connection: &mut PgConnection, found: &mut Found) -> anyhow
     .await?;
     for Times { task_id, created_at, started_at, ended_at } in wrong {
         let times = format!("created {created_at}, started {started_at:?}, ended {ended_at:?}");
-        found.broken.push(format!("task {}: times that cannot be: {times}", task_id.simple()));
+        findings.violations.push(format!("task {}: times that cannot be: {times}", task_id.simple()));
     }
     Ok(())
 }
 
 /// Nothing of a task that has ended waits for anything.
-async fn check_left_over(connection: &mut PgConnection, found: &mut Found) -> anyhow::Result<()> {
+async fn check_left_over(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
     for table in ["batch", "deferred_target", "target_stop"] {
         let statement = format!("SELECT count(*) FROM {table}");
         let left: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
         if left > 0 {
-            found.broken.push(format!("{left} rows are left in {table}"));
+            findings.violations.push(format!("{left} rows are left in {table}"));
         }
     }
     Ok(())

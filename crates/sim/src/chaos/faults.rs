@@ -1,4 +1,4 @@
-//! The faults, drawn from a seed: which comes when is the seed's, what it meets is not.
+//! The faults. The seed determines kinds and times; the state of the cluster at that time differs.
 
 use std::{
     fs,
@@ -29,13 +29,13 @@ use super::{
 /// A run of at least this length includes an outage of one minute.
 const LONG_RUN: Duration = Duration::from_secs(300);
 /// Time in which delayed results arrive.
-const BETWEEN_OUTAGES: Duration = Duration::from_secs(15);
-/// Longer than a worker's scripts are waited for.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
+const OUTAGE_GAP: Duration = Duration::from_secs(15);
+/// Maximum time of a stop; longer than a worker waits for its scripts.
+const TERMINATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// An offset that a wrong time zone makes, a day, and a clock that begins in 1970.
-const CLOCKS_SET_BY_SECONDS: [i64; 4] = [90, 3_600, 86_400, 1_700_000_000];
+const CLOCK_OFFSETS_SECONDS: [i64; 4] = [90, 3_600, 86_400, 1_700_000_000];
 
-/// What is done to something.
+/// Kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Kind {
     ApiKilled,
@@ -53,14 +53,14 @@ pub(crate) enum Kind {
     ClockSet,
     SchedulersRolled,
     WorkersRolled,
-    PostgresAway,
+    PostgresOutage,
     AgentsUpgraded,
     RunnersKilled,
     RunnersHung,
 }
 
 impl Kind {
-    /// How often each comes, of 100.
+    /// Percentage of each kind.
     const ODDS: [(Self, u32); 19] = [
         (Self::ApiKilled, 7),
         (Self::SchedulerKilled, 9),
@@ -80,10 +80,10 @@ impl Kind {
         (Self::ClockSet, 7),
         (Self::SchedulersRolled, 1),
         (Self::WorkersRolled, 2),
-        (Self::PostgresAway, 1),
+        (Self::PostgresOutage, 1),
     ];
 
-    /// Whether it can be injected on this machine.
+    /// Returns whether this machine allows the fault.
     fn is_possible(self, system: &System) -> bool {
         match self {
             Self::DiskFull => system.small_disks > 0,
@@ -92,45 +92,45 @@ impl Kind {
         }
     }
 
-    /// Whether the result of a script that runs meanwhile can be lost. The loss of its agent alone
-    /// loses nothing.
-    const fn makes_unknown(self) -> bool {
+    /// Returns whether the result of a script that runs during the fault can be lost. The loss of its
+    /// agent alone loses nothing.
+    const fn can_lose_results(self) -> bool {
         matches!(self, Self::RunnersKilled | Self::DiskFull)
     }
 }
 
 /// A fault that was injected.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Injected {
+pub(crate) struct Fault {
     pub(crate) kind: Kind,
-    /// What it was done to.
+    /// Names of the processes, links or desktops.
     pub(crate) targets: Vec<String>,
     pub(crate) from: DateTime<Utc>,
     pub(crate) to: DateTime<Utc>,
 }
 
-/// All of them, in order.
+/// All injected faults, in the order of their start.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(pub(crate) Vec<Injected>);
+pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
-    /// Injects faults until the time is over, and waits until the last of them is mended.
+    /// Injects faults until the time is over, and waits until the last one is repaired.
     pub(crate) async fn inject(
         system: Arc<System>,
         mut rng: ChaCha8Rng,
         begun: Instant,
         until: Instant,
     ) -> anyhow::Result<Self> {
-        let mut under_way: JoinSet<anyhow::Result<Injected>> = JoinSet::new();
+        let mut pending: JoinSet<anyhow::Result<Fault>> = JoinSet::new();
         let mut done = Vec::new();
         let mut shown = 0;
         let is_long = until.duration_since(begun) >= LONG_RUN;
         let mut kinds = Kinds::new(&system, &mut rng);
         while Instant::now() < until {
-            let fault = Drawn::new(kinds.next(&mut rng), &system, is_long, &mut rng);
-            under_way.spawn(fault.inject(Arc::clone(&system)));
+            let fault = FaultPlan::new(kinds.next(&mut rng), &system, is_long, &mut rng);
+            pending.spawn(fault.inject(Arc::clone(&system)));
             tokio::time::sleep(Duration::from_millis(rng.random_range(500..2_000))).await;
-            while let Some(injected) = under_way.try_join_next() {
+            while let Some(injected) = pending.try_join_next() {
                 done.push(injected??);
             }
             let elapsed = begun.elapsed().as_secs();
@@ -139,17 +139,17 @@ impl Faults {
                 crate::say(&format!("{elapsed} s, {} faults", done.len()));
             }
         }
-        while let Some(injected) = under_way.join_next().await {
+        while let Some(injected) = pending.join_next().await {
             done.push(injected??);
         }
         done.sort_by_key(|injected| injected.from);
         Ok(Self(done))
     }
 
-    /// Whether something explains that an end was never learnt.
+    /// Returns whether a fault explains that a result stayed unknown.
     pub(crate) fn explain_unknown(&self, desktop: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
         self.0.iter().any(|fault| {
-            fault.kind.makes_unknown()
+            fault.kind.can_lose_results()
                 && fault.from <= to
                 && fault.to >= from
                 && fault.targets.iter().any(|target| target == desktop)
@@ -157,38 +157,38 @@ impl Faults {
     }
 }
 
-/// The kinds that can be injected here: each of them once, in any order, then each as often as its
-/// odds say.
+/// Sequence of possible kinds: first each of them once, in random order, then each by its
+/// percentage.
 struct Kinds {
     possible: Vec<(Kind, u32)>,
-    not_yet: Vec<Kind>,
+    remaining: Vec<Kind>,
 }
 
 impl Kinds {
     fn new(system: &System, rng: &mut ChaCha8Rng) -> Self {
         let possible: Vec<_> = Kind::ODDS.into_iter().filter(|(kind, _)| kind.is_possible(system)).collect();
-        let mut not_yet: Vec<Kind> = possible.iter().map(|(kind, _)| *kind).collect();
-        not_yet.shuffle(rng);
-        Self { possible, not_yet }
+        let mut remaining: Vec<Kind> = possible.iter().map(|(kind, _)| *kind).collect();
+        remaining.shuffle(rng);
+        Self { possible, remaining }
     }
 
     fn next(&mut self, rng: &mut ChaCha8Rng) -> Kind {
-        self.not_yet.pop().unwrap_or_else(|| {
+        self.remaining.pop().unwrap_or_else(|| {
             self.possible.choose_weighted(rng, |(_, odds)| *odds).map_or(Kind::AgentsKilled, |it| it.0)
         })
     }
 }
 
-/// A fault before it is injected.
-struct Drawn {
+/// Parameters of a fault, drawn before its injection.
+struct FaultPlan {
     kind: Kind,
-    /// Places of what it is done to, in its list.
+    /// Indices of its targets in the list of such targets.
     targets: Vec<usize>,
-    lasts: Duration,
-    set_by_seconds: i64,
+    duration: Duration,
+    clock_offset_seconds: i64,
 }
 
-impl Drawn {
+impl FaultPlan {
     fn new(kind: Kind, system: &System, is_long: bool, rng: &mut ChaCha8Rng) -> Self {
         let (number, most) = match kind {
             Kind::ApiKilled => (system.apis.len(), 1),
@@ -202,42 +202,42 @@ impl Drawn {
             Kind::JournalTorn => (system.agents.len(), 2),
             Kind::DiskFull => (system.small_disks, 1),
             Kind::ClockSet => (system.nodes().count(), 4),
-            Kind::PostgresCrashed | Kind::PostgresAway | Kind::SchedulersRolled | Kind::WorkersRolled => {
+            Kind::PostgresCrashed | Kind::PostgresOutage | Kind::SchedulersRolled | Kind::WorkersRolled => {
                 (1, 1)
             }
             Kind::LinkCut | Kind::LinkStalled => (system.links.len(), 1),
         };
-        let places: Vec<usize> = (0..number).collect();
+        let indices: Vec<usize> = (0..number).collect();
         let many = rng.random_range(1..=most);
-        let mut targets: Vec<usize> = places.choose_multiple(rng, many).copied().collect();
+        let mut targets: Vec<usize> = indices.choose_multiple(rng, many).copied().collect();
         targets.sort_unstable();
-        // A lease lasts two seconds here: half of what hangs or is cut off loses its leases.
-        let lasts = match kind {
+        // A lease lasts two seconds here, so half of the hung or disconnected workers lose theirs.
+        let duration = match kind {
             Kind::PostgresCrashed => rng.random_range(200..2_000),
             Kind::DiskFull => rng.random_range(2_000..6_000),
-            Kind::PostgresAway if is_long => rng.random_range(30_000..75_000),
-            Kind::PostgresAway => rng.random_range(8_000..12_000),
+            Kind::PostgresOutage if is_long => rng.random_range(30_000..75_000),
+            Kind::PostgresOutage => rng.random_range(8_000..12_000),
             // Between one and the next.
             Kind::SchedulersRolled | Kind::WorkersRolled => rng.random_range(200..2_000),
             _ => rng.random_range(300..5_000),
         };
-        let set_by_seconds = *CLOCKS_SET_BY_SECONDS.choose(rng).unwrap_or(&0);
-        Self { kind, targets, lasts: Duration::from_millis(lasts), set_by_seconds }
+        let clock_offset_seconds = *CLOCK_OFFSETS_SECONDS.choose(rng).unwrap_or(&0);
+        Self { kind, targets, duration: Duration::from_millis(duration), clock_offset_seconds }
     }
 
-    async fn inject(self, system: Arc<System>) -> anyhow::Result<Injected> {
+    async fn inject(self, system: Arc<System>) -> anyhow::Result<Fault> {
         let from = Utc::now();
         let targets = match self.kind {
             Kind::ApiKilled => self.kill(&system.apis).await?,
             Kind::SchedulerKilled => self.kill(&system.schedulers).await?,
             Kind::WorkerKilled => self.kill(&system.workers).await?,
             Kind::AgentsKilled => self.kill(&system.agents).await?,
-            Kind::JournalTorn => self.tear(&system).await?,
-            Kind::DiskFull => self.fill(&system).await?,
-            Kind::PostgresCrashed | Kind::PostgresAway => self.crash(&system).await?,
+            Kind::JournalTorn => self.tear_journal(&system).await?,
+            Kind::DiskFull => self.fill_disk(&system).await?,
+            Kind::PostgresCrashed | Kind::PostgresOutage => self.crash(&system).await?,
             Kind::ClockSet => self.set_clocks(&system).await?,
-            Kind::SchedulersRolled => self.roll(&system.schedulers).await?,
-            Kind::WorkersRolled => self.roll(&system.workers).await?,
+            Kind::SchedulersRolled => self.restart_each(&system.schedulers).await?,
+            Kind::WorkersRolled => self.restart_each(&system.workers).await?,
             Kind::SchedulerHung => self.hang(&system.schedulers).await?,
             Kind::WorkerHung => self.hang(&system.workers).await?,
             Kind::AgentsHung => self.hang(&system.agents).await?,
@@ -247,118 +247,118 @@ impl Drawn {
             Kind::LinkCut => self.break_links(&system, State::Cut).await,
             Kind::LinkStalled => self.break_links(&system, State::Stalled).await,
         };
-        Ok(Injected { kind: self.kind, targets, from, to: Utc::now() })
+        Ok(Fault { kind: self.kind, targets, from, to: Utc::now() })
     }
 
     async fn kill(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
-        for &place in &self.targets {
-            let mut node = nodes[place].lock().await;
+        for &index in &self.targets {
+            let mut node = nodes[index].lock().await;
             node.kill()?;
             names.push(node.name.clone());
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            nodes[place].lock().await.run()?;
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            nodes[index].lock().await.run()?;
         }
         Ok(names)
     }
 
     async fn hang(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
-        for &place in &self.targets {
-            let node = nodes[place].lock().await;
+        for &index in &self.targets {
+            let node = nodes[index].lock().await;
             node.hang()?;
             names.push(node.name.clone());
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            nodes[place].lock().await.wake()?;
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            nodes[index].lock().await.wake()?;
         }
         Ok(names)
     }
 
-    /// Stops in order and starts again, as the upgrade of a package does.
+    /// Stops agents in order and starts them again, as the upgrade of a package does.
     async fn upgrade(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
-        for &place in &self.targets {
-            let mut node = nodes[place].lock().await;
-            stop_in_order(&mut node).await?;
+        for &index in &self.targets {
+            let mut node = nodes[index].lock().await;
+            terminate(&mut node).await?;
             names.push(node.name.clone());
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            nodes[place].lock().await.run()?;
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            nodes[index].lock().await.run()?;
         }
         Ok(names)
     }
 
     /// Kills the runners of desktops, or stops them for a while.
     async fn signal_runners(&self, system: &System, signal: Signal) -> anyhow::Result<Vec<String>> {
-        for &place in &self.targets {
-            runners::signal_all(&system.data_dir(place), signal)?;
+        for &index in &self.targets {
+            runners::signal_all(&system.data_dir(index), signal)?;
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            runners::signal_all(&system.data_dir(place), Signal::CONT)?;
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            runners::signal_all(&system.data_dir(index), Signal::CONT)?;
         }
         Ok(self.desktops())
     }
 
-    /// Restarts one after the other in order, as an upgrade does.
-    async fn roll(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
+    /// Restarts one node after the other, like an upgrade.
+    async fn restart_each(&self, nodes: &[Mutex<Node>]) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         for node in nodes {
             let mut node = node.lock().await;
-            stop_in_order(&mut node).await?;
+            terminate(&mut node).await?;
             node.run()?;
             names.push(node.name.clone());
             drop(node);
-            tokio::time::sleep(self.lasts).await;
+            tokio::time::sleep(self.duration).await;
         }
         Ok(names)
     }
 
     async fn set_clocks(&self, system: &System) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
-        for (place, node) in system.nodes().enumerate().filter(|(place, _)| self.targets.contains(place)) {
+        for (index, node) in system.nodes().enumerate().filter(|(index, _)| self.targets.contains(index)) {
             let node = node.lock().await;
             // Half of them the other way.
-            let direction = if place % 2 == 0 { 1 } else { -1 };
-            node.set_clock(direction * self.set_by_seconds)?;
+            let direction = if index % 2 == 0 { 1 } else { -1 };
+            node.set_clock(direction * self.clock_offset_seconds)?;
             names.push(node.name.clone());
         }
-        tokio::time::sleep(self.lasts).await;
-        for (_, node) in system.nodes().enumerate().filter(|(place, _)| self.targets.contains(place)) {
+        tokio::time::sleep(self.duration).await;
+        for (_, node) in system.nodes().enumerate().filter(|(index, _)| self.targets.contains(index)) {
             node.lock().await.set_clock(0)?;
         }
         Ok(names)
     }
 
     /// As when the machine dies while the last line is written.
-    async fn tear(&self, system: &System) -> anyhow::Result<Vec<String>> {
-        for &place in &self.targets {
-            system.agents[place].lock().await.kill()?;
-            let journal = system.data_dir(place).join("journal.log");
+    async fn tear_journal(&self, system: &System) -> anyhow::Result<Vec<String>> {
+        for &index in &self.targets {
+            system.agents[index].lock().await.kill()?;
+            let journal = system.data_dir(index).join("journal.log");
             if journal.exists() {
                 fs::File::options().append(true).open(journal)?.write_all(b"1a2b3c4d {\"started\":{\"ta")?;
             }
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            system.agents[place].lock().await.run()?;
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            system.agents[index].lock().await.run()?;
         }
         Ok(self.desktops())
     }
 
-    async fn fill(&self, system: &System) -> anyhow::Result<Vec<String>> {
-        for &place in &self.targets {
-            let mut filler = fs::File::create(system.data_dir(place).join("filler"))?;
+    async fn fill_disk(&self, system: &System) -> anyhow::Result<Vec<String>> {
+        for &index in &self.targets {
+            let mut filler = fs::File::create(system.data_dir(index).join("filler"))?;
             while filler.write_all(&[0; 4_096]).is_ok() {}
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            drop(fs::remove_file(system.data_dir(place).join("filler")));
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            drop(fs::remove_file(system.data_dir(index).join("filler")));
         }
         Ok(self.desktops())
     }
@@ -368,37 +368,38 @@ impl Drawn {
         // Held all the time: two crashes at once are one.
         let mut postgres = postgres.lock().await;
         postgres.crash()?;
-        tokio::time::sleep(self.lasts).await;
+        tokio::time::sleep(self.duration).await;
         postgres.restart()?;
-        if self.kind == Kind::PostgresAway {
+        if self.kind == Kind::PostgresOutage {
             // Two long outages in a row are a longer one than results are waited for.
-            tokio::time::sleep(BETWEEN_OUTAGES).await;
+            tokio::time::sleep(OUTAGE_GAP).await;
         }
         Ok(vec!["Postgres".to_owned()])
     }
 
     async fn break_links(&self, system: &System, state: State) -> Vec<String> {
-        for &place in &self.targets {
-            system.links[place].set(state);
+        for &index in &self.targets {
+            system.links[index].set(state);
         }
-        tokio::time::sleep(self.lasts).await;
-        for &place in &self.targets {
-            system.links[place].set(State::Open);
+        tokio::time::sleep(self.duration).await;
+        for &index in &self.targets {
+            system.links[index].set(State::Open);
         }
-        self.targets.iter().map(|&place| system.links[place].name.clone()).collect()
+        self.targets.iter().map(|&index| system.links[index].name.clone()).collect()
     }
 
     fn desktops(&self) -> Vec<String> {
-        self.targets.iter().map(|&place| desktop_id(place)).collect()
+        self.targets.iter().map(|&index| desktop_id(index)).collect()
     }
 }
 
-async fn stop_in_order(node: &mut Node) -> anyhow::Result<()> {
+/// Asks a node to stop, and waits for its end.
+async fn terminate(node: &mut Node) -> anyhow::Result<()> {
     node.terminate()?;
     let begun = Instant::now();
     while !node.has_ended()? {
-        if begun.elapsed() > ENDS_WITHIN {
-            bail!("{} has not ended {ENDS_WITHIN:?} after it was asked to", node.name);
+        if begun.elapsed() > TERMINATION_TIMEOUT {
+            bail!("{} has not ended {TERMINATION_TIMEOUT:?} after SIGTERM", node.name);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,4 +1,4 @@
-//! What the cluster is asked to do meanwhile: rollouts that succeed, fail, time out, are stopped,
+//! Load on the cluster during the faults: rollouts that succeed, fail, time out, are stopped,
 //! paused and retried.
 
 use std::{
@@ -20,13 +20,13 @@ use super::{
 /// Maximum time over which a call is retried. The longest outage lasts 75 s.
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// Maximum number of rollouts in progress.
-const MAX_UNDER_WAY: usize = 16;
+const MAX_PENDING: usize = 16;
 
 /// A task whose id was answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
     pub(crate) task_id: String,
-    /// What it was for.
+    /// Kind of the rollout, such as `strict`.
     pub(crate) kind: &'static str,
 }
 
@@ -37,20 +37,20 @@ impl Load {
     pub(crate) fn start(
         system: Arc<System>,
         rng: ChaCha8Rng,
-        goes_on: impl Fn() -> bool + Send + 'static,
+        is_running: impl Fn() -> bool + Send + 'static,
     ) -> Self {
-        Self(tokio::spawn(submit_all(system, rng, goes_on)))
+        Self(tokio::spawn(submit_all(system, rng, is_running)))
     }
 
-    /// All that was accepted.
+    /// Waits for the load and returns the accepted tasks.
     pub(crate) async fn finish(self) -> anyhow::Result<Vec<Accepted>> {
         self.0.await?
     }
 }
 
-/// What is done with a task after it was accepted.
+/// Operation on an accepted task.
 #[derive(Debug, Clone, Copy)]
-enum Then {
+enum FollowUp {
     Nothing,
     Stop(Duration),
     Pause(Duration),
@@ -60,30 +60,30 @@ enum Then {
 struct Plan {
     kind: &'static str,
     body: Value,
-    then: Then,
+    follow_up: FollowUp,
 }
 
 async fn submit_all(
     system: Arc<System>,
     mut rng: ChaCha8Rng,
-    goes_on: impl Fn() -> bool,
+    is_running: impl Fn() -> bool,
 ) -> anyhow::Result<Vec<Accepted>> {
-    let mut under_way: JoinSet<anyhow::Result<Vec<Accepted>>> = JoinSet::new();
+    let mut pending: JoinSet<anyhow::Result<Vec<Accepted>>> = JoinSet::new();
     let mut accepted = Vec::new();
     let mut number = 0;
-    while goes_on() {
+    while is_running() {
         let plan = draw(&system, &mut rng);
         let key = format!("chaos-{number}");
         number += 1;
-        under_way.spawn(follow(Arc::clone(&system), plan, key));
-        if under_way.len() >= MAX_UNDER_WAY
-            && let Some(done) = under_way.join_next().await
+        pending.spawn(follow(Arc::clone(&system), plan, key));
+        if pending.len() >= MAX_PENDING
+            && let Some(done) = pending.join_next().await
         {
             accepted.extend(done??);
         }
         tokio::time::sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
     }
-    while let Some(done) = under_way.join_next().await {
+    while let Some(done) = pending.join_next().await {
         accepted.extend(done??);
     }
     Ok(accepted)
@@ -96,32 +96,37 @@ fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
     chosen.sort_unstable();
     let desktops: Vec<String> = chosen.into_iter().map(desktop_id).collect();
     let later = Duration::from_millis(rng.random_range(200..3_000));
-    let nap = rng.random_range(0..15);
-    let sleep = format!("sleep 0.{nap:02}");
-    let (kind, work, more, then) = match rng.random_range(0..9) {
-        0 | 1 => ("good", sleep, json!({"gray_count": 2}), Then::Nothing),
-        2 => ("halting", "exit 3".into(), json!({"gray_count": 3, "gray_fail_threshold": 2}), Then::Nothing),
+    let hundredths = rng.random_range(0..15);
+    let sleep = format!("sleep 0.{hundredths:02}");
+    let (kind, work, more, follow_up) = match rng.random_range(0..9) {
+        0 | 1 => ("good", sleep, json!({"gray_count": 2}), FollowUp::Nothing),
+        2 => (
+            "halting",
+            "exit 3".into(),
+            json!({"gray_count": 3, "gray_fail_threshold": 2}),
+            FollowUp::Nothing,
+        ),
         3 => (
             "timing out",
             "sleep 600".into(),
             json!({"gray_count": 2, "gray_fail_threshold": 1}),
-            Then::Nothing,
+            FollowUp::Nothing,
         ),
-        4 => ("stopped", "sleep 3".into(), json!({"gray_count": 3}), Then::Stop(later)),
-        5 => ("paused", sleep, json!({"rollout": {"max_concurrency": 3}}), Then::Pause(later)),
-        6 => ("retried", "[ $GRAYWAVE_ATTEMPT != 1 ]".into(), json!({"gray_count": 2}), Then::Retry),
+        4 => ("stopped", "sleep 3".into(), json!({"gray_count": 3}), FollowUp::Stop(later)),
+        5 => ("paused", sleep, json!({"rollout": {"max_concurrency": 3}}), FollowUp::Pause(later)),
+        6 => ("retried", "[ $GRAYWAVE_ATTEMPT != 1 ]".into(), json!({"gray_count": 2}), FollowUp::Retry),
         7 => (
             "strict",
             "case $GRAYWAVE_DESKTOP_ID in *3|*7) exit 4;; esac".into(),
             json!({"rollout": {"strict": true, "fail_threshold": {"count": STRICT_THRESHOLD}}}),
-            Then::Nothing,
+            FollowUp::Nothing,
         ),
         _ => (
             "waves",
             sleep,
             json!({"rollout": {"waves": [{"count": 2}, {"percent": 30}, {"rest": true}], "max_concurrency": 5,
                                "quorum_percent": 60, "delivery_timeout_seconds": 8}}),
-            Then::Nothing,
+            FollowUp::Nothing,
         ),
     };
     let mut body =
@@ -129,13 +134,13 @@ fn draw(system: &System, rng: &mut ChaCha8Rng) -> Plan {
     for (key, value) in more.as_object().into_iter().flatten() {
         body[key] = value.clone();
     }
-    Plan { kind, body, then }
+    Plan { kind, body, follow_up }
 }
 
 /// Fail threshold of a strict rollout.
 pub(crate) const STRICT_THRESHOLD: i64 = 3;
 
-/// A script that says in its desktop's file that it started, and how it ended.
+/// A script that says in its desktop's file that it started, and how it wait_for_end.
 pub(crate) fn marking(system: &System, work: &str) -> String {
     let marks = system.marks();
     format!(
@@ -146,28 +151,28 @@ pub(crate) fn marking(system: &System, work: &str) -> String {
 }
 
 async fn follow(system: Arc<System>, plan: Plan, key: String) -> anyhow::Result<Vec<Accepted>> {
-    let Plan { kind, body, then } = plan;
+    let Plan { kind, body, follow_up } = plan;
     let (status, answer) = persist(&system, "/script-executions", &body, &key).await?;
     if status != 200 {
         bail!("a {kind} rollout was refused with {status}: {answer}");
     }
     let task_id = answer["task_id"].as_str().context("no task_id")?.to_owned();
     let mut accepted = vec![Accepted { task_id: task_id.clone(), kind }];
-    match then {
-        Then::Nothing => {}
-        Then::Stop(after) => {
+    match follow_up {
+        FollowUp::Nothing => {}
+        FollowUp::Stop(after) => {
             tokio::time::sleep(after).await;
             persist(&system, "/script-executions/stop", &json!({"task_id": task_id}), &format!("{key}-stop"))
                 .await?;
         }
-        Then::Pause(lasts) => {
+        FollowUp::Pause(duration) => {
             let native = format!("/v1/projects/{PROJECT}/tasks/{task_id}");
             persist(&system, &format!("{native}/pause"), &json!({}), &format!("{key}-pause")).await?;
-            tokio::time::sleep(lasts).await;
+            tokio::time::sleep(duration).await;
             persist(&system, &format!("{native}/resume"), &json!({}), &format!("{key}-resume")).await?;
         }
-        Then::Retry => {
-            ended(&system, &task_id).await?;
+        FollowUp::Retry => {
+            wait_for_end(&system, &task_id).await?;
             let body = json!({"task_id": task_id});
             let (status, answer) =
                 persist(&system, "/script-executions/retry", &body, &format!("{key}-retry")).await?;
@@ -180,8 +185,8 @@ async fn follow(system: Arc<System>, plan: Plan, key: String) -> anyhow::Result<
     Ok(accepted)
 }
 
-/// Waits until a task has ended, however often nobody answers.
-async fn ended(system: &System, task_id: &str) -> anyhow::Result<()> {
+/// Waits until a task has ended. Failed calls are repeated.
+async fn wait_for_end(system: &System, task_id: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     let path = format!("/script-execution-tasks?task_id={task_id}");
     for turn in 0.. {

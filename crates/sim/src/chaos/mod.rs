@@ -38,8 +38,8 @@ pub async fn run(minutes: f64, seed: u64, agents: u32) -> anyhow::Result<()> {
     say("no more faults: everything is put right, and what was accepted may end");
     system.heal().await?;
     let accepted = load.finish().await?;
-    let found = check::all(&system, &accepted, &faults).await?;
-    let report = Report::new(seed, minutes, agents, &accepted, faults, found);
+    let findings = check::check_all(&system, &accepted, &faults).await?;
+    let report = Report::new(seed, minutes, agents, &accepted, faults, findings);
     report.publish()?;
     if report.is_good() {
         Ok(())

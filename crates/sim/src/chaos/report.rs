@@ -6,15 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
-    check::Found,
-    faults::{Faults, Injected},
+    check::Findings,
+    faults::{Fault, Faults},
     load::Accepted,
 };
 
 /// Maximum number of violations that are printed one by one.
-const MAX_TOLD: usize = 50;
+const MAX_LISTED: usize = 50;
 
-/// What was done and what was found.
+/// Load, faults and findings of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     seed: u64,
@@ -26,8 +26,8 @@ pub(crate) struct Report {
     targets_by_outcome: BTreeMap<String, usize>,
     starts: usize,
     faults_by_kind: BTreeMap<String, usize>,
-    faults: Vec<Injected>,
-    broken: Vec<String>,
+    faults: Vec<Fault>,
+    violations: Vec<String>,
 }
 
 impl Report {
@@ -37,7 +37,7 @@ impl Report {
         agents: u32,
         accepted: &[Accepted],
         faults: Faults,
-        found: Found,
+        findings: Findings,
     ) -> Self {
         let mut accepted_by_kind = BTreeMap::new();
         for task in accepted {
@@ -53,23 +53,23 @@ impl Report {
             agents,
             accepted: accepted.len(),
             accepted_by_kind,
-            tasks_by_status: found.tasks_by_status,
-            targets_by_outcome: found.targets_by_outcome,
-            starts: found.starts,
+            tasks_by_status: findings.tasks_by_status,
+            targets_by_outcome: findings.targets_by_outcome,
+            starts: findings.starts,
             faults_by_kind,
             faults: faults.0,
-            broken: found.broken,
+            violations: findings.violations,
         }
     }
 
     /// Whether no invariant is violated, and the run tested them.
     pub(crate) fn is_good(&self) -> bool {
-        self.broken.is_empty() && self.starts > 0 && !self.faults.is_empty()
+        self.violations.is_empty() && self.starts > 0 && !self.faults.is_empty()
     }
 
     /// Prints the tables, and writes them with every fault to `target/chaos/report.txt`, and all of
     /// it to `report.json`.
-    #[expect(clippy::print_stdout, reason = "what was asked for")]
+    #[expect(clippy::print_stdout, reason = "the report is the output")]
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
         let tables = self.tables();
         println!("{tables}");
@@ -86,8 +86,9 @@ impl Report {
         let accepted = self.accepted_by_kind.iter().map(|(kind, number)| (*kind, *number));
         let tasks = self.tasks_by_status.iter().map(|(status, number)| (status.as_str(), *number));
         let targets = self.targets_by_outcome.iter().map(|(outcome, number)| (outcome.as_str(), *number));
-        let broken = self.broken.iter().take(MAX_TOLD).map(|broken| format!("BROKEN: {broken}"));
-        let verdict = match self.broken.len() {
+        let violations =
+            self.violations.iter().take(MAX_LISTED).map(|violation| format!("BROKEN: {violation}"));
+        let verdict = match self.violations.len() {
             0 => "every invariant holds".to_owned(),
             number => format!("{number} invariants are violated"),
         };
@@ -95,7 +96,7 @@ impl Report {
         lines.extend([table("faults", faults), table("accepted", accepted)]);
         lines.extend([table("tasks", tasks), table("targets", targets)]);
         lines.push(format!("\n{} starts, none of them twice unless listed below", self.starts));
-        lines.extend(broken);
+        lines.extend(violations);
         lines.push(verdict);
         lines.join("\n")
     }
@@ -103,7 +104,7 @@ impl Report {
     /// Every fault: when it began, how long it lasted, what it was done to.
     fn timeline(&self) -> String {
         let Some(first) = self.faults.first().map(|fault| fault.from) else { return String::new() };
-        let line = |fault: &Injected| {
+        let line = |fault: &Fault| {
             let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).as_seconds_f64();
             format!(
                 "{:>7.1} s  {:<17} {:>5.1} s  {}\n",

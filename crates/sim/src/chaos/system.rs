@@ -67,7 +67,7 @@ impl Directory {
 
     /// Stays from now on.
     pub(crate) fn keep(&self) {
-        drop(fs::write(self.0.join("broken"), ""));
+        drop(fs::write(self.0.join("violations"), ""));
     }
 }
 
@@ -76,7 +76,7 @@ impl Drop for Directory {
         for disk in (0..SMALL_DISKS).map(|number| self.0.join("agents").join(desktop_id(number))) {
             drop(Command::new("umount").arg("--lazy").arg(disk).stderr(Stdio::null()).status());
         }
-        if !std::thread::panicking() && !self.0.join("broken").exists() {
+        if !std::thread::panicking() && !self.0.join("violations").exists() {
             drop(fs::remove_dir_all(&self.0));
         }
     }

@@ -1,4 +1,4 @@
-//! One failover: what is done, and what is looked at before anything could be reported again.
+//! One failover: its trigger, and the durability check before an agent can report a result again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     address::Role,
     downtime::Span,
-    durability_check::{self, Compared},
+    durability_check::{self, Comparison},
     follower::Follower,
     pair::{self, Pair},
     probe::Probe,
@@ -21,7 +21,7 @@ use crate::{
     say,
 };
 
-/// How the primary stops to be one.
+/// Cause of a failover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 
 /// A failover that is over.
 #[derive(Debug, Clone)]
-pub(crate) struct Done {
+pub(crate) struct Failover {
     pub(crate) kind: Kind,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -43,55 +43,55 @@ pub(crate) struct Done {
     pub(crate) span: Span,
     pub(crate) promoted: DateTime<Utc>,
     /// When the address of the database led to the new primary.
-    pub(crate) led: DateTime<Utc>,
+    pub(crate) redirected: DateTime<Utc>,
     /// From then on commits can be acknowledged again.
     pub(crate) standby_back: DateTime<Utc>,
-    /// What the new primary had when it was promoted.
-    pub(crate) compared: Compared,
+    /// Durability check on the new primary, right after its promotion.
+    pub(crate) comparison: Comparison,
 }
 
-/// What failovers are done to.
+/// The cluster and its load, for failovers.
 pub(crate) struct Drill {
     pub(crate) pair: Pair,
     pub(crate) follower: Follower,
     pub(crate) system: Arc<System>,
     pub(crate) probe: Probe,
-    /// Which node is primary.
+    /// Index of the primary in the pair.
     pub(crate) primary: usize,
 }
 
 impl Drill {
     /// Lets the database fail over and waits until the system goes on.
     ///
-    /// The proxy leads to the old primary until the new one was looked at: a result that is lost
-    /// there would else be healed unseen, because its agent tells it again when it is asked.
-    pub(crate) async fn fail_over(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> anyhow::Result<Done> {
+    /// The proxy leads to the old primary until the new one was checked. Otherwise an agent could
+    /// report a lost result again, and the loss would stay unseen.
+    pub(crate) async fn fail_over(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> anyhow::Result<Failover> {
         let [old, new] = [self.primary, 1 - self.primary];
-        let held = self.follower.hold().await;
+        let pause = self.follower.pause().await;
         let from = match kind {
             Kind::Crash | Kind::Loss => self.crash(kind, rng).await?,
             Kind::Switchover => self.switch_over(new).await?,
         };
-        self.pair.is_promoted(new).await?;
+        self.pair.wait_for_promotion(new).await?;
         let promoted = Utc::now();
-        let compared = self.compare(new).await?;
+        let comparison = self.compare(new).await?;
         if kind == Kind::Switchover {
-            self.mislead(old, rng).await?;
+            self.keep_old_address(old, rng).await?;
         }
-        drop(held);
-        let led = Utc::now();
+        drop(pause);
+        let redirected = Utc::now();
         if kind != Kind::Switchover {
             // As long as its machine takes to come back.
             tokio::time::sleep(Duration::from_millis(rng.random_range(500..3_000))).await;
             self.pair.members[old].revive()?;
         }
-        self.pair.standby_is_back(old).await?;
+        self.pair.wait_for_standby(old).await?;
         let standby_back = Utc::now();
         self.primary = new;
         self.probe.accepted_after(standby_back).await?;
         let span = Span { from, to: Utc::now() };
-        let [from, to] = [old, new].map(|place| self.pair.members[place].address.name.clone());
-        Ok(Done { kind, from, to, span, promoted, led, standby_back, compared })
+        let [from, to] = [old, new].map(|index| self.pair.members[index].address.name.clone());
+        Ok(Failover { kind, from, to, span, promoted, redirected, standby_back, comparison })
     }
 
     /// What the primary sends its standby in its last moments is still on its way, and lost with
@@ -100,38 +100,38 @@ impl Drill {
         let primary = &mut self.pair.members[self.primary];
         primary.replication.set(State::Stalled);
         tokio::time::sleep(Duration::from_millis(rng.random_range(100..800))).await;
-        let killed = Utc::now();
+        let killed_at = Utc::now();
         if kind == Kind::Loss {
             self.follower.lose();
         }
         primary.kill()?;
-        Ok(killed)
+        Ok(killed_at)
     }
 
     async fn switch_over(&self, new: usize) -> anyhow::Result<DateTime<Utc>> {
-        let asked = Utc::now();
+        let requested_at = Utc::now();
         let nodes = self.pair.addresses();
         rest::switch_over(&nodes[self.primary], &nodes[new]).await?;
-        Ok(asked)
+        Ok(requested_at)
     }
 
     /// The proxy is late: for a while it leads to the old primary, which takes connections and no
     /// writes, being a standby.
-    async fn mislead(&self, old: usize, rng: &mut ChaCha8Rng) -> anyhow::Result<()> {
-        pair::until(&self.pair.members[old].address, Role::Replica).await?;
+    async fn keep_old_address(&self, old: usize, rng: &mut ChaCha8Rng) -> anyhow::Result<()> {
+        pair::wait_for_role(&self.pair.members[old].address, Role::Replica).await?;
         tokio::time::sleep(Duration::from_millis(rng.random_range(1_000..2_500))).await;
         Ok(())
     }
 
-    async fn compare(&self, new: usize) -> anyhow::Result<Compared> {
+    async fn compare(&self, new: usize) -> anyhow::Result<Comparison> {
         let url = self.pair.members[new].address.url();
-        let compared = durability_check::compare(&url, &self.system, &self.probe.seen().accepted).await?;
+        let comparison = durability_check::compare(&url, &self.system, &self.probe.log().accepted).await?;
         say(&format!(
             "promoted: of {} acknowledged results and {} accepted tasks {} are lost",
-            compared.acknowledged,
-            compared.accepted,
-            compared.lost.len()
+            comparison.acknowledged,
+            comparison.accepted,
+            comparison.lost.len()
         ));
-        Ok(compared)
+        Ok(comparison)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::journals::{self, Key, Reported};
+use super::journals::{self, Key, ScriptResult};
 use crate::chaos::{
     load::Accepted,
     system::{System, desktop_id},
@@ -18,7 +18,7 @@ use crate::chaos::{
 
 /// Numbers of accepted tasks and acknowledged results, and those that the database does not hold.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Compared {
+pub(crate) struct Comparison {
     pub(crate) accepted: usize,
     pub(crate) acknowledged: usize,
     /// Descriptions of the lost ones.
@@ -40,30 +40,30 @@ pub(crate) async fn compare(
     database_url: &str,
     system: &System,
     accepted: &[Accepted],
-) -> anyhow::Result<Compared> {
+) -> anyhow::Result<Comparison> {
     let journals = (0..system.agents.len()).map(|desktop| system.data_dir(desktop).join("journal.log"));
     let journals: Vec<PathBuf> = journals.collect();
     let mut connection = PgConnection::connect(database_url).await?;
-    let mut compared = Compared { accepted: accepted.len(), ..Compared::default() };
+    let mut comparison = Comparison { accepted: accepted.len(), ..Comparison::default() };
     let tasks: Vec<Uuid> = sqlx::query_scalar("SELECT task_id FROM task").fetch_all(&mut connection).await?;
     let tasks: HashSet<Uuid> = tasks.into_iter().collect();
     for Accepted { task_id, kind } in accepted {
         if !tasks.contains(&task_id.parse()?) {
-            compared.lost.push(format!("accepted and lost: {task_id} ({kind})"));
+            comparison.lost.push(format!("accepted and lost: {task_id} ({kind})"));
         }
     }
     let rows = records(&mut connection).await?;
     for (desktop, journal) in journals.iter().enumerate() {
         let acknowledged = journals::acknowledged(journal)?;
-        compared.acknowledged += acknowledged.len();
+        comparison.acknowledged += acknowledged.len();
         for (key, results) in &acknowledged {
-            for wrong in results.iter().filter_map(|result| misfit(&rows, key, result)) {
+            for wrong in results.iter().filter_map(|result| contradiction(&rows, key, result)) {
                 let desktop = desktop_id(desktop);
-                compared.lost.push(format!("acknowledged to {desktop} and lost: {key:?}: {wrong}"));
+                comparison.lost.push(format!("acknowledged to {desktop} and lost: {key:?}: {wrong}"));
             }
         }
     }
-    Ok(compared)
+    Ok(comparison)
 }
 
 type Records = HashMap<(Uuid, i32, i16, i16), (String, Option<i32>)>;
@@ -80,8 +80,8 @@ async fn records(connection: &mut PgConnection) -> anyhow::Result<Records> {
         .collect())
 }
 
-/// What is wrong with the record of a result, if anything.
-fn misfit(records: &Records, key: &Key, result: &Reported) -> Option<String> {
+/// Returns how the record of a result differs from the journal; `None` if they agree.
+fn contradiction(records: &Records, key: &Key, result: &ScriptResult) -> Option<String> {
     let task_id: Uuid = key.task.parse().ok()?;
     match records.get(&(task_id, key.ordinal, key.attempt, result.script)) {
         None => Some(format!("no record of script {}", result.script)),

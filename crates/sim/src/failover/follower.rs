@@ -14,14 +14,14 @@ use super::{
 };
 use crate::chaos::link::Link;
 
-/// How often it asks who is primary.
-const ASKS_EVERY: Duration = Duration::from_millis(100);
+/// Interval between two searches for the primary.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The proxy. It is late by design: it goes on to lead to a node that is primary no more until it
 /// knows of the next one, and it breaks no connection, so the product has to notice both by itself.
 pub(crate) struct Follower {
     link: Arc<Link>,
-    held: Arc<Mutex<()>>,
+    paused: Arc<Mutex<()>>,
     task: JoinHandle<()>,
 }
 
@@ -29,9 +29,9 @@ impl Follower {
     /// Leads to the first node until another one is primary.
     pub(crate) async fn start(nodes: [Address; 2]) -> anyhow::Result<Self> {
         let link = Arc::new(Link::start("to the primary".to_owned(), nodes[0].postgres.clone()).await?);
-        let held = Arc::new(Mutex::new(()));
-        let task = tokio::spawn(follow(Arc::clone(&link), nodes, Arc::clone(&held)));
-        Ok(Self { link, held, task })
+        let paused = Arc::new(Mutex::new(()));
+        let task = tokio::spawn(follow(Arc::clone(&link), nodes, Arc::clone(&paused)));
+        Ok(Self { link, paused, task })
     }
 
     /// The database by this proxy.
@@ -44,9 +44,9 @@ impl Follower {
         self.link.lose();
     }
 
-    /// Leads to where it leads now as long as this is kept.
-    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.held).lock_owned().await
+    /// Keeps the current target of the proxy until the guard is dropped.
+    pub(crate) async fn pause(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.paused).lock_owned().await
     }
 }
 
@@ -56,11 +56,11 @@ impl Drop for Follower {
     }
 }
 
-async fn follow(link: Arc<Link>, nodes: [Address; 2], held: Arc<Mutex<()>>) {
+async fn follow(link: Arc<Link>, nodes: [Address; 2], paused: Arc<Mutex<()>>) {
     let mut leads_to = 0;
     loop {
-        tokio::time::sleep(ASKS_EVERY).await;
-        let _held = held.lock().await;
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let _guard = paused.lock().await;
         let other = 1 - leads_to;
         if rest::has_role(&nodes[other], Role::Primary).await {
             link.lead_to(nodes[other].postgres.clone());

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, path::Path};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-/// Which order of an agent.
+/// Key of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Key {
     pub(crate) task: String,
@@ -13,9 +13,9 @@ pub(crate) struct Key {
     pub(crate) attempt: i16,
 }
 
-/// How one script ended, as its agent reported it.
+/// Result of a script, as its agent reported it.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Reported {
+pub(crate) struct ScriptResult {
     pub(crate) script: i16,
     pub(crate) outcome: String,
     pub(crate) exit_code: Option<i32>,
@@ -26,7 +26,7 @@ pub(crate) struct Reported {
 enum Line {
     Finished {
         key: Key,
-        results: Vec<Reported>,
+        results: Vec<ScriptResult>,
     },
     Acked {
         key: Key,
@@ -37,7 +37,7 @@ enum Line {
 
 /// The results of one journal that are acknowledged. A line is `crc32 json`; the last one may be
 /// half written still.
-pub(crate) fn acknowledged(journal: &Path) -> anyhow::Result<HashMap<Key, Vec<Reported>>> {
+pub(crate) fn acknowledged(journal: &Path) -> anyhow::Result<HashMap<Key, Vec<ScriptResult>>> {
     if !journal.exists() {
         return Ok(HashMap::new());
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_acknowledged_counts_and_half_a_line_is_none() {
+    fn acknowledged_results_are_read_and_half_a_line_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.log");
         let finished = |ordinal: i32| {

@@ -28,11 +28,11 @@ use std::{
 };
 
 use self::{
-    drill::{Done, Drill, Kind},
+    drill::{Drill, Failover, Kind},
     follower::Follower,
     pair::Pair,
     probe::Probe,
-    report::{Asked, Report},
+    report::{Parameters, Report},
 };
 use crate::{
     chaos::{
@@ -45,66 +45,71 @@ use crate::{
     say,
 };
 
-/// Under load, before each failover and after the last one.
-const QUIET: Duration = Duration::from_secs(8);
+/// Time under load without a failover, before each failover and after the last one.
+const QUIET_PERIOD: Duration = Duration::from_secs(8);
 
 /// Fails the database over a number of times and checks the invariants. Returns an error if one is
 /// violated.
 pub async fn run(failovers: u32, seed: u64, agents: u32, asynchronous: bool) -> anyhow::Result<()> {
     let directory = Directory::new("failover")?;
-    let tried = try_out(Arc::clone(&directory), Asked { failovers, seed, agents }, !asynchronous).await;
-    tried.map_err(|error| {
+    let outcome =
+        run_drill(Arc::clone(&directory), Parameters { failovers, seed, agents }, !asynchronous).await;
+    outcome.map_err(|error| {
         directory.keep();
-        error.context(format!("what happened is in {}", directory.path().display()))
+        error.context(format!("the logs are in {}", directory.path().display()))
     })
 }
 
-async fn try_out(directory: Arc<Directory>, asked: Asked, synchronous: bool) -> anyhow::Result<()> {
+async fn run_drill(
+    directory: Arc<Directory>,
+    parameters: Parameters,
+    synchronous: bool,
+) -> anyhow::Result<()> {
     say("starting etcd and two nodes of Postgres under Patroni");
     let pair = Pair::start(Arc::clone(&directory), synchronous).await?;
     let follower = Follower::start(pair.addresses()).await?;
     say("starting two APIs, two schedulers, three workers and the agents");
-    let system = Arc::new(System::start_on(directory, follower.url(), asked.agents).await?);
-    let goes_on = Arc::new(AtomicBool::new(true));
-    let ask = |flag: &Arc<AtomicBool>| {
+    let system = Arc::new(System::start_on(directory, follower.url(), parameters.agents).await?);
+    let is_running = Arc::new(AtomicBool::new(true));
+    let reader_of = |flag: &Arc<AtomicBool>| {
         let flag = Arc::clone(flag);
         move || flag.load(Ordering::Relaxed)
     };
-    let load = Load::start(Arc::clone(&system), rng(asked.seed, 1), ask(&goes_on));
-    let probe = Probe::start(Arc::clone(&system), ask(&goes_on));
+    let load = Load::start(Arc::clone(&system), rng(parameters.seed, 1), reader_of(&is_running));
+    let probe = Probe::start(Arc::clone(&system), reader_of(&is_running));
     let mut drill = Drill { pair, follower, system, probe, primary: 0 };
-    let done = fail_over_all(&mut drill, asked).await?;
-    goes_on.store(false, Ordering::Relaxed);
+    let failovers = fail_over_all(&mut drill, parameters).await?;
+    is_running.store(false, Ordering::Relaxed);
     say("no more failovers: what was accepted may end");
     let Drill { pair: _pair, follower: _follower, system, probe, .. } = drill;
-    let seen = probe.finish().await?;
+    let log = probe.finish().await?;
     let mut accepted = load.finish().await?;
-    accepted.extend(seen.accepted.iter().cloned());
+    accepted.extend(log.accepted.iter().cloned());
     // No agent is killed here, so nothing explains an UNKNOWN.
-    let found = check::all(&system, &accepted, &Faults::default()).await?;
-    let compared = durability_check::compare(&system.database_url, &system, &accepted).await?;
+    let findings = check::check_all(&system, &accepted, &Faults::default()).await?;
+    let comparison = durability_check::compare(&system.database_url, &system, &accepted).await?;
     let starts = downtime::starts(&system.database_url).await?;
-    let report = Report::new(asked, &done, &seen, &starts, &accepted, compared, found);
+    let report = Report::new(parameters, &failovers, &log, &starts, &accepted, comparison, findings);
     report.publish()?;
     if report.is_good() { Ok(()) } else { anyhow::bail!("an invariant is violated, or nothing was tried") }
 }
 
-async fn fail_over_all(drill: &mut Drill, asked: Asked) -> anyhow::Result<Vec<Done>> {
-    let mut rng = rng(asked.seed, 2);
-    let mut done = Vec::new();
-    for number in 1..=asked.failovers {
-        tokio::time::sleep(QUIET).await;
+async fn fail_over_all(drill: &mut Drill, parameters: Parameters) -> anyhow::Result<Vec<Failover>> {
+    let mut rng = rng(parameters.seed, 2);
+    let mut failovers = Vec::new();
+    for number in 1..=parameters.failovers {
+        tokio::time::sleep(QUIET_PERIOD).await;
         let kind = [Kind::Crash, Kind::Loss, Kind::Switchover][(number as usize - 1) % 3];
         let primary = &drill.pair.members[drill.primary].address.name;
-        say(&format!("failover {number} of {}: {kind:?} of {primary}", asked.failovers));
+        say(&format!("failover {number} of {}: {kind:?} of {primary}", parameters.failovers));
         let one = drill.fail_over(kind, &mut rng).await?;
         let took = (one.span.to - one.span.from).num_seconds();
         say(&format!(
             "{} is primary, {} its standby, and the system goes on after {took} s",
             one.to, one.from
         ));
-        done.push(one);
+        failovers.push(one);
     }
-    tokio::time::sleep(QUIET).await;
-    Ok(done)
+    tokio::time::sleep(QUIET_PERIOD).await;
+    Ok(failovers)
 }

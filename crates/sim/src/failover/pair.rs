@@ -19,7 +19,7 @@ use crate::chaos::system::Directory;
 
 /// A change of roles that takes longer has gone wrong.
 const TIMEOUT: Duration = Duration::from_secs(120);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Both nodes, what they agree in, and where they lie. The parts end in the order of the fields.
 pub(crate) struct Pair {
@@ -41,10 +41,10 @@ impl Pair {
             synchronous,
         };
         let first = Member::start("node-0", &settings, user).await?;
-        until(&first.address, Role::Primary).await?;
+        wait_for_role(&first.address, Role::Primary).await?;
         let second = Member::start("node-1", &settings, user).await?;
         let pair = Self { members: [first, second], synchronous, _etcd: etcd, _directory: directory };
-        pair.standby_is_back(1).await?;
+        pair.wait_for_standby(1).await?;
         Ok(pair)
     }
 
@@ -53,25 +53,25 @@ impl Pair {
     }
 
     /// Waits until the primary's commits wait for this node.
-    pub(crate) async fn standby_is_back(&self, place: usize) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for_standby(&self, index: usize) -> anyhow::Result<()> {
         let role = if self.synchronous { Role::Synchronous } else { Role::Replica };
-        until(&self.members[place].address, role).await
+        wait_for_role(&self.members[index].address, role).await
     }
 
     /// Waits until this node is primary.
-    pub(crate) async fn is_promoted(&self, place: usize) -> anyhow::Result<()> {
-        until(&self.members[place].address, Role::Primary).await
+    pub(crate) async fn wait_for_promotion(&self, index: usize) -> anyhow::Result<()> {
+        wait_for_role(&self.members[index].address, Role::Primary).await
     }
 }
 
-/// Waits until a node says that it has a role.
-pub(crate) async fn until(node: &Address, role: Role) -> anyhow::Result<()> {
+/// Waits until a node reports a role.
+pub(crate) async fn wait_for_role(node: &Address, role: Role) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !rest::has_role(node, role).await {
         if begun.elapsed() > TIMEOUT {
             bail!("{} is not {role:?} after {TIMEOUT:?}: its log says why", node.name);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -25,15 +25,15 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// One call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
-    pub(crate) asked: DateTime<Utc>,
-    pub(crate) answered: DateTime<Utc>,
+    pub(crate) sent_at: DateTime<Utc>,
+    pub(crate) answered_at: DateTime<Utc>,
     /// `None` when nobody answered in time.
     pub(crate) status: Option<u16>,
 }
 
-/// What was asked and answered until now.
+/// Calls and accepted tasks so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ProbeLog {
     pub(crate) calls: Vec<Call>,
     pub(crate) accepted: Vec<Accepted>,
 }
@@ -44,8 +44,8 @@ impl Call {
     }
 }
 
-impl Seen {
-    /// How often each answer came.
+impl ProbeLog {
+    /// Counts the calls by their answer.
     pub(crate) fn answers(&self) -> BTreeMap<String, usize> {
         let mut answers = BTreeMap::new();
         for call in &self.calls {
@@ -58,26 +58,26 @@ impl Seen {
 
 /// The submitting task. It ends when its condition no longer holds.
 pub(crate) struct Probe {
-    seen: Arc<Mutex<Seen>>,
+    log: Arc<Mutex<ProbeLog>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Probe {
-    pub(crate) fn start(system: Arc<System>, goes_on: impl Fn() -> bool + Send + 'static) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let task = tokio::spawn(submit_all(system, Arc::clone(&seen), goes_on));
-        Self { seen, task }
+    pub(crate) fn start(system: Arc<System>, is_running: impl Fn() -> bool + Send + 'static) -> Self {
+        let log = Arc::new(Mutex::new(ProbeLog::default()));
+        let task = tokio::spawn(submit_all(system, Arc::clone(&log), is_running));
+        Self { log, task }
     }
 
-    /// What was seen until now.
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the log so far.
+    pub(crate) fn log(&self) -> ProbeLog {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until a call is accepted that was asked for after a time.
+    /// Waits until a call is accepted that was sent after a time.
     pub(crate) async fn accepted_after(&self, time: DateTime<Utc>) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while !self.seen().calls.iter().rev().any(|call| call.asked >= time && call.is_accepted()) {
+        while !self.log().calls.iter().rev().any(|call| call.sent_at >= time && call.is_accepted()) {
             if begun.elapsed() > TIMEOUT {
                 bail!("nothing is accepted {TIMEOUT:?} after the failover");
             }
@@ -86,25 +86,25 @@ impl Probe {
         Ok(())
     }
 
-    /// All that was seen.
-    pub(crate) async fn finish(self) -> anyhow::Result<Seen> {
+    /// Waits for the probe and returns its log.
+    pub(crate) async fn finish(self) -> anyhow::Result<ProbeLog> {
         self.task.await??;
-        Ok(std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner)))
+        Ok(std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 async fn submit_all(
     system: Arc<System>,
-    seen: Arc<Mutex<Seen>>,
-    goes_on: impl Fn() -> bool,
+    log: Arc<Mutex<ProbeLog>>,
+    is_running: impl Fn() -> bool,
 ) -> anyhow::Result<()> {
-    let note = |call: Call, task_id: Option<String>| {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.calls.push(call);
-        seen.accepted.extend(task_id.map(|task_id| Accepted { task_id, kind: "probe" }));
+    let record = |call: Call, task_id: Option<String>| {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.calls.push(call);
+        log.accepted.extend(task_id.map(|task_id| Accepted { task_id, kind: "probe" }));
     };
     for number in 0.. {
-        if !goes_on() {
+        if !is_running() {
             break;
         }
         let desktop = desktop_id(number % system.agents.len());
@@ -113,13 +113,13 @@ async fn submit_all(
         let begun = Instant::now();
         for turn in number.. {
             let url = &system.urls[turn % system.urls.len()];
-            let asked = Utc::now();
+            let sent_at = Utc::now();
             let answered =
                 rest::post(url, "/script-executions", body.clone(), format!("probe-{number}")).await.ok();
             let status = answered.as_ref().map(|(status, _)| *status);
             let task_id = answered.and_then(|(_, answer)| answer["task_id"].as_str().map(str::to_owned));
-            let call = Call { asked, answered: Utc::now(), status };
-            note(call, task_id);
+            let call = Call { sent_at, answered_at: Utc::now(), status };
+            record(call, task_id);
             tokio::time::sleep(PAUSE).await;
             if call.is_accepted() {
                 break;

@@ -7,28 +7,28 @@ use serde::Serialize;
 
 use super::{
     downtime,
-    drill::{Done, Kind},
-    durability_check::Compared,
-    probe::Seen,
+    drill::{Failover, Kind},
+    durability_check::Comparison,
+    probe::ProbeLog,
 };
-use crate::chaos::{check::Found, load::Accepted};
+use crate::chaos::{check::Findings, load::Accepted};
 
 /// Maximum number of violations that are printed one by one.
-const MAX_TOLD: usize = 50;
+const MAX_LISTED: usize = 50;
 
-/// What a run was asked to do.
+/// Parameters of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Asked {
+pub(crate) struct Parameters {
     pub(crate) failovers: u32,
     pub(crate) seed: u64,
     pub(crate) agents: u32,
 }
 
-/// What was done and what was found.
+/// Load, faults and findings of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    asked: Asked,
-    failovers: Vec<Measured>,
+    parameters: Parameters,
+    failovers: Vec<FailoverTimes>,
     /// The longest time without a start while nothing failed over.
     longest_without_start_otherwise_ms: i64,
     accepted: usize,
@@ -37,19 +37,19 @@ pub(crate) struct Report {
     tasks_by_status: BTreeMap<String, usize>,
     targets_by_outcome: BTreeMap<String, usize>,
     starts: usize,
-    broken: Vec<String>,
+    violations: Vec<String>,
 }
 
 /// A failover, in milliseconds since the primary was killed or asked to hand over.
 #[derive(Debug, Serialize)]
-struct Measured {
+struct FailoverTimes {
     kind: Kind,
     from: String,
     to: String,
     /// Until the other node takes writes.
     promoted_after_ms: i64,
     /// Until the database's address leads there.
-    led_after_ms: i64,
+    redirected_after_ms: i64,
     /// Until commits are acknowledged again.
     standby_back_after_ms: i64,
     /// How long submissions were refused or not answered.
@@ -61,91 +61,91 @@ struct Measured {
     acknowledged: usize,
 }
 
-impl Measured {
-    fn new(done: &Done, seen: &Seen, starts: &[DateTime<Utc>]) -> Self {
-        let since = |moment: DateTime<Utc>| (moment - done.span.from).num_milliseconds();
+impl FailoverTimes {
+    fn new(failover: &Failover, log: &ProbeLog, starts: &[DateTime<Utc>]) -> Self {
+        let since = |moment: DateTime<Utc>| (moment - failover.span.from).num_milliseconds();
         Self {
-            kind: done.kind,
-            from: done.from.clone(),
-            to: done.to.clone(),
-            promoted_after_ms: since(done.promoted),
-            led_after_ms: since(done.led),
-            standby_back_after_ms: since(done.standby_back),
-            refused_ms: downtime::refused(&seen.calls, done.span).num_milliseconds(),
-            without_start_ms: downtime::longest(starts, done.span).num_milliseconds(),
-            accepted: done.compared.accepted,
-            acknowledged: done.compared.acknowledged,
+            kind: failover.kind,
+            from: failover.from.clone(),
+            to: failover.to.clone(),
+            promoted_after_ms: since(failover.promoted),
+            redirected_after_ms: since(failover.redirected),
+            standby_back_after_ms: since(failover.standby_back),
+            refused_ms: downtime::refusal_time(&log.calls, failover.span).num_milliseconds(),
+            without_start_ms: downtime::longest_gap(starts, failover.span).num_milliseconds(),
+            accepted: failover.comparison.accepted,
+            acknowledged: failover.comparison.acknowledged,
         }
     }
 }
 
 impl Report {
     pub(crate) fn new(
-        asked: Asked,
-        done: &[Done],
-        seen: &Seen,
+        parameters: Parameters,
+        failovers: &[Failover],
+        log: &ProbeLog,
         starts: &[DateTime<Utc>],
         accepted: &[Accepted],
-        compared: Compared,
-        found: Found,
+        comparison: Comparison,
+        findings: Findings,
     ) -> Self {
-        let mut broken: Vec<String> = done
+        let mut violations: Vec<String> = failovers
             .iter()
             .zip(1..)
-            .flat_map(|(done, number)| {
-                done.compared.lost.iter().map(move |lost| format!("failover {number}: {lost}"))
+            .flat_map(|(failover, number)| {
+                failover.comparison.lost.iter().map(move |lost| format!("failover {number}: {lost}"))
             })
             .collect();
-        broken.extend(compared.lost);
-        broken.extend(found.broken);
-        let answers = seen.answers();
+        violations.extend(comparison.lost);
+        violations.extend(findings.violations);
+        let answers = log.answers();
         // A client repeats a call after UNAVAILABLE, and not after an internal error.
         let wrong = |status: &&String| !["200", "503", "none in 5 s"].contains(&status.as_str());
-        broken
+        violations
             .extend(answers.keys().filter(wrong).map(|status| format!("a submission was answered {status}")));
         Self {
-            asked,
-            failovers: done.iter().map(|done| Measured::new(done, seen, starts)).collect(),
-            longest_without_start_otherwise_ms: otherwise(done, starts).num_milliseconds(),
+            parameters,
+            failovers: failovers.iter().map(|failover| FailoverTimes::new(failover, log, starts)).collect(),
+            longest_without_start_otherwise_ms: longest_gap_outside(failovers, starts).num_milliseconds(),
             accepted: accepted.len(),
-            acknowledged: compared.acknowledged,
+            acknowledged: comparison.acknowledged,
             answers,
-            tasks_by_status: found.tasks_by_status,
-            targets_by_outcome: found.targets_by_outcome,
-            starts: found.starts,
-            broken,
+            tasks_by_status: findings.tasks_by_status,
+            targets_by_outcome: findings.targets_by_outcome,
+            starts: findings.starts,
+            violations,
         }
     }
 
     /// Whether no invariant is violated, and the run tested them.
     pub(crate) fn is_good(&self) -> bool {
-        let tried = |done: &Measured| done.acknowledged > 0 && done.accepted > 0;
-        self.broken.is_empty() && !self.failovers.is_empty() && self.failovers.iter().all(tried)
+        let is_tested = |failover: &FailoverTimes| failover.acknowledged > 0 && failover.accepted > 0;
+        self.violations.is_empty() && !self.failovers.is_empty() && self.failovers.iter().all(is_tested)
     }
 
     /// Prints the table and writes `target/failover/report.json`.
-    #[expect(clippy::print_stdout, reason = "what was asked for")]
+    #[expect(clippy::print_stdout, reason = "the report is the output")]
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
         println!(
             "{} failovers, seed {}, {} agents",
-            self.asked.failovers, self.asked.seed, self.asked.agents
+            self.parameters.failovers, self.parameters.seed, self.parameters.agents
         );
         println!(
             "\nfailover      from    to      promoted   address   standby    refused   no start   acknowledged   accepted"
         );
-        for done in &self.failovers {
-            let kind = format!("{:?}", done.kind).to_lowercase();
+        for failover in &self.failovers {
+            let kind = format!("{:?}", failover.kind).to_lowercase();
             println!(
                 "  {kind:<11} {:<7} {:<7} {:>8} {:>9} {:>9} {:>10} {:>10} {:>14} {:>10}",
-                done.from,
-                done.to,
-                seconds(done.promoted_after_ms),
-                seconds(done.led_after_ms),
-                seconds(done.standby_back_after_ms),
-                seconds(done.refused_ms),
-                seconds(done.without_start_ms),
-                done.acknowledged,
-                done.accepted
+                failover.from,
+                failover.to,
+                seconds(failover.promoted_after_ms),
+                seconds(failover.redirected_after_ms),
+                seconds(failover.standby_back_after_ms),
+                seconds(failover.refused_ms),
+                seconds(failover.without_start_ms),
+                failover.acknowledged,
+                failover.accepted
             );
         }
         println!(
@@ -159,18 +159,18 @@ impl Report {
             "\n{} tasks accepted, {} results acknowledged, {} starts",
             self.accepted, self.acknowledged, self.starts
         );
-        for broken in self.broken.iter().take(MAX_TOLD) {
-            println!("BROKEN: {broken}");
+        for violation in self.violations.iter().take(MAX_LISTED) {
+            println!("BROKEN: {violation}");
         }
-        if self.broken.is_empty() {
+        if self.violations.is_empty() {
             println!("every invariant holds");
         } else {
-            println!("{} invariants are violated", self.broken.len());
+            println!("{} invariants are violated", self.violations.len());
         }
         self.write()
     }
 
-    #[expect(clippy::print_stdout, reason = "what was asked for")]
+    #[expect(clippy::print_stdout, reason = "the report is the output")]
     fn write(&self) -> anyhow::Result<()> {
         let directory = PathBuf::from("target/failover");
         fs::create_dir_all(&directory)?;
@@ -181,10 +181,10 @@ impl Report {
     }
 }
 
-/// Between two failovers.
-fn otherwise(done: &[Done], starts: &[DateTime<Utc>]) -> TimeDelta {
+/// Returns the longest time without a start that overlaps no failover.
+fn longest_gap_outside(failovers: &[Failover], starts: &[DateTime<Utc>]) -> TimeDelta {
     let quiet = |pair: &[DateTime<Utc>]| {
-        !done.iter().any(|done| pair[1] >= done.span.from && pair[0] <= done.span.to)
+        !failovers.iter().any(|failover| pair[1] >= failover.span.from && pair[0] <= failover.span.to)
     };
     let pairs = starts.windows(2).filter(|pair| quiet(pair));
     pairs.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
@@ -194,7 +194,7 @@ fn seconds(ms: i64) -> String {
     format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
-#[expect(clippy::print_stdout, reason = "what was asked for")]
+#[expect(clippy::print_stdout, reason = "the report is the output")]
 fn table(title: &str, rows: &BTreeMap<String, usize>) {
     println!("\n{title}");
     for (name, number) in rows {

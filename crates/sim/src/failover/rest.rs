@@ -8,14 +8,14 @@ use serde_json::json;
 use super::address::{Address, Role};
 
 /// A planned switchover waits for the standby to have everything.
-const SWITCHOVER_WITHIN: Duration = Duration::from_secs(60);
+const SWITCHOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// For status requests: a member that does not answer within the timeout is offline.
 fn agent() -> ureq::Agent {
-    patient(Duration::from_secs(2))
+    agent_with_timeout(Duration::from_secs(2))
 }
 
-fn patient(limit: Duration) -> ureq::Agent {
+fn agent_with_timeout(limit: Duration) -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).build().new_agent()
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn switch_over(from: &Address, to: &Address) -> anyhow::Result<
     let url = format!("http://{}/switchover", from.rest);
     let body = json!({"leader": from.name, "candidate": to.name});
     let asked = tokio::task::spawn_blocking(move || -> anyhow::Result<(u16, String)> {
-        let mut answer = patient(SWITCHOVER_WITHIN).post(url).send_json(body)?;
+        let mut answer = agent_with_timeout(SWITCHOVER_TIMEOUT).post(url).send_json(body)?;
         Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
     });
     match asked.await?? {

@@ -27,7 +27,7 @@ impl Settings {
             "restapi": {"listen": address.rest, "connect_address": address.rest},
             "etcd3": {"host": self.etcd},
             "bootstrap": {
-                "dcs": self.agreed(),
+                "dcs": self.shared_settings(),
                 "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, {"auth": "trust"}],
             },
             "postgresql": {
@@ -57,7 +57,7 @@ impl Settings {
     /// acknowledged then is lost with the primary; `synchronous_mode_strict` waits instead: nothing
     /// is stored until a standby is back. Control planes that hold results can wait, since agents
     /// keep theirs until they are acknowledged.
-    fn agreed(&self) -> serde_json::Value {
+    fn shared_settings(&self) -> serde_json::Value {
         json!({
             // Time until the lock of a dead primary expires: the minimum that the other two
             // settings allow.
