@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::{images::engine::Engine, process, root, say};
 
 /// Time limit of each wait, generous for a machine that also does other work.
-const WITHIN: Duration = Duration::from_secs(120);
-const ASK_EVERY: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const PROJECT: &str = "demo";
 
 /// State of a container.
@@ -126,13 +126,13 @@ pub(super) fn wait_for<T>(
         let answer = ask();
         match answer {
             Ok(Some(found)) => return Ok(found),
-            Ok(None) if begun.elapsed() > WITHIN => {
-                bail!("{what}: not reached within {} s", WITHIN.as_secs())
+            Ok(None) if begun.elapsed() > TIMEOUT => {
+                bail!("{what}: not reached within {} s", TIMEOUT.as_secs())
             }
-            Err(error) if begun.elapsed() > WITHIN => {
-                return Err(error.context(format!("{what}: not reached within {} s", WITHIN.as_secs())));
+            Err(error) if begun.elapsed() > TIMEOUT => {
+                return Err(error.context(format!("{what}: not reached within {} s", TIMEOUT.as_secs())));
             }
-            _ => std::thread::sleep(ASK_EVERY),
+            _ => std::thread::sleep(POLL_INTERVAL),
         }
     }
 }

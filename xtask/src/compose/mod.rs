@@ -2,7 +2,7 @@
 //! rollouts while containers are killed.
 
 mod cluster;
-mod story;
+mod scenario;
 
 use crate::{
     images::{self, engine::Engine},
@@ -12,15 +12,16 @@ use cluster::Cluster;
 
 /// Public images of docker-compose.yml.
 const PUBLIC_IMAGES: [&str; 3] = ["postgres:15-bookworm", "haproxy:2.6-bookworm", "prom/prometheus:v2.42.0"];
+
 /// Makes the images, starts the cluster, runs the test and always stops the cluster.
 pub(crate) fn run() -> anyhow::Result<()> {
-    on(&Engine::at_hand()?)
+    run_on(&Engine::at_hand()?)
 }
 
 /// Runs the test if an engine is available, and otherwise prints the skipped parts.
 pub(crate) fn run_if_possible() -> anyhow::Result<()> {
     match Engine::at_hand() {
-        Ok(engine) => on(&engine),
+        Ok(engine) => run_on(&engine),
         Err(error) => {
             say("==");
             say(
@@ -33,17 +34,17 @@ pub(crate) fn run_if_possible() -> anyhow::Result<()> {
     }
 }
 
-fn on(engine: &Engine) -> anyhow::Result<()> {
+fn run_on(engine: &Engine) -> anyhow::Result<()> {
     images::provide(engine, &PUBLIC_IMAGES)?;
     process::build()?;
     images::prebuilt::build(engine)?;
     let cluster = Cluster::new(engine)?;
-    let told = story::tell(&cluster);
-    if told.is_err() {
+    let outcome = scenario::run(&cluster);
+    if outcome.is_err() {
         cluster.show_logs();
     }
     let down = cluster.down();
-    told.and(down)?;
+    outcome.and(down)?;
     say("-- passed: no result was lost, no script ran twice, and the cluster is removed");
     Ok(())
 }

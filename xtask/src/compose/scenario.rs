@@ -16,7 +16,7 @@ const FIRST_DESKTOPS: u32 = 10;
 const MORE_DESKTOPS: u32 = 16;
 
 /// Runs the test from `docker compose up` on nothing to an orderly stop.
-pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+pub(super) fn run(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- docker compose up");
     cluster.up(3, FIRST_DESKTOPS)?;
     let token = wait_for("a token", || {
@@ -26,25 +26,25 @@ pub(super) fn tell(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     })?;
     let http = format!("http://127.0.0.1:{}", cluster.http_port);
     let rest = Rest::new(&http, PROJECT, token.trim());
-    let desktops = connected(&rest, FIRST_DESKTOPS)?;
+    let desktops = wait_for_desktops(&rest, FIRST_DESKTOPS)?;
 
     say("-- a successful rollout, and one that the gray gate halts");
-    let good = run(&rest, &desktops, "true", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
-    ensure!(ended(&rest, &good)? == "SUCCESS", "the good rollout should have succeeded");
-    ensure!(starts(cluster, &good)? == FIRST_DESKTOPS, "each desktop should have started it once");
-    let bad = run(&rest, &desktops, "exit 3", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
-    ensure!(ended(&rest, &bad)? == "FAILED", "the bad rollout should have failed");
-    ensure!(starts(cluster, &bad)? <= 2, "the bad script should never have left the gray wave");
+    let good = submit(&rest, &desktops, "true", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
+    ensure!(wait_for_end(&rest, &good)? == "SUCCESS", "the good rollout should have succeeded");
+    ensure!(count_starts(cluster, &good)? == FIRST_DESKTOPS, "each desktop should have started it once");
+    let bad = submit(&rest, &desktops, "exit 3", &json!({"gray_count": 2, "gray_fail_threshold": 1}))?;
+    ensure!(wait_for_end(&rest, &bad)? == "FAILED", "the bad rollout should have failed");
+    ensure!(count_starts(cluster, &bad)? <= 2, "the bad script should never have left the gray wave");
 
-    operators_see_the_workers(cluster, token.trim())?;
-    containers_that_die(cluster, &rest, &desktops)?;
-    other_numbers(cluster, &rest)?;
-    prometheus_finds_all_roles(cluster)?;
-    orderly_end(cluster)
+    check_listed_workers(cluster, token.trim())?;
+    kill_containers(cluster, &rest, &desktops)?;
+    change_replicas(cluster, &rest)?;
+    check_prometheus_targets(cluster)?;
+    stop_in_order(cluster)
 }
 
 /// Calls the admin gRPC with the operator's certificate.
-fn operators_see_the_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Result<()> {
+fn check_listed_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Result<()> {
     let token = format!("GRAYWAVE_TOKEN={token}");
     let listed = cluster.run(&["run", "--rm", "-T", "-e", &token, "admin", "workers"])?;
     ensure!(listed.matches("worker-compose-").count() == 3, "three workers should be listed:\n{listed}");
@@ -52,38 +52,40 @@ fn operators_see_the_workers(cluster: &Cluster<'_>, token: &str) -> anyhow::Resu
 }
 
 /// Kills a container of each role and the database during a rollout.
-fn containers_that_die(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
+fn kill_containers(cluster: &Cluster<'_>, rest: &Rest, desktops: &[String]) -> anyhow::Result<()> {
     say("-- a rollout during which containers die");
     let few_at_once = json!({"rollout": {"waves": [{"count": 2}, {"rest": true}], "max_concurrency": 2}, "execution_timeout": 5});
-    let task = run(rest, desktops, "sleep 6", &few_at_once)?;
+    let task = submit(rest, desktops, "sleep 6", &few_at_once)?;
     for service in ["worker", "scheduler", "api", "postgres"] {
-        let before = succeeded(&state(rest, &task)?);
+        let before = success_count(&read_task(rest, &task)?);
         ensure!(before < u64::from(FIRST_DESKTOPS), "the rollout ended before {service} was killed");
         cluster.crash(service, 0)?;
         // The cluster recovers without intervention.
-        wait_for("progress after a crash", || Ok((succeeded(&state(rest, &task)?) > before).then_some(())))?;
+        wait_for("progress after a crash", || {
+            Ok((success_count(&read_task(rest, &task)?) > before).then_some(()))
+        })?;
     }
-    ensure!(ended(rest, &task)? == "SUCCESS", "a crash in the control plane should lose no result");
-    let started = starts(cluster, &task)?;
+    ensure!(wait_for_end(rest, &task)? == "SUCCESS", "a crash in the control plane should lose no result");
+    let started = count_starts(cluster, &task)?;
     ensure!(started == FIRST_DESKTOPS, "{started} starts on {FIRST_DESKTOPS} desktops");
     Ok(())
 }
 
 /// Changes the numbers of workers and desktops during a rollout.
-fn other_numbers(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
+fn change_replicas(cluster: &Cluster<'_>, rest: &Rest) -> anyhow::Result<()> {
     say("-- changing the numbers of workers and desktops");
     cluster.up(4, MORE_DESKTOPS)?;
-    let desktops = connected(rest, MORE_DESKTOPS)?;
-    let task = run(rest, &desktops, "sleep 3", &json!({"rollout": {"max_concurrency": 4}}))?;
+    let desktops = wait_for_desktops(rest, MORE_DESKTOPS)?;
+    let task = submit(rest, &desktops, "sleep 3", &json!({"rollout": {"max_concurrency": 4}}))?;
     cluster.up(2, MORE_DESKTOPS)?;
-    ensure!(ended(rest, &task)? == "SUCCESS", "removing workers should lose no result");
-    let started = starts(cluster, &task)?;
+    ensure!(wait_for_end(rest, &task)? == "SUCCESS", "removing workers should lose no result");
+    let started = count_starts(cluster, &task)?;
     ensure!(started == MORE_DESKTOPS, "{started} starts on {MORE_DESKTOPS} desktops");
     Ok(())
 }
 
 /// Checks that Prometheus finds two APIs, two schedulers and the remaining workers.
-fn prometheus_finds_all_roles(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+fn check_prometheus_targets(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- Prometheus finds all roles");
     cluster.run(&["up", "--detach", "--no-build", "prometheus"])?;
     let ask = ["promtool", "query", "instant", "http://127.0.0.1:9090", "count by (role) (up == 1)"];
@@ -95,7 +97,7 @@ fn prometheus_finds_all_roles(cluster: &Cluster<'_>) -> anyhow::Result<()> {
 }
 
 /// Checks that every role ends after SIGTERM with exit code 0.
-fn orderly_end(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+fn stop_in_order(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     say("-- docker compose stop");
     cluster.run(&["stop"])?;
     for service in ["api", "scheduler", "worker", "desktop", "postgres"] {
@@ -107,7 +109,7 @@ fn orderly_end(cluster: &Cluster<'_>) -> anyhow::Result<()> {
 }
 
 /// Waits until this many desktops are connected and returns their ids.
-fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
+fn wait_for_desktops(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
     let desktops = wait_for("the desktops", || {
         let answer = rest.get("/desktops?status=ACTIVE&limit=100")?;
         let desktops = answer["desktops"].as_array().context("no desktops in the answer")?;
@@ -117,7 +119,7 @@ fn connected(rest: &Rest, count: u32) -> anyhow::Result<Vec<String>> {
 }
 
 /// Submits a script that records its start; `more` adds fields to the body.
-fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow::Result<String> {
+fn submit(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow::Result<String> {
     let mut body = json!({
         "resource_type": "DESKTOP", "resource_ids": desktops,
         "command_type": "SHELL", "command": format!("{NOTE_START}; {content}"),
@@ -130,25 +132,25 @@ fn run(rest: &Rest, desktops: &[String], content: &str, more: &Value) -> anyhow:
 }
 
 /// Waits for the end of a task and returns its status.
-fn ended(rest: &Rest, task: &str) -> anyhow::Result<String> {
+fn wait_for_end(rest: &Rest, task: &str) -> anyhow::Result<String> {
     let ended = wait_for("the end of a task", || {
-        let state = state(rest, task)?;
-        Ok((!state["end_time"].is_null()).then_some(state))
+        let task = read_task(rest, task)?;
+        Ok((!task["end_time"].is_null()).then_some(task))
     })?;
     Ok(ended["status"].as_str().context("no status")?.to_owned())
 }
 
-fn state(rest: &Rest, task: &str) -> anyhow::Result<Value> {
+fn read_task(rest: &Rest, task: &str) -> anyhow::Result<Value> {
     let answer = rest.get(&format!("/script-execution-tasks?task_id={task}"))?;
     Ok(answer["script_tasks"].get(0).context("the task is not listed")?.clone())
 }
 
-fn succeeded(state: &Value) -> u64 {
+fn success_count(state: &Value) -> u64 {
     state["success_num"].as_u64().unwrap_or_default()
 }
 
 /// Counts the starts of a task's script on all desktops. Fails if a desktop started it twice.
-fn starts(cluster: &Cluster<'_>, task: &str) -> anyhow::Result<u32> {
+fn count_starts(cluster: &Cluster<'_>, task: &str) -> anyhow::Result<u32> {
     let desktops = cluster.containers("desktop")?;
     let mut counts = BTreeMap::new();
     for desktop in &desktops {
