@@ -9,7 +9,7 @@ use domain::{
 use store::TaskRows;
 
 use crate::{
-    Caller, Control, lookup,
+    Caller, Control,
     rollout::{self, ENGINE},
 };
 
@@ -23,11 +23,7 @@ impl Control {
     ) -> Result<(), Error> {
         caller.check(Action::SetConcurrency, [Resource::Task(&task_id.to_string())])?;
         let most = max_concurrency.map(rules::max_concurrency).transpose()?;
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
-        }
-        lookup::task(&mut tx, caller, task_id).await?;
+        let Some(mut tx) = self.begin_task_change(caller, task_id).await? else { return Ok(()) };
         let (actor, now) = (&caller.identity.principal, self.environment.now());
         let mut rows = TaskRows::new(&mut tx);
         let Some(decision) = ENGINE.set_max_concurrency(&mut rows, task_id, most, actor, now).await? else {

@@ -1,14 +1,14 @@
 //! Changes: applied once per idempotency key, and audited in their own transaction.
 
 use chrono::TimeDelta;
-use domain::{Error, Reason, authz::Action};
+use domain::{Error, Reason, authz::Action, ids::TaskId};
 use store::{
     Tx, audit,
     audit::NewEntry,
     idempotency::{self, Claim, Key},
 };
 
-use crate::{Caller, Control, access::Idempotency};
+use crate::{Caller, Control, access::Idempotency, lookup};
 
 /// Time for which a key is stored.
 const KEY_RETENTION: TimeDelta = TimeDelta::hours(24);
@@ -40,6 +40,21 @@ impl Control {
                 "this idempotency key was used for another request: choose a new key for a new request",
             )),
         }
+    }
+
+    /// Begins the transaction of a change to a task of the caller's project. Returns `None` for a
+    /// repeated request, whose change is already applied.
+    pub(crate) async fn begin_task_change(
+        &self,
+        caller: &Caller,
+        task_id: TaskId,
+    ) -> Result<Option<Tx>, Error> {
+        let mut tx = self.store.begin().await?;
+        if self.answered_before(&mut tx, caller).await?.is_some() {
+            return Ok(None);
+        }
+        lookup::task(&mut tx, caller, task_id).await?;
+        Ok(Some(tx))
     }
 
     /// Commits a change with its audit entry and, if the request has an idempotency key, its

@@ -9,7 +9,7 @@ use engine::Suspension;
 use store::TaskRows;
 
 use crate::{
-    Caller, Control, lookup,
+    Caller, Control,
     rollout::{self, ENGINE},
 };
 
@@ -28,19 +28,10 @@ impl Control {
     async fn set_paused(&self, caller: &Caller, task_id: TaskId, paused: bool) -> Result<(), Error> {
         let action = if paused { Action::Pause } else { Action::Resume };
         caller.check(action, [Resource::Task(&task_id.to_string())])?;
-        let mut tx = self.store.begin().await?;
-        if self.answered_before(&mut tx, caller).await?.is_some() {
-            return Ok(());
-        }
-        lookup::task(&mut tx, caller, task_id).await?;
+        let Some(mut tx) = self.begin_task_change(caller, task_id).await? else { return Ok(()) };
         let (actor, now) = (&caller.identity.principal, self.environment.now());
         let mut rows = TaskRows::new(&mut tx);
-        let hold = if paused {
-            ENGINE.pause(&mut rows, task_id, actor, now).await?
-        } else {
-            ENGINE.resume(&mut rows, task_id, actor, now).await?
-        };
-        let decision = match hold {
+        let decision = match ENGINE.set_paused(&mut rows, task_id, paused, actor, now).await? {
             Suspension::Done(decision) => decision,
             Suspension::TooLate(status) => {
                 let message = format!("the task is {status} and admits no more targets");

@@ -1,6 +1,9 @@
 //! Work that time or presence makes due. Every tick of a scheduler queries it.
 
-use domain::ids::{BatchId, TaskId};
+use domain::{
+    Timestamp,
+    ids::{BatchId, TaskId},
+};
 
 /// A kind of due work. A tick processes the kinds in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,4 +48,22 @@ pub struct Duty {
     pub batch_id: Option<BatchId>,
     /// Ordinals of the affected targets; empty for a duty of the whole task.
     pub ordinals: Vec<u32>,
+}
+
+/// Times by which work is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueTimes {
+    /// Current time.
+    pub now: Timestamp,
+    /// Time up to which leases and results count as missing. After a database outage it lags behind
+    /// `now` for a while, because no renewal or result could be stored.
+    pub observed_until: Timestamp,
+}
+
+impl DueTimes {
+    /// Returns the times while the database answers: leases and results count as missing up to
+    /// `now`.
+    pub const fn at(now: Timestamp) -> Self {
+        Self { now, observed_until: now }
+    }
 }

@@ -21,7 +21,7 @@ mod rows;
 pub use changes::{
     BatchChanges, Changes, Decision, DeferredChanges, FailureCount, NewEvent, StopMark, TaskChange, Wake,
 };
-pub use due::{Duty, DutyKind};
+pub use due::{DueTimes, Duty, DutyKind};
 pub use effect::Effect;
 pub use faults::{Faults, NoFaults, Rule};
 pub use liveness::Liveness;

@@ -10,7 +10,7 @@ use domain::{
 };
 
 use crate::{
-    Changes, Duty, DutyKind,
+    Changes, DueTimes, Duty, DutyKind,
     row::{
         BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, TaskFacts, WaveRow, Whereabouts,
         WithdrawableBatch,
@@ -177,8 +177,7 @@ pub trait Rows: Send {
     fn due(
         &mut self,
         kind: DutyKind,
-        now: Timestamp,
-        observed_until: Timestamp,
+        times: DueTimes,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Duty>, Self::Error>> + Send;
 

@@ -19,7 +19,7 @@ mod spec_cache;
 mod wakeups;
 
 pub use config::Config;
-pub use engine::ScriptResult;
+pub use engine::{DueTimes, ScriptResult};
 pub use enrolment::AskedBy;
 pub use issuing::Enrolment;
 pub use loops::run;

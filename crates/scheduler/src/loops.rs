@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::Liveness;
+use engine::{DueTimes, Liveness};
 use store::notify::Listener;
 use telemetry::metric;
 use tokio::sync::watch;
@@ -43,7 +43,7 @@ pub async fn run(scheduler: Scheduler, retention: Retention, wakes: Wakes, stop:
                 store::partition::ensure(&mut *store.acquire().await?, scheduler.now()).await
             })
         }),
-        every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::tell(store))),
+        every(GAUGES_EVERY, by_the_clock(), &stop, "gauges", || store.unless_silent(metrics::refresh(store))),
         every(RETENTION_EVERY, by_the_clock(), &stop, "retention", || {
             store.unless_silent(async {
                 // A sweep may wait long for locks, and the next sweep completes unfinished work, so
@@ -60,7 +60,7 @@ async fn reap(scheduler: &Scheduler, liveness: &Mutex<Liveness>, began: Instant)
     let now = scheduler.now();
     let liveness = || liveness.lock().unwrap_or_else(PoisonError::into_inner);
     let observed_until = liveness().observed_until(began.elapsed(), now);
-    let reaped = scheduler.store().unless_silent(scheduler.reap(now, observed_until)).await;
+    let reaped = scheduler.store().unless_silent(scheduler.reap(DueTimes { now, observed_until })).await;
     if reaped.as_ref().is_err_and(store::Error::is_unavailable) {
         liveness().interrupted();
     }

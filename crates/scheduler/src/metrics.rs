@@ -5,7 +5,7 @@ use store::{Error, Store, stats};
 use telemetry::metric::{DESKTOPS_CONNECTED, TARGETS, TASKS_OPEN, WORKERS};
 
 /// Reads the counts and sets the gauges.
-pub(crate) async fn tell(store: &Store) -> Result<(), Error> {
+pub(crate) async fn refresh(store: &Store) -> Result<(), Error> {
     let gauges = stats::read(&mut *store.acquire().await?).await?;
     TASKS_OPEN.set(gauges.tasks_open, &[]);
     TARGETS.set(gauges.targets_ready, &["ready"]);

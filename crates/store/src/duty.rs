@@ -13,6 +13,15 @@ pub(crate) struct RawDuty {
     pub(crate) ordinals: Vec<i32>,
 }
 
+/// Runs a query for due work, and converts its rows to duties of a kind.
+macro_rules! find_duties {
+    ($kind:expr, $connection:expr, $sql:literal, $($argument:expr),+ $(,)?) => {{
+        let rows = sqlx::query_as!(crate::duty::RawDuty, $sql, $($argument),+);
+        crate::duty::duties($kind, rows.fetch_all($connection).await?)
+    }};
+}
+pub(crate) use find_duties;
+
 /// Converts rows to duties of a kind.
 pub(crate) fn duties(kind: DutyKind, rows: Vec<RawDuty>) -> Result<Vec<Duty>, Error> {
     let duty = |row: RawDuty| {

@@ -8,7 +8,7 @@ use domain::{
     tally::Tally,
 };
 use engine::{
-    Changes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection,
+    Changes, DueTimes, Duty, DutyKind, LeaseRows, Rows, Snapshot, TargetDetail, TargetSelection,
     row::{
         BatchRow, DeferredRow, LeaseChoice, ReadyBatch, TargetRow, WaveRow, Whereabouts, WithdrawableBatch,
     },
@@ -121,24 +121,16 @@ impl Rows for TaskRows<'_> {
         task::admitting(self.connection, project_id).await
     }
 
-    async fn due(
-        &mut self,
-        kind: DutyKind,
-        now: Timestamp,
-        observed_until: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Duty>, Error> {
-        let (connection, limit) = (&mut *self.connection, i64::from(limit));
+    async fn due(&mut self, kind: DutyKind, times: DueTimes, limit: u32) -> Result<Vec<Duty>, Error> {
+        let (connection, now, limit) = (&mut *self.connection, times.now, i64::from(limit));
         match kind {
             DutyKind::Expire => Ok(of_tasks(kind, task::expired(connection, now, limit).await?)),
             DutyKind::SuspendFrozen => Ok(of_tasks(kind, task::not_suspended(connection, limit).await?)),
-            DutyKind::Reclaim => batch::orphaned(connection, observed_until, limit).await,
+            DutyKind::Reclaim => batch::orphaned(connection, times.observed_until, limit).await,
             DutyKind::HandOut => deferred_target::reachable(connection, now, limit).await,
             DutyKind::PutOff => deferred_target::nearly_overdue(connection, now, limit).await,
-            DutyKind::OverdueBatch => batch::overdue(connection, now, observed_until, limit).await,
-            DutyKind::OverdueDeferred => {
-                deferred_target::overdue(connection, now, observed_until, limit).await
-            }
+            DutyKind::OverdueBatch => batch::overdue_batches(connection, times, limit).await,
+            DutyKind::OverdueDeferred => deferred_target::overdue_targets(connection, times, limit).await,
         }
     }
 

@@ -4,6 +4,7 @@ use proto::admin::{
     DrainWorkerRequest, GetDesktopRequest, ListDesktopsRequest, ListWorkersRequest, Presence,
     UndrainWorkerRequest,
 };
+use scheduler::DueTimes;
 use tonic::Code;
 
 use crate::harness::{Harness, command_on, refused};
@@ -35,7 +36,7 @@ async fn draining_worker_gets_no_orders_until_it_is_resumed() {
     assert!(!heard(false).await.drain);
     let listed = workers.list_workers(ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert!(!listed[0].draining);
-    harness.engine.reap(Harness::now(), Harness::now()).await.unwrap();
+    harness.engine.reap(DueTimes::at(Harness::now())).await.unwrap();
     assert_eq!(harness.lease(&task_id).await.batch.members.len(), 2);
 
     let nobody = DrainWorkerRequest { worker_id: "worker-9".into() };

@@ -14,26 +14,21 @@ use super::{
     reclaim::{TakenBatch, place_again},
 };
 use crate::{
-    Decision, Duty, Effect, Faults, Rows, Rule, TargetDetail, TargetSelection,
+    Decision, DueTimes, Duty, Effect, Faults, Rows, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
     row::{BatchTerms, DeferredRow, NewRecord},
 };
 
 impl<F: Faults> Engine<F> {
     /// Ends the targets of a batch that passed a deadline. Returns `None` when the batch is no
-    /// longer overdue. A missing result is overdue only if its deadline is at or before
-    /// `observed_until`.
+    /// longer overdue.
     pub(super) async fn expire_batch<R: Rows>(
         &self,
         rows: &mut R,
         duty: &Duty,
-        now: Timestamp,
-        observed_until: Timestamp,
+        times: DueTimes,
     ) -> Result<Option<Decision>, R::Error> {
-        if self.faults.breaks(Rule::ForgetDeadlines) {
-            return Ok(None);
-        }
-        let taken = self.take_away(rows, duty, now, |batch| batch.is_overdue(now, observed_until)).await?;
+        let taken = self.take_away(rows, duty, times.now, |batch| batch.is_overdue(times)).await?;
         let Some(TakenBatch { mut rollout, terms, members, mut targets, .. }) = taken else {
             return Ok(None);
         };
@@ -49,15 +44,13 @@ impl<F: Faults> Engine<F> {
         &self,
         rows: &mut R,
         duty: &Duty,
-        now: Timestamp,
-        observed_until: Timestamp,
+        times: DueTimes,
     ) -> Result<Option<Decision>, R::Error> {
-        if self.faults.breaks(Rule::ForgetDeadlines) {
+        let Some((mut rollout, others)) = self.load_deferred(rows, duty, times.now).await? else {
             return Ok(None);
-        }
-        let Some((mut rollout, others)) = self.load_deferred(rows, duty, now).await? else { return Ok(None) };
+        };
         let mut overdue = Vec::new();
-        for row in others.into_iter().filter(|row| row.is_overdue(now, observed_until)) {
+        for row in others.into_iter().filter(|row| row.is_overdue(times)) {
             rollout.undefer(row.terms.wave, row.member.ordinal, row.terms.maybe_delivered);
             overdue.push((row.terms, row.member));
         }

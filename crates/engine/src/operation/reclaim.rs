@@ -10,23 +10,22 @@ use domain::{
 
 use super::Engine;
 use crate::{
-    Decision, Duty, Effect, Faults, NewEvent, Rows, Rule, TargetDetail, TargetSelection,
+    Decision, DueTimes, Duty, Effect, Faults, NewEvent, Rows, Rule, TargetDetail, TargetSelection,
     rollout::{Rollout, Targets},
     row::{BatchRow, BatchTerms, deferred::placed},
 };
 
 impl<F: Faults> Engine<F> {
     /// Reclaims an orphaned batch and dispatches its targets again. Returns `None` when the batch
-    /// is no longer orphaned. A lease is lost if it was due for renewal at or before
-    /// `observed_until`.
+    /// is no longer orphaned. A lease is lost if it was due for renewal by the observed time.
     pub(super) async fn reclaim<R: Rows>(
         &self,
         rows: &mut R,
         duty: &Duty,
-        now: Timestamp,
-        observed_until: Timestamp,
+        times: DueTimes,
     ) -> Result<Option<Decision>, R::Error> {
-        let taken = self.take_away(rows, duty, now, |batch| batch.is_orphaned(observed_until)).await?;
+        let is_lost = |batch: &BatchRow| batch.is_orphaned(times.observed_until);
+        let taken = self.take_away(rows, duty, times.now, is_lost).await?;
         let Some(TakenBatch { mut rollout, batch_id, terms, members, mut targets }) = taken else {
             return Ok(None);
         };

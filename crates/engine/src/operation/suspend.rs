@@ -36,66 +36,40 @@ pub struct Freeze<'a> {
 }
 
 impl<F: Faults> Engine<F> {
-    /// Pauses a task: after the commit no target is admitted or dispatched. Targets that workers
-    /// hold continue.
-    pub async fn pause<R: Rows>(
+    /// Pauses or resumes a task.
+    ///
+    /// After the commit of a pause no target is admitted or dispatched. Targets that workers hold
+    /// continue. After a resume, waiting targets get their full delivery time again.
+    pub async fn set_paused<R: Rows>(
         &self,
         rows: &mut R,
         task_id: TaskId,
+        is_paused: bool,
         actor: &str,
         now: Timestamp,
     ) -> Result<Suspension, R::Error> {
-        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
-            Ok(rollout) => rollout,
-            Err(hold) => return Ok(hold),
+        let Some(mut rollout) = self.load(rows, task_id, &[], now).await? else {
+            return Ok(Suspension::Done(None));
         };
-        if rollout.facts.is_paused {
+        if rollout.facts.status.admits_no_more() {
+            return Ok(Suspension::TooLate(rollout.facts.status));
+        }
+        if rollout.facts.is_paused == is_paused {
             return Ok(Suspension::Done(None));
         }
-        rollout.changes().task.pause = Some(Some(actor.to_owned()));
-        suspend(&mut rollout);
-        rollout.event(NewEvent::of_task(EventKind::Paused, actor, ""));
-        Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
-    }
-
-    /// Resumes a paused task. Waiting targets get their full delivery time again.
-    pub async fn resume<R: Rows>(
-        &self,
-        rows: &mut R,
-        task_id: TaskId,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Suspension, R::Error> {
-        let mut rollout = match self.load_admitting(rows, task_id, now).await? {
-            Ok(rollout) => rollout,
-            Err(hold) => return Ok(hold),
-        };
-        if !std::mem::take(&mut rollout.facts.is_paused) {
-            return Ok(Suspension::Done(None));
-        }
-        rollout.changes().task.pause = Some(None);
-        rollout.event(NewEvent::of_task(EventKind::Resumed, actor, ""));
-        if !rollout.facts.is_frozen {
-            self.release(rows, &mut rollout).await?;
-        }
-        Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
-    }
-
-    /// Locks a task that still admits targets. For any other task, returns the result of the
-    /// request.
-    async fn load_admitting<R: Rows>(
-        &self,
-        rows: &mut R,
-        task_id: TaskId,
-        now: Timestamp,
-    ) -> Result<Result<Rollout<F>, Suspension>, R::Error> {
-        Ok(match self.load(rows, task_id, &[], now).await? {
-            None => Err(Suspension::Done(None)),
-            Some(rollout) if rollout.facts.status.admits_no_more() => {
-                Err(Suspension::TooLate(rollout.facts.status))
+        if is_paused {
+            rollout.changes().task.pause = Some(Some(actor.to_owned()));
+            suspend(&mut rollout);
+            rollout.event(NewEvent::of_task(EventKind::Paused, actor, ""));
+        } else {
+            rollout.facts.is_paused = false;
+            rollout.changes().task.pause = Some(None);
+            rollout.event(NewEvent::of_task(EventKind::Resumed, actor, ""));
+            if !rollout.facts.is_frozen {
+                self.release(rows, &mut rollout).await?;
             }
-            Some(rollout) => Ok(rollout),
-        })
+        }
+        Ok(Suspension::Done(Some(Box::new(rollout.decide()))))
     }
 
     /// Suspends all tasks of a frozen project. The freeze must be committed before, so that every

@@ -7,6 +7,8 @@ use domain::{
     ids::{BatchId, TaskId, WorkerId},
 };
 
+use crate::DueTimes;
+
 /// Terms that all batches of one batching share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchTerms {
@@ -75,7 +77,8 @@ impl BatchRow {
     /// Returns whether the batch passed a deadline. An undelivered batch is measured by its
     /// `deliver_by` at `now`, any other by its `finish_by` at `observed_until`. A suspended batch
     /// is never overdue.
-    pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
+    pub fn is_overdue(&self, times: DueTimes) -> bool {
+        let DueTimes { now, observed_until } = times;
         let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
         let is_undelivered = self.lease_until.is_none() && !maybe_delivered;
         !self.suspended

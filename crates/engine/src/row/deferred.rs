@@ -8,6 +8,7 @@ use domain::{
 };
 
 use super::{BatchTerms, Presence};
+use crate::DueTimes;
 
 /// Time in which a desktop moves from one worker to another.
 const RECONNECTS: TimeDelta = TimeDelta::seconds(30);
@@ -65,7 +66,8 @@ impl DeferredRow {
 
     /// Returns whether the target passed its deadline. A missing result is overdue only up to
     /// `observed_until`.
-    pub fn is_overdue(&self, now: Timestamp, observed_until: Timestamp) -> bool {
+    pub fn is_overdue(&self, times: DueTimes) -> bool {
+        let DueTimes { now, observed_until } = times;
         let BatchTerms { deadlines, maybe_delivered, .. } = self.terms;
         !self.suspended
             && deadlines.deliver_by <= now

@@ -5,8 +5,7 @@
 //! scheduler has already done is not repeated.
 
 use chrono::TimeDelta;
-use domain::Timestamp;
-use engine::{Duty, DutyKind, Rows as _};
+use engine::{DueTimes, Duty, DutyKind, Rows as _};
 use store::{Error, TaskRows, worker};
 
 use super::ENGINE;
@@ -18,35 +17,34 @@ const ROWS_PER_TICK: u32 = 1_000;
 impl Scheduler {
     /// Performs one tick of all time-driven work.
     ///
-    /// Workers, leases and results without a sign of life by `observed_until` are given up. That
-    /// time is `now`, except for a while after a database outage: during it no heartbeat could be
-    /// stored, so silence proves nothing.
-    pub async fn reap(&self, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
-        self.reap_workers(now, observed_until).await?;
+    /// Workers, leases and results without a sign of life by `observed_until` are given up.
+    pub async fn reap(&self, times: DueTimes) -> Result<(), Error> {
+        self.reap_workers(times).await?;
         for kind in DutyKind::ALL {
             let mut connection = self.store.acquire().await?;
-            let duties = TaskRows::new(&mut connection).due(kind, now, observed_until, ROWS_PER_TICK).await?;
+            let duties = TaskRows::new(&mut connection).due(kind, times, ROWS_PER_TICK).await?;
             drop(connection);
             for duty in duties {
-                self.perform(&duty, now, observed_until).await?;
+                self.perform(&duty, times).await?;
             }
         }
         Ok(())
     }
 
-    async fn perform(&self, duty: &Duty, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
+    async fn perform(&self, duty: &Duty, times: DueTimes) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        match ENGINE.perform(&mut TaskRows::new(&mut tx), duty, now, observed_until).await? {
+        match ENGINE.perform(&mut TaskRows::new(&mut tx), duty, times).await? {
             Some(decision) => self.store.commit_decision(tx, &decision).await,
             None => Ok(()),
         }
     }
 
-    async fn reap_workers(&self, now: Timestamp, observed_until: Timestamp) -> Result<(), Error> {
-        let silent_since = observed_until - TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+    async fn reap_workers(&self, times: DueTimes) -> Result<(), Error> {
+        let timeout = TimeDelta::milliseconds(i64::from(self.config.worker_timeout_ms));
+        let silent_since = times.observed_until - timeout;
         let silent = worker::silent_since(&mut *self.store.acquire().await?, silent_since).await?;
         for worker_id in silent {
-            self.forget_worker(&worker_id, Some(silent_since), now).await?;
+            self.forget_worker(&worker_id, Some(silent_since), times.now).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use domain::{
     outcome::Outcome,
     process::ProcessReport,
 };
-use engine::{Decision, Engine, Rows as _};
+use engine::{Decision, DueTimes, Engine, Rows as _};
 use scheduler::{Config, Leased, Scheduler, ScriptResult, TargetReport};
 use store::batch::LeaseKey;
 use store::{Store, TaskRows, Tx, task::TaskRow, wave::WaveRow};
@@ -85,7 +85,7 @@ impl Harness {
 
     /// Performs a tick at a time at which every heartbeat could be stored.
     pub(crate) async fn reap(&self, now: Timestamp) {
-        self.engine.reap(now, now).await.unwrap();
+        self.engine.reap(DueTimes::at(now)).await.unwrap();
     }
 
     /// Reports one outcome for each of the batch's targets.

@@ -8,7 +8,7 @@ use domain::{
     outcome::Outcome,
     task::TaskStatus,
 };
-use scheduler::TargetReport;
+use scheduler::{DueTimes, TargetReport};
 use testkit::{Submit, desktop};
 
 use crate::harness::{Harness, after, results, start, worker};
@@ -134,7 +134,7 @@ async fn while_nobody_could_be_heard_nothing_is_given_up() {
     let leased = harness.lease(&w, 1, start()).await;
     // The database was unavailable from second 2 to second 1,000: past the lease and past the
     // deadline of the result.
-    harness.engine.reap(after(1_000), after(2)).await.unwrap();
+    harness.engine.reap(DueTimes { now: after(1_000), observed_until: after(2) }).await.unwrap();
     assert_eq!(harness.count("SELECT count(*) FROM worker").await, 1);
     assert_eq!(harness.count("SELECT count(*) FROM batch WHERE status = 'LEASED'").await, 1);
     harness.report(&w, &leased[0], Outcome::Success, after(1_001)).await;

@@ -45,8 +45,9 @@ fn gray(policy: RolloutPolicy) -> Submit {
 /// Pauses a task; returns its status if it is too late to pause.
 async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskStatus> {
     let mut tx = harness.store().begin().await.unwrap();
-    let hold = ENGINE.pause(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
-    let (decision, too_late) = match hold {
+    let mut rows = TaskRows::new(&mut tx);
+    let paused = ENGINE.set_paused(&mut rows, task_id, true, "alice", after(seconds)).await.unwrap();
+    let (decision, too_late) = match paused {
         Suspension::Done(decision) => (decision, None),
         Suspension::TooLate(status) => (None, Some(status)),
     };
@@ -56,8 +57,9 @@ async fn pause(harness: &Harness, task_id: TaskId, seconds: i64) -> Option<TaskS
 
 async fn resume(harness: &Harness, task_id: TaskId, seconds: i64) {
     let mut tx = harness.store().begin().await.unwrap();
-    let hold = ENGINE.resume(&mut TaskRows::new(&mut tx), task_id, "alice", after(seconds)).await.unwrap();
-    let Suspension::Done(decision) = hold else { return };
+    let mut rows = TaskRows::new(&mut tx);
+    let resumed = ENGINE.set_paused(&mut rows, task_id, false, "alice", after(seconds)).await.unwrap();
+    let Suspension::Done(decision) = resumed else { return };
     harness.commit(tx, decision.map(|decision| *decision)).await;
 }
 

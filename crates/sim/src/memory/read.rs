@@ -14,7 +14,7 @@ use domain::{
     wave::WaveStatus,
 };
 use engine::{
-    Changes, Duty, DutyKind, Rows, Snapshot, TargetDetail, TargetSelection,
+    Changes, DueTimes, Duty, DutyKind, Rows, Snapshot, TargetDetail, TargetSelection,
     row::{BatchRow, DeferredRow, TargetRow, TaskFacts, WaveRow, Whereabouts, WithdrawableBatch},
 };
 
@@ -163,21 +163,16 @@ impl Rows for MemoryStore {
         Ok(self.tasks.iter().filter(|(_, table)| is_open(table)).map(|(&task_id, _)| task_id).collect())
     }
 
-    async fn due(
-        &mut self,
-        kind: DutyKind,
-        now: Timestamp,
-        observed_until: Timestamp,
-        limit: u32,
-    ) -> Always<Vec<Duty>> {
+    async fn due(&mut self, kind: DutyKind, times: DueTimes, limit: u32) -> Always<Vec<Duty>> {
+        let now = times.now;
         let mut duties = match kind {
             DutyKind::Expire => self.of_tasks(kind, |table| table.facts.is_expired(now)),
             DutyKind::SuspendFrozen => self.of_tasks(kind, |table| self.has_unheld(table)),
-            DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(observed_until)),
-            DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(now, observed_until)),
+            DutyKind::Reclaim => self.of_batches(kind, |row| row.is_orphaned(times.observed_until)),
+            DutyKind::OverdueBatch => self.of_batches(kind, |row| row.is_overdue(times)),
             DutyKind::HandOut => self.of_deferred(kind, |row| row.is_reachable(now)),
             DutyKind::PutOff => self.of_deferred(kind, |row| row.waits_for_place(now)),
-            DutyKind::OverdueDeferred => self.of_deferred(kind, |row| row.is_overdue(now, observed_until)),
+            DutyKind::OverdueDeferred => self.of_deferred(kind, |row| row.is_overdue(times)),
         };
         duties.truncate(limit as usize);
         Ok(duties)

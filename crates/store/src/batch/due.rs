@@ -2,12 +2,9 @@
 //! conditions of [`engine::row::BatchRow`] decide under the locks.
 
 use domain::Timestamp;
-use engine::{Duty, DutyKind};
+use engine::{DueTimes, Duty, DutyKind};
 
-use crate::{
-    Connection, Error,
-    duty::{RawDuty, duties},
-};
+use crate::{Connection, Error, duty::find_duties};
 
 /// Finds batches whose lease ended by `observed_until`, and ready ones whose worker is unknown.
 pub(crate) async fn orphaned(
@@ -15,8 +12,9 @@ pub(crate) async fn orphaned(
     observed_until: Timestamp,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
-    let rows = sqlx::query_as!(
-        RawDuty,
+    find_duties!(
+        DutyKind::Reclaim,
+        connection,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
          FROM batch WHERE status = 'LEASED' AND lease_until <= $1
          UNION ALL
@@ -26,32 +24,26 @@ pub(crate) async fn orphaned(
         observed_until,
         limit,
     )
-    .fetch_all(connection)
-    .await?;
-    duties(DutyKind::Reclaim, rows)
 }
 
 /// Finds batches past a deadline: undelivered ones by `deliver_by` at `now`, all others by
 /// `finish_by` at `observed_until`. Deadlines of suspended batches do not count.
-pub(crate) async fn overdue(
+pub(crate) async fn overdue_batches(
     connection: &mut Connection,
-    now: Timestamp,
-    observed_until: Timestamp,
+    times: DueTimes,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
-    let rows = sqlx::query_as!(
-        RawDuty,
+    find_duties!(
+        DutyKind::OverdueBatch,
+        connection,
         r#"SELECT task_id AS "task_id!", batch_id AS "batch_id?", ordinals AS "ordinals!"
          FROM batch WHERE finish_by <= $2 AND NOT suspended
          UNION ALL
          SELECT task_id, batch_id, ordinals FROM batch
          WHERE status = 'READY' AND NOT maybe_delivered AND NOT suspended AND deliver_by <= $1 AND finish_by > $2
          LIMIT $3"#,
-        now,
-        observed_until,
+        times.now,
+        times.observed_until,
         limit,
     )
-    .fetch_all(connection)
-    .await?;
-    duties(DutyKind::OverdueBatch, rows)
 }

@@ -11,7 +11,7 @@ use domain::{
     deadline::Deadlines,
     ids::{BatchId, TaskId},
 };
-pub(crate) use due::{orphaned, overdue};
+pub(crate) use due::{orphaned, overdue_batches};
 pub use engine::row::{BatchRow, BatchTerms};
 use engine::row::{Whereabouts, WithdrawableBatch};
 pub use lease::{LeaseKey, end_leases_of, renew};

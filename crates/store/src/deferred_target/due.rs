@@ -2,13 +2,9 @@
 //! [`DeferredRow`] decide under the locks.
 
 use domain::{Timestamp, quarantine};
-use engine::{Duty, DutyKind, row::DeferredRow};
+use engine::{DueTimes, Duty, DutyKind, row::DeferredRow};
 
-use crate::{
-    Connection, Error,
-    codec::int2,
-    duty::{RawDuty, duties},
-};
+use crate::{Connection, Error, codec::int2, duty::find_duties};
 
 /// Finds targets that may be dispatched now: their desktop is connected, and connected before their
 /// deadline.
@@ -17,8 +13,9 @@ pub(crate) async fn reachable(
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
-    let rows = sqlx::query_as!(
-        RawDuty,
+    find_duties!(
+        DutyKind::HandOut,
+        connection,
         r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM deferred_target s
                JOIN desktop d USING (project_id, desktop_id)
@@ -31,33 +28,27 @@ pub(crate) async fn reachable(
         now,
         int2(quarantine::QUARANTINE_AFTER),
     )
-    .fetch_all(connection)
-    .await?;
-    duties(DutyKind::HandOut, rows)
 }
 
 /// Finds targets past their deadline, except suspended ones. Missing results are overdue only up to
 /// `observed_until`.
-pub(crate) async fn overdue(
+pub(crate) async fn overdue_targets(
     connection: &mut Connection,
-    now: Timestamp,
-    observed_until: Timestamp,
+    times: DueTimes,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
-    let rows = sqlx::query_as!(
-        RawDuty,
+    find_duties!(
+        DutyKind::OverdueDeferred,
+        connection,
         r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT task_id, ordinal FROM deferred_target
                WHERE deliver_by <= $1 AND NOT suspended AND (NOT maybe_delivered OR finish_by <= $2)
                LIMIT $3) AS found
            GROUP BY task_id"#,
-        now,
-        observed_until,
+        times.now,
+        times.observed_until,
         limit,
     )
-    .fetch_all(connection)
-    .await?;
-    duties(DutyKind::OverdueDeferred, rows)
 }
 
 /// Finds targets that only wait for a slot and whose deadline is near.
@@ -66,8 +57,9 @@ pub(crate) async fn nearly_overdue(
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Duty>, Error> {
-    let rows = sqlx::query_as!(
-        RawDuty,
+    find_duties!(
+        DutyKind::PutOff,
+        connection,
         r#"SELECT task_id, NULL::uuid AS batch_id, array_agg(ordinal) AS "ordinals!" FROM (
                SELECT s.task_id, s.ordinal FROM deferred_target s JOIN desktop d USING (project_id, desktop_id)
                WHERE s.deliver_by <= $1 AND NOT s.maybe_delivered AND NOT s.suspended
@@ -79,7 +71,4 @@ pub(crate) async fn nearly_overdue(
         now,
         limit,
     )
-    .fetch_all(connection)
-    .await?;
-    duties(DutyKind::PutOff, rows)
 }

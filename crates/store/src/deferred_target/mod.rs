@@ -5,7 +5,7 @@ mod due;
 mod update;
 
 use domain::{Timestamp, batching::Member, deadline::Deadlines, ids::TaskId, quarantine};
-pub(crate) use due::{nearly_overdue, overdue, reachable};
+pub(crate) use due::{nearly_overdue, overdue_targets, reachable};
 use engine::row::{BatchTerms, DeferredRow};
 pub(crate) use update::apply;
 

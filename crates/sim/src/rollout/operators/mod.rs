@@ -117,12 +117,7 @@ impl World {
     /// Pauses or resumes a task. Returns whether that changed anything.
     fn hold(&mut self, task: Task, pauses: bool) -> bool {
         let (task_id, now) = (self.tasks[task].task_id, self.control_now());
-        let hold = if pauses {
-            at_once(self.engine.pause(&mut self.store, task_id, AUTHOR, now))
-        } else {
-            at_once(self.engine.resume(&mut self.store, task_id, AUTHOR, now))
-        };
-        match hold {
+        match at_once(self.engine.set_paused(&mut self.store, task_id, pauses, AUTHOR, now)) {
             Suspension::Done(decision) => self.commit(decision.map(|decision| *decision), &self.scope(task)),
             Suspension::TooLate(_) => false,
         }

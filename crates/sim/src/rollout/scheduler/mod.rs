@@ -10,7 +10,7 @@ use domain::{
     Timestamp,
     ids::{TaskId, WorkerId},
 };
-use engine::{Duty, DutyKind, Rows as _, Wake};
+use engine::{DueTimes, Duty, DutyKind, Rows as _, Wake};
 
 use super::{
     coverage::Feature,
@@ -115,9 +115,9 @@ impl World {
             return;
         }
         let now = row.time(self.clock.now);
-        let observed_until = self.observed_until(scheduler, now);
+        let times = DueTimes { now, observed_until: self.observed_until(scheduler, now) };
         if self.database() == Database::Up {
-            let acts = self.due(now, observed_until);
+            let acts = self.due(times);
             let row = &mut self.schedulers[scheduler];
             row.idle = if acts.is_empty() { row.idle + 1 } else { 0 };
             for (place, act) in (0..).zip(acts) {
@@ -186,7 +186,7 @@ impl World {
         match act {
             Act::Admission { task_id } => self.cut(scheduler, task_id, now),
             Act::ForgetWorker { worker_id, silent_since } => self.forget(&worker_id, silent_since, now),
-            Act::Perform { duty, observed_until } => self.perform(&duty, now, observed_until),
+            Act::Perform { duty, observed_until } => self.perform(&duty, DueTimes { now, observed_until }),
         }
     }
 
@@ -229,21 +229,22 @@ impl World {
         }
     }
 
-    fn perform(&mut self, duty: &Duty, now: Timestamp, observed_until: Timestamp) {
-        let decision = at_once(self.engine.perform(&mut self.store, duty, now, observed_until));
+    fn perform(&mut self, duty: &Duty, times: DueTimes) {
+        let decision = at_once(self.engine.perform(&mut self.store, duty, times));
         if self.commit(decision, &Scope::Task(duty.task_id)) && duty.kind == DutyKind::Expire {
             self.coverage.add(Feature::Expiry);
         }
     }
 
     /// Transactions for the due work that a tick finds.
-    fn due(&mut self, now: Timestamp, observed_until: Timestamp) -> Vec<Act> {
+    fn due(&mut self, times: DueTimes) -> Vec<Act> {
+        let observed_until = times.observed_until;
         let silent_since = observed_until - TimeDelta::milliseconds(self.scenario.cluster.worker_timeout_ms);
         let silent = self.store.silent_since(silent_since).into_iter();
         let mut acts: Vec<Act> =
             silent.map(|worker_id| Act::ForgetWorker { worker_id, silent_since }).collect();
         for kind in DutyKind::ALL {
-            let duties = at_once(self.store.due(kind, now, observed_until, PER_TICK));
+            let duties = at_once(self.store.due(kind, times, PER_TICK));
             acts.extend(duties.into_iter().map(|duty| Act::Perform { duty, observed_until }));
         }
         acts

@@ -10,8 +10,8 @@ use domain::{
     process::ProcessReport,
 };
 use engine::{
-    Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _, ScriptResult,
-    TargetDetail, TargetSelection,
+    DueTimes, Duty, DutyKind, Engine, LeaseRows as _, Report, ReportedTarget, ReturnedTarget, Rows as _,
+    ScriptResult, TargetDetail, TargetSelection,
     row::{BatchRow, LeaseChoice},
 };
 use rand::{Rng as _, SeedableRng as _};
@@ -381,7 +381,7 @@ impl Pair {
     async fn duty(&mut self) -> Step {
         let mut due: Vec<Duty> = Vec::new();
         for kind in DutyKind::ALL {
-            due.append(&mut self.memory.due(kind, self.now, self.now, 100).await.unwrap());
+            due.append(&mut self.memory.due(kind, DueTimes::at(self.now), 100).await.unwrap());
         }
         if due.is_empty() {
             return Step::Decide(Act::Cut(self.tasks[0].task_id));

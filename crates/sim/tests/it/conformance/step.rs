@@ -5,7 +5,7 @@ use domain::{
     ids::{BatchId, DesktopId, ProjectId, TaskId, WorkerId},
 };
 use engine::{
-    Approval, Approved, Decision, Duty, Engine, Freeze, Report, Rows, Suspension, row::LeaseChoice,
+    Approval, Approved, Decision, DueTimes, Duty, Engine, Freeze, Report, Rows, Suspension, row::LeaseChoice,
 };
 
 /// An operation.
@@ -50,10 +50,10 @@ impl Act {
         let engine = Engine::new();
         let decision = match self.clone() {
             Self::Cut(task_id) => engine.admit(rows, task_id, now).await?.map(|cut| cut.decision),
-            Self::Perform(duty) => engine.perform(rows, &duty, now, now).await?,
+            Self::Perform(duty) => engine.perform(rows, &duty, DueTimes::at(now)).await?,
             Self::Report(report) => engine.report(rows, report, now).await?.decision,
-            Self::Pause(task_id) => of_hold(engine.pause(rows, task_id, ACTOR, now).await?),
-            Self::Resume(task_id) => of_hold(engine.resume(rows, task_id, ACTOR, now).await?),
+            Self::Pause(task_id) => of_hold(engine.set_paused(rows, task_id, true, ACTOR, now).await?),
+            Self::Resume(task_id) => of_hold(engine.set_paused(rows, task_id, false, ACTOR, now).await?),
             Self::SuspendProject(project_id) => {
                 let news = Freeze { actor: ACTOR, reason: "a test" };
                 return engine.suspend_project(rows, &project_id, Some(news), now).await;

@@ -6,7 +6,7 @@ use domain::{
     Timestamp,
     ids::{BatchId, TaskId, WorkerId},
 };
-use engine::{DutyKind, LeaseRows, Rows, TargetDetail, TargetSelection, row::Presence};
+use engine::{DueTimes, DutyKind, LeaseRows, Rows, TargetDetail, TargetSelection, row::Presence};
 use uuid::Uuid;
 
 use super::pair::Task;
@@ -39,7 +39,7 @@ impl View {
             view.read_task(rows, task, now).await;
         }
         for kind in DutyKind::ALL {
-            let mut duties = rows.due(kind, now, now, ALL).await.unwrap();
+            let mut duties = rows.due(kind, DueTimes::at(now), ALL).await.unwrap();
             for duty in &mut duties {
                 duty.ordinals.sort_unstable();
                 duty.batch_id = duty.ordinals.first().map(|&ordinal| canonical(ordinal));
