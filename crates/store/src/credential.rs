@@ -39,6 +39,18 @@ impl TryFrom<RawHolder> for Holder {
     }
 }
 
+/// Converts the columns of a principal in a row with further columns.
+macro_rules! holder {
+    ($row:ident) => {
+        Holder::try_from(RawHolder {
+            project_id: $row.project_id,
+            principal: $row.principal,
+            policies: $row.policies,
+            documents: $row.documents,
+        })
+    };
+}
+
 /// Returns the principal and the id of a token, by the token's hash. `None` if it is unknown,
 /// expired or revoked.
 pub async fn token_holder(
@@ -60,16 +72,7 @@ pub async fn token_holder(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        let raw = RawHolder {
-            project_id: row.project_id,
-            principal: row.principal,
-            policies: row.policies,
-            documents: row.documents,
-        };
-        Ok((row.token_id, raw.try_into()?))
-    })
-    .transpose()
+    row.map(|row| Ok((row.token_id, holder!(row)?))).transpose()
 }
 
 /// Returns a principal; `None` if it does not exist or its project is revoked.
@@ -125,14 +128,8 @@ pub async fn key_holder(
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
-        let raw = RawHolder {
-            project_id: row.project_id,
-            principal: row.principal,
-            policies: row.policies,
-            documents: row.documents,
-        };
         let sealed = SealedSecret { bytes: row.encrypted_secret, master_key_id: row.master_key_id };
-        Ok((sealed, raw.try_into()?))
+        Ok((sealed, holder!(row)?))
     })
     .transpose()
 }
@@ -249,40 +246,38 @@ pub async fn list_keys(
     .await?)
 }
 
-/// Revokes a token permanently. Returns false if it does not exist or is already revoked.
-pub async fn revoke_token(
-    connection: &mut Connection,
-    project_id: &ProjectId,
-    token_id: Uuid,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE token SET revoked_at = $3 WHERE project_id = $1 AND token_id = $2 AND revoked_at IS NULL",
-        project_id.as_str(),
-        token_id,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+/// Id of a credential.
+#[derive(Debug, Clone, Copy)]
+pub enum CredentialId<'a> {
+    /// Id of a token.
+    Token(Uuid),
+    /// An access key.
+    Key(&'a str),
 }
 
-/// Revokes an access key permanently. Returns false if it does not exist or is already revoked.
-pub async fn revoke_key(
+/// Revokes a credential permanently. Returns false if it does not exist or is already revoked.
+pub async fn revoke(
     connection: &mut Connection,
     project_id: &ProjectId,
-    access_key: &str,
+    id: CredentialId<'_>,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "UPDATE access_key SET revoked_at = $3 WHERE project_id = $1 AND access_key = $2 AND revoked_at IS NULL",
-        project_id.as_str(),
-        access_key,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    let project_id = project_id.as_str();
+    let update = match id {
+        CredentialId::Token(token_id) => sqlx::query!(
+            "UPDATE token SET revoked_at = $3 WHERE project_id = $1 AND token_id = $2 AND revoked_at IS NULL",
+            project_id,
+            token_id,
+            now,
+        ),
+        CredentialId::Key(access_key) => sqlx::query!(
+            "UPDATE access_key SET revoked_at = $3 WHERE project_id = $1 AND access_key = $2 AND revoked_at IS NULL",
+            project_id,
+            access_key,
+            now,
+        ),
+    };
+    Ok(update.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Records the use of a signature. Returns false if it was used before.

@@ -279,6 +279,27 @@ pub async fn contents(
         .collect()
 }
 
+/// Queries the scripts of a project that match a filter, without content. `$rest` continues the
+/// statement, with parameters from `$5` on.
+macro_rules! filtered_scripts {
+    ($project_id:expr, $filter:expr, $rest:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Raw,
+            r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
+                '' AS "content!", s.create_time, s.update_time
+         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
+         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
+           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
+"# + $rest,
+            $project_id.as_str(),
+            $filter.script_id.map(|id| id.0),
+            $filter.name.as_deref(),
+            $filter.script_type.map(ScriptType::as_str),
+            $($argument),+
+        )
+    };
+}
+
 /// Lists one page of scripts, newest first, without content, with the total number.
 pub async fn list(
     connection: &mut Connection,
@@ -286,38 +307,26 @@ pub async fn list(
     filter: &ScriptFilter,
     page: Page,
 ) -> Result<(i64, Vec<ScriptRow>), Error> {
-    let script_id = filter.script_id.map(|id| id.0);
-    let script_type = filter.script_type.map(ScriptType::as_str);
-    let name = filter.name.as_deref();
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!"
          FROM script s JOIN script_revision r USING (project_id, script_id, revision)
          WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
            AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)"#,
         project_id.as_str(),
-        script_id,
-        name,
-        script_type,
+        filter.script_id.map(|id| id.0),
+        filter.name.as_deref(),
+        filter.script_type.map(ScriptType::as_str),
     )
     .fetch_one(&mut *connection)
     .await?;
-    let rows = sqlx::query_as!(
-        Raw,
-        r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.create_time, s.update_time
-         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
-         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
-           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
-         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6"#,
-        project_id.as_str(),
-        script_id,
-        name,
-        script_type,
+    let query = filtered_scripts!(
+        project_id,
+        filter,
+        "         ORDER BY s.script_id DESC OFFSET $5 LIMIT $6",
         page.offset,
         page.limit,
-    )
-    .fetch_all(connection)
-    .await?;
+    );
+    let rows = query.fetch_all(connection).await?;
     let scripts = rows.into_iter().map(ScriptRow::try_from).collect::<Result<_, Error>>()?;
     Ok((count, scripts))
 }
@@ -330,24 +339,15 @@ pub async fn page(
     before: Option<ScriptId>,
     limit: i64,
 ) -> Result<Vec<ScriptRow>, Error> {
-    let rows = sqlx::query_as!(
-        Raw,
-        r#"SELECT s.script_id, s.script_type, s.revision, r.sha256, r.name, r.description, r.version,
-                '' AS "content!", s.create_time, s.update_time
-         FROM script s JOIN script_revision r USING (project_id, script_id, revision)
-         WHERE s.project_id = $1 AND s.delete_time IS NULL AND ($2::uuid IS NULL OR s.script_id = $2)
-           AND ($3::text IS NULL OR r.name = $3) AND ($4::text IS NULL OR s.script_type = $4)
-           AND ($5::uuid IS NULL OR s.script_id < $5)
-         ORDER BY s.script_id DESC LIMIT $6"#,
-        project_id.as_str(),
-        filter.script_id.map(|id| id.0),
-        filter.name.as_deref(),
-        filter.script_type.map(ScriptType::as_str),
+    let query = filtered_scripts!(
+        project_id,
+        filter,
+        "           AND ($5::uuid IS NULL OR s.script_id < $5)
+         ORDER BY s.script_id DESC LIMIT $6",
         before.map(|id| id.0),
         limit,
-    )
-    .fetch_all(connection)
-    .await?;
+    );
+    let rows = query.fetch_all(connection).await?;
     rows.into_iter().map(ScriptRow::try_from).collect()
 }
 

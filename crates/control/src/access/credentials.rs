@@ -6,7 +6,7 @@ use rand::{Rng as _, distr::Alphanumeric};
 use sha2::{Digest as _, Sha256};
 use store::{
     Connection, credential,
-    credential::{CredentialRow, Terms},
+    credential::{CredentialId, CredentialRow, Terms},
     project,
 };
 use uuid::Uuid;
@@ -231,7 +231,9 @@ impl Control {
         };
         let id = Uuid::try_parse(token_id).map_err(|_| missing())?;
         let mut tx = self.store.begin().await?;
-        if credential::revoke_token(&mut tx, actor.project_id(), id, self.environment.now()).await? {
+        if credential::revoke(&mut tx, actor.project_id(), CredentialId::Token(id), self.environment.now())
+            .await?
+        {
             return self.managed(tx, actor, Action::DeleteToken, &format!("token:{}", id.simple())).await;
         }
         Err(missing())
@@ -250,7 +252,14 @@ impl Control {
             return Err(missing());
         }
         let mut tx = self.store.begin().await?;
-        if credential::revoke_key(&mut tx, actor.project_id(), access_key, self.environment.now()).await? {
+        if credential::revoke(
+            &mut tx,
+            actor.project_id(),
+            CredentialId::Key(access_key),
+            self.environment.now(),
+        )
+        .await?
+        {
             return self.managed(tx, actor, Action::DeleteKey, &format!("key:{access_key}")).await;
         }
         Err(missing())

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_form_is_refused_and_none_is_told() {
+    fn malformed_key_is_refused_and_no_key_is_shown() {
         for text in ["", "abc", &"g".repeat(64), &"a".repeat(63)] {
             assert!(MasterKeys::new([text]).is_err(), "{text}");
         }
