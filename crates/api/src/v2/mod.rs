@@ -9,6 +9,7 @@ pub(crate) mod pool_tasks;
 pub(crate) mod records;
 pub(crate) mod retry_stop;
 pub(crate) mod scripts;
+mod task_query;
 pub(crate) mod tasks;
 
 use domain::Timestamp;

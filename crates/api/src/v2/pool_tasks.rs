@@ -7,14 +7,11 @@ use domain::{authz::Action, page::POOL_TASKS};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    tasks::{StatusWord, TaskScript},
-    time,
-};
+use super::{task_query::TaskQuery, tasks::TaskScript, time};
 use crate::{
     dto::{OffsetQuery, Project, ScriptType},
     error::ApiError,
-    extract::{Authorized, Parameters, TaskType, query},
+    extract::{Authorized, Parameters, query},
 };
 
 /// One page of the tasks of pools.
@@ -84,7 +81,7 @@ impl From<TaskEntry> for PoolTask {
     }
 }
 
-/// Filters of pool tasks.
+/// Limit and pool of the tasks.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -94,58 +91,27 @@ pub(crate) struct ListQuery {
     limit: Option<i64>,
     /// Only tasks of this pool.
     desktop_pool_id: Option<String>,
-    /// Only these tasks.
-    task_id: Vec<String>,
-    /// Only tasks that run this script.
-    script_id: Option<String>,
-    /// Only tasks that run a script with exactly this name.
-    script_name: Option<String>,
-    /// Only tasks with this status.
-    status: Option<StatusWord>,
-    /// Only tasks that run scripts, or only tasks that run a command.
-    task_type: Option<TaskType>,
-    /// Only tasks created at or after this time.
-    #[param(format = DateTime)]
-    execute_time_start: Option<String>,
-    /// Only tasks created at or before this time.
-    #[param(format = DateTime)]
-    execute_time_end: Option<String>,
 }
 
 /// List the tasks of pools, newest first.
 #[utoipa::path(
     get, path = "/v2/{project_id}/desktop-pools/script-execution-tasks/detail",
     operation_id = "ShowDesktopPoolsScriptExecTasks", tag = "tasks",
-    params(Project, OffsetQuery, ListQuery),
+    params(Project, OffsetQuery, TaskQuery, ListQuery),
     responses((status = 200, description = "One page.", body = PoolTasks)),
 )]
 pub(crate) async fn list(
     Authorized { control, caller }: Authorized,
     Parameters(offset): Parameters<OffsetQuery>,
+    Parameters(tasks): Parameters<TaskQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<PoolTasks>, ApiError> {
     let page = offset.page(POOL_TASKS, query.limit)?;
-    let from = query::time("execute_time_start", query.execute_time_start)?;
-    let until = query::time("execute_time_end", query.execute_time_end)?;
-    let script_id = match query::text(query.script_id).as_deref().map(str::parse) {
-        Some(Err(_)) => {
-            return Ok(Json(PoolTasks { total_count: 0, script_execution_tasks: Vec::new() }));
-        }
-        Some(Ok(id)) => Some(id),
-        None => None,
+    let Some(filter) = tasks.filter()? else {
+        return Ok(Json(PoolTasks { total_count: 0, script_execution_tasks: Vec::new() }));
     };
-    let filter = TaskFilter {
-        task_ids: query::ids(query.task_id),
-        script_id,
-        script_name: query::text(query.script_name),
-        statuses: query.status.map(StatusWord::statuses),
-        runs_command: query.task_type.map(TaskType::runs_command),
-        pool_ids: query::text(query.desktop_pool_id).map(|pool_id| vec![pool_id]),
-        has_pool: Some(true),
-        before: None,
-        from,
-        until,
-    };
+    let pool_ids = query::text(query.desktop_pool_id).map(|pool_id| vec![pool_id]);
+    let filter = TaskFilter { pool_ids, has_pool: Some(true), ..filter };
     let (total_count, entries) = control.list_tasks(&caller, Action::ListPoolTasks, &filter, page).await?;
     let script_execution_tasks = entries.into_iter().map(PoolTask::from).collect();
     Ok(Json(PoolTasks { total_count, script_execution_tasks }))

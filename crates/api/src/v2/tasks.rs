@@ -2,15 +2,18 @@
 
 use axum::Json;
 use control::{PinnedScript, Selection, TaskEntry, TaskFilter};
-use domain::{authz::Action, page::SCRIPT_LISTS, task::TaskStatus};
+use domain::{authz::Action, page::SCRIPT_LISTS};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::time;
+use super::{
+    task_query::{StatusWord, TaskQuery},
+    time,
+};
 use crate::{
     dto::{LimitQuery, OffsetQuery, Project, ScriptType},
     error::ApiError,
-    extract::{Authorized, Parameters, TaskType, query},
+    extract::{Authorized, Parameters, query},
 };
 
 /// One page of tasks.
@@ -38,29 +41,6 @@ impl TaskScript {
                 Some(Self { id: script_id.to_string(), name: pinned.name })
             })
             .collect()
-    }
-}
-
-/// Status of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum StatusWord {
-    Waiting,
-    Running,
-    Success,
-    Failed,
-}
-
-impl StatusWord {
-    /// Task states that the family reports under this status.
-    pub(crate) fn statuses(self) -> Vec<TaskStatus> {
-        let word = match self {
-            Self::Waiting => "WAITING",
-            Self::Running => "RUNNING",
-            Self::Success => "SUCCESS",
-            Self::Failed => "FAILED",
-        };
-        TaskStatus::ALL.into_iter().filter(|status| status.api_status() == word).collect()
     }
 }
 
@@ -135,77 +115,48 @@ impl From<TaskEntry> for Task {
     }
 }
 
-/// Filters of tasks.
+/// Filters of tasks by the group that selected their desktops.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only these tasks.
-    task_id: Vec<String>,
     /// Only tasks over desktops of these pools.
     resource_group_id: Vec<String>,
     /// Only tasks whose desktops were selected this way: `DESKTOP_POOL`.
     resource_group_type: Option<String>,
-    /// Only tasks that run this script.
-    script_id: Option<String>,
-    /// Only tasks that run a script with exactly this name.
-    script_name: Option<String>,
-    /// Only tasks with this status.
-    status: Option<StatusWord>,
-    /// Only tasks that run scripts, or only tasks that run a command.
-    task_type: Option<TaskType>,
-    /// Only tasks created at or after this time.
-    #[param(format = DateTime)]
-    execute_time_start: Option<String>,
-    /// Only tasks created at or before this time.
-    #[param(format = DateTime)]
-    execute_time_end: Option<String>,
 }
 
 impl ListQuery {
-    /// Builds the filter; `None` if it contains a malformed id, which matches nothing.
-    fn filter(self) -> Result<Option<TaskFilter>, ApiError> {
-        let from = query::time("execute_time_start", self.execute_time_start)?;
-        let until = query::time("execute_time_end", self.execute_time_end)?;
-        let script_id = match query::text(self.script_id).as_deref().map(str::parse) {
-            Some(Err(_)) => return Ok(None),
-            Some(Ok(id)) => Some(id),
-            None => None,
-        };
+    /// Narrows a filter to these pools; `None` if the group type matches nothing.
+    fn narrow(self, filter: TaskFilter) -> Option<TaskFilter> {
         let group_type = query::text(self.resource_group_type);
         if group_type.as_deref().is_some_and(|word| word != control::POOL_GROUP) {
-            return Ok(None);
+            return None;
         }
         let pool_ids = query::texts(self.resource_group_id);
-        Ok(Some(TaskFilter {
-            task_ids: query::ids(self.task_id),
-            script_id,
-            script_name: query::text(self.script_name),
-            statuses: self.status.map(StatusWord::statuses),
-            runs_command: self.task_type.map(TaskType::runs_command),
+        Some(TaskFilter {
             pool_ids: (!pool_ids.is_empty()).then_some(pool_ids),
             has_pool: group_type.map(|_| true),
-            before: None,
-            from,
-            until,
-        }))
+            ..filter
+        })
     }
 }
 
 /// List tasks, newest first.
 #[utoipa::path(
     get, path = "/v2/{project_id}/script-execution-tasks", operation_id = "ListScriptTasks", tag = "tasks",
-    params(Project, OffsetQuery, LimitQuery, ListQuery),
+    params(Project, OffsetQuery, LimitQuery, TaskQuery, ListQuery),
     responses((status = 200, description = "One page.", body = Tasks)),
 )]
 pub(crate) async fn list(
     Authorized { control, caller }: Authorized,
     Parameters(offset): Parameters<OffsetQuery>,
     Parameters(LimitQuery { limit }): Parameters<LimitQuery>,
+    Parameters(tasks): Parameters<TaskQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Tasks>, ApiError> {
     let page = offset.page(SCRIPT_LISTS, limit)?;
-    let Some(filter) = query.filter()? else {
+    let Some(filter) = tasks.filter()?.and_then(|filter| query.narrow(filter)) else {
         return Ok(Json(Tasks { count: 0, script_tasks: Vec::new() }));
     };
     let (count, entries) = control.list_tasks(&caller, Action::ListTasks, &filter, page).await?;

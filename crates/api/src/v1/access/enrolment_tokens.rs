@@ -9,15 +9,15 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Secret, secret};
+use super::{
+    Secret,
+    pagination::{self, PageQuery},
+    secret, time,
+};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
-    v1::{
-        pagination::{self, PageQuery},
-        time,
-    },
 };
 
 /// Scope and lifetime of a new enrolment token.

@@ -5,15 +5,15 @@ use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{NewCredential, Secret, ValidityPeriod, secret};
+use super::{
+    NewCredential, Secret, ValidityPeriod,
+    pagination::{self, Name, PageQuery},
+    secret, time,
+};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
-    v1::{
-        pagination::{self, Name, PageQuery},
-        time,
-    },
 };
 
 /// One page of access keys.

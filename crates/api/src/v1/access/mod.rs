@@ -20,7 +20,7 @@ use domain::{Error, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
+use super::{pagination, time};
 use crate::extract::query;
 
 /// Principal and lifetime of a new credential.

@@ -5,14 +5,14 @@ use control::{Actor, PrincipalRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::{
+    pagination::{self, Name, PageQuery},
+    time,
+};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
-    v1::{
-        pagination::{self, Name, PageQuery},
-        time,
-    },
 };
 
 /// One page of principals.

@@ -5,15 +5,15 @@ use control::{Actor, CredentialRow, finished};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{NewCredential, Secret, ValidityPeriod, secret};
+use super::{
+    NewCredential, Secret, ValidityPeriod,
+    pagination::{self, PageQuery},
+    secret, time,
+};
 use crate::{
     dto::Project,
     error::ApiError,
     extract::{Authorized, Body, Parameters},
-    v1::{
-        pagination::{self, PageQuery},
-        time,
-    },
 };
 
 /// One page of tokens.
