@@ -140,7 +140,8 @@ impl Control {
         Ok(record::list(&mut *self.store.acquire().await?, caller.project_id(), filter, page).await?)
     }
 
-    /// Lists records of one task in the order of the plan, starting after `filter.after`.
+    /// Lists records of one task in the order of the plan, starting after `filter.after`. Their
+    /// outputs need the right to read each record.
     pub async fn page_records(
         &self,
         caller: &Caller,
@@ -148,23 +149,14 @@ impl Control {
         filter: RecordFilter,
         limit: i64,
     ) -> Result<Vec<RecordRow>, Error> {
+        if filter.with_output {
+            caller.check(Action::GetRecordDetail, [Resource::Task(&task_id.to_string())])?;
+        }
         caller.check(Action::ListRecords, [Resource::Task(&task_id.to_string())])?;
         let mut connection = self.store.acquire().await?;
         lookup::task(&mut connection, caller, task_id).await?;
         let filter = RecordFilter { task_id: Some(task_id), ..filter };
         Ok(record::page(&mut connection, caller.project_id(), &filter, limit).await?)
-    }
-
-    /// Lists the same records as [`Self::page_records`], with their outputs.
-    pub async fn page_outputs(
-        &self,
-        caller: &Caller,
-        task_id: TaskId,
-        filter: RecordFilter,
-        limit: i64,
-    ) -> Result<Vec<RecordRow>, Error> {
-        caller.check(Action::GetRecordDetail, [Resource::Task(&task_id.to_string())])?;
-        self.page_records(caller, task_id, RecordFilter { with_output: true, ..filter }, limit).await
     }
 
     /// Shows one record with its output.

@@ -58,6 +58,7 @@ impl RecordService for Service {
             failed(Error::field(Reason::PageTokenInvalid, "cursor", message))
         })?;
         let filter = filter(message.filter, after).map_err(within("filter"))?;
+        let filter = control::RecordFilter { with_output: true, ..filter };
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let mut reader = Reader {
             control: self.control.clone(),
@@ -108,7 +109,7 @@ async fn next(reader: Option<Reader>) -> Option<(Result<StreamRecordsResponse, S
 impl Reader {
     async fn read(&mut self) -> Result<(), Status> {
         let page =
-            self.control.page_outputs(&self.caller, self.task_id, self.filter.clone(), RECORDS_PER_LOOK);
+            self.control.page_records(&self.caller, self.task_id, self.filter.clone(), RECORDS_PER_LOOK);
         let found = self.life.unless_over(page).await?.map_err(failed)?;
         self.is_last = i64::try_from(found.len()).unwrap_or(i64::MAX) < RECORDS_PER_LOOK;
         if let Some(last) = found.last() {
