@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use control::{BodyBudget, Place};
+use control::{BodyBudget, BulkheadPermit};
 use futures::TryStreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -16,13 +16,13 @@ pub(crate) struct BodyMeter(Arc<Mutex<Taken>>);
 
 #[derive(Debug)]
 struct Taken {
-    place: Place,
+    place: BulkheadPermit,
     permit: Option<OwnedSemaphorePermit>,
     bytes: usize,
 }
 
 impl BodyMeter {
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(place: BulkheadPermit) -> Self {
         Self(Arc::new(Mutex::new(Taken { place, permit: None, bytes: 0 })))
     }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-pub(crate) use domain::cursor::{Largest, Name, Place};
+pub(crate) use domain::cursor::{Largest, Name, RecordCursor};
 use domain::{Error, cursor};
 use prost::Message;
 

@@ -99,11 +99,11 @@ impl Bulkhead {
     /// # Errors
     ///
     /// `TooMany` if the caller uses its whole share, `Unavailable` if all places are taken.
-    pub fn enter(&self, caller: &str, priority: Priority) -> Result<Place, Error> {
+    pub fn enter(&self, caller: &str, priority: Priority) -> Result<BulkheadPermit, Error> {
         let inner = &self.0;
         let key = self.enter_share(caller, priority)?;
         // From here on, dropping the place returns the share.
-        let mut place = Place { bulkhead: self.clone(), key, permit: None, body_bytes: 0 };
+        let mut place = BulkheadPermit { bulkhead: self.clone(), key, permit: None, body_bytes: 0 };
         let permit = Arc::clone(&inner.ordinary).try_acquire_owned().or_else(|refused| match priority {
             Priority::Ordinary => Err(refused),
             Priority::Urgent => Arc::clone(&inner.reserve).try_acquire_owned(),
@@ -144,14 +144,14 @@ impl Bulkhead {
 
 /// The place of one request in flight. Dropping it releases the place.
 #[derive(Debug)]
-pub struct Place {
+pub struct BulkheadPermit {
     bulkhead: Bulkhead,
     key: Key,
     permit: Option<OwnedSemaphorePermit>,
     body_bytes: usize,
 }
 
-impl Place {
+impl BulkheadPermit {
     /// Reserves memory for at most this many body bytes, until the permit is dropped. The share is
     /// released with the place.
     ///
@@ -201,7 +201,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for BulkheadPermit {
     fn drop(&mut self) {
         self.bulkhead.leave_share(&self.key, self.body_bytes);
     }
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn caller_beyond_its_share_leaves_room_for_others() {
         let bulkhead = Bulkhead::new(16, 4 * MIB, MIB);
-        let held: Vec<Place> = (0..4).map(|_| bulkhead.enter("a", Priority::Ordinary).unwrap()).collect();
+        let held: Vec<BulkheadPermit> =
+            (0..4).map(|_| bulkhead.enter("a", Priority::Ordinary).unwrap()).collect();
         assert_eq!(kind(bulkhead.enter("a", Priority::Ordinary)), ErrorKind::TooMany);
         assert!(bulkhead.enter("b", Priority::Ordinary).is_ok());
         drop(held);
@@ -239,7 +240,7 @@ mod tests {
     fn urgent_calls_have_places_when_all_are_taken() {
         let bulkhead = Bulkhead::new(4, MIB, MIB);
         let callers = ["a", "b", "c", "d"];
-        let _held: Vec<Place> =
+        let _held: Vec<BulkheadPermit> =
             callers.iter().map(|caller| bulkhead.enter(caller, Priority::Ordinary).unwrap()).collect();
         assert_eq!(kind(bulkhead.enter("e", Priority::Ordinary)), ErrorKind::Unavailable);
         let urgent: Vec<_> = (0..20).map(|_| bulkhead.enter("a", Priority::Urgent)).collect();
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn proven_claim_counts_for_its_caller() {
         let bulkhead = Bulkhead::new(16, 4 * MIB, MIB);
-        let mut places: Vec<Place> =
+        let mut places: Vec<BulkheadPermit> =
             (0..4).map(|_| bulkhead.enter("key at address", Priority::Ordinary).unwrap()).collect();
         places.iter_mut().for_each(|place| place.count_for("caller").unwrap());
         let mut fifth = bulkhead.enter("key at address", Priority::Ordinary).unwrap();

@@ -36,7 +36,7 @@ async fn find(
 }
 
 /// Describes a change of tags for the audit.
-fn told(desktop_id: &DesktopId, change: &TagChange) -> String {
+fn describe(desktop_id: &DesktopId, change: &TagChange) -> String {
     let set = change.set.iter().map(|(name, value)| format!(" set:{name}={value}"));
     let removed = change.remove.iter().map(|name| format!(" remove:{name}"));
     kept(&format!("desktop:{desktop_id}{}", set.chain(removed).collect::<String>()))
@@ -94,7 +94,7 @@ impl Control {
         let tags = effective(&stored.agents, &operators);
         desktop::put_operator_tags(&mut tx, project_id, desktop_id, &operators, &tags).await?;
         let row = find(&mut tx, project_id, desktop_id).await?;
-        self.done(tx, caller, Action::TagDesktop, &told(desktop_id, change), "").await?;
+        self.done(tx, caller, Action::TagDesktop, &describe(desktop_id, change), "").await?;
         Ok(row)
     }
 

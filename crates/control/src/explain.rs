@@ -58,19 +58,19 @@ impl Control {
             at: Some(event.at),
             text: explain::event(event.kind, event.wave, &event.actor, &event.detail),
         };
-        let mut told: Vec<Sentence> = events.into_iter().map(sentence).collect();
+        let mut sentences: Vec<Sentence> = events.into_iter().map(sentence).collect();
         let waves: Vec<_> =
             wave::list(connection, &[task.task_id]).await?.into_iter().map(|(_, row)| row).collect();
         let wait = task_queries::waiting_for(task, &waves, self.environment.now());
-        told.extend(wait.map(|wait| Sentence { at: None, text: format!("the task waits: {wait}") }));
+        sentences.extend(wait.map(|wait| Sentence { at: None, text: format!("the task waits: {wait}") }));
         for row in waves.iter().filter(|row| row.state.waiting > 0) {
             let text = format!(
                 "targets of wave {} that wait for their desktop, a window or a slot: {}",
                 row.wave, row.state.waiting
             );
-            told.push(Sentence { at: None, text });
+            sentences.push(Sentence { at: None, text });
         }
-        Ok(told)
+        Ok(sentences)
     }
 
     async fn explain_desktop(

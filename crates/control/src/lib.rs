@@ -39,7 +39,7 @@ pub use access::{
 };
 pub use approve::ApprovedVersion;
 pub use audit::{kept, source};
-pub use bulkhead::{Bulkhead, Place, Priority, RESERVED_PLACES};
+pub use bulkhead::{Bulkhead, BulkheadPermit, Priority, RESERVED_PLACES};
 use chrono::TimeDelta;
 pub use environment::{DatabaseClock, Environment};
 pub use failures::Failures;

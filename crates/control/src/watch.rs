@@ -40,14 +40,14 @@ pub struct Watch {
     task_id: TaskId,
     after: i64,
     /// The progress that was sent last; `None` before the first poll.
-    told: Option<Progress>,
+    last_progress: Option<Progress>,
 }
 
 /// Result of one poll.
 #[derive(Debug, Default)]
 pub struct Poll {
     /// Updates in the order in which to send them.
-    pub told: Vec<TaskUpdate>,
+    pub updates: Vec<TaskUpdate>,
     /// Whether the task has ended and no further update will follow.
     pub is_over: bool,
 }
@@ -66,7 +66,7 @@ impl Control {
             return Ok(None);
         }
         let (control, caller) = (self.clone(), caller.clone());
-        Ok(Some(Watch { control, caller, task_id, after, told: None }))
+        Ok(Some(Watch { control, caller, task_id, after, last_progress: None }))
     }
 }
 
@@ -85,15 +85,15 @@ impl Watch {
         let is_over = found.iter().any(|event| event.kind == EventKind::Ended)
             || (found.is_empty() && progress.task.status.is_ended());
         self.after = found.last().map_or(self.after, |event| event.event_id);
-        let mut told: Vec<TaskUpdate> = found.into_iter().map(TaskUpdate::Event).collect();
+        let mut updates: Vec<TaskUpdate> = found.into_iter().map(TaskUpdate::Event).collect();
         let progress = Progress::from(progress);
-        if self.told.as_ref() != Some(&progress) {
-            self.told = Some(progress.clone());
+        if self.last_progress.as_ref() != Some(&progress) {
+            self.last_progress = Some(progress.clone());
             // The progress goes before the end: a client may stop reading after the end event.
-            let is_end = |told: &TaskUpdate| matches!(told, TaskUpdate::Event(event) if event.kind == EventKind::Ended);
-            let place = told.iter().position(is_end).unwrap_or(told.len());
-            told.insert(place, TaskUpdate::Progress(progress));
+            let is_end = |update: &TaskUpdate| matches!(update, TaskUpdate::Event(event) if event.kind == EventKind::Ended);
+            let index = updates.iter().position(is_end).unwrap_or(updates.len());
+            updates.insert(index, TaskUpdate::Progress(progress));
         }
-        Ok(Poll { told, is_over })
+        Ok(Poll { updates, is_over })
     }
 }

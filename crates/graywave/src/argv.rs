@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_command_without_its_hyphens_is_guessed() {
-        let told = |line: &str| {
+        let hint = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             tip(ErrorKind::UnknownArgument, &words)
         };
-        assert!(told("graywave run --all echo hi").unwrap().contains("-- COMMAND"));
-        assert_eq!((told("graywave ls hi"), told("graywave run --alll -- hi")), (None, None));
+        assert!(hint("graywave run --all echo hi").unwrap().contains("-- COMMAND"));
+        assert_eq!((hint("graywave ls hi"), hint("graywave run --alll -- hi")), (None, None));
     }
 }

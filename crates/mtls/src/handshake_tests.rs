@@ -12,7 +12,7 @@ use crate::{
     Anonymous, AnonymousPeers, Dialling, Files, Identity, Issuer, NewKey, Request, Role, Tls, accept,
     connect,
     issue::params,
-    testing::{Ca, Place},
+    testing::{Ca, TlsDirectory},
     why,
 };
 
@@ -20,8 +20,8 @@ const SCHEDULER: &str = "graywave://role/scheduler/s";
 const WORKER: &str = "graywave://role/worker/w";
 const HERE: &[&str] = &["127.0.0.1"];
 
-fn tls(ca: &Ca, trusted: &Ca, uri: &str, names: &[&str], days: i64) -> (Tls, Place) {
-    let place = Place::new();
+fn tls(ca: &Ca, trusted: &Ca, uri: &str, names: &[&str], days: i64) -> (Tls, TlsDirectory) {
+    let place = TlsDirectory::new();
     place.put(trusted, &ca.signed(&[uri], names, days));
     (Tls::load(place.files()).unwrap(), place)
 }
@@ -121,8 +121,8 @@ async fn one_without_a_certificate_is_refused_or_let_in_as_nobody() {
 const DESKTOP: &str = "graywave://desktop/p/d";
 
 /// Certificate signed by an issuer, without regard to its name constraints.
-fn through_issuer(ca: &Ca, uri: &str, names: &[&str]) -> (Tls, Place) {
-    let place = Place::new();
+fn through_issuer(ca: &Ca, uri: &str, names: &[&str]) -> (Tls, TlsDirectory) {
+    let place = TlsDirectory::new();
     place.put(ca, &ca.signed(&[uri], names, 1));
     let directory = tempfile::tempdir().unwrap();
     let files = ca.issuer(directory.path());

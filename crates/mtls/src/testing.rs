@@ -50,9 +50,9 @@ impl Ca {
 }
 
 /// Directory with the three certificate files.
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct TlsDirectory(tempfile::TempDir);
 
-impl Place {
+impl TlsDirectory {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }

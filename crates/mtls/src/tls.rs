@@ -205,13 +205,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::testing::{Ca, Place};
+    use crate::testing::{Ca, TlsDirectory};
 
     const WHO: &str = "graywave://role/worker/w";
 
     #[test]
     fn what_is_new_and_good_is_taken_and_what_is_not_keeps_the_old() {
-        let (ca, place) = (Ca::new(), Place::new());
+        let (ca, place) = (Ca::new(), TlsDirectory::new());
         place.put(&ca, &ca.signed(&[WHO], &[], 1));
         let tls = Tls::load(place.files()).unwrap();
         let first = tls.facts().serial;
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_certificate_of_somebody_else_is_not_taken() {
-        let (ca, place) = (Ca::new(), Place::new());
+        let (ca, place) = (Ca::new(), TlsDirectory::new());
         place.put(&ca, &ca.signed(&[WHO], &[], 1));
         let tls = Tls::load(place.files()).unwrap();
         place.put(&ca, &ca.signed(&["graywave://role/worker/another"], &[], 1));
@@ -245,8 +245,8 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_at_once_and_named() {
-        let (ca, place) = (Ca::new(), Place::new());
-        let wrong = |place: &Place| Tls::load(place.files()).unwrap_err().to_string();
+        let (ca, place) = (Ca::new(), TlsDirectory::new());
+        let wrong = |place: &TlsDirectory| Tls::load(place.files()).unwrap_err().to_string();
         assert!(wrong(&place).contains("reading"));
         place.put(&ca, &ca.signed(&[], &[], 1));
         assert!(wrong(&place).contains("contains no Graywave identity"));

@@ -120,11 +120,15 @@ fn of_enum(scope: &str, one: &EnumDescriptorProto, found: &mut Published) {
 fn of_service(package: &str, service: &ServiceDescriptorProto, found: &mut Published) {
     let stream = |is_stream: bool| if is_stream { "stream " } else { "" };
     for method in &service.method {
-        let (asked, told) = (stream(method.client_streaming()), stream(method.server_streaming()));
+        let (request, response) = (stream(method.client_streaming()), stream(method.server_streaming()));
         let (input, output) = (method.input_type(), method.output_type());
         found.insert(
             format!("{package}.{}/{}", service.name(), method.name()),
-            format!("{asked}{} to {told}{}", input.trim_start_matches('.'), output.trim_start_matches('.')),
+            format!(
+                "{request}{} to {response}{}",
+                input.trim_start_matches('.'),
+                output.trim_start_matches('.')
+            ),
         );
     }
 }

@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use control::{Bulkhead, Caller, Control, Operator, Place, Priority, Rates, kept};
+use control::{Bulkhead, BulkheadPermit, Caller, Control, Operator, Priority, Rates, kept};
 use domain::{Error, ErrorKind, Reason, authz::Action};
 use mtls::{Certified, Identity, Role};
 use tokio::{sync::Semaphore, time::Instant};
@@ -164,7 +164,7 @@ impl Gate {
     }
 
     /// Takes a place among the calls in progress.
-    fn enter_bulkhead(&self, call: &Method, who: &Principal) -> Result<Place, Status> {
+    fn enter_bulkhead(&self, call: &Method, who: &Principal) -> Result<BulkheadPermit, Status> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
         self.bulkhead.enter(&who.name(), priority).map_err(failed)
     }

@@ -8,7 +8,7 @@ use proto::{
     time,
 };
 
-use crate::{convert::value, page::Place};
+use crate::{convert::value, page::RecordCursor};
 
 pub(crate) fn record(row: RecordRow) -> Record {
     let ProcessReport { interpreter, signal, containment, left_processes, left_processes_count } =
@@ -47,20 +47,20 @@ fn left_process(process: domain::process::LeftProcess) -> LeftProcess {
 /// Returns the position of a record in its task, for page tokens and cursors.
 pub(crate) fn place(record: &Record) -> String {
     // The message widens the script number, which originates from a `u16`.
-    Place(record.ordinal, u16::try_from(record.script).unwrap_or(u16::MAX)).to_string()
+    RecordCursor(record.ordinal, u16::try_from(record.script).unwrap_or(u16::MAX)).to_string()
 }
 
 /// Converts a record filter. The page starts after `after`.
 pub(crate) fn filter(
     given: Option<RecordFilter>,
-    after: Option<Place>,
+    after: Option<RecordCursor>,
 ) -> Result<control::RecordFilter, Error> {
     let given = given.unwrap_or_default();
     Ok(control::RecordFilter {
         status: value::word::<RecordStatus>("status", given.status)?.map(str::to_owned),
         desktop_ids: value::filters("desktop_ids", given.desktop_ids)?,
         wave: (given.wave > 0).then(|| wave_number(given.wave)).transpose()?,
-        after: after.map(|Place(ordinal, script)| (ordinal, script)),
+        after: after.map(|RecordCursor(ordinal, script)| (ordinal, script)),
         ..control::RecordFilter::default()
     })
 }

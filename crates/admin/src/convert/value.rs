@@ -93,10 +93,10 @@ mod tests {
         assert_eq!(taken(&[], true), Ok([true, false]));
         assert!(taken(&[], false).unwrap_err().contains("nothing to change"));
         for paths in [&["c"][..], &["*", "c"]] {
-            let told = taken(paths, true).unwrap_err();
+            let message = taken(paths, true).unwrap_err();
             assert!(
-                told.starts_with("update_mask: \"c\" is not a field that can change; use a, b"),
-                "{told}"
+                message.starts_with("update_mask: \"c\" is not a field that can change; use a, b"),
+                "{message}"
             );
         }
         assert!(masked(None, &[("a", true)]).unwrap()("a"));

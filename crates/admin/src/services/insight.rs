@@ -31,8 +31,9 @@ impl InsightService for Service {
         let (caller, message) = extract(request)?;
         let task_id = TaskId::find(&message.task_id).map_err(failed)?;
         let desktop_id = value::filter("desktop_id", message.desktop_id).map_err(failed)?;
-        let told = self.control.explain(&caller, task_id, desktop_id.as_deref()).await.map_err(failed)?;
-        let steps = told.into_iter().map(|step| ExplainStep { time: time(step.at), text: step.text });
+        let sentences =
+            self.control.explain(&caller, task_id, desktop_id.as_deref()).await.map_err(failed)?;
+        let steps = sentences.into_iter().map(|step| ExplainStep { time: time(step.at), text: step.text });
         Ok(Response::new(ExplainTaskResponse { steps: steps.collect() }))
     }
 

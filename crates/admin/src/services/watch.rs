@@ -26,7 +26,7 @@ pub(super) async fn watch(
     let task_id = TaskId::find(&message.task_id).map_err(failed)?;
     let after = cursor(task_id, &message.cursor).map_err(failed)?;
     let watch = service.control.watch_task(&caller, task_id, after).await.map_err(failed)?;
-    let place = watch.map(|watch| Place {
+    let state = watch.map(|watch| WatchState {
         watch,
         task_id,
         after,
@@ -35,7 +35,7 @@ pub(super) async fn watch(
         is_first: true,
         life,
     });
-    Ok(Box::pin(stream::unfold(place, next)))
+    Ok(Box::pin(stream::unfold(state, next)))
 }
 
 /// Parses a cursor to the id of its event. A cursor of another task is an error, because the stream
@@ -57,7 +57,7 @@ fn cursor_behind(task_id: TaskId, event_id: i64) -> String {
 }
 
 /// Position of an event stream.
-struct Place {
+struct WatchState {
     watch: Watch,
     task_id: TaskId,
     /// Id of the last event sent.
@@ -69,22 +69,22 @@ struct Place {
 }
 
 /// Returns the next event. Waits until there is one; `None` after the task's last event.
-async fn next(place: Option<Place>) -> Option<(Result<WatchTaskResponse, Status>, Option<Place>)> {
-    let mut place = place?;
+async fn next(state: Option<WatchState>) -> Option<(Result<WatchTaskResponse, Status>, Option<WatchState>)> {
+    let mut state = state?;
     loop {
-        if let Some(told) = place.waiting.pop_front() {
-            return Some((Ok(place.response(told)), Some(place)));
+        if let Some(update) = state.waiting.pop_front() {
+            return Some((Ok(state.response(update)), Some(state)));
         }
-        if place.is_over {
+        if state.is_over {
             return None;
         }
-        if let Err(status) = place.look().await {
+        if let Err(status) = state.look().await {
             return Some((Err(status), None));
         }
     }
 }
 
-impl Place {
+impl WatchState {
     async fn look(&mut self) -> Result<(), Status> {
         let is_first = std::mem::take(&mut self.is_first);
         let looked = async {
@@ -94,20 +94,20 @@ impl Place {
             self.watch.look().await
         };
         let looked = self.life.unless_over(looked).await?.map_err(failed)?;
-        self.waiting.extend(looked.told);
+        self.waiting.extend(looked.updates);
         self.is_over = looked.is_over;
         Ok(())
     }
 
-    fn response(&mut self, told: TaskUpdate) -> WatchTaskResponse {
-        let told = match told {
+    fn response(&mut self, update: TaskUpdate) -> WatchTaskResponse {
+        let update = match update {
             TaskUpdate::Event(row) => {
                 self.after = row.event_id;
                 watch_task_response::Update::Event(task::event(row))
             }
             TaskUpdate::Progress(progress) => watch_task_response::Update::Progress(task::progress(progress)),
         };
-        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), update: Some(told) }
+        WatchTaskResponse { cursor: cursor_behind(self.task_id, self.after), update: Some(update) }
     }
 }
 

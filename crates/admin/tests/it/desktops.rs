@@ -117,8 +117,8 @@ async fn retired_desktop_is_refused_until_it_is_unretired() {
         (1, "desktop-0", "")
     );
     let facts = [again(&[]), DesktopFacts { pool_id: "pool-1".into(), ..testkit::desktop(1) }];
-    let told = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
-    assert_eq!(told, Some(vec![Refused::Retired(testkit::project(), testkit::desktop_id(0))]));
+    let refusals = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
+    assert_eq!(refusals, Some(vec![Refused::Retired(testkit::project(), testkit::desktop_id(0))]));
     let gone = [(testkit::project(), testkit::desktop_id(0))];
     harness.engine.presence(&Harness::worker(), &[], &gone, Harness::now()).await.unwrap();
     assert!(harness.engine.to_end(&Harness::worker()).await.unwrap().is_empty());
@@ -153,8 +153,8 @@ async fn retired_desktop_is_refused_until_it_is_unretired() {
     let request = UnretireDesktopRequest { desktop_id: "desktop-0".into() };
     let back = desktops.unretire_desktop(request).await.unwrap().into_inner().desktop.unwrap();
     assert!(back.retire_time.is_none() && back.retired_by.is_empty());
-    let told = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
-    assert_eq!(told, Some(vec![]));
+    let refusals = harness.engine.presence(&Harness::worker(), &facts, &[], Harness::now()).await.unwrap();
+    assert_eq!(refusals, Some(vec![]));
     assert_eq!(harness.submit(by_id).await.target_count, 2);
     for request in ["desktop-9", "a\0"] {
         let stranger = RetireDesktopRequest { desktop_id: request.into() };

@@ -13,12 +13,12 @@ fn request(task_id: &str, cursor: &str) -> WatchTaskRequest {
     WatchTaskRequest { task_id: task_id.into(), cursor: cursor.into() }
 }
 
-fn kinds(told: &[WatchTaskResponse]) -> Vec<EventKind> {
+fn kinds(responses: &[WatchTaskResponse]) -> Vec<EventKind> {
     let event = |message: &WatchTaskResponse| match &message.update {
         Some(Update::Event(event)) => Some(event.kind()),
         _ => None,
     };
-    told.iter().filter_map(event).collect()
+    responses.iter().filter_map(event).collect()
 }
 
 #[tokio::test]
@@ -28,20 +28,20 @@ async fn everything_is_told_once_and_goes_on_from_a_cursor() {
     let task_id = harness.submit(command_on(2)).await.task_id;
     let stream = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
     harness.run(&task_id, &[0, 0]).await;
-    let told: Vec<WatchTaskResponse> = stream.try_collect().await.unwrap();
-    let all = kinds(&told);
+    let responses: Vec<WatchTaskResponse> = stream.try_collect().await.unwrap();
+    let all = kinds(&responses);
     assert_eq!((all.first(), all.last()), (Some(&EventKind::Accepted), Some(&EventKind::Ended)));
-    let last = told.iter().rev().find_map(|message| match &message.update {
+    let last = responses.iter().rev().find_map(|message| match &message.update {
         Some(Update::Progress(progress)) => Some(progress.clone()),
         _ => None,
     });
     assert_eq!(last.unwrap().status(), TaskStatus::Success);
 
-    let first = told.iter().find(|message| matches!(message.update, Some(Update::Event(_)))).unwrap();
+    let first = responses.iter().find(|message| matches!(message.update, Some(Update::Event(_)))).unwrap();
     let rest = harness.tasks().watch_task(request(&task_id, &first.cursor)).await.unwrap();
     let rest: Vec<_> = rest.into_inner().try_collect().await.unwrap();
     assert_eq!(kinds(&rest), all[1..]);
-    let end = harness.tasks().watch_task(request(&task_id, &told.last().unwrap().cursor)).await.unwrap();
+    let end = harness.tasks().watch_task(request(&task_id, &responses.last().unwrap().cursor)).await.unwrap();
     assert!(end.into_inner().message().await.unwrap().is_none(), "nothing follows the end");
 }
 
@@ -92,7 +92,7 @@ async fn watch_stream_outlasts_the_call_timeout_if_requested() {
     long.set_timeout(Duration::from_secs(30));
     let stream = harness.tasks().watch_task(long).await.unwrap().into_inner();
     // Longer than the timeout of a unary call: the next poll of the events is half a second later.
-    let told = tokio::spawn(stream.try_collect::<Vec<_>>());
+    let responses = tokio::spawn(stream.try_collect::<Vec<_>>());
     let mut looked = harness.tasks().watch_task(request(&task_id, "")).await.unwrap().into_inner();
     while looked
         .message()
@@ -101,5 +101,5 @@ async fn watch_stream_outlasts_the_call_timeout_if_requested() {
         .is_some_and(|message| !matches!(message.update, Some(Update::Progress(_))))
     {}
     harness.run(&task_id, &[0]).await;
-    assert_eq!(kinds(&told.await.unwrap().unwrap()).last(), Some(&EventKind::Ended));
+    assert_eq!(kinds(&responses.await.unwrap().unwrap()).last(), Some(&EventKind::Ended));
 }

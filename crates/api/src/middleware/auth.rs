@@ -15,8 +15,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use control::{
-    Bulkhead, Caller, Control, Idempotency, Identity, Place, Priority, Rates, SigningKey, TOKEN_HEADER, kept,
-    source,
+    Bulkhead, BulkheadPermit, Caller, Control, Idempotency, Identity, Priority, Rates, SigningKey,
+    TOKEN_HEADER, kept, source,
 };
 use domain::{
     Error, Reason, Timestamp, limits,
@@ -95,7 +95,7 @@ struct Passed {
     caller: Caller,
     body: Bytes,
     /// Slot among the concurrent requests, released after the handler.
-    place: Place,
+    place: BulkheadPermit,
 }
 
 /// A refused request. `caller` is `None` until the credential is verified; the audit names only
@@ -221,12 +221,12 @@ impl Gate {
     }
 
     /// Takes a slot among the concurrent requests.
-    fn enter(&self, call: &Call, who: &str) -> Result<Place, Error> {
+    fn enter(&self, call: &Call, who: &str) -> Result<BulkheadPermit, Error> {
         let priority = if call.is_urgent { Priority::Urgent } else { Priority::Ordinary };
         self.bulkhead.enter(who, priority)
     }
 
-    async fn read(&self, call: &Call, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+    async fn read(&self, call: &Call, body: Body, place: &mut BulkheadPermit) -> Result<Bytes, ApiError> {
         let limit = match call {
             Call { is_urgent: true, .. } => limits::MAX_URGENT_BODY_BYTES,
             // A body with a million ids may take as long as the whole request.
@@ -238,7 +238,12 @@ impl Gate {
         self.read_within(limit, body, place).await
     }
 
-    async fn read_within(&self, limit: usize, body: Body, place: &mut Place) -> Result<Bytes, ApiError> {
+    async fn read_within(
+        &self,
+        limit: usize,
+        body: Body,
+        place: &mut BulkheadPermit,
+    ) -> Result<Bytes, ApiError> {
         read_whole(limit, self.body_timeout, body, place).await
     }
 }
@@ -262,7 +267,7 @@ async fn read_whole(
     limit: usize,
     timeout: Duration,
     body: Body,
-    place: &mut Place,
+    place: &mut BulkheadPermit,
 ) -> Result<Bytes, ApiError> {
     // Reserves the declared length: 0 bytes without a body, and the whole limit for a chunked body.
     let most = match body.size_hint().upper() {

@@ -123,8 +123,8 @@ pub(crate) async fn watch(
     let permit = Arc::clone(&STREAMS)
         .try_acquire_owned()
         .map_err(|_| Error::new(Reason::Overloaded, "too many event streams are open; retry later"))?;
-    let place = Place { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
-    let events = stream::unfold(Some(place), next_events);
+    let state = StreamState { watch, is_first: true, until: Instant::now() + STREAM_LASTS, _permit: permit };
+    let events = stream::unfold(Some(state), next_events);
     let events = futures::StreamExt::flat_map(events, |events| {
         stream::iter(events.into_iter().map(Ok::<_, Infallible>))
     });
@@ -133,7 +133,7 @@ pub(crate) async fn watch(
 }
 
 /// State of a stream.
-struct Place {
+struct StreamState {
     watch: Watch,
     is_first: bool,
     until: Instant,
@@ -142,15 +142,15 @@ struct Place {
 
 /// Waits for the next events of the task. An error ends the stream; the client reconnects with its
 /// last event id.
-async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)> {
-    let mut place = place?;
-    while Instant::now() < place.until {
-        if !std::mem::take(&mut place.is_first) {
+async fn next_events(state: Option<StreamState>) -> Option<(Vec<Event>, Option<StreamState>)> {
+    let mut state = state?;
+    while Instant::now() < state.until {
+        if !std::mem::take(&mut state.is_first) {
             tokio::time::sleep(STREAM_LOOKS_EVERY).await;
         }
-        match place.watch.look().await {
-            Ok(Poll { told, is_over }) if !told.is_empty() || is_over => {
-                return Some((told.into_iter().filter_map(event).collect(), (!is_over).then_some(place)));
+        match state.watch.look().await {
+            Ok(Poll { updates, is_over }) if !updates.is_empty() || is_over => {
+                return Some((updates.into_iter().filter_map(event).collect(), (!is_over).then_some(state)));
             }
             Ok(_) => {}
             Err(error) => {
@@ -162,8 +162,8 @@ async fn next_events(place: Option<Place>) -> Option<(Vec<Event>, Option<Place>)
     None
 }
 
-fn event(told: TaskUpdate) -> Option<Event> {
-    let made = match told {
+fn event(update: TaskUpdate) -> Option<Event> {
+    let made = match update {
         TaskUpdate::Event(row) => {
             let (id, kind) = (row.event_id.to_string(), row.kind.as_str());
             Event::default().id(id).event(kind).json_data(NativeEvent::from(row))

@@ -65,8 +65,8 @@ pub(crate) async fn explain(
     Parameters(query): Parameters<ExplainQuery>,
 ) -> Result<Json<Explanation>, ApiError> {
     let desktop_id = query.desktop_id.filter(|id| !id.is_empty());
-    let told = control.explain(&caller, path.id()?, desktop_id.as_deref()).await?;
-    Ok(Json(Explanation { steps: told.into_iter().map(Step::from).collect() }))
+    let sentences = control.explain(&caller, path.id()?, desktop_id.as_deref()).await?;
+    Ok(Json(Explanation { steps: sentences.into_iter().map(Step::from).collect() }))
 }
 
 /// Groups of similar failures, largest first.

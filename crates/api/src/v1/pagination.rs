@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use domain::Error;
-pub(crate) use domain::cursor::{Largest, Name, Place, next, size, token};
+pub(crate) use domain::cursor::{Largest, Name, RecordCursor, next, size, token};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

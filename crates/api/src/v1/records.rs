@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    pagination::{self, PageQuery, Place},
+    pagination::{self, PageQuery, RecordCursor},
     tasks::TaskPath,
     time,
 };
@@ -149,17 +149,18 @@ pub(crate) async fn list(
     Parameters(page): Parameters<PageQuery>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<NativeRecords>, ApiError> {
-    let (size, last) = page.read::<Place>()?;
+    let (size, last) = page.read::<RecordCursor>()?;
     let filter = RecordFilter {
         status: query.status.map(|word| word.as_str().to_owned()),
         desktop_ids: query.desktop_id,
         wave: query.wave.map(|wave| wave_number(wave.into())).transpose()?,
-        after: last.map(|Place(ordinal, script)| (ordinal, script)),
+        after: last.map(|RecordCursor(ordinal, script)| (ordinal, script)),
         ..RecordFilter::default()
     };
     let found = control.page_records(&caller, path.id()?, filter, size).await?;
-    let next_page_token =
-        pagination::next(&found, size, |row| Place(row.record_id.ordinal, row.record_id.script).to_string());
+    let next_page_token = pagination::next(&found, size, |row| {
+        RecordCursor(row.record_id.ordinal, row.record_id.script).to_string()
+    });
     let records = found.into_iter().map(|row| NativeRecord { output: None, ..row.into() });
     Ok(Json(NativeRecords { records: records.collect(), next_page_token }))
 }

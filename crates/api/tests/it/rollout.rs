@@ -191,10 +191,10 @@ async fn a_paused_task_says_so_and_goes_on_when_it_is_resumed() {
             (409, "the task is SUCCESS and admits no more targets (see docs/errors.md#TASK_ENDED)")
         );
     }
-    let told = harness.native(&format!("{path}/explain")).await;
-    let told: Vec<&str> =
-        told["steps"].as_array().unwrap().iter().map(|step| step["text"].as_str().unwrap()).collect();
-    insta::assert_json_snapshot!(told);
+    let explained = harness.native(&format!("{path}/explain")).await;
+    let sentences: Vec<&str> =
+        explained["steps"].as_array().unwrap().iter().map(|step| step["text"].as_str().unwrap()).collect();
+    insta::assert_json_snapshot!(sentences);
 }
 
 #[tokio::test]

@@ -40,14 +40,17 @@ async fn a_script_is_saved_shown_saved_anew_and_deleted() {
     let put = json!({"name": "two", "content": "false"});
     let saved = call(&harness, Method::PUT, &path, Some(&put)).await;
     assert_eq!(saved.status, 200, "{}", saved.body);
-    let told = |name: &str| saved.body[name].clone();
-    assert_eq!((told("revision"), told("name"), told("content")), (json!(2), json!("two"), json!("false")));
+    let field = |name: &str| saved.body[name].clone();
     assert_eq!(
-        (told("script_type"), told("description")),
+        (field("revision"), field("name"), field("content")),
+        (json!(2), json!("two"), json!("false"))
+    );
+    assert_eq!(
+        (field("script_type"), field("description")),
         (json!("SHELL"), json!("")),
         "the type does not change"
     );
-    assert_eq!(told("sha256"), hex::encode(sha256(ScriptType::Shell, "false")));
+    assert_eq!(field("sha256"), hex::encode(sha256(ScriptType::Shell, "false")));
     assert_eq!(call(&harness, Method::GET, &path, None).await.body, saved.body);
     let old = call(&harness, Method::GET, &format!("{path}?revision=1"), None).await;
     assert_eq!(old.body, made.body, "a saved revision does not change");

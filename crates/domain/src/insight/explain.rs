@@ -191,27 +191,27 @@ pub struct ExplainContext {
 
 /// Explains why a desktop did or did not run.
 pub fn desktop(story: &TargetHistory, around: &ExplainContext) -> Vec<Sentence> {
-    let mut told = vec![Sentence::at(around.accepted_at, "the task was accepted")];
+    let mut sentences = vec![Sentence::at(around.accepted_at, "the task was accepted")];
     let place = format!("the desktop is target {} of the plan, in wave {}", story.ordinal, story.wave);
-    told.push(Sentence::so(match &story.pick {
+    sentences.push(Sentence::so(match &story.pick {
         Some(pick) => format!("{place}: {pick}"),
         None => place,
     }));
     if story.first_script > 0 {
-        told.push(Sentence::so(format!(
+        sentences.push(Sentence::so(format!(
             "the first {} scripts succeeded in the task that is retried and are not run again",
             story.first_script
         )));
     }
     if let Some(opened_at) = around.wave.opened_at {
-        told.push(Sentence::at(opened_at, format!("wave {} was opened", story.wave)));
+        sentences.push(Sentence::at(opened_at, format!("wave {} was opened", story.wave)));
     }
-    told.extend(stop_of(story));
-    let is_known = tell_records(&mut told, &around.records);
+    sentences.extend(stop_of(story));
+    let is_known = explain_records(&mut sentences, &around.records);
     if !is_known {
-        told.push(why_not_yet(story, around));
+        sentences.push(why_not_yet(story, around));
     }
-    told
+    sentences
 }
 
 fn stop_of(story: &TargetHistory) -> Option<Sentence> {
@@ -219,11 +219,11 @@ fn stop_of(story: &TargetHistory) -> Option<Sentence> {
 }
 
 /// Adds sentences for stored records. Returns false if `records` is empty.
-fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
+fn explain_records(sentences: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
     let mut is_known = false;
     for record in records {
         if let Some(started_at) = record.started_at {
-            told.push(Sentence::at(started_at, format!("{} started", record.name)));
+            sentences.push(Sentence::at(started_at, format!("{} started", record.name)));
         }
         let (Some(ended_at), RecordStatus::Ended(outcome)) = (record.ended_at, record.status) else {
             continue;
@@ -235,9 +235,9 @@ fn tell_records(told: &mut Vec<Sentence>, records: &[HistoryRecord]) -> bool {
             _ if record.reason.is_empty() => String::new(),
             _ => format!(": {}", record.reason),
         };
-        told.push(Sentence::at(ended_at, format!("{} ended as {outcome}{why}", record.name)));
+        sentences.push(Sentence::at(ended_at, format!("{} ended as {outcome}{why}", record.name)));
         if let Some(left) = record.process.left_sentence() {
-            told.push(Sentence::at(ended_at, format!("{}: {left}", record.name)));
+            sentences.push(Sentence::at(ended_at, format!("{}: {left}", record.name)));
         }
     }
     is_known

@@ -131,7 +131,7 @@ fn what_ran_is_told_in_order() {
         ..around(TaskStatus::Failed, WaveStatus::Closed)
     };
     let story = TargetHistory { pick: Some("named in gray_resource_ids".into()), first_script: 1, ..story() };
-    let told: Vec<_> = desktop(&story, &around).into_iter().map(|it| (it.at, it.text)).collect();
+    let sentences: Vec<_> = desktop(&story, &around).into_iter().map(|it| (it.at, it.text)).collect();
     let expected = [
         (Some(at(0)), "the task was accepted"),
         (None, "the desktop is target 3 of the plan, in wave 2: named in gray_resource_ids"),
@@ -142,7 +142,7 @@ fn what_ran_is_told_in_order() {
         (Some(at(20)), "second started"),
         (Some(at(25)), "second ended as FAILED: exit code 7"),
     ];
-    assert_eq!(told, expected.map(|(at, text)| (at, text.to_owned())));
+    assert_eq!(sentences, expected.map(|(at, text)| (at, text.to_owned())));
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn an_end_is_told_with_its_reason_or_else_its_exit_code() {
 #[test]
 fn a_stop_is_told_and_what_was_not_done_earlier_is_not() {
     let stopped = TargetHistory { stop_asked_at: Some(at(7)), ..story() };
-    let told = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
-    let texts: Vec<&str> = told.iter().map(|it| it.text.as_str()).collect();
+    let sentences = desktop(&stopped, &around(TaskStatus::Running, WaveStatus::Open));
+    let texts: Vec<&str> = sentences.iter().map(|it| it.text.as_str()).collect();
     assert!(texts.contains(&"a person requested the stop of this target"), "{texts:?}");
     assert!(!texts.iter().any(|text| text.contains("succeeded in the task")), "{texts:?}");
 }

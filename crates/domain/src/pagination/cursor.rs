@@ -47,15 +47,15 @@ pub fn next<T>(entries: &[T], size: i64, last: impl Fn(&T) -> String) -> Option<
 
 /// Position of a record in its task: ordinal and script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(pub u32, pub u16);
+pub struct RecordCursor(pub u32, pub u16);
 
-impl Display for Place {
+impl Display for RecordCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.0, self.1)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for RecordCursor {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn a_token_is_read_back_and_nonsense_is_refused() {
-        let made = next(&[Place(3, 1), Place(4, 0)], 2, ToString::to_string).unwrap();
-        assert_eq!(token::<Place>(Some(&made)).unwrap(), Some(Place(4, 0)));
-        assert_eq!(next(&[Place(3, 1)], 2, ToString::to_string), None);
-        assert_eq!(token::<Place>(None).unwrap(), None);
-        assert_eq!(token::<Place>(Some("")).unwrap(), None);
+        let made = next(&[RecordCursor(3, 1), RecordCursor(4, 0)], 2, ToString::to_string).unwrap();
+        assert_eq!(token::<RecordCursor>(Some(&made)).unwrap(), Some(RecordCursor(4, 0)));
+        assert_eq!(next(&[RecordCursor(3, 1)], 2, ToString::to_string), None);
+        assert_eq!(token::<RecordCursor>(None).unwrap(), None);
+        assert_eq!(token::<RecordCursor>(Some("")).unwrap(), None);
         for bad in ["x", "zz", &hex::encode("1"), &hex::encode([0xff])] {
-            assert!(token::<Place>(Some(bad)).is_err(), "{bad}");
+            assert!(token::<RecordCursor>(Some(bad)).is_err(), "{bad}");
         }
         let named = hex::encode("alice");
         assert_eq!(token::<Name>(Some(&named)).unwrap(), Some(Name("alice".to_owned())));

@@ -200,7 +200,7 @@ fn one_wave_is_no_gray_wave_whatever_it_is_called() {
 }
 
 #[test]
-fn what_no_canary_covers_is_told() {
+fn strata_without_a_canary_are_listed() {
     let desktop = |number: u32, os: &str| Candidate {
         desktop_id: format!("d{number}").parse().unwrap(),
         stratum: Stratum { os_type: os.into(), pool_id: String::new(), availability_zone: String::new() },
@@ -262,8 +262,8 @@ fn the_worst_case_is_known_before_the_start() {
 #[test]
 fn waves_of_given_sizes_lie_one_behind_the_other() {
     let waves = PlannedWave::consecutive(vec![(2, None), (3, Some(Threshold::Count(1))), (4, None)]);
-    let told: Vec<_> = waves.iter().map(|wave| (wave.wave, wave.first_ordinal, wave.size)).collect();
-    assert_eq!(told, [(1, 0, 2), (2, 2, 3), (3, 5, 4)]);
+    let ranges: Vec<_> = waves.iter().map(|wave| (wave.wave, wave.first_ordinal, wave.size)).collect();
+    assert_eq!(ranges, [(1, 0, 2), (2, 2, 3), (3, 5, 4)]);
     assert_eq!(waves[1].fail_threshold, Some(Threshold::Count(1)));
 }
 

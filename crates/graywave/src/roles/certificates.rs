@@ -9,7 +9,7 @@ use telemetry::metric;
 use tokio::net::TcpListener;
 
 /// Interval of the metric for certificate expiry.
-const TOLD_EVERY: Duration = Duration::from_secs(30);
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Peers of the worker service.
 pub(crate) const WORKERS: Guard = Guard {
@@ -49,16 +49,16 @@ pub(crate) async fn watched<T>(tls: Option<Tls>, serving: impl Future<Output = T
     let shown = tls.clone();
     tokio::select! {
         served = Tls::watched(tls, serving) => served,
-        never = tell_expiry(shown) => match never {},
+        never = report_expiry(shown) => match never {},
     }
 }
 
-async fn tell_expiry(tls: Option<Tls>) -> Infallible {
+async fn report_expiry(tls: Option<Tls>) -> Infallible {
     let Some(tls) = tls else { return std::future::pending().await };
     loop {
         let not_after = u64::try_from(tls.facts().not_after_unix).unwrap_or_default();
         metric::CERTIFICATE_EXPIRES.set(not_after, &[]);
-        tokio::time::sleep(TOLD_EVERY).await;
+        tokio::time::sleep(REPORT_INTERVAL).await;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::Settings;
 
 /// Timeout of a readiness probe.
 const READY_WITHIN: Duration = Duration::from_secs(2);
-const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
+const CONNECTIONS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Binds an address. The error names the address and its purpose.
 pub(crate) async fn bind(address: &str, what: &str) -> anyhow::Result<TcpListener> {
@@ -55,12 +55,12 @@ pub(crate) fn database_answers(store: &Store) -> Readiness {
 }
 
 /// Reports the usage of the pool periodically.
-async fn tell_connections(store: &Store) -> Infallible {
+async fn report_connections(store: &Store) -> Infallible {
     loop {
         let (used, idle) = store.connections();
         metric::DATABASE_CONNECTIONS.set(used.into(), &["used"]);
         metric::DATABASE_CONNECTIONS.set(idle.into(), &["idle"]);
-        tokio::time::sleep(CONNECTIONS_EVERY).await;
+        tokio::time::sleep(CONNECTIONS_INTERVAL).await;
     }
 }
 
@@ -72,6 +72,6 @@ pub(crate) async fn watched(
     tokio::select! {
         served = serving => served,
         never = store.watch() => match never {},
-        never = tell_connections(store) => match never {},
+        never = report_connections(store) => match never {},
     }
 }

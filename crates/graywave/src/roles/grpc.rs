@@ -13,7 +13,7 @@ use tonic_reflection::server::Builder;
 use super::health::Readiness;
 
 /// Interval between readiness checks.
-const ASKED_EVERY: Duration = Duration::from_secs(2);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// Service for workers.
 const FOR_WORKERS: &str = "graywave.scheduler.v1.SchedulerService";
 /// Full names of the health and reflection services.
@@ -32,7 +32,7 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) async fn new(ready: Readiness) -> Self {
         let health = Self { reporter: HealthReporter::new(), ready };
-        health.look().await;
+        health.refresh().await;
         health
     }
 
@@ -41,12 +41,12 @@ impl Health {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    async fn look(&self) {
+    async fn refresh(&self) {
         let is_ready = (self.ready)().await.is_ok();
-        self.tell(if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        self.report(if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
     }
 
-    async fn tell(&self, status: ServingStatus) {
+    async fn report(&self, status: ServingStatus) {
         // The empty name means the whole server.
         for name in admin::SERVICES.into_iter().chain(["", FOR_WORKERS]) {
             self.reporter.set_service_status(name, status).await;
@@ -55,10 +55,10 @@ impl Health {
 
     /// Updates the state until `stop`. Afterwards all services are NOT_SERVING.
     pub(crate) async fn watch(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(ASKED_EVERY)).await.is_some() {
-            self.look().await;
+        while stop.run_until_cancelled(tokio::time::sleep(REFRESH_INTERVAL)).await.is_some() {
+            self.refresh().await;
         }
-        self.tell(ServingStatus::NotServing).await;
+        self.report(ServingStatus::NotServing).await;
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         let stop = CancellationToken::new();
         let watching = tokio::spawn(health.watch(stop.clone()));
         is_ready.store(true, Ordering::SeqCst);
-        tokio::time::sleep(ASKED_EVERY * 2).await;
+        tokio::time::sleep(REFRESH_INTERVAL * 2).await;
         assert_eq!(status("").await, Serving);
         stop.cancel();
         watching.await.unwrap();

@@ -4,7 +4,7 @@ use rcgen::{CertificateParams, CertifiedKey, ExtendedKeyUsagePurpose, KeyPair, P
 use time::{Duration as Span, OffsetDateTime};
 
 use super::*;
-use crate::testing::{Ca, Place};
+use crate::testing::{Ca, TlsDirectory};
 
 const SCHEDULER: &str = "graywave://role/scheduler/s";
 const SIGNER: &str = "graywave://role/signer/s1";
@@ -27,8 +27,8 @@ fn put(dir: &Path, pair: &CertifiedKey<KeyPair>) -> SignerFiles {
 }
 
 /// A process that trusts this CA.
-fn trusting(ca: &Ca) -> (Tls, Place) {
-    let place = Place::new();
+fn trusting(ca: &Ca) -> (Tls, TlsDirectory) {
+    let place = TlsDirectory::new();
     place.put(ca, &ca.signed(&[SCHEDULER], &[], 1));
     (Tls::load(place.files()).unwrap(), place)
 }
