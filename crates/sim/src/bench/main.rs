@@ -34,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let processes = processes::measure(arguments.processes)?;
     let mut system = system::System::start(arguments.desktops).await?;
     let report =
-        measure::measure_all(&mut system, arguments.desktops, arguments.rounds, arguments.tries, processes).await?;
+        measure::measure_all(&mut system, arguments.desktops, arguments.rounds, arguments.tries, processes)
+            .await?;
     report::publish(&report)
 }
